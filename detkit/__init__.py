@@ -1,0 +1,30 @@
+"""detkit: any image-classification backbone as an object detector.
+
+Importing the package is quick: it places a finder that answers for ``mmcv._ext`` when someone
+asks for it. torch, mmcv and mmdet are imported when they are used.
+"""
+
+from typing import TYPE_CHECKING
+
+from detkit.ops.finder import install as _install_ops
+from detkit.version import __version__
+
+if TYPE_CHECKING:
+    from detkit.inference.predictor import Predictor
+    from detkit.structures.detections import Detections
+
+__all__ = ["Detections", "Predictor", "__version__"]
+
+_install_ops()
+
+
+def __getattr__(name: str) -> object:
+    if name == "Predictor":
+        from detkit.inference.predictor import Predictor
+
+        return Predictor
+    if name == "Detections":
+        from detkit.structures.detections import Detections
+
+        return Detections
+    raise AttributeError(f"module 'detkit' has no attribute {name!r}")

@@ -1,0 +1,94 @@
+"""``detkit VERB``: find the verb, parse, run, and turn errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from detkit.errors import DetkitError
+from detkit.version import __version__
+
+OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+VERBS = {
+    "train": "train a detector from a config",
+    "test": "COCO mAP of a checkpoint on a test split",
+    "evaluate": "COCO mAP of a results file, without any model",
+    "predict": "detect objects in images",
+    "video": "detect objects in a video",
+}
+
+
+def build_parser(verb: str, prog: str) -> argparse.ArgumentParser:
+    """The parser of one verb. Quick: no verb's module imports torch before it runs."""
+    module = importlib.import_module(f"detkit.cli.{verb}")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=module.__doc__,
+        epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10}{what}" for name, what in VERBS.items()]
+    return "usage: detkit VERB ...\n\n" + "\n".join(lines) + "\n\n'detkit VERB --help' says more."
+
+
+def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
+    """Run one verb and return its exit code: 0 done, 1 a check failed, 2 bad input or usage."""
+    parser = build_parser(verb, prog or f"detkit {verb}")
+    try:
+        args = parser.parse_args(list(argv))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    module = importlib.import_module(f"detkit.cli.{verb}")
+    try:
+        return int(module.run(args))
+    except DetkitError as error:
+        return _report(str(error), args.debug)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _report(f"{where}{error.strerror or error}", args.debug)
+
+
+def _report(message: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``detkit``."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return OK if argv else BAD_INPUT
+    if argv[0] == "--version":
+        print(__version__)
+        return OK
+    if argv[0] not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(argv[0], VERBS, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        print(f"error: no verb '{argv[0]}', expected one of {', '.join(VERBS)}{hint}",
+              file=sys.stderr)
+        return BAD_INPUT
+    return run_verb(argv[0], argv[1:])

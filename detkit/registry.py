@@ -1,0 +1,43 @@
+"""Children of mmdet's registries, scope ``detkit``.
+
+With ``default_scope = 'detkit'`` a plain name in a config is looked up here first, then in
+mmdet, then in mmengine. ``locations`` name the rooms that register something, so that nothing
+has to be imported by hand.
+"""
+
+from mmdet import registry as mmdet_registry
+from mmengine.registry import Registry
+
+SCOPE = "detkit"
+
+
+def _child(name: str, parent: Registry, locations: list[str] | None = None) -> Registry:
+    return Registry(name, parent=parent, scope=SCOPE, locations=locations or ["detkit.engine"])
+
+
+_MODELS_AT = ["detkit.models"]
+_DATA_AT = ["detkit.data"]
+_ENGINE_AT = ["detkit.engine"]
+
+RUNNERS = _child("runner", mmdet_registry.RUNNERS)
+RUNNER_CONSTRUCTORS = _child("runner constructor", mmdet_registry.RUNNER_CONSTRUCTORS)
+LOOPS = _child("loop", mmdet_registry.LOOPS, _ENGINE_AT)
+HOOKS = _child("hook", mmdet_registry.HOOKS, _ENGINE_AT)
+LOG_PROCESSORS = _child("log_processor", mmdet_registry.LOG_PROCESSORS)
+OPTIMIZERS = _child("optimizer", mmdet_registry.OPTIMIZERS)
+OPTIM_WRAPPERS = _child("optimizer_wrapper", mmdet_registry.OPTIM_WRAPPERS, _ENGINE_AT)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", mmdet_registry.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE_AT
+)
+PARAM_SCHEDULERS = _child("parameter scheduler", mmdet_registry.PARAM_SCHEDULERS)
+DATASETS = _child("dataset", mmdet_registry.DATASETS, _DATA_AT)
+DATA_SAMPLERS = _child("data sampler", mmdet_registry.DATA_SAMPLERS, _DATA_AT)
+TRANSFORMS = _child("transform", mmdet_registry.TRANSFORMS, _DATA_AT)
+MODELS = _child("model", mmdet_registry.MODELS, _MODELS_AT)
+MODEL_WRAPPERS = _child("model_wrapper", mmdet_registry.MODEL_WRAPPERS, _MODELS_AT)
+WEIGHT_INITIALIZERS = _child("weight initializer", mmdet_registry.WEIGHT_INITIALIZERS, _MODELS_AT)
+TASK_UTILS = _child("task util", mmdet_registry.TASK_UTILS, _MODELS_AT)
+METRICS = _child("metric", mmdet_registry.METRICS, ["detkit.evaluation"])
+EVALUATORS = _child("evaluator", mmdet_registry.EVALUATORS)
+VISUALIZERS = _child("visualizer", mmdet_registry.VISUALIZERS, _ENGINE_AT)
+VISBACKENDS = _child("vis_backend", mmdet_registry.VISBACKENDS, _ENGINE_AT)

@@ -1,0 +1,1 @@
+"""What flows out of the models."""

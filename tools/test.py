@@ -1,0 +1,8 @@
+"""``python tools/test.py``: the same as ``detkit test``."""
+
+import sys
+
+from detkit.cli.main import run_verb
+
+if __name__ == "__main__":
+    sys.exit(run_verb("test", sys.argv[1:], prog="tools/test.py"))
