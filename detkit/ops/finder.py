@@ -1,29 +1,30 @@
-"""A finder that answers for ``mmcv._ext`` when no compiled one is there."""
+"""A finder that answers for ``mmcv._ext`` when no compiled one is there.
+
+It imports nothing heavy: ``import detkit`` places it, and torch comes when mmcv asks for it.
+"""
 
 from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-NAME = "mmcv._ext"
+EXTENSION = "mmcv._ext"
 
 
-class _ExtensionFinder(importlib.abc.MetaPathFinder):
+class ExtensionFinder(importlib.abc.MetaPathFinder):
     """Stands last in ``sys.meta_path``: a compiled extension, where there is one, comes first."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != NAME:
+        """Give a spec for ``mmcv._ext``, and None for every other name."""
+        if fullname != EXTENSION:
             return None
-        spec = importlib.machinery.PathFinder.find_spec("detkit.ops", None)
-        assert spec is not None
-        from importlib.util import spec_from_loader
-
-        return spec_from_loader(fullname, _ExtensionLoader())
+        return importlib.util.spec_from_loader(fullname, _ExtensionLoader(), origin="detkit.ops")
 
 
 class _ExtensionLoader(importlib.abc.Loader):
@@ -38,5 +39,5 @@ class _ExtensionLoader(importlib.abc.Loader):
 
 def install() -> None:
     """Place the finder once; calling again changes nothing."""
-    if not any(isinstance(finder, _ExtensionFinder) for finder in sys.meta_path):
-        sys.meta_path.append(_ExtensionFinder())
+    if not any(isinstance(finder, ExtensionFinder) for finder in sys.meta_path):
+        sys.meta_path.append(ExtensionFinder())

@@ -1,0 +1,80 @@
+"""What stands in for ``mmcv._ext``: a table of operators, and an honest error for the others.
+
+mmcv asks for every name when ``mmcv.ops`` is imported, long before anything is called. A name in
+the table is imported then; any other becomes a function that raises when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NoReturn
+
+from detkit.errors import DetkitError
+
+# The name mmcv asks for -> "module:function", with the signature that mmcv calls.
+OPERATORS: dict[str, str] = {
+    # boxes
+    "nms": "detkit.ops.nms:nms",
+    # pooling of regions
+    "roi_align_backward": "detkit.ops.roi_align:roi_align_backward",
+    "roi_align_forward": "detkit.ops.roi_align:roi_align_forward",
+    # losses
+    # what mmcv says about itself
+    "get_compiler_version": "detkit.ops.build_info:get_compiler_version",
+    "get_compiling_cuda_version": "detkit.ops.build_info:get_compiling_cuda_version",
+    # sampling and reassembly: deform_conv, modulated deform_conv, ms_deform_attn, masked
+    # im2col / col2im, carafe, corner pools
+}
+
+
+class MissingOperatorError(DetkitError, NotImplementedError):
+    """An operator of mmcv that detkit has no form of was called."""
+
+
+def fill(module: ModuleType) -> None:
+    """Make ``module`` answer for every operator of mmcv.
+
+    Args:
+        module: the new, empty ``mmcv._ext``. Looking up any name that does not begin with an
+            underscore gives a function; names with an underscore raise AttributeError as usual.
+    """
+
+    def look_up(name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        function = operator(name)
+        setattr(module, name, function)
+        return function
+
+    setattr(module, "__getattr__", look_up)
+    setattr(module, "__doc__", "mmcv's operators, answered for by detkit.ops.")
+
+
+def operator(name: str) -> Callable[..., Any]:
+    """Find the function that stands in for one operator of mmcv.
+
+    Args:
+        name: the name that mmcv uses, like ``roi_align_forward``.
+
+    Returns:
+        The function of the table, or, for a name not in it, one that raises
+        MissingOperatorError when it is called.
+    """
+    if name not in OPERATORS:
+        return _missing(name)
+    module_name, _, function_name = OPERATORS[name].partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module_name), function_name)
+    return function
+
+
+def _missing(name: str) -> Callable[..., NoReturn]:
+    def raise_missing(*arguments: object, **options: object) -> NoReturn:
+        raise MissingOperatorError(
+            f"mmcv's operator '{name}' is not among those that detkit has",
+            do="install an mmcv with its compiled extension, or a model that does without it",
+        )
+
+    raise_missing.__name__ = raise_missing.__qualname__ = name
+    return raise_missing
