@@ -1,0 +1,48 @@
+"""Measure any COCO results file against its annotation file: the 12 numbers, without any model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from detkit.errors import DataError
+
+EXAMPLES = """examples:
+  detkit evaluate annotations/val.json results.bbox.json
+  detkit evaluate annotations/val.json results.bbox.json --classwise --out scores.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of this verb."""
+    parser.add_argument("truth", metavar="TRUTH", type=Path, help="COCO annotation file (JSON)")
+    parser.add_argument("results", metavar="RESULTS", type=Path,
+                        help="COCO results file: an array of image_id, category_id, bbox, score")
+    parser.add_argument("--classwise", action="store_true", help="show the AP of each class too")
+    parser.add_argument("--out", metavar="FILE", type=Path,
+                        help="write all numbers, unrounded, to this new JSON file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the tables, write the file; 0 when done."""
+    from detkit.evaluation.coco_boxes import evaluate_boxes
+    from detkit.evaluation.table import classes_table, scores_table
+
+    if args.out is not None:
+        # Before the work, which can take minutes.
+        if args.out.exists():
+            raise DataError(f"{args.out}: there is such a file already",
+                            do="give --out another name, or remove it first")
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    scores = evaluate_boxes(args.truth, args.results)
+    for note in scores.notes:
+        print(f"note: {args.truth}: {note}", file=sys.stderr)
+    print(scores_table(scores))
+    if args.classwise:
+        print("\n" + classes_table(scores))
+    if args.out is not None:
+        with args.out.open("x", encoding="utf-8") as stream:
+            stream.write(json.dumps(scores.as_dict(), indent=2) + "\n")
+    return 0

@@ -1,0 +1,85 @@
+"""The twelve numbers of COCO's box evaluation, and what stands beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+@dataclass(frozen=True)
+class BoxScores:
+    """COCO's box scores, each from 0 to 1, unrounded; nan where there is nothing to measure.
+
+    Args:
+        AP: average precision, mean over IoU 0.50 to 0.95 in steps of 0.05 and over the classes.
+        AP50: the same at IoU 0.50.
+        AP75: the same at IoU 0.75.
+        APs: AP of objects with an area below 32 x 32 pixels.
+        APm: AP of objects from 32 x 32 to 96 x 96 pixels.
+        APl: AP of objects above 96 x 96 pixels.
+        AR1: average recall with the one best detection of each class and image.
+        AR10: the same with the ten best.
+        AR100: the same with the hundred best, the number that AP uses too.
+        ARs: AR100 of small objects.
+        ARm: AR100 of medium objects.
+        ARl: AR100 of large objects.
+        per_class: AP of each class by name, in the order of category ids; nan where the class
+            has no truths.
+        per_class_50: AP50 of each class, likewise.
+        per_class_truths: how many truths (crowds left out) each class has.
+        images: images measured.
+        truths: annotated boxes, crowds included.
+        crowds: those of the truths that are crowd regions and cost nothing when missed.
+        detections: boxes in the results.
+        notes: sentences on what in the truth had to be filled in.
+    """
+
+    AP: float
+    AP50: float
+    AP75: float
+    APs: float
+    APm: float
+    APl: float
+    AR1: float
+    AR10: float
+    AR100: float
+    ARs: float
+    ARm: float
+    ARl: float
+    per_class: Mapping[str, float]
+    per_class_50: Mapping[str, float]
+    per_class_truths: Mapping[str, int]
+    images: int
+    truths: int
+    crowds: int
+    detections: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stats(self) -> tuple[float, ...]:
+        """The twelve numbers in COCO's order."""
+        return tuple(getattr(self, name) for name in STATS)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; None where there is nothing to measure."""
+        return {
+            **{name: _or_none(value) for name, value in zip(STATS, self.stats)},
+            "images": self.images,
+            "truths": self.truths,
+            "crowds": self.crowds,
+            "detections": self.detections,
+            "classes": {
+                name: {"AP": _or_none(value), "AP50": _or_none(self.per_class_50[name]),
+                       "truths": self.per_class_truths[name]}
+                for name, value in self.per_class.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
