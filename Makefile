@@ -1,0 +1,35 @@
+# Every target makes .venv and installs what it needs when it is not there.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+RUN     = work_dirs/quickstart
+
+.PHONY: install quickstart test test-slow check bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: setup.cfg constraints.txt tools/install.sh
+	PYTHON=$(PYTHON) VENV=$(VENV) sh tools/install.sh
+
+quickstart: install
+	$(BIN)/python tools/train.py configs/quickstart.py --data sample --work-dir $(RUN)
+	$(BIN)/python tools/predict.py $(RUN)/best.pth sample --out $(RUN)/pictures
+	$(BIN)/python tools/video.py $(RUN)/best.pth sample --out $(RUN)/video.mp4
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+check: install
+	$(BIN)/flake8 detkit tools tests configs benchmarks
+	$(BIN)/isort --check-only detkit tools tests configs benchmarks
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python benchmarks/bench_roi_align.py
+	$(BIN)/python benchmarks/bench_swin.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache
