@@ -12,7 +12,10 @@ SCOPE = "detkit"
 
 
 def _child(name: str, parent: Registry, locations: list[str] | None = None) -> Registry:
-    return Registry(name, parent=parent, scope=SCOPE, locations=locations or ["detkit.engine"])
+    # A look-up imports the locations of the registry it begins at, never those of the parents it
+    # climbs to: without mmdet's own, its names would be unknown here until someone imports them.
+    places = [*parent._locations, *(locations or ["detkit.engine"])]
+    return Registry(name, parent=parent, scope=SCOPE, locations=places)
 
 
 _MODELS_AT = ["detkit.models"]
