@@ -1,0 +1,227 @@
+"""Things before a background, in one light: a picture, and the exact truth about it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.data.sample_dice import Dice
+from detkit.data.sample_shapes import CLASSES, LEAN
+from detkit.data.sample_textures import Picture, draw_background
+from detkit.data.sample_thing import ROOM_IMAGE, ROOM_LOOK, Pose, Sprite, draw_thing
+
+# The least share of a thing's pixels that must stay in sight, edges of the picture counted too.
+MIN_VISIBLE = 0.4
+NOTHING = -1
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A thing as far as it can be seen.
+
+    Attributes:
+        index: its place in the order from far to near, from 0.
+        label: index into CLASSES.
+        box: (left, top, width, height), whole pixels: the tight extent of its visible mask.
+        visible: share of the thing's whole mask that is in sight, in (0, 1].
+        covered: share of the thing's whole mask that other things hide, in [0, 1).
+    """
+
+    index: int
+    label: int
+    box: tuple[int, int, int, int]
+    visible: float
+    covered: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A finished picture.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        owner: (H, W) int16, the index into ``things`` of whom each pixel shows, NOTHING for none.
+        things: from the farthest to the nearest.
+    """
+
+    image: NDArray[np.uint8]
+    owner: NDArray[np.int16]
+    things: tuple[Seen, ...]
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of a scene: all of it thrown once, so that a video keeps it."""
+
+    toward: tuple[float, float]
+    gain: float
+    cast: tuple[float, float, float]
+    slope: float
+    blur: float
+    noise: float
+
+
+def throw_light(dice: Dice) -> Light:
+    """A light: direction, gain, colour cast, fall-off, and the camera's blur and noise."""
+    angle = math.radians(dice.between(200, 340))
+    return Light(
+        toward=(math.cos(angle), math.sin(angle)),
+        gain=dice.scale(0.62, 1.2),
+        cast=(dice.between(0.88, 1.08), dice.between(0.94, 1.04), dice.between(0.84, 1.08)),
+        slope=dice.between(0, 0.35),
+        blur=dice.between(0.4, 0.9) if dice.chance(0.25) else 0.0,
+        noise=dice.between(2, 7) if dice.chance(0.5) else 0.0,
+    )
+
+
+def draw_scene(seed: int, split: int, index: int, size_hw: tuple[int, int]) -> Scene:
+    """Draw the picture number ``index`` of a split; it depends on these arguments only."""
+    dice = Dice(seed, ROOM_IMAGE + split, index)
+    height, width = size_hw
+    scale = min(height / 240, width / 320)
+    background = draw_background(dice, height, width, scale)
+    light = throw_light(dice)
+    labels, sprites = _place(dice, (seed, split, index), size_hw, scale, light)
+    picture, owner = compose(background, sprites, light)
+    grain = dice.field(height, width) if light.noise else None
+    return Scene(develop(picture, light, grain), owner, look_at(labels, sprites, owner))
+
+
+def _place(
+    dice: Dice, key: tuple[int, int, int], size_hw: tuple[int, int], scale: float, light: Light
+) -> tuple[list[int], list[Sprite]]:
+    """Throw one to six things so that enough of each stays in sight."""
+    height, width = size_hw
+    seed, split, index = key
+    owner = np.full(size_hw, NOTHING, np.int16)
+    labels: list[int] = []
+    sprites: list[Sprite] = []
+    for part in range(dice.pick([1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6])):
+        # The first thing goes round the classes: ten pictures of any split hold all of them.
+        label = index % len(CLASSES) if part == 0 else dice.whole(0, len(CLASSES) - 1)
+        size = scale * (dice.scale(14, 32) if dice.chance(0.08) else dice.scale(34, 150))
+        lean = LEAN[CLASSES[label]]
+        pose = Pose(
+            width / 2 + dice.between(0, 1), height / 2 + dice.between(0, 1), size,
+            dice.between(-lean, lean), dice.scale(0.85, 1.18), dice.chance(0.5),
+        )  # fmt: skip
+        look = (seed, ROOM_LOOK + 16 * (split + 1), index, part)
+        sprite = draw_thing(label, look, pose, light.toward)
+        over, at_edge = dice.chance(0.35), dice.chance(0.12)
+        for attempt in range(10):
+            x, y = _spot(dice, sprite, size_hw, at_edge)
+            moved = sprite.moved(x - sprite.left, y - sprite.top)
+            if _fits(moved, [*sprites, moved], owner, over or attempt > 6):
+                sprites.append(moved)
+                labels.append(label)
+                _claim(owner, moved, len(sprites) - 1)
+                break
+    return labels, sprites
+
+
+def _spot(dice: Dice, sprite: Sprite, size_hw: tuple[int, int], at_edge: bool) -> tuple[int, int]:
+    """A place for the sprite's first pixel: inside, or across an edge by up to 40 %."""
+    (height, width), (h, w) = size_hw, sprite.alpha.shape
+    out_x, out_y = (round(0.4 * w), round(0.4 * h)) if at_edge else (0, 0)
+    return dice.whole(-out_x, width - w + out_x), dice.whole(-out_y, height - h + out_y)
+
+
+def _fits(sprite: Sprite, sprites: list[Sprite], owner: NDArray[np.int16], over: bool) -> bool:
+    """Whether all stay enough in sight; and, unless ``over``, whether hardly anything is hidden."""
+    trial = owner.copy()
+    hidden = _claim(trial, sprite, len(sprites) - 1)
+    if not over and hidden > 0.04 * float(sprite.mask.sum()):
+        return False
+    counts = np.bincount((trial + 1).ravel(), minlength=len(sprites) + 1)[1:]
+    wholes = (float(each.mask.sum()) for each in sprites)
+    return all(count >= MIN_VISIBLE * whole for count, whole in zip(counts, wholes))
+
+
+def _overlap(sprite: Sprite, size_hw: tuple[int, int]) -> tuple[slice, slice, slice, slice]:
+    """Rows and columns of the picture, then of the sprite, where both are; perhaps empty."""
+    (height, width), (h, w) = size_hw, sprite.alpha.shape
+    y1, y2 = max(0, sprite.top), max(0, min(height, sprite.top + h))
+    x1, x2 = max(0, sprite.left), max(0, min(width, sprite.left + w))
+    y2, x2 = max(y1, y2), max(x1, x2)
+    inner = slice(y1 - sprite.top, y2 - sprite.top), slice(x1 - sprite.left, x2 - sprite.left)
+    return slice(y1, y2), slice(x1, x2), *inner
+
+
+def _claim(owner: NDArray[np.int16], sprite: Sprite, index: int) -> int:
+    """Give the sprite's pixels to ``index``; returns how many another thing had."""
+    rows, columns, inner_rows, inner_columns = _overlap(sprite, (owner.shape[0], owner.shape[1]))
+    patch, mask = owner[rows, columns], sprite.mask[inner_rows, inner_columns]
+    taken = int(np.count_nonzero(patch[mask] != NOTHING))
+    patch[mask] = index
+    return taken
+
+
+def compose(
+    background: Picture, sprites: list[Sprite], light: Light
+) -> tuple[Picture, NDArray[np.int16]]:
+    """Lay the sprites over the background in their order, each with its shadow.
+
+    Returns:
+        (H, W, 3) float32 RGB 0..255, and (H, W) int16 the sprite that each pixel shows.
+    """
+    picture = background.copy()
+    size_hw = (picture.shape[0], picture.shape[1])
+    owner = np.full(size_hw, NOTHING, np.int16)
+    for index, sprite in enumerate(sprites):
+        _cast_shadow(picture, sprite, light)
+        rows, columns, inner_rows, inner_columns = _overlap(sprite, size_hw)
+        patch = picture[rows, columns]
+        patch *= 1 - sprite.alpha[inner_rows, inner_columns, None]
+        patch += sprite.paint[inner_rows, inner_columns]
+        _claim(owner, sprite, index)
+    return picture, owner
+
+
+def _cast_shadow(picture: Picture, sprite: Sprite, light: Light) -> None:
+    reach = max(2, round(max(sprite.alpha.shape) * 0.05))
+    soft = cv2.copyMakeBorder(
+        sprite.alpha, 2 * reach, 2 * reach, 2 * reach, 2 * reach, cv2.BORDER_CONSTANT, value=0
+    )
+    soft = cv2.blur(cv2.blur(soft, (reach + 1, reach + 1)), (reach + 1, reach + 1))
+    left = sprite.left - 2 * reach - round(light.toward[0] * reach)
+    top = sprite.top - 2 * reach - round(light.toward[1] * reach)
+    shadow = Sprite(left, top, sprite.paint, soft, sprite.mask)
+    rows, columns, inner_rows, inner_columns = _overlap(
+        shadow, (picture.shape[0], picture.shape[1])
+    )
+    picture[rows, columns] *= 1 - np.float32(0.42) * soft[inner_rows, inner_columns, None]
+
+
+def develop(picture: Picture, light: Light, grain: Picture | None) -> NDArray[np.uint8]:
+    """What the camera makes of it: gain, cast, fall-off of the light, blur, noise; uint8."""
+    height, width = picture.shape[:2]
+    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(light.toward[0])
+    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(light.toward[1])
+    field = np.float32(light.gain) * (1 + np.float32(light.slope) * (across + down))
+    lit = picture * (field[:, :, None] * np.array(light.cast, np.float32))
+    if light.blur:
+        lit = cv2.GaussianBlur(lit, (5, 5), light.blur)
+    if grain is not None:
+        lit += ((grain - 0.5) * np.float32(3.4 * light.noise))[:, :, None]
+    return np.clip(lit + 0.5, 0, 255).astype(np.uint8)
+
+
+def look_at(
+    labels: list[int], sprites: list[Sprite], owner: NDArray[np.int16]
+) -> tuple[Seen, ...]:
+    """The truth: tight boxes of what is visible. A thing wholly out of sight has no entry."""
+    seen = []
+    size_hw = (owner.shape[0], owner.shape[1])
+    for index, (label, sprite) in enumerate(zip(labels, sprites)):
+        x, y, width, height = cv2.boundingRect((owner == index).astype(np.uint8))
+        count, whole = int(np.count_nonzero(owner == index)), int(sprite.mask.sum())
+        _, _, inner_rows, inner_columns = _overlap(sprite, size_hw)
+        inside = int(sprite.mask[inner_rows, inner_columns].sum())
+        if count:
+            box = (x, y, width, height)
+            seen.append(Seen(index, label, box, count / whole, (inside - count) / whole))
+    return tuple(seen)
