@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+import detkit  # noqa: F401  places the finder before any test file imports mmcv.ops
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -24,8 +24,26 @@ OPERATORS: dict[str, str] = {
     # what mmcv says about itself
     "get_compiler_version": "detkit.ops.build_info:get_compiler_version",
     "get_compiling_cuda_version": "detkit.ops.build_info:get_compiling_cuda_version",
-    # sampling and reassembly: deform_conv, modulated deform_conv, ms_deform_attn, masked
-    # im2col / col2im, carafe, corner pools
+    # sampling and reassembly; corner pools ask for nothing, they are torch.cummax
+    "carafe_backward": "detkit.ops.carafe:carafe_backward",
+    "carafe_forward": "detkit.ops.carafe:carafe_forward",
+    "carafe_naive_backward": "detkit.ops.carafe:carafe_naive_backward",
+    "carafe_naive_forward": "detkit.ops.carafe:carafe_naive_forward",
+    "deform_conv_backward_input": "detkit.ops.deform_conv:deform_conv_backward_input",
+    "deform_conv_backward_parameters": "detkit.ops.deform_conv:deform_conv_backward_parameters",
+    "deform_conv_forward": "detkit.ops.deform_conv:deform_conv_forward",
+    "deform_roi_pool_backward": "detkit.ops.deform_roi_pool:deform_roi_pool_backward",
+    "deform_roi_pool_forward": "detkit.ops.deform_roi_pool:deform_roi_pool_forward",
+    "masked_col2im_forward": "detkit.ops.masked_conv:masked_col2im_forward",
+    "masked_im2col_forward": "detkit.ops.masked_conv:masked_im2col_forward",
+    "modulated_deform_conv_backward": (
+        "detkit.ops.modulated_deform_conv:modulated_deform_conv_backward"
+    ),
+    "modulated_deform_conv_forward": (
+        "detkit.ops.modulated_deform_conv:modulated_deform_conv_forward"
+    ),
+    "ms_deform_attn_backward": "detkit.ops.ms_deform_attn:ms_deform_attn_backward",
+    "ms_deform_attn_forward": "detkit.ops.ms_deform_attn:ms_deform_attn_forward",
 }
 
 

@@ -1,0 +1,150 @@
+"""CARAFE upsampling (``mmcv.ops.CARAFE``) at the level of mmcv's extension, in plain torch.
+
+N: images; C: channels; H, W: of the features; s: scale factor; K: kernel size, odd; G: groups, each
+of C/G channels with masks of their own. Every output cell is a weighed sum of the K x K features
+around the cell it lies in; features outside the map are 0.
+
+The sum runs over the K * K taps with one pass each, so no more than the output's size is held
+besides it, where unfolding would hold K * K times the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from detkit.ops.arithmetic import kernel_scope, working_dtype
+
+
+def carafe_naive_forward(
+    features: Tensor,
+    masks: Tensor,
+    output: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
+    """Write the reassembled features into ``output``.
+
+    Args:
+        features: (N, C, H, W) floating. N may be 0.
+        masks: (N, G * K * K, H * s, W * s) floating; channels by group, then row, then column.
+        output: (N, C, H * s, W * s), overwritten.
+
+    Source: CARAFE (arXiv 1905.02188), eq. 4.
+    """
+    with kernel_scope(features.device):
+        dtype = working_dtype(features, masks)
+        weights = _as_cells(masks.to(dtype), group_size, scale_factor)
+        cells = _as_cells(output.detach(), group_size, scale_factor)
+        total = weights.new_zeros(cells.shape)
+        for tap, window in enumerate(_taps(features.to(dtype), kernel_size, group_size)):
+            total.addcmul_(window[..., None, :, None], weights[:, :, tap, None])
+        output.detach().copy_(total.reshape(output.shape))
+
+
+def carafe_naive_backward(
+    top_grad: Tensor,
+    features: Tensor,
+    masks: Tensor,
+    bottom_grad: Tensor,
+    mask_grad: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
+    """Write the gradients of the features and of the masks.
+
+    Args:
+        top_grad: (N, C, H * s, W * s) floating.
+        features, masks: those given forward.
+        bottom_grad, mask_grad: shaped as ``features`` and ``masks``; overwritten.
+    """
+    with kernel_scope(features.device):
+        dtype = working_dtype(top_grad, features, masks)
+        grads = _as_cells(top_grad.to(dtype), group_size, scale_factor)
+        weights = _as_cells(masks.to(dtype), group_size, scale_factor)
+        source = features.to(dtype)
+        radius = kernel_size // 2
+        framed = pad(torch.zeros_like(source), (radius,) * 4)
+        weight_grads = weights.new_zeros(weights.shape)
+        windows = _taps(source, kernel_size, group_size)
+        window_grads = _windows(framed, kernel_size, group_size)
+        for tap, (window, window_grad) in enumerate(zip(windows, window_grads)):
+            weight_grads[:, :, tap] = (grads * window[..., None, :, None]).sum(2)
+            window_grad += (grads * weights[:, :, tap, None]).sum((-3, -1))
+        height, width = source.shape[2:]
+        bottom_grad.copy_(framed[..., radius : radius + height, radius : radius + width])
+        mask_grad.copy_(weight_grads.reshape(mask_grad.shape))
+
+
+def carafe_forward(
+    features: Tensor,
+    masks: Tensor,
+    rfeatures: Tensor,
+    routput: Tensor,
+    rmasks: Tensor,
+    output: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
+    """Do as ``carafe_naive_forward``, and keep the features for the way back.
+
+    Args:
+        rfeatures: shaped as ``features``, overwritten with them: mmcv hands only this buffer to
+            ``carafe_backward``.
+        routput, rmasks: scratch of mmcv's kernel; left alone.
+    """
+    rfeatures.copy_(features.detach())
+    carafe_naive_forward(features, masks, output, kernel_size, group_size, scale_factor)
+
+
+def carafe_backward(
+    top_grad: Tensor,
+    rfeatures: Tensor,
+    masks: Tensor,
+    rtop_grad: Tensor,
+    rbottom_grad_hs: Tensor,
+    rbottom_grad: Tensor,
+    rmask_grad: Tensor,
+    bottom_grad: Tensor,
+    mask_grad: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
+    """Do as ``carafe_naive_backward`` with the features that ``carafe_forward`` kept.
+
+    Args:
+        rtop_grad, rbottom_grad_hs, rbottom_grad, rmask_grad: scratch of mmcv's kernel; left alone.
+    """
+    carafe_naive_backward(
+        top_grad, rfeatures, masks, bottom_grad, mask_grad, kernel_size, group_size, scale_factor
+    )
+
+
+def _as_cells(tensor: Tensor, groups: int, scale: int) -> Tensor:
+    """View (N, G * X, H * s, W * s) as (N, G, X, H, s, W, s)."""
+    images, channels, height, width = tensor.shape
+    return tensor.reshape(
+        images, groups, channels // groups, height // scale, scale, width // scale, scale
+    )
+
+
+def _taps(features: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
+    """Give for each tap, row by row, what it reads: (N, G, C/G, H, W)."""
+    return _windows(pad(features, (kernel // 2,) * 4), kernel, groups)
+
+
+def _windows(framed: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
+    """Give the views of a map framed by kernel // 2 cells that the taps see, row by row."""
+    images, channels, height, width = framed.shape
+    grouped = framed.view(images, groups, channels // groups, height, width)
+    height, width = height - kernel + 1, width - kernel + 1
+    for row in range(kernel):
+        for column in range(kernel):
+            yield grouped[..., row : row + height, column : column + width]

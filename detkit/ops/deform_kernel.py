@@ -1,0 +1,115 @@
+"""Deformable convolution, with and without a mask, on torchvision's two kernels.
+
+B: images; C, O: channels in and out; H, W and P, Q: height and width in and out; K: taps of the
+window (kernel height x width); G: groups; D: deform groups, which share offsets over C/D channels.
+Offsets stand as y0, x0, y1, x1, ... in pixels of the input, for each deform group in turn.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from detkit.ops.arithmetic import kernel_scope, working_dtype
+
+
+class Window(NamedTuple):
+    """How the window moves: (y, x) pairs in pixels of the input, and the two groupings."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    deform_groups: int
+
+
+class DeformGradients(NamedTuple):
+    """Gradients in the working dtype, each shaped as the tensor it belongs to."""
+
+    input: Tensor
+    weight: Tensor
+    offset: Tensor
+    mask: Tensor
+    bias: Tensor
+
+
+def deform_convolve(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    window: Window,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Convolve at positions moved by offsets, each tap weighed by a mask where there is one.
+
+    Args:
+        input: (B, C, H, W) floating. B may be 0.
+        offset: (B, D * K * 2, P, Q), pixels of the input; taps outside it read 0.
+        weight: (O, C / G, kernel height, kernel width).
+        window: strides, paddings, dilations and groups.
+        mask: (B, D * K, P, Q), unitless, or None for ones.
+        bias: (O,) or None for zeros.
+
+    Returns:
+        (B, O, P, Q) in the working dtype: float64 if any argument is, else float32.
+
+    Raises:
+        RuntimeError: shapes do not fit each other (torchvision's message).
+
+    Source: arXiv 1703.06211 and, with the mask, 1811.11168. Is torchvision's kernel.
+    """
+    with kernel_scope(input.device):
+        arguments, dtype = _kernel_arguments(input, offset, weight, window, mask, bias)
+        result: Tensor = torch.ops.torchvision.deform_conv2d(*arguments)
+        return result.to(dtype)
+
+
+def deform_gradients(
+    grad_output: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    window: Window,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> DeformGradients:
+    """Carry a gradient back through ``deform_convolve``.
+
+    Args:
+        grad_output: (B, O, P, Q) floating. The others are those given forward.
+
+    Returns:
+        All five gradients; mask's is (B, 0) where there was no mask.
+
+    Raises:
+        RuntimeError: shapes do not fit each other (torchvision's message).
+
+    Source: is torchvision's kernel.
+    """
+    with kernel_scope(input.device):
+        arguments, dtype = _kernel_arguments(input, offset, weight, window, mask, bias)
+        gradients = torch.ops.torchvision._deform_conv2d_backward(
+            grad_output.to(dtype).contiguous(), *arguments
+        )
+        return DeformGradients(*gradients)
+
+
+def _kernel_arguments(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    window: Window,
+    mask: Tensor | None,
+    bias: Tensor | None,
+) -> tuple[tuple[Tensor | int | bool, ...], torch.dtype]:
+    dtype = working_dtype(input, offset, weight)
+    # The kernels take no None: no mask is an empty one and a flag, no bias is zeros.
+    mask_or_empty = input.new_zeros((input.shape[0], 0)) if mask is None else mask
+    bias_or_zeros = input.new_zeros(weight.shape[0]) if bias is None else bias
+    tensors = (input, weight, offset, mask_or_empty, bias_or_zeros)
+    same = tuple(tensor.detach().to(dtype).contiguous() for tensor in tensors)
+    sizes = (*window.stride, *window.padding, *window.dilation)
+    return (*same, *sizes, window.groups, window.deform_groups, mask is not None), dtype

@@ -1,0 +1,158 @@
+"""Deformable RoI pooling (``mmcv.ops.DeformRoIPool``) at the level of mmcv's extension.
+
+R: regions; C: channels; H, W: of the features; A, B: bins down and across a region. Each bin is
+moved as a whole by its own offset and averages points sampled from the features around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from detkit.ops.arithmetic import kernel_scope, working_dtype
+
+# Sampled values held at once; at 4 bytes each, 64 MiB and as much again for the way back.
+SAMPLES_AT_ONCE = 2**24
+
+
+def deform_roi_pool_forward(
+    input: Tensor,
+    rois: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    gamma: float,
+) -> None:
+    """Write each region's pooled bins.
+
+    Args:
+        input: (N, C, H, W) floating.
+        rois: (R, 5), image index, then xyxy in pixels of the image. R may be 0.
+        offset: (R, 2, A, B), (x, y), in widths and heights of the region over ``gamma``; or empty
+            for none.
+        output: (R, C, A, B), overwritten.
+        spatial_scale: pixels of ``input`` in one of the image.
+        sampling_ratio: points a bin down and across; 0 for as many as it has pixels, rounded up.
+
+    Source: arXiv 1703.06211, eq. 5 and 6, with the sampling points of RoIAlign.
+    """
+    with kernel_scope(input.device):
+        dtype = working_dtype(input, rois, offset)
+        features, moves = input.detach().to(dtype), offset.detach().to(dtype)
+        boxes = _Boxes(rois.detach().to(dtype), spatial_scale, (pooled_height, pooled_width))
+        output.detach().zero_()
+        for image, points, chosen in boxes.batches(sampling_ratio, input.shape[1]):
+            moved = moves[chosen] if moves.numel() else None
+            positions = boxes.positions(chosen, points, moved, gamma)
+            output[chosen] = _average(features[image], positions).to(output.dtype)
+
+
+def deform_roi_pool_backward(
+    grad_output: Tensor,
+    input: Tensor,
+    rois: Tensor,
+    offset: Tensor,
+    grad_input: Tensor,
+    grad_offset: Tensor,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    gamma: float,
+) -> None:
+    """Add the gradients of the features and write those of the offsets.
+
+    Args:
+        grad_output: (R, C, A, B) floating. The others are those given forward.
+        grad_input: shaped as ``input``; added to.
+        grad_offset: shaped as ``offset``; overwritten.
+    """
+    with kernel_scope(input.device):
+        dtype = working_dtype(input, rois, offset)
+        features, moves = input.detach().to(dtype), offset.detach().to(dtype)
+        boxes = _Boxes(rois.detach().to(dtype), spatial_scale, (pooled_height, pooled_width))
+        grad_offset.zero_()
+        for image, points, chosen in boxes.batches(sampling_ratio, input.shape[1]):
+            source = features[image].detach().requires_grad_()
+            moved = moves[chosen].detach().requires_grad_() if moves.numel() else None
+            with torch.enable_grad():
+                pooled = _average(source, boxes.positions(chosen, points, moved, gamma))
+            sources = [source] if moved is None else [source, moved]
+            gradients = torch.autograd.grad(pooled, sources, grad_output[chosen].to(dtype))
+            grad_input[image] += gradients[0].to(grad_input.dtype)
+            if moved is not None:
+                grad_offset[chosen] = gradients[1].to(grad_offset.dtype)
+
+
+class _Boxes:
+    """Regions in pixels of the features, and where their bins sample."""
+
+    def __init__(self, rois: Tensor, spatial_scale: float, bins: tuple[int, int]) -> None:
+        self.image = rois[:, 0].long()
+        # Cell centres lie on whole numbers, so a box's edges move by half a cell.
+        self.start_xy = rois[:, 1:3] * spatial_scale - 0.5
+        self.size_xy = (rois[:, 3:5] - rois[:, 1:3]) * spatial_scale
+        self.bins = bins
+
+    def batches(
+        self, sampling_ratio: int, channels: int
+    ) -> Iterator[tuple[int, tuple[int, int], Tensor]]:
+        """Give the regions that share an image and a number of points, some at a time.
+
+        Returns:
+            Of each batch: the image, the points of a bin (down, across), both > 0, and the
+            regions' indices. A region without points (its size is 0 or less) is in none.
+        """
+        down, across = self.bins
+        if sampling_ratio > 0:
+            points = torch.full_like(self.image, sampling_ratio).expand(2, -1)
+        else:
+            bin_sizes = self.size_xy.flip(1) / self.size_xy.new_tensor(self.bins)
+            points = bin_sizes.ceil().clamp(min=0).long().T
+        kinds = torch.stack((self.image, points[0], points[1]), 1)
+        for image, rows, columns in sorted(set(map(tuple, kinds.tolist()))):
+            if rows * columns == 0:
+                continue
+            alike = (kinds == kinds.new_tensor((image, rows, columns))).all(1).nonzero()[:, 0]
+            samples = channels * down * across * rows * columns
+            step = max(1, SAMPLES_AT_ONCE // samples)
+            for first in range(0, len(alike), step):
+                yield image, (rows, columns), alike[first : first + step]
+
+    def positions(
+        self, chosen: Tensor, points: tuple[int, int], offset: Tensor | None, gamma: float
+    ) -> Tensor:
+        """Give the sampling points: (r, A, B, points down, points across, 2), (y, x)."""
+        start, size = self.start_xy[chosen], self.size_xy[chosen]
+        axes = []
+        for axis, bins, count in ((1, self.bins[0], points[0]), (0, self.bins[1], points[1])):
+            steps = torch.arange(bins * count, device=size.device, dtype=size.dtype)
+            along = (steps.view(bins, count) + 0.5) / (bins * count)
+            place = start[:, axis, None, None] + size[:, axis, None, None] * along
+            place = place[:, :, None] if axis == 1 else place[:, None]
+            if offset is not None:
+                place = place + (gamma * size[:, axis, None, None] * offset[:, axis])[..., None]
+            axes.append(place.expand(-1, *self.bins, -1))
+        y = axes[0][..., :, None].expand(-1, -1, -1, -1, points[1])
+        x = axes[1][..., None, :].expand(-1, -1, -1, points[0], -1)
+        return torch.stack((y, x), -1)
+
+
+def _average(features: Tensor, positions: Tensor) -> Tensor:
+    """Average (C, H, W) features at (r, A, B, y points, x points, 2): (r, C, A, B)."""
+    limits = positions.new_tensor(features.shape[1:])
+    # As in RoIAlign: up to one cell outside the nearest cell counts, further out 0.
+    inside = ((positions >= -1) & (positions <= limits)).all(-1).flatten(3)
+    grid = ((2 * positions + 1) / limits - 1).flip(-1).flatten(3, 4).flatten(0, 2)
+    sampled = grid_sample(
+        features[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
+    regions, down, across = positions.shape[:3]
+    pooled = (sampled.view(-1, regions, down, across, inside.shape[-1]) * inside).mean(-1)
+    return pooled.transpose(0, 1)
