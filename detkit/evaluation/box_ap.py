@@ -91,6 +91,13 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
             return
         ids = {place: found for found, place in self.truth.categories.items()}
         self._category_ids = [ids[place] for place in category_positions(self.truth, classes)]
+        listed = [name for name in self.truth.file_order if name in classes]
+        if listed != list(classes):
+            MMLogger.get_current_instance().warning(
+                f"{self.truth.name}: lists its categories in the order {', '.join(listed)}, the "
+                f"model its classes as {', '.join(classes)}; mmdet's CocoDataset numbers labels "
+                "by the file's order whatever the classes say, and then predictions count for "
+                "the wrong class; give the classes in the file's order")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep what was predicted for a batch.

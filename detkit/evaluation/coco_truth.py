@@ -26,6 +26,7 @@ class Truth:
         images: position of each image id, in ascending order of the ids; M images.
         categories: position of each category id, in ascending order of the ids; K categories.
         class_names: (K,) name of the category at each position, all different.
+        file_order: (K,) the same names in the order in which the file lists them.
         files: the file name of each image id, where the file gives one.
         annotations: the boxes, in the order of the file, with the keys that pycocotools reads:
             ``id`` from 1, ``image_id`` and ``category_id`` as positions, ``bbox`` xywh in pixels,
@@ -37,6 +38,7 @@ class Truth:
     images: Mapping[Id, int]
     categories: Mapping[Id, int]
     class_names: tuple[str, ...]
+    file_order: tuple[str, ...]
     files: Mapping[Id, str]
     annotations: list[dict[str, Any]]
     notes: tuple[str, ...]
@@ -122,7 +124,7 @@ def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
     """
     name = "truth"
     held: Any = truth
-    if not isinstance(truth, Mapping):
+    if isinstance(truth, (str, Path)):
         name = str(truth)
         held = read_json(Path(truth))
     if isinstance(held, list):
@@ -148,11 +150,13 @@ def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
     if not categories:
         raise DataError(f"{name}: there are no categories in it")
     annotations, notes = _annotations(name, held["annotations"], images, categories)
+    class_names = _class_names(held["categories"], categories)
     return Truth(
         name=name,
         images=images,
         categories=categories,
-        class_names=_class_names(held["categories"], categories),
+        class_names=class_names,
+        file_order=tuple(class_names[categories[_known(item)]] for item in held["categories"]),
         files={_known(item): str(item["file_name"]) for item in held["images"]
                if "file_name" in item},
         annotations=annotations,
