@@ -1,0 +1,109 @@
+"""``detkit evaluate`` as a user meets it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from detkit.cli.main import main
+
+TRUTH = {
+    "images": [{"id": 1, "file_name": "a.jpg"}],
+    "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50],
+                     "area": 2500, "iscrowd": 0}],
+}
+RESULTS = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 0.5}]
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, held in (("truth.json", TRUTH), ("results.json", RESULTS), ("empty.json", [])):
+        (tmp_path / name).write_text(json.dumps(held))
+    return tmp_path
+
+
+def run(folder, capsys, *words):
+    """Exit code, stdout and stderr of the verb; words that name a file of the folder become it."""
+    words = [str(folder / word) if word.endswith(".json") else word for word in words]
+    code = main(["evaluate", *words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_no_results_are_measured_as_zero(files, capsys):
+    code, out, err = run(files, capsys, "truth.json", "empty.json")
+    assert (code, err) == (0, "")
+    assert "AP      0.0000" in out and "APs          -" in out
+
+
+def test_published_numbers_are_printed(shared_data, capsys):
+    folder = shared_data / "eval_coco100"
+    code, out, err = run(folder, capsys, "instances_val2014_100.json",
+                         "instances_val2014_fakebbox100_results.json")
+    printed = [line.split()[1] for line in out.splitlines()[3:]]
+    # SOURCE.txt of the data, and pycocotools' own demonstration.
+    assert printed == ("0.5046 0.6970 0.5730 0.5856 0.5194 0.5014 "
+                       "0.3868 0.5937 0.5954 0.6398 0.5664 0.5643").split()
+    assert (code, err) == (0, "")
+
+
+def test_classwise_adds_a_row_for_each_class(files, capsys):
+    code, out, _ = run(files, capsys, "truth.json", "results.json", "--classwise")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[-2:]] == [
+        ["cat", "1.0000", "1.0000", "1"], ["dog", "-", "-", "0"]]
+
+
+def test_out_holds_all_numbers_unrounded(files, capsys):
+    code, _, err = run(files, capsys, "truth.json", "results.json", "--out", "new/scores.json")
+    assert (code, err) == (0, "")
+    held = json.loads((files / "new/scores.json").read_text())
+    assert held["AP"] == pytest.approx(1) and held["APs"] is None
+    assert held["classes"]["cat"] == {"AP": held["AP"], "AP50": held["AP50"], "truths": 1}
+    assert (held["images"], held["truths"], held["detections"]) == (1, 1, 1)
+
+
+def test_out_never_overwrites(files, capsys):
+    (files / "mine.json").write_text("precious")
+    code, out, err = run(files, capsys, "truth.json", "results.json", "--out", "mine.json")
+    assert (code, out) == (2, "")
+    assert "there is such a file already" in err and err.count("\n") == 1
+    assert (files / "mine.json").read_text() == "precious"
+
+
+def test_what_was_filled_in_is_said_on_stderr(files, capsys):
+    truth = {**TRUTH, "annotations": [{**TRUTH["annotations"][0], "id": 0}]}
+    (files / "truth.json").write_text(json.dumps(truth))
+    code, out, err = run(files, capsys, "truth.json", "results.json")
+    assert code == 0 and "AP      1.0000" in out
+    assert err.startswith("note: ") and "id 0" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["absent.json", "results.json"], "absent.json: there is no such file"),
+        (["results.json", "truth.json"], "give the annotation file first"),
+        (["truth.json", "truth.json"], "truth comes first"),
+    ],
+    ids=["no file", "the wrong way round", "truth twice"],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words, message, files, capsys):
+    code, out, err = run(files, capsys, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+
+
+def test_a_missing_word_is_a_usage_error(files, capsys):
+    assert run(files, capsys, "truth.json")[0] == 2
+
+
+def test_the_tool_does_the_same_without_torch(files, repository):
+    command = [sys.executable, "-X", "importtime", str(repository / "tools" / "evaluate.py"),
+               str(files / "truth.json"), str(files / "results.json")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
+    assert done.returncode == 0 and "AP      1.0000" in done.stdout
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "pycocotools" in imported and not imported & {"torch", "mmdet", "mmengine"}

@@ -1,0 +1,106 @@
+"""What every verb has in common: usage, exit codes, one-line errors."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import detkit.cli
+from detkit.cli.main import VERBS, main, run_verb
+from detkit.version import __version__
+
+
+@pytest.fixture
+def verb(tmp_path, monkeypatch):
+    """A verb of our own, 'probe', that does what its one word says."""
+    (tmp_path / "probe.py").write_text('''"""Try things."""
+from detkit.errors import DataError
+EXAMPLES = "examples:"
+def add_arguments(parser):
+    parser.add_argument("what")
+def run(args):
+    if args.what == "fault":
+        raise DataError("a.json: broken", got=1, expected=2, do="mend it")
+    if args.what == "stop":
+        raise KeyboardInterrupt
+    if args.what == "absent":
+        open("no/such/file")
+    if args.what == "bug":
+        raise ValueError("ours")
+    return int(args.what)
+''')
+    monkeypatch.setattr(detkit.cli, "__path__", [*detkit.cli.__path__, str(tmp_path)])
+    monkeypatch.setitem(VERBS, "probe", "try things")
+    yield "probe"
+    sys.modules.pop("detkit.cli.probe", None)
+
+
+def test_no_words_show_the_verbs_and_are_a_usage_error(capsys):
+    assert main([]) == 2
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in VERBS)
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_shows_the_verbs(word, capsys):
+    assert main([word]) == 0
+    assert "usage: detkit VERB" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_an_unknown_verb_is_named_with_the_nearest(capsys):
+    assert main(["evalute"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "no verb 'evalute'" in err and "did you mean 'evaluate'" in err
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_verbs_answer_is_the_exit_code(verb, code):
+    assert main([verb, str(code)]) == code
+
+
+def test_a_fault_is_one_line_on_stderr_and_exit_code_2(verb, capsys):
+    assert main([verb, "fault"]) == 2
+    assert capsys.readouterr() == ("", "error: a.json: broken: got 1, expected 2; mend it\n")
+
+
+def test_debug_shows_the_traceback_too(verb, capsys):
+    assert main([verb, "fault", "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback") and err.endswith("error: a.json: broken: got 1, expected 2;"
+                                                        " mend it\n")
+
+
+def test_a_missing_file_is_one_line(verb, capsys):
+    assert main([verb, "absent"]) == 2
+    assert capsys.readouterr().err == "error: no/such/file: No such file or directory\n"
+
+
+def test_an_interrupt_is_one_word_and_exit_code_130(verb, capsys):
+    assert main([verb, "stop"]) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_our_own_bugs_are_not_hidden(verb):
+    with pytest.raises(ValueError, match="ours"):
+        main([verb, "bug"])
+
+
+@pytest.mark.parametrize("words", [[], ["0", "--no-such-flag"]], ids=["too few", "unknown flag"])
+def test_wrong_usage_is_exit_code_2(verb, words, capsys):
+    assert run_verb(verb, words, prog="tools/probe.py") == 2
+    assert "usage: tools/probe.py" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(repository):
+    command = f"{sys.executable} -c 'import time; time.sleep(0.2); from detkit.cli.main import " \
+              "run_verb; raise SystemExit(run_verb(\"evaluate\", [\"--help\"]))' | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True,
+                          text=True, cwd=repository)
+    assert "Traceback" not in done.stderr

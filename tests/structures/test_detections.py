@@ -1,0 +1,108 @@
+"""Detections: what is accepted, what is refused, what is handed on."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+import detkit
+from detkit.errors import MissingExtraError
+from detkit.structures.detections import Detections
+
+
+def some(**changed):
+    parts = {"boxes_xyxy": [[0, 0, 10, 10], [5, 5, 5, 9], [1, 2, 3, 4]],
+             "scores": [0.9, 0.0, 0.5], "labels": [0, 3, 1], "size_hw": (20, 30)}
+    return Detections(**{**parts, **changed})
+
+
+def test_empty_has_the_shapes_of_any_other():
+    nothing = Detections.empty((20, 30))
+    assert len(nothing) == 0
+    assert (nothing.boxes_xyxy.shape, nothing.scores.shape, nothing.labels.shape) == (
+        (0, 4), (0,), (0,))
+    assert len(nothing.above(0.5)) == 0
+
+
+def test_lists_become_arrays_of_the_stated_types():
+    made = some()
+    assert len(made) == 3
+    assert (made.boxes_xyxy.dtype, made.scores.dtype, made.labels.dtype) == (
+        np.float32, np.float32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"boxes_xyxy": []}, "boxes_xyxy: got shape"),
+        ({"boxes_xyxy": np.zeros((3, 5))}, r"got shape \(3, 5\), expected \(N, 4\)"),
+        ({"scores": [0.1]}, r"scores: got shape \(1,\), expected \(3,\)"),
+        ({"labels": [[0, 3, 1]]}, "labels: got shape"),
+        ({"boxes_xyxy": [[0, 0, np.nan, 1]] * 3}, "nan or infinity"),
+        ({"scores": [np.inf, 0, 0]}, "nan or infinity"),
+        ({"boxes_xyxy": [[4, 0, 3, 1]] * 3}, "right < left"),
+        ({"boxes_xyxy": [[0, 4, 3, 1]] * 3}, "right < left or bottom < top"),
+        ({"scores": [0.1, 1.1, 0]}, "outside 0..1"),
+        ({"scores": [0.1, -0.1, 0]}, "outside 0..1"),
+        ({"labels": [0, -1, 0]}, "negative label"),
+        ({"size_hw": (0, 3)}, "size_hw"),
+        ({"size_hw": (1, 2, 3)}, "size_hw"),
+    ],
+    ids=["no boxes", "five columns", "few scores", "labels 2d", "nan", "infinity", "left > right",
+         "top > bottom", "score > 1", "score < 0", "label < 0", "no height", "three sizes"],
+)
+def test_what_breaks_the_promise_is_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        some(**changed)
+
+
+def test_nothing_of_it_can_be_changed():
+    made = some()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.size_hw = (1, 1)
+    for array in (made.boxes_xyxy, made.scores, made.labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_the_arrays_that_were_given_stay_writeable():
+    scores = np.array([0.9, 0.0, 0.5], np.float32)
+    some(scores=scores)
+    scores[0] = 0.1
+
+
+@pytest.mark.parametrize(("threshold", "kept"), [(0, 3), (0.5, 2), (0.51, 1), (1, 0)])
+def test_above_keeps_scores_that_reach_the_threshold(threshold, kept):
+    assert len(some().above(threshold)) == kept
+
+
+@pytest.mark.parametrize(
+    ("keep", "labels"),
+    [(np.zeros(3, bool), []), (np.array([True, False, True]), [0, 1]), (np.array([2, 0]), [1, 0])],
+    ids=["none", "mask", "indices"],
+)
+def test_select_by_mask_and_by_index(keep, labels):
+    chosen = some().select(keep)
+    assert chosen.labels.tolist() == labels
+    assert chosen.size_hw == (20, 30)
+
+
+@pytest.mark.parametrize("made", [Detections.empty((20, 30)), some()], ids=["empty", "three"])
+def test_supervision_gets_the_same_boxes(made):
+    supervision = pytest.importorskip("supervision")
+    theirs = made.to_supervision()
+    assert isinstance(theirs, supervision.Detections)
+    assert np.array_equal(theirs.xyxy, made.boxes_xyxy)
+    assert np.array_equal(theirs.confidence, made.scores)
+    assert np.array_equal(theirs.class_id, made.labels)
+
+
+def test_missing_supervision_is_a_sentence_that_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(MissingExtraError, match=r"detkit\[video\]"):
+        some().to_supervision()
+
+
+def test_the_package_shows_it_at_its_door():
+    assert detkit.Detections is Detections

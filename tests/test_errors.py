@@ -1,0 +1,38 @@
+"""The messages that users read."""
+
+import pytest
+
+from detkit import errors
+from detkit.errors import DetkitError, MissingExtraError
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "a.json"),
+        ({"got": 9}, "a.json: got 9"),
+        ({"expected": "1..8"}, "a.json: expected 1..8"),
+        ({"do": "run this"}, "a.json; run this"),
+        ({"got": 9, "expected": "1..8", "do": "run this"},
+         "a.json: got 9, expected 1..8; run this"),
+        ({"got": 0}, "a.json: got 0"),
+        ({"got": "two\n  lines"}, "a.json: got two lines"),
+    ],
+    ids=["what alone", "got", "expected", "do", "all", "zero is a value", "lines are joined"],
+)
+def test_message_says_what_got_expected_and_do(parts, message):
+    error = DetkitError("a.json", **parts)
+    assert str(error) == message
+    assert (error.what, error.got) == ("a.json", parts.get("got"))
+
+
+def test_every_error_is_of_the_one_family():
+    kinds = [kind for kind in vars(errors).values()
+             if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) >= 6
+    assert all(issubclass(kind, DetkitError) for kind in kinds)
+
+
+def test_a_missing_library_names_the_extra_that_brings_it():
+    message = str(MissingExtraError("supervision", "video"))
+    assert "'supervision'" in message and "pip install 'detkit[video]'" in message
