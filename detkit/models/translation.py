@@ -1,0 +1,39 @@
+"""What an adapter hands to the loader: a foreign state dict under our names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass
+class Translation:
+    """A foreign checkpoint, renamed and reordered for one of our backbones.
+
+    Args:
+        layout: whose names the file has, as users call them.
+        tensors: under our names, in our order and size.
+        sources: from our name to the file's, for messages.
+        unused: names in the file that have no place in a backbone.
+        optional: names of ours that the layout may lack.
+        resized: names of ours whose tensor was fitted to another size.
+    """
+
+    layout: str
+    tensors: StateDict = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+    optional: frozenset[str] = frozenset()
+    resized: list[str] = field(default_factory=list)
+
+    def put(self, name: str, source: str, value: Tensor) -> None:
+        """File ``value``, called ``source`` in the file, under our ``name``."""
+        self.tensors[name] = value
+        self.sources[name] = source
+
+    def source(self, name: str) -> str:
+        """The file's name for what is ``name`` here."""
+        return self.sources.get(name, name)
