@@ -58,8 +58,10 @@ def predictions(ann_file):
         for item in truth["annotations"]:
             if item["image_id"] == image["id"]:
                 x, y, width, height = item["bbox"]
-                boxes += (np.array([x, y, x + width, y + height]) + draw.normal(0, 2, (2, 4))
-                          ).clip([0, 0, 170, 170], [150, 150, 320, 320]).tolist()
+                box = np.array([[x, y], [x + width, y + height]])
+                for _ in range(2):
+                    near = (box + draw.normal(0, 2, (2, 2))).clip(0, 320)
+                    boxes.append(np.sort(near, axis=0).ravel().tolist())
                 classes += [labels[item["category_id"]], int(draw.integers(0, 3))]
         samples.append({
             "img_id": image["id"],
