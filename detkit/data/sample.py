@@ -25,7 +25,7 @@ from detkit.errors import DataError, MissingExtraError, VideoError
 logger = logging.getLogger(__name__)
 
 # Counts up whenever the bytes change, so that no cached folder of an older drawing is taken.
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "val", "test")
 COUNTS: Mapping[str, int] = {"train": 600, "val": 100, "test": 200}
 SIZE_HW = (240, 320)
@@ -35,24 +35,23 @@ JPEG_QUALITY = 92
 README = """\
 The built-in sample of detkit, version {version}, seed {seed}.
 
-Every picture was drawn by the program: ten kinds of things ({classes})
-before textured backgrounds, in changing light, partly hidden by each other or cut by the edge.
+Every picture was drawn by the program: ten kinds of things before
+textured backgrounds, in changing light, partly hidden by each other or cut by the edge.
+Classes: {classes}.
 {counts}
 
 train/ val/ test/   pictures, {width}x{height} JPEG
 annotations/        COCO json for each split
-{video}
+video.mp4           {video}
+video.json          COCO json, an image for each frame (frame_index from 0), with track_id; things
+                    of which less than 30 % can be seen have iscrowd 1
+                    (both are there only if PyAV was, detkit's extra "video")
+
 Boxes are [left, top, width, height] in whole pixels, the tight extent of what can be seen of the
 thing (where it covers half a pixel or more, its shadow left out). Of every thing in a picture at
 least 40 % can be seen. area is that of the box. The same seed gives the same bytes with the same
 versions of NumPy, OpenCV and PyAV.
 """
-VIDEO_LINES = """\
-video.mp4           {frames} frames, {width}x{height}, 30 a second
-video.json          COCO json, an image for each frame (frame_index from 0), with track_id; things
-                    of which less than 30 % can be seen have iscrowd 1
-"""
-NO_VIDEO_LINES = "There is no video: {reason}\n"
 
 
 def make_sample(
@@ -94,11 +93,17 @@ def make_sample(
         for split in SPLITS:
             truth = _write_split(making / split, seed, wanted[split], size_hw)
             _write_json(making / "annotations" / f"{split}.json", truth)
-        video = _add_video(making, seed, video_frames, video_size_hw)
+        about = "none was asked for"
+        if video_frames:
+            about = f"{video_frames} frames, {video_size_hw[1]}x{video_size_hw[0]}, 30 a second"
+            try:
+                _add_video(making, seed, video_frames, video_size_hw)
+            except (MissingExtraError, VideoError) as error:
+                logger.warning("the sample's video was not made: %s", error)
         numbers = ", ".join(f"{wanted[split]} {split}" for split in SPLITS)
         text = README.format(
             version=VERSION, seed=seed, classes=", ".join(CLASSES), counts=f"Pictures: {numbers}.",
-            height=size_hw[0], width=size_hw[1], video=video,
+            height=size_hw[0], width=size_hw[1], video=about,
         )  # fmt: skip
         (making / "README.txt").write_text(text, encoding="utf-8")
     return folder
@@ -107,25 +112,44 @@ def make_sample(
 def sample_folder(seed: int = 0) -> Path:
     """The cached sample of this seed, made now if it is not there yet.
 
-    It lies in ~/.cache/detkit, or where the environment variable DETKIT_CACHE says. If it was made
-    without PyAV and PyAV has come since, the video is added.
+    It lies in ~/.cache/detkit, or where the environment variable DETKIT_CACHE says.
 
     Raises:
         DataError: the cache cannot be written, or the seed is outside its range.
     """
     folder = cache_folder() / f"sample-{VERSION}-{seed}"
-    if not (folder / "README.txt").is_file():
+    if not _finished(folder):
         logger.info("drawing the built-in sample into %s (about 20 seconds)", folder)
         try:
             make_sample(folder, seed)
-        except OSError as error:
-            if (folder / "README.txt").is_file():  # another process was quicker
+        except (OSError, DataError) as error:
+            if _finished(folder):  # another process was quicker
                 return folder
+            if isinstance(error, DataError):
+                raise
             raise DataError(
                 f"the built-in sample cannot be written to {folder}", got=error.strerror,
                 do="set DETKIT_CACHE to a folder that can be written",
             ) from error  # fmt: skip
     return folder
+
+
+def sample_video(seed: int = 0) -> Path:
+    """The video of the cached sample, its truth in video.json beside it; made if not there yet.
+
+    Raises:
+        MissingExtraError: PyAV is not installed.
+        VideoError: PyAV has no h264 encoder.
+        DataError: as for sample_folder.
+    """
+    folder = sample_folder(seed)
+    if not (folder / "video.json").is_file():  # made when PyAV was not there
+        _add_video(folder, seed, VIDEO_FRAMES, VIDEO_SIZE_HW)
+    return folder / "video.mp4"
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "README.txt").is_file()
 
 
 def cache_folder() -> Path:
@@ -185,17 +209,14 @@ def _write_split(folder: Path, seed: int, count: int, size_hw: tuple[int, int]) 
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _add_video(folder: Path, seed: int, frames: int, size_hw: tuple[int, int]) -> str:
-    """Write video.mp4 and video.json; returns what README.txt says about them."""
-    if frames == 0:
-        return NO_VIDEO_LINES.format(reason="none was asked for.")
-    try:
-        truth = write_video(folder / "video.mp4", seed, frames, size_hw)
-    except (MissingExtraError, VideoError) as error:
-        logger.warning("the sample's video was not made: %s", error)
-        return NO_VIDEO_LINES.format(reason=error)
-    _write_json(folder / "video.json", truth)
-    return VIDEO_LINES.format(frames=frames, height=size_hw[0], width=size_hw[1])
+def _add_video(folder: Path, seed: int, frames: int, size_hw: tuple[int, int]) -> None:
+    """Write video.mp4 and then video.json, each whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix=".video-", dir=folder) as name:
+        making = Path(name)
+        truth = write_video(making / "video.mp4", seed, frames, size_hw)
+        _write_json(making / "video.json", truth)
+        for file in ("video.mp4", "video.json"):
+            os.replace(making / file, folder / file)
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detkit.data.sample_dice import Dice
 from detkit.data.sample_shapes import CLASSES, LEAN
-from detkit.data.sample_textures import Picture, draw_background
+from detkit.data.sample_textures import Picture, draw_background, threefold
 from detkit.data.sample_thing import ROOM_IMAGE, ROOM_LOOK, Pose, Sprite, draw_thing
 
 # The least share of a thing's pixels that must stay in sight, edges of the picture counted too.
@@ -100,10 +100,10 @@ def _place(
     owner = np.full(size_hw, NOTHING, np.int16)
     labels: list[int] = []
     sprites: list[Sprite] = []
-    for part in range(dice.pick([1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6])):
+    for part in range(dice.pick([1, 2, 3, 4, 4, 5, 5, 5, 6, 6])):
         # The first thing goes round the classes: ten pictures of any split hold all of them.
         label = index % len(CLASSES) if part == 0 else dice.whole(0, len(CLASSES) - 1)
-        size = scale * (dice.scale(14, 32) if dice.chance(0.08) else dice.scale(34, 150))
+        size = scale * (dice.scale(16, 32) if dice.chance(0.06) else dice.scale(34, 140))
         lean = LEAN[CLASSES[label]]
         pose = Pose(
             width / 2 + dice.between(0, 1), height / 2 + dice.between(0, 1), size,
@@ -111,11 +111,11 @@ def _place(
         )  # fmt: skip
         look = (seed, ROOM_LOOK + 16 * (split + 1), index, part)
         sprite = draw_thing(label, look, pose, light.toward)
-        over, at_edge = dice.chance(0.35), dice.chance(0.12)
+        over, at_edge = dice.chance(0.4), dice.chance(0.12)
         for attempt in range(10):
             x, y = _spot(dice, sprite, size_hw, at_edge)
             moved = sprite.moved(x - sprite.left, y - sprite.top)
-            if _fits(moved, [*sprites, moved], owner, over or attempt > 6):
+            if _fits(moved, sprites, owner, over or attempt > 6):
                 sprites.append(moved)
                 labels.append(label)
                 _claim(owner, moved, len(sprites) - 1)
@@ -130,15 +130,20 @@ def _spot(dice: Dice, sprite: Sprite, size_hw: tuple[int, int], at_edge: bool) -
     return dice.whole(-out_x, width - w + out_x), dice.whole(-out_y, height - h + out_y)
 
 
-def _fits(sprite: Sprite, sprites: list[Sprite], owner: NDArray[np.int16], over: bool) -> bool:
+def _fits(sprite: Sprite, others: list[Sprite], owner: NDArray[np.int16], over: bool) -> bool:
     """Whether all stay enough in sight; and, unless ``over``, whether hardly anything is hidden."""
-    trial = owner.copy()
-    hidden = _claim(trial, sprite, len(sprites) - 1)
-    if not over and hidden > 0.04 * float(sprite.mask.sum()):
+    rows, columns, inner_rows, inner_columns = _overlap(sprite, (owner.shape[0], owner.shape[1]))
+    mask = sprite.mask[inner_rows, inner_columns]
+    whole, inside = int(sprite.mask.sum()), int(mask.sum())
+    # Entry 0 counts the background, entry i + 1 what the thing i would lose.
+    lost = np.bincount(owner[rows, columns][mask] + 1, minlength=len(others) + 1)
+    if inside < MIN_VISIBLE * whole or (not over and inside - lost[0] > 0.04 * whole):
         return False
-    counts = np.bincount((trial + 1).ravel(), minlength=len(sprites) + 1)[1:]
-    wholes = (float(each.mask.sum()) for each in sprites)
-    return all(count >= MIN_VISIBLE * whole for count, whole in zip(counts, wholes))
+    return all(
+        np.count_nonzero(owner == i) - lost[i + 1] >= MIN_VISIBLE * other.mask.sum()
+        for i, other in enumerate(others)
+        if lost[i + 1]
+    )
 
 
 def _overlap(sprite: Sprite, size_hw: tuple[int, int]) -> tuple[slice, slice, slice, slice]:
@@ -151,13 +156,10 @@ def _overlap(sprite: Sprite, size_hw: tuple[int, int]) -> tuple[slice, slice, sl
     return slice(y1, y2), slice(x1, x2), *inner
 
 
-def _claim(owner: NDArray[np.int16], sprite: Sprite, index: int) -> int:
-    """Give the sprite's pixels to ``index``; returns how many another thing had."""
+def _claim(owner: NDArray[np.int16], sprite: Sprite, index: int) -> None:
+    """Give the sprite's pixels to ``index``."""
     rows, columns, inner_rows, inner_columns = _overlap(sprite, (owner.shape[0], owner.shape[1]))
-    patch, mask = owner[rows, columns], sprite.mask[inner_rows, inner_columns]
-    taken = int(np.count_nonzero(patch[mask] != NOTHING))
-    patch[mask] = index
-    return taken
+    owner[rows, columns][sprite.mask[inner_rows, inner_columns]] = index
 
 
 def compose(
@@ -175,7 +177,9 @@ def compose(
         _cast_shadow(picture, sprite, light)
         rows, columns, inner_rows, inner_columns = _overlap(sprite, size_hw)
         patch = picture[rows, columns]
-        patch *= 1 - sprite.alpha[inner_rows, inner_columns, None]
+        if not patch.size:
+            continue
+        patch *= threefold(1 - sprite.alpha[inner_rows, inner_columns])
         patch += sprite.paint[inner_rows, inner_columns]
         _claim(owner, sprite, index)
     return picture, owner
@@ -193,7 +197,9 @@ def _cast_shadow(picture: Picture, sprite: Sprite, light: Light) -> None:
     rows, columns, inner_rows, inner_columns = _overlap(
         shadow, (picture.shape[0], picture.shape[1])
     )
-    picture[rows, columns] *= 1 - np.float32(0.42) * soft[inner_rows, inner_columns, None]
+    patch = picture[rows, columns]
+    if patch.size:
+        patch *= threefold(1 - np.float32(0.42) * soft[inner_rows, inner_columns])
 
 
 def develop(picture: Picture, light: Light, grain: Picture | None) -> NDArray[np.uint8]:
@@ -202,12 +208,14 @@ def develop(picture: Picture, light: Light, grain: Picture | None) -> NDArray[np
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(light.toward[0])
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(light.toward[1])
     field = np.float32(light.gain) * (1 + np.float32(light.slope) * (across + down))
-    lit = picture * (field[:, :, None] * np.array(light.cast, np.float32))
+    lit = picture * cv2.merge([field * np.float32(share) for share in light.cast])
     if light.blur:
         lit = cv2.GaussianBlur(lit, (5, 5), light.blur)
     if grain is not None:
-        lit += ((grain - 0.5) * np.float32(3.4 * light.noise))[:, :, None]
-    return np.clip(lit + 0.5, 0, 255).astype(np.uint8)
+        lit += threefold((grain - 0.5) * np.float32(3.4 * light.noise))
+    lit += np.float32(0.5)
+    image: NDArray[np.uint8] = np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+    return image
 
 
 def look_at(

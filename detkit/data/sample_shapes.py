@@ -185,7 +185,7 @@ CLASSES: tuple[str, ...] = tuple(DRAWERS)
 # How far a thing may lean, degrees to each side; a house is not met lying on its roof.
 LEAN: Mapping[str, float] = MappingProxyType(
     {
-        "car": 20, "clock": 25, "fish": 40, "house": 14, "key": 180,
-        "leaf": 180, "mug": 20, "mushroom": 30, "star": 180, "umbrella": 40,
+        "car": 20, "clock": 25, "fish": 40, "house": 14, "key": 75,
+        "leaf": 75, "mug": 20, "mushroom": 30, "star": 36, "umbrella": 40,
     }  # fmt: skip
 )

@@ -37,7 +37,7 @@ def draw_fish(pen: Pen, dice: Dice) -> None:
     elif style == 2:
         pen.polygon([(-0.6, 0.02), (0.96, 0.06), (0.7, deep * 0.6), (0.25, deep * 0.97),
                      (-0.3, deep * 0.58)], tint(skin, 0.5))  # fmt: skip
-    pen.stroke(arc(0.42, 0, 0.14, deep * 0.66, -70, 70), 0.05, tint(skin, -0.45))
+    pen.stroke(arc(0.3, 0, 0.14, deep * 0.6, -60, 60), 0.045, tint(skin, -0.45))
     pen.polygon([(0.28, 0.06), (-0.08, 0.26), (-0.02, 0.02)], fins)
     pen.ellipse(0.7, -0.1, 0.12, 0.12, WHITE)
     pen.ellipse(0.73, -0.1, 0.065, 0.065, DARK)

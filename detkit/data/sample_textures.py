@@ -47,8 +47,18 @@ def fractal_noise(dice: Dice, height: int, width: int, cell: float, octaves: int
 
 
 def _mix(share: Picture, low: Colour, high: Colour) -> Picture:
-    a, b = np.array(low, np.float32), np.array(high, np.float32)
-    return a + share[:, :, None] * (b - a)
+    """Each pixel between two colours: ``low`` where the share is 0, ``high`` where it is 1."""
+    share = share.astype(np.float32, copy=False)
+    # One plane after the other: NumPy crawls when it broadcasts over a last axis of 3.
+    planes = [share * np.float32(b - a) + np.float32(a) for a, b in zip(low, high)]
+    picture: Picture = cv2.merge(planes)
+    return picture
+
+
+def threefold(plane: Picture) -> Picture:
+    """(H, W) to (H, W, 3), the same in each channel."""
+    picture: Picture = cv2.merge([plane, plane, plane])
+    return picture
 
 
 def _coordinates(dice: Dice, height: int, width: int, lean: float) -> tuple[Picture, Picture]:
@@ -111,9 +121,9 @@ def draw_tiles(dice: Dice, height: int, width: int, scale: float) -> Picture:
     share = 0.8 * share + 0.2 * fractal_noise(dice, height, width, 12 * scale, 3)
     picture = _mix(share, tint(base, -0.3), tint(base, 0.2))
     edge = np.minimum(y - row * tall, x - column * wide)
-    grout = np.clip((edge - 0.8 * scale) / (1.2 * scale), 0, 1)[:, :, None]
-    ink = np.array(dice.pick([tint(base, 0.5), tint(base, -0.5)]), np.float32)
-    return (ink + grout * (picture - ink)).astype(np.float32)  # type: ignore[no-any-return]
+    grout = threefold(np.clip((edge - 0.8 * scale) / (1.2 * scale), 0, 1).astype(np.float32))
+    ink = dice.pick([tint(base, 0.5), tint(base, -0.5)])
+    return picture * grout + _mix(1 - grout[:, :, 0], (0, 0, 0), ink)
 
 
 def draw_cloth(dice: Dice, height: int, width: int, scale: float) -> Picture:
@@ -132,8 +142,8 @@ def draw_cloth(dice: Dice, height: int, width: int, scale: float) -> Picture:
     weave = ((x / thread) % 1 < 0.5) ^ ((y / thread) % 1 < 0.5)
     folds = smooth_noise(dice, height, width, 90 * scale, 60 * scale)
     picture = _mix(share, base, other)
-    picture *= (np.where(weave, 1.04, 0.92).astype(np.float32) * (0.8 + 0.35 * folds))[:, :, None]
-    return picture
+    threads = np.where(weave, np.float32(1.04), np.float32(0.92))
+    return picture * threefold(threads * (0.8 + 0.35 * folds))
 
 
 def draw_clouds(dice: Dice, height: int, width: int, scale: float) -> Picture:
@@ -152,7 +162,7 @@ def draw_paper(dice: Dice, height: int, width: int, scale: float) -> Picture:
     slope = x * np.float32(dice.between(0.2, 1)) + y
     share = (slope - slope.min()) / np.float32(max(1.0, float(slope.max() - slope.min())))
     grain = smooth_noise(dice, height, width, 1.7 * scale, 1.7 * scale)
-    return _mix(share, one, two) + np.float32(dice.between(6, 22)) * (grain - 0.5)[:, :, None]
+    return _mix(share, one, two) + threefold(np.float32(dice.between(6, 22)) * (grain - 0.5))
 
 
 def draw_chips(dice: Dice, height: int, width: int, scale: float) -> Picture:
@@ -171,4 +181,4 @@ def draw_chips(dice: Dice, height: int, width: int, scale: float) -> Picture:
         cv2.fillPoly(picture, [points], inks[int(row[9] * 3)], cv2.LINE_8, 4)
     grain = smooth_noise(dice, height, width, 2 * scale, 2 * scale)
     blurred: Picture = cv2.blur(picture, (2, 2))
-    return blurred + 8 * (grain - 0.5)[:, :, None]
+    return blurred + threefold(8 * (grain - 0.5))

@@ -93,8 +93,10 @@ def draw_thing(
     x, y, width, height = cv2.boundingRect(small[:, :, 3])
     small = small[y : y + height, x : x + width]
     alpha = small[:, :, 3].astype(np.float32) * np.float32(1 / 255)
-    paint = small[:, :, :3].astype(np.float32) * _shading(alpha, pose.size, light)[:, :, None]
-    paint = np.minimum(paint, 255 * alpha[:, :, None])
+    shade = _shading(alpha, pose.size, light)
+    paint = small[:, :, :3].astype(np.float32) * cv2.merge([shade, shade, shade])
+    full = 255 * alpha
+    paint = np.minimum(paint, cv2.merge([full, full, full]))
     return Sprite(left + x, top + y, paint, alpha, alpha >= 0.5)
 
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from detkit.data.sample_dice import Dice
 from detkit.data.sample_scene import Seen, compose, develop, look_at, throw_light
 from detkit.data.sample_shapes import CLASSES, LEAN
-from detkit.data.sample_textures import draw_background
+from detkit.data.sample_textures import draw_wood
 from detkit.data.sample_thing import ROOM_LOOK, ROOM_VIDEO, Pose, draw_thing
 from detkit.errors import MissingExtraError, VideoError
 
 FRAME_RATE = 30
-RESIDENTS, PASSERS = 3, 9
+RESIDENTS, PASSERS = 3, 7
 # Below this share in sight a thing is marked iscrowd, which evaluators leave out of account.
 MIN_VISIBLE = 0.3
 
@@ -73,18 +73,20 @@ def throw_tracks(seed: int, frames: int, size_hw: tuple[int, int]) -> list[Track
     tracks = []
     first = dice.whole(0, len(CLASSES) - 1)
     for i in range(RESIDENTS + PASSERS):
-        label = (first + 3 * i) % len(CLASSES)
-        size = scale * dice.scale(46, 118)
+        label = (first + 3 * i) % len(CLASSES)  # once round all ten
         to_right = dice.chance(0.5)
-        if i % 4 == 0:
-            start = (width * (0.3 + 0.4 * dice.between(0, 1)), height * dice.between(0.4, 0.6))
-            step, swing = (0.0, 0.0), (width * 0.22, height * 0.22)
+        if i < RESIDENTS:
+            size = scale * dice.scale(64, 104)
+            start = (width * (0.2 + 0.3 * i), height * dice.between(0.4, 0.6))
+            step, swing = (0.0, 0.0), (width * 0.1, height * 0.2)
         else:
-            speed = scale * dice.between(1.6, 2.8) * (1 if to_right else -1)
-            # It is in the middle of the picture at its own time, spread over the video.
-            noon = frames * (i + dice.between(0, 1)) / (RESIDENTS + PASSERS)
-            start = (width / 2 - speed * noon, height * dice.between(0.2, 0.8))
-            step, swing = (speed, 0.0), (0.0, height * 0.12)
+            size = scale * dice.scale(38, 92)
+            speed = scale * dice.between(1.7, 3.0) * (1 if to_right else -1)
+            # It crosses the middle at its own time, spread over the video, on one of three lanes.
+            noon = frames * (i - RESIDENTS + dice.between(0.2, 0.8)) / PASSERS
+            lane = height * (0.25 + 0.25 * (i % 3)) + scale * dice.between(-12, 12)
+            start = (width / 2 - speed * noon, lane)
+            step, swing = (speed, 0.0), (0.0, height * 0.08)
         tracks.append(
             Track(
                 label, (seed, ROOM_LOOK, i, 0), start, step, swing,
@@ -107,14 +109,14 @@ def draw_frames(
     dice = Dice(seed, ROOM_VIDEO, 1)
     tracks = throw_tracks(seed, frames, size_hw)
     wide, tall = round(width * 1.2), round(height * 1.2)
-    ground = draw_background(dice, tall, wide, min(height / 240, width / 320))
+    ground = draw_wood(dice, tall, wide, min(height / 240, width / 320))
     base = replace(throw_light(dice), gain=1.0, blur=0.0, noise=0.0)
     for frame in range(frames):
         turn = 2 * math.pi * frame / max(frames, 1)
         drift = (width * 0.08 * math.sin(turn), -height * 0.06 * math.cos(turn))
         middle = (wide / 2 + drift[0], tall / 2 + drift[1])
         background = cv2.getRectSubPix(ground, (width, height), middle)
-        light = replace(base, gain=1.0 + 0.18 * math.sin(turn + 1))
+        light = replace(base, gain=0.98 + 0.14 * math.sin(turn + 1))
         poses = [(i, track, track.pose(frame)) for i, track in enumerate(tracks)]
         near = [
             (i, track, pose) for i, track, pose in poses
