@@ -16,11 +16,21 @@ from detkit.errors import DetkitError
 # The name mmcv asks for -> "module:function", with the signature that mmcv calls.
 OPERATORS: dict[str, str] = {
     # boxes
+    "bbox_overlaps": "detkit.ops.bbox_overlaps:bbox_overlaps",
+    "line_nms_forward": "detkit.ops.line_nms:line_nms_forward",
     "nms": "detkit.ops.nms:nms",
+    "nms_match": "detkit.ops.nms:nms_match",
+    "softnms": "detkit.ops.nms:softnms",
     # pooling of regions
     "roi_align_backward": "detkit.ops.roi_align:roi_align_backward",
     "roi_align_forward": "detkit.ops.roi_align:roi_align_forward",
+    "roi_pool_backward": "detkit.ops.roi_pool:roi_pool_backward",
+    "roi_pool_forward": "detkit.ops.roi_pool:roi_pool_forward",
     # losses
+    "sigmoid_focal_loss_backward": "detkit.ops.focal_loss:sigmoid_focal_loss_backward",
+    "sigmoid_focal_loss_forward": "detkit.ops.focal_loss:sigmoid_focal_loss_forward",
+    "softmax_focal_loss_backward": "detkit.ops.focal_loss:softmax_focal_loss_backward",
+    "softmax_focal_loss_forward": "detkit.ops.focal_loss:softmax_focal_loss_forward",
     # what mmcv says about itself
     "get_compiler_version": "detkit.ops.build_info:get_compiler_version",
     "get_compiling_cuda_version": "detkit.ops.build_info:get_compiling_cuda_version",

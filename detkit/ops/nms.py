@@ -1,13 +1,21 @@
 """Suppression of boxes that overlap better ones: hard, soft, and the groups it makes.
 
-N: boxes; boxes are xyxy in pixels of whatever image they belong to.
+Legend: N boxes, xyxy, pixels of whatever image they belong to. Thresholds are rounded to float32
+first, as mmcv's kernels have them, so that an IoU of exactly 0.6 is not above a threshold of 0.6.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.ops import nms as torchvision_nms
+
+Array = npt.NDArray[Any]
+NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -24,9 +32,135 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long, device=boxes.device)
-    if boxes.dtype in (torch.float16, torch.bfloat16):
-        boxes, scores = boxes.float(), scores.float()
+    boxes = _widened(boxes)
     if offset:
         boxes = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), dim=1)
-    kept: Tensor = torchvision_nms(boxes, scores.to(boxes.dtype), iou_threshold)
+    kept: Tensor = torchvision_nms(boxes, scores.to(boxes.dtype), _rounded(iou_threshold))
     return kept
+
+
+def softnms(
+    boxes: Tensor,
+    scores: Tensor,
+    dets: Tensor,
+    iou_threshold: float,
+    sigma: float,
+    min_score: float,
+    method: int,
+    offset: int,
+) -> Tensor:
+    """Pick boxes by score, lowering the scores of those that overlap what was picked.
+
+    Args:
+        boxes: (N, 4) floating, xyxy.
+        scores: (N,) floating.
+        dets: (N, 5) floating on the CPU; its first K rows are filled with xyxy and the lowered
+            score, in the order of picking. The rest is left as it was.
+        iou_threshold: from this IoU on the naive and the linear method lower a score.
+        sigma: width of the gaussian method.
+        min_score: a box is dropped as soon as its lowered score is under it. The first pick is
+            never dropped.
+        method: 0 naive (to zero), 1 linear (times 1 - IoU), 2 gaussian (times exp(-IoU^2 / sigma)).
+        offset: 0, or 1 for boxes whose last pixel belongs to them.
+
+    Returns:
+        (K,) int64, indices into ``boxes``, in the order of picking. N may be 0.
+
+    Source: Soft-NMS (arXiv 1704.04503). Ties and the places of dropped boxes as in mmcv's CPU
+        kernel: a dropped box's place is taken by the last one, and of equal scores the first is
+        picked.
+    """
+    if boxes.numel() == 0:
+        return torch.zeros(0, dtype=torch.long)
+    corners: Array = _widened(boxes).cpu().numpy()
+    left: Array = _widened(scores).cpu().numpy().astype(corners.dtype, copy=True)
+    areas = _areas(corners, offset)
+    threshold = _rounded(iou_threshold)
+    index = np.arange(len(left))
+    picked = 0
+    while picked < len(index):
+        best = picked + _first_highest(left[index[picked:]])
+        index[picked], index[best] = index[best], index[picked]
+        chosen, rest = index[picked], index[picked + 1 :]
+        iou = _iou_with_one(corners, areas, chosen, rest, offset)
+        if method == GAUSSIAN:
+            factor = np.exp(-(iou * iou) / iou.dtype.type(sigma))
+        else:
+            lowered = 1 - iou if method == LINEAR else np.zeros_like(iou)
+            factor = np.where(iou >= threshold, lowered, iou.dtype.type(1))
+        left[rest] *= factor
+        rest = _closed_up(rest, ~(left[rest] < iou.dtype.type(min_score)))
+        picked += 1
+        index = np.concatenate((index[:picked], rest))
+    picks = torch.from_numpy(index)
+    dets[: len(index), :4] = boxes.detach().cpu()[picks].to(dets.dtype)
+    dets[: len(index), 4] = torch.from_numpy(left[index]).to(dets.dtype)
+    return picks
+
+
+def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
+    """Group boxes: each kept one with those that it suppresses.
+
+    Args:
+        dets: (N, 5) floating, xyxy and score.
+        iou_threshold: from this IoU on, equality included, a box joins the better one's group.
+
+    Returns:
+        One list for each kept box, best first: its index, then those of its group, best first.
+        N may be 0.
+    """
+    if dets.numel() == 0:
+        return []
+    rows: Array = _widened(dets).cpu().numpy()
+    areas = _areas(rows, 0)
+    waiting = torch.sort(torch.from_numpy(rows[:, 4]), descending=True, stable=True)[1].numpy()
+    threshold = _rounded(iou_threshold)
+    groups: list[list[int]] = []
+    while len(waiting):
+        chosen, rest = waiting[0], waiting[1:]
+        joins = _iou_with_one(rows, areas, chosen, rest, 0) >= threshold
+        groups.append([int(chosen), *rest[joins].tolist()])
+        waiting = rest[~joins]
+    return groups
+
+
+def _widened(values: Tensor) -> Tensor:
+    values = values.detach()
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _rounded(threshold: float) -> float:
+    return float(np.float32(threshold))
+
+
+def _areas(corners: Array, offset: int) -> Array:
+    sides = corners[:, 2:4] - corners[:, :2] + offset
+    areas: Array = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def _iou_with_one(corners: Array, areas: Array, one: int, others: Array, offset: int) -> Array:
+    low = np.maximum(corners[one, :2], corners[others, :2])
+    high = np.minimum(corners[one, 2:4], corners[others, 2:4])
+    sides = np.maximum(high - low + offset, 0)
+    shared = sides[:, 0] * sides[:, 1]
+    # two boxes without area give 0 / 0: not a number, which is under no threshold and above none
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou: Array = shared / (areas[one] + areas[others] - shared)
+    return iou
+
+
+def _first_highest(scores: Array) -> int:
+    if np.isnan(scores[0]):
+        return 0
+    return int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
+
+
+def _closed_up(items: Array, stays: Array) -> Array:
+    """Drop items, filling each gap with the last one that stays, as mmcv's kernel does."""
+    count = int(stays.sum())
+    if count == len(items):
+        return items
+    front = items[:count].copy()
+    front[~stays[:count]] = items[count:][stays[count:]][::-1]
+    return front

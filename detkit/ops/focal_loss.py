@@ -1,0 +1,121 @@
+"""Focal loss over sigmoids and over a softmax, forward and backward, as mmcv's extension has them.
+
+Legend: N samples; C classes without background. The logarithms of the sigmoid are taken from the
+logits, so that they stay right where mmcv's kernel, which takes them from probabilities, has
+reached the end of float32 (a logit of 20 is a probability of 1).
+
+Source: Focal Loss (arXiv 1708.02002), eq. 5.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sigmoid_focal_loss_forward(
+    logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Write the loss of each logit into ``output``.
+
+    Args:
+        logits: (N, C) floating. N may be 0.
+        target: (N,) int64, 0 to C - 1; any other number is background.
+        weight: (C,) factor of each sample by its class, background 1; or (0,) for none.
+        output: (N, C), filled.
+        gamma: exponent, >= 0.
+        alpha: share of the positive class, 0 to 1.
+    """
+    x = _widened(logits)
+    is_class = _is_class(target, x)
+    p = torch.sigmoid(x)
+    positive = alpha * (1 - p).pow(gamma) * F.logsigmoid(x)
+    negative = (1 - alpha) * p.pow(gamma) * F.logsigmoid(-x)
+    output.copy_(-torch.where(is_class, positive, negative) * _factors(target, weight, x))
+
+
+def sigmoid_focal_loss_backward(
+    logits: Tensor, target: Tensor, weight: Tensor, grad_logits: Tensor, gamma: float, alpha: float
+) -> None:
+    """Write the derivative of each loss by its logit into ``grad_logits`` (N, C).
+
+    Args:
+        logits: as for the forward pass, as are target, weight, gamma and alpha.
+        grad_logits: (N, C), filled; the caller multiplies it by the incoming gradient.
+    """
+    x = _widened(logits)
+    is_class = _is_class(target, x)
+    p = torch.sigmoid(x)
+    q = torch.sigmoid(-x)
+    positive = alpha * q.pow(gamma) * (q - gamma * p * F.logsigmoid(x))
+    negative = (1 - alpha) * p.pow(gamma) * (gamma * q * F.logsigmoid(-x) - p)
+    grad_logits.copy_(-torch.where(is_class, positive, negative) * _factors(target, weight, x))
+
+
+def softmax_focal_loss_forward(
+    softmax: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Write the loss of each sample into ``output``.
+
+    Args:
+        softmax: (N, C) floating, rows sum to 1. N may be 0.
+        target: (N,) int64, below C; a negative one has no loss.
+        weight: (C,) factor of each sample by its class; or (0,) for none.
+        output: (N,), filled.
+        gamma: exponent, >= 0.
+        alpha: factor of every loss.
+    """
+    p = _probability(softmax, target)
+    loss = -alpha * (1 - p).pow(gamma) * _safe_log(p)
+    output.copy_(torch.where(target >= 0, loss, 0.0) * _factors(target, weight, p)[:, 0])
+
+
+def softmax_focal_loss_backward(
+    softmax: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    buffer: Tensor,
+    grad_logits: Tensor,
+    gamma: float,
+    alpha: float,
+) -> None:
+    """Write the derivative of each loss by its logits into ``grad_logits``.
+
+    Args:
+        softmax: as for the forward pass, as are target, weight, gamma and alpha.
+        buffer: (N,), filled with the part that a row has in common.
+        grad_logits: (N, C), filled; the caller multiplies it by the incoming gradient.
+    """
+    p = _probability(softmax, target)
+    q = (1 - p).clamp(min=torch.finfo(p.dtype).tiny)  # a power below 0 of a 0 is infinite
+    slope = gamma * q.pow(gamma - 1) * p * _safe_log(p) - (1 - p).pow(gamma)
+    common = torch.where(target >= 0, alpha * slope, 0.0) * _factors(target, weight, p)[:, 0]
+    buffer.copy_(common)
+    rows = _widened(softmax)
+    grad_logits.copy_(common[:, None] * (_is_class(target, rows).to(rows.dtype) - rows))
+
+
+def _widened(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _is_class(target: Tensor, rows: Tensor) -> Tensor:
+    return target[:, None] == torch.arange(rows.shape[1], device=rows.device)
+
+
+def _factors(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+    """Give (N, 1) or, without weights, (1, 1): what each sample's loss is multiplied by."""
+    if weight.numel() == 0:
+        return like.new_ones(1, 1)
+    known = (target >= 0) & (target < weight.numel())
+    chosen = weight.to(like.dtype)[target.clamp(0, weight.numel() - 1)]
+    return torch.where(known, chosen, torch.ones_like(chosen))[:, None]
+
+
+def _probability(softmax: Tensor, target: Tensor) -> Tensor:
+    return _widened(softmax).gather(1, target.clamp(min=0)[:, None])[:, 0]
+
+
+def _safe_log(p: Tensor) -> Tensor:
+    return p.clamp(min=torch.finfo(p.dtype).tiny).log()

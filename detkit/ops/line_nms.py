@@ -1,0 +1,65 @@
+"""Suppression of lane lines that run close to a better one, at the level of mmcv's extension."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# What stands before the horizontal positions in a row: two scores, start y, start x, length.
+START, LENGTH, FIRST = 2, 4, 5
+
+
+def line_nms_forward(
+    lines: Tensor, scores: Tensor, overlap: float, top_k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keep the best of lines whose mean horizontal distance is under a threshold.
+
+    Args:
+        lines: (N, 5 + P) floating: two scores, start (0 to 1, from the first of P strips), start
+            x, length in strips, and the horizontal position at each of P heights, pixels.
+        scores: (N,) floating.
+        overlap: two lines are one when they share heights and their mean distance there, in
+            pixels, is below it.
+        top_k: the most lines to keep.
+
+    Returns:
+        kept (N,) int64: indices, best first, then zeros; count () int64: how many are kept;
+        owner (N,) int64: for each line the place, from 1, of the kept line it belongs to, 0 for
+        lines never reached. N may be 0.
+
+    Source: CLRNet (arXiv 2203.10350). mmcv has it for CUDA only, and there takes the row of the
+        better line without looking up its rank; here the rank is looked up.
+    """
+    number = lines.shape[0]
+    kept = torch.zeros(number, dtype=torch.long, device=lines.device)
+    owner = torch.zeros_like(kept)
+    waiting = torch.sort(scores, descending=True, stable=True)[1]
+    count = 0
+    while waiting.numel() and count < top_k:
+        best, others = waiting[0], waiting[1:]
+        same = _runs_along(lines[best], lines[others], overlap)
+        count += 1
+        kept[count - 1] = best
+        owner[best] = count
+        owner[others[same]] = count
+        waiting = others[~same]
+    return kept, torch.tensor(count, device=lines.device), owner
+
+
+def _runs_along(line: Tensor, others: Tensor, overlap: float) -> Tensor:
+    """Say (M,) bool which of ``others`` (M, 5 + P) are one with ``line`` (5 + P,)."""
+    heights = line.numel() - FIRST
+    start = torch.maximum(_start(line[None], heights), _start(others, heights))
+    end = torch.minimum(_end(line[None], heights), _end(others, heights)).clamp(max=heights - 1)
+    height = torch.arange(heights, device=line.device)
+    shared = (height >= start[:, None]) & (height <= end[:, None])
+    distance = ((others[:, FIRST:] - line[FIRST:]).abs() * shared).sum(1)
+    return (end >= start) & (start >= 0) & (distance < overlap * (end - start + 1))
+
+
+def _start(lines: Tensor, heights: int) -> Tensor:
+    return (lines[:, START] * (heights - 1) + 0.5).trunc().long()
+
+
+def _end(lines: Tensor, heights: int) -> Tensor:
+    return _start(lines, heights) + lines[:, LENGTH].trunc().long() - 1
