@@ -1,0 +1,124 @@
+"""``Predictor``: a checkpoint that looks at images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Union, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.data.images import read_image
+from detkit.engine.checkpoint import load_detector
+from detkit.errors import DataError
+from detkit.inference.sample_adapter import Prepared, SampleAdapter, pipeline_of
+from detkit.structures.detections import Detections
+
+ImageLike = Union[NDArray[np.uint8], str, Path]
+
+
+class Predictor:
+    """Detect objects with a trained checkpoint; nothing but the checkpoint is needed.
+
+    Args:
+        checkpoint: a checkpoint that carries its config and classes, as detkit's training
+            writes it.
+        device: 'auto' (a GPU when there is one), 'cpu', 'cuda', 'cuda:1', ...
+        score_threshold: detections below it are left out; from 0 to 1.
+        batch_size: at most so many images go through the model at once; at least 1.
+
+    Attributes:
+        classes: the names that ``Detections.labels`` index.
+        score_threshold: as above; may be changed between calls.
+
+    Raises:
+        WeightsError: the file is no such checkpoint.
+        ConfigError: its config has no test pipeline, or one that cannot be built.
+        ValueError: a threshold outside 0..1, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str = "auto",
+        score_threshold: float = 0.3,
+        batch_size: int = 8,
+    ) -> None:
+        if not 0 <= score_threshold <= 1:
+            raise ValueError(f"score_threshold: got {score_threshold}, expected 0 to 1")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
+        loaded = load_detector(Path(checkpoint), device=device)
+        self.classes: tuple[str, ...] = tuple(loaded.classes)
+        self.score_threshold = score_threshold
+        self._batch_size = batch_size
+        self._adapter = SampleAdapter(loaded.model, pipeline_of(loaded.cfg), len(self.classes))
+
+    # A str is a sequence of str, too; the first signature wins, as it does below.
+    @overload
+    def __call__(self, image: ImageLike) -> Detections: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, image: Sequence[ImageLike]) -> list[Detections]: ...
+
+    def __call__(
+        self, image: ImageLike | Sequence[ImageLike]
+    ) -> Detections | list[Detections]:
+        """What the model finds in one image, or in each of several, in their order.
+
+        Images that the pipeline brings to one size share a batch; others never do, so that
+        padding cannot change a result with the company it came in.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or the path of an image file, or a sequence of either.
+                Files are read as a person sees them (rotation tags, grey, alpha).
+
+        Returns:
+            Boxes in pixels of the image as it was given, clipped to it, highest score first.
+            An empty sequence gives an empty list.
+
+        Raises:
+            DataError: an array of another kind, or a file that is not a readable image.
+        """
+        if isinstance(image, (str, Path, np.ndarray)):
+            return self._detect([image])[0]
+        if not isinstance(image, Sequence):
+            raise DataError(
+                "image", got=type(image).__name__,
+                expected="an (H, W, 3) uint8 RGB array, a path, or a sequence of these",
+            )
+        return self._detect(image)
+
+    def _detect(self, images: Sequence[ImageLike]) -> list[Detections]:
+        found: list[Detections] = []
+        waiting: list[Prepared] = []
+        for position, image in enumerate(images):
+            name = "image" if len(images) == 1 else f"image {position}"
+            prepared = self._adapter.prepare(_as_array(image, name))
+            if waiting and waiting[0]["inputs"].shape != prepared["inputs"].shape:
+                found += self._adapter.detect(waiting)
+                waiting = []
+            waiting.append(prepared)
+            if len(waiting) == self._batch_size:
+                found += self._adapter.detect(waiting)
+                waiting = []
+        found += self._adapter.detect(waiting)
+        return [one.above(self.score_threshold) for one in found]
+
+
+def _as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
+    """The (H, W, 3) uint8 RGB array that was given or that the file holds, checked."""
+    if isinstance(image, (str, Path)):
+        return read_image(Path(image))
+    expected = "an (H, W, 3) uint8 RGB array or a path"
+    if not isinstance(image, np.ndarray):
+        raise DataError(name, got=type(image).__name__, expected=expected)
+    if image.dtype != np.uint8:
+        raise DataError(name, got=f"an array of {image.dtype}", expected=expected)
+    if image.ndim != 3 or image.shape[2] != 3:
+        do = "for several images, pass a list of arrays" if image.ndim == 4 else None
+        raise DataError(name, got=f"shape {image.shape}", expected=expected, do=do)
+    if image.size == 0:
+        raise DataError(name, got=f"an empty array of shape {image.shape}", expected=expected)
+    return image

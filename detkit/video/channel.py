@@ -1,0 +1,86 @@
+"""A bounded queue between two threads that can end, and can fail, at either side."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class ChannelCancelled(Exception):
+    """The other side of the channel wants nothing more."""
+
+
+class Channel(Generic[Item]):
+    """Items in order from one producer to one consumer; neither can wait for ever.
+
+    A producer that ends closes the channel, with an error when it failed: the consumer still
+    gets every item that came before, then the error. A consumer that ends cancels it: a
+    producer that waits for room, or comes back later, gets `ChannelCancelled`.
+
+    Args:
+        capacity: at most so many items wait; at least 1.
+
+    Raises:
+        ValueError: the capacity is below 1.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity: got {capacity}, expected at least 1")
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._cancelled = False
+        self._error: BaseException | None = None
+
+    def put(self, item: Item) -> None:
+        """Add an item, waiting for room.
+
+        Raises:
+            ChannelCancelled: the consumer has ended.
+            RuntimeError: the channel was closed before.
+        """
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("put into a channel that was closed")
+            while len(self._items) >= self._capacity and not self._cancelled:
+                self._changed.wait()
+            if self._cancelled:
+                raise ChannelCancelled
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self) -> Item | None:
+        """The next item, waiting for it; None after the last one of a closed channel.
+
+        Raises:
+            BaseException: the error that the producer closed the channel with.
+        """
+        with self._changed:
+            while not self._items and not self._closed:
+                self._changed.wait()
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing more will come; ``error`` says why when that is not the regular end."""
+        with self._changed:
+            if not self._closed:
+                self._closed, self._error = True, error
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Nothing more is wanted; what waits is thrown away."""
+        with self._changed:
+            self._cancelled = True
+            self._items.clear()
+            self._changed.notify_all()
