@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="COCO results file: an array of image_id, category_id, bbox, score")
     parser.add_argument("--classwise", action="store_true", help="show the AP of each class too")
     parser.add_argument("--out", metavar="FILE", type=Path,
-                        help="write all numbers, unrounded, to this new JSON file")
+                        help="write all numbers, unrounded, to this JSON file")
+    parser.add_argument("--force", action="store_true", help="replace the --out file if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,9 +33,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is not None:
         # Before the work, which can take minutes.
-        if args.out.exists():
-            raise DataError(f"{args.out}: there is such a file already",
-                            do="give --out another name, or remove it first")
+        if args.out.is_dir() or (args.out.exists() and not args.force):
+            raise DataError(
+                f"{args.out}: there is such a {'folder' if args.out.is_dir() else 'file'} already",
+                do="give --out another name" + ("" if args.out.is_dir() else ", or add --force"))
         args.out.parent.mkdir(parents=True, exist_ok=True)
     scores = evaluate_boxes(args.truth, args.results)
     for note in scores.notes:
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.classwise:
         print("\n" + classes_table(scores))
     if args.out is not None:
-        with args.out.open("x", encoding="utf-8") as stream:
+        # 'x' fails on a file that came while we measured.
+        with args.out.open("w" if args.force else "x", encoding="utf-8") as stream:
             stream.write(json.dumps(scores.as_dict(), indent=2) + "\n")
     return 0

@@ -65,12 +65,19 @@ def test_out_holds_all_numbers_unrounded(files, capsys):
     assert (held["images"], held["truths"], held["detections"]) == (1, 1, 1)
 
 
-def test_out_never_overwrites(files, capsys):
+def test_out_never_overwrites_unasked(files, capsys):
     (files / "mine.json").write_text("precious")
     code, out, err = run(files, capsys, "truth.json", "results.json", "--out", "mine.json")
     assert (code, out) == (2, "")
     assert "there is such a file already" in err and err.count("\n") == 1
     assert (files / "mine.json").read_text() == "precious"
+
+
+def test_out_overwrites_when_told_to(files, capsys):
+    (files / "mine.json").write_text("stale")
+    code, _, err = run(files, capsys, "truth.json", "results.json", "--out", "mine.json", "--force")
+    assert (code, err) == (0, "")
+    assert json.loads((files / "mine.json").read_text())["truths"] == 1
 
 
 def test_what_was_filled_in_is_said_on_stderr(files, capsys):

@@ -1,0 +1,114 @@
+"""Every config under configs/ loads, says what it is, and builds a model that takes a step."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from detkit.cli.main import VERBS, build_parser
+from detkit.engine.config import load_config
+from detkit.engine.derive import derive
+from detkit.registry import MODELS
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*.py"))
+           if "_base_" not in path.relative_to(FOLDER).parts}
+CLASSES = ("cat", "dog", "ant")
+SIDE = 64
+# The smallest Swin for the given one; with it the widths of the heads and the proposals go down.
+TINY = {"model.backbone.arch": "nano"}
+NARROW = {"fc_out_channels": 32, "max_per_img": 50, "nms_pre": 100}
+
+
+def tiny_model(path):
+    """The config's model, made as a run makes it, at a size that takes a second."""
+    cfg = load_config(path, TINY)
+    narrow(cfg.model)
+    derive(cfg, CLASSES)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    return MODELS.build(cfg.model)
+
+
+def narrow(part):
+    for item in part.values() if isinstance(part, dict) else part:
+        if isinstance(item, (dict, list)):
+            narrow(item)
+    if isinstance(part, dict):
+        part.update({key: value for key, value in NARROW.items() if key in part})
+
+
+def two_images(model, training):
+    """Two images of 64 x 64 pixels, one with an object and one without, as a model takes them."""
+    samples = []
+    for boxes in (torch.tensor([[8.0, 8, 56, 56]]), torch.zeros(0, 4)):
+        sample = DetDataSample(metainfo={
+            "img_shape": (SIDE, SIDE), "ori_shape": (SIDE, SIDE), "scale_factor": (1.0, 1.0),
+            "img_id": len(samples)})
+        sample.gt_instances = InstanceData(
+            bboxes=HorizontalBoxes(boxes), labels=torch.ones(len(boxes), dtype=torch.int64))
+        samples.append(sample)
+    ramp = torch.arange(3 * SIDE * SIDE).reshape(3, SIDE, SIDE).remainder(256).to(torch.uint8)
+    return model.data_preprocessor({"inputs": [ramp, 255 - ramp], "data_samples": samples},
+                                   training)
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 4
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_opens_with_what_it_is(name):
+    text = ast.get_docstring(ast.parse(CONFIGS[name].read_text(encoding="utf-8"))) or ""
+    assert text.splitlines()[0].endswith(".")
+    for word in ("Expected:", "Cost:", "Run:", "Paper:"):
+        assert re.search(rf"^{word}\s+\S", text, re.MULTILINE), word
+    assert "TODO" not in text
+    command = shlex.split(re.search(r"^Run:\s+(.*)$", text, re.MULTILINE).group(1))
+    place = next(index for index, word in enumerate(command) if word.startswith("tools/"))
+    verb = Path(command[place]).stem
+    assert verb in VERBS
+    build_parser(verb, verb).parse_args(command[place + 1:])
+    assert f"configs/{name}" in command
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_inherits_one_level_only(name):
+    def bases(path):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
+                held = ast.literal_eval(node.value)
+                return [path.parent / item for item in ([held] if isinstance(held, str) else held)]
+        return []
+
+    assert bases(CONFIGS[name])
+    for base in bases(CONFIGS[name]):
+        assert base.is_file() and not bases(base), base
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds_takes_a_step_and_predicts(name):
+    model = tiny_model(CONFIGS[name])
+    model.train()
+    total, parts = model.parse_losses(model(**two_images(model, True), mode="loss"))
+    assert torch.isfinite(total) and total > 0
+    assert len([key for key in parts if "loss" in key]) >= 4
+    total.backward()
+    assert not [key for key, weight in model.named_parameters()
+                if weight.requires_grad and weight.grad is None]
+
+    model.eval()
+    with torch.no_grad():
+        found = model(**two_images(model, False), mode="predict")
+    assert len(found) == 2
+    for sample in found:
+        boxes, labels = sample.pred_instances.bboxes, sample.pred_instances.labels
+        assert boxes.shape == (len(labels), 4) and torch.isfinite(boxes).all()
+        assert ((boxes >= 0) & (boxes <= SIDE)).all() and (labels < len(CLASSES)).all()

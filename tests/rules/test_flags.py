@@ -1,0 +1,77 @@
+"""The words of each verb are a promise: they change only together with this file."""
+
+import importlib
+import shlex
+
+import pytest
+
+from detkit.cli.main import VERBS, build_parser
+
+FROZEN = {
+    "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume", "--amp",
+              "--auto-scale-lr", "--launcher", "--device"},
+    "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
+             "--device", "--out"},
+    "evaluate": {"TRUTH", "RESULTS", "--classwise", "--out", "--force"},
+    "predict": {"CHECKPOINT", "IMAGES", "--out", "--threshold", "--device", "--no-pictures",
+                "--force"},
+    "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--device", "--force"},
+}
+EVERYWHERE = {"--help", "--debug"}
+
+
+def actions(verb):
+    return build_parser(verb, verb)._actions
+
+
+def words(verb):
+    """Long flags, and positional words as the usage line shows them."""
+    found = set()
+    for action in actions(verb):
+        long = [flag for flag in action.option_strings if flag.startswith("--")]
+        found.add(long[0] if long else action.metavar or action.dest)
+    return found
+
+
+def test_every_verb_is_frozen(repository):
+    tools = {path.stem for path in (repository / "tools").glob("*.py")}
+    assert set(FROZEN) == set(VERBS) <= tools
+
+
+@pytest.mark.parametrize("verb", FROZEN)
+def test_words_are_the_frozen_set(verb):
+    assert words(verb) == FROZEN[verb] | EVERYWHERE
+
+
+@pytest.mark.parametrize("verb", FROZEN)
+def test_every_word_is_explained(verb):
+    assert not [action.dest for action in actions(verb) if not action.help]
+    module = importlib.import_module(f"detkit.cli.{verb}")
+    assert module.__doc__
+
+
+@pytest.mark.parametrize("verb", FROZEN)
+def test_help_shows_two_commands_that_parse(verb, capsys):
+    examples = importlib.import_module(f"detkit.cli.{verb}").EXAMPLES.replace("\\\n", " ")
+    commands = [shlex.split(line, comments=True) for line in examples.splitlines()[1:]]
+    shown = [command[command.index("detkit") + 1:] for command in commands if "detkit" in command]
+    shown += [[word[len("tools/"):-len(".py")], *command[place + 1:]]
+              for command in commands for place, word in enumerate(command)
+              if word.startswith("tools/")]
+    assert len(shown) >= 2
+    for command in shown:
+        assert command[0] in VERBS
+        build_parser(command[0], command[0]).parse_args(command[1:])
+
+
+@pytest.mark.parametrize("flag", ["--device", "--data", "--cfg-options", "--threshold",
+                                  "--launcher", "--work-dir"])
+def test_a_word_means_the_same_on_every_verb(flag):
+    """Same number of values, same choices, same default."""
+    meanings = {}
+    for verb in VERBS:
+        for action in actions(verb):
+            if flag in action.option_strings:
+                meanings[verb] = (type(action).__name__, action.nargs, action.default,
+                                  action.choices and tuple(action.choices))
+    assert len(set(meanings.values())) == 1, meanings

@@ -1,0 +1,53 @@
+"""Importing detkit and asking for help are quick: heavy libraries come when they are used."""
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import detkit
+from detkit.cli.main import VERBS
+
+HEAVY = {"torch", "torchvision", "mmdet", "mmcv", "mmengine", "cv2", "av", "timm", "supervision",
+         "matplotlib", "scipy", "pandas", "tensorboard"}
+
+
+def modules_after(code, folder):
+    """Names of the top-level modules that a fresh interpreter holds after ``code``."""
+    code += "; import json, sys; print(); print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_import_detkit_brings_nothing_heavy(repository):
+    assert not modules_after("import detkit", repository) & HEAVY
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_brings_nothing_heavy(verb, repository):
+    code = f"from detkit.cli.main import main; assert main(['{verb}', '--help']) == 0"
+    assert not modules_after(code, repository) & HEAVY
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_tool_works(verb, repository):
+    done = subprocess.run([sys.executable, f"tools/{verb}.py", "--help"], cwd=repository,
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"usage: tools/{verb}.py" in done.stdout and "examples:" in done.stdout
+
+
+def test_every_module_can_be_imported():
+    names = [item.name for item in pkgutil.walk_packages(detkit.__path__, "detkit.")]
+    missing = {}
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            missing[name] = str(error)
+    assert len(names) > 30
+    assert not missing

@@ -1,0 +1,52 @@
+"""Nothing in the repository is bound to one machine or names where packages come from."""
+
+import re
+
+import pytest
+
+# In pieces, so that this file does not contain what it looks for.
+HOSTS = ["py" + "pi.", "python" + "hosted", "download." + "pytorch", "ana" + "conda.", "conda" + "-"
+         "forge", "files." + "python", "npm" + "js.", "aliyun" + ".com/", "tuna." + "tsinghua",
+         "extra-index" + "-url", "find" + "-links"]
+FOLDERS = ["ho" + "me", "ro" + "ot", "wo" + "rk", "Use" + "rs", "mn" + "t", "op" + "t"]
+PATH = re.compile(r"(?<![\w.~/$}>)*-])/(?:" + "|".join(FOLDERS) + r")(?![\w.*-])")
+
+
+def faults(text):
+    """(line number, what) of every host of a package registry and every machine's own path."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for host in HOSTS:
+            if host in line.lower():
+                yield number, host
+        for match in PATH.finditer(line):
+            yield number, match.group()
+
+
+def test_no_file_names_a_registry_or_a_machine(our_files, repository):
+    found = []
+    for path in our_files:
+        content = path.read_bytes()
+        if b"\0" in content[:8000]:
+            continue  # a picture
+        found += [f"{path.relative_to(repository)}:{number}: {what}"
+                  for number, what in faults(content.decode("utf-8", "replace"))]
+    assert len(our_files) > 50
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("line", "caught"),
+    [
+        ("", False),
+        ("see work_dirs/quickstart and ../work/x and ~/home", False),
+        ("https://example.org/home/x", False),
+        ("cd /" + "home/me/x", True),
+        ("'/" + "work'", True),
+        ("/" + "root/.cache", True),
+        ("https://" + "py" + "pi.org/simple", True),
+        ("/tmp/out", False),
+        ("a/root/b, <path>/work", False),
+    ],
+)
+def test_the_rule_sees_what_it_should(line, caught):
+    assert bool(list(faults(line))) == caught
