@@ -107,7 +107,9 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
         self.patch_embed = stem_type(in_channels, self.arch.embed_dims, patch_norm)
         self.drop_after_pos = nn.Dropout(drop_rate)
-        rates = torch.linspace(0, self.arch.drop_path_rate, sum(self.arch.depths)).tolist()
+        # Numbers even where the module is built on the meta device, as to learn its channels.
+        depth = sum(self.arch.depths)
+        rates = torch.linspace(0, self.arch.drop_path_rate, depth, device="cpu").tolist()
         self.stages = nn.ModuleList()
         last = self.out_indices[-1]
         for stage, channels in enumerate(self.arch.channels[: last + 1]):
