@@ -1,0 +1,184 @@
+"""The class list of a data set: one order for all splits, from what each split declares."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from detkit.data.ledger import REFUSED, Ledger
+from detkit.data.raw import RawSplit, Record
+
+
+@dataclass
+class ClassTable:
+    """Class names in order, and for each split the class index of each of its category ids.
+
+    Args:
+        names: in the order of their labels from 0.
+        index_of: split name -> category id as in the file -> index into ``names``; -1 for a
+            category that is no class.
+    """
+
+    names: tuple[str, ...] = ()
+    index_of: dict[str, dict[Any, int]] = field(default_factory=dict)
+
+
+def is_id(value: object) -> bool:
+    """Whether a value can be an id: whole or fractional number or text, not a truth value."""
+    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
+
+
+def near_key(name: str) -> str:
+    """What is left of a name without case, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_\-]+", "", name.casefold())
+
+
+def decide_classes(
+    splits: Mapping[str, RawSplit],
+    ledger: Ledger,
+    wanted: Sequence[str] | None = None,
+    alphabetical: bool = False,
+) -> ClassTable:
+    """Decide the classes of all splits together and note what does not fit.
+
+    Without ``wanted`` the order is that of the first split's categories, then those that only
+    later splits have; or the alphabet's. A category without boxes anywhere that others call
+    their supercategory is no class. Spellings that differ in case, blanks, underscores or
+    hyphens are one class, unless one file declares both.
+
+    Args:
+        splits: in the order in which their categories count, train first.
+        wanted: the classes to map to, in order; a used category that is none of them is refused.
+    """
+    declared = {name: _declared(raw, ledger) for name, raw in splits.items()}
+    boxes = {name: _boxes_by_name(raw, declared[name]) for name, raw in splits.items()}
+    used: Counter[str] = sum(boxes.values(), Counter())
+    supers = _super_categories(splits, used, ledger, wanted)
+    if wanted is None:
+        spelling = _one_spelling(splits, declared, ledger)
+        names = dict.fromkeys(
+            spelling[name] for by_id in declared.values() for name in by_id.values()
+            if name not in supers
+        )
+        order = tuple(sorted(names) if alphabetical else names)
+    else:
+        order = tuple(wanted)
+        spelling = _wanted_spelling(splits, declared, boxes, ledger, order)
+    index = {name: number for number, name in enumerate(order)}
+    return ClassTable(order, {
+        split: {key: index.get(spelling.get(name, name), -1) for key, name in by_id.items()}
+        for split, by_id in declared.items()
+    })
+
+
+def _declared(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
+    """Category id -> name with single blanks, in the order of the file."""
+    by_id: dict[Any, str] = {}
+    place = {"file": str(raw.source), "split": raw.name}
+    for record in raw.categories:
+        key, name = record.get("id"), record.get("name")
+        if not is_id(key) or not isinstance(name, str) or not name.strip():
+            ledger.add("class_record", f"the category {record} has no usable id and name",
+                       REFUSED, **place)
+            continue
+        tidy = " ".join(name.split())
+        if tidy != name:
+            ledger.add("class_name_blanks", f"the category name {name!r} is read as '{tidy}'",
+                       "trimmed", **place)
+        if key in by_id and by_id[key] != tidy:
+            ledger.add("duplicate_category_id",
+                       f"category id {key} stands for '{by_id[key]}' and for '{tidy}'",
+                       REFUSED, **place)
+        elif key in by_id or tidy in by_id.values():
+            ledger.add("duplicate_class", f"the category '{tidy}' is declared twice (id {key})",
+                       "merged", **place)
+        by_id.setdefault(key, tidy)
+    return by_id
+
+
+def _boxes_by_name(raw: RawSplit, by_id: Mapping[Any, str]) -> Counter[str]:
+    ids = Counter(
+        key for record in raw.annotations if is_id(key := record.get("category_id"))
+    )
+    counts: Counter[str] = Counter()
+    for key, number in ids.items():
+        if key in by_id:
+            counts[by_id[key]] += number
+    return counts
+
+
+def _super_categories(
+    splits: Mapping[str, RawSplit], used: Counter[str], ledger: Ledger,
+    wanted: Sequence[str] | None,
+) -> set[str]:
+    def name_of(record: Record) -> str:
+        return " ".join(str(record.get("name")).split())
+
+    records = [(raw, record) for raw in splits.values() for record in raw.categories]
+    parents = {record["supercategory"] for _, record in records
+               if isinstance(record.get("supercategory"), str)
+               and record["supercategory"] != name_of(record)}
+    found: set[str] = set()
+    for raw, record in records:
+        name = name_of(record)
+        if name in parents and not used[name] and name not in found and name not in (wanted or ()):
+            found.add(name)
+            ledger.add("super_category",
+                       f"category {record.get('id')} '{name}' has no box in any split and others "
+                       "name it as their supercategory: no class", "left out",
+                       file=str(raw.source))
+    return found
+
+
+def _one_spelling(
+    splits: Mapping[str, RawSplit], declared: Mapping[str, Mapping[Any, str]], ledger: Ledger
+) -> dict[str, str]:
+    by_key: dict[str, dict[str, str]] = {}
+    for split, by_id in declared.items():
+        for name in by_id.values():
+            by_key.setdefault(near_key(name), {}).setdefault(name, split)
+    spelling: dict[str, str] = {}
+    for names in by_key.values():
+        first = next(iter(names))
+        together = any(len(set(names) & set(by_id.values())) > 1 for by_id in declared.values())
+        for name, split in names.items():
+            spelling[name] = name if together else first
+            if name != first:
+                ledger.add("near_class_names", f"the class names '{first}' and '{name}' are nearly "
+                           "the same", "kept apart: one file has both" if together
+                           else f"merged into '{first}'",
+                           file=str(splits[split].source), split=split)
+    return spelling
+
+
+def _wanted_spelling(
+    splits: Mapping[str, RawSplit], declared: Mapping[str, Mapping[Any, str]],
+    boxes: Mapping[str, Counter[str]], ledger: Ledger, wanted: Sequence[str],
+) -> dict[str, str]:
+    by_key: dict[str, list[str]] = {}
+    for name in wanted:
+        by_key.setdefault(near_key(name), []).append(name)
+    spelling: dict[str, str] = {}
+    for split, by_id in declared.items():
+        place = {"file": str(splits[split].source), "split": split}
+        for name in dict.fromkeys(by_id.values()):
+            alike = by_key.get(near_key(name), [])
+            if name in wanted:
+                spelling[name] = name
+            elif len(alike) == 1:
+                spelling[name] = alike[0]
+                ledger.add("near_class_names", f"the class '{name}' is read as '{alike[0]}'",
+                           f"merged into '{alike[0]}'", **place)
+            elif boxes[split][name]:
+                near = difflib.get_close_matches(name, wanted, 1)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                ledger.add("unknown_class", f"the class '{name}' has {boxes[split][name]} boxes "
+                           f"but is none of the {len(wanted)} classes{hint}", REFUSED, **place)
+            else:
+                ledger.add("unused_class", f"the category '{name}' has no box and is none of the "
+                           f"{len(wanted)} classes", "left out", **place)
+    return spelling

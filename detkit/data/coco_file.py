@@ -1,0 +1,85 @@
+"""COCO json files: read one, or say what it is instead."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from detkit.data.raw import RawSplit, Record
+from detkit.errors import DataError
+
+
+def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
+    """Read a COCO json file with boxes. Masks are passed over while reading, and counted.
+
+    Raises:
+        DataError: the file is missing, empty, no json, or no COCO truth with boxes.
+    """
+    masks = 0
+
+    # Masks are most of COCO's bytes: dropped as each record is made, they never fill the memory.
+    def without_mask(record: Record) -> Record:
+        nonlocal masks
+        masks += bool(record.pop("segmentation", None))
+        return record
+
+    content = _read_json(path, without_mask)
+    wrong = why_not_coco(content)
+    if wrong is not None:
+        raise DataError(f"{path}: not COCO truth: {wrong}",
+                        expected="an object with the lists images, annotations and categories")
+    return RawSplit(name, path, image_dir, content["images"], content["annotations"],
+                    content["categories"], masks)
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a json file is COCO truth with boxes (or could be: it has no annotation at all).
+
+    Raises:
+        DataError: the file cannot be read as json at all.
+    """
+    content = _read_json(path)
+    if why_not_coco(content) is not None:
+        return False
+    annotations = content["annotations"]
+    return not annotations or any("bbox" in record for record in annotations[:100])
+
+
+def _read_json(path: Path, hook: Any = None) -> Any:
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+        if not text.strip():
+            raise DataError(f"{path}: the file is empty", expected="COCO json")
+        return json.loads(text, object_hook=hook)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file", expected="COCO json in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not json, line {error.lineno} column {error.colno}: {error.msg}",
+                        expected="COCO json") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: nested too deeply for COCO json") from error
+
+
+def why_not_coco(content: Any) -> str | None:
+    """What json content is instead of COCO truth; None when it is COCO truth."""
+    if isinstance(content, list):
+        if content and isinstance(content[0], dict) and "score" in content[0]:
+            return f"a results array of {len(content)} detections, without images and categories"
+        return f"an array of {len(content)} items"
+    if not isinstance(content, dict):
+        return f"a single {type(content).__name__}"
+    if "shapes" in content and "imagePath" in content:
+        return "a LabelMe file of one image"
+    for key in ("images", "annotations", "categories"):
+        if key not in content:
+            return f"the key '{key}' is missing"
+        if not isinstance(content[key], list):
+            return f"'{key}' is a {type(content[key]).__name__}, no list"
+        for index, record in enumerate(content[key]):
+            if not isinstance(record, dict):
+                return f"{key}[{index}] is a {type(record).__name__}, no object"
+    return None

@@ -1,0 +1,87 @@
+"""What the first and last bytes of image files tell: size, orientation, whether they are whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from detkit.data.images import orientation, read_image
+from detkit.errors import DataError
+
+TAIL_BYTES = 64
+THREADS = 8
+TURNED = frozenset({5, 6, 7, 8})
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of an image file without decoding it.
+
+    Args:
+        stored_wh: width and height in pixels as stored.
+        orientation: EXIF orientation, 1 to 8.
+        fault: why it cannot be read; None when it can.
+    """
+
+    stored_wh: tuple[int, int] = (0, 0)
+    orientation: int = 1
+    fault: str | None = None
+
+    @property
+    def seen_wh(self) -> tuple[int, int]:
+        """Width and height in pixels as a person sees it."""
+        width, height = self.stored_wh
+        return (height, width) if self.orientation in TURNED else (width, height)
+
+
+def image_facts(path: Path) -> ImageFacts:
+    """Size, orientation and wholeness of one image file.
+
+    JPEG and PNG files are judged by header and end marker; those without the marker, and all
+    other formats, are decoded to find out.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                quick = image.format in ("JPEG", "MPO", "PNG") and _has_end(path, image.format)
+                if quick and image.mode != "F":
+                    return ImageFacts(image.size, orientation(image))
+    except Exception:  # whatever is wrong, decoding below words it
+        pass
+    try:
+        height, width = read_image(path).shape[:2]
+    except DataError as error:
+        return ImageFacts(fault=str(error))
+    return ImageFacts((width, height))
+
+
+def _has_end(path: Path, form: str) -> bool:
+    with open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - TAIL_BYTES))
+        tail = file.read()
+    if form == "PNG":
+        return tail.endswith(b"IEND\xaeB`\x82")
+    return tail.rstrip(b"\x00\r\n").endswith(b"\xff\xd9")
+
+
+def survey(paths: Sequence[Path], label: str = "images") -> list[ImageFacts]:
+    """Facts of many image files, in the order given; a progress bar when stderr is a terminal."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(image_facts, paths, chunksize=64)
+        if not sys.stderr.isatty():
+            return list(found)
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        return list(track(found, f"reading {label}", total=len(paths), console=console,
+                          transient=True))

@@ -1,0 +1,144 @@
+"""What a folder holds: COCO, Pascal VOC, or a format that is known but not read yet."""
+
+from __future__ import annotations
+
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detkit.data.coco_file import is_coco, read_coco
+from detkit.data.coco_folder import OTHER_TASKS, find_coco_files
+from detkit.data.images import SUFFIXES
+from detkit.data.voc_folder import find_voc_folders, is_voc
+from detkit.errors import DataError
+
+DEPTH = 4
+READS = "COCO json and Pascal VOC xml are read"
+YOLO_LINE = re.compile(r"\d+( +[-+.\deE]+){4,} *$")
+
+
+@dataclass
+class Seen:
+    """Files below a folder that tell its format; each list in alphabetical order."""
+
+    json_files: list[Path] = field(default_factory=list)
+    xml_folders: dict[Path, Path] = field(default_factory=dict)
+    text_files: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    image_count: int = 0
+
+
+@dataclass
+class Layout:
+    """The format of a folder and what it holds for each split.
+
+    Args:
+        form: 'coco' or 'voc'.
+        parts: json file (coco) or folder of xml files (voc) by split name; 'all' for a set
+            without splits, and for a VOC folder whose lists make them.
+        not_read: files that look like annotations and were passed over.
+    """
+
+    form: str
+    parts: dict[str, Path]
+    not_read: list[Path] = field(default_factory=list)
+
+
+def look(root: Path, skip: Path | None = None) -> Layout:
+    """Find out what a folder holds.
+
+    Args:
+        root: an existing folder.
+        skip: a folder below it that is passed over: where runs are written.
+
+    Raises:
+        DataError: nothing is found, two formats or files are, or the format is not read yet.
+    """
+    seen = scan(root, skip)
+    voc = [folder for folder, first in seen.xml_folders.items() if is_voc(first)]
+    if voc:
+        coco = next((path for path in seen.json_files
+                     if not OTHER_TASKS.search(path.stem.lower()) and is_coco(path)), None)
+        if coco is not None:
+            raise DataError(f"{root}: both Pascal VOC xml ({voc[0]}) and COCO json ({coco})",
+                            do="name the folder of the one to use")
+        return Layout("voc", find_voc_folders(root, voc))
+    parts = find_coco_files(root, seen.json_files)
+    if parts:
+        used = set(parts.values())
+        return Layout("coco", parts, [path for path in seen.json_files if path not in used])
+    other = _other_format(seen)
+    if other is not None:
+        raise DataError(f"{root}: this is {other}, which is not read yet", expected=READS,
+                        do="convert it to COCO json or Pascal VOC xml")
+    for path in seen.json_files:
+        read_coco(path, "all", path.parent)  # says what it is instead
+    for first in seen.xml_folders.values():
+        raise DataError(f"{first}: no Pascal VOC annotation", expected=READS)
+    held = f"{seen.image_count} images" if seen.image_count else "neither images nor annotations"
+    raise DataError(f"{root}: no annotation file; the folder holds {held}", expected=READS)
+
+
+def scan(root: Path, skip: Path | None = None) -> Seen:
+    """List the files that tell a format, at most four folders deep, hidden ones left out."""
+    seen = Seen()
+    skipped = skip.resolve() if skip is not None else None
+    for folder, below, names in os.walk(root, followlinks=True):
+        here = Path(folder)
+        depth = len(here.relative_to(root).parts)
+        below[:] = sorted(
+            name for name in below
+            if depth < DEPTH and not name.startswith((".", "__MACOSX"))
+            and (here / name).resolve() != skipped
+        )
+        # A folder with a ledger is what an earlier run wrote from this very data.
+        if "ledger.json" in names and here != root:
+            continue
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in SUFFIXES:
+                seen.image_count += 1
+            elif suffix == ".json":
+                seen.json_files.append(here / name)
+            elif suffix == ".xml":
+                seen.xml_folders.setdefault(here, here / name)
+            elif suffix == ".txt":
+                seen.text_files.append(here / name)
+            elif suffix in (".csv", ".tsv"):
+                seen.tables.append(here / name)
+            elif suffix in (".names", ".yaml", ".yml", ".tfrecord", ".tfrecords", ".record"):
+                seen.others.append(here / name)
+    return seen
+
+
+def _other_format(seen: Seen) -> str | None:
+    for first in seen.xml_folders.values():
+        try:
+            root = ElementTree.parse(first).getroot()
+        except (OSError, ElementTree.ParseError, ValueError, LookupError):
+            continue
+        if root.tag == "annotations" and root.find("image") is not None:
+            return f"CVAT xml ({first})"
+    for path in seen.text_files:
+        if YOLO_LINE.match(_first_line(path)):
+            return f"YOLO text ({path})"
+    for path in seen.others:
+        if path.suffix in (".yaml", ".yml", ".names"):
+            text = path.read_bytes()[:4096]
+            if path.suffix == ".names" or re.search(rb"^(names|nc) *:", text, re.MULTILINE):
+                return f"YOLO text ({path})"
+        else:
+            return f"TFRecord ({path})"
+    for path in seen.tables:
+        return f"a table ({path})"
+    return None
+
+
+def _first_line(path: Path) -> str:
+    with open(path, "rb") as file:
+        return file.readline(400).decode("utf-8", "replace").strip()

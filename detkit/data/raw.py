@@ -1,0 +1,49 @@
+"""A split as its files give it, in COCO's words, before anything is checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+SPLITS = ("train", "val", "test")
+_WORDS = {
+    "train": "train", "training": "train", "trainval": "train",
+    "val": "val", "valid": "val", "validation": "val", "minival": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}
+
+
+@dataclass
+class RawSplit:
+    """Images, annotations and categories of one split, unchecked.
+
+    Args:
+        name: train, val or test; 'all' for a set that has no splits yet.
+        source: the json file, or the folder of xml files.
+        image_dir: the folder that file names start from.
+        images: COCO image records. ``source_file`` in one names the xml that it came from.
+        annotations: COCO annotation records. ``object`` in one is its ordinal in its xml.
+        categories: COCO category records, in the order of the file.
+        masks_left_out: annotations whose masks were not read in.
+    """
+
+    name: str
+    source: Path
+    image_dir: Path
+    images: list[Record] = field(default_factory=list)
+    annotations: list[Record] = field(default_factory=list)
+    categories: list[Record] = field(default_factory=list)
+    masks_left_out: int = 0
+
+
+def split_word(name: str) -> str | None:
+    """The split that a file or folder name speaks of: 'instances_train2017' is 'train'.
+
+    None when it names none, or more than one.
+    """
+    words = [_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _WORDS]
+    return words[0] if len(set(words)) == 1 else None

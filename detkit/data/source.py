@@ -1,0 +1,205 @@
+"""``--data PATH``: a folder becomes checked COCO splits, or an error that says why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detkit.data.check import clean_split
+from detkit.data.classes import decide_classes
+from detkit.data.coco_folder import read_coco_split
+from detkit.data.image_folder import ImageFolder
+from detkit.data.layout import look
+from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
+from detkit.data.raw import SPLITS, RawSplit
+from detkit.data.splits import SHARES, divide
+from detkit.data.voc_folder import read_voc_folder
+from detkit.data.whole import check_whole, note_unlisted
+from detkit.errors import DataError
+
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class DataSplit:
+    """One split that is ready to use.
+
+    Args:
+        annotation_file: cleaned COCO json; image and annotation ids from 1, category ids 1 to K
+            in the order of the classes.
+        image_dir: the folder that its file names start from.
+        image_count: at least 1.
+        box_count: at least 1.
+    """
+
+    annotation_file: Path
+    image_dir: Path
+    image_count: int
+    box_count: int
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """A detection data set that was checked.
+
+    Args:
+        root: the folder that was named, or that the built-in sample lies in.
+        format: coco, voc or sample.
+        classes: in the order of their labels from 0.
+        splits: 'train', 'val' and 'test'; 'train' is missing only when it was not asked for.
+        ledger: what was found and what was done about it.
+    """
+
+    root: Path
+    format: str
+    classes: tuple[str, ...]
+    splits: dict[str, DataSplit]
+    ledger: Ledger
+
+
+def open_data(
+    path: str | Path,
+    work_dir: Path,
+    *,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+    need_train: bool = True,
+) -> DetectionData:
+    """Look at a data set, check it, write cleaned COCO json and the ledger, log a summary.
+
+    Nothing is written below ``path``; json goes to ``work_dir/data``, or to
+    ``work_dir/data_<hash>`` when that holds another data set's.
+
+    Args:
+        path: a COCO or Pascal VOC folder, or 'sample' for the built-in set.
+        seed: of the splits, where the folder has none, and of the sample.
+        classes: the classes to map names to, in order, such as a checkpoint's; None for the
+            folder's own.
+        need_train: False to accept a folder that has only images to measure on.
+
+    Raises:
+        DataError: the data cannot be used; the ledger is written first where there is one.
+    """
+    work_dir = Path(work_dir)
+    root, form = _root(path, seed)
+    layout = look(root, skip=work_dir)
+    form = form or layout.form
+    ledger = Ledger(str(root))
+    LOGGER.info("data: %s is read as %s", root, form)
+    if layout.not_read:
+        more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
+        ledger.notes.append("not read: " + ", ".join(
+            str(file.relative_to(root)) for file in layout.not_read[:5]) + more)
+    parts: dict[str, tuple[RawSplit, ImageFolder]]
+    if layout.form == "voc":
+        parts = read_voc_folder(root, layout.parts, ledger)
+    else:
+        parts = {name: read_coco_split(root, name, file) for name, file in layout.parts.items()}
+    if need_train and not {"train", "all"} & set(parts):
+        raise DataError(f"{root}: no train split, only {' and '.join(parts)}",
+                        do="name a folder whose annotations have a train split, or no splits")
+    table = decide_classes({name: raw for name, (raw, _) in parts.items()}, ledger, classes,
+                           alphabetical=layout.form == "voc")
+    clean = {name: clean_split(raw, table, folder, ledger)
+             for name, (raw, folder) in parts.items()}
+    image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
+    note_unlisted([folder for _, folder in parts.values()], ledger)
+    out = _own_folder(work_dir, root)
+    if not ledger.refused:
+        clean = _complete(clean, image_dirs, seed, ledger)
+        check_whole(clean, image_dirs, table.names, ledger)
+    ledger.write(out / "ledger.json")
+    ledger.log(out / "ledger.json")
+    ledger.raise_refused(do=f"all findings stand in {out / 'ledger.json'}")
+    splits = _write_splits(clean, image_dirs, out)
+    return DetectionData(root, form, table.names, splits, ledger)
+
+
+def _root(path: str | Path, seed: int) -> tuple[Path, str | None]:
+    """The folder, and its format where that is known without looking."""
+    if str(path) == SAMPLE:
+        return sample_folder(seed), SAMPLE
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise DataError(f"{path}: no such folder", expected="a COCO or Pascal VOC folder, "
+                        f"or '{SAMPLE}' for the built-in set")
+    if not root.is_dir():
+        raise DataError(f"{path}: a file", expected="the folder of a data set",
+                        do=f"name the folder, such as {root.parent}")
+    return root.resolve(), None
+
+
+def sample_folder(seed: int = 0) -> Path:
+    """The built-in sample, drawn into the cache when it is not there yet.
+
+    The cache is ~/.cache/detkit, or where the environment's DETKIT_CACHE says.
+    """
+    from detkit.data import sample
+
+    cache = Path(os.environ.get("DETKIT_CACHE") or Path.home() / ".cache" / "detkit")
+    folder = cache / f"sample-{sample.VERSION}-{seed}"
+    if not folder.is_dir():
+        LOGGER.info("data: drawing the built-in sample into %s", folder)
+        cache.mkdir(parents=True, exist_ok=True)
+        sample.make_sample(folder, seed)
+    return folder.resolve()
+
+
+def _complete(
+    clean: Mapping[str, dict[str, Any]], image_dirs: dict[str, Path], seed: int, ledger: Ledger
+) -> dict[str, dict[str, Any]]:
+    """Train, val and test, where all are to be had from what is there."""
+    done = dict(clean)
+    if set(done) in ({"all"}, {"train"}):
+        (only,) = done
+        whole, count = done.pop(only), ledger.splits.pop(only)
+        done = divide(whole, image_dirs[only], seed)
+        for name, part in done.items():
+            image_dirs[name] = image_dirs[only]
+            ledger.splits[name] = SplitCount(len(part["images"]), 0, len(part["annotations"]), 0)
+        # What was left out belongs to no part; it is told with the part that most goes to.
+        ledger.splits["train"].images_left_out = count.images_left_out
+        ledger.splits["train"].boxes_left_out = count.boxes_left_out
+        same = done["val"]["images"] == done["test"]["images"]
+        ledger.notes.append(
+            f"the folder has no splits: divided by seed {seed} into "
+            + ", ".join(f"{name} {len(part['images'])}" for name, part in done.items())
+            + " images" + (", val and test being the same" if same else "")
+            + f" ({SHARES['val']:.0%} val, {SHARES['test']:.0%} test; byte-identical images on "
+            "one side)")
+        return done
+    for lacking, other in (("val", "test"), ("test", "val")):
+        if lacking not in done and other in done:
+            done[lacking] = done[other]
+            image_dirs[lacking] = image_dirs[other]
+            ledger.notes.append(f"the folder has no {lacking} split: {other} stands in for it")
+    return {name: done[name] for name in SPLITS if name in done}
+
+
+def _own_folder(work_dir: Path, root: Path) -> Path:
+    """Where this data set's json goes: a folder that no other data set's json is in."""
+    first = work_dir / "data"
+    try:
+        source = json.loads((first / "ledger.json").read_text(encoding="utf-8"))["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        source = None if first.is_dir() and any(first.iterdir()) else str(root)
+    if source == str(root):
+        return first
+    return work_dir / f"data_{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}"
+
+
+def _write_splits(
+    clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path], out: Path
+) -> dict[str, DataSplit]:
+    splits = {}
+    for name, content in clean.items():
+        file = out / f"{name}.json"
+        write_json(file, {"info": {"description": "cleaned by detkit"}, **content})
+        splits[name] = DataSplit(file.resolve(), image_dirs[name], len(content["images"]),
+                                 len(content["annotations"]))
+    return splits

@@ -1,0 +1,84 @@
+"""Checks that need all splits at once: classes that a split lacks, images in two splits."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detkit.data.duplicates import shared_between
+from detkit.data.image_folder import ImageFolder
+from detkit.data.images import SUFFIXES
+from detkit.data.ledger import REFUSED, Ledger
+
+NAMED = 3
+
+
+def check_whole(
+    clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
+    classes: Sequence[str], ledger: Ledger,
+) -> None:
+    """Note what only the splits together show.
+
+    Args:
+        clean: cleaned COCO json by split; one that stands in for another is the same object.
+        image_dirs: by split.
+        classes: in the order of category ids from 1.
+    """
+    for name, content in clean.items():
+        if not content["annotations"]:
+            ledger.add("split_without_boxes", f"the {name} split has no usable box", REFUSED,
+                       split=name)
+    _check_classes(clean, classes, ledger)
+    paths: dict[str, list[Path]] = {}
+    for name, content in clean.items():
+        if not any(content["images"] == clean[other]["images"] for other in paths):
+            paths[name] = [image_dirs[name] / image["file_name"] for image in content["images"]]
+    for group in shared_between(paths):
+        standing = ", ".join(f"{path} ({' and '.join(names)})" for path, names in group.items())
+        first = next(iter(group))
+        ledger.add("image_in_two_splits", f"the same bytes stand in {standing}: what is measured "
+                   "on them was trained on, or measured twice", "kept",
+                   file=str(first), image=first.name)
+
+
+def _check_classes(
+    clean: Mapping[str, dict[str, Any]], classes: Sequence[str], ledger: Ledger
+) -> None:
+    counts = {name: Counter(box["category_id"] for box in content["annotations"])
+              for name, content in clean.items()}
+    for number, name in enumerate(classes, start=1):
+        by_split = {split: counted[number] for split, counted in counts.items()}
+        in_train = by_split.pop("train", None)
+        elsewhere = ", ".join(f"{split} {count}" for split, count in by_split.items() if count)
+        if not in_train and not elsewhere:
+            ledger.add("unused_class", f"the class '{name}' has no box in any split", "kept")
+        elif in_train == 0:
+            ledger.add("class_not_in_train", f"the class '{name}' has no box in train, but in "
+                       f"{elsewhere}: it cannot be learnt, and its AP counts", "kept")
+        elif by_split and not elsewhere:
+            ledger.add("class_only_in_train", f"the class '{name}' has {in_train} box(es) in train "
+                       "and none elsewhere: it is learnt and never measured", "kept")
+
+
+def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
+    """Note image files that lie beside those that annotations name, and that none names.
+
+    Args:
+        folders: of all splits, after each name was looked up in them.
+    """
+    used: dict[Path, set[str]] = {}
+    for folder in folders:
+        for name in folder.found:
+            parent, _, last = name.rpartition("/")
+            used.setdefault(folder.folder / parent, set()).add(last)
+    for path, names in used.items():
+        extra = sorted(name for name in set(os.listdir(path)) - names
+                       if os.path.splitext(name)[1].lower() in SUFFIXES
+                       and not name.startswith("."))
+        if extra:
+            more = ", ..." if extra[NAMED:] else ""
+            ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
+                       + ", ".join(extra[:NAMED]) + more, "left out", file=str(path))
