@@ -15,7 +15,7 @@ from detkit.data.sample_textures import Picture, draw_background, threefold
 from detkit.data.sample_thing import ROOM_IMAGE, ROOM_LOOK, Pose, Sprite, draw_thing
 
 # The least share of a thing's pixels that must stay in sight, edges of the picture counted too.
-MIN_VISIBLE = 0.4
+MIN_VISIBLE = 0.45
 NOTHING = -1
 
 
@@ -111,9 +111,10 @@ def _place(
         )  # fmt: skip
         look = (seed, ROOM_LOOK + 16 * (split + 1), index, part)
         sprite = draw_thing(label, look, pose, light.toward)
-        over, at_edge = dice.chance(0.4), dice.chance(0.12)
+        over, at_edge = dice.chance(0.3), dice.chance(0.12) and size > 34 * scale
         for attempt in range(10):
-            x, y = _spot(dice, sprite, size_hw, at_edge)
+            beside = dice.pick(sprites) if over and sprites and attempt < 7 else None
+            x, y = _spot(dice, sprite, size_hw, at_edge, beside)
             moved = sprite.moved(x - sprite.left, y - sprite.top)
             if _fits(moved, sprites, owner, over or attempt > 6):
                 sprites.append(moved)
@@ -123,11 +124,26 @@ def _place(
     return labels, sprites
 
 
-def _spot(dice: Dice, sprite: Sprite, size_hw: tuple[int, int], at_edge: bool) -> tuple[int, int]:
-    """A place for the sprite's first pixel: inside, or across an edge by up to 40 %."""
-    (height, width), (h, w) = size_hw, sprite.alpha.shape
-    out_x, out_y = (round(0.4 * w), round(0.4 * h)) if at_edge else (0, 0)
-    return dice.whole(-out_x, width - w + out_x), dice.whole(-out_y, height - h + out_y)
+def _spot(
+    dice: Dice, sprite: Sprite, size_hw: tuple[int, int], at_edge: bool, beside: Sprite | None
+) -> tuple[int, int]:
+    """A place for the sprite's first pixel: anywhere, or so that it meets the one ``beside``.
+
+    Always inside the picture, or with ``at_edge`` across an edge by up to 40 % of the sprite.
+    """
+    spot = []
+    for axis in (1, 0):
+        extent = sprite.alpha.shape[axis]
+        out = round(0.4 * extent) if at_edge else 0
+        low, high = -out, size_hw[axis] - extent + out
+        if beside is not None:
+            reach = 0.75 * (extent + beside.alpha.shape[axis]) / 2
+            near = beside.left if axis else beside.top
+            middle = near + (beside.alpha.shape[axis] - extent) / 2
+            low = min(max(low, round(middle - reach)), high)
+            high = max(min(high, round(middle + reach)), low)
+        spot.append(dice.whole(low, high))
+    return spot[0], spot[1]
 
 
 def _fits(sprite: Sprite, others: list[Sprite], owner: NDArray[np.int16], over: bool) -> bool:
