@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from detkit.cli.sample_word import sample_path
+
 EXAMPLES = """examples:
   detkit predict work_dirs/quickstart/best.pth photo.jpg --out found
   detkit predict work_dirs/quickstart/best.pth photos/ --out found --threshold 0.5 --no-pictures
@@ -21,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a trained checkpoint")
     parser.add_argument(
         "images", metavar="IMAGES", nargs="+", type=Path,
-        help="image files, or folders that are searched with all below them",
+        help="image files, folders that are searched with all below them, or 'sample'",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True,
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Detect, draw, write, print a table of counts; 1 when an image could not be used."""
     from detkit.inference.image_files import find_images
 
-    files = find_images(args.images)
+    files = find_images([sample_path(path, "test") for path in args.images])
 
     from detkit.cli.progress import progress
     from detkit.inference.drawing import BoxPainter

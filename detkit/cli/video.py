@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from detkit.cli.predict import score
+from detkit.cli.sample_word import sample_path
 from detkit.errors import VideoError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``video``."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a trained checkpoint")
-    parser.add_argument("file", metavar="FILE", type=Path, help="a video file")
+    parser.add_argument("file", metavar="FILE", type=Path, help="a video file, or 'sample'")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, required=True,
         help="the video to write: .mp4, .m4v, .mov or .mkv; it must not exist yet",
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect, draw, write, print frames per second."""
     # Before the slow imports, and before a model is loaded: what can be seen now to be wrong.
+    args.file = sample_path(args.file, "video.mp4")
     if not args.file.exists():
         raise VideoError(f"{args.file}: no such file")
     for path in (args.out, args.json):
