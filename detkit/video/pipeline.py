@@ -123,12 +123,16 @@ def run_video(
         reader.close()
     playable = _close(writer)
     failure = failure or writing.error or playable
-    if failure is None and writer.count == reader.count:
-        target.finish()
-        return VideoReport(out, reader.count, writer.count, time.perf_counter() - begin)
-    if failure is None:  # pragma: no cover - would be a fault in the stages themselves
+    if failure is None and writer.count != reader.count:  # would be a fault in the stages
         failure = VideoError(f"{out}: frames were lost", got=writer.count, expected=reader.count)
-    raise _account(failure, target, 0 if playable is not None else writer.count)
+    if failure is None:
+        try:
+            target.finish()
+        except (VideoError, OSError) as error:
+            failure = error
+    if failure is not None:
+        raise _account(failure, target, 0 if playable is not None else writer.count)
+    return VideoReport(out, reader.count, writer.count, time.perf_counter() - begin)
 
 
 class _Stage(threading.Thread):

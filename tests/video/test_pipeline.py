@@ -1,0 +1,139 @@
+"""Every frame in goes out, in order, with its time and its own detections."""
+
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered_video import number_in, read_back, write_video
+
+from detkit.errors import VideoError
+from detkit.structures.detections import Detections
+from detkit.video.pipeline import run_video
+
+
+def box_at_number(images: list[np.ndarray]) -> list[Detections]:
+    """A detector that reads the frame's number and says it as its box's right side."""
+    return [
+        Detections(
+            np.array([[0, 0, number_in(image), 1]], np.float32), np.ones(1, np.float32),
+            np.zeros(1, np.int64), image.shape[:2],
+        )
+        for image in images
+    ]
+
+
+def nothing(images: list[np.ndarray]) -> list[Detections]:
+    return [Detections.empty(image.shape[:2]) for image in images]
+
+
+def plain(image: np.ndarray, found: Detections) -> np.ndarray:
+    return image
+
+
+UNEVEN = sorted({(n * n) % 977 for n in range(60)})[:40]
+
+
+@pytest.mark.parametrize("count, batch_size, queue_size", [
+    (1, 1, 1), (1, 4, 1), (97, 1, 1), (97, 4, 2), (96, 4, 4), (300, 7, 3),
+], ids=str)
+def test_all_frames_go_out_in_order_with_their_detections(
+    tmp_path: Path, count: int, batch_size: int, queue_size: int
+) -> None:
+    source = write_video(tmp_path / "in.mp4", count)
+    seen = []
+    report = run_video(
+        box_at_number, source, tmp_path / "out.mp4", plain,
+        batch_size=batch_size, queue_size=queue_size,
+        on_frame=lambda index, seconds, found: seen.append(
+            (index, round(seconds * 25), int(found.boxes_xyxy[0, 2]))
+        ),
+    )
+    assert seen == [(n, n, n) for n in range(count)]
+    assert read_back(tmp_path / "out.mp4") == read_back(source)
+    assert read_back(source)[0] == list(range(count))
+    assert (report.frames_in, report.frames_out) == (count, count)
+    assert report.frames_per_second > 0
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_uneven_times_are_kept(tmp_path: Path, suffix: str) -> None:
+    source = write_video(
+        tmp_path / "in.mp4", len(UNEVEN), times=UNEVEN, time_base=Fraction(1, 50)
+    )
+    run_video(box_at_number, source, tmp_path / f"out{suffix}", plain)
+    numbers, times = read_back(tmp_path / f"out{suffix}")
+    assert numbers == list(range(len(UNEVEN)))
+    assert times == [Fraction(tick - UNEVEN[0], 50) for tick in UNEVEN]
+
+
+def test_what_is_drawn_is_what_is_written(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 20)
+
+    def invert(image: np.ndarray, found: Detections) -> np.ndarray:
+        return 255 - image
+
+    run_video(box_at_number, source, tmp_path / "out.mp4", invert)
+    assert read_back(tmp_path / "out.mp4")[0] == [1023 - n for n in range(20)]
+
+
+@pytest.mark.parametrize("rotation", [90, 180])
+def test_a_phones_video_comes_out_upright_without_a_tag(tmp_path: Path, rotation: int) -> None:
+    import av
+
+    source = write_video(tmp_path / "in.mp4", 5, rotation=rotation)
+    run_video(nothing, source, tmp_path / "out.mp4", plain)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.width, frame.height) == ((64, 160) if rotation == 90 else (160, 64))
+    assert frame.rotation == 0
+
+
+def test_an_existing_file_is_never_overwritten_unasked(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 5)
+    out = tmp_path / "out.mp4"
+    out.write_text("precious")
+    with pytest.raises(VideoError, match="out.mp4: exists"):
+        run_video(box_at_number, source, out, plain)
+    assert out.read_text() == "precious"
+    run_video(box_at_number, source, out, plain, force=True)
+    assert read_back(out)[0] == list(range(5))
+
+
+def test_a_file_that_comes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 5)
+    out = tmp_path / "out.mp4"
+    with pytest.raises(VideoError, match="out.mp4: exists.*5 frames.*out.partial.mp4"):
+        run_video(
+            box_at_number, source, out, plain,
+            on_frame=lambda index, seconds, found: out.write_text("precious") and None,
+        )
+    assert out.read_text() == "precious"
+    assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(5))
+
+
+def test_the_source_is_never_replaced(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 5)
+    with pytest.raises(VideoError, match="is the video to read"):
+        run_video(box_at_number, source, source, plain, force=True)
+    assert read_back(source)[0] == list(range(5))
+
+
+def test_folders_for_the_result_are_made(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 3)
+    run_video(box_at_number, source, tmp_path / "a" / "b" / "out.mp4", plain)
+    assert read_back(tmp_path / "a" / "b" / "out.mp4")[0] == [0, 1, 2]
+
+
+def test_real_video_keeps_count_and_times(shared_data: Path, tmp_path: Path) -> None:
+    import av
+
+    source = shared_data / "video_dev" / "car-detection.mp4"
+    report = run_video(nothing, source, tmp_path / "out.mp4", plain, batch_size=4)
+    assert (report.frames_in, report.frames_out) == (377, 377)  # its SOURCE.txt
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out.mp4")) as after:
+        for old, new in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            assert old.pts * old.time_base == new.pts * new.time_base

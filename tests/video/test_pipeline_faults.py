@@ -1,0 +1,225 @@
+"""Whatever fails: the chain ends soon, with the cause, without threads, with what was done."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered_video import read_back, write_video
+
+from detkit.errors import VideoError
+from detkit.structures.detections import Detections
+from detkit.video.pipeline import VideoInterrupted, run_video
+
+COUNT = 120
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("source") / "in.mp4", COUNT)
+
+
+def nothing(images: list[np.ndarray]) -> list[Detections]:
+    return [Detections.empty(image.shape[:2]) for image in images]
+
+
+def plain(image: np.ndarray, found: Detections) -> np.ndarray:
+    return image
+
+
+class FailAt:
+    """Passes calls on until the n-th, counted from 0, which raises."""
+
+    def __init__(self, number: int, call, error: BaseException) -> None:
+        self.left, self.call, self.error = number, call, error
+
+    def __call__(self, *args):
+        if self.left == 0:
+            raise self.error
+        self.left -= 1
+        return self.call(*args)
+
+
+def assert_no_thread_is_left() -> None:
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+
+
+BOOM = ZeroDivisionError("boom")
+
+
+@pytest.mark.parametrize("number", [0, 1, 50, COUNT - 1])
+@pytest.mark.parametrize("stage", ["detector", "drawing", "on_frame"])
+def test_an_error_at_frame_n_keeps_the_frames_before_it(
+    tmp_path: Path, source: Path, stage: str, number: int
+) -> None:
+    calls = {"detector": nothing, "drawing": plain, "on_frame": lambda *args: None}
+    calls[stage] = FailAt(number, calls[stage], BOOM)
+    with pytest.raises(VideoError, match="ZeroDivisionError: boom") as caught:
+        run_video(
+            calls["detector"], source, tmp_path / "out.mp4", calls["drawing"],
+            on_frame=calls["on_frame"],
+        )
+    assert_no_thread_is_left()
+    assert "\n" not in str(caught.value)
+    if number == 0:
+        assert "no frame could be kept" in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+    else:
+        kept = tmp_path / "out.partial.mp4"
+        assert f"the {number} frames that were done are kept in {kept}" in str(caught.value)
+        assert read_back(kept)[0] == list(range(number))
+        assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_an_error_keeps_its_own_kind_as_the_cause(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(VideoError) as caught:
+        run_video(FailAt(3, nothing, BOOM), source, tmp_path / "out.mp4", plain)
+    assert "frame 3: the detector failed" in str(caught.value)
+    assert caught.value.__cause__ is not None and caught.value.__cause__.__cause__ is BOOM
+
+
+@pytest.mark.parametrize("detect, message", [
+    (lambda images: [], "got 0 results, expected one for each of 4 frames"),
+    (lambda images: nothing(images * 2), "got 8 results, expected one for each of 4 frames"),
+    (lambda images: None, "TypeError"),
+], ids=["none", "too-many", "no-list"])
+def test_a_detector_that_answers_wrongly_is_found_out(
+    tmp_path: Path, source: Path, detect, message: str
+) -> None:
+    with pytest.raises(VideoError, match=message):
+        run_video(detect, source, tmp_path / "out.mp4", plain, batch_size=4)
+    assert_no_thread_is_left()
+
+
+def test_a_drawing_of_another_size_is_found_out_by_the_writer(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(VideoError, match=r"frame 0: .*got shape \(32, 160, 3\)"):
+        run_video(nothing, source, tmp_path / "out.mp4", lambda image, found: image[:32])
+    assert_no_thread_is_left()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_a_source_cut_off_keeps_all_that_was_read(tmp_path: Path, batch_size: int) -> None:
+    whole = write_video(tmp_path / "whole.mp4", COUNT, options={"movflags": "faststart"})
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size * 3 // 4])
+    done = []
+    with pytest.raises(VideoError, match="cut.mp4: .*cut off.*out.partial.mp4"):
+        run_video(
+            nothing, cut, tmp_path / "out.mp4", plain, batch_size=batch_size,
+            on_frame=lambda index, seconds, found: done.append(index),
+        )
+    assert_no_thread_is_left()
+    assert len(read_back(tmp_path / "out.partial.mp4")[0]) == len(done) > 10
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: None, lambda path: path.write_bytes(b""), lambda path: path.write_text("text"),
+], ids=["missing", "empty", "text"])
+def test_a_source_that_is_none_leaves_nothing_behind(tmp_path: Path, make) -> None:
+    bad = tmp_path / "in.mp4"
+    make(bad)
+    with pytest.raises(VideoError, match="in.mp4"):
+        run_video(nothing, bad, tmp_path / "sub" / "out.mp4", plain)
+    assert not (tmp_path / "sub").exists()
+    assert_no_thread_is_left()
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(VideoError, match="file/out.mp4: cannot be written"):
+        run_video(FailAt(0, nothing, BOOM), source, tmp_path / "file" / "out.mp4", plain)
+
+
+def test_a_device_is_no_place_for_a_video(source: Path) -> None:
+    with pytest.raises(VideoError):
+        run_video(nothing, source, "/dev/full", plain, force=True)
+
+
+def test_an_earlier_partial_file_is_left_alone(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "out.partial.mp4").write_text("from yesterday")
+    with pytest.raises(VideoError, match="out.partial-2.mp4"):
+        run_video(FailAt(5, nothing, BOOM), source, tmp_path / "out.mp4", plain)
+    assert (tmp_path / "out.partial.mp4").read_text() == "from yesterday"
+    assert read_back(tmp_path / "out.partial-2.mp4")[0] == list(range(5))
+
+
+def test_interrupt_keeps_what_was_done(tmp_path: Path, source: Path) -> None:
+    detect = FailAt(9, nothing, KeyboardInterrupt())
+    with pytest.raises(VideoInterrupted, match="the 9 frames"):
+        run_video(detect, source, tmp_path / "out.mp4", plain)
+    assert_no_thread_is_left()
+    assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(9))
+
+
+CHILD = textwrap.dedent("""
+    import sys, threading, time
+    import numpy as np
+    from detkit.errors import VideoError
+    from detkit.structures.detections import Detections
+    from detkit.video.pipeline import VideoInterrupted, run_video
+
+    source, out, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    noise = np.random.default_rng(0)
+
+    def detect(images):
+        print("frame", flush=True)
+        time.sleep(pause)
+        return [Detections.empty(image.shape[:2]) for image in images]
+
+    def draw(image, found):
+        return noise.integers(0, 256, image.shape, np.uint8) if pause == 0 else image
+
+    try:
+        run_video(detect, source, out, draw)
+    except VideoInterrupted as stop:
+        print("interrupted:", stop, file=sys.stderr)
+        code = 130
+    except VideoError as error:
+        print("error:", error, file=sys.stderr)
+        code = 2
+    else:
+        code = 0
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+    sys.exit(code)
+""")
+
+
+def start_child(source: Path, out: Path, pause: float, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(source), str(out), str(pause)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )
+
+
+def limit_file_size() -> None:
+    """Writes beyond 100 kB fail as on a full disk (EFBIG instead of ENOSPC)."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_a_full_disk_ends_the_run_with_its_cause(tmp_path: Path, source: Path) -> None:
+    child = start_child(source, tmp_path / "out.mp4", 0, preexec_fn=limit_file_size)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 2, errors
+    assert "out.partial.mp4: cannot be written: got File too large" in errors
+    assert "no frame could be kept" in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_the_run_soon_and_leaves_a_video(tmp_path: Path, source: Path) -> None:
+    child = start_child(source, tmp_path / "out.mp4", 0.05)
+    for _ in range(10):
+        assert child.stdout is not None and child.stdout.readline() == "frame\n"
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)  # only a hang takes longer
+    assert child.returncode == 130, errors
+    assert errors.startswith("interrupted: the ") and "out.partial.mp4" in errors
+    numbers = read_back(tmp_path / "out.partial.mp4")[0]
+    assert numbers == list(range(len(numbers))) and 5 <= len(numbers) <= 40

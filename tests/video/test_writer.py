@@ -1,0 +1,110 @@
+"""Frames into files: sizes, times, colours, and what browsers ask for."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered_video import numbered_image, read_back
+
+from detkit.errors import VideoError
+from detkit.video.frame import Frame, VideoInfo
+from detkit.video.writer import VideoWriter
+
+
+def info(size_hw=(64, 160), time_base=Fraction(1, 25), rate=Fraction(25)) -> VideoInfo:
+    return VideoInfo(size_hw, time_base, rate, None, Fraction(1), False)
+
+
+def write(path: Path, about: VideoInfo, images, times=None) -> VideoWriter:
+    writer = VideoWriter(path, about)
+    for index, image in enumerate(images):
+        writer.add(Frame(index, image, times[index] if times else index, 1))
+    writer.close()
+    return writer
+
+
+def test_file_is_h264_yuv420p_with_the_index_first(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "a.mp4"
+    assert write(path, info(), [numbered_image(n) for n in range(30)]).count == 30
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.frames, stream.average_rate) == (30, 25)
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("base, times", [
+    (Fraction(1, 25), [0, 1, 2, 3]),
+    (Fraction(1001, 30000), [0, 1, 2, 3]),
+    (Fraction(1, 90000), [0, 3003, 6006, 90000]),
+    (Fraction(1, 1000), [0, 33, 67, 1000]),
+], ids=["25", "ntsc", "variable-90k", "variable-ms"])
+def test_times_are_kept_exactly(tmp_path: Path, base: Fraction, times: list[int]) -> None:
+    path = tmp_path / "a.mp4"
+    write(path, info(time_base=base), [numbered_image(n) for n in range(4)], times)
+    assert read_back(path) == ([0, 1, 2, 3], [time * base for time in times])
+
+
+def test_a_clock_too_fine_for_mp4_is_rounded_and_stays_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    nanosecond = Fraction(1, 1_000_000_000)
+    times = [0, 33_333_333, 33_333_334, 100_000_000]
+    write(path, info(time_base=nanosecond), [numbered_image(n) for n in range(4)], times)
+    numbers, seconds = read_back(path)
+    assert numbers == [0, 1, 2, 3]
+    tick = 1 / 90_000
+    assert [float(s) for s in seconds] == pytest.approx([0, 1 / 30, 1 / 30 + tick, 0.1], abs=tick)
+
+
+@pytest.mark.parametrize("size_hw, written", [
+    ((1, 1), (2, 2)), ((63, 161), (64, 162)), ((64, 161), (64, 162)), ((33, 32), (34, 32)),
+], ids=str)
+def test_odd_sides_get_a_copy_of_the_last_row_or_column(tmp_path: Path, size_hw, written) -> None:
+    import av
+
+    image = np.full((*size_hw, 3), (200, 120, 40), np.uint8)
+    path = tmp_path / "a.mp4"
+    write(path, info(size_hw), [image] * 3)
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 3
+    assert frames[0].shape == (*written, 3)
+    assert np.abs(frames[0].astype(int) - (200, 120, 40)).max() <= 6
+
+
+@pytest.mark.parametrize("colour", [
+    (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0),
+], ids=str)
+def test_colours_are_those_that_opencv_reads(tmp_path: Path, colour) -> None:
+    import cv2
+
+    path = tmp_path / "a.mp4"
+    write(path, info(), [np.full((64, 160, 3), colour, np.uint8)] * 2)
+    read = cv2.VideoCapture(str(path)).read()[1][..., ::-1]
+    assert np.abs(read.astype(int) - colour).max() <= 4
+
+
+@pytest.mark.parametrize("image", [
+    np.zeros((64, 161, 3), np.uint8), np.zeros((64, 160, 3), np.float32),
+    np.zeros((64, 160), np.uint8),
+], ids=["size", "float", "grey"])
+def test_another_picture_than_announced_is_refused(tmp_path: Path, image) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", info())
+    with pytest.raises(VideoError, match=r"frame 7: .*got shape .*expected shape \(64, 160, 3\)"):
+        writer.add(Frame(7, image, 7, 1))
+    writer.close()
+
+
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"got '.avi', expected a name ending in .mp4"):
+        VideoWriter(tmp_path / "a.avi", info())
+
+
+def test_closing_twice_does_nothing_more(tmp_path: Path) -> None:
+    writer = write(tmp_path / "a.mp4", info(), [numbered_image(0)])
+    writer.close()
+    assert read_back(tmp_path / "a.mp4")[0] == [0]
