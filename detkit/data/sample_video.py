@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.data.sample_dice import Dice
-from detkit.data.sample_scene import Seen, compose, develop, look_at, throw_light
+from detkit.data.sample_light import develop, throw_light
+from detkit.data.sample_scene import Seen, compose, look_at
 from detkit.data.sample_shapes import CLASSES, LEAN
 from detkit.data.sample_textures import draw_wood
 from detkit.data.sample_thing import ROOM_LOOK, ROOM_VIDEO, Pose, draw_thing

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from detkit.data.sample_dice import Dice
+from detkit.data.sample_light import throw_light
 from detkit.data.sample_pen import Pen, arc
-from detkit.data.sample_scene import MIN_VISIBLE, NOTHING, compose, draw_scene, look_at, throw_light
+from detkit.data.sample_scene import MIN_VISIBLE, NOTHING, compose, draw_scene, look_at
 from detkit.data.sample_shapes import CLASSES, LEAN
 from detkit.data.sample_textures import draw_background
 from detkit.data.sample_thing import Pose, draw_thing
