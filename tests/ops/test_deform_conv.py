@@ -184,6 +184,32 @@ def test_module_trains_under_autocast(module: type[torch.nn.Module]) -> None:
         assert tensor.grad is not None and tensor.grad.isfinite().all()
 
 
+def test_v2_takes_numbers_in_order_when_there_are_more_than_cells() -> None:
+    # 1x1 window of weight 1 over the row 10 20 30, so three cells; offsets and mask of 2 x 3.
+    # In memory the offsets are 0 0 0 | 1 0 -1 | ... : the first three are y, the next three x,
+    # so the cells read 20, 20, 20. The mask's first three are 1 2 3.
+    row = torch.tensor([10.0, 20, 30]).view(1, 1, 1, 3)
+    offset = torch.tensor([0.0, 0, 0, 1, 0, -1, 7, 7, 7, 7, 7, 7]).view(1, 2, 2, 3)
+    mask = torch.arange(1.0, 7.0).view(1, 1, 2, 3)
+    weight = torch.ones(1, 1, 1, 1)
+    offset.requires_grad_(), mask.requires_grad_()
+    result = modulated_deform_conv2d(row, offset, mask, weight)
+    assert result.flatten().tolist() == [20, 40, 60]
+    result.sum().backward()
+    assert mask.grad.flatten().tolist() == [20, 20, 20, 0, 0, 0]
+    # To the right the row rises by 10 a pixel, times each mask; what was not read has no say.
+    assert offset.grad.flatten()[3:].tolist() == [10, 20, 30, 0, 0, 0, 0, 0, 0]
+
+
+def test_fewer_offsets_than_cells_are_an_error() -> None:
+    row, weight = torch.ones(1, 1, 2, 3), torch.ones(1, 1, 1, 1)
+    for module_offset in (torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 2, 2)):
+        with pytest.raises(RuntimeError):
+            deform_conv2d(row, module_offset, weight)
+        with pytest.raises(RuntimeError):
+            modulated_deform_conv2d(row, module_offset, torch.ones(1, 1, 2, 3), weight)
+
+
 def test_no_images_give_no_output_and_zero_gradients() -> None:
     # mmcv's own functions refuse an empty batch, so this calls the extension itself.
     from mmcv import _ext
