@@ -1,0 +1,58 @@
+"""Train a detector from a config, then measure its best checkpoint on the test split."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+EXAMPLES = """examples:
+  detkit train configs/cascade_swin_nano.py --data sample
+  detkit train configs/cascade_swin.py --data path/to/coco_or_voc --amp --resume
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``detkit train``."""
+    from detkit.cli.flags import add_run_flags
+
+    parser.add_argument("config", metavar="CONFIG", help="config file")
+    add_run_flags(parser)
+    parser.add_argument(
+        "--resume", nargs="?", const="auto", metavar="auto|FILE",
+        help="continue the newest checkpoint of the work dir, or FILE",
+    )
+    parser.add_argument("--amp", action="store_true",
+                        help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
+    parser.add_argument("--auto-scale-lr", action="store_true",
+                        help="scale the learning rate with the batch size")
+    parser.add_argument("--seed", type=int, help="seed of every random choice")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and print where the checkpoint is and its scores."""
+    from detkit.cli.flags import parse_options
+    from detkit.engine.run import train
+
+    result = train(
+        args.config,
+        data=args.data,
+        work_dir=args.work_dir,
+        options=parse_options(args.cfg_options),
+        resume=True if args.resume == "auto" else args.resume or False,
+        amp=args.amp,
+        auto_scale_lr=args.auto_scale_lr,
+        launcher=args.launcher,
+        seed=args.seed,
+        device=args.device,
+    )
+    from detkit.cli.flags import is_first_process, print_scores
+
+    if not is_first_process():
+        return 0
+    if result.test is not None:
+        print_scores(result.test)
+    if result.checkpoint is None:
+        print(f"no checkpoint was written to {result.work_dir}", file=sys.stderr)
+        return 0
+    print(f"\ncheckpoint: {result.checkpoint}")
+    return 0

@@ -1,0 +1,63 @@
+"""Mixed precision that also works on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper as mmengine_amp
+
+from detkit.errors import ConfigError
+from detkit.registry import OPTIM_WRAPPERS
+
+_DTYPES = ("float16", "bfloat16")
+
+
+@OPTIM_WRAPPERS.register_module()
+class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
+    """mmengine's wrapper of the same name, without its refusal of a CPU.
+
+    Args:
+        loss_scale: 'dynamic', a float > 0, or arguments of torch's GradScaler; only float16 on a
+            GPU scales its loss.
+        dtype: 'float16' or 'bfloat16'; None is float16 on a GPU and bfloat16 on a CPU, which
+            knows no other.
+        **kwargs: arguments of mmengine's OptimWrapper.
+
+    Raises:
+        ConfigError: float16 on a CPU, or another dtype.
+    """
+
+    def __init__(
+        self,
+        loss_scale: str | float | dict[str, Any] = "dynamic",
+        dtype: str | torch.dtype | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._device = get_device()
+        name = str(dtype).removeprefix("torch.") if dtype is not None else None
+        if name is not None and name not in _DTYPES:
+            raise ConfigError("optim_wrapper.dtype", got=name, expected=" or ".join(_DTYPES))
+        if self._device == "cuda" and name != "bfloat16":
+            super().__init__(loss_scale=loss_scale, dtype=name, **kwargs)
+            return
+        if name == "float16":
+            raise ConfigError(
+                "optim_wrapper.dtype", got=f"float16 on {self._device}", expected="bfloat16",
+                do="leave dtype out, and the device decides",
+            )
+        OptimWrapper.__init__(self, **kwargs)
+        self._scale_update_param = None
+        self.loss_scaler = torch.amp.GradScaler(self._device, enabled=False)
+        self.cast_dtype = torch.bfloat16
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
+        """Cast the forward pass, and hold back gradients while they are accumulated."""
+        with OptimWrapper.optim_context(self, model):
+            with torch.autocast(self._device, dtype=self.cast_dtype):
+                yield

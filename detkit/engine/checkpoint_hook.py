@@ -1,0 +1,109 @@
+"""Checkpoints that are there whole or not at all, with plain content only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook, checkpoint_hook
+from mmengine.logging import HistoryBuffer
+
+from detkit.registry import HOOKS
+
+_HISTORY = ("log_history", "count_history", "max_length")
+
+
+@HOOKS.register_module()
+class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
+    """mmengine's hook of the same name; an old file goes only after the new one is written."""
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
+        outdated = None
+        keep = getattr(self, "keep_ckpt_ids", None)
+        if self.max_keep_ckpts > 0 and keep is not None and step not in keep:
+            if len(keep) == self.max_keep_ckpts:
+                outdated = keep.popleft()
+        super()._save_checkpoint_with_step(runner, step, meta)
+        if outdated is not None and is_main_process():
+            name = self.filename_tmpl.format(outdated)
+            path = self.file_backend.join_path(self.out_dir, name)
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def _save_best_checkpoint(self, runner: Any, metrics: Any) -> None:
+        # mmengine removes the previous best file before it writes the next: hide it meanwhile.
+        previous = getattr(self, "best_ckpt_path", None)
+        if previous is None:
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        self.best_ckpt_path = None
+        super()._save_best_checkpoint(runner, metrics)
+        if self.best_ckpt_path is None:
+            self.best_ckpt_path = previous
+        elif previous != self.best_ckpt_path and is_main_process():
+            if self.file_backend.isfile(previous):
+                self.file_backend.remove(previous)
+
+
+class PlainContentHook(Hook):  # type: ignore[misc]
+    """Keep what a checkpoint holds to tensors, numbers, strings, lists and dicts.
+
+    Such a file is read by torch's ``weights_only=True`` without a list of exceptions.
+    """
+
+    priority = "LOWEST"
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Replace mmengine's buffers and numpy's values by plain ones."""
+        for part in ("meta", "message_hub", "param_schedulers"):
+            if part in checkpoint:
+                checkpoint[part] = to_plain(checkpoint[part])
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Make the buffers again that mmengine expects."""
+        hub = checkpoint.get("message_hub")
+        if isinstance(hub, dict) and isinstance(hub.get("log_scalars"), dict):
+            hub["log_scalars"] = {k: _history(v) for k, v in hub["log_scalars"].items()}
+
+
+def to_plain(value: Any) -> Any:
+    """The same content in tensors, numbers, strings, lists, tuples and dicts."""
+    if isinstance(value, HistoryBuffer):
+        logs, counts = value.data
+        parts = (torch.as_tensor(logs), torch.as_tensor(counts), value.max_length)
+        return dict(zip(_HISTORY, parts))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.as_tensor(value)
+    if isinstance(value, dict):
+        return {to_plain(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [to_plain(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, (set, frozenset)):
+        return {to_plain(item) for item in value}
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _history(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == set(_HISTORY):
+        logs, counts = value["log_history"].numpy(), value["count_history"].numpy()
+        buffer = HistoryBuffer(max_length=value["max_length"])
+        # HistoryBuffer's own argument path copies through lists and loses the dtype.
+        buffer._log_history, buffer._count_history = logs, counts
+        return buffer
+    return value
+
+
+def write_whole(partial: Path, final: Path) -> None:
+    """Put ``partial`` in the place of ``final``, on the disk before it has the name."""
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, final)

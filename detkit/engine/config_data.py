@@ -1,0 +1,66 @@
+"""The data that a config itself names: there, and checked, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from detkit.errors import DataError
+
+_COCO_DATASETS = ("CocoDataset", "mmdet.CocoDataset")
+
+
+def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Check each COCO dataset that ``cfg`` names for ``splits``.
+
+    Raises:
+        DataError: an annotation file is not there, or a fault cannot be left as it is.
+    """
+    from detkit.data.check import check_coco
+
+    missing = []
+    seen: set[tuple[str, str]] = set()
+    named = [item for split in splits for item in _datasets(cfg.get(f"{split}_dataloader"))]
+    for path, dataset in named:
+        annotations, images = _files(dataset)
+        if annotations is None or (str(annotations), str(images)) in seen:
+            continue
+        seen.add((str(annotations), str(images)))
+        if not annotations.is_file():
+            missing.append(f"{annotations} ({path})")
+        elif dataset.get("type") in _COCO_DATASETS:
+            classes = (dataset.get("metainfo") or {}).get("classes")
+            ledger = check_coco(annotations, images, classes)
+            ledger.log()
+            ledger.raise_refused(
+                "mend the file, or pass its folder as --data, which writes a mended copy"
+            )
+    if missing:
+        raise DataError(
+            f"the config's annotation files are not there: {', '.join(missing)}",
+            do="pass --data FOLDER (or --data sample) to use other data with this config",
+        )
+
+
+def _datasets(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        if "ann_file" in value and "type" in value:
+            yield path or "dataset", value
+        for name in ("dataset", "datasets"):
+            if name in value:
+                yield from _datasets(value[name], f"{path}.{name}".strip("."))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _datasets(item, f"{path}[{index}]")
+
+
+def _files(dataset: Mapping[str, Any]) -> tuple[Path | None, Path]:
+    root = str(dataset.get("data_root") or "")
+    prefix = (dataset.get("data_prefix") or {}).get("img", "")
+    annotations = dataset.get("ann_file")
+    if not annotations or "://" in str(annotations) or "://" in root:
+        return None, Path(root, prefix)
+    return Path(root, str(annotations)), Path(root, prefix)

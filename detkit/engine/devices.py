@@ -1,0 +1,81 @@
+"""Which device a run uses, its threads, and the processes that share it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mmengine.config import Config
+
+from detkit.errors import DetkitError
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+def use_device(device: str) -> str:
+    """Make ``device`` the one that mmengine and torch see from now on, and return its kind.
+
+    Args:
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises:
+        DetkitError: another word, or a CUDA device that is not there.
+    """
+    import mmengine.device.utils
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
+        raise DetkitError("--device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N")
+    if kind == "auto":
+        return str(mmengine.device.utils.get_device())
+    if kind == "cuda":
+        count = torch.cuda.device_count()
+        if int(index or 0) >= count:
+            raise DetkitError("--device", got=f"'{device}'",
+                              expected=f"one of the {count} CUDA devices that torch sees")
+        torch.cuda.set_device(int(index or 0))
+    # mmengine finds its device out once, at import, and has no way to be told another.
+    mmengine.device.utils.DEVICE = kind
+    return kind
+
+
+def set_threads(device: str, workers: int) -> None:
+    """Leave loading workers a core each on a CPU, unless the user has set OMP_NUM_THREADS."""
+    import torch
+
+    if device != "cpu" or "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    share = max((cores or 1) // processes, 1)
+    torch.set_num_threads(max(share - workers, (share + 1) // 2))
+
+
+def start_processes(launcher: str, cfg: Config, device: str) -> None:
+    """Join this process to the others of a distributed run; nothing for launcher 'none'.
+
+    On CPUs the processes talk through gloo, whatever the config says: nccl wants GPUs.
+
+    Raises:
+        DetkitError: the launcher's environment is not there.
+    """
+    import torch.distributed
+    from mmengine.dist import init_dist, init_local_group
+
+    if launcher == "none" or torch.distributed.is_initialized():
+        return
+    if launcher == "pytorch" and "LOCAL_RANK" not in os.environ:
+        raise DetkitError(
+            "--launcher pytorch", got="no LOCAL_RANK in the environment",
+            do="start it as: torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch",
+        )
+    options: dict[str, Any] = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
+    if device == "cpu":
+        if launcher != "pytorch":
+            raise DetkitError(f"--launcher {launcher}", got="no GPU", expected="--launcher pytorch")
+        torch.distributed.init_process_group("gloo")
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+        init_local_group(int(os.environ.get("GROUP_RANK", "0")), local)
+        return
+    init_dist(launcher, **options)

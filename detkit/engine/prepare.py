@@ -1,0 +1,127 @@
+"""What the command line asks of a run, put into its config before the Runner is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from detkit import registry as ours
+from detkit.errors import ConfigError
+
+# mmengine's classes whose stand-ins a resumed or killed run needs, by what a config calls them.
+_STAND_INS = {
+    "CheckpointHook": "detkit.CheckpointHook",
+    "EarlyStoppingHook": "detkit.EarlyStoppingHook",
+    "EpochBasedTrainLoop": "detkit.EpochBasedTrainLoop",
+    "IterBasedTrainLoop": "detkit.IterBasedTrainLoop",
+    "AmpOptimWrapper": "detkit.AmpOptimWrapper",
+}
+
+
+def use_our_parts(cfg: Config) -> None:
+    """Name detkit's hooks, loops and AMP in ``cfg``, whatever scope it looks names up in.
+
+    A config without a ``default_scope`` gets detkit's.
+    """
+    if cfg.get("default_scope") is None:
+        cfg.default_scope = ours.SCOPE
+    train_cfg = cfg.get("train_cfg")
+    if isinstance(train_cfg, Mapping):
+        by_epoch = train_cfg.pop("by_epoch", True)
+        train_cfg.setdefault("type", "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop")
+    hooks = cfg.get("default_hooks") or ConfigDict()
+    hooks.setdefault("checkpoint", ConfigDict(type="CheckpointHook", interval=1))
+    cfg.default_hooks = hooks
+    parts = [train_cfg, cfg.get("optim_wrapper"), *hooks.values(), *(cfg.get("custom_hooks") or [])]
+    for part in parts:
+        if isinstance(part, Mapping) and part.get("type") in _STAND_INS:
+            part["type"] = _STAND_INS[part["type"]]  # type: ignore[index]
+
+
+def turn_on_amp(cfg: Config) -> None:
+    """Train in mixed precision, as ``--amp`` asks.
+
+    Raises:
+        ConfigError: the config's optim_wrapper is of another kind than the plain one.
+    """
+    wrapper = cfg.get("optim_wrapper")
+    if wrapper is None:
+        raise ConfigError("--amp: the config has no optim_wrapper, so it does not train")
+    kind = str(wrapper.get("type") or "OptimWrapper").rpartition(".")[2]
+    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise ConfigError("--amp: optim_wrapper.type", got=kind, expected="OptimWrapper")
+    wrapper["type"] = "detkit.AmpOptimWrapper"
+
+
+def turn_on_lr_scaling(cfg: Config) -> None:
+    """Scale the learning rate with the batch size, as ``--auto-scale-lr`` asks.
+
+    Raises:
+        ConfigError: the config does not say for which batch size its learning rate is meant.
+    """
+    scaling = cfg.get("auto_scale_lr")
+    if not isinstance(scaling, Mapping) or "base_batch_size" not in scaling:
+        raise ConfigError(
+            "--auto-scale-lr: the config does not say for which batch size its lr is meant",
+            do="add auto_scale_lr = dict(base_batch_size=16), with the right number",
+        )
+    scaling["enable"] = True  # type: ignore[index]
+
+
+def loading_workers(cfg: Config) -> int:
+    """How many processes load the training data; 0 when the run loads it itself."""
+    loader = cfg.get("train_dataloader") or {}
+    return int(loader.get("num_workers", 0))
+
+
+def only_test(cfg: Config) -> Config:
+    """A copy of ``cfg`` that tests and does nothing else: no training, no hook that saves.
+
+    Raises:
+        ConfigError: the config has no test split.
+    """
+    missing = [k for k in ("test_dataloader", "test_cfg", "test_evaluator") if cfg.get(k) is None]
+    if missing:
+        raise ConfigError(f"the config has no {missing[0]}", do="pass --data, or add it")
+    cfg = Config(cfg._cfg_dict.copy(), filename=cfg.filename)
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler",
+                "val_dataloader", "val_cfg", "val_evaluator", "custom_hooks", "auto_scale_lr",
+                "resume", "load_from"):
+        if key in cfg:
+            cfg.pop(key)
+    # Which checkpoint is used is said by the caller alone; the backbone need not be fetched.
+    without_pretrained(cfg.model)
+    cfg.test_evaluator = _our_metric(cfg.test_evaluator)
+    return cfg
+
+
+def without_pretrained(value: Any) -> None:
+    """Take every ``init_cfg`` that would read a file out of ``value``, in place."""
+    if isinstance(value, Mapping):
+        init = value.get("init_cfg")
+        steps = init if isinstance(init, (list, tuple)) else [init]
+        if any(isinstance(s, Mapping) and s.get("type") == "Pretrained" for s in steps):
+            value["init_cfg"] = None  # type: ignore[index]
+        for item in value.values():
+            without_pretrained(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            without_pretrained(item)
+
+
+def _our_metric(evaluator: Any) -> Any:
+    """`BoxAP` in place of a CocoMetric that measures boxes; it gives the same numbers."""
+    if not isinstance(evaluator, Mapping):
+        return evaluator
+    kind = evaluator.get("type")
+    if kind == "CocoMetric" and evaluator.get("metric", "bbox") in ("bbox", ["bbox"]):
+        kept = {k: evaluator[k] for k in ("ann_file", "outfile_prefix") if k in evaluator}
+        return ConfigDict(type="detkit.BoxAP", **kept)
+    return evaluator
+
+
+def is_box_metric(evaluator: Any) -> bool:
+    """Whether ``evaluator`` is one `BoxAP`."""
+    return isinstance(evaluator, Mapping) and str(evaluator.get("type")).endswith("BoxAP")

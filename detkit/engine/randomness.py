@@ -1,0 +1,176 @@
+"""Randomness that is a function of (seed, rank, step), not of what ran before.
+
+A process that was killed takes the state of its random generators with it, and that of its
+data-loading workers, which no checkpoint holds. So nothing here continues a state: each training
+iteration and each sample that is loaded begins from its own numbers. A resumed run, another
+number of workers and another number of processes then draw the same.
+
+Legend: a *draw* is one sample as the sampler hands it out; ``position`` counts draws of one pass
+over the sampler, over all processes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+_ITERATION, _SAMPLE = 0, 1
+
+
+def _entropy(*numbers: int) -> int:
+    """A 64-bit number, independent for each tuple of non-negative ``numbers``."""
+    low, high = np.random.SeedSequence(list(numbers)).generate_state(2, np.uint32)
+    return int(high) << 32 | int(low)
+
+
+def _seed_all(entropy: int) -> None:
+    random.seed(entropy)
+    np.random.seed(entropy & 0xFFFFFFFF)
+    torch.manual_seed(entropy)
+
+
+def seed_iteration(seed: int, rank: int, iteration: int) -> None:
+    """Seed python, numpy and torch for one training iteration of one process."""
+    _seed_all(_entropy(_ITERATION, seed, rank, iteration))
+
+
+@contextmanager
+def _seeded(entropy: int) -> Iterator[None]:
+    """Run the body from ``entropy`` and put the process's own random states back after it."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(entropy)
+    np.random.seed(entropy & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(entropy)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+class Draw(int):
+    """An index into the dataset that also says from which numbers the sample is augmented."""
+
+    entropy: int
+
+    def __new__(cls, index: int, entropy: int) -> Draw:
+        draw = super().__new__(cls, index)
+        draw.entropy = entropy
+        return draw
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Draw, (int(self), self.entropy)
+
+
+class SeededDataset(Dataset[Any]):
+    """The same dataset, whose sample for a `Draw` depends on the draw alone."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset":
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        if not isinstance(index, Draw):
+            return self.dataset[index]
+        with _seeded(index.entropy):
+            return self.dataset[int(index)]
+
+
+class SeededSampler(Sampler[int]):
+    """The same order of indices, each a `Draw` numbered by seed, epoch and position."""
+
+    def __init__(self, sampler: Any, seed: int, rank: int, world_size: int) -> None:
+        self.sampler = sampler
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        self._epoch = 0
+        self._start = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "sampler":
+            raise AttributeError(name)
+        inner = getattr(self.sampler, name)
+        return partial(self._skip, inner) if name == "skip" else inner
+
+    def _skip(self, skip_inner: Any, count: int) -> None:
+        skip_inner(count)
+        self._start = count
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        for local, index in enumerate(self.sampler, self._start):
+            position = local * self._world_size + self._rank
+            yield Draw(index, _entropy(_SAMPLE, self._seed, self._epoch, position))
+
+
+class SkippingBatchSampler(Sampler[list[int]]):
+    """The same batches, but for the first ``skip_next`` of the next pass, which are not loaded."""
+
+    def __init__(self, batch_sampler: Any) -> None:
+        self.batch_sampler = batch_sampler
+        self.skip_next = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "batch_sampler":
+            raise AttributeError(name)
+        return getattr(self.batch_sampler, name)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        skip, self.skip_next = self.skip_next, 0
+        for number, batch in enumerate(self.batch_sampler):
+            if number >= skip:
+                yield batch
+
+
+def seeded_dataloader(loader: Any, seed: int, rank: int, world_size: int) -> Any:
+    """The same loader, but exactly repeatable from any batch on, whatever its workers do.
+
+    A loader whose batch sampler draws from no single sampler is returned as it is.
+    """
+    batches = loader.batch_sampler
+    if batches is None or not hasattr(batches, "sampler"):
+        return loader
+    batches.sampler = SeededSampler(batches.sampler, seed, rank, world_size)
+    options: dict[str, Any] = {}
+    if loader.num_workers > 0:
+        options = {
+            "prefetch_factor": loader.prefetch_factor,
+            "persistent_workers": loader.persistent_workers,
+            "multiprocessing_context": loader.multiprocessing_context,
+        }
+    return DataLoader(
+        SeededDataset(loader.dataset),
+        batch_sampler=SkippingBatchSampler(batches),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        **options,
+    )

@@ -1,0 +1,227 @@
+"""Training and testing: from a config and data to checkpoints and scores."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.registry import DefaultScope
+
+from detkit.engine import prepare
+from detkit.engine.config import load_config
+from detkit.engine.config_data import check_own_data
+from detkit.engine.data_source import apply_data
+from detkit.engine.derive import data_classes, derive
+from detkit.engine.devices import set_threads, start_processes, use_device
+from detkit.engine.runner import DetRunner
+from detkit.engine.work_folder import default_work_dir, refuse_another_run
+
+if TYPE_CHECKING:
+    from detkit.evaluation.box_scores import BoxScores
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test found.
+
+    Args:
+        metrics: every number of the evaluator by name, as ``coco/bbox_mAP``.
+        scores: the twelve COCO numbers and each class's AP; None when the config measures
+            something else, and on all processes but the first.
+    """
+
+    __test__ = False
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    scores: BoxScores | None = None
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training left.
+
+    Args:
+        work_dir: the folder it wrote to.
+        checkpoint: the best checkpoint, or the last when none was chosen by a score; None when
+            none was written.
+        test: scores of ``checkpoint`` on the test split; None when the config has none.
+    """
+
+    work_dir: Path
+    checkpoint: Path | None
+    test: TestResult | None
+
+
+def train(
+    config: str | Path,
+    *,
+    data: str | None = None,
+    work_dir: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool | str | Path = False,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    launcher: str = "none",
+    seed: int | None = None,
+    device: str = "auto",
+) -> TrainResult:
+    """Train as ``config`` says, then test the best checkpoint on the test split, if there is one.
+
+    Logs go to stderr. A folder with another run's checkpoints is refused unless it is resumed.
+
+    Args:
+        config: a config file.
+        data: a folder of images and annotations, or 'sample'; None takes what the config names.
+        work_dir: where everything is written; None is the config's, or ``work_dirs/NAME``.
+        options: values over the config's, by dotted key.
+        resume: True continues the newest checkpoint in ``work_dir`` and starts anew when there is
+            none; a path continues that checkpoint.
+        amp: train in mixed precision.
+        auto_scale_lr: scale the learning rate linearly from the config's base batch size.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        seed: of every random choice; None is the config's ``randomness``, or a random one.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises:
+        DetkitError: the config, the data or a checkpoint is not right; nothing was trained then.
+    """
+    with redirect_stdout(sys.stderr):
+        cfg = _begin(config, options, launcher, device, work_dir)
+        folder = Path(cfg.work_dir)
+        if not resume and cfg.get("resume"):
+            resume = str(cfg.load_from) if cfg.get("load_from") else True
+        if not resume:
+            refuse_another_run(folder)
+        prepare.use_our_parts(cfg)
+        if amp:
+            prepare.turn_on_amp(cfg)
+        if auto_scale_lr:
+            prepare.turn_on_lr_scaling(cfg)
+        if seed is not None:
+            cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
+        cfg.resume = bool(resume)
+        if isinstance(resume, (str, Path)):
+            cfg.load_from = str(resume)
+        _take_data(cfg, data, folder, ("train", "val", "test"))
+        runner: Any = DetRunner.from_cfg(cfg)
+        runner.train()
+        checkpoint = _chosen_checkpoint(runner)
+        tested = None
+        if checkpoint is not None and cfg.get("test_dataloader") is not None:
+            tested = _test(cfg, checkpoint)
+        return TrainResult(folder, checkpoint, tested)
+
+
+def test(
+    config: str | Path,
+    checkpoint: str | Path,
+    *,
+    data: str | None = None,
+    work_dir: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    device: str = "auto",
+) -> TestResult:
+    """Measure ``checkpoint`` on the test split of ``config``, or of ``data``.
+
+    Raises:
+        DetkitError: the config, the data or the checkpoint is not right.
+    """
+    with redirect_stdout(sys.stderr):
+        cfg = _begin(config, options, launcher, device, work_dir)
+        prepare.use_our_parts(cfg)
+        _take_data(cfg, data, Path(cfg.work_dir), ("test",))
+        return _test(cfg, Path(checkpoint))
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+def _begin(
+    config: str | Path,
+    options: Mapping[str, Any] | None,
+    launcher: str,
+    device: str,
+    work_dir: str | Path | None,
+) -> Config:
+    _log_to_stderr()
+    # A checkpoint is data: this holds for every torch.load in the process, mmengine's too, whose
+    # own would fall back to running what is in the file. The user's explicit word stands.
+    if "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ:
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    cfg = load_config(config, options)
+    kind = use_device(device)
+    set_threads(kind, prepare.loading_workers(cfg))
+    start_processes(launcher, cfg, kind)
+    cfg.launcher = launcher
+    cfg.work_dir = str(work_dir or cfg.get("work_dir") or default_work_dir(Path(config)))
+    return cfg
+
+
+def _log_to_stderr() -> None:
+    """Show the log of detkit's modules on stderr, unless the program logs by itself."""
+    ours = logging.getLogger("detkit")
+    if not ours.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        ours.addHandler(handler)
+        ours.setLevel(logging.INFO)
+
+
+def _take_data(cfg: Config, data: str | None, folder: Path, splits: tuple[str, ...]) -> None:
+    """Put the data into ``cfg``, checked, and derive what follows from it."""
+    if data is None:
+        if is_main_process():
+            check_own_data(cfg, splits)
+        classes = data_classes(cfg)
+    else:
+        found = _open_once(data, folder)
+        apply_data(cfg, found)
+        classes = list(found.classes)
+    derive(cfg, classes)
+
+
+def _open_once(data: str, folder: Path) -> Any:
+    """The data at ``data``, checked and written by the first process for all of them."""
+    from detkit.data.source import open_data
+
+    # An error travels too: the other processes would wait for ever for data that never comes.
+    box: list[Any] = [None]
+    if is_main_process():
+        try:
+            box[0] = open_data(data, folder)
+        except Exception as error:
+            box[0] = error
+    broadcast_object_list(box)
+    if isinstance(box[0], Exception):
+        raise box[0]
+    return box[0]
+
+
+def _chosen_checkpoint(runner: Any) -> Path | None:
+    for key in ("best_ckpt", "last_ckpt"):
+        path = runner.message_hub.get_info(key, None)
+        if path and Path(path).is_file():
+            return Path(path)
+    return None
+
+
+def _test(cfg: Config, checkpoint: Path) -> TestResult:
+    cfg = prepare.only_test(cfg)
+    cfg.load_from = str(checkpoint)
+    cfg.experiment_name = "test"
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        runner: Any = DetRunner.from_cfg(cfg)
+    metrics = {name: float(value) for name, value in runner.test().items()}
+    scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
+    return TestResult(metrics, scores)

@@ -1,0 +1,136 @@
+"""mmengine's Runner with checkpoints written whole, read as data, and CPU processes in parallel."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine import runner as mmengine_runner
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+
+from detkit.engine.checkpoint_file import find_last_checkpoint, read_any_checkpoint
+from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
+from detkit.errors import WeightsError
+from detkit.registry import RUNNERS
+
+
+_RUN_STATE = ("meta", "state_dict", "message_hub", "optimizer")
+
+
+@RUNNERS.register_module()
+class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
+    """mmengine's Runner, for runs that can be killed at any time and resumed exactly."""
+
+    _needs_run_state = False
+
+    def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
+        """Register the config's hooks, and the one that keeps checkpoints plain."""
+        super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(PlainContentHook())
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        # The config and the environment fill pages: for the log file, not for the terminal.
+        shown = [(handler, handler.level) for handler in self.logger.handlers]
+        for handler, level in shown:
+            if not hasattr(handler, "baseFilename"):
+                handler.setLevel("ERROR")
+        super()._log_env(env_cfg)
+        for handler, level in shown:
+            handler.setLevel(level)
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
+        """Wrap for several processes; on CPUs torch wants no device ids."""
+        if self.distributed and not torch.cuda.is_available() and not is_model_wrapper(model):
+            options = dict(model_wrapper_cfg or {})
+            options.setdefault("type", "MMDistributedDataParallel")
+            options.setdefault("device_ids", None)
+            options.setdefault("broadcast_buffers", False)
+            unused = self.cfg.get("find_unused_parameters", False)
+            options.setdefault("find_unused_parameters", unused)
+            model_wrapper_cfg = options
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint under a passing name and rename it: a kill leaves no broken file."""
+        if "://" in str(out_dir):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        partial = f".{filename}.partial"
+        super().save_checkpoint(out_dir, partial, *args, **kwargs)
+        if is_main_process():
+            write_whole(Path(out_dir, partial), Path(out_dir, filename))
+
+    def load_or_resume(self) -> None:
+        """Load or resume as the config says; ``resume`` alone takes the newest whole file."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            last = find_last_checkpoint(Path(self.work_dir))
+            if last is None:
+                self.logger.info(f"Nothing to resume in {self.work_dir}: the training starts anew.")
+                return
+            self._load_from = str(last)
+        super().load_or_resume()
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = "cpu",
+        strict: bool = False,
+        revise_keys: Any = ((r"^module\.", ""),),
+    ) -> Any:
+        """Load weights from a file or an address, as data: nothing in it is executed.
+
+        Raises:
+            WeightsError: the file is none that ``weights_only=True`` reads, or no tensor fits.
+        """
+        checkpoint = read_any_checkpoint(filename, map_location)
+        if self._needs_run_state:
+            self._refuse_weights_alone(filename, checkpoint)
+        if "state_dict" not in checkpoint:
+            checkpoint = {"state_dict": checkpoint, "meta": {}}
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        ours = model.state_dict()
+        names = [self._revised(name, revise_keys) for name in checkpoint["state_dict"]]
+        if not any(name in ours for name in names):
+            raise WeightsError(
+                f"{filename}: no tensor of it has the name of one in the model",
+                got=", ".join(names[:3]) or "no tensors", expected=", ".join(list(ours)[:3]),
+            )
+        _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
+        self._has_loaded = True
+        self.logger.info(f"Loaded {filename}")
+        return checkpoint
+
+    @staticmethod
+    def _refuse_weights_alone(filename: str, checkpoint: dict[str, Any]) -> None:
+        missing = [key for key in _RUN_STATE if key not in checkpoint]
+        if missing:
+            raise WeightsError(
+                f"{filename} cannot be resumed: it lacks {', '.join(missing)}",
+                got="weights alone", expected="a checkpoint of the run, as epoch_N.pth",
+                do="begin a new run from these weights with --cfg-options load_from=FILE",
+            )
+
+    @staticmethod
+    def _revised(name: str, revise_keys: Any) -> str:
+        for pattern, replacement in revise_keys:
+            name = re.sub(pattern, replacement, name)
+        return name
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Continue the run whose checkpoint ``filename`` is.
+
+        Raises:
+            WeightsError: the file holds weights only, not the state of a run.
+        """
+        self._needs_run_state = True
+        super().resume(filename, *args, **kwargs)
+        self.logger.info(
+            f"Resuming {os.path.basename(filename)}: epoch {self.epoch + 1}, "
+            f"iteration {self.iter + 1}"
+        )

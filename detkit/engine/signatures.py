@@ -1,0 +1,176 @@
+"""Which keyword arguments a class or function takes, ``**kwargs`` followed where they go."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Keyword arguments of a callable.
+
+    Args:
+        names: every argument that may be given by name.
+        required: those of them without a default.
+        closed: False when ``**kwargs`` go where this module cannot follow: any name may be right.
+    """
+
+    names: frozenset[str]
+    required: frozenset[str] = field(default_factory=frozenset)
+    closed: bool = True
+
+
+OPEN = Signature(frozenset(), closed=False)
+
+
+@functools.lru_cache(maxsize=None)
+def signature_of(target: Callable[..., Any]) -> Signature:
+    """The keyword arguments of ``target``; open when they cannot be found out."""
+    if not inspect.isclass(target):
+        return _of_function(target)
+    if target.__new__ is not object.__new__ and "__init__" not in _own(target):
+        return OPEN
+    return _of_init(target, [base for base in target.__mro__ if "__init__" in vars(base)])
+
+
+def _own(target: type) -> set[str]:
+    return {name for base in target.__mro__ if base is not object for name in vars(base)}
+
+
+def _of_function(target: Callable[..., Any]) -> Signature:
+    try:
+        found = inspect.signature(target)
+    except (TypeError, ValueError):
+        return OPEN
+    names, required, kwargs = _split(list(found.parameters.values()))
+    return Signature(names, required, kwargs is None)
+
+
+def _split(
+    parameters: list[inspect.Parameter],
+) -> tuple[frozenset[str], frozenset[str], str | None]:
+    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    names = frozenset(p.name for p in by_name)
+    required = frozenset(p.name for p in by_name if p.default is p.empty)
+    kwargs = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+    return names, required, kwargs
+
+
+def _of_init(target: type, inits: list[type]) -> Signature:
+    """Arguments of the first ``__init__`` in ``inits``, the rest of the resolution order."""
+    owner, rest = inits[0], inits[1:]
+    if owner is object:
+        return Signature(frozenset())
+    init = vars(owner)["__init__"]
+    try:
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return OPEN
+    names, required, kwargs = _split(parameters)
+    if kwargs is None:
+        return Signature(names, required)
+    use = _use_of_kwargs(init, kwargs)
+    if use is None:
+        return Signature(names, required, closed=False)
+    if not use.handed_on or not rest:
+        # Swallowed: whatever else is given would change nothing, so nothing else is right.
+        return Signature(names | use.popped, required)
+    if use.base is not None:
+        order = [base.__name__ for base in target.__mro__]
+        if use.base not in order:
+            return Signature(names, required, closed=False)
+        start = order.index(use.base) + (1 if use.after else 0)
+        rest = [base for base in target.__mro__[start:] if "__init__" in vars(base)]
+    base = _of_init(target, rest)
+    # What the call to the base names itself cannot be given a second time through **kwargs, and
+    # need not be given; what it gives by position is not known by name here.
+    return Signature(
+        names | (base.names - use.given) | use.popped,
+        required,
+        base.closed,
+    )
+
+
+@dataclass(frozen=True)
+class _Use:
+    """Whether and where an ``__init__`` hands its ``**kwargs`` on.
+
+    Args:
+        handed_on: False when they are dropped.
+        base: name of the class in the resolution order; None is the next one.
+        after: the one after ``base`` instead, as ``super(Base, self)`` means.
+        given: arguments that the call names beside them.
+        popped: arguments taken out of them before.
+    """
+
+    handed_on: bool
+    base: str | None
+    after: bool
+    given: frozenset[str]
+    popped: frozenset[str]
+
+
+def _use_of_kwargs(init: Callable[..., Any], kwargs: str) -> _Use | None:
+    """Where ``**kwargs`` go; None unless every use of them is understood."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    base: str | None = None
+    after = False
+    given: set[str] = set()
+    popped: set[str] = set()
+    understood = handed_on = 0
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        spread = [k for k in node.keywords if k.arg is None and _is_name(k.value, kwargs)]
+        if spread:
+            found = _base_of_init(node.func)
+            if found is None:
+                return None
+            base, after = found
+            given |= {k.arg for k in node.keywords if k.arg is not None}
+            understood += 1
+            handed_on += 1
+        elif _is_literal_pop(node, kwargs):
+            popped.add(str(node.args[0].value))  # type: ignore[attr-defined]
+            understood += 1
+    uses = sum(_is_name(node, kwargs) for node in ast.walk(tree))
+    if handed_on > 1 or uses != understood:
+        return None
+    return _Use(handed_on == 1, base, after, frozenset(given), frozenset(popped))
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_literal_pop(node: ast.Call, kwargs: str) -> bool:
+    func = node.func
+    return (
+        isinstance(func, ast.Attribute)
+        and func.attr in ("pop", "get", "setdefault")
+        and _is_name(func.value, kwargs)
+        and len(node.args) > 0
+        and isinstance(node.args[0], ast.Constant)
+    )
+
+
+def _base_of_init(func: ast.expr) -> tuple[str | None, bool] | None:
+    """`_Use`'s base and after for ``super().__init__`` or ``Base.__init__``; None if neither."""
+    if not isinstance(func, ast.Attribute) or func.attr != "__init__":
+        return None
+    owner = func.value
+    if isinstance(owner, ast.Call) and _is_name(owner.func, "super"):
+        first = owner.args[0] if owner.args else None
+        return (first.id, True) if isinstance(first, ast.Name) else (None, False)
+    if isinstance(owner, ast.Name):
+        return owner.id, False
+    return None
