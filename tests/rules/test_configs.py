@@ -94,6 +94,20 @@ def test_config_inherits_one_level_only(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds_as_it_is_written(name):
+    cfg = load_config(CONFIGS[name])
+    derive(cfg, CLASSES)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    heads = model.roi_head.bbox_head
+    heads = list(heads) if hasattr(heads, "__len__") else [heads]
+    assert [head.num_classes for head in heads] == [len(CLASSES)] * len(heads)
+    if "cascade" in name:
+        thresholds = [stage.assigner.pos_iou_thr for stage in cfg.model.train_cfg.rcnn]
+        assert thresholds == [0.5, 0.6, 0.7] and len(heads) == 3
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_config_builds_takes_a_step_and_predicts(name):
     model = tiny_model(CONFIGS[name])
     model.train()
