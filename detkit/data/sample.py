@@ -155,7 +155,7 @@ def _finished(folder: Path) -> bool:
 def cache_folder() -> Path:
     """Where detkit keeps what it can make again: DETKIT_CACHE, or ~/.cache/detkit."""
     named = os.environ.get("DETKIT_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "detkit"
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "detkit"
 
 
 def _checked(
