@@ -30,10 +30,18 @@ def class_colour(label: int) -> RGB:
 
 
 def text_colour(background: RGB) -> RGB:
-    """Black or white, whichever stands out from ``background``."""
-    red, green, blue = background
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return (0, 0, 0) if luma > 140 else (255, 255, 255)
+    """Black or white, whichever stands out more from ``background``.
+
+    Source: WCAG 2.1, relative luminance and contrast ratio.
+    """
+    red, green, blue = (_linear(part / 255) for part in background)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    # Where black and white contrast equally: (L + 0.05)^2 = 1.05 * 0.05.
+    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
+
+
+def _linear(part: float) -> float:
+    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
 
 
 class BoxPainter:

@@ -1,0 +1,46 @@
+"""Which files are meant, and what their pictures are called."""
+
+from pathlib import Path
+
+import pytest
+
+from detkit.errors import DataError
+from detkit.inference.image_files import PictureNames, find_images
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def test_a_folder_means_all_images_below_it_in_order(tmp_path: Path) -> None:
+    make(tmp_path, "b.JPG", "a.png", "notes.txt", ".hidden.jpg", "sub/c.webp", ".git/d.jpg")
+    assert [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path])] == [
+        "a.png", "b.JPG", "sub/c.webp",
+    ]
+
+
+def test_a_named_file_counts_whatever_its_suffix_and_only_once(tmp_path: Path) -> None:
+    make(tmp_path, "a.dat", "b.jpg")
+    named = [tmp_path / "b.jpg", tmp_path / "a.dat", tmp_path, tmp_path / "." / "b.jpg"]
+    assert [path.name for path in find_images(named)] == ["b.jpg", "a.dat"]
+
+
+@pytest.mark.parametrize("paths, message", [
+    ([], "no image found: got no path"),
+    (["empty"], "no image found: got .*empty"),
+    (["empty", "missing.jpg"], "missing.jpg: no such file or folder"),
+], ids=["nothing", "empty-folder", "missing"])
+def test_no_image_is_an_error(tmp_path: Path, paths: list[str], message: str) -> None:
+    make(tmp_path, "empty/notes.txt")
+    with pytest.raises(DataError, match=message):
+        find_images([tmp_path / path for path in paths])
+
+
+def test_pictures_of_one_name_do_not_meet() -> None:
+    names = PictureNames()
+    files = ["x/a.png", "y/a.jpg", "z/A.jpg", "x/a_2.jpg", "x/b"]
+    assert [names.name_for(Path(file)) for file in files] == [
+        "a.jpg", "a_2.jpg", "A_3.jpg", "a_2_2.jpg", "b.jpg",
+    ]
