@@ -1,5 +1,6 @@
 """The words of each verb are a promise: they change only together with this file."""
 
+import argparse
 import importlib
 import shlex
 
@@ -9,7 +10,7 @@ from detkit.cli.main import VERBS, build_parser
 
 FROZEN = {
     "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume", "--amp",
-              "--auto-scale-lr", "--launcher", "--device"},
+              "--auto-scale-lr", "--launcher", "--device", "--seed"},
     "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
              "--device", "--out"},
     "evaluate": {"TRUTH", "RESULTS", "--classwise", "--out", "--force"},
@@ -21,7 +22,9 @@ EVERYWHERE = {"--help", "--debug"}
 
 
 def actions(verb):
-    return build_parser(verb, verb)._actions
+    """What the verb takes, but for what its help keeps to itself."""
+    return [action for action in build_parser(verb, verb)._actions
+            if action.help != argparse.SUPPRESS]
 
 
 def words(verb):
@@ -72,6 +75,5 @@ def test_a_word_means_the_same_on_every_verb(flag):
     for verb in VERBS:
         for action in actions(verb):
             if flag in action.option_strings:
-                meanings[verb] = (type(action).__name__, action.nargs, action.default,
-                                  action.choices and tuple(action.choices))
+                meanings[verb] = repr((type(action), action.nargs, action.default, action.choices))
     assert len(set(meanings.values())) == 1, meanings
