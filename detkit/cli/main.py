@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -44,6 +45,10 @@ def _usage() -> str:
 
 def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     """Run one verb and return its exit code: 0 done, 1 a check failed, 2 bad input or usage."""
+    for stream in (sys.stdout, sys.stderr):
+        # A class name that the terminal's encoding lacks is written as \u1234, not a crash.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser(verb, prog or f"detkit {verb}")
     try:
         args = parser.parse_args(list(argv))

@@ -1,6 +1,7 @@
 """``detkit evaluate`` as a user meets it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -105,6 +106,17 @@ def test_bad_input_is_one_line_and_exit_code_2(words, message, files, capsys):
 
 def test_a_missing_word_is_a_usage_error(files, capsys):
     assert run(files, capsys, "truth.json")[0] == 2
+
+
+def test_class_names_beyond_the_terminals_letters_do_no_harm(files, repository):
+    truth = {**TRUTH, "categories": [{"id": 1, "name": "\u043a\u043e\u0442"}]}
+    (files / "truth.json").write_text(json.dumps(truth))
+    command = [sys.executable, "tools/evaluate.py", str(files / "truth.json"),
+               str(files / "results.json"), "--classwise"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository,
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u043a\\u043e\\u0442" in done.stdout
 
 
 def test_the_tool_does_the_same_without_torch(files, repository):
