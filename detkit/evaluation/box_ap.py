@@ -14,7 +14,8 @@ from mmengine.logging import MMLogger
 
 from detkit.evaluation.box_scores import BoxScores
 from detkit.evaluation.coco_boxes import category_positions, evaluate_boxes
-from detkit.evaluation.coco_truth import Id, read_truth
+from detkit.evaluation.coco_truth import read_truth
+from detkit.evaluation.json_values import Id
 from detkit.registry import METRICS
 
 # The names under which MMDetection's users know the twelve numbers.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from detkit.errors import DataError
-from detkit.evaluation.coco_truth import Id, Truth, as_box, as_id, as_number, read_json, shown
+from detkit.evaluation.coco_truth import Truth
+from detkit.evaluation.json_values import Id, as_box, as_id, as_number, read_json, shown
 
 FORM = "an array of {image_id, category_id, bbox: [x, y, width, height], score}"
 
@@ -125,8 +126,8 @@ def _strangers(
 ) -> DataError:
     different = list(dict.fromkeys(repr(value) for _, value in strangers))
     some = ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
-    what = (f"{name}: {len(strangers)} of {total} results have a {key} that {truth_name} does not "
-            f"have, the first is results[{strangers[0][0]}]")
+    what = (f"{name}: {len(strangers)} of {total} results have an unknown {key}, none of "
+            f"{truth_name}; the first is results[{strangers[0][0]}]")
     return DataError(what, got=some, expected=shown(known), do=hint)
 
 

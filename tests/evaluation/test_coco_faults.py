@@ -47,7 +47,7 @@ def changed(**annotation):
         ([{**GOOD, "score": NAN}], ["no usable score: got nan"]),
         ([{**GOOD, "score": "0.5"}], ["no usable score: got '0.5'"]),
         ([{**GOOD, "score": None}], ["no usable score: got None"]),
-        ([GOOD, {**GOOD, "image_id": 99}], ["1 of 2 results have a image_id", "results[1]",
+        ([GOOD, {**GOOD, "image_id": 99}], ["1 of 2 results have an unknown image_id", "results[1]",
                                             "got 99", "expected 1, 2"]),
         ([{**GOOD, "image_id": "1"}], ["got '1'", "the truth writes 1, not '1'"]),
         ([{**GOOD, "image_id": "a.jpg"}], ["file names", "1 for 'a.jpg'"]),

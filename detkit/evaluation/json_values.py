@@ -1,0 +1,82 @@
+"""Values as COCO's JSON files write them: ids, numbers and boxes, taken or refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from detkit.errors import DataError
+
+Id = Union[int, str]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        DataError: there is no such file, or it is not JSON.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file" if not path.exists()
+                        else f"{path}: this is not a file")
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return json.load(stream)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: not a JSON file: line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a JSON file: {error}") from error
+
+
+def as_id(value: object) -> Id | None:
+    """An id as files write it, 7, 7.0 or 'seven'; None for what cannot be one."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, str)):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and float(value).is_integer():
+        return int(float(value))
+    return None
+
+
+def as_number(value: object) -> float | None:
+    """A finite number as a float; None for anything else, text, nan and infinity included."""
+    # Most are this, and asking for an abstract Real takes ten times as long.
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_box(value: object) -> list[float] | None:
+    """A box [x, y, width, height] of four finite numbers; None for anything else."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return None
+    numbers = [as_number(item) for item in value]
+    box = [number for number in numbers if number is not None]
+    return box if len(box) == len(numbers) == 4 else None
+
+
+def shown(ids: Any, limit: int = 8) -> str:
+    """Ids for a message: '1..80' where they run without a gap, else the first few."""
+    ids = list(ids)
+    if len(ids) > 2 and all(isinstance(item, int) for item in ids):
+        ordered = sorted(ids)
+        if ordered[-1] - ordered[0] == len(ordered) - 1:
+            return f"{ordered[0]}..{ordered[-1]}"
+    text = ", ".join(repr(item) for item in ids[:limit])
+    return text + (f", ... ({len(ids)} in all)" if len(ids) > limit else "")
