@@ -85,8 +85,8 @@ def clean_boxes(
         key = record.get("category_id")
         index = index_of.get(key) if is_id(key) else None
         if index is None:
-            name = ("it has no name" if "object" in record
-                    else f"category_id {key!r} is not among the file's categories")
+            name = ("the object has no name" if "object" in record
+                    else f"category_id {key!r} is none of the file's {_some(index_of)}")
             say_here("unknown_category", name, REFUSED)
             continue
         if index < 0:
@@ -117,3 +117,8 @@ def clean_boxes(
         same[index] = fresh
         kept.append(fresh)
     return kept
+
+
+def _some(ids: Mapping[Any, int]) -> str:
+    shown = list(ids)
+    return str(shown) if len(shown) <= 20 else f"{len(shown)}, {shown[0]!r} to {shown[-1]!r}"

@@ -15,7 +15,6 @@ from detkit.data.headers import ImageFacts, survey
 from detkit.data.image_folder import ImageFolder
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
-from detkit.errors import DataError
 
 
 def check_coco(
@@ -100,9 +99,9 @@ def clean_split(
     if raw.masks_left_out:
         ledger.notes.append(f"{raw.name}: the masks of {raw.masks_left_out} annotations are not "
                             "carried over, only their boxes")
-    if 2 * count.images_used < len(images):
-        ledger.add("too_many_images_left_out", f"only {count.images_used} of {len(images)} images "
-                   "can be used; is this the right folder?", REFUSED,
+    if count.images_left_out > count.images_used:
+        ledger.add("too_many_images_left_out", f"only {count.images_used} images can be used and "
+                   f"{count.images_left_out} can not; is this the right folder?", REFUSED,
                    file=str(raw.source), split=raw.name)
     return clean
 
@@ -168,7 +167,7 @@ def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[
             owner[key] = by_name[name] = len(images)
             images.append(record)
             if key == 0:
-                ledger.add("image_id_zero", f"'{name}' has image id 0", "renumbered", **place)
+                ledger.add("image_id_zero", "its id is 0", "renumbered", **place)
     return images, owner
 
 
@@ -202,9 +201,3 @@ def _annotations_by_image(
 def _short(record: object) -> str:
     text = repr(record)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def require_boxes(clean: dict[str, Any], raw: RawSplit) -> None:
-    """Raises DataError when a split has no box left to train on or to measure against."""
-    if not clean["annotations"]:
-        raise DataError(f"{raw.source}: the {raw.name} split has no usable box")

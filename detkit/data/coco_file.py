@@ -48,7 +48,7 @@ def is_coco(path: Path) -> bool:
 
 def _read_json(path: Path, hook: Any = None) -> Any:
     try:
-        with open(path, "rb") as file:
+        with open(path, encoding="utf-8-sig") as file:
             text = file.read()
         if not text.strip():
             raise DataError(f"{path}: the file is empty", expected="COCO json")
@@ -60,6 +60,8 @@ def _read_json(path: Path, hook: Any = None) -> Any:
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not json, line {error.lineno} column {error.colno}: {error.msg}",
                         expected="COCO json") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{path}: not json ({error})", expected="COCO json") from error
     except RecursionError as error:
         raise DataError(f"{path}: nested too deeply for COCO json") from error
 

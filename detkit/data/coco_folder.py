@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detkit.data.coco_file import is_coco, read_coco
@@ -42,26 +42,36 @@ def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
             words.setdefault(word, []).append(path)
     chosen: dict[str, Path] = {}
     for name in SPLITS:
-        only = _only_one(words.get(name, []), f"the {name} split")
+        only = _only_one(words.get(name, []), f"the {name} split", is_coco)
         if only is not None:
             chosen[name] = only
     if chosen:
         return chosen
-    only = _only_one(unnamed, "the annotations")
+    only = _only_one(unnamed, "the annotations", _readable_coco)
     return {} if only is None else {"all": only}
 
 
-def _only_one(paths: Sequence[Path], what: str) -> Path | None:
+def _only_one(
+    paths: Sequence[Path], what: str, fits: Callable[[Path], bool]
+) -> Path | None:
     likely = [path for path in paths if path.stem.lower().startswith("instances")]
     if len(likely) != 1:
         likely = list(paths)
     if len(likely) == 1 and _plainly_named(likely[0]):
         return likely[0]  # reading it will say what is wrong with it; no need to read it twice
-    likely = [path for path in likely if is_coco(path)]
+    likely = [path for path in likely if fits(path)]
     if len(likely) > 1:
         raise DataError(f"two files could be {what}: {likely[0]} and {likely[1]}",
                         do="name one of the two folders, or keep one of the two files")
     return likely[0] if likely else None
+
+
+def _readable_coco(path: Path) -> bool:
+    """Files that no split is named by may be anything: a broken one is just another file."""
+    try:
+        return is_coco(path)
+    except DataError:
+        return False
 
 
 def _plainly_named(path: Path) -> bool:

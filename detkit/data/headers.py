@@ -48,12 +48,9 @@ def image_facts(path: Path) -> ImageFacts:
     other formats, are decoded to find out.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                quick = image.format in ("JPEG", "MPO", "PNG") and _has_end(path, image.format)
-                if quick and image.mode != "F":
-                    return ImageFacts(image.size, orientation(image))
+        with Image.open(path) as image:
+            if image.format in ("JPEG", "MPO", "PNG") and _has_end(path, image.format):
+                return ImageFacts(image.size, orientation(image))
     except Exception:  # whatever is wrong, decoding below words it
         pass
     try:
@@ -75,7 +72,9 @@ def _has_end(path: Path, form: str) -> bool:
 
 def survey(paths: Sequence[Path], label: str = "images") -> list[ImageFacts]:
     """Facts of many image files, in the order given; a progress bar when stderr is a terminal."""
-    with ThreadPoolExecutor(THREADS) as pool:
+    # Filters belong to the process: set once around the threads, not in each of them.
+    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+        warnings.simplefilter("ignore")
         found = pool.map(image_facts, paths, chunksize=64)
         if not sys.stderr.isatty():
             return list(found)

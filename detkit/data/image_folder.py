@@ -100,20 +100,24 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
     for rewriting in REWRITINGS:
         if rewriting is _last_part and len({_last_part(name) for name in names}) < len(set(names)):
             continue  # cutting the folders off would make one name of two images
+        most, winners = 0, []
         for tier in tiers:
             folders = _distinct(tier)
             tried += folders
-            held = [(sum(ImageFolder(folder, rewriting).find(name) is not None
-                         for name in sample), folder) for folder in folders]
-            best = max((count for count, _ in held), default=0)
-            if best == 0:
-                continue
-            winners = [folder for count, folder in held if count == best]
-            if len(winners) > 1:
-                raise DataError(
-                    f"{who}: its images are in two folders, {winners[0]} and {winners[1]}",
-                    do="keep one of the two in the data folder",
-                )
+            for_tier = most
+            for folder in folders:
+                candidate = ImageFolder(folder, rewriting)
+                held = sum(candidate.find(name) is not None for name in sample)
+                if held > most:
+                    most, winners = held, [folder]
+                elif held == most > for_tier:
+                    winners.append(folder)
+        if len(winners) > 1:
+            raise DataError(
+                f"{who}: its images are in two folders, {winners[0]} and {winners[1]}",
+                do="keep one of the two in the data folder",
+            )
+        if winners:
             return ImageFolder(winners[0], rewriting)
     looked = ", ".join(str(folder) for folder in dict.fromkeys(tried)) or "no folder at all"
     raise DataError(f"{who}: none of its {len(names)} images is there, such as '{names[0]}'",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +45,11 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     if not Path(path).is_file():
         raise DataError(f"{path}: no such image file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                upright = UPRIGHT.get(orientation(image))
-                rgb = _to_rgb(image, path)
-                return np.array(rgb if upright is None else rgb.transpose(upright))
+        with Image.open(path) as image:
+            image.load()
+            upright = UPRIGHT.get(orientation(image))
+            rgb = _to_rgb(image, path)
+            return np.array(rgb if upright is None else rgb.transpose(upright))
     except DataError:
         raise
     except UnidentifiedImageError:

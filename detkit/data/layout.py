@@ -11,11 +11,13 @@ from pathlib import Path
 from detkit.data.coco_file import is_coco, read_coco
 from detkit.data.coco_folder import OTHER_TASKS, find_coco_files
 from detkit.data.images import SUFFIXES
+from detkit.data.voc_file import parse_voc
 from detkit.data.voc_folder import find_voc_folders, is_voc
 from detkit.errors import DataError
 
 DEPTH = 4
-READS = "COCO json and Pascal VOC xml are read"
+LOOKED_INTO = 5
+READS = "COCO json or Pascal VOC xml"
 YOLO_LINE = re.compile(r"\d+( +[-+.\deE]+){4,} *$")
 
 
@@ -24,7 +26,7 @@ class Seen:
     """Files below a folder that tell its format; each list in alphabetical order."""
 
     json_files: list[Path] = field(default_factory=list)
-    xml_folders: dict[Path, Path] = field(default_factory=dict)
+    xml_folders: dict[Path, list[Path]] = field(default_factory=dict)
     text_files: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
@@ -58,10 +60,10 @@ def look(root: Path, skip: Path | None = None) -> Layout:
         DataError: nothing is found, two formats or files are, or the format is not read yet.
     """
     seen = scan(root, skip)
-    voc = [folder for folder, first in seen.xml_folders.items() if is_voc(first)]
+    voc = [folder for folder, files in seen.xml_folders.items() if is_voc(files[:LOOKED_INTO])]
     if voc:
         coco = next((path for path in seen.json_files
-                     if not OTHER_TASKS.search(path.stem.lower()) and is_coco(path)), None)
+                     if not OTHER_TASKS.search(path.stem.lower()) and _is_coco(path)), None)
         if coco is not None:
             raise DataError(f"{root}: both Pascal VOC xml ({voc[0]}) and COCO json ({coco})",
                             do="name the folder of the one to use")
@@ -76,8 +78,9 @@ def look(root: Path, skip: Path | None = None) -> Layout:
                         do="convert it to COCO json or Pascal VOC xml")
     for path in seen.json_files:
         read_coco(path, "all", path.parent)  # says what it is instead
-    for first in seen.xml_folders.values():
-        raise DataError(f"{first}: no Pascal VOC annotation", expected=READS)
+        raise DataError(f"{path}: COCO json without boxes, or for another task")
+    for files in seen.xml_folders.values():
+        parse_voc(files[0])  # says what it is instead
     held = f"{seen.image_count} images" if seen.image_count else "neither images nor annotations"
     raise DataError(f"{root}: no annotation file; the folder holds {held}", expected=READS)
 
@@ -106,7 +109,7 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
             elif suffix == ".json":
                 seen.json_files.append(here / name)
             elif suffix == ".xml":
-                seen.xml_folders.setdefault(here, here / name)
+                seen.xml_folders.setdefault(here, []).append(here / name)
             elif suffix == ".txt":
                 seen.text_files.append(here / name)
             elif suffix in (".csv", ".tsv"):
@@ -117,13 +120,13 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
 
 
 def _other_format(seen: Seen) -> str | None:
-    for first in seen.xml_folders.values():
+    for files in seen.xml_folders.values():
         try:
-            root = ElementTree.parse(first).getroot()
+            root = ElementTree.parse(files[0]).getroot()
         except (OSError, ElementTree.ParseError, ValueError, LookupError):
             continue
         if root.tag == "annotations" and root.find("image") is not None:
-            return f"CVAT xml ({first})"
+            return f"CVAT xml ({files[0]})"
     for path in seen.text_files:
         if YOLO_LINE.match(_first_line(path)):
             return f"YOLO text ({path})"
@@ -137,6 +140,13 @@ def _other_format(seen: Seen) -> str | None:
     for path in seen.tables:
         return f"a table ({path})"
     return None
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        return is_coco(path)
+    except DataError:
+        return False
 
 
 def _first_line(path: Path) -> str:

@@ -125,7 +125,8 @@ class Ledger:
         for kind in self.counts:
             faults = self.of_kind(kind)
             lines.append(f"{kind}: {_split_counts(faults)}; {_actions(faults)}")
-            lines += [f"  {fault.place()}: {fault.what}" for fault in faults[:EXAMPLES_PER_KIND]]
+            lines += [f"  {fault.place()}: {fault.what}".replace(f"{self.source}{os.sep}", "")
+                      for fault in faults[:EXAMPLES_PER_KIND]]
             if len(faults) > EXAMPLES_PER_KIND:
                 lines.append(f"  ... and {len(faults) - EXAMPLES_PER_KIND} more")
         return lines

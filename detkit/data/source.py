@@ -123,6 +123,9 @@ def open_data(
 def _root(path: str | Path, seed: int) -> tuple[Path, str | None]:
     """The folder, and its format where that is known without looking."""
     if str(path) == SAMPLE:
+        if Path(SAMPLE).is_dir():
+            LOGGER.warning("data: the built-in sample is meant; for the folder here say ./%s",
+                           SAMPLE)
         return sample_folder(seed), SAMPLE
     root = Path(path).expanduser()
     if not root.exists():
@@ -143,10 +146,16 @@ def sample_folder(seed: int = 0) -> Path:
 
     cache = Path(os.environ.get("DETKIT_CACHE") or Path.home() / ".cache" / "detkit")
     folder = cache / f"sample-{sample.VERSION}-{seed}"
-    if not folder.is_dir():
+    complete = folder / "annotations" / "train.json"
+    if not complete.is_file():
         LOGGER.info("data: drawing the built-in sample into %s", folder)
         cache.mkdir(parents=True, exist_ok=True)
-        sample.make_sample(folder, seed)
+        try:
+            sample.make_sample(folder, seed)
+        except (DataError, OSError):
+            # Another process may have drawn it meanwhile; its bytes are the same.
+            if not complete.is_file():
+                raise
     return folder.resolve()
 
 
@@ -157,6 +166,7 @@ def _complete(
     done = dict(clean)
     if set(done) in ({"all"}, {"train"}):
         (only,) = done
+        lacks = "has no splits" if only == "all" else "has only a train split"
         whole, count = done.pop(only), ledger.splits.pop(only)
         done = divide(whole, image_dirs[only], seed)
         for name, part in done.items():
@@ -167,7 +177,7 @@ def _complete(
         ledger.splits["train"].boxes_left_out = count.boxes_left_out
         same = done["val"]["images"] == done["test"]["images"]
         ledger.notes.append(
-            f"the folder has no splits: divided by seed {seed} into "
+            f"the folder {lacks}: divided by seed {seed} into "
             + ", ".join(f"{name} {len(part['images'])}" for name, part in done.items())
             + " images" + (", val and test being the same" if same else "")
             + f" ({SHARES['val']:.0%} val, {SHARES['test']:.0%} test; byte-identical images on "

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detkit.data.ledger import Ledger, SplitCount
 from detkit.data.raw import RawSplit
 from detkit.errors import DataError
 
@@ -15,7 +16,7 @@ FLAGS = ("difficult", "truncated")
 
 
 def read_voc(
-    xml_files: Sequence[tuple[Path, str | None]], name: str, source: Path, image_dir: Path
+    xml_files: Sequence[tuple[Path, str | None]], name: str, source: Path, ledger: Ledger
 ) -> RawSplit:
     """Read xml files as one COCO split.
 
@@ -25,12 +26,20 @@ def read_voc(
 
     Args:
         xml_files: each with the file name of its image, or None to take the xml's own.
+        ledger: takes the files that are no VOC xml, which are left out with their images.
 
-    Raises:
-        DataError: a file is no VOC xml.
+    Returns:
+        The split; ``named`` in an image record is the file name that the xml itself gives.
     """
-    split = RawSplit(name, source, image_dir)
-    contents = [(path, image, parse_voc(path)) for path, image in xml_files]
+    split = RawSplit(name, source, source)
+    contents = []
+    for path, image in xml_files:
+        try:
+            contents.append((path, image, parse_voc(path)))
+        except DataError as error:
+            ledger.add("broken_annotation", error.what, "left out with its image",
+                       file=str(path), image=image, split=name)
+            ledger.splits.setdefault(name, SplitCount()).images_left_out += 1
     names = sorted({
         class_name for _, _, tree in contents for item in tree.iterfind("object")
         if (class_name := _text(item, "name"))
@@ -41,7 +50,8 @@ def read_voc(
         image_id = len(split.images) + 1
         split.images.append({
             "id": image_id,
-            "file_name": image or _text(tree, "filename") or "",
+            "file_name": image or _text(tree, "filename") or path.stem,
+            "named": _text(tree, "filename"),
             "width": _number(tree, "size/width"),
             "height": _number(tree, "size/height"),
             "source_file": str(path),
@@ -70,7 +80,7 @@ def parse_voc(path: Path) -> ElementTree.Element:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: not xml ({error})", expected="a Pascal VOC annotation") from error
+        raise DataError(f"{path}: not xml ({error})", expected="Pascal VOC") from error
     if root.tag != "annotation":
         raise DataError(f"{path}: no Pascal VOC annotation", got=f"<{root.tag}>",
                         expected="<annotation>")

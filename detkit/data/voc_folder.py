@@ -117,9 +117,17 @@ def _read(
     tiers = [[parent / sub for sub in IMAGE_FOLDERS], [folder], [parent, root],
              [root / sub for sub in IMAGE_FOLDERS]]
     names = _image_names(files, tiers)
-    raw = read_voc(list(zip(files, names)), name, folder, folder)
+    raw = read_voc(list(zip(files, names)), name, folder, ledger)
+    if not raw.images:
+        raise DataError(f"{files[0]}: no Pascal VOC annotation, nor any other of the {name} split")
     chosen = choose_folder([record["file_name"] for record in raw.images], tiers, str(folder))
     raw.image_dir = chosen.folder
+    for record in raw.images:
+        named, taken = record.pop("named"), record["file_name"]
+        if fold(Path(named).stem) != fold(Path(taken).stem) and chosen.find(named) is not None:
+            ledger.add("two_images_named", f"the xml names '{named}', which is there too; the "
+                       f"image with the xml's own name is taken, '{taken}'", "kept",
+                       file=record["source_file"], image=taken, split=name)
     return raw, chosen
 
 
@@ -141,10 +149,12 @@ def _image_names(files: Sequence[Path], tiers: Sequence[Sequence[Path]]) -> list
     return [by_stem.get(fold(path.stem)) for path in files]
 
 
-def is_voc(path: Path) -> bool:
-    """Whether an xml file is a VOC annotation."""
-    try:
-        parse_voc(path)
-    except DataError:
-        return False
-    return True
+def is_voc(paths: Sequence[Path]) -> bool:
+    """Whether any of some xml files is a VOC annotation."""
+    for path in paths:
+        try:
+            parse_voc(path)
+        except DataError:
+            continue
+        return True
+    return False
