@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,12 @@ from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
 
 
+_PAGES = ("Hooks will be executed", "Config:", "System environment")
 _RUN_STATE = ("meta", "state_dict", "message_hub", "optimizer")
+
+
+def _is_short(record: logging.LogRecord) -> bool:
+    return not record.getMessage().lstrip("\n- ").startswith(_PAGES)
 
 
 @RUNNERS.register_module()
@@ -33,15 +40,16 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainContentHook())
 
-    def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        # The config and the environment fill pages: for the log file, not for the terminal.
-        shown = [(handler, handler.level) for handler in self.logger.handlers]
-        for handler, level in shown:
-            if not hasattr(handler, "baseFilename"):
-                handler.setLevel("ERROR")
-        super()._log_env(env_cfg)
-        for handler, level in shown:
-            handler.setLevel(level)
+    def build_logger(self, *args: Any, **kwargs: Any) -> Any:
+        """Log to stderr and to a file; what fills pages goes to the file alone."""
+        made = super().build_logger(*args, **kwargs)
+        for handler in made.handlers:
+            if isinstance(handler, logging.FileHandler):
+                continue
+            handler.addFilter(_is_short)
+            if isinstance(handler, logging.StreamHandler):
+                handler.setStream(sys.stderr)
+        return made
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
         """Wrap for several processes; on CPUs torch wants no device ids."""

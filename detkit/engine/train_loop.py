@@ -58,7 +58,7 @@ class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
         batches = self.dataloader.batch_sampler
-        if not 0 <= done < len(self.dataloader):
+        if not 0 <= done <= len(self.dataloader):
             self.runner.logger.warning(
                 f"The epoch starts at its first batch: {self._iter} iterations are no place in "
                 f"epoch {self._epoch + 1} of {len(self.dataloader)} batches each. Was the run "

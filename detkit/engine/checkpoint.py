@@ -1,0 +1,160 @@
+"""A detector made again from a checkpoint alone, which is data and never code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from detkit import registry as ours
+from detkit.engine.check import check_config
+from detkit.engine.checkpoint_file import read_any_checkpoint
+from detkit.engine.literals import parse_literals
+from detkit.engine.places import TOP_LEVEL, registered, registry_below, stand_ins
+from detkit.engine.prepare import without_pretrained
+from detkit.errors import ConfigError, WeightsError
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A detector ready to predict.
+
+    Args:
+        model: in eval mode, on the device that was asked for.
+        cfg: the config that the checkpoint carries; nothing of it was executed.
+        classes: name of each label, in order.
+    """
+
+    model: nn.Module
+    cfg: Config
+    classes: tuple[str, ...]
+
+
+def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetector:
+    """Make the detector that ``checkpoint`` holds, from what the file carries and nothing else.
+
+    The config text in the file is parsed as literals, every name in it must be a registered one,
+    and the weights must fit the model without a rest.
+
+    Args:
+        checkpoint: a file written by detkit or by MMDetection 3.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'; 'auto' is a GPU where there is one.
+
+    Raises:
+        WeightsError: the file holds more than data, carries no config or classes, or its weights
+            do not fit the model that its config describes.
+    """
+    content = read_any_checkpoint(checkpoint)
+    meta = content.get("meta")
+    if not isinstance(meta, Mapping) or "state_dict" not in content:
+        raise WeightsError(
+            f"{checkpoint} is no detector's checkpoint",
+            got=f"the keys {', '.join(map(str, list(content)[:_SHOWN]))}",
+            expected="'meta' and 'state_dict', as training writes them",
+        )
+    cfg = _carried_config(meta, str(checkpoint))
+    classes = _carried_classes(meta, cfg, str(checkpoint))
+    model = _built(cfg, str(checkpoint))
+    _load_exactly(model, content["state_dict"], str(checkpoint))
+    model.to(_torch_device(device)).eval()
+    return LoadedDetector(model, cfg, classes)
+
+
+def _carried_config(meta: Mapping[str, Any], origin: str) -> Config:
+    text = meta.get("cfg", meta.get("config"))
+    if not isinstance(text, str) or not text.strip():
+        raise WeightsError(f"{origin} carries no config", do="use a file that detkit train wrote")
+    content = parse_literals(text, f"the config in {origin}")
+    if not isinstance(content.get("model"), dict):
+        raise WeightsError(f"the config in {origin} describes no model")
+    try:
+        return Config(content)
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"the config in {origin} cannot be used", got=error) from error
+
+
+def _carried_classes(meta: Mapping[str, Any], cfg: Config, origin: str) -> tuple[str, ...]:
+    from detkit.engine.derive import data_classes
+
+    dataset_meta = meta.get("dataset_meta")
+    classes: Any = None
+    if isinstance(dataset_meta, Mapping):
+        classes = dataset_meta.get("classes", dataset_meta.get("CLASSES"))
+    if classes is None:
+        classes = data_classes(cfg)
+    if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
+        raise WeightsError(f"{origin} does not say its classes",
+                           do="use a file that detkit train wrote")
+    return tuple(str(name) for name in classes)
+
+
+def _built(cfg: Config, origin: str) -> nn.Module:
+    scope = str(cfg.get("default_scope") or ours.SCOPE)
+    without_pretrained(cfg.model)
+    try:
+        _refuse_unregistered(cfg.model, "model", "model", TOP_LEVEL["model"], scope)
+        check_config({"default_scope": scope, "model": cfg.model})
+    except ConfigError as error:
+        raise WeightsError(f"the config in {origin}: {error}") from error
+    preprocessor = cfg.get("data_preprocessor")
+    if preprocessor is not None:
+        cfg.model.setdefault("data_preprocessor", preprocessor)
+    with DefaultScope.overwrite_default_scope(scope):
+        model: nn.Module = ours.MODELS.build(cfg.model)
+    return model
+
+
+def _refuse_unregistered(value: Any, path: str, key: str, registry: Any, scope: str) -> None:
+    """Refuse a name that only an import could resolve: mmengine would import it and call it."""
+    if isinstance(value, Mapping):
+        name = value.get("type")
+        if name is not None:
+            dotted = isinstance(name, str) and "." in name
+            known = isinstance(name, str) and any(
+                registered(one, name, scope) is not None for one in stand_ins(registry)
+            )
+            if not isinstance(name, str) or (dotted and not known):
+                raise ConfigError(f"{path}.type", got=repr(name), expected="a registered name",
+                                  do="a checkpoint's config names classes, it never imports them")
+        for name, item in value.items():
+            _refuse_unregistered(item, f"{path}.{name}", str(name),
+                                 registry_below(str(name), registry), scope)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _refuse_unregistered(item, f"{path}[{index}]", key, registry, scope)
+
+
+def _load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
+    if not isinstance(weights, Mapping):
+        raise WeightsError(f"{origin}: state_dict", got=type(weights).__name__, expected="a dict")
+    weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    ours_now = model.state_dict()
+    missing = sorted(set(ours_now) - set(weights))
+    strange = sorted(set(weights) - set(ours_now))
+    misfits = [n for n in ours_now if n in weights and ours_now[n].shape != weights[n].shape]
+    for names, what in ((missing, "lacks"), (strange, "has, and the model has not,"),
+                        (misfits, "has in another shape than the model")):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise WeightsError(
+                f"{origin} does not fit the model that its own config describes: "
+                f"it {what} {', '.join(names[:_SHOWN])}{more}"
+            )
+    model.load_state_dict(weights)
+
+
+def _torch_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError("device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N") from error

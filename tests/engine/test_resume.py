@@ -1,0 +1,98 @@
+"""A training that is killed and resumed is the training that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_training as tiny
+import torch
+
+pytestmark = pytest.mark.slow
+TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
+
+
+def _command(config: Path, work_dir: Path, *flags: str) -> list[str]:
+    return [sys.executable, str(TRAIN), str(config), "--work-dir", str(work_dir),
+            "--device", "cpu", *flags]
+
+
+def _run(*command: str) -> None:
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _losses(work_dir: Path) -> dict[int, tuple[float, ...]]:
+    """Logged numbers of each training step and validation; the last log of a step counts."""
+    found = {}
+    for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            if "loss" in row:
+                names = sorted(k for k in row if "loss" in k or k in ("lr", "grad_norm"))
+                found[row["step"]] = tuple(row[name] for name in names)
+    return found
+
+
+def _kill_after(command: list[str], sign: Path) -> None:
+    """Start ``command`` and kill it hard as soon as the file ``sign`` is there."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 400
+        while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert sign.exists(), "the training ended before it could be killed"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("workers", "extra", "sign"),
+    [
+        (0, "", "epoch_1.pth"),
+        (2, "train_dataloader.update(persistent_workers=True)\n", "epoch_1.pth"),
+        (2, "default_hooks['checkpoint'].update(by_epoch=False, interval=2, max_keep_ckpts=-1)\n", "iter_4.pth"),
+    ],
+    ids=["at an epoch's end", "with persistent workers", "in the middle of an epoch"],
+)
+def test_killed_training_resumes_with_the_same_losses_and_weights(
+    tmp_path: Path, workers: int, extra: str, sign: str
+) -> None:
+    data = tiny.write_data(tmp_path / "data")
+    extra += f"train_dataloader.update(num_workers={workers})\n"
+    config = tiny.write_config(tmp_path, data, extra)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    _run(*_command(config, whole))
+    _kill_after(_command(config, cut), cut / sign)
+    _run(*_command(config, cut, "--resume"))
+
+    expected = _losses(whole)
+    assert sorted(expected) == list(range(1, 10))  # 3 epochs of 6 images in batches of 2
+    assert _losses(cut) == expected
+    last = "iter_9.pth" if sign.startswith("iter") else "epoch_3.pth"
+    one, other = (torch.load(d / last, weights_only=True) for d in (whole, cut))
+    for part in ("state_dict", "ema_state_dict"):
+        assert all(torch.equal(one[part][k], other[part][k]) for k in one[part])
+
+
+def test_losses_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data")
+    config = tiny.write_config(tmp_path, data)
+    found = []
+    for workers in (0, 2):
+        work_dir = tmp_path / f"w{workers}"
+        _run(*_command(config, work_dir, "--cfg-options",
+                       f"train_dataloader.num_workers={workers}", "train_cfg.max_epochs=1"))
+        found.append(_losses(work_dir))
+    assert found[0] and found[0] == found[1]
