@@ -29,8 +29,9 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
     """Hierarchical transformer with shifted windows, for images of any size.
 
     Maps are padded to whole windows at the lower right with zeros after the norm, as the
-    published weights expect. An axis that one window covers is not shifted (timm and torchvision
-    do so; mmdet shifts there). Stages behind the last of ``out_indices`` are not built.
+    published weights expect, and rolled after that (timm rolls first, so it agrees only where
+    every map is whole windows). An axis that one window covers is not shifted (as in timm and
+    torchvision; mmdet shifts there). Stages behind the last of ``out_indices`` are not built.
 
     Args:
         arch: 'nano', 'tiny', 'small', 'base', 'large', or a dict of ``SwinArch``'s fields.
@@ -59,7 +60,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
     Raises:
         ConfigError: an arch or an index that does not exist.
 
-    Source: arXiv 2103.14030. Agrees with timm's and torchvision's on the same weights.
+    Source: arXiv 2103.14030. Agrees with torchvision's, timm's and mmdet's on the same weights.
     """
 
     def __init__(
