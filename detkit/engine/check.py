@@ -111,7 +111,8 @@ def _check_built(
     needed = signature.required - _INJECTED.get(registry.name, signature.required)
     missing = sorted(needed - set(value))
     if missing:
-        raise ConfigError(f"{path}: {_short(value['type'])} needs '{missing[0]}', which is not given")
+        kind = _short(value["type"])
+        raise ConfigError(f"{path}: {kind} needs '{missing[0]}', which is not given")
 
 
 def _signature(target: Any, value: Mapping[str, Any]) -> Signature:
@@ -194,7 +195,8 @@ def _refuse_misspelt_type(value: Mapping[str, Any], path: str) -> None:
 
 
 def _short(name: Any) -> str:
-    return name.rpartition(".")[2] if isinstance(name, str) else str(getattr(name, "__name__", name))
+    spelt = name if isinstance(name, str) else str(getattr(name, "__name__", name))
+    return spelt.rpartition(".")[2]
 
 
 def unknown_name(

@@ -157,4 +157,5 @@ def _torch_device(device: str) -> torch.device:
     try:
         return torch.device(device)
     except RuntimeError as error:
-        raise ConfigError("device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N") from error
+        expected = "auto, cpu, cuda or cuda:N"
+        raise ConfigError("device", got=f"'{device}'", expected=expected) from error

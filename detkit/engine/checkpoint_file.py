@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+_NUMBERED = re.compile(r"(epoch|iter)_\d+\.pth$")
 _NUMBER = re.compile(r"_(\d+)\.pth$")
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """The run's numbered checkpoints in ``folder``, the latest last; empty when there are none."""
-    found = [path for path in folder.glob("*.pth") if re.match(r"(epoch|iter)_\d+\.pth$", path.name)]
+    found = [path for path in folder.glob("*.pth") if _NUMBERED.match(path.name)]
     return sorted(found, key=lambda path: (path.stat().st_mtime_ns, _number(path)))
 
 

@@ -64,7 +64,8 @@ def _read(path: Path) -> Config:
         return Config.fromfile(str(path))
     except (ConfigParsingError, SyntaxError, NameError, KeyError, TypeError, ValueError,
             ImportError, AttributeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read", got=f"{type(error).__name__}: {error}") from error
+        found = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path} cannot be read", got=found) from error
     except RuntimeError as error:
         # mmengine's lazy mode dies so, without a word, when a plain config calls a function.
         raise ConfigError(
@@ -135,7 +136,9 @@ def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
             note = f"did you mean '{near}'?" if near else None
             if top in cfg:
                 note = "it is a variable of the file, already used: set the key that it went into"
-            raise ConfigError(f"--cfg-options {dotted}: '{top}' is no key that a run reads", do=note)
+            raise ConfigError(
+                f"--cfg-options {dotted}: '{top}' is no key that a run reads", do=note
+            )
     try:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError, IndexError) as error:

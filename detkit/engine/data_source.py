@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from detkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from detkit.data.source import DetectionData, DataSplit
+    from detkit.data.source import DataSplit, DetectionData
 
 logger = logging.getLogger(__name__)
 

@@ -72,7 +72,7 @@ def _derive_classes(model: Mapping[str, Any], classes: list[str], scope: str) ->
         given = part.get("num_classes")
         if given is None:
             if "num_classes" in _names(part, ours.MODELS, scope):
-                part["num_classes"] = len(classes)  # type: ignore[index]
+                part["num_classes"] = len(classes)
         elif given != len(classes):
             wrong.append((path, given))
     if wrong:
@@ -113,7 +113,7 @@ def _derive_channels(model: Mapping[str, Any], scope: str) -> None:
     if not isinstance(backbone, Mapping):
         return
     necks = list(neck) if isinstance(neck, (list, tuple)) else [neck]
-    first = necks[0] if necks and isinstance(necks[0], Mapping) else None
+    first: Any = necks[0] if necks and isinstance(necks[0], Mapping) else None
     if first is not None and "in_channels" in _names(first, ours.MODELS, scope):
         given = first.get("in_channels")
         channels = feature_channels(backbone, scope, build=given is None)

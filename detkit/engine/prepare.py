@@ -27,7 +27,7 @@ def use_our_parts(cfg: Config) -> None:
     """
     if cfg.get("default_scope") is None:
         cfg.default_scope = ours.SCOPE
-    train_cfg = cfg.get("train_cfg")
+    train_cfg: Any = cfg.get("train_cfg")
     if isinstance(train_cfg, Mapping):
         by_epoch = train_cfg.pop("by_epoch", True)
         train_cfg.setdefault("type", "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop")

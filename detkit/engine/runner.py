@@ -20,7 +20,6 @@ from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
 
-
 _PAGES = ("Hooks will be executed", "Config:", "System environment")
 _RUN_STATE = ("meta", "state_dict", "message_hub", "optimizer")
 
@@ -33,6 +32,7 @@ def _is_short(record: logging.LogRecord) -> bool:
 class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
     """mmengine's Runner, for runs that can be killed at any time and resumed exactly."""
 
+    _load_from: str | None
     _needs_run_state = False
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:

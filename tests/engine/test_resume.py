@@ -15,6 +15,9 @@ import tiny_training as tiny
 import torch
 
 pytestmark = pytest.mark.slow
+BY_ITERATION = (
+    "default_hooks['checkpoint'].update(by_epoch=False, interval=2, max_keep_ckpts=-1)\n"
+)
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
 
 
@@ -62,7 +65,7 @@ def _kill_after(command: list[str], sign: Path) -> None:
     [
         (0, "", "epoch_1.pth"),
         (2, "train_dataloader.update(persistent_workers=True)\n", "epoch_1.pth"),
-        (2, "default_hooks['checkpoint'].update(by_epoch=False, interval=2, max_keep_ckpts=-1)\n", "iter_4.pth"),
+        (2, BY_ITERATION, "iter_4.pth"),
     ],
     ids=["at an epoch's end", "with persistent workers", "in the middle of an epoch"],
 )
