@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         lines: TextIO | None = None
         if args.json is not None:
-            lines = stack.enter_context(args.json.open("w", encoding="utf-8"))
+            lines = stack.enter_context(args.json.open("w", buffering=1, encoding="utf-8"))
         step: Callable[[], None] = _nothing
 
         def on_start(reader: VideoReader) -> None:

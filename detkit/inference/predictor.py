@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Union, overload
+from typing import Any, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +51,14 @@ class Predictor:
             raise ValueError(f"score_threshold: got {score_threshold}, expected 0 to 1")
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
+        _import_datasets_quietly()
         loaded = load_detector(Path(checkpoint), device=device)
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.score_threshold = score_threshold
         self._batch_size = batch_size
-        self._adapter = SampleAdapter(loaded.model, pipeline_of(loaded.cfg), len(self.classes))
+        # To mypy every attribute of an nn.Module is a tensor or a module.
+        model: Any = loaded.model
+        self._adapter = SampleAdapter(model, pipeline_of(loaded.cfg), len(self.classes))
 
     # A str is a sequence of str, too; the first signature wins, as it does below.
     @overload
@@ -105,6 +110,12 @@ class Predictor:
                 waiting = []
         found += self._adapter.detect(waiting)
         return [one.above(self.score_threshold) for one in found]
+
+
+def _import_datasets_quietly() -> None:
+    """mmdet prints about a dataset library that nobody here needs; stdout is for results."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        import mmdet.datasets  # noqa: F401
 
 
 def _as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:

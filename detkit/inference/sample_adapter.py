@@ -21,7 +21,7 @@ Prepared = dict[str, Any]
 class StepModel(Protocol):
     """What is asked of a detector here: mmengine's ``test_step``."""
 
-    def test_step(self, data: dict[str, Any]) -> list[Any]: ...
+    def test_step(self, data: dict[str, Any]) -> Any: ...
 
 
 class SampleAdapter:

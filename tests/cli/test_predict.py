@@ -1,0 +1,164 @@
+"""``detkit predict``: the good ones are done, the bad ones named, nothing is overwritten."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from thumbnail_checkpoint import CLASSES, save_thumbnail
+
+from detkit.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_thumbnail(tmp_path_factory.mktemp("thumbnail") / "thumbnail.pth")
+
+
+def blobs(height: int = 40, width: int = 60, seed: int = 0) -> Image.Image:
+    small = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def motley(tmp_path: Path) -> Path:
+    """A folder with good images of all kinds, and two bad ones."""
+    folder = tmp_path / "motley"
+    folder.mkdir()
+    blobs().save(folder / "plain.jpg")
+    whole = (folder / "plain.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[:len(whole) // 2])
+    (folder / "text.jpg").write_text("this is no image")
+    Image.new("RGB", (1, 1), "red").save(folder / "pixel.png")
+    blobs().convert("L").save(folder / "grey.png")
+    blobs().convert("RGBA").save(folder / "rgba.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, to be turned clockwise: 60x40 is shown as 40x60
+    blobs().save(folder / "rotated.jpg", exif=exif)
+    sixteen = (np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27)
+    Image.fromarray(sixteen).save(folder / "sixteen.png")
+    return folder
+
+
+def test_good_images_are_done_and_bad_ones_named(
+    checkpoint: Path, motley: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    code = main(["predict", str(checkpoint), str(motley), "--out", str(out),
+                 "--threshold", "0", "--device", "cpu"])
+    printed = capsys.readouterr()
+    assert code == 1
+    document = json.loads((out / "detections.json").read_text())
+    sizes = {Path(image["file"]).name: (image["width"], image["height"])
+             for image in document["images"]}
+    assert sizes == {
+        "grey.png": (60, 40), "pixel.png": (1, 1), "plain.jpg": (60, 40), "rgba.png": (60, 40),
+        "rotated.jpg": (40, 60), "sixteen.png": (60, 40),
+    }
+    assert [Path(one["file"]).name for one in document["failed"]] == ["text.jpg", "truncated.jpg"]
+    assert document["classes"] == list(CLASSES)
+    for image in document["images"]:
+        with Image.open(out / image["picture"]) as picture:
+            assert picture.size == (image["width"], image["height"])
+        for one in image["detections"]:
+            left, top, right, bottom = one["box_xyxy"]
+            assert 0 <= left <= right <= image["width"]
+            assert 0 <= top <= bottom <= image["height"]
+            assert one["class"] == CLASSES[one["label"]] and 0 <= one["score"] <= 1
+    assert sum(len(image["detections"]) for image in document["images"]) > 0
+    assert "2 of 8 images could not be used" in printed.err
+    for name in ("text.jpg", "truncated.jpg"):
+        assert sum(name in line for line in printed.err.splitlines()) == 1
+    assert "Traceback" not in printed.err
+    table = printed.out.splitlines()
+    assert table[0].split() == ["image", "size", "found", "classes"]
+    assert len(table) == 1 + 6 + 1 + 1
+
+
+def test_all_good_is_0_and_pictures_may_be_left_out(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blobs().save(tmp_path / "a.png")
+    out = tmp_path / "deep" / "out"
+    assert main(["predict", str(checkpoint), str(tmp_path / "a.png"), "--out", str(out),
+                 "--no-pictures", "--device", "cpu"]) == 0
+    assert [path.name for path in out.iterdir()] == ["detections.json"]
+    assert json.loads((out / "detections.json").read_text())["images"][0]["picture"] is None
+    assert capsys.readouterr().err == ""
+
+
+def test_all_bad_is_1_and_still_written(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("no image")
+    assert main(["predict", str(checkpoint), str(tmp_path / "a.jpg"), "--out",
+                 str(tmp_path / "out"), "--device", "cpu"]) == 1
+    document = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert document["images"] == [] and len(document["failed"]) == 1
+
+
+def test_images_of_one_name_get_pictures_each(checkpoint: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(["x/a.png", "y/a.png", "y/a.jpg"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 10), (80 * number, 0, 0)).save(tmp_path / name)
+    out = tmp_path / "out"
+    assert main(["predict", str(checkpoint), str(tmp_path / "x"), str(tmp_path / "y"),
+                 "--out", str(out), "--threshold", "1", "--device", "cpu"]) == 0
+    for image in json.loads((out / "detections.json").read_text())["images"]:
+        # Nothing scores 1, so the pictures are plain: the one is the other's, but for JPEG.
+        with Image.open(image["file"]) as given, Image.open(out / image["picture"]) as drawn:
+            assert abs(given.convert("RGB").getpixel((5, 5))[0] - drawn.getpixel((5, 5))[0]) < 4
+    assert len(list(out.glob("*.jpg"))) == 3
+
+
+def test_a_folder_with_something_in_it_is_not_written_to_unasked(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blobs().save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "detections.json").write_text("precious")
+    argv = ["predict", str(checkpoint), str(tmp_path / "a.png"), "--out", str(out),
+            "--device", "cpu"]
+    assert main(argv) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert (out / "detections.json").read_text() == "precious"
+    assert main([*argv, "--force"]) == 0
+    assert json.loads((out / "detections.json").read_text())["images"]
+
+
+@pytest.mark.parametrize("argv, message", [
+    (["{ckpt}", "{tmp}/empty", "--out", "{tmp}/out"], "no image found"),
+    (["{ckpt}", "{tmp}/missing.jpg", "--out", "{tmp}/out"], "missing.jpg: no such file"),
+    (["{tmp}/missing.pth", "{tmp}/a.png", "--out", "{tmp}/out"], "missing.pth"),
+    (["{tmp}/a.png", "{tmp}/a.png", "--out", "{tmp}/out"], "a.png"),
+    (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/a.png"], "a.png: is a file"),
+    (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/a.png/out"], "Not a directory"),
+    (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/out", "--threshold", "2"], "from 0 to 1"),
+    (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/out", "--device", "tpu"], "tpu"),
+    (["{ckpt}", "{tmp}/a.png"], "--out"),
+], ids=["empty-folder", "no-image", "no-checkpoint", "image-as-checkpoint", "out-is-a-file",
+        "out-below-a-file", "threshold", "device", "no-out"])
+def test_bad_input_is_2_with_one_line_and_leaves_nothing(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    blobs().save(tmp_path / "a.png")
+    code = main(["predict", *(word.format(ckpt=checkpoint, tmp=tmp_path) for word in argv)])
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 2
+    assert message in last and "error: " in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_supervision_the_extra_is_named(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blobs().save(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "supervision", None)  # as if it were not installed
+    argv = ["predict", str(checkpoint), str(tmp_path / "a.png"), "--device", "cpu"]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 2
+    assert "detkit[video]" in capsys.readouterr().err
+    assert main([*argv, "--out", str(tmp_path / "out"), "--no-pictures"]) == 0
