@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is missing, no image, cut short, or holds floating-point values.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such image file")
     try:
         with Image.open(path) as image:

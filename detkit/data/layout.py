@@ -88,15 +88,19 @@ def look(root: Path, skip: Path | None = None) -> Layout:
 def scan(root: Path, skip: Path | None = None) -> Seen:
     """List the files that tell a format, at most four folders deep, hidden ones left out."""
     seen = Seen()
-    skipped = skip.resolve() if skip is not None else None
+    # Links may lead to a folder twice, or in circles.
+    been = {root.resolve()} | ({skip.resolve()} if skip is not None else set())
     for folder, below, names in os.walk(root, followlinks=True):
         here = Path(folder)
         depth = len(here.relative_to(root).parts)
-        below[:] = sorted(
-            name for name in below
-            if depth < DEPTH and not name.startswith((".", "__MACOSX"))
-            and (here / name).resolve() != skipped
-        )
+        wanted = [name for name in sorted(below)
+                  if depth < DEPTH and not name.startswith((".", "__MACOSX"))]
+        below.clear()
+        for name in wanted:
+            real = (here / name).resolve()
+            if real not in been:
+                been.add(real)
+                below.append(name)
         # A folder with a ledger is what an earlier run wrote from this very data.
         if "ledger.json" in names and here != root:
             continue

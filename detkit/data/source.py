@@ -126,37 +126,18 @@ def _root(path: str | Path, seed: int) -> tuple[Path, str | None]:
         if Path(SAMPLE).is_dir():
             LOGGER.warning("data: the built-in sample is meant; for the folder here say ./%s",
                            SAMPLE)
-        return sample_folder(seed), SAMPLE
+        from detkit.data.sample import sample_folder
+
+        return sample_folder(seed).resolve(), SAMPLE
     root = Path(path).expanduser()
-    if not root.exists():
-        raise DataError(f"{path}: no such folder", expected="a COCO or Pascal VOC folder, "
+    # os.path answers no, where Path raises, for names too long for a file system.
+    if not str(path) or not os.path.exists(root):
+        raise DataError(f"'{path}': no such folder", expected="a COCO or Pascal VOC folder, "
                         f"or '{SAMPLE}' for the built-in set")
     if not root.is_dir():
-        raise DataError(f"{path}: a file", expected="the folder of a data set",
+        raise DataError(f"'{path}': a file", expected="the folder of a data set",
                         do=f"name the folder, such as {root.parent}")
     return root.resolve(), None
-
-
-def sample_folder(seed: int = 0) -> Path:
-    """The built-in sample, drawn into the cache when it is not there yet.
-
-    The cache is ~/.cache/detkit, or where the environment's DETKIT_CACHE says.
-    """
-    from detkit.data import sample
-
-    cache = Path(os.environ.get("DETKIT_CACHE") or Path.home() / ".cache" / "detkit")
-    folder = cache / f"sample-{sample.VERSION}-{seed}"
-    complete = folder / "annotations" / "train.json"
-    if not complete.is_file():
-        LOGGER.info("data: drawing the built-in sample into %s", folder)
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            sample.make_sample(folder, seed)
-        except (DataError, OSError):
-            # Another process may have drawn it meanwhile; its bytes are the same.
-            if not complete.is_file():
-                raise
-    return folder.resolve()
 
 
 def _complete(
