@@ -222,6 +222,8 @@ def _thumbnail(name: str) -> Config:
                 holder[key] = CLASSES
             elif key == "num_queries":
                 holder[key] = min(value, 100)  # two stages choose them from the 193 cells there are
+            elif key == "num":  # regions a sampler hands to the heads
+                holder[key] = min(value, 64)
             elif key == "score_thr":  # untrained scores are low; something must reach the end
                 holder[key] = 0.0
     return config
