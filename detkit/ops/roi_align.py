@@ -2,8 +2,8 @@
 
 Legend: B images, C channels, H x W cells of the feature map; R RoIs; P x Q bins.
 
-On CUDA the average is torchvision's kernel; on the CPU it is ours (roi_align_cpu) but for
-small calls. The highest sample (max pooling) is plain torch everywhere. All sums are float32, float64
+On CUDA the average is torchvision's kernel; on the CPU it is ours (roi_align_cpu) but for small
+calls. The highest sample (max pooling) is plain torch everywhere. All sums are float32, float64
 for float64 features: a half-precision map under autocast is widened first, because torchvision
 has no such kernel on the CPU (backward not at all), and a coordinate of 1000 pixels in bfloat16
 would be off by 4.
@@ -18,6 +18,7 @@ from detkit.ops.roi_align_cpu import average_backward, average_forward
 from detkit.ops.roi_align_max import highest_backward, highest_forward
 
 MAX = 0
+OFF_THE_MAP = -1e6  # pixels
 
 # Ours lays the whole map out anew and makes the weights before it sums; torchvision's starts at
 # once, but takes longer for each value of each bin. So ours pays from some number of values on,
@@ -46,7 +47,8 @@ def roi_align_forward(
     Args:
         features: (B, C, H, W), any floating dtype.
         rois: (R, 5) floating: image, x1, y1, x2, y2, pixels of the network input. R may be 0.
-            RoIs may reach beyond the map; samples more than a cell outside are 0.
+            RoIs may reach beyond the map; samples more than a cell outside are 0. An RoI that is
+            not finite, or turned over and without a number of samples, gives 0.
         output: (R, C, P, Q), filled.
         argmax_y: (R, C, P, Q), filled, for max pooling; (0,) otherwise.
         argmax_x: the same.
@@ -61,7 +63,7 @@ def roi_align_forward(
     """
     if output.numel() == 0:
         return
-    boxes = rois.to(_wide(features))
+    boxes = _usable(rois.to(_wide(features)), sampling_ratio, aligned)
     if pool_mode == MAX:
         highest_forward(
             features, boxes, output, argmax_y, argmax_x, spatial_scale, sampling_ratio, aligned
@@ -108,7 +110,7 @@ def roi_align_backward(
     if grad_input.numel() == 0 or grad_output.numel() == 0:
         grad_input.zero_()
         return
-    boxes = rois.to(_wide(grad_input))
+    boxes = _usable(rois.to(_wide(grad_input)), sampling_ratio, aligned)
     options = (spatial_scale, sampling_ratio, aligned)
     if pool_mode == MAX:
         highest_backward(grad_output, boxes, argmax_y, argmax_x, grad_input, *options)
@@ -132,3 +134,12 @@ def roi_align_backward(
 
 def _wide(values: Tensor) -> torch.dtype:
     return torch.float64 if values.dtype == torch.float64 else torch.float32
+
+
+def _usable(boxes: Tensor, sampling_ratio: int, aligned: bool) -> Tensor:
+    """Put off every map what torchvision's kernel cannot take: it would not return, or worse."""
+    lost = ~torch.isfinite(boxes).all(1)
+    if aligned and sampling_ratio <= 0:
+        lost |= (boxes[:, 3:] < boxes[:, 1:3]).any(1)
+    nowhere = boxes.new_tensor([0, OFF_THE_MAP, OFF_THE_MAP, OFF_THE_MAP, OFF_THE_MAP])
+    return torch.where(lost[:, None], nowhere, boxes)

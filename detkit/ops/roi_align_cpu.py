@@ -98,13 +98,17 @@ def _cells_first(features: Tensor, dtype: torch.dtype) -> Tensor:
     if features.dtype == dtype and cells_last.is_contiguous():
         return cells_last.flatten(0, 1)
     cells = torch.empty(cells_last.shape, dtype=dtype)
-    for target, source in zip(cells.split(BLOCK_CELLS, 1), cells_last.split(BLOCK_CELLS, 1)):
-        target.copy_(source)
+    _copy_in_blocks(cells, cells_last)
     return cells.flatten(0, 1)
 
 
 def _copy_cells(cells: Tensor, features: Tensor) -> None:
     """Write (B, H * W, C) into (B, C, H, W)."""
     cells_last = features.view(*features.shape[:2], -1).transpose(1, 2)
-    for target, source in zip(cells_last.split(BLOCK_CELLS, 1), cells.split(BLOCK_CELLS, 1)):
-        target.copy_(source)
+    _copy_in_blocks(cells_last, cells)
+
+
+def _copy_in_blocks(target: Tensor, source: Tensor) -> None:
+    for first in range(0, target.shape[1], BLOCK_CELLS):
+        block = slice(first, first + BLOCK_CELLS)
+        target[:, block].copy_(source[:, block])

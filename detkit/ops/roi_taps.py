@@ -67,21 +67,24 @@ def make_taps(
     y_cell = (y_cell + image * height) * width
 
     longest = int(x_length.max()) + 1
-    group, count = (y_length * longest + x_length).unique(return_counts=True)
     order = (y_length * longest + x_length).argsort(stable=True)
-    members = order.split(count.tolist())
-    sizes = [(int(key) // longest, int(key) % longest) for key in group.tolist()]
+    lengths, counts = torch.unique_consecutive(
+        torch.stack((y_length, x_length), 1)[order], dim=0, return_counts=True
+    )
     rows = bins_hw[0] * bins_hw[1]
-    entries = [len(which) * rows * k * el for which, (k, el) in zip(members, sizes)]
-    cells = torch.empty(sum(entries), dtype=torch.int32)
-    weights = torch.empty(sum(entries), dtype=rois.dtype)
-    parts = zip(members, sizes, cells.split(entries), weights.split(entries))
-    for which, (k, el), cell_part, weight_part in parts:
-        shape = (len(which), *bins_hw, k, el)
-        y, x = y_cell[which, :, :k], x_cell[which, :, :el]
-        torch.add(y[:, :, None, :, None], x[:, None, :, None, :], out=cell_part.view(shape))
-        y, x = y_weight[which, :, :k], x_weight[which, :, :el]
-        torch.mul(y[:, :, None, :, None], x[:, None, :, None, :], out=weight_part.view(shape))
+    total = int((lengths.prod(1) * counts).sum()) * rows
+    cells = torch.empty(total, dtype=torch.int32)
+    weights = torch.empty(total, dtype=rois.dtype)
+    roi = entry = 0
+    for (k, el), count in zip(lengths.tolist(), counts.tolist()):
+        members = order[roi : roi + count]
+        part = slice(entry, entry + count * rows * k * el)
+        shape = (count, *bins_hw, k, el)
+        y, x = y_cell[members, :, :k], x_cell[members, :, :el]
+        torch.add(y[:, :, None, :, None], x[:, None, :, None, :], out=cells[part].view(shape))
+        y, x = y_weight[members, :, :k], x_weight[members, :, :el]
+        torch.mul(y[:, :, None, :, None], x[:, None, :, None, :], out=weights[part].view(shape))
+        roi, entry = roi + count, part.stop
     return Taps(order, cells, weights, (y_length * x_length)[order])
 
 

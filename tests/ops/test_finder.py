@@ -1,0 +1,71 @@
+"""mmcv._ext is answered for when it is missing, and left alone when it is there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run_python(code: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_importing_detkit_lets_mmcv_and_mmdet_be_imported(repository: Path) -> None:
+    code = "import detkit, mmcv.ops, mmdet.models, mmcv._ext as e; print(e.__spec__.origin)"
+    assert run_python(code, repository) == "detkit.ops"
+
+
+def test_importing_detkit_imports_neither_torch_nor_mmcv(repository: Path) -> None:
+    code = "import detkit, sys; print(sorted({'torch', 'mmcv', 'numpy'} & set(sys.modules)))"
+    assert run_python(code, repository) == "[]"
+
+
+def test_a_compiled_extension_is_used_instead(repository: Path, tmp_path: Path) -> None:
+    package = tmp_path / "mmcv"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "_ext.py").write_text("nms = 'compiled'\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "import detkit, mmcv._ext; print(mmcv._ext.nms)"
+    )
+    assert run_python(code, repository) == "compiled"
+
+
+def test_installing_twice_places_one_finder() -> None:
+    from detkit.ops.finder import ExtensionFinder, install
+
+    install()
+    install()
+    assert sum(isinstance(finder, ExtensionFinder) for finder in sys.meta_path) == 1
+    assert isinstance(sys.meta_path[-1], ExtensionFinder)
+
+
+def test_an_operator_that_is_not_there_raises_when_called_and_not_before() -> None:
+    import mmcv.ops
+
+    from detkit.errors import DetkitError
+
+    boxes = pytest.importorskip("torch").zeros(2, 5)
+    with pytest.raises(DetkitError, match="'box_iou_rotated'"):
+        mmcv.ops.box_iou_rotated(boxes, boxes)
+
+
+def test_names_with_underscores_are_not_operators() -> None:
+    import mmcv._ext
+
+    assert hasattr(mmcv._ext, "any_operator_of_a_later_mmcv")
+    assert not hasattr(mmcv._ext, "__wrapped__")
+    assert not hasattr(mmcv._ext, "_private")
+
+
+def test_the_environment_report_says_that_nothing_was_compiled() -> None:
+    from mmcv.ops import get_compiler_version, get_compiling_cuda_version
+
+    assert "detkit" in get_compiler_version()
+    assert isinstance(get_compiling_cuda_version(), str)
