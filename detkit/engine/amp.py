@@ -14,7 +14,7 @@ from mmengine.optim.optimizer import amp_optimizer_wrapper as mmengine_amp
 from detkit.errors import ConfigError
 from detkit.registry import OPTIM_WRAPPERS
 
-_DTYPES = ("float16", "bfloat16")
+_DTYPES = ("float16", "bfloat16", "auto")
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -25,7 +25,8 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
         loss_scale: 'dynamic', a float > 0, or arguments of torch's GradScaler; only float16 on a
             GPU scales its loss.
         dtype: 'float16' or 'bfloat16'; None is float16 on a GPU and bfloat16 on a CPU, which
-            knows no other.
+            knows no other. 'auto' is bfloat16 where the processor computes in it, and otherwise
+            float16 on a GPU and plain float32 on a CPU, which would only emulate it.
         **kwargs: arguments of mmengine's OptimWrapper.
 
     Raises:
@@ -42,6 +43,10 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
         name = str(dtype).removeprefix("torch.") if dtype is not None else None
         if name is not None and name not in _DTYPES:
             raise ConfigError("optim_wrapper.dtype", got=name, expected=" or ".join(_DTYPES))
+        native = _computes_in_bf16(self._device)
+        self._cast = name != "auto" or native or self._device != "cpu"
+        if name == "auto":
+            name = "bfloat16" if native else None
         if self._device == "cuda" and name != "bfloat16":
             super().__init__(loss_scale=loss_scale, dtype=name, **kwargs)
             return
@@ -59,5 +64,16 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
         """Cast the forward pass, and hold back gradients while they are accumulated."""
         with OptimWrapper.optim_context(self, model):
-            with torch.autocast(self._device, dtype=self.cast_dtype):
+            with torch.autocast(self._device, dtype=self.cast_dtype, enabled=self._cast):
                 yield
+
+
+def _computes_in_bf16(device: str) -> bool:
+    """Whether the processor has instructions for bfloat16."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    if device != "cpu":
+        return False
+    # torch asks the processor and keeps the answers private; without them the answer is no.
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)

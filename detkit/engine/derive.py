@@ -154,33 +154,38 @@ def feature_channels(
 ) -> tuple[int, ...] | None:
     """Channels of each level that a backbone gives, finest first; None when not known.
 
-    Nothing is allocated: a backbone that does not say is built on torch's meta device, where
-    tensors have a shape and no content.
+    A backbone that does not say is built and run on torch's meta device, where tensors have a
+    shape and no content; one that cannot be, on the CPU.
 
     Args:
         backbone: its config.
         scope: the config's default scope.
         build: False asks only backbones of detkit, which know without a forward pass.
     """
-    import torch
-
     kind = backbone["type"]
     target = registered(ours.MODELS, kind, scope) if isinstance(kind, str) else kind
     if target is None or not (build or hasattr(target, "feature_channels")
                               or target.__module__.startswith("detkit.")):
         return None
     arguments = ConfigDict({k: v for k, v in backbone.items() if k not in ("type", "init_cfg")})
-    try:
-        with torch.device("meta"):
-            built = target(**arguments)
-            published = getattr(built, "feature_channels", None)
-            if published is not None:
-                return tuple(int(channels) for channels in published)
-            built.eval()  # Not chained: train() of mmdet's backbones returns nothing.
-            with torch.no_grad():
-                levels = built(torch.zeros(1, 3, 128, 128))
-    except Exception as error:
-        # Any backbone, of anyone: not all can be built or run on the meta device.
-        logger.debug("%s does not tell its channels", kind, exc_info=error)
-        return None
+    for device in ("meta", "cpu"):
+        try:
+            return _told_by(target, arguments, device)
+        except Exception as error:
+            # Any backbone, of anyone, may be asked; one that fails in earnest fails again when
+            # the model is built, and says why.
+            logger.debug("%s does not tell its channels on %s", kind, device, exc_info=error)
+    return None
+
+
+def _told_by(target: Any, arguments: Mapping[str, Any], device: str) -> tuple[int, ...]:
+    import torch
+
+    with torch.device(device), torch.no_grad():
+        built = target(**arguments)
+        published = getattr(built, "feature_channels", None)
+        if published is not None:
+            return tuple(int(channels) for channels in published)
+        built.eval()  # Not chained: train() of mmdet's backbones returns nothing.
+        levels = built(torch.zeros(1, 3, 128, 128))
     return tuple(int(level.shape[1]) for level in levels)

@@ -1,0 +1,80 @@
+"""Classes come from the data and channels from the backbone; contradictions say both sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mmdet
+import pytest
+
+from detkit.engine.config import load_config
+from detkit.engine.derive import data_classes, derive, feature_channels
+from detkit.errors import ConfigError
+
+ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
+
+
+def test_classes_and_channels_are_filled_in(tiny_config: Path) -> None:
+    cfg = load_config(tiny_config)
+    derive(cfg, ["a", "b", "c"])
+    assert cfg.model.roi_head.bbox_head.num_classes == 3
+    assert "num_classes" not in cfg.model.rpn_head
+    # ResNet-18 doubles its base of 8 channels at each of the levels 1, 2, 3.
+    assert cfg.model.neck.in_channels == [16, 32, 64]
+    assert cfg.model.rpn_head.in_channels == 16
+    assert cfg.model.roi_head.bbox_roi_extractor.out_channels == 16
+    assert cfg.model.roi_head.bbox_head.in_channels == 16
+
+
+def test_what_the_config_gives_stays(tiny_config: Path) -> None:
+    given = {"model.neck.in_channels": [16, 32, 64], "model.roi_head.bbox_head.num_classes": 2}
+    cfg = load_config(tiny_config, given)
+    derive(cfg, ["a", "b"])
+    assert cfg.model.neck.in_channels == [16, 32, 64]
+    assert cfg.model.roi_head.bbox_head.num_classes == 2
+
+
+def test_a_head_that_contradicts_the_data_says_both_and_the_remedy(tiny_config: Path) -> None:
+    cfg = load_config(tiny_config, {"model.roi_head.bbox_head.num_classes": 80})
+    with pytest.raises(ConfigError) as caught:
+        derive(cfg, ["a", "b"])
+    for part in ("model.roi_head.bbox_head.num_classes", "got 80", "expected 2", "(a, b)",
+                 "--cfg-options model.roi_head.bbox_head.num_classes=2"):
+        assert part in str(caught.value)
+
+
+def test_a_neck_that_contradicts_our_backbone_says_both(repository: Path) -> None:
+    cfg = load_config(repository / "configs" / "cascade_swin.py",
+                      {"model.neck.in_channels": [64, 128, 256, 512]})
+    with pytest.raises(ConfigError, match=r"got \[64, 128, 256, 512\].*expected \[96, 192, 384"):
+        derive(cfg, None)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    [
+        (dict(type="ResNet", depth=50), (256, 512, 1024, 2048)),  # arXiv 1512.03385, table 1
+        (dict(type="ResNet", depth=18, out_indices=(1, 3)), (128, 512)),
+        (dict(type="mmdet.SwinTransformer", embed_dims=96), (96, 192, 384, 768)),
+        (dict(type="SwinTransformer", arch="tiny", out_indices=(1, 2)), (192, 384)),
+        (dict(type="RPNHead"), None),
+    ],
+    ids=["ResNet-50", "some levels", "mmdet's Swin", "our Swin", "no backbone"],
+)
+def test_channels_of_backbones(
+    backbone: dict[str, object], expected: tuple[int, ...] | None
+) -> None:
+    assert feature_channels(backbone) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "pascal_voc/retinanet_r50_fpn_1x_voc0712.py",
+     "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py", "yolo/yolov3_d53_8xb8-320-273e_coco.py",
+     "lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py"],
+)
+def test_mmdets_configs_agree_with_the_data_that_they_name(name: str) -> None:
+    cfg = load_config(ZOO / name)
+    before = cfg.model.to_dict()
+    derive(cfg, data_classes(cfg))
+    assert cfg.model.to_dict() == before

@@ -1,0 +1,149 @@
+"""A run on the tiny data: what it writes, what it refuses, what it says on which stream."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from detkit.engine.checkpoint import load_detector
+from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.engine.run import TrainResult, test, train
+from detkit.errors import ConfigError, DetkitError, WeightsError
+
+ONE_EPOCH = {"train_cfg.max_epochs": 1, "param_scheduler.1.end": 1}
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, tiny_data: Path
+) -> tuple[Path, TrainResult]:
+    """The config of a training of one epoch with --data, and its result."""
+    import tiny_training
+
+    folder = tmp_path_factory.mktemp("trained")
+    config = tiny_training.write_config(folder, Path("/nowhere"))
+    _as_coco_folder(tiny_data, folder / "coco")
+    result = train(config, data=str(folder / "coco"), work_dir=folder / "work", options=ONE_EPOCH,
+                   amp=True, auto_scale_lr=True, device="cpu", seed=1)
+    return config, result
+
+
+def _as_coco_folder(tiny_data: Path, folder: Path) -> None:
+    (folder / "annotations").mkdir(parents=True)
+    text = (tiny_data / "train.json").read_text()
+    for split in ("train", "val", "test"):
+        (folder / split).symlink_to(tiny_data / "images")
+        (folder / "annotations" / f"{split}.json").write_text(text)
+
+
+def test_a_training_leaves_checkpoints_logs_and_scores(
+    trained: tuple[Path, TrainResult]
+) -> None:
+    _, result = trained
+    names = {path.name for path in result.work_dir.iterdir()}
+    assert {"epoch_1.pth", "last_checkpoint", "tiny.py", "data"} <= names
+    assert not [name for name in names if "partial" in name]
+    rows = [json.loads(line) for path in result.work_dir.glob("*/vis_data/scalars.json")
+            for line in path.read_text().splitlines()]
+    assert any("loss" in row for row in rows) and any("coco/bbox_mAP" in row for row in rows)
+    assert list(result.work_dir.rglob("events.out.tfevents*"))
+    assert result.test is not None and result.test.scores is not None
+    assert result.test.scores.images == 6
+    assert set(result.test.scores.per_class) == {"red", "green"}
+
+
+def test_the_checkpoint_is_plain_data_and_makes_its_detector(
+    trained: tuple[Path, TrainResult]
+) -> None:
+    _, result = trained
+    content = torch.load(result.work_dir / "epoch_1.pth", weights_only=True)
+    assert content["meta"]["dataset_meta"]["classes"] == ("red", "green")
+    assert "loss" in "".join(content["message_hub"]["log_scalars"])
+    loaded = load_detector(result.work_dir / "epoch_1.pth", "cpu")
+    assert loaded.classes == ("red", "green")
+
+
+def test_the_same_checkpoint_tests_to_the_same_numbers(
+    trained: tuple[Path, TrainResult], tmp_path: Path
+) -> None:
+    config, result = trained
+    assert result.checkpoint is not None and result.test is not None
+    again = test(config, result.checkpoint, data=str(config.parent / "coco"),
+                 work_dir=tmp_path, device="cpu")
+    assert again.metrics.keys() == result.test.metrics.keys()
+    for name, value in again.metrics.items():
+        if name.startswith("coco/"):
+            assert value == pytest.approx(result.test.metrics[name], nan_ok=True)
+
+
+def test_another_runs_folder_is_refused(trained: tuple[Path, TrainResult]) -> None:
+    config, result = trained
+    before = {p: p.stat().st_mtime_ns for p in result.work_dir.rglob("*")}
+    with pytest.raises(ConfigError, match="checkpoints of another run.*--resume.*--work-dir"):
+        train(config, data=str(config.parent / "coco"), work_dir=result.work_dir, device="cpu")
+    assert {p: p.stat().st_mtime_ns for p in result.work_dir.rglob("*")} == before
+
+
+def test_weights_alone_are_not_resumed(
+    trained: tuple[Path, TrainResult], tmp_path: Path
+) -> None:
+    config, result = trained
+    content = torch.load(result.work_dir / "epoch_1.pth", weights_only=True)
+    torch.save({"state_dict": content["state_dict"]}, tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match="cannot be resumed.*load_from"):
+        train(config, data=str(config.parent / "coco"), work_dir=tmp_path / "work",
+              resume=tmp_path / "weights.pth", options=ONE_EPOCH, device="cpu")
+
+
+def test_strange_weights_are_refused(tiny_config: Path, tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(1)}, tmp_path / "strange.pth")
+    with pytest.raises(WeightsError, match="no tensor of it"):
+        test(tiny_config, tmp_path / "strange.pth", work_dir=tmp_path / "work", device="cpu")
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "cuda:x", "cpu:1"])
+def test_a_device_that_is_not_there_is_refused(tiny_config: Path, device: str) -> None:
+    with pytest.raises(DetkitError, match="--device"):
+        train(tiny_config, device=device)
+
+
+def test_the_linear_rule_scales_the_learning_rate(
+    trained: tuple[Path, TrainResult], tiny_config: Path, tmp_path: Path
+) -> None:
+    # Base batch size 2, a batch of 4: twice the config's 0.001, at the end of one epoch of 2.
+    options = {**ONE_EPOCH, "train_dataloader.batch_size": 4, "param_scheduler": [],
+               "val_cfg": None, "val_dataloader": None, "val_evaluator": None,
+               "test_cfg": None, "test_dataloader": None, "test_evaluator": None,
+               "custom_hooks": [], "default_hooks.checkpoint.save_best": None}
+    result = train(tiny_config, work_dir=tmp_path / "work", options=options, auto_scale_lr=True,
+                   device="cpu")
+    content = torch.load(result.work_dir / "epoch_1.pth", weights_only=True)
+    assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.002)
+
+
+def test_the_newest_whole_checkpoint_is_found_whatever_the_note_says(tmp_path: Path) -> None:
+    assert find_last_checkpoint(tmp_path) is None
+    (tmp_path / "last_checkpoint").write_text("")
+    assert find_last_checkpoint(tmp_path) is None
+    for name in ("epoch_9.pth", "epoch_10.pth"):
+        (tmp_path / name).touch()
+    (tmp_path / ".epoch_11.pth.partial").touch()
+    (tmp_path / "last_checkpoint").write_text("/gone/epoch_9.pth")
+    found = find_last_checkpoint(tmp_path)
+    assert found is not None and found.name == "epoch_10.pth"
+
+
+def test_logs_go_to_stderr(
+    trained: tuple[Path, TrainResult], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config, result = trained
+    assert result.checkpoint is not None
+    logging.getLogger("detkit").handlers.clear()
+    test(config, result.checkpoint, data=str(config.parent / "coco"), work_dir=tmp_path,
+         device="cpu")
+    streams = capsys.readouterr()
+    assert streams.out == "" and "Epoch(test)" in streams.err
