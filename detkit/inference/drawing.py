@@ -102,7 +102,7 @@ class BoxPainter:
         """Line and letters in proportion to the picture, with a floor to stay legible."""
         if size_hw not in self._annotators:
             short = min(size_hw)
-            line = max(1, round(short / 300))
+            line = max(1, round(short / 250))
             scale = min(2.0, max(0.4, short / 1000))
             padding = max(2, round(6 * scale))
             self._annotators = {

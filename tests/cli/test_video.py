@@ -112,7 +112,7 @@ def test_a_missing_library_is_said_with_its_extra(
 def test_ctrl_c_is_130_and_names_what_is_kept(
     checkpoint: Path, tmp_path: Path, repository: Path
 ) -> None:
-    clip = write_video(tmp_path / "long.mp4", 1000)
+    clip = write_video(tmp_path / "long.mp4", 600)
     child = subprocess.Popen(
         [sys.executable, "-u", "tools/video.py", str(checkpoint), str(clip), "--out",
          str(tmp_path / "out.mp4"), "--json", "/dev/stdout", "--force", "--device", "cpu",
