@@ -105,8 +105,10 @@ def open_data(
                         do="name a folder whose annotations have a train split, or no splits")
     table = decide_classes({name: raw for name, (raw, _) in parts.items()}, ledger, classes,
                            alphabetical=layout.form == "voc")
-    clean = {name: clean_split(raw, table, folder, ledger)
-             for name, (raw, folder) in parts.items()}
+    clean = {}
+    for name, (raw, folder) in parts.items():
+        clean[name] = clean_split(raw, table, folder, ledger)
+        raw.annotations.clear()  # of a large set, half the memory
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
     note_unlisted([folder for _, folder in parts.values()], ledger)
     out = _own_folder(work_dir, root)

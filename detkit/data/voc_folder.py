@@ -57,7 +57,8 @@ def read_voc_folder(
     lists = _split_lists(folder.parent / "ImageSets" / "Main")
     if not lists:
         return {"all": _read(root, "all", folder, _stems(folder), ledger)}
-    listed = {word for stems in lists.values() for stem in stems for word in (stem, stem.split()[0])}
+    listed = {word for stems in lists.values() for stem in stems
+              for word in (stem, stem.split()[0])}
     for stem in _stems(folder):
         if stem not in listed:
             ledger.add("not_in_any_list", "no list in ImageSets/Main names it", "left out",

@@ -80,7 +80,8 @@ def counts(data):
 
 
 @pytest.mark.parametrize("xml_at, images_at", [
-    ("Annotations", "JPEGImages"), ("VOCdevkit/VOC2007/Annotations", "VOCdevkit/VOC2007/JPEGImages"),
+    ("Annotations", "JPEGImages"),
+    ("VOCdevkit/VOC2007/Annotations", "VOCdevkit/VOC2007/JPEGImages"),
     ("annotations", "images"), ("all", "all"), (".", "."),
 ], ids=["plain", "devkit", "kaggle", "side by side", "root"])
 def test_voc_layouts_without_lists_are_divided_by_a_stated_seed(tmp_path, xml_at, images_at):
