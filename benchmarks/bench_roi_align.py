@@ -1,0 +1,180 @@
+"""RoIAlign on the CPU: torchvision's kernel against detkit's, alone and in a whole training step.
+
+Both run in turn in one process, so that a busy machine is busy for both; each figure is the
+median of several turns. The boxes are random, sides from 16 pixels to the image's, spread over
+P2..P5 by mmdet's rule.
+
+Run:     python benchmarks/bench_roi_align.py [--repeats 7] [--threads N] [--cpu-time] [--step-only]
+Prints:  wall milliseconds and how many times faster detkit's is. With --cpu-time the time that
+         the process was given, which a busy machine disturbs less but which counts each thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import detkit  # noqa: F401  (places the finder that mmcv.ops needs)
+from detkit.ops import roi_align as dispatch
+
+# name: image height, width, images, channels, RoIs an image
+SIZES = {
+    "train 320, 64 ch, 4 x 512": (320, 320, 4, 64, 512),
+    "train 320, 256 ch, 4 x 512": (320, 320, 4, 256, 512),
+    "train 800x1344, 64 ch, 4 x 512": (800, 1344, 4, 64, 512),
+    "train 800x1344, 256 ch, 4 x 512": (800, 1344, 4, 256, 512),
+    "predict 320, 64 ch, 100": (320, 320, 1, 64, 100),
+    "predict 320, 64 ch, 300": (320, 320, 1, 64, 300),
+    "predict 320, 256 ch, 1000": (320, 320, 1, 256, 1000),
+    "predict 800x1344, 256 ch, 100": (800, 1344, 1, 256, 100),
+    "predict 800x1344, 256 ch, 1000": (800, 1344, 1, 256, 1000),
+}
+STRIDES = (4, 8, 16, 32)
+FINEST_SIDE = 56  # mmdet's: a box of this side, in pixels, is the largest but one octave on P2
+
+
+def main() -> None:
+    """Print both tables on stdout."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7, help="turns for each figure")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time in place of wall time")
+    parser.add_argument("--step-only", action="store_true", help="only the training step")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    kind = "CPU" if options.cpu_time else "wall"
+    print(f"torch {torch.__version__}, {options.threads} threads, {kind} ms, medians")
+    print(f"{'':44}{'torchvision':>12}{'detkit':>9}{'ratio':>8}")
+    if not options.step_only:
+        for name, size in SIZES.items():
+            for direction, work in operator_calls(size).items():
+                if direction == "forward" or name.startswith("train"):
+                    print_row(f"{name}, {direction}", work, clock, options.repeats)
+    for precision, step in training_steps().items():
+        print_row(f"step of a small cascade, {precision}", step, clock, options.repeats)
+
+
+def print_row(
+    label: str, work: Callable[[], Any], clock: Callable[[], float], repeats: int
+) -> None:
+    """Time ``work`` with either kernel in turn and print the medians."""
+    with torchvisions():
+        work()
+    work()
+    theirs, ours = [], []
+    for _ in range(repeats):
+        with torchvisions():
+            theirs.append(milliseconds(work, clock))
+        ours.append(milliseconds(work, clock))
+    slow, quick = statistics.median(theirs), statistics.median(ours)
+    print(f"{label:44}{slow:>12.1f}{quick:>9.1f}{slow / quick:>7.2f}x", flush=True)
+
+
+def milliseconds(work: Callable[[], Any], clock: Callable[[], float]) -> float:
+    start = clock()
+    work()
+    return (clock() - start) * 1e3
+
+
+@contextmanager
+def torchvisions() -> Iterator[None]:
+    """Send every RoIAlign of mmcv to torchvision's kernel, whatever its size."""
+    names = ("FORWARD_LEAST_VALUES", "BACKWARD_LEAST_VALUES")
+    before = {name: getattr(dispatch, name) for name in names}
+    for name in names:
+        setattr(dispatch, name, math.inf)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(dispatch, name, value)
+
+
+def random_rois(height: int, width: int, images: int, each: int) -> Tensor:
+    """(images * each, 5): image, xyxy in pixels; sides log-uniform, aspect 1:2 to 2:1."""
+    generator = torch.Generator().manual_seed(0)
+    side, aspect, left, top = torch.rand(4, images * each, generator=generator)
+    side = 16 * (min(height, width) / 16) ** side
+    aspect = 2 ** (aspect - 0.5)
+    wide, high = (side * aspect).clamp(max=width), (side / aspect).clamp(max=height)
+    x, y = left * (width - wide), top * (height - high)
+    image = torch.arange(images).repeat_interleave(each).float()
+    return torch.stack((image, x, y, x + wide, y + high), 1)
+
+
+def operator_calls(size: tuple[int, int, int, int, int]) -> dict[str, Callable[[], None]]:
+    """The calls of one pass over the pyramid, forward and backward."""
+    height, width, images, channels, each = size
+    rois = random_rois(height, width, images, each)
+    side = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
+    level = (side / FINEST_SIDE + 1e-6).log2().floor().clamp(0, len(STRIDES) - 1)
+    calls = []
+    for number, stride in enumerate(STRIDES):
+        features = torch.randn(images, channels, height // stride, width // stride)
+        chosen = rois[level == number]
+        output = torch.zeros(len(chosen), channels, 7, 7)
+        calls.append((features, chosen, output, 1 / stride, torch.randn_like(output)))
+    nothing = torch.empty(0)
+
+    def forward() -> None:
+        for features, chosen, output, scale, _ in calls:
+            dispatch.roi_align_forward(
+                features, chosen, output, nothing, nothing, 7, 7, scale, 0, 1, True
+            )
+
+    def backward() -> None:
+        for features, chosen, _, scale, slope in calls:
+            grad = torch.zeros_like(features)
+            dispatch.roi_align_backward(
+                slope, chosen, nothing, nothing, grad, 7, 7, scale, 0, 1, True
+            )
+
+    return {"forward": forward, "backward": backward}
+
+
+def training_steps() -> dict[str, Callable[[], None]]:
+    """Steps of mmdet's Cascade R-CNN on ResNet-18, FPN 64, FC 256, 4 random 320 x 320 images."""
+    import mmdet
+    from mmdet.registry import MODELS
+    from mmdet.testing import demo_mm_inputs
+    from mmdet.utils import register_all_modules
+    from mmengine.config import Config
+
+    register_all_modules()
+    shipped = Path(mmdet.__file__).parent / ".mim/configs/cascade_rcnn"
+    config = Config.fromfile(str(shipped / "cascade-rcnn_r50_fpn_1x_coco.py")).model
+    config.backbone.update(depth=18, init_cfg=None)
+    config.neck.update(in_channels=[64, 128, 256, 512], out_channels=64)
+    config.rpn_head.update(in_channels=64, feat_channels=64)
+    config.roi_head.bbox_roi_extractor.out_channels = 64
+    for head in config.roi_head.bbox_head:
+        head.update(in_channels=64, fc_out_channels=256, num_classes=10)
+    torch.manual_seed(0)
+    model = MODELS.build(config).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    batch = demo_mm_inputs(4, [(3, 320, 320)] * 4, num_classes=10)
+    data = model.data_preprocessor(batch, True)
+
+    def step(bf16: bool) -> None:
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses, _ = model.parse_losses(model(**data, mode="loss"))
+        optimizer.zero_grad()
+        losses.backward()
+        optimizer.step()
+
+    return {"fp32": lambda: step(False), "bf16 autocast": lambda: step(True)}
+
+
+if __name__ == "__main__":
+    main()
