@@ -12,6 +12,7 @@ would be off by 4.
 from __future__ import annotations
 
 import torch
+import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
 from detkit.ops.roi_align_cpu import average_backward, average_forward
