@@ -28,13 +28,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none",
                         help="how processes were started; with torchrun: pytorch")
     # torch.distributed.launch of old passes it; torchrun says it in the environment.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0,
+    parser.add_argument("--local_rank", "--local-rank", type=int,
                         help=argparse.SUPPRESS)
 
 
 def take_local_rank(args: argparse.Namespace) -> None:
     """Put ``--local_rank`` where torch and mmengine look for it, if the launcher has not."""
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    if args.local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 
 
 def parse_options(given: Sequence[str]) -> dict[str, Any]:

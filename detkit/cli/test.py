@@ -24,10 +24,17 @@ def run(args: argparse.Namespace) -> int:
     """Test, print the scores, and write them where asked."""
     from pathlib import Path
 
-    from detkit.cli.flags import is_first_process, parse_options, print_scores, write_scores
+    from detkit.cli.flags import (
+        is_first_process,
+        parse_options,
+        print_scores,
+        take_local_rank,
+        write_scores,
+    )
     from detkit.engine.run import test
     from detkit.errors import DetkitError
 
+    take_local_rank(args)
     out = Path(args.out) if args.out else None
     if out is not None and out.exists():
         raise DetkitError(f"{out} is there already", do="name another file with --out")

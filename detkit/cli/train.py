@@ -30,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print where the checkpoint is and its scores."""
-    from detkit.cli.flags import parse_options
+    from detkit.cli.flags import parse_options, take_local_rank
     from detkit.engine.run import train
+
+    take_local_rank(args)
 
     result = train(
         args.config,

@@ -28,7 +28,7 @@ def use_our_parts(cfg: Config) -> None:
     if cfg.get("default_scope") is None:
         cfg.default_scope = ours.SCOPE
     train_cfg: Any = cfg.get("train_cfg")
-    if isinstance(train_cfg, Mapping):
+    if train_cfg is not None:
         by_epoch = train_cfg.pop("by_epoch", True)
         train_cfg.setdefault("type", "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop")
     hooks = cfg.get("default_hooks") or ConfigDict()

@@ -21,6 +21,7 @@ from detkit.engine.config_data import check_own_data
 from detkit.engine.data_source import apply_data
 from detkit.engine.derive import data_classes, derive
 from detkit.engine.devices import set_threads, start_processes, use_device
+from detkit.engine.progress import progress_of
 from detkit.engine.runner import DetRunner
 from detkit.engine.work_folder import default_work_dir, refuse_another_run
 
@@ -114,7 +115,8 @@ def train(
             cfg.load_from = str(resume)
         _take_data(cfg, data, folder, ("train", "val", "test"))
         runner: Any = DetRunner.from_cfg(cfg)
-        runner.train()
+        with progress_of(runner):
+            runner.train()
         checkpoint = _chosen_checkpoint(runner)
         tested = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:

@@ -1,0 +1,66 @@
+"""How train's and test's words on the command line are understood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from detkit.cli.flags import parse_options
+from detkit.cli.main import build_parser, run_verb
+from detkit.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        ("a=", ""),
+        ("a.b=1e-4", 1e-4),
+        ("a=true", True),
+        ("a=None", None),
+        ("a=1,2", [1, 2]),
+        ("a=x,y", ["x", "y"]),
+        ("a=(1, 2)", (1, 2)),
+        ("a=[dict]", "[dict]"),
+        ("a={'type': 'SGD'}", {"type": "SGD"}),
+        ("a=b=c", "b=c"),
+        ("a=path/to/file.pth", "path/to/file.pth"),
+    ],
+)
+def test_cfg_options_are_read_as_mmdetection_reads_them(pair: str, expected: Any) -> None:
+    assert list(parse_options([pair]).values()) == [expected]
+
+
+def test_no_options_are_none() -> None:
+    assert parse_options([]) == {}
+
+
+def test_an_option_without_a_value_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
+        parse_options(["lr"])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], None), (["--resume"], "auto"), (["--resume", "f.pth"], "f.pth")],
+    ids=["not given", "alone", "with a file"],
+)
+def test_resume_takes_a_file_or_none(words: list[str], expected: str | None) -> None:
+    args = build_parser("train", "train").parse_args(["config.py", *words])
+    assert args.resume == expected
+
+
+@pytest.mark.parametrize("flag", ["--local_rank", "--local-rank"])
+def test_the_launchers_old_word_is_taken(flag: str) -> None:
+    assert build_parser("train", "train").parse_args(["config.py", f"{flag}=1"]).local_rank == 1
+
+
+@pytest.mark.parametrize("verb", ["train", "test"])
+def test_a_missing_config_is_one_line_and_exit_code_2(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["nowhere.py"] + (["file.pth"] if verb == "test" else [])
+    assert run_verb(verb, words) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.strip().splitlines()[-1] == "error: nowhere.py: no such config file"

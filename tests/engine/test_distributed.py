@@ -1,0 +1,65 @@
+"""Two processes train as one with the same total batch does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_training as tiny
+
+pytestmark = pytest.mark.slow
+TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
+# Each process normalises its losses by its own images' counts, and draws its own negatives, so
+# the two runs differ by more than rounding: the first loss by less than this share.
+NOISE = 0.05
+
+
+def _losses(work_dir: Path) -> list[float]:
+    rows = [json.loads(line) for path in sorted(work_dir.glob("*/vis_data/scalars.json"))
+            for line in path.read_text().splitlines()]
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def _train(launch: list[str], config: Path, work_dir: Path, *flags: str) -> str:
+    command = [*launch, str(TRAIN), str(config), "--work-dir", str(work_dir), "--device", "cpu",
+               *flags]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+                          capture_output=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", images=8)
+    # Batch statistics are of one process's images: fixed, they are the same for both runs.
+    extra = ("model['backbone'].update(norm_eval=True)\n"
+             "train_cfg.update(max_epochs=8)\nparam_scheduler[1].update(end=8, T_max=8)\n")
+    config = tiny.write_config(tmp_path, data, extra)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+                "--master-port", "29517"]
+    one = _train([sys.executable], config, tmp_path / "one",
+                 "--cfg-options", "train_dataloader.batch_size=4")
+    two = _train(torchrun, config, tmp_path / "two", "--launcher", "pytorch",
+                 "--cfg-options", "train_dataloader.batch_size=2")
+    first, second = _losses(tmp_path / "one"), _losses(tmp_path / "two")
+    assert len(first) == len(second) == 16  # 8 epochs of 8 images, 4 a step
+    assert second[0] == pytest.approx(first[0], rel=NOISE)
+    ends = [sum(losses[-4:]) / 4 for losses in (first, second)]
+    assert ends[1] == pytest.approx(ends[0], rel=0.15)
+    # The first process alone speaks.
+    for out in (one, two):
+        assert out.count("checkpoint: ") == 1 and out.count("AP50 ") == 2
+
+
+def test_the_launcher_without_its_environment_says_how_to_start(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_data(tmp_path / "data"))
+    env = {key: value for key, value in os.environ.items() if key != "LOCAL_RANK"}
+    done = subprocess.run(
+        [sys.executable, str(TRAIN), str(config), "--launcher", "pytorch", "--device", "cpu"],
+        env=env, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "torchrun --nproc-per-node N" in done.stderr.splitlines()[-1]
