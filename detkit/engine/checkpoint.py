@@ -68,6 +68,24 @@ def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetecto
     return LoadedDetector(model, cfg, classes)
 
 
+def carried_classes(checkpoint: str | Path) -> tuple[str, ...] | None:
+    """The class names that ``checkpoint`` carries, None when it does not say them.
+
+    Raises:
+        WeightsError: there is no such file, or it holds more than data.
+    """
+    meta = read_any_checkpoint(checkpoint).get("meta")
+    found = _classes_of(meta) if isinstance(meta, Mapping) else None
+    return tuple(str(name) for name in found) if isinstance(found, (list, tuple)) else None
+
+
+def _classes_of(meta: Mapping[str, Any]) -> Any:
+    dataset_meta = meta.get("dataset_meta")
+    if not isinstance(dataset_meta, Mapping):
+        return None
+    return dataset_meta.get("classes", dataset_meta.get("CLASSES"))
+
+
 def _carried_config(meta: Mapping[str, Any], origin: str) -> Config:
     text = meta.get("cfg", meta.get("config"))
     if not isinstance(text, str) or not text.strip():
@@ -84,10 +102,7 @@ def _carried_config(meta: Mapping[str, Any], origin: str) -> Config:
 def _carried_classes(meta: Mapping[str, Any], cfg: Config, origin: str) -> tuple[str, ...]:
     from detkit.engine.derive import data_classes
 
-    dataset_meta = meta.get("dataset_meta")
-    classes: Any = None
-    if isinstance(dataset_meta, Mapping):
-        classes = dataset_meta.get("classes", dataset_meta.get("CLASSES"))
+    classes = _classes_of(meta)
     if classes is None:
         classes = data_classes(cfg)
     if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:

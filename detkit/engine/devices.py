@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -40,16 +41,30 @@ def use_device(device: str) -> str:
     return kind
 
 
-def set_threads(device: str, workers: int) -> None:
-    """Leave loading workers a core each on a CPU, unless the user has set OMP_NUM_THREADS."""
+def set_threads(device: str) -> None:
+    """Share the CPU's cores among the processes of a run, unless OMP_NUM_THREADS is set.
+
+    torch counts the machine's cores, not those that a container may use; threads beyond them
+    wait for each other.
+    """
     import torch
 
-    if device != "cpu" or "OMP_NUM_THREADS" in os.environ:
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    share = max((cores or 1) // processes, 1)
-    torch.set_num_threads(max(share - workers, (share + 1) // 2))
+    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(min(torch.get_num_threads(), cores()) // processes, 1))
+
+
+def cores() -> int:
+    """How many cores this process may use, at least 1: the fewer of affinity and quota."""
+    usable = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        usable = len(os.sched_getaffinity(0))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        limit, _, period = quota.read_text().partition(" ")
+        if limit.isdigit() and period.strip().isdigit():
+            usable = min(usable, -(-int(limit) // int(period)))
+    return max(usable, 1)
 
 
 def start_processes(launcher: str, cfg: Config, device: str) -> None:

@@ -70,12 +70,6 @@ def turn_on_lr_scaling(cfg: Config) -> None:
     scaling["enable"] = True  # type: ignore[index]
 
 
-def loading_workers(cfg: Config) -> int:
-    """How many processes load the training data; 0 when the run loads it itself."""
-    loader = cfg.get("train_dataloader") or {}
-    return int(loader.get("num_workers", 0))
-
-
 def only_test(cfg: Config) -> Config:
     """A copy of ``cfg`` that tests and does nothing else: no training, no hook that saves.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,8 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.registry import DefaultScope
 
 from detkit.engine import prepare
+from detkit.engine.checkpoint import carried_classes
+from detkit.engine.checkpoint_file import find_last_checkpoint
 from detkit.engine.config import load_config
 from detkit.engine.config_data import check_own_data
 from detkit.engine.data_source import apply_data
@@ -26,6 +28,7 @@ from detkit.engine.runner import DetRunner
 from detkit.engine.work_folder import default_work_dir, refuse_another_run
 
 if TYPE_CHECKING:
+    from detkit.data.source import DetectionData
     from detkit.evaluation.box_scores import BoxScores
 
 logger = logging.getLogger(__name__)
@@ -101,7 +104,11 @@ def train(
         folder = Path(cfg.work_dir)
         if not resume and cfg.get("resume"):
             resume = str(cfg.load_from) if cfg.get("load_from") else True
-        if not resume:
+        if resume is True:
+            resume = find_last_checkpoint(folder) or False
+            if not resume:
+                logger.info("nothing to resume in %s: the training begins anew", folder)
+        elif not resume:
             refuse_another_run(folder)
         prepare.use_our_parts(cfg)
         if amp:
@@ -111,9 +118,9 @@ def train(
         if seed is not None:
             cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
         cfg.resume = bool(resume)
-        if isinstance(resume, (str, Path)):
+        if resume:
             cfg.load_from = str(resume)
-        _take_data(cfg, data, folder, ("train", "val", "test"))
+        _take_data(cfg, data, folder, training=True)
         runner: Any = DetRunner.from_cfg(cfg)
         with progress_of(runner):
             runner.train()
@@ -142,7 +149,7 @@ def test(
     with redirect_stdout(sys.stderr):
         cfg = _begin(config, options, launcher, device, work_dir)
         prepare.use_our_parts(cfg)
-        _take_data(cfg, data, Path(cfg.work_dir), ("test",))
+        _take_data(cfg, data, Path(cfg.work_dir), False, carried_classes(checkpoint))
         return _test(cfg, Path(checkpoint))
 
 
@@ -163,7 +170,7 @@ def _begin(
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     cfg = load_config(config, options)
     kind = use_device(device)
-    set_threads(kind, prepare.loading_workers(cfg))
+    set_threads(kind)
     start_processes(launcher, cfg, kind)
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or default_work_dir(Path(config)))
@@ -180,20 +187,31 @@ def _log_to_stderr() -> None:
         ours.setLevel(logging.INFO)
 
 
-def _take_data(cfg: Config, data: str | None, folder: Path, splits: tuple[str, ...]) -> None:
-    """Put the data into ``cfg``, checked, and derive what follows from it."""
+def _take_data(
+    cfg: Config,
+    data: str | None,
+    folder: Path,
+    training: bool,
+    known: Sequence[str] | None = None,
+) -> None:
+    """Put the data into ``cfg``, checked, and derive what follows from it.
+
+    ``known`` are the classes of the checkpoint that is tested.
+    """
     if data is None:
         if is_main_process():
-            check_own_data(cfg, splits)
+            check_own_data(cfg, ("train", "val", "test") if training else ("test",))
         classes = data_classes(cfg)
     else:
-        found = _open_once(data, folder)
+        found = _open_once(data, folder, known, training)
         apply_data(cfg, found)
         classes = list(found.classes)
     derive(cfg, classes)
 
 
-def _open_once(data: str, folder: Path) -> Any:
+def _open_once(
+    data: str, folder: Path, classes: Sequence[str] | None, need_train: bool
+) -> DetectionData:
     """The data at ``data``, checked and written by the first process for all of them."""
     from detkit.data.source import open_data
 
@@ -201,13 +219,14 @@ def _open_once(data: str, folder: Path) -> Any:
     box: list[Any] = [None]
     if is_main_process():
         try:
-            box[0] = open_data(data, folder)
+            box[0] = open_data(data, folder, classes=classes, need_train=need_train)
         except Exception as error:
             box[0] = error
     broadcast_object_list(box)
     if isinstance(box[0], Exception):
         raise box[0]
-    return box[0]
+    found: DetectionData = box[0]
+    return found
 
 
 def _chosen_checkpoint(runner: Any) -> Path | None:

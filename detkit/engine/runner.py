@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
-from detkit.engine.checkpoint_file import find_last_checkpoint, read_any_checkpoint
+from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
@@ -32,7 +32,6 @@ def _is_short(record: logging.LogRecord) -> bool:
 class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
     """mmengine's Runner, for runs that can be killed at any time and resumed exactly."""
 
-    _load_from: str | None
     _needs_run_state = False
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
@@ -72,16 +71,6 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         super().save_checkpoint(out_dir, partial, *args, **kwargs)
         if is_main_process():
             write_whole(Path(out_dir, partial), Path(out_dir, filename))
-
-    def load_or_resume(self) -> None:
-        """Load or resume as the config says; ``resume`` alone takes the newest whole file."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            last = find_last_checkpoint(Path(self.work_dir))
-            if last is None:
-                self.logger.info(f"Nothing to resume in {self.work_dir}: the training starts anew.")
-                return
-            self._load_from = str(last)
-        super().load_or_resume()
 
     def load_checkpoint(
         self,

@@ -1,0 +1,36 @@
+"""``best.pth``: what a run is for, without what only the run itself needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from detkit.engine.checkpoint_file import read_any_checkpoint
+
+NAME = "best.pth"
+
+
+def publish(checkpoint: Path, folder: Path) -> Path:
+    """Write ``folder/best.pth``: the weights, config and classes of ``checkpoint``.
+
+    The optimizer's state and the weights that an average was made of are left out; the file
+    serves ``test``, ``predict`` and ``video``, not ``--resume``. It is replaced in one step.
+
+    Args:
+        checkpoint: a checkpoint of a run, which stays as it is.
+        folder: the run's work dir.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        WeightsError: ``checkpoint`` cannot be read.
+    """
+    content = read_any_checkpoint(checkpoint)
+    kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
+    target, unfinished = folder / NAME, folder / f".{NAME}.unfinished"
+    torch.save(kept, unfinished)
+    os.replace(unfinished, target)
+    return target
