@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
 from detkit.ops.arithmetic import kernel_scope, working_dtype
