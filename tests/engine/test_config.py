@@ -19,6 +19,10 @@ BASE_IS_MISSING = "No such file|does not exist"
 MISSPELT_METRIC = "'MOTChallengeMetrics' is not the name of a metric; did you mean"
 BROKEN = {
     "rtmdet/classification/": NEEDS_MMPRETRAIN,
+    "reid/reid_r50_8xb32-6e_mot": NEEDS_MMPRETRAIN,
+    "deepsort/deepsort_faster-rcnn_r50_fpn_8xb2-4e_mot17train_test-mot17test.py": NEEDS_MMPRETRAIN,
+    "strongsort/strongsort_yolox_x_8xb4-80e_crowdhuman-mot20train_test-mot20test.py":
+        NEEDS_MMPRETRAIN,
     "sort/faster-rcnn_r50_fpn_8xb2-4e_mot17train_test-mot17train.py": BASE_IS_MISSING,
     "sort/faster-rcnn_r50_fpn_8xb2-8e_mot20halftrain_test-mot20halfval.py": BASE_IS_MISSING,
     "sort/faster-rcnn_r50_fpn_8xb2-8e_mot20train_test-mot20train.py": BASE_IS_MISSING,

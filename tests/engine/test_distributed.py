@@ -14,14 +14,28 @@ import tiny_training as tiny
 pytestmark = pytest.mark.slow
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
 # Each process normalises its losses by its own images' counts, and draws its own negatives, so
-# the two runs differ by more than rounding: the first loss by less than this share.
-NOISE = 0.05
+# the two runs differ by more than rounding. Seen: first losses 1.965 and 1.958, AP on the
+# training images 0.633 and 0.618, AP50 1.000 and 0.985.
+LOSS_NOISE, AP_NOISE = 0.02, 0.1
+LEARNING = '''
+# Batch statistics would be those of one process's images; groups know no batch.
+model["backbone"].update(norm_cfg=dict(type="GN", num_groups=4))
+train_cfg.update(max_epochs=150, val_interval=150)
+param_scheduler[1].update(end=150, T_max=150)
+optim_wrapper["optimizer"].update(lr=0.004)
+default_hooks["checkpoint"].update(interval=150)
+custom_hooks = []
+'''
 
 
 def _losses(work_dir: Path) -> list[float]:
     rows = [json.loads(line) for path in sorted(work_dir.glob("*/vis_data/scalars.json"))
             for line in path.read_text().splitlines()]
     return [row["loss"] for row in rows if "loss" in row]
+
+
+def _ap(printed: str) -> float:
+    return next(float(line.split()[1]) for line in printed.splitlines() if line.startswith("AP "))
 
 
 def _train(launch: list[str], config: Path, work_dir: Path, *flags: str) -> str:
@@ -35,10 +49,7 @@ def _train(launch: list[str], config: Path, work_dir: Path, *flags: str) -> str:
 
 def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", images=8)
-    # Batch statistics are of one process's images: fixed, they are the same for both runs.
-    extra = ("model['backbone'].update(norm_eval=True)\n"
-             "train_cfg.update(max_epochs=8)\nparam_scheduler[1].update(end=8, T_max=8)\n")
-    config = tiny.write_config(tmp_path, data, extra)
+    config = tiny.write_config(tmp_path, data, LEARNING)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--master-port", "29517"]
     one = _train([sys.executable], config, tmp_path / "one",
@@ -46,10 +57,10 @@ def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Pat
     two = _train(torchrun, config, tmp_path / "two", "--launcher", "pytorch",
                  "--cfg-options", "train_dataloader.batch_size=2")
     first, second = _losses(tmp_path / "one"), _losses(tmp_path / "two")
-    assert len(first) == len(second) == 16  # 8 epochs of 8 images, 4 a step
-    assert second[0] == pytest.approx(first[0], rel=NOISE)
-    ends = [sum(losses[-4:]) / 4 for losses in (first, second)]
-    assert ends[1] == pytest.approx(ends[0], rel=0.15)
+    assert len(first) == len(second) == 300  # 150 epochs of 8 images, 4 a step
+    assert second[0] == pytest.approx(first[0], rel=LOSS_NOISE)
+    assert _ap(one) > 0.4
+    assert _ap(two) == pytest.approx(_ap(one), abs=AP_NOISE)
     # The first process alone speaks.
     for out in (one, two):
         assert out.count("checkpoint: ") == 1 and out.count("AP50 ") == 2
