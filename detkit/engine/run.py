@@ -24,6 +24,7 @@ from detkit.engine.data_source import apply_data
 from detkit.engine.derive import data_classes, derive
 from detkit.engine.devices import set_threads, start_processes, use_device
 from detkit.engine.progress import progress_of
+from detkit.engine.publish import publish
 from detkit.engine.runner import DetRunner
 from detkit.engine.work_folder import default_work_dir, refuse_another_run
 
@@ -56,8 +57,8 @@ class TrainResult:
 
     Args:
         work_dir: the folder it wrote to.
-        checkpoint: the best checkpoint, or the last when none was chosen by a score; None when
-            none was written.
+        checkpoint: ``best.pth`` with the weights of the best checkpoint, or of the last when none
+            was chosen by a score; None when none was written.
         test: scores of ``checkpoint`` on the test split; None when the config has none.
     """
 
@@ -125,6 +126,8 @@ def train(
         with progress_of(runner):
             runner.train()
         checkpoint = _chosen_checkpoint(runner)
+        if checkpoint is not None and is_main_process():
+            checkpoint = publish(checkpoint, folder)
         tested = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
             tested = _test(cfg, checkpoint)

@@ -18,8 +18,10 @@ param_scheduler = [
     ),
 ]
 
+# bfloat16 where the processor computes in it, float32 elsewhere.
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="AmpOptimWrapper",
+    dtype="auto",
     optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
     paramwise_cfg=dict(
