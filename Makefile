@@ -12,9 +12,9 @@ $(VENV)/.installed: setup.cfg constraints.txt tools/install.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tools/install.sh
 
 quickstart: install
-	$(BIN)/python tools/train.py configs/quickstart.py --data sample --work-dir $(RUN)
-	$(BIN)/python tools/predict.py $(RUN)/best.pth sample --out $(RUN)/pictures
-	$(BIN)/python tools/video.py $(RUN)/best.pth sample --out $(RUN)/video.mp4
+	$(BIN)/python tools/train.py configs/quickstart.py --data sample --work-dir $(RUN) --resume
+	$(BIN)/python tools/predict.py $(RUN)/best.pth sample --out $(RUN)/pictures --threshold 0.5 --force
+	$(BIN)/python tools/video.py $(RUN)/best.pth sample --out $(RUN)/video.mp4 --threshold 0.5 --force
 
 test: install
 	$(BIN)/python -m pytest

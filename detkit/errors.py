@@ -1,4 +1,4 @@
-"""The one family of errors that people see: what is wrong, what was got and expected, what to do."""
+"""The one family of errors that people see: what is wrong, got and expected, what to do."""
 
 
 class DetkitError(Exception):

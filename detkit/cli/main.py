@@ -75,8 +75,15 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
 def _report(message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {_without_worker_traceback(message)}", file=sys.stderr)
     return BAD_INPUT
+
+
+def _without_worker_traceback(message: str) -> str:
+    """What a data loading process had to say: torch puts that process's traceback before it."""
+    if "Original Traceback" not in message:
+        return message
+    return message.rpartition("detkit.errors.")[2].partition("Error: ")[2] or message
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -91,7 +91,7 @@ def open_data(
     form = form or layout.form
     ledger = Ledger(str(root))
     LOGGER.info("data: %s is read as %s", root, form)
-    if layout.not_read:
+    if layout.not_read and form != SAMPLE:
         more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
             str(file.relative_to(root)) for file in layout.not_read[:5]) + more)

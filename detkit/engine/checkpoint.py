@@ -63,7 +63,7 @@ def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetecto
     cfg = _carried_config(meta, str(checkpoint))
     classes = _carried_classes(meta, cfg, str(checkpoint))
     model = _built(cfg, str(checkpoint))
-    _load_exactly(model, content["state_dict"], str(checkpoint))
+    load_exactly(model, content["state_dict"], str(checkpoint))
     model.to(_torch_device(device)).eval()
     return LoadedDetector(model, cfg, classes)
 
@@ -147,7 +147,12 @@ def _refuse_unregistered(value: Any, path: str, key: str, registry: Any, scope: 
             _refuse_unregistered(item, f"{path}[{index}]", key, registry, scope)
 
 
-def _load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
+def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
+    """Load ``weights``, a state dict, into ``model``, or refuse all of them.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown or of another shape; ``origin`` says whose.
+    """
     if not isinstance(weights, Mapping):
         raise WeightsError(f"{origin}: state_dict", got=type(weights).__name__, expected="a dict")
     weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
@@ -160,7 +165,7 @@ def _load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             raise WeightsError(
-                f"{origin} does not fit the model that its own config describes: "
+                f"{origin} does not fit the model of the config: "
                 f"it {what} {', '.join(names[:_SHOWN])}{more}"
             )
     model.load_state_dict(weights)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
+from detkit.engine.checkpoint_hook import write_whole
 
 NAME = "best.pth"
 
@@ -32,5 +32,5 @@ def publish(checkpoint: Path, folder: Path) -> Path:
     kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
     target, unfinished = folder / NAME, folder / f".{NAME}.unfinished"
     torch.save(kept, unfinished)
-    os.replace(unfinished, target)
+    write_whole(unfinished, target)
     return target

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 
 from detkit.engine import prepare
-from detkit.engine.checkpoint import carried_classes
-from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.engine.checkpoint import carried_classes, load_exactly
+from detkit.engine.checkpoint_file import find_last_checkpoint, read_any_checkpoint
 from detkit.engine.config import load_config
 from detkit.engine.config_data import check_own_data
 from detkit.engine.data_source import apply_data
@@ -242,10 +243,13 @@ def _chosen_checkpoint(runner: Any) -> Path | None:
 
 def _test(cfg: Config, checkpoint: Path) -> TestResult:
     cfg = prepare.only_test(cfg)
-    cfg.load_from = str(checkpoint)
     cfg.experiment_name = "test"
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         runner: Any = DetRunner.from_cfg(cfg)
+    # Exactly, where mmengine would warn of what does not fit and measure what is left.
+    content = read_any_checkpoint(checkpoint)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_exactly(model, content.get("state_dict", content), str(checkpoint))
     metrics = {name: float(value) for name, value in runner.test().items()}
     scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
     return TestResult(metrics, scores)

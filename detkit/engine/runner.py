@@ -20,7 +20,7 @@ from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
 
-_PAGES = ("Hooks will be executed", "Config:", "System environment")
+_PAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
 _RUN_STATE = ("meta", "state_dict", "message_hub", "optimizer")
 
 

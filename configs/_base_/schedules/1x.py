@@ -1,4 +1,4 @@
-"""12 epochs, steps at 8 and 11: the field's "1x". AdamW as in the Swin paper (arXiv 2103.14030)."""
+"""12 epochs, steps at 8 and 11, the field's "1x"; AdamW as in the Swin paper (2103.14030)."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=1)
 val_cfg = dict(type="ValLoop")

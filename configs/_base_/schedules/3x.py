@@ -1,4 +1,4 @@
-"""36 epochs, steps at 27 and 33: the field's "3x". AdamW as in the Swin paper (arXiv 2103.14030)."""
+"""36 epochs, steps at 27 and 33, the field's "3x"; AdamW as in the Swin paper (2103.14030)."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=36, val_interval=1)
 val_cfg = dict(type="ValLoop")

@@ -1,6 +1,6 @@
 """A short run from nothing, for a small set on a CPU: cosine, warm-up, EMA whose window fits."""
 
-max_epochs = 36
+max_epochs = 18
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=3)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
