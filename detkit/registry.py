@@ -5,10 +5,23 @@ mmdet, then in mmengine. ``locations`` name the rooms that register something, s
 has to be imported by hand.
 """
 
+import contextlib
+import io
+import warnings
+
 from mmdet import registry as mmdet_registry
 from mmengine.registry import Registry
 
 SCOPE = "detkit"
+
+
+def import_mmdet() -> None:
+    """Import mmdet whole, without what it says of optional libraries that nobody asked for."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        import mmdet.datasets
+        import mmdet.evaluation
+        import mmdet.models  # noqa: F401
 
 
 def _child(name: str, parent: Registry, locations: list[str] | None = None) -> Registry:

@@ -28,6 +28,7 @@ from detkit.engine.progress import progress_of
 from detkit.engine.publish import publish
 from detkit.engine.runner import DetRunner
 from detkit.engine.work_folder import default_work_dir, refuse_another_run
+from detkit.registry import import_mmdet
 
 if TYPE_CHECKING:
     from detkit.data.source import DetectionData
@@ -172,6 +173,7 @@ def _begin(
     # own would fall back to running what is in the file. The user's explicit word stands.
     if "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ:
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    import_mmdet()
     cfg = load_config(config, options)
     kind = use_device(device)
     set_threads(kind)

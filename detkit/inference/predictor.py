@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union, overload
@@ -15,6 +13,7 @@ from detkit.data.images import read_image
 from detkit.engine.checkpoint import load_detector
 from detkit.errors import DataError
 from detkit.inference.sample_adapter import Prepared, SampleAdapter, pipeline_of
+from detkit.registry import import_mmdet
 from detkit.structures.detections import Detections
 
 ImageLike = Union[NDArray[np.uint8], str, Path]
@@ -51,7 +50,7 @@ class Predictor:
             raise ValueError(f"score_threshold: got {score_threshold}, expected 0 to 1")
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
-        _import_datasets_quietly()
+        import_mmdet()
         loaded = load_detector(Path(checkpoint), device=device)
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.score_threshold = score_threshold
@@ -110,12 +109,6 @@ class Predictor:
                 waiting = []
         found += self._adapter.detect(waiting)
         return [one.above(self.score_threshold) for one in found]
-
-
-def _import_datasets_quietly() -> None:
-    """mmdet prints about a dataset library that nobody here needs; stdout is for results."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        import mmdet.datasets  # noqa: F401
 
 
 def _as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
