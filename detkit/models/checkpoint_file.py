@@ -82,7 +82,9 @@ def _read_torch(file: Path) -> Any:
             do="if you trust its maker, load it once with torch.load(..., weights_only=False) "
             "and save its state dict to a new file",
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    # torch's reader takes any bytes for a pickle and breaks as they have it: IndexError,
+    # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.
+    except Exception as error:
         raise _damaged(file, error) from error
 
 

@@ -16,7 +16,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from detkit.errors import WeightsError
+from detkit.errors import ConfigError, WeightsError
 from detkit.models.checkpoint_file import read_checkpoint
 from detkit.models.translation import StateDict, Translation
 from detkit.models.weights_swin import translate_swin
@@ -70,14 +70,23 @@ def initialise_from(
     """Do what mmengine's ``init_cfg`` asks for, 'Pretrained' by way of our loader and last.
 
     Raises:
+        ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
         WeightsError: the checkpoint cannot be read, or does not fit.
     """
     if not init_cfg:
         return
     from mmengine.model import PretrainedInit, initialize
 
+    named = ("Pretrained", PretrainedInit)
     steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg)
-    pretrained = [s for s in steps if s["type"] in ("Pretrained", PretrainedInit)]
+    for step in steps:
+        if "type" not in step or (step["type"] in named and not step.get("checkpoint")):
+            raise ConfigError(
+                f"{type(backbone).__name__}: init_cfg",
+                got=dict(step),
+                expected="a type, as in dict(type='Pretrained', checkpoint=FILE)",
+            )
+    pretrained = [s for s in steps if s["type"] in named]
     others = [dict(step) for step in steps if step not in pretrained]
     if others:
         initialize(backbone, others)
@@ -181,8 +190,9 @@ def _strip(
     Returns:
         the tensors, and the names of what was not taken.
     """
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    elsewhere: list[str] = [name for name in content if name not in tensors]
+    tensors = {name: value for name, value in content.items()
+               if isinstance(name, str) and isinstance(value, Tensor)}
+    elsewhere: list[str] = [str(name) for name in content if name not in tensors]
     pending = [prefix if prefix.endswith(".") else f"{prefix}."] if prefix else list(_PREFIXES)
     while pending:
         found = [p for p in pending if any(name.startswith(p) for name in tensors)]

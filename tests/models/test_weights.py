@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModule
 
-from detkit.errors import WeightsError
+from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import SwinTransformer
 from detkit.models.checkpoint_file import read_checkpoint
 from detkit.models.weights import load_backbone_weights
@@ -153,6 +153,14 @@ def test_pretrained_init_cfg_goes_through_the_loader_and_tells_the_log(
     assert torch.equal(ours.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
 
 
+@pytest.mark.parametrize("init_cfg", [
+    {"type": "Pretrained"}, {"type": "Pretrained", "checkpoint": ""}, {"checkpoint": "a.pth"},
+], ids=["no-checkpoint", "empty-checkpoint", "no-type"])
+def test_an_init_cfg_that_says_too_little_is_refused(init_cfg: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"SwinTransformer: init_cfg: got .*checkpoint=FILE"):
+        model(init_cfg=init_cfg).init_weights()
+
+
 def test_a_prefix_picks_one_model_of_several(tmp_path: Path) -> None:
     state = {f"teacher.{k}": v for k, v in microsoft().items()}
     state |= {f"student.{k}": v * 0 for k, v in microsoft().items()}
@@ -215,6 +223,9 @@ def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: P
         ("none.pth", None, "no such file"),
         ("empty.pth", b"", "cannot be read"),
         ("text.pth", b"<html>not found</html>", "cannot be read"),
+        # Each of these bytes asks torch's reader for something that is not there.
+        ("words.pth", b"some text", "cannot be read"),
+        ("short.pth", b"J", "cannot be read"),
         ("text.safetensors", b"<html>not found</html>", "cannot be read"),
         ("cut.pth", "cut", "cannot be read"),
     ],
