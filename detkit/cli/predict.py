@@ -49,10 +49,12 @@ def run(args: argparse.Namespace) -> int:
     files = find_images([sample_path(path, "test") for path in args.images])
 
     from detkit.cli.progress import progress
+    from detkit.engine.devices import set_threads, use_device
     from detkit.inference.drawing import BoxPainter
     from detkit.inference.predict_files import counts_table, make_out_folder, predict_files
     from detkit.inference.predictor import Predictor
 
+    set_threads(use_device(args.device))
     predictor = Predictor(args.checkpoint, device=args.device, score_threshold=args.threshold)
     draw = None if args.no_pictures else BoxPainter(predictor.classes)
     make_out_folder(args.out, force=args.force)

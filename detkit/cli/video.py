@@ -52,27 +52,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detect, draw, write, print frames per second."""
+    from detkit.video.writer import check_suffix
+
     # Before the slow imports, and before a model is loaded: what can be seen now to be wrong.
     args.file = sample_path(args.file, "video.mp4")
     if not args.file.exists():
         raise VideoError(f"{args.file}: no such file")
+    check_suffix(args.out)
     for path in (args.out, args.json):
+        if path is not None and path.exists() and path.samefile(args.file):
+            raise VideoError(f"{path}: is the video to read", do="name another file to write")
         if path is not None and path.exists() and not args.force:
             raise VideoError(
                 f"{path}: exists, and nothing is overwritten unasked",
                 do="name another, or add --force",
             )
+    if args.json is not None and args.json.resolve() in (args.file.resolve(), args.out.resolve()):
+        raise VideoError(f"--json {args.json}: the video itself", do="name another file")
 
     from detkit.cli.progress import progress
+    from detkit.engine.devices import set_threads, use_device
     from detkit.inference.drawing import BoxPainter
     from detkit.inference.predictor import Predictor
     from detkit.video.pipeline import VideoInterrupted, run_video
 
+    set_threads(use_device(args.device))
     predictor = Predictor(args.checkpoint, device=args.device, score_threshold=args.threshold)
     painter = BoxPainter(predictor.classes)
     with ExitStack() as stack:
         lines: TextIO | None = None
         if args.json is not None:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
             lines = stack.enter_context(args.json.open("w", buffering=1, encoding="utf-8"))
         step: Callable[[], None] = _nothing
 

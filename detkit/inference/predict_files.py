@@ -91,7 +91,8 @@ def predict_files(
     finally:
         document = as_document(report, predictor.classes, predictor.score_threshold)
         text = json.dumps(document, indent=1, ensure_ascii=False)
-        (out / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+        # A file's name that is not UTF-8 holds surrogates; as \udcxx they are json all the same.
+        (out / JSON_NAME).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     return report
 
 

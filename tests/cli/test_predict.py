@@ -1,6 +1,7 @@
 """``detkit predict``: the good ones are done, the bad ones named, nothing is overwritten."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_images_of_one_name_get_pictures_each(checkpoint: Path, tmp_path: Path) 
     assert len(list(out.glob("*.jpg"))) == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always text")
+def test_a_file_name_that_is_no_text_is_written_and_read_back(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"caf\xe9.png")  # latin-1, as old archives have it
+    blobs().save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / name)
+    out = tmp_path / "out"
+    assert main(["predict", str(checkpoint), str(tmp_path / name), "--out", str(out),
+                 "--device", "cpu"]) == 0
+    image, = json.loads((out / "detections.json").read_text())["images"]
+    assert Path(image["file"]).is_file() and (out / image["picture"]).is_file()
+
+
 def test_a_folder_with_something_in_it_is_not_written_to_unasked(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,9 +151,10 @@ def test_a_folder_with_something_in_it_is_not_written_to_unasked(
     (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/a.png/out"], "Not a directory"),
     (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/out", "--threshold", "2"], "from 0 to 1"),
     (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/out", "--device", "tpu"], "tpu"),
+    (["{ckpt}", "{tmp}/a.png", "--out", "{tmp}/out", "--device", "cuda:99"], "cuda:99"),
     (["{ckpt}", "{tmp}/a.png"], "--out"),
 ], ids=["empty-folder", "no-image", "no-checkpoint", "image-as-checkpoint", "out-is-a-file",
-        "out-below-a-file", "threshold", "device", "no-out"])
+        "out-below-a-file", "threshold", "device", "absent-device", "no-out"])
 def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str],
     message: str,

@@ -27,7 +27,7 @@ def clip(tmp_path: Path) -> Path:
 def test_every_frame_goes_through_and_the_last_line_says_how_fast(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
+    out, lines = tmp_path / "new" / "out.mp4", tmp_path / "new" / "out.jsonl"
     assert main(["video", str(checkpoint), str(clip), "--out", str(out), "--json", str(lines),
                  "--threshold", "0", "--device", "cpu"]) == 0
     printed = capsys.readouterr()
@@ -63,12 +63,14 @@ def test_a_real_video_from_end_to_end(
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4", "--json", "{tmp}/text.mp4"],
      "text.mp4: exists"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/clip.mp4", "--force"], "is the video to read"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4", "--json", "{tmp}/clip.mp4",
+      "--force"], "is the video to read"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.gif"], "a name ending in .mp4"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/text.mp4/out.mp4"], "cannot be written"),
     (["{tmp}/no.pth", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4"], "no.pth"),
     (["{ckpt}", "{tmp}/clip.mp4"], "--out"),
-], ids=["missing", "text", "out-exists", "json-exists", "onto-itself", "suffix", "below-a-file",
-        "no-checkpoint", "no-out"])
+], ids=["missing", "text", "out-exists", "json-exists", "onto-itself", "json-onto-it",
+        "suffix", "below-a-file", "no-checkpoint", "no-out"])
 def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     argv: list[str], message: str,
