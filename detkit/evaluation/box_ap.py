@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from numpy.typing import NDArray
+from torch import Tensor
 
 from detkit.evaluation.box_scores import BoxScores
 from detkit.evaluation.coco_boxes import category_positions, evaluate_boxes
@@ -111,7 +114,7 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
         """
         for sample in data_samples:
             found = sample["pred_instances"]
-            arrays = {key: found[key].detach().cpu().numpy() for key in PREDICTED}
+            arrays = {key: _as_array(found[key]) for key in PREDICTED}
             self.results.append({"img_id": sample["img_id"], **arrays})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
@@ -152,6 +155,12 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
                     "bbox": box, "score": float(score),
                 })
         return detections
+
+
+def _as_array(values: Tensor) -> NDArray[Any]:
+    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def _write(path: Path, detections: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import supervision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detections:
     """What a detector found in one image, frozen and validated. N, the number found, may be 0.
 
@@ -63,6 +63,15 @@ class Detections:
         """Nothing found in an image of ``size_hw`` (height, width) pixels."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64),
                    size_hw)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same boxes, scores and labels in the same order and size."""
+        if not isinstance(other, Detections):
+            return NotImplemented
+        return tuple(self.size_hw) == tuple(other.size_hw) and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("boxes_xyxy", "scores", "labels")
+        )
 
     def __len__(self) -> int:
         return len(self.scores)

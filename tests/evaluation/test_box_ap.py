@@ -93,6 +93,17 @@ def test_nothing_predicted_is_zero(ann_file):
     assert scores["coco/bbox_mAP"] == scores["coco/bbox_AR@100"] == 0
 
 
+def test_predictions_in_half_precision_are_taken(ann_file):
+    # numpy has no bfloat16. 320 pixels in its 8 bits are off by up to 1: close, not equal.
+    full = evaluated(BoxAP(str(ann_file)), predictions(ann_file))
+    samples = predictions(ann_file)
+    for sample in samples:
+        found = sample["pred_instances"]
+        found.bboxes, found.scores = found.bboxes.bfloat16(), found.scores.bfloat16()
+    half = evaluated(BoxAP(str(ann_file)), samples)
+    assert half["coco/bbox_mAP_50"] == pytest.approx(full["coco/bbox_mAP_50"], abs=0.05)
+
+
 def test_equals_mmdets_metric_to_its_three_digits(ann_file):
     samples = predictions(ann_file)
     items = ["mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR@100"]

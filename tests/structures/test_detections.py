@@ -25,6 +25,14 @@ def test_empty_has_the_shapes_of_any_other():
     assert len(nothing.above(0.5)) == 0
 
 
+def test_two_are_equal_when_all_they_hold_is():
+    assert some() == some()
+    assert Detections.empty((20, 30)) == Detections.empty((20, 30))
+    for changed in ({"scores": [0.9, 0.1, 0.5]}, {"labels": [0, 3, 2]}, {"size_hw": (20, 31)}):
+        assert some() != some(**changed)
+    assert some() != some().above(0.5) and some() != "three"
+
+
 def test_lists_become_arrays_of_the_stated_types():
     made = some()
     assert len(made) == 3
