@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.file.exists():
         raise VideoError(f"{args.file}: no such file")
     check_suffix(args.out)
+    if args.json is not None and args.json.resolve() == args.out.resolve():
+        raise VideoError(f"{args.json}: is the --out file, too", do="name another --json")
     for path in (args.out, args.json):
         if path is not None and path.exists() and path.samefile(args.file):
             raise VideoError(f"{path}: is the video to read", do="name another file to write")

@@ -65,12 +65,14 @@ def test_a_real_video_from_end_to_end(
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/clip.mp4", "--force"], "is the video to read"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4", "--json", "{tmp}/clip.mp4",
       "--force"], "is the video to read"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/o.mp4", "--json", "{tmp}/o.mp4", "--force"],
+     "is the --out file, too"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.gif"], "a name ending in .mp4"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/text.mp4/out.mp4"], "cannot be written"),
     (["{tmp}/no.pth", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4"], "no.pth"),
     (["{ckpt}", "{tmp}/clip.mp4"], "--out"),
 ], ids=["missing", "text", "out-exists", "json-exists", "onto-itself", "json-onto-it",
-        "suffix", "below-a-file", "no-checkpoint", "no-out"])
+        "json-onto-out", "suffix", "below-a-file", "no-checkpoint", "no-out"])
 def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     argv: list[str], message: str,
