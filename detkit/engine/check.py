@@ -68,6 +68,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         ConfigError: the first name or argument that does not exist, by its path, with the
             nearest right one.
     """
+    ours.import_mmdet()  # Here, where it is quiet: the first look-up would do it with its warnings.
     scope = str(cfg.get("default_scope") or ours.SCOPE)
     for key, value in cfg.items():
         plain_keys.check(value, key, unknown_name)

@@ -139,7 +139,25 @@ def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"--cfg-options {dotted}: '{top}' is no key that a run reads", do=note
             )
+        _refuse_word_for_dict(cfg, dotted, options[dotted])
     try:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError, IndexError) as error:
         raise ConfigError(f"--cfg-options {' '.join(options)}", got=error) from error
+
+
+def _refuse_word_for_dict(cfg: Config, dotted: str, value: Any) -> None:
+    """Refuse a number or word in the place of a dict: whoever reads it would fail far from here."""
+    at: Any = cfg._cfg_dict
+    for name in dotted.split("."):
+        if isinstance(at, Mapping):
+            at = at.get(name)
+        elif isinstance(at, (list, tuple)) and name.isdigit() and int(name) < len(at):
+            at = at[int(name)]
+        else:
+            return
+    if isinstance(at, Mapping) and isinstance(value, (str, int, float)):
+        raise ConfigError(
+            f"--cfg-options {dotted}", got=f"'{value}'",
+            expected=f"a dict, or a key in it: {', '.join(f'{dotted}.{name}' for name in at)}",
+        )

@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from detkit import registry as ours
+from detkit.engine.derive import dataset_classes
 from detkit.errors import DataError
 
 _COCO_DATASETS = ("CocoDataset", "mmdet.CocoDataset")
@@ -21,9 +23,11 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
     """
     from detkit.data.check import check_coco
 
+    scope = str(cfg.get("default_scope") or ours.SCOPE)
     missing = []
     seen: set[tuple[str, str]] = set()
-    named = [item for split in splits for item in _datasets(cfg.get(f"{split}_dataloader"))]
+    named = [item for split in splits
+             for item in _datasets(cfg.get(f"{split}_dataloader"), f"{split}_dataloader")]
     for path, dataset in named:
         annotations, images = _files(dataset)
         if annotations is None or (str(annotations), str(images)) in seen:
@@ -32,11 +36,12 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
         if not annotations.is_file():
             missing.append(f"{annotations} ({path})")
         elif dataset.get("type") in _COCO_DATASETS:
-            classes = (dataset.get("metainfo") or {}).get("classes")
-            ledger = check_coco(annotations, images, classes)
+            # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence.
+            ledger = check_coco(annotations, images, dataset_classes(dataset, scope))
             ledger.log()
             ledger.raise_refused(
-                "mend the file, or pass its folder as --data, which writes a mended copy"
+                f"mend the file, put its classes into {path}.metainfo, or pass its folder as "
+                "--data, which takes its classes and writes a mended copy"
             )
     if missing:
         raise DataError(
@@ -45,13 +50,13 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
         )
 
 
-def _datasets(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _datasets(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(value, Mapping):
         if "ann_file" in value and "type" in value:
-            yield path or "dataset", value
+            yield path, value
         for name in ("dataset", "datasets"):
             if name in value:
-                yield from _datasets(value[name], f"{path}.{name}".strip("."))
+                yield from _datasets(value[name], f"{path}.{name}")
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _datasets(item, f"{path}[{index}]")

@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 
 # Heads whose num_classes is not the number of the data's classes.
 _OTHER_CLASSES = ("rpn_head", "semantic_head", "backbone", "reid", "track_head", "mask_iou_head")
+# Parts whose channels can only be those of the neck.
+_READ_THE_NECK = frozenset({
+    ("rpn_head", "RPNHead"), ("roi_head.bbox_roi_extractor", "SingleRoIExtractor"),
+})
 
 
 def derive(cfg: Config, classes: Sequence[str] | None) -> None:
@@ -45,19 +49,27 @@ def data_classes(cfg: Config) -> list[str] | None:
     for key in ("train_dataloader", "test_dataloader", "val_dataloader"):
         loader = cfg.get(key)
         if isinstance(loader, Mapping) and isinstance(loader.get("dataset"), Mapping):
-            return _dataset_classes(loader["dataset"], scope)
+            return dataset_classes(loader["dataset"], scope)
     return None
 
 
-def _dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | None:
+def dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | None:
+    """The class names that a dataset's config gives it, else its type's own; None if unknown.
+
+    Raises:
+        ConfigError: the classes are one string: ``('cat')`` where ``('cat',)`` is meant.
+    """
     metainfo = dataset.get("metainfo")
+    if isinstance(metainfo, Mapping) and isinstance(metainfo.get("classes"), str):
+        raise ConfigError("the dataset's metainfo.classes", got=f"the text '{metainfo['classes']}'",
+                          expected=f"a tuple of names, such as ('{metainfo['classes']}',)")
     if isinstance(metainfo, Mapping) and isinstance(metainfo.get("classes"), (list, tuple)):
         return list(metainfo["classes"])
     inner = dataset.get("dataset")
     if inner is None and isinstance(dataset.get("datasets"), (list, tuple)):
         inner = next(iter(dataset["datasets"]), None)
     if isinstance(inner, Mapping):
-        return _dataset_classes(inner, scope)
+        return dataset_classes(inner, scope)
     kind = dataset.get("type")
     built = registered(ours.DATASETS, kind, scope) if isinstance(kind, str) else kind
     classes = getattr(built, "METAINFO", {}).get("classes")
@@ -130,23 +142,36 @@ def _derive_channels(model: Mapping[str, Any], scope: str) -> None:
                 )
     last = necks[-1] if necks and isinstance(necks[-1], Mapping) else None
     if last is not None and isinstance(last.get("out_channels"), int):
-        _fill_heads(model, last["out_channels"], scope)
+        _settle_heads(model, last["out_channels"], scope)
 
 
-def _fill_heads(model: Mapping[str, Any], channels: int, scope: str) -> None:
-    """Give the heads that read the neck its channels, where they do not say theirs."""
+def _settle_heads(model: Mapping[str, Any], channels: int, scope: str) -> None:
+    """Give the heads that read the neck its channels, where they do not say theirs.
+
+    Raises:
+        ConfigError: one that reads the neck directly says another number.
+    """
     roi_head = model.get("roi_head") or {}
-    wanted: list[tuple[Any, str]] = [
-        (model.get("rpn_head"), "in_channels"),
-        (model.get("bbox_head"), "in_channels"),
-        (roi_head.get("bbox_roi_extractor"), "out_channels"),
-        (roi_head.get("bbox_head"), "in_channels"),
+    wanted: list[tuple[Any, str, str]] = [
+        (model.get("rpn_head"), "rpn_head", "in_channels"),
+        (model.get("bbox_head"), "bbox_head", "in_channels"),
+        (roi_head.get("bbox_roi_extractor"), "roi_head.bbox_roi_extractor", "out_channels"),
+        (roi_head.get("bbox_head"), "roi_head.bbox_head", "in_channels"),
     ]
-    for parts, name in wanted:
+    for parts, place, name in wanted:
         for part in parts if isinstance(parts, (list, tuple)) else [parts]:
-            if isinstance(part, Mapping) and "type" in part and part.get(name) is None:
-                if name in _names(part, ours.MODELS, scope):
-                    part[name] = channels  # type: ignore[index]
+            if not isinstance(part, Mapping) or "type" not in part:
+                continue
+            given = part.get(name)
+            if given is None and name in _names(part, ours.MODELS, scope):
+                part[name] = channels  # type: ignore[index]
+            # Other extractors may join levels, and a RoI head then reads more than the neck gives.
+            elif given != channels and (place, part["type"]) in _READ_THE_NECK:
+                raise ConfigError(
+                    f"model.{place}.{name}: the head and the neck contradict each other",
+                    got=f"{given} in the config", expected=f"{channels} as model.neck gives",
+                    do=f"leave {name} out, and it is taken from the neck",
+                )
 
 
 def feature_channels(

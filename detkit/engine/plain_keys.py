@@ -9,6 +9,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from detkit.errors import ConfigError
+
 Complain = Callable[[str, str, list[str], str], Exception]
 
 _DATALOADER = [
@@ -24,6 +26,15 @@ _DEFAULT_HOOKS = [
     "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
     "visualization",
 ]
+_MODEL_CFG = [
+    "rpn", "rpn_proposal", "rcnn", "assigner", "sampler", "pos_weight", "allowed_border",
+    "nms", "nms_pre", "score_thr", "max_per_img", "max_per_image", "min_bbox_size",
+]
+_DICTS = frozenset({
+    "model", "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg",
+    "test_cfg", "optim_wrapper", "default_hooks", "env_cfg", "randomness", "auto_scale_lr",
+    "data_preprocessor", "log_processor", "model_wrapper_cfg",
+})
 _TOP = {
     "env_cfg": ["cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"],
     "randomness": ["seed", "diff_rank_seed", "deterministic"],
@@ -32,9 +43,18 @@ _TOP = {
 
 
 def check(value: Any, path: str, complain: Complain) -> None:
-    """Check the keys of the dict at the top-level key ``path``; other values pass."""
+    """Check the keys of the dict at the top-level key ``path``.
+
+    Raises:
+        ConfigError: something else stands where only a dict can.
+    """
+    if path in _DICTS and value is not None and not isinstance(value, Mapping):
+        raise ConfigError(path, got=repr(value), expected="a dict")
     if not isinstance(value, Mapping):
         return
+    if path == "model":
+        for name in ("train_cfg", "test_cfg"):
+            _refuse_near_misses(value.get(name), f"{path}.{name}", complain)
     if path.endswith("_dataloader"):
         _only(value, path, _DATALOADER, complain, "a key of a dataloader")
     elif path in _TOP:
@@ -42,12 +62,8 @@ def check(value: Any, path: str, complain: Complain) -> None:
     elif path == "optim_wrapper":
         _check_optim_wrapper(value, path, complain)
     elif path == "default_hooks":
-        for name in value:
-            # Other names are free; a near miss of a default would leave that default in force.
-            if name not in _DEFAULT_HOOKS and difflib.get_close_matches(
-                str(name), _DEFAULT_HOOKS, 1, 0.85
-            ):
-                raise complain(f"{path}.{name}", str(name), _DEFAULT_HOOKS, "a default hook")
+        # Other names are free; a near miss of a default would leave that default in force.
+        _not_nearly(value, path, _DEFAULT_HOOKS, complain, "a default hook")
 
 
 def _check_optim_wrapper(value: Mapping[str, Any], path: str, complain: Complain) -> None:
@@ -58,6 +74,25 @@ def _check_optim_wrapper(value: Mapping[str, Any], path: str, complain: Complain
     if not isinstance(paramwise, Mapping) or value.get("constructor") is not None:
         return
     _only(paramwise, f"{path}.paramwise_cfg", _PARAMWISE, complain, "a key of paramwise_cfg")
+
+
+def _refuse_near_misses(value: Any, path: str, complain: Complain) -> None:
+    """Each model reads keys of its own here; what is nearly one of the usual ones is a slip."""
+    if isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _refuse_near_misses(item, f"{path}[{index}]", complain)
+    elif isinstance(value, Mapping) and "type" not in value:
+        _not_nearly(value, path, _MODEL_CFG, complain, "a key that a detector reads")
+        for name, item in value.items():
+            _refuse_near_misses(item, f"{path}.{name}", complain)
+
+
+def _not_nearly(
+    value: Mapping[str, Any], path: str, known: list[str], complain: Complain, what: str
+) -> None:
+    for name in value:
+        if name not in known and difflib.get_close_matches(str(name), known, 1, 0.85):
+            raise complain(f"{path}.{name}", str(name), known, what)
 
 
 def _only(

@@ -130,6 +130,10 @@ WRONG = {
         "model['backbone']['init_cfg'] = dict(type='Kaimin', layer='Conv2d')",
         r"model\.backbone\.init_cfg\.type: .*'Kaiming'"),
     "randomness": ("randomness['sed'] = 1", r"randomness\.sed: .*'seed'"),
+    "test_cfg of a head": (
+        "model['test_cfg']['rcnn']['score_thrs'] = 0.3",
+        r"model\.test_cfg\.rcnn\.score_thrs: .*'score_thr'"),
+    "a number for a dict": ("randomness = 3", r"randomness: got 3, expected a dict"),
 }
 
 
@@ -160,6 +164,12 @@ def test_options_reach_into_lists(tiny_config: Path) -> None:
 def test_an_option_without_effect_is_refused(tiny_config: Path, key: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(tiny_config, {key: 1})
+
+
+@pytest.mark.parametrize("key", ["model.backbone", "train_dataloader", "param_scheduler.1"])
+def test_a_number_in_the_place_of_a_dict_is_refused(tiny_config: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: got '4', expected a dict, .* it: {key}"):
+        load_config(tiny_config, {key: 4})
 
 
 def test_base_files_are_merged_and_their_variables_count_as_read(

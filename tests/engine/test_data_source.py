@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
 from detkit.data.ledger import Ledger
 from detkit.data.source import DataSplit, DetectionData
@@ -75,5 +77,20 @@ def test_the_evaluator_reads_the_same_truth(evaluator: Any, expected: dict[str, 
 def test_missing_annotation_files_are_one_error_that_names_the_flag() -> None:
     cfg = Config({f"{s}_dataloader": dict(dataset=dict(PLAIN, ann_file=f"{s}.json"))
                   for s in ("train", "val")})
-    with pytest.raises(DataError, match=r"theirs/train.json.*theirs/val.json.*--data"):
+    with pytest.raises(DataError, match=r"theirs/train.json \(train_dataloader.dataset\).*"
+                                        r"theirs/val.json.*--data"):
         check_own_data(cfg, ("train", "val", "test"))
+
+
+def test_own_classes_without_metainfo_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "a.json").write_text(json.dumps({
+        "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4]}],
+        "categories": [{"id": 1, "name": "cell"}],
+    }))
+    dataset = dict(type="CocoDataset", data_root=str(tmp_path), ann_file="a.json")
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    # mmdet would look for COCO's 80 names in the file and train on none of its boxes.
+    with pytest.raises(DataError, match="'cell' has 1 boxes.*train_dataloader.dataset.metainfo"):
+        check_own_data(cfg, ("train",))

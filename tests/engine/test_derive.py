@@ -51,6 +51,21 @@ def test_a_neck_that_contradicts_our_backbone_says_both(repository: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "part", ["rpn_head.in_channels", "roi_head.bbox_roi_extractor.out_channels"]
+)
+def test_a_head_that_contradicts_the_neck_says_both(tiny_config: Path, part: str) -> None:
+    cfg = load_config(tiny_config, {f"model.{part}": 256})
+    with pytest.raises(ConfigError, match=f"model.{part}: .*got 256.*expected 16"):
+        derive(cfg, None)
+
+
+def test_a_word_for_the_classes_is_refused(tiny_config: Path) -> None:
+    cfg = load_config(tiny_config, {"train_dataloader.dataset.metainfo.classes": "cat"})
+    with pytest.raises(ConfigError, match=r"the text 'cat', expected .*\('cat',\)"):
+        data_classes(cfg)
+
+
+@pytest.mark.parametrize(
     ("backbone", "expected"),
     [
         (dict(type="ResNet", depth=50), (256, 512, 1024, 2048)),  # arXiv 1512.03385, table 1
