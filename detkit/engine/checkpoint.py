@@ -15,10 +15,11 @@ from torch import nn
 from detkit import registry as ours
 from detkit.engine.check import check_config
 from detkit.engine.checkpoint_file import read_any_checkpoint
+from detkit.engine.devices import check_device
 from detkit.engine.literals import parse_literals
 from detkit.engine.places import TOP_LEVEL, registered, registry_below, stand_ins
 from detkit.engine.prepare import without_pretrained
-from detkit.errors import ConfigError, WeightsError
+from detkit.errors import ConfigError, DetkitError, WeightsError
 
 _SHOWN = 3
 
@@ -51,7 +52,9 @@ def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetecto
     Raises:
         WeightsError: the file holds more than data, carries no config or classes, or its weights
             do not fit the model that its config describes.
+        DetkitError: there is no such device.
     """
+    where = _torch_device(device)
     content = read_any_checkpoint(checkpoint)
     meta = content.get("meta")
     if not isinstance(meta, Mapping) or "state_dict" not in content:
@@ -64,7 +67,7 @@ def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetecto
     classes = _carried_classes(meta, cfg, str(checkpoint))
     model = _built(cfg, str(checkpoint))
     load_exactly(model, content["state_dict"], str(checkpoint))
-    model.to(_torch_device(device)).eval()
+    model.to(where).eval()
     return LoadedDetector(model, cfg, classes)
 
 
@@ -123,7 +126,14 @@ def _built(cfg: Config, origin: str) -> nn.Module:
     if preprocessor is not None:
         cfg.model.setdefault("data_preprocessor", preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
-        model: nn.Module = ours.MODELS.build(cfg.model)
+        try:
+            model: nn.Module = ours.MODELS.build(cfg.model)
+        except DetkitError:
+            raise
+        except Exception as error:
+            # Whoever wrote the file, with whichever release: any value in it may be none of ours.
+            raise WeightsError(f"the config in {origin} describes a model that cannot be built",
+                               got=f"{type(error).__name__}: {error}") from error
     return model
 
 
@@ -174,8 +184,5 @@ def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
 def _torch_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        expected = "auto, cpu, cuda or cuda:N"
-        raise ConfigError("device", got=f"'{device}'", expected=expected) from error
+    check_device(device)
+    return torch.device(device)

@@ -24,8 +24,9 @@ def _number(path: Path) -> int:
 def find_last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint to resume from, None when ``folder`` has none.
 
-    The note ``last_checkpoint`` is believed when the file that it names is there; a run that was
-    killed between the two leaves a note that is empty or behind.
+    It is the numbered file that was written last, whatever the note ``last_checkpoint`` says: a
+    run that was killed between the two leaves a note that is empty or behind. A file of another
+    name, which only the note knows, is taken where there is no numbered one.
     """
     found = checkpoints_in(folder)
     note = folder / "last_checkpoint"

@@ -10,8 +10,6 @@ from mmengine.config import Config
 
 from detkit.errors import DetkitError
 
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
-
 
 def use_device(device: str) -> str:
     """Make ``device`` the one that mmengine and torch see from now on, and return its kind.
@@ -25,20 +23,33 @@ def use_device(device: str) -> str:
     import mmengine.device.utils
     import torch
 
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
-        raise DetkitError("--device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N")
+    kind, index = check_device(device)
     if kind == "auto":
         return str(mmengine.device.utils.get_device())
     if kind == "cuda":
-        count = torch.cuda.device_count()
-        if int(index or 0) >= count:
-            raise DetkitError("--device", got=f"'{device}'",
-                              expected=f"one of the {count} CUDA devices that torch sees")
-        torch.cuda.set_device(int(index or 0))
+        torch.cuda.set_device(index)
     # mmengine finds its device out once, at import, and has no way to be told another.
     mmengine.device.utils.DEVICE = kind
     return kind
+
+
+def check_device(device: str) -> tuple[str, int]:
+    """The kind of ``device``, and its number among the CUDA devices, 0 where none is said.
+
+    Raises:
+        DetkitError: a word that is none of ours, or a CUDA device that is not there.
+    """
+    import torch
+
+    kind, colon, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (colon and (kind != "cuda" or not index.isdigit())):
+        raise DetkitError("--device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N")
+    number = int(index or 0)
+    if kind == "cuda" and number >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DetkitError("--device", got=f"'{device}'",
+                          expected=f"one of the {count} CUDA devices that torch sees")
+    return kind, number
 
 
 def set_threads(device: str) -> None:

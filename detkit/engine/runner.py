@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine import runner as mmengine_runner
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
@@ -52,7 +52,7 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
         """Wrap for several processes; on CPUs torch wants no device ids."""
-        if self.distributed and not torch.cuda.is_available() and not is_model_wrapper(model):
+        if self.distributed and get_device() == "cpu" and not is_model_wrapper(model):
             options = dict(model_wrapper_cfg or {})
             options.setdefault("type", "MMDistributedDataParallel")
             options.setdefault("device_ids", None)

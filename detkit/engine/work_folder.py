@@ -19,7 +19,7 @@ def refuse_another_run(folder: Path) -> None:
     Raises:
         ConfigError: it does.
     """
-    found = [*checkpoints_in(folder), *sorted(folder.glob("best_*.pth"))]
+    found = [*checkpoints_in(folder), *sorted(folder.glob("best*.pth"))]
     if found:
         raise ConfigError(
             f"{folder} holds the checkpoints of another run",

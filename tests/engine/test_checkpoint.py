@@ -15,7 +15,7 @@ from detkit.engine.checkpoint import load_detector
 from detkit.engine.config import load_config
 from detkit.engine.derive import derive
 from detkit.engine.literals import parse_literals
-from detkit.errors import WeightsError
+from detkit.errors import DetkitError, WeightsError
 from detkit.registry import MODELS
 
 
@@ -106,9 +106,14 @@ def _with_another_shape(content: dict[str, Any]) -> None:
     content["state_dict"]["backbone.conv1.weight"] = torch.zeros(1)
 
 
+def _with_a_model_of_another_time(content: dict[str, Any]) -> None:
+    content["meta"]["cfg"] = content["meta"]["cfg"].replace("depth=18", "depth=19")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (_with_a_model_of_another_time, "a model that cannot be built.*invalid depth 19"),
         (_without_meta, "no detector's checkpoint"),
         (_without_config, "carries no config"),
         (_without_a_tensor, "lacks backbone.conv1.weight"),
@@ -122,6 +127,12 @@ def test_a_checkpoint_that_does_not_fit_says_what(
     spoil(content)
     with pytest.raises(WeightsError, match=message):
         load_detector(_saved(content, tmp_path), "cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "cuda:"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(DetkitError, match="--device"):
+        load_detector("any.pth", device)
 
 
 def test_mmengines_own_checkpoint_is_read(tiny_config: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from detkit.engine.checkpoint import load_detector
 from detkit.engine.checkpoint_file import find_last_checkpoint
 from detkit.engine.run import TrainResult, test, train
+from detkit.engine.work_folder import refuse_another_run
 from detkit.errors import ConfigError, DetkitError, WeightsError
 
 ONE_EPOCH = {"train_cfg.max_epochs": 1, "param_scheduler.1.end": 1}
@@ -86,6 +87,12 @@ def test_another_runs_folder_is_refused(trained: tuple[Path, TrainResult]) -> No
     with pytest.raises(ConfigError, match="checkpoints of another run.*--resume.*--work-dir"):
         train(config, data=str(config.parent / "coco"), work_dir=result.work_dir, device="cpu")
     assert {p: p.stat().st_mtime_ns for p in result.work_dir.rglob("*")} == before
+
+
+def test_a_folder_with_best_weights_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "best.pth").write_bytes(b"")
+    with pytest.raises(ConfigError, match="best.pth"):
+        refuse_another_run(tmp_path)
 
 
 def test_weights_alone_are_not_resumed(
