@@ -53,6 +53,9 @@ def turn_on_amp(cfg: Config) -> None:
     if kind not in ("OptimWrapper", "AmpOptimWrapper"):
         raise ConfigError("--amp: optim_wrapper.type", got=kind, expected="OptimWrapper")
     wrapper["type"] = "detkit.AmpOptimWrapper"
+    if wrapper.get("dtype") == "auto":
+        # It would be float32 on most CPUs; who asks for mixed precision gets it.
+        wrapper.pop("dtype")
 
 
 def turn_on_lr_scaling(cfg: Config) -> None:

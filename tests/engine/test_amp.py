@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from detkit.engine.amp import AmpOptimWrapper
+from detkit.engine.prepare import turn_on_amp
 from detkit.errors import ConfigError
 
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="this is about a machine's CPU")
@@ -51,3 +53,9 @@ def test_a_gpu_casts_to_what_is_asked(dtype: str | None, expected: torch.dtype) 
     assert out.dtype == expected
     wrapper.update_params(out.float().sum())
     assert torch.isfinite(model.weight).all()
+
+
+def test_asking_for_amp_is_not_undone_by_a_config_that_leaves_it_to_the_processor() -> None:
+    cfg = Config(dict(optim_wrapper=dict(type="AmpOptimWrapper", dtype="auto")))
+    turn_on_amp(cfg)
+    assert cfg.optim_wrapper == {"type": "detkit.AmpOptimWrapper"}
