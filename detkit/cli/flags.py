@@ -63,7 +63,7 @@ def _parsed(text: str) -> Any:
         return word[text.lower()]
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         if "," in text and not any(bracket in text for bracket in "()[]{}"):
             return [_parsed(part.strip()) for part in text.split(",") if part.strip()]
         return text

@@ -70,6 +70,18 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         return _report(f"{where}{error.strerror or error}", args.debug)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        said = str(error).partition(". ")[0]
+        return _report("the memory is not enough; use a smaller batch, smaller images or a smaller "
+                       "model" + (f" ({said})" if said else ""), args.debug)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # Of torch's own class, or, on a CPU, none but the message tells it.
+    return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+            or "can't allocate memory" in str(error))
 
 
 def _report(message: str, debug: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 EXAMPLES = """examples:
-  detkit test configs/cascade_swin_nano.py work_dirs/cascade_swin_nano/epoch_12.pth --data sample
+  detkit test configs/cascade_swin_nano.py work_dirs/cascade_swin_nano/best.pth --data sample
   detkit test CONFIG CHECKPOINT --data path/to/coco_or_voc --out scores.json
 """
 
@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else None
     if out is not None and out.exists():
         raise DetkitError(f"{out} is there already", do="name another file with --out")
+    if out is not None:
+        # Before the work, which can take minutes.
+        out.parent.mkdir(parents=True, exist_ok=True)
     result = test(
         args.config,
         args.checkpoint,

@@ -25,7 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument("--auto-scale-lr", action="store_true",
                         help="scale the learning rate with the batch size")
-    parser.add_argument("--seed", type=int, help="seed of every random choice")
+    parser.add_argument("--seed", type=_seed, metavar="N",
+                        help="seed of every random choice, 0 to 2**32 - 1")
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"got {text}, expected 0 to {2**32 - 1}")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:

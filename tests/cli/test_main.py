@@ -26,6 +26,8 @@ def run(args):
         raise KeyboardInterrupt
     if args.what == "absent":
         open("no/such/file")
+    if args.what == "big":
+        raise MemoryError
     if args.what == "bug":
         raise ValueError("ours")
     return int(args.what)
@@ -85,6 +87,11 @@ def test_a_missing_file_is_one_line(verb, capsys):
 def test_an_interrupt_is_one_word_and_exit_code_130(verb, capsys):
     assert main([verb, "stop"]) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_too_little_memory_is_one_line(verb, capsys):
+    assert main([verb, "big"]) == 2
+    assert capsys.readouterr().err.startswith("error: the memory is not enough; use a smaller")
 
 
 def test_our_own_bugs_are_not_hidden(verb):

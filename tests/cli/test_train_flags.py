@@ -50,6 +50,14 @@ def test_resume_takes_a_file_or_none(words: list[str], expected: str | None) -> 
     assert args.resume == expected
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**32), "x"])
+def test_a_seed_beyond_numpys_range_is_a_usage_error(
+    seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_verb("train", ["config.py", "--seed", seed]) == 2
+    assert "--seed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", ["--local_rank", "--local-rank"])
 def test_the_launchers_old_word_is_taken(flag: str) -> None:
     assert build_parser("train", "train").parse_args(["config.py", f"{flag}=1"]).local_rank == 1
