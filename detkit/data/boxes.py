@@ -107,10 +107,11 @@ def clean_boxes(
         if same and index not in same:
             say_here("box_of_two_classes", f"the box {list(box)} has another class in annotation "
                      f"{next(iter(same.values()))['original_id']}", "kept")
+        own_id = record.get("object", record.get("id"))
         fresh: Record = {
             "category_id": index + 1, "bbox": list(box), "iscrowd": crowd,
             "area": clean_area(record, box, say_here),
-            "original_id": record.get("object", record.get("id")),
+            "original_id": own_id if is_id(own_id) else None,
         }
         fresh.update({name: record[name] for name in CARRIED
                       if isinstance(record.get(name), (int, str))})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,8 +29,10 @@ class ClassTable:
 
 
 def is_id(value: object) -> bool:
-    """Whether a value can be an id: whole or fractional number or text, not a truth value."""
-    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    """Whether a value can be an id: finite number or text, not a truth value."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def near_key(name: str) -> str:

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from detkit.errors import DataError
 
 ORIENTATION_TAG = 0x0112
+REMEDY = "fetch the file again, or remove it together with its annotations"
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
      ".ppm", ".pgm", ".pbm", ".mpo", ".avif", ".jp2"}
@@ -54,7 +55,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image in a known format", do=_do(path)) from None
+        raise DataError(f"{path}: not an image in a known format", do=REMEDY) from None
     except Image.DecompressionBombError:
         raise DataError(
             f"{path}: the image has too many pixels",
@@ -64,7 +65,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     # Pillow's plugins raise many things on broken files: OSError, SyntaxError, ValueError,
     # struct.error, EOFError, zlib.error; whichever it is, this file is not readable.
     except Exception as error:
-        raise DataError(f"{path}: the image cannot be decoded ({error})", do=_do(path)) from error
+        raise DataError(f"{path}: the image cannot be decoded ({error})", do=REMEDY) from error
 
 
 def orientation(image: Image.Image) -> int:
@@ -74,10 +75,6 @@ def orientation(image: Image.Image) -> int:
     except Exception:  # broken EXIF says nothing about the pixels, which may well be whole
         return 1
     return value if value in UPRIGHT else 1
-
-
-def _do(path: str | Path) -> str:
-    return "fetch the file again, or remove it together with its annotations"
 
 
 def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:

@@ -79,6 +79,9 @@ class Ledger:
 
     def add(self, kind: str, what: str, action: str, **place: Any) -> None:
         """Note one fault; ``place`` is file, image, annotation and split, as in ``Fault``."""
+        if not isinstance(place.get("annotation"), (int, str, type(None))):
+            # NaN, a list, an object: json has no word for the first, a message none for the rest.
+            place["annotation"] = repr(place["annotation"])
         self.faults.append(Fault(kind, what, action, **place))
 
     def of_kind(self, kind: str) -> list[Fault]:

@@ -145,3 +145,11 @@ def test_the_source_is_never_written(coco_folder, tmp_path):
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     open_data(root, tmp_path / "work")
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_an_id_that_is_no_number_does_not_stop_the_writing(coco_folder, tmp_path):
+    coco_folder.truth["train"]["annotations"][0]["id"] = math.nan
+    data = opened(coco_folder, tmp_path)
+    (fault,) = data.ledger.faults
+    assert (fault.kind, fault.annotation) == ("annotation_without_id", "nan")
+    assert boxes_of(data)[0]["original_id"] is None
