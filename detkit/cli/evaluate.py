@@ -33,6 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is not None:
         # Before the work, which can take minutes.
+        for given in (args.truth, args.results):
+            if args.out.resolve() == given.resolve():
+                raise DataError(f"{args.out}: is a file to read", do="give --out another name")
         if args.out.is_dir() or (args.out.exists() and not args.force):
             raise DataError(
                 f"{args.out}: there is such a {'folder' if args.out.is_dir() else 'file'} already",

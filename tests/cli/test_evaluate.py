@@ -74,6 +74,14 @@ def test_out_never_overwrites_unasked(files, capsys):
     assert (files / "mine.json").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["truth.json", "results.json"])
+def test_out_never_overwrites_what_is_measured(name, files, capsys):
+    before = (files / name).read_bytes()
+    code, _, err = run(files, capsys, "truth.json", "results.json", "--out", name, "--force")
+    assert code == 2 and f"{name}: is a file to read" in err
+    assert (files / name).read_bytes() == before
+
+
 def test_out_overwrites_when_told_to(files, capsys):
     (files / "mine.json").write_text("stale")
     code, _, err = run(files, capsys, "truth.json", "results.json", "--out", "mine.json", "--force")
