@@ -218,6 +218,15 @@ def test_arguments_that_cannot_be_are_refused_by_name(
         SwinTransformer(**arguments)
 
 
+@pytest.mark.parametrize("arguments", [
+    {"window_size": 0}, {"embed_dims": 0}, {"depths": (0, 2)}, {"depths": 2}, {"num_heads": (0, 1)},
+    {"mlp_ratio": 0}, {"drop_path_rate": 1.0}, {"frozen_stages": 3}, {"out_indices": 1},
+], ids=str)
+def test_numbers_that_cannot_be_are_refused_by_name(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"Swin: {next(iter(arguments))}: got"):
+        small(**arguments)
+
+
 def test_mmdets_arguments_build_ours_from_the_registry() -> None:
     model = MODELS.build(
         dict(

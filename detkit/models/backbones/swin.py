@@ -103,6 +103,9 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         self.out_indices = _checked_indices(self.arch, out_indices)
         self.feature_channels = tuple(self.arch.channels[i] for i in self.out_indices)
         self.feature_strides = tuple(self.arch.strides[i] for i in self.out_indices)
+        if frozen_stages not in range(-1, len(self.arch.depths) + 1):
+            raise ConfigError("Swin: frozen_stages", got=repr(frozen_stages),
+                              expected=f"a whole number from -1 to {len(self.arch.depths)}")
         self.frozen_stages = frozen_stages
 
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
@@ -225,12 +228,12 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
 
 
 def _checked_indices(arch: SwinArch, out_indices: Sequence[int]) -> tuple[int, ...]:
-    indices = tuple(out_indices)
+    indices = tuple(out_indices) if isinstance(out_indices, Sequence) else ()
     stages = len(arch.depths)
     if not indices or list(indices) != sorted(set(indices) & set(range(stages))):
         raise ConfigError(
             "Swin: out_indices",
-            got=indices,
+            got=out_indices,
             expected=f"ascending stages from 0 to {stages - 1}, at least one",
         )
     return indices

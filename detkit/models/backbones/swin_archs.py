@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -35,6 +36,7 @@ class SwinArch:
     local_conv: bool = False
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         object.__setattr__(self, "depths", tuple(self.depths))
         object.__setattr__(self, "num_heads", tuple(self.num_heads))
         if len(self.depths) != len(self.num_heads) or not self.depths:
@@ -53,6 +55,23 @@ class SwinArch:
         if self.stem not in ("patch", "conv"):
             raise ConfigError("Swin: stem", got=repr(self.stem), expected="'patch' or 'conv'")
 
+    def _check_numbers(self) -> None:
+        for name in ("depths", "num_heads"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, (list, tuple)) or not all(map(_is_count, value)):
+                raise ConfigError(f"Swin: {name}", got=repr(value),
+                                  expected="a list of whole numbers above 0, one for each stage")
+        for name in ("embed_dims", "window_size"):
+            if not _is_count(getattr(self, name)):
+                raise ConfigError(f"Swin: {name}", got=repr(getattr(self, name)),
+                                  expected="a whole number above 0")
+        if not (_is_number(self.mlp_ratio) and int(self.embed_dims * self.mlp_ratio) > 0):
+            raise ConfigError("Swin: mlp_ratio", got=repr(self.mlp_ratio),
+                              expected="a number that leaves the MLP a channel")
+        if not (_is_number(self.drop_path_rate) and 0 <= self.drop_path_rate < 1):
+            raise ConfigError("Swin: drop_path_rate", got=repr(self.drop_path_rate),
+                              expected="a number from 0 to below 1")
+
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of each stage."""
@@ -62,6 +81,14 @@ class SwinArch:
     def strides(self) -> tuple[int, ...]:
         """Pixels of the image to one token, for each stage."""
         return tuple(4 * 2**stage for stage in range(len(self.depths)))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 # tiny to large: arXiv 2103.14030, section 3.3. nano: windows of 5 divide 80, 40, 20 and 10, the
