@@ -108,7 +108,7 @@ def test_weights_alone_are_not_resumed(
 
 def test_strange_weights_are_refused(tiny_config: Path, tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(1)}, tmp_path / "strange.pth")
-    with pytest.raises(WeightsError, match="no tensor of it"):
+    with pytest.raises(WeightsError, match="does not fit the model"):
         test(tiny_config, tmp_path / "strange.pth", work_dir=tmp_path / "work", device="cpu")
 
 
