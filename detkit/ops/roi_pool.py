@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 def roi_pool_forward(
     features: Tensor,
     rois: Tensor,
@@ -25,7 +24,7 @@ def roi_pool_forward(
     Args:
         features: (B, C, H, W) floating.
         rois: (R, 5) floating: image, x1, y1, x2, y2, pixels of the network input. R may be 0.
-        output: (R, C, P, Q), filled; 0 where a bin holds no cell.
+        output: (R, C, P, Q), filled; 0 where a bin holds no cell, and for RoIs not finite.
         argmax: (R, C, P, Q) int32, filled: y * W + x of the highest cell, the first of equals;
             -1 where a bin holds no cell.
         pooled_height: P.
@@ -38,10 +37,14 @@ def roi_pool_forward(
         return
     height, width = features.shape[2:]
     boxes = rois.to(torch.float64 if rois.dtype == torch.float64 else torch.float32)
+    # An RoI that is not finite, of a training that diverged, gives 0 as in RoIAlign: as a number
+    # of a cell it would lie outside memory.
+    finite = torch.isfinite(boxes).all(1)
+    boxes = torch.where(finite[:, None], boxes, torch.zeros_like(boxes))
     image = boxes[:, 0].long()[:, None, None]
     left, right = _bin_edges(boxes[:, 1], boxes[:, 3], pooled_width, spatial_scale, width)
     top, bottom = _bin_edges(boxes[:, 2], boxes[:, 4], pooled_height, spatial_scale, height)
-    has_area = (boxes[:, 3] + 1 > boxes[:, 1]) & (boxes[:, 4] + 1 > boxes[:, 2])
+    has_area = (boxes[:, 3] + 1 > boxes[:, 1]) & (boxes[:, 4] + 1 > boxes[:, 2]) & finite
     rows = features.permute(0, 2, 3, 1)  # (B, H, W, C): what is gathered lies side by side
     highest = rows.new_full(
         (rois.shape[0], pooled_height, pooled_width, rows.shape[3]), torch.finfo(rows.dtype).min

@@ -45,6 +45,21 @@ def test_corners_between_cells_are_not_rounded() -> None:
     assert roi_pool(features, rois, 2, 0.5).flatten().tolist() == [6, 7, 11, 12]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_a_region_that_is_not_finite_gives_zero_and_no_gradient(value: float, side: int) -> None:
+    from mmcv.ops import roi_pool
+
+    features = random_map().requires_grad_()
+    rois = ROIS[:2].clone()
+    rois[0, side] = value
+    got = roi_pool(features, rois, (3, 2), 1.0)
+    assert not got[0].any()
+    assert torch.equal(got[1:], roi_pool(features, ROIS[1:2], (3, 2), 1.0))
+    got[0].sum().backward()
+    assert not features.grad.any()
+
+
 def test_gradient_holds_in_float64() -> None:
     from mmcv.ops import roi_pool
 
