@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+
 def roi_pool_forward(
     features: Tensor,
     rois: Tensor,
