@@ -1,8 +1,8 @@
 """Cascade R-CNN, Swin-T, FPN, COCO 2017, 36 epochs, multi-scale with crops.
 
-Expected: not measured here; the paper's setting with masks and heavier heads reaches 50.4 box AP
-          (arXiv 2103.14030, table 2), box-only Shared2FC heads less.
-Cost:     241 G multiply-adds an image at 800x1280 (not measured here).
+Expected: not measured here; the paper's setting with masks and heavier heads reaches 50.5 box AP
+          (arXiv 2103.14030, table 2a), boxes alone with these heads less.
+Cost:     COST_SWIN
 Run:      python tools/train.py configs/cascade_swin.py --amp
           Start from a classifier's weights: --cfg-options
           model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE

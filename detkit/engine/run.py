@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -31,10 +31,10 @@ from detkit.engine.work_folder import default_work_dir, refuse_another_run
 from detkit.registry import import_mmdet
 
 if TYPE_CHECKING:
-    from detkit.data.source import DetectionData
     from detkit.evaluation.box_scores import BoxScores
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def train(
             resume = find_last_checkpoint(folder) or False
             if not resume:
                 logger.info("nothing to resume in %s: the training begins anew", folder)
-        elif not resume:
+        elif not resume or Path(resume).resolve().parent != folder.resolve():
             refuse_another_run(folder)
         prepare.use_our_parts(cfg)
         if amp:
@@ -205,34 +205,34 @@ def _take_data(
     ``known`` are the classes of the checkpoint that is tested.
     """
     if data is None:
-        if is_main_process():
-            check_own_data(cfg, ("train", "val", "test") if training else ("test",))
+        splits = ("train", "val", "test") if training else ("test",)
+        _first_process_does(lambda: check_own_data(cfg, splits))
         classes = data_classes(cfg)
     else:
-        found = _open_once(data, folder, known, training)
+        from detkit.data.source import open_data
+
+        found = _first_process_does(
+            lambda: open_data(data, folder, classes=known, need_train=training)
+        )
         apply_data(cfg, found)
         classes = list(found.classes)
     derive(cfg, classes)
 
 
-def _open_once(
-    data: str, folder: Path, classes: Sequence[str] | None, need_train: bool
-) -> DetectionData:
-    """The data at ``data``, checked and written by the first process for all of them."""
-    from detkit.data.source import open_data
-
+def _first_process_does(work: Callable[[], T]) -> T:
+    """Let one process do ``work`` and give all of them what came of it."""
     # An error travels too: the other processes would wait for ever for data that never comes.
     box: list[Any] = [None]
     if is_main_process():
         try:
-            box[0] = open_data(data, folder, classes=classes, need_train=need_train)
+            box[0] = work()
         except Exception as error:
             box[0] = error
     broadcast_object_list(box)
     if isinstance(box[0], Exception):
         raise box[0]
-    found: DetectionData = box[0]
-    return found
+    done: T = box[0]
+    return done
 
 
 def _chosen_checkpoint(runner: Any) -> Path | None:
