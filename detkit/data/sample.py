@@ -25,7 +25,7 @@ from detkit.errors import DataError, MissingExtraError, VideoError
 logger = logging.getLogger(__name__)
 
 # Counts up whenever the bytes change, so that no cached folder of an older drawing is taken.
-VERSION = 3
+VERSION = 4
 SPLITS = ("train", "val", "test")
 COUNTS: Mapping[str, int] = {"train": 600, "val": 100, "test": 200}
 SIZE_HW = (240, 320)

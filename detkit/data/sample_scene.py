@@ -78,7 +78,7 @@ def _place(
     for part in range(dice.pick([1, 2, 3, 4, 4, 5, 5, 5, 6, 6])):
         # The first thing goes round the classes: ten pictures of any split hold all of them.
         label = index % len(CLASSES) if part == 0 else dice.whole(0, len(CLASSES) - 1)
-        size = scale * (dice.scale(16, 32) if dice.chance(0.06) else dice.scale(34, 140))
+        size = scale * (dice.scale(16, 32) if dice.chance(0.06) else dice.scale(44, 150))
         lean = LEAN[CLASSES[label]]
         pose = Pose(
             width / 2 + dice.between(0, 1), height / 2 + dice.between(0, 1), size,
@@ -86,7 +86,7 @@ def _place(
         )  # fmt: skip
         look = (seed, ROOM_LOOK + 16 * (split + 1), index, part)
         sprite = draw_thing(label, look, pose, light.toward)
-        over, at_edge = dice.chance(0.3), dice.chance(0.12) and size > 34 * scale
+        over, at_edge = dice.chance(0.25), dice.chance(0.1) and size > 34 * scale
         for attempt in range(10):
             beside = dice.pick(sprites) if over and sprites and attempt < 7 else None
             x, y = _spot(dice, sprite, size_hw, at_edge, beside)
