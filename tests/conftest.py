@@ -1,10 +1,15 @@
 """Fixtures for the whole suite. The one place that knows where the real data lies."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 import detkit  # noqa: F401  places the finder before any test file imports mmcv.ops
+
+# Before torch is imported, here and in what the tests start: at the sizes of tests a second thread
+# gains nothing, and on a busy machine threads that wait for each other lose a factor of ten.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
