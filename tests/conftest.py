@@ -1,6 +1,7 @@
 """Fixtures for the whole suite. The one place that knows where the real data lies."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ import detkit  # noqa: F401  places the finder before any test file imports mmcv
 # Before torch is imported, here and in what the tests start: at the sizes of tests a second thread
 # gains nothing, and on a busy machine threads that wait for each other lose a factor of ten.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and what the tests start
+# would inherit that: the tests of Ctrl-C would wait for nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from detkit.errors import ConfigError
 from detkit.models.backbones import SwinTransformer
@@ -228,24 +229,25 @@ def test_numbers_that_cannot_be_are_refused_by_name(arguments: dict[str, Any]) -
 
 
 def test_mmdets_arguments_build_ours_from_the_registry() -> None:
-    model = MODELS.build(
-        dict(
-            type="SwinTransformer",
-            embed_dims=8,
-            depths=[1, 1],
-            num_heads=[1, 2],
-            window_size=7,
-            mlp_ratio=4,
-            qkv_bias=True,
-            qk_scale=None,
-            drop_rate=0.0,
-            attn_drop_rate=0.0,
-            drop_path_rate=0.2,
-            patch_norm=True,
-            out_indices=(0, 1),
-            with_cp=False,
-            convert_weights=True,
-            init_cfg=None,
-        )
+    config = dict(
+        type="SwinTransformer",
+        embed_dims=8,
+        depths=[1, 1],
+        num_heads=[1, 2],
+        window_size=7,
+        mlp_ratio=4,
+        qkv_bias=True,
+        qk_scale=None,
+        drop_rate=0.0,
+        attn_drop_rate=0.0,
+        drop_path_rate=0.2,
+        patch_norm=True,
+        out_indices=(0, 1),
+        with_cp=False,
+        convert_weights=True,
+        init_cfg=None,
     )
+    # whatever scope another test has left behind
+    with DefaultScope.overwrite_default_scope("detkit"):
+        model = MODELS.build(config)
     assert isinstance(model, SwinTransformer)
