@@ -27,6 +27,10 @@ def use_our_parts(cfg: Config) -> None:
     """
     if cfg.get("default_scope") is None:
         cfg.default_scope = ours.SCOPE
+    for loader in (cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")):
+        # torch refuses to keep workers that there are none of; num_workers=0 says enough.
+        if isinstance(loader, Mapping) and not loader.get("num_workers"):
+            loader["persistent_workers"] = False  # type: ignore[index]
     train_cfg: Any = cfg.get("train_cfg")
     if train_cfg is not None:
         by_epoch = train_cfg.pop("by_epoch", True)

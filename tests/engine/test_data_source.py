@@ -94,3 +94,15 @@ def test_own_classes_without_metainfo_are_refused(tmp_path: Path) -> None:
     # mmdet would look for COCO's 80 names in the file and train on none of its boxes.
     with pytest.raises(DataError, match="'cell' has 1 boxes.*train_dataloader.dataset.metainfo"):
         check_own_data(cfg, ("train",))
+
+
+def test_no_workers_means_none_to_keep():
+    from mmengine.config import Config
+
+    from detkit.engine.prepare import use_our_parts
+
+    cfg = Config({"train_dataloader": {"num_workers": 0, "persistent_workers": True},
+                  "val_dataloader": {"num_workers": 2, "persistent_workers": True}})
+    use_our_parts(cfg)
+    assert not cfg.train_dataloader.persistent_workers
+    assert cfg.val_dataloader.persistent_workers
