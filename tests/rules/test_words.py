@@ -45,7 +45,7 @@ def test_no_file_names_a_registry_or_a_machine(our_files, repository):
         ("/" + "root/.cache", True),
         ("https://" + "py" + "pi.org/simple", True),
         ("/tmp/out", False),
-        ("a/root/b, <path>/work", False),
+        ("a/" + "root/b, <path>/work", False),
     ],
 )
 def test_the_rule_sees_what_it_should(line, caught):
