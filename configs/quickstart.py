@@ -1,7 +1,7 @@
 """The first run: Cascade R-CNN, Swin-nano, on the built-in sample, from nothing, in minutes.
 
 Expected: 0.500 AP, 0.716 AP50 on the sample's test split.
-Cost:     8 minutes on two cores that compute in bfloat16, 2.8 GB.
+Cost:     8 minutes on two cores that compute in bfloat16.
 Run:      python tools/train.py configs/quickstart.py --data sample
 Paper:    arXiv 1712.00726, arXiv 2103.14030
 """

@@ -1,4 +1,4 @@
-"""Flags and output that train and test share."""
+"""Flags and output that more than one verb has."""
 
 from __future__ import annotations
 
@@ -96,3 +96,11 @@ def write_scores(result: TestResult, path: Path) -> None:
     content: Any = result.metrics if result.scores is None else result.scores.as_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def score(text: str) -> float:
+    """A score from 0 to 1, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a number from 0 to 1")
+    return value

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from detkit.cli.flags import score
 from detkit.cli.sample_word import sample_path
 
 EXAMPLES = """examples:
@@ -68,11 +69,3 @@ def run(args: argparse.Namespace) -> int:
     for file, reason in report.failed:
         print(f"  {file}: {reason}", file=sys.stderr)
     return 1
-
-
-def score(text: str) -> float:
-    """A score from 0 to 1, for argparse."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected a number from 0 to 1")
-    return value

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from detkit.cli.predict import score
+from detkit.cli.flags import score
 from detkit.cli.sample_word import sample_path
 from detkit.errors import VideoError
 
