@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 StateDict = dict[str, Tensor]
+
+# Pairs of a pattern and what is put in its place, both as ``re.sub`` takes them.
+Rules = list[tuple[str, str]]
+
+
+def renamed(name: str, rules: Rules) -> str:
+    """``name`` with every rule applied, one after the other."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 @dataclass

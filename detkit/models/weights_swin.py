@@ -13,14 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.translation import StateDict, Translation
+from detkit.models.translation import Rules, StateDict, Translation
 
 # What follows from the window's side, and what a classifier or a segmenter has behind its stages.
 _DERIVED = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
 _HEAD = re.compile(r"^(head|norm|avgpool|fc)\.")
 _STAGE = re.compile(r"^stages\.(\d+)\.(?:(downsample)\.)?|^norm(\d+)\.")
-
-Rules = list[tuple[str, str]]
 
 _OURS: Rules = [(r"^(patch_embed|stages|norm\d)\b", r"\1")]
 _MICROSOFT: Rules = [

@@ -9,13 +9,12 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from detkit.errors import ConfigError
-from detkit.models.backbones.swin_archs import SwinArch, swin_arch
+from detkit.models.backbones.arch import check_frozen, check_levels
+from detkit.models.backbones.stems import ConvStem, PatchStem
+from detkit.models.backbones.swin_archs import swin_arch
 from detkit.models.backbones.swin_layers import (
     NORM_EPS,
-    ConvStem,
     PatchMerging,
-    PatchStem,
     SwinBlock,
     SwinStage,
 )
@@ -100,13 +99,10 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             stem=stem,
             local_conv=local_conv,
         )
-        self.out_indices = _checked_indices(self.arch, out_indices)
+        self.out_indices = check_levels("Swin", len(self.arch.depths), out_indices)
         self.feature_channels = tuple(self.arch.channels[i] for i in self.out_indices)
         self.feature_strides = tuple(self.arch.strides[i] for i in self.out_indices)
-        if frozen_stages not in range(-1, len(self.arch.depths) + 1):
-            raise ConfigError("Swin: frozen_stages", got=repr(frozen_stages),
-                              expected=f"a whole number from -1 to {len(self.arch.depths)}")
-        self.frozen_stages = frozen_stages
+        self.frozen_stages = check_frozen("Swin", len(self.arch.depths), frozen_stages)
 
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
         self.patch_embed = stem_type(in_channels, self.arch.embed_dims, patch_norm)
@@ -163,7 +159,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             ConfigError: an arch or an index that does not exist.
         """
         found = swin_arch(arch, embed_dims=embed_dims, depths=depths, num_heads=num_heads)
-        indices = _checked_indices(found, out_indices)
+        indices = check_levels("Swin", len(found.depths), out_indices)
         return (
             tuple(found.channels[i] for i in indices),
             tuple(found.strides[i] for i in indices),
@@ -207,6 +203,31 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
                 outputs.append(out.permute(0, 3, 1, 2).contiguous())
         return tuple(outputs)
 
+    def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
+        """How deep a parameter stands, for learning rates that decay towards the image.
+
+        Args:
+            name: the parameter's, ``prefix`` included.
+            prefix: what stands before this backbone's own names, as 'backbone.'.
+
+        Returns:
+            (depth, number of depths): 0 is the stem, then comes a depth for each block that is
+            built, patch merging with the block before it; the last is the outputs' norms, and
+            whatever is not this backbone's.
+
+        Source: agrees with mmpretrain's method of the same name.
+        """
+        depths = self.arch.depths[: len(self.stages)]
+        number = sum(depths) + 2
+        own = name[len(prefix) :].split(".") if name.startswith(prefix) else [""]
+        if own[0] == "patch_embed":
+            return 0, number
+        if own[0] != "stages":
+            return number - 1, number
+        stage = int(own[1])
+        block = int(own[3]) + 1 if own[2] == "blocks" else depths[stage]
+        return sum(depths[:stage]) + block, number
+
     def train(self, mode: bool = True) -> SwinTransformer:
         """Switch to training or eval mode; frozen stages stay in eval mode."""
         super().train(mode)
@@ -225,15 +246,3 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         for module in frozen:
             module.eval()
             module.requires_grad_(False)
-
-
-def _checked_indices(arch: SwinArch, out_indices: Sequence[int]) -> tuple[int, ...]:
-    indices = tuple(out_indices) if isinstance(out_indices, Sequence) else ()
-    stages = len(arch.depths)
-    if not indices or list(indices) != sorted(set(indices) & set(range(stages))):
-        raise ConfigError(
-            "Swin: out_indices",
-            got=out_indices,
-            expected=f"ascending stages from 0 to {stages - 1}, at least one",
-        )
-    return indices

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.arch import (
+    check_counts,
+    check_drop_path,
+    find_arch,
+    is_count,
+    is_number,
+)
 
 
 @dataclass(frozen=True)
@@ -57,20 +62,15 @@ class SwinArch:
 
     def _check_numbers(self) -> None:
         for name in ("depths", "num_heads"):
-            value: Any = getattr(self, name)
-            if not isinstance(value, (list, tuple)) or not all(map(_is_count, value)):
-                raise ConfigError(f"Swin: {name}", got=repr(value),
-                                  expected="a list of whole numbers above 0, one for each stage")
+            check_counts("Swin", name, getattr(self, name))
         for name in ("embed_dims", "window_size"):
-            if not _is_count(getattr(self, name)):
+            if not is_count(getattr(self, name)):
                 raise ConfigError(f"Swin: {name}", got=repr(getattr(self, name)),
                                   expected="a whole number above 0")
-        if not (_is_number(self.mlp_ratio) and int(self.embed_dims * self.mlp_ratio) > 0):
+        if not (is_number(self.mlp_ratio) and int(self.embed_dims * self.mlp_ratio) > 0):
             raise ConfigError("Swin: mlp_ratio", got=repr(self.mlp_ratio),
                               expected="a number that leaves the MLP a channel")
-        if not (_is_number(self.drop_path_rate) and 0 <= self.drop_path_rate < 1):
-            raise ConfigError("Swin: drop_path_rate", got=repr(self.drop_path_rate),
-                              expected="a number from 0 to below 1")
+        check_drop_path("Swin", self.drop_path_rate)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -81,14 +81,6 @@ class SwinArch:
     def strides(self) -> tuple[int, ...]:
         """Pixels of the image to one token, for each stage."""
         return tuple(4 * 2**stage for stage in range(len(self.depths)))
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value > 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 # tiny to large: arXiv 2103.14030, section 3.3. nano: windows of 5 divide 80, 40, 20 and 10, the
@@ -121,25 +113,4 @@ def swin_arch(arch: str | Mapping[str, Any], **changes: Any) -> SwinArch:
     Raises:
         ConfigError: no such arch or field, or the fields contradict each other.
     """
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            near = get_close_matches(arch, ARCHS, 1)
-            raise ConfigError(
-                "Swin: arch",
-                got=repr(arch),
-                expected=f"one of {', '.join(ARCHS)}, or a dict",
-                do=f"did you mean '{near[0]}'?" if near else None,
-            )
-        base = ARCHS[arch]
-    else:
-        names = [field.name for field in fields(SwinArch)]
-        for name in arch:
-            if name not in names:
-                near = get_close_matches(name, names, 1)
-                raise ConfigError(
-                    f"Swin: the arch's key '{name}' is not known",
-                    expected=f"some of {', '.join(names)}",
-                    do=f"did you mean '{near[0]}'?" if near else None,
-                )
-        base = SwinArch(**arch)
-    return replace(base, **{name: value for name, value in changes.items() if value is not None})
+    return find_arch("Swin", ARCHS, SwinArch, arch, **changes)
