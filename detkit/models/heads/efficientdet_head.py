@@ -1,0 +1,92 @@
+"""EfficientDet's head: separable convolutions for all levels, with norms for each level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+from mmcv.cnn import build_norm_layer
+from mmdet.models.dense_heads import AnchorHead
+from torch import Tensor, nn
+
+from detkit.models.separable_conv import SeparableConv2d
+from detkit.registry import MODELS
+
+# Of all anchors' scores at first, so that the many without an object do not drown the few with.
+FIRST_SCORE = 0.01
+
+
+@MODELS.register_module()
+class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
+    """Scores and boxes of anchors by two towers of separable convolutions.
+
+    The convolutions are those of all levels, the norms behind them each level's own.
+
+    Args:
+        num_ins: levels.
+        stacked_convs: convolutions of a tower before the last, which predicts.
+        norm_cfg: None is batch norm with the paper's eps and momentum.
+        num_classes, in_channels, feat_channels, anchor_generator and all others but ``init_cfg``:
+            mmdet's ``AnchorHead``'s.
+
+    Source: arXiv 1911.09070. Parameters are as many as in the public PyTorch port of its authors'
+    code.
+    """
+
+    def __init__(
+        self,
+        num_ins: int = 5,
+        stacked_convs: int = 3,
+        norm_cfg: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.num_ins = num_ins
+        self.stacked_convs = stacked_convs
+        self.norm_cfg = norm_cfg or dict(type="BN", eps=1e-3, momentum=0.01)
+        # None: AnchorHead's would set all weights anew, and too small for norms to be needed.
+        super().__init__(init_cfg=None, **kwargs)
+
+    def _init_layers(self) -> None:
+        self.act = nn.SiLU()
+        self.cls_tower, self.cls_norms = self._tower()
+        self.reg_tower, self.reg_norms = self._tower()
+        scores = self.num_base_priors * self.cls_out_channels
+        self.cls_predict = SeparableConv2d(self.feat_channels, scores, bias=True)
+        self.reg_predict = SeparableConv2d(
+            self.feat_channels, self.num_base_priors * self.bbox_coder.encode_size, bias=True
+        )
+        bias = cast(Tensor, self.cls_predict[1].bias)
+        nn.init.constant_(bias, math.log(FIRST_SCORE / (1 - FIRST_SCORE)))
+
+    def _tower(self) -> tuple[nn.ModuleList, nn.ModuleList]:
+        widths = [self.in_channels] + [self.feat_channels] * self.stacked_convs
+        convs = nn.ModuleList(SeparableConv2d(a, b) for a, b in zip(widths, widths[1:]))
+        norms = nn.ModuleList(
+            nn.ModuleList(build_norm_layer(self.norm_cfg, width)[1] for width in widths[1:])
+            for _ in range(self.num_ins)
+        )
+        return convs, norms
+
+    def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Predict for each level.
+
+        Args:
+            x: ``num_ins`` maps (B, in_channels, H, W). B may be 0 in eval mode.
+
+        Returns:
+            for each level the scores before the sigmoid, (B, anchors x classes, H, W), and the
+            deltas of boxes, (B, anchors x 4, H, W), unitless, as the ``bbox_coder`` reads them.
+        """
+        scores, deltas = [], []
+        for level, features in enumerate(x):
+            scores.append(self.cls_predict(
+                self._through(self.cls_tower, self.cls_norms[level], features)))
+            deltas.append(self.reg_predict(
+                self._through(self.reg_tower, self.reg_norms[level], features)))
+        return scores, deltas
+
+    def _through(self, convs: nn.ModuleList, norms: Any, features: Tensor) -> Tensor:
+        for conv, norm in zip(convs, norms):
+            features = self.act(norm(conv(features)))
+        return features

@@ -1,0 +1,139 @@
+"""BiFPN: features handed down and up the pyramid, as often as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.necks.bifpn_layer import BiFPNLayer, halve
+from detkit.registry import MODELS
+
+# The paper's. Its mean over about the last hundred steps wants some images in each.
+PAPERS_NORM: Mapping[str, Any] = {"type": "BN", "eps": 1e-3, "momentum": 0.01}
+
+
+@MODELS.register_module()
+class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
+    """Weighted, two-way pyramid of features for any detector.
+
+    The first layer reads each of the backbone's maps through a 1 x 1 convolution of its own for
+    each place where it is used, as in the authors' code: one for the finest, two for the others.
+    A map that has ``out_channels`` already is read as it is. Levels that the backbone lacks come
+    from its coarsest map: a 1 x 1 convolution with norm, then maxima of 3 x 3 at stride 2. They
+    are taken around every second pixel from the first on (the TensorFlow original shifts them by
+    one where a size is even).
+
+    Under RetinaNet take strides 8 to 128 (three maps of the backbone, ``num_outs=5``), under
+    Faster and Cascade R-CNN 4 to 64 (four maps, ``num_outs=5``).
+
+    Args:
+        in_channels: of each map of the backbone, finest first.
+        out_channels: of every output.
+        num_layers: how often down and up; the paper's D0 to D7 have 3 to 8.
+        num_outs: levels, at least as many as maps are used, and at least 2.
+        start_level: the first map that is used.
+        norm_cfg: of every convolution; None is the paper's batch norm, which wants eight images or
+            so on each device. For fewer: ``dict(type='SyncBN')`` on several devices, or
+            ``dict(type='GN', num_groups=16)``.
+        init_cfg: mmengine's; a file to load, for one.
+
+    Raises:
+        ConfigError: numbers that do not fit each other, each named.
+
+    Source: arXiv 1911.09070. D0's parameters are as many as in the public PyTorch port of its
+    authors' code.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 64,
+        num_layers: int = 3,
+        num_outs: int = 5,
+        start_level: int = 0,
+        norm_cfg: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if not isinstance(in_channels, Sequence) or not in_channels or not all(
+            isinstance(channels, int) and channels > 0 for channels in in_channels
+        ):
+            raise ConfigError("BiFPN: in_channels", got=repr(in_channels),
+                              expected="a list of whole numbers above 0, one for each map")
+        _check_count("start_level", start_level, 0, len(in_channels) - 1)
+        used = list(in_channels[start_level:])
+        _check_count("out_channels", out_channels, 1)
+        _check_count("num_layers", num_layers, 1)
+        _check_count("num_outs", num_outs, max(2, len(used)))
+        self.in_channels = list(in_channels)
+        self.start_level = start_level
+        self.num_outs = num_outs
+        self._norm_cfg = dict(PAPERS_NORM if norm_cfg is None else norm_cfg)
+
+        self.project_down = nn.ModuleList(self._projection(c, out_channels) for c in used)
+        self.project_up = nn.ModuleList(self._projection(c, out_channels) for c in used[1:])
+        self.project_extra: nn.Module | None = None
+        if num_outs > len(used):
+            self.project_extra = self._projection(used[-1], out_channels)
+        self.layers = nn.ModuleList(
+            BiFPNLayer(num_outs, out_channels, self._norm) for _ in range(num_layers)
+        )
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Compute the pyramid.
+
+        Args:
+            inputs: one map (B, in_channels, H, W) for each of ``in_channels``, each half the size
+                of the one before, odd sizes rounded up or down. B may be 0 in eval mode; batch
+                norm wants more than one pixel in all images together while training.
+
+        Returns:
+            ``num_outs`` maps (B, out_channels, H, W) of the sizes of the maps that are used, and
+            from the last on halved, rounded up.
+
+        Raises:
+            ConfigError: another number of maps.
+        """
+        if len(inputs) != len(self.in_channels):
+            raise ConfigError("BiFPN: maps of the backbone", got=len(inputs),
+                              expected=f"{len(self.in_channels)}, as in_channels has")
+        maps = inputs[self.start_level :]
+        for_down = [project(x) for project, x in zip(self.project_down, maps)]
+        for_up = for_down[:1] + [project(x) for project, x in zip(self.project_up, maps[1:])]
+        if self.project_extra is not None:
+            extra = halve(self.project_extra(maps[-1]))
+            for level in range(len(maps), self.num_outs):
+                extra = extra if level == len(maps) else halve(extra)
+                for_down.append(extra)
+                for_up.append(extra)
+        for layer in self.layers:
+            for_down = for_up = layer(for_down, for_up)
+        return tuple(for_down)
+
+    def _projection(self, channels: int, out_channels: int) -> nn.Module:
+        if channels == out_channels:
+            return nn.Identity()
+        conv = nn.Conv2d(channels, out_channels, 1, bias=False)
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+        return nn.Sequential(conv, self._norm(out_channels))
+
+    def _norm(self, channels: int) -> nn.Module:
+        try:
+            norm: nn.Module = build_norm_layer(self._norm_cfg, channels)[1]
+        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            raise ConfigError("BiFPN: norm_cfg", got=repr(self._norm_cfg),
+                              expected=f"a norm for {channels} channels ({error})") from error
+        return norm
+
+
+def _check_count(name: str, value: object, least: int, most: int | None = None) -> None:
+    if isinstance(value, int) and value >= least and (most is None or value <= most):
+        return
+    upper = "" if most is None else f" to {most}"
+    raise ConfigError(f"BiFPN: {name}", got=repr(value),
+                      expected=f"a whole number from {least}{upper}")

@@ -1,0 +1,122 @@
+"""One pass down and one pass up a pyramid of features, with learnt shares in each sum.
+
+L: levels, finest first; C: channels, the same in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from detkit.models.separable_conv import SeparableConv2d
+
+NormBuilder = Callable[[int], nn.Module]
+# Keeps a sum of shares that are all zero from dividing by zero; the paper's number.
+EPSILON = 1e-4
+
+
+class FusionNode(nn.Module):
+    """Sum maps of one size by learnt shares, then SiLU, a separable convolution, and the norm.
+
+    Args:
+        inputs: maps to sum, each with one number in ``weight``, 1 at first.
+        channels: of every map.
+        norm: makes a norm of so many channels.
+
+    Source: arXiv 1911.09070, section 3.3, fast normalised fusion.
+    """
+
+    def __init__(self, inputs: int, channels: int, norm: NormBuilder) -> None:
+        super().__init__()
+        self.weight = Parameter(torch.ones(inputs))
+        self.act = nn.SiLU()
+        self.conv = SeparableConv2d(channels, channels)
+        self.norm = norm(channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """As many (B, C, H, W) as ``weight`` has numbers -> (B, C, H, W)."""
+        out: Tensor = self.norm(self.conv(self.act(fuse(maps, self.weight))))
+        return out
+
+
+class BiFPNLayer(nn.Module):
+    """Hand features down from coarse to fine, then up again.
+
+    Args:
+        levels: at least 2.
+        channels: of every map.
+        norm: makes a norm of so many channels.
+
+    Source: arXiv 1911.09070, figure 2d and the equations of section 3.3.
+    """
+
+    def __init__(self, levels: int, channels: int, norm: NormBuilder) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(FusionNode(2, channels, norm) for _ in range(levels - 1))
+        self.up = nn.ModuleList(
+            FusionNode(2 if level == levels - 1 else 3, channels, norm)
+            for level in range(1, levels)
+        )
+
+    def forward(self, for_down: Sequence[Tensor], for_up: Sequence[Tensor]) -> list[Tensor]:
+        """Fuse all levels.
+
+        Args:
+            for_down: L maps (B, C, H, W), finest first, which the pass down reads.
+            for_up: L maps of the same sizes, which the pass up reads; of the first nothing is
+                read. The same maps as ``for_down`` in all layers but the first.
+
+        Returns:
+            L maps of those sizes.
+        """
+        middle = list(for_down)
+        for level in reversed(range(len(self.down))):
+            size = for_down[level].shape[2:]
+            coarser = F.interpolate(middle[level + 1], size=size, mode="nearest")
+            middle[level] = self.down[level]([for_down[level], coarser])
+        outs = middle[:1]
+        for level, node in enumerate(self.up, start=1):
+            finer = halve(outs[-1], for_up[level])
+            # The coarsest level has no node on the way down.
+            between = [middle[level]] if level < len(self.up) else []
+            outs.append(node([for_up[level], *between, finer]))
+        return outs
+
+
+def fuse(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """Sum maps, each times its share: what is positive of its weight, over the sum of those.
+
+    Args:
+        maps: N of one shape, floating.
+        weight: (N,), any numbers.
+
+    Returns:
+        one map, in the maps' dtype.
+    """
+    positive = weight.relu()
+    shares = positive / (positive.sum() + EPSILON)
+    out = maps[0] * shares[0]
+    for index, each in enumerate(maps[1:], start=1):
+        out = out + each * shares[index]
+    return out
+
+
+def halve(x: Tensor, like: Tensor | None = None) -> Tensor:
+    """Take the maximum of 3 x 3 pixels around every second one.
+
+    Args:
+        x: (B, C, H, W).
+        like: a map of the size wanted; where the backbone rounded its sizes down, it is smaller
+            than what comes of halving, and the nearest pixels are taken.
+
+    Returns:
+        (B, C, ceil(H / 2), ceil(W / 2)), or of the size of ``like``.
+    """
+    out = F.max_pool2d(x, 3, stride=2, padding=1)
+    if like is not None and out.shape[2:] != like.shape[2:]:
+        out = F.interpolate(out, size=like.shape[2:], mode="nearest")
+    return out
