@@ -1,0 +1,63 @@
+"""The layers of a model of timm in their order, as timm itself groups its parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from detkit.errors import ConfigError
+
+
+def layer_of_each(model: Any, name: str, coarse: bool) -> dict[str, int]:
+    """The number of the layer that each parameter belongs to; 0 is the stem.
+
+    Args:
+        model: timm's, with nothing but parameters of the backbone.
+        name: of it, for messages.
+        coarse: whether a layer is a whole stage (a block of a plain transformer), or a block.
+
+    Raises:
+        ConfigError: timm does not say for this model.
+    """
+    import timm
+
+    try:
+        matcher = model.group_matcher(coarse=coarse)
+    # No such method, or one that refuses the coarse way by an assertion.
+    except (AttributeError, AssertionError) as error:
+        raise ConfigError(
+            f"TimmBackbone: timm does not say what the {'stages' if coarse else 'layers'} of "
+            f"{name} are",
+            do="leave frozen_stages at -1" if coarse else "train without layer-wise decay",
+        ) from error
+    found: dict[str, int] = timm.models.group_parameters(model, matcher, reverse=True)
+    return found
+
+
+def frozen_parts(model: nn.Module, name: str, stages: int) -> tuple[list[str], list[str]]:
+    """What to freeze: parameters, and the outermost modules that hold nothing else.
+
+    Args:
+        model, name: as for ``layer_of_each``.
+        stages: -1 nothing; 0 the stem; n also the first n stages.
+
+    Raises:
+        ConfigError: there are not so many stages, or timm does not say what they are.
+    """
+    if stages == -1:
+        return [], []
+    layers = layer_of_each(model, name, coarse=True)
+    last = max(layers.values())
+    if isinstance(stages, bool) or stages not in range(0, last + 1):
+        raise ConfigError("TimmBackbone: frozen_stages", got=repr(stages),
+                          expected=f"a whole number from -1 to {last} for {name}")
+    parameters = [key for key, layer in layers.items() if layer <= stages]
+    frozen = set(parameters)
+    modules: list[str] = []
+    for path, module in model.named_modules():
+        held = [f"{path}.{key}" if path else key for key, _ in module.named_parameters()]
+        inside = any(path.startswith(f"{outer}.") for outer in modules)
+        if held and not inside and frozen.issuperset(held):
+            modules.append(path)
+    return parameters, modules

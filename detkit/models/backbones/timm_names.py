@@ -1,0 +1,96 @@
+"""Making a model of timm by its name, with one clear error where the name or an argument is wrong.
+
+timm is imported when it is used: that takes seconds, and most configs have no need of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+from detkit.errors import ConfigError, WeightsError
+
+# Arguments of timm.create_model that would make something else than a backbone, and ours instead.
+_OURS_INSTEAD = {
+    "features_only": "the maps of features are what it gives anyway",
+    "feature_cls": "the maps of features are what it gives anyway",
+    "out_indices": "choose levels with strides=(4, 8, 16, 32)",
+    "num_classes": "the classifier is not built",
+    "checkpoint_path": "give init_cfg=dict(type='Pretrained', checkpoint=FILE)",
+}
+
+
+def check_timm_name(name: str) -> None:
+    """Let a name pass that timm knows, such as 'resnet50' or 'resnet50.a1_in1k'.
+
+    Raises:
+        ConfigError: no such model.
+        WeightsError: there is the model, and no such tag of weights.
+    """
+    import timm
+
+    arch, _, tag = str(name).partition(".")
+    if not (isinstance(name, str) and timm.is_model(arch)):
+        near = get_close_matches(arch, timm.list_models(), n=3) if isinstance(name, str) else []
+        raise ConfigError(
+            "TimmBackbone: name",
+            got=repr(name),
+            expected="a model of timm" + (f"; did you mean {', '.join(near)}?" if near else ""),
+        )
+    tags = [one.partition(".")[2] for one in timm.models.get_arch_pretrained_cfgs(arch)]
+    if tag and tag not in tags:
+        raise WeightsError(
+            f"TimmBackbone: {arch} has no weights of that name",
+            got=repr(tag),
+            expected=f"one of {', '.join(filter(None, tags))}" if any(tags) else "no tag",
+            do="or give a local file: init_cfg=dict(type='Pretrained', checkpoint=FILE)",
+        )
+
+
+def create_timm_model(name: str, options: Mapping[str, Any], **more: Any) -> nn.Module:
+    """Build timm's model at random, never downloading anything.
+
+    Args:
+        name: as ``check_timm_name`` lets it pass.
+        options: arguments for ``timm.create_model`` from the user.
+        more: arguments for it from us.
+
+    Raises:
+        ConfigError: an argument that this model does not have, or a value that it refuses.
+    """
+    import timm
+
+    for key in options:
+        if key in _OURS_INSTEAD:
+            raise ConfigError(f"TimmBackbone: {name}: the argument '{key}' is not taken",
+                              do=_OURS_INSTEAD[key])
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=False, **{**options, **more})
+    # timm's models check their arguments in as many ways as there are authors.
+    except Exception as error:
+        match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if match and match[1] in options:
+            raise _unknown_argument(name, match[1]) from error
+        raise ConfigError(
+            f"TimmBackbone: timm cannot build {name} so ({type(error).__name__}: {error})",
+            got=", ".join(f"{key}={value!r}" for key, value in options.items()) or None,
+        ) from error
+    return model
+
+
+def _unknown_argument(name: str, key: str) -> ConfigError:
+    import timm
+
+    known = sorted(set(inspect.signature(type(timm.create_model(name)).__init__).parameters)
+                   - {"self", "kwargs", *_OURS_INSTEAD})
+    near = get_close_matches(key, [*known, "strides", "frozen_stages", "norm_eval", "with_cp"], n=1)
+    return ConfigError(
+        f"TimmBackbone: {name} has no argument '{key}'",
+        expected=f"one of {', '.join(known)}",
+        do=f"did you mean '{near[0]}'?" if near else None,
+    )

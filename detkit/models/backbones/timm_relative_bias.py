@@ -1,0 +1,97 @@
+"""Relative position biases of timm's CoAtNets, for maps of any size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+class AnySizeBias(nn.Module):
+    """Stands in for timm's ``RelPosBias`` or ``RelPosMlp``: same parameters, biases for any map.
+
+    A table is stretched bicubically in the offsets, as for a Swin with another window; an MLP is
+    asked for the offsets that there are. At the map's own size the biases are timm's.
+
+    Args:
+        timms: the module to stand in for; its parameters are taken over under their names.
+
+    Attributes:
+        size: (rows, columns) of the map that is attended to next; see ``notice_size``.
+
+    Source: arXiv 2106.04803, section 2.1, for the table; arXiv 2111.09883, section 3.3, for the
+    MLP. Agrees with timm's ``set_input_size`` for the MLP.
+    """
+
+    def __init__(self, timms: Any) -> None:
+        super().__init__()
+        self.own: Size = (int(timms.window_size[0]), int(timms.window_size[1]))
+        self.size: Size = self.own
+        self.has_table = hasattr(timms, "relative_position_bias_table")
+        if self.has_table:
+            self.relative_position_bias_table = timms.relative_position_bias_table
+        else:
+            self.mlp = timms.mlp
+
+    def get_bias(self) -> Tensor:
+        """The biases of the logits: (1, heads, N, N) for a map of N = rows x columns."""
+        rows, columns = self.size
+        grid: Tensor = self._stretched() if self.has_table else self._asked()  # (offsets, heads)
+        device = grid.device
+        row = torch.arange(rows, device=device).repeat_interleave(columns)
+        column = torch.arange(columns, device=device).repeat(rows)
+        down = row[:, None] - row[None, :] + rows - 1
+        right = column[:, None] - column[None, :] + columns - 1
+        biases = grid[down * (2 * columns - 1) + right]
+        return biases.permute(2, 0, 1).unsqueeze(0).contiguous()
+
+    def forward(self, attn: Tensor, shared_rel_pos: Tensor | None = None) -> Tensor:
+        """Add the biases to logits (B, heads, N, N)."""
+        return attn + self.get_bias()
+
+    def _stretched(self) -> Tensor:
+        table: Tensor = self.relative_position_bias_table
+        if self.size == self.own:
+            return table
+        (old_rows, old_columns), (rows, columns) = self.own, self.size
+        grid = table.t().reshape(1, -1, 2 * old_rows - 1, 2 * old_columns - 1)
+        new = (2 * rows - 1, 2 * columns - 1)
+        grid = F.interpolate(grid, size=new, mode="bicubic", align_corners=False)
+        stretched: Tensor = grid.flatten(2)[0].t()
+        return stretched
+
+    def _asked(self) -> Tensor:
+        weight = self.mlp.fc1.weight
+        rows, columns = (
+            torch.arange(1 - n, n, device=weight.device, dtype=weight.dtype) for n in self.size
+        )
+        offsets = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
+        offsets = offsets.sign() * offsets.abs().log1p()
+        biases: Tensor = self.mlp(offsets)
+        return biases.flatten(0, 1)
+
+
+def notice_size(attention: Any, inputs: tuple[Tensor, ...]) -> None:
+    """Before attention runs over a map (B, C, H, W): tell its biases the size."""
+    attention.rel_pos.size = tuple(map(int, inputs[0].shape[-2:]))
+
+
+def free_relative_biases(model: nn.Module) -> None:
+    """Make each attention of ``model`` that looks at a whole map fit for maps of any size.
+
+    Attention inside windows or grids keeps its biases: its size does not change.
+    """
+    from timm.models.maxxvit import TransformerBlock2d
+
+    for block in model.modules():
+        if not isinstance(block, TransformerBlock2d):
+            continue
+        biases = block.attn.rel_pos
+        kind = type(biases).__name__
+        if kind == "RelPosBias" or (kind == "RelPosMlp" and biases.mode == "cr"):
+            block.attn.rel_pos = AnySizeBias(biases)
+            block.attn.register_forward_pre_hook(notice_size)
