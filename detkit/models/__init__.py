@@ -1,5 +1,5 @@
-"""The parts of detectors that are ours: backbones, and the loader of their weights."""
+"""The parts of detectors that are ours: backbones, necks, heads, and what reads their weights."""
 
-from detkit.models import backbones
+from detkit.models import backbones, heads, necks
 
-__all__ = ["backbones"]
+__all__ = ["backbones", "heads", "necks"]

@@ -19,12 +19,18 @@ from torch import Tensor, nn
 from detkit.errors import ConfigError, WeightsError
 from detkit.models.checkpoint_file import read_checkpoint
 from detkit.models.translation import StateDict, Translation
+from detkit.models.weights_convnextv2 import translate_convnextv2
+from detkit.models.weights_efficientnet import translate_efficientnet
 from detkit.models.weights_swin import translate_swin
+from detkit.models.weights_timm import translate_timm
 
 Adapter = Callable[[StateDict, nn.Module], Translation]
 
 ADAPTERS: dict[str, Adapter] = {
+    "ConvNeXtV2": translate_convnextv2,
+    "EfficientNet": translate_efficientnet,
     "SwinTransformer": translate_swin,
+    "TimmBackbone": translate_timm,
 }
 
 # Averaged weights before the last step's: a file that has both was published for the former.
