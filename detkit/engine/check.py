@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 
 from detkit import registry as ours
 from detkit.engine import plain_keys
-from detkit.engine.mmdet_slips import ACCEPTED_WITHOUT_EFFECT
+from detkit.engine.mmdet_slips import ACCEPTED_WITHOUT_EFFECT, TAKEN_BY_THE_HEAD
 from detkit.engine.places import TOP_LEVEL, names_in, registered, registry_below, stand_ins
 from detkit.engine.signatures import OPEN, Signature, signature_of
 from detkit.errors import ConfigError
@@ -104,6 +104,8 @@ def _check_built(
     if signature.closed:
         for name in value:
             if name not in taken and name not in signature.names:
+                if (_short(value["type"]), name) in TAKEN_BY_THE_HEAD:
+                    continue
                 if (_short(value["type"]), name) in ACCEPTED_WITHOUT_EFFECT:
                     logger.warning("%s.%s has no effect", path, name)
                     continue

@@ -9,7 +9,6 @@ from __future__ import annotations
 # Class, and the argument that it was given.
 ACCEPTED_WITHOUT_EFFECT = frozenset({
     ("CocoMetric", "eval_mode"),
-    ("CrossEntropyLoss", "bg_cls_weight"),
     ("DCNv2", "deformable_groups"),
     ("EpochBasedTrainLoop", "by_epoch"),
     ("FPN", "force_grad_on_level"),
@@ -18,3 +17,7 @@ ACCEPTED_WITHOUT_EFFECT = frozenset({
     ("QuasiDenseTrackHead", "loss_bbox"),
     ("StageCascadeRPNHead", "sampling"),
 })
+
+# What a head takes out of its loss's config before the loss is built (DETRHead), or leaves there
+# for nothing (the heads derived from it).
+TAKEN_BY_THE_HEAD = frozenset({("CrossEntropyLoss", "bg_cls_weight")})

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 from mmengine import runner as mmengine_runner
 from mmengine.device import get_device
@@ -61,6 +62,23 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             options.setdefault("find_unused_parameters", unused)
             model_wrapper_cfg = options
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def _init_model_weights(self) -> None:
+        """Set the first weights, but for a run that is resumed: its checkpoint has them all.
+
+        Raises:
+            WeightsError: a file that an ``init_cfg`` names is not there or not to be had.
+        """
+        if self._resume and self._load_from:
+            return
+        try:
+            super()._init_model_weights()
+        except (URLError, ConnectionError, TimeoutError, FileNotFoundError) as error:
+            raise WeightsError(
+                f"the weights that the model begins with cannot be had ({error})",
+                do="give the path of a local file: --cfg-options "
+                "model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE",
+            ) from error
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint under a passing name and rename it: a kill leaves no broken file."""

@@ -1,0 +1,33 @@
+"""Cascade R-CNN, EfficientNet-nano, small FPN, 320 px: trained from nothing on a laptop CPU.
+
+Expected: not measured.
+Cost:     not measured.
+Run:      python tools/train.py configs/cascade_efficientnet_nano.py --data PATH
+Paper:    arXiv 1712.00726, arXiv 1905.11946
+"""
+
+_base_ = [
+    "_base_/models/cascade_rcnn_nano.py",
+    "_base_/datasets/coco_320.py",
+    "_base_/schedules/scratch.py",
+    "_base_/runtime.py",
+]
+
+# Batch statistics of four crops: from nothing there are no others, and the crops are many cells.
+model = dict(backbone=dict(type="EfficientNet", arch="nano", norm_eval=False))
+
+# Its steps are the cheapest of the nano family's, so that twice the epochs take no longer.
+max_epochs = 36
+train_cfg = dict(max_epochs=max_epochs, val_interval=6)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(
+        type="CosineAnnealingLR",
+        by_epoch=True,
+        convert_to_iter_based=True,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        eta_min_ratio=0.01,
+    ),
+]
