@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": "COCO mAP of a results file, without any model",
     "predict": "detect objects in images",
     "video": "detect objects in a video",
+    "complexity": "count a model's parameters and FLOPs",
 }
 
 
@@ -39,7 +40,7 @@ def build_parser(verb: str, prog: str) -> argparse.ArgumentParser:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10}{what}" for name, what in VERBS.items()]
+    lines = [f"  {name:<12}{what}" for name, what in VERBS.items()]
     return "usage: detkit VERB ...\n\n" + "\n".join(lines) + "\n\n'detkit VERB --help' says more."
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from detkit.engine.places import names_in, registered
 from detkit.errors import ConfigError
+from detkit.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 Complain = Callable[[str, str, list[str], str], Exception]
 
@@ -21,6 +23,11 @@ _PARAMWISE = [
     "custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "flat_decay_mult",
     "dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate",
 ]
+# Of mmengine's constructor and of ours; those of others have keys of their own.
+_PARAMWISE_OF = {
+    "DefaultOptimWrapperConstructor": _PARAMWISE,
+    "LayerDecayOptimWrapperConstructor": [*_PARAMWISE, "decay_rate"],
+}
 _CLIP_GRAD = ["max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value", "type"]
 _DEFAULT_HOOKS = [
     "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
@@ -70,10 +77,16 @@ def _check_optim_wrapper(value: Mapping[str, Any], path: str, complain: Complain
     clip_grad = value.get("clip_grad")
     if isinstance(clip_grad, Mapping):
         _only(clip_grad, f"{path}.clip_grad", _CLIP_GRAD, complain, "a key of clip_grad")
+    constructor = value.get("constructor")
+    if isinstance(constructor, str) and registered(OPTIM_WRAPPER_CONSTRUCTORS, constructor) is None:
+        raise complain(f"{path}.constructor", constructor, names_in(OPTIM_WRAPPER_CONSTRUCTORS),
+                       "the name of an optimizer wrapper constructor")
+    name = str(constructor or "DefaultOptimWrapperConstructor").rpartition(".")[2]
     paramwise = value.get("paramwise_cfg")
-    if not isinstance(paramwise, Mapping) or value.get("constructor") is not None:
+    if not isinstance(paramwise, Mapping) or name not in _PARAMWISE_OF:
         return
-    _only(paramwise, f"{path}.paramwise_cfg", _PARAMWISE, complain, "a key of paramwise_cfg")
+    what = f"a key of paramwise_cfg that {name} reads"
+    _only(paramwise, f"{path}.paramwise_cfg", _PARAMWISE_OF[name], complain, what)
 
 
 def _refuse_near_misses(value: Any, path: str, complain: Complain) -> None:

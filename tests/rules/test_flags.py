@@ -17,6 +17,7 @@ FROZEN = {
     "predict": {"CHECKPOINT", "IMAGES", "--out", "--threshold", "--device", "--no-pictures",
                 "--force"},
     "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--device", "--force"},
+    "complexity": {"CONFIG", "--size", "--cfg-options", "--out"},
 }
 EVERYWHERE = {"--help", "--debug"}
 

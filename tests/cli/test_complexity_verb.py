@@ -1,0 +1,101 @@
+"""``detkit complexity`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detkit.cli.main import main
+
+QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.py"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the verb."""
+    code = main(["complexity", *map(str, words)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_table_and_file_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out_file = tmp_path / "new" / "cost.json"
+    code, out, err = run(capsys, QUICKSTART, "--size", "64x96", "--out", out_file)
+    assert code == 0 and "error" not in err
+    held = json.loads(out_file.read_text())
+    assert (held["height"], held["width"], held["classes"]) == (64, 96, 80)
+    assert held["regions"]["proposals"] == 200
+    assert "one image of 64x96 (height x width), 80 classes" in out
+    assert "a multiply-add is 1" in out and "at 200 proposals" in out and "NMS are not" in out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    stages = {part["name"].removeprefix("roi_head."): part for part in held["inside"]}
+    assert set(stages) == {"bbox_head.0", "bbox_head.1", "bbox_head.2"}
+    named = {**{part["name"]: part for part in held["parts"]}, **stages, "whole": held["whole"]}
+    units = {"k": 1e3, "M": 1e6, "G": 1e9}
+    for name, part in named.items():
+        printed = [float(rows[name][place]) * units[rows[name][place + 1]] for place in (0, 2, 4)]
+        exact = [part["parameters"], part["trainable"], part["multiply_adds"]]
+        assert printed == pytest.approx(exact, rel=1e-3), name
+    assert held["whole"]["multiply_adds"] == sum(p["multiply_adds"] for p in held["parts"])
+
+
+def test_one_number_is_a_square_and_options_change_the_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, _ = run(capsys, QUICKSTART, "--size", "64", "--cfg-options",
+                       "model.test_cfg.rpn.max_per_img=7")
+    assert code == 0
+    assert "64x64" in out and "at 7 proposals" in out
+
+
+def test_a_file_that_is_there_is_not_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "cost.json"
+    there.write_text("mine")
+    code, out, err = run(capsys, QUICKSTART, "--out", there)
+    assert (code, out) == (2, "")
+    assert err == f"error: {there} is there already; name another file with --out\n"
+    assert there.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.py"], "error: nowhere.py: no such config file"),
+        ([QUICKSTART, "--cfg-options", "model.backbon.arch=x"], "backbon"),
+        ([QUICKSTART, "--cfg-options", "model.backbone.arch=huge"], "error: Swin"),
+        ([QUICKSTART, "--cfg-options", "model.roi_head.num_stages=9"], "cannot be counted at"),
+        ([QUICKSTART, "--cfg-options", "model.test_cfg.rpn.max_per_img=0"],
+         "model.test_cfg.rpn.max_per_img: got 0"),
+    ],
+    ids=["no file", "no such key", "no such arch", "no such model", "no proposals"],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    words: list[object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out_file = tmp_path / "cost.json"
+    code, out, err = run(capsys, *words, "--out", out_file)
+    assert (code, out) == (2, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ") and said in last
+    assert "Traceback" not in err and not out_file.exists()
+
+
+@pytest.mark.parametrize("size", ["", "0", "0x5", "800x", "x800", "8x8x8", "-3", "big", "1000000"])
+def test_a_size_that_is_none_is_a_usage_error(
+    size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, QUICKSTART, f"--size={size}")
+    assert (code, out) == (2, "")
+    assert "--size" in err and "expected" in err
+
+
+def test_the_tool_is_the_verb(repository: Path) -> None:
+    tool = [sys.executable, str(repository / "tools" / "complexity.py"), "--help"]
+    done = subprocess.run(tool, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: tools/complexity.py") and "--size HxW" in done.stdout

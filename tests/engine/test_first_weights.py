@@ -1,0 +1,40 @@
+"""What a model begins with: fetched, or one sentence that says how to do without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from detkit.engine.run import train
+from detkit.errors import WeightsError
+
+PLACE = "model.backbone.init_cfg"
+# Port 9 of this machine: nobody listens there.
+NOBODY = "http://127.0.0.1:9/resnet.pth"
+
+
+@pytest.mark.parametrize("checkpoint", [NOBODY, "gone/resnet.pth"], ids=["address", "file"])
+def test_weights_that_cannot_be_had_end_in_one_sentence(
+    checkpoint: str, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    options = {f"{PLACE}.type": "Pretrained", f"{PLACE}.checkpoint": checkpoint}
+    with pytest.raises(WeightsError, match="path of a local file") as caught:
+        train(tiny_config, work_dir=tmp_path / "work", options=options, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_resumed_run_asks_for_no_weights_but_its_own(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    short = {"train_cfg.max_epochs": 1, "param_scheduler.1.end": 1}
+    train(tiny_config, work_dir=tmp_path / "work", options=short, device="cpu")
+    first = torch.load(tmp_path / "work" / "epoch_1.pth", weights_only=False)["state_dict"]
+    options = {f"{PLACE}.type": "Pretrained", f"{PLACE}.checkpoint": NOBODY,
+               "train_cfg.max_epochs": 2, "optim_wrapper.optimizer.lr": 0.0}
+    train(tiny_config, work_dir=tmp_path / "work", options=options, resume=True, device="cpu")
+    second = torch.load(tmp_path / "work" / "epoch_2.pth", weights_only=False)["state_dict"]
+    assert first.keys() == second.keys()
