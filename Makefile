@@ -29,7 +29,7 @@ check: install
 
 bench: install
 	$(BIN)/python benchmarks/bench_roi_align.py
-	$(BIN)/python benchmarks/bench_swin.py
+	$(BIN)/python benchmarks/bench_backbones.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache

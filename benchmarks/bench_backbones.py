@@ -1,0 +1,190 @@
+"""Swin-T, ConvNeXt V2-T and EfficientNet-B3: ours against timm's and torchvision's own.
+
+Run:     python benchmarks/bench_backbones.py [--size 512] [--batch 2] [--threads N] [--bf16]
+         [--device cuda --batch 16 --bf16] [--only swin convnextv2 efficientnet]
+Prints:  for each network, forward (eval mode, no gradients) and forward + backward (training
+         mode; EfficientNet also with the statistics of its norms kept, as detectors train it):
+         the median milliseconds of some rounds in which the candidates take turns, the megabytes
+         that one step adds at its peak, and ratios to ours; above 1 ours is better.
+         'cl' are the same networks in the channels_last memory format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer
+
+
+class TorchvisionStages(nn.Module):
+    """A network of torchvision, handing out the maps behind some parts of its ``features``."""
+
+    def __init__(self, model: nn.Module, ends: Sequence[int]) -> None:
+        super().__init__()
+        features = model.features
+        assert isinstance(features, nn.Sequential)
+        self.features, self.ends = features[: ends[-1] + 1], ends
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for index, part in enumerate(self.features):
+            x = part(x)
+            if index in self.ends:
+                maps.append(x)
+        return maps
+
+
+def timm_stages(name: str, **options: object) -> nn.Module:
+    model: nn.Module = timm.create_model(name, features_only=True, drop_path_rate=0.0, **options)
+    return model
+
+
+def still(model: nn.Module) -> nn.Module:
+    """Keep every batch norm's statistics, in training mode too."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign]
+    return model
+
+
+def candidates(size: int) -> dict[str, dict[str, Callable[[], nn.Module]]]:
+    effnet = torchvision.models.efficientnet_b3
+    ours = partial(EfficientNet, "b3", drop_path_rate=0.0)
+    b3 = {
+        "detkit": ours,
+        "timm": lambda: timm_stages("efficientnet_b3", out_indices=(1, 2, 3, 4)),
+        "torchvision": lambda: TorchvisionStages(
+            effnet(stochastic_depth_prob=0.0), (2, 3, 5, 7)),
+    }
+    frozen = {name: partial(lambda build: still(build()), build) for name, build in b3.items()}
+    return {
+        "swin": {
+            "detkit": lambda: SwinTransformer("tiny", drop_path_rate=0.0),
+            "timm": lambda: timm_stages("swin_tiny_patch4_window7_224", img_size=size,
+                                        strict_img_size=False),
+            "torchvision": lambda: TorchvisionStages(
+                torchvision.models.swin_t(stochastic_depth_prob=0.0), (1, 3, 5, 7)),
+        },
+        "convnextv2": {
+            "detkit": lambda: ConvNeXtV2("tiny", drop_path_rate=0.0),
+            "timm": lambda: timm_stages("convnextv2_tiny"),
+        },
+        "efficientnet": b3,
+        "efficientnet, norms kept": frozen | {"detkit": partial(ours, norm_eval=True)},
+    }
+
+
+def step(model: nn.Module, image: Tensor, training: bool, bf16: bool) -> None:
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
+        if not training:
+            with torch.no_grad():
+                model(image)
+            return
+        model.zero_grad()
+        loss = torch.stack([out.float().mean() for out in model(image)]).sum()
+    loss.backward()
+
+
+def seconds(model: nn.Module, image: Tensor, training: bool, bf16: bool) -> float:
+    if image.is_cuda:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    step(model, image, training, bf16)
+    if image.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak(build: Callable[[], nn.Module], shape: tuple[int, ...], training: bool, bf16: bool,
+         device: str, channels_last: bool) -> float:
+    """Megabytes that the second of two steps needs at its peak over what was there before any."""
+    model = build().to(device).train(training)
+    image = torch.randn(shape, device=device)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        image = image.contiguous(memory_format=torch.channels_last)
+    if device != "cpu":
+        before = torch.cuda.memory_allocated()
+        step(model, image, training, bf16)
+        torch.cuda.reset_peak_memory_stats()
+        step(model, image, training, bf16)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step(model, image, training, bf16)
+    step(model, image, training, bf16)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+
+
+def peak_of(network: str, name: str, arguments: argparse.Namespace, training: bool) -> float:
+    torch.set_num_threads(arguments.threads)
+    shape = (arguments.batch, 3, arguments.size, arguments.size)
+    build = candidates(arguments.size)[network][name.removesuffix(" cl")]
+    return peak(build, shape, training, arguments.bf16, arguments.device, name.endswith(" cl"))
+
+
+def in_a_process(network: str, name: str, arguments: argparse.Namespace, training: bool) -> float:
+    # A process's peak never goes down again: each candidate has one of its own.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(peak_of, (network, name, arguments, training))
+
+
+def row(network: str, arguments: argparse.Namespace, training: bool) -> None:
+    shape = (arguments.batch, 3, arguments.size, arguments.size)
+    image = torch.randn(shape, device=arguments.device)
+    models: dict[str, tuple[nn.Module, Tensor]] = {}
+    for name, build in candidates(arguments.size)[network].items():
+        models[name] = build().to(arguments.device).train(training), image
+        if name != "detkit" and network != "swin":
+            models[f"{name} cl"] = (
+                build().to(arguments.device).to(memory_format=torch.channels_last).train(training),
+                image.contiguous(memory_format=torch.channels_last),
+            )
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(arguments.rounds + 1):
+        for name, (model, picture) in models.items():
+            passed = seconds(model, picture, training, arguments.bf16)
+            if turn:  # the first warms up
+                times[name].append(passed)
+    medians = {name: 1000 * statistics.median(some) for name, some in times.items()}
+    del models
+    peaks = {name: in_a_process(network, name, arguments, training) for name in medians}
+    what = "forward + backward" if training else "forward"
+    print(f"{network}, {what}", flush=True)
+    for name, median in medians.items():
+        print(f"  {name:15s} {median:8.0f} ms {median / medians['detkit']:6.2f}x"
+              f" {peaks[name]:8.0f} MB {peaks[name] / peaks['detkit']:6.2f}x", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="under autocast")
+    parser.add_argument("--only", nargs="+", choices=("swin", "convnextv2", "efficientnet"),
+                        default=("swin", "convnextv2", "efficientnet"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for network in candidates(arguments.size):
+        if network.partition(",")[0] in arguments.only:
+            for training in (False, True):
+                if training or "kept" not in network:
+                    row(network, arguments, training)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Every config under configs/ takes some hundred small steps on real data; does its loss fall?
+
+Run:     python benchmarks/learn_each_config.py --data PATH [--size 160] [--only NAME ...]
+Prints:  for each config, through tools/train.py: steps, the mean loss of the first and of the
+         last tenth of them, their ratio, and seconds a step. Nothing is pre-trained; images are
+         small, the batch is 2, the rate warms up over 50 steps. A table in markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import mean, median
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+# Frozen statistics are those of pre-trained weights, which are not there.
+UNFROZEN = {
+    "cascade_efficientnet": ["model.backbone.norm_eval=False"],
+    "faster_efficientnet": ["model.backbone.norm_eval=False"],
+    "cascade_r50_dcn": ["model.backbone.norm_eval=False", "model.backbone.frozen_stages=-1",
+                        "model.backbone.norm_cfg.requires_grad=True",
+                        "model.backbone.init_cfg=None"],
+    "timm_": ["model.backbone.pretrained=False"],
+    "vitdet": ["model.backbone.pretrained=False"],
+}
+
+
+def options(size: int, epochs: int) -> list[str]:
+    pipeline = [
+        {"type": "LoadImage"},
+        {"type": "LoadAnnotations", "with_bbox": True},
+        {"type": "Resize", "scale": (size, size), "keep_ratio": True},
+        {"type": "RandomFlip", "prob": 0.5},
+        {"type": "PackDetInputs"},
+    ]
+    warm_up = [{"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": 50}]
+    return [
+        f"train_dataloader.dataset.pipeline={pipeline}",
+        "train_dataloader.batch_size=2",
+        "train_dataloader.num_workers=1",
+        f"train_cfg.max_epochs={epochs}",
+        f"train_cfg.val_interval={epochs + 1}",
+        f"param_scheduler={warm_up}",
+        "default_hooks.logger.interval=1",
+        "log_processor.window_size=1",
+        "default_hooks.checkpoint.interval=1000",
+        "default_hooks.checkpoint.save_best=None",
+        "default_hooks.checkpoint.save_last=False",
+    ]
+
+
+def losses(folder: Path) -> tuple[list[float], list[float]]:
+    """The loss and the seconds of each step, as the run's log has them."""
+    rows = []
+    for file in sorted(folder.rglob("vis_data/scalars.json")):
+        rows += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    steps = [row for row in rows if "loss" in row]
+    return [row["loss"] for row in steps], [row["time"] for row in steps]
+
+
+def learn(config: Path, arguments: argparse.Namespace) -> str:
+    extra = [o for start, some in UNFROZEN.items() if config.stem.startswith(start) for o in some]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "tools/train.py", str(config.relative_to(ROOT)),
+                   "--data", arguments.data, "--work-dir", folder,
+                   "--cfg-options", *options(arguments.size, arguments.epochs), *extra]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
+                              env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        if done.returncode:
+            return f"| {config.stem} | failed: {done.stderr.strip().splitlines()[-1]} | | | | |"
+        loss, seconds = losses(Path(folder))
+    tenth = max(len(loss) // 10, 1)
+    first, last = mean(loss[:tenth]), mean(loss[-tenth:])
+    return (f"| {config.stem} | {len(loss)} | {first:.2f} | {last:.2f} | {last / first:.2f} "
+            f"| {median(seconds):.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="a COCO or VOC folder")
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", metavar="NAME")
+    arguments = parser.parse_args()
+    arguments.data = str(Path(arguments.data).resolve())
+    print("| config | steps | loss, first tenth | last tenth | ratio | seconds a step |")
+    print("|---|---|---|---|---|---|")
+    for config in CONFIGS:
+        if arguments.only is None or config.stem in arguments.only:
+            print(learn(config, arguments), flush=True)
+
+
+if __name__ == "__main__":
+    main()
