@@ -14,13 +14,8 @@ from detkit.errors import ConfigError
 from detkit.models.backbones.arch import check_frozen, check_levels, check_some_stages
 from detkit.models.backbones.efficientnet_archs import EfficientNetArch, efficientnet_arch
 from detkit.models.backbones.efficientnet_conv import ConvNorm, ConvStyle
-from detkit.models.backbones.efficientnet_layers import (
-    EfficientNetStage,
-    FusedMBConv,
-    MBConv,
-    SqueezeExcite,
-)
-from detkit.models.backbones.efficientnet_scaling import scale_channels
+from detkit.models.backbones.efficientnet_layers import SqueezeExcite
+from detkit.models.backbones.efficientnet_stages import EfficientNetStage, blocks_of
 from detkit.models.weights import initialise_from
 from detkit.registry import MODELS
 
@@ -121,37 +116,15 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         style = ConvStyle(norm, padding, self.arch.activation)
         stem_channels, head_channels = self.arch.ends
         self.stem = ConvNorm(in_channels, stem_channels, 3, 2, style)
-        self.stages = self._built_stages(style, with_cp)
+        self.stages = nn.ModuleList(
+            EfficientNetStage(blocks_of(self.arch, stage, style, stage in self.deform_stages),
+                              with_cp=with_cp)
+            for stage in range(self.out_indices[-1] + 1)
+        )
         self.head_conv: ConvNorm | None = None
         if head_conv:
             self.head_conv = ConvNorm(self.arch.channels[-1], head_channels, 1, 1, style)
         self._freeze()
-
-    def _built_stages(self, style: ConvStyle, with_cp: bool) -> nn.ModuleList:
-        groups = self.arch.scaled
-        total = sum(group.repeats for group in groups)
-        channels, index = self.arch.ends[0], 0
-        stages = nn.ModuleList()
-        for stage, rows in enumerate(self.arch.stages[: self.out_indices[-1] + 1]):
-            blocks: list[nn.Module] = []
-            deform = stage in self.deform_stages
-            if deform and all(groups[row].kind == "fused" for row in rows):
-                raise ConfigError(f"{_NAME}: deform_stages", got=repr(self.deform_stages),
-                                  expected=f"no stage {stage}, which has no depthwise convolution")
-            for group in (groups[row] for row in rows):
-                for repeat in range(group.repeats):
-                    sizes = (channels, group.channels,
-                             scale_channels(channels, group.expansion), group.kernel,
-                             group.stride if repeat == 0 else 1)
-                    rate = self.arch.drop_path_rate * index / total
-                    if group.kind == "fused":
-                        blocks.append(FusedMBConv(*sizes, style, rate))
-                    else:
-                        squeezed = max(1, int(channels * group.squeeze)) if group.squeeze else 0
-                        blocks.append(MBConv(*sizes, squeezed, style, rate, deform))
-                    channels, index = group.channels, index + 1
-            stages.append(EfficientNetStage(blocks, with_cp=with_cp))
-        return stages
 
     @classmethod
     def features_of(

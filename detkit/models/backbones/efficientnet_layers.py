@@ -1,18 +1,12 @@
-"""The parts of an EfficientNet stage: squeeze and excitation, the two kinds of block, the stage.
+"""EfficientNet's two kinds of block, and their squeeze and excitation.
 
 Legend: B images, C channels, H and W height and width of the map in pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from detkit.models.backbones.drop_path import DropPath
 from detkit.models.backbones.efficientnet_conv import ConvNorm, ConvStyle
@@ -135,52 +129,6 @@ class FusedMBConv(nn.Module):
         if self.project is not None:
             out = self.project(out)
         return _joined(x, self.drop_path(out)) if self.residual else out
-
-
-class EfficientNetStage(nn.Sequential):
-    """Blocks up to the next halving of the resolution.
-
-    Args:
-        blocks: at least one.
-        with_cp: recompute each block in the backward pass instead of keeping its activations.
-    """
-
-    def __init__(self, blocks: Sequence[nn.Module], *, with_cp: bool = False) -> None:
-        super().__init__(*blocks)
-        self.with_cp = with_cp
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> this stage's map."""
-        recompute = self.with_cp and self.training and torch.is_grad_enabled()
-        for block in self:
-            if recompute:
-                x = checkpoint(block, x, use_reentrant=False, context_fn=_Recomputed(block))
-            else:
-                x = block(x)
-        return x
-
-
-class _Recomputed:
-    """Contexts for a block's two runs, of which the second leaves the running statistics alone."""
-
-    def __init__(self, block: nn.Module) -> None:
-        self.block = block
-
-    def __call__(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(self.block)
-
-
-@contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, kept):
-            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def _joined(x: Tensor, branch: Tensor) -> Tensor:
