@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-import shutil
 from typing import Any
 
 import pytest
@@ -98,22 +95,6 @@ def test_backward_reaches_every_parameter(arch: str, training: bool) -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_frozen_stages_want_no_gradient_and_stay_in_eval_mode_through_train() -> None:
-    model = small(frozen_stages=1)
-    statistics = {name: value.clone() for name, value in model.named_buffers()}
-    assert model.train() is model
-    sum(level.sum() for level in model(picture(2, 3, 32, 32))).backward()
-    for name, parameter in model.named_parameters():
-        frozen = name.startswith(("stem.", "stages.0."))
-        assert parameter.requires_grad is not frozen, name
-        assert (parameter.grad is None) is frozen, name
-    for name, value in model.named_buffers():
-        same = torch.equal(value, statistics[name])
-        assert same is name.startswith(("stem.", "stages.0.")), name
-    assert not model.stages[0].training and model.stages[1].training
-    assert not model.eval().stages[1].training
-
-
 def test_frozen_stages_zero_freezes_the_stem_alone() -> None:
     model = small(frozen_stages=0)
     still = {name.split(".")[0] for name, p in model.named_parameters() if not p.requires_grad}
@@ -152,82 +133,6 @@ def test_checkpointing_changes_neither_maps_nor_gradients_nor_statistics(norm_ev
         assert all(m.momentum == 0.1 for m in model.modules() if isinstance(m, _BatchNorm))
     for plain, recomputed in zip(*found, strict=True):
         torch.testing.assert_close(plain, recomputed)
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_a_copy_made_after_a_step_gives_the_same_maps(copied: Any) -> None:
-    model = small(with_cp=True)
-    image = picture(2, 3, 40, 29)
-    model(image)[0].sum().backward()
-    model.eval()
-    for one, two in zip(model(image), copied(model)(image), strict=True):
-        assert torch.equal(one, two)
-
-
-@pytest.mark.parametrize("wanted", [
-    False, pytest.param(True, marks=pytest.mark.slow),
-], ids=["no_grad", "grad"])
-def test_torch_export_and_compile_give_the_same_maps(wanted: bool) -> None:
-    model = settled(padding="same")
-    image = picture(1, 3, 50, 64)
-    with torch.set_grad_enabled(wanted):
-        expected = model(image)
-        exported = torch.export.export(model, (image,)).module()
-        # The whole way through torch's tracing; making machine code of it is torch's business.
-        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-        for one, two, three in zip(expected, exported(image), compiled(image), strict=True):
-            torch.testing.assert_close(one, two)
-            torch.testing.assert_close(one, three)
-
-
-@pytest.mark.slow
-def test_compiled_to_machine_code_it_gives_the_same_maps() -> None:
-    if not (shutil.which("g++") or shutil.which("clang++")):
-        pytest.skip("torch.compile needs a C++ compiler, which detkit does not")
-    model = settled()
-    image = picture(2, 3, 50, 64)
-    with torch.no_grad():
-        for one, two in zip(model(image), torch.compile(model)(image), strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
-
-
-def test_memory_formats_of_image_and_weights_have_no_say_in_the_maps() -> None:
-    model = settled()
-    image = picture(2, 3, 41, 64)
-    kept = image.clone()
-    with torch.no_grad():
-        expected = model(image)
-        turned = model(image.to(memory_format=torch.channels_last))
-        moved = model.to(memory_format=torch.channels_last)(image)
-    assert torch.equal(image, kept)
-    for one, two, three in zip(expected, turned, moved, strict=True):
-        torch.testing.assert_close(one, two)
-        torch.testing.assert_close(one, three)
-        assert one.is_contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("wanted", [False, True], ids=["no_grad", "grad"])
-def test_bf16_autocast_stays_near_the_exact_maps(wanted: bool) -> None:
-    model = settled()
-    image = picture(2, 3, 64, 48)
-    with torch.no_grad():
-        exact = model(image)
-    with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(wanted):
-        rounded = model(image)
-    for one, two in zip(exact, rounded, strict=True):
-        assert two.dtype == torch.bfloat16
-        # bf16 has 8 bits: 2^-8 = 0.004 of the value, over some twenty roundings.
-        assert (one - two.float()).norm() < 0.05 * one.norm()
-
-
-def test_one_image_does_not_see_the_other_images_of_the_batch() -> None:
-    model = settled()
-    images = picture(3, 3, 44, 32)
-    with torch.no_grad():
-        together = model(images)
-        for index in range(3):
-            for level, alone in zip(together, model(images[index : index + 1])):
-                torch.testing.assert_close(level[index : index + 1], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_map_that_was_handed_out_is_not_written_to_by_later_stages() -> None:
