@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import timm
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer
 
@@ -35,6 +37,9 @@ class TorchvisionStages(nn.Module):
         features = model.features
         assert isinstance(features, nn.Sequential)
         self.features, self.ends = features[: ends[-1] + 1], ends
+        for module in self.modules():
+            if isinstance(module, StochasticDepth):
+                module.p = 0.0
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
@@ -65,8 +70,7 @@ def candidates(size: int) -> dict[str, dict[str, Callable[[], nn.Module]]]:
     b3 = {
         "detkit": ours,
         "timm": lambda: timm_stages("efficientnet_b3", out_indices=(1, 2, 3, 4)),
-        "torchvision": lambda: TorchvisionStages(
-            effnet(stochastic_depth_prob=0.0), (2, 3, 5, 7)),
+        "torchvision": lambda: TorchvisionStages(effnet(), (2, 3, 5, 7)),
     }
     frozen = {name: partial(lambda build: still(build()), build) for name, build in b3.items()}
     return {
@@ -75,7 +79,7 @@ def candidates(size: int) -> dict[str, dict[str, Callable[[], nn.Module]]]:
             "timm": lambda: timm_stages("swin_tiny_patch4_window7_224", img_size=size,
                                         strict_img_size=False),
             "torchvision": lambda: TorchvisionStages(
-                torchvision.models.swin_t(stochastic_depth_prob=0.0), (1, 3, 5, 7)),
+                torchvision.models.swin_t(), (1, 3, 5, 7)),
         },
         "convnextv2": {
             "detkit": lambda: ConvNeXtV2("tiny", drop_path_rate=0.0),
@@ -121,10 +125,18 @@ def peak(build: Callable[[], nn.Module], shape: tuple[int, ...], training: bool,
         torch.cuda.reset_peak_memory_stats()
         step(model, image, training, bf16)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
     step(model, image, training, bf16)
+    # Linux's high-water mark, lowered to where the process is now.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     step(model, image, training, bf16)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return resident("VmHWM") - before
+
+
+def resident(line: str) -> float:
+    """Megabytes of memory that this process holds (VmRSS) or held at its peak (VmHWM)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(rf"^{line}:\s+(\d+) kB", status, re.MULTILINE)[1]) / 2**10
 
 
 def peak_of(network: str, name: str, arguments: argparse.Namespace, training: bool) -> float:

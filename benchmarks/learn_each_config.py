@@ -26,7 +26,8 @@ UNFROZEN = {
     "cascade_r50_dcn": ["model.backbone.norm_eval=False", "model.backbone.frozen_stages=-1",
                         "model.backbone.norm_cfg.requires_grad=True",
                         "model.backbone.init_cfg=None"],
-    "timm_": ["model.backbone.pretrained=False"],
+    "timm_": ["model.backbone.pretrained=False", "model.backbone.norm_eval=False",
+              "model.backbone.frozen_stages=-1"],
     "vitdet": ["model.backbone.pretrained=False"],
 }
 
@@ -73,7 +74,8 @@ def learn(config: Path, arguments: argparse.Namespace) -> str:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
                               env={**os.environ, "PYTHONWARNINGS": "ignore"})
         if done.returncode:
-            return f"| {config.stem} | failed: {done.stderr.strip().splitlines()[-1]} | | | | |"
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            return f"| {config.stem} | failed: {said[-1]} | | | | |"
         loss, seconds = losses(Path(folder))
     tenth = max(len(loss) // 10, 1)
     first, last = mean(loss[:tenth]), mean(loss[-tenth:])

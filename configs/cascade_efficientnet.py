@@ -2,9 +2,10 @@
 
 Expected: not measured.
 Cost:     not measured.
-Run:      python tools/train.py configs/cascade_efficientnet.py --amp
-          Start from a classifier's weights: --cfg-options
-          model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
+Run:      python tools/train.py configs/cascade_efficientnet.py --amp --cfg-options BEGIN
+          BEGIN from a classifier's weights: model.backbone.init_cfg.type=Pretrained
+          model.backbone.init_cfg.checkpoint=FILE; from nothing, on several GPUs:
+          model.backbone.norm_eval=False model.backbone.norm_cfg.type=SyncBN
 Paper:    arXiv 1712.00726, arXiv 1905.11946
 """
 

@@ -2,7 +2,7 @@
 
 Expected: not measured here; mmdet's with version 1 and one scale in training reaches 43.8 box AP,
           without deformable convolutions 40.3 (its configs/dcn, configs/cascade_rcnn). For
-          version 2 it publishes Faster R-CNN alone: 41.4, with version 1 41.3.
+          version 2 it publishes no Cascade; its Faster R-CNN has 41.4, with version 1 41.3.
 Cost:     not measured.
 Run:      python tools/train.py configs/cascade_r50_dcn.py --amp
           It begins with torchvision's ResNet-50, which is downloaded once. With no network give

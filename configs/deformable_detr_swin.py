@@ -80,9 +80,11 @@ param_scheduler = [
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1),
+    # The longest key that is in a name counts alone: the tables need the backbone's rate, too.
     paramwise_cfg=dict(
         custom_keys=dict(
             backbone=dict(lr_mult=0.1),
+            relative_position_bias_table=dict(lr_mult=0.1, decay_mult=0.0),
             sampling_offsets=dict(lr_mult=0.1),
             reference_points=dict(lr_mult=0.1),
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import re
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from mmengine import runner as mmengine_runner
 from mmengine.device import get_device
@@ -73,11 +73,14 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             return
         try:
             super()._init_model_weights()
-        except (URLError, ConnectionError, TimeoutError, FileNotFoundError) as error:
+        # What a download or a file that is no checkpoint ends in.
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            said = " ".join(str(error).split()) or type(error).__name__
             raise WeightsError(
-                f"the weights that the model begins with cannot be had ({error})",
-                do="give the path of a local file: --cfg-options "
-                "model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE",
+                f"the weights that the model begins with cannot be had ({said[:200]})",
+                do="give the path of a local file as checkpoint of that init_cfg, for a backbone "
+                "--cfg-options model.backbone.init_cfg.type=Pretrained "
+                "model.backbone.init_cfg.checkpoint=FILE",
             ) from error
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:

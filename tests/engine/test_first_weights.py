@@ -15,7 +15,8 @@ PLACE = "model.backbone.init_cfg"
 NOBODY = "http://127.0.0.1:9/resnet.pth"
 
 
-@pytest.mark.parametrize("checkpoint", [NOBODY, "gone/resnet.pth"], ids=["address", "file"])
+@pytest.mark.parametrize("checkpoint", [NOBODY, "gone/resnet.pth", __file__],
+                         ids=["address", "no-file", "no-checkpoint"])
 def test_weights_that_cannot_be_had_end_in_one_sentence(
     checkpoint: str, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,9 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
-        custom_keys=dict(relative_position_bias_table=dict(decay_mult=0.0)),
+        custom_keys=dict(
+            relative_position_bias_table=dict(decay_mult=0.0), grn=dict(decay_mult=0.0)
+        ),
     ),
 )
 
