@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
@@ -21,7 +21,7 @@ class DeformConv2d(nn.Conv2d):
     0 and masks 2 * sigmoid(0) = 1. mmcv's ``DCNv2`` has sigmoid alone and so halves what it begins
     with: the ``weight`` of such a checkpoint must be halved to give the same numbers here, the
     rest fits as it is. An initialiser that goes through all convolutions touches ``conv_offset``
-    too: call ``reset_offsets`` after it.
+    too: ``with_offsets_at_rest`` mends that.
 
     Offsets commonly learn at a tenth of the rate:
     ``optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(conv_offset=dict(lr_mult=0.1))))``.
@@ -148,6 +148,32 @@ class DeformConv2d(nn.Conv2d):
         """What ``nn.Conv2d`` shows, the version and its groups."""
         plain: str = super().extra_repr()  # type: ignore[no-untyped-call]
         return f"{plain}, modulated={self.modulated}, deform_groups={self.deform_groups}"
+
+
+class OffsetsAtRest:
+    """A step of mmengine's ``init_cfg``: all deformable convolutions begin as plain ones."""
+
+    def __call__(self, module: nn.Module) -> None:
+        """Reset the offsets of every ``DeformConv2d`` in it."""
+        for part in module.modules():
+            if isinstance(part, DeformConv2d):
+                part.reset_offsets()
+
+
+def with_offsets_at_rest(init_cfg: Any) -> Any:
+    """``init_cfg`` with ``OffsetsAtRest`` behind its initialisers.
+
+    A 'Pretrained' step is done last wherever it stands, by mmengine and by our loader, so
+    offsets are zero unless the file has them.
+
+    Args:
+        init_cfg: None, a step, or a list of steps; what is none of them is handed back as it is,
+            for the loader to refuse.
+    """
+    if init_cfg and not isinstance(init_cfg, (Mapping, list, tuple)):
+        return init_cfg
+    steps = [init_cfg] if isinstance(init_cfg, Mapping) and init_cfg else list(init_cfg or ())
+    return [*steps, dict(type=OffsetsAtRest)]
 
 
 def _pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -29,7 +30,7 @@ class Translation:
         tensors: under our names, in our order and size.
         sources: from our name to the file's, for messages.
         unused: names in the file that have no place in a backbone.
-        optional: names of ours that the layout may lack.
+        optional: names of ours that the file may lack; see ``may_lack``.
         resized: names of ours whose tensor was fitted to another size.
     """
 
@@ -44,6 +45,23 @@ class Translation:
         """File ``value``, called ``source`` in the file, under our ``name``."""
         self.tensors[name] = value
         self.sources[name] = source
+
+    def may_lack(self, own: Iterable[str], group: re.Pattern[str]) -> None:
+        """Let the file lack all of a group of our names; with one of them there, it needs all.
+
+        To be called when every tensor is filed.
+
+        Args:
+            own: our names.
+            group: found in a name; names where it finds the same text are one group.
+        """
+        groups: dict[str, set[str]] = {}
+        for name in own:
+            match = group.search(name)
+            if match:
+                groups.setdefault(match[0], set()).add(name)
+        absent = (names for names in groups.values() if names.isdisjoint(self.tensors))
+        self.optional = self.optional.union(*absent)
 
     def source(self, name: str) -> str:
         """The file's name for what is ``name`` here."""

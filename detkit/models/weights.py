@@ -48,7 +48,7 @@ class LoadReport:
         layout: whose names it has.
         loaded: our parameters and buffers that were set.
         resized: those of them whose size was fitted.
-        kept: ours that the layout does not have; they stay as they were.
+        kept: ours that the file may lack and does (norms of outputs, offsets); they stay as is.
         unused: theirs that have no place here, such as the classification head.
     """
 

@@ -17,7 +17,10 @@ from detkit.models.translation import Rules, StateDict, Translation, renamed
 _ELSEWHERE = re.compile(
     r"^(head|norm|norm_pre|gap|decoder|proj|pred|mask_token|fc)(\.|$)|^(decoder|mask)_"
 )
-_STAGE = re.compile(r"^(?:stages\.(\d+)\.|norm(\d+)\.)")
+_STAGE = re.compile(r"^stages\.(\d+)\.")
+_NORM = re.compile(r"^norm(\d+)\.")
+_OFFSET = re.compile(r"\.conv_offset\.")
+_ATTENTION = re.compile(r"\.attention\.")
 _FLAT = re.compile(r"(\.grn\.(gamma|beta)|\.bias)$")
 _POINTWISE = re.compile(r"\.pwconv[12]\.weight$")
 
@@ -70,13 +73,12 @@ def translate_convnextv2(state: StateDict, backbone: nn.Module) -> Translation:
     """
     layout = _layout(state)
     own = backbone.state_dict()
-    # Foreign files have no norm for each output, and nothing of what we alone can add.
-    optional = (n for n in own if re.match(r"norm\d+\.", n) or ".conv_offset." in n
-                or (layout != "detkit" and ".attention." in n))
-    translation = Translation(layout, optional=frozenset(optional))
+    translation = Translation(layout)
+    names = {source: renamed(source, _RULES[layout]) for source in state}
+    stages = {match[1] for match in map(_STAGE.match, names.values()) if match}
     for source, value in state.items():
-        name = renamed(source, _RULES[layout])
-        if name not in own and (_ELSEWHERE.match(source) or _is_beyond(name, own)):
+        name = names[source]
+        if name not in own and (_ELSEWHERE.match(source) or _is_beyond(name, own, stages)):
             translation.unused.append(source)
             continue
         if source.endswith(".kernel"):
@@ -86,6 +88,12 @@ def translate_convnextv2(state: StateDict, backbone: nn.Module) -> Translation:
         elif _POINTWISE.search(name) and value.shape[2:] == (1, 1):
             value = value.flatten(1)
         translation.put(name, source, value)
+    # Foreign files have no norm for each output, and ours none for outputs that they had not.
+    translation.may_lack(own, _NORM)
+    # A plain network's file begins a deformable one.
+    translation.may_lack(own, _OFFSET)
+    if layout != "detkit":
+        translation.may_lack(own, _ATTENTION)
     return translation
 
 
@@ -107,13 +115,12 @@ def _layout(state: StateDict) -> str:
     )
 
 
-def _is_beyond(name: str, own: StateDict) -> bool:
-    """Whether the name belongs to a stage or an output norm that was not asked for."""
-    match = _STAGE.match(name)
-    if match is None:
-        return False
-    stage, norm = match.groups()
-    return norm is not None or not any(other.startswith(f"stages.{stage}.") for other in own)
+def _is_beyond(name: str, own: StateDict, stages: set[str]) -> bool:
+    """Whether the name belongs to a stage, or the output of one of the file's, not asked for."""
+    norm, match = _NORM.match(name), _STAGE.match(name)
+    if norm is not None:
+        return norm[1] in stages and name[norm.end() :] in ("weight", "bias")
+    return match is not None and not any(other.startswith(match[0]) for other in own)
 
 
 def _dense(kernel: Tensor) -> Tensor:

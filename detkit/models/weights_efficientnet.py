@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from detkit.models.backbones.efficientnet_archs import BlockGroup
 
 _BUFFER = ".num_batches_tracked"
+_OFFSET = re.compile(r"\.conv_offset\.")
 _CLASSIFIER = re.compile(r"^(classifier(\.1)?|_fc)\.(weight|bias)$")
 
 Names = Iterator[tuple[str, str]]
@@ -44,9 +45,8 @@ def translate_efficientnet(state: StateDict, backbone: nn.Module) -> Translation
     layout = _layout(state)
     _check_origin(layout, net)
     own = backbone.state_dict()
-    # Old files do not count their batches, and none but ours have offsets.
-    optional = (n for n in own if n.endswith(_BUFFER) or ".conv_offset." in n)
-    translation = Translation(layout, optional=frozenset(optional))
+    # Old files do not count their batches.
+    translation = Translation(layout, optional=frozenset(n for n in own if n.endswith(_BUFFER)))
     places = None if layout == "detkit" else dict(_places(layout, net))
     for source, value in state.items():
         place, _, leaf = source.rpartition(".")
@@ -58,6 +58,8 @@ def translate_efficientnet(state: StateDict, backbone: nn.Module) -> Translation
             translation.unused.append(source)
         else:
             translation.put(name, source, value)
+    # A plain network's file begins a deformable one.
+    translation.may_lack(own, _OFFSET)
     return translation
 
 

@@ -18,7 +18,8 @@ from detkit.models.translation import Rules, StateDict, Translation
 # What follows from the window's side, and what a classifier or a segmenter has behind its stages.
 _DERIVED = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
 _HEAD = re.compile(r"^(head|norm|avgpool|fc)\.")
-_STAGE = re.compile(r"^stages\.(\d+)\.(?:(downsample)\.)?|^norm(\d+)\.")
+_STAGE = re.compile(r"^stages\.(\d+)\.(?:(downsample)\.)?")
+_NORM = re.compile(r"^norm(\d+)\.")
 
 _OURS: Rules = [(r"^(patch_embed|stages|norm\d)\b", r"\1")]
 _MICROSOFT: Rules = [
@@ -47,14 +48,14 @@ def translate_swin(state: StateDict, backbone: nn.Module) -> Translation:
     """
     layout = _layout(state)
     own = backbone.state_dict()
-    outputs = frozenset(name for name in own if re.match(r"norm\d\.", name))
-    translation = Translation(layout, optional=outputs)
-    rename = _RENAMERS[layout]
+    translation = Translation(layout)
+    names = {source: _RENAMERS[layout](source) for source in state}
+    stages = {match[1] for match in map(_STAGE.match, names.values()) if match}
     for source, value in state.items():
-        name = rename(source)
+        name = names[source]
         if _DERIVED.search(source) or (_HEAD.match(source) and name not in own):
             translation.unused.append(source)
-        elif name not in own and _is_beyond(name, own):
+        elif name not in own and _is_beyond(name, own, stages):
             translation.unused.append(source)
         else:
             if layout == "mmdet" and ".downsample." in name:
@@ -63,6 +64,8 @@ def translate_swin(state: StateDict, backbone: nn.Module) -> Translation:
                 value, resized = _fit_table(value, own[name])
                 translation.resized += [name] * resized
             translation.put(name, source, value)
+    # Classifiers have no norm for each output, and detectors none for outputs that they had not.
+    translation.may_lack(own, _NORM)
     return translation
 
 
@@ -86,14 +89,19 @@ def _layout(state: StateDict) -> str:
     )
 
 
-def _is_beyond(name: str, own: StateDict) -> bool:
-    """Whether the name belongs to a stage, a merging or an output norm that was not asked for."""
-    match = _STAGE.match(name)
+def _is_beyond(name: str, own: StateDict, stages: set[str]) -> bool:
+    """Whether the name belongs to a stage, its merging or its output that was not asked for.
+
+    Args:
+        name, own: under our names.
+        stages: numbers of those that the file has; a norm of any other is nobody's.
+    """
+    norm, match = _NORM.match(name), _STAGE.match(name)
+    if norm is not None:
+        return norm[1] in stages and name[norm.end() :] in ("weight", "bias")
     if match is None:
         return False
-    stage, merging, norm = match.groups()
-    if norm is not None:
-        return True
+    stage, merging = match.groups()
     wanted = f"stages.{stage}." + ("downsample." if merging else "blocks.")
     return not any(other.startswith(wanted) for other in own)
 

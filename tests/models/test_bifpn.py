@@ -254,6 +254,8 @@ def test_autocast_keeps_the_maps_in_bfloat16_and_near() -> None:
     (dict(in_channels=[3], num_outs=1), "num_outs"), (dict(num_layers=0), "num_layers"),
     (dict(out_channels=0), "out_channels"), (dict(norm_cfg=dict(type="BM")), "norm_cfg"),
     (dict(out_channels=10, norm_cfg=dict(type="GN", num_groups=4)), "norm_cfg"),
+    (dict(norm_cfg=dict(type="GN")), "norm_cfg"), (dict(norm_cfg="BN"), "norm_cfg"),
+    (dict(in_channels=None), "in_channels"), (dict(out_channels="8"), "out_channels"),
 ], ids=str)
 def test_numbers_that_cannot_be_are_refused_by_name(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=f"BiFPN: {word}: got"):
@@ -334,3 +336,19 @@ def test_the_head_shares_convolutions_between_levels_and_no_norm() -> None:
     assert torch.equal(after[0], before[0]) and not torch.allclose(after[4], before[4])
     head.cls_tower[0][1].weight.data.mul_(2)
     assert not torch.allclose(head(features)[0][0], before[0])
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 6])
+def test_the_head_refuses_another_number_of_maps(count: int) -> None:
+    head = EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **HEAD)
+    with pytest.raises(ConfigError, match=f"maps of the neck: got {count}, expected 5"):
+        head([torch.zeros(1, 4, 2, 2)] * count)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (dict(num_ins=4), "strides of anchor_generator: got 5, expected 4"),
+    (dict(num_ins=0), "num_ins: got 0"), (dict(stacked_convs=0), "stacked_convs: got 0"),
+], ids=str)
+def test_the_head_refuses_levels_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"EfficientDetHead: {message}"):
+        EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **{**HEAD, **arguments})

@@ -20,7 +20,7 @@ from detkit.models.weights import load_backbone_weights
 
 SMALL: dict[str, Any] = dict(arch=dict(depths=(1, 2), dims=(8, 16)), out_indices=(0, 1))
 QUICK = ["atto", "nano"]
-SLOW = [pytest.param(a, marks=pytest.mark.slow) for a in ARCHS if a not in (*QUICK, "huge")]
+SLOW = [pytest.param(a, marks=pytest.mark.slow) for a in ARCHS if a not in QUICK]
 # Multiples of 32: elsewhere timm leaves the remainder out and we pad.
 SIZES = [(1, 64, 64), (3, 96, 160), (1, 224, 224)]
 
@@ -43,7 +43,7 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
     assert set(report.unused) == {"head.norm.weight", "head.norm.bias", "head.fc.weight",
                                   "head.fc.bias"}
     with torch.no_grad():
-        for size in SIZES:
+        for size in SIZES[:1] if arch == "huge" else SIZES:
             for image in pictures(*size):
                 pairs = zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True)
                 for stage, (mine, other) in enumerate(pairs):
@@ -52,11 +52,24 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
                     assert difference <= 1e-4, f"{size}, stage {stage}: {difference}"
 
 
-def test_each_gradient_agrees_with_timm() -> None:
-    theirs = timm_convnextv2("atto").train()
-    ours = ConvNeXtV2("atto", drop_path_rate=0.0).train()
+# A stage's gain goes into its weights where its map has at least as many cells as channels:
+# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 cells, 576 x 576 make
+# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 cells at most. tiny has
+# 96, 192, 384, 768, and 96 x 160 pixels make 960, 240, 60, 15.
+@pytest.mark.parametrize("arch, size, folded", [
+    ("atto", (2, 96, 128), 2), ("nano", (2, 32, 32), 0),
+    pytest.param("atto", (1, 576, 576), 4, marks=pytest.mark.slow),
+    pytest.param("tiny", (2, 96, 160), 2, marks=pytest.mark.slow),
+], ids=str)
+def test_each_gradient_agrees_with_timm(
+    arch: str, size: tuple[int, int, int], folded: int
+) -> None:
+    theirs = timm_convnextv2(arch).train()
+    ours = ConvNeXtV2(arch, drop_path_rate=0.0).train()
     load_backbone_weights(ours, theirs.state_dict())
-    image = pictures(2, 96, 128)[0]
+    image = pictures(*size)[0]
+    cells = [size[1] * size[2] // stride**2 for stride in ours.feature_strides]
+    assert sum(n >= c for n, c in zip(cells, ours.feature_channels)) == folded
     torch.manual_seed(2)
     mine, other = raw_maps(ours, image), timm_maps(theirs, image)
     weights = [torch.randn_like(one) for one in mine]
@@ -64,7 +77,7 @@ def test_each_gradient_agrees_with_timm() -> None:
         torch.stack([(one * weight).mean() for one, weight in zip(maps, weights)]).sum().backward()
     # Through a file's names, so that each gradient meets its own.
     gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
-    expected = ConvNeXtV2("atto")
+    expected = ConvNeXtV2(arch)
     load_backbone_weights(expected, gradients)
     compared = [name for name, p in ours.named_parameters() if p.grad is not None]
     assert len(compared) == len(gradients) > 100
@@ -88,6 +101,20 @@ def test_response_norm_agrees_with_timms_and_with_its_folded_form(shape: tuple[i
         expected = block.pwconv2(theirs(x))
         torch.testing.assert_close(block._normalised_and_projected(x), expected,
                                    rtol=1e-5, atol=1e-5)
+
+
+def test_response_norm_of_a_double_model_is_double() -> None:
+    block = shaken(ConvNeXtV2Block(8)).double()
+    x = torch.randn(2, 5, 7, 32, dtype=torch.float64)
+    # The norm of a channel over all cells, next to the mean of those of all channels.
+    strength = x.norm(dim=(1, 2), keepdim=True)
+    share = strength / (strength.mean(-1, keepdim=True) + 1e-6)
+    expected = x + block.grn.gamma * (x * share) + block.grn.beta
+    with torch.no_grad():
+        assert block.grn.gain(x).dtype == torch.float64
+        torch.testing.assert_close(block.grn(x), expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(block._normalised_and_projected(x), block.pwconv2(expected),
+                                   rtol=1e-12, atol=1e-12)
 
 
 def test_response_norm_of_a_hand_worked_map() -> None:
@@ -221,6 +248,7 @@ def test_depths_of_parameters_of_tiny(name: str, depth: int) -> None:
         (dict(frozen_stages=5), "frozen_stages: got 5"),
         (dict(drop_path_rate=1.0), "drop_path_rate: got 1.0"),
         (dict(deform_stages=(4,)), r"deform_stages: got \(4,\), expected some of the"),
+        (dict(deform_stages=([1],)), "deform_stages: got"),
         (dict(attention_stages=3), "attention_stages: got 3"),
     ],
     ids=lambda value: str(value)[:30],

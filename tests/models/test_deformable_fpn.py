@@ -87,6 +87,21 @@ def test_a_file_named_in_init_cfg_is_loaded_offsets_included(tmp_path: Any) -> N
         assert torch.equal(one, two)
 
 
+def test_offsets_are_zero_behind_a_file_that_has_none(tmp_path: Any) -> None:
+    arguments: dict[str, Any] = dict(in_channels=CHANNELS, out_channels=8, num_outs=3)
+    plain = FPN(**arguments).eval()
+    torch.save({"state_dict": plain.state_dict()}, tmp_path / "fpn.pth")
+    steps = [dict(type="Pretrained", checkpoint=str(tmp_path / "fpn.pth")),
+             dict(type="Kaiming", layer="Conv2d")]
+    with DefaultScope.overwrite_default_scope("detkit"):
+        ours = DeformableFPN(**arguments, init_cfg=steps).eval()
+        ours.init_weights()
+        assert ours.init_cfg == steps
+    for one, two in zip(ours.double()([x.double() for x in maps()]),
+                        plain.double()([x.double() for x in maps()]), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-10)
+
+
 def test_moved_taps_are_torchvisions_deformable_convolution() -> None:
     neck = moved(DeformableFPN(in_channels=[4], out_channels=4, num_outs=1)).eval()
     image = torch.randn(2, 4, 9, 9)
@@ -170,3 +185,23 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         DeformableFPN(deform_groups=3, **arguments)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="conv_cfg: got Conv2dAdaptivePadding"):
         DeformableFPN(conv_cfg=dict(type="Conv2dAdaptivePadding"), **arguments)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (dict(num_outs=1), "num_outs: got 1, expected a whole number from 3"),
+    (dict(num_outs="3"), "num_outs: got '3'"),
+    (dict(end_level=1), "num_outs: got 3, expected a whole number from 2 to 2"),
+    (dict(end_level=3), "end_level: got 3, expected a whole number from 0 to 2"),
+    (dict(start_level=3), "start_level: got 3"),
+    (dict(in_channels=8), "in_channels: got 8, expected a list"),
+    (dict(in_channels=[8, 0]), r"in_channels: got \[8, 0\]"),
+    (dict(out_channels=0), "out_channels: got 0"),
+    (dict(add_extra_convs="on_top"), "add_extra_convs: got 'on_top'"),
+], ids=str)
+def test_levels_that_cannot_be_are_refused_by_name(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=f"^DeformableFPN: {words}"):
+        DeformableFPN(**{"in_channels": CHANNELS, "out_channels": 8, "num_outs": 3, **arguments})
+
+
+def test_a_tuple_of_channels_is_as_good_as_a_list() -> None:
+    assert len(DeformableFPN(in_channels=(4, 6), out_channels=8, num_outs=2)(maps()[:2])) == 2

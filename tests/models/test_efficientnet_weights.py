@@ -209,6 +209,17 @@ def test_plain_weights_load_into_deformable_stages_and_give_the_same_maps(
         assert_same(bent(image), list(plain(image)), 2e-5)
 
 
+def test_offsets_of_a_deformable_file_are_needed_each() -> None:
+    bent = EfficientNet("nano", deform_stages=(2, 3))
+    state = dict(bent.state_dict())
+    report = load_backbone_weights(EfficientNet("nano", deform_stages=(2, 3)), state)
+    assert report.layout == "detkit" and report.kept == ()
+    name = next(name for name in state if name.endswith(".conv_offset.weight"))
+    del state[name]
+    with pytest.raises(WeightsError, match=f"missing {name}$|missing {name};"):
+        load_backbone_weights(bent, state)
+
+
 def test_counts_of_batches_are_not_needed_where_the_norm_is_another_and_statistics_are() -> None:
     state = EfficientNet().state_dict()
     group = EfficientNet(norm_cfg=dict(type="GN", num_groups=8))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from timm.layers import LayerNorm2d
 
@@ -79,6 +80,19 @@ def test_norm_over_channels_agrees_with_timms() -> None:
     torch.testing.assert_close(ours(x), theirs(x))
 
 
+def test_mmengine_knows_the_norms_as_norms() -> None:
+    neck = small()
+    optimizer = build_optim_wrapper(neck, dict(
+        optimizer=dict(type="SGD", lr=1.0, weight_decay=1.0),
+        paramwise_cfg=dict(norm_decay_mult=0.0))).optimizer
+    spared = {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0
+              for p in group["params"]}
+    norms = [module for module in neck.modules() if isinstance(module, ChannelNorm)]
+    # One between the two deconvolutions of scale 4, and two at the end of each of four levels.
+    assert len(norms) == 9
+    assert spared == {id(p) for norm in norms for p in norm.parameters()}
+
+
 def test_backward_reaches_every_parameter() -> None:
     neck = small(in_channels=16, num_outs=4)
     sum((level**3).sum() for level in neck(torch.randn(1, 16, 5, 6))).backward()
@@ -122,8 +136,21 @@ def test_its_channels_come_from_the_backbone() -> None:
     (dict(scale_factors=(3, 1)), "powers of two"),
     (dict(scale_factors=(1, 2)), "falling"),
     (dict(scale_factors=()), "powers of two"),
-    (dict(num_outs=3), "at least 4"),
+    (dict(num_outs=3), "num_outs: got 3, expected a whole number from 4"),
+    (dict(num_outs="5"), "num_outs: got '5'"),
+    (dict(out_channels=0), "out_channels: got 0"),
+    (dict(in_channels=None), "in_channels: got None"),
+    (dict(in_channels=["16"]), "in_channels: got '16'"),
+    (dict(scale_factors=4), "scale_factors: got 4"),
+    (dict(scale_factors=("a",)), "falling powers of two"),
+    (dict(scale_factors=([1],)), "falling powers of two"),
 ], ids=str)
 def test_what_cannot_be_is_refused_by_name(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"SimpleFeaturePyramid: .*{words}"):
         small(**arguments)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_another_number_of_maps_is_refused(number: int) -> None:
+    with pytest.raises(ConfigError, match=f"maps of the backbone: got {number}, expected one"):
+        small(in_channels=16)([torch.randn(1, 16, 4, 4)] * number)

@@ -83,6 +83,27 @@ def test_of_several_maps_with_one_stride_the_deepest_is_given() -> None:
         assert torch.equal(model(image)[0], every[-1])
 
 
+@pytest.mark.parametrize("colours", [1, 4])
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_images_may_have_other_than_three_channels(name: str, colours: int) -> None:
+    model = small(name, in_chans=colours).eval()
+    shape = (1, colours, 70, 50)
+    with torch.no_grad():
+        maps = model(torch.randn(shape))
+    assert [tuple(level.shape) for level in maps] == expected_shapes(model, shape)
+
+
+def test_a_model_that_cannot_be_run_is_refused_with_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no maps\ntoday")
+
+    monkeypatch.setattr(timm.models.ResNet, "forward_intermediates", refuse)
+    with pytest.raises(ConfigError, match=r"give its levels \(RuntimeError: no maps today\)"):
+        small()
+
+
 def test_levels_behind_the_last_one_are_not_built() -> None:
     model = small(strides=(4, 8))
     assert model.feature_strides == (4, 8)
@@ -129,8 +150,10 @@ def test_frozen_stages_want_no_gradient_and_stay_in_eval_mode(
 
 
 def test_norms_keep_their_statistics_where_asked() -> None:
-    for norm_eval in (False, True):
-        model = small(norm_eval=norm_eval).train()
+    for norm_eval, switched in ((False, True), (True, True), (True, False)):
+        model = small(norm_eval=norm_eval)
+        if switched:  # and else as it was built, which is for training
+            model.train()
         model(torch.randn(2, 3, 64, 64) + 3)
         norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         moved = [module.running_mean.abs().sum() > 0 for module in norms]
@@ -271,7 +294,8 @@ def test_every_parameter_has_a_depth_and_depths_do_not_fall(name: str) -> None:
     (dict(frozen_stages=True), ConfigError, "frozen_stages"),
     (dict(strides=(4, 64)), ConfigError, "it has: 2, 4, 8, 16, 32"),
     (dict(strides=(8, 4)), ConfigError, "ascending"),
-    (dict(strides=()), ConfigError, "at least one"),
+    *((dict(strides=strides), ConfigError, "strides: got .*ascending whole numbers")
+      for strides in ((), (4, 8, "16"), (4, None), [[4]], "a", 4, (True, 4), (4.0, 8.0))),
     (dict(name="test_vit"), ConfigError, r"plain transformer.*stride 16.*SimpleFeaturePyramid"),
     (dict(features_only=True), ConfigError, "'features_only' is not taken"),
     (dict(out_indices=(1,)), ConfigError, "strides="),

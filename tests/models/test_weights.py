@@ -113,6 +113,54 @@ def test_our_own_checkpoints_load_with_the_norms_of_the_outputs() -> None:
         assert torch.equal(value, source.state_dict()[name]), name
 
 
+def move(state: State, old: str, new: str) -> None:
+    for name in [name for name in state if name.startswith(old)]:
+        state[new + name.removeprefix(old)] = state.pop(name)
+
+
+OWN_QKV = "stages.1.blocks.0.attn.qkv.weight"
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda s: move(s, OWN_QKV, f"{OWN_QKV}s"), f"missing {OWN_QKV}; unexpected {OWN_QKV}s"),
+    (lambda s: s.pop(OWN_QKV), f"missing {OWN_QKV}"),
+    (lambda s: s.update({OWN_QKV: torch.ones(3, 3)}), rf"{OWN_QKV} is .*\(3, 3\)"),
+    (lambda s: move(s, "norm0.weight", "norm0.weigth"),
+     "missing norm0.weight; unexpected norm0.weigth"),
+    (lambda s: s.pop("norm1.bias"), "missing norm1.bias"),
+    (lambda s: s.update({"norm1.bias": torch.ones(3)}), r"norm1.bias is \(16,\)"),
+    (lambda s: move(s, "norm0.", "norm2."), "unexpected norm2.weight, norm2.bias"),
+    (lambda s: move(s, "norm0.", "norms0."), "unexpected norms0.weight, norms0.bias"),
+], ids=["renamed", "missing", "shape", "renamed-norm", "half-a-norm", "shape-of-norm",
+        "norm-of-no-stage", "no-norm"])
+def test_a_file_of_ours_with_one_fault_is_refused_by_that_name(
+    spoil: Callable[[State], Any], words: str
+) -> None:
+    state = dict(model().state_dict())
+    spoil(state)
+    ours = model()
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    with pytest.raises(WeightsError, match=f"detkit layout.*{words}"):
+        load_backbone_weights(ours, state)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_half_a_norm_in_a_foreign_detector_is_refused() -> None:
+    state = microsoft() | {"norm0.weight": torch.ones(8), "norm0.weigth": torch.ones(8)}
+    with pytest.raises(WeightsError, match="missing norm0.bias; unexpected norm0.weigth"):
+        load_backbone_weights(model(), state)
+
+
+def test_norms_of_other_outputs_are_kept_or_not_needed_and_said_to_be() -> None:
+    one, both = model(out_indices=(1,)), model()
+    report = load_backbone_weights(both, one.state_dict())
+    assert report.kept == ("norm0.weight", "norm0.bias") and report.unused == ()
+    assert "left as initialised: norm0.weight, norm0.bias" in str(report)
+    report = load_backbone_weights(one, both.state_dict())
+    assert report.kept == () and report.unused == ("norm0.weight", "norm0.bias")
+
+
 def test_stages_that_were_not_asked_for_are_reported_as_not_needed() -> None:
     report = load_backbone_weights(model(out_indices=(0,)), microsoft())
     assert QKV in report.unused and "layers.0.downsample.norm.weight" in report.unused

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from detkit.errors import ConfigError
+from detkit.models.counts import is_number
 
 Arch = TypeVar("Arch")
 
@@ -42,17 +42,20 @@ def find_arch(
                 do=f"did you mean '{near[0]}'?" if near else None,
             )
         base = known[arch]
-    else:
+    elif isinstance(arch, Mapping):
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         for name in arch:
             if name not in names:
-                near = get_close_matches(name, names, 1)
+                near = get_close_matches(str(name), names, 1)
                 raise ConfigError(
                     f"{family}: the arch's key '{name}' is not known",
                     expected=f"some of {', '.join(names)}",
                     do=f"did you mean '{near[0]}'?" if near else None,
                 )
         base = kind(**arch)
+    else:
+        raise ConfigError(f"{family}: arch", got=repr(arch),
+                          expected=f"one of {', '.join(known)}, or a dict")
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(base, **given)  # type: ignore[type-var]
 
@@ -63,11 +66,11 @@ def check_levels(family: str, levels: int, out_indices: object) -> tuple[int, ..
     Raises:
         ConfigError: they are not ascending numbers of levels that there are.
     """
-    indices = tuple(out_indices) if isinstance(out_indices, Sequence) else ()
-    if not indices or list(indices) != sorted(set(indices) & set(range(levels))):
+    indices = _numbers_below(levels, out_indices)
+    if not indices or list(indices) != sorted(set(indices)):
         raise ConfigError(
             f"{family}: out_indices",
-            got=out_indices,
+            got=repr(out_indices),
             expected=f"ascending stages from 0 to {levels - 1}, at least one",
         )
     return indices
@@ -91,21 +94,11 @@ def check_some_stages(family: str, name: str, stages: int, given: object) -> tup
     Raises:
         ConfigError: one of them does not exist.
     """
-    chosen = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else None
-    if chosen is None or not set(chosen) <= set(range(stages)):
+    chosen = _numbers_below(stages, given)
+    if chosen is None:
         raise ConfigError(f"{family}: {name}", got=repr(given),
                           expected=f"some of the stages 0 to {stages - 1}, or ()")
     return chosen
-
-
-def is_count(value: object) -> bool:
-    """Whether it is a whole number above 0."""
-    return isinstance(value, int) and value > 0
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def check_drop_path(family: str, rate: object) -> None:
@@ -115,8 +108,11 @@ def check_drop_path(family: str, rate: object) -> None:
                           expected="a number from 0 to below 1")
 
 
-def check_counts(family: str, name: str, value: object) -> None:
-    """Raise ConfigError unless ``value`` is a list of whole numbers above 0."""
-    if not isinstance(value, (list, tuple)) or not value or not all(map(is_count, value)):
-        raise ConfigError(f"{family}: {name}", got=repr(value),
-                          expected="a list of whole numbers above 0, one for each stage")
+def _numbers_below(limit: int, given: object) -> tuple[int, ...] | None:
+    """``given`` as a tuple, if it is a sequence of whole numbers from 0 to below ``limit``."""
+    # Compared, not looked up: what stands in a config need not be hashable.
+    if isinstance(given, Sequence) and all(
+        isinstance(number, int) and 0 <= number < limit for number in given
+    ):
+        return tuple(given)
+    return None

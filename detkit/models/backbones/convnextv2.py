@@ -20,8 +20,10 @@ from detkit.models.backbones.convnextv2_layers import (
     Downsample,
     GlobalAttention,
 )
+from detkit.models.backbones.freezing import freeze_stages
 from detkit.models.backbones.stems import ConvStem, PatchStem
-from detkit.models.deform_conv import DeformConv2d
+from detkit.models.counts import check_count
+from detkit.models.deform_conv import with_offsets_at_rest
 from detkit.models.weights import initialise_from
 from detkit.registry import MODELS
 
@@ -90,6 +92,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         deformed = check_some_stages(_NAME, "deform_stages", stages, deform_stages)
         attended = check_some_stages(_NAME, "attention_stages", stages, attention_stages)
 
+        check_count(_NAME, "in_channels", in_channels)
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
         self.stem = stem_type(in_channels, self.arch.dims[0], eps=NORM_EPS)
         # Numbers even where the module is built on the meta device, as to learn its channels.
@@ -140,22 +143,23 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         """How deep a parameter lies, for layer-wise decay of the learning rate.
 
         Args:
-            name: of the parameter.
-            prefix: what stands before its name in this backbone.
+            name: the parameter's, ``prefix`` included.
+            prefix: what stands before this backbone's own names, as 'backbone.'.
 
         Returns:
             its depth, and how many depths there are: 0 the stem, then three blocks each (what
-            leads to a stage goes with its first ones), last whatever is behind the stages.
+            leads to a stage goes with its first ones), last whatever is behind the stages or
+            not this backbone's.
 
         Source: the fine-tuning settings of arXiv 2301.00808 and mmpretrain's method of this name.
         """
         groups = [-(-depth // _BLOCKS_OF_A_DEPTH) for depth in self.arch.depths]
         before = list(accumulate(groups[: len(self.stages)], initial=1))
         count = before[-1] + 1
-        name = name.removeprefix(prefix)
-        if name.startswith("stem."):
+        own = name[len(prefix) :] if name.startswith(prefix) else ""
+        if own.startswith("stem."):
             return 0, count
-        match = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+)|(attention))?", name)
+        match = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+)|(attention))?", own)
         if match is None:
             return count - 1, count
         stage = int(match[1])
@@ -165,7 +169,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
 
     def init_weights(self) -> None:
         """Convolutions and linear layers from a normal of deviation 0.02, cut at two units, zero
-        biases; then the file that ``init_cfg`` names, if any.
+        biases, offsets at rest; then the file that ``init_cfg`` names, if any.
 
         Raises:
             WeightsError: the file cannot be read, or does not fit.
@@ -175,10 +179,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, DeformConv2d):
-                module.reset_offsets()
-        initialise_from(self, self.init_cfg)
+        initialise_from(self, with_offsets_at_rest(self.init_cfg))
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -206,12 +207,4 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         return self
 
     def _freeze(self) -> None:
-        frozen: list[nn.Module] = [self.stem] if self.frozen_stages >= 0 else []
-        for index, stage in enumerate(self.stages):
-            if index < self.frozen_stages:
-                frozen.append(stage)
-                if index in self.out_indices:
-                    frozen.append(self.get_submodule(f"norm{index}"))
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+        freeze_stages(self, self.frozen_stages, [self.stem])

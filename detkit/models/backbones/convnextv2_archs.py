@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch import check_counts, check_drop_path, find_arch
+from detkit.models.backbones.arch import check_drop_path, find_arch
+from detkit.models.counts import check_counts
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,11 @@ class GlobalResponseNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def gain(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, C) float32: what each channel of each image is multiplied by."""
+        """(B, H, W, C) -> (B, C), float32 at the least: a factor on each image's channels."""
         # Squared and summed: torch's own norm is up to ten times slower over these axes on a CPU.
         # The root's slope at 0 is infinite, and a channel may well be 0 everywhere.
-        norm = x.float().square().sum((1, 2)).clamp(min=1e-24).sqrt()
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        norm = x.square().sum((1, 2)).clamp(min=1e-24).sqrt()
         return 1 + self.gamma * (norm / (norm.mean(-1, keepdim=True) + NORM_EPS))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class ConvNeXtV2Block(nn.Module):
 
     def _normalised_and_projected(self, x: Tensor) -> Tensor:
         """``pwconv2(grn(x))``, (B, H, W, 4C) -> (B, H, W, C)."""
-        batch, height, width, hidden = x.shape
+        batch, height, width = x.shape[:3]
         if height * width < self.norm.normalized_shape[0]:
             out: Tensor = self.pwconv2(self.grn(x))
             return out
@@ -86,7 +87,7 @@ class ConvNeXtV2Block(nn.Module):
         weight = self.pwconv2.weight.t() * self.grn.gain(x)[:, :, None].to(x.dtype)
         bias = F.linear(self.grn.beta, self.pwconv2.weight, self.pwconv2.bias)
         out = torch.baddbmm(bias.to(x.dtype), x.flatten(1, 2), weight.to(x.dtype))
-        return out.view(batch, height, width, -1)
+        return out.view(batch, height, width, self.pwconv2.out_features)
 
 
 class GlobalAttention(nn.Module):
@@ -112,7 +113,10 @@ class GlobalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         batch, height, width, channels = x.shape
-        qkv = self.qkv(self.norm(x)).view(batch, height * width, 3, self.heads, -1)
+        # Each axis written out: with no image none can be told from the others.
+        qkv = self.qkv(self.norm(x)).view(
+            batch, height * width, 3, self.heads, channels // self.heads
+        )
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attended = F.scaled_dot_product_attention(query, key, value)
         attended = attended.transpose(1, 2).reshape(batch, height, width, channels)

@@ -16,10 +16,15 @@ from detkit.models.backbones.efficientnet_archs import EfficientNetArch, efficie
 from detkit.models.backbones.efficientnet_conv import ConvNorm, ConvStyle
 from detkit.models.backbones.efficientnet_layers import SqueezeExcite
 from detkit.models.backbones.efficientnet_stages import EfficientNetStage, blocks_of
+from detkit.models.backbones.freezing import freeze_stages
+from detkit.models.counts import check_count
+from detkit.models.deform_conv import with_offsets_at_rest
+from detkit.models.norm import check_norm_cfg
 from detkit.models.weights import initialise_from
 from detkit.registry import MODELS
 
 _NAME = "EfficientNet"
+_NORMS = ("BN", "SyncBN", "GN")
 
 
 @MODELS.register_module()
@@ -108,12 +113,14 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
             raise ConfigError(f"{_NAME}: padding", got=repr(padding),
                               expected="'symmetric' or 'same'")
         self.padding, self.norm_eval = padding, norm_eval
-        norm = _norm(self.arch, padding, norm_eps, norm_cfg or dict(type="BN"))
+        given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
+        norm = _norm(self.arch, padding, norm_eps, given)
         self.norm_eps = float(norm["eps"])
         # What was not said can be wrong for a file; what was said is the user's own word.
-        self.norm_eps_is_given = norm_eps is not None or "eps" in (norm_cfg or {})
+        self.norm_eps_is_given = norm_eps is not None or "eps" in given
 
         style = ConvStyle(norm, padding, self.arch.activation)
+        check_count(_NAME, "in_channels", in_channels)
         stem_channels, head_channels = self.arch.ends
         self.stem = ConvNorm(in_channels, stem_channels, 3, 2, style)
         self.stages = nn.ModuleList(
@@ -154,7 +161,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         for module in self.modules():
             if isinstance(module, (ConvNorm, SqueezeExcite)):
                 module.reset_parameters()
-        initialise_from(self, self.init_cfg)
+        initialise_from(self, with_offsets_at_rest(self.init_cfg))
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -189,7 +196,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
             (depth, number of depths): 0 is the stem, then comes a depth for each block that is
             built; the last is whatever is behind them or not this backbone's.
 
-        Source: agrees with mmpretrain's method of the same name.
+        Source: ours, for mmpretrain's has none: block by block, as its Swin's method of this name.
         """
         depths = [sum(1 for _ in stage.children()) for stage in self.stages]
         number = sum(depths) + 2
@@ -208,11 +215,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         return self
 
     def _freeze(self) -> None:
-        frozen: list[nn.Module] = [self.stem] if self.frozen_stages >= 0 else []
-        frozen += [stage for index, stage in enumerate(self.stages) if index < self.frozen_stages]
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+        freeze_stages(self, self.frozen_stages, [self.stem])
         if self.norm_eval:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
@@ -234,7 +237,10 @@ def _features(
 def _norm(
     arch: EfficientNetArch, padding: str, eps: float | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``norm_cfg`` with the eps that is meant."""
+    """``norm_cfg`` with the eps that is meant, if it is of a type that is."""
+    if given["type"] not in _NORMS:
+        raise ConfigError(f"{_NAME}: norm_cfg.type", got=repr(given["type"]),
+                          expected=f"one of {', '.join(_NORMS)}")
     if eps is not None and given.get("eps", eps) != eps:
         raise ConfigError(f"{_NAME}: norm_eps and norm_cfg.eps contradict each other",
                           got=f"{eps} and {given['eps']}", expected="one of them")

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch import (
-    check_drop_path,
-    find_arch,
-    is_count,
-    is_number,
-)
+from detkit.models.backbones.arch import check_drop_path, find_arch
 from detkit.models.backbones.efficientnet_scaling import RELEASED, scale_channels, scale_repeats
+from detkit.models.counts import check_count, is_count, is_number
 
 
 class BlockGroup(NamedTuple):
@@ -84,9 +80,7 @@ class EfficientNetArch:
                 raise ConfigError(f"EfficientNet: {name}", got=repr(getattr(self, name)),
                                   expected="a number above 0")
         for name in ("stem_channels", "head_channels", "resolution"):
-            if not is_count(getattr(self, name)):
-                raise ConfigError(f"EfficientNet: {name}", got=repr(getattr(self, name)),
-                                  expected="a whole number above 0")
+            check_count("EfficientNet", name, getattr(self, name))
         if self.activation not in ("silu", "relu6"):
             raise ConfigError("EfficientNet: activation", got=repr(self.activation),
                               expected="'silu' or 'relu6'")

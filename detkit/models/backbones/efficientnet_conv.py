@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from detkit.models.deform_conv import DeformConv2d
+from detkit.models.norm import build_norm
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ConvStyle:
     """What all the convolutions of a network have in common.
 
     Args:
-        norm: as mmcv's ``build_norm_layer`` takes it.
+        norm: as ``build_norm`` takes it.
         padding: 'symmetric' or 'same'.
         activation: 'silu' or 'relu6'.
     """
@@ -83,7 +83,7 @@ class ConvNorm(nn.Module):
         ahead = kernel // 2 if style.padding == "symmetric" else 0
         self.conv = kind(in_channels, out_channels, kernel, stride, ahead, groups=groups,
                          bias=False)
-        self.norm: nn.Module = build_norm_layer(dict(style.norm), out_channels)[1]
+        self.norm = build_norm("EfficientNet", style.norm, out_channels)
         self.style = style
         self.activate = activate
         self.deform = deform

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -75,21 +76,23 @@ class EfficientNetStage(nn.Sequential):
         """(B, C, H, W) -> this stage's map."""
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         for block in self:
-            if recompute:
-                x = checkpoint(block, x, use_reentrant=False, context_fn=_Recomputed(block))
-            else:
+            if not recompute:
                 x = block(x)
+            elif torch.compiler.is_compiling():
+                # A traced block's statistics are written once, whatever is computed again; and
+                # the tracer takes no contexts but those that choose what to keep.
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = checkpoint(block, x, use_reentrant=False,
+                               context_fn=partial(_two_runs, block))
         return x
 
 
-class _Recomputed:
+def _two_runs(
+    block: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Contexts for a block's two runs, of which the second leaves the running statistics alone."""
-
-    def __init__(self, block: nn.Module) -> None:
-        self.block = block
-
-    def __call__(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(self.block)
+    return nullcontext(), _statistics_kept(block)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.models.backbones.arch import check_frozen, check_levels
+from detkit.models.backbones.freezing import freeze_stages
 from detkit.models.backbones.stems import ConvStem, PatchStem
 from detkit.models.backbones.swin_archs import swin_arch
 from detkit.models.backbones.swin_layers import (
@@ -19,6 +20,7 @@ from detkit.models.backbones.swin_layers import (
     SwinStage,
 )
 from detkit.models.backbones.window_attention import WindowAttention
+from detkit.models.counts import check_count
 from detkit.models.weights import initialise_from
 from detkit.registry import MODELS
 
@@ -104,6 +106,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         self.feature_strides = tuple(self.arch.strides[i] for i in self.out_indices)
         self.frozen_stages = check_frozen("Swin", len(self.arch.depths), frozen_stages)
 
+        check_count("Swin", "in_channels", in_channels)
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
         self.patch_embed = stem_type(in_channels, self.arch.embed_dims, patch_norm)
         self.drop_after_pos = nn.Dropout(drop_rate)
@@ -235,14 +238,4 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         return self
 
     def _freeze(self) -> None:
-        frozen: list[nn.Module] = []
-        if self.frozen_stages >= 0:
-            frozen += [self.patch_embed, self.drop_after_pos]
-        for index, stage in enumerate(self.stages):
-            if index < self.frozen_stages:
-                frozen.append(stage)
-                if index in self.out_indices:
-                    frozen.append(self.get_submodule(f"norm{index}"))
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+        freeze_stages(self, self.frozen_stages, [self.patch_embed, self.drop_after_pos])

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch import (
-    check_counts,
-    check_drop_path,
-    find_arch,
-    is_count,
-    is_number,
-)
+from detkit.models.backbones.arch import check_drop_path, find_arch
+from detkit.models.counts import check_count, check_counts, is_number
 
 
 @dataclass(frozen=True)
@@ -64,9 +59,7 @@ class SwinArch:
         for name in ("depths", "num_heads"):
             check_counts("Swin", name, getattr(self, name))
         for name in ("embed_dims", "window_size"):
-            if not is_count(getattr(self, name)):
-                raise ConfigError(f"Swin: {name}", got=repr(getattr(self, name)),
-                                  expected="a whole number above 0")
+            check_count("Swin", name, getattr(self, name))
         if not (is_number(self.mlp_ratio) and int(self.embed_dims * self.mlp_ratio) > 0):
             raise ConfigError("Swin: mlp_ratio", got=repr(self.mlp_ratio),
                               expected="a number that leaves the MLP a channel")

@@ -105,7 +105,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         """Compute the maps of features.
 
         Args:
-            x: (B, 3, H, W), normalised image, any H and W from 1.
+            x: (B, 3, H, W), or in_chans for 3; normalised image, any H and W from 1.
 
         Returns:
             for each stride (B, channels, ceil(H / stride), ceil(W / stride)).
@@ -129,10 +129,6 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         """Switch to training or eval mode; frozen stages, and norms if so asked, stay in eval."""
         super().train(mode)
         self._freeze()
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
@@ -162,6 +158,10 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
             self.body.get_parameter(path).requires_grad_(False)
         for path in self._frozen_modules:
             self.body.get_submodule(path).eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
 
 def _recompute(model: Any, name: str) -> None:

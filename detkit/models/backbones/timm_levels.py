@@ -122,7 +122,8 @@ def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int,
     if strides is None:
         return (len(info) - 1,)
     asked = list(strides) if isinstance(strides, (list, tuple)) else []
-    if not asked or asked != sorted(set(asked)):
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in asked)
+    if not asked or not whole or asked != sorted(set(asked)):
         raise ConfigError("TimmBackbone: strides", got=repr(strides),
                           expected="ascending whole numbers, at least one, or None")
     if set(asked) <= set(deepest):
@@ -147,6 +148,7 @@ def _tried(
     native = options.get("img_size") or model.pretrained_cfg["input_size"][-2:]
     canvas = (native, native) if isinstance(native, int) else (int(native[0]), int(native[1]))
     deepest, side = strides[-1], max(canvas)
+    colours = options.get("in_chans", 3)
     trials: list[tuple[int, tuple[int, int]]] = [
         (1, _ODD),
         (deepest, (5 * deepest, 8 * deepest)),
@@ -155,8 +157,8 @@ def _tried(
     ]
     ran: TimmLevels | None = None
     for multiple, size in trials:
-        found = _run(name, model, indices, size)
-        if found is None:
+        found = _run(name, model, indices, (colours, *size))
+        if isinstance(found, str):
             continue
         channels = tuple(int(level.shape[1]) for level in found)
         wanted = [tuple(-(-edge // stride) for edge in size) for stride in strides]
@@ -167,10 +169,10 @@ def _tried(
         ran = ran or levels
     if ran is not None:
         return ran
-    found = _run(name, model, indices, canvas)
-    if found is None:
-        raise ConfigError(f"TimmBackbone: timm's {name} cannot give its levels",
-                          got=f"strides {strides}", do="choose other strides or another model")
+    found = _run(name, model, indices, (colours, *canvas))
+    if isinstance(found, str):
+        raise ConfigError(f"TimmBackbone: timm's {name} cannot give its levels ({found})",
+                          got=f"strides {strides}", do="choose another model")
     channels = tuple(int(level.shape[1]) for level in found)
     shapes = [tuple(level.shape[-2:]) for level in found]
     fits = shapes == [tuple(-(-edge // stride) for edge in canvas) for stride in strides]
@@ -178,11 +180,12 @@ def _tried(
 
 
 def _run(
-    name: str, model: nn.Module, indices: Sequence[int], size: tuple[int, int]
-) -> list[Tensor] | None:
+    name: str, model: nn.Module, indices: Sequence[int], shape: tuple[int, int, int]
+) -> list[Tensor] | str:
+    """The maps of an image (C, H, W), or in one line why there are none."""
     try:
-        return run_levels(model, torch.zeros(1, 3, *size), indices)
+        return run_levels(model, torch.zeros(1, *shape), indices)
     # That it fails is the answer; how it fails is as manifold as timm's models.
     except Exception as error:
-        logger.debug("%s does not take images of %s", name, size, exc_info=error)
-        return None
+        logger.debug("%s does not take images of %s", name, shape, exc_info=error)
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -10,11 +10,14 @@ from mmcv.cnn import build_norm_layer
 from mmdet.models.dense_heads import AnchorHead
 from torch import Tensor, nn
 
+from detkit.errors import ConfigError
+from detkit.models.counts import check_count
 from detkit.models.separable_conv import SeparableConv2d
 from detkit.registry import MODELS
 
 # Of all anchors' scores at first, so that the many without an object do not drown the few with.
 FIRST_SCORE = 0.01
+_NAME = "EfficientDetHead"
 
 
 @MODELS.register_module()
@@ -24,11 +27,14 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
     The convolutions are those of all levels, the norms behind them each level's own.
 
     Args:
-        num_ins: levels.
+        num_ins: levels, as many as the neck gives and ``anchor_generator`` has strides.
         stacked_convs: convolutions of a tower before the last, which predicts.
         norm_cfg: None is batch norm with the paper's eps and momentum.
         num_classes, in_channels, feat_channels, anchor_generator and all others but ``init_cfg``:
             mmdet's ``AnchorHead``'s.
+
+    Raises:
+        ConfigError: levels or convolutions that cannot be, or another number of strides.
 
     Source: arXiv 1911.09070. Parameters are as many as in the public PyTorch port of its authors'
     code.
@@ -41,11 +47,17 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
         norm_cfg: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_count(_NAME, "num_ins", num_ins)
+        check_count(_NAME, "stacked_convs", stacked_convs)
         self.num_ins = num_ins
         self.stacked_convs = stacked_convs
         self.norm_cfg = norm_cfg or dict(type="BN", eps=1e-3, momentum=0.01)
         # None: AnchorHead's would set all weights anew, and too small for norms to be needed.
         super().__init__(init_cfg=None, **kwargs)
+        strides = self.prior_generator.num_levels
+        if strides != num_ins:
+            raise ConfigError(f"{_NAME}: strides of anchor_generator", got=strides,
+                              expected=f"{num_ins}, one for each level (num_ins)")
 
     def _init_layers(self) -> None:
         self.act = nn.SiLU()
@@ -77,7 +89,15 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
         Returns:
             for each level the scores before the sigmoid, (B, anchors x classes, H, W), and the
             deltas of boxes, (B, anchors x 4, H, W), unitless, as the ``bbox_coder`` reads them.
+
+        Raises:
+            ConfigError: another number of maps.
         """
+        if len(x) != self.num_ins:
+            raise ConfigError(f"{_NAME}: maps of the neck", got=len(x),
+                              expected=f"{self.num_ins}, as num_ins and the anchors' strides say",
+                              do="give model.bbox_head.num_ins and anchor_generator.strides as "
+                              "many levels as model.neck.num_outs")
         scores, deltas = [], []
         for level, features in enumerate(x):
             scores.append(self.cls_predict(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
+from detkit.models.counts import check_count, check_counts
 from detkit.models.necks.bifpn_layer import BiFPNLayer, halve
+from detkit.models.norm import build_norm
 from detkit.registry import MODELS
 
 # The paper's. Its mean over about the last hundred steps wants some images in each.
@@ -60,20 +61,16 @@ class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        if not isinstance(in_channels, Sequence) or not in_channels or not all(
-            isinstance(channels, int) and channels > 0 for channels in in_channels
-        ):
-            raise ConfigError("BiFPN: in_channels", got=repr(in_channels),
-                              expected="a list of whole numbers above 0, one for each map")
-        _check_count("start_level", start_level, 0, len(in_channels) - 1)
+        check_counts("BiFPN", "in_channels", in_channels, "map")
+        check_count("BiFPN", "start_level", start_level, 0, len(in_channels) - 1)
         used = list(in_channels[start_level:])
-        _check_count("out_channels", out_channels, 1)
-        _check_count("num_layers", num_layers, 1)
-        _check_count("num_outs", num_outs, max(2, len(used)))
+        check_count("BiFPN", "out_channels", out_channels)
+        check_count("BiFPN", "num_layers", num_layers)
+        check_count("BiFPN", "num_outs", num_outs, max(2, len(used)))
         self.in_channels = list(in_channels)
         self.start_level = start_level
         self.num_outs = num_outs
-        self._norm_cfg = dict(PAPERS_NORM if norm_cfg is None else norm_cfg)
+        self._norm_cfg = PAPERS_NORM if norm_cfg is None else norm_cfg
 
         self.project_down = nn.ModuleList(self._projection(c, out_channels) for c in used)
         self.project_up = nn.ModuleList(self._projection(c, out_channels) for c in used[1:])
@@ -123,17 +120,4 @@ class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
         return nn.Sequential(conv, self._norm(out_channels))
 
     def _norm(self, channels: int) -> nn.Module:
-        try:
-            norm: nn.Module = build_norm_layer(self._norm_cfg, channels)[1]
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
-            raise ConfigError("BiFPN: norm_cfg", got=repr(self._norm_cfg),
-                              expected=f"a norm for {channels} channels ({error})") from error
-        return norm
-
-
-def _check_count(name: str, value: object, least: int, most: int | None = None) -> None:
-    if isinstance(value, int) and value >= least and (most is None or value <= most):
-        return
-    upper = "" if most is None else f" to {most}"
-    raise ConfigError(f"BiFPN: {name}", got=repr(value),
-                      expected=f"a whole number from {least}{upper}")
+        return build_norm("BiFPN", self._norm_cfg, channels)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmdet.models.necks import FPN
 from torch import nn
 
 from detkit.errors import ConfigError
-from detkit.models.deform_conv import DeformConv2d
+from detkit.models.counts import check_count, check_counts
+from detkit.models.deform_conv import DeformConv2d, with_offsets_at_rest
 from detkit.registry import MODELS
+
+_NAME = "DeformableFPN"
 
 
 @MODELS.register_module()
@@ -24,22 +28,49 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
     Args:
         modulated: whether each tap has a mask (version 2) or not (version 1).
         deform_groups: parts of the channels, each with offsets of its own.
-        in_channels, out_channels, num_outs and all others: FPN's.
+        in_channels, out_channels, num_outs, start_level, end_level, add_extra_convs and all others:
+            FPN's.
 
     Raises:
-        ConfigError: ``conv_cfg`` asks for convolutions that are not plain ones, or
-            ``deform_groups`` does not divide ``out_channels``.
+        ConfigError: channels or levels that cannot be, ``conv_cfg`` asks for convolutions that
+            are not plain ones, or ``deform_groups`` does not divide ``out_channels``.
 
     Source: arXiv 1612.03144, 1811.11168.
     """
 
-    def __init__(self, modulated: bool = True, deform_groups: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    init_cfg: Any
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        num_outs: int,
+        start_level: int = 0,
+        end_level: int = -1,
+        add_extra_convs: bool | str = False,
+        modulated: bool = True,
+        deform_groups: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        _check_levels(in_channels, num_outs, start_level, end_level)
+        check_count(_NAME, "out_channels", out_channels)
+        if add_extra_convs not in (False, True, "on_input", "on_lateral", "on_output"):
+            raise ConfigError(f"{_NAME}: add_extra_convs", got=repr(add_extra_convs),
+                              expected="a bool, 'on_input', 'on_lateral' or 'on_output'")
+        super().__init__(
+            in_channels=list(in_channels),
+            out_channels=out_channels,
+            num_outs=num_outs,
+            start_level=start_level,
+            end_level=end_level,
+            add_extra_convs=add_extra_convs,
+            **kwargs,
+        )
         # Behind these stand the extra levels' convolutions.
         for module in self.fpn_convs[: len(self.lateral_convs)]:
             plain = module.conv
             if type(plain) is not nn.Conv2d:
-                raise ConfigError("DeformableFPN: conv_cfg", got=type(plain).__name__,
+                raise ConfigError(f"{_NAME}: conv_cfg", got=type(plain).__name__,
                                   expected="none, for the convolutions become deformable ones")
             module.conv = DeformConv2d(
                 plain.in_channels,
@@ -56,12 +87,24 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
 
         Raises: what mmengine raises where the file cannot be read.
         """
-        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        loaded = any(config and config["type"] == "Pretrained" for config in configs)
-        again = self.is_init
-        super().init_weights()
-        if loaded or again:
-            return
-        for module in self.modules():
-            if isinstance(module, DeformConv2d):
-                module.reset_offsets()
+        given = self.init_cfg
+        self.init_cfg = with_offsets_at_rest(given)
+        try:
+            super().init_weights()
+        finally:
+            self.init_cfg = given
+
+
+def _check_levels(
+    in_channels: Sequence[int], num_outs: int, start_level: int, end_level: int
+) -> None:
+    """Raise ConfigError for what FPN asserts without a word."""
+    check_counts(_NAME, "in_channels", in_channels, "map")
+    maps = len(in_channels)
+    check_count(_NAME, "start_level", start_level, 0, maps - 1)
+    if end_level != -1:
+        check_count(_NAME, "end_level", end_level, start_level, maps - 1)
+    to_the_end = end_level in (-1, maps - 1)
+    used = (maps if to_the_end else end_level + 1) - start_level
+    # Extra levels come behind the last map alone.
+    check_count(_NAME, "num_outs", num_outs, used, None if to_the_end else used)

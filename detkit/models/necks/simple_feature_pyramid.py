@@ -6,34 +6,33 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
+from detkit.models.counts import check_count, is_number
 from detkit.registry import MODELS
 
+_NAME = "SimpleFeaturePyramid"
 NORM_EPS = 1e-6
 
 
-class ChannelNorm(nn.Module):
+class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each cell of a map (B, C, H, W).
+
+    A layer norm by its class, so that mmengine's ``norm_decay_mult`` finds it.
 
     Args:
         channels: of the map.
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        super().__init__(channels, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised map, of the same shape."""
-        x = x.permute(0, 2, 3, 1)
-        x = F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPS)
-        return x.permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 @MODELS.register_module()
@@ -54,7 +53,8 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
         init_cfg: mmengine's; by default convolutions begin as FPN's do.
 
     Raises:
-        ConfigError: several maps, a scale that is no power of two, or too few levels or channels.
+        ConfigError: several maps, a scale that is no power of two, too few levels or channels, or
+            what is no number.
 
     Source: ViTDet, arXiv 2203.16527, section 3.
     """
@@ -70,22 +70,20 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
         if init_cfg is None:
             init_cfg = dict(type="Xavier", layer="Conv2d", distribution="uniform")
         super().__init__(init_cfg)
-        channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        channels: list[Any] = (
+            list(in_channels) if isinstance(in_channels, (list, tuple)) else [in_channels]
+        )
         if len(channels) != 1:
-            raise ConfigError("SimpleFeaturePyramid: in_channels", got=channels,
+            raise ConfigError(f"{_NAME}: in_channels", got=channels,
                               expected="one number: the neck reads one map",
                               do="use FPN, or give the backbone one level alone")
-        scales = tuple(float(scale) for scale in scale_factors)
-        if (not scales or list(scales) != sorted(set(scales), reverse=True)
-                or any(scale <= 0 or not math.log2(scale).is_integer() for scale in scales)):
-            raise ConfigError("SimpleFeaturePyramid: scale_factors", got=scale_factors,
-                              expected="falling powers of two, such as (4.0, 2.0, 1.0, 0.5)")
-        if num_outs < len(scales):
-            raise ConfigError("SimpleFeaturePyramid: num_outs", got=num_outs,
-                              expected=f"at least {len(scales)}, one for each scale")
+        check_count(_NAME, "in_channels", channels[0])
+        check_count(_NAME, "out_channels", out_channels)
+        scales = _checked_scales(scale_factors)
+        check_count(_NAME, "num_outs", num_outs, len(scales))
         if channels[0] % max(1, scales[0]):
             raise ConfigError(
-                "SimpleFeaturePyramid: in_channels", got=channels[0],
+                f"{_NAME}: in_channels", got=channels[0],
                 expected=f"a multiple of {int(scales[0])}: each doubling halves the channels",
             )
         self.scale_factors, self.num_outs = scales, num_outs
@@ -101,12 +99,29 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
             ``num_outs`` maps (B, out_channels, h, w): h is ceil(H x scale) for each scale, so for
             scales above 1 exactly as many cells as the patches make room for, even where the
             image ends inside its last patch; then halved and rounded up for each extra level.
+
+        Raises:
+            ConfigError: another number of maps.
         """
+        if not isinstance(inputs, Tensor) and len(inputs) != 1:
+            raise ConfigError(f"{_NAME}: maps of the backbone", got=len(inputs), expected="one",
+                              do="use FPN, or give the backbone one level alone")
         x = inputs if isinstance(inputs, Tensor) else inputs[0]
         outputs = [level(x) for level in self.levels]
         while len(outputs) < self.num_outs:
             outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))
         return tuple(outputs)
+
+
+def _checked_scales(given: object) -> tuple[float, ...]:
+    scales = list(given) if isinstance(given, (list, tuple)) else []
+    right = bool(scales) and all(
+        is_number(scale) and scale > 0 and math.log2(scale).is_integer() for scale in scales
+    )
+    if not right or scales != sorted(set(scales), reverse=True):
+        raise ConfigError(f"{_NAME}: scale_factors", got=repr(given),
+                          expected="falling powers of two, such as (4.0, 2.0, 1.0, 0.5)")
+    return tuple(float(scale) for scale in scales)
 
 
 def _level(channels: int, out_channels: int, scale: float) -> nn.Sequential:

@@ -1,0 +1,27 @@
+"""The first stages of a backbone, held as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+
+def freeze_stages(backbone: nn.Module, frozen_stages: int, stem: Sequence[nn.Module]) -> None:
+    """Put parts in eval mode, and let their parameters want no gradient.
+
+    Args:
+        backbone: has ``stages`` and maybe, for the map of stage n, ``norm<n>``.
+        frozen_stages: -1 none; 0 the stem; n also the first n stages with their norms.
+        stem: what stands before the stages.
+    """
+    frozen = list(stem) if frozen_stages >= 0 else []
+    parts = dict(backbone.named_children())
+    for index, stage in enumerate(parts["stages"].children()):
+        if index < frozen_stages:
+            frozen.append(stage)
+            if f"norm{index}" in parts:
+                frozen.append(parts[f"norm{index}"])
+    for module in frozen:
+        module.eval()
+        module.requires_grad_(False)
