@@ -1,38 +1,39 @@
-"""Numbers that a config need not say: classes from the data, channels from the backbone."""
+"""Numbers that a config need not say: classes from the data, channels and strides from before."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import Registry
 
 from detkit import registry as ours
+from detkit.engine.backbone_levels import backbone_levels, feature_channels
+from detkit.engine.clash import Clash, as_option, refuse
+from detkit.engine.neck_levels import neck_levels
+from detkit.engine.neck_readers import settle_readers
 from detkit.engine.places import registered
 from detkit.engine.signatures import signature_of
 from detkit.errors import ConfigError
 
-logger = logging.getLogger(__name__)
+__all__ = ["data_classes", "dataset_classes", "derive", "feature_channels"]
 
 # Heads whose num_classes is not the number of the data's classes.
 _OTHER_CLASSES = ("rpn_head", "semantic_head", "backbone", "reid", "track_head", "mask_iou_head")
-# Parts whose channels can only be those of the neck.
-_READ_THE_NECK = frozenset({
-    ("rpn_head", "RPNHead"), ("roi_head.bbox_roi_extractor", "SingleRoIExtractor"),
-})
 
 
 def derive(cfg: Config, classes: Sequence[str] | None) -> None:
-    """Fill in ``num_classes`` of every head and ``in_channels`` of the neck where not given.
+    """Fill in ``num_classes`` of every head, and what neck and heads read, where not given.
+
+    The neck's channels are the backbone's; the heads' channels, levels and strides the neck's.
 
     Args:
         cfg: changed in place; what it gives stays.
         classes: the data's class names; None leaves ``num_classes`` alone.
 
     Raises:
-        ConfigError: the config gives a number that contradicts the data or the backbone.
+        ConfigError: the config gives a number that contradicts the data, the backbone or the neck.
     """
     model = cfg.get("model")
     if not isinstance(model, Mapping):
@@ -88,7 +89,7 @@ def _derive_classes(model: Mapping[str, Any], classes: list[str], scope: str) ->
         elif given != len(classes):
             wrong.append((path, given))
     if wrong:
-        paths = [_as_option(path) + ".num_classes" for path, _ in wrong]
+        paths = [as_option(path) + ".num_classes" for path, _ in wrong]
         some = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         raise ConfigError(
             f"{wrong[0][0]}.num_classes: the head and the data contradict each other",
@@ -97,10 +98,6 @@ def _derive_classes(model: Mapping[str, Any], classes: list[str], scope: str) ->
             do="leave num_classes out of the config, or pass --cfg-options "
             + " ".join(f"{path}={len(classes)}" for path in paths),
         )
-
-
-def _as_option(path: str) -> str:
-    return path.replace("[", ".").replace("]", "")
 
 
 def _built_parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -121,96 +118,29 @@ def _names(part: Mapping[str, Any], registry: Registry, scope: str) -> frozenset
 
 
 def _derive_channels(model: Mapping[str, Any], scope: str) -> None:
+    """Settle what the neck takes from the backbone, and what reads the neck takes from it."""
     backbone, neck = model.get("backbone"), model.get("neck")
-    if not isinstance(backbone, Mapping):
+    if not isinstance(backbone, Mapping) or "type" not in backbone:
         return
-    necks = list(neck) if isinstance(neck, (list, tuple)) else [neck]
-    first: Any = necks[0] if necks and isinstance(necks[0], Mapping) else None
-    if first is not None and "in_channels" in _names(first, ours.MODELS, scope):
-        given = first.get("in_channels")
-        channels = feature_channels(backbone, scope, build=given is None)
-        if channels is not None and given is None:
-            first["in_channels"] = list(channels)
-        elif channels is not None and isinstance(given, (list, tuple)):
-            if not set(given) <= set(channels):
-                where = "model.neck[0]" if isinstance(neck, (list, tuple)) else "model.neck"
-                raise ConfigError(
-                    f"{where}.in_channels: the neck and the backbone contradict each other",
-                    got=f"{list(given)} in the config",
-                    expected=f"{list(channels)} as {backbone['type']} gives",
-                    do="leave in_channels out, and it is taken from the backbone",
-                )
-    last = necks[-1] if necks and isinstance(necks[-1], Mapping) else None
-    if last is not None and isinstance(last.get("out_channels"), int):
-        _settle_heads(model, last["out_channels"], scope)
+    listed = isinstance(neck, (list, tuple))
+    necks: list[Any] = list(neck) if isinstance(neck, (list, tuple)) else [neck]
+    if not necks or not isinstance(necks[0], Mapping) or "type" not in necks[0]:
+        return
+    takes = "in_channels" in _names(necks[0], ours.MODELS, scope)
+    build = takes and necks[0].get("in_channels") is None
+    given_by = backbone_levels(backbone, scope, build)
+    if takes and given_by is not None:
+        _settle_neck(necks[0], "model.neck[0]" if listed else "model.neck", given_by.channels)
+    levels = neck_levels(necks, None if given_by is None else given_by.strides, scope)
+    refuse(settle_readers(model, levels, scope), "head", "neck")
 
 
-def _settle_heads(model: Mapping[str, Any], channels: int, scope: str) -> None:
-    """Give the heads that read the neck its channels, where they do not say theirs.
-
-    Raises:
-        ConfigError: one that reads the neck directly says another number.
-    """
-    roi_head = model.get("roi_head") or {}
-    wanted: list[tuple[Any, str, str]] = [
-        (model.get("rpn_head"), "rpn_head", "in_channels"),
-        (model.get("bbox_head"), "bbox_head", "in_channels"),
-        (roi_head.get("bbox_roi_extractor"), "roi_head.bbox_roi_extractor", "out_channels"),
-        (roi_head.get("bbox_head"), "roi_head.bbox_head", "in_channels"),
-    ]
-    for parts, place, name in wanted:
-        for part in parts if isinstance(parts, (list, tuple)) else [parts]:
-            if not isinstance(part, Mapping) or "type" not in part:
-                continue
-            given = part.get(name)
-            if given is None and name in _names(part, ours.MODELS, scope):
-                part[name] = channels  # type: ignore[index]
-            # Other extractors may join levels, and a RoI head then reads more than the neck gives.
-            elif given != channels and (place, part["type"]) in _READ_THE_NECK:
-                raise ConfigError(
-                    f"model.{place}.{name}: the head and the neck contradict each other",
-                    got=f"{given} in the config", expected=f"{channels} as model.neck gives",
-                    do=f"leave {name} out, and it is taken from the neck",
-                )
-
-
-def feature_channels(
-    backbone: Mapping[str, Any], scope: str = ours.SCOPE, build: bool = True
-) -> tuple[int, ...] | None:
-    """Channels of each level that a backbone gives, finest first; None when not known.
-
-    A backbone that does not say is built and run on torch's meta device, where tensors have a
-    shape and no content; one that cannot be, on the CPU.
-
-    Args:
-        backbone: its config.
-        scope: the config's default scope.
-        build: False asks only backbones of detkit, which know without a forward pass.
-    """
-    kind = backbone["type"]
-    target = registered(ours.MODELS, kind, scope) if isinstance(kind, str) else kind
-    if target is None or not (build or hasattr(target, "feature_channels")
-                              or target.__module__.startswith("detkit.")):
-        return None
-    arguments = ConfigDict({k: v for k, v in backbone.items() if k not in ("type", "init_cfg")})
-    for device in ("meta", "cpu"):
-        try:
-            return _told_by(target, arguments, device)
-        except Exception as error:
-            # Any backbone, of anyone, may be asked; one that fails in earnest fails again when
-            # the model is built, and says why.
-            logger.debug("%s does not tell its channels on %s", kind, device, exc_info=error)
-    return None
-
-
-def _told_by(target: Any, arguments: Mapping[str, Any], device: str) -> tuple[int, ...]:
-    import torch
-
-    with torch.device(device), torch.no_grad():
-        built = target(**arguments)
-        published = getattr(built, "feature_channels", None)
-        if published is not None:
-            return tuple(int(channels) for channels in published)
-        built.eval()  # Not chained: train() of mmdet's backbones returns nothing.
-        levels = built(torch.zeros(1, 3, 128, 128))
-    return tuple(int(level.shape[1]) for level in levels)
+def _settle_neck(neck: Any, path: str, channels: tuple[int, ...]) -> None:
+    given = neck.get("in_channels")
+    if given is None:
+        neck["in_channels"] = list(channels)
+        return
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    # Some necks read fewer maps than the backbone gives, others one.
+    if not all(number in channels for number in listed):
+        refuse([Clash(f"{path}.in_channels", given, list(channels))], "neck", "backbone")

@@ -246,12 +246,14 @@ def _chosen_checkpoint(runner: Any) -> Path | None:
 def _test(cfg: Config, checkpoint: Path) -> TestResult:
     cfg = prepare.only_test(cfg)
     cfg.experiment_name = "test"
+    # Around the whole: what a test builds late, its data for one, is looked up in this scope too,
+    # and in a process that did not train there is no other.
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         runner: Any = DetRunner.from_cfg(cfg)
-    # Exactly, where mmengine would warn of what does not fit and measure what is left.
-    content = read_any_checkpoint(checkpoint)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_exactly(model, content.get("state_dict", content), str(checkpoint))
-    metrics = {name: float(value) for name, value in runner.test().items()}
+        # Exactly, where mmengine would warn of what does not fit and measure what is left.
+        content = read_any_checkpoint(checkpoint)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        load_exactly(model, content.get("state_dict", content), str(checkpoint))
+        metrics = {name: float(value) for name, value in runner.test().items()}
     scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
     return TestResult(metrics, scores)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import mmdet
 import pytest
+from mmengine.config import Config
 
+from detkit.cli.flags import parse_options
 from detkit.engine.config import load_config
 from detkit.engine.derive import data_classes, derive, feature_channels
 from detkit.errors import ConfigError
@@ -57,6 +59,65 @@ def test_a_head_that_contradicts_the_neck_says_both(tiny_config: Path, part: str
     cfg = load_config(tiny_config, {f"model.{part}": 256})
     with pytest.raises(ConfigError, match=f"model.{part}: .*got 256.*expected 16"):
         derive(cfg, None)
+
+
+@pytest.mark.parametrize(("name", "options", "remedy"), [
+    ("efficientdet_d0", {"model.neck.out_channels": 88}, "model.bbox_head.in_channels=88"),
+    ("efficientdet_d0", {"model.neck.num_outs": 4},
+     "model.bbox_head.num_ins=4 model.bbox_head.anchor_generator.strides=8,16,32,64"),
+    ("efficientdet_d0", {"model.bbox_head.num_ins": 4}, "model.bbox_head.num_ins=5"),
+    ("cascade_swin", {"model.neck.in_channels": [64, 128, 256, 512]},
+     "model.neck.in_channels=96,192,384,768"),
+    ("cascade_swin", {"model.roi_head.bbox_head.1.in_channels": 64},
+     "model.roi_head.bbox_head.1.in_channels=256"),
+    ("vitdet_cascade", {
+        "model.backbone": dict(_delete_=True, type="TimmBackbone", name="test_vit", strides=None),
+        "model.neck.in_channels": 768}, "model.neck.in_channels=64,"),
+])
+def test_a_contradiction_names_the_options_that_mend_it(
+    repository: Path, name: str, options: dict[str, object], remedy: str
+) -> None:
+    path = repository / "configs" / f"{name}.py"
+    with pytest.raises(ConfigError) as caught:
+        derive(load_config(path, options), None)
+    assert str(caught.value).endswith(f"--cfg-options {remedy}")
+    derive(load_config(path, {**options, **parse_options(remedy.split())}), None)
+
+
+@pytest.mark.parametrize("neck", [dict(type="BiFPN"), dict(type="FPN", out_channels=48)],
+                         ids=["BiFPN's default of 64", "FPN"])
+def test_a_necks_width_reaches_every_head(repository: Path, neck: dict[str, object]) -> None:
+    options = {"model.neck": dict(_delete_=True, num_outs=5, **neck)}
+    cfg = load_config(repository / "configs" / "cascade_swin.py", options)
+    derive(cfg, None)
+    width = neck.get("out_channels", 64)
+    assert cfg.model.rpn_head.in_channels == width
+    assert cfg.model.roi_head.bbox_roi_extractor.out_channels == width
+    assert [head.in_channels for head in cfg.model.roi_head.bbox_head] == [width] * 3
+
+
+def test_levels_of_a_head_come_from_the_neck(repository: Path) -> None:
+    options = {"model.bbox_head.num_ins": None, "model.bbox_head.in_channels": None,
+               "model.bbox_head.anchor_generator.strides": None, "model.neck.num_outs": 4}
+    cfg = load_config(repository / "configs" / "efficientdet_d0.py", options)
+    derive(cfg, None)
+    assert cfg.model.bbox_head.num_ins == 4 and cfg.model.bbox_head.in_channels == 64
+    assert cfg.model.bbox_head.anchor_generator.strides == [8, 16, 32, 64]
+
+
+@pytest.mark.parametrize("behind", [
+    dict(bbox_roi_extractor=dict(type="GenericRoIExtractor", aggregation="concat")),
+    dict(bbox_roi_extractor=dict(type="SingleRoIExtractor"), shared_head=dict(type="ResLayer")),
+], ids=["extractor that joins levels", "shared head"])
+def test_heads_that_do_not_read_the_neck_itself_keep_their_channels(
+    behind: dict[str, object]
+) -> None:
+    head = dict(type="Shared2FCBBoxHead", in_channels=1024)
+    cfg = Config(dict(default_scope="detkit", model=dict(
+        backbone=dict(type="SwinTransformer", arch="nano"), neck=dict(type="BiFPN"),
+        roi_head=dict(bbox_head=head, **behind))))
+    derive(cfg, None)
+    assert cfg.model.roi_head.bbox_head.in_channels == 1024
 
 
 def test_a_word_for_the_classes_is_refused(tiny_config: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,19 @@ def test_the_checkpoint_is_plain_data_and_makes_its_detector(
     assert "loss" in "".join(content["message_hub"]["log_scalars"])
     loaded = load_detector(result.work_dir / "epoch_1.pth", "cpu")
     assert loaded.classes == ("red", "green")
+
+
+def test_the_verb_gives_the_same_numbers_in_a_process_of_its_own(
+    trained: tuple[Path, TrainResult], tmp_path: Path, repository: Path
+) -> None:
+    config, result = trained
+    assert result.test is not None and result.test.scores is not None
+    words = ["tools/test.py", str(config), str(result.checkpoint), "--device", "cpu",
+             "--data", str(config.parent / "coco"), "--work-dir", str(tmp_path / "work"),
+             "--out", str(tmp_path / "scores.json")]
+    done = subprocess.run([sys.executable, *words], cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "scores.json").read_text()) == result.test.scores.as_dict()
 
 
 def test_the_same_checkpoint_tests_to_the_same_numbers(

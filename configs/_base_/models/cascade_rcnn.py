@@ -1,6 +1,7 @@
 """Cascade R-CNN with FPN (arXiv 1712.00726, 1612.03144): three stages at IoU 0.5, 0.6, 0.7.
 
-``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone.
+``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone, the heads'
+channels from the neck. Strides stand for backbones that do not publish theirs; others must agree.
 """
 
 model = dict(
@@ -15,7 +16,6 @@ model = dict(
     neck=dict(type="FPN", out_channels=256, num_outs=5),
     rpn_head=dict(
         type="RPNHead",
-        in_channels=256,
         feat_channels=256,
         anchor_generator=dict(
             type="AnchorGenerator",
@@ -38,13 +38,11 @@ model = dict(
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
-            out_channels=256,
             featmap_strides=[4, 8, 16, 32],
         ),
         bbox_head=[
             dict(
                 type="Shared2FCBBoxHead",
-                in_channels=256,
                 fc_out_channels=1024,
                 roi_feat_size=7,
                 reg_class_agnostic=True,
@@ -58,7 +56,6 @@ model = dict(
             ),
             dict(
                 type="Shared2FCBBoxHead",
-                in_channels=256,
                 fc_out_channels=1024,
                 roi_feat_size=7,
                 reg_class_agnostic=True,
@@ -72,7 +69,6 @@ model = dict(
             ),
             dict(
                 type="Shared2FCBBoxHead",
-                in_channels=256,
                 fc_out_channels=1024,
                 roi_feat_size=7,
                 reg_class_agnostic=True,

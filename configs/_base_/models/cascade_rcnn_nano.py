@@ -1,6 +1,7 @@
 """Cascade R-CNN for a laptop CPU at about 320 px: 64 channels, 200 proposals, anchors of 16 px up.
 
-``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone.
+``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone, the heads'
+channels from the neck. Strides stand for backbones that do not publish theirs; others must agree.
 """
 
 model = dict(
@@ -15,7 +16,6 @@ model = dict(
     neck=dict(type="FPN", out_channels=64, num_outs=5),
     rpn_head=dict(
         type="RPNHead",
-        in_channels=64,
         feat_channels=64,
         anchor_generator=dict(
             type="AnchorGenerator",
@@ -38,14 +38,12 @@ model = dict(
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=2),
-            out_channels=64,
             featmap_strides=[4, 8, 16, 32],
             finest_scale=28,
         ),
         bbox_head=[
             dict(
                 type="Shared2FCBBoxHead",
-                in_channels=64,
                 fc_out_channels=256,
                 roi_feat_size=7,
                 reg_class_agnostic=True,
@@ -59,7 +57,6 @@ model = dict(
             ),
             dict(
                 type="Shared2FCBBoxHead",
-                in_channels=64,
                 fc_out_channels=256,
                 roi_feat_size=7,
                 reg_class_agnostic=True,
@@ -73,7 +70,6 @@ model = dict(
             ),
             dict(
                 type="Shared2FCBBoxHead",
-                in_channels=64,
                 fc_out_channels=256,
                 roi_feat_size=7,
                 reg_class_agnostic=True,

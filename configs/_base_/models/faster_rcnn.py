@@ -1,6 +1,7 @@
 """Faster R-CNN with FPN (arXiv 1506.01497, 1612.03144).
 
-``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone.
+``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone, the heads'
+channels from the neck. Strides stand for backbones that do not publish theirs; others must agree.
 """
 
 model = dict(
@@ -15,7 +16,6 @@ model = dict(
     neck=dict(type="FPN", out_channels=256, num_outs=5),
     rpn_head=dict(
         type="RPNHead",
-        in_channels=256,
         feat_channels=256,
         anchor_generator=dict(
             type="AnchorGenerator",
@@ -36,12 +36,10 @@ model = dict(
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
-            out_channels=256,
             featmap_strides=[4, 8, 16, 32],
         ),
         bbox_head=dict(
             type="Shared2FCBBoxHead",
-            in_channels=256,
             fc_out_channels=1024,
             roi_feat_size=7,
             reg_class_agnostic=False,
