@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +12,34 @@ from typing import Any
 import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import nn
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from detkit.models.deform_conv import DeformConv2d
+
 # torch counts a multiplication and an addition as two, papers count the pair as one.
 FLOPS_A_PAIR = 2
+# What torch raises where an operator looks at values, or knows no shapes for what it makes.
+_NEEDS_CONTENT = (
+    fake_tensor.DataDependentOutputException,
+    fake_tensor.DynamicOutputShapeException,
+    fake_tensor.UnsupportedFakeTensorException,
+    fake_tensor.UnsupportedMutationAliasingException,
+    fake_tensor.UnsupportedOperatorException,
+    NotImplementedError,
+)
+# And the plain RuntimeErrors of a tensor that is read from Python, as by torch.as_tensor of a list
+# of tensors, numpy() and tolist().
+_ASKS_FOR_CONTENT = ("data is not allocated yet", "not supported for tensor subclasses")
 
 
 def multiply_adds(model: nn.Module, work: Callable[[], object]) -> dict[str, int]:
     """Count the multiply-adds of ``work`` by the module that makes them.
 
-    Convolutions (deformable ones too), linear layers and matrix products count, those of
-    attention with them. Norms, activations, biases and interpolation do not.
+    Convolutions, linear layers and matrix products count, those of attention with them. Norms,
+    activations, biases and interpolation do not. A deformable convolution counts as a plain one
+    of its weight, and its sampling as interpolation; a ``DeformConv2d`` must be in ``model``.
 
     Args:
         model: whose modules are told apart. Nothing of it is left changed.
@@ -32,30 +49,33 @@ def multiply_adds(model: nn.Module, work: Callable[[], object]) -> dict[str, int
         for each module that makes some: its own, not those of the modules in it. The name is the
         module's in ``model``, '' for what is made outside of all of them. Together they are all.
 
-    Source: torch.utils.flop_counter, halved; a deformable convolution counts as a plain one.
+    Source: torch.utils.flop_counter, halved.
     """
     own: dict[str, int] = defaultdict(int)
     with FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
-        # For each module that runs now: the count at its start, and what modules in it made.
+        # For each module that runs now: the counter at its start, and what modules in it added.
         running = [[0, 0]]
 
         def begin(module: nn.Module, inputs: Any) -> None:
             running.append([counter.get_total_flops(), 0])
 
-        def finish(name: str) -> None:
+        def finish(name: str, module: nn.Module, output: Any) -> None:
             before, inside = running.pop()
             made = counter.get_total_flops() - before
-            own[name] += made - inside
             running[-1][1] += made
+            if isinstance(module, DeformConv2d):
+                # What it runs differs between devices, and some of that has no formula.
+                own[name] += _deform_conv2d((), module.weight.shape, out_shape=output.shape)
+            else:
+                own[name] += made - inside
 
         def end_of(name: str) -> Callable[..., None]:
-            return lambda module, inputs, output: finish(name)
+            return lambda module, inputs, output: finish(name, module, output)
 
         handles = []
         for name, module in model.named_modules():
-            if name:
-                handles.append(module.register_forward_pre_hook(begin))
-                handles.append(module.register_forward_hook(end_of(name)))
+            handles.append(module.register_forward_pre_hook(begin))
+            handles.append(module.register_forward_hook(end_of(name)))
         try:
             with torch.no_grad(), _without_gradients(model), _without_fast_path():
                 work()
@@ -72,12 +92,33 @@ def shapes_alone(model: nn.Module) -> Iterator[None]:
 
     Args:
         model: may have been built on the meta device, and is then moved to such tensors.
+
+    Raises:
+        Exception: whatever a model raises; see ``needs_content``.
     """
     # Not the meta device: models ask a tensor for its device, and few know that one.
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with _without_traceback(), FakeTensorMode(allow_non_fake_inputs=True):
         if any(weight.is_meta for weight in model.parameters()):
             model.to_empty(device="cpu")
         yield
+
+
+def needs_content(error: BaseException) -> bool:
+    """Whether ``error``, raised within `shapes_alone`, says that shapes are not enough."""
+    words = str(error)
+    return isinstance(error, _NEEDS_CONTENT) or any(part in words for part in _ASKS_FOR_CONTENT)
+
+
+@contextmanager
+def _without_traceback() -> Iterator[None]:
+    # It logs the traceback of what it raises as well.
+    log = logging.getLogger(fake_tensor.__name__)
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 @contextmanager

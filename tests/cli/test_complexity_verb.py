@@ -68,11 +68,13 @@ def test_a_file_that_is_there_is_not_touched(
         (["nowhere.py"], "error: nowhere.py: no such config file"),
         ([QUICKSTART, "--cfg-options", "model.backbon.arch=x"], "backbon"),
         ([QUICKSTART, "--cfg-options", "model.backbone.arch=huge"], "error: Swin"),
-        ([QUICKSTART, "--cfg-options", "model.roi_head.num_stages=9"], "cannot be counted at"),
+        ([QUICKSTART, "--cfg-options", "model.roi_head.num_stages=9"], "cannot be built"),
+        ([QUICKSTART, "--size", "64", "--cfg-options",
+          "model.roi_head.bbox_roi_extractor.roi_layer.output_size=5"], "cannot be counted at"),
         ([QUICKSTART, "--cfg-options", "model.test_cfg.rpn.max_per_img=0"],
          "model.test_cfg.rpn.max_per_img: got 0"),
     ],
-    ids=["no file", "no such key", "no such arch", "no such model", "no proposals"],
+    ids=["no file", "no such key", "no such arch", "no such model", "does not run", "no proposals"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
     words: list[object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +13,9 @@ import torchvision.models as torchvision_models
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
 from torch import Tensor, nn
 
-from detkit.engine.complexity_count import multiply_adds, shapes_alone
+from detkit.engine.complexity_count import multiply_adds, needs_content, shapes_alone
 from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer
+from detkit.models.deform_conv import DeformConv2d
 
 
 class Classifier(nn.Module):
@@ -88,6 +92,35 @@ def test_operators_count_as_by_hand(
     assert counts == ({"": expected} if expected else {})
 
 
+@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "shapes alone"])
+@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "our own"])
+def test_a_depthwise_deformable_convolution_counts_the_same_by_both_paths(
+    depthwise: bool, shapes: bool
+) -> None:
+    model = nn.ModuleDict({"conv": DeformConv2d(8, 8, 3, padding=1, groups=8)})
+    model["conv"].depthwise = depthwise
+
+    def work() -> Tensor:
+        moved: Tensor = model["conv"](torch.ones(1, 8, 16, 16))
+        return moved
+
+    with shapes_alone(model) if shapes else nullcontext():
+        counts = multiply_adds(model, work)
+    # 16 x 16 cells, 8 channels, 3 x 3 taps; offsets are dense and make 3 numbers a tap.
+    own, offsets = 16 * 16 * 8 * 9, 16 * 16 * 8 * 9 * 27
+    assert (own, offsets) == (18_432, 497_664)
+    assert counts == {"conv": own, "conv.conv_offset": offsets}
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_deformable_convolution_by_itself_is_counted_by_its_groups(groups: int) -> None:
+    model = DeformConv2d(4, 4, 3, groups=groups, modulated=False)
+    counts = multiply_adds(model, lambda: model(torch.ones(2, 4, 8, 8)))
+    # Two images of 6 x 6 cells; 2 numbers a tap.
+    cells = 2 * 6 * 6
+    assert counts == {"": cells * 4 * (4 // groups) * 9, "conv_offset": cells * 4 * 9 * 18}
+
+
 def test_each_module_counts_what_it_makes_itself() -> None:
     class Outer(nn.Module):
         def __init__(self) -> None:
@@ -117,6 +150,45 @@ def test_a_model_is_left_as_it_was() -> None:
     assert [weight.requires_grad for weight in model.parameters()] == [False, True, True, True]
     assert not model[0]._forward_hooks and not model[0]._forward_pre_hooks
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize(
+    ("work", "needs"),
+    [
+        (lambda: bool(torch.ones(3).sum() > 0), True),
+        (lambda: torch.ones(3).nonzero(), True),
+        (lambda: torch.ones(3).unique(), True),
+        # What Deformable DETR makes of the sizes of its maps.
+        (lambda: torch.as_tensor([torch._shape_as_tensor(torch.ones(2, 3))[1:]]), True),
+        (lambda: torch.ones(3).tolist(), True),
+        (lambda: torch.ones(3).numpy(), True),
+        (lambda: torch.ones(2, 3) @ torch.ones(4, 5), False),
+        (lambda: nn.Conv2d(3, 4, 1)(torch.ones(1, 5, 2, 2)), False),
+        (lambda: torch.ones(2).missing, False),
+    ],
+    ids=["if", "nonzero", "unique", "tensor of tensors", "tolist", "numpy", "product", "conv",
+         "attribute"],
+)
+def test_what_shapes_cannot_do_is_told_from_what_is_wrong(
+    work: Callable[[], object], needs: bool
+) -> None:
+    with pytest.raises(Exception) as raised, shapes_alone(nn.Identity()):
+        work()
+    assert needs_content(raised.value) is needs
+
+
+def test_a_wrong_operator_on_shapes_logs_no_traceback() -> None:
+    said: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addHandler(handler)
+    try:
+        with pytest.raises(RuntimeError), shapes_alone(nn.Identity()):
+            torch.ones(2, 3) @ torch.ones(4, 5)
+    finally:
+        log.removeHandler(handler)
+    assert not said and not log.disabled
 
 
 # arXiv 2103.14030, table 1 (88M for Swin-B there, 87.8M in the release), at 224 x 224.
