@@ -42,6 +42,10 @@ CASES: dict[str, dict[str, Any]] = {
     "timm-vit": dict(type="TimmBackbone", name="test_vit2", strides=None),
 }
 NAMES = list(CASES)
+# Where the tracer takes seconds each, the default suite takes one of a kind.
+QUICK = ("swin", "convnextv2", "efficientnet-same", "timm-convnext")
+SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+              for name in NAMES]
 
 
 def build(name: str, **changes: Any) -> nn.Module:
@@ -208,7 +212,7 @@ def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
         assert (one - two.float()).norm() < 0.1 * one.norm()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SOME_QUICK)
 def test_torch_export_gives_the_same_maps(name: str) -> None:
     model = settled(name)
     image = picture(1, 3, 75, 64)
@@ -238,8 +242,7 @@ def compiled_and_plain(name: str, backend: str) -> None:
         assert (one - two).norm() <= 1e-3 * one.norm() + 1e-6
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow)
-                                  if name == "efficientnet-nano" else name for name in NAMES])
+@pytest.mark.parametrize("name", SOME_QUICK)
 def test_torch_compile_traces_it_to_the_same_maps_and_gradients(name: str) -> None:
     compiled_and_plain(name, "aot_eager")
 

@@ -189,7 +189,8 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
             x: (B, 3, H, W), normalised image, any H and W from 1. B may be 0.
 
         Returns:
-            for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)).
+            for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in
+            channels_last memory.
         """
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outputs = []
@@ -197,7 +198,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
             x = stage(x)
             if index in self.out_indices:
                 out = self.get_submodule(f"norm{index}")(x)
-                outputs.append(out.permute(0, 3, 1, 2).contiguous())
+                outputs.append(out.permute(0, 3, 1, 2))
         return tuple(outputs)
 
     def train(self, mode: bool = True) -> ConvNeXtV2:

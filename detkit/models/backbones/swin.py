@@ -195,7 +195,8 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             x: (B, 3, H, W), normalised image, any H and W from 1. B may be 0.
 
         Returns:
-            for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)).
+            for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in
+            channels_last memory.
         """
         x = self.drop_after_pos(self.patch_embed(x))
         outputs = []
@@ -203,7 +204,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             out, x = stage(x)
             if index in self.out_indices:
                 out = self.get_submodule(f"norm{index}")(out)
-                outputs.append(out.permute(0, 3, 1, 2).contiguous())
+                outputs.append(out.permute(0, 3, 1, 2))
         return tuple(outputs)
 
     def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
