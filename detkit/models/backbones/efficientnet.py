@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -162,6 +164,14 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
             if isinstance(module, (ConvNorm, SqueezeExcite)):
                 module.reset_parameters()
         initialise_from(self, with_offsets_at_rest(self.init_cfg))
+        if self.norm_eval and not self.init_cfg:
+            print_log(
+                "EfficientNet: norm_eval=True keeps the statistics of its norms, and no init_cfg "
+                "sets any: unless load_from does, nothing is normalised. From nothing take "
+                "norm_eval=False.",
+                logger="current",
+                level=logging.WARNING,
+            )
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
