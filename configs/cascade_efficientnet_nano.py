@@ -5,8 +5,8 @@ Expected: 0.584 AP, 0.887 AP50 on the test split of 364 pictures of blood cells 
           --cfg-options "test_dataloader.dataset.pipeline.1.scale=(400,400)"
           model.test_cfg.rcnn.score_thr=0.001 (the size was chosen on the validation split,
           where it gives 0.601 against 0.589).
-Cost:     About 40 minutes of one core's time that computes in float32, evaluations included; a step of
-          4 images 1.15 seconds of it.
+Cost:     About 40 minutes of one core's time that computes in float32, evaluations included;
+          a step of 4 images 1.15 seconds of it.
 Run:      python tools/train.py configs/cascade_efficientnet_nano.py --data PATH
 Paper:    arXiv 1712.00726, arXiv 1905.11946
 """
