@@ -33,6 +33,8 @@ model = dict(
     neck=dict(type="BiFPN", out_channels=64, num_layers=3, num_outs=5, norm_cfg=norm_cfg),
     bbox_head=dict(
         type="EfficientDetHead",
+        num_ins=5,
+        in_channels=64,
         feat_channels=64,
         stacked_convs=3,
         norm_cfg=norm_cfg,
