@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import ConfigDict
 
 from detkit import registry as ours
-from detkit.engine.places import registered
+from detkit.engine.places import class_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ def backbone_levels(
         build: False asks only backbones of detkit, and others whose class publishes its channels:
             they know without a forward pass.
     """
-    kind = backbone["type"]
-    target = registered(ours.MODELS, kind, scope) if isinstance(kind, str) else kind
+    target = class_of(backbone, scope=scope)
     if target is None or not (build or hasattr(target, "feature_channels")
                               or target.__module__.startswith("detkit.")):
         return None
@@ -66,7 +65,7 @@ def backbone_levels(
         except Exception as error:
             # Any backbone, of anyone, may be asked; one that fails in earnest fails again when
             # the model is built, and says why.
-            logger.debug("%s does not tell its levels on %s", kind, device, exc_info=error)
+            logger.debug("%s does not tell its levels on %s", target, device, exc_info=error)
     return None
 
 

@@ -13,7 +13,7 @@ from detkit.engine.backbone_levels import backbone_levels, feature_channels
 from detkit.engine.clash import Clash, as_option, refuse
 from detkit.engine.neck_levels import neck_levels
 from detkit.engine.neck_readers import settle_readers
-from detkit.engine.places import registered
+from detkit.engine.places import class_of, registered
 from detkit.engine.signatures import signature_of
 from detkit.errors import ConfigError
 
@@ -112,8 +112,7 @@ def _built_parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _names(part: Mapping[str, Any], registry: Registry, scope: str) -> frozenset[str]:
-    kind = part["type"]
-    target = registered(registry, kind, scope) if isinstance(kind, str) else kind
+    target = class_of(part, registry, scope)
     return signature_of(target).names if target is not None else frozenset()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit import registry as ours
-from detkit.engine.places import registered
+from detkit.engine.places import class_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def neck_levels(
     last = necks[-1]
     if not isinstance(last, Mapping) or "type" not in last:
         return NeckLevels()
-    target = class_of(last, scope)
+    target = class_of(last, scope=scope)
     channels, count = (argument(last, target, name) for name in ("out_channels", "num_outs"))
     channels = channels if isinstance(channels, int) else None
     count = count if isinstance(count, int) else None
@@ -57,12 +57,6 @@ def neck_levels(
     extra = [found[-1] * 2**step for step in range(1, count - len(found) + 1)]
     every = tuple(int(stride) if stride == int(stride) else stride for stride in found + extra)
     return NeckLevels(channels, count, every, len(found))
-
-
-def class_of(part: Mapping[str, Any], scope: str = ours.SCOPE) -> Any | None:
-    """What a part of the model is built from; None when there is no such."""
-    kind = part["type"]
-    return registered(ours.MODELS, kind, scope) if isinstance(kind, str) else kind
 
 
 def argument(part: Mapping[str, Any], target: Any, name: str) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 from detkit import registry as ours
 from detkit.engine.clash import Clash
-from detkit.engine.neck_levels import NeckLevels, argument, class_of
+from detkit.engine.neck_levels import NeckLevels, argument
+from detkit.engine.places import class_of
 from detkit.engine.signatures import signature_of
 
 _EXTRACTORS = ("bbox_roi_extractor", "mask_roi_extractor")
@@ -67,7 +68,7 @@ def _settle_dense(path: str, part: Any, levels: NeckLevels, scope: str) -> list[
     wanted = list(levels.strides)
     clashes += _settle(path, part, "strides", wanted, True, scope)
     for name in _generators(part, scope):
-        generator = argument(part, class_of(part, scope), name)
+        generator = argument(part, class_of(part, scope=scope), name)
         if not isinstance(generator, Mapping):
             continue
         given = generator.get("strides")
@@ -80,7 +81,7 @@ def _settle_dense(path: str, part: Any, levels: NeckLevels, scope: str) -> list[
 
 def _generators(part: Mapping[str, Any], scope: str) -> list[str]:
     """The head's arguments that make its anchors or points."""
-    names = signature_of(class_of(part, scope)).names
+    names = signature_of(class_of(part, scope=scope)).names
     return sorted(name for name in names if name.endswith("_generator"))
 
 
@@ -110,7 +111,7 @@ def _settle(
         return []
     given = part.get(name)
     if given is None:
-        target = class_of(part, scope)
+        target = class_of(part, scope=scope)
         if target is not None and name in signature_of(target).names:
             part[name] = list(wanted) if isinstance(wanted, list) else wanted
     elif follows and not _same(given, wanted):
@@ -121,12 +122,12 @@ def _settle(
 
 
 def _is_plain(part: Mapping[str, Any], scope: str) -> bool:
-    target = class_of(part, scope) if "type" in part else None
+    target = class_of(part, scope=scope) if "type" in part else None
     return getattr(target, "__name__", "") == "SingleRoIExtractor"
 
 
 def _is_a(part: Mapping[str, Any], name: str, scope: str) -> bool:
-    target = class_of(part, scope) if "type" in part else None
+    target = class_of(part, scope=scope) if "type" in part else None
     return any(base.__name__ == name for base in getattr(target, "__mro__", ()))
 
 

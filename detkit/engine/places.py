@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.registry import FUNCTIONS, Registry
@@ -94,6 +95,14 @@ def registered(registry: Registry, name: str, scope: str = ours.SCOPE) -> Any | 
         return next((n._module_dict.get(rest) for n in _line(registry) if n.scope == prefix), None)
     return next((n._module_dict[name] for n in _line(registry, scope) if name in n._module_dict),
                 None)
+
+
+def class_of(
+    part: Mapping[str, Any], registry: Registry = ours.MODELS, scope: str = ours.SCOPE
+) -> Any | None:
+    """What a part of a config is built from, its ``type`` a name or a class; None for no such."""
+    kind = part["type"]
+    return registered(registry, kind, scope) if isinstance(kind, str) else kind
 
 
 def names_in(registry: Registry, scope: str = ours.SCOPE) -> list[str]:
