@@ -11,9 +11,10 @@ from detkit.version import __version__
 
 if TYPE_CHECKING:
     from detkit.inference.predictor import Predictor
+    from detkit.structures.class_scores import ClassScores
     from detkit.structures.detections import Detections
 
-__all__ = ["Detections", "Predictor", "__version__"]
+__all__ = ["ClassScores", "Detections", "Predictor", "__version__"]
 
 _install_ops()
 
@@ -27,4 +28,8 @@ def __getattr__(name: str) -> object:
         from detkit.structures.detections import Detections
 
         return Detections
+    if name == "ClassScores":
+        from detkit.structures.class_scores import ClassScores
+
+        return ClassScores
     raise AttributeError(f"module 'detkit' has no attribute {name!r}")

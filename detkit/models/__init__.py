@@ -1,5 +1,15 @@
-"""The parts of detectors that are ours: backbones, necks, heads, and what reads their weights."""
+"""The parts of detectors and classifiers that are ours, and what reads their weights."""
 
-from detkit.models import backbones, heads, necks
+from detkit.models import (
+    backbones,
+    batch_mixing,
+    class_preprocessor,
+    classifier,
+    heads,
+    losses,
+    necks,
+    poolings,
+)
 
-__all__ = ["backbones", "heads", "necks"]
+__all__ = ["backbones", "batch_mixing", "class_preprocessor", "classifier", "heads", "losses",
+           "necks", "poolings"]

@@ -1,4 +1,4 @@
-"""Checkpoints for ``TimmBackbone``: timm's own names, and what timm knows how to convert."""
+"""Checkpoints for what wraps a model of timm: timm's names, and what timm knows how to convert."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ from torch import Tensor, nn
 from detkit.errors import WeightsError
 from detkit.models.translation import StateDict, Translation
 
-_OURS = "body."
+# What our classes call timm's model: TimmBackbone and TimmNetwork.
+_OURS = ("body.", "model.")
 # What timm calls the function of a family that brings a release file under timm's names.
 _FILTERS = ("checkpoint_filter_fn", "checkpoint_filter_fn_encoder",
             "_filter_torchvision_pretrained", "_filter_fn")
 
 
 def translate_timm(state: StateDict, backbone: nn.Module) -> Translation:
-    """Bring a checkpoint of a model of timm under our names, which are timm's after 'body.'.
+    """Bring a checkpoint of a model of timm under our names, which are timm's after a prefix.
 
     Args:
         state: names without wrappers and prefixes.
-        backbone: our ``TimmBackbone``.
+        backbone: our ``TimmBackbone``, ``TimmNetwork``, or a ``TeachingNetwork`` of timm's.
 
     Raises:
         WeightsError: timm's own converter for the model breaks over the file.
     """
     own = backbone.state_dict()
+    prefix = next(one for one in _OURS if any(name.startswith(one) for name in own))
     counters = frozenset(name for name in own if name.endswith(".num_batches_tracked"))
-    bare = {name.removeprefix(_OURS): value for name, value in own.items()}
+    bare = {name.removeprefix(prefix): value for name, value in own.items()}
     whole = _whole_model(backbone)
     known = whole.state_dict()
-    ours = any(name in own for name in state)
-    translation = Translation("detkit" if ours else "timm", optional=counters)
-    if ours:
-        state = {name.removeprefix(_OURS): value for name, value in state.items()}
+    theirs = next((one for one in _OURS if any(name.startswith(one) for name in state)
+                   and any(name.removeprefix(one) in bare for name in state)), "")
+    translation = Translation("detkit" if theirs else "timm", optional=counters)
+    if theirs:
+        state = {name.removeprefix(theirs): value for name, value in state.items()}
     fits = all(name in state and state[name].shape == value.shape for name, value in bare.items())
-    named = state if ours or fits else _converted(state, whole, str(backbone.name))
+    named = state if theirs or fits else _converted(state, whole, str(backbone.name))
     for name, value in named.items():
         if name in bare:
-            translation.put(_OURS + name, (_OURS if ours else "") + name, value)
+            translation.put(prefix + name, theirs + name, value)
             if name in state and state[name].shape != value.shape:
-                translation.resized.append(_OURS + name)
+                translation.resized.append(prefix + name)
         elif name in known:
             translation.unused.append(name)
         else:
@@ -57,7 +60,7 @@ def _whole_model(backbone: Any) -> nn.Module:
     import timm
 
     with torch.device("meta"):
-        model: nn.Module = timm.create_model(backbone.name, **backbone.levels.options)
+        model: nn.Module = timm.create_model(backbone.name, **backbone.options)
     return model
 
 

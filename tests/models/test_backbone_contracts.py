@@ -74,7 +74,10 @@ def picture(*shape: int) -> Tensor:
 def test_every_backbone_of_the_registry_is_here() -> None:
     registered = {name for name, kind in MODELS.module_dict.items()
                   if kind.__module__.startswith("detkit.models.backbones.")}
-    assert registered == set(backbones.__all__) == {case["type"] for case in CASES.values()} >= {
+    assert registered == set(backbones.__all__)
+    # Those that give one vector for each image have tests of their own.
+    assert registered - {"TimmNetwork", "TeachingNetwork"} == {
+        case["type"] for case in CASES.values()} >= {
         "SwinTransformer", "ConvNeXtV2", "EfficientNet", "TimmBackbone"}
 
 

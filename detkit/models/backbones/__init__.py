@@ -1,8 +1,15 @@
-"""Backbones: each publishes the channels and strides of the maps that it gives."""
+"""Backbones: each publishes the channels and strides of the maps that it gives.
+
+Two give one vector for each image in place of maps, for classifiers alone: ``TimmNetwork`` and
+``TeachingNetwork``.
+"""
 
 from detkit.models.backbones.convnextv2 import ConvNeXtV2
 from detkit.models.backbones.efficientnet import EfficientNet
 from detkit.models.backbones.swin import SwinTransformer
+from detkit.models.backbones.teaching_network import TeachingNetwork
 from detkit.models.backbones.timm_backbone import TimmBackbone
+from detkit.models.backbones.timm_network import TimmNetwork
 
-__all__ = ["ConvNeXtV2", "EfficientNet", "SwinTransformer", "TimmBackbone"]
+__all__ = ["ConvNeXtV2", "EfficientNet", "SwinTransformer", "TeachingNetwork", "TimmBackbone",
+           "TimmNetwork"]

@@ -46,7 +46,9 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
             ``ConvNeXtV2Arch``'s fields.
         in_channels: channels of the image.
         depths, dims, drop_path_rate, stem: None keeps the arch's; see ``ConvNeXtV2Arch``.
-        out_indices: stages whose maps are handed out, ascending; each has a norm of its own.
+        out_indices: stages whose maps are handed out, ascending.
+        output_norms: give each of these maps a norm of its own. A classifier takes False, for it
+            normalises after pooling.
         frozen_stages: -1 none; 0 the stem; n also the first n stages with the norms of their
             outputs. Frozen parts stay in eval mode and their parameters want no gradient.
         deform_stages: stages whose depthwise convolutions are deformable (v2). They begin as
@@ -78,6 +80,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         deform_stages: Sequence[int] = (),
         attention_stages: Sequence[int] = (),
         with_cp: bool = False,
+        output_norms: bool = True,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -112,8 +115,10 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
                     with_cp=with_cp,
                 )
             )
+        self.output_norms = output_norms
         for stage, channels in zip(self.out_indices, self.feature_channels):
-            self.add_module(f"norm{stage}", nn.LayerNorm(channels, eps=NORM_EPS))
+            if output_norms:
+                self.add_module(f"norm{stage}", nn.LayerNorm(channels, eps=NORM_EPS))
         self._freeze()
 
     @classmethod
@@ -197,7 +202,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if index in self.out_indices:
-                out = self.get_submodule(f"norm{index}")(x)
+                out = self.get_submodule(f"norm{index}")(x) if self.output_norms else x
                 outputs.append(out.permute(0, 3, 1, 2))
         return tuple(outputs)
 

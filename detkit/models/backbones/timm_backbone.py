@@ -74,6 +74,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         options = {key: value for key, value in kwargs.items() if value is not None}
         self.name, self.pretrained, self.norm_eval = name, pretrained, norm_eval
         self.levels = find_levels(name, strides, options)
+        self.options = self.levels.options
         self.feature_channels = self.levels.channels
         self.feature_strides = self.levels.strides
         self.body: Any = create_timm_model(name, self.levels.options, num_classes=0)

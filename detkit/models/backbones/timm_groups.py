@@ -9,13 +9,16 @@ from torch import nn
 from detkit.errors import ConfigError
 
 
-def layer_of_each(model: Any, name: str, coarse: bool) -> dict[str, int]:
+def layer_of_each(
+    model: Any, name: str, coarse: bool, owner: str = "TimmBackbone"
+) -> dict[str, int]:
     """The number of the layer that each parameter belongs to; 0 is the stem.
 
     Args:
         model: timm's, with nothing but parameters of the backbone.
         name: of it, for messages.
         coarse: whether a layer is a whole stage (a block of a plain transformer), or a block.
+        owner: who asks, for messages.
 
     Raises:
         ConfigError: timm does not say for this model.
@@ -27,7 +30,7 @@ def layer_of_each(model: Any, name: str, coarse: bool) -> dict[str, int]:
     # No such method, or one that refuses the coarse way by an assertion.
     except (AttributeError, AssertionError) as error:
         raise ConfigError(
-            f"TimmBackbone: timm does not say what the {'stages' if coarse else 'layers'} of "
+            f"{owner}: timm does not say what the {'stages' if coarse else 'layers'} of "
             f"{name} are",
             do="leave frozen_stages at -1" if coarse else "train without layer-wise decay",
         ) from error

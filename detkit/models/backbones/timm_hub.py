@@ -15,13 +15,14 @@ _FILES = ("model.safetensors", "pytorch_model.bin")
 _INSTEAD = "give a local file instead: init_cfg=dict(type='Pretrained', checkpoint=FILE)"
 
 
-def published_weights(name: str) -> str:
+def published_weights(name: str, owner: str = "TimmBackbone") -> str:
     """Where the published weights of a model of timm are: a local file, fetched if need be.
 
     For a few models this is an address outside of the hub, as ``read_checkpoint`` takes it.
 
     Args:
         name: of timm's model, with or without a tag of its weights.
+        owner: who asks, for messages.
 
     Raises:
         WeightsError: there are no published weights, or they cannot be had.
@@ -31,14 +32,14 @@ def published_weights(name: str) -> str:
     cfg = timm.get_pretrained_cfg(name)
     source = cfg.hf_hub_id if cfg is not None else None
     if source and cfg.custom_load != "hf":
-        return _from_hub(name, source, cfg.hf_hub_filename)
+        return _from_hub(name, source, cfg.hf_hub_filename, owner)
     if cfg is not None and cfg.url and not cfg.custom_load:
         return str(cfg.url)
-    raise WeightsError(f"TimmBackbone: pretrained=True: timm has no published weights for {name}",
+    raise WeightsError(f"{owner}: pretrained=True: timm has no published weights for {name}",
                        do=f"{_INSTEAD}, or pretrained=False")
 
 
-def _from_hub(name: str, repository: str, filename: str | None) -> str:
+def _from_hub(name: str, repository: str, filename: str | None, owner: str) -> str:
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -63,7 +64,7 @@ def _from_hub(name: str, repository: str, filename: str | None) -> str:
         logger.debug("the weights of %s could not be fetched", name, exc_info=error)
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(
-            f"TimmBackbone: pretrained=True: the weights of {name} could not be fetched from "
+            f"{owner}: pretrained=True: the weights of {name} could not be fetched from "
             f"{repository} ({type(error).__name__}: {reason})",
             do=_INSTEAD,
         ) from error

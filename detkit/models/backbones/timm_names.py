@@ -23,10 +23,21 @@ _OURS_INSTEAD = {
     "num_classes": "the classifier is not built",
     "checkpoint_path": "give init_cfg=dict(type='Pretrained', checkpoint=FILE)",
 }
+# The same for one that keeps its end and gives one vector for each image.
+_WHOLE = {
+    **_OURS_INSTEAD,
+    "features_only": "TimmBackbone gives maps",
+    "feature_cls": "TimmBackbone gives maps",
+    "out_indices": "TimmBackbone gives maps",
+}
 
 
-def check_timm_name(name: str) -> None:
+def check_timm_name(name: str, owner: str = "TimmBackbone") -> None:
     """Let a name pass that timm knows, such as 'resnet50' or 'resnet50.a1_in1k'.
+
+    Args:
+        name: of the model, with or without a tag of its weights.
+        owner: who asks, for messages.
 
     Raises:
         ConfigError: no such model.
@@ -38,26 +49,29 @@ def check_timm_name(name: str) -> None:
     if not (isinstance(name, str) and timm.is_model(arch)):
         near = get_close_matches(arch, timm.list_models(), n=3) if isinstance(name, str) else []
         raise ConfigError(
-            "TimmBackbone: name",
+            f"{owner}: name",
             got=repr(name),
             expected="a model of timm" + (f"; did you mean {', '.join(near)}?" if near else ""),
         )
     tags = [one.partition(".")[2] for one in timm.models.get_arch_pretrained_cfgs(arch)]
     if tag and tag not in tags:
         raise WeightsError(
-            f"TimmBackbone: {arch} has no weights of that name",
+            f"{owner}: {arch} has no weights of that name",
             got=repr(tag),
             expected=f"one of {', '.join(filter(None, tags))}" if any(tags) else "no tag",
             do="or give a local file: init_cfg=dict(type='Pretrained', checkpoint=FILE)",
         )
 
 
-def create_timm_model(name: str, options: Mapping[str, Any], **more: Any) -> nn.Module:
+def create_timm_model(
+    name: str, options: Mapping[str, Any], owner: str = "TimmBackbone", **more: Any
+) -> nn.Module:
     """Build timm's model at random, never downloading anything.
 
     Args:
         name: as ``check_timm_name`` lets it pass.
         options: arguments for ``timm.create_model`` from the user.
+        owner: who asks, for messages.
         more: arguments for it from us.
 
     Raises:
@@ -67,30 +81,31 @@ def create_timm_model(name: str, options: Mapping[str, Any], **more: Any) -> nn.
 
     for key in options:
         if key in _OURS_INSTEAD:
-            raise ConfigError(f"TimmBackbone: {name}: the argument '{key}' is not taken",
-                              do=_OURS_INSTEAD[key])
+            raise ConfigError(f"{owner}: {name}: the argument '{key}' is not taken",
+                              do=(_OURS_INSTEAD if owner == "TimmBackbone" else _WHOLE)[key])
     try:
         model: nn.Module = timm.create_model(name, pretrained=False, **{**options, **more})
     # timm's models check their arguments in as many ways as there are authors.
     except Exception as error:
         match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if match and match[1] in options:
-            raise _unknown_argument(name, match[1]) from error
+            raise _unknown_argument(name, match[1], owner) from error
         raise ConfigError(
-            f"TimmBackbone: timm cannot build {name} so ({type(error).__name__}: {error})",
+            f"{owner}: timm cannot build {name} so ({type(error).__name__}: {error})",
             got=", ".join(f"{key}={value!r}" for key, value in options.items()) or None,
         ) from error
     return model
 
 
-def _unknown_argument(name: str, key: str) -> ConfigError:
+def _unknown_argument(name: str, key: str, owner: str) -> ConfigError:
     import timm
 
     known = sorted(set(inspect.signature(type(timm.create_model(name)).__init__).parameters)
                    - {"self", "kwargs", *_OURS_INSTEAD})
-    near = get_close_matches(key, [*known, "strides", "frozen_stages", "norm_eval", "with_cp"], n=1)
+    ours = ["strides", "frozen_stages", "norm_eval", "with_cp"] if owner == "TimmBackbone" else []
+    near = get_close_matches(key, [*known, *ours], n=1)
     return ConfigError(
-        f"TimmBackbone: {name} has no argument '{key}'",
+        f"{owner}: {name} has no argument '{key}'",
         expected=f"one of {', '.join(known)}",
         do=f"did you mean '{near[0]}'?" if near else None,
     )

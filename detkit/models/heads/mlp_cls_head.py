@@ -1,0 +1,111 @@
+"""A classifier's head with hidden layers before the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmcv.cnn import build_activation_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.counts import check_count, check_counts
+from detkit.models.heads.feature_norm import build_feature_norm
+from detkit.models.heads.linear_cls_head import check_dropout, check_features, first_linear_weights
+from detkit.registry import MODELS
+
+
+@MODELS.register_module()
+class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
+    """Hidden layers, each linear, norm, activation and dropout, and a last linear one, ``fc``.
+
+    B pictures, C channels, K classes.
+
+    Args:
+        num_classes: K.
+        in_channels: C, those of the backbone's last level.
+        hidden_channels: of each hidden layer, at least one.
+        act_cfg: the activation, as mmcv's ``build_activation_layer`` takes it. None is GELU.
+        norm_cfg: ``dict(type='LN')`` or ``dict(type='BN1d')``, which wants batches of two and
+            more; None for none.
+        dropout: probability of a hidden feature to be left out while training.
+        loss: None is ``dict(type='SoftCrossEntropyLoss')``.
+        init_cfg: mmengine's, done after the first weights are made.
+
+    Raises:
+        ConfigError: a number, an activation or a norm that cannot be.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        hidden_channels: Sequence[int] = (512,),
+        act_cfg: Mapping[str, Any] | None = None,
+        norm_cfg: Mapping[str, Any] | None = None,
+        dropout: float = 0.0,
+        loss: Mapping[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        name = type(self).__name__
+        check_count(name, "num_classes", num_classes)
+        check_count(name, "in_channels", in_channels)
+        check_counts(name, "hidden_channels", hidden_channels, each="hidden layer")
+        check_dropout(name, dropout)
+        self.num_classes, self.in_channels = num_classes, in_channels
+        widths = (in_channels, *hidden_channels)
+        self.hidden = nn.Sequential(*(
+            nn.Sequential(
+                nn.Linear(before, width),
+                build_feature_norm(name, norm_cfg, width),
+                _activation(name, act_cfg),
+                nn.Dropout(dropout),
+            )
+            for before, width in zip(widths, widths[1:])
+        ))
+        self.fc = nn.Linear(widths[-1], num_classes)
+        self.loss_cls = MODELS.build(dict(loss or {"type": "SoftCrossEntropyLoss"}))
+
+    def init_weights(self) -> None:
+        """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""
+        first_linear_weights(self)
+        super().init_weights()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C) -> logits (B, K). B may be 0.
+
+        Raises:
+            ConfigError: features of another shape.
+        """
+        check_features(type(self).__name__, features, self.in_channels)
+        logits: Tensor = self.fc(self.hidden(features))
+        return logits
+
+    def loss(self, features: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The loss of a batch.
+
+        Args:
+            features: (B, C).
+            targets: labels (B,) integer, or shares (B, K) float.
+
+        Returns:
+            ``loss``, 0-d.
+
+        Raises:
+            ConfigError: features of another shape.
+            DataError: targets of another shape, or labels of no class.
+        """
+        return {"loss": self.loss_cls(self(features), targets)}
+
+
+def _activation(owner: str, act_cfg: Mapping[str, Any] | None) -> nn.Module:
+    if act_cfg is None:
+        return nn.GELU()
+    try:
+        activation: nn.Module = build_activation_layer(dict(act_cfg))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{owner}: act_cfg", got=repr(act_cfg),
+                          expected="an activation, such as dict(type='GELU')") from error
+    return activation

@@ -1,0 +1,95 @@
+"""Cross-entropy of labels or of shares of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.counts import is_number
+from detkit.models.losses.class_targets import shares_of
+from detkit.models.losses.class_weights import check_class_weight, check_weight_count
+from detkit.registry import MODELS
+
+
+@MODELS.register_module()
+class SoftCrossEntropyLoss(nn.Module):
+    """Cross-entropy, with smoothed labels and weights of classes if asked for.
+
+    Args:
+        label_smoothing: share of each target that is spread evenly over all classes, from 0 to 1
+            (arXiv 1512.00567, section 7).
+        class_weight: factor on the terms of each class. None is 1.
+        loss_weight: factor on the whole.
+
+    The mean is over the pictures, whatever they weigh, so that a label and the share 1 of its
+    class give the same loss. torch does so for shares; for labels it divides by the sum of their
+    weights, which undoes the weights in a batch of one class.
+
+    Raises:
+        ConfigError: a number that cannot be.
+
+    Source: agrees with torch's cross_entropy, for labels with reduction='sum' over B.
+    """
+
+    class_weight: Tensor | None
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        class_weight: Sequence[float] | None = None,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.label_smoothing, self.loss_weight = check_loss_numbers(
+            type(self).__name__, label_smoothing, loss_weight
+        )
+        weights = check_class_weight(type(self).__name__, class_weight)
+        self.register_buffer("class_weight", weights, persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch, computed in float32 at the least.
+
+        Args:
+            logits: (B, K). B may be 0: the loss is 0. A logit may be -inf where the target is 0.
+            targets: labels (B,) integer, or shares (B, K) float.
+
+        Returns:
+            0-d, from 0.
+
+        Raises:
+            ConfigError: another number of ``class_weight`` than K.
+            DataError: targets of another shape, or labels of no class.
+        """
+        check_weight_count(type(self).__name__, self.class_weight, logits.shape[1])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        shares = shares_of(targets, logits, self.label_smoothing)
+        # Where nothing is expected, nothing is lost: 0 times -inf would be nan.
+        terms = shares * F.log_softmax(logits, 1).masked_fill(shares == 0, 0)
+        return self.loss_weight * mean_over_pictures(-terms, self.class_weight)
+
+
+def mean_over_pictures(terms: Tensor, class_weight: Tensor | None) -> Tensor:
+    """The weighted sum over classes, averaged over pictures: (B, K) -> 0-d; 0 for none."""
+    if class_weight is not None:
+        terms = terms * class_weight.to(terms.dtype)
+    return terms.sum() / max(len(terms), 1)
+
+
+def check_loss_numbers(
+    owner: str, label_smoothing: float, loss_weight: float
+) -> tuple[float, float]:
+    """Both as floats.
+
+    Raises:
+        ConfigError: a smoothing outside 0..1, a weight that is no number.
+    """
+    if not (is_number(label_smoothing) and 0 <= label_smoothing <= 1):
+        raise ConfigError(f"{owner}: label_smoothing", got=repr(label_smoothing),
+                          expected="a number from 0 to 1")
+    if not is_number(loss_weight):
+        raise ConfigError(f"{owner}: loss_weight", got=repr(loss_weight), expected="a number")
+    return float(label_smoothing), float(loss_weight)

@@ -1,0 +1,83 @@
+"""Focal loss of one class among several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.counts import is_number
+from detkit.models.losses.class_targets import shares_of
+from detkit.models.losses.class_weights import check_class_weight, check_weight_count
+from detkit.models.losses.soft_cross_entropy_loss import check_loss_numbers, mean_over_pictures
+from detkit.registry import MODELS
+
+# Below this a probability is as good as 1: the slope of a root is infinite there.
+_LEAST = 1e-12
+
+
+@MODELS.register_module()
+class SoftmaxFocalLoss(nn.Module):
+    """Cross-entropy whose terms shrink with the probability p of their class: (1 - p)**gamma.
+
+    mmdet's ``FocalLoss`` is another: it takes each class for itself, with a sigmoid.
+
+    Args:
+        gamma: from 0, which is cross-entropy.
+        class_weight: factor on the terms of each class, the paper's alpha. None is 1.
+        label_smoothing: as in ``SoftCrossEntropyLoss``.
+        loss_weight: factor on the whole.
+
+    The mean is over the pictures, whatever they weigh.
+
+    Raises:
+        ConfigError: a number that cannot be.
+
+    Source: arXiv 1708.02002, eq. 4 and 5, over a softmax.
+    """
+
+    class_weight: Tensor | None
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        class_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not (is_number(gamma) and gamma >= 0):
+            raise ConfigError(f"{type(self).__name__}: gamma", got=repr(gamma),
+                              expected="a number from 0")
+        self.gamma = float(gamma)
+        self.label_smoothing, self.loss_weight = check_loss_numbers(
+            type(self).__name__, label_smoothing, loss_weight
+        )
+        weights = check_class_weight(type(self).__name__, class_weight)
+        self.register_buffer("class_weight", weights, persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch, computed in float32 at the least.
+
+        Args:
+            logits: (B, K). B may be 0: the loss is 0. A logit may be -inf where the target is 0.
+            targets: labels (B,) integer, or shares (B, K) float: each class's term by its share.
+
+        Returns:
+            0-d, from 0.
+
+        Raises:
+            ConfigError: another number of ``class_weight`` than K.
+            DataError: targets of another shape, or labels of no class.
+        """
+        check_weight_count(type(self).__name__, self.class_weight, logits.shape[1])
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        shares = shares_of(targets, logits, self.label_smoothing)
+        log_p = F.log_softmax(logits, 1).masked_fill(shares == 0, 0)
+        # 1 - p without the cancellation near p = 1.
+        rest = (-torch.expm1(log_p)).clamp(min=_LEAST)
+        terms = shares * rest.pow(self.gamma) * log_p
+        return self.loss_weight * mean_over_pictures(-terms, self.class_weight)

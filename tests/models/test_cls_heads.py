@@ -1,0 +1,140 @@
+"""Heads of classifiers: what they compute, how they begin, what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError, DataError
+from detkit.models.heads import LinearClsHead, MLPClsHead
+from detkit.registry import MODELS
+
+LINEAR: dict[str, Any] = dict(type="LinearClsHead", num_classes=3, in_channels=8)
+MLP: dict[str, Any] = dict(type="MLPClsHead", num_classes=3, in_channels=8, hidden_channels=(5, 6))
+BOTH = pytest.mark.parametrize("cfg", [LINEAR, MLP], ids=["linear", "mlp"])
+
+
+def features(batch: int = 4) -> Tensor:
+    return torch.randn(batch, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_linear_head_is_a_linear_layer() -> None:
+    head = LinearClsHead(3, 8)
+    assert set(head.state_dict()) == {"fc.weight", "fc.bias"}
+    expected = features() @ head.fc.weight.t() + head.fc.bias
+    torch.testing.assert_close(head(features()), expected)
+
+
+def test_the_linear_head_normalises_before_it() -> None:
+    head = LinearClsHead(3, 8, norm_cfg=dict(type="LN", eps=1e-6))
+    assert set(head.state_dict()) == {"norm.weight", "norm.bias", "fc.weight", "fc.bias"}
+    with torch.no_grad():
+        head.norm.weight.uniform_(0.5, 2)
+        head.norm.bias.uniform_(-1, 1)
+    # Small values, where the eps has a say.
+    x = features() * 1e-3
+    normed = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
+    expected = F.linear(normed * head.norm.weight + head.norm.bias, head.fc.weight, head.fc.bias)
+    torch.testing.assert_close(head(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_mlp_head_agrees_with_its_layers_written_out() -> None:
+    head = MLPClsHead(3, 8, (5, 6), act_cfg=dict(type="ReLU"), norm_cfg=dict(type="BN1d")).eval()
+    x = features()
+    for first, norm, _, _ in head.hidden:
+        norm.running_mean.uniform_(-1, 1)
+        x = first(x)
+        x = ((x - norm.running_mean) / (norm.running_var + norm.eps).sqrt()).clamp(min=0)
+    torch.testing.assert_close(head(features()), x @ head.fc.weight.t() + head.fc.bias)
+    assert head.fc.in_features == 6
+
+
+@BOTH
+def test_a_head_begins_with_small_weights_and_no_bias(cfg: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    head = MODELS.build({**cfg, "in_channels": 400, "num_classes": 300})
+    head.init_weights()
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            assert not module.bias.any()
+    # 120,000 draws of deviation 0.02 (the cut at 100 deviations takes nothing off), or 1,800.
+    assert float(head.fc.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    # So that the first loss is nearly that of knowing nothing, ln 300 = 5.70: logits of deviation
+    # 0.02 sqrt(400) = 0.4 make it 0.4^2 / 2 = 0.08 more.
+    with torch.no_grad():
+        loss = head.loss(torch.randn(200, 400), torch.arange(200))["loss"]
+    assert float(loss) == pytest.approx(5.75, abs=0.1)
+
+
+@BOTH
+def test_dropout_is_in_force_while_training_alone(cfg: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    head = MODELS.build({**cfg, "dropout": 0.5})
+    assert not torch.equal(head(features()), head(features()))
+    head.eval()
+    assert torch.equal(head(features()), head(features()))
+
+
+@BOTH
+def test_labels_and_their_whole_shares_give_the_same_loss(cfg: dict[str, Any]) -> None:
+    head, labels = MODELS.build(cfg), torch.tensor([2, 0, 1, 2])
+    by_label = head.loss(features(), labels)
+    assert list(by_label) == ["loss"]
+    expected = F.cross_entropy(head(features()), labels)
+    torch.testing.assert_close(by_label["loss"], expected)
+    by_share = head.loss(features(), F.one_hot(labels, 3).float())
+    torch.testing.assert_close(by_share["loss"], expected)
+
+
+@BOTH
+def test_a_head_takes_the_loss_that_the_config_names(cfg: dict[str, Any]) -> None:
+    loss = dict(type="ClassBalancedLoss", class_counts=[4, 2, 1],
+                loss=dict(type="SoftmaxFocalLoss"))
+    head, labels = MODELS.build({**cfg, "loss": loss}), torch.tensor([2, 0, 1, 2])
+    expected = MODELS.build(loss)(head(features()), labels)
+    torch.testing.assert_close(head.loss(features(), labels)["loss"], expected)
+
+
+@BOTH
+def test_no_picture_gives_no_logits_and_no_loss(cfg: dict[str, Any]) -> None:
+    head = MODELS.build(cfg)
+    assert head(features(0)).shape == (0, 3)
+    assert head.loss(features(0), torch.zeros(0, dtype=torch.int64))["loss"] == 0
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(4, 7), (4, 8, 2, 2), (8,)], ids=str)
+def test_other_features_are_refused_with_both_numbers(
+    cfg: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ConfigError, match=r"in_channels=8 gets .*expected \(B, 8\)") as caught:
+        MODELS.build(cfg)(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+
+
+@BOTH
+def test_a_label_of_no_class_is_refused(cfg: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"label: got 3, expected 0\.\.2, .* has 3 classes"):
+        MODELS.build(cfg).loss(features(), torch.tensor([0, 1, 3, 2]))
+
+
+@BOTH
+@pytest.mark.parametrize("wrong", [
+    dict(num_classes=0), dict(in_channels=2.5), dict(dropout=1), dict(norm_cfg=dict(type="BN")),
+    dict(norm_cfg=dict(type="LN", epsilon=1)), dict(norm_cfg=dict(type="Nrom")),
+    dict(norm_cfg="LN"),
+], ids=str)
+def test_arguments_that_cannot_be_are_refused(cfg: dict[str, Any], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{cfg['type']}: {next(iter(wrong))}"):
+        MODELS.build({**cfg, **wrong})
+
+
+@pytest.mark.parametrize("wrong", [dict(hidden_channels=()), dict(hidden_channels=(0,)),
+                                   dict(act_cfg=dict(type="Rleu"))], ids=str)
+def test_hidden_layers_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"MLPClsHead: {next(iter(wrong))}"):
+        MODELS.build({**MLP, **wrong})
