@@ -1,0 +1,200 @@
+"""timm's augmentations, which the published recipes of most backbones name, on a PIL picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmcv.transforms import BaseTransform
+from PIL import Image, ImageOps
+from torchvision.transforms.v2 import functional
+
+from detkit.errors import ConfigError
+from detkit.registry import TRANSFORMS
+
+# Of ImageNet's pictures, 0..255.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_AUTO = ("original", "originalr", "v0", "v0r", "3a")
+_NUMBER = r"\d+(?:\.\d*)?"
+# timm skips a section that has no number, and stops at others with a bare assertion.
+_SECTIONS = {
+    "rand": ("m9, n2, p0.5, mstd0.5, mmax10, inc1, tweights",
+             rf"[mn]\d+|p{_NUMBER}|mstd{_NUMBER}|mmax\d+|inc[01]|t(?:weights|3aw?)"),
+    "augmix": ("m3, w3, d2, a1.0, b0, mstd0.5",
+               rf"[mwd]\d+|a{_NUMBER}|b[01]|mstd{_NUMBER}"),
+    **{name: ("mstd0.5", rf"mstd{_NUMBER}") for name in _AUTO},
+}
+_MAKERS = {"rand": "rand_augment_transform", "augmix": "augment_and_mix_transform"}
+MODES = ("const", "rand", "pixel")
+
+
+@TRANSFORMS.register_module()
+class TimmAutoAugment(BaseTransform):  # type: ignore[misc]
+    """RandAugment, AutoAugment or AugMix as timm's policy strings name them.
+
+    Random numbers are python's and numpy's, as in timm.
+
+    Args:
+        policy: as timm's ``--aa``: 'rand-m9-mstd0.5-inc1', 'original-mstd0.5', 'augmix-m5-w4-d2'.
+        mean: three numbers, 0..255: the colour of what is uncovered where the picture is moved.
+        img_size: length of the network's input, the shorter side, in pixels; the operations that
+            move by pixels do so by up to 45 % of it, as timm's training script sets them.
+        interpolation: 'bilinear', 'bicubic' or 'random' of the two.
+
+    Raises:
+        ConfigError: the policy or the interpolation is none that timm knows.
+    """
+
+    def __init__(
+        self,
+        policy: str = "rand-m9-mstd0.5-inc1",
+        mean: Sequence[float] = MEAN,
+        img_size: int = 224,
+        interpolation: str = "random",
+    ) -> None:
+        from timm.data import auto_augment
+
+        self.policy = policy
+        self.mean = tuple(mean)
+        self.img_size = img_size
+        self.interpolation = interpolation
+        _check_policy(policy)
+        modes = {"bilinear": Image.Resampling.BILINEAR,
+                 "bicubic": Image.Resampling.BICUBIC}
+        if interpolation not in (*modes, "random"):
+            raise ConfigError("TimmAutoAugment: interpolation", got=repr(interpolation),
+                              expected="'bilinear', 'bicubic' or 'random'")
+        hparams: dict[str, Any] = {
+            "img_mean": tuple(min(255, round(part)) for part in self.mean),
+            "translate_const": int(img_size * 0.45),
+        }
+        if policy.startswith("augmix"):
+            hparams["translate_pct"] = 0.3
+        if interpolation in modes:
+            hparams["interpolation"] = modes[interpolation]
+        kind = policy.split("-")[0]
+        maker = getattr(auto_augment, _MAKERS.get(kind, "auto_augment_transform"))
+        try:
+            self.inner = maker(policy, hparams)
+        except (AssertionError, KeyError, ValueError) as error:
+            raise ConfigError(f"TimmAutoAugment: policy '{policy}': {error!r}") from error
+        for operation in _operations(self.inner):
+            if operation.name.startswith("Posterize"):
+                operation.aug_fn = _posterise
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Replace the picture by the augmented one, of the same size."""
+        results["img"] = self.inner(_picture(results, "TimmAutoAugment"))
+        return results
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}(policy={self.policy!r}, mean={self.mean}, "
+                f"img_size={self.img_size}, interpolation={self.interpolation!r})")
+
+
+@TRANSFORMS.register_module()
+class TimmRandomErasing(BaseTransform):  # type: ignore[misc]
+    """Erase rectangles as timm does, on a picture that is not yet normalised.
+
+    timm erases after the normalisation: with its mean (mode 'const') or with noise of its mean
+    and spread ('rand': one colour, 'pixel': each pixel for itself). So the picture is normalised,
+    erased and taken back to 0..255, which leaves the other pixels as they were; of the noise, what
+    falls outside 0..255 is cut. Random numbers are python's and, for the noise, torch's.
+
+    Args:
+        probability: of erasing anything.
+        mode: 'const', 'rand' or 'pixel'.
+        min_area, max_area: of a rectangle, as a share of the picture.
+        min_aspect: least height / width; the largest is 1 / min_aspect.
+        min_count, max_count: of rectangles; max_count None means min_count.
+        mean, std: three numbers each, 0..255, those of the model's data preprocessor.
+
+    Raises:
+        ConfigError: the mode is none of these, or a probability or area is not in 0..1.
+
+    Source: Random Erasing (arXiv 1708.04896), timm.data.random_erasing.
+    """
+
+    def __init__(
+        self,
+        probability: float = 0.25,
+        mode: str = "pixel",
+        min_area: float = 0.02,
+        max_area: float = 1 / 3,
+        min_aspect: float = 0.3,
+        min_count: int = 1,
+        max_count: int | None = None,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+    ) -> None:
+        from timm.data.random_erasing import RandomErasing
+
+        if mode not in MODES:
+            raise ConfigError("TimmRandomErasing: mode", got=repr(mode),
+                              expected=f"one of {', '.join(MODES)}")
+        if not 0 <= probability <= 1:
+            raise ConfigError("TimmRandomErasing: probability", got=probability, expected="0 to 1")
+        if not 0 < min_area <= max_area <= 1 or not 0 < min_aspect <= 1:
+            raise ConfigError(
+                "TimmRandomErasing: areas and aspect",
+                got=f"min_area={min_area:g}, max_area={max_area:g}, min_aspect={min_aspect:g}",
+                expected="0 < min_area <= max_area <= 1 and 0 < min_aspect <= 1")
+        self.mean, self.std = tuple(mean), tuple(std)
+        self._mean, self._std = (torch.tensor(part).reshape(3, 1, 1) for part in (mean, std))
+        self.inner = RandomErasing(
+            probability=probability, min_area=min_area, max_area=max_area, min_aspect=min_aspect,
+            mode=mode, min_count=min_count, max_count=max_count, device="cpu")
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Replace the picture by one with rectangles erased."""
+        picture = _picture(results, "TimmRandomErasing")
+        pixels = functional.pil_to_tensor(picture).float()
+        erased = self.inner((pixels - self._mean) / self._std) * self._std + self._mean
+        results["img"] = functional.to_pil_image(erased.round().clamp(0, 255).to(torch.uint8))
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.inner!r}, mean={self.mean}, std={self.std})"
+
+
+def _operations(inner: Any) -> Iterator[Any]:
+    """The single operations of one of timm's three kinds of augmentation."""
+    if hasattr(inner, "policy"):
+        for steps in inner.policy:
+            yield from steps
+    else:
+        yield from inner.ops
+
+
+def _posterise(picture: Image.Image, bits: int, **_: Any) -> Image.Image:
+    """Keep the highest ``bits`` of each number; none of them gives black.
+
+    timm draws 0 bits, at magnitude 10 of 'inc1' and at those below 2.5 without. Pillow made the
+    picture black before version 13, and refuses since.
+    """
+    if bits >= 8:
+        return picture
+    return ImageOps.posterize(picture, bits) if bits > 0 else Image.new(picture.mode, picture.size)
+
+
+def _check_policy(policy: Any) -> None:
+    kind, *sections = policy.split("-") if isinstance(policy, str) else [""]
+    if kind not in _SECTIONS:
+        raise ConfigError(
+            "TimmAutoAugment: policy", got=repr(policy),
+            expected=f"{', '.join(_SECTIONS)} and sections, such as 'rand-m9-mstd0.5-inc1'")
+    known, pattern = _SECTIONS[kind]
+    for section in sections:
+        if not re.fullmatch(pattern, section):
+            raise ConfigError(f"TimmAutoAugment: policy '{policy}'", got=f"the section '{section}'",
+                              expected=f"sections of '{kind}', such as {known}")
+
+
+def _picture(results: dict[str, Any], name: str) -> Image.Image:
+    picture = results["img"]
+    if not isinstance(picture, Image.Image):
+        raise ConfigError(f"{name} works on PIL pictures", got=f"a {type(picture).__name__}",
+                          do="begin the pipeline with LoadPicture")
+    return picture
