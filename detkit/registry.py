@@ -34,6 +34,7 @@ def _child(name: str, parent: Registry, locations: list[str] | None = None) -> R
 _MODELS_AT = ["detkit.models"]
 _DATA_AT = ["detkit.data"]
 _ENGINE_AT = ["detkit.engine"]
+_METRICS_AT = ["detkit.evaluation.box_ap", "detkit.evaluation.class_metric"]
 
 RUNNERS = _child("runner", mmdet_registry.RUNNERS)
 RUNNER_CONSTRUCTORS = _child("runner constructor", mmdet_registry.RUNNER_CONSTRUCTORS)
@@ -53,7 +54,7 @@ MODELS = _child("model", mmdet_registry.MODELS, _MODELS_AT)
 MODEL_WRAPPERS = _child("model_wrapper", mmdet_registry.MODEL_WRAPPERS, _MODELS_AT)
 WEIGHT_INITIALIZERS = _child("weight initializer", mmdet_registry.WEIGHT_INITIALIZERS, _MODELS_AT)
 TASK_UTILS = _child("task util", mmdet_registry.TASK_UTILS, _MODELS_AT)
-METRICS = _child("metric", mmdet_registry.METRICS, ["detkit.evaluation.box_ap"])
+METRICS = _child("metric", mmdet_registry.METRICS, _METRICS_AT)
 EVALUATORS = _child("evaluator", mmdet_registry.EVALUATOR)
 VISUALIZERS = _child("visualizer", mmdet_registry.VISUALIZERS, _ENGINE_AT)
 VISBACKENDS = _child("vis_backend", mmdet_registry.VISBACKENDS, _ENGINE_AT)

@@ -1,5 +1,6 @@
-"""How good a detector is: COCO's box scores, as functions and as the metric ``BoxAP``.
+"""How good a model is: COCO's box scores of a detector, a classifier's accuracy by class.
 
-Reading this package costs nothing; ``box_ap``, which needs torch and mmdet, is imported by the
-registry when a metric is looked up.
+Both are there as plain values and as the metrics ``BoxAP`` and ``ClassificationMetric``. Reading
+this package costs nothing; ``box_ap`` and ``class_metric``, which need torch and mmengine, are
+imported by the registry when a metric is looked up.
 """
