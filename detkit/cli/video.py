@@ -1,7 +1,8 @@
-"""Detect objects in a video: writes an h264 video with boxes and labels.
+"""Look at a video: writes an h264 video with boxes and labels, or with the label of each frame.
 
-The checkpoint carries its config and classes; nothing else is needed. Every frame that comes in
-goes out, in order and with its own time. The last line tells frames per second.
+A classifier's label is smoothed: the mean of its probabilities over the last frames. The
+checkpoint carries its config and classes; nothing else is needed. Every frame that comes in goes
+out, in order and with its own time. The last line tells frames per second.
 """
 
 from __future__ import annotations
@@ -12,25 +13,38 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from detkit.cli.flags import score
 from detkit.cli.sample_word import sample_path
-from detkit.errors import VideoError
+from detkit.cli.whole_number import whole_number
+from detkit.errors import DetkitError, VideoError
 
 if TYPE_CHECKING:
+    from detkit.inference.predictor import Predictor
+    from detkit.structures.class_scores import ClassScores
     from detkit.structures.detections import Detections
+    from detkit.video.pipeline import Draw, Look
     from detkit.video.reader import VideoReader
+    from detkit.video.score_window import FrameScores
 
 EXAMPLES = """examples:
   detkit video work_dirs/quickstart/best.pth clip.mp4 --out found.mp4
   detkit video work_dirs/quickstart/best.pth clip.mp4 --out found.mp4 --json found.jsonl
+  detkit video work_dirs/classify_swin_nano/best.pth clip.mp4 --out named.mp4 --window 30
 """
+DETECTION_THRESHOLD = 0.3
+WINDOW = 15
+TOP_K = 5
+
+Answer = TypeVar("Answer")
+Say = Callable[[Answer], dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``video``."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a trained checkpoint")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
+                        help="a trained checkpoint of a detector or a classifier")
     parser.add_argument("file", metavar="FILE", type=Path, help="a video file, or 'sample'")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, required=True,
@@ -41,8 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write what was found, too: one json object a line, one line a frame",
     )
     parser.add_argument(
-        "--threshold", metavar="SCORE", type=score, default=0.3,
-        help="leave out detections below this score, 0 to 1 (default: %(default)s)",
+        "--threshold", metavar="SCORE", type=score,
+        help="0 to 1; a detector's finds below it are left out (default: 0.3), a classifier's "
+             "label below it is called 'unsure' (default: 0)",
+    )
+    parser.add_argument(
+        "--window", metavar="N", type=whole_number,
+        help="of a classifier: its probabilities are the mean over the last N frames "
+             "(default: 15; 1 smooths nothing)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
@@ -51,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect, draw, write, print frames per second."""
+    """Look, draw, write, print frames per second."""
     from detkit.video.writer import check_suffix
 
     # Before the slow imports, and before a model is loaded: what can be seen now to be wrong.
@@ -72,15 +92,23 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None and args.json.resolve() in (args.file.resolve(), args.out.resolve()):
         raise VideoError(f"--json {args.json}: the video itself", do="name another file")
 
-    from detkit.cli.progress import progress
     from detkit.engine.devices import set_threads, use_device
-    from detkit.inference.drawing import BoxPainter
-    from detkit.inference.predictor import Predictor
-    from detkit.video.pipeline import VideoInterrupted, run_video
+    from detkit.inference.predictor import CLASSIFICATION, Predictor
 
     set_threads(use_device(args.device))
-    predictor = Predictor(args.checkpoint, device=args.device, score_threshold=args.threshold)
-    painter = BoxPainter(predictor.classes)
+    predictor: Predictor[Any] = Predictor(args.checkpoint, device=args.device)
+    if predictor.task == CLASSIFICATION:
+        return _go_through(args, *_classifier(args, predictor))
+    return _go_through(args, *_detector(args, predictor))
+
+
+def _go_through(
+    args: argparse.Namespace, look: Look[Answer], draw: Draw[Answer], say: Say[Answer]
+) -> int:
+    """Run the video, with what is said of each frame in the json file; print the sums."""
+    from detkit.cli.progress import progress
+    from detkit.video.pipeline import VideoInterrupted, run_video
+
     with ExitStack() as stack:
         lines: TextIO | None = None
         if args.json is not None:
@@ -94,14 +122,15 @@ def run(args: argparse.Namespace) -> int:
             if reader.info.has_sound:
                 print(f"{args.file}: its sound is left out", file=sys.stderr)
 
-        def on_frame(index: int, seconds: float, found: Detections) -> None:
+        def on_frame(index: int, seconds: float, found: Answer) -> None:
             if lines is not None:
-                lines.write(_line(index, seconds, found, predictor.classes))
+                record = {"frame": index, "seconds": round(seconds, 6), **say(found)}
+                lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             step()
 
         try:
             report = run_video(
-                predictor, args.file, args.out, painter,
+                look, args.file, args.out, draw,
                 force=args.force, on_start=on_start, on_frame=on_frame,
             )
         except VideoInterrupted as stop:
@@ -120,12 +149,45 @@ def _nothing() -> None:
     """No progress to show."""
 
 
-def _line(index: int, seconds: float, found: Detections, classes: tuple[str, ...]) -> str:
-    from detkit.inference.predict_files import as_records
+def _detector(
+    args: argparse.Namespace, predictor: Predictor[Detections]
+) -> tuple[Look[Detections], Draw[Detections], Say[Detections]]:
+    """How to look at frames, to draw what was found, and to say it in json."""
+    from detkit.inference.detection_files import as_records
+    from detkit.inference.drawing import BoxPainter
 
-    record = {
-        "frame": index,
-        "seconds": round(seconds, 6),
-        "detections": list(as_records(found, classes)),
-    }
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    if args.window is not None:
+        raise DetkitError(f"--window {args.window}: {args.checkpoint} holds a detector, and only "
+                          "a classifier's labels are smoothed", do="leave --window out")
+    predictor.score_threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
+
+    def say(found: Detections) -> dict[str, Any]:
+        return {"detections": list(as_records(found, predictor.classes))}
+
+    return predictor, BoxPainter(predictor.classes), say
+
+
+def _classifier(
+    args: argparse.Namespace, predictor: Predictor[ClassScores]
+) -> tuple[Look[FrameScores], Draw[FrameScores], Say[FrameScores]]:
+    """How to look at frames, to draw the smoothed label, and to say both in json."""
+    from detkit.inference.class_drawing import ClassPainter
+    from detkit.inference.class_files import as_records, is_sure
+    from detkit.video.score_window import ScoreWindow
+
+    window = ScoreWindow(WINDOW if args.window is None else args.window)
+    threshold = 0.0 if args.threshold is None else args.threshold
+    paint = ClassPainter(predictor.classes, threshold=threshold)
+
+    def say(found: FrameScores) -> dict[str, Any]:
+        best, = as_records(found.smoothed, predictor.classes, 1)
+        return {
+            "top": as_records(found.raw, predictor.classes, TOP_K),
+            "smoothed": {**best, "sure": is_sure(found.smoothed, threshold)},
+        }
+
+    return (
+        lambda images: [window.add(scores) for scores in predictor(images)],
+        lambda image, found: paint(image, found.smoothed),
+        say,
+    )

@@ -1,4 +1,4 @@
-"""A detector made again from a checkpoint alone, which is data and never code."""
+"""A model made again from a checkpoint alone, which is data and never code."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class LoadedDetector:
-    """A detector ready to predict.
+class LoadedModel:
+    """A detector or classifier ready to predict.
 
     Args:
         model: in eval mode, on the device that was asked for.
@@ -39,8 +39,8 @@ class LoadedDetector:
     classes: tuple[str, ...]
 
 
-def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetector:
-    """Make the detector that ``checkpoint`` holds, from what the file carries and nothing else.
+def load_model(checkpoint: str | Path, device: str = "auto") -> LoadedModel:
+    """Make the model that ``checkpoint`` holds, from what the file carries and nothing else.
 
     The config text in the file is parsed as literals, every name in it must be a registered one,
     and the weights must fit the model without a rest.
@@ -59,7 +59,7 @@ def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetecto
     meta = content.get("meta")
     if not isinstance(meta, Mapping) or "state_dict" not in content:
         raise WeightsError(
-            f"{checkpoint} is no detector's checkpoint",
+            f"{checkpoint} is no checkpoint of a model",
             got=f"the keys {', '.join(map(str, list(content)[:_SHOWN]))}",
             expected="'meta' and 'state_dict', as training writes them",
         )
@@ -68,7 +68,7 @@ def load_detector(checkpoint: str | Path, device: str = "auto") -> LoadedDetecto
     model = _built(cfg, str(checkpoint))
     load_exactly(model, content["state_dict"], str(checkpoint))
     model.to(where).eval()
-    return LoadedDetector(model, cfg, classes)
+    return LoadedModel(model, cfg, classes)
 
 
 def carried_classes(checkpoint: str | Path) -> tuple[str, ...] | None:

@@ -60,8 +60,8 @@ class BoxPainter:
         except ImportError as error:
             raise MissingExtraError("supervision", "video") from error
         self._supervision: Any = supervision
-        # OpenCV's letters are ASCII; accents are dropped there rather than drawn as '??'.
-        self._names = [_ascii(name, label) for label, name in enumerate(classes)]
+        # Accents are dropped rather than drawn as '??'.
+        self._names = [plain_name(name, label) for label, name in enumerate(classes)]
         colours = [class_colour(label) for label in range(max(1, len(classes)))]
         self._fill = self._palette(colours)
         self._ink = self._palette([text_colour(colour) for colour in colours])
@@ -139,6 +139,7 @@ class BoxPainter:
         return anchors
 
 
-def _ascii(name: str, label: int) -> str:
+def plain_name(name: str, label: int) -> str:
+    """``name`` in ASCII, which OpenCV's letters are; 'class 7' when nothing is left of it."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
     return plain or f"class {label}"

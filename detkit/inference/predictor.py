@@ -4,33 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union, overload
+from typing import Any, Generic, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from detkit.data.images import read_image
-from detkit.engine.checkpoint import load_detector
+from detkit.engine.checkpoint import load_model
 from detkit.errors import DataError
-from detkit.inference.sample_adapter import Prepared, SampleAdapter, pipeline_of
+from detkit.inference.adapter import Adapter, Prepared
+from detkit.inference.class_adapter import ClassAdapter
+from detkit.inference.image_pipeline import pipeline_of
+from detkit.inference.sample_adapter import SampleAdapter
 from detkit.registry import import_mmdet
+from detkit.structures.class_scores import ClassScores
 from detkit.structures.detections import Detections
 
 ImageLike = Union[NDArray[np.uint8], str, Path]
+# Which of the two comes is known when the file is read; to a type checker a Predictor is a
+# detector's unless it is told otherwise.
+Answer = TypeVar("Answer", Detections, ClassScores, default=Detections)
+
+CLASSIFICATION = "classification"
+DETECTION = "detection"
 
 
-class Predictor:
-    """Detect objects with a trained checkpoint; nothing but the checkpoint is needed.
+class Predictor(Generic[Answer]):
+    """Look at images with a trained checkpoint; nothing but the checkpoint is needed.
+
+    A detector's gives `Detections`, a classifier's `ClassScores`. A type checker takes it for a
+    detector's; ``Predictor[ClassScores]("best.pth")`` tells it otherwise.
 
     Args:
         checkpoint: a checkpoint that carries its config and classes, as detkit's training
             writes it.
         device: 'auto' (a GPU when there is one), 'cpu', 'cuda', 'cuda:1', ...
-        score_threshold: detections below it are left out; from 0 to 1.
+        score_threshold: detections below it are left out; from 0 to 1. It has no effect on a
+            classifier, which always answers with all its classes.
         batch_size: at most so many images go through the model at once; at least 1.
 
     Attributes:
-        classes: the names that ``Detections.labels`` index.
+        task: 'detection' or 'classification'.
+        classes: the names that labels index.
         score_threshold: as above; may be changed between calls.
 
     Raises:
@@ -51,25 +67,25 @@ class Predictor:
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
         import_mmdet()
-        loaded = load_detector(Path(checkpoint), device=device)
+        loaded = load_model(Path(checkpoint), device=device)
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.score_threshold = score_threshold
         self._batch_size = batch_size
         # To mypy every attribute of an nn.Module is a tensor or a module.
         model: Any = loaded.model
-        self._adapter = SampleAdapter(model, pipeline_of(loaded.cfg), len(self.classes))
+        self.task: str = getattr(type(model), "task", DETECTION)
+        kind: Any = ClassAdapter if self.task == CLASSIFICATION else SampleAdapter
+        self._adapter: Adapter[Answer] = kind(model, pipeline_of(loaded.cfg), len(self.classes))
 
     # A str is a sequence of str, too; the first signature wins, as it does below.
     @overload
-    def __call__(self, image: ImageLike) -> Detections: ...  # type: ignore[overload-overlap]
+    def __call__(self, image: ImageLike) -> Answer: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, image: Sequence[ImageLike]) -> list[Detections]: ...
+    def __call__(self, image: Sequence[ImageLike]) -> list[Answer]: ...
 
-    def __call__(
-        self, image: ImageLike | Sequence[ImageLike]
-    ) -> Detections | list[Detections]:
-        """What the model finds in one image, or in each of several, in their order.
+    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Answer | list[Answer]:
+        """What the model sees in one image, or in each of several, in their order.
 
         Images that the pipeline brings to one size share a batch; others never do, so that
         padding cannot change a result with the company it came in.
@@ -79,36 +95,36 @@ class Predictor:
                 Files are read as a person sees them (rotation tags, grey, alpha).
 
         Returns:
-            Boxes in pixels of the image as it was given, clipped to it, highest score first.
-            An empty sequence gives an empty list.
+            Of a detector: boxes in pixels of the image as it was given, clipped to it, highest
+            score first. Of a classifier: the probability of each class. An empty sequence gives
+            an empty list.
 
         Raises:
             DataError: an array of another kind, or a file that is not a readable image.
         """
         if isinstance(image, (str, Path, np.ndarray)):
-            return self._detect([image])[0]
+            return self._look([image])[0]
         if not isinstance(image, Sequence):
             raise DataError(
                 "image", got=type(image).__name__,
                 expected="an (H, W, 3) uint8 RGB array, a path, or a sequence of these",
             )
-        return self._detect(image)
+        return self._look(image)
 
-    def _detect(self, images: Sequence[ImageLike]) -> list[Detections]:
-        found: list[Detections] = []
+    def _look(self, images: Sequence[ImageLike]) -> list[Answer]:
+        answers: list[Answer] = []
         waiting: list[Prepared] = []
         for position, image in enumerate(images):
             name = "image" if len(images) == 1 else f"image {position}"
             prepared = self._adapter.prepare(_as_array(image, name))
             if waiting and waiting[0]["inputs"].shape != prepared["inputs"].shape:
-                found += self._adapter.detect(waiting)
+                answers += self._adapter.look(waiting, self.score_threshold)
                 waiting = []
             waiting.append(prepared)
             if len(waiting) == self._batch_size:
-                found += self._adapter.detect(waiting)
+                answers += self._adapter.look(waiting, self.score_threshold)
                 waiting = []
-        found += self._adapter.detect(waiting)
-        return [one.above(self.score_threshold) for one in found]
+        return answers + self._adapter.look(waiting, self.score_threshold)
 
 
 def _as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:

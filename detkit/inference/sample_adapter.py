@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
-from detkit.errors import ConfigError, DataError, WeightsError
-from detkit.registry import SCOPE, TRANSFORMS
+from detkit.errors import WeightsError
+from detkit.inference.adapter import Image, Prepared, StepModel
+from detkit.inference.image_pipeline import ImagePipeline
+from detkit.registry import SCOPE
 from detkit.structures.detections import Detections
-
-Image = NDArray[np.uint8]
-Prepared = dict[str, Any]
-
-
-class StepModel(Protocol):
-    """What is asked of a detector here: mmengine's ``test_step``."""
-
-    def test_step(self, data: dict[str, Any]) -> Any: ...
 
 
 class SampleAdapter:
@@ -42,16 +35,8 @@ class SampleAdapter:
     ) -> None:
         self._model = model
         self._num_classes = num_classes
-        loaders = [step for step in pipeline if _is_loader(step)]
-        self._as_float = any(step.get("to_float32", False) for step in loaders)
-        with DefaultScope.overwrite_default_scope(SCOPE):
-            self._steps = [_build(step) for step in pipeline if not _is_loader(step)]
-        if not any("Pack" in type(step).__name__ for step in self._steps):
-            raise ConfigError(
-                "test_dataloader.dataset.pipeline",
-                got=[type(step).__name__ for step in self._steps],
-                expected="a last step that packs the inputs, such as PackDetInputs",
-            )
+        self._pipeline = ImagePipeline(pipeline, packer="PackDetInputs")
+        self._as_float = any(step.get("to_float32", False) for step in self._pipeline.loaders)
 
     def prepare(self, image: Image) -> Prepared:
         """One image as the pipeline makes it: 'inputs' (3, h, w) BGR and its 'data_samples'.
@@ -62,12 +47,12 @@ class SampleAdapter:
         Raises:
             DataError: the pipeline cannot deal with an image of this size.
         """
-        size_hw = image.shape[:2]
+        size_hw = (image.shape[0], image.shape[1])
         # mmdet's pipelines are written for BGR, as OpenCV reads it.
         bgr: NDArray[Any] = np.ascontiguousarray(image[..., ::-1])
         if self._as_float:
             bgr = bgr.astype(np.float32)
-        results: Any = {
+        results = {
             "img": bgr,
             "img_id": 0,
             "img_path": None,
@@ -76,31 +61,15 @@ class SampleAdapter:
             # Overwritten by a resize; a pipeline without one still has to scale back by it.
             "scale_factor": (1.0, 1.0),
         }
-        with DefaultScope.overwrite_default_scope(SCOPE):
-            for step in self._steps:
-                name = type(step).__name__
-                try:
-                    results = step(results)
-                except Exception as error:
-                    raise DataError(
-                        f"an image of {size_hw[1]}x{size_hw[0]} pixels (width x height) does not "
-                        f"pass the test pipeline's {name}",
-                        got=f"{type(error).__name__}: {error}",
-                        expected="an image that can be resized to the model's input",
-                    ) from error
-                if results is None:
-                    raise DataError(
-                        f"an image of {size_hw[1]}x{size_hw[0]} pixels is refused by the test "
-                        f"pipeline's {name}"
-                    )
-        prepared: Prepared = results
-        return prepared
+        return self._pipeline(results, size_hw)
 
-    def detect(self, prepared: Sequence[Prepared]) -> list[Detections]:
+    def look(
+        self, prepared: Sequence[Prepared], score_threshold: float = 0.0
+    ) -> list[Detections]:
         """What the model finds, one for each of ``prepared``, whose inputs are of one size.
 
         Boxes are in pixels of the images as they were given, clipped to them, highest score
-        first. No images give an empty list.
+        first; those below ``score_threshold`` are left out. No images give an empty list.
 
         Raises:
             WeightsError: the model gives nan, or a label beyond the checkpoint's classes.
@@ -113,7 +82,7 @@ class SampleAdapter:
         }
         with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE):
             samples = self._model.test_step(batch)
-        return [self._to_detections(sample) for sample in samples]
+        return [self._to_detections(sample).above(score_threshold) for sample in samples]
 
     def _to_detections(self, sample: Any) -> Detections:
         found = sample.pred_instances
@@ -139,38 +108,3 @@ class SampleAdapter:
         return Detections(
             boxes[order], scores[order].clip(0, 1), labels[order], (height, width)
         )
-
-
-def pipeline_of(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The test pipeline that a config carries, wrappers such as RepeatDataset opened.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    dataset: Any = (cfg.get("test_dataloader") or {}).get("dataset")
-    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
-        inner = dataset.get("dataset", dataset.get("datasets"))
-        dataset = inner[0] if isinstance(inner, (list, tuple)) and inner else inner
-    pipeline = dataset["pipeline"] if isinstance(dataset, Mapping) else cfg.get("test_pipeline")
-    if not pipeline:
-        raise ConfigError(
-            "the checkpoint's config has no test pipeline",
-            expected="test_dataloader.dataset.pipeline",
-            do="use a checkpoint that was trained with a test_dataloader in its config",
-        )
-    return [dict(step) for step in pipeline]
-
-
-def _is_loader(step: Mapping[str, Any]) -> bool:
-    name = str(step.get("type", "")).rsplit(".", 1)[-1]
-    return name.startswith("Load") or name == "FilterAnnotations"
-
-
-def _build(step: Mapping[str, Any]) -> Any:
-    try:
-        return TRANSFORMS.build(dict(step))
-    except Exception as error:
-        raise ConfigError(
-            f"test_dataloader.dataset.pipeline: the step {step.get('type')!r} cannot be built",
-            got=f"{type(error).__name__}: {error}",
-        ) from error

@@ -1,4 +1,4 @@
-"""A video through a detector: reader thread, detector and drawing, writer thread.
+"""A video through a model: reader thread, model and drawing, writer thread.
 
 The stages are joined by bounded channels. Whatever fails in any of them ends the whole chain
 with that error; what was done by then is closed and kept as a video that plays.
@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import DetkitError, VideoError
-from detkit.structures.detections import Detections
 from detkit.video.channel import Channel, ChannelCancelled
 from detkit.video.frame import Frame
 from detkit.video.out_file import OutFile
@@ -24,9 +24,10 @@ from detkit.video.reader import VideoReader
 from detkit.video.writer import VideoWriter, check_suffix
 
 Image = NDArray[np.uint8]
-Detect = Callable[[list[Image]], Sequence[Detections]]
-Draw = Callable[[Image, Detections], Image]
-OnFrame = Callable[[int, float, Detections], None]
+Answer = TypeVar("Answer")
+Look = Callable[[list[Image]], Sequence[Answer]]
+Draw = Callable[[Image, Answer], Image]
+OnFrame = Callable[[int, float, Answer], None]
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,30 @@ class VideoInterrupted(KeyboardInterrupt):
 
 
 def run_video(
-    detect: Detect,
+    look: Look[Answer],
     source: str | Path,
     out: str | Path,
-    draw: Draw,
+    draw: Draw[Answer],
     *,
     batch_size: int = 1,
     queue_size: int = 4,
     force: bool = False,
     on_start: Callable[[VideoReader], None] = lambda reader: None,
-    on_frame: OnFrame = lambda index, seconds, found: None,
+    on_frame: OnFrame[Answer] = lambda index, seconds, found: None,
 ) -> VideoReport:
-    """Detect in every frame of ``source`` and write the drawn frames to ``out``, in order.
+    """Look at every frame of ``source`` and write the drawn frames to ``out``, in order.
 
     Args:
-        detect: gives one `Detections` for each of a list of (H, W, 3) uint8 RGB images.
+        look: gives one answer (a detector's `Detections`, say) for each of a list of (H, W, 3)
+            uint8 RGB images; called with the frames in order.
         source: a video file.
         out: the h264 file to write; it has its name only when it is whole.
-        draw: draws detections on an image; the result has the image's shape.
-        batch_size: so many frames go to ``detect`` at once; the last batch may be smaller.
-        queue_size: at most so many frames wait before, and after, the detector.
+        draw: draws an answer on an image; the result has the image's shape.
+        batch_size: so many frames go to ``look`` at once; the last batch may be smaller.
+        queue_size: at most so many frames wait before, and after, the model.
         force: whether ``out`` may be replaced.
         on_start: called once with the opened reader.
-        on_frame: called for each frame with its index, its time in seconds and what was found.
+        on_frame: called for each frame with its index, its time in seconds and its answer.
 
     Raises:
         VideoError: anything failed; the message says what, and where the frames done before it
@@ -107,7 +109,7 @@ def run_video(
         writing.start()
         on_start(reader)
         for batch in _batches(frames, batch_size):
-            for frame, found in zip(batch, _detect(detect, batch)):
+            for frame, found in zip(batch, _look(look, batch)):
                 drawn = _draw(draw, frame, found)
                 on_frame(frame.index, float(frame.pts * reader.info.time_base), found)
                 pictures.put(drawn)
@@ -204,21 +206,21 @@ def _batches(frames: Channel[Frame], size: int) -> Iterator[list[Frame]]:
         raise error
 
 
-def _detect(detect: Detect, batch: list[Frame]) -> Sequence[Detections]:
+def _look(look: Look[Answer], batch: list[Frame]) -> Sequence[Answer]:
     where = f"frame {batch[0].index}"
     try:
-        found = detect([frame.image for frame in batch])
+        found = look([frame.image for frame in batch])
     except Exception as error:
-        raise VideoError(f"{where}: the detector failed: {_say(error)}") from error
+        raise VideoError(f"{where}: the model failed: {_say(error)}") from error
     if len(found) != len(batch):
         raise VideoError(
-            f"{where}: the detector's answer", got=f"{len(found)} results",
+            f"{where}: the model's answer", got=f"{len(found)} results",
             expected=f"one for each of {len(batch)} frames",
         )
     return found
 
 
-def _draw(draw: Draw, frame: Frame, found: Detections) -> Frame:
+def _draw(draw: Draw[Answer], frame: Frame, found: Answer) -> Frame:
     try:
         image = draw(frame.image, found)
     except Exception as error:

@@ -11,7 +11,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from detkit.engine.checkpoint import load_detector
+from detkit.engine.checkpoint import load_model
 from detkit.engine.config import load_config
 from detkit.engine.derive import derive
 from detkit.engine.literals import parse_literals
@@ -38,7 +38,7 @@ def _saved(content: dict[str, Any], folder: Path) -> Path:
 def test_the_detector_comes_back_with_its_weights(
     content: dict[str, Any], tmp_path: Path
 ) -> None:
-    loaded = load_detector(_saved(content, tmp_path), "cpu")
+    loaded = load_model(_saved(content, tmp_path), "cpu")
     assert loaded.classes == ("red", "green") and not loaded.model.training
     weights = loaded.model.state_dict()
     assert all(torch.equal(weights[name], t) for name, t in content["state_dict"].items())
@@ -68,7 +68,7 @@ def test_code_in_the_carried_config_is_refused_and_not_run(
     monkeypatch.chdir(tmp_path)
     _attack(content, text)
     with pytest.raises(WeightsError):
-        load_detector(_saved(content, tmp_path), "cpu")
+        load_model(_saved(content, tmp_path), "cpu")
     assert not (tmp_path / "hit").exists()
 
 
@@ -82,7 +82,7 @@ def test_a_pickle_that_runs_code_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError):
-        load_detector(_saved({**content, "more": _Evil()}, tmp_path), "cpu")
+        load_model(_saved({**content, "more": _Evil()}, tmp_path), "cpu")
     assert not (tmp_path / "hit").exists()
 
 
@@ -114,7 +114,7 @@ def _with_a_model_of_another_time(content: dict[str, Any]) -> None:
     ("spoil", "message"),
     [
         (_with_a_model_of_another_time, "a model that cannot be built.*invalid depth 19"),
-        (_without_meta, "no detector's checkpoint"),
+        (_without_meta, "no checkpoint of a model"),
         (_without_config, "carries no config"),
         (_without_a_tensor, "lacks backbone.conv1.weight"),
         (_with_a_tensor_more, "has, and the model has not, stranger"),
@@ -126,13 +126,13 @@ def test_a_checkpoint_that_does_not_fit_says_what(
 ) -> None:
     spoil(content)
     with pytest.raises(WeightsError, match=message):
-        load_detector(_saved(content, tmp_path), "cpu")
+        load_model(_saved(content, tmp_path), "cpu")
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "meta", "cuda:"])
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     with pytest.raises(DetkitError, match="--device"):
-        load_detector("any.pth", device)
+        load_model("any.pth", device)
 
 
 def test_mmengines_own_checkpoint_is_read(tiny_config: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_mmengines_own_checkpoint_is_read(tiny_config: Path, tmp_path: Path) -> 
     cfg.default_hooks = dict(checkpoint=dict(type="mmengine.CheckpointHook", interval=1))
     cfg.custom_hooks = []
     Runner.from_cfg(cfg).train()
-    loaded = load_detector(tmp_path / "work" / "epoch_1.pth", "cpu")
+    loaded = load_model(tmp_path / "work" / "epoch_1.pth", "cpu")
     assert loaded.classes == ("red", "green")
 
 

@@ -1,20 +1,32 @@
-"""One thumbnail checkpoint, and a predictor of it, for all tests of this room."""
+"""A thumbnail checkpoint of each task, and a predictor of it, for all tests of this room."""
 
 from pathlib import Path
 
 import pytest
+from class_checkpoint import save_class_thumbnail
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit import Predictor
+from detkit import ClassScores, Predictor
 
 
 @pytest.fixture(scope="session")
 def thumbnail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint's file."""
+    """The detector's file."""
     return save_thumbnail(tmp_path_factory.mktemp("thumbnail") / "thumbnail.pth")
 
 
 @pytest.fixture(scope="session")
 def predictor(thumbnail: Path) -> Predictor:
-    """Gives everything the model finds above its own threshold of 0.05."""
+    """Gives everything the detector finds above its own threshold of 0.05."""
     return Predictor(thumbnail, device="cpu", score_threshold=0.0)
+
+
+@pytest.fixture(scope="session")
+def class_thumbnail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier's file."""
+    return save_class_thumbnail(tmp_path_factory.mktemp("classifier") / "classifier.pth")
+
+
+@pytest.fixture(scope="session")
+def class_predictor(class_thumbnail: Path) -> Predictor[ClassScores]:
+    return Predictor(class_thumbnail, device="cpu")

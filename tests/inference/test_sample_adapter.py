@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from detkit.errors import ConfigError, WeightsError
-from detkit.inference.sample_adapter import SampleAdapter, pipeline_of
+from detkit.inference.image_pipeline import pipeline_of
+from detkit.inference.sample_adapter import SampleAdapter
 
 RESIZE = {"type": "Resize", "scale": (64, 64), "keep_ratio": True}
 PACK = {"type": "PackDetInputs", "meta_keys": ("ori_shape", "img_shape", "scale_factor")}
@@ -32,7 +33,7 @@ class Says:
 
 def detect(model: Says, size_hw=(10, 20), num_classes=2):
     adapter = SampleAdapter(model, [RESIZE, PACK], num_classes)
-    return adapter.detect([adapter.prepare(np.zeros((*size_hw, 3), np.uint8))])[0]
+    return adapter.look([adapter.prepare(np.zeros((*size_hw, 3), np.uint8))])[0]
 
 
 def test_nothing_found_is_empty_of_the_images_size() -> None:

@@ -72,7 +72,7 @@ def test_an_error_at_frame_n_keeps_the_frames_before_it(
 def test_an_error_keeps_its_own_kind_as_the_cause(tmp_path: Path, source: Path) -> None:
     with pytest.raises(VideoError) as caught:
         run_video(FailAt(3, nothing, BOOM), source, tmp_path / "out.mp4", plain)
-    assert "frame 3: the detector failed" in str(caught.value)
+    assert "frame 3: the model failed" in str(caught.value)
     assert caught.value.__cause__ is not None and caught.value.__cause__.__cause__ is BOOM
 
 

@@ -1,0 +1,106 @@
+"""The test pipeline that a checkpoint's config carries, run on images that come as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.registry import DefaultScope
+
+from detkit.errors import ConfigError, DataError
+from detkit.inference.adapter import Prepared
+from detkit.registry import SCOPE, TRANSFORMS
+
+KEY = "test_dataloader.dataset.pipeline"
+
+
+class ImagePipeline:
+    """The steps of a test pipeline without those that load images and annotations.
+
+    Args:
+        pipeline: the steps as a config writes them.
+        packer: the step that packs inputs in pipelines of this kind, named where none does.
+
+    Attributes:
+        steps: the built steps, in their order.
+        loaders: the configs of the steps that are left out.
+
+    Raises:
+        ConfigError: a step cannot be built, or none packs the inputs.
+    """
+
+    def __init__(self, pipeline: Sequence[Mapping[str, Any]], packer: str) -> None:
+        self.loaders = [step for step in pipeline if _is_loader(step)]
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            self.steps = [_build(step) for step in pipeline if not _is_loader(step)]
+        if not any("Pack" in type(step).__name__ for step in self.steps):
+            raise ConfigError(
+                KEY,
+                got=[type(step).__name__ for step in self.steps],
+                expected=f"a last step that packs the inputs, such as {packer}",
+            )
+
+    def __call__(self, results: dict[str, Any], size_hw: tuple[int, int]) -> Prepared:
+        """``results`` after all steps.
+
+        Args:
+            results: what the loaders would have left.
+            size_hw: height and width of the image, for the message.
+
+        Raises:
+            DataError: a step cannot deal with this image.
+        """
+        what = f"an image of {size_hw[1]}x{size_hw[0]} pixels (width x height)"
+        done: Any = results
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            for step in self.steps:
+                name = type(step).__name__
+                try:
+                    done = step(done)
+                except ConfigError:
+                    raise
+                except Exception as error:
+                    raise DataError(
+                        f"{what} does not pass the test pipeline's {name}",
+                        got=f"{type(error).__name__}: {error}",
+                        expected="an image that can be resized to the model's input",
+                    ) from error
+                if done is None:
+                    raise DataError(f"{what} is refused by the test pipeline's {name}")
+        prepared: Prepared = done
+        return prepared
+
+
+def pipeline_of(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The test pipeline that a config carries, wrappers such as RepeatDataset opened.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    dataset: Any = (cfg.get("test_dataloader") or {}).get("dataset")
+    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
+        inner = dataset.get("dataset", dataset.get("datasets"))
+        dataset = inner[0] if isinstance(inner, (list, tuple)) and inner else inner
+    pipeline = dataset["pipeline"] if isinstance(dataset, Mapping) else cfg.get("test_pipeline")
+    if not pipeline:
+        raise ConfigError(
+            "the checkpoint's config has no test pipeline",
+            expected=KEY,
+            do="use a checkpoint that was trained with a test_dataloader in its config",
+        )
+    return [dict(step) for step in pipeline]
+
+
+def _is_loader(step: Mapping[str, Any]) -> bool:
+    name = str(step.get("type", "")).rsplit(".", 1)[-1]
+    return name.startswith("Load") or name == "FilterAnnotations"
+
+
+def _build(step: Mapping[str, Any]) -> Any:
+    try:
+        return TRANSFORMS.build(dict(step))
+    except Exception as error:
+        raise ConfigError(
+            f"{KEY}: the step {step.get('type')!r} cannot be built",
+            got=f"{type(error).__name__}: {error}",
+        ) from error

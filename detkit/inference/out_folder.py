@@ -1,0 +1,40 @@
+"""The folder of results: never one with something in it unasked, and whole files only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from detkit.errors import DataError
+
+
+def make_out_folder(out: Path, force: bool = False) -> None:
+    """Make ``out`` with its parents; one that exists must be empty, unless ``force``.
+
+    Raises:
+        DataError: ``out`` is a file, or a folder with something in it.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file", expected="a folder for the results")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise DataError(
+            f"{out}: the folder is not empty, and nothing is overwritten unasked",
+            do="name another --out, or add --force",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Write ``text`` as UTF-8 into ``path``, which has its name only when it is whole.
+
+    A file's name that is not UTF-8 holds surrogates; they become \udcxx, which is json all the
+    same.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,134 @@
+"""``detkit predict`` with a classifier: labels as json, csv, table and pictures."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from class_checkpoint import CLASSES, save_class_thumbnail
+from PIL import Image
+from thumbnail_checkpoint import save_thumbnail
+
+from detkit.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_class_thumbnail(tmp_path_factory.mktemp("classifier") / "classifier.pth")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two good images and a bad one."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, seed, size in (("a.png", 0, (60, 40)), ("b.jpg", 1, (300, 400))):
+        small = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
+        Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(folder / name)
+    (folder / "c.jpg").write_text("this is no image")
+    return folder
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_good_images_are_named_and_bad_ones_too(
+    checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", str(checkpoint), str(folder), "--out", str(out), "--top-k", "3",
+                 "--device", "cpu"]) == 1
+    printed = capsys.readouterr()
+    document = json.loads((out / "predictions.json").read_text())
+    assert document["classes"] == list(CLASSES)
+    assert [(Path(one["file"]).name, one["width"], one["height"]) for one in document["images"]] \
+        == [("a.png", 60, 40), ("b.jpg", 300, 400)]
+    rows = rows_of(out / "predictions.csv")
+    for image, row in zip(document["images"], rows, strict=True):
+        parts = [one["probability"] for one in image["top"]]
+        assert len(parts) == 3 and parts == sorted(parts, reverse=True)
+        assert all(one["class"] == CLASSES[one["label"]] for one in image["top"])
+        assert row["path"] == image["file"] and row["label"] == image["top"][0]["class"]
+        assert float(row["probability"]) == pytest.approx(parts[0], abs=1e-6)
+        assert sum(float(row[f"p_{name}"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
+        assert float(row[f"p_{row['label']}"]) == float(row["probability"])
+    assert [Path(one["file"]).name for one in document["failed"]] == ["c.jpg"]
+    assert "1 of 3 images could not be used" in printed.err and "c.jpg: not an" in printed.err
+    table = printed.out.splitlines()
+    assert table[0].split() == ["image", "size", "label", "top", "3"]
+    assert len(table) == 1 + 2 + 1 + 1
+    # 60x40 is shown in pixels seven times as large (256 / 40), 300x400 as it is.
+    sizes = {path.name: Image.open(path).size for path in out.glob("*.jpg")}
+    assert sizes == {"a.jpg": (420, 280), "b.jpg": (300, 400)}
+
+
+def test_pictures_may_be_left_out_and_a_large_k_is_all_classes(
+    checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", str(checkpoint), str(folder / "a.png"), "--out", str(out),
+                 "--no-pictures", "--top-k", "99", "--threshold", "1", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert sorted(path.name for path in out.iterdir()) == ["predictions.csv", "predictions.json"]
+    image, = json.loads((out / "predictions.json").read_text())["images"]
+    assert len(image["top"]) == len(CLASSES)
+    assert image["picture"] is None and image["sure"] is False
+    assert "unsure" in printed.out and printed.err == ""
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--top-k", "0"], "at least 1"), (["--top-k", "-2"], "at least 1"),
+    (["--top-k", "two"], "--top-k"), (["--threshold", "1.5"], "from 0 to 1"),
+], ids=str)
+def test_bad_flags_are_2_and_leave_nothing(
+    checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    flags: list[str], message: str,
+) -> None:
+    assert main(["predict", str(checkpoint), str(folder), "--out", str(tmp_path / "out"),
+                 *flags]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_top_k_of_a_detector_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector = save_thumbnail(tmp_path / "detector.pth")
+    assert main(["predict", str(detector), str(folder), "--out", str(tmp_path / "out"),
+                 "--top-k", "3", "--device", "cpu"]) == 2
+    line, = capsys.readouterr().err.splitlines()
+    assert "--top-k 3" in line and "detector.pth holds a detector" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_fit_its_classes_leaves_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    misfit = save_class_thumbnail(tmp_path / "misfit.pth", num_classes=4)
+    assert main(["predict", str(misfit), str(folder), "--out", str(tmp_path / "out"),
+                 "--device", "cpu"]) == 2
+    line, = capsys.readouterr().err.splitlines()
+    assert "got 4 classes, expected 6" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_real_photos_from_end_to_end(
+    checkpoint: Path, shared_data: Path, tmp_path: Path, repository: Path
+) -> None:
+    glass = shared_data / "cls_trashnet" / "dataset-resized" / "glass"
+    photos = [*sorted(glass.glob("*.jpg"))[:20], shared_data / "photos"]
+    done = subprocess.run(
+        [sys.executable, "tools/predict.py", str(checkpoint), *map(str, photos), "--out",
+         str(tmp_path / "out"), "--device", "cpu"],
+        cwd=repository, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path / "out" / "predictions.csv")
+    assert len(rows) > 20 and len(list((tmp_path / "out").glob("*.jpg"))) == len(rows)
+    assert done.stdout.splitlines()[-2].startswith(f"{len(rows)} images")
