@@ -8,6 +8,7 @@ import re
 EXAMPLES = """examples:
   detkit complexity configs/cascade_swin.py --size 800x1280
   detkit complexity configs/quickstart.py --out quickstart_cost.json
+  detkit complexity configs/classify_swin.py
 """
 LARGEST = 100_000
 

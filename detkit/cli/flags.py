@@ -1,17 +1,12 @@
-"""Flags and output that more than one verb has."""
+"""Flags that more than one verb has."""
 
 from __future__ import annotations
 
 import argparse
 import ast
-import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from detkit.engine.run import TestResult
+from typing import Any
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
@@ -19,7 +14,8 @@ LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that every verb with a config has."""
     parser.add_argument("--data", metavar="PATH",
-                        help="COCO or Pascal VOC folder, or 'sample'; the config's own if left out")
+                        help="COCO or Pascal VOC folder; for a classifier also a folder for each "
+                        "class, or a csv; or 'sample'; the config's own if left out")
     parser.add_argument("--work-dir", metavar="FOLDER",
                         help="where to write; work_dirs/CONFIG if left out")
     parser.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
@@ -76,26 +72,6 @@ def is_first_process() -> bool:
     from mmengine.dist import is_main_process
 
     return bool(is_main_process())
-
-
-def print_scores(result: TestResult) -> None:
-    """Print the twelve COCO numbers and each class's AP, or whatever was measured, to stdout."""
-    if result.scores is None:
-        for name, value in result.metrics.items():
-            print(f"{name} {value:.4f}")
-        return
-    from detkit.evaluation.table import classes_table, scores_table
-
-    print(scores_table(result.scores))
-    print()
-    print(classes_table(result.scores))
-
-
-def write_scores(result: TestResult, path: Path) -> None:
-    """Write the scores as json."""
-    content: Any = result.metrics if result.scores is None else result.scores.as_dict()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def score(text: str) -> float:

@@ -16,11 +16,11 @@ from detkit.version import __version__
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 VERBS = {
-    "train": "train a detector from a config",
-    "test": "COCO mAP of a checkpoint on a test split",
+    "train": "train a detector or a classifier from a config",
+    "test": "COCO mAP, or a classifier's accuracy, of a checkpoint",
     "evaluate": "COCO mAP of a results file, without any model",
-    "predict": "detect objects in images",
-    "video": "detect objects in a video",
+    "predict": "detect objects in images, or name the images",
+    "video": "detect objects in a video, or name its frames",
     "complexity": "count a model's parameters and FLOPs",
 }
 

@@ -1,4 +1,4 @@
-"""Train a detector from a config, then measure its best checkpoint on the test split."""
+"""Train a detector or a classifier, then measure its best checkpoint on the test split."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import sys
 EXAMPLES = """examples:
   detkit train configs/cascade_swin_nano.py --data sample
   detkit train configs/cascade_swin.py --data path/to/coco_or_voc --amp --resume
+  detkit train configs/classify_swin_nano.py --data path/to/folder_of_class_folders
+  detkit train configs/cascade_swin_nano.py --data sample \
+      --backbone-from work_dirs/classify_swin_nano/best.pth
 """
 
 
@@ -21,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", nargs="?", const="auto", metavar="auto|FILE",
         help="continue the newest checkpoint of the work dir, or FILE",
     )
+    parser.add_argument("--backbone-from", metavar="CHECKPOINT",
+                        help="begin with the backbone's weights in a classifier's or detector's "
+                        "checkpoint, or in a published file of that backbone")
     parser.add_argument("--amp", action="store_true",
                         help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument("--auto-scale-lr", action="store_true",
@@ -54,13 +60,17 @@ def run(args: argparse.Namespace) -> int:
         launcher=args.launcher,
         seed=args.seed,
         device=args.device,
+        backbone_from=args.backbone_from,
     )
-    from detkit.cli.flags import is_first_process, print_scores
+    from detkit.cli.flags import is_first_process
+    from detkit.cli.scores import print_scores
 
     if not is_first_process():
         return 0
     if result.test is not None:
         print_scores(result.test)
+    if result.confusion_matrix is not None:
+        print(f"\nconfusion matrix: {result.confusion_matrix}")
     if result.checkpoint is None:
         print(f"no checkpoint was written to {result.work_dir}", file=sys.stderr)
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from detkit.engine.complexity_size import test_size
 from detkit.engine.config import load_config
 from detkit.engine.derive import data_classes, derive
 from detkit.engine.prepare import without_pretrained
+from detkit.engine.task import is_classifier
 from detkit.errors import ConfigError
+
+IMAGENET = 1000
 
 
 def measure(
@@ -26,8 +30,9 @@ def measure(
     """Count the parameters and the multiply-adds of the model of ``config``.
 
     One multiply-add counts as one, as papers count FLOPs. Reads no data and no weights. RoI heads
-    are counted at ``test_cfg.rpn.max_per_img`` regions, their masks at ``test_cfg.rcnn``'s. NMS
-    and interpolation are not counted.
+    are counted at ``test_cfg.rpn.max_per_img`` regions, their masks at ``test_cfg.rcnn``'s. A
+    classifier whose number of classes nothing says is counted with ImageNet's 1000. NMS and
+    interpolation are not counted.
 
     Args:
         config: a config file.
@@ -49,10 +54,22 @@ def measure(
         if cfg.get("data_preprocessor") is not None:
             cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
         classes = data_classes(cfg)
+        number = len(classes) if classes is not None else None
+        assumed = is_classifier(cfg) and _assume_classes(cfg.model.get("head"), number)
         derive(cfg, classes)
         size = size or test_size(cfg)
         model, counts, ran_on = run_and_count(cfg, size)
-        return summed(model, counts, size, len(classes) if classes is not None else None, ran_on)
+        if number is None and is_classifier(cfg):
+            number = cfg.model.head.get("num_classes")
+        return replace(summed(model, counts, size, number, ran_on), classes_assumed=assumed)
+
+
+def _assume_classes(head: Any, number: int | None) -> bool:
+    """Give a classifier's head ImageNet's number of classes where nothing says one."""
+    if number is not None or not isinstance(head, Mapping) or head.get("num_classes") is not None:
+        return False
+    head["num_classes"] = IMAGENET  # type: ignore[index]
+    return True
 
 
 def _without_download(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""One image through a detector for counting: no data, no NMS, a fixed number of proposals."""
+"""One image through a model for counting: no data, no NMS, a fixed number of proposals."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from detkit.engine.task import CLASSIFICATION
 from detkit.errors import ConfigError
 
 # mmdet's usual numbers, for a config that gives none.
@@ -58,13 +59,16 @@ def forward_once(model: Any, image: Tensor, regions: int | None) -> None:
     """Run everything of ``model`` whose size does not hang on what is in the image.
 
     Args:
-        model: a detector of mmdet's kind, in eval mode, on the CPU.
+        model: a classifier, or a detector of mmdet's kind, in eval mode, on the CPU.
         image: (1, 3, H, W) float32, normalised; of a FakeTensor shapes alone are worked out.
         regions: how many the RoI heads look at; None for a model without them.
 
     Raises:
         Exception: whatever a model raises that cannot run so; some cannot on shapes alone.
     """
+    if getattr(model, "task", None) == CLASSIFICATION:
+        model(image, None, mode="tensor")
+        return
     sample = _sample(image)
     if regions is None:
         model(image, [sample], mode="tensor")

@@ -38,6 +38,8 @@ class Complexity:
     Args:
         height, width: of the input, in pixels.
         classes: of the config's data; None when it does not say.
+        classes_assumed: whether ``classes`` is ImageNet's number, as papers count classifiers,
+            because neither the config nor its data says one.
         regions: at which the RoI heads were counted; None for models without.
         ran_on: 'shapes', where nothing was computed but sizes, or 'cpu'.
         parts: they sum to the whole.
@@ -54,6 +56,7 @@ class Complexity:
     parts: tuple[Part, ...]
     inside: tuple[Part, ...]
     not_run: tuple[str, ...]
+    classes_assumed: bool = False
 
     @property
     def whole(self) -> Part:

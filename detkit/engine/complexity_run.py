@@ -116,7 +116,7 @@ def _not_counted(cfg: Config, size: tuple[int, int], error: Exception) -> Config
     return ConfigError(
         f"{cfg.filename}: the model cannot be counted at {height}x{width}",
         got=_said(error),
-        expected="a detector that mmdet's forward(mode='tensor') runs",
+        expected="a model that forward(mode='tensor') runs",
     )
 
 

@@ -10,13 +10,16 @@ from mmengine.config import Config
 from detkit.errors import ConfigError
 
 DO = "pass --size, as --size 800x1280"
+# Of torchvision, which gives sizes as (height, width).
+_TORCHVISION = "torchvision/"
 
 
 def test_size(cfg: Config) -> tuple[int, int]:
     """Height and width, in pixels, that ``cfg`` tests a landscape image at, padding included.
 
     The scale of the test pipeline's last resizing, padded as the pipeline and the model's
-    preprocessor pad. Where proportions are kept it is the largest that an image can come to.
+    preprocessor pad. Where proportions are kept it is the largest that an image can come to. Of
+    torchvision's steps, the last crop or the last Resize to a height and a width.
 
     Raises:
         ConfigError: the config has no test pipeline, or none that resizes to a given size.
@@ -27,13 +30,17 @@ def test_size(cfg: Config) -> tuple[int, int]:
     steps = [step for step in pipeline if isinstance(step, Mapping)]
     size: tuple[int, int] | None = None
     for step in steps:
-        kind = str(step.get("type")).rpartition(".")[2]
-        if kind in ("Resize", "FixScaleResize") and step.get("scale") is not None:
+        name = str(step.get("type"))
+        kind = name.rpartition(".")[2]
+        if name.startswith(_TORCHVISION):
+            size = _of_torchvision(name.removeprefix(_TORCHVISION), step.get("size"), size)
+        elif kind in ("Resize", "FixScaleResize") and step.get("scale") is not None:
             size = _resized(step)
         elif kind == "Pad" and size is not None:
             size = _padded(size, step.get("size"), step.get("size_divisor"))
     if size is None:
-        raise ConfigError("the test pipeline of the config has no Resize with a scale", do=DO)
+        raise ConfigError("the test pipeline of the config has no Resize with a scale, and no crop",
+                          do=DO)
     return _padded(size, None, _divisor(cfg))
 
 
@@ -58,6 +65,19 @@ def _resized(step: Mapping[str, Any]) -> tuple[int, int]:
     width, height = sides
     # Where proportions are kept the two are a long and a short side, in whichever order.
     return (min(sides), max(sides)) if step.get("keep_ratio") else (height, width)
+
+
+def _of_torchvision(
+    kind: str, given: Any, before: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Height and width after one of torchvision's steps, None where the picture decides."""
+    sides = (given,) if isinstance(given, int) else tuple(given or ())
+    if kind == "Resize":
+        # One number is the shorter side's; the longer one keeps the picture's proportions.
+        return (sides[0], sides[1]) if len(sides) == 2 else None
+    if kind in ("CenterCrop", "RandomCrop", "RandomResizedCrop") and sides:
+        return sides[0], sides[-1]
+    return before
 
 
 def _padded(size: tuple[int, int], least: Any, divisor: Any) -> tuple[int, int]:

@@ -35,6 +35,11 @@ def _notes(found: Complexity) -> list[str]:
         "FLOPs as papers count them: a multiply-add is 1. Counted are convolutions, linear layers",
         "and matrix products; norms, activations, interpolation (RoIAlign, too) and NMS are not.",
     ]
+    if found.classes_assumed:
+        notes += [
+            f"{found.classes} classes, as ImageNet has: in a run the data decides. For another",
+            "number pass --cfg-options model.head.num_classes=N.",
+        ]
     if found.regions is not None:
         masks = any(".mask" in part.name for part in found.inside)
         notes.append(f"RoI heads at {found.regions.proposals} proposals, every stage"

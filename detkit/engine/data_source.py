@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict
@@ -36,28 +37,45 @@ def apply_data(cfg: Config, data: DetectionData) -> None:
         loader = cfg.get(f"{split}_dataloader")
         if loader is None or split not in data.splits:
             continue
-        loader["dataset"] = _replaced(loader["dataset"], data.splits[split], classes,
-                                      f"{split}_dataloader.dataset")
+        part = data.splits[split]
+        loader["dataset"] = replace_innermost(
+            loader["dataset"], partial(_coco, split=part, classes=classes),
+            f"{split}_dataloader.dataset",
+        )
         if split != "train":
             key = f"{split}_evaluator"
-            cfg[key] = _evaluator(cfg.get(key), data.splits[split])
+            cfg[key] = _evaluator(cfg.get(key), part)
 
 
-def _replaced(
-    dataset: Mapping[str, Any], split: DataSplit, classes: tuple[str, ...], path: str
+def replace_innermost(
+    dataset: Mapping[str, Any], make: Callable[[Mapping[str, Any]], ConfigDict], path: str
 ) -> ConfigDict:
+    """The same wrappers (repeated, balanced, mixed) around another dataset.
+
+    Args:
+        dataset: its config.
+        make: gives the new innermost dataset for the old one, of several joined for the first.
+        path: of ``dataset`` in the config, for messages.
+
+    Raises:
+        ConfigError: the innermost dataset has no pipeline.
+    """
     inner = dataset.get("dataset")
     if isinstance(inner, Mapping):
         changed = ConfigDict(dataset)
-        changed["dataset"] = _replaced(inner, split, classes, f"{path}.dataset")
+        changed["dataset"] = replace_innermost(inner, make, f"{path}.dataset")
         return changed
     several = dataset.get("datasets")
     if isinstance(several, (list, tuple)) and several:
         logger.info("%s: one dataset stands in for the %d that the config joins",
                     path, len(several))
-        return _replaced(several[0], split, classes, f"{path}.datasets[0]")
+        return replace_innermost(several[0], make, f"{path}.datasets[0]")
     if "pipeline" not in dataset:
         raise ConfigError(f"{path} has no pipeline", expected="a pipeline to load the data with")
+    return make(dataset)
+
+
+def _coco(dataset: Mapping[str, Any], split: DataSplit, classes: tuple[str, ...]) -> ConfigDict:
     kept = {key: dataset[key] for key in _KEPT if key in dataset}
     if isinstance(kept.get("filter_cfg"), Mapping):
         kept["filter_cfg"] = {k: v for k, v in kept["filter_cfg"].items() if k in _FILTERS}

@@ -11,10 +11,12 @@ from mmengine.registry import Registry
 from detkit import registry as ours
 from detkit.engine.backbone_levels import backbone_levels, feature_channels
 from detkit.engine.clash import Clash, as_option, refuse
+from detkit.engine.derive_classifier import derive_classifier
 from detkit.engine.neck_levels import neck_levels
 from detkit.engine.neck_readers import settle_readers
 from detkit.engine.places import class_of, registered
 from detkit.engine.signatures import signature_of
+from detkit.engine.task import is_classifier
 from detkit.errors import ConfigError
 
 __all__ = ["data_classes", "dataset_classes", "derive", "feature_channels"]
@@ -23,14 +25,18 @@ __all__ = ["data_classes", "dataset_classes", "derive", "feature_channels"]
 _OTHER_CLASSES = ("rpn_head", "semantic_head", "backbone", "reid", "track_head", "mask_iou_head")
 
 
-def derive(cfg: Config, classes: Sequence[str] | None) -> None:
+def derive(
+    cfg: Config, classes: Sequence[str] | None, class_counts: Sequence[int] | None = None
+) -> None:
     """Fill in ``num_classes`` of every head, and what neck and heads read, where not given.
 
-    The neck's channels are the backbone's; the heads' channels, levels and strides the neck's.
+    The neck's channels are the backbone's; the heads' channels, levels and strides the neck's. A
+    classifier's head reads the backbone, and its loss may want each class's count.
 
     Args:
         cfg: changed in place; what it gives stays.
         classes: the data's class names; None leaves ``num_classes`` alone.
+        class_counts: training pictures of each class; None leaves ``class_counts`` alone.
 
     Raises:
         ConfigError: the config gives a number that contradicts the data, the backbone or the neck.
@@ -41,7 +47,10 @@ def derive(cfg: Config, classes: Sequence[str] | None) -> None:
     scope = str(cfg.get("default_scope") or ours.SCOPE)
     if classes is not None:
         _derive_classes(model, list(classes), scope)
-    _derive_channels(model, scope)
+    if is_classifier(cfg):
+        derive_classifier(model, class_counts, scope)
+    else:
+        _derive_channels(model, scope)
 
 
 def data_classes(cfg: Config) -> list[str] | None:

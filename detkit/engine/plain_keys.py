@@ -10,6 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from detkit.engine.places import names_in, registered
+from detkit.engine.task import is_classifier
 from detkit.errors import ConfigError
 from detkit.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
@@ -37,6 +38,7 @@ _MODEL_CFG = [
     "rpn", "rpn_proposal", "rcnn", "assigner", "sampler", "pos_weight", "allowed_border",
     "nms", "nms_pre", "score_thr", "max_per_img", "max_per_image", "min_bbox_size",
 ]
+_MIXING = ["augments", "probs"]
 _DICTS = frozenset({
     "model", "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg",
     "test_cfg", "optim_wrapper", "default_hooks", "env_cfg", "randomness", "auto_scale_lr",
@@ -60,6 +62,9 @@ def check(value: Any, path: str, complain: Complain) -> None:
     if not isinstance(value, Mapping):
         return
     if path == "model":
+        if is_classifier({"model": value}):
+            _check_mixing(value.get("train_cfg"), f"{path}.train_cfg", complain)
+            return
         for name in ("train_cfg", "test_cfg"):
             _refuse_near_misses(value.get(name), f"{path}.{name}", complain)
     if path.endswith("_dataloader"):
@@ -71,6 +76,13 @@ def check(value: Any, path: str, complain: Complain) -> None:
     elif path == "default_hooks":
         # Other names are free; a near miss of a default would leave that default in force.
         _not_nearly(value, path, _DEFAULT_HOOKS, complain, "a default hook")
+
+
+def _check_mixing(value: Any, path: str, complain: Complain) -> None:
+    if isinstance(value, Mapping):
+        _only(value, path, _MIXING, complain, "a key that a classifier reads")
+    elif value is not None:
+        raise ConfigError(path, got=repr(value), expected="a dict with augments")
 
 
 def _check_optim_wrapper(value: Mapping[str, Any], path: str, complain: Complain) -> None:

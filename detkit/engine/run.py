@@ -5,68 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 
 from detkit.engine import prepare
+from detkit.engine.backbone_from import begin_backbone_from
 from detkit.engine.checkpoint import carried_classes, load_exactly
 from detkit.engine.checkpoint_file import find_last_checkpoint, read_any_checkpoint
 from detkit.engine.config import load_config
-from detkit.engine.config_data import check_own_data
-from detkit.engine.data_source import apply_data
-from detkit.engine.derive import data_classes, derive
 from detkit.engine.devices import set_threads, start_processes, use_device
 from detkit.engine.progress import progress_of
 from detkit.engine.publish import publish
+from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.runner import DetRunner
+from detkit.engine.take_data import refuse_other_classes, take_data
+from detkit.engine.task import is_classifier
 from detkit.engine.work_folder import default_work_dir, refuse_another_run
 from detkit.registry import import_mmdet
 
-if TYPE_CHECKING:
-    from detkit.evaluation.box_scores import BoxScores
-
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """What a test found.
-
-    Args:
-        metrics: every number of the evaluator by name, as ``coco/bbox_mAP``.
-        scores: the twelve COCO numbers and each class's AP; None when the config measures
-            something else, and on all processes but the first.
-    """
-
-    __test__ = False
-
-    metrics: dict[str, float] = field(default_factory=dict)
-    scores: BoxScores | None = None
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training left.
-
-    Args:
-        work_dir: the folder it wrote to.
-        checkpoint: ``best.pth`` with the weights of the best checkpoint, or of the last when none
-            was chosen by a score; None when none was written.
-        test: scores of ``checkpoint`` on the test split; None when the config has none.
-    """
-
-    work_dir: Path
-    checkpoint: Path | None
-    test: TestResult | None
+CONFUSION_MATRIX = "test_confusion_matrix.png"
 
 
 def train(
@@ -81,6 +46,7 @@ def train(
     launcher: str = "none",
     seed: int | None = None,
     device: str = "auto",
+    backbone_from: str | Path | None = None,
 ) -> TrainResult:
     """Train as ``config`` says, then test the best checkpoint on the test split, if there is one.
 
@@ -88,7 +54,8 @@ def train(
 
     Args:
         config: a config file.
-        data: a folder of images and annotations, or 'sample'; None takes what the config names.
+        data: a folder of images and annotations, for a classifier one of pictures by class or a
+            csv, or 'sample'; None takes what the config names.
         work_dir: where everything is written; None is the config's, or ``work_dirs/NAME``.
         options: values over the config's, by dotted key.
         resume: True continues the newest checkpoint in ``work_dir`` and starts anew when there is
@@ -98,6 +65,9 @@ def train(
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         seed: of every random choice; None is the config's ``randomness``, or a random one.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        backbone_from: a file that the backbone's first weights are taken from: a checkpoint of a
+            classifier or detector with that backbone, or one of those that publish it. A resumed
+            run has all of its weights already.
 
     Raises:
         DetkitError: the config, the data or a checkpoint is not right; nothing was trained then.
@@ -123,7 +93,11 @@ def train(
         cfg.resume = bool(resume)
         if resume:
             cfg.load_from = str(resume)
-        _take_data(cfg, data, folder, training=True)
+        if backbone_from is not None:
+            begin_backbone_from(cfg, backbone_from)
+        classes = take_data(cfg, data, folder, training=True)
+        if resume:
+            refuse_other_classes(classes, carried_classes(cfg.load_from), cfg.load_from)
         runner: Any = DetRunner.from_cfg(cfg)
         with progress_of(runner):
             runner.train()
@@ -133,7 +107,7 @@ def train(
         tested = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
             tested = _test(cfg, checkpoint)
-        return TrainResult(folder, checkpoint, tested)
+        return TrainResult(folder, checkpoint, tested, _confusion_matrix(tested, folder))
 
 
 def test(
@@ -154,7 +128,10 @@ def test(
     with redirect_stdout(sys.stderr):
         cfg = _begin(config, options, launcher, device, work_dir)
         prepare.use_our_parts(cfg)
-        _take_data(cfg, data, Path(cfg.work_dir), False, carried_classes(checkpoint))
+        known = carried_classes(checkpoint)
+        classes = take_data(cfg, data, Path(cfg.work_dir), False, known)
+        if is_classifier(cfg):
+            refuse_other_classes(classes, known, checkpoint)
         return _test(cfg, Path(checkpoint))
 
 
@@ -193,54 +170,24 @@ def _log_to_stderr() -> None:
         ours.setLevel(logging.INFO)
 
 
-def _take_data(
-    cfg: Config,
-    data: str | None,
-    folder: Path,
-    training: bool,
-    known: Sequence[str] | None = None,
-) -> None:
-    """Put the data into ``cfg``, checked, and derive what follows from it.
-
-    ``known`` are the classes of the checkpoint that is tested.
-    """
-    if data is None:
-        splits = ("train", "val", "test") if training else ("test",)
-        _first_process_does(lambda: check_own_data(cfg, splits))
-        classes = data_classes(cfg)
-    else:
-        from detkit.data.source import open_data
-
-        found = _first_process_does(
-            lambda: open_data(data, folder, classes=known, need_train=training)
-        )
-        apply_data(cfg, found)
-        classes = list(found.classes)
-    derive(cfg, classes)
-
-
-def _first_process_does(work: Callable[[], T]) -> T:
-    """Let one process do ``work`` and give all of them what came of it."""
-    # An error travels too: the other processes would wait for ever for data that never comes.
-    box: list[Any] = [None]
-    if is_main_process():
-        try:
-            box[0] = work()
-        except Exception as error:
-            box[0] = error
-    broadcast_object_list(box)
-    if isinstance(box[0], Exception):
-        raise box[0]
-    done: T = box[0]
-    return done
-
-
 def _chosen_checkpoint(runner: Any) -> Path | None:
     for key in ("best_ckpt", "last_ckpt"):
         path = runner.message_hub.get_info(key, None)
         if path and Path(path).is_file():
             return Path(path)
     return None
+
+
+def _confusion_matrix(tested: TestResult | None, folder: Path) -> Path | None:
+    """The picture of a classifier's test, a run's own file; None for other models."""
+    from detkit.evaluation.classification_scores import ClassificationScores
+    from detkit.evaluation.confusion_picture import draw_confusion
+
+    if tested is None or not isinstance(tested.scores, ClassificationScores):
+        return None
+    picture = folder / CONFUSION_MATRIX
+    draw_confusion(tested.scores, picture, force=True)
+    return picture
 
 
 def _test(cfg: Config, checkpoint: Path) -> TestResult:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.engine.checkpoint import load_detector
+from detkit.engine.checkpoint import load_model
 from detkit.engine.checkpoint_file import find_last_checkpoint
 from detkit.engine.run import TrainResult, test, train
 from detkit.engine.work_folder import refuse_another_run
@@ -66,7 +66,7 @@ def test_the_checkpoint_is_plain_data_and_makes_its_detector(
     content = torch.load(result.work_dir / "epoch_1.pth", weights_only=True)
     assert content["meta"]["dataset_meta"]["classes"] == ("red", "green")
     assert "loss" in "".join(content["message_hub"]["log_scalars"])
-    loaded = load_detector(result.work_dir / "epoch_1.pth", "cpu")
+    loaded = load_model(result.work_dir / "epoch_1.pth", "cpu")
     assert loaded.classes == ("red", "green")
 
 

@@ -5,21 +5,27 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from PIL import Image
 
 from detkit.cli.main import VERBS, build_parser
 from detkit.engine.config import load_config
 from detkit.engine.derive import derive
-from detkit.registry import MODELS
+from detkit.engine.task import is_classifier
+from detkit.registry import DATASETS, MODELS
+from detkit.structures.class_sample import ClassSample
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*.py"))
            if "_base_" not in path.relative_to(FOLDER).parts}
+CLASSIFIERS = {name: path for name, path in CONFIGS.items() if is_classifier(load_config(path))}
+DETECTORS = {name: path for name, path in CONFIGS.items() if name not in CLASSIFIERS}
 CLASSES = ("cat", "dog", "ant")
 SIDE = 64
 # The smallest backbone of the kind for the given one; with it the heads' widths go down.
@@ -28,6 +34,8 @@ SMALLEST = {
     "ConvNeXtV2": {"arch": "atto"},
     "EfficientNet": {"arch": "nano"},
     "ResNet": {"base_channels": 8, "stem_channels": 8},
+    "TimmNetwork": {"name": "test_resnet", "pretrained": False},
+    "TeachingNetwork": {},
 }
 SMALLEST_OF_TIMM = {"vit": "test_vit", "resnext": "test_resnet", "seresnet": "test_resnet",
                     "densenet": "densenet121", "coatnet": "coatnet_pico_rw_224"}
@@ -74,8 +82,16 @@ def two_images(model, training):
                                    training)
 
 
+def class_batch(model, training):
+    """The two images as a classifier takes them, the second of the second class."""
+    ramp = torch.arange(3 * SIDE * SIDE).reshape(3, SIDE, SIDE).remainder(256).to(torch.uint8)
+    samples = [ClassSample(gt_label=torch.tensor(label)) for label in (0, 1)]
+    return model.data_preprocessor({"inputs": [ramp, 255 - ramp], "data_samples": samples},
+                                   training)
+
+
 def test_there_are_configs():
-    assert len(CONFIGS) >= 20
+    assert len(DETECTORS) >= 20 and len(CLASSIFIERS) >= 8
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -107,7 +123,43 @@ def test_config_inherits_one_level_only(name):
         assert base.is_file() and not bases(base), base
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifier_config_builds_takes_a_step_and_predicts(name):
+    model = tiny_model(CONFIGS[name])
+    assert model.head.num_classes == len(CLASSES)
+    model.train()
+    total, _ = model.parse_losses(model(**class_batch(model, True), mode="loss"))
+    assert torch.isfinite(total) and total > 0
+    total.backward()
+    assert not [key for key, weight in model.named_parameters()
+                if weight.requires_grad and weight.grad is None]
+
+    model.eval()
+    with torch.no_grad():
+        found = model(**class_batch(model, False), mode="predict")
+    scores = torch.stack([sample.pred_scores for sample in found])
+    assert scores.shape == (2, len(CLASSES)) and torch.isfinite(scores).all()
+    assert torch.allclose(scores.sum(1), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifier_config_draws_and_packs_a_picture_of_the_size_it_says(name, tmp_path):
+    cfg = load_config(CONFIGS[name])
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        picture = Image.fromarray(np.arange(90 * 70 * 3).reshape(90, 70, 3).astype(np.uint8))
+        picture.save(tmp_path / label / "one.png")
+    init_default_scope(cfg.default_scope)
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader.dataset.update(data_root=str(tmp_path), data_prefix=dict(img=""))
+        dataset = DATASETS.build(loader.dataset)
+        side = 160 if "nano" in name else 224
+        assert len(dataset) == 2 and dataset[1]["inputs"].shape == (3, side, side)
+        assert dataset[1]["inputs"].dtype == torch.uint8
+        assert int(dataset[1]["data_samples"].gt_label) == 1
+
+
+@pytest.mark.parametrize("name", DETECTORS)
 def test_config_builds_as_it_is_written(name):
     cfg = load_config(CONFIGS[name])
     derive(cfg, CLASSES)
@@ -121,7 +173,7 @@ def test_config_builds_as_it_is_written(name):
         assert thresholds == [0.5, 0.6, 0.7] and len(heads) == 3
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_config_builds_takes_a_step_and_predicts(name):
     model = tiny_model(CONFIGS[name])
     model.train()

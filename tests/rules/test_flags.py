@@ -9,14 +9,15 @@ import pytest
 from detkit.cli.main import VERBS, build_parser
 
 FROZEN = {
-    "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume", "--amp",
-              "--auto-scale-lr", "--launcher", "--device", "--seed"},
+    "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume",
+              "--backbone-from", "--amp", "--auto-scale-lr", "--launcher", "--device", "--seed"},
     "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
              "--device", "--out"},
     "evaluate": {"TRUTH", "RESULTS", "--classwise", "--out", "--force"},
-    "predict": {"CHECKPOINT", "IMAGES", "--out", "--threshold", "--device", "--no-pictures",
-                "--force"},
-    "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--device", "--force"},
+    "predict": {"CHECKPOINT", "IMAGES", "--out", "--threshold", "--top-k", "--device",
+                "--no-pictures", "--force"},
+    "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--window", "--device",
+              "--force"},
     "complexity": {"CONFIG", "--size", "--cfg-options", "--out"},
 }
 EVERYWHERE = {"--help", "--debug"}

@@ -1,0 +1,28 @@
+"""EfficientNet-nano classifier, 160 px: trained from nothing on a laptop CPU.
+
+Expected: not measured yet.
+Cost:     not measured yet.
+Run:      python tools/train.py configs/classify_efficientnet_nano.py --data PATH
+Paper:    arXiv 1905.11946
+"""
+
+_base_ = [
+    "_base_/datasets/class_160.py",
+    "_base_/schedules/class_scratch.py",
+    "_base_/runtime_class.py",
+]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(
+        type="ClassDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type="EfficientNet", arch="nano", out_indices=(3,), head_conv=True),
+    head=dict(
+        type="LinearClsHead",
+        dropout=0.1,
+        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
+    ),
+)

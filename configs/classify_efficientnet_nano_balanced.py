@@ -1,0 +1,32 @@
+"""EfficientNet-nano classifier, 160 px, for uneven classes: each is drawn as often as any other.
+
+Expected: not measured here.
+Cost:     that of configs/classify_efficientnet_nano.py.
+Run:      python tools/train.py configs/classify_efficientnet_nano_balanced.py --data PATH
+          Instead of drawing evenly, weights in the loss (arXiv 1901.05555): --cfg-options
+          train_dataloader.sampler.power=0 model.head.loss.type=ClassBalancedLoss
+Paper:    arXiv 1905.11946, arXiv 1901.05555
+"""
+
+_base_ = [
+    "_base_/datasets/class_160.py",
+    "_base_/schedules/class_scratch.py",
+    "_base_/runtime_class.py",
+]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(
+        type="ClassDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type="EfficientNet", arch="nano", out_indices=(3,), head_conv=True),
+    head=dict(type="LinearClsHead", dropout=0.1, loss=dict(type="SoftCrossEntropyLoss")),
+    train_cfg=dict(augments=[dict(type="MixUp", alpha=0.2)]),
+)
+
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type="ClassBalancedSampler"),
+)
+default_hooks = dict(checkpoint=dict(save_best="cls/balanced_accuracy"))

@@ -1,0 +1,46 @@
+"""Swin-T classifier, ImageNet's layout, 224 px, 300 epochs with RandAugment, mixup and cutmix.
+
+Expected: not measured here; the paper reaches 81.3 top-1 on ImageNet-1k (arXiv 2103.14030, table
+          1).
+Cost:     not measured.
+Run:      python tools/train.py configs/classify_swin.py --data PATH --amp --auto-scale-lr
+          Start from published weights, of as many classes or of others: --cfg-options
+          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE
+Paper:    arXiv 2103.14030
+"""
+
+_base_ = [
+    "_base_/datasets/class_224.py",
+    "_base_/schedules/class_300e.py",
+    "_base_/runtime_class.py",
+]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(
+        type="ClassDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type="SwinTransformer", arch="tiny", out_indices=(3,), drop_path_rate=0.2),
+    head=dict(
+        type="LinearClsHead",
+        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
+    ),
+    train_cfg=dict(
+        augments=[dict(type="MixUp", alpha=0.8), dict(type="CutMix", alpha=1.0)],
+    ),
+)
+
+# The published weights are measured on the middle of pictures of 248 pixels: 224 / 0.9.
+test_pipeline = [
+    dict(type="LoadPicture"),
+    dict(type="torchvision/Resize", size=248, interpolation="bicubic"),
+    dict(type="torchvision/CenterCrop", size=224),
+    dict(type="PackClassInputs"),
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+# The paper keeps no average of the weights.
+custom_hooks = []

@@ -1,0 +1,27 @@
+"""Swin-nano classifier, 160 px: trained from nothing on a laptop CPU.
+
+Expected: not measured yet.
+Cost:     not measured yet.
+Run:      python tools/train.py configs/classify_swin_nano.py --data PATH
+Paper:    arXiv 2103.14030
+"""
+
+_base_ = [
+    "_base_/datasets/class_160.py",
+    "_base_/schedules/class_scratch.py",
+    "_base_/runtime_class.py",
+]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(
+        type="ClassDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type="SwinTransformer", arch="nano", out_indices=(3,), drop_path_rate=0.05),
+    head=dict(
+        type="LinearClsHead",
+        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
+    ),
+)

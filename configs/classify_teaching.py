@@ -1,0 +1,41 @@
+"""The classic networks from LeNet-5 to CoAtNet, one table, 224 px, from nothing.
+
+Expected: not measured here.
+Cost:     not measured.
+Run:      python tools/train.py configs/classify_teaching.py --data PATH
+          Another network: --cfg-options model.backbone.name=lenet5, or zfnet, alexnet, vgg11,
+          googlenet, resnet18, resnet50, wide_resnet50_2, resnext50_32x4d, seresnet50,
+          densenet121, vit_tiny_patch16_224, coatnet_nano_rw_224, convit_tiny
+          (detkit/models/backbones/teaching_table.py)
+Paper:    each network's stands in the table
+"""
+
+_base_ = [
+    "_base_/datasets/class_224.py",
+    "_base_/schedules/class_scratch.py",
+    "_base_/runtime_class.py",
+]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(
+        type="ClassDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type="TeachingNetwork", name="resnet18"),
+    # The networks pool by themselves.
+    pooling=None,
+    head=dict(type="LinearClsHead", loss=dict(type="SoftCrossEntropyLoss")),
+)
+
+# As these networks were trained: no more than crops and flips.
+train_pipeline = [
+    dict(type="LoadPicture"),
+    dict(type="torchvision/RandomResizedCrop", size=224),
+    dict(type="torchvision/RandomHorizontalFlip"),
+    dict(type="PackClassInputs"),
+]
+train_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=16, num_workers=2)
+test_dataloader = val_dataloader

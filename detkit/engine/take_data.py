@@ -1,0 +1,156 @@
+"""The data of a run: opened or found, checked once, put into the config, and learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
+
+from detkit.engine.class_data_source import apply_class_data
+from detkit.engine.class_own_data import (
+    check_own_class_data,
+    give_classes,
+    own_class_counts,
+    some_names,
+)
+from detkit.engine.config_data import check_own_data
+from detkit.engine.data_source import apply_data
+from detkit.engine.derive import data_classes, derive
+from detkit.engine.derive_classifier import wants_class_counts
+from detkit.engine.task import is_classifier
+from detkit.errors import DataError
+
+if TYPE_CHECKING:
+    from detkit.data.source import DetectionData
+
+T = TypeVar("T")
+
+
+def take_data(
+    cfg: Config,
+    data: str | None,
+    folder: Path,
+    training: bool,
+    known: Sequence[str] | None = None,
+) -> list[str] | None:
+    """Put the data into ``cfg``, checked, and derive what follows from it.
+
+    Args:
+        cfg: changed in place.
+        data: what ``--data`` names; None for what the config names.
+        folder: the work dir, where cleaned lists are written.
+        training: False when only the test split is used.
+        known: the classes of the checkpoint that is tested.
+
+    Returns:
+        the data's class names, in the order of the labels; None when they are not known.
+
+    Raises:
+        DetkitError: the data cannot be used, or contradicts the config.
+    """
+    if is_classifier(cfg):
+        return _take_class_data(cfg, data, folder, training, known)
+    if data is None:
+        _first_process_does(lambda: check_own_data(cfg, _splits(training)))
+        classes = data_classes(cfg)
+    else:
+        found = _first_process_does(lambda: _open_boxes(data, folder, training, known))
+        apply_data(cfg, found)
+        classes = list(found.classes)
+    derive(cfg, classes)
+    return classes
+
+
+def refuse_other_classes(
+    classes: Sequence[str] | None, known: Sequence[str] | None, checkpoint: str | Path
+) -> None:
+    """Refuse data of other classes than those of the checkpoint that is to be used with it.
+
+    Args:
+        classes: the data's; None when not known.
+        known: the checkpoint's; None when it does not say them.
+        checkpoint: its file, for the message.
+
+    Raises:
+        DataError: they differ, in names or in order.
+    """
+    if classes is None or known is None or list(classes) == list(known):
+        return
+    raise DataError(
+        f"the data's classes are not those of {checkpoint}", got=some_names(classes),
+        expected=some_names(known), do="use the data, or the metainfo.classes, that it was "
+        "trained with",
+    )
+
+
+def _take_class_data(
+    cfg: Config, data: str | None, folder: Path, training: bool, known: Sequence[str] | None
+) -> list[str] | None:
+    if data is None:
+        if known is not None:
+            give_classes(cfg, known)
+        classes = _first_process_does(lambda: check_own_class_data(cfg, _splits(training)))
+        give_classes(cfg, classes)
+        counts = None
+        if training and wants_class_counts(cfg):
+            counts = _first_process_does(lambda: own_class_counts(cfg, classes))
+    else:
+        from detkit.data.class_source import open_class_data
+
+        found = _first_process_does(
+            lambda: open_class_data(data, folder, classes=known, need_train=training)
+        )
+        apply_class_data(cfg, found)
+        classes = list(found.classes)
+        counts = list(found.splits["train"].counts) if "train" in found.splits else None
+    derive(cfg, classes, counts)
+    return classes
+
+
+def _open_boxes(
+    data: str, folder: Path, training: bool, known: Sequence[str] | None
+) -> DetectionData:
+    from detkit.data.source import open_data
+
+    try:
+        return open_data(data, folder, classes=known, need_train=training)
+    except DataError as error:
+        if not _is_for_classifiers(data, folder):
+            raise
+        hint = ("pictures that have classes and no boxes train a classifier, such as "
+                "configs/classify_swin_nano.py")
+        raise DataError(error.what, got=error.got, expected=error.expected, do=hint) from error
+
+
+def _is_for_classifiers(data: str, folder: Path) -> bool:
+    """Whether ``data`` is a csv of pictures, or a folder of class folders."""
+    from detkit.data.class_layout import look_for_classes
+
+    root = Path(data).expanduser()
+    try:
+        return root.exists() and look_for_classes(root, folder).form in ("folder", "csv")
+    except (DataError, OSError):
+        return False
+
+
+def _splits(training: bool) -> tuple[str, ...]:
+    return ("train", "val", "test") if training else ("test",)
+
+
+def _first_process_does(work: Callable[[], T]) -> T:
+    """Let one process do ``work`` and give all of them what came of it."""
+    # An error travels too: the other processes would wait for ever for data that never comes.
+    box: list[Any] = [None]
+    if is_main_process():
+        try:
+            box[0] = work()
+        except Exception as error:
+            box[0] = error
+    broadcast_object_list(box)
+    if isinstance(box[0], Exception):
+        raise box[0]
+    done: T = box[0]
+    return done

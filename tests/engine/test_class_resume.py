@@ -1,0 +1,110 @@
+"""A classifier's training that is killed and resumed is the training that was not.
+
+The tiny config draws at random in every place that a recipe can: crops, flips, RandAugment, random
+erasing, mixup and cutmix, dropout and drop path; it averages weights and decays rates by depth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_classifier as tiny
+import torch
+
+from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.engine.run import train
+
+TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
+# 12 pictures, 4 a step: 3 steps an epoch, so that checkpoints 5, 10 and 20 lie within one.
+LONGER = """
+train_cfg.update(max_epochs=8, val_interval=4)
+default_hooks["checkpoint"].update(by_epoch=False, interval=5, max_keep_ckpts=-1)
+"""
+STEPS = 24
+BALANCED = """
+train_dataloader.update(sampler=dict(type="ClassBalancedSampler"))
+model["head"].update(loss=dict(type="ClassBalancedLoss", loss=dict(type="SoftmaxFocalLoss")))
+"""
+
+
+def _losses(work_dir: Path) -> dict[int, tuple[float, ...]]:
+    """Logged loss, rate and gradient of each step; the last log of a step counts."""
+    found = {}
+    for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            if "loss" in row:
+                found[row["step"]] = (row["loss"], row["lr"], row["grad_norm"])
+    return found
+
+
+def _kill_when(sign: Path, config: Path, work_dir: Path, *flags: str) -> None:
+    """Start a training and kill it, with all its workers, as soon as ``sign`` is there."""
+    command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(work_dir),
+               "--device", "cpu", *flags]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert sign.exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "sign", "amp"),
+    [
+        ("train_dataloader.update(num_workers=2)\n", "iter_5.pth", False),
+        pytest.param("", "iter_10.pth", True, marks=pytest.mark.slow),
+        pytest.param("train_dataloader.update(num_workers=2, persistent_workers=True)\n" + BALANCED,
+                     "iter_5.pth", False, marks=pytest.mark.slow),
+        pytest.param("default_hooks['checkpoint'].update(by_epoch=True, interval=1)\n",
+                     "epoch_2.pth", False, marks=pytest.mark.slow),
+    ],
+    ids=["within an epoch, two workers", "in bfloat16", "balanced, workers kept",
+         "at an epoch's end"],
+)
+def test_killed_and_resumed_it_has_the_same_losses_and_weights(
+    tmp_path: Path, extra: str, sign: str, amp: bool
+) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data"), LONGER + extra)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(config, work_dir=whole, amp=amp, device="cpu")
+    _kill_when(cut / sign, config, cut, *(["--amp"] if amp else []))
+    before = find_last_checkpoint(cut)
+    assert before is not None and before.name not in (f"iter_{STEPS}.pth", "epoch_8.pth")
+    train(config, work_dir=cut, resume=True, amp=amp, device="cpu")
+
+    expected = _losses(whole)
+    assert sorted(expected) == list(range(1, STEPS + 1))
+    assert len({loss for loss, _, _ in expected.values()}) > STEPS // 2
+    assert _losses(cut) == expected
+    last = "epoch_8.pth" if sign.startswith("epoch") else f"iter_{STEPS // 5 * 5}.pth"
+    one, other = (torch.load(folder / last, weights_only=True) for folder in (whole, cut))
+    for part in ("state_dict", "ema_state_dict"):
+        assert one[part].keys() == other[part].keys()
+        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+
+
+def test_other_classes_are_not_resumed(tmp_path: Path) -> None:
+    from detkit.errors import DataError
+
+    data = tiny.write_pictures(tmp_path / "data")
+    config = tiny.write_config(tmp_path, data)
+    work = tmp_path / "work"
+    train(config, work_dir=work, device="cpu", options={"train_cfg.max_epochs": 1})
+    for split in ("train", "val"):
+        (data / split / "red").rename(data / split / "apple")
+    with pytest.raises(DataError, match="classes are not those of .*epoch_1.pth: got 'apple', "
+                                        "'blue', 'green', expected 'blue', 'green', 'red'"):
+        train(config, work_dir=work, resume=True, device="cpu")
