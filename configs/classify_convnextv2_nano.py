@@ -1,4 +1,4 @@
-"""ConvNeXtV2-atto classifier, 160 px: trained from nothing on a laptop CPU.
+"""ConvNeXtV2-atto classifier, 128 px: trained from nothing on a laptop CPU.
 
 Expected: not measured yet.
 Cost:     not measured yet.
@@ -7,7 +7,7 @@ Paper:    arXiv 2301.00808
 """
 
 _base_ = [
-    "_base_/datasets/class_160.py",
+    "_base_/datasets/class_128.py",
     "_base_/schedules/class_scratch.py",
     "_base_/runtime_class.py",
 ]

@@ -1,4 +1,4 @@
-"""Swin-nano classifier, 160 px: trained from nothing on a laptop CPU.
+"""Swin-nano classifier, 128 px: trained from nothing on a laptop CPU.
 
 Expected: not measured yet.
 Cost:     not measured yet.
@@ -7,7 +7,7 @@ Paper:    arXiv 2103.14030
 """
 
 _base_ = [
-    "_base_/datasets/class_160.py",
+    "_base_/datasets/class_128.py",
     "_base_/schedules/class_scratch.py",
     "_base_/runtime_class.py",
 ]

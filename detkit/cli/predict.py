@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from detkit.cli.flags import score
+from detkit.cli.look_flags import (
+    CLASS_THRESHOLD,
+    DETECTION_THRESHOLD,
+    TOP_K,
+    add_checkpoint,
+    add_device,
+    add_threshold,
+    whole_number,
+)
 from detkit.cli.sample_word import sample_path
-from detkit.cli.whole_number import whole_number
 from detkit.errors import DetkitError
 
 if TYPE_CHECKING:
+    from detkit.inference.predict_files import Draw, FilesReport, Look
     from detkit.inference.predictor import Predictor
     from detkit.structures.class_scores import ClassScores
     from detkit.structures.detections import Detections
@@ -27,14 +36,14 @@ EXAMPLES = """examples:
   detkit predict work_dirs/quickstart/best.pth photos/ --out found --threshold 0.5 --no-pictures
   detkit predict work_dirs/classify_swin_nano/best.pth photos/ --out labels --top-k 3
 """
-DETECTION_THRESHOLD = 0.3
-TOP_K = 5
+BATCH_SIZE = 8  # of a classifier's; a detector's images fill the machine one by one
+
+Answer = TypeVar("Answer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``predict``."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
-                        help="a trained checkpoint of a detector or a classifier")
+    add_checkpoint(parser)
     parser.add_argument(
         "images", metavar="IMAGES", nargs="+", type=Path,
         help="image files, folders that are searched with all below them, or 'sample'",
@@ -43,18 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", type=Path, required=True,
         help="folder for the results; it must be new or empty",
     )
-    parser.add_argument(
-        "--threshold", metavar="SCORE", type=score,
-        help="0 to 1; a detector's finds below it are left out (default: 0.3), a classifier's "
-             "label below it is called 'unsure' (default: 0)",
-    )
+    add_threshold(parser)
     parser.add_argument(
         "--top-k", metavar="K", type=whole_number,
-        help="of a classifier: how many classes are told for each image (default: 5)",
+        help=f"of a classifier: how many classes are told for each image (default: {TOP_K})",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
-    )
+    add_device(parser)
     parser.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     parser.add_argument(
         "--force", action="store_true", help="write into a folder that is not empty"
@@ -88,25 +91,20 @@ def _detect(
     args: argparse.Namespace, predictor: Predictor[Detections], files: list[Path]
 ) -> tuple[list[tuple[Path, str]], str]:
     """What failed, and the table of what was found."""
-    from detkit.cli.progress import progress
     from detkit.inference.detection_files import counts_table, write_detections
     from detkit.inference.drawing import BoxPainter
-    from detkit.inference.out_folder import make_out_folder
-    from detkit.inference.predict_files import predict_files
 
     if args.top_k is not None:
         raise DetkitError(f"--top-k {args.top_k}: {args.checkpoint} holds a detector, and top-k "
                           "is of classifiers", do="leave --top-k out")
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     predictor.score_threshold = threshold
-    draw = None if args.no_pictures else BoxPainter(predictor.classes)
-    make_out_folder(args.out, force=args.force)
-    with progress("images", total=len(files)) as step:
-        report = predict_files(
-            predictor, files, args.out,
-            lambda report: write_detections(report, args.out, predictor.classes, threshold),
-            draw, on_file=lambda file: step(),
-        )
+    report = _go_through(
+        args, predictor, files,
+        lambda report: write_detections(report, args.out, predictor.classes, threshold),
+        None if args.no_pictures else BoxPainter(predictor.classes),
+        batch_size=1,
+    )
     return report.failed, counts_table(report, predictor.classes)
 
 
@@ -114,22 +112,44 @@ def _classify(
     args: argparse.Namespace, predictor: Predictor[ClassScores], files: list[Path]
 ) -> tuple[list[tuple[Path, str]], str]:
     """What failed, and the table of the labels."""
-    from detkit.cli.progress import progress
     from detkit.inference.class_drawing import ClassPainter, enlarged
     from detkit.inference.class_files import top_table, write_predictions
+
+    top_k = min(TOP_K if args.top_k is None else args.top_k, len(predictor.classes))
+    threshold = CLASS_THRESHOLD if args.threshold is None else args.threshold
+    paint = ClassPainter(predictor.classes, top_k, threshold)
+    report = _go_through(
+        args, predictor, files,
+        lambda report: write_predictions(report, args.out, predictor.classes, top_k, threshold),
+        None if args.no_pictures else lambda image, found: paint(enlarged(image), found),
+        batch_size=BATCH_SIZE,
+    )
+    return report.failed, top_table(report, predictor.classes, top_k, threshold)
+
+
+def _go_through(
+    args: argparse.Namespace,
+    look: Look[Answer],
+    files: list[Path],
+    write: Callable[[FilesReport[Answer]], None],
+    draw: Draw[Answer] | None,
+    batch_size: int,
+) -> FilesReport[Answer]:
+    """Look at the files with a bar of progress; what was done when it is stopped is told."""
+    from detkit.cli.progress import progress
     from detkit.inference.out_folder import make_out_folder
     from detkit.inference.predict_files import predict_files
 
-    top_k = min(TOP_K if args.top_k is None else args.top_k, len(predictor.classes))
-    threshold = 0.0 if args.threshold is None else args.threshold
-    paint = ClassPainter(predictor.classes, top_k, threshold)
     make_out_folder(args.out, force=args.force)
-    with progress("images", total=len(files)) as step:
-        report = predict_files(
-            predictor, files, args.out,
-            lambda report: write_predictions(
-                report, args.out, predictor.classes, top_k, threshold),
-            None if args.no_pictures else lambda image, found: paint(enlarged(image), found),
-            on_file=lambda file: step(),
-        )
-    return report.failed, top_table(report, predictor.classes, top_k, threshold)
+    count = 0
+    try:
+        with progress("images", total=len(files)) as step:
+            def on_file(file: Path) -> None:
+                nonlocal count
+                count += 1
+                step()
+
+            return predict_files(look, files, args.out, write, draw, on_file, batch_size)
+    except KeyboardInterrupt:
+        print(f"{count} of {len(files)} images were done: {args.out}", file=sys.stderr)
+        raise

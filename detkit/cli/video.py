@@ -15,16 +15,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from detkit.cli.flags import score
+from detkit.cli.look_flags import (
+    CLASS_THRESHOLD,
+    DETECTION_THRESHOLD,
+    TOP_K,
+    add_checkpoint,
+    add_device,
+    add_threshold,
+    whole_number,
+)
 from detkit.cli.sample_word import sample_path
-from detkit.cli.whole_number import whole_number
 from detkit.errors import DetkitError, VideoError
 
 if TYPE_CHECKING:
+    from detkit.inference.predict_files import Draw, Look
     from detkit.inference.predictor import Predictor
     from detkit.structures.class_scores import ClassScores
     from detkit.structures.detections import Detections
-    from detkit.video.pipeline import Draw, Look
     from detkit.video.reader import VideoReader
     from detkit.video.score_window import FrameScores
 
@@ -33,9 +40,8 @@ EXAMPLES = """examples:
   detkit video work_dirs/quickstart/best.pth clip.mp4 --out found.mp4 --json found.jsonl
   detkit video work_dirs/classify_swin_nano/best.pth clip.mp4 --out named.mp4 --window 30
 """
-DETECTION_THRESHOLD = 0.3
 WINDOW = 15
-TOP_K = 5
+BATCH_SIZE = 4  # of a classifier's frames; a detector's fill the machine one by one
 
 Answer = TypeVar("Answer")
 Say = Callable[[Answer], dict[str, Any]]
@@ -43,8 +49,7 @@ Say = Callable[[Answer], dict[str, Any]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``video``."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
-                        help="a trained checkpoint of a detector or a classifier")
+    add_checkpoint(parser)
     parser.add_argument("file", metavar="FILE", type=Path, help="a video file, or 'sample'")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, required=True,
@@ -54,19 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", metavar="FILE", type=Path,
         help="write what was found, too: one json object a line, one line a frame",
     )
-    parser.add_argument(
-        "--threshold", metavar="SCORE", type=score,
-        help="0 to 1; a detector's finds below it are left out (default: 0.3), a classifier's "
-             "label below it is called 'unsure' (default: 0)",
-    )
+    add_threshold(parser)
     parser.add_argument(
         "--window", metavar="N", type=whole_number,
         help="of a classifier: its probabilities are the mean over the last N frames "
-             "(default: 15; 1 smooths nothing)",
+             f"(default: {WINDOW}; 1 smooths nothing)",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
-    )
+    add_device(parser)
     parser.add_argument("--force", action="store_true", help="replace files that exist")
 
 
@@ -89,8 +88,6 @@ def run(args: argparse.Namespace) -> int:
                 f"{path}: exists, and nothing is overwritten unasked",
                 do="name another, or add --force",
             )
-    if args.json is not None and args.json.resolve() in (args.file.resolve(), args.out.resolve()):
-        raise VideoError(f"--json {args.json}: the video itself", do="name another file")
 
     from detkit.engine.devices import set_threads, use_device
     from detkit.inference.predictor import CLASSIFICATION, Predictor
@@ -98,12 +95,13 @@ def run(args: argparse.Namespace) -> int:
     set_threads(use_device(args.device))
     predictor: Predictor[Any] = Predictor(args.checkpoint, device=args.device)
     if predictor.task == CLASSIFICATION:
-        return _go_through(args, *_classifier(args, predictor))
-    return _go_through(args, *_detector(args, predictor))
+        return _go_through(args, *_classifier(args, predictor), batch_size=BATCH_SIZE)
+    return _go_through(args, *_detector(args, predictor), batch_size=1)
 
 
 def _go_through(
-    args: argparse.Namespace, look: Look[Answer], draw: Draw[Answer], say: Say[Answer]
+    args: argparse.Namespace, look: Look[Answer], draw: Draw[Answer], say: Say[Answer],
+    batch_size: int,
 ) -> int:
     """Run the video, with what is said of each frame in the json file; print the sums."""
     from detkit.cli.progress import progress
@@ -131,7 +129,7 @@ def _go_through(
         try:
             report = run_video(
                 look, args.file, args.out, draw,
-                force=args.force, on_start=on_start, on_frame=on_frame,
+                batch_size=batch_size, force=args.force, on_start=on_start, on_frame=on_frame,
             )
         except VideoInterrupted as stop:
             stack.close()
@@ -176,7 +174,7 @@ def _classifier(
     from detkit.video.score_window import ScoreWindow
 
     window = ScoreWindow(WINDOW if args.window is None else args.window)
-    threshold = 0.0 if args.threshold is None else args.threshold
+    threshold = CLASS_THRESHOLD if args.threshold is None else args.threshold
     paint = ClassPainter(predictor.classes, threshold=threshold)
 
     def say(found: FrameScores) -> dict[str, Any]:

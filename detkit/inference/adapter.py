@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
+from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
+
+from detkit.registry import SCOPE
 
 Image = NDArray[np.uint8]
 Prepared = dict[str, Any]
@@ -42,3 +46,12 @@ class Adapter(Protocol[Answer]):
             WeightsError: the answer is not finite, or does not fit the checkpoint's classes.
         """
         ...
+
+
+def ask(model: StepModel, prepared: Sequence[Prepared]) -> list[Any]:
+    """The samples that ``model`` answers with, one for each of ``prepared``; none for none."""
+    if not prepared:
+        return []
+    batch = {key: [one[key] for one in prepared] for key in ("inputs", "data_samples")}
+    with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE):
+        return list(model.test_step(batch))

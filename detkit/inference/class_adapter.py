@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.registry import DefaultScope
 from PIL import Image as PillowImage
 
 from detkit.errors import ConfigError, WeightsError
-from detkit.inference.adapter import Image, Prepared, StepModel
+from detkit.inference.adapter import Image, Prepared, StepModel, ask
 from detkit.inference.image_pipeline import KEY, ImagePipeline
-from detkit.registry import SCOPE
 from detkit.structures.class_scores import ClassScores
 
 # Their transforms work on arrays, ours on Pillow's pictures; mmcv's wrappers work on anything.
@@ -80,15 +77,7 @@ class ClassAdapter:
             WeightsError: the model gives nan, or another number of classes than the checkpoint
                 names.
         """
-        if not prepared:
-            return []
-        batch = {
-            "inputs": [one["inputs"] for one in prepared],
-            "data_samples": [one["data_samples"] for one in prepared],
-        }
-        with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE):
-            samples = self._model.test_step(batch)
-        return [self._to_scores(sample) for sample in samples]
+        return [self._to_scores(sample) for sample in ask(self._model, prepared)]
 
     def _to_scores(self, sample: Any) -> ClassScores:
         height, width = (int(side) for side in sample.ori_shape[:2])

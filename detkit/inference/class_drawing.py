@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detkit.inference.adapter import Image
 from detkit.inference.drawing import RGB, class_colour, plain_name, text_colour
 from detkit.structures.class_scores import ClassScores
 
-Image = NDArray[np.uint8]
 SMALLEST_LETTERS, LARGEST_LETTERS = 0.4, 4.0  # OpenCV's font scale; 0.4 is 9 pixels high
 LEGIBLE_SIDE = 256
 LARGEST_ENLARGED = 2048

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.registry import DefaultScope
+from torchvision.transforms import v2
 
 from detkit.errors import ConfigError, DataError
 from detkit.inference.adapter import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
 KEY = "test_dataloader.dataset.pipeline"
+# Of one picture; 200 MB. A 224 pixel model's would be more than a thousand times as long as wide.
+MOST_PIXELS = 2**26
 
 
 class ImagePipeline:
@@ -48,13 +51,15 @@ class ImagePipeline:
             size_hw: height and width of the image, for the message.
 
         Raises:
-            DataError: a step cannot deal with this image.
+            DataError: a step cannot deal with this image, or it is so long and thin that to
+                resize its shorter side would make more than 2**26 pixels of it.
         """
         what = f"an image of {size_hw[1]}x{size_hw[0]} pixels (width x height)"
         done: Any = results
         with DefaultScope.overwrite_default_scope(SCOPE):
             for step in self.steps:
                 name = type(step).__name__
+                _refuse_long(step, done, what)
                 try:
                     done = step(done)
                 except ConfigError:
@@ -69,6 +74,22 @@ class ImagePipeline:
                     raise DataError(f"{what} is refused by the test pipeline's {name}")
         prepared: Prepared = done
         return prepared
+
+
+def _refuse_long(step: Any, results: Mapping[str, Any], what: str) -> None:
+    resize = getattr(step, "inner", None)
+    if not isinstance(resize, v2.Resize):
+        return
+    if resize.size is None or len(resize.size) != 1 or resize.max_size is not None:
+        return
+    side = int(resize.size[0])
+    short, long = sorted(results["img_shape"])
+    if side * side * long // short > MOST_PIXELS:
+        raise DataError(
+            f"{what} is too long: resized to {side} pixels of its shorter side it would have "
+            f"{side * long // short} of its longer one",
+            expected=f"at most {MOST_PIXELS // side}", do="cut it into pieces",
+        )
 
 
 def pipeline_of(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -30,10 +30,15 @@ def write_text(path: Path, text: str) -> None:
     A file's name that is not UTF-8 holds surrogates; they become \udcxx, which is json all the
     same.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    write_whole(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` into ``path``, which has its name only when it is whole."""
+    # Not of the file's own name, which may be as long as a name can be.
+    partial = path.with_name(f".{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
+        partial.write_bytes(content)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

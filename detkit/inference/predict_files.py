@@ -1,21 +1,25 @@
-"""Look at image files one by one; draw each, and have the results written at the end."""
+"""Look at image files in batches; draw each, and have the results written at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detkit.data.images import read_image
 from detkit.errors import DataError
+from detkit.inference.adapter import Image
 from detkit.inference.image_files import PictureNames
+from detkit.inference.out_folder import write_whole
 
-Image = NDArray[np.uint8]
+# A batch of large images ends early: so many pixels take 100 MB.
+BATCH_PIXELS = 2**25
+
 Answer = TypeVar("Answer")
+Look = Callable[[list[Image]], Sequence[Answer]]
+Draw = Callable[[Image, Answer], Image]
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class FilesReport(Generic[Answer]):
 
 
 def predict_files(
-    look: Callable[[Image], Answer],
+    look: Look[Answer],
     files: Sequence[Path],
     out: Path,
     write: Callable[[FilesReport[Answer]], None],
-    draw: Callable[[Image, Answer], Image] | None = None,
+    draw: Draw[Answer] | None = None,
     on_file: Callable[[Path], None] = lambda file: None,
+    batch_size: int = 1,
 ) -> FilesReport[Answer]:
     """Look at each file, write the drawn pictures to ``out``, and hand all to ``write``.
 
@@ -49,39 +54,76 @@ def predict_files(
     done is written even when the run is interrupted.
 
     Args:
-        look: the model's answer to an (H, W, 3) uint8 RGB image.
+        look: gives one answer for each of a list of (H, W, 3) uint8 RGB images.
         files: image files.
         out: an existing folder.
         write: called once, at the end, whatever ended it.
         draw: draws an answer on a picture; None for no pictures.
         on_file: called after each file, done or not.
+        batch_size: at most so many images go to ``look`` at once; fewer of large ones.
     """
     report: FilesReport[Answer] = FilesReport()
     names = PictureNames()
     try:
-        for file in files:
-            try:
-                image = read_image(file)
-                found = look(image)
-            except DataError as error:
-                report.failed.append((file, _reason(error, file)))
-            else:
-                picture = None
-                if draw is not None:
-                    picture = names.name_for(file)
-                    save_picture(draw(image, found), out / picture)
-                report.done.append(FileResult(file, found, picture))
-            on_file(file)
+        for batch in _batches(files, batch_size):
+            good = [image for _, image in batch if not isinstance(image, DataError)]
+            answers = iter(_look(look, good))
+            for file, image in batch:
+                found = image if isinstance(image, DataError) else next(answers)
+                if isinstance(found, DataError):
+                    report.failed.append((file, _reason(found, file)))
+                elif not isinstance(image, DataError):
+                    picture = None
+                    if draw is not None:
+                        picture = names.name_for(file)
+                        save_picture(draw(image, found), out / picture)
+                    report.done.append(FileResult(file, found, picture))
+                on_file(file)
     finally:
         write(report)
     return report
 
 
+def _batches(
+    files: Sequence[Path], size: int
+) -> Iterator[list[tuple[Path, Image | DataError]]]:
+    """Files with their images, or with what is wrong with them."""
+    batch: list[tuple[Path, Image | DataError]] = []
+    pixels = 0
+    for file in files:
+        try:
+            image = read_image(file)
+        except DataError as error:
+            batch.append((file, error))
+        else:
+            batch.append((file, image))
+            pixels += image.shape[0] * image.shape[1]
+        if len(batch) >= size or pixels >= BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _look(look: Look[Answer], images: list[Image]) -> Sequence[Answer | DataError]:
+    """An answer for each image, or why there is none; one bad image spoils no other's answer."""
+    if not images:
+        return []
+    try:
+        return look(images)
+    except DataError as error:
+        if len(images) == 1:
+            return [error]
+    return [answer for image in images for answer in _look(look, [image])]
+
+
 def save_picture(image: Image, path: Path) -> None:
-    """Write an (H, W, 3) uint8 RGB array as a JPEG."""
+    """Write an (H, W, 3) uint8 RGB array as a JPEG, which has its name only when it is whole."""
     from PIL import Image as PillowImage
 
-    PillowImage.fromarray(image).save(path, "JPEG", quality=92)
+    stream = io.BytesIO()
+    PillowImage.fromarray(image).save(stream, "JPEG", quality=92)
+    write_whole(path, stream.getvalue())
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:

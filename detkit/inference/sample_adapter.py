@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
 from detkit.errors import WeightsError
-from detkit.inference.adapter import Image, Prepared, StepModel
+from detkit.inference.adapter import Image, Prepared, StepModel, ask
 from detkit.inference.image_pipeline import ImagePipeline
-from detkit.registry import SCOPE
 from detkit.structures.detections import Detections
 
 
@@ -74,14 +71,7 @@ class SampleAdapter:
         Raises:
             WeightsError: the model gives nan, or a label beyond the checkpoint's classes.
         """
-        if not prepared:
-            return []
-        batch = {
-            "inputs": [one["inputs"] for one in prepared],
-            "data_samples": [one["data_samples"] for one in prepared],
-        }
-        with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE):
-            samples = self._model.test_step(batch)
+        samples = ask(self._model, prepared)
         return [self._to_detections(sample).above(score_threshold) for sample in samples]
 
     def _to_detections(self, sample: Any) -> Detections:

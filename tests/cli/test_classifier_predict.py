@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +84,45 @@ def test_pictures_may_be_left_out_and_a_large_k_is_all_classes(
     assert "unsure" in printed.out and printed.err == ""
 
 
+def test_ctrl_c_is_130_and_what_was_done_is_whole(
+    checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2000):
+        os.link(folder / "a.png", folder / f"x{number}.png")
+    out = tmp_path / "out"
+    ended = threading.Event()
+
+    def stop() -> None:
+        while not (out / "x1.jpg").exists():
+            if ended.wait(0.01):
+                return
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        code = main(["predict", str(checkpoint), str(folder), "--out", str(out),
+                     "--device", "cpu"])
+    finally:
+        ended.set()
+        thread.join()
+    assert code == 130
+    said, word = capsys.readouterr().err.splitlines()
+    done = json.loads((out / "predictions.json").read_text())["images"]
+    assert word == "interrupted" and 2 < len(done) < 2000
+    # Beside those done: c.jpg, which cannot be read.
+    assert int(said.partition(" of 2003 images")[0]) in (len(done), len(done) + 1)
+    assert [row["path"] for row in rows_of(out / "predictions.csv")] == [
+        one["file"] for one in done]
+    assert not list(out.glob(".*"))
+    for one in done:
+        Image.open(out / one["picture"]).load()
+
+
 @pytest.mark.parametrize("flags, message", [
     (["--top-k", "0"], "at least 1"), (["--top-k", "-2"], "at least 1"),
-    (["--top-k", "two"], "--top-k"), (["--threshold", "1.5"], "from 0 to 1"),
+    (["--top-k", "two"], "got two, expected a whole number"),
+    (["--threshold", "1.5"], "from 0 to 1"),
 ], ids=str)
 def test_bad_flags_are_2_and_leave_nothing(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],

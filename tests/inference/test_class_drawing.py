@@ -97,7 +97,7 @@ def test_a_long_name_is_cut_and_the_number_stays() -> None:
 
 @pytest.mark.parametrize("size_hw, times", [
     ((1, 1), 256), ((28, 28), 10), ((64, 64), 4), ((255, 300), 2), ((256, 256), 1),
-    ((3000, 4000), 1), ((1, 5000), 1), ((40, 240), 7), ((40, 1000), 2),
+    ((300, 4000), 1), ((1, 5000), 1), ((40, 240), 7), ((40, 1000), 2),
 ], ids=str)
 def test_small_pictures_are_enlarged_in_whole_pixels(
     size_hw: tuple[int, int], times: int

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,13 @@ def test_what_was_done_is_written_when_the_run_is_stopped(
     for number, file in enumerate(files):
         Image.new("RGB", (30, 20), (number, 0, 0)).save(file)
 
-    def look(image: np.ndarray) -> ClassScores:
+    def look(images: list[np.ndarray]) -> list[ClassScores]:
+        image, = images
         if image[0, 0, 0] == 1:
             raise DataError("too red")
         if image[0, 0, 0] == 3:
             raise stop
-        return SCORES
+        return [SCORES]
 
     out = tmp_path / "out"
     out.mkdir()
@@ -87,11 +89,66 @@ def test_what_was_done_is_written_when_the_run_is_stopped(
     assert len(rows_of(out / "predictions.csv")) == 2
 
 
+@pytest.mark.parametrize("size, batches", [
+    (1, [[0], [2], [4]]),
+    # The file that cannot be read, 1, takes a place in its batch.
+    (3, [[0, 2], [4]]),
+    (99, [[0, 2, 4]]),
+])
+def test_one_bad_image_spoils_no_other_of_its_batch(
+    tmp_path: Path, size: int, batches: list[list[int]]
+) -> None:
+    files = [tmp_path / f"{number}.png" for number in (0, 1, 2, 4)]
+    for number, file in zip((0, 1, 2, 4), files):
+        Image.new("RGB", (30, 20), (number, 0, 0)).save(file)
+    files[1].write_text("no image")
+    seen = []
+
+    def look(images: list[np.ndarray]) -> list[ClassScores]:
+        numbers = [int(image[0, 0, 0]) for image in images]
+        seen.append(numbers)
+        if 2 in numbers:
+            raise DataError("two")
+        return [ClassScores(np.eye(5, dtype=np.float32)[number], (20, 30)) for number in numbers]
+
+    told: list[Path] = []
+    report = predict_files(look, files, tmp_path, lambda one: None, on_file=told.append,
+                           batch_size=size)
+    assert [numbers for numbers in seen if numbers in batches] == batches
+    assert [(one.file, one.found.label) for one in report.done] == [(files[0], 0), (files[3], 4)]
+    assert [file for file, _ in report.failed] == files[1:3]
+    assert report.failed[1] == (files[2], "two")
+    assert told == files
+
+
+def test_large_images_go_in_smaller_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detkit.inference.predict_files.BATCH_PIXELS", 1200)
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for file in files:
+        Image.new("RGB", (30, 20)).save(file)
+    counts = []
+
+    def look(images: list[np.ndarray]) -> list[ClassScores]:
+        counts.append(len(images))
+        return [SCORES] * len(images)
+
+    predict_files(look, files, tmp_path, lambda one: None, batch_size=8)
+    assert counts == [2, 2, 1]  # 30 x 20 x 2 = 1200
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'a' * 251}.txt"
+    write_text(path, "all")
+    assert path.read_text() == "all" and list(tmp_path.iterdir()) == [path]
+
+
 def test_a_text_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
     # A folder of the partial file's name is what stands in the way.
-    (tmp_path / ".a.json.partial").mkdir()
+    (tmp_path / f".{os.getpid()}.partial").mkdir()
     with pytest.raises(OSError):
         write_text(path, "new")
     assert path.read_text() == "old"

@@ -129,6 +129,23 @@ def test_the_image_is_not_changed_and_any_memory_order_will_do(
     assert np.array_equal(image, picture(60, 90))
 
 
+@pytest.mark.parametrize("size_hw", [(1, 20000), (20000, 1), (2, 60000)], ids=str)
+def test_what_would_be_resized_to_gigabytes_is_refused(
+    class_predictor: Predictor[ClassScores], size_hw: tuple[int, int]
+) -> None:
+    # To 72 pixels of the shorter side: 1 x 20000 becomes 72 x 1440000, 311 MB.
+    message = r"is too long: resized to 72 pixels .* expected at most 932067; cut it"
+    with pytest.raises(DataError, match=message):
+        class_predictor(np.zeros((*size_hw, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size_hw", [(4, 3000), (3000, 4)], ids=str)
+def test_long_and_thin_images_are_looked_at(
+    class_predictor: Predictor[ClassScores], size_hw: tuple[int, int]
+) -> None:
+    assert class_predictor(np.zeros((*size_hw, 3), np.uint8)).size_hw == size_hw
+
+
 def test_what_is_no_image_is_said(class_predictor: Predictor[ClassScores]) -> None:
     with pytest.raises(DataError, match=r"got shape \(5, 5\)"):
         class_predictor(np.zeros((5, 5), np.uint8))

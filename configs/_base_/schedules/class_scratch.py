@@ -1,7 +1,7 @@
 """A short run from nothing, for a few hundred pictures on a CPU: cosine, warm-up, EMA."""
 
-max_epochs = 40
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=4)
+max_epochs = 30
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=5)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 

@@ -1,4 +1,4 @@
-"""Pictures in a folder a class at 160 px, for a laptop CPU: crops, flips, TrivialAugment.
+"""Pictures in a folder a class at 128 px, for a laptop CPU: crops and flips.
 
 ``--data PATH`` puts other pictures, classes and splits in the places named here.
 """
@@ -8,15 +8,14 @@ data_root = "data/imagenet/"
 
 train_pipeline = [
     dict(type="LoadPicture"),
-    dict(type="torchvision/RandomResizedCrop", size=160, scale=(0.35, 1.0)),
+    dict(type="torchvision/RandomResizedCrop", size=128, scale=(0.35, 1.0)),
     dict(type="torchvision/RandomHorizontalFlip"),
-    dict(type="torchvision/TrivialAugmentWide"),
     dict(type="PackClassInputs"),
 ]
 test_pipeline = [
     dict(type="LoadPicture"),
-    dict(type="torchvision/Resize", size=176),
-    dict(type="torchvision/CenterCrop", size=160),
+    dict(type="torchvision/Resize", size=144),
+    dict(type="torchvision/CenterCrop", size=128),
     dict(type="PackClassInputs"),
 ]
 

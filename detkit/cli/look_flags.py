@@ -1,0 +1,45 @@
+"""Flags of the verbs that look with a checkpoint, whether a detector's or a classifier's."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from detkit.cli.flags import score
+
+DETECTION_THRESHOLD = 0.3
+CLASS_THRESHOLD = 0.0
+TOP_K = 5
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the positional CHECKPOINT."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
+                        help="a trained checkpoint of a detector or a classifier")
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threshold``; None when it is not given, since each task has its own default."""
+    parser.add_argument(
+        "--threshold", metavar="SCORE", type=score,
+        help=f"0 to 1; a detector's finds below it are left out (default: {DETECTION_THRESHOLD}), "
+             f"a classifier's label below it is called 'unsure' (default: {CLASS_THRESHOLD:g})",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
+    )
+
+
+def whole_number(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a whole number, at least 1")
+    return value
