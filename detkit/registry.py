@@ -1,8 +1,8 @@
 """Children of mmdet's registries, scope ``detkit``.
 
 With ``default_scope = 'detkit'`` a plain name in a config is looked up here first, then in
-mmdet, then in mmengine. ``locations`` name the rooms that register something, so that nothing
-has to be imported by hand.
+mmdet, then in mmengine. ``locations`` name the rooms, or modules of them, that register something,
+so that nothing has to be imported by hand.
 """
 
 import contextlib
@@ -32,7 +32,15 @@ def _child(name: str, parent: Registry, locations: list[str] | None = None) -> R
 
 
 _MODELS_AT = ["detkit.models"]
-_DATA_AT = ["detkit.data"]
+_DATASETS_AT = ["detkit.data.class_dataset"]
+_SAMPLERS_AT = ["detkit.data.class_balanced_sampler"]
+_TRANSFORMS_AT = [
+    "detkit.data.loading",
+    "detkit.data.class_loading",
+    "detkit.data.class_packing",
+    "detkit.data.timm_transforms",
+    "detkit.data.torchvision_transforms",
+]
 _ENGINE_AT = ["detkit.engine"]
 _METRICS_AT = ["detkit.evaluation.box_ap", "detkit.evaluation.class_metric"]
 
@@ -47,9 +55,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", mmdet_registry.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE_AT
 )
 PARAM_SCHEDULERS = _child("parameter scheduler", mmdet_registry.PARAM_SCHEDULERS)
-DATASETS = _child("dataset", mmdet_registry.DATASETS, _DATA_AT)
-DATA_SAMPLERS = _child("data sampler", mmdet_registry.DATA_SAMPLERS, _DATA_AT)
-TRANSFORMS = _child("transform", mmdet_registry.TRANSFORMS, _DATA_AT)
+DATASETS = _child("dataset", mmdet_registry.DATASETS, _DATASETS_AT)
+DATA_SAMPLERS = _child("data sampler", mmdet_registry.DATA_SAMPLERS, _SAMPLERS_AT)
+TRANSFORMS = _child("transform", mmdet_registry.TRANSFORMS, _TRANSFORMS_AT)
 MODELS = _child("model", mmdet_registry.MODELS, _MODELS_AT)
 MODEL_WRAPPERS = _child("model_wrapper", mmdet_registry.MODEL_WRAPPERS, _MODELS_AT)
 WEIGHT_INITIALIZERS = _child("weight initializer", mmdet_registry.WEIGHT_INITIALIZERS, _MODELS_AT)

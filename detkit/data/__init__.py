@@ -1,21 +1,5 @@
-"""Data: formats in, checks, the ledger, splits, and the transforms that load them."""
+"""Data: formats in, checks, the ledger, splits, and the transforms that load them.
 
-from detkit.data import (
-    class_balanced_sampler,
-    class_dataset,
-    class_loading,
-    class_packing,
-    loading,
-    timm_transforms,
-    torchvision_transforms,
-)
-
-__all__ = [
-    "class_balanced_sampler",
-    "class_dataset",
-    "class_loading",
-    "class_packing",
-    "loading",
-    "timm_transforms",
-    "torchvision_transforms",
-]
+Reading this package costs nothing; the modules that register something, which need torch and
+torchvision, are imported by the registry when a name of theirs is looked up.
+"""

@@ -15,13 +15,16 @@ from detkit.data.headers import survey
 from detkit.data.ledger import REFUSED, SplitCount
 
 NAMED = 3
+THINNEST = 1000
 Parts = Mapping[str, Sequence[ClassRecord]]
 
 
 def check_pictures(
     raw: RawClassSplit, spelling: Mapping[str, str], ledger: ClassLedger
 ) -> list[ClassRecord]:
-    """Keep the pictures of one split that can be read, under the decided names of their classes.
+    """Keep the pictures of one split that can be used, under the decided names of their classes.
+
+    Those that cannot be read, or are 1000 times longer than wide, are left out and told.
 
     Args:
         spelling: name as declared -> name as decided; pictures of others are left out.
@@ -31,11 +34,15 @@ def check_pictures(
                    "images" if raw.name == "all" else f"{raw.name} images")
     kept = []
     for record, fact in zip(known, facts):
-        if fact.fault is None:
-            kept.append(record._replace(label=spelling[record.label]))
+        place = {"file": str(raw.source), "image": record.path, "split": raw.name}
+        width, height = fact.seen_wh
+        if fact.fault is not None:
+            ledger.add("unreadable_image", fact.fault, "left out", **place)
+        elif max(width, height) > THINNEST * min(width, height):
+            ledger.add("thin_image", f"it is {width} x {height} pixels: too thin to be scaled to "
+                       "a shorter side", "left out", **place)
         else:
-            ledger.add("unreadable_image", fact.fault, "left out", file=str(raw.source),
-                       image=record.path, split=raw.name)
+            kept.append(record._replace(label=spelling[record.label]))
     left_out = raw.left_out + len(raw.records) - len(kept)
     ledger.splits[raw.name] = SplitCount(len(kept), left_out)
     if left_out > len(kept):
@@ -95,6 +102,15 @@ def check_empty(parts: Mapping[str, RawClassSplit], need_train: bool, ledger: Cl
                        + (": a class that cannot be learnt. Put pictures into it, or remove the "
                           "folder" if learnt else ""), REFUSED if learnt else "kept",
                        file=str(raw.source), split=split)
+
+
+def check_two_learnt(train: Sequence[ClassRecord], ledger: ClassLedger) -> None:
+    """Refuse a train split all of whose records are of one class; none at all is told elsewhere."""
+    learnt = {record.label for record in train}
+    if len(learnt) == 1:
+        ledger.add("too_few_classes", f"all {ledger.unit} in train are of the class "
+                   f"'{learnt.pop()}'; a classifier tells at least two apart", REFUSED,
+                   split="train")
 
 
 def check_counts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,19 +19,17 @@ def read_crops(data: DetectionData, ledger: ClassLedger) -> dict[str, list[Class
     """Every box of a checked detection set that a classifier can learn from, by split.
 
     Boxes of crowds, and those with a side of less than four pixels, are left out and told. A
-    split that stands in for another has the same records.
+    split that stands in for another is the same list.
     """
     parts: dict[str, list[ClassRecord]] = {}
-    done: dict[Path, str] = {}
+    done: dict[tuple[bytes, Path], str] = {}
     for name, split in data.splits.items():
         content = split.annotation_file.read_bytes()
-        same = next((other for file, other in done.items()
-                     if file.read_bytes() == content), None)
-        if same is not None:
+        same = done.setdefault((hashlib.sha256(content).digest(), split.image_dir), name)
+        if same != name:
             parts[name] = parts[same]
             ledger.splits[name] = ledger.splits[same]
             continue
-        done[split.annotation_file] = name
         parts[name] = _crops_of(name, split, data.classes, ledger)
     return parts
 

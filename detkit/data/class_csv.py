@@ -33,6 +33,8 @@ def csv_kind(file: Path) -> str | None:
         return f"cannot be read ({error.strerror})"
     except (UnicodeDecodeError, csv.Error):
         return "not csv, or not text in UTF-8; save it as 'CSV UTF-8'"
+    if "\0" in line:
+        return "not text in UTF-8; save it as 'CSV UTF-8'"
     if set(COLUMNS) <= set(names):
         return None
     if not line.strip():
@@ -124,7 +126,9 @@ def _row(
     label, name = tidy(cells["label"]), part
     if not cells["path"] or not label:
         empty = "path" if not cells["path"] else "label"
-        ledger.add(f"empty_{empty}", f"line {line} has no {empty}", REFUSED, **place)
+        open_quote = " (is a quotation mark open that begins in a line before it?)"
+        ledger.add(f"empty_{empty}", f"line {line} has no {empty}"
+                   + open_quote * ("\n" in cells["path"]), REFUSED, **place)
         return None
     if "split" in cells:
         word = split_word(cells["split"])
@@ -144,6 +148,10 @@ def _note_columns(file: Path, names: Sequence[str], delimiter: str, ledger: Ledg
     if delimiter != ",":
         word = "semicolons" if delimiter == ";" else "tabs"
         ledger.notes.append(f"the columns of {file.name} are parted by {word}")
+    twice = [column for column in (*COLUMNS, "split") if names.count(column) > 1]
+    if twice:
+        raise DataError(f"{file}: two columns are called '{twice[0]}'",
+                        do="rename the one that is not meant")
     extra = [name or "''" for name in names if name not in (*COLUMNS, "split")]
     if extra:
         more = f" and {len(extra) - 5} more" if extra[5:] else ""

@@ -26,40 +26,62 @@ def subfolders(folder: Path, skip: Path | None = None) -> list[str]:
         for entry in entries:
             if entry.name.startswith((".", "__MACOSX")) or not entry.is_dir():
                 continue
-            # A folder with a ledger is what an earlier run wrote from this very data.
-            if os.path.isfile(os.path.join(entry.path, "ledger.json")):
+            if _is_a_run(entry.path):
                 continue
-            if skip is None or Path(entry.path).resolve() != skip:
+            if skip is None or not _only_runs(Path(entry.path), skip):
                 names.append(entry.name)
     return sorted(names)
+
+
+def _is_a_run(folder: str) -> bool:
+    """Whether an earlier run was written there, whose pictures are no data."""
+    return any(os.path.isfile(os.path.join(folder, ledger))
+               for ledger in ("ledger.json", "data/ledger.json"))
+
+
+def _only_runs(folder: Path, skip: Path) -> bool:
+    """Whether a folder is where runs are written, or holds that and nothing to read."""
+    real = folder.resolve()
+    return real == skip or (skip.is_relative_to(real) and not subfolders(folder, skip)
+                            and not holds_pictures(folder))
 
 
 def files_below(folder: Path) -> Iterator[str]:
     """Paths from ``folder``, with '/', of the files in it and below; hidden ones left out.
 
     Folder by folder in the order of their paths, then by name, as torchvision's ImageFolder.
-    Links are followed, and no folder is entered twice.
+    Runs' own folders are passed over.
+    Links are followed, but for those to where one has been or to a folder around ``folder``.
+
+    Raises:
+        OSError: a folder may not be read.
     """
-    been = {os.path.realpath(folder)}
+    top = os.path.realpath(folder)
+    been = {top}
     found = []
-    for here, below, names in os.walk(folder, followlinks=True):
+    for here, below, names in os.walk(folder, onerror=_stop, followlinks=True):
         wanted = [name for name in sorted(below) if not name.startswith((".", "__MACOSX"))]
         below.clear()
         for name in wanted:
             path = os.path.join(here, name)
-            # Only a link can lead back to where one has been.
+            # Only a link can lead back to where one has been, or up and into other classes.
             if os.path.islink(path):
                 real = os.path.realpath(path)
-                if real in been:
+                if real in been or top.startswith(os.path.join(real, "")):
                     continue
                 been.add(real)
-            below.append(name)
+            if not _is_a_run(path):
+                below.append(name)
         found.append((here, sorted(names)))
     for here, names in sorted(found):
         start = os.path.relpath(here, folder).replace(os.sep, "/")
         for name in names:
             if not name.startswith(".") and name.lower() not in LITTER:
                 yield name if start == "." else f"{start}/{name}"
+
+
+def _stop(error: OSError) -> None:
+    raise error
 
 
 def is_picture(name: str) -> bool:

@@ -71,8 +71,9 @@ def look_for_classes(root: Path, skip: Path | None = None) -> ClassLayout:
         return ClassLayout("crops", base)
     if any(YOLO_LINE.match(_first_line(path)) for path in seen.text_files[:LOOKED_INTO]):
         look(base, skip)  # says what it is instead
-    if not seen.image_count and tables:
-        raise DataError(f"{tables[0]}: {csv_kind(tables[0])}")
+    if tables and not (seen.image_count and _two_folders(base, skip)):
+        table = min(tables, key=lambda path: split_word(path.stem) != "train")
+        raise DataError(f"{table}: {csv_kind(table)}")
     found = _class_folders(base, skip)
     found.not_read = tables
     return found
@@ -110,6 +111,26 @@ def _csv_parts(base: Path, lists: list[Path]) -> dict[str, Path]:
     return parts
 
 
+def _two_folders(base: Path, skip: Path | None) -> bool:
+    """Whether two folders that could be classes lie side by side, in ``base`` or in a split."""
+    names = subfolders(base, skip)
+    splits = _split_folders(base, names)
+    return len(names) - len(splits) > 1 or any(
+        len(subfolders(unwrap_split(base / name, skip), skip)) > 1 for name in splits)
+
+
+def _split_folders(base: Path, names: list[str]) -> dict[str, str]:
+    """Name -> split of the folders that are called for one; pictures lie deeper in them.
+
+    Where all are called for a split, as train_images and test_images, they are no classes.
+    """
+    words = {name: word for name in names if (word := split_word(name)) is not None}
+    if len(words) == len(names) > 1:
+        return words
+    return {name: word for name, word in words.items()
+            if EXACT.fullmatch(name) or not holds_pictures(base / name)}
+
+
 def _is_detection(seen: Seen) -> bool:
     if any(is_voc(files[:5]) for files in list(seen.xml_folders.values())[:LOOKED_INTO]):
         return True
@@ -130,8 +151,7 @@ def _class_folders(base: Path, skip: Path | None) -> ClassLayout:
     if not names:
         raise DataError(f"{base}: no class folder", got="pictures only" if holds_pictures(base)
                         else "neither pictures nor folders", expected=READS)
-    words = {name: word for name in names if (word := split_word(name)) is not None
-             and (EXACT.fullmatch(name) or not holds_pictures(base / name))}
+    words = _split_folders(base, names)
     others = [name for name in names if name not in words]
     with_pictures = [name for name in others if holds_pictures(base / name, below=True)]
     if not words or (with_pictures and len(words) == 1

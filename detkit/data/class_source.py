@@ -12,6 +12,7 @@ from detkit.data.class_check import (
     check_empty,
     check_identical,
     check_pictures,
+    check_two_learnt,
 )
 from detkit.data.class_crops import read_crops
 from detkit.data.class_csv import read_class_csv
@@ -23,7 +24,7 @@ from detkit.data.class_names import decide_class_names
 from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.class_splits import complete_splits
 from detkit.data.ledger import LOGGER
-from detkit.data.source import SAMPLE, _own_folder, open_data
+from detkit.data.source import SAMPLE, open_data, own_folder
 from detkit.errors import DataError
 
 
@@ -104,7 +105,8 @@ def open_class_data(
     ledger = ClassLedger(str(root))
     LOGGER.info("data: %s is read as %s", root, layout.form)
     raws = _read(layout, work_dir.resolve(), ledger)
-    if need_train and not {"train", "all"} & set(raws):
+    # Without any split all lines of a csv were refused, which the ledger says.
+    if need_train and raws and not {"train", "all"} & set(raws):
         raise DataError(f"{root}: no train split, only {' and '.join(raws)}",
                         do="name a folder that has a train folder, or no split folders")
     names, spelling = decide_class_names(raws, ledger, classes)
@@ -112,14 +114,14 @@ def open_class_data(
         check_empty(raws, need_train and classes is None, ledger)
     parts: dict[str, list[ClassRecord]] = {}
     for name, raw in raws.items():
-        parts[name] = check_pictures(raw, spelling[name], ledger)
+        parts[name] = check_pictures(raw, spelling, ledger)
         raw.records.clear()  # of a large set, half the memory
     image_dirs = {name: raw.image_dir for name, raw in raws.items()}
     if not ledger.refused:
         identical = check_identical(parts, image_dirs, ledger)
         parts = complete_splits(parts, image_dirs, identical, seed, ledger)
         check_counts(parts, names, ledger, refuse=need_train, known=classes is not None)
-    out = _own_folder(work_dir, root)
+    out = own_folder(work_dir, root)
     ledger.log(out / "ledger.json")
     return _finish(ClassData(root, layout.form, names, {}, ledger), parts, image_dirs, out)
 
@@ -146,6 +148,8 @@ def _open_crops(
     first = next(iter(data.splits.values()))
     ledger = ClassLedger(str(data.root), splits=dict(data.ledger.splits), unit="crops")
     parts = read_crops(data, ledger)
+    if need_train and len(data.classes) > 1:
+        check_two_learnt(parts["train"], ledger)
     check_counts(parts, data.classes, ledger, refuse=False, known=True)
     told = {(fault.kind, _quoted(fault.what)) for fault in data.ledger.faults}
     ledger.faults = [fault for fault in ledger.faults

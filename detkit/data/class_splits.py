@@ -9,9 +9,8 @@ from pathlib import Path
 
 from detkit.data.class_ledger import ClassLedger
 from detkit.data.class_record import ClassRecord
-from detkit.data.ledger import SplitCount
-from detkit.data.raw import SPLITS
-from detkit.data.splits import SHARES
+from detkit.data.ledger import REFUSED, SplitCount
+from detkit.data.splits import SHARES, stand_in
 
 LEAST = 3
 
@@ -48,14 +47,13 @@ def complete_splits(
             ledger.add("few_images_of_class", f"the class '{label}' has {number} different "
                        "image(s), too few for train, val and test: "
                        + ("none is in test" if number > 1 else "it is never measured"), "kept")
-        if done["val"] and not done["test"]:
-            del done["test"], ledger.splits["test"]
-    for lacking, other in (("val", "test"), ("test", "val")):
-        if lacking not in done and other in done:
-            done[lacking] = done[other]
-            image_dirs[lacking] = image_dirs[other]
-            ledger.notes.append(f"there is no {lacking} split: {other} stands in for it")
-    return {name: done[name] for name in SPLITS if name in done}
+        if whole and not done["val"]:
+            ledger.add("too_few_images", "there are no two different images of any class: none "
+                       "is left to measure on; put in more, or a val folder", REFUSED)
+        for name in ("val", "test"):
+            if whole and not done[name]:
+                del done[name], ledger.splits[name]
+    return stand_in(done, image_dirs, ledger)
 
 
 def divide_classes(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import RawSplit, Record
+from detkit.data.spelling import match_spellings, merge_spellings
 
 
 @dataclass
@@ -35,11 +34,6 @@ def is_id(value: object) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def near_key(name: str) -> str:
-    """What is left of a name without case, blanks, underscores and hyphens."""
-    return re.sub(r"[\s_\-]+", "", name.casefold())
-
-
 def decide_classes(
     splits: Mapping[str, RawSplit],
     ledger: Ledger,
@@ -51,7 +45,7 @@ def decide_classes(
     Without ``wanted`` the order is that of the first split's categories, then those that only
     later splits have; or the alphabet's. A category without boxes anywhere that others call
     their supercategory is no class. Spellings that differ in case, blanks, underscores or
-    hyphens are one class, unless one file declares both.
+    hyphens are one class, unless one split declares both.
 
     Args:
         splits: in the order in which their categories count, train first.
@@ -61,16 +55,17 @@ def decide_classes(
     boxes = {name: _boxes_by_name(raw, declared[name]) for name, raw in splits.items()}
     used: Counter[str] = sum(boxes.values(), Counter())
     supers = _super_categories(splits, used, ledger, wanted)
+    named = {split: list(by_id.values()) for split, by_id in declared.items()}
+    sources = {split: raw.source for split, raw in splits.items()}
     if wanted is None:
-        spelling = _one_spelling(splits, declared, ledger)
-        names = dict.fromkeys(
-            spelling[name] for by_id in declared.values() for name in by_id.values()
-            if name not in supers
+        spelling = merge_spellings(named, sources, ledger)
+        kept = dict.fromkeys(
+            spelling[name] for names in named.values() for name in names if name not in supers
         )
-        order = tuple(sorted(names) if alphabetical else names)
+        order = tuple(sorted(kept) if alphabetical else kept)
     else:
         order = tuple(wanted)
-        spelling = _wanted_spelling(splits, declared, boxes, ledger, order)
+        spelling = match_spellings(named, boxes, sources, ledger, order, "box", "boxes")
     index = {name: number for number, name in enumerate(order)}
     return ClassTable(order, {
         split: {key: index.get(spelling.get(name, name), -1) for key, name in by_id.items()}
@@ -135,53 +130,3 @@ def _super_categories(
                        "name it as their supercategory: no class", "left out",
                        file=str(raw.source))
     return found
-
-
-def _one_spelling(
-    splits: Mapping[str, RawSplit], declared: Mapping[str, Mapping[Any, str]], ledger: Ledger
-) -> dict[str, str]:
-    by_key: dict[str, dict[str, str]] = {}
-    for split, by_id in declared.items():
-        for name in by_id.values():
-            by_key.setdefault(near_key(name), {}).setdefault(name, split)
-    spelling: dict[str, str] = {}
-    for names in by_key.values():
-        first = next(iter(names))
-        together = any(len(set(names) & set(by_id.values())) > 1 for by_id in declared.values())
-        for name, split in names.items():
-            spelling[name] = name if together else first
-            if name != first:
-                ledger.add("near_class_names", f"the class names '{first}' and '{name}' are nearly "
-                           "the same", "kept apart: one file has both" if together
-                           else f"merged into '{first}'",
-                           file=str(splits[split].source), split=split)
-    return spelling
-
-
-def _wanted_spelling(
-    splits: Mapping[str, RawSplit], declared: Mapping[str, Mapping[Any, str]],
-    boxes: Mapping[str, Counter[str]], ledger: Ledger, wanted: Sequence[str],
-) -> dict[str, str]:
-    by_key: dict[str, list[str]] = {}
-    for name in wanted:
-        by_key.setdefault(near_key(name), []).append(name)
-    spelling: dict[str, str] = {}
-    for split, by_id in declared.items():
-        place = {"file": str(splits[split].source), "split": split}
-        for name in dict.fromkeys(by_id.values()):
-            alike = by_key.get(near_key(name), [])
-            if name in wanted:
-                spelling[name] = name
-            elif len(alike) == 1:
-                spelling[name] = alike[0]
-                ledger.add("near_class_names", f"the class '{name}' is read as '{alike[0]}'",
-                           f"merged into '{alike[0]}'", **place)
-            elif boxes[split][name]:
-                near = difflib.get_close_matches(name, wanted, 1)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
-                ledger.add("unknown_class", f"the class '{name}' has {boxes[split][name]} boxes "
-                           f"but is none of the {len(wanted)} classes{hint}", REFUSED, **place)
-            else:
-                ledger.add("unused_class", f"the category '{name}' has no box and is none of the "
-                           f"{len(wanted)} classes", "left out", **place)
-    return spelling

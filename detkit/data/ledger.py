@@ -138,7 +138,9 @@ class Ledger:
         """Log the summary: one record a line, warnings for the faults."""
         for line in self.summary():
             faulty = line.split(":")[0] in self.counts or line.startswith("  ")
-            LOGGER.log(logging.WARNING if faulty else logging.INFO, "data: %s", line)
+            # A file name may hold a line break.
+            LOGGER.log(logging.WARNING if faulty else logging.INFO, "data: %s",
+                       line.replace("\n", "\\n"))
         if written_to is not None and self.faults:
             LOGGER.info("data: all %d findings stand in %s", len(self.faults), written_to)
 

@@ -16,8 +16,8 @@ from detkit.data.coco_folder import read_coco_split
 from detkit.data.image_folder import ImageFolder
 from detkit.data.layout import look
 from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
-from detkit.data.raw import SPLITS, RawSplit
-from detkit.data.splits import SHARES, divide
+from detkit.data.raw import RawSplit
+from detkit.data.splits import SHARES, divide, stand_in
 from detkit.data.voc_folder import read_voc_folder
 from detkit.data.whole import check_whole, note_unlisted
 from detkit.errors import DataError
@@ -111,7 +111,7 @@ def open_data(
         raw.annotations.clear()  # of a large set, half the memory
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
     note_unlisted([folder for _, folder in parts.values()], ledger)
-    out = _own_folder(work_dir, root)
+    out = own_folder(work_dir, root)
     if not ledger.refused:
         clean = _complete(clean, image_dirs, seed, ledger)
         check_whole(clean, image_dirs, table.names, ledger)
@@ -166,15 +166,10 @@ def _complete(
             + f" ({SHARES['val']:.0%} val, {SHARES['test']:.0%} test; byte-identical images on "
             "one side)")
         return done
-    for lacking, other in (("val", "test"), ("test", "val")):
-        if lacking not in done and other in done:
-            done[lacking] = done[other]
-            image_dirs[lacking] = image_dirs[other]
-            ledger.notes.append(f"the folder has no {lacking} split: {other} stands in for it")
-    return {name: done[name] for name in SPLITS if name in done}
+    return stand_in(done, image_dirs, ledger)
 
 
-def _own_folder(work_dir: Path, root: Path) -> Path:
+def own_folder(work_dir: Path, root: Path) -> Path:
     """Where this data set's json goes: a folder that no other data set's json is in."""
     first = work_dir / "data"
     try:

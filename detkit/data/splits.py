@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from detkit.data.duplicates import identical_files
+from detkit.data.ledger import Ledger
+from detkit.data.raw import SPLITS
 from detkit.errors import DataError
+
+T = TypeVar("T")
 
 SHARES = {"val": 0.1, "test": 0.1}
 
@@ -60,3 +64,20 @@ def subset(clean: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
                         for at, box in enumerate(boxes, start=1)],
         "categories": clean["categories"],
     }
+
+
+def stand_in(parts: Mapping[str, T], image_dirs: dict[str, Path], ledger: Ledger) -> dict[str, T]:
+    """The splits in their order, val in the place of a lacking test or test of a lacking val.
+
+    Args:
+        parts: by split; what stands in for another is the same object.
+        image_dirs: by split; completed too.
+        ledger: a note says what stands in.
+    """
+    done = dict(parts)
+    for lacking, other in (("val", "test"), ("test", "val")):
+        if lacking not in done and other in done:
+            done[lacking] = done[other]
+            image_dirs[lacking] = image_dirs[other]
+            ledger.notes.append(f"there is no {lacking} split: {other} stands in for it")
+    return {name: done[name] for name in SPLITS if name in done}

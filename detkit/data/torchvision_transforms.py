@@ -18,7 +18,7 @@ from PIL import Image, ImageColor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
 PREFIX = "torchvision/"
@@ -37,6 +37,8 @@ NAMES = (
 CONTAINERS = ("RandomApply", "RandomChoice", "RandomOrder")
 # torchvision has no code for these on PIL pictures and would hand the picture back as it came.
 _ON_TENSORS = frozenset({"GaussianNoise", "RandomErasing"})
+# As many as Pillow decodes at the most.
+_MOST_PIXELS = 2 * 89_478_485
 # Pillow's numbers, which timm and older configs use.
 _BY_NUMBER = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
@@ -51,6 +53,7 @@ class TorchvisionTransform(BaseTransform):  # type: ignore[misc]
 
     Raises:
         ConfigError: torchvision refuses an argument, or a word is none of those it knows.
+        DataError: Resize of a very thin picture would make a side vast, or nothing.
     """
 
     wrapped: ClassVar[str]
@@ -65,6 +68,8 @@ class TorchvisionTransform(BaseTransform):  # type: ignore[misc]
             raise ConfigError(f"{PREFIX}{self.wrapped} works on PIL pictures",
                               got=f"a {type(picture).__name__}",
                               do="begin the pipeline with LoadPicture")
+        if self.wrapped == "Resize":
+            _check_size(self.inner, picture, results.get("img_path"))
         if self.wrapped in _ON_TENSORS:
             picture = functional.to_pil_image(self.inner(functional.pil_to_tensor(picture)))
         else:
@@ -122,6 +127,19 @@ def _built(name: str, arguments: Mapping[str, Any]) -> Any:
     except (TypeError, ValueError) as error:
         spelt = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ConfigError(f"{PREFIX}{name}({spelt}): {error}") from error
+
+
+def _check_size(resize: Any, picture: Image.Image, path: object) -> None:
+    """Refuse a picture so thin that a side would grow beyond all memory, or shrink to nothing."""
+    if resize.size is not None and len(resize.size) > 1:
+        return
+    shorter, longer = sorted(picture.size)
+    scale = min([size[0] / shorter for size in [resize.size] if size is not None]
+                + [most / longer for most in [resize.max_size] if most is not None])
+    if shorter * scale < 1 or shorter * longer * scale ** 2 > _MOST_PIXELS:
+        raise DataError(f"{path or 'the picture'}: {picture.width} x {picture.height} pixels are "
+                        f"too thin to be scaled by {scale:.3g}", got=f"{resize}",
+                        do="cut it into pieces, or leave it out")
 
 
 def _interpolation(name: str, value: Any) -> v2.InterpolationMode:

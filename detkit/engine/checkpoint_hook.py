@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook, checkpoint_hook
 from mmengine.logging import HistoryBuffer
 
+from detkit.errors import ConfigError
 from detkit.registry import HOOKS
 
 _HISTORY = ("log_history", "count_history", "max_length")
@@ -35,6 +36,11 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
                 self.file_backend.remove(path)
 
     def _save_best_checkpoint(self, runner: Any, metrics: Any) -> None:
+        wanted = [name for name in getattr(self, "key_indicators", None) or [] if name != "auto"]
+        missing = [name for name in wanted if name not in metrics]
+        if metrics and missing:
+            raise ConfigError("default_hooks.checkpoint.save_best is not measured", got=missing[0],
+                              expected=f"one of {', '.join(map(str, metrics))}")
         # mmengine removes the previous best file before it writes the next: hide it meanwhile.
         previous = getattr(self, "best_ckpt_path", None)
         if previous is None:

@@ -39,7 +39,9 @@ def derive_classifier(
         if given is None:
             if counts is not None:
                 loss["class_counts"] = [int(count) for count in counts]
-        elif isinstance(classes, int) and len(given) != classes:
+        # What is no list the loss itself refuses.
+        elif (isinstance(classes, int) and isinstance(given, (list, tuple))
+              and len(given) != classes):
             raise ConfigError(
                 f"{path}.class_counts: the loss and the data contradict each other",
                 got=f"{len(given)} counts", expected=f"one for each of {classes} classes",

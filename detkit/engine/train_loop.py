@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import loops
 
 from detkit.engine.randomness import SkippingBatchSampler, seed_iteration, seeded_dataloader
+from detkit.errors import DataError
 from detkit.registry import LOOPS
 
 
@@ -22,12 +23,29 @@ def _seeded(runner: Any, dataloader: Any) -> Any:
     return dataloader
 
 
+def _refuse_no_batch(dataloader: Any) -> None:
+    """Raise DataError where an epoch has no batch: fewer images than one, and ``drop_last``."""
+    if len(dataloader):
+        return
+    size = getattr(dataloader.batch_sampler, "batch_size", dataloader.batch_size)
+    raise DataError(
+        "no batch to train on, for a last one that is not full is left out (drop_last)",
+        got=f"{len(dataloader.dataset)} images, {size} in a batch",
+        do="pass --cfg-options train_dataloader.batch_size=N with a smaller N",
+    )
+
+
 @LOOPS.register_module()
 class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
-    """mmengine's epochs; a checkpoint from within one resumes at the batch after it."""
+    """mmengine's epochs; a checkpoint from within one resumes at the batch after it.
+
+    Raises:
+        DataError: the data is less than one batch, and ``drop_last`` leaves that out.
+    """
 
     def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, _seeded(runner, dataloader), *args, **kwargs)
+        _refuse_no_batch(self.dataloader)
 
     def _validation_is_due(self) -> bool:
         self._decide_current_val_interval()

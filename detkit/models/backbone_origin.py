@@ -14,7 +14,7 @@ from torch import nn
 
 from detkit.errors import WeightsError
 from detkit.models.checkpoint_file import read_checkpoint
-from detkit.models.checkpoint_names import backbone_names, content_of, some
+from detkit.models.checkpoint_names import backbone_names, some, unwrapped
 from detkit.models.translation import StateDict
 
 # What may say which network of a class it is.
@@ -53,7 +53,8 @@ def backbone_in(checkpoint: str | Path) -> BackboneOrigin:
         WeightsError: the file cannot be read, or holds no tensors.
     """
     content = read_checkpoint(checkpoint)
-    origin, names = str(checkpoint), content_of(content)[1]
+    origin = str(checkpoint)
+    names = unwrapped(content, origin)
     told = _by_config(content)
     if told is not None and told.arch is not None:
         return told

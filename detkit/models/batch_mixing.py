@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from detkit.errors import ConfigError
 from detkit.models.counts import is_number
+from detkit.models.parts import build_part
 from detkit.registry import MODELS
 
 _KEYS = ("augments", "probs")
@@ -101,7 +102,7 @@ class BatchMixing:
         if not isinstance(ways, (list, tuple)) or not ways:
             raise ConfigError("model.train_cfg.augments", got=repr(augments),
                               expected="a list such as [dict(type='MixUp', alpha=0.8)]")
-        self.ways = [MODELS.build(dict(way)) for way in ways]
+        self.ways = [build_part("model.train_cfg.augments", way, "MixUp") for way in ways]
         self.probs = _shares(probs, len(ways))
 
     @classmethod
@@ -113,6 +114,9 @@ class BatchMixing:
         """
         if not train_cfg:
             return None
+        if not isinstance(train_cfg, Mapping):
+            raise ConfigError("model.train_cfg", got=repr(train_cfg),
+                              expected="a dict such as dict(augments=[dict(type='MixUp')])")
         unknown = [key for key in train_cfg if key not in _KEYS]
         if unknown:
             raise ConfigError(f"model.train_cfg: '{unknown[0]}' is not known to a classifier",
@@ -154,6 +158,6 @@ def _shares(probs: Sequence[float] | None, ways: int) -> tuple[float, ...]:
     )
     if not right or sum(probs) > 1 + 1e-9:
         raise ConfigError("model.train_cfg.probs", got=repr(probs),
-                          expected=f"{ways} shares of the batches, one for each of augments, "
-                          "together at most 1")
+                          expected=f"a list of {ways} numbers from 0, the share of the batches "
+                          "for each of augments, together at most 1")
     return tuple(float(prob) for prob in probs)

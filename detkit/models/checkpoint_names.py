@@ -30,9 +30,33 @@ def content_of(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Mapping
         WeightsError: the file cannot be read, or holds no tensors.
     """
     if isinstance(checkpoint, Mapping):
-        return "the given dict", _unwrapped(dict(checkpoint), "the given dict")
+        return "the given dict", unwrapped(dict(checkpoint), "the given dict")
     origin = str(checkpoint)
-    return origin, _unwrapped(read_checkpoint(checkpoint), origin)
+    return origin, unwrapped(read_checkpoint(checkpoint), origin)
+
+
+def unwrapped(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+    """The names and tensors in what a file holds, out of the dicts that its maker put around.
+
+    Args:
+        content: as ``read_checkpoint`` gives it.
+        origin: for messages.
+
+    Raises:
+        WeightsError: there are no tensors.
+    """
+    for _ in range(4):
+        if any(isinstance(value, Tensor) for value in content.values()):
+            return content
+        inside = [content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)]
+        if not inside:
+            break
+        content = inside[0]
+    raise WeightsError(
+        f"checkpoint '{origin}': no weights in it",
+        got=f"the keys {some([str(key) for key in content])}" if content else "an empty dict",
+        expected=f"names and tensors, maybe under one of {', '.join(_WRAPPERS)}",
+    )
 
 
 def backbone_names(
@@ -66,21 +90,6 @@ def some(names: Iterable[str], limit: int = 8) -> str:
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
-
-
-def _unwrapped(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
-    for _ in range(4):
-        if any(isinstance(value, Tensor) for value in content.values()):
-            return content
-        inside = [content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)]
-        if not inside:
-            break
-        content = inside[0]
-    raise WeightsError(
-        f"checkpoint '{origin}': no weights in it",
-        got=f"the keys {some([str(key) for key in content])}" if content else "an empty dict",
-        expected=f"names and tensors, maybe under one of {', '.join(_WRAPPERS)}",
-    )
 
 
 def _without(

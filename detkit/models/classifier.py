@@ -15,6 +15,7 @@ from torch import Tensor
 from detkit.errors import ConfigError, DataError
 from detkit.models.batch_mixing import BatchMixing
 from detkit.models.losses.class_targets import check_labels
+from detkit.models.parts import build_part
 from detkit.models.poolings import GlobalAveragePooling, last_feature
 from detkit.registry import MODELS
 from detkit.structures.class_sample import ClassSample
@@ -56,11 +57,14 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         preprocessor = data_preprocessor or {"type": "ClassDataPreprocessor"}
         if not isinstance(preprocessor, torch.nn.Module):
             # By our registry: mmengine's knows ours only where a config's scope is in force.
-            preprocessor = MODELS.build(dict(preprocessor))
+            preprocessor = build_part("model.data_preprocessor", preprocessor,
+                                      "ClassDataPreprocessor")
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
-        self.backbone = MODELS.build(dict(backbone))
-        self.pooling = None if pooling is None else MODELS.build(dict(pooling))
-        self.head = MODELS.build(dict(head))
+        self.backbone = build_part("model.backbone", backbone, "SwinTransformer")
+        self.pooling = None
+        if pooling is not None:
+            self.pooling = build_part("model.pooling", pooling, "GlobalAveragePooling")
+        self.head = build_part("model.head", head, "LinearClsHead")
         self.mixing = BatchMixing.of(train_cfg)
         self._check_channels()
 
@@ -130,7 +134,8 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
 
         Raises:
             ConfigError: parts that do not fit together.
-            DataError: for 'loss', a sample without a label, or with one of no class.
+            DataError: for 'loss', a sample without a label, or with one of no class; one picture,
+                of which a batch norm can learn nothing.
             ValueError: another mode.
         """
         if mode == "tensor":
@@ -147,7 +152,16 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         labels = _labels(data_samples, self.head.num_classes).to(inputs.device)
         if self.mixing is not None and self.training:
             inputs, labels = self.mixing(inputs, labels, self.head.num_classes)
-        losses: dict[str, Tensor] = self.head.loss(self.extract_feat(inputs), labels)
+        try:
+            losses: dict[str, Tensor] = self.head.loss(self.extract_feat(inputs), labels)
+        except ValueError as error:
+            if len(inputs) != 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise DataError(
+                "a batch of one picture is too little for the model's batch norm", got=1,
+                expected="two and more", do="pass --cfg-options train_dataloader.drop_last=True, "
+                "or a larger train_dataloader.batch_size",
+            ) from error
         return losses
 
     def predict(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from detkit.models.checkpoint_names import backbone_names, content_of, model_names
 from detkit.models.translation import StateDict, Translation
-from detkit.models.weights import family_of, initialise_from, translate_backbone
+from detkit.models.weights import called, family_of, initialise_from, translate_backbone
 from detkit.models.weights_fit import LoadReport, Part, report_of, set_all
 
 _BACKBONE, _HEAD = "backbone.", "head."
@@ -105,7 +105,7 @@ def load_classifier_weights(
     translation, notes = _into_head(behind, head, body, family)
     outside = frozenset(name for name in head.state_dict() if _OF_A_LOSS.match(name))
     parts = [Part(_BACKBONE, backbone, body), Part(_HEAD, head, translation, outside)]
-    set_all(parts, origin, f"{type(model).__name__} of {type(backbone).__name__}",
+    set_all(parts, origin, f"{type(model).__name__} of {called(backbone)}",
             _remedy(translation, head))
     return report_of(parts, origin, elsewhere, notes)
 

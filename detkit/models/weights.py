@@ -24,8 +24,8 @@ from detkit.models.weights_swin import translate_swin
 from detkit.models.weights_teaching import translate_teaching
 from detkit.models.weights_timm import translate_timm
 
-__all__ = ["ADAPTERS", "LoadReport", "family_of", "initialise_from", "load_backbone_weights",
-           "translate_backbone"]
+__all__ = ["ADAPTERS", "LoadReport", "called", "family_of", "initialise_from",
+           "load_backbone_weights", "translate_backbone"]
 
 Adapter = Callable[[StateDict, nn.Module], Translation]
 
@@ -98,7 +98,7 @@ def load_backbone_weights(
     origin, content = content_of(checkpoint)
     tensors, elsewhere = backbone_names(content, prefix, origin)
     parts = [Part("", backbone, translate_backbone(tensors, backbone, origin))]
-    set_all(parts, origin, type(backbone).__name__, "choose the arch that the file was made for")
+    set_all(parts, origin, called(backbone), "choose the arch that the file was made for")
     return report_of(parts, origin, elsewhere)
 
 
@@ -119,6 +119,12 @@ def translate_backbone(state: StateDict, backbone: nn.Module, origin: str) -> Tr
         raise WeightsError(
             f"checkpoint '{origin}': {error.what}", got=error.got, expected=error.expected
         ) from error
+
+
+def called(backbone: nn.Module) -> str:
+    """A backbone in a message: its class, and the network that it is where it wraps several."""
+    name = getattr(backbone, "name", None)
+    return type(backbone).__name__ + (f" '{name}'" if isinstance(name, str) else "")
 
 
 def family_of(backbone: nn.Module) -> str | None:

@@ -13,20 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detkit.errors import DetkitError, VideoError
+from detkit.inference.predict_files import Draw, Look
 from detkit.video.channel import Channel, ChannelCancelled
 from detkit.video.frame import Frame
 from detkit.video.out_file import OutFile
 from detkit.video.reader import VideoReader
 from detkit.video.writer import VideoWriter, check_suffix
 
-Image = NDArray[np.uint8]
 Answer = TypeVar("Answer")
-Look = Callable[[list[Image]], Sequence[Answer]]
-Draw = Callable[[Image, Answer], Image]
 OnFrame = Callable[[int, float, Answer], None]
 
 

@@ -118,11 +118,11 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     ("name", "billions", "millions"),
     [
         # arXiv 2103.14030, table 1.
-        ("swin", 4.5, 28.3),
+        pytest.param("swin", 4.5, 28.3, marks=pytest.mark.slow),
         # arXiv 2301.00808, table 8: 4.47 G, which counts the norms of responses as well.
         ("convnextv2", 4.47, 28.6),
         # arXiv 1905.11946, table 2.
-        ("efficientnet", 0.39, 5.3),
+        pytest.param("efficientnet", 0.39, 5.3, marks=pytest.mark.slow),
     ],
 )
 def test_complexity_is_as_published(
@@ -148,7 +148,8 @@ def test_complexity_is_as_published(
         ("dict(type='torchvision/Resize', size=(48, 64))", "48x64"),
         ("dict(type='torchvision/Resize', size=36), dict(type='torchvision/CenterCrop', size=32)",
          "32x32"),
-        ("dict(type='torchvision/CenterCrop', size=(32, 40))", "32x40"),
+        pytest.param("dict(type='torchvision/CenterCrop', size=(32, 40))", "32x40",
+                     marks=pytest.mark.slow),
     ],
     ids=["both sides", "crop", "oblong crop"],
 )

@@ -73,6 +73,24 @@ def test_one_class_of_boxes_is_refused(coco_folder, tmp_path):
         open_class_data(coco_folder.write(), tmp_path / "work")
 
 
+def test_boxes_of_one_class_in_train_are_refused(coco_folder, tmp_path):
+    coco_folder.truth["train"]["annotations"] = coco_folder.truth["train"]["annotations"][::2]
+    with pytest.raises(DataError, match="all crops in train are of the class 'cat'"):
+        open_class_data(coco_folder.write(), tmp_path / "work")
+    data = open_class_data(tmp_path / "set", tmp_path / "work", need_train=False)
+    assert data.splits["train"].counts == (2, 0)
+
+
+def test_splits_of_the_same_names_and_boxes_are_told_each(coco_folder, tmp_path):
+    for split, truth in coco_folder.truth.items():
+        truth["annotations"][0]["bbox"] = [4, 5, 2, 2]
+        for at, image in enumerate(truth["images"]):
+            image["file_name"] = f"{at}.png"
+            draw(tmp_path / "set" / split / f"{at}.png", seed=len(split) * 10 + at)
+    data = open_class_data(coco_folder.write(), tmp_path / "work")
+    assert [fault.split for fault in data.ledger.of_kind("small_box")] == ["train", "val", "test"]
+
+
 def test_the_sample_has_a_classification_form(tmp_path):
     data = open_class_data("sample", tmp_path)
     assert data.format == "crops" and len(data.classes) == 10

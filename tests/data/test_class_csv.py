@@ -172,9 +172,12 @@ def test_an_unknown_split_is_refused_by_line(pictures, read, word):
     (b"path,label,x1,y1,x2,y2\na.jpg,cat,1,2,3,4\n", "columns of boxes"),
     ("path,label\na.jpg,señal\n".encode("latin-1"), "not text in UTF-8; save it as 'CSV UTF-8'"),
     ("path,label\na.jpg,cat\n".encode("utf-16"), "not text in UTF-8; save it as 'CSV UTF-8'"),
+    ("path,label\na.jpg,cat\n".encode("utf-16-le"), "not text in UTF-8; save it as 'CSV UTF-8'"),
+    (b"path,label,label\na.jpg,cat,dog\n", "two columns are called 'label'"),
+    (b"path,label\n\"a.jpg,cat\nb.jpg,dog\n", "line 3 has no label .is a quotation mark open"),
     (b"path,label\n\"a.jpg,cat\n" + b"x" * 200000, "not csv"),
 ], ids=["empty", "blank", "header", "synonyms", "one synonym", "no header", "boxes", "latin",
-        "utf-16", "quote"])
+        "utf-16", "utf-16 without mark", "two", "quote", "long quote"])
 def test_what_is_no_list_says_what_it_is(tmp_path, read, content, message):
     file = tmp_path / "a.csv"
     file.write_bytes(content)

@@ -17,7 +17,8 @@ CLASSES = {"classes": ("cat", "dog")}
 def from_list(tmp_path, text, metainfo=CLASSES, **how):
     file = tmp_path / "list.csv"
     file.write_text(text)
-    return ClassDataset("list.csv", metainfo, str(tmp_path), {"img": "pics"}, **how)
+    return ClassDataset("list.csv", metainfo, str(tmp_path), {"img": "pics"},
+                        **{"serialize_data": False, **how})
 
 
 def test_paths_labels_and_boxes_of_a_list(tmp_path):
@@ -44,7 +45,7 @@ def test_labels_follow_what_is_left_of_the_list(tmp_path, indices, serialize):
 
 def test_class_folders_are_numbered_as_torchvision_numbers_them(tmp_path):
     pictures = Pictures(tmp_path).fill("b", 2).fill("A", 2).fill("a/deep", 1)
-    dataset = ClassDataset(data_prefix={"img": str(tmp_path)})
+    dataset = ClassDataset(data_prefix={"img": str(tmp_path)}, serialize_data=False)
     theirs = torchvision.datasets.ImageFolder(str(pictures.root))
     assert [(info["img_path"], info["gt_label"]) for info in map(
         dataset.get_data_info, range(len(dataset)))] == theirs.samples
@@ -54,7 +55,7 @@ def test_class_folders_are_numbered_as_torchvision_numbers_them(tmp_path):
 def test_stated_classes_give_the_order_of_class_folders(tmp_path):
     Pictures(tmp_path).fill("cat", 1).fill("dog", 1)
     dataset = ClassDataset(metainfo={"classes": ("dog", "emu", "cat")}, data_root=str(tmp_path),
-                           data_prefix={"img": "."})
+                           data_prefix={"img": "."}, serialize_data=False)
     assert dataset.labels().tolist() == [2, 0]
 
 

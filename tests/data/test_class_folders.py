@@ -344,7 +344,7 @@ def test_links_and_odd_names_are_followed(pictures, read, tmp_path):
 
     split = data.splits["train"]
     dataset = ClassDataset(str(split.list_file), {"classes": data.classes},
-                           data_prefix={"img": str(split.image_dir)})
+                           data_prefix={"img": str(split.image_dir)}, serialize_data=False)
     assert all(os.path.isfile(dataset.get_data_info(at)["img_path"]) for at in range(11))
 
 

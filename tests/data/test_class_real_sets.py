@@ -31,6 +31,7 @@ def test_trashnets_three_pictures_with_two_labels_are_named(shared_data, tmp_pat
         assert len(sides) == 1
 
 
+@pytest.mark.slow
 def test_the_sketches_are_all_there(shared_data, tmp_path):
     data = open_class_data(shared_data / "cls_sketch_tuberlin", tmp_path)
     # SOURCE.txt: 80 of each, person 160; divided 80, 10 and 10 %

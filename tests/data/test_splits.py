@@ -65,7 +65,7 @@ def test_val_and_test_stand_in_for_each_other(coco_folder, tmp_path, lacking, ot
     del coco_folder.truth[lacking]
     data = open_data(coco_folder.write(), tmp_path / "work")
     assert names_of(data)[lacking] == names_of(data)[other]
-    assert f"the folder has no {lacking} split: {other} stands in for it" in data.ledger.notes
+    assert f"there is no {lacking} split: {other} stands in for it" in data.ledger.notes
     assert data.ledger.count("image_in_two_splits") == 0
 
 

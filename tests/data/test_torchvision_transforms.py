@@ -17,7 +17,7 @@ from detkit.data.class_loading import LoadPicture
 from detkit.data.timm_transforms import TimmAutoAugment, TimmRandomErasing
 from detkit.engine.config import load_config
 from detkit.engine.randomness import Draw, SeededDataset
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
 # Of v2, and not one picture in and one picture out.
@@ -266,9 +266,19 @@ def test_a_pickled_one_does_the_same(photo):
 def test_no_draw_of_a_policy_fails(policy, photo):
     # Pillow 13 refuses to posterise to 0 bits, which timm draws in each of these.
     mine = TimmAutoAugment(policy, img_size=48)
-    for number in range(200):
+    for number in range(100):
         seed(number)
         assert mine({"img": photo})["img"].size == photo.size
+
+
+def test_a_picture_too_thin_to_scale_is_refused_by_name():
+    thin = {"img": Image.new("RGB", (1, 20000)), "img_path": "thin.png"}
+    # 182 x 3,640,000 pixels; 9/20000 of a pixel
+    for sizes in ({"size": 182}, {"size": 8, "max_size": 9}, {"size": None, "max_size": 9}):
+        with pytest.raises(DataError, match="thin.png: 1 x 20000 pixels are too thin to be scaled"):
+            build("torchvision/Resize", **sizes)(dict(thin))
+    assert build("torchvision/Resize", size=(9, 8))(dict(thin))["img_shape"] == (9, 8)
+    assert build("torchvision/Resize", size=8, max_size=20000)(dict(thin))["img"].size == (1, 20000)
 
 
 def test_posterising_to_no_bits_is_black(photo):

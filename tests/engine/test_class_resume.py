@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import tiny_classifier as tiny
 import torch
 
 from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
@@ -61,15 +63,15 @@ def _kill_when(sign: Path, config: Path, work_dir: Path, *flags: str) -> None:
     assert sign.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "sign", "amp"),
     [
         ("train_dataloader.update(num_workers=2)\n", "iter_5.pth", False),
-        pytest.param("", "iter_10.pth", True, marks=pytest.mark.slow),
-        pytest.param("train_dataloader.update(num_workers=2, persistent_workers=True)\n" + BALANCED,
-                     "iter_5.pth", False, marks=pytest.mark.slow),
-        pytest.param("default_hooks['checkpoint'].update(by_epoch=True, interval=1)\n",
-                     "epoch_2.pth", False, marks=pytest.mark.slow),
+        ("", "iter_10.pth", True),
+        ("train_dataloader.update(num_workers=2, persistent_workers=True)\n" + BALANCED,
+         "iter_5.pth", False),
+        ("default_hooks['checkpoint'].update(by_epoch=True, interval=1)\n", "epoch_2.pth", False),
     ],
     ids=["within an epoch, two workers", "in bfloat16", "balanced, workers kept",
          "at an epoch's end"],
@@ -90,21 +92,45 @@ def test_killed_and_resumed_it_has_the_same_losses_and_weights(
     assert len({loss for loss, _, _ in expected.values()}) > STEPS // 2
     assert _losses(cut) == expected
     last = "epoch_8.pth" if sign.startswith("epoch") else f"iter_{STEPS // 5 * 5}.pth"
-    one, other = (torch.load(folder / last, weights_only=True) for folder in (whole, cut))
+    _same_weights(whole / last, cut / last)
+
+
+def _same_weights(one: Path, other: Path) -> None:
+    first, second = (torch.load(file, weights_only=True) for file in (one, other))
     for part in ("state_dict", "ema_state_dict"):
-        assert one[part].keys() == other[part].keys()
-        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+        assert first[part].keys() == second[part].keys()
+        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
 
 
-def test_other_classes_are_not_resumed(tmp_path: Path) -> None:
+def test_resumed_within_an_epoch_it_has_the_same_losses_and_weights(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data"), """
+train_cfg.update(max_epochs=2, val_interval=2)
+default_hooks["checkpoint"].update(by_epoch=False, interval=2, max_keep_ckpts=-1)
+""")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(config, work_dir=whole, device="cpu")
+    # What a run leaves that was killed in its fifth step; 3 steps are an epoch.
+    cut.mkdir()
+    shutil.copy(whole / "iter_4.pth", cut)
+    train(config, work_dir=cut, resume=cut / "iter_4.pth", device="cpu")
+    expected = _losses(whole)
+    assert sorted(expected) == list(range(1, 7))
+    assert _losses(cut) == {step: expected[step] for step in (5, 6)}
+    _same_weights(whole / "iter_6.pth", cut / "iter_6.pth")
+
+
+def test_other_classes_are_not_resumed(
+    trained_classifier: tuple[Path, TrainResult], tmp_path: Path
+) -> None:
     from detkit.errors import DataError
 
-    data = tiny.write_pictures(tmp_path / "data")
+    data = tiny.write_pictures(tmp_path / "data", train=1, val=1)
     config = tiny.write_config(tmp_path, data)
-    work = tmp_path / "work"
-    train(config, work_dir=work, device="cpu", options={"train_cfg.max_epochs": 1})
     for split in ("train", "val"):
         (data / split / "red").rename(data / split / "apple")
-    with pytest.raises(DataError, match="classes are not those of .*epoch_1.pth: got 'apple', "
-                                        "'blue', 'green', expected 'blue', 'green', 'red'"):
-        train(config, work_dir=work, resume=True, device="cpu")
+    checkpoint = find_last_checkpoint(trained_classifier[1].work_dir)
+    assert checkpoint is not None
+    said = (f"classes are not those of .*{checkpoint.name}: got 'apple', 'blue', 'green', "
+            "expected 'blue', 'green', 'red'")
+    with pytest.raises(DataError, match=said):
+        train(config, work_dir=tmp_path / "work", resume=checkpoint, device="cpu")

@@ -58,6 +58,7 @@ def test_the_same_checkpoint_tests_to_the_same_numbers(
             assert again.metrics[name] == value
 
 
+@pytest.mark.slow
 def test_one_folder_is_trained_with_balance_in_mixed_precision(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
@@ -100,6 +101,21 @@ def test_own_data_that_cannot_be_used_is_refused(tmp_path: Path, spoil: Any, sai
     spoil(data)
     with pytest.raises(DataError, match=said):
         train(config, work_dir=tmp_path / "work", device="cpu")
+
+
+def test_less_data_than_one_batch_is_refused_where_it_would_be_left_out(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data", train=1, val=1))
+    options = {"train_dataloader.batch_size": 8, "train_dataloader.drop_last": True}
+    with pytest.raises(DataError, match="no batch to train on.*got 3 images, 8 in a batch"):
+        train(config, work_dir=tmp_path / "work", device="cpu", options=options)
+
+
+def test_a_best_score_that_is_not_measured_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data", val=1))
+    # Of three classes there is no fifth.
+    options = {**ONE_EPOCH, "default_hooks.checkpoint.save_best": "cls/top5"}
+    with pytest.raises(ConfigError, match="save_best.*got cls/top5, expected one of cls/top1"):
+        train(config, work_dir=tmp_path / "work", device="cpu", options=options)
 
 
 def test_splits_that_name_different_classes_are_refused(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_matrix_that_is_none_is_refused(changed, message):
         some(**changed)
 
 
-@pytest.mark.parametrize("count", [1, 3, 31, 121])
+@pytest.mark.parametrize("count", [1, 3, pytest.param(31, marks=pytest.mark.slow), 121])
 def test_the_picture_is_written_and_has_the_diagonal(tmp_path, count):
     path = draw_confusion(of_size(count), tmp_path / "new" / "confusion.png")
     with Image.open(path) as image:

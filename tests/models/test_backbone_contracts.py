@@ -42,6 +42,14 @@ CASES: dict[str, dict[str, Any]] = {
     "timm-vit": dict(type="TimmBackbone", name="test_vit2", strides=None),
 }
 NAMES = list(CASES)
+# Those that give one vector for each image; they promise no sizes, stages or recomputing.
+VECTORS: dict[str, dict[str, Any]] = {
+    "timm-network": dict(type="TimmNetwork", name="test_resnet"),
+    "teaching-lenet5": dict(type="TeachingNetwork", name="lenet5"),
+    "teaching-resnet18": dict(type="TeachingNetwork", name="resnet18"),
+}
+ALL = [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) if name == "teaching-resnet18" else name
+                 for name in VECTORS)]
 # Where the tracer takes seconds each, the default suite takes one of a kind.
 QUICK = ("swin", "convnextv2", "efficientnet-same", "timm-convnext")
 SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
@@ -51,7 +59,7 @@ SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.sl
 def build(name: str, **changes: Any) -> nn.Module:
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("detkit"):
-        model: nn.Module = MODELS.build({**CASES[name], **changes})
+        model: nn.Module = MODELS.build({**(CASES | VECTORS)[name], **changes})
     return model
 
 
@@ -75,9 +83,7 @@ def test_every_backbone_of_the_registry_is_here() -> None:
     registered = {name for name, kind in MODELS.module_dict.items()
                   if kind.__module__.startswith("detkit.models.backbones.")}
     assert registered == set(backbones.__all__)
-    # Those that give one vector for each image have tests of their own.
-    assert registered - {"TimmNetwork", "TeachingNetwork"} == {
-        case["type"] for case in CASES.values()} >= {
+    assert registered == {case["type"] for case in (CASES | VECTORS).values()} >= {
         "SwinTransformer", "ConvNeXtV2", "EfficientNet", "TimmBackbone"}
 
 
@@ -94,6 +100,17 @@ def test_maps_are_finite_and_as_published_at_any_size(name: str, shape: tuple[in
         assert level.isfinite().all()
 
 
+@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("shape", [(1, 3, 65, 47), (2, 3, 32, 32)], ids=str)
+def test_vectors_are_finite_and_as_published(name: str, shape: tuple[int, ...]) -> None:
+    model = build(name).eval()
+    with torch.no_grad():
+        vectors = model(picture(*shape))
+    assert isinstance(vectors, tuple) and model.feature_strides is None
+    assert [vector.shape for vector in vectors] == [(shape[0], model.feature_channels[-1])]
+    assert vectors[0].isfinite().all()
+
+
 # timm's make no promise for it.
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("timm")])
 def test_no_image_gives_maps_of_no_image_in_eval_mode(name: str) -> None:
@@ -104,7 +121,7 @@ def test_no_image_gives_maps_of_no_image_in_eval_mode(name: str) -> None:
         assert level.shape == (0, channel, -(-75 // stride), -(-64 // stride))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_channels_are_known_on_the_meta_device(name: str) -> None:
     with torch.device("meta"):
         model = build(name)
@@ -112,7 +129,7 @@ def test_channels_are_known_on_the_meta_device(name: str) -> None:
     assert all(isinstance(channels, int) for channels in model.feature_channels)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_backward_reaches_every_parameter(name: str) -> None:
     model = build(name)
     model.init_weights()  # type: ignore[operator]
@@ -165,7 +182,7 @@ def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
         torch.testing.assert_close(plain, recomputed, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])
 def test_a_copy_made_after_a_step_gives_the_same_maps(name: str, how: str) -> None:
     model = build(name).train()
@@ -176,7 +193,7 @@ def test_a_copy_made_after_a_step_gives_the_same_maps(name: str, how: str) -> No
         assert all(torch.equal(one, two) for one, two in pairs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_one_image_does_not_see_the_others_of_its_batch(name: str) -> None:
     model = settled(name)
     images = picture(3, 3, 44, 64)
@@ -187,7 +204,7 @@ def test_one_image_does_not_see_the_others_of_its_batch(name: str) -> None:
                 torch.testing.assert_close(level[index : index + 1], alone, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_channels_last_gives_the_same_maps_and_gradients(name: str) -> None:
     model = settled(name)
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
@@ -202,7 +219,7 @@ def test_channels_last_gives_the_same_maps_and_gradients(name: str) -> None:
         assert (one.grad - two.grad).norm() <= 1e-3 * one.grad.norm() + 1e-6, key
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
     model = settled(name)
     image = picture(2, 3, 64, 96)
@@ -287,7 +304,7 @@ def test_torch_compile_makes_kernels_of_it_with_the_same_maps_and_gradients(name
     compiled_and_plain(name, "inductor")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_parameter_has_a_depth_and_the_first_layer_is_the_lowest(name: str) -> None:
     model = build(name)
     depths = {}
@@ -300,7 +317,7 @@ def test_every_parameter_has_a_depth_and_the_first_layer_is_the_lowest(name: str
     assert len(set(depths.values())) > 2
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_it_is_a_module_of_mmengine_whose_weights_are_set_once(name: str) -> None:
     model = build(name)
     assert isinstance(model, BaseModule)

@@ -137,7 +137,15 @@ def test_vectors_need_no_pooling() -> None:
     (dict(head={**HEAD, "in_channels": 24}),
      "in_channels does not fit the backbone ConvNeXtV2: got 24, expected 16"),
     (dict(train_cfg=dict(augment=[])), "model.train_cfg: 'augment' is not known"),
-], ids=["channels", "train_cfg"])
+    (dict(train_cfg=5), "model.train_cfg: got 5, expected a dict such as"),
+    (dict(pooling="avg"), "model.pooling: got 'avg', expected a dict with a type, such as"),
+    (dict(pooling=dict(size=1)), "model.pooling: got {'size': 1}, expected a dict with a type"),
+    (dict(head={**HEAD, "loss": "focal"}), "LinearClsHead: loss: got 'focal', expected a dict"),
+    (dict(head={**HEAD, "loss": dict(type="ClassBalancedLoss", loss=5)}),
+     "ClassBalancedLoss: loss: got 5, expected a dict"),
+    (dict(head={**HEAD, "loss": dict(type="ClassBalancedLoss", loss=dict(type="FocalLoss"))}),
+     "ClassBalancedLoss: loss: got FocalLoss, expected one that takes class_weight"),
+], ids=["channels", "train_cfg", "number", "word", "no-type", "loss", "loss-within", "unweighed"])
 def test_parts_that_do_not_fit_are_refused_when_built(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         classifier(**parts)
@@ -168,6 +176,14 @@ def test_a_label_of_no_class_is_refused_by_the_name_of_its_picture() -> None:
 def test_a_loss_without_labels_is_refused(given: list[ClassSample] | None) -> None:
     with pytest.raises(DataError, match="a picture to train on has no class: got"):
         classifier()(pictures(1), given, mode="loss")
+
+
+def test_one_picture_is_refused_where_a_batch_norm_is_to_learn_from_it() -> None:
+    head = {**HEAD, "norm_cfg": dict(type="BN1d")}
+    model = classifier(head=head).train()
+    with pytest.raises(DataError, match="batch of one picture.*drop_last=True"):
+        model(pictures(1), samples([0]), mode="loss")
+    model.eval()(pictures(1), samples([0]), mode="loss")
 
 
 def test_another_mode_is_refused() -> None:

@@ -115,10 +115,12 @@ def test_a_train_cfg_without_augments_mixes_nothing(nothing: dict[str, Any] | No
 
 @pytest.mark.parametrize(("train_cfg", "message"), [
     (dict(augmnets=[MIXUP]), "'augmnets' is not known to a classifier: expected some of augments"),
-    (dict(augments=[MIXUP], probs=[0.5, 0.5]), "probs: got .*1 shares of the batches"),
+    (dict(augments=[MIXUP], probs=[0.5, 0.5]), "probs: got .*a list of 1 numbers"),
     (dict(augments=[MIXUP, CUTMIX], probs=[0.7, 0.7]), "together at most 1"),
     (dict(augments=[MIXUP], probs=[-0.1]), "probs"),
     (dict(augments="MixUp"), "augments: got 'MixUp', expected a list such as"),
+    (dict(augments=["MixUp"]), r"augments: got 'MixUp', expected a dict with a type, such as"),
+    (dict(augments=[dict(alpha=1)]), r"augments: got {'alpha': 1}, expected a dict with a type"),
     (dict(probs=[1.0]), "probs without augments"),
     (dict(augments=[dict(type="MixUp", alpha=0)]), "MixUp: alpha: got 0"),
     (dict(augments=[dict(type="CutMix", alpha="1")]), "CutMix: alpha"),

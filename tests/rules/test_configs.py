@@ -153,7 +153,7 @@ def test_classifier_config_draws_and_packs_a_picture_of_the_size_it_says(name, t
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         loader.dataset.update(data_root=str(tmp_path), data_prefix=dict(img=""))
         dataset = DATASETS.build(loader.dataset)
-        side = 160 if "nano" in name else 224
+        side = 128 if "nano" in name else 224
         assert len(dataset) == 2 and dataset[1]["inputs"].shape == (3, side, side)
         assert dataset[1]["inputs"].dtype == torch.uint8
         assert int(dataset[1]["data_samples"].gt_label) == 1

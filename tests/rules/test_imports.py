@@ -27,6 +27,11 @@ def test_import_detkit_brings_nothing_heavy(repository):
     assert not modules_after("import detkit", repository) & HEAVY
 
 
+def test_reading_data_brings_nothing_heavy(repository):
+    code = "import detkit.data.source, detkit.data.class_source"
+    assert not modules_after(code, repository) & HEAVY
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_brings_nothing_heavy(verb, repository):
     code = f"from detkit.cli.main import main; assert main(['{verb}', '--help']) == 0"

@@ -33,13 +33,16 @@ optim_wrapper = dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
         custom_keys=dict(
-            relative_position_bias_table=dict(decay_mult=0.0), grn=dict(decay_mult=0.0)
+            relative_position_bias_table=dict(decay_mult=0.0),
+            grn=dict(decay_mult=0.0),
+            pos_embed=dict(decay_mult=0.0),
+            cls_token=dict(decay_mult=0.0),
         ),
     ),
 )
 
-# The mean of about the last 10,000 steps.
-custom_hooks = [dict(type="EMAHook", momentum=0.0001)]
+# The mean of about the last 10,000 steps, and in the beginning of fewer.
+custom_hooks = [dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.0001, gamma=2000)]
 
 # lr belongs to 1,024 pictures a step; --auto-scale-lr scales it linearly to what the run has.
 auto_scale_lr = dict(enable=False, base_batch_size=1024)

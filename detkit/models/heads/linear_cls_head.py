@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from detkit.errors import ConfigError
 from detkit.models.counts import check_count, is_number
 from detkit.models.heads.feature_norm import build_feature_norm
+from detkit.models.parts import build_part
 from detkit.registry import MODELS
 
+CROSS_ENTROPY = "SoftCrossEntropyLoss"
 # Of timm's and the official code's last layers, for Swin and ConvNeXt.
 _FIRST_DEVIATION = 0.02
 
@@ -50,7 +52,7 @@ class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         self.norm = build_feature_norm(name, norm_cfg, in_channels)
         self.dropout = nn.Dropout(check_dropout(name, dropout))
         self.fc = nn.Linear(in_channels, num_classes)
-        self.loss_cls = MODELS.build(dict(loss or {"type": "SoftCrossEntropyLoss"}))
+        self.loss_cls = build_part(f"{name}: loss", loss or {"type": CROSS_ENTROPY}, CROSS_ENTROPY)
 
     def init_weights(self) -> None:
         """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""

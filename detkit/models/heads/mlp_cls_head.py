@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from detkit.errors import ConfigError
 from detkit.models.counts import check_count, check_counts
 from detkit.models.heads.feature_norm import build_feature_norm
-from detkit.models.heads.linear_cls_head import check_dropout, check_features, first_linear_weights
+from detkit.models.heads.linear_cls_head import (
+    CROSS_ENTROPY,
+    check_dropout,
+    check_features,
+    first_linear_weights,
+)
+from detkit.models.parts import build_part
 from detkit.registry import MODELS
 
 
@@ -66,7 +72,7 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
             for before, width in zip(widths, widths[1:])
         ))
         self.fc = nn.Linear(widths[-1], num_classes)
-        self.loss_cls = MODELS.build(dict(loss or {"type": "SoftCrossEntropyLoss"}))
+        self.loss_cls = build_part(f"{name}: loss", loss or {"type": CROSS_ENTROPY}, CROSS_ENTROPY)
 
     def init_weights(self) -> None:
         """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.losses.class_weights import effective_number_weights
+from detkit.models.parts import build_part
 from detkit.registry import MODELS
 
 
@@ -35,15 +36,21 @@ class ClassBalancedLoss(nn.Module):
         loss: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        inner = dict(loss or {"type": "SoftCrossEntropyLoss"})
-        if inner.get("class_weight") is not None:
+        inner: Any = loss or {"type": "SoftCrossEntropyLoss"}
+        if isinstance(inner, Mapping) and inner.get("class_weight") is not None:
             raise ConfigError("ClassBalancedLoss: loss.class_weight", got=inner["class_weight"],
                               expected="none: the weights come from class_counts")
         self.is_counted = class_counts is not None
         # Without counts too, so that a wrong beta comes out where the model is built.
         weights = effective_number_weights((1,) if class_counts is None else class_counts, beta)
-        inner["class_weight"] = weights if self.is_counted else None
-        self.loss = MODELS.build(inner)
+        if isinstance(inner, Mapping):
+            inner = {**inner, "class_weight": weights if self.is_counted else None}
+        try:
+            self.loss = build_part("ClassBalancedLoss: loss", inner, "SoftCrossEntropyLoss")
+        except TypeError as error:
+            raise ConfigError("ClassBalancedLoss: loss", got=inner["type"],
+                              expected="one that takes class_weight, such as SoftCrossEntropyLoss "
+                              "or SoftmaxFocalLoss") from error
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of a batch.
