@@ -30,6 +30,7 @@ check: install
 bench: install
 	$(BIN)/python benchmarks/bench_roi_align.py
 	$(BIN)/python benchmarks/bench_backbones.py
+	$(BIN)/python benchmarks/bench_classifiers.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache

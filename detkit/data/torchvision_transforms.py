@@ -122,6 +122,10 @@ def _built(name: str, arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(
             f"{PREFIX}{name}: value", got="'random'", expected="a number or three, 0 to 255",
             do="TimmRandomErasing(mode='pixel') erases with noise of the pictures' own spread")
+    size = worded.get("size")
+    if any(isinstance(side, int) and side < 1
+           for side in (size if isinstance(size, (list, tuple)) else [size])):
+        raise ConfigError(f"{PREFIX}{name}: size", got=size, expected="pixels, at least 1")
     try:
         return getattr(v2, name)(**worded)
     except (TypeError, ValueError) as error:

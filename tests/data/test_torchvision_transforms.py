@@ -139,6 +139,8 @@ def test_what_is_not_said_is_torchvisions_default():
         ("Pad", {"padding": 2, "fill": "whit"}, "Pad: fill: got 'whit'"),
         ("AutoAugment", {"policy": "imagnet"}, "expected one of imagenet, cifar10, svhn"),
         ("Resize", {"size": "big"}, r"torchvision/Resize\(size='big'\): size can be"),
+        ("RandomResizedCrop", {"size": -3}, "size: got -3, expected pixels, at least 1"),
+        ("CenterCrop", {"size": (0, 9)}, r"size: got \(0, 9\)"),
         ("RandomHorizontalFlip", {"p": 2}, r"RandomHorizontalFlip\(p=2\): "),
         ("RandomErasing", {"value": "random"}, r"got 'random'.*TimmRandomErasing"),
         ("RandomApply", {"transforms": []}, "at least one"),
