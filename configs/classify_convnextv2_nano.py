@@ -1,7 +1,9 @@
 """ConvNeXtV2-atto classifier, 128 px: trained from nothing on a laptop CPU.
 
-Expected: not measured yet.
-Cost:     not measured yet.
+Expected: 0.600 top-1 on the test split (60 pictures) of 600 photos of trash in 6 classes. Line
+          drawings on white it has not begun to learn after 15 epochs of 512 of them.
+Cost:     625 seconds of one core for the trash, 1.4 GB; 28 pictures a second in training and 52
+          in prediction one by one, on one core in float32 (benchmarks/bench_classifiers.py).
 Run:      python tools/train.py configs/classify_convnextv2_nano.py --data PATH
 Paper:    arXiv 2301.00808
 """

@@ -1,7 +1,9 @@
 """EfficientNet-nano classifier, 128 px: trained from nothing on a laptop CPU.
 
-Expected: not measured yet.
-Cost:     not measured yet.
+Expected: 0.567 top-1 on the test split (60 pictures) of 600 photos of trash in 6 classes; 0.813 on
+          the one (64) of 640 sketches in 7 classes over 15 epochs.
+Cost:     493 seconds of one core for the trash, 1.3 GB; 43 pictures a second in training and 60
+          in prediction one by one, on one core in float32 (benchmarks/bench_classifiers.py).
 Run:      python tools/train.py configs/classify_efficientnet_nano.py --data PATH
 Paper:    arXiv 1905.11946
 """
