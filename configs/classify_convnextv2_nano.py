@@ -9,23 +9,14 @@ Paper:    arXiv 2301.00808
 """
 
 _base_ = [
+    "_base_/models/image_classifier.py",
     "_base_/datasets/class_128.py",
     "_base_/schedules/class_scratch.py",
     "_base_/runtime_class.py",
 ]
 
 model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClassDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     # Its norm stands behind the pooling, in the head.
     backbone=dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
-    head=dict(
-        type="LinearClsHead",
-        norm_cfg=dict(type="LN", eps=1e-6),
-        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
-    ),
+    head=dict(norm_cfg=dict(type="LN", eps=1e-6), loss=dict(label_smoothing=0.1)),
 )

@@ -10,26 +10,17 @@ Paper:    arXiv 1905.11946, arXiv 1805.09501
 """
 
 _base_ = [
+    "_base_/models/image_classifier.py",
     "_base_/datasets/class_224.py",
     "_base_/schedules/class_300e.py",
     "_base_/runtime_class.py",
 ]
 
 model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClassDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(
         type="EfficientNet", arch="b0", out_indices=(3,), head_conv=True, drop_path_rate=0.2
     ),
-    head=dict(
-        type="LinearClsHead",
-        dropout=0.2,
-        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
-    ),
+    head=dict(dropout=0.2, loss=dict(label_smoothing=0.1)),
 )
 
 train_pipeline = [

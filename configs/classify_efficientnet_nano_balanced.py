@@ -9,20 +9,15 @@ Paper:    arXiv 1905.11946, arXiv 1901.05555
 """
 
 _base_ = [
+    "_base_/models/image_classifier.py",
     "_base_/datasets/class_128.py",
     "_base_/schedules/class_scratch.py",
     "_base_/runtime_class.py",
 ]
 
 model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClassDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(type="EfficientNet", arch="nano", out_indices=(3,), head_conv=True),
-    head=dict(type="LinearClsHead", dropout=0.1, loss=dict(type="SoftCrossEntropyLoss")),
+    head=dict(dropout=0.1),
     train_cfg=dict(augments=[dict(type="MixUp", alpha=0.2)]),
 )
 

@@ -9,21 +9,13 @@ Paper:    arXiv 2103.14030
 """
 
 _base_ = [
+    "_base_/models/image_classifier.py",
     "_base_/datasets/class_128.py",
     "_base_/schedules/class_scratch.py",
     "_base_/runtime_class.py",
 ]
 
 model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClassDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(type="SwinTransformer", arch="nano", out_indices=(3,), drop_path_rate=0.05),
-    head=dict(
-        type="LinearClsHead",
-        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
-    ),
+    head=dict(loss=dict(label_smoothing=0.1)),
 )

@@ -11,22 +11,16 @@ Paper:    each network's stands in the table
 """
 
 _base_ = [
+    "_base_/models/image_classifier.py",
     "_base_/datasets/class_224.py",
     "_base_/schedules/class_scratch.py",
     "_base_/runtime_class.py",
 ]
 
 model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClassDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(type="TeachingNetwork", name="resnet18"),
     # The networks pool by themselves.
     pooling=None,
-    head=dict(type="LinearClsHead", loss=dict(type="SoftCrossEntropyLoss")),
 )
 
 # As these networks were trained: no more than crops and flips.

@@ -9,25 +9,17 @@ Paper:    arXiv 1512.03385, arXiv 2110.00476
 """
 
 _base_ = [
+    "_base_/models/image_classifier.py",
     "_base_/datasets/class_224.py",
     "_base_/schedules/class_300e.py",
     "_base_/runtime_class.py",
 ]
 
 model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClassDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-    ),
     backbone=dict(type="TimmNetwork", name="resnet50", pretrained=True),
     # The network pools by itself.
     pooling=None,
-    head=dict(
-        type="LinearClsHead",
-        loss=dict(type="SoftCrossEntropyLoss", label_smoothing=0.1),
-    ),
+    head=dict(loss=dict(label_smoothing=0.1)),
     train_cfg=dict(
         augments=[dict(type="MixUp", alpha=0.2), dict(type="CutMix", alpha=1.0)],
     ),

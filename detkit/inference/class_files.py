@@ -13,7 +13,7 @@ import numpy as np
 
 from detkit.inference.detection_files import say_counts
 from detkit.inference.out_folder import write_text
-from detkit.inference.predict_files import FilesReport, align, failed_records
+from detkit.inference.predict_files import FilesReport, align, failed_records, file_record
 from detkit.structures.class_scores import ClassScores
 
 JSON_NAME = "predictions.json"
@@ -45,10 +45,7 @@ def as_document(
         "threshold": threshold,
         "images": [
             {
-                "file": str(result.file),
-                "width": result.found.size_hw[1],
-                "height": result.found.size_hw[0],
-                "picture": result.picture,
+                **file_record(result),
                 "sure": is_sure(result.found, threshold),
                 "top": as_records(result.found, classes, top_k),
             }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.inference.out_folder import write_text
-from detkit.inference.predict_files import FilesReport, align, failed_records
+from detkit.inference.predict_files import FilesReport, align, failed_records, file_record
 from detkit.structures.detections import Detections
 
 JSON_NAME = "detections.json"
@@ -38,10 +38,7 @@ def as_document(
         "score_threshold": score_threshold,
         "images": [
             {
-                "file": str(result.file),
-                "width": result.found.size_hw[1],
-                "height": result.found.size_hw[0],
-                "picture": result.picture,
+                **file_record(result),
                 "detections": list(as_records(result.found, classes)),
             }
             for result in report.done

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from detkit.data.images import read_image
 from detkit.errors import DataError
@@ -135,6 +135,12 @@ def align(rows: Sequence[Sequence[str]]) -> str:
         words += [word.rjust(width) for word, width in zip(middle, wide[1:])]
         lines.append("  ".join([*words, last]).rstrip())
     return "\n".join(lines)
+
+
+def file_record(result: FileResult[Any]) -> dict[str, Any]:
+    """A file that was done as a dict: file, width, height (pixels) and picture."""
+    height, width = result.found.size_hw
+    return {"file": str(result.file), "width": width, "height": height, "picture": result.picture}
 
 
 def failed_records(report: FilesReport[Answer]) -> list[dict[str, str]]:

@@ -140,11 +140,11 @@ class BatchMixing:
             nothing is drawn, what was given.
         """
         drawn = float(torch.rand((), device="cpu"))
-        shares = torch.nn.functional.one_hot(labels, classes).float()
         for way, prob in zip(self.ways, self.probs):
             if drawn < prob:
-                mixed, shares = way(inputs, shares)
-                return mixed, shares
+                shares = torch.nn.functional.one_hot(labels, classes).float()
+                mixed: tuple[Tensor, Tensor] = way(inputs, shares)
+                return mixed
             drawn -= prob
         return inputs, labels
 

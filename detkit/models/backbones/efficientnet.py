@@ -10,7 +10,6 @@ import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from detkit.errors import ConfigError
 from detkit.models.backbones.arch import check_frozen, check_levels, check_some_stages
@@ -18,7 +17,7 @@ from detkit.models.backbones.efficientnet_archs import EfficientNetArch, efficie
 from detkit.models.backbones.efficientnet_conv import ConvNorm, ConvStyle
 from detkit.models.backbones.efficientnet_layers import SqueezeExcite
 from detkit.models.backbones.efficientnet_stages import EfficientNetStage, blocks_of
-from detkit.models.backbones.freezing import freeze_stages
+from detkit.models.backbones.freezing import freeze_stages, hold_batch_norms
 from detkit.models.counts import check_count
 from detkit.models.deform_conv import with_offsets_at_rest
 from detkit.models.norm import check_norm_cfg
@@ -227,9 +226,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
     def _freeze(self) -> None:
         freeze_stages(self, self.frozen_stages, [self.stem])
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            hold_batch_norms(self)
 
 
 def _features(

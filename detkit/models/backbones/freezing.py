@@ -1,10 +1,11 @@
-"""The first stages of a backbone, held as they are."""
+"""Parts of a backbone, held as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def freeze_stages(backbone: nn.Module, frozen_stages: int, stem: Sequence[nn.Module]) -> None:
@@ -25,3 +26,10 @@ def freeze_stages(backbone: nn.Module, frozen_stages: int, stem: Sequence[nn.Mod
     for module in frozen:
         module.eval()
         module.requires_grad_(False)
+
+
+def hold_batch_norms(backbone: nn.Module) -> None:
+    """Put every batch norm in eval mode, so that its statistics stay."""
+    for module in backbone.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

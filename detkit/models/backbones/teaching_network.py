@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.layer_depth import depth_of
 from detkit.models.backbones.lenet5 import LeNet5
 from detkit.models.backbones.teaching_table import TEACHING_NETWORKS, TeachingEntry
 from detkit.models.backbones.timm_groups import layer_of_each
@@ -132,11 +133,7 @@ class TeachingNetwork(BaseModule):  # type: ignore[misc]
             layers = layer_of_each(self.model, self.name, coarse=False, owner=_NAME)
         else:
             layers = _layers_in_order(self.model, self.entry.layers)
-        depths = max(layers.values()) + 2
-        if not param_name.startswith(prefix):
-            return depths - 1, depths
-        own = param_name.removeprefix(prefix).removeprefix("model.")
-        return layers.get(own, depths - 1), depths
+        return depth_of(layers, param_name, prefix, inside="model.")
 
 
 def _from_torchvision(

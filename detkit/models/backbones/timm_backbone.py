@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.freezing import hold_batch_norms
+from detkit.models.backbones.layer_depth import depth_of
 from detkit.models.backbones.timm_groups import frozen_parts, layer_of_each
 from detkit.models.backbones.timm_hub import published_weights
 from detkit.models.backbones.timm_levels import find_levels, keep_levels, run_levels
@@ -148,11 +149,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         Source: mmpretrain's backbones have the same method; timm's own grouping.
         """
         layers = layer_of_each(self.body, self.name, coarse=False)
-        depths = max(layers.values()) + 2
-        if not param_name.startswith(prefix):
-            return depths - 1, depths
-        own = param_name.removeprefix(prefix).removeprefix("body.")
-        return layers.get(own, depths - 1), depths
+        return depth_of(layers, param_name, prefix, inside="body.")
 
     def _freeze(self) -> None:
         for path in self._frozen_parameters:
@@ -160,9 +157,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         for path in self._frozen_modules:
             self.body.get_submodule(path).eval()
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            hold_batch_norms(self)
 
 
 def _recompute(model: Any, name: str) -> None:

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.layer_depth import depth_of
 from detkit.models.backbones.timm_groups import layer_of_each
 from detkit.models.backbones.timm_hub import published_weights
 from detkit.models.backbones.timm_names import check_timm_name, create_timm_model
@@ -121,11 +122,7 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
         Source: mmpretrain's backbones have the same method; timm's own grouping.
         """
         layers = layer_of_each(self.model, self.name, coarse=False, owner=_NAME)
-        depths = max(layers.values()) + 2
-        if not param_name.startswith(prefix):
-            return depths - 1, depths
-        own = param_name.removeprefix(prefix).removeprefix("model.")
-        return layers.get(own, depths - 1), depths
+        return depth_of(layers, param_name, prefix, inside="model.")
 
     def _refusal_of(self, x: Tensor) -> str | None:
         """Why the shape alone makes the model fail; None where it does not.
