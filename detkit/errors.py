@@ -68,3 +68,7 @@ class MissingExtraError(DetkitError):
             f"this needs the library '{library}', which is not installed",
             do=f"run: pip install 'detkit[{extra}]'",
         )
+
+
+class ExportError(DetkitError):
+    """A model or a machine cannot do what an export or an engine asks of it."""

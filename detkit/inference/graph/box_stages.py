@@ -1,0 +1,186 @@
+"""The RoI heads, one or a cascade of them, as a part of a static graph.
+
+Legend: B images; R proposals of each; C classes; N candidates; K results at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detkit.errors import ExportError
+from detkit.inference.graph.boxes import BoxDecoder
+from detkit.inference.graph.roi_features import RoIFeatures
+from detkit.inference.graph.select import NOTHING, Select, iou_threshold, take
+
+Results = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class BoxStage(nn.Module):
+    """One stage: RoIs to class scores and moved boxes.
+
+    Args:
+        extractor: the stage's ``SingleRoIExtractor``.
+        head: the stage's box head, shared.
+        sizes_hw: height and width of each level that the extractor reads, in cells.
+
+    Raises:
+        ExportError: parts that a static graph does not know.
+    """
+
+    def __init__(
+        self, extractor: Any, head: Any, sizes_hw: Sequence[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+        if head.custom_cls_channels or not (head.with_cls and head.with_reg):
+            raise ExportError("the roi_head's bbox_head", got=type(head).__name__,
+                              expected="one with softmax scores and box deltas")
+        self.features = RoIFeatures(extractor, sizes_hw)
+        self.head = head
+        self._plain = _is_plain(head)
+        self.decode = BoxDecoder(head.bbox_coder)
+        self.kinds = 1 if head.reg_class_agnostic else int(head.num_classes)
+
+    def forward(self, atlas: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (B, R, C + 1) and deltas (B, R, kinds, 4) of RoIs (B, R, 4)."""
+        logits, deltas = self._predict(self.features(atlas, rois))
+        batch, number = rois.shape[0], rois.shape[1]
+        return (
+            logits.float().reshape(batch, number, -1),
+            deltas.float().reshape(batch, number, self.kinds, 4),
+        )
+
+    def _predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The head's logits and deltas of features (B * R, C, P, P)."""
+        head: Any = self.head
+        if not self._plain:
+            logits, deltas = head(features)
+            return logits, deltas
+        # Features come with their channels side by side: rather than these, the first layer's
+        # weights are turned around, once for all where a graph is compiled.
+        first = head.shared_fcs[0]
+        weight = first.weight.view(len(first.weight), features.shape[1], -1)
+        weight = weight.transpose(1, 2).flatten(1)
+        flat = features.permute(0, 2, 3, 1).flatten(1)
+        hidden = functional.linear(flat, weight, first.bias).relu()
+        for layer in head.shared_fcs[1:]:
+            hidden = layer(hidden).relu()
+        return head.fc_cls(hidden), head.fc_reg(hidden)
+
+
+def _is_plain(head: Any) -> bool:
+    """Whether a box head is but linear layers that its two outputs share."""
+    if not type(head).__name__.startswith("Shared") or head.with_avg_pool:
+        return False
+    branches = ("shared_convs", "cls_convs", "cls_fcs", "reg_convs", "reg_fcs")
+    bare = all(len(getattr(head, name, ())) == 0 for name in branches)
+    layers = [*getattr(head, "shared_fcs", ()), getattr(head, "fc_cls", None),
+              getattr(head, "fc_reg", None)]
+    return bare and len(head.shared_fcs) > 0 and all(type(one) is nn.Linear for one in layers)
+
+
+class BoxStages(nn.Module):
+    """mmdet's box prediction of a standard or cascade RoI head, with results of fixed size.
+
+    Args:
+        roi_head: the RoI head; what it has for masks is left out.
+        cfg: the model's ``test_cfg.rcnn``.
+        sizes_hw: height and width of the pyramid's levels, in cells.
+        canvas_hw: height and width of the canvas in pixels.
+        proposals: R.
+
+    Raises:
+        ExportError: another kind of RoI head, or parts that a static graph does not know.
+
+    Source: Cascade R-CNN (arXiv 1712.00726); the stages' logits are averaged as mmdet does.
+    """
+
+    def __init__(
+        self,
+        roi_head: Any,
+        cfg: Any,
+        sizes_hw: Sequence[tuple[int, int]],
+        canvas_hw: tuple[int, int],
+        proposals: int,
+    ) -> None:
+        super().__init__()
+        name = type(roi_head).__name__
+        if name not in ("StandardRoIHead", "CascadeRoIHead") or roi_head.with_shared_head:
+            raise ExportError("the model's roi_head", got=name,
+                              expected="StandardRoIHead or CascadeRoIHead, no shared head")
+        cascade = name == "CascadeRoIHead"
+        heads = list(roi_head.bbox_head) if cascade else [roi_head.bbox_head]
+        extractors = list(roi_head.bbox_roi_extractor) if cascade else [
+            roi_head.bbox_roi_extractor]
+        read = [list(sizes_hw)[: extractor.num_inputs] for extractor in extractors]
+        self.stages = nn.ModuleList(
+            BoxStage(extractor, head, sizes)
+            for extractor, head, sizes in zip(extractors, heads, read)
+        )
+        self._inputs = extractors[0].num_inputs
+        classes = int(heads[-1].num_classes)
+        self._classes = classes
+        self._threshold = float(cfg.get("score_thr", 0.0))
+        # Scores of a RoI sum to one at most: so many of them can be above the threshold.
+        above = math.ceil(1 / self._threshold) if self._threshold > 0 else classes
+        self._candidates = proposals * min(classes, above)
+        most = int(cfg.get("max_per_img", -1))
+        most = self._candidates if most <= 0 else min(most, self._candidates)
+        self.select = Select(iou_threshold(cfg.get("nms"), "test_cfg.rcnn"), most, canvas_hw,
+                             classes)
+
+    def forward(
+        self, maps: Sequence[Tensor], rois: Tensor, real: Tensor, limits: Tensor
+    ) -> Results:
+        """Objects in the picture.
+
+        Args:
+            maps: of the levels, (B, C, h, w) each.
+            rois: (B, R, 4) float32, xyxy, pixels of the canvas.
+            real: (B, R) bool; the other RoIs give nothing.
+            limits: (B, 1, 4) float32, from ``boxes.limits_of``.
+
+        Returns:
+            boxes (B, K, 4) float32, scores (B, K) float32, labels (B, K) int64, counts (B,)
+            int64; zeros beyond the count.
+        """
+        first: Any = self.stages[0]
+        atlas = first.features.atlas.draw(list(maps)[: self._inputs])
+        logits, deltas = first(atlas, rois)
+        total, stage = logits, first
+        for later in list(self.stages)[1:]:
+            rois = stage.decode(rois, _of_the_likeliest(deltas, logits), limits)
+            logits, deltas = later(atlas, rois)
+            total, stage = total + logits, later
+        scores = (total / len(self.stages)).softmax(-1)[..., :-1]
+        boxes = stage.decode(rois.unsqueeze(2), deltas, limits.unsqueeze(1))
+        return self._results(boxes, torch.where(real.unsqueeze(-1), scores, NOTHING))
+
+    def _results(self, boxes: Tensor, scores: Tensor) -> Results:
+        """Class-wise suppression of boxes (B, R, kinds, 4) with scores (B, R, C)."""
+        flat = torch.where(scores > self._threshold, scores, NOTHING).flatten(1)
+        likely, places = torch.topk(flat, self._candidates, dim=1)
+        labels = places % self._classes
+        rows = places if boxes.shape[2] > 1 else places.div(self._classes, rounding_mode="floor")
+        candidates = take(boxes.flatten(1, 2), rows)
+        best, chosen = self.select(candidates, likely, labels)
+        found = best > NOTHING
+        return (
+            torch.where(found.unsqueeze(-1), take(candidates, chosen), 0.0),
+            torch.where(found, best, 0.0),
+            torch.where(found, torch.gather(labels, 1, chosen), 0),
+            found.sum(dim=1),
+        )
+
+
+def _of_the_likeliest(deltas: Tensor, logits: Tensor) -> Tensor:
+    """Of deltas (B, R, kinds, 4) those of the likeliest object class: (B, R, 4)."""
+    if deltas.shape[2] == 1:
+        return deltas[:, :, 0]
+    best = logits[..., :-1].argmax(dim=-1)
+    return torch.gather(deltas, 2, best[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)

@@ -1,0 +1,50 @@
+"""A trained detector's static graph: the one door to this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from detkit.errors import ExportError
+
+TWO_STAGE = ("FasterRCNN", "CascadeRCNN", "MaskRCNN", "TwoStageDetector")
+
+
+def static_graph(
+    model: nn.Module, canvas_hw: tuple[int, int], max_proposals: int | None = None
+) -> nn.Module:
+    """One module of tensors in and tensors out that finds what mmdet's ``predict`` finds.
+
+    It shares the model's weights. ``forward(images, valid_hw)`` takes (B, H, W, 3) uint8 RGB
+    canvases and the (B, 2) int64 height and width of the picture at the top left of each, and
+    gives boxes (B, K, 4) float32 in pixels of the canvas, scores (B, K), labels (B, K) int64 and
+    counts (B,) int64: K is the config's ``max_per_img``.
+
+    Args:
+        model: the detector, in eval mode. Its ``test_cfg`` decides thresholds and numbers.
+        canvas_hw: height and width of the canvas in pixels; each a multiple of the model's
+            ``pad_size_divisor``.
+        max_proposals: of a two-stage detector, at most so many proposals go on to the second
+            stage, the likeliest; None for as many as the config says. Fewer are quicker, and
+            what that costs in AP an export's gate shows.
+
+    Raises:
+        ExportError: the model, or a part of it, has no static form; or the canvas does not fit.
+    """
+    from detkit.inference.graph.two_stage import TwoStageGraph
+
+    detector: Any = model
+    divisor = int(getattr(detector.data_preprocessor, "pad_size_divisor", 1))
+    if min(canvas_hw) < 1 or any(side % divisor for side in canvas_hw):
+        raise ExportError("the canvas", got=f"{canvas_hw[0]}x{canvas_hw[1]}",
+                          expected=f"height x width in multiples of {divisor}")
+    name = type(detector).__name__
+    if getattr(detector, "with_rpn", False) and name in TWO_STAGE:
+        graph: nn.Module = TwoStageGraph(detector, canvas_hw, max_proposals)
+    else:
+        raise ExportError("the model has no static form", got=name,
+                          expected="Faster or Cascade R-CNN",
+                          do="use --engine mmdet")
+    # Constants are made on the CPU, wherever the weights lie.
+    return graph.to(next(detector.parameters()).device).eval()

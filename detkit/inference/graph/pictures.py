@@ -1,0 +1,65 @@
+"""uint8 pictures into what a network was trained on: normalised, padded with zeros."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detkit.errors import ExportError
+
+
+class Pictures(nn.Module):
+    """Canvases of bytes to the network's input, as mmdet's ``DetDataPreprocessor`` makes it.
+
+    Args:
+        preprocessor: a detector's ``data_preprocessor``; its mean, std, channel order and pad
+            value are taken over.
+
+    Raises:
+        ExportError: it is not one of mmdet's or mmengine's image preprocessors.
+
+    B images; H x W the canvas.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, preprocessor: Any) -> None:
+        super().__init__()
+        if not hasattr(preprocessor, "_channel_conversion"):
+            raise ExportError(
+                "the model's data_preprocessor", got=type(preprocessor).__name__,
+                expected="DetDataPreprocessor",
+            )
+        normalized = bool(preprocessor._enable_normalize)
+        mean = preprocessor.mean if normalized else torch.zeros(3, 1, 1)
+        std = preprocessor.std if normalized else torch.ones(3, 1, 1)
+        self.register_buffer("mean", mean.detach().clone().float().view(1, -1, 1, 1), False)
+        self.register_buffer("std", std.detach().clone().float().view(1, -1, 1, 1), False)
+        # Pipelines read BGR; a network without the conversion was trained on that.
+        self._as_bgr = not preprocessor._channel_conversion
+        self._pad_value = float(preprocessor.pad_value)
+
+    def forward(self, images: Tensor, valid_hw: Tensor) -> Tensor:
+        """Normalise the pictures and put the pad value beyond them.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB.
+            valid_hw: (B, 2) int64, the part of each canvas, at its top left, that is picture.
+
+        Returns:
+            (B, 3, H, W) float32.
+        """
+        pixels = images.permute(0, 3, 1, 2).float()
+        if self._as_bgr:
+            pixels = pixels.flip(1)
+        normalized = (pixels - self.mean) / self.std
+        height, width = images.shape[1], images.shape[2]
+        rows = torch.arange(height, device=images.device).view(1, 1, height, 1)
+        columns = torch.arange(width, device=images.device).view(1, 1, 1, width)
+        inside = (rows < valid_hw[:, 0].view(-1, 1, 1, 1)) & (
+            columns < valid_hw[:, 1].view(-1, 1, 1, 1)
+        )
+        return torch.where(inside, normalized, torch.full_like(normalized, self._pad_value))

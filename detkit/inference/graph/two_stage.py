@@ -1,0 +1,73 @@
+"""Faster and Cascade R-CNN as one module of tensors in and tensors out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detkit.inference.graph.box_stages import BoxStages, Results
+from detkit.inference.graph.boxes import limits_of
+from detkit.inference.graph.pictures import Pictures
+from detkit.inference.graph.proposals import Proposals
+from detkit.inference.graph.select import NOTHING
+
+
+class TwoStageGraph(nn.Module):
+    """A two-stage detector without a loop over images or a shape that the picture decides.
+
+    It shares the detector's weights. Only inside the suppression a number of boxes depends on
+    what is seen.
+
+    Args:
+        model: mmdet's ``TwoStageDetector``, Faster or Cascade R-CNN, in eval mode.
+        canvas_hw: height and width in pixels of what it will be given, multiples of the model's
+            ``pad_size_divisor``.
+        max_proposals: fewer proposals than the config's ``test_cfg.rpn.max_per_img``; None for
+            as many.
+
+    Raises:
+        ExportError: a part of the model has no static form.
+
+    Legend: B images; H x W the canvas; K results at most of each image.
+    """
+
+    def __init__(
+        self, model: Any, canvas_hw: tuple[int, int], max_proposals: int | None = None
+    ) -> None:
+        super().__init__()
+        self.pictures = Pictures(model.data_preprocessor)
+        self.body = model.backbone
+        self.neck = model.neck if model.with_neck else nn.Identity()
+        sizes_hw = self._level_sizes(canvas_hw, model)
+        rpn = dict(model.test_cfg.rpn)
+        if max_proposals is not None:
+            rpn["max_per_img"] = min(max_proposals, int(rpn.get("max_per_img", max_proposals)))
+        self.proposals = Proposals(model.rpn_head, rpn, sizes_hw, canvas_hw)
+        self.stages = BoxStages(model.roi_head, model.test_cfg.rcnn, sizes_hw, canvas_hw,
+                                self.proposals.select.most)
+        self.max_results = self.stages.select.most
+
+    def forward(self, images: Tensor, valid_hw: Tensor) -> Results:
+        """Detect.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB.
+            valid_hw: (B, 2) int64, height and width of the part of each canvas that holds the
+                picture, at its top left; what lies beyond has no effect.
+
+        Returns:
+            boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest
+            first; labels (B, K) int64; counts (B,) int64. Zeros beyond the count.
+        """
+        maps = self.neck(self.body(self.pictures(images, valid_hw)))
+        limits = limits_of(valid_hw)
+        rois, scores = self.proposals(maps, limits)
+        return self.stages(maps, rois, scores > NOTHING, limits)
+
+    def _level_sizes(self, canvas_hw: tuple[int, int], model: Any) -> list[tuple[int, int]]:
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            maps = self.neck(self.body(torch.zeros((1, 3, *canvas_hw), device=device)))
+        return [(int(one.shape[2]), int(one.shape[3])) for one in maps]
