@@ -15,10 +15,9 @@ from torch.nn import functional
 
 from detkit.errors import ExportError
 from detkit.inference.graph.boxes import BoxDecoder
+from detkit.inference.graph.results import Results, results_of
 from detkit.inference.graph.roi_features import RoIFeatures
 from detkit.inference.graph.select import NOTHING, Select, iou_threshold, take
-
-Results = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class BoxStage(nn.Module):
@@ -28,27 +27,36 @@ class BoxStage(nn.Module):
         extractor: the stage's ``SingleRoIExtractor``.
         head: the stage's box head, shared.
         sizes_hw: height and width of each level that the extractor reads, in cells.
+        canvas_hw: height and width of the canvas in pixels.
 
     Raises:
         ExportError: parts that a static graph does not know.
     """
 
     def __init__(
-        self, extractor: Any, head: Any, sizes_hw: Sequence[tuple[int, int]]
+        self,
+        extractor: Any,
+        head: Any,
+        sizes_hw: Sequence[tuple[int, int]],
+        canvas_hw: tuple[int, int],
     ) -> None:
         super().__init__()
-        if head.custom_cls_channels or not (head.with_cls and head.with_reg):
+        if not _is_known(head):
             raise ExportError("the roi_head's bbox_head", got=type(head).__name__,
                               expected="one with softmax scores and box deltas")
-        self.features = RoIFeatures(extractor, sizes_hw)
+        self.features = RoIFeatures(extractor, sizes_hw, canvas_hw)
         self.head = head
         self._plain = _is_plain(head)
         self.decode = BoxDecoder(head.bbox_coder)
         self.kinds = 1 if head.reg_class_agnostic else int(head.num_classes)
 
-    def forward(self, atlas: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (B, R, C + 1) and deltas (B, R, kinds, 4) of RoIs (B, R, 4)."""
-        logits, deltas = self._predict(self.features(atlas, rois))
+    def forward(self, laid: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (B, R, C + 1) and deltas (B, R, kinds, 4) of RoIs (B, R, 4).
+
+        Args:
+            laid: the maps, from ``RoIFeatures.lay``.
+        """
+        logits, deltas = self._predict(self.features(laid, rois))
         batch, number = rois.shape[0], rois.shape[1]
         return (
             logits.float().reshape(batch, number, -1),
@@ -109,20 +117,20 @@ class BoxStages(nn.Module):
         proposals: int,
     ) -> None:
         super().__init__()
-        name = type(roi_head).__name__
-        if name not in ("StandardRoIHead", "CascadeRoIHead") or roi_head.with_shared_head:
-            raise ExportError("the model's roi_head", got=name,
-                              expected="StandardRoIHead or CascadeRoIHead, no shared head")
-        cascade = name == "CascadeRoIHead"
+        cascade = _is_cascade(roi_head)
         heads = list(roi_head.bbox_head) if cascade else [roi_head.bbox_head]
         extractors = list(roi_head.bbox_roi_extractor) if cascade else [
             roi_head.bbox_roi_extractor]
-        read = [list(sizes_hw)[: extractor.num_inputs] for extractor in extractors]
+        read = list(sizes_hw)[: extractors[0].num_inputs]
         self.stages = nn.ModuleList(
-            BoxStage(extractor, head, sizes)
-            for extractor, head, sizes in zip(extractors, heads, read)
+            BoxStage(extractor, head, read, canvas_hw)
+            for extractor, head in zip(extractors, heads)
         )
-        self._inputs = extractors[0].num_inputs
+        if any(one.num_inputs != len(read) for one in extractors) or len(
+            {stage.features.in_one for stage in self.stages}  # type: ignore[union-attr]
+        ) > 1:
+            raise ExportError("the roi_head's bbox_roi_extractor", got="stages that differ",
+                              expected="the same levels and RoIAlign in all stages")
         classes = int(heads[-1].num_classes)
         self._classes = classes
         self._threshold = float(cfg.get("score_thr", 0.0))
@@ -150,12 +158,12 @@ class BoxStages(nn.Module):
             int64; zeros beyond the count.
         """
         first: Any = self.stages[0]
-        atlas = first.features.atlas.draw(list(maps)[: self._inputs])
-        logits, deltas = first(atlas, rois)
+        laid = first.features.lay(maps)
+        logits, deltas = first(laid, rois)
         total, stage = logits, first
         for later in list(self.stages)[1:]:
             rois = stage.decode(rois, _of_the_likeliest(deltas, logits), limits)
-            logits, deltas = later(atlas, rois)
+            logits, deltas = later(laid, rois)
             total, stage = total + logits, later
         scores = (total / len(self.stages)).softmax(-1)[..., :-1]
         boxes = stage.decode(rois.unsqueeze(2), deltas, limits.unsqueeze(1))
@@ -169,13 +177,7 @@ class BoxStages(nn.Module):
         rows = places if boxes.shape[2] > 1 else places.div(self._classes, rounding_mode="floor")
         candidates = take(boxes.flatten(1, 2), rows)
         best, chosen = self.select(candidates, likely, labels)
-        found = best > NOTHING
-        return (
-            torch.where(found.unsqueeze(-1), take(candidates, chosen), 0.0),
-            torch.where(found, best, 0.0),
-            torch.where(found, torch.gather(labels, 1, chosen), 0),
-            found.sum(dim=1),
-        )
+        return results_of(candidates, labels, best, chosen)
 
 
 def _of_the_likeliest(deltas: Tensor, logits: Tensor) -> Tensor:
@@ -184,3 +186,32 @@ def _of_the_likeliest(deltas: Tensor, logits: Tensor) -> Tensor:
         return deltas[:, :, 0]
     best = logits[..., :-1].argmax(dim=-1)
     return torch.gather(deltas, 2, best[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
+
+
+def _is_cascade(roi_head: Any) -> bool:
+    """Whether a RoI head has several stages, or one.
+
+    Raises:
+        ExportError: it predicts in another way than mmdet's standard and cascade heads.
+    """
+    from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
+
+    for cascade, base in ((False, StandardRoIHead), (True, CascadeRoIHead)):
+        names = ("predict", "predict_bbox", "_bbox_forward") + ("_refine_roi",) * cascade
+        if isinstance(roi_head, base) and not roi_head.with_shared_head and all(
+            getattr(type(roi_head), name) is getattr(base, name) for name in names
+        ):
+            return cascade
+    raise ExportError("the model's roi_head", got=type(roi_head).__name__,
+                      expected="one that predicts as StandardRoIHead or CascadeRoIHead, "
+                      "without a shared head")
+
+
+def _is_known(head: Any) -> bool:
+    """Whether a box head's logits and deltas are read as mmdet's ``BBoxHead`` reads its own."""
+    from mmdet.models.roi_heads import BBoxHead
+
+    names = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")
+    return isinstance(head, BBoxHead) and not head.custom_cls_channels and all(
+        getattr(type(head), name) is getattr(BBoxHead, name) for name in names
+    ) and bool(head.with_cls and head.with_reg)

@@ -30,9 +30,8 @@ class BoxDecoder(nn.Module):
         super().__init__()
         if type(coder).__name__ != "DeltaXYWHBBoxCoder":
             raise ExportError("the head's bbox_coder", got=type(coder).__name__,
-                              expected="DeltaXYWHBBoxCoder")
-        if not coder.clip_border:
-            raise ExportError("the head's bbox_coder.clip_border", got=False, expected=True)
+                              expected="DeltaXYWHBBoxCoder or DistancePointBBoxCoder")
+        _check_clip(coder)
         self.register_buffer("means", torch.tensor(coder.means, dtype=torch.float32), False)
         self.register_buffer("stds", torch.tensor(coder.stds, dtype=torch.float32), False)
         self._longest = abs(math.log(16 / 1000))
@@ -64,6 +63,53 @@ class BoxDecoder(nn.Module):
         half = size * growth.exp() * 0.5
         corners = torch.cat([centre - half, centre + half], dim=-1)
         return torch.minimum(corners.clamp(min=0), limits)
+
+
+class PointDecoder(nn.Module):
+    """Boxes by how far their four sides lie from a point, clipped to the picture.
+
+    Args:
+        coder: mmdet's ``DistancePointBBoxCoder``.
+
+    Raises:
+        ExportError: it does not clip boxes to the picture.
+
+    Source: FCOS (arXiv 1904.01355), section 3.1. Agrees with mmdet's ``distance2bbox``.
+    """
+
+    def __init__(self, coder: Any) -> None:
+        super().__init__()
+        _check_clip(coder)
+
+    def forward(self, points: Tensor, sides: Tensor, limits: Tensor) -> Tensor:
+        """Boxes about points.
+
+        Args:
+            points: (..., 2) float32, xy, pixels of the canvas.
+            sides: (..., 4) float32, pixels from the point to the left, top, right and bottom.
+            limits: as `BoxDecoder`'s.
+
+        Returns:
+            (..., 4) float32, xyxy, within 0 and ``limits``.
+        """
+        corners = torch.cat([points - sides[..., :2], points + sides[..., 2:]], dim=-1)
+        return torch.minimum(corners.clamp(min=0), limits)
+
+
+def decoder_of(coder: Any) -> nn.Module:
+    """What decodes as a head's ``bbox_coder`` does.
+
+    Raises:
+        ExportError: a coder that has no static form.
+    """
+    if type(coder).__name__ == "DistancePointBBoxCoder":
+        return PointDecoder(coder)
+    return BoxDecoder(coder)
+
+
+def _check_clip(coder: Any) -> None:
+    if not coder.clip_border:
+        raise ExportError("the head's bbox_coder.clip_border", got=False, expected=True)
 
 
 def limits_of(valid_hw: Tensor) -> Tensor:

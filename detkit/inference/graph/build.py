@@ -7,8 +7,7 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ExportError
-
-TWO_STAGE = ("FasterRCNN", "CascadeRCNN", "MaskRCNN", "TwoStageDetector")
+from detkit.inference.graph.shared_copy import shared_copy
 
 
 def static_graph(
@@ -32,6 +31,7 @@ def static_graph(
     Raises:
         ExportError: the model, or a part of it, has no static form; or the canvas does not fit.
     """
+    from detkit.inference.graph.dense import SingleStageGraph
     from detkit.inference.graph.two_stage import TwoStageGraph
 
     detector: Any = model
@@ -39,12 +39,30 @@ def static_graph(
     if min(canvas_hw) < 1 or any(side % divisor for side in canvas_hw):
         raise ExportError("the canvas", got=f"{canvas_hw[0]}x{canvas_hw[1]}",
                           expected=f"height x width in multiples of {divisor}")
-    name = type(detector).__name__
-    if getattr(detector, "with_rpn", False) and name in TWO_STAGE:
-        graph: nn.Module = TwoStageGraph(detector, canvas_hw, max_proposals)
+    stages = _stages(detector)
+    twin = shared_copy(detector)
+    if stages == 2:
+        graph: nn.Module = TwoStageGraph(twin, canvas_hw, max_proposals)
     else:
-        raise ExportError("the model has no static form", got=name,
-                          expected="Faster or Cascade R-CNN",
-                          do="use --engine mmdet")
+        graph = SingleStageGraph(twin, canvas_hw)
     # Constants are made on the CPU, wherever the weights lie.
     return graph.to(next(detector.parameters()).device).eval()
+
+
+def _stages(detector: Any) -> int:
+    """Whether a detector looks at its proposals again: 2, or not: 1.
+
+    Raises:
+        ExportError: it does something else.
+    """
+    from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
+
+    for stages, base in ((2, TwoStageDetector), (1, SingleStageDetector)):
+        own = (getattr(type(detector), name, None) for name in ("predict", "extract_feat"))
+        if isinstance(detector, base) and list(own) == [base.predict, base.extract_feat]:
+            if stages == 1 or (detector.with_rpn and detector.with_bbox):
+                return stages
+    raise ExportError("the model has no static form", got=type(detector).__name__,
+                      expected="Faster or Cascade R-CNN, or a single-stage detector such as "
+                      "RetinaNet, EfficientDet, FCOS, ATSS or RTMDet",
+                      do="use --engine mmdet")

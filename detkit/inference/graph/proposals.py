@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from detkit.errors import ExportError
 from detkit.inference.graph.boxes import BoxDecoder
+from detkit.inference.graph.priors import lay_priors
 from detkit.inference.graph.select import NOTHING, Select, iou_threshold, take
 
 
@@ -43,12 +44,13 @@ class Proposals(nn.Module):
         self.head = head
         self.decode = BoxDecoder(head.bbox_coder)
         self._sizes = [tuple(size) for size in sizes_hw]
-        self._anchors = anchor_buffers(self, head.prior_generator, sizes_hw)
+        self._anchors = lay_priors(self, head.prior_generator, sizes_hw)
         before = int(cfg.get("nms_pre", -1))
         counts = [anchors.shape[0] for anchors in self._level_anchors()]
         self._most = [min(count, before) if before > 0 else count for count in counts]
         self._min_size = float(cfg.get("min_bbox_size", -1))
-        most = min(int(cfg.get("max_per_img", -1)) % (sum(self._most) + 1), sum(self._most))
+        most = int(cfg.get("max_per_img", -1))
+        most = min(most, sum(self._most)) if most > 0 else sum(self._most)
         self.select = Select(iou_threshold(cfg.get("nms"), "test_cfg.rpn"), most, canvas_hw,
                              len(counts))
         levels = [torch.full((number,), level) for level, number in enumerate(self._most)]
@@ -94,18 +96,3 @@ class Proposals(nn.Module):
         best, places = self.select(boxes, likely, self.levels)
         found = take(boxes, places)
         return torch.where((best > NOTHING).unsqueeze(-1), found, torch.zeros_like(found)), best
-
-
-def anchor_buffers(
-    module: nn.Module, generator: Any, sizes_hw: Sequence[tuple[int, int]]
-) -> list[str]:
-    """Lay a generator's priors down in ``module``, a buffer (A, 4) for each level; their names.
-
-    Anchors are float32, xyxy, pixels of the canvas, in the order of the head's channels.
-    """
-    grids = generator.grid_priors([tuple(size) for size in sizes_hw], device="cpu")
-    names = []
-    for level, grid in enumerate(grids):
-        names.append(f"anchors{level}")
-        module.register_buffer(names[-1], grid.float().contiguous(), False)
-    return names

@@ -6,6 +6,7 @@ of the pyramid: boxes suppress each other within it only.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ class Select(nn.Module):
     """Keeps the best of boxes that overlap by more than a threshold, within their groups.
 
     Every image and group gets a place of its own on a plane, the canvas beside the canvas, so
-    that one suppression does them all; candidates that are none lie upon each other in one corner
+    that one suppression does them all. An image's groups fill a square, so that numbers stay small
+    and lose little of their last digits. Candidates that are none lie upon each other in one corner
     and cost nothing.
 
     Args:
@@ -35,6 +37,8 @@ class Select(nn.Module):
     Source: agrees with mmcv's ``batched_nms`` of type 'nms'.
     """
 
+    places: Tensor
+
     def __init__(
         self, iou_threshold: float, most: int, canvas_hw: tuple[int, int], groups: int
     ) -> None:
@@ -42,8 +46,12 @@ class Select(nn.Module):
         # mmcv's kernel compares in float32: an IoU of exactly 0.6 is not above 0.6.
         self._threshold = float(torch.tensor(iou_threshold, dtype=torch.float32))
         self.most = most
-        self._pitch = float(max(canvas_hw)) + MARGIN
-        self._groups = groups
+        pitch = float(max(canvas_hw)) + MARGIN
+        side = math.isqrt(groups - 1) + 1
+        places = [[group % side * pitch, group // side * pitch] for group in range(groups)]
+        self.register_buffer("places", torch.tensor(places), False)
+        self._beside = side * pitch
+        self._below = -(-groups // side) * pitch
 
     def forward(self, boxes: Tensor, scores: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
         """The best candidates.
@@ -60,8 +68,9 @@ class Select(nn.Module):
         batch = scores.shape[0]
         image = torch.arange(batch, device=boxes.device, dtype=boxes.dtype).view(-1, 1)
         real = scores > NOTHING
-        right = torch.where(real, group.to(boxes.dtype) * self._pitch, self._groups * self._pitch)
-        down = torch.where(real, image * self._pitch, torch.zeros_like(image))
+        place = self.places[group]
+        right = torch.where(real, place[..., 0], self._beside)
+        down = torch.where(real, place[..., 1] + image * self._below, 0.0)
         corner = torch.stack([right, down, right, down], dim=-1)
         here = torch.where(real.unsqueeze(-1), boxes, torch.full_like(boxes, 1.0))
         # A box of no area has no IoU, and would not be suppressed by its like.

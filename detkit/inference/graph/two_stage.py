@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from detkit.inference.graph.box_stages import BoxStages, Results
+from detkit.inference.graph.box_stages import BoxStages
 from detkit.inference.graph.boxes import limits_of
-from detkit.inference.graph.pictures import Pictures
 from detkit.inference.graph.proposals import Proposals
+from detkit.inference.graph.pyramid import Pyramid
+from detkit.inference.graph.results import Results
 from detkit.inference.graph.select import NOTHING
 
 
@@ -37,10 +37,8 @@ class TwoStageGraph(nn.Module):
         self, model: Any, canvas_hw: tuple[int, int], max_proposals: int | None = None
     ) -> None:
         super().__init__()
-        self.pictures = Pictures(model.data_preprocessor)
-        self.body = model.backbone
-        self.neck = model.neck if model.with_neck else nn.Identity()
-        sizes_hw = self._level_sizes(canvas_hw, model)
+        self.pyramid = Pyramid(model, canvas_hw)
+        sizes_hw = self.pyramid.sizes_hw
         rpn = dict(model.test_cfg.rpn)
         if max_proposals is not None:
             rpn["max_per_img"] = min(max_proposals, int(rpn.get("max_per_img", max_proposals)))
@@ -61,13 +59,8 @@ class TwoStageGraph(nn.Module):
             boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest
             first; labels (B, K) int64; counts (B,) int64. Zeros beyond the count.
         """
-        maps = self.neck(self.body(self.pictures(images, valid_hw)))
+        maps = self.pyramid(images, valid_hw)
         limits = limits_of(valid_hw)
         rois, scores = self.proposals(maps, limits)
-        return self.stages(maps, rois, scores > NOTHING, limits)
-
-    def _level_sizes(self, canvas_hw: tuple[int, int], model: Any) -> list[tuple[int, int]]:
-        device = next(model.parameters()).device
-        with torch.inference_mode():
-            maps = self.neck(self.body(torch.zeros((1, 3, *canvas_hw), device=device)))
-        return [(int(one.shape[2]), int(one.shape[3])) for one in maps]
+        results: Results = self.stages(maps, rois, scores > NOTHING, limits)
+        return results

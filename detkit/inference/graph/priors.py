@@ -1,0 +1,28 @@
+"""Anchors and points as constants of a static graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+
+def lay_priors(
+    module: nn.Module, generator: Any, sizes_hw: Sequence[tuple[int, int]]
+) -> list[str]:
+    """Lay a generator's priors down in ``module``, a buffer for each level; the buffers' names.
+
+    Args:
+        generator: a head's ``prior_generator``.
+        sizes_hw: height and width of each level in cells.
+
+    Anchors are (P, 4) float32, xyxy, points (P, 2), xy; pixels of the canvas, in the order of the
+    head's channels.
+    """
+    grids = generator.grid_priors([tuple(size) for size in sizes_hw], device="cpu")
+    names = []
+    for level, grid in enumerate(grids):
+        names.append(f"priors{level}")
+        module.register_buffer(names[-1], grid.float().contiguous(), False)
+    return names
