@@ -15,7 +15,8 @@ TOP_K = 5
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the positional CHECKPOINT."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
-                        help="a trained checkpoint of a detector or a classifier")
+                        help="a trained checkpoint of a detector or a classifier, or a folder "
+                             "that 'detkit export' wrote")
 
 
 def add_threshold(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,9 @@ VERBS = {
     "evaluate": "COCO mAP of a results file, without any model",
     "predict": "detect objects in images, or name the images",
     "video": "detect objects in a video, or name its frames",
+    "export": "make a fast engine of a checkpoint, and prove that it finds the same",
+    "benchmark": "time a checkpoint's engines, precisions and sizes, AP beside each",
+    "serve": "a page in the browser for pictures, videos and the camera",
     "complexity": "count a model's parameters and FLOPs",
 }
 

@@ -11,8 +11,9 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from detkit.cli.engine_flags import AUTO, MMDET, add_engine_flags
 from detkit.cli.look_flags import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   detkit predict work_dirs/quickstart/best.pth photo.jpg --out found
   detkit predict work_dirs/quickstart/best.pth photos/ --out found --threshold 0.5 --no-pictures
+  detkit predict exported photos/ --out found
   detkit predict work_dirs/classify_swin_nano/best.pth photos/ --out labels --top-k 3
 """
 BATCH_SIZE = 8  # of a classifier's; a detector's images fill the machine one by one
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of a classifier: how many classes are told for each image (default: {TOP_K})",
     )
     add_device(parser)
+    add_engine_flags(parser, None, f"{MMDET}; of an exported folder what it was made for")
     parser.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     parser.add_argument(
         "--force", action="store_true", help="write into a folder that is not empty"
@@ -70,11 +73,13 @@ def run(args: argparse.Namespace) -> int:
 
     files = find_images([sample_path(path, "test") for path in args.images])
 
-    from detkit.engine.devices import set_threads, use_device
-    from detkit.inference.predictor import CLASSIFICATION, Predictor
+    from detkit.cli.predictor_choice import choose_predictor
+    from detkit.inference.predictor import CLASSIFICATION
 
-    set_threads(use_device(args.device))
-    predictor: Predictor[Any] = Predictor(args.checkpoint, device=args.device)
+    if args.engine is None:
+        others = args.precision != AUTO or args.size is not None or args.max_proposals is not None
+        args.engine = AUTO if others or args.checkpoint.is_dir() else MMDET
+    predictor, _ = choose_predictor(args)
     task = _classify if predictor.task == CLASSIFICATION else _detect
     failed, table = task(args, predictor, files)
     print(table)

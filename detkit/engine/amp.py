@@ -43,7 +43,7 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
         name = str(dtype).removeprefix("torch.") if dtype is not None else None
         if name is not None and name not in _DTYPES:
             raise ConfigError("optim_wrapper.dtype", got=name, expected=" or ".join(_DTYPES))
-        native = _computes_in_bf16(self._device)
+        native = computes_in_bf16(self._device)
         self._cast = name != "auto" or native or self._device != "cpu"
         if name == "auto":
             name = "bfloat16" if native else None
@@ -68,7 +68,7 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
                 yield
 
 
-def _computes_in_bf16(device: str) -> bool:
+def computes_in_bf16(device: str) -> bool:
     """Whether the processor has instructions for bfloat16."""
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8

@@ -116,7 +116,7 @@ class Predictor(Generic[Answer]):
         waiting: list[Prepared] = []
         for position, image in enumerate(images):
             name = "image" if len(images) == 1 else f"image {position}"
-            prepared = self._adapter.prepare(_as_array(image, name))
+            prepared = self._adapter.prepare(as_array(image, name))
             if waiting and waiting[0]["inputs"].shape != prepared["inputs"].shape:
                 answers += self._adapter.look(waiting, self.score_threshold)
                 waiting = []
@@ -127,7 +127,7 @@ class Predictor(Generic[Answer]):
         return answers + self._adapter.look(waiting, self.score_threshold)
 
 
-def _as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
+def as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
     """The (H, W, 3) uint8 RGB array that was given or that the file holds, checked."""
     if isinstance(image, (str, Path)):
         return read_image(Path(image))

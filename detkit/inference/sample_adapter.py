@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import WeightsError
 from detkit.inference.adapter import Image, Prepared, StepModel, ask
+from detkit.inference.as_detections import as_detections
 from detkit.inference.image_pipeline import ImagePipeline
 from detkit.structures.detections import Detections
 
@@ -80,21 +80,4 @@ class SampleAdapter:
         boxes = found.bboxes.detach().float().cpu().numpy().reshape(-1, 4)
         scores = found.scores.detach().float().cpu().numpy()
         labels = found.labels.detach().cpu().numpy().astype(np.int64)
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise WeightsError(
-                "the model's boxes or scores are not finite numbers",
-                do="train again with a lower learning rate, or use an earlier checkpoint",
-            )
-        if len(labels) and labels.max() >= self._num_classes:
-            raise WeightsError(
-                "the model's labels do not fit the classes that the checkpoint names",
-                got=f"label {labels.max()}",
-                expected=f"0..{self._num_classes - 1}",
-            )
-        boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
-        boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
-        order = np.argsort(-scores, kind="stable")
-        return Detections(
-            boxes[order], scores[order].clip(0, 1), labels[order], (height, width)
-        )
+        return as_detections(boxes, scores, labels, (height, width), self._num_classes)

@@ -1,0 +1,50 @@
+"""A static graph as an ONNX file: RoiAlign, NonMaxSuppression and DeformConv, batches of any size.
+
+torch's exporter over ``torch.export`` carries all three; its older one has no DeformConv.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from detkit.errors import ExportError, MissingExtraError
+from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT
+from detkit.inference.engines.program import exported_program, quiet
+
+# The first with DeformConv.
+OPSET = 19
+
+
+def write_onnx(graph: nn.Module, canvas_hw: tuple[int, int], path: Path) -> None:
+    """Write a static graph, or a program made of one, as one self-contained file.
+
+    Args:
+        graph: the static graph, in eval mode.
+        canvas_hw: height and width of its canvases in pixels.
+        path: the .onnx file to write.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+        ExportError: the graph holds what ONNX has no operator for.
+    """
+    import torch
+
+    for library in ("onnx", "onnxscript"):
+        try:
+            __import__(library)
+        except ImportError as error:
+            raise MissingExtraError(library, "onnx") from error
+    program: Any = exported_program(graph, canvas_hw)
+    with quiet():
+        try:
+            torch.onnx.export(
+                program, (), str(path), dynamo=True, opset_version=OPSET, verbose=False,
+                external_data=False, input_names=list(NAMES_IN), output_names=list(NAMES_OUT),
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            said = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            raise ExportError("ONNX cannot hold the model", got=said[0],
+                              do="use --format openvino or torch") from error

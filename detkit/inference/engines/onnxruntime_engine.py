@@ -1,0 +1,75 @@
+"""ONNX Runtime as an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.engine.devices import cores
+from detkit.errors import ExportError, MissingExtraError
+from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
+from detkit.inference.engines.engine import RawDetections
+
+ONLY_ERRORS = 3
+
+
+class OnnxRuntimeEngine:
+    """Run an ONNX file; a session serves callers from several threads by itself.
+
+    Args:
+        path: the .onnx file.
+        canvas_hw: height and width of the canvases in pixels.
+        streams: calls that are served side by side; each gets its share of the cores.
+        threads: cores to use; None for all that the process may use.
+        device: 'cpu' or 'cuda'.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        ExportError: the file is no ONNX model, or holds what this ONNX Runtime does not know.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        canvas_hw: tuple[int, int],
+        streams: int = 1,
+        threads: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("onnxruntime", "onnx") from error
+        self.name = "onnxruntime"
+        self.precision = "f32"
+        self.canvas_hw = canvas_hw
+        self.streams = streams
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = ONLY_ERRORS
+        # With one thread a call runs in its caller's; more are a pool that all calls share.
+        options.intra_op_num_threads = max((threads or cores()) // streams, 1)
+        providers = ["CPUExecutionProvider"]
+        if device != "cpu":
+            providers.insert(0, "CUDAExecutionProvider")
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers)
+        except Exception as error:  # of a dozen classes of its own, with no common one
+            raise ExportError(f"{path}: ONNX Runtime cannot read it",
+                              got=" ".join(str(error).split())[:200]) from error
+
+    def __call__(
+        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+    ) -> RawDetections:
+        """Detect in a batch of canvases; see `Engine`."""
+        check_batch(images, valid_hw, self.canvas_hw)
+        if not len(images):
+            return nothing(self)
+        given = dict(zip(NAMES_IN, (np.ascontiguousarray(images), np.ascontiguousarray(valid_hw))))
+        return RawDetections(*self._session.run(list(NAMES_OUT), given))
+
+    def close(self) -> None:
+        """Let go of the session; the engine cannot be called any more."""
+        self._session = None

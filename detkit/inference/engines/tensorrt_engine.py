@@ -1,0 +1,111 @@
+"""TensorRT as an engine, through ONNX. Needs an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from detkit.errors import ExportError
+from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
+from detkit.inference.engines.engine import RawDetections
+
+MOST_IMAGES = 16
+
+
+class TensorRtEngine:
+    """Build a plan from an ONNX file and run it on the GPU, one call at a time.
+
+    torch holds the memory: TensorRT is given the addresses of its tensors.
+
+    Args:
+        path: the .onnx file.
+        canvas_hw: height and width of the canvases in pixels.
+        precision: 'f32', or 'f16' where TensorRT may choose it.
+        device: 'cuda' or 'cuda:N'.
+
+    Raises:
+        ExportError: TensorRT is not installed, cannot read the file, or cannot build a plan.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        canvas_hw: tuple[int, int],
+        precision: str = "f32",
+        device: str = "cuda",
+    ) -> None:
+        try:
+            import tensorrt
+        except ImportError as error:
+            raise ExportError("the engine tensorrt does not run here: the library 'tensorrt' is "
+                              "not installed") from error
+        self.name = "tensorrt"
+        self.precision = precision
+        self.canvas_hw = canvas_hw
+        self.streams = 1
+        self._device = torch.device(device)
+        self._trt: Any = tensorrt
+        self._lock = Lock()
+        with torch.cuda.device(self._device):
+            self._engine: Any = self._build(path)
+            self._context: Any = self._engine.create_execution_context()
+
+    def _build(self, path: Path) -> Any:
+        trt = self._trt
+        logger = trt.Logger(trt.Logger.ERROR)
+        builder = trt.Builder(logger)
+        network = builder.create_network(0)
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse(path.read_bytes()):
+            raise ExportError("TensorRT cannot read the model", got=parser.get_error(0).desc())
+        config = builder.create_builder_config()
+        if self.precision == "f16":
+            config.set_flag(trt.BuilderFlag.FP16)
+        profile = builder.create_optimization_profile()
+        for name, rest in zip(NAMES_IN, ((*self.canvas_hw, 3), (2,))):
+            profile.set_shape(name, (1, *rest), (1, *rest), (MOST_IMAGES, *rest))
+        config.add_optimization_profile(profile)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise ExportError("TensorRT cannot build a plan of the model")
+        return trt.Runtime(logger).deserialize_cuda_engine(plan)
+
+    def __call__(
+        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+    ) -> RawDetections:
+        """Detect in a batch of canvases, at most 16 at once; see `Engine`."""
+        check_batch(images, valid_hw, self.canvas_hw)
+        if not len(images):
+            return nothing(self)
+        parts = [self._run(images[place:place + MOST_IMAGES], valid_hw[place:place + MOST_IMAGES])
+                 for place in range(0, len(images), MOST_IMAGES)]
+        boxes, scores, labels, counts = (np.concatenate(one) for one in zip(*parts))
+        return RawDetections(boxes, scores, labels, counts)
+
+    def _run(self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]) -> list[NDArray[Any]]:
+        with self._lock, torch.cuda.device(self._device):
+            stream = torch.cuda.current_stream()
+            held = [torch.from_numpy(np.ascontiguousarray(one)).to(self._device)
+                    for one in (images, valid_hw)]
+            for name, tensor in zip(NAMES_IN, held):
+                self._context.set_input_shape(name, tuple(tensor.shape))
+                self._context.set_tensor_address(name, tensor.data_ptr())
+            found = []
+            for name in NAMES_OUT:
+                shape = tuple(self._context.get_tensor_shape(name))
+                kind = torch.int64 if name in ("labels", "counts") else torch.float32
+                found.append(torch.empty(shape, dtype=kind, device=self._device))
+                self._context.set_tensor_address(name, found[-1].data_ptr())
+            if not self._context.execute_async_v3(stream.cuda_stream):
+                raise RuntimeError("TensorRT did not run the batch")
+            stream.synchronize()
+            return [one.cpu().numpy() for one in found]
+
+    def close(self) -> None:
+        """Let go of the plan; the engine cannot be called any more."""
+        self._context = self._engine = None

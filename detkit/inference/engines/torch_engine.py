@@ -1,0 +1,77 @@
+"""torch as an engine: eager, or compiled by inductor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from detkit.inference.engines.batch import check_batch, example, nothing
+from detkit.inference.engines.engine import RawDetections
+
+HALF = {"bf16": torch.bfloat16, "f16": torch.float16}
+
+
+class TorchEngine:
+    """Run a static graph with torch, in the threads that the callers bring.
+
+    Args:
+        graph: the static graph, in eval mode; moved to ``device``, its weights laid out with the
+            channels last, which is how the pictures come.
+        canvas_hw: height and width of the canvases in pixels.
+        precision: 'f32', or 'bf16' or 'f16', which cast where autocast does.
+        device: 'cpu', 'cuda' or 'cuda:N'.
+        compiled: compile it, with its weights frozen in; the first call of each batch size takes
+            up to minutes, that of one image here and now.
+
+    Attributes:
+        name, precision, canvas_hw, streams: as every `Engine` has them. torch shares one pool of
+            threads among all calls, so that it is served one call at a time best.
+    """
+
+    def __init__(
+        self,
+        graph: nn.Module,
+        canvas_hw: tuple[int, int],
+        precision: str = "f32",
+        device: str = "cpu",
+        compiled: bool = False,
+    ) -> None:
+        self.name = "torch.compile" if compiled else "torch"
+        self.precision = precision
+        self.canvas_hw = canvas_hw
+        self.streams = 1
+        self._device = torch.device(device)
+        graph = graph.to(self._device)
+        # To mypy a module has no such conversion.
+        self._graph: Any = graph
+        self._graph = self._graph.to(memory_format=torch.channels_last)
+        if compiled:
+            options: Any = {"freezing": True} if self._device.type == "cpu" else None
+            self._graph = torch.compile(self._graph, options=options, dynamic=False)
+            self(*example(canvas_hw, batch=1))
+
+    def __call__(
+        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+    ) -> RawDetections:
+        """Detect in a batch of canvases; see `Engine`."""
+        check_batch(images, valid_hw, self.canvas_hw)
+        if not len(images):
+            return nothing(self)
+        half = HALF.get(self.precision)
+        with torch.inference_mode(), torch.autocast(
+            self._device.type, dtype=half, enabled=half is not None
+        ):
+            found = self._graph(
+                torch.from_numpy(np.ascontiguousarray(images)).to(self._device),
+                torch.from_numpy(np.ascontiguousarray(valid_hw)).to(self._device),
+            )
+            boxes, scores, labels, counts = (one.cpu() for one in found)
+        return RawDetections(boxes.float().numpy(), scores.float().numpy(), labels.numpy(),
+                             counts.numpy())
+
+    def close(self) -> None:
+        """Nothing to let go of."""

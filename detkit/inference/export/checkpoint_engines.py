@@ -1,0 +1,67 @@
+"""A checkpoint as a source of engines, one for each canvas, all by one library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.inference.engines.available import device_kind, require
+from detkit.inference.engines.build import build_engine
+from detkit.inference.engines.choose import choose_engine
+from detkit.inference.engines.engine import Engine
+from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
+
+
+class CheckpointEngines:
+    """Makes engines of a checkpoint's static graphs.
+
+    Args:
+        path: the checkpoint.
+        name: of the engine, or 'auto', which is decided at the first canvas for all.
+        precision: 'f32', 'bf16', 'f16' or 'auto'; the same.
+        streams: calls to be served side by side.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        max_proposals: as of `CheckpointGraphs`.
+
+    Attributes:
+        classes, rule: as of `CheckpointGraphs`.
+
+    Raises:
+        WeightsError: the file is no such checkpoint.
+        MissingExtraError: the engine's library is not installed.
+        ExportError: there is no such engine, it does not run so here, or the model has no static
+            form.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        precision: str,
+        streams: int,
+        device: str,
+        max_proposals: int | None = None,
+    ) -> None:
+        if name != "auto":
+            require(name, "f32" if precision == "auto" else precision, device)
+        elif precision != "auto":
+            require("torch", precision, device)
+        self._name, self._precision = name, precision
+        self._streams, self._device = streams, device
+        where = device if ":" in device else device_kind(device)
+        self._graphs = CheckpointGraphs(path, where, max_proposals)
+        self.classes = self._graphs.classes
+        self.rule = self._graphs.rule
+
+    def engine(self, canvas_hw: tuple[int, int], probe: NDArray[np.uint8]) -> Engine:
+        """The engine of a canvas; ``probe`` (H, W, 3) is tried on where the choice is open."""
+        graph = self._graphs.graph(canvas_hw)
+        if self._name == "auto":
+            chosen = choose_engine(graph, canvas_hw, self._precision, self._streams,
+                                   self._device, probe)
+            self._name, self._precision = chosen.engine.name, chosen.engine.precision
+            return chosen.engine
+        precision = "f32" if self._precision == "auto" else self._precision
+        return build_engine(self._name, graph, canvas_hw, precision, self._streams, self._device)

@@ -1,0 +1,60 @@
+"""A checkpoint as a source of static graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from detkit.engine.checkpoint import load_model
+from detkit.errors import ExportError
+from detkit.inference.fit import rule_of
+from detkit.inference.graph.build import static_graph
+from detkit.inference.image_pipeline import pipeline_of
+from detkit.inference.predictor import DETECTION
+from detkit.registry import import_mmdet
+
+
+class CheckpointGraphs:
+    """A detector's checkpoint, ready to become static graphs; its weights are read once.
+
+    Args:
+        path: the checkpoint.
+        device: where the weights go.
+        max_proposals: of a two-stage detector, at most so many proposals reach its second stage;
+            None for as many as its config says.
+
+    Attributes:
+        model: the detector, in eval mode.
+        cfg: the config that it carries.
+        classes: the names that labels index.
+        rule: how its test pipeline brings pictures to size.
+
+    Raises:
+        WeightsError: the file is no such checkpoint.
+        ConfigError: its config has no test pipeline.
+        ExportError: it is a classifier's, or a step of the pipeline has no static form.
+    """
+
+    def __init__(
+        self, path: Path, device: str = "cpu", max_proposals: int | None = None
+    ) -> None:
+        import_mmdet()
+        loaded = load_model(path, device=device)
+        self.model: Any = loaded.model
+        if getattr(type(self.model), "task", DETECTION) != DETECTION:
+            raise ExportError(f"{path} is a classifier's checkpoint", expected="a detector's")
+        self.cfg = loaded.cfg
+        self._max_proposals = max_proposals
+        self.classes = tuple(loaded.classes)
+        divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1) or 1)
+        self.rule = rule_of(pipeline_of(loaded.cfg), divisor)
+
+    def graph(self, canvas_hw: tuple[int, int]) -> nn.Module:
+        """The static graph for canvases of (height, width) ``canvas_hw``; shares the weights.
+
+        Raises:
+            ExportError: the model has no static form, or the canvas does not fit.
+        """
+        return static_graph(self.model, canvas_hw, self._max_proposals)

@@ -1,0 +1,81 @@
+"""``detkit export`` as a user meets it: both APs, an engine, or exit code 1 and nothing."""
+
+import re
+import sys
+
+import pytest
+from own_truth import write_own_truth
+from thumbnail_checkpoint import save_thumbnail
+
+from detkit.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """The checkpoint and a data set for it."""
+    folder = tmp_path_factory.mktemp("given")
+    checkpoint = save_thumbnail(folder / "thumbnail.pth")
+    return checkpoint, write_own_truth(folder / "data", checkpoint)
+
+
+def run(given, out, *words):
+    return main(["export", str(given[0]), "--out", str(out), "--data", str(given[1]),
+                 "--device", "cpu", *words])
+
+
+def test_an_engine_is_left_with_both_aps_and_replaced_when_told_to(given, tmp_path, capsys):
+    out = tmp_path / "engine"
+    assert run(given, out) == 0
+    printed = capsys.readouterr().out
+    table = dict(re.findall(r"^(checkpoint|openvino f32)  +(\d\.\d{4})$", printed, re.M))
+    assert table["checkpoint"] == table["openvino f32"] > "0.5"
+    assert "lost 0.00 points, 0.1 allowed; 4 pictures" in printed
+    assert printed.endswith(f"engine: {out}\n")
+    assert (out / "detkit.json").is_file()
+    assert run(given, out) == 2
+    assert "add --force" in capsys.readouterr().err
+    # A loss that no engine can keep below: the old one stays, too.
+    before = (out / "detkit.json").read_bytes()
+    assert run(given, out, "--force", "--max-ap-drop=-1") == 1
+    printed = capsys.readouterr()
+    assert "error: the engine loses 0.00 points" in printed.err.splitlines()[-1]
+    assert "openvino f32" in printed.out and "engine:" not in printed.out
+    assert (out / "detkit.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["engine"]
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--size", "0"], "got '0'"),
+    (["--size", "64x"], "got '64x'"),
+    (["--size", "50x64"], "multiples of 32"),
+    (["--format", "caffe"], "invalid choice"),
+    (["--precision", "int8", "--format", "onnx"], "--format openvino"),
+    (["--batch", "0"], "at least 1"),
+    (["--calibration", "x"], "at least 1"),
+    (["--device", "cuda:99"], "cuda:99"),
+    (["--max-ap-drop", "much"], "much"),
+])
+def test_bad_words_are_one_line_and_exit_code_2(given, words, message, tmp_path, capsys):
+    assert run(given, tmp_path / "engine", *words) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error: " in last and message in last
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_one_line(given, tmp_path, capsys):
+    (tmp_path / "file").write_text("precious")
+    assert run(given, tmp_path / "file" / "engine") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and "file" in error
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("form", "library", "extra"), [
+    ("openvino", "openvino", "openvino"), ("onnx", "onnxruntime", "onnx")])
+def test_a_missing_library_is_named_with_its_extra(
+    given, form, library, extra, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    assert run(given, tmp_path / "engine", "--format", form) == 2
+    assert f"detkit[{extra}]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

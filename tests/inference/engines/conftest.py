@@ -1,0 +1,34 @@
+"""Static graphs of real operators, and real pictures on their canvases, for the engines' tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_detector import SmallDetector
+
+from detkit.data.images import read_image
+from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
+from detkit.inference.fit import fit
+
+CANVAS = (64, 96)
+
+
+@pytest.fixture(scope="session")
+def graphs(thumbnail: Path) -> dict[str, torch.nn.Module]:
+    """The thumbnail checkpoint's static graph, and a small one with a deformable convolution."""
+    torch.manual_seed(0)
+    return {"cascade": CheckpointGraphs(thumbnail).graph(CANVAS),
+            "deformable": SmallDetector(CANVAS).eval()}
+
+
+@pytest.fixture(scope="session")
+def pictures(shared_data: Path, thumbnail: Path):
+    """Three real pictures: canvases (3, 64, 96, 3) uint8 and the valid part of each."""
+    rule = CheckpointGraphs(thumbnail).rule
+    files = sorted((shared_data / "det_bccd_voc").rglob("*.jpg"))[:2]
+    files += sorted((shared_data / "photos").rglob("*.jpg"))[:1]
+    fitted = [fit(read_image(file), CANVAS, rule) for file in files]
+    assert len(fitted) == 3
+    return (np.stack([one.canvas for one in fitted]),
+            np.array([one.valid_hw for one in fitted], np.int64))

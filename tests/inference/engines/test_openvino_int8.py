@@ -1,0 +1,45 @@
+"""Eight bits are for the network; what computes coordinates keeps its floats."""
+
+import pytest
+
+from detkit.errors import ExportError
+from detkit.inference.engines.openvino_convert import openvino_model, parts_of
+from detkit.inference.engines.openvino_int8 import quantised
+
+CANVAS = (64, 96)
+
+
+def test_the_network_is_all_that_holds_weights_and_nothing_of_the_graph_s_own(graphs):
+    graph = graphs["cascade"]
+    parts = parts_of(graph)
+    named = dict(graph.named_modules())
+    held = {id(weight) for part in parts for weight in named[part].parameters()}
+    assert held == {id(weight) for weight in graph.parameters()} and len(held) > 20
+    inside = {type(module) for part in parts for module in named[part].modules()}
+    assert not [kind for kind in inside if "inference.graph" in kind.__module__]
+
+
+def test_without_pictures_there_is_no_calibration(graphs):
+    with pytest.raises(ExportError, match="--data"):
+        quantised(None, [], [])
+
+
+@pytest.mark.slow
+def test_only_the_network_s_numbers_are_bytes(graphs, pictures):
+    graph = graphs["cascade"]
+    parts = parts_of(graph)
+    canvases = [(image, tuple(valid)) for image, valid in zip(*pictures)]
+    model = quantised(openvino_model(graph, CANVAS), parts, canvases)
+    bytes_for = [node.input_value(0).get_node() for node in model.get_ops()
+                 if node.get_type_name() == "FakeQuantize"]
+    assert len(bytes_for) > 20
+    # Those that a part computes, weights, the picture, and what heads read.
+    others = {node.get_friendly_name() for node in bytes_for
+              if not node.get_friendly_name().startswith(tuple(f"__module.{p}" for p in parts))
+              and node.get_type_name() not in ("Constant", "Convert")}
+    assert not [name for name in others if "decode" in name or "select" in name]
+    layers = [node for node in model.get_ops() if node.get_type_name() == "Convolution"]
+    quantised_layers = [node for node in layers if node.input_value(0).get_node().get_type_name()
+                        == "FakeQuantize"]
+    # Some read what another layer's bytes became through a pooling.
+    assert len(quantised_layers) > 0.9 * len(layers)

@@ -1,0 +1,198 @@
+"""An exported folder is whole, says what is true, and is there only if the engine is right."""
+
+import copy
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from own_truth import write_own_truth
+
+from detkit import Predictor
+from detkit.errors import DetkitError, ExportError
+from detkit.inference.engine_predictor import EnginePredictor
+from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
+from detkit.inference.export.export import Order, export
+from detkit.inference.export.manifest import read_manifest
+from detkit.inference.export.sizes import canvas_of, canvases_for, rule_for
+from detkit.inference.fit import InputRule
+from detkit.inference.graph.build import static_graph
+
+
+@pytest.fixture(scope="session")
+def own_truth(thumbnail, tmp_path_factory):
+    return write_own_truth(tmp_path_factory.mktemp("own_truth") / "data", thumbnail)
+
+
+@pytest.fixture(scope="session")
+def exported(thumbnail, own_truth, tmp_path_factory):
+    """A folder that an export left; read only."""
+    out = tmp_path_factory.mktemp("exported") / "deep" / "engine"
+    done = export(thumbnail, out, Order(data=str(own_truth), device="cpu"))
+    assert done.folder == out
+    return out
+
+
+def test_the_folder_says_what_it_holds(exported, thumbnail, own_truth):
+    held = read_manifest(exported)
+    assert (held.format, held.precision, held.classes) == ("openvino", "f32", ("car", "bus", "dog"))
+    # 64x48 pictures at a longer side of 96 are 96x72: on canvases in multiples of 32, 96x96.
+    assert list(held.graphs) == [(96, 96)]
+    assert held.rule == InputRule((96, 96), 32)
+    assert held.max_results == 20
+    assert held.checkpoint_sha256 == hashlib.sha256(thumbnail.read_bytes()).hexdigest()
+    assert {path.name for path in exported.iterdir()} == {"detkit.json", *held.hashes}
+    assert held.versions["openvino"] and held.versions["torch"] and held.versions["detkit"]
+    figures = held.figures
+    assert figures.images == 4
+    assert figures.checkpoint_ap > 0.5, "the truth is the checkpoint's own"
+    assert figures.engine_ap == pytest.approx(figures.checkpoint_ap, abs=0.001)
+    assert [path.name for path in exported.parent.iterdir()] == ["engine"]
+
+
+def test_the_folder_s_engine_finds_what_the_checkpoint_finds(exported, thumbnail, own_truth):
+    engine = EnginePredictor.from_folder(exported, score_threshold=0.0)
+    predictor = Predictor(thumbnail, "cpu", score_threshold=0.0)
+    for path in sorted((own_truth / "val").iterdir()):
+        found, expected = engine(path), predictor(path)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+        np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=0.01)
+    assert engine.describe() == "openvino f32 96x96, 1 stream"
+
+
+def test_an_engine_that_lost_accuracy_is_not_left(thumbnail, own_truth, tmp_path, monkeypatch):
+    def spoilt(self, canvas_hw):
+        model = copy.deepcopy(self.model)
+        with torch.no_grad():
+            for head in model.roi_head.bbox_head:
+                head.fc_reg.bias += 2.0
+        return static_graph(model, canvas_hw)
+
+    monkeypatch.setattr(CheckpointGraphs, "graph", spoilt)
+    done = export(thumbnail, tmp_path / "engine", Order(data=str(own_truth), device="cpu"))
+    assert done.folder is None
+    assert done.manifest.figures.drop > 10
+    assert not list(tmp_path.iterdir())
+
+
+def spoil_graph(folder):
+    path = next(folder.glob("*.bin"))
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+
+
+def change(folder, **new):
+    path = folder / "detkit.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **new}))
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda folder: (folder / "detkit.json").unlink(), "no exported engine"),
+    (lambda folder: (folder / "detkit.json").write_text("{"), "cannot be read"),
+    (lambda folder: (folder / "detkit.json").write_text("[]"), "cannot be read"),
+    (lambda folder: change(folder, version=99), "got 99, expected 1"),
+    (lambda folder: change(folder, classes=None), "another kind"),
+    (lambda folder: change(folder, format="caffe"), "got caffe"),
+    (lambda folder: change(folder, graphs=[]), "format"),
+    (lambda folder: change(folder, graphs=[{"canvas_hw": [96, 96], "file": "../x.xml"}]),
+     "is missing"),
+    (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
+    (spoil_graph, "not the file that was exported"),
+], ids=["no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
+        "missing", "changed"])
+def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, spoil, message):
+    folder = tmp_path / "engine"
+    shutil.copytree(exported, folder)
+    spoil(folder)
+    with pytest.raises(ExportError, match=message) as caught:
+        EnginePredictor.from_folder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_engine_than_the_format_s_is_refused(exported):
+    with pytest.raises(ExportError, match="auto or openvino"):
+        EnginePredictor.from_folder(exported, engine="torch")
+
+
+def test_what_is_there_is_not_overwritten(thumbnail, own_truth, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    for name, force, message in (("mine", False, "not empty"), ("mine", True, "something else"),
+                                 ("file", True, "is a file")):
+        with pytest.raises(ExportError, match=message):
+            export(thumbnail, tmp_path / name, Order(data=str(own_truth), force=force))
+    assert (mine / "letter.txt").read_text() == (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("order", "message"), [
+    (Order(), "by --data"),
+    (Order(data="nowhere"), "no such folder"),
+    (Order(format="onnx", precision="int8"), "--format openvino"),
+    (Order(format="torch", precision="int8"), "--format openvino"),
+    (Order(format="onnx", precision="bf16"), "f32"),
+    (Order(device="tpu"), "tpu"),
+    (Order(sizes=[(50, 64)], data="own"), "multiples of 32"),
+], ids=["no-data", "absent", "onnx-int8", "torch-int8", "onnx-bf16", "device", "size"])
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
+    thumbnail, own_truth, tmp_path, order, message
+):
+    if order.data == "own":
+        order = Order(sizes=order.sizes, data=str(own_truth))
+    with pytest.raises(DetkitError, match=message) as caught:
+        export(thumbnail, tmp_path / "engine", order)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_classifier_is_refused(class_thumbnail, tmp_path):
+    with pytest.raises(ExportError, match="classifier"):
+        export(class_thumbnail, tmp_path / "engine", Order())
+
+
+RULE = InputRule((320, 320), 32)
+
+
+@pytest.mark.parametrize(("sizes", "pictures", "canvases"), [
+    ((), [], [(320, 320)]),
+    ((), [(480, 640)] * 3, [(256, 320), (320, 320)]),
+    ((), [(640, 480)] + [(480, 640)] * 2, [(256, 320), (320, 256), (320, 320)]),
+    # Heights at a width of 320: 320, 213, 160, 128, 107, 91, 80, 71, 64; four canvases at most.
+    ((), [(100, 100 + 50 * n) for n in range(9)],
+     [(96, 320), (128, 320), (320, 320), (224, 320)]),
+    ([640], [(480, 640)], [(480, 640), (640, 640)]),
+    ([(96, 128), (96, 128), (128, 96)], [(480, 640)], [(96, 128), (128, 96)]),
+], ids=["none", "one", "most-first", "many", "longer-side", "asked-for"])
+def test_canvases(sizes, pictures, canvases):
+    assert canvases_for(rule_for(RULE, sizes), sizes, pictures) == canvases
+
+
+@pytest.mark.parametrize(("picture", "canvas"), [
+    ((480, 640), (256, 320)),
+    ((640, 480), (320, 320)),
+    ((100, 1000), (256, 320)),
+    ((100, 100), (320, 320)),
+])
+def test_a_picture_goes_to_the_smallest_canvas_that_holds_it(picture, canvas):
+    assert canvas_of(RULE, picture, [(320, 320), (256, 320)]) == canvas
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "precision"), [
+    ("onnx", "f32"), ("torch", "f32"), ("openvino", "int8")])
+def test_other_formats_pass_the_gate_and_are_read_back(
+    form, precision, thumbnail, own_truth, tmp_path
+):
+    # Of noise and untrained weights 8 bits keep little; that the way is whole is what is tested.
+    drop = 100.0 if precision == "int8" else None
+    order = Order(form, precision, data=str(own_truth), device="cpu", max_ap_drop=drop)
+    done = export(thumbnail, tmp_path / "engine", order)
+    assert done.folder is not None
+    engine = EnginePredictor.from_folder(done.folder, score_threshold=0.0)
+    assert engine.precision == precision
+    assert len(engine(sorted((own_truth / "val").iterdir()))) == 4

@@ -1,0 +1,8 @@
+"""``python tools/export.py``: the same as ``detkit export``."""
+
+import sys
+
+from detkit.cli.main import run_verb
+
+if __name__ == "__main__":
+    sys.exit(run_verb("export", sys.argv[1:], prog="tools/export.py"))
