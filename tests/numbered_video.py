@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-BITS = 10
-BLOCK = 16
+BLOCK = 16  # so many bits as blocks fit: numbers below 1024 for a picture 160 pixels wide
 
 
 def numbered_image(number: int, size_hw: tuple[int, int] = (64, 160)) -> np.ndarray:
     """Grey, with the number's bits as black and white blocks along the top, lowest bit left."""
     image = np.full((*size_hw, 3), 128, np.uint8)
-    for bit in range(BITS):
+    for bit in range(size_hw[1] // BLOCK):
         image[:BLOCK, bit * BLOCK:(bit + 1) * BLOCK] = 255 * (number >> bit & 1)
     return image
 
@@ -25,7 +24,7 @@ def number_in(image: np.ndarray) -> int:
     blocks = [
         image[quarter:-quarter or None][:BLOCK - 2 * quarter,
                                         bit * BLOCK + quarter:(bit + 1) * BLOCK - quarter]
-        for bit in range(BITS)
+        for bit in range(image.shape[1] // BLOCK)
     ]
     return sum(1 << bit for bit, block in enumerate(blocks) if block.mean() > 127)
 
@@ -40,8 +39,14 @@ def write_video(
     rotation: int = 0,
     options: dict[str, str] | None = None,
     codec: str = "libx264",
+    sound: tuple[str, int] | None = None,
+    sound_delay: float = 0.0,
 ) -> Path:
-    """A numbered video by PyAV alone; ``times`` in ticks of ``time_base`` when not constant."""
+    """A numbered video by PyAV alone; ``times`` in ticks of ``time_base`` when not constant.
+
+    ``sound`` is a codec and a rate: a tone that rises, so that each moment sounds otherwise, as
+    long as the pictures, from ``sound_delay`` seconds on.
+    """
     import av
 
     with av.open(str(path), "w", options=options or {}) as container:
@@ -51,6 +56,9 @@ def write_video(
         stream.codec_context.time_base = base
         if rotation:
             stream.set_display_rotation(rotation)
+        track = None
+        if sound is not None:
+            track = container.add_stream(sound[0], rate=sound[1], layout="mono")
         for number in range(count):
             image = numbered_image(number, size_hw)
             frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
@@ -58,7 +66,35 @@ def write_video(
             frame.pts = times[number] if times is not None else number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if track is not None:
+            wave = rising_tone(round(count / Fraction(rate) * sound[1]), sound[1])
+            for begin in range(0, len(wave), 1024):
+                part = av.AudioFrame.from_ndarray(wave[None, begin:begin + 1024], "s16", "mono")
+                part.rate, part.time_base = sound[1], Fraction(1, sound[1])
+                part.pts = begin + round(sound_delay * sound[1])
+                container.mux(track.encode(part))
+            container.mux(track.encode(None))
     return path
+
+
+def rising_tone(samples: int, rate: int) -> np.ndarray:
+    """int16, from 200 Hz up by 300 Hz a second."""
+    seconds = np.arange(samples) / rate
+    return (8000 * np.sin(2 * np.pi * (200 + 150 * seconds) * seconds)).astype(np.int16)
+
+
+def sound_of(path: Path) -> tuple[np.ndarray, int, float]:
+    """The samples of a file's sound (mono float), its rate and the time of the first."""
+    import av
+
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+        # int16 or float32, in planes or not: of one channel all the same.
+        parts = [frame.to_ndarray().reshape(-1).astype(float) for frame in frames]
+    kind = frames[0].format.name
+    scale = 2**15 if "s16" in kind else 128 if "u8" in kind else 1
+    first = float(frames[0].pts * frames[0].time_base)
+    return np.concatenate(parts) / scale, frames[0].rate, first
 
 
 def read_back(path: Path) -> tuple[list[int], list[Fraction]]:

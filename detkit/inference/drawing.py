@@ -5,16 +5,25 @@ from __future__ import annotations
 import colorsys
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import MissingExtraError
 from detkit.structures.detections import Detections
 
+Image = NDArray[np.uint8]
 RGB = tuple[int, int, int]
 GOLDEN_RATIO = 0.6180339887498949
+KEPT_TILES = 512  # some 3 MB at 1280x720
+
+
+class Paint(NamedTuple):
+    """A box's colour, and that of the letters on it; RGB, 0..255."""
+
+    fill: RGB
+    ink: RGB
 
 
 def class_colour(label: int) -> RGB:
@@ -44,99 +53,153 @@ def _linear(part: float) -> float:
     return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
 
 
+@lru_cache(maxsize=1024)
+def paint_of(number: int) -> Paint:
+    """What a class, or a track, of this number is drawn with."""
+    fill = class_colour(number)
+    return Paint(fill, text_colour(fill))
+
+
 class BoxPainter:
     """Draws what a detector found: a box and 'class 0.87' for each, in the class's colour.
 
     Args:
         classes: the names that labels index.
-
-    Raises:
-        MissingExtraError: supervision is not installed.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
-        try:
-            import supervision
-        except ImportError as error:
-            raise MissingExtraError("supervision", "video") from error
-        self._supervision: Any = supervision
         # Accents are dropped rather than drawn as '??'.
         self._names = [plain_name(name, label) for label, name in enumerate(classes)]
-        colours = [class_colour(label) for label in range(max(1, len(classes)))]
-        self._fill = self._palette(colours)
-        self._ink = self._palette([text_colour(colour) for colour in colours])
-        self._annotators: dict[tuple[int, int], tuple[Any, Any, float, int]] = {}
+        self._pen = BoxPen((1, 1))
 
-    def __call__(self, image: NDArray[np.uint8], found: Detections) -> NDArray[np.uint8]:
-        """A copy of ``image`` with ``found`` drawn on it, the highest score on top.
+    def __call__(self, image: Image, found: Detections, in_place: bool = False) -> Image:
+        """``image`` with ``found`` drawn on it, the highest score on top.
 
         Args:
-            image: (H, W, 3) uint8 RGB; not changed.
+            image: (H, W, 3) uint8 RGB.
             found: detections in pixels of this image; none gives a plain copy.
+            in_place: draw on ``image`` itself, which saves the copy, if it can be written to.
 
         Returns:
-            (H, W, 3) uint8 RGB.
+            (H, W, 3) uint8 RGB; ``image`` itself or a copy of it.
         """
-        canvas = np.array(image, order="C")
+        canvas = drawable(image, in_place)
         if not len(found):
             return canvas
-        boxes, labels, scale, padding = self._annotators_for((canvas.shape[0], canvas.shape[1]))
-        rising = found.select(np.argsort(found.scores, kind="stable"))
-        texts = [
-            f"{self._names[label]} {score:.2f}"
-            for label, score in zip(rising.labels, rising.scores)
-        ]
-        boxes.annotate(canvas, rising.to_supervision())
-        anchors = rising.to_supervision()
-        anchors.xyxy = self._keep_texts_inside(rising, texts, scale, padding)
-        labels.annotate(canvas, anchors, labels=texts)
+        self._pen = self._pen.fitting(canvas)
+        order = np.argsort(found.scores, kind="stable")
+        labels = found.labels[order].tolist()
+        self._pen.mark(
+            canvas,
+            found.boxes_xyxy[order],
+            [(self._names[label], f" {score:.2f}")
+             for label, score in zip(labels, found.scores[order].tolist())],
+            [paint_of(label) for label in labels],
+        )
         return canvas
 
-    def _palette(self, colours: Sequence[RGB]) -> Any:
-        # supervision paints BGR pictures; ours are RGB, so red and blue change places.
-        color = self._supervision.Color
-        swapped = [color(r=blue, g=green, b=red) for red, green, blue in colours]
-        return self._supervision.ColorPalette(colors=swapped)
 
-    def _annotators_for(self, size_hw: tuple[int, int]) -> tuple[Any, Any, float, int]:
-        """Line and letters in proportion to the picture, with a floor to stay legible."""
-        if size_hw not in self._annotators:
-            short = min(size_hw)
-            line = max(1, round(short / 250))
-            scale = min(2.0, max(0.4, short / 1000))
-            padding = max(2, round(6 * scale))
-            self._annotators = {
-                size_hw: (
-                    self._supervision.BoxAnnotator(color=self._fill, thickness=line),
-                    self._supervision.LabelAnnotator(
-                        color=self._fill,
-                        text_color=self._ink,
-                        text_scale=scale,
-                        text_thickness=max(1, round(scale * 1.4)),
-                        text_padding=padding,
-                    ),
-                    scale,
-                    padding,
-                )
-            }
-        return self._annotators[size_hw]
+class BoxPen:
+    """Lines and letters in proportion to pictures of one size, with a floor to stay legible.
 
-    @staticmethod
-    def _keep_texts_inside(
-        found: Detections, texts: Sequence[str], scale: float, padding: int
-    ) -> NDArray[np.float32]:
-        """Boxes (N, 4) to hang the texts on, moved so that no text leaves the picture."""
+    OpenCV takes most of its time for the letters, the thick ones of large pictures above all;
+    what a label says is much the same from frame to frame. So words are kept as small pictures.
+
+    Args:
+        size_hw: height and width of the pictures.
+
+    Attributes:
+        line: width of a box's sides in pixels.
+        label_height: of a label, in pixels.
+    """
+
+    def __init__(self, size_hw: tuple[int, int]) -> None:
         import cv2
 
-        height, width = found.size_hw
-        anchors = np.array(found.boxes_xyxy)
-        for anchor, text in zip(anchors, texts):
-            thickness = max(1, round(scale * 1.4))
-            (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-            anchor[1] = min(max(anchor[1], high + 2 * padding), height)
-            anchor[0] = max(0, min(anchor[0], width - wide - 2 * padding))
-            anchor[2:] = np.maximum(anchor[2:], anchor[:2])
-        return anchors
+        short = min(size_hw)
+        self._size_hw = size_hw
+        self._scale = min(2.0, max(0.4, short / 1000))
+        self._thickness = max(1, round(self._scale * 1.4))
+        self._padding = max(2, round(6 * self._scale))
+        (_, ascent), descent = cv2.getTextSize(
+            "0", cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._thickness)
+        self._baseline = self._padding + ascent
+        self._tile = lru_cache(maxsize=KEPT_TILES)(self._render)
+        self.line = max(1, round(short / 250))
+        # The tails of g and y need their room, too.
+        self.label_height = self._baseline + max(self._padding, descent)
+
+    def fitting(self, canvas: Image) -> BoxPen:
+        """This pen, or one for pictures of the canvas's size."""
+        size_hw = canvas.shape[0], canvas.shape[1]
+        return self if size_hw == self._size_hw else BoxPen(size_hw)
+
+    def mark(
+        self, canvas: Image, boxes_xyxy: NDArray[np.float32],
+        texts: Sequence[tuple[str, ...]], paints: Sequence[Paint],
+    ) -> None:
+        """Draw N boxes, then their labels over them, the last on top.
+
+        Args:
+            canvas: (H, W, 3) uint8, drawn on; C order.
+            boxes_xyxy: (N, 4) pixels; sides beyond the picture are drawn at its border.
+            texts: N labels, each in pieces that follow each other without a gap.
+            paints: N pairs of colours.
+        """
+        import cv2
+
+        height, width = self._size_hw
+        limits = (width - 1, height - 1, width - 1, height - 1)
+        corners = np.clip(boxes_xyxy, 0, limits).astype(int).tolist()
+        for (left, top, right, bottom), paint in zip(corners, paints):
+            cv2.rectangle(canvas, (left, top), (right, bottom), paint.fill, self.line)
+        for (left, top, _, _), text, paint in zip(corners, texts, paints):
+            self.label(canvas, left, top, text, paint)
+
+    def label(
+        self, canvas: Image, left: int, bottom: int, text: tuple[str, ...], paint: Paint
+    ) -> None:
+        """Write ``text`` on its own ground, its bottom left corner there, moved to lie inside."""
+        tiles = [self._tile(piece, paint, number == 0, number == len(text) - 1)
+                 for number, piece in enumerate(text)]
+        height, width = self._size_hw
+        left = max(0, min(left, width - sum(tile.shape[1] for tile in tiles)))
+        top = max(0, min(bottom, height) - self.label_height)
+        for tile in tiles:
+            room = canvas[top:top + self.label_height, left:left + tile.shape[1]]
+            room[:] = tile[:room.shape[0], :room.shape[1]]
+            left += tile.shape[1]
+
+    def label_width(self, text: tuple[str, ...]) -> int:
+        """Of a label that says ``text``, in pixels."""
+        return sum(map(self._advance, text)) + 2 * self._padding
+
+    def _advance(self, piece: str) -> int:
+        import cv2
+
+        (wide, _), _ = cv2.getTextSize(
+            piece, cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._thickness)
+        return int(wide)
+
+    def _render(self, piece: str, paint: Paint, first: bool, last: bool) -> Image:
+        """A piece of a label, (label_height, W, 3) uint8, with the room before or after it."""
+        import cv2
+
+        before, after = self._padding * first, self._padding * last
+        tile: Image = np.empty((self.label_height, before + self._advance(piece) + after, 3),
+                               np.uint8)
+        tile[:] = paint.fill
+        cv2.putText(tile, piece, (before, self._baseline),
+                    cv2.FONT_HERSHEY_SIMPLEX, self._scale, paint.ink, self._thickness,
+                    cv2.LINE_AA)
+        return tile
+
+
+def drawable(image: Image, in_place: bool) -> Image:
+    """``image`` itself when it is to be, and can be, drawn on in place; else a copy in C order."""
+    if in_place and image.flags.writeable and image.flags.c_contiguous:
+        return image
+    return np.array(image, order="C")
 
 
 def plain_name(name: str, label: int) -> str:

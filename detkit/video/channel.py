@@ -22,15 +22,22 @@ class Channel(Generic[Item]):
 
     Args:
         capacity: at most so many items wait; at least 1.
+        newest: a full channel throws its oldest item away for a new one, and nobody waits for
+            room.
+
+    Attributes:
+        dropped: the items that were thrown away for newer ones.
 
     Raises:
         ValueError: the capacity is below 1.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, newest: bool = False) -> None:
         if capacity < 1:
             raise ValueError(f"capacity: got {capacity}, expected at least 1")
         self._capacity = capacity
+        self._newest = newest
+        self.dropped = 0
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -38,7 +45,7 @@ class Channel(Generic[Item]):
         self._error: BaseException | None = None
 
     def put(self, item: Item) -> None:
-        """Add an item, waiting for room.
+        """Add an item, waiting for room where the channel keeps all of them.
 
         Raises:
             ChannelCancelled: the consumer has ended.
@@ -48,28 +55,44 @@ class Channel(Generic[Item]):
             if self._closed:
                 raise RuntimeError("put into a channel that was closed")
             while len(self._items) >= self._capacity and not self._cancelled:
-                self._changed.wait()
+                if self._newest:
+                    self._items.popleft()
+                    self.dropped += 1
+                else:
+                    self._changed.wait()
             if self._cancelled:
                 raise ChannelCancelled
             self._items.append(item)
             self._changed.notify_all()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the consumer wants nothing more."""
+        return self._cancelled
+
     def get(self) -> Item | None:
-        """The next item, waiting for it; None after the last one of a closed channel.
+        """The next item, waiting for it; None after the last one, and when it is cancelled.
+
+        Raises:
+            BaseException: the error that the producer closed the channel with.
+        """
+        items = self.get_up_to(1)
+        return items[0] if items else None
+
+    def get_up_to(self, limit: int) -> list[Item]:
+        """What waits, at most ``limit`` items, waiting for one; as `get`, none at the end.
 
         Raises:
             BaseException: the error that the producer closed the channel with.
         """
         with self._changed:
-            while not self._items and not self._closed:
+            while not self._items and not self._closed and not self._cancelled:
                 self._changed.wait()
-            if self._items:
-                item = self._items.popleft()
-                self._changed.notify_all()
-                return item
-            if self._error is not None:
+            if not self._items and not self._cancelled and self._error is not None:
                 raise self._error
-            return None
+            items = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+            self._changed.notify_all()
+            return items
 
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more will come; ``error`` says why when that is not the regular end."""

@@ -18,12 +18,17 @@ class Frame:
         image: (H, W, 3) uint8 RGB, upright.
         pts: when it is shown, in ticks of the video's ``time_base``, from 0 for the first.
         duration: for how long, in the same ticks; 0 when the file does not say.
+        read_at: when its reading began, in seconds of ``time.perf_counter``; 0 when not known.
+        decode_seconds: what reading, decoding and the way to RGB took, without any waiting for
+            a camera.
     """
 
     index: int
     image: NDArray[np.uint8]
     pts: int
     duration: int
+    read_at: float = 0.0
+    decode_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

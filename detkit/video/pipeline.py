@@ -1,43 +1,35 @@
-"""A video through a model: reader thread, model and drawing, writer thread.
+"""A video through a model: reading, looking, tracking and drawing, writing, all at once.
 
-The stages are joined by bounded channels. Whatever fails in any of them ends the whole chain
-with that error; what was done by then is closed and kept as a video that plays.
+Threads read, look and write; tracking and drawing go on in the caller's. Channels of a few
+frames join them. Whatever fails in any of them ends the whole chain with that error; what was
+done by then is closed and kept as a video that plays.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from detkit.errors import DetkitError, VideoError
+from detkit.errors import VideoError
 from detkit.inference.predict_files import Draw, Look
 from detkit.video.channel import Channel, ChannelCancelled
 from detkit.video.frame import Frame
+from detkit.video.look_stage import LookStage, say
 from detkit.video.out_file import OutFile
-from detkit.video.reader import VideoReader
-from detkit.video.writer import VideoWriter, check_suffix
+from detkit.video.run_report import DRAW, ENCODE, TRACK, RunTimes, VideoReport, peak_memory
+from detkit.video.source import Source, open_source
+from detkit.video.writer import PRESETS, VideoWriter, check_suffix
 
 Answer = TypeVar("Answer")
+Track = Callable[[Answer, Frame], Any]
 OnFrame = Callable[[int, float, Answer], None]
-
-
-@dataclass(frozen=True)
-class VideoReport:
-    """What a run did; ``seconds`` are of the whole chain, opening and closing included."""
-
-    out: Path
-    frames_in: int
-    frames_out: int
-    seconds: float
-
-    @property
-    def frames_per_second(self) -> float:
-        """Frames that went through, by the seconds it took."""
-        return self.frames_out / self.seconds if self.seconds > 0 else 0.0
+# How long a reader sleeps at most before it looks whether it is still wanted.
+NAP_SECONDS = 0.05
 
 
 class VideoInterrupted(KeyboardInterrupt):
@@ -46,90 +38,123 @@ class VideoInterrupted(KeyboardInterrupt):
 
 def run_video(
     look: Look[Answer],
-    source: str | Path,
-    out: str | Path,
-    draw: Draw[Answer],
+    source: str | Path | Source,
+    out: str | Path | None,
+    draw: Draw[Any] | None,
     *,
+    track: Track[Answer] | None = None,
     batch_size: int = 1,
+    workers: int = 1,
     queue_size: int = 4,
+    live: bool | None = None,
+    rate: Fraction | None = None,
+    preset: str = PRESETS[0],
+    sound: bool = True,
     force: bool = False,
-    on_start: Callable[[VideoReader], None] = lambda reader: None,
-    on_frame: OnFrame[Answer] = lambda index, seconds, found: None,
+    on_start: Callable[[Source], None] = lambda source: None,
+    on_frame: OnFrame[Any] = lambda index, seconds, found: None,
 ) -> VideoReport:
-    """Look at every frame of ``source`` and write the drawn frames to ``out``, in order.
+    """Look at the frames of ``source`` and write the drawn frames to ``out``, in order.
 
     Args:
         look: gives one answer (a detector's `Detections`, say) for each of a list of (H, W, 3)
-            uint8 RGB images; called with the frames in order.
-        source: a video file.
-        out: the h264 file to write; it has its name only when it is whole.
-        draw: draws an answer on an image; the result has the image's shape.
+            uint8 RGB images.
+        source: what `open_source` takes, or what it gave; it is closed at the end.
+        out: the h264 file to write, which has its name only when it is whole; None for none.
+        draw: draws an answer on an image that may be changed; the result has its shape. None
+            leaves the frames as they are.
+        track: called for each frame in order with its answer; what it gives takes the answer's
+            place in ``draw`` and ``on_frame``.
         batch_size: so many frames go to ``look`` at once; the last batch may be smaller.
+        workers: so many calls of ``look`` run at once, each in a thread of its own; answers
+            come back in order.
         queue_size: at most so many frames wait before, and after, the model.
+        live: leave out old frames where newer ones wait for the model; a file is then read at
+            its own pace. None: as the source is. Without it each frame goes through.
+        rate: frames per second of a folder of pictures.
+        preset: x264's.
+        sound: whether a file's sound goes along.
         force: whether ``out`` may be replaced.
-        on_start: called once with the opened reader.
-        on_frame: called for each frame with its index, its time in seconds and its answer.
+        on_start: called once with the opened source.
+        on_frame: called for each frame in order with its index, its time in seconds and its
+            answer, after it was drawn.
 
     Raises:
         VideoError: anything failed; the message says what, and where the frames done before it
             are kept. Its ``__cause__`` is the error itself.
-        VideoInterrupted: Ctrl-C; as above.
-        ValueError: a batch or queue size below 1.
+        VideoInterrupted: Ctrl-C; as above. For a source without an end it is the regular end,
+            and nothing is raised when a frame was done.
+        ValueError: a batch, queue or number of workers below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
+    for name, value in (("batch_size", batch_size), ("workers", workers)):
+        if value < 1:
+            raise ValueError(f"{name}: got {value}, expected at least 1")
     begin = time.perf_counter()
-    source, out = Path(source), Path(out)
-    check_suffix(out)
-    frames: Channel[Frame] = Channel(queue_size)
-    pictures: Channel[Frame] = Channel(queue_size)
-    reader = VideoReader(source)
+    path = None if out is None else Path(out)
+    if path is not None:
+        check_suffix(path)
+        if isinstance(source, (str, Path)) and path.exists() and Path(source).exists() \
+                and path.samefile(source):
+            raise VideoError(f"{path}: is the video to read", do="name another --out")
+    opened = open_source(source, rate) if isinstance(source, (str, Path)) else source
+    live = opened.live if live is None else live
+    times = RunTimes()
     try:
-        if out.exists() and out.samefile(source):
-            raise VideoError(f"{out}: is the video to read", do="name another --out")
-        target = OutFile(out, force)
-        try:
-            writer = VideoWriter(target.partial, reader.info)
-        except BaseException:
-            target.discard()
-            raise
+        frames: Channel[Frame] = Channel(batch_size if live else queue_size, newest=live)
+        target = None if path is None else _Target(
+            path, force, opened, times, 1 if live else queue_size,
+            preset=preset, sound=sound, live=live,
+        )
     except BaseException:
-        reader.close()
+        opened.close()
         raise
-    reading = _Stage("video-reader", lambda: _read(reader, frames))
-    writing = _Stage("video-writer", lambda: _write(writer, pictures))
+    reading = _Stage("video-reader", lambda: _read(opened, frames, live))
+    looking = LookStage(
+        look, frames, batch_size=batch_size, workers=workers, fill=not live,
+        waiting=1 if live else max(1, queue_size // batch_size),
+    )
     failure: BaseException | None = None
+    through = 0
     try:
         reading.start()
-        writing.start()
-        on_start(reader)
-        for batch in _batches(frames, batch_size):
-            for frame, found in zip(batch, _look(look, batch)):
-                drawn = _draw(draw, frame, found)
-                on_frame(frame.index, float(frame.pts * reader.info.time_base), found)
-                pictures.put(drawn)
+        looking.start()
+        on_start(opened)
+        for seen in looking:
+            for frame, answer in zip(seen.frames, seen.answers):
+                times.begin(frame, seen.seconds, len(seen.frames))
+                shown = answer if track is None else _track(track, answer, frame, times)
+                if target is not None:
+                    frame = _draw(draw, frame, shown, times)
+                on_frame(frame.index, float(frame.pts * opened.info.time_base), shown)
+                through += 1
+                if target is not None:
+                    target.put(frame)
+                else:
+                    times.end(frame.index)
     except ChannelCancelled:
         pass  # the writer failed, and says why below
     except BaseException as error:
         failure = error
     finally:
-        frames.cancel()
-        pictures.close()
-        for stage in (reading, writing):
-            stage.end()
-        reader.close()
-    playable = _close(writer)
-    failure = failure or writing.error or playable
-    if failure is None and writer.count != reader.count:  # would be a fault in the stages
-        failure = VideoError(f"{out}: frames were lost", got=writer.count, expected=reader.count)
-    if failure is None:
-        try:
-            target.finish()
-        except (VideoError, OSError) as error:
-            failure = error
-    if failure is not None:
-        raise _account(failure, target, 0 if playable is not None else writer.count)
-    return VideoReport(out, reader.count, writer.count, time.perf_counter() - begin)
+        looking.end()
+        reading.end()
+        opened.close()
+    failure = failure or reading.error
+    dropped, notes = frames.dropped, []
+    if isinstance(failure, KeyboardInterrupt) and opened.live and through:
+        failure, dropped = None, opened.count - through
+        notes.append(f"{opened.name}: stopped after {through} frames")
+    if target is not None:
+        target.finish(failure, through)
+        notes += target.notes
+    elif failure is not None:
+        raise _account(failure, f"{through} frames were done")
+    if through != opened.count - dropped:  # would be a fault in the stages
+        raise VideoError("frames were lost", got=through, expected=opened.count - dropped)
+    return VideoReport(
+        path, opened.count, through, dropped, time.perf_counter() - begin, times, peak_memory(),
+        tuple(notes),
+    )
 
 
 class _Stage(threading.Thread):
@@ -153,9 +178,79 @@ class _Stage(threading.Thread):
             self.join()
 
 
-def _read(reader: VideoReader, frames: Channel[Frame]) -> None:
+class _Target:
+    """The file to be, its writer's thread, and what becomes of both at the end."""
+
+    def __init__(
+        self, path: Path, force: bool, source: Source, times: RunTimes, queue_size: int, *,
+        preset: str, sound: bool, live: bool,
+    ) -> None:
+        self._times = times
+        self._source = source.name
+        self._pictures: Channel[Frame] = Channel(queue_size)
+        self._file = OutFile(path, force)
+        try:
+            self._writer = VideoWriter(
+                self._file.partial, source.info, preset,
+                sound=source.sound if sound else None, sound_start=source.sound_start,
+                live=live, on_written=times.end,
+            )
+        except BaseException:
+            self._file.discard()
+            raise
+        self._thread = _Stage("video-writer", self._write)
+        self._thread.start()
+
+    def put(self, picture: Frame) -> None:
+        """Have a drawn frame written; waits for room."""
+        self._pictures.put(picture)
+
+    def finish(self, failure: BaseException | None, expected: int) -> None:
+        """Write to the end, give the file its name, or raise what failed with what is kept."""
+        self._pictures.close()
+        self._thread.end()
+        failure = failure or self._thread.error
+        try:
+            self._writer.close(whole=failure is None)
+        except VideoError as error:
+            failure = failure or error
+        count = self._writer.count
+        if failure is None and count != expected:  # would be a fault in the stages
+            failure = VideoError(f"{self._file.path}: frames were lost", got=count,
+                                 expected=expected)
+        if failure is None:
+            try:
+                self._file.finish()
+            except (VideoError, OSError) as error:
+                failure = error
+            else:
+                return
+        if count:
+            raise _account(failure, f"the {count} frames that were done are kept in "
+                           f"{self._file.partial}")
+        self._file.discard()
+        raise _account(failure, "no frame could be kept")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong and did not end the run."""
+        fault = self._writer.sound_fault
+        return () if fault is None else (
+            f"{self._source}: its sound could not be kept to the end: {fault}",)
+
+    def _write(self) -> None:
+        try:
+            while (picture := self._pictures.get()) is not None:
+                begin = time.perf_counter()
+                self._writer.add(picture)
+                self._times.spend(ENCODE, picture.index, time.perf_counter() - begin)
+        finally:
+            self._pictures.cancel()
+
+
+def _read(source: Source, frames: Channel[Frame], live: bool) -> None:
     try:
-        for frame in reader:
+        for frame in _paced(source, frames) if live and not source.live else source:
             frames.put(frame)
     except ChannelCancelled:
         raise
@@ -165,83 +260,49 @@ def _read(reader: VideoReader, frames: Channel[Frame]) -> None:
         frames.close()
 
 
-def _write(writer: VideoWriter, pictures: Channel[Frame]) -> None:
+def _paced(source: Source, frames: Channel[Frame]) -> Iterator[Frame]:
+    """Frames of a file at the times at which they are shown, as a camera would give them."""
+    begin: float | None = None
+    for frame in source:
+        now = time.perf_counter()
+        begin = now if begin is None else begin
+        due = begin + float(frame.pts * source.info.time_base)
+        while now < due and not frames.cancelled:
+            time.sleep(min(due - now, NAP_SECONDS))
+            now = time.perf_counter()
+        yield replace(frame, read_at=now - frame.decode_seconds)
+
+
+def _track(track: Track[Answer], answer: Answer, frame: Frame, times: RunTimes) -> Any:
+    begin = time.perf_counter()
     try:
-        while (picture := pictures.get()) is not None:
-            writer.add(picture)
-    finally:
-        pictures.cancel()
-
-
-def _close(writer: VideoWriter) -> Exception | None:
-    try:
-        writer.close()
-    except VideoError as error:
-        return error
-    return None
-
-
-def _batches(frames: Channel[Frame], size: int) -> Iterator[list[Frame]]:
-    """Lists of ``size`` frames, the last one shorter; an error comes after the frames before it."""
-    batch: list[Frame] = []
-    error: Exception | None = None
-    while error is None:
-        try:
-            frame = frames.get()
-        except Exception as caught:
-            frame, error = None, caught
-        if frame is not None:
-            batch.append(frame)
-        if len(batch) == size or (frame is None and batch):
-            yield batch
-            batch = []
-        if frame is None:
-            break
-    if error is not None:
-        raise error
-
-
-def _look(look: Look[Answer], batch: list[Frame]) -> Sequence[Answer]:
-    where = f"frame {batch[0].index}"
-    try:
-        found = look([frame.image for frame in batch])
+        shown = track(answer, frame)
     except Exception as error:
-        raise VideoError(f"{where}: the model failed: {_say(error)}") from error
-    if len(found) != len(batch):
-        raise VideoError(
-            f"{where}: the model's answer", got=f"{len(found)} results",
-            expected=f"one for each of {len(batch)} frames",
-        )
-    return found
+        raise VideoError(f"frame {frame.index}: the tracking failed: {say(error)}") from error
+    times.spend(TRACK, frame.index, time.perf_counter() - begin)
+    return shown
 
 
-def _draw(draw: Draw[Answer], frame: Frame, found: Answer) -> Frame:
+def _draw(draw: Draw[Any] | None, frame: Frame, shown: Any, times: RunTimes) -> Frame:
+    if draw is None:
+        return frame
+    begin = time.perf_counter()
     try:
-        image = draw(frame.image, found)
+        image = draw(frame.image, shown)
     except Exception as error:
-        raise VideoError(f"frame {frame.index}: the drawing failed: {_say(error)}") from error
+        raise VideoError(f"frame {frame.index}: the drawing failed: {say(error)}") from error
+    times.spend(DRAW, frame.index, time.perf_counter() - begin)
     return replace(frame, image=image)
 
 
-def _account(failure: BaseException, target: OutFile, count: int) -> BaseException:
-    """The error to raise: what failed, and what is kept; nothing useful leaves no file."""
-    if count:
-        kept = f"the {count} frames that were done are kept in {target.partial}"
-    else:
-        kept = "no frame could be kept"
-        target.discard()
+def _account(failure: BaseException, kept: str) -> BaseException:
+    """The error to raise: what failed, and what is kept."""
     account: BaseException
     if isinstance(failure, KeyboardInterrupt):
         account = VideoInterrupted(kept)
     elif isinstance(failure, Exception):
-        account = VideoError(_say(failure), do=kept)
+        account = VideoError(say(failure), do=kept)
     else:
         return failure
     account.__cause__ = failure
     return account
-
-
-def _say(error: BaseException) -> str:
-    if isinstance(error, DetkitError):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

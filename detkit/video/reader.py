@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detkit.errors import MissingExtraError, VideoError
-from detkit.video.frame import Frame, VideoInfo
+from detkit.video.decoding import Decoding, Upright, cause_of, choose_stream, info_of
+from detkit.video.frame import Frame
 
-# FFmpeg also "plays" still images and text files; those are no videos here.
-NO_VIDEO_FORMATS = ("image2", "tty")
 CUT_OFF_SLACK_SECONDS = 0.5
 
 
@@ -29,7 +26,11 @@ class VideoReader:
         path: a file; the first video stream in it that is not a cover picture is read.
 
     Attributes:
+        name: the path as it was given.
         info: what the file says of the stream.
+        live: False; a file waits until it is read.
+        sound: the file, where there is sound beside the pictures; else None.
+        sound_start: the first picture's time on the file's own clock, in seconds.
         count: the frames that were given out so far.
 
     Raises:
@@ -37,33 +38,44 @@ class VideoReader:
         MissingExtraError: PyAV is not installed.
     """
 
+    live = False
+
     def __init__(self, path: str | Path) -> None:
         try:
             import av
         except ImportError as error:
             raise MissingExtraError("av", "video") from error
         self._path = Path(path)
+        self.name = str(path)
         self.count = 0
         if not self._path.exists():
             raise VideoError(f"{path}: no such file")
         if not self._path.is_file():
             raise VideoError(f"{path}: not a file", expected="a video file")
-        self._av_error: type[Exception] = av.error.FFmpegError
         try:
             self._container: Any = av.open(str(self._path))
         except (av.error.FFmpegError, UnicodeError) as error:
             raise VideoError(
-                f"{path}: cannot be opened as a video", got=_cause(error),
+                f"{path}: cannot be opened as a video", got=cause_of(error),
                 expected="a video file, whole",
             ) from error
         try:
-            self._stream = self._choose_stream()
+            self._stream = choose_stream(self._container, self.name)
             self._stream.thread_type = "AUTO"
-            self._first, self._rest = self._look_at_first()
-            self.info = self._read_info()
+            self._rest = iter(Decoding(self._container, self._stream, self.name))
+            self._first: Any = next(self._rest, None)
+            if self._first is None:
+                raise VideoError(
+                    f"{path}: there is no frame in it that can be decoded",
+                    expected="at least one",
+                )
+            self._upright = Upright(self._first)
+            self.info = info_of(self._container, self._stream, self._upright.size_hw)
         except BaseException:
             self._container.close()
             raise
+        self.sound = self._path if self.info.has_sound else None
+        self.sound_start = (self._first.pts or 0) * self.info.time_base
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame.
@@ -74,6 +86,7 @@ class VideoReader:
         """
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
         start, last = self._first.pts or 0, -1
+        begin = time.perf_counter()
         decoded: Any = self._first
         while decoded is not None:
             if decoded.pts is not None:
@@ -81,104 +94,18 @@ class VideoReader:
             else:
                 pts = last + step if self.count else 0
             duration = int(getattr(decoded, "duration", 0) or 0)
-            frame = Frame(self.count, self._upright_rgb(decoded), pts, duration)
+            image = self._upright(decoded)
+            spent = time.perf_counter() - begin
             last = pts
             self.count += 1
-            yield frame
+            yield Frame(self.count - 1, image, pts, duration, begin, spent)
+            begin = time.perf_counter()
             decoded = next(self._rest, None)
         self._check_whole(self.count, (last + (duration or step)) * self.info.time_base)
 
     def close(self) -> None:
         """Let the file go; may be called twice."""
         self._container.close()
-
-    def _choose_stream(self) -> Any:
-        name = self._container.format.name
-        streams = [
-            stream
-            for stream in self._container.streams.video
-            if not _is_cover(stream) and stream.codec_context is not None
-        ]
-        if not streams or name.endswith("_pipe") or name in NO_VIDEO_FORMATS:
-            raise VideoError(
-                f"{self._path}: not a video", got=f"a file of format '{name}'",
-                expected="a file with a video stream",
-                do="for images there is 'detkit predict'" if name.endswith("_pipe")
-                or name == "image2" else None,
-            )
-        return streams[0]
-
-    def _decode(self) -> Iterator[Any]:
-        """PyAV's frames; on damage first all that the decoder still holds, then the error."""
-        count = 0
-        packets = self._container.demux(self._stream)
-        while True:
-            packet = None
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                pictures = packet.decode()
-            except self._av_error as error:
-                # Before the first picture: a recording that starts between two key frames.
-                if count == 0 and packet is not None:
-                    continue
-                for picture in self._held_back():
-                    count += 1
-                    yield picture
-                raise VideoError(
-                    f"{self._path}: frame {count} cannot be read; the file is damaged or cut off",
-                    got=_cause(error),
-                ) from error
-            for picture in pictures:
-                count += 1
-                yield picture
-
-    def _held_back(self) -> list[Any]:
-        try:
-            return list(self._stream.decode(None))
-        except (self._av_error, EOFError):
-            return []
-
-    def _look_at_first(self) -> tuple[Any, Iterator[Any]]:
-        frames = self._decode()
-        first = next(frames, None)
-        if first is None:
-            raise VideoError(
-                f"{self._path}: there is no frame in it that can be decoded",
-                expected="at least one",
-            )
-        return first, frames
-
-    def _read_info(self) -> VideoInfo:
-        stream, first = self._stream, self._first
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        aspect = stream.sample_aspect_ratio or Fraction(1)
-        size_hw = (first.height, first.width)
-        if self._quarter_turns(first) % 2:
-            size_hw, aspect = size_hw[::-1], 1 / aspect
-        return VideoInfo(
-            size_hw=size_hw,
-            time_base=Fraction(stream.time_base or 1 / rate),
-            rate=Fraction(rate),
-            frame_count=stream.frames or None,
-            pixel_aspect=Fraction(aspect),
-            has_sound=bool(self._container.streams.audio),
-        )
-
-    @staticmethod
-    def _quarter_turns(decoded: Any) -> int:
-        """Counter-clockwise quarter turns that bring the picture upright."""
-        return round((getattr(decoded, "rotation", 0) or 0) / 90) % 4
-
-    def _upright_rgb(self, decoded: Any) -> NDArray[np.uint8]:
-        # FAST_BILINEAR gives what OpenCV's reader gives, faster than PyAV's default.
-        rgb = decoded.reformat(
-            width=self._first.width, height=self._first.height, format="rgb24",
-            interpolation="FAST_BILINEAR",
-        ).to_ndarray()
-        turns = self._quarter_turns(decoded)
-        return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
     def _check_whole(self, count: int, end: Fraction) -> None:
         """A file that was cut off often just ends; its own words tell how long it should be."""
@@ -206,12 +133,3 @@ class VideoReader:
         # It counts from the container's zero, our frames from the first picture.
         start = (self._first.pts or 0) * float(stream.time_base or 0)
         return hours * 3600 + minutes * 60 + seconds - start
-
-
-def _is_cover(stream: Any) -> bool:
-    disposition = getattr(stream, "disposition", None)
-    return disposition is not None and "attached_pic" in str(disposition)
-
-
-def _cause(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -166,15 +166,3 @@ def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     assert code == 2
     assert message in last and "error: " in last
     assert not (tmp_path / "out").exists()
-
-
-def test_without_supervision_the_extra_is_named(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    blobs().save(tmp_path / "a.png")
-    monkeypatch.setitem(sys.modules, "supervision", None)  # as if it were not installed
-    argv = ["predict", str(checkpoint), str(tmp_path / "a.png"), "--device", "cpu"]
-    assert main([*argv, "--out", str(tmp_path / "out")]) == 2
-    assert "detkit[video]" in capsys.readouterr().err
-    assert main([*argv, "--out", str(tmp_path / "out"), "--no-pictures"]) == 0

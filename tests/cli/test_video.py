@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from numbered_video import read_back, write_video
+from numbered_video import numbered_image, read_back, write_video
 from thumbnail_checkpoint import CLASSES, save_thumbnail
 
 from detkit.cli.main import main
@@ -24,17 +24,26 @@ def clip(tmp_path: Path) -> Path:
     return write_video(tmp_path / "clip.mp4", 12)
 
 
-def test_every_frame_goes_through_and_the_last_line_says_how_fast(
-    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def rows_of(printed: str) -> dict[str, list[str]]:
+    """The table's rows: name to cells."""
+    cells = [re.split(r"  +", line.strip()) for line in printed.splitlines()]
+    return {name: rest for name, *rest in cells}
+
+
+@pytest.mark.parametrize("engine", ["auto", "mmdet"])
+def test_every_frame_goes_through_and_a_table_says_how_fast(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
 ) -> None:
     out, lines = tmp_path / "new" / "out.mp4", tmp_path / "new" / "out.jsonl"
     assert main(["video", str(checkpoint), str(clip), "--out", str(out), "--json", str(lines),
-                 "--threshold", "0", "--device", "cpu"]) == 0
+                 "--threshold", "0", "--device", "cpu", "--engine", engine]) == 0
     printed = capsys.readouterr()
-    assert re.fullmatch(
-        r"12 frames in, 12 frames out, \d+\.\d s, \d+\.\d frames per second",
-        printed.out.splitlines()[-1],
-    )
+    rows = rows_of(printed.out)
+    assert rows["frames in"] == rows["frames out"] == ["12"] and rows["frames dropped"] == ["0"]
+    assert {"seconds", "frames per second", "peak memory, MB", "decode", "detect", "draw",
+            "encode", "waiting", "end to end", "engine"} <= set(rows)
+    assert rows["engine"][0].startswith("mmdet") == (engine == "mmdet")
+    assert "track" not in rows
     assert printed.err == ""
     assert len(read_back(out)[0]) == 12
     records = [json.loads(line) for line in lines.read_text().splitlines()]
@@ -44,16 +53,88 @@ def test_every_frame_goes_through_and_the_last_line_says_how_fast(
     assert found and all(one["class"] == CLASSES[one["label"]] for one in found)
 
 
+def test_tracks_and_counts_are_said_and_drawn(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model is untrained and the picture stands still: what it finds stays where it is."""
+    lines = tmp_path / "out.jsonl"
+    assert main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"),
+                 "--json", str(lines), "--threshold", "0.2", "--device", "cpu",
+                 "--count-line", "0,32,160,32", "--zone", "0,0,160,0,160,64,0,64",
+                 "--zone", "1000,1000,1010,1000,1000,1010"]) == 0
+    records = [json.loads(line) for line in lines.read_text().splitlines()]
+    ids = [{one["track"] for one in record["detections"]} for record in records]
+    assert ids[0] <= {None}, "a track has its number from its second frame on"
+    assert ids[-1] & ids[-2] - {None}
+    assert all(record["counts"][2] == {"inside": 0, "visitors": 0} for record in records)
+    line, zone, _ = records[-1]["counts"]
+    assert set(line) == {"in", "out"} and zone["inside"] <= zone["visitors"] > 0
+    rows = rows_of(capsys.readouterr().out)
+    assert rows["line 0,32,160,32"][0].startswith(f"in {line['in']}")
+    assert rows["zone 0,0,160,0,160,64,0,64"][0].startswith(f"visitors {zone['visitors']} (")
+    assert rows["zone 1000,1000,1010,1000,1000,1010"] == ["visitors 0"]
+    assert "track" in rows
+
+
+def test_json_alone_needs_no_video(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "out.jsonl"
+    assert main(["video", str(checkpoint), str(clip), "--json", str(lines), "--device", "cpu",
+                 "--engine", "mmdet"]) == 0
+    assert len(lines.read_text().splitlines()) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.jsonl"]
+    assert "encode" not in rows_of(capsys.readouterr().out)
+
+
+def test_a_folder_of_pictures_is_a_video(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(11):
+        Image.fromarray(numbered_image(number)).save(folder / f"{number}.png")
+    assert main(["video", str(checkpoint), str(folder), "--out", str(tmp_path / "out.mp4"),
+                 "--fps", "10", "--threshold", "1", "--device", "cpu", "--engine", "mmdet"]) == 0
+    numbers, times = read_back(tmp_path / "out.mp4")
+    assert numbers == list(range(11)) and times[-1] == 1
+
+
+def test_sound_goes_along_unless_it_is_not_wanted(checkpoint: Path, tmp_path: Path) -> None:
+    import av
+
+    clip = write_video(tmp_path / "clip.mp4", 8, sound=("aac", 44100))
+    for flags, streams in (([], 2), (["--no-audio"], 1)):
+        assert main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"),
+                     "--force", "--device", "cpu", "--engine", "mmdet", *flags]) == 0
+        with av.open(str(tmp_path / "out.mp4")) as container:
+            assert len(container.streams) == streams
+
+
+def test_a_file_can_be_played_live(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", 120, rate=120)
+    assert main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"), "--live",
+                 "--device", "cpu", "--engine", "mmdet"]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    out, dropped = int(rows["frames out"][0]), int(rows["frames dropped"][0])
+    assert out + dropped == int(rows["frames in"][0]) == 120
+    assert len(read_back(tmp_path / "out.mp4")[0]) == out
+
+
 @pytest.mark.slow
 def test_a_real_video_from_end_to_end(
     checkpoint: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = shared_data / "video_dev" / "car-detection.mp4"
     assert main(["video", str(checkpoint), str(source), "--out", str(tmp_path / "out.mp4"),
-                 "--device", "cpu"]) == 0
+                 "--device", "cpu", "--track"]) == 0
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[-1].startswith("377 frames in, 377 frames out, ")
-    assert "sound is left out" in printed.err
+    assert rows_of(printed.out)["frames out"] == ["377"]
+    assert printed.err == ""
 
 
 @pytest.mark.parametrize("argv, message", [
@@ -71,19 +152,37 @@ def test_a_real_video_from_end_to_end(
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/text.mp4/out.mp4"], "cannot be written"),
     (["{tmp}/no.pth", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4"], "no.pth"),
     (["{ckpt}", "{tmp}/clip.mp4"], "--out"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--fps", "25"], "leave --fps out"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--fps", "0"], "--fps"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--count-line", "1,2,3"], "pairs"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--count-line", "1,2,3,4,5,6"],
+     "four numbers"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--zone", "1,2,3,4"],
+     "three corners"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--count-line", "5,5,5,5",
+      "--engine", "mmdet"], "the line to count at"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--size", "3x4x5"], "HxW"),
+    (["{ckpt}", "97", "--json", "{tmp}/o.jsonl"], "camera 97"),
+    (["{ckpt}", "http://127.0.0.1:9/x", "--json", "{tmp}/o.jsonl"], "Connection refused"),
+    (["{ckpt}", "ftp://127.0.0.1/x", "--json", "{tmp}/o.jsonl"], "got 'ftp'"),
+    (["{ckpt}", "{tmp}/empty", "--json", "{tmp}/o.jsonl"], "no picture in it"),
 ], ids=["missing", "text", "out-exists", "json-exists", "onto-itself", "json-onto-it",
-        "json-onto-out", "suffix", "below-a-file", "no-checkpoint", "no-out"])
+        "json-onto-out", "suffix", "below-a-file", "no-checkpoint", "no-out",
+        "fps-of-a-file", "fps-0", "odd-line", "long-line", "short-zone", "line-of-a-point", "size",
+        "no-camera", "nobody-there", "ftp", "empty-folder"])
 def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     argv: list[str], message: str,
 ) -> None:
     (tmp_path / "text.mp4").write_text("precious")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    code = main(["video", *(word.format(ckpt=checkpoint, tmp=tmp_path) for word in argv)])
+    (tmp_path / "empty").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    words = [word.format(ckpt=checkpoint, tmp=tmp_path) for word in argv]
+    code = main(["video", *words, *([] if "--engine" in words else ["--engine", "mmdet"])])
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert code == 2
     assert message in last and "error: " in last
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_a_video_cut_off_names_what_is_kept(
@@ -93,7 +192,7 @@ def test_a_video_cut_off_names_what_is_kept(
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[:-len(whole.read_bytes()) // 4])
     code = main(["video", str(checkpoint), str(cut), "--out", str(tmp_path / "out.mp4"),
-                 "--device", "cpu"])
+                 "--device", "cpu", "--engine", "mmdet"])
     errors = capsys.readouterr().err.strip().splitlines()
     assert code == 2
     assert len(errors) == 1 and "cut.mp4" in errors[0] and "out.partial.mp4" in errors[0]
@@ -101,14 +200,14 @@ def test_a_video_cut_off_names_what_is_kept(
     assert not (tmp_path / "out.mp4").exists()
 
 
-@pytest.mark.parametrize("library", ["av", "supervision"])
+@pytest.mark.parametrize("library, flags", [("av", []), ("trackers", ["--track"])])
 def test_a_missing_library_is_said_with_its_extra(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch, library: str,
+    monkeypatch: pytest.MonkeyPatch, library: str, flags: list[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
     assert main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"),
-                 "--device", "cpu"]) == 2
+                 "--device", "cpu", "--engine", "mmdet", *flags]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"'{library}'" in last and "detkit[video]" in last
 
@@ -120,7 +219,7 @@ def test_ctrl_c_is_130_and_names_what_is_kept(
     child = subprocess.Popen(
         [sys.executable, "-u", "tools/video.py", str(checkpoint), str(clip), "--out",
          str(tmp_path / "out.mp4"), "--json", "/dev/stdout", "--force", "--device", "cpu",
-         "--threshold", "1"],
+         "--threshold", "1", "--engine", "mmdet"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=repository,
     )
     assert child.stdout is not None

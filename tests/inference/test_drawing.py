@@ -1,6 +1,7 @@
 """Boxes and labels where and in the colours they should be."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -102,3 +103,71 @@ def test_names_beyond_ascii_are_drawn_without_accents_or_by_number() -> None:
     drawn = painter(grey(), found([[60, 80, 260, 200]] * 3, [0, 1, 2]))
     assert (drawn != GREY).any()
     assert painter._names == ["Erdmannchen", "class 1", "dog"]
+
+
+def test_in_place_draws_the_same_on_the_image_itself() -> None:
+    painter, finds = BoxPainter(["car"]), found([[60, 80, 260, 200]], [0])
+    image = grey()
+    copy = painter(image, finds)
+    assert (image == GREY).all()
+    assert painter(image, finds, in_place=True) is image
+    assert np.array_equal(image, copy)
+
+
+@pytest.mark.parametrize("image", [
+    grey()[:, ::-1], np.broadcast_to(np.uint8(GREY), (240, 320, 3)),
+], ids=["reversed", "read-only"])
+def test_what_cannot_be_drawn_on_in_place_is_copied(image: np.ndarray) -> None:
+    painter, finds = BoxPainter(["car"]), found([[60, 80, 260, 200]], [0])
+    assert np.array_equal(painter(image, finds, in_place=True), painter(grey(), finds))
+    assert (image == GREY).all()
+
+
+@pytest.mark.parametrize("size_hw", [(120, 160), (240, 320), (720, 1280), (1080, 1920)], ids=str)
+def test_boxes_are_those_that_supervision_draws(size_hw) -> None:
+    import supervision
+
+    height, width = size_hw
+    # Beyond the label's reach nothing else is drawn: the box's lower half is compared.
+    finds = found([[width / 4, height / 3, width / 2, height * 0.9]], [0], size_hw)
+    annotator = supervision.BoxAnnotator(
+        color=supervision.Color(*class_colour(0)[::-1]), thickness=max(1, round(height / 250)))
+    theirs = annotator.annotate(grey(*size_hw), finds.to_supervision())
+    ours = BoxPainter(["car"])(grey(*size_hw), finds)
+    assert np.array_equal(ours[height // 2:], theirs[height // 2:])
+    assert (ours[height // 2:] != GREY).any()
+
+
+def test_sides_beyond_the_picture_are_drawn_at_its_border() -> None:
+    drawn = BoxPainter(["car"])(grey(), found([[-1e6, 100, 1e6, 1e6]], [0]))
+    for row, column in ((150, 0), (150, 319), (239, 160)):
+        assert tuple(drawn[row, column]) == class_colour(0)
+
+
+def test_tails_of_letters_stay_on_their_ground() -> None:
+    # 'g' and 'o' are alike above the line: what 'g' has more of is its tail.
+    def inked_rows(name: str) -> np.ndarray:
+        drawn = BoxPainter([name])(grey(), found([[60, 80, 260, 200]], [0]))
+        return np.flatnonzero([letters_in(row[None]) for row in drawn[:80]])
+
+    assert inked_rows("o").max() + 2 <= inked_rows("g").max() < 80
+
+
+def test_a_painter_used_for_many_pictures_draws_as_a_new_one() -> None:
+    painter = BoxPainter(["car", "bus"])
+    for size_hw in ((240, 320), (720, 1280), (240, 320)):
+        for label, score in ((0, 0.5), (1, 0.5), (0, 0.875), (0, 0.5), (1, 1.0)):
+            finds = found([[60, 80, 260, 200]], [label], size_hw, [score])
+            assert np.array_equal(painter(grey(*size_hw), finds),
+                                  BoxPainter(["car", "bus"])(grey(*size_hw), finds))
+
+
+def test_a_name_longer_than_the_picture_is_cut_off() -> None:
+    drawn = BoxPainter(["w" * 300])(grey(), found([[60, 80, 260, 200]], [0]))
+    assert letters_in(drawn[60:82]) > 300
+
+
+def test_drawing_needs_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)  # as if it were not installed
+    drawn = BoxPainter(["car"])(grey(), found([[60, 80, 260, 200]], [0]))
+    assert (drawn != GREY).any()

@@ -81,3 +81,33 @@ def test_put_after_close_is_a_fault_of_the_caller() -> None:
 def test_a_channel_holds_at_least_one() -> None:
     with pytest.raises(ValueError, match="got 0"):
         Channel(0)
+
+
+def test_a_channel_of_the_newest_never_waits_and_counts_what_it_throws_away() -> None:
+    channel: Channel[int] = Channel(2, newest=True)
+    for number in range(10):
+        channel.put(number)
+    channel.close()
+    assert channel.dropped == 8
+    assert [channel.get(), channel.get(), channel.get()] == [8, 9, None]
+
+
+def test_several_come_at_once_and_never_more_than_asked_for() -> None:
+    channel: Channel[int] = Channel(5)
+    for number in range(5):
+        channel.put(number)
+    channel.close(OSError("gone"))
+    assert channel.get_up_to(3) == [0, 1, 2]
+    assert channel.get_up_to(3) == [3, 4]
+    with pytest.raises(OSError, match="gone"):
+        channel.get_up_to(3)
+
+
+def test_cancel_wakes_a_consumer_that_waits_for_items() -> None:
+    channel: Channel[int] = Channel(1)
+    got: list[object] = []
+    consumer = threading.Thread(target=lambda: got.append(channel.get()), daemon=True)
+    consumer.start()
+    channel.cancel()
+    consumer.join(SOON)
+    assert got == [None] and channel.cancelled

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -184,22 +186,114 @@ def start_child(source: Path, out: Path, pause: float, **options) -> subprocess.
     )
 
 
-def limit_file_size() -> None:
-    """Writes beyond 100 kB fail as on a full disk (EFBIG instead of ENOSPC)."""
+def limit_file_size(size: int) -> None:
+    """Writes beyond ``size`` bytes fail as on a full disk (EFBIG instead of ENOSPC)."""
     import resource
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def test_a_full_disk_ends_the_run_with_its_cause(tmp_path: Path, source: Path) -> None:
-    child = start_child(source, tmp_path / "out.mp4", 0, preexec_fn=limit_file_size)
+# Noise: some 9 kB a frame, and half a second of it a fragment.
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("size", [1_000, 20_000, 400_000, 765_432])
+def test_a_full_disk_ends_the_run_with_its_cause_and_a_video(
+    tmp_path: Path, source: Path, size: int, suffix: str
+) -> None:
+    child = start_child(source, tmp_path / f"out{suffix}", 0,
+                        preexec_fn=lambda: limit_file_size(size))
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 2, errors
-    assert "out.partial.mp4: cannot be written: got File too large" in errors
-    assert "no frame could be kept" in errors
+    assert f"out.partial{suffix}: cannot be written: got File too large" in errors
     assert len(errors.strip().splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+    kept = tmp_path / f"out.partial{suffix}"
+    if kept.exists():
+        count = len(read_back(kept)[0])
+        assert f"the {count} frames that were done are kept in {kept}" in errors and count > 0
+    else:
+        assert "no frame could be kept" in errors
+        assert list(tmp_path.iterdir()) == []
+    assert kept.exists() == (size >= 400_000) or suffix == ".mkv"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 600 kB, where the system lets us have one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(place)],
+                          capture_output=True)
+    if made.returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk: Path, source: Path) -> None:
+    child = start_child(source, small_disk / "out.mp4", 0)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 2, errors
+    assert "out.partial.mp4: cannot be written: got No space left on device" in errors
+    count = len(read_back(small_disk / "out.partial.mp4")[0])
+    assert count > 10 and f"the {count} frames" in errors and len(errors.splitlines()) == 1
+
+
+def test_a_run_that_is_killed_leaves_a_video(tmp_path: Path, source: Path) -> None:
+    child = start_child(source, tmp_path / "out.mp4", 0.02)
+    for _ in range(60):
+        assert child.stdout is not None and child.stdout.readline() == "frame\n"
+    child.kill()
+    child.communicate(timeout=60)
+    numbers = read_back(tmp_path / "out.partial.mp4")[0]
+    assert numbers == list(range(len(numbers))) and len(numbers) >= 25
+
+
+@pytest.mark.parametrize("stage", ["detector", "drawing"])
+def test_a_failure_at_frame_300_is_over_within_five_seconds(tmp_path: Path, stage: str) -> None:
+    """From the failure to the end of the run, with 300 frames of 640x480 to close."""
+    source = write_video(tmp_path / "in.mp4", 310, size_hw=(480, 640))
+    failed_at = 0.0
+    left = 300
+
+    def fail(given):
+        nonlocal failed_at, left
+        left -= 1
+        if left < 0:
+            failed_at = failed_at or time.perf_counter()
+            raise BOOM
+        return given
+
+    def look(images: list[np.ndarray]) -> list[Detections]:
+        return nothing(fail(images) if stage == "detector" else images)
+
+    with pytest.raises(VideoError, match="frame 300: .*boom; the 300 frames"):
+        run_video(look, source, tmp_path / "out.mp4",
+                  lambda image, found: fail(image) if stage == "drawing" else image, workers=1)
+    assert time.perf_counter() - failed_at < 5
+    assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(300))
+
+
+@pytest.mark.parametrize("what", ["noise", "nothing"])
+def test_a_corrupt_frame_ends_the_run_with_its_number_and_the_frames_before(
+    tmp_path: Path, what: str
+) -> None:
+    import av
+
+    source = write_video(tmp_path / "in.mp4", COUNT)
+    with av.open(str(source)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0)]
+    place, size = packets[80]
+    data = bytearray(source.read_bytes())
+    bad = np.random.default_rng(0).bytes(size) if what == "noise" else bytes(size)
+    data[place + 5:place + size] = bad[5:]
+    source.write_bytes(data)
+    with pytest.raises(VideoError, match=r"in.mp4: frame \d+ cannot be read; the file is damaged"
+                                         r".*out.partial.mp4") as told:
+        run_video(nothing, source, tmp_path / "out.mp4", plain, workers=2)
+    assert "\n" not in str(told.value)
+    numbers = read_back(tmp_path / "out.partial.mp4")[0]
+    # Pictures are stored in another order than shown (x264: 3 B-frames in a row).
+    assert numbers[:77] == list(range(77)) and f"the {len(numbers)} frames" in str(told.value)
 
 
 def test_ctrl_c_ends_the_run_soon_and_leaves_a_video(tmp_path: Path, source: Path) -> None:

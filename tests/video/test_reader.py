@@ -62,6 +62,31 @@ def test_colours_follow_the_files_matrix(tmp_path: Path) -> None:
         assert np.abs(image.astype(int) - (200, 120, 40)).max() <= 4, name
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9"])
+@pytest.mark.parametrize("matrix, tag", [("ITU601", 6), ("ITU709", 1)], ids=["601", "709"])
+def test_colours_follow_the_files_range(
+    tmp_path: Path, codec: str, matrix: str, tag: int
+) -> None:
+    import av
+
+    orange = np.full((64, 64, 3), (200, 120, 40), np.uint8)
+    for name, full in (("MPEG", 1), ("JPEG", 2)):
+        path = tmp_path / f"{name}.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            stream.width = stream.height = 64
+            stream.pix_fmt, stream.codec_context.colorspace = "yuv420p", tag
+            stream.codec_context.color_range = full
+            frame = av.VideoFrame.from_ndarray(orange, "rgb24").reformat(
+                format="yuv420p", dst_colorspace=matrix, src_color_range="JPEG",
+                dst_color_range=name)
+            frame.colorspace, frame.color_range = tag, full
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        image = next(iter(VideoReader(path))).image
+        assert np.abs(image.astype(int) - (200, 120, 40)).max() <= 4, name
+
+
 def test_real_video_has_the_frames_that_pyav_counts(shared_data: Path) -> None:
     path = shared_data / "video_dev" / "car-detection.mp4"  # 377 frames at 12.5: its SOURCE.txt
     reader = VideoReader(path)

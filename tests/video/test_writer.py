@@ -9,7 +9,7 @@ from numbered_video import numbered_image, read_back
 
 from detkit.errors import VideoError
 from detkit.video.frame import Frame, VideoInfo
-from detkit.video.writer import VideoWriter
+from detkit.video.writer import PRESETS, VideoWriter
 
 
 def info(size_hw=(64, 160), time_base=Fraction(1, 25), rate=Fraction(25)) -> VideoInfo:
@@ -24,17 +24,25 @@ def write(path: Path, about: VideoInfo, images, times=None) -> VideoWriter:
     return writer
 
 
-def test_file_is_h264_yuv420p_with_the_index_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_file_is_plain_h264_yuv420p_with_one_index(tmp_path: Path, suffix: str) -> None:
     import av
 
-    path = tmp_path / "a.mp4"
+    path = tmp_path / f"a{suffix}"
     assert write(path, info(), [numbered_image(n) for n in range(30)]).count == 30
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (stream.frames, stream.average_rate) == (30, 25)
-    data = path.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat")
+    # The fragments that it was written in are gone from sight: to a reader all are one 'mdat'.
+    data, place, kinds = path.read_bytes(), 0, []
+    while place < len(data):
+        length = int.from_bytes(data[place:place + 4], "big")
+        if length == 1:
+            length = int.from_bytes(data[place + 8:place + 16], "big")
+        kinds.append(data[place + 4:place + 8])
+        place += length
+    assert [kind for kind in kinds if kind not in (b"free", b"wide")] == [b"ftyp", b"mdat", b"moov"]
 
 
 @pytest.mark.parametrize("base, times", [
@@ -108,3 +116,45 @@ def test_closing_twice_does_nothing_more(tmp_path: Path) -> None:
     writer = write(tmp_path / "a.mp4", info(), [numbered_image(0)])
     writer.close()
     assert read_back(tmp_path / "a.mp4")[0] == [0]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_every_preset_keeps_frames_and_times(tmp_path: Path, preset: str, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    written = []
+    writer = VideoWriter(path, info(), preset, on_written=written.append)
+    for number in range(40):
+        writer.add(Frame(number, numbered_image(number), number, 1))
+    writer.close()
+    assert read_back(path) == (list(range(40)), [Fraction(n, 25) for n in range(40)])
+    assert sorted(written) == list(range(40))
+
+
+def test_of_what_is_live_each_frame_is_written_before_the_next(tmp_path: Path) -> None:
+    written = []
+    writer = VideoWriter(tmp_path / "a.mp4", info(), "veryfast", live=True,
+                         on_written=written.append)
+    for number in range(10):
+        writer.add(Frame(number, numbered_image(number), number, 1))
+        assert written == list(range(number + 1))
+    writer.close()
+
+
+@pytest.mark.parametrize("size_hw", [(66, 62), (270, 480), (65, 63), (64, 64)], ids=str)
+def test_heights_of_every_kind_keep_their_picture(tmp_path: Path, size_hw) -> None:
+    import av
+
+    ramp = np.add.outer(np.arange(size_hw[0]), np.arange(size_hw[1])) % 200
+    image = np.repeat(ramp[..., None], 3, axis=2).astype(np.uint8)
+    write(tmp_path / "a.mp4", info(size_hw), [image] * 2)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        back = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    high, wide = size_hw
+    assert np.abs(back[:high, :wide].astype(int) - image).mean() < 4
+
+
+def test_closing_without_a_frame_leaves_no_frame(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", info())
+    writer.close()
+    assert writer.count == 0

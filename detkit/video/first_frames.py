@@ -1,0 +1,69 @@
+"""The beginning of a source, to try things on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from detkit.video.frame import Frame, VideoInfo
+from detkit.video.source import Source
+
+MOST_BYTES = 200_000_000
+
+
+class FirstFrames:
+    """At most so many frames of a source, as a `Source` without sound.
+
+    Of a live source they are gathered first, and come from memory then, as fast as they are
+    wanted: fewer where they are large.
+
+    Args:
+        source: an opened source; closed with this one.
+        count: at most so many frames; at least 1.
+
+    Attributes:
+        name, info, count: as of every source; ``live`` is False, ``sound`` None.
+
+    Raises:
+        ValueError: a count below 1.
+        VideoError: a live source fails.
+    """
+
+    live = False
+    sound: Path | None = None
+    sound_start = Fraction(0)
+
+    def __init__(self, source: Source, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"count: got {count}, expected at least 1")
+        self._source = source
+        self._most = count
+        self.count = 0
+        self._kept: list[Frame] | None = None
+        if source.live:
+            height, width = source.info.size_hw
+            self._most = max(1, min(count, MOST_BYTES // (3 * height * width)))
+            self._kept = [frame for frame, _ in zip(source, range(self._most))]
+
+    @property
+    def name(self) -> str:
+        """What messages call the source."""
+        return self._source.name
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the source says of itself, but for the number of frames."""
+        return replace(self._source.info, frame_count=None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._source if self._kept is None else self._kept:
+            self.count += 1
+            yield frame
+            if self.count == self._most:
+                return
+
+    def close(self) -> None:
+        """Let the source go; may be called twice."""
+        self._source.close()

@@ -1,0 +1,98 @@
+"""Frames out of a folder of numbered pictures."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.data.images import SUFFIXES, read_image
+from detkit.errors import DataError, VideoError
+from detkit.video.frame import Frame, VideoInfo
+
+DEFAULT_RATE = Fraction(25)
+
+
+class FrameFolder:
+    """The pictures of one folder as a video; iterate over it once for its `Frame`.
+
+    They come in natural order: 'frame9.png' before 'frame10.png'. Hidden files and those
+    without a picture's suffix are left out, folders inside it too.
+
+    Args:
+        folder: where the pictures lie; all of one size.
+        rate: how many make a second.
+
+    Attributes:
+        name, info, live, sound, sound_start, count: as of `VideoReader`.
+
+    Raises:
+        VideoError: there is no picture in it, or the first cannot be read.
+    """
+
+    live = False
+    sound = None
+    sound_start = Fraction(0)
+
+    def __init__(self, folder: str | Path, rate: Fraction = DEFAULT_RATE) -> None:
+        self.name = str(folder)
+        self.count = 0
+        try:
+            inside = list(Path(folder).iterdir())
+        except OSError as error:
+            raise VideoError(f"{folder}: cannot be read", got=error.strerror) from error
+        self._files = sorted(
+            (file for file in inside
+             if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")),
+            key=lambda file: natural_key(file.name),
+        )
+        if not self._files:
+            raise VideoError(f"{folder}: no picture in it", got=f"{len(inside)} other files",
+                             expected=f"files ending in {', '.join(sorted(SUFFIXES))}")
+        height, width = _read(self._files[0]).shape[:2]
+        self.info = VideoInfo(
+            (height, width), 1 / Fraction(rate), Fraction(rate), len(self._files), Fraction(1),
+            False,
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield every picture.
+
+        Raises:
+            VideoError: a picture cannot be read, or has another size than the first.
+        """
+        for file in self._files:
+            begin = time.perf_counter()
+            image = _read(file)
+            if image.shape[:2] != self.info.size_hw:
+                height, width = self.info.size_hw
+                raise VideoError(
+                    f"{file}: the pictures of a video have one size",
+                    got=f"{image.shape[1]}x{image.shape[0]}",
+                    expected=f"{width}x{height} as '{self._files[0].name}'",
+                )
+            self.count += 1
+            yield Frame(self.count - 1, image, self.count - 1, 1, begin,
+                        time.perf_counter() - begin)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A key that sorts numbers inside names by value: 'a2' before 'a10', and 'a02' beside 'a2'."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part.lower())
+                 for part in parts)
+
+
+def _read(file: Path) -> NDArray[np.uint8]:
+    try:
+        return read_image(file)
+    except DataError as error:
+        raise VideoError(str(error)) from error

@@ -1,0 +1,67 @@
+"""Detections of one frame, each with the track that it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.structures.detections import Detections
+
+if TYPE_CHECKING:
+    import supervision
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """What a tracker says of one frame, frozen and validated. N may be 0.
+
+    Args:
+        detections: N of them.
+        ids: (N,) int64, the track of each, the same from frame to frame; -1 where there is none
+            yet. No track is there twice.
+
+    Raises:
+        ValueError: a shape or an id breaks the above.
+    """
+
+    detections: Detections
+    ids: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        ids = np.asarray(self.ids, dtype=np.int64).view()
+        if ids.shape != (len(self.detections),):
+            raise ValueError(f"ids: got shape {ids.shape}, expected ({len(self.detections)},)")
+        if (ids < -1).any():
+            raise ValueError(f"ids: got {ids.min()}, expected at least -1")
+        named = ids[ids >= 0]
+        if len(np.unique(named)) != len(named):
+            raise ValueError(f"ids: got {ids.tolist()}, expected each track once")
+        ids.flags.writeable = False
+        object.__setattr__(self, "ids", ids)
+
+    @classmethod
+    def empty(cls, size_hw: tuple[int, int]) -> Tracked:
+        """Nothing in a frame of ``size_hw`` (height, width) pixels."""
+        return cls(Detections.empty(size_hw), np.zeros(0, np.int64))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have equal detections of the same tracks, in the same order."""
+        if not isinstance(other, Tracked):
+            return NotImplemented
+        return self.detections == other.detections and np.array_equal(self.ids, other.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to_supervision(self) -> supervision.Detections:
+        """The same boxes with their ``tracker_id``, for supervision's zones and annotators.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        detections = self.detections.to_supervision()
+        detections.tracker_id = np.array(self.ids)
+        return detections

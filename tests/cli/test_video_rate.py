@@ -1,0 +1,73 @@
+"""``detkit video --target-fps``: what is tried and taken is said, and is what runs then."""
+
+import pytest
+from class_checkpoint import save_class_thumbnail
+from numbered_video import read_back, write_video
+from thumbnail_checkpoint import save_thumbnail
+
+from detkit.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_thumbnail(tmp_path_factory.mktemp("thumbnail") / "thumbnail.pth")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_video(tmp_path / "clip.mp4", 12)
+
+
+def video(checkpoint, clip, tmp_path, *words):
+    return main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"),
+                 "--device", "cpu", *words])
+
+
+def test_the_checkpoints_own_setting_is_kept_where_it_is_quick_enough(
+        checkpoint, clip, tmp_path, capsys):
+    assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "0.01") == 0
+    printed = capsys.readouterr()
+    tried, taken = printed.err.splitlines()
+    setting = tried.partition(":")[0]
+    assert taken.startswith(f"--target-fps 0.01: {setting}, ")
+    assert len(read_back(tmp_path / "out.mp4")[0]) == 12
+
+
+def test_a_rate_that_nothing_reaches_takes_the_quickest_and_says_so(
+        checkpoint, clip, tmp_path, capsys):
+    assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "1e6") == 0
+    *tried, taken = capsys.readouterr().err.splitlines()
+    # By what the first shows nothing else has a chance, but for the last, the quickest.
+    assert len(tried) == 2
+    assert taken.startswith("--target-fps 1e+06 is not reached: ")
+    assert len(read_back(tmp_path / "out.mp4")[0]) == 12
+
+
+def test_what_a_flag_fixes_is_not_chosen(checkpoint, clip, tmp_path, capsys):
+    assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "1e6",
+                 "--size", "64", "--max-proposals", "5") == 0
+    tried, taken = capsys.readouterr().err.splitlines()
+    assert tried.startswith("the size given, 5 proposals, batch 1: ")
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--engine", "mmdet"], "--engine mmdet leaves nothing to choose"),
+    (["--target-fps", "0"], "got '0', expected a number above 0"),
+], ids=["mmdet", "zero"])
+def test_what_leaves_nothing_to_choose_is_one_line(
+        checkpoint, clip, tmp_path, capsys, words, message):
+    assert video(checkpoint, clip, tmp_path, "--target-fps", "30", *words) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_an_exported_folder_has_nothing_to_choose(clip, tmp_path, capsys):
+    (tmp_path / "engine").mkdir()
+    assert video(tmp_path / "engine", clip, tmp_path, "--target-fps", "30") == 2
+    assert "is an exported folder" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_classifier_has_nothing_to_choose(clip, tmp_path, capsys):
+    path = save_class_thumbnail(tmp_path / "classifier.pth")
+    assert video(path, clip, tmp_path, "--target-fps", "30") == 2
+    assert "classifier" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,154 @@
+"""The sound of a video goes along: copied or encoded again, at its own time."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered_video import read_back, rising_tone, sound_of, write_video
+
+from detkit.structures.detections import Detections
+from detkit.video.pipeline import run_video
+
+RATE = 48000
+
+
+def nothing(images: list[np.ndarray]) -> list[Detections]:
+    return [Detections.empty(image.shape[:2]) for image in images]
+
+
+def run(source: Path, out: Path, **options):
+    return run_video(nothing, source, out, None, **options)
+
+
+def codecs(path: Path) -> list[str]:
+    import av
+
+    with av.open(str(path)) as container:
+        return [stream.codec_context.codec.canonical_name for stream in container.streams]
+
+
+def seconds_off(path: Path, delay: float = 0.0) -> float:
+    """By how many seconds the rising tone in a file is late, found where both agree best."""
+    samples, rate, first = sound_of(path)
+    middle = len(samples) // 2
+    piece = samples[middle - 2000:middle + 2000]
+    tone = rising_tone(len(samples) + 8000, rate) / 32768
+    likeness = np.correlate(tone, piece, "valid")
+    assert likeness.max() > 0.9 * np.dot(piece, piece)
+    return first + (middle - 2000 - int(likeness.argmax())) / rate - delay
+
+
+@pytest.mark.parametrize("codec, suffix, out_suffix, kept", [
+    ("aac", ".mp4", ".mp4", "aac"),
+    ("aac", ".mp4", ".mkv", "aac"),
+    ("mp3", ".mp4", ".mp4", "mp3"),
+    ("libopus", ".mkv", ".mp4", "opus"),
+    ("flac", ".mkv", ".mkv", "flac"),
+    ("pcm_s16le", ".mkv", ".mkv", "pcm_s16le"),
+    ("pcm_s16le", ".mkv", ".mov", "pcm_s16le"),
+    ("pcm_s16le", ".mkv", ".mp4", "aac"),
+    ("ac3", ".mkv", ".mkv", "ac3"),
+    ("ac3", ".mkv", ".mp4", "aac"),
+], ids=lambda value: value)
+def test_sound_is_copied_where_the_container_takes_it_and_else_encoded(
+    tmp_path: Path, codec: str, suffix: str, out_suffix: str, kept: str
+) -> None:
+    source = write_video(tmp_path / f"in{suffix}", 75, sound=(codec, RATE))
+    out = tmp_path / f"out{out_suffix}"
+    report = run(source, out)
+    assert codecs(out) == ["h264", kept]
+    assert report.notes == ()
+    assert read_back(out) == (list(range(75)), [Fraction(n, 25) for n in range(75)])
+    samples, rate, _ = sound_of(out)
+    assert rate == RATE and len(samples) / rate == pytest.approx(3.0, abs=0.06)
+    # An encoder's first frame is silence, and no file says so in all containers.
+    assert seconds_off(out) == pytest.approx(seconds_off(source), abs=0.03)
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
+@pytest.mark.parametrize("count", [40, 75])
+def test_sound_that_begins_later_stays_later(tmp_path: Path, count: int, preset: str) -> None:
+    source = write_video(tmp_path / "in.mp4", count, sound=("aac", RATE), sound_delay=1.0)
+    run(source, tmp_path / "out.mp4", preset=preset)
+    assert seconds_off(tmp_path / "out.mp4", delay=1.0) == pytest.approx(0, abs=0.03)
+    assert read_back(tmp_path / "out.mp4") == (
+        list(range(count)), [Fraction(n, 25) for n in range(count)])
+
+
+@pytest.mark.parametrize("count", [1, 13, 40, 75])
+def test_pictures_that_the_encoder_reorders_stay_with_the_sound(tmp_path: Path, count: int) -> None:
+    import av
+
+    source = write_video(tmp_path / "in.mp4", count, sound=("aac", RATE))
+    run(source, tmp_path / "out.mp4", preset="veryfast")
+    assert read_back(tmp_path / "out.mp4")[0] == list(range(count))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert next(container.decode(video=0)).time == 0.0
+    if count == 75:
+        assert seconds_off(tmp_path / "out.mp4") == pytest.approx(0, abs=0.03)
+
+
+def test_pictures_that_begin_later_take_the_sound_with_them(tmp_path: Path) -> None:
+    """Frames start at 2 s in the file; what is written starts with the first picture."""
+    times = list(range(50, 125))
+    source = write_video(tmp_path / "in.mkv", 75, times=times, time_base=Fraction(1, 25),
+                         sound=("aac", RATE), sound_delay=1.0)
+    run(source, tmp_path / "out.mp4")
+    # A tone that began one second before the first picture.
+    assert seconds_off(tmp_path / "out.mp4", delay=-1.0) == pytest.approx(0, abs=0.03)
+
+
+def test_copied_sound_is_the_same_to_the_sample(shared_data: Path, tmp_path: Path) -> None:
+    import av
+
+    source = shared_data / "video_dev" / "car-detection.mp4"
+    run(source, tmp_path / "out.mp4")
+    packets = []
+    for path in (source, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            packets.append({
+                packet.pts: bytes(packet)
+                for packet in container.demux(audio=0) if packet.size and packet.pts >= 0
+            })
+    assert packets[0] == packets[1] and len(packets[0]) > 1000
+
+
+def test_sound_can_be_left_out(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 10, sound=("aac", RATE))
+    run(source, tmp_path / "out.mp4", sound=False)
+    assert codecs(tmp_path / "out.mp4") == ["h264"]
+
+
+def test_sound_ends_with_the_frames_that_were_done(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 100, sound=("aac", RATE))
+    left = 50
+
+    def tire(image: np.ndarray, found: Detections) -> np.ndarray:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ZeroDivisionError
+        return image
+
+    with pytest.raises(Exception, match="the 50 frames"):
+        run_video(nothing, source, tmp_path / "out.mp4", tire)
+    samples, rate, _ = sound_of(tmp_path / "out.partial.mp4")
+    assert len(samples) / rate == pytest.approx(2.0, abs=0.06)
+
+
+def test_damaged_sound_costs_no_picture_and_is_said(tmp_path: Path) -> None:
+    import av
+
+    source = write_video(tmp_path / "in.mkv", 75, sound=("ac3", RATE))
+    with av.open(str(source)) as container:
+        held = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    data = bytearray(source.read_bytes())
+    places = [(data.index(piece), len(piece)) for piece in held]
+    for place, size in places[len(places) // 2:]:
+        data[place:place + size] = bytes(size)
+    source.write_bytes(data)
+    report = run(source, tmp_path / "out.mp4")
+    assert read_back(tmp_path / "out.mp4")[0] == list(range(75))
+    note, = report.notes
+    assert "in.mkv: its sound could not be kept to the end: " in note
