@@ -1,0 +1,189 @@
+"""The server under the page: its port, what it lets through, and its end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from detkit.errors import DetkitError
+
+SECONDS_TO_CLOSE = 1
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
+# The browser itself refuses whatever a page would fetch from elsewhere.
+CONTENT_POLICY = "; ".join((
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self' data: blob:",
+    "worker-src 'self' blob:",
+))
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes any that is free.
+
+    Raises:
+        DetkitError: the port is taken or not allowed, or the host is none of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise DetkitError(f"--host {host}: no such host", got=error.strerror,
+                          do="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
+    try:
+        if os.name == "posix":  # elsewhere it would share a port that is taken
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise DetkitError(f"--port {port}: another program listens there",
+                              do="name another, or --port auto for one that is free") from error
+        if error.errno == errno.EACCES:
+            raise DetkitError(f"--port {port}: not allowed to this user",
+                              expected="a port from 1024 up") from error
+        raise DetkitError(f"--host {host}: this machine cannot listen there", got=error.strerror,
+                          do="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a browser on this machine finds the page."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine reaches it."""
+    host = str(listening.getsockname()[0])
+    return host.startswith("127.") or host == "::1"
+
+
+@contextmanager
+def quiet_gradio(folder: Path) -> Iterator[None]:
+    """Keep gradio from calling home, and have it keep its files in ``folder``; before its import.
+
+    What the environment held before stands there again afterwards.
+    """
+    wanted = {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(folder),
+        "GRADIO_RUN_HISTORY": "False",
+        "GRADIO_MCP_SERVER": "False",
+        "GRADIO_SSR_MODE": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def serve_page(
+    blocks: Any,
+    listening: socket.socket,
+    max_upload_mb: int,
+    on_start: Callable[[], None],
+    on_end: Callable[[], None],
+) -> None:
+    """Serve gradio's ``blocks`` until Ctrl-C or SIGTERM.
+
+    Args:
+        blocks: the page.
+        listening: where; it is closed at the end.
+        max_upload_mb: larger files are refused.
+        on_start: called as soon as the page answers.
+        on_end: called when the end begins, before those who still wait are sent away.
+    """
+    import fastapi
+    import gradio
+    import uvicorn
+
+    from detkit.cli.demo_style import HEAD, STYLE
+
+    app = gradio.mount_gradio_app(
+        fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None), blocks, path="",
+        footer_links=[], run_history=False, ssr_mode=False, mcp_server=False, pwa=False,
+        show_error=True, max_file_size=max_upload_mb * 1024 * 1024, css=STYLE, head=HEAD,
+        theme=gradio.themes.Default(primary_hue="indigo", neutral_hue="slate", font=FONTS,
+                                    font_mono=["ui-monospace", "monospace"]),
+    )
+
+    class PageServer(uvicorn.Server):
+        """Uvicorn's server, whose Ctrl-C is a regular end."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_start()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            on_end()
+            # Streams that a browser holds open are cut, and need not be told of.
+            logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+            await super().shutdown(sockets)
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            kinds = (signal.SIGINT, signal.SIGTERM)
+            before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+            try:
+                yield
+            finally:
+                for kind, handler in before.items():
+                    signal.signal(kind, handler)
+
+    config = uvicorn.Config(
+        only_own(app), log_level="error", access_log=False, lifespan="on",
+        timeout_graceful_shutdown=SECONDS_TO_CLOSE,
+    )
+    PageServer(config).run(sockets=[listening])
+
+
+def only_own(app: Any) -> Any:
+    """``app`` (ASGI) with our policy on what it answers, and nothing fetched for others.
+
+    Gradio's server would fetch an outside address that stands in a request's path.
+    """
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+
+        async def send_with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", CONTENT_POLICY.encode())
+                message = {**message, "headers": [*message.get("headers", []), policy]}
+            await send(message)
+
+        path = scope["path"].lower()
+        if "/proxy=" in path or "/file=http" in path:
+            await send_with_policy({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await app(scope, receive, send_with_policy)
+
+    return guarded

@@ -1,0 +1,8 @@
+"""``python tools/serve.py``: the same as ``detkit serve``."""
+
+import sys
+
+from detkit.cli.main import run_verb
+
+if __name__ == "__main__":
+    sys.exit(run_verb("serve", sys.argv[1:], prog="tools/serve.py"))
