@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 RUN     = work_dirs/quickstart
 
-.PHONY: install quickstart test test-slow check bench clean
+.PHONY: install quickstart test test-slow check bench clean chromium
 
 install: $(VENV)/.installed
 
@@ -19,8 +19,14 @@ quickstart: install
 test: install
 	$(BIN)/python -m pytest
 
-test-slow: install
+test-slow: install chromium
 	$(BIN)/python -m pytest -m slow
+
+# For the tests in a browser, which are skipped with the reason where it cannot be had.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -q && apt-get install -y -q chromium; } \
+	  || echo "chromium is not here: the tests in a browser are skipped" >&2
 
 check: install
 	$(BIN)/flake8 detkit tools tests configs benchmarks

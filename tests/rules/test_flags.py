@@ -8,6 +8,8 @@ import pytest
 
 from detkit.cli.main import VERBS, build_parser
 
+# Of the verbs that look, the same on each.
+ENGINE = {"--engine", "--precision", "--size", "--max-proposals"}
 FROZEN = {
     "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume",
               "--backbone-from", "--amp", "--auto-scale-lr", "--launcher", "--device", "--seed"},
@@ -15,9 +17,16 @@ FROZEN = {
              "--device", "--out"},
     "evaluate": {"TRUTH", "RESULTS", "--classwise", "--out", "--force"},
     "predict": {"CHECKPOINT", "IMAGES", "--out", "--threshold", "--top-k", "--device",
-                "--no-pictures", "--force"},
+                "--no-pictures", "--force", *ENGINE},
     "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--window", "--device",
-              "--force"},
+              "--force", "--track", "--count-line", "--zone", "--live", "--target-fps", "--batch",
+              "--fps", "--preset", "--no-audio", *ENGINE},
+    "export": {"CHECKPOINT", "--out", "--format", "--precision", "--size", "--max-proposals", "--data",
+               "--max-ap-drop", "--calibration", "--batch", "--device", "--force"},
+    "benchmark": {"CHECKPOINT", "--data", "--split", "--size", "--engine", "--precision",
+                  "--max-proposals", "--runs", "--no-ap", "--device", "--out", "--force"},
+    "serve": {"CHECKPOINT", "--host", "--port", "--max-upload", "--threshold", "--device",
+              *ENGINE},
     "complexity": {"CONFIG", "--size", "--cfg-options", "--out"},
 }
 EVERYWHERE = {"--help", "--debug"}

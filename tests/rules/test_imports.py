@@ -12,7 +12,8 @@ import detkit
 from detkit.cli.main import VERBS
 
 HEAVY = {"torch", "torchvision", "mmdet", "mmcv", "mmengine", "cv2", "av", "timm", "supervision",
-         "matplotlib", "scipy", "pandas", "tensorboard"}
+         "matplotlib", "scipy", "pandas", "tensorboard", "gradio", "openvino", "nncf", "onnx",
+         "onnxruntime", "trackers"}
 
 
 def modules_after(code, folder):
