@@ -10,26 +10,27 @@ from detkit.ops.finder import install as _install_ops
 from detkit.version import __version__
 
 if TYPE_CHECKING:
+    from detkit.inference.engine_predictor import EnginePredictor
     from detkit.inference.predictor import Predictor
     from detkit.structures.class_scores import ClassScores
     from detkit.structures.detections import Detections
 
-__all__ = ["ClassScores", "Detections", "Predictor", "__version__"]
+__all__ = ["ClassScores", "Detections", "EnginePredictor", "Predictor", "__version__"]
 
 _install_ops()
 
 
+_HOMES = {
+    "ClassScores": "detkit.structures.class_scores",
+    "Detections": "detkit.structures.detections",
+    "EnginePredictor": "detkit.inference.engine_predictor",
+    "Predictor": "detkit.inference.predictor",
+}
+
+
 def __getattr__(name: str) -> object:
-    if name == "Predictor":
-        from detkit.inference.predictor import Predictor
+    if name not in _HOMES:
+        raise AttributeError(f"module 'detkit' has no attribute {name!r}")
+    from importlib import import_module
 
-        return Predictor
-    if name == "Detections":
-        from detkit.structures.detections import Detections
-
-        return Detections
-    if name == "ClassScores":
-        from detkit.structures.class_scores import ClassScores
-
-        return ClassScores
-    raise AttributeError(f"module 'detkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.jit._trace import is_tracing
 from torchvision.ops import roi_align
 
 from detkit.errors import ExportError
@@ -137,7 +138,8 @@ class RoIFeatures(nn.Module):
         batch, number = boxes.shape[0], self._number(boxes)
         image = torch.arange(batch, device=boxes.device, dtype=boxes.dtype).view(-1, 1, 1)
         indexed = torch.cat([image.expand(-1, number, -1), boxes], dim=-1).reshape(-1, 5)
-        if features.is_cpu and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+        followed = is_tracing() or torch.compiler.is_compiling()  # type: ignore[no-untyped-call]
+        if features.is_cpu and not followed:
             return self._align_here(features, indexed, scale)
         aligned: Tensor = roi_align(
             features, indexed.to(features.dtype), self._bins, scale, self._sampling_ratio,
