@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from detkit.errors import DetkitError
 if TYPE_CHECKING:
     from detkit.inference.benchmark.row import Row
     from detkit.inference.benchmark.subject import Entry, Subject
+    from detkit.inference.engine_predictor import EnginePredictor
     from detkit.inference.export.data import Pictures
 
 EXAMPLES = """examples:
@@ -65,9 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure every entry, print the tables."""
-    if args.out is not None and args.out.exists() and not args.force:
-        raise DetkitError(f"{args.out}: exists, and nothing is overwritten unasked",
-                          do="name another, or add --force")
+    _check_out(args)
     if not args.checkpoint.is_file():
         raise DetkitError(f"{args.checkpoint}: no such file")
 
@@ -83,10 +83,25 @@ def run(args: argparse.Namespace) -> int:
     if shares:
         print(f"\n{shares}")
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+        from detkit.inference.out_folder import write_text
+
         content = {"checkpoint": str(args.checkpoint), "rows": [row.as_dict() for row in rows]}
-        args.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_text(args.out, json.dumps(content, indent=2) + "\n")
     return 0
+
+
+def _check_out(args: argparse.Namespace) -> None:
+    """Refuse, before minutes are spent, what the rows cannot be written to."""
+    if args.out is None:
+        return
+    if args.out.is_dir():
+        raise DetkitError(f"{args.out}: is a folder", expected="a file for the rows")
+    if args.out.exists() and not args.force:
+        raise DetkitError(f"{args.out}: exists, and nothing is overwritten unasked",
+                          do="name another, or add --force")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(args.out.parent, os.W_OK):
+        raise DetkitError(f"{args.out.parent}: cannot be written to", do="name another --out")
 
 
 def _measure_all(args: argparse.Namespace, work: Path) -> list[Row]:
@@ -94,6 +109,8 @@ def _measure_all(args: argparse.Namespace, work: Path) -> list[Row]:
     from detkit.inference.engines.batch import example
 
     subject = Subject(args.checkpoint, args.device, args.max_proposals)
+    for size in args.size or []:
+        subject.check_size(size)
     validation, calibration = _pictures(args, subject, work)
     if validation is None:
         images = list(example((480, 640))[0])
@@ -183,23 +200,33 @@ def _row(
     from detkit.inference.benchmark.row import MMDET, Row
     from detkit.inference.benchmark.speed import latency, throughput
 
-    alone = subject.predictor(entry, streams=1, threshold=0.0)
-    took = latency(alone, images, args.runs)
-    parts = alone.median_timings()
     streams = cores() if entry.engine == "openvino" else 1
-    shared = subject.predictor(entry, streams, 0.0) if streams > 1 else alone
-    fps = throughput(shared, images, args.runs, streams)
+    with ExitStack() as stack:
+        alone = _ready(stack, subject, entry, 1, images)
+        took = latency(alone, images, args.runs)
+        parts = alone.median_timings()
+        shared = _ready(stack, subject, entry, streams, images) if streams > 1 else alone
+        fps = throughput(shared, images, args.runs, streams)
+        ap = _ap(args, alone, subject, validation)
     canvas = subject.canvas(entry.size, images[0].shape[:2])
     base = next((row.fps for row in reversed(before) if row.engine == MMDET), None)
-    row = Row(
+    return Row(
         entry.engine, entry.precision, canvas, took.median, took.p95, fps,
-        ap=_ap(args, alone, subject, validation), ratio=None if base is None else fps / base,
+        ap=ap, ratio=None if base is None else fps / base,
         pre=parts.fit if parts else None, engine_ms=parts.engine if parts else None,
         post=parts.post if parts else None, shares=subject.shares(entry, images[0]),
     )
-    alone.close()
-    shared.close()
-    return row
+
+
+def _ready(
+    stack: ExitStack, subject: Subject, entry: Entry, streams: int, images: list[Any]
+) -> EnginePredictor:
+    """A predictor whose engines for these images are made, so that no timed call waits for it."""
+    look = subject.predictor(entry, streams, 0.0)
+    stack.callback(look.close)
+    for image_hw in dict.fromkeys(image.shape[:2] for image in images):
+        look.prepare(image_hw)
+    return look
 
 
 def _ap(

@@ -7,6 +7,7 @@ that loses more than --max-ap-drop is not left, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="PATH",
                         help="COCO or Pascal VOC folder to measure on, or 'sample'; the "
                         "checkpoint's own if left out")
-    parser.add_argument("--max-ap-drop", metavar="POINTS", type=float,
+    parser.add_argument("--max-ap-drop", metavar="POINTS", type=_points,
                         help="points of 0.01 AP that the engine may lose (default: 0.1 for f32, "
                         "0.5 for the others)")
     add_max_proposals(parser)
@@ -54,6 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "number (default: %(default)s)")
     add_device(parser)
     parser.add_argument("--force", action="store_true", help="replace an engine in the folder")
+
+
+def _points(text: str) -> float:
+    """A number, for argparse; nan would let no engine pass, and be told after minutes."""
+    try:
+        points = float(text)
+    except ValueError:
+        points = math.nan
+    if math.isnan(points):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected a number")
+    return points
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import DataError, WeightsError
+from detkit.errors import DataError
 from detkit.inference.as_detections import as_detections
 from detkit.inference.engines.engine import Engine, RawDetections
 from detkit.inference.export.sizes import Size, canvas_of, rule_for, square
@@ -86,6 +86,7 @@ class EnginePredictor:
         self._canvases = tuple(canvases) if canvases is not None else None
         self._batch = batch
         self._engines: dict[Size, Engine] = {}
+        self._promised: set[Size] = set()
         self._lock = threading.Lock()
         self._here = threading.local()
         self._history: deque[Timings] = deque(maxlen=REMEMBERED)
@@ -232,6 +233,7 @@ class EnginePredictor:
         """Let go of the engines; the next call makes them anew."""
         with self._lock:
             engines, self._engines = list(self._engines.values()), {}
+            self._promised.clear()
         for engine in engines:
             engine.close()
 
@@ -268,7 +270,9 @@ class EnginePredictor:
             return canvas_of(self._rule, size, self._canvases)
         wanted = self._rule.canvas_for(size)
         with self._lock:
-            if wanted in self._engines or len(self._engines) < MOST_ENGINES - 1:
+            # Counted when they are promised: threads may ask for several before one is made.
+            if wanted in self._promised or len(self._promised) < MOST_ENGINES - 1:
+                self._promised.add(wanted)
                 return wanted
         return square(self._rule)
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from detkit.errors import ExportError
 
 Image = NDArray[np.uint8]
+# mmcv's words, and OpenCV's.
+WAYS = {"nearest": "INTER_NEAREST", "bilinear": "INTER_LINEAR", "bicubic": "INTER_CUBIC",
+        "area": "INTER_AREA", "lanczos": "INTER_LANCZOS4"}
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,8 @@ def fit(image: Image, canvas_hw: tuple[int, int], rule: InputRule) -> Fitted:
     if (high, wide) == image_hw:
         canvas[:high, :wide] = image
     else:
-        ways = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR,
-                "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA,
-                "lanczos": cv2.INTER_LANCZOS4}
         canvas[:high, :wide] = cv2.resize(image, (wide, high),
-                                          interpolation=ways[rule.interpolation])
+                                          interpolation=getattr(cv2, WAYS[rule.interpolation]))
     canvas[high:] = colour
     canvas[:high, wide:] = colour
     return Fitted(canvas, valid_hw, image_hw, (high, wide))
@@ -161,8 +161,16 @@ def rule_from(content: Mapping[str, Any]) -> InputRule:
                         int(border["divisor"]), bool(border["square"]),
                         (int(pixel[0]), int(pixel[1]), int(pixel[2])))
     scale = content["scale"]
-    return InputRule((int(scale[0]), int(scale[1])), int(content["divisor"]),
+    rule = InputRule((int(scale[0]), int(scale[1])), int(content["divisor"]),
                      str(content["interpolation"]), border)
+    sides = [*rule.scale, rule.divisor]
+    if border is not None:
+        sides += [border.divisor, *(border.size_hw or ())]
+    if min(sides) < 1 or rule.interpolation not in WAYS:
+        raise ValueError(f"a rule of sides {sides} and interpolation {rule.interpolation!r}")
+    if border is not None and not all(0 <= value <= 255 for value in border.pixel):
+        raise ValueError(f"a border's pixel {border.pixel}")
+    return rule
 
 
 def rule_of(pipeline: Sequence[Mapping[str, Any]], divisor: int) -> InputRule:
@@ -196,8 +204,12 @@ def rule_of(pipeline: Sequence[Mapping[str, Any]], divisor: int) -> InputRule:
     if resize.get("backend", "cv2") != "cv2":
         raise ExportError("the test pipeline's Resize.backend", got=resize["backend"],
                           expected="cv2")
+    interpolation = str(resize.get("interpolation", "bilinear"))
+    if interpolation not in WAYS:
+        raise ExportError("the test pipeline's Resize.interpolation", got=interpolation,
+                          expected=" or ".join(WAYS))
     scale = (int(wanted[0]), int(wanted[1]))  # type: ignore[index]
-    return InputRule(scale, divisor, str(resize.get("interpolation", "bilinear")), border)
+    return InputRule(scale, divisor, interpolation, border)
 
 
 def _border_of(step: Mapping[str, Any]) -> Border:

@@ -90,6 +90,14 @@ def change(folder, **new):
     path.write_text(json.dumps({**json.loads(path.read_text()), **new}))
 
 
+def unlist_weights(folder):
+    path = next(folder.glob("*.bin"))
+    hashes = json.loads((folder / "detkit.json").read_text())["hashes"]
+    del hashes[path.name]
+    change(folder, hashes=hashes)
+    path.write_bytes(b"short")
+
+
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda folder: (folder / "detkit.json").unlink(), "no exported engine"),
     (lambda folder: (folder / "detkit.json").write_text("{"), "cannot be read"),
@@ -97,13 +105,20 @@ def change(folder, **new):
     (lambda folder: change(folder, version=99), "got 99, expected 1"),
     (lambda folder: change(folder, classes=None), "another kind"),
     (lambda folder: change(folder, format="caffe"), "got caffe"),
-    (lambda folder: change(folder, graphs=[]), "format"),
+    (lambda folder: change(folder, graphs=[]), "graphs: got none"),
     (lambda folder: change(folder, graphs=[{"canvas_hw": [96, 96], "file": "../x.xml"}]),
-     "is missing"),
+     "got ../x.xml"),
+    (lambda folder: change(folder, graphs=[{"canvas_hw": [64, 64], "file": "graph_96x96.xml"}]),
+     "expected graph_64x64.xml"),
+    (lambda folder: change(folder, max_results=float("inf")), "another kind"),
+    (lambda folder: change(folder, rule={"scale": [0, 96], "divisor": 32,
+                                         "interpolation": "bilinear"}), "another kind"),
+    (lambda folder: (folder / "detkit.json").write_text("[" * 100_000), "cannot be read"),
+    (unlist_weights, "OpenVINO cannot read it"),
     (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
     (spoil_graph, "not the file that was exported"),
 ], ids=["no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
-        "missing", "changed"])
+        "canvas", "infinite", "rule", "deep", "unlisted", "missing", "changed"])
 def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, spoil, message):
     folder = tmp_path / "engine"
     shutil.copytree(exported, folder)

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detkit.errors import ExportError
+from detkit.inference.export.sizes import square
 from detkit.inference.fit import InputRule, fit, rule_from, rule_of
 from detkit.inference.image_pipeline import ImagePipeline
 
@@ -109,6 +110,12 @@ def test_for_another_size_a_fixed_border_changes_with_the_picture() -> None:
              dict(type="Pad", size=(640, 640), pad_val=114)]
     assert rule_of(steps, 32).resized_to((320, 320)).canvas_for((480, 640)) == (320, 320)
     assert rule_of(steps[:1], 32).resized_to((320, 320)).canvas_for((480, 640)) == (256, 320)
+
+
+def test_the_square_canvas_has_room_for_the_border() -> None:
+    steps = [dict(type="Resize", scale=(600, 400), keep_ratio=True)]
+    assert square(rule_of(steps, 32)) == (608, 608)
+    assert square(rule_of([*steps, dict(type="Pad", size_divisor=128)], 32)) == (640, 640)
 
 
 @pytest.mark.parametrize(("steps", "named"), [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -41,20 +41,23 @@ def part_of(module: str) -> str:
     return "other"
 
 
-def openvino_shares(model: Any, batch: Batch) -> dict[str, float]:
+def openvino_shares(model: Any, batch: Batch, precision: str = "f32") -> dict[str, float]:
     """Each part's share of an OpenVINO model's time on one thread, from its own counters.
 
     Args:
         model: the ``openvino.Model`` of a static graph.
         batch: canvases and their valid sizes.
+        precision: 'f32', 'bf16', or 'int8' of a model that was quantised.
 
     Returns:
         part to share; they sum to 1, and parts that take nothing are left out.
     """
     import openvino
 
+    from detkit.inference.engines.openvino_engine import HINTS
+
     options = {"PERF_COUNT": "YES", "INFERENCE_NUM_THREADS": "1", "NUM_STREAMS": "1",
-               "INFERENCE_PRECISION_HINT": "f32"}
+               "INFERENCE_PRECISION_HINT": HINTS[precision]}
     request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
     spent: dict[str, float] = {}
     for turn in range(RUNS + 2):
@@ -138,6 +141,3 @@ def _as_shares(spent: dict[str, float]) -> dict[str, float]:
     if total <= 0:
         return {}
     return {name: spent[name] / total for name in NAMES if spent.get(name, 0.0) > 0}
-
-
-Shares = Callable[[Batch], dict[str, float]]

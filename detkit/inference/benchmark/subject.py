@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import DetkitError
+from detkit.errors import DetkitError, ExportError
 from detkit.inference.benchmark.shares import Batch, openvino_shares, torch_shares
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.engine import Engine
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.inference.export.sizes import Size, rule_for
-from detkit.inference.fit import fit
+from detkit.inference.fit import InputRule, fit
 from detkit.inference.image_pipeline import pipeline_of
 from detkit.inference.sample_adapter import SampleAdapter
 from detkit.structures.detections import Detections
@@ -53,7 +53,6 @@ class Subject:
     Attributes:
         calibration: pictures that int8 is calibrated with, to be set before.
         classes, cfg: of the checkpoint.
-        kind: 'cpu' or 'cuda'.
 
     Raises:
         WeightsError: the file is no such checkpoint.
@@ -66,12 +65,10 @@ class Subject:
         device: str,
         max_proposals: int | None = None,
     ) -> None:
-        from detkit.inference.engines.available import device_kind
+        from detkit.inference.engines.available import device_name
 
         self._device = device
-        self.kind = device_kind(device)
-        where = device if ":" in device else self.kind
-        self._graphs = CheckpointGraphs(checkpoint, where, max_proposals)
+        self._graphs = CheckpointGraphs(checkpoint, device_name(device), max_proposals)
         self.calibration: Sequence[Image] = ()
         self._models: dict[tuple[Size, str], Any] = {}
         self.classes = self._graphs.classes
@@ -81,15 +78,27 @@ class Subject:
         """The canvas that a picture goes to at ``size``."""
         if isinstance(size, tuple):
             return size
-        return rule_for(self._graphs.rule, [] if size is None else [size]).canvas_for(image_hw)
+        return self._rule(size).canvas_for(image_hw)
+
+    def check_size(self, size: Size | int | None) -> None:
+        """Do nothing where the network takes a canvas of ``size``.
+
+        Raises:
+            ExportError: a side is no multiple of what the network needs.
+        """
+        divisor = self._graphs.rule.divisor
+        if isinstance(size, tuple) and any(side % divisor for side in size):
+            raise ExportError("--size", got=f"{size[0]}x{size[1]}",
+                              expected=f"height x width in multiples of {divisor}")
+
+    def _rule(self, size: Size | int | None) -> InputRule:
+        return rule_for(self._graphs.rule, [] if size is None else [size])
 
     def mmdet(self, size: Size | int | None) -> Look:
         """The checkpoint in mmdet's own hands, one picture at a time as its users run it."""
         pipeline = pipeline_of(self.cfg)
         if size is not None:
-            scale = rule_for(self._graphs.rule, [size]).scale
-            pipeline = [{**step, "scale": scale} if "Resize" in str(step.get("type")) else step
-                        for step in pipeline]
+            pipeline = [_resized(step, self._rule(size)) for step in pipeline]
         adapter = SampleAdapter(self._graphs.model, pipeline, len(self.classes))
         return lambda images: [adapter.look([adapter.prepare(image)])[0] for image in images]
 
@@ -102,18 +111,17 @@ class Subject:
         def make(canvas: Size, probe: Image) -> Engine:
             return self._engine(entry, canvas, streams)
 
-        rule = rule_for(self._graphs.rule, [] if entry.size is None else [entry.size])
+        rule = self._rule(entry.size)
         canvases = [entry.size] if isinstance(entry.size, tuple) else None
         return EnginePredictor(make, rule, self.classes, canvases, threshold, streams)
 
     def shares(self, entry: Entry, image: Image) -> dict[str, float]:
         """The parts' shares of the engine's time on one picture; empty where none can be had."""
         canvas = self.canvas(entry.size, (image.shape[0], image.shape[1]))
-        rule = rule_for(self._graphs.rule, [] if entry.size is None else [entry.size])
-        fitted = fit(image, canvas, rule)
+        fitted = fit(image, canvas, self._rule(entry.size))
         batch: Batch = (fitted.canvas[None], np.array([fitted.valid_hw], np.int64))
         if entry.engine == "openvino":
-            return openvino_shares(self._model(canvas, entry.precision), batch)
+            return openvino_shares(self._model(canvas, entry), batch, entry.precision)
         if entry.engine == "torch" and entry.precision == "f32":
             return torch_shares(self._graphs.graph(canvas), batch)
         return {}
@@ -126,14 +134,13 @@ class Subject:
         from detkit.inference.engines.openvino_engine import OpenVinoEngine
 
         require("openvino", entry.precision, self._device)
-        return OpenVinoEngine(self._model(canvas, entry.precision), canvas, entry.precision,
-                              streams)
+        return OpenVinoEngine(self._model(canvas, entry), canvas, entry.precision, streams)
 
-    def _model(self, canvas: Size, precision: str) -> Any:
+    def _model(self, canvas: Size, entry: Entry) -> Any:
         """The OpenVINO model of a canvas, float32 or quantised; bf16 is the float32 one."""
         from detkit.inference.engines.openvino_convert import openvino_model, parts_of
 
-        kind = "int8" if precision == "int8" else "f32"
+        kind = "int8" if entry.precision == "int8" else "f32"
         if (canvas, kind) not in self._models:
             graph = self._graphs.graph(canvas)
             if kind == "f32":
@@ -144,8 +151,21 @@ class Subject:
                 if not self.calibration:
                     raise DetkitError("int8 needs pictures to be calibrated with",
                                       do="name a folder with a train split by --data")
-                fitted = [fit(image, canvas, self._graphs.rule) for image in self.calibration]
-                made = quantised(self._model(canvas, "f32"), parts_of(graph),
+                rule = self._rule(entry.size)
+                fitted = [fit(image, canvas, rule) for image in self.calibration]
+                made = quantised(self._model(canvas, replace(entry, precision="f32")),
+                                 parts_of(graph),
                                  [(one.canvas, one.valid_hw) for one in fitted])
             self._models[canvas, kind] = made
         return self._models[canvas, kind]
+
+
+def _resized(step: Mapping[str, Any], rule: InputRule) -> dict[str, Any]:
+    """A step of a test pipeline as the rule has it, for pictures of another size."""
+    kind = str(step.get("type"))
+    if kind.endswith("Resize"):
+        return {**step, "scale": rule.scale}
+    if kind.endswith("Pad") and rule.border is not None and rule.border.size_hw is not None:
+        high, wide = rule.border.size_hw
+        return {**step, "size": (wide, high)}
+    return dict(step)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from detkit.errors import ExportError, MissingExtraError
 
 PRECISIONS = ("f32", "bf16", "f16", "int8")
+EXPORT_INT8 = ("run: detkit export CHECKPOINT --precision int8 --data PATH --out DIR, and give "
+               "DIR instead of it")
 # Missing ones are told with the extra that brings them.
 EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
 
@@ -67,6 +69,19 @@ def require(name: str, precision: str, device: str = "auto") -> None:
         )
 
 
+def require_any(precision: str, device: str = "auto") -> None:
+    """Do nothing where some engine that ``engine='auto'`` tries runs in ``precision`` here.
+
+    int8 is none of them: it needs calibration, which an export does.
+
+    Raises:
+        ExportError: there is no such precision, or none runs so on this machine.
+    """
+    if precision == "int8":
+        raise ExportError("int8 of a checkpoint", expected="an exported folder", do=EXPORT_INT8)
+    require("torch", precision, device)
+
+
 def device_kind(device: str) -> str:
     """'cpu' or 'cuda', 'auto' decided.
 
@@ -79,6 +94,16 @@ def device_kind(device: str) -> str:
 
     kind, _ = check_device(device)
     return ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
+
+
+def device_name(device: str) -> str:
+    """What torch calls a device: 'cpu', 'cuda' or 'cuda:N', 'auto' decided.
+
+    Raises:
+        DetkitError: there is no such device.
+    """
+    kind = device_kind(device)
+    return device if ":" in device else kind
 
 
 def _torch(kind: str) -> EngineState:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from detkit.inference.engines.available import device_kind, require
+from detkit.inference.engines.available import EXPORT_INT8, device_kind, device_name, require
 from detkit.inference.engines.engine import Engine
 
 
@@ -38,8 +38,8 @@ def build_engine(
     require(name, precision, device)
     if precision == "int8":
         raise ExportError("int8 of a checkpoint", expected="an exported folder",
-                          do="run: detkit export CHECKPOINT --precision int8 --data PATH --out DIR")
-    where = device if ":" in device else device_kind(device)
+                          do=EXPORT_INT8)
+    where = device_name(device)
     if name in ("torch", "torch.compile"):
         from detkit.inference.engines.torch_engine import TorchEngine
 

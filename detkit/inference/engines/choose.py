@@ -13,7 +13,7 @@ from torch import nn
 
 from detkit.errors import DetkitError
 from detkit.inference.engines.agreement import TOLERANCES, agree
-from detkit.inference.engines.available import available_engines, device_kind
+from detkit.inference.engines.available import available_engines, device_kind, require_any
 from detkit.inference.engines.batch import example
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.engine import Engine
@@ -66,11 +66,9 @@ def choose_engine(
     Raises:
         ExportError: no engine computes in ``precision`` here.
     """
-    from detkit.inference.engines.available import require
-
     kind = device_kind(device)
     if precision != "auto":
-        require("torch", precision, device)
+        require_any(precision, device)
     states = {state.name: state.precisions for state in available_engines(device)}
     names = CANDIDATES[kind] if states["openvino"] or kind == "cuda" else WITHOUT_OPENVINO
     reference = build_engine("torch", graph, canvas_hw, "f32", device=device)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.engine.devices import cores
+from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.openvino_convert import import_openvino
@@ -35,6 +36,7 @@ class OpenVinoEngine:
 
     Raises:
         MissingExtraError: openvino is not installed.
+        ExportError: the file is no OpenVINO model.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class OpenVinoEngine:
         self.canvas_hw = canvas_hw
         self.streams = streams
         self._core = openvino.Core()
-        self._model = self._core.read_model(model) if isinstance(model, (str, Path)) else model
+        self._model = self._read(model) if isinstance(model, (str, Path)) else model
         self._options = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": str(streams),
@@ -64,6 +66,13 @@ class OpenVinoEngine:
         self._lock = Lock()
         self._pools: dict[int, _Pool] = {}
         self._pool_for(1)
+
+    def _read(self, path: str | Path) -> Any:
+        try:
+            return self._core.read_model(path)
+        except RuntimeError as error:
+            raise ExportError(f"{path}: OpenVINO cannot read it",
+                              got=" ".join(str(error).split())[-200:]) from error
 
     def __call__(
         self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]

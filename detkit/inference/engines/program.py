@@ -1,8 +1,12 @@
-"""A static graph as a ``torch.export`` program: one file of weights and operators, no code."""
+"""A static graph as a ``torch.export`` program: one file of weights and operators.
+
+The format has room for pickled objects, which might be code; a file with such is refused.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +20,7 @@ from detkit.errors import ExportError
 from detkit.inference.engines.batch import example
 
 MOST_IMAGES = 1024
+DATA_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # torch.load, wherever it is called, heeds it
 
 
 def exported_program(graph: nn.Module, canvas_hw: tuple[int, int]) -> Any:
@@ -53,14 +58,15 @@ def load_program(path: Path, device: str = "cpu") -> nn.Module:
         device: 'cpu', 'cuda' or 'cuda:N'; what the program makes on its way is made there too.
 
     Raises:
-        ExportError: the file is none.
+        ExportError: the file is none, or holds more than tensors.
     """
     # The operators that the program may name are registered by this.
     import torchvision  # noqa: F401
 
     with quiet():
         try:
-            program = torch.export.load(str(path))
+            with _data_only():
+                program = torch.export.load(str(path))
             if device != "cpu":
                 from torch.export.passes import move_to_device_pass
 
@@ -71,6 +77,19 @@ def load_program(path: Path, device: str = "cpu") -> nn.Module:
                               got=f"{type(error).__name__}: {error}"[:200],
                               do="export it again") from error
     return module
+
+
+@contextmanager
+def _data_only() -> Iterator[None]:
+    before = os.environ.get(DATA_ONLY)
+    os.environ[DATA_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[DATA_ONLY]
+        else:
+            os.environ[DATA_ONLY] = before
 
 
 @contextmanager

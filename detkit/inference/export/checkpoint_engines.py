@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.inference.engines.available import device_kind, require
+from detkit.inference.engines.available import device_name, require, require_any
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.choose import choose_engine
 from detkit.inference.engines.engine import Engine
@@ -47,11 +47,10 @@ class CheckpointEngines:
         if name != "auto":
             require(name, "f32" if precision == "auto" else precision, device)
         elif precision != "auto":
-            require("torch", precision, device)
+            require_any(precision, device)
         self._name, self._precision = name, precision
         self._streams, self._device = streams, device
-        where = device if ":" in device else device_kind(device)
-        self._graphs = CheckpointGraphs(path, where, max_proposals)
+        self._graphs = CheckpointGraphs(path, device_name(device), max_proposals)
         self.classes = self._graphs.classes
         self.rule = self._graphs.rule
 

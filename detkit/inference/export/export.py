@@ -16,7 +16,7 @@ from typing import Any
 
 from detkit.errors import ExportError
 from detkit.inference.engine_predictor import EnginePredictor
-from detkit.inference.engines.available import device_kind
+from detkit.inference.engines.available import device_name
 from detkit.inference.engines.openvino_int8 import Canvas
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.inference.export.data import Pictures, pictures_of, take_data_of, validation_split
@@ -128,6 +128,9 @@ def _export(checkpoint: Path, out: Path, order: Order, watch: Watch) -> Exported
         canvases = canvases_for(rule, order.sizes, seen)
         manifest = _write(source, folder, order, rule, canvases, sha256_of(checkpoint), watch)
         figures = _measure(source, folder, order, validation, watch)
+        if order.data is not None:
+            # What was made of it for the measuring is gone by then.
+            figures = replace(figures, data=order.data)
         manifest = replace(manifest, figures=figures)
         if not figures.drop <= order.allowed_drop:
             return Exported(manifest, None)
@@ -175,7 +178,7 @@ def _measure(
     source: CheckpointGraphs, folder: Path, order: Order, validation: Pictures, watch: Watch
 ) -> Any:
     # Until here it was on the CPU, where graphs are written from it.
-    source.model.to(order.device if ":" in order.device else device_kind(order.device))
+    source.model.to(device_name(order.device))
     adapter = SampleAdapter(source.model, pipeline_of(source.cfg), len(source.classes))
     engine = EnginePredictor.from_folder(
         folder, device=order.device, score_threshold=0.0, batch=order.batch)
@@ -223,7 +226,12 @@ def _put(folder: Path, out: Path) -> None:
     old = folder.with_name(f"{folder.name}-old")
     if out.is_dir():
         out.rename(old)
-    folder.rename(out)
+    try:
+        folder.rename(out)
+    except BaseException:
+        if old.is_dir():
+            old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

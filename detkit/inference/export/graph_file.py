@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from detkit.errors import ExportError
-from detkit.inference.engines.available import device_kind, require
+from detkit.inference.engines.available import device_kind, device_name, require
 from detkit.inference.engines.engine import Engine
 from detkit.inference.engines.openvino_int8 import Canvas
 
@@ -119,7 +119,6 @@ def read_graph(
                           expected=f"auto or {' or '.join(ENGINES[form])}")
     where = device_for(name, device)
     require(name, precision, where)
-    kind = device_kind(where)
     if name == "openvino":
         from detkit.inference.engines.openvino_engine import OpenVinoEngine
 
@@ -127,13 +126,14 @@ def read_graph(
     if name == "onnxruntime":
         from detkit.inference.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(path, canvas_hw, streams, device=kind)
+        return OnnxRuntimeEngine(path, canvas_hw, streams, device=device_kind(where))
     if name == "tensorrt":
         from detkit.inference.engines.tensorrt_engine import TensorRtEngine
 
-        return TensorRtEngine(path, canvas_hw, precision, kind)
+        return TensorRtEngine(path, canvas_hw, precision, device_name(where))
     from detkit.inference.engines.program import load_program
     from detkit.inference.engines.torch_engine import TorchEngine
 
-    graph = load_program(path, where if ":" in where else kind)
-    return TorchEngine(graph, canvas_hw, precision, kind, compiled=name == "torch.compile")
+    on = device_name(where)
+    return TorchEngine(load_program(path, on), canvas_hw, precision, on,
+                       compiled=name == "torch.compile")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from detkit.errors import ExportError
+from detkit.inference.export.graph_file import file_name
 from detkit.inference.fit import InputRule, rule_from
 from detkit.inference.out_folder import write_text
 
@@ -27,7 +28,7 @@ class Figures:
         checkpoint_ap: COCO's box AP of the checkpoint in mmdet's own hands, 0 to 1.
         engine_ap: of the exported engine, on the same pictures.
         images: how many.
-        data: the annotation file.
+        data: what they are of: the folder as it was named, or the annotation file.
         max_ap_drop: how many points of 0.01 AP the engine might have lost.
     """
 
@@ -107,19 +108,25 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(f"{path}: cannot be read", got=f"{type(error).__name__}: {error}",
                           do=AGAIN) from error
     if version != VERSION:
         raise ExportError(f"{path}: the folder's version", got=version, expected=VERSION, do=AGAIN)
     try:
         manifest = _from_json(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ExportError(f"{path}: something in it is missing or of another kind",
                           got=f"{type(error).__name__}: {error}", do=AGAIN) from error
-    if manifest.format not in FORMATS or not manifest.graphs:
+    if not manifest.graphs:
+        raise ExportError(f"{path}: graphs", got="none", expected="at least one", do=AGAIN)
+    if manifest.format not in FORMATS:
         raise ExportError(f"{path}: format", got=manifest.format, expected=" or ".join(FORMATS),
                           do=AGAIN)
+    for canvas, name in manifest.graphs.items():
+        if name != file_name(manifest.format, canvas):
+            raise ExportError(f"{path}: the file of the size {canvas[0]}x{canvas[1]}", got=name,
+                              expected=file_name(manifest.format, canvas), do=AGAIN)
     for name in {*manifest.graphs.values(), *manifest.hashes}:
         _check_file(folder, name, manifest.hashes)
     return manifest

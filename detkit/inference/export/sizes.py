@@ -46,9 +46,10 @@ def canvases_for(
 
 
 def square(rule: InputRule) -> Size:
-    """The canvas that holds any picture that the rule has resized."""
-    side = -(-max(rule.scale) // rule.divisor) * rule.divisor
-    return side, side
+    """The canvas that holds any picture that the rule has resized, with its border."""
+    side = max(rule.scale)
+    high, wide = (side, side) if rule.border is None else rule.border.outer_hw((side, side))
+    return -(-high // rule.divisor) * rule.divisor, -(-wide // rule.divisor) * rule.divisor
 
 
 def canvas_of(rule: InputRule, picture: Size, canvases: Iterable[Size]) -> Size:

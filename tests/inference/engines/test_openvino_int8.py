@@ -4,7 +4,7 @@ import pytest
 
 from detkit.errors import ExportError
 from detkit.inference.engines.openvino_convert import openvino_model, parts_of
-from detkit.inference.engines.openvino_int8 import quantised
+from detkit.inference.engines.openvino_int8 import multiplies_bytes, quantised
 
 CANVAS = (64, 96)
 
@@ -22,6 +22,35 @@ def test_the_network_is_all_that_holds_weights_and_nothing_of_the_graph_s_own(gr
 def test_without_pictures_there_is_no_calibration(graphs):
     with pytest.raises(ExportError, match="--data"):
         quantised(None, [], [])
+
+
+@pytest.mark.parametrize(("said", "expected"), [
+    ("", True),
+    ("processor : 0\nflags : fpu avx2 fma\n", False),
+    ("processor : 0\nflags : fpu avx2 avx512_vnni\n", True),
+    ("Features : fp asimd asimddp\n", True),
+    ("Features : fp asimd\n", False),
+], ids=["nothing", "avx2", "vnni", "arm", "old arm"])
+def test_the_processor_s_flags_tell_whether_it_multiplies_bytes(said, expected, tmp_path):
+    (tmp_path / "cpuinfo").write_text(said)
+    assert multiplies_bytes(tmp_path / "cpuinfo") is expected
+    assert multiplies_bytes(tmp_path / "gone") is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bytes_multiplied", [False, True])
+def test_roi_heads_are_bytes_only_where_those_are_multiplied(
+    graphs, pictures, bytes_multiplied, monkeypatch
+):
+    monkeypatch.setattr("detkit.inference.engines.openvino_int8.multiplies_bytes",
+                        lambda: bytes_multiplied)
+    graph = graphs["cascade"]
+    canvases = [(image, tuple(valid)) for image, valid in zip(*pictures)]
+    model = quantised(openvino_model(graph, CANVAS), parts_of(graph), canvases)
+    inputs = [node.input_value(0).get_node().get_type_name() for node in model.get_ops()
+              if node.get_type_name() == "MatMul" and "stages" in node.get_friendly_name()]
+    assert len(inputs) > 6
+    assert ("FakeQuantize" in inputs) is bytes_multiplied
 
 
 @pytest.mark.slow

@@ -1,0 +1,95 @@
+"""``detkit benchmark`` as a user meets it: the table, the file of rows, and what is refused."""
+
+import json
+
+import pytest
+from thumbnail_checkpoint import save_thumbnail
+
+from detkit.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_thumbnail(tmp_path_factory.mktemp("given") / "thumbnail.pth")
+
+
+def run(checkpoint, *words):
+    return main(["benchmark", str(checkpoint), "--engine", "torch", "--runs", "2",
+                 "--device", "cpu", *words])
+
+
+def test_without_data_there_are_times_and_dashes_and_the_same_in_json(
+    checkpoint, tmp_path, capsys
+):
+    out = tmp_path / "new" / "rows.json"
+    assert run(checkpoint, "--precision", "f32", "--out", str(out)) == 0
+    printed = capsys.readouterr()
+    assert "no AP: " in printed.err and "--data" in printed.err
+    speed, shares = printed.out.split("\n\n")
+    head, mmdet, torch = (line.split() for line in speed.splitlines())
+    assert head[0] == "engine" and head[-1] == "AP"
+    assert mmdet[:3] == ["mmdet", "f32", "96x96"] and mmdet[-2:] == ["1.00", "-"]
+    # The spots of colour are 480x640, and the checkpoint's pictures at most 96x96.
+    assert torch[:3] == ["torch", "f32", "96x96"] and torch[-1] == "-"
+    assert shares.splitlines()[1].split()[:3] == ["torch", "f32", "96x96"]
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["engine"] for row in rows] == ["mmdet", "torch"]
+    assert [row["ap"] for row in rows] == [None, None]
+    assert rows[1]["ratio"] == pytest.approx(rows[1]["fps"] / rows[0]["fps"])
+    assert torch[3] == f"{rows[1]['median']:.1f}" and torch[5] == f"{rows[1]['fps']:.1f}"
+    assert sum(rows[1]["shares"].values()) == pytest.approx(1)
+    assert [path.name for path in out.parent.iterdir()] == ["rows.json"]
+
+
+def test_each_size_has_its_lines(checkpoint, capsys):
+    assert run(checkpoint, "--size", "64x96", "--size", "32", "--max-proposals", "1") == 0
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["mmdet", "torch"] * 2
+    assert [line.split()[2] for line in lines] == ["64x96", "64x96", "32x32", "32x32"]
+
+
+def test_what_does_not_run_here_is_left_out_and_named(checkpoint, capsys):
+    assert run(checkpoint, "--precision", "int8") == 0
+    printed = capsys.readouterr()
+    assert "torch int8 is left out" in printed.err
+    assert [line.split()[0] for line in printed.out.splitlines()] == ["engine", "mmdet"]
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--runs", "0"], "at least 1"),
+    (["--size", "96x"], "got '96x'"),
+    (["--size", "33x64"], "multiples of 32"),
+    (["--engine", "caffe"], "got 'caffe'"),
+    (["--precision", "f64"], "invalid choice"),
+    (["--data", "nowhere"], "no such folder"),
+    (["--device", "cuda:99"], "cuda:99"),
+    (["--max-proposals", "0"], "at least 1"),
+])
+def test_bad_words_are_one_line_and_exit_code_2(checkpoint, words, message, capsys):
+    assert run(checkpoint, *words) == 2
+    printed = capsys.readouterr()
+    last = printed.err.strip().splitlines()[-1]
+    assert "error: " in last and message in last
+    assert printed.out == ""
+
+
+def test_an_out_that_cannot_be_written_is_said_before_anything_is_measured(
+    checkpoint, tmp_path, capsys
+):
+    old = tmp_path / "rows.json"
+    old.write_text("precious")
+    for out, message in ((old, "add --force"), (tmp_path, "is a folder"),
+                         (old / "rows.json", "rows.json")):
+        assert run(checkpoint, "--out", str(out)) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert old.read_text() == "precious"
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("no checkpoint")
+    for given, message in ((tmp_path / "notes.txt", "cannot be read"),
+                           (tmp_path, "no such file"), (tmp_path / "gone.pth", "no such file")):
+        assert run(given) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error: ") and message in error
