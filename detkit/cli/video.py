@@ -12,15 +12,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from detkit.cli.sample_word import sample_path
 from detkit.cli.video_flags import add_video_flags, check_files
+from detkit.errors import VideoError
 
 if TYPE_CHECKING:
     from detkit.cli.video_look import Task
+    from detkit.video.disk_file import DiskFile
     from detkit.video.frame import VideoInfo
     from detkit.video.source import Source
 
@@ -74,10 +76,7 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
     from detkit.video.pipeline import VideoInterrupted, run_video
 
     with ExitStack() as stack:
-        lines: TextIO | None = None
-        if args.json is not None:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            lines = stack.enter_context(args.json.open("w", buffering=1, encoding="utf-8"))
+        lines = None if args.json is None else stack.enter_context(closing(_Lines(args.json)))
         step: Callable[[], None] = _nothing
 
         def on_start(source: Source) -> None:
@@ -88,8 +87,7 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
 
         def on_frame(index: int, seconds: float, found: Any) -> None:
             if lines is not None:
-                record = {"frame": index, "seconds": round(seconds, 6), **task.say(found)}
-                lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+                lines.add({"frame": index, "seconds": round(seconds, 6), **task.say(found)})
             step()
 
         try:
@@ -111,6 +109,32 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
     print(report.table())
     print(align([("engine", task.engine), *task.counts()]))
     return 0
+
+
+class _Lines:
+    """The json file: made with its first line, so that a run which says nothing leaves nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: DiskFile | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write a line; it lies in the file at once."""
+        from detkit.video.disk_file import DiskFile
+
+        line = json.dumps(record, ensure_ascii=False) + "\n"
+        try:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = DiskFile(self._path)
+            self._file.write(line.encode())
+        except OSError as error:
+            raise VideoError(f"{self._path}: cannot be written", got=error.strerror) from error
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -94,13 +95,25 @@ def check_files(args: argparse.Namespace) -> None:
         if args.json is not None and args.json.resolve() == args.out.resolve():
             raise VideoError(f"{args.json}: is the --out file, too", do="name another --json")
     for path in (args.out, args.json):
-        if path is None or not path.exists():
+        if path is None:
+            continue
+        if not path.exists():
+            _check_folder(path)
             continue
         if Path(args.file).exists() and path.samefile(args.file):
             raise VideoError(f"{path}: is the video to read", do="name another file to write")
         if not args.force:
             raise VideoError(f"{path}: exists, and nothing is overwritten unasked",
                              do="name another, or add --force")
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a file whose folder neither takes files nor can be made."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise VideoError(f"{path}: cannot be written", got=f"{above}, which is no folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise VideoError(f"{path}: cannot be written", got=f"no right to write in {above}")
 
 
 def line(text: str) -> Points:

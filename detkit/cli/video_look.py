@@ -70,6 +70,7 @@ def _detector(args: argparse.Namespace, predictor: Any, engine: str, info: Video
                           "a classifier's labels are smoothed", do="leave --window out")
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     predictor.score_threshold = threshold
+    _warm_up(predictor, info)
     settings: dict[str, Any] = {
         "look": predictor, "engine": engine,
         "batch_size": args.batch or 1, "workers": max(1, getattr(predictor, "streams", 1)),
@@ -85,6 +86,16 @@ def _detector(args: argparse.Namespace, predictor: Any, engine: str, info: Video
         return {"detections": list(as_records(found, predictor.classes))}
 
     return Task(draw=lambda image, found: paint(image, found, in_place=True), say=say, **settings)
+
+
+def _warm_up(predictor: Any, info: VideoInfo) -> None:
+    """Look once, in one thread: a live source does not wait for what a first look makes ready.
+
+    OpenVINO 2026.4 hangs where two threads make its first look at once.
+    """
+    import numpy as np
+
+    predictor(np.zeros((*info.size_hw, 3), np.uint8))
 
 
 def _tracker(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detkit.cli.engine_flags import MMDET
-from detkit.errors import DetkitError
+from detkit.errors import DetkitError, VideoError
 
 if TYPE_CHECKING:
     from detkit.video.frame import VideoInfo
@@ -86,12 +86,16 @@ def _trial(args: argparse.Namespace, info: VideoInfo, setting: Setting) -> Measu
     task = task_for(trial, info)
     came: list[float] = []
     with tempfile.TemporaryDirectory(prefix="detkit-") as folder:
-        report = run_video(
-            task.look, FirstFrames(open_source(args.file, args.fps), FRAMES),
-            None if args.out is None else Path(folder, f"trial{args.out.suffix}"), task.draw,
-            track=task.track, batch_size=task.batch_size, workers=task.workers, live=False,
-            preset=args.preset, on_frame=lambda *_: came.append(time.perf_counter()),
-        )
+        out = None if args.out is None else Path(folder, f"trial{args.out.suffix}")
+        try:
+            report = run_video(
+                task.look, FirstFrames(open_source(args.file, args.fps), FRAMES), out, task.draw,
+                track=task.track, batch_size=task.batch_size, workers=task.workers, live=False,
+                preset=args.preset, on_frame=lambda *_: came.append(time.perf_counter()),
+            )
+        except VideoError as error:
+            # Its words on what is kept are of a file that goes with this folder.
+            raise error.__cause__ if isinstance(error.__cause__, DetkitError) else error
     first = min(WARM_UP, len(came) // 2)
     taken = came[-1] - came[first]
     # A video of one frame has no rate but that of its whole way.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
+from detkit.errors import VideoError
 from detkit.video.frame import Frame, VideoInfo
 from detkit.video.source import Source
 
@@ -17,7 +19,8 @@ class FirstFrames:
     """At most so many frames of a source, as a `Source` without sound.
 
     Of a live source they are gathered first, and come from memory then, as fast as they are
-    wanted: fewer where they are large.
+    wanted: fewer where they are large. Damage to a file ends them, once there is one: whoever
+    reads all of it is told.
 
     Args:
         source: an opened source; closed with this one.
@@ -45,7 +48,7 @@ class FirstFrames:
         if source.live:
             height, width = source.info.size_hw
             self._most = max(1, min(count, MOST_BYTES // (3 * height * width)))
-            self._kept = [frame for frame, _ in zip(source, range(self._most))]
+            self._kept = list(islice(source, self._most))
 
     @property
     def name(self) -> str:
@@ -58,11 +61,18 @@ class FirstFrames:
         return replace(self._source.info, frame_count=None)
 
     def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source if self._kept is None else self._kept:
+        frames = iter(self._source if self._kept is None else self._kept)
+        while self.count < self._most:
+            try:
+                frame = next(frames, None)
+            except VideoError:
+                if not self.count:
+                    raise
+                return
+            if frame is None:
+                return
             self.count += 1
             yield frame
-            if self.count == self._most:
-                return
 
     def close(self) -> None:
         """Let the source go; may be called twice."""

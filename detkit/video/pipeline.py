@@ -188,12 +188,13 @@ class _Target:
         self._times = times
         self._source = source.name
         self._pictures: Channel[Frame] = Channel(queue_size)
+        self._written: list[int] = []
         self._file = OutFile(path, force)
         try:
             self._writer = VideoWriter(
                 self._file.partial, source.info, preset,
                 sound=source.sound if sound else None, sound_start=source.sound_start,
-                live=live, on_written=times.end,
+                live=live, on_written=self._written.append,
             )
         except BaseException:
             self._file.discard()
@@ -214,6 +215,7 @@ class _Target:
             self._writer.close(whole=failure is None)
         except VideoError as error:
             failure = failure or error
+        self._end_written()
         count = self._writer.count
         if failure is None and count != expected:  # would be a fault in the stages
             failure = VideoError(f"{self._file.path}: frames were lost", got=count,
@@ -244,8 +246,15 @@ class _Target:
                 begin = time.perf_counter()
                 self._writer.add(picture)
                 self._times.spend(ENCODE, picture.index, time.perf_counter() - begin)
+                self._end_written()
         finally:
             self._pictures.cancel()
+
+    def _end_written(self) -> None:
+        """Frames lie in the file: only now, as the encoding of the last of them is its time."""
+        for index in self._written:
+            self._times.end(index)
+        self._written.clear()
 
 
 def _read(source: Source, frames: Channel[Frame], live: bool) -> None:

@@ -83,7 +83,8 @@ def test_a_window_for_a_detector_is_refused_in_one_line(
     detector = save_thumbnail(tmp_path / "detector.pth")
     before = sorted(tmp_path.iterdir())
     assert main(["video", str(detector), str(clip), "--out", str(tmp_path / "out.mp4"),
-                 "--window", "5", "--json", str(tmp_path / "out.jsonl"), "--device", "cpu"]) == 2
+                 "--window", "5", "--json", str(tmp_path / "out.jsonl"), "--device", "cpu",
+                 "--engine", "mmdet"]) == 2
     line, = capsys.readouterr().err.splitlines()
     assert "--window 5" in line and "detector.pth holds a detector" in line
     assert sorted(tmp_path.iterdir()) == before

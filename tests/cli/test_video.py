@@ -200,6 +200,33 @@ def test_a_video_cut_off_names_what_is_kept(
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_a_json_file_is_made_with_its_first_line_and_its_disk_may_be_full(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stood there before is not touched by a run that says nothing."""
+    lines = tmp_path / "out.jsonl"
+    lines.write_text("before")
+    (tmp_path / "pictures").mkdir()
+    words = ["video", str(checkpoint), str(clip), "--device", "cpu", "--engine", "mmdet", "--force"]
+    broken = [*words[:2], str(tmp_path / "pictures"), *words[3:], "--json", str(lines)]
+    assert main(broken) == 2 and lines.read_text() == "before"
+    assert "no picture in it" in capsys.readouterr().err
+    if Path("/dev/full").exists():
+        assert main([*words, "--json", "/dev/full", "--out", str(tmp_path / "out.mp4")]) == 2
+        said, = capsys.readouterr().err.splitlines()
+        assert said.startswith("error: /dev/full: cannot be written: got No space left on device")
+        assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_folder_that_takes_no_file_is_said_before_anything_is_loaded(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["video", "none.pth", str(clip), "--json", str(tmp_path / "file" / "a.jsonl")]) == 2
+    said, = capsys.readouterr().err.splitlines()
+    assert "a.jsonl: cannot be written" in said and "is no folder" in said
+
+
 @pytest.mark.parametrize("library, flags", [("av", []), ("trackers", ["--track"])])
 def test_a_missing_library_is_said_with_its_extra(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numbered_video import number_in, write_video
 
+from detkit.errors import VideoError
 from detkit.video.first_frames import FirstFrames
 from detkit.video.frame import Frame, VideoInfo
 from detkit.video.reader import VideoReader
@@ -28,6 +29,19 @@ def test_the_first_frames_come_and_no_more(tmp_path, asked, given):
     first.close()
 
 
+def test_damage_ends_them_and_only_a_source_without_any_frame_fails(tmp_path):
+    first = FirstFrames(VideoReader(cut_off(write_video(tmp_path / "a.mkv", 60))), 64)
+    assert 0 < len(list(first)) < 60
+    first.close()
+    with pytest.raises(VideoError, match="nothing comes"):
+        list(FirstFrames(BrokenCamera(), 64))
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    return path
+
+
 class Camera:
     """A live source that gives a picture every 20 ms, without an end."""
 
@@ -45,6 +59,13 @@ class Camera:
 
     def close(self):
         self.closed = True
+
+
+class BrokenCamera(Camera):
+    """One that fails before its first picture."""
+
+    def __iter__(self):
+        raise VideoError("nothing comes")
 
 
 def test_of_a_live_source_frames_are_gathered_first():

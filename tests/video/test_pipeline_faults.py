@@ -196,7 +196,10 @@ def limit_file_size(size: int) -> None:
 
 # Noise: some 9 kB a frame, and half a second of it a fragment.
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-@pytest.mark.parametrize("size", [1_000, 20_000, 400_000, 765_432])
+@pytest.mark.parametrize("size", [
+    1_000, pytest.param(20_000, marks=pytest.mark.slow),
+    pytest.param(400_000, marks=pytest.mark.slow), 765_432,
+])
 def test_a_full_disk_ends_the_run_with_its_cause_and_a_video(
     tmp_path: Path, source: Path, size: int, suffix: str
 ) -> None:

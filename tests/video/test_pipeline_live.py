@@ -13,6 +13,7 @@ from numbered_video import number_in, read_back, write_video
 from detkit.errors import VideoError
 from detkit.video.frame import Frame
 from detkit.video.pipeline import run_video
+from detkit.video.writer import VideoWriter
 
 
 def numbers_of(images: list[np.ndarray]) -> list[int]:
@@ -204,3 +205,22 @@ def test_counts_below_one_are_refused(tmp_path: Path, name: str) -> None:
     source = write_video(tmp_path / "in.mp4", 2)
     with pytest.raises(ValueError, match=f"{name}: got 0"):
         run_video(numbers_of, source, None, None, **{name: 0})
+
+
+def test_the_encoding_of_a_live_frame_is_no_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A live encoder writes each frame at once; here it takes 50 ms for one."""
+    source = write_video(tmp_path / "in.mp4", 10, rate=10)
+    encode = VideoWriter.add
+
+    def slow(writer: VideoWriter, frame: Frame) -> None:
+        time.sleep(0.05)
+        encode(writer, frame)
+
+    monkeypatch.setattr(VideoWriter, "add", slow)
+    report = run_video(numbers_of, source, tmp_path / "out.mp4", None, live=True)
+    times = report.times
+    assert times.latency.count == times.waiting.count == report.frames_out
+    spent = sum(part.total for part in times.stages.values()) + times.waiting.total
+    assert spent == pytest.approx(times.latency.total, rel=0.02)

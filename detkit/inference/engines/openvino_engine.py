@@ -18,6 +18,7 @@ from detkit.inference.engines.batch import NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.openvino_convert import import_openvino
 
+_FIRST = Lock()
 HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -49,6 +50,9 @@ class OpenVinoEngine:
         cache_dir: Path | None = None,
     ) -> None:
         openvino = import_openvino()
+        with _FIRST:
+            # Two threads in their first look at a type wait for each other for ever.
+            openvino.Type.u8.to_dtype()
         self.name = "openvino"
         self.precision = precision
         self.canvas_hw = canvas_hw
