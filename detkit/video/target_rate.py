@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# What is reached on the first frames must be reached on busier ones, too.
-MARGIN = 1.1
+# What is reached on the first frames must be reached on busier ones, too, and the file's opening
+# and closing be paid for.
+MARGIN = 1.2
 # A prediction that is so much too low is still worth a trial.
 DOUBT = 0.85
 
