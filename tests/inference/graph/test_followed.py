@@ -70,7 +70,7 @@ def test_a_trace_holds_no_loop_and_serves_batches_it_has_not_seen(kind: str) -> 
         assert_alike(found, wanted)
 
 
-@pytest.mark.parametrize("kind", mostly_slow("resnet_dcnv2_backbone", "retina"))
+@pytest.mark.parametrize("kind", mostly_slow("resnet_dcnv2_backbone"))
 def test_openvino_finds_what_torch_finds(kind: str) -> None:
     openvino = pytest.importorskip("openvino")
     graph = static_graph(build(KINDS[kind]), CANVAS)
