@@ -33,7 +33,6 @@ EXAMPLES = """examples:
   detkit benchmark work_dirs/quickstart/best.pth --data sample
   detkit benchmark work_dirs/quickstart/best.pth --data sample --size 320 --size 256 --precision f32
 """
-ENGINES = ("torch", "torch.compile", "openvino", "onnxruntime", "tensorrt")
 IMAGES = 32
 CALIBRATION = 100
 
@@ -160,7 +159,7 @@ def _entries(args: argparse.Namespace, size: Any, calibrated: bool) -> list[Entr
 
     states = {state.name: state for state in available_engines(args.device)}
     entries = []
-    for name in args.engine or [one for one in ENGINES if one != "torch.compile"]:
+    for name in args.engine or [one for one in states if one != "torch.compile"]:
         state = states[name]
         if state.reason is not None:
             print(f"{name} is left out: {state.reason}", file=sys.stderr)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from detkit.inference.adapter import Image
+from detkit.inference.predictor import DETECTION
 from detkit.structures.class_scores import ClassScores
 from detkit.structures.detections import Detections
 
 if TYPE_CHECKING:
     from detkit.inference.drawing import BoxPainter
 
-DETECTION = "detection"
 TOP_K = 5
 
 

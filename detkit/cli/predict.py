@@ -73,12 +73,11 @@ def run(args: argparse.Namespace) -> int:
 
     files = find_images([sample_path(path, "test") for path in args.images])
 
-    from detkit.cli.predictor_choice import choose_predictor
+    from detkit.cli.predictor_choice import asked_flags, choose_predictor
     from detkit.inference.predictor import CLASSIFICATION
 
     if args.engine is None:
-        others = args.precision != AUTO or args.size is not None or args.max_proposals is not None
-        args.engine = AUTO if others or args.checkpoint.is_dir() else MMDET
+        args.engine = AUTO if asked_flags(args) or args.checkpoint.is_dir() else MMDET
     predictor, _ = choose_predictor(args)
     task = _classify if predictor.task == CLASSIFICATION else _detect
     failed, table = task(args, predictor, files)

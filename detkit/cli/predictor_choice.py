@@ -35,7 +35,7 @@ def choose_predictor(
     from detkit.engine.devices import set_threads, use_device
 
     set_threads(use_device(args.device))
-    asked = _asked(args)
+    asked = asked_flags(args)
     if args.checkpoint.is_dir():
         return _exported(args, image_hw, streams, batch)
     if args.engine == MMDET:
@@ -84,7 +84,7 @@ def _exported(
     if args.engine == MMDET:
         raise DetkitError(f"--engine mmdet: {args.checkpoint} is an exported folder",
                           do="give the checkpoint that it was made of")
-    fixed = [flag for flag in _asked(args) if flag != "--engine"]
+    fixed = [flag for flag in asked_flags(args) if flag != "--engine"]
     if fixed:
         raise DetkitError(f"{fixed[0]}: {args.checkpoint} is an exported folder, which has its own",
                           do=f"leave {fixed[0]} out")
@@ -94,10 +94,10 @@ def _exported(
     return exported, exported.describe()
 
 
-def _asked(args: argparse.Namespace) -> list[str]:
+def asked_flags(args: argparse.Namespace) -> list[str]:
     """Those of the flags that ask for an engine, or for something of one; none by default."""
     given = {
-        "--engine": args.engine not in (AUTO, MMDET), "--precision": args.precision != AUTO,
+        "--engine": args.engine not in (None, AUTO, MMDET), "--precision": args.precision != AUTO,
         "--size": args.size is not None, "--max-proposals": args.max_proposals is not None,
     }
     return [flag for flag, was_given in given.items() if was_given]

@@ -50,9 +50,10 @@ def task_for(args: argparse.Namespace, info: VideoInfo) -> Task:
         DetkitError: it cannot be loaded, or a flag does not go with it.
     """
     from detkit.cli.predictor_choice import choose_predictor
+    from detkit.inference.predictor import CLASSIFICATION
 
     predictor, engine = choose_predictor(args, info.size_hw, _streams(), args.batch or 1)
-    if predictor.task == "classification":
+    if predictor.task == CLASSIFICATION:
         return _classifier(args, predictor, engine)
     return _detector(args, predictor, engine, info)
 
