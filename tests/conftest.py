@@ -16,7 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # would inherit that: the tests of Ctrl-C would wait for nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
+SHARED_CASES = SHARED / "cases"
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data (../shared/data) is not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of small inputs that people bring, with the right outcome of each in its README."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip("the cases (../shared/cases) are not beside this checkout")
+    return SHARED_CASES
 
 
 @pytest.fixture(scope="session")
