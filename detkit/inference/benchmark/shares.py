@@ -52,13 +52,12 @@ def openvino_shares(model: Any, batch: Batch, precision: str = "f32") -> dict[st
     Returns:
         part to share; they sum to 1, and parts that take nothing are left out.
     """
-    import openvino
-
+    from detkit.inference.engines.openvino_core import openvino_core
     from detkit.inference.engines.openvino_engine import HINTS
 
     options = {"PERF_COUNT": "YES", "INFERENCE_NUM_THREADS": "1", "NUM_STREAMS": "1",
                "INFERENCE_PRECISION_HINT": HINTS[precision]}
-    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = openvino_core().compile_model(model, "CPU", options).create_infer_request()
     spent: dict[str, float] = {}
     for turn in range(RUNS + 2):
         request.infer(list(batch))

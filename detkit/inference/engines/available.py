@@ -132,11 +132,12 @@ def _openvino(kind: str) -> EngineState:
         return EngineState("openvino", (), "the library 'openvino' is not installed")
     if kind != "cpu":
         return EngineState("openvino", (), "it runs on the CPU, and another device is asked for")
-    import openvino
+    from detkit.engine.amp import allows_bf16
+    from detkit.inference.engines.openvino_core import openvino_core
 
-    capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return EngineState("openvino", ("f32", "bf16", "int8") if "BF16" in capable else
-                       ("f32", "int8"))
+    capable = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    half = ("bf16",) if "BF16" in capable and allows_bf16() else ()
+    return EngineState("openvino", ("f32", *half, "int8"))
 
 
 def _onnxruntime(kind: str) -> EngineState:

@@ -10,24 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from detkit.errors import ExportError, MissingExtraError
+from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, example
+from detkit.inference.engines.openvino_core import import_openvino
 
 GRAPH_ROOM = "detkit.inference.graph"
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul", "DeformableConvolution")
-
-
-def import_openvino() -> Any:
-    """The library.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingExtraError("openvino", "openvino") from error
-    return openvino
 
 
 def openvino_model(graph: nn.Module, canvas_hw: tuple[int, int]) -> Any:

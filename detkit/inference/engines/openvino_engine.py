@@ -16,7 +16,7 @@ from detkit.engine.devices import cores
 from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
-from detkit.inference.engines.openvino_convert import import_openvino
+from detkit.inference.engines.openvino_core import import_openvino, openvino_core
 
 _FIRST = Lock()
 HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -57,7 +57,7 @@ class OpenVinoEngine:
         self.precision = precision
         self.canvas_hw = canvas_hw
         self.streams = streams
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._model = self._read(model) if isinstance(model, (str, Path)) else model
         self._options = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",

@@ -74,11 +74,8 @@ def write_graph(
 
         write_onnx(graph, canvas_hw, path)
     else:
-        from detkit.inference.engines.openvino_convert import (
-            import_openvino,
-            openvino_model,
-            parts_of,
-        )
+        from detkit.inference.engines.openvino_convert import openvino_model, parts_of
+        from detkit.inference.engines.openvino_core import import_openvino
 
         model = openvino_model(graph, canvas_hw)
         if calibration is not None:

@@ -50,13 +50,15 @@ class FollowedDeformConv(nn.Module):
                 offset, mask = moves[:, : 2 * third], moves[:, 2 * third :].sigmoid()
             else:
                 offset = moves
+        # torchvision's kernel for the CPU knows no 16 bits, which autocast may bring.
+        x32 = x.float()
         out: Tensor = torch.ops.torchvision.deform_conv2d(
-            x, self.weight, offset,
-            x.new_zeros((x.shape[0], 1)) if mask is None else mask,
-            x.new_zeros(len(self.weight)) if self.bias is None else self.bias,
+            x32, self.weight.float(), None if offset is None else offset.float(),
+            x32.new_zeros((x.shape[0], 1)) if mask is None else mask.float(),
+            x32.new_zeros(len(self.weight)) if self.bias is None else self.bias.float(),
             *self._window, *self._groups, mask is not None,
         )
-        return out
+        return out.to(x.dtype)
 
 
 class FollowedDepthwise(nn.Module):
