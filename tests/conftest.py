@@ -31,7 +31,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_cases() -> Path:
-    """The folder of small inputs that people bring, with the right outcome of each in its README."""
+    """The folder of small inputs that people bring; its README says the right outcome of each."""
     if not SHARED_CASES.is_dir():
         pytest.skip("the cases (../shared/cases) are not beside this checkout")
     return SHARED_CASES

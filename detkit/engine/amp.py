@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from detkit.errors import ConfigError
 from detkit.registry import OPTIM_WRAPPERS
 
 _DTYPES = ("float16", "bfloat16", "auto")
+_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE",
+                 "AVX512_CORE_VNNI")
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -69,11 +72,19 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
 
 
 def computes_in_bf16(device: str) -> bool:
-    """Whether the processor has instructions for bfloat16."""
+    """Whether the processor has instructions for bfloat16, and oneDNN may use them."""
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
-    if device != "cpu":
+    if device != "cpu" or not allows_bf16():
         return False
     # torch asks the processor and keeps the answers private; without them the answer is no.
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+
+
+def allows_bf16() -> bool:
+    """Whether ONEDNN_MAX_CPU_ISA, where it is set, lets oneDNN use instructions for bfloat16.
+
+    Source: oneDNN's documentation of "CPU Dispatcher Control".
+    """
+    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_BF16

@@ -42,7 +42,8 @@ def test_without_data_there_are_times_and_dashes_and_the_same_in_json(
 
 
 def test_each_size_has_its_lines(checkpoint, capsys):
-    assert run(checkpoint, "--size", "64x96", "--size", "32", "--max-proposals", "1") == 0
+    assert run(checkpoint, "--size", "64x96", "--size", "32", "--max-proposals", "1",
+               "--precision", "f32") == 0
     lines = capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]
     assert [line.split()[0] for line in lines] == ["mmdet", "torch"] * 2
     assert [line.split()[2] for line in lines] == ["64x96", "64x96", "32x32", "32x32"]

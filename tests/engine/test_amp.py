@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from detkit.engine.amp import AmpOptimWrapper
+from detkit.engine.amp import AmpOptimWrapper, allows_bf16, computes_in_bf16
 from detkit.engine.prepare import turn_on_amp
 from detkit.errors import ConfigError
 
@@ -59,3 +59,18 @@ def test_asking_for_amp_is_not_undone_by_a_config_that_leaves_it_to_the_processo
     cfg = Config(dict(optim_wrapper=dict(type="AmpOptimWrapper", dtype="auto")))
     turn_on_amp(cfg)
     assert cfg.optim_wrapper == {"type": "detkit.AmpOptimWrapper"}
+
+
+@pytest.mark.parametrize(("isa", "allowed"), [
+    (None, True), ("", True), ("ALL", True), ("AVX512_CORE_BF16", True), ("avx512_core_amx", True),
+    ("AVX512_CORE", False), ("avx2", False), ("SSE41", False),
+])
+def test_a_limit_on_onednn_s_instructions_is_heeded(
+    isa: str | None, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isa is None:
+        monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    else:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", isa)
+    assert allows_bf16() is allowed
+    assert allowed or not computes_in_bf16("cpu")
