@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from detkit.cli.engine_flags import AUTO, MMDET
+from detkit.cli.progress import status
 from detkit.errors import DetkitError, ExportError
 
 
@@ -46,11 +47,12 @@ def choose_predictor(
     from detkit.inference.engine_predictor import EnginePredictor
 
     try:
-        fast = EnginePredictor.from_checkpoint(
-            args.checkpoint, engine=args.engine, precision=args.precision, size=args.size,
-            image_hw=image_hw, device=args.device, streams=streams, batch=batch,
-            max_proposals=args.max_proposals,
-        )
+        with status(f"preparing an engine for {args.checkpoint}"):
+            fast = EnginePredictor.from_checkpoint(
+                args.checkpoint, engine=args.engine, precision=args.precision, size=args.size,
+                image_hw=image_hw, device=args.device, streams=streams, batch=batch,
+                max_proposals=args.max_proposals,
+            )
         return fast, fast.describe()
     except ExportError as error:
         from detkit.inference.predictor import CLASSIFICATION

@@ -1,4 +1,4 @@
-"""A progress bar on stderr, on a terminal only."""
+"""A progress bar, or a sign of life, on stderr, on a terminal only."""
 
 from __future__ import annotations
 
@@ -31,3 +31,15 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def status(what: str) -> Iterator[None]:
+    """Show on stderr that something of unknown length is going on; nothing if no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from detkit.errors import DetkitError
 from detkit.inference.engines.available import device_name, require, require_any
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.choose import choose_engine
 from detkit.inference.engines.engine import Engine
+from detkit.inference.engines.remembered_choice import (
+    EngineChoice,
+    choice_file,
+    read_choice,
+    write_choice,
+)
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
+
+logger = logging.getLogger(__name__)
 
 
 class CheckpointEngines:
@@ -48,6 +59,7 @@ class CheckpointEngines:
             require(name, "f32" if precision == "auto" else precision, device)
         elif precision != "auto":
             require_any(precision, device)
+        self._path, self._max_proposals = path, max_proposals
         self._name, self._precision = name, precision
         self._streams, self._device = streams, device
         self._graphs = CheckpointGraphs(path, device_name(device), max_proposals)
@@ -58,9 +70,30 @@ class CheckpointEngines:
         """The engine of a canvas; ``probe`` (H, W, 3) is tried on where the choice is open."""
         graph = self._graphs.graph(canvas_hw)
         if self._name == "auto":
-            chosen = choose_engine(graph, canvas_hw, self._precision, self._streams,
-                                   self._device, probe)
-            self._name, self._precision = chosen.engine.name, chosen.engine.precision
-            return chosen.engine
+            engine = self._chosen(graph, canvas_hw, probe)
+            self._name, self._precision = engine.name, engine.precision
+            return engine
         precision = "f32" if self._precision == "auto" else self._precision
         return build_engine(self._name, graph, canvas_hw, precision, self._streams, self._device)
+
+    def _chosen(
+        self, graph: nn.Module, canvas_hw: tuple[int, int], probe: NDArray[np.uint8]
+    ) -> Engine:
+        """The fastest engine: the one that was chosen before on this machine, or by trying."""
+        kept = choice_file(
+            self._path, canvas_hw=canvas_hw, precision=self._precision, streams=self._streams,
+            device=self._device, max_proposals=self._max_proposals,
+        )
+        before = read_choice(kept)
+        if before is not None:
+            try:
+                return build_engine(before.engine, graph, canvas_hw, before.precision,
+                                    self._streams, self._device)
+            except (DetkitError, RuntimeError) as error:
+                logger.warning("%s %s, chosen before, does not run now: %s; engines are tried "
+                               "again", before.engine, before.precision, error)
+        chosen = choose_engine(graph, canvas_hw, self._precision, self._streams, self._device,
+                               probe)
+        choice = EngineChoice(chosen.engine.name, chosen.engine.precision)
+        write_choice(kept, choice, chosen.milliseconds)
+        return chosen.engine
