@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 RUN     = work_dirs/quickstart
+# Tests of a file share what it prepares; more than four processes want more memory than laptops have.
+PYTEST  = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: install quickstart test test-slow check bench clean chromium
 
@@ -17,10 +19,10 @@ quickstart: install
 	$(BIN)/python tools/video.py $(RUN)/best.pth sample --out $(RUN)/video.mp4 --threshold 0.5 --force
 
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: install chromium
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 # For the tests in a browser, which are skipped with the reason where it cannot be had.
 chromium:

@@ -18,5 +18,6 @@ def our_files(repository):
         here = Path(folder)
         inside[:] = [name for name in inside
                      if not (name.endswith(MADE) or (here == repository and name in NOT_OURS))]
-        found += [here / name for name in files]
+        # A linked worktree has a file .git that names its repository.
+        found += [here / name for name in files if here != repository or name not in NOT_OURS]
     return sorted(found)

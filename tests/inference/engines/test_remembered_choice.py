@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from detkit.inference.engines.choose import CANDIDATES
 from detkit.inference.engines.remembered_choice import (
     EngineChoice,
     choice_file,
@@ -18,6 +19,8 @@ CANVAS = (64, 96)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, and one quick engine to try."""
+    monkeypatch.setitem(CANDIDATES, "cpu", ("torch",))
     monkeypatch.setenv("DETKIT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
