@@ -50,8 +50,9 @@ def _train(launch: list[str], config: Path, work_dir: Path, *flags: str) -> str:
 def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", images=8)
     config = tiny.write_config(tmp_path, data, LEARNING)
+    # Standalone: at a port that is free.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-                "--master-port", "29517"]
+                "--standalone"]
     one = _train([sys.executable], config, tmp_path / "one",
                  "--cfg-options", "train_dataloader.batch_size=4")
     two = _train(torchrun, config, tmp_path / "two", "--launcher", "pytorch",
