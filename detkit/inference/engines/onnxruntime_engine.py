@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.engine.devices import cores
+from detkit.machine.cores import cores
 from detkit.errors import ExportError, MissingExtraError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
