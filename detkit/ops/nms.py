@@ -69,7 +69,7 @@ def _groups_apart(boxes: Tensor) -> list[Tensor]:
         if end - (ends[-1] if ends else 0) >= LEAST_IN_GROUP:
             ends.append(end)
     sizes = [end - begin for begin, end in zip([0, *ends], [*ends, len(boxes)])]
-    return [group.sort().values for group in by_left.split(sizes)]
+    return [group.sort().values for group in torch.split(by_left, sizes)]
 
 
 def softnms(
