@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from time import monotonic
+from time import monotonic, perf_counter
 
 from detkit.machine.load import Reading, free_cores, read_load
 
@@ -24,6 +24,8 @@ TOLERATED = 0.2  # of a core, in use by others, that costs less than a thread do
 PERIOD = 1.0  # seconds between readings, at least
 READINGS_UP = 3  # that must agree before there are more threads; for fewer one is enough
 MOST_READINGS_UP = 48
+# Readings cost up to this part of the time: where thousands of processes run they come less often.
+COST_SHARE = 0.005
 
 
 class ThreadGovernor:
@@ -52,6 +54,7 @@ class ThreadGovernor:
         self.free: float | None = None
         self._read = read
         self._last = first
+        self._period = PERIOD
         self._no_readings = False
         self._agree_up = 0
         self._readings_up = READINGS_UP
@@ -63,10 +66,12 @@ class ThreadGovernor:
         Args:
             now: seconds on the monotonic clock.
         """
-        early = self._last is not None and now - self._last.time < PERIOD
+        early = self._last is not None and now - self._last.time < self._period
         if early or self.most == 1 or self._no_readings:
             return False
+        begun = perf_counter()
         before, after = self._last, self._read()
+        self._period = max(PERIOD, (perf_counter() - begun) / COST_SHARE)
         if after is None:
             self._no_readings = True
             return False

@@ -108,6 +108,16 @@ def test_readings_are_a_second_apart_however_short_the_steps() -> None:
     assert machine.reads - before == 9
 
 
+def test_slow_readings_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, governor = begin(2)
+    clock = iter(range(1000))
+    monkeypatch.setattr(threads, "perf_counter", lambda: next(clock) / 51)  # a bit under 20 ms
+    before = machine.reads
+    machine.go(governor, 0.0, 40)
+    # half a hundredth of the time: one each 4 s, after the first
+    assert machine.reads - before == 1 + 39 // 4
+
+
 def test_without_readings_the_number_stays() -> None:
     asked = []
     governor = ThreadGovernor(4, None, lambda: asked.append(1))
