@@ -39,6 +39,7 @@ bench: install
 	$(BIN)/python benchmarks/bench_roi_align.py
 	$(BIN)/python benchmarks/bench_backbones.py
 	$(BIN)/python benchmarks/bench_classifiers.py
+	$(BIN)/python benchmarks/bench_busy.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache

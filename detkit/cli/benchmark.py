@@ -195,9 +195,9 @@ def _row(
     args: argparse.Namespace, subject: Subject, entry: Entry, images: list[Any],
     validation: Pictures | None, before: list[Row],
 ) -> Row:
-    from detkit.engine.devices import cores
     from detkit.inference.benchmark.row import MMDET, Row
     from detkit.inference.benchmark.speed import latency, throughput
+    from detkit.machine.cores import cores
 
     streams = cores() if entry.engine == "openvino" else 1
     with ExitStack() as stack:

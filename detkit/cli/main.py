@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from detkit.errors import DetkitError
+from detkit.machine.threads import watch_cores
 from detkit.version import __version__
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -60,6 +61,7 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
         return int(stop.code or 0)
     module = importlib.import_module(f"detkit.cli.{verb}")
     try:
+        watch_cores()
         return int(module.run(args))
     except DetkitError as error:
         return _report(str(error), args.debug)

@@ -60,7 +60,7 @@ def task_for(args: argparse.Namespace, info: VideoInfo) -> Task:
 
 def _streams() -> int:
     """Calls side by side: one core each, but not more than keep the frames' memory small."""
-    from detkit.engine.devices import cores
+    from detkit.machine.cores import cores
 
     return min(cores(), MOST_STREAMS)
 

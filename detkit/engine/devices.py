@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from detkit.errors import DetkitError
+from detkit.machine.cores import cores
+from detkit.machine.threads import THREADS_VARIABLE, first_threads
 
 
 def use_device(device: str) -> str:
@@ -52,30 +53,22 @@ def check_device(device: str) -> tuple[str, int]:
     return kind, number
 
 
-def set_threads(device: str) -> None:
+def set_threads(device: str, alone: bool = True) -> None:
     """Share the CPU's cores among the processes of a run, unless OMP_NUM_THREADS is set.
 
     torch counts the machine's cores, not those that a container may use; threads beyond them
-    wait for each other.
+    wait for each other. A command begins with fewer where other processes use the cores.
+
+    Args:
+        device: 'cpu' or 'cuda', which needs no threads.
+        alone: whether the run is this process; those of a distributed run keep their shares.
     """
     import torch
 
-    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+    if device == "cpu" and THREADS_VARIABLE not in os.environ:
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(min(torch.get_num_threads(), cores()) // processes, 1))
-
-
-def cores() -> int:
-    """How many cores this process may use, at least 1: the fewer of affinity and quota."""
-    usable = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        usable = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, _, period = quota.read_text().partition(" ")
-        if limit.isdigit() and period.strip().isdigit():
-            usable = min(usable, -(-int(limit) // int(period)))
-    return max(usable, 1)
+        share = max(min(torch.get_num_threads(), cores()) // processes, 1)
+        torch.set_num_threads(first_threads(share) if alone and processes == 1 else share)
 
 
 def start_processes(launcher: str, cfg: Config, device: str) -> None:

@@ -153,7 +153,7 @@ def _begin(
     import_mmdet()
     cfg = load_config(config, options)
     kind = use_device(device)
-    set_threads(kind)
+    set_threads(kind, alone=launcher == "none")
     start_processes(launcher, cfg, kind)
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or default_work_dir(Path(config)))

@@ -18,6 +18,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
+from detkit.engine.threads_hook import ThreadsHook
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
 
@@ -36,9 +37,10 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
     _needs_run_state = False
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
-        """Register the config's hooks, and the one that keeps checkpoints plain."""
+        """Register the config's hooks, and those that every run has."""
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainContentHook())
+        self.register_hook(ThreadsHook())
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Log to stderr and to a file; what fills pages goes to the file alone."""

@@ -10,6 +10,7 @@ import torch
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
+from detkit.machine.threads import settle_threads
 from detkit.registry import SCOPE
 
 Image = NDArray[np.uint8]
@@ -52,6 +53,7 @@ def ask(model: StepModel, prepared: Sequence[Prepared]) -> list[Any]:
     """The samples that ``model`` answers with, one for each of ``prepared``; none for none."""
     if not prepared:
         return []
+    settle_threads()
     batch = {key: [one[key] for one in prepared] for key in ("inputs", "data_samples")}
     with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE):
         return list(model.test_step(batch))

@@ -67,10 +67,10 @@ def make_taps(
     y_cell = (y_cell + image * height) * width
 
     longest = int(x_length.max()) + 1
-    order = (y_length * longest + x_length).argsort(stable=True)
-    lengths, counts = torch.unique_consecutive(
-        torch.stack((y_length, x_length), 1)[order], dim=0, return_counts=True
-    )
+    # One number for the two lengths: torch compares rows one by one, numbers all at once.
+    keys, order = (y_length * longest + x_length).sort(stable=True)
+    keys, counts = torch.unique_consecutive(keys, return_counts=True)
+    lengths = torch.stack((keys // longest, keys % longest), 1)
     rows = bins_hw[0] * bins_hw[1]
     total = int((lengths.prod(1) * counts).sum()) * rows
     cells = torch.empty(total, dtype=torch.int32)

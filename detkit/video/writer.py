@@ -213,7 +213,7 @@ class VideoWriter:
         return round(ticks * self._source_base / self._time_base)
 
     def _add_stream(self, info: VideoInfo, preset: str, crf: int, live: bool) -> Any:
-        from detkit.engine.devices import cores
+        from detkit.machine.cores import cores
 
         height, width = (side + side % 2 for side in info.size_hw)
         # x264 plans its bits by the rate; times come from the frames.

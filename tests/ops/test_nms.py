@@ -35,6 +35,31 @@ def test_nms_is_torchvisions(number: int, dtype: torch.dtype) -> None:
     assert torch.equal(dets, torch.cat((boxes, scores[:, None]), 1)[expected])
 
 
+@pytest.mark.parametrize("number", [900, 3000])
+@pytest.mark.parametrize("places", [1, 5, 40], ids="{} places".format)
+def test_nms_of_many_boxes_in_places_apart_is_torchvisions(number: int, places: int) -> None:
+    from mmcv.ops import nms
+
+    boxes, scores = random_boxes(number)
+    # Every fifth box touches the next place's edge, and scores are often equal.
+    boxes[::5, 2] = 111
+    boxes += 111 * (torch.arange(number) % places)[:, None]
+    scores = scores.mul(50).round() / 50
+    expected = torchvision.ops.nms(boxes, scores, 0.4)
+    assert 0 < len(expected) < number
+    assert nms(boxes, scores, 0.4)[1].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -5.0], ids=str)
+def test_nms_of_many_boxes_with_an_odd_one_is_torchvisions(value: float) -> None:
+    from mmcv.ops import nms
+
+    boxes, scores = random_boxes(1000)
+    boxes += 111 * (torch.arange(1000) % 5)[:, None]
+    boxes[17, 2] = value
+    assert nms(boxes, scores, 0.4)[1].tolist() == torchvision.ops.nms(boxes, scores, 0.4).tolist()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_nms_takes_half_precision_under_autocast_too(dtype: torch.dtype) -> None:
     from mmcv.ops import nms

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.engine.devices import cores
 from detkit.errors import ExportError, MissingExtraError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.machine.cores import cores
 
 ONLY_ERRORS = 3
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.engine.devices import cores
 from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.openvino_core import import_openvino, openvino_core
+from detkit.machine.cores import cores
 
 _FIRST = Lock()
 HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}

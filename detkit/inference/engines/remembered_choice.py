@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.sample import cache_folder
-from detkit.engine.devices import cores
 from detkit.inference.out_folder import write_text
+from detkit.machine.cores import cores
 
 logger = logging.getLogger(__name__)
 FOLDER = "engines"

@@ -11,6 +11,7 @@ from torch import nn
 
 from detkit.inference.engines.batch import check_batch, example, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.machine.threads import settle_threads
 
 HALF = {"bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -61,6 +62,7 @@ class TorchEngine:
         check_batch(images, valid_hw, self.canvas_hw)
         if not len(images):
             return nothing(self)
+        settle_threads()
         half = HALF.get(self.precision)
         with torch.inference_mode(), torch.autocast(
             self._device.type, dtype=half, enabled=half is not None

@@ -1,0 +1,226 @@
+"""A training step beside busy processes: numbers of threads, ways to wait, and detkit's choice.
+
+Run:     python benchmarks/bench_busy.py [--rounds 3] [--seconds 2] [--others 0 1 10]
+         [--config configs/cascade_efficientnet_nano.py] [--batch 4] [--size 320] [--float32]
+Prints:  the median seconds of a step on an otherwise idle machine and beside processes that never
+         rest, in brackets its ratio to the column's best; and the seconds of the steps that follow
+         upon the coming of one such process. 'detkit' is what the commands do: a number of threads
+         that is chosen at the start and between steps. Rows of one column take turns.
+Cost:    About three minutes; --rounds 1 about one and a half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from detkit.machine.cores import cores
+from detkit.machine.load import free_cores, read_load
+from detkit.machine.threads import first_threads, settle_threads, watch_cores
+
+CLASSES = ("a", "b", "c")
+BOXES = 8
+SPINNING = "while True: pass"
+START = 1.5  # seconds, at least, before the first step of a command, and of steps not counted
+VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+ARRIVALS = 4
+Row = tuple[str, str, dict[str, str]]  # name, threads, environment
+
+
+@contextmanager
+def busy_processes(number: int) -> Iterator[None]:
+    """So many processes that never rest, ended afterwards."""
+    running = [subprocess.Popen([sys.executable, "-c", SPINNING]) for _ in range(number)]
+    try:
+        time.sleep(0.3 if number else 0)
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+class Worker:
+    """A process that trains steps on demand, under an environment of its own."""
+
+    def __init__(self, environment: dict[str, str], arguments: argparse.Namespace) -> None:
+        left = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        command = [sys.executable, __file__, "--worker", "--config", arguments.config,
+                   "--batch", str(arguments.batch), "--size", str(arguments.size)]
+        self._process = subprocess.Popen(
+            command + ["--float32"] * arguments.float32, env={**left, **environment}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._answer()
+
+    def steps(self, threads: str, seconds: float, least: int = 1) -> list[float]:
+        """Seconds of each step, as many as go into ``seconds``, at least ``least``."""
+        print(json.dumps([threads, seconds, least]), file=self._process.stdin, flush=True)
+        return list(self._answer())
+
+    def _answer(self) -> Any:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise SystemExit("the worker ended; see above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def serve_steps(arguments: argparse.Namespace) -> None:
+    """Train the steps that are asked for on stdin; what a `Worker` runs."""
+    step = training_step(arguments)
+    step()
+    step()
+    print("[]", flush=True)
+    import torch
+
+    for line in sys.stdin:
+        threads, seconds, least = json.loads(line)
+        if threads == "detkit":
+            # As a command begins: one thread imports what it needs, and the cores are watched.
+            torch.set_num_threads(1)
+            watch_cores()
+            begun = time.monotonic()
+            while time.monotonic() - begun < START:
+                step()
+            torch.set_num_threads(first_threads(cores()))
+            # Threads that are new have memory to make ready: their first steps are slower.
+            begun = time.monotonic()
+            while time.monotonic() - begun < START:
+                step()
+                settle_threads()
+        elif threads != "as before":
+            watch_cores({"OMP_NUM_THREADS": threads})
+            torch.set_num_threads(int(threads))
+        taken: list[float] = []
+        begun = time.monotonic()
+        while len(taken) < least or time.monotonic() - begun < seconds:
+            now = time.perf_counter()
+            step()
+            settle_threads()
+            taken.append(time.perf_counter() - now)
+        print(json.dumps(taken), flush=True)
+
+
+def training_step(arguments: argparse.Namespace) -> Callable[[], None]:
+    """One step of the config's model on made-up images of a few boxes, from random weights."""
+    import torch
+    from mmdet.structures import DetDataSample
+    from mmengine.registry import DefaultScope
+    from mmengine.structures import InstanceData
+
+    from detkit.engine.amp import AmpOptimWrapper, computes_in_bf16
+    from detkit.engine.config import load_config
+    from detkit.engine.derive import derive
+    from detkit.engine.prepare import use_our_parts
+    from detkit.registry import MODELS, import_mmdet
+
+    import_mmdet()
+    torch.manual_seed(0)
+    cfg = load_config(arguments.config)
+    use_our_parts(cfg)
+    derive(cfg, CLASSES)
+    with DefaultScope.overwrite_default_scope("detkit"):
+        model: Any = MODELS.build(cfg.model)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    half = computes_in_bf16("cpu") and not arguments.float32
+    wrapper = AmpOptimWrapper(dtype="bfloat16" if half else "auto", optimizer=optimizer)
+    wrapper._cast = half  # 'auto' computes in bf16 wherever the processor can
+    print(f"{'bf16' if half else 'float32'}, torch {torch.__version__}", file=sys.stderr)
+    shape = (arguments.size, arguments.size)
+    generator = torch.Generator().manual_seed(0)
+    images, samples = [], []
+    for _ in range(arguments.batch):
+        images.append(torch.randint(0, 256, (3, *shape), generator=generator, dtype=torch.uint8))
+        corner, side = torch.rand(2, BOXES, 2, generator=generator)
+        corner, side = corner * 0.7 * arguments.size, (side * 0.25 + 0.05) * arguments.size
+        sample = DetDataSample(metainfo={
+            "img_shape": shape, "ori_shape": shape, "pad_shape": shape, "batch_input_shape": shape,
+            "scale_factor": (1.0, 1.0), "img_id": 0})
+        sample.gt_instances = InstanceData(
+            bboxes=torch.cat((corner, corner + side), 1),
+            labels=torch.randint(0, len(CLASSES), (BOXES,), generator=generator))
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+        samples.append(sample)
+    return lambda: model.train_step({"inputs": images, "data_samples": samples}, wrapper)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="configs/cascade_efficientnet_nano.py")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--float32", action="store_true", help="bf16 where the processor has it")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each row is measured")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of steps each time")
+    parser.add_argument("--others", type=int, nargs="+", default=(0, 1, 10))
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        serve_steps(arguments)
+        return
+    before = read_load()
+    time.sleep(1)
+    after = read_load()
+    if before is not None and after is not None:
+        used = after.cores - free_cores(before, after)
+        print(f"{after.cores} cores, of which other processes used {used:.2f} at the start")
+    table(arguments)
+
+
+def settled(taken: list[float]) -> float:
+    """The median, without the first step, which makes ready what another number of threads needs.
+
+    Not of two steps or one: beside many processes there is no time for more.
+    """
+    return statistics.median(taken[1:] if len(taken) > 2 else taken)
+
+
+def table(arguments: argparse.Namespace) -> None:
+    number = str(cores())
+    passive = {"OMP_WAIT_POLICY": "passive"}
+    rows: list[Row] = [(f"{number} threads", number, {}),
+                       (f"{number} threads, passive", number, passive),
+                       ("1 thread", "1", {}), ("detkit", "detkit", {})]
+    workers = {str(environment): Worker(environment, arguments) for environment in ({}, passive)}
+    try:
+        columns: list[dict[str, float]] = []
+        for others in arguments.others:
+            taken: dict[str, list[float]] = {name: [] for name, _, _ in rows}
+            for _ in range(arguments.rounds):
+                for name, threads, environment in rows:
+                    with busy_processes(others):
+                        worker = workers[str(environment)]
+                        taken[name].append(settled(worker.steps(threads, arguments.seconds)))
+            columns.append({name: statistics.median(some) for name, some in taken.items()})
+        heads = "".join(f"{'idle' if not others else f'beside {others}':>16s}"
+                        for others in arguments.others)
+        print(f"{'seconds a step':22s}{heads}")
+        for name, _, _ in rows:
+            cells = "".join(f"{column[name]:9.3f} ({column[name] / min(column.values()):4.2f})"
+                            for column in columns)
+            print(f"{name:22s}{cells}")
+        worker = workers[str({})]
+        worker.steps("detkit", arguments.seconds)
+        with busy_processes(1):
+            coming = worker.steps("as before", 0, ARRIVALS)
+        print("detkit, one comes:    " + " ".join(f"{seconds:.3f}" for seconds in coming))
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The quickstart's training reaches what its config says, on any processor and with any seed."""
+
+import re
+
+import pytest
+from mmengine.config import Config
+
+from detkit.engine.run import train
+
+RANGE = re.compile(r"Expected: (0\.\d+) to (0\.\d+) AP, (0\.\d+) to (0\.\d+) AP50")
+
+
+def expected(repository):
+    """The lowest and highest AP, then AP50, that the config's docstring says."""
+    text = (repository / "configs" / "quickstart.py").read_text(encoding="utf-8")
+    return [float(number) for number in RANGE.search(text).groups()]
+
+
+def test_the_readme_says_the_range_of_the_config(repository):
+    low, high, low50, high50 = expected(repository)
+    assert 0 < high - low <= 0.02
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    line = next(line for line in readme.splitlines() if "`make quickstart` |" in line)
+    assert f"{low} to {high} | {low50} to {high50}" in line
+
+
+@pytest.mark.slow
+def test_a_seed_that_was_not_measured_lands_in_the_range(repository, tmp_path):
+    """In bfloat16 or float32, as the processor here computes."""
+    # Another draw may lie a little outside of what a few runs spanned.
+    margin = 0.01
+    result = train(repository / "configs" / "quickstart.py", data="sample", work_dir=tmp_path,
+                   seed=12, device="cpu")
+    low, high, low50, high50 = expected(repository)
+    assert low - margin <= result.test.metrics["coco/bbox_mAP"] <= high + margin
+    assert low50 - margin <= result.test.metrics["coco/bbox_mAP_50"] <= high50 + margin

@@ -1,0 +1,22 @@
+"""Every run settles its threads between its steps, of training, validation and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detkit.engine import threads_hook
+from detkit.engine.run import train
+
+
+def test_threads_are_settled_after_each_step(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(threads_hook, "settle_threads", lambda: calls.append(1))
+    train(tiny_config, work_dir=tmp_path / "work", device="cpu",
+          options={"train_cfg.max_epochs": 1})
+    trained = len(calls)
+    # 6 images in batches of 2 are 3 steps; the validation and the test after it are steps, too
+    assert trained > 3

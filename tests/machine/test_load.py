@@ -1,0 +1,86 @@
+"""What others use of the cores, from counters that are written by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from detkit.machine.load import Reading, free_cores, read_load
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def reading(time: float, own: float, in_use: float, quota: tuple[float, float] | None = None,
+            cores: int = 4) -> Reading:
+    return Reading(time, own, cores, in_use, () if quota is None else (quota,))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "free"),
+    [
+        (reading(0, 0, 0), reading(2, 0, 0), 4.0),
+        # 6 seconds of 2 x 4 in use, 2 of them its own: others take 4 / 2 s = 2 cores of 4
+        (reading(10, 5, 100), reading(12, 7, 106), 2.0),
+        (reading(10, 5, 100), reading(12, 13, 108), 4.0),
+        (reading(10, 5, 100), reading(12, 5, 108), 0.0),
+        # the clocks of the cores and of the process differ by a tick
+        (reading(10, 5, 100), reading(12, 13, 107.9), 4.0),
+        # 3 of 4 cores are free, but the container may use 2, of which its others take 0.5
+        (reading(10, 5, 100, (2, 50)), reading(12, 6, 103, (2, 52)), 1.5),
+    ],
+    ids=["idle", "half is others'", "all its own", "all others'", "more than all", "a quota"],
+)
+def test_what_others_leave(before: Reading, after: Reading, free: float) -> None:
+    assert free_cores(before, after) == pytest.approx(free)
+
+
+def test_two_readings_at_one_moment_say_nothing() -> None:
+    with pytest.raises(ValueError, match="later"):
+        free_cores(reading(3, 0, 0), reading(3, 0, 0))
+
+
+def write_proc(root: Path, process: int, parent: int, name: str, ticks: str) -> None:
+    folder = root / "proc" / str(process)
+    folder.mkdir(parents=True)
+    # pid (name) state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt, times
+    (folder / "stat").write_text(f"{process} ({name}) S {parent} 1 1 0 -1 0 9 9 9 9 {ticks} 20 0\n")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /proc of two cores of three, this process, its child and grandchild, and a stranger."""
+    monkeypatch.setattr("detkit.machine.load.affinity", lambda: {0, 2})
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "stat").write_text(
+        "cpu  9 9 9 9 9 9 9 9 0 0\n"
+        "cpu0 100 1000 20 5000 700 3 4 50 8 0\n"
+        "cpu1 9000 9000 9000 9 9 9 9 9 9 9\n"
+        "cpu2 200 2000 30 5000 700 0 0 0 0 0\n"
+        "intr 1 2 3\n")
+    write_proc(tmp_path, os.getpid(), 1, "python (x) y", "11 22 100 200")
+    write_proc(tmp_path, 4_000_001, os.getpid(), "loader", "1000 2000 0 0")
+    write_proc(tmp_path, 4_000_002, 4_000_001, "its child", "10000 20000 0 0")
+    write_proc(tmp_path, 4_000_003, 1, "stranger", "500000 500000 0 0")
+    return tmp_path
+
+
+def test_counters_are_read_for_the_own_cores_and_processes(root: Path) -> None:
+    found = read_load(root)
+    assert found is not None
+    assert found.cores == 2
+    # user + system + irq + softirq + steal of cores 0 and 2; low priority, idle and waiting not
+    assert found.in_use == pytest.approx((100 + 20 + 3 + 4 + 50 + 200 + 30) * TICK)
+    # itself with the children that ended, the child, the grandchild
+    assert found.own == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000) * TICK)
+
+
+@pytest.mark.parametrize("text", ["", "cpu0 1 2\n", "cpu0 a b c d e f g h\n", "no such line\n"])
+def test_a_system_with_other_counters_gives_no_reading(root: Path, text: str) -> None:
+    (root / "proc" / "stat").write_text(text)
+    assert read_load(root) is None
+
+
+def test_a_system_without_proc_gives_no_reading(tmp_path: Path) -> None:
+    assert read_load(tmp_path) is None
