@@ -38,7 +38,7 @@ def check_coco(
     table = decide_classes({raw.name: raw}, ledger, classes)
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
-    clean_split(raw, table, ImageFolder(Path(image_dir)), ledger)
+    clean_split(raw, table, ImageFolder(Path(image_dir), exact=True), ledger)
     ledger.faults = [
         fault if fault.action == REFUSED else dataclasses.replace(fault, action="found")
         for fault in ledger.faults

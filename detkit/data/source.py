@@ -13,7 +13,7 @@ from typing import Any
 from detkit.data.check import clean_split
 from detkit.data.classes import decide_classes
 from detkit.data.coco_folder import read_coco_split
-from detkit.data.image_folder import ImageFolder
+from detkit.data.image_folder import ImageFolder, note_readings
 from detkit.data.layout import look
 from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
 from detkit.data.raw import RawSplit
@@ -97,7 +97,7 @@ def open_data(
             str(file.relative_to(root)) for file in layout.not_read[:5]) + more)
     parts: dict[str, tuple[RawSplit, ImageFolder]]
     if layout.form == "voc":
-        parts = read_voc_folder(root, layout.parts, ledger)
+        parts = read_voc_folder(root, layout.xml_folders, ledger)
     else:
         parts = {name: read_coco_split(root, name, file) for name, file in layout.parts.items()}
     if need_train and not {"train", "all"} & set(parts):
@@ -109,6 +109,7 @@ def open_data(
     for name, (raw, folder) in parts.items():
         clean[name] = clean_split(raw, table, folder, ledger)
         raw.annotations.clear()  # of a large set, half the memory
+        note_readings(folder, raw.source.name, ledger)
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
     note_unlisted([folder for _, folder in parts.values()], ledger)
     out = own_folder(work_dir, root)
