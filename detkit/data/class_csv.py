@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from detkit.data.class_record import ClassRecord, RawClassSplit, tidy
+from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.image_folder import ImageFolder, choose_folder, note_readings
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import SPLITS, split_word
+from detkit.data.spelling import tidy
 from detkit.errors import DataError
 
 COLUMNS = ("path", "label")

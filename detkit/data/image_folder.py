@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from detkit.data.image_names import AS_IS, last_part, last_parts, plainest, readings
 from detkit.data.ledger import Ledger
@@ -147,6 +148,20 @@ def note_readings(folder: ImageFolder, who: str, ledger: Ledger) -> None:
         name, path = next(iter(names.items()))
         ledger.notes.append(f"{who}: {len(names)} file names are found {how}, such as '{name}' as "
                             f"'{path}'")
+
+
+def unify_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
+    """Give image records that lead to one file one name, the first one's, in place.
+
+    Two lists that were put together may call an image 'a/b.jpg' and 'a\\b.jpg': under one name
+    they are seen to be the same.
+    """
+    first: dict[str, str] = {}
+    for record in records:
+        name = record.get("file_name")
+        path = folder.find(name) if isinstance(name, str) and name else None
+        if path is not None:
+            record["file_name"] = first.setdefault(path, str(name))
 
 
 def _held(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:

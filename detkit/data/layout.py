@@ -32,6 +32,7 @@ class Seen:
     text_files: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
+    unknown: list[Path] = field(default_factory=list)
     image_count: int = 0
 
 
@@ -90,6 +91,9 @@ def look(root: Path, skip: Path | None = None) -> Layout:
     for files in seen.xml_folders.values():
         parse_voc(files[0])  # says what it is instead
     held = f"{seen.image_count} images" if seen.image_count else "neither images nor annotations"
+    if seen.unknown:
+        more = f" and {len(seen.unknown) - 1} more" if seen.unknown[1:] else ""
+        held += f", and files of unknown formats, such as {seen.unknown[0]}{more}"
     raise DataError(f"{root}: no annotation file; the folder holds {held}", expected=READS)
 
 
@@ -128,6 +132,8 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
                 seen.tables.append(here / name)
             elif suffix in (".names", ".yaml", ".yml", ".tfrecord", ".tfrecords", ".record"):
                 seen.others.append(here / name)
+            else:
+                seen.unknown.append(here / name)
     return seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -40,6 +41,7 @@ def xml_root(path: Path) -> ElementTree.Element:
 
 def _decoded(content: bytes) -> str | None:
     """The text, decoded as the file itself declares; None when it does not, or wrongly."""
+    content = content.removeprefix(codecs.BOM_UTF8)
     declared = _DECLARED.match(content)
     if declared is None:
         return None
