@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,11 @@ YOLO_LINE = re.compile(r"\d+(\.0*)?([ \t]+[-+.\deE]+){4,}\s*$")
 
 @dataclass
 class Seen:
-    """Files below a folder that tell its format; each list in alphabetical order."""
+    """Files below a folder that tell its format; each list in alphabetical order.
+
+    Attributes:
+        images: how many images lie directly in each folder.
+    """
 
     json_files: list[Path] = field(default_factory=list)
     xml_folders: dict[Path, list[Path]] = field(default_factory=dict)
@@ -33,7 +38,12 @@ class Seen:
     tables: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)
-    image_count: int = 0
+    images: Counter[Path] = field(default_factory=Counter)
+
+    @property
+    def image_count(self) -> int:
+        """How many images there are in all folders."""
+        return sum(self.images.values())
 
 
 @dataclass
@@ -46,12 +56,14 @@ class Layout:
         xml_folders: of VOC the folders of xml files by split name; 'all' for a set without
             splits, and for one whose lists make them.
         not_read: files that look like annotations and were passed over.
+        images: how many images lie directly in each folder below.
     """
 
     form: str
     parts: dict[str, Path] = field(default_factory=dict)
     xml_folders: dict[str, XmlFolders] = field(default_factory=dict)
     not_read: list[Path] = field(default_factory=list)
+    images: Counter[Path] = field(default_factory=Counter)
 
 
 def look(root: Path, skip: Path | None = None) -> Layout:
@@ -75,12 +87,12 @@ def look(root: Path, skip: Path | None = None) -> Layout:
         other_xml = [path for folder, files in seen.xml_folders.items() if folder not in voc
                      for path in files]
         return Layout("voc", xml_folders=find_voc_folders(root, voc),
-                      not_read=seen.json_files + other_xml)
+                      not_read=seen.json_files + other_xml, images=seen.images)
     parts = find_coco_files(root, seen.json_files)
     if parts:
         used = set(parts.values())
         return Layout("coco", parts, not_read=[path for path in seen.json_files
-                                               if path not in used])
+                                               if path not in used], images=seen.images)
     other = _other_format(seen)
     if other is not None:
         raise DataError(f"{root}: this is {other}, which is not read yet", expected=READS,
@@ -121,7 +133,7 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
                 continue
             suffix = os.path.splitext(name)[1].lower()
             if suffix in SUFFIXES:
-                seen.image_count += 1
+                seen.images[here] += 1
             elif is_json(name):
                 seen.json_files.append(here / name)
             elif suffix == ".xml":

@@ -20,7 +20,7 @@ from detkit.data.raw import RawSplit
 from detkit.data.splits import SHARES, divide, stand_in
 from detkit.data.thin_images import ResizeStep, leave_out_thin
 from detkit.data.voc_folder import read_voc_folder
-from detkit.data.whole import check_whole, note_unlisted
+from detkit.data.whole import check_whole, note_unlisted, note_unused_folders
 from detkit.errors import DataError
 
 SAMPLE = "sample"
@@ -116,7 +116,9 @@ def open_data(
         raw.annotations.clear()  # of a large set, half the memory
         note_readings(folder, raw.source.name, ledger)
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
-    note_unlisted([folder for _, folder in parts.values()], ledger)
+    folders = [folder for _, folder in parts.values()]
+    note_unlisted(folders, ledger)
+    note_unused_folders(folders, layout.images, root, ledger)
     out = own_folder(work_dir, root)
     if not ledger.refused:
         clean = _complete(clean, image_dirs, seed, ledger)

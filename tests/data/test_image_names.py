@@ -144,6 +144,9 @@ def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
     data = open_data(root, tmp_path / "work")
     assert {split.image_dir for split in data.splits.values()} == {root / images_at}
     assert data.ledger.faults == []
+    # That folder is a split without annotations, which is named.
+    assert "folders of images that no annotation file names: images/Validation (3)" in (
+        data.ledger.notes)
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0\x01"],

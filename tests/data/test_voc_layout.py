@@ -1,6 +1,7 @@
 """Pascal VOC folders as tools write them: sub-folders, lists, endings, encodings."""
 
 import json
+import zlib
 
 import pytest
 from small_sets import draw, voc_xml
@@ -12,9 +13,10 @@ from detkit.errors import DataError
 
 def write(root, xml_at, images_at, stems, lists=None, image_ending=".png"):
     """One xml and one image for each stem; lists by their path from ``root``."""
-    for at, stem in enumerate(stems):
-        draw(root / images_at / f"{stem}.png", seed=sum(map(ord, f"{images_at}{stem}"))).rename(
-            root / images_at / f"{stem}{image_ending}")
+    for stem in stems:
+        drawn = draw(root / images_at / f"{stem}.png",
+                     seed=zlib.crc32(f"{images_at}{stem}".encode()))
+        drawn.rename(drawn.with_suffix(image_ending))
         path = root / xml_at / f"{stem}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(voc_xml(f"{stem}{image_ending}"))
