@@ -14,6 +14,7 @@ from detkit.data.images import SUFFIXES
 from detkit.data.voc_file import parse_voc
 from detkit.data.voc_folder import is_voc
 from detkit.data.voc_layout import XmlFolders, find_voc_folders
+from detkit.data.voc_lists import WORDS, list_files
 from detkit.data.xml_text import xml_root
 from detkit.errors import DataError
 
@@ -86,8 +87,11 @@ def look(root: Path, skip: Path | None = None) -> Layout:
                             do="name the folder of the one to use")
         other_xml = [path for folder, files in seen.xml_folders.items() if folder not in voc
                      for path in files]
-        return Layout("voc", xml_folders=find_voc_folders(root, voc),
-                      not_read=seen.json_files + other_xml, images=seen.images)
+        folders = find_voc_folders(root, voc)
+        lists = [path for path in seen.text_files if path.stem.lower() in WORDS
+                 and not any(path in list_files(part.base) for part in folders.values())]
+        return Layout("voc", xml_folders=folders,
+                      not_read=seen.json_files + other_xml + lists, images=seen.images)
     parts = find_coco_files(root, seen.json_files)
     if parts:
         used = set(parts.values())

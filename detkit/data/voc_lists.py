@@ -28,7 +28,7 @@ def read_split_lists(base: Path, ledger: Ledger | None = None) -> dict[str, list
     Raises:
         DataError: a list is not text, or two lists of one split differ.
     """
-    files = _list_files(base)
+    files = list_files(base)
     lists: dict[str, list[str]] = {}
     read: dict[str, Path] = {}
     for path in files:
@@ -86,7 +86,8 @@ class XmlNames:
         return None
 
 
-def _list_files(base: Path) -> list[Path]:
+def list_files(base: Path) -> list[Path]:
+    """The lists in the ImageSets beside a folder of xml files; none where there is no such."""
     folders = Subfolders()
     for image_sets in folders.named(base.parent, ["ImageSets"]):
         for folder in (*folders.named(image_sets, ["Main"]), image_sets):

@@ -93,8 +93,9 @@ def note_unused_folders(
         folders: of all splits, after each name was looked up in them.
         images: how many images lie directly in each folder below ``root``.
     """
-    used = {os.path.realpath((folder.folder / name).parent)
-            for folder in folders for name in folder.found}
+    parents = {os.path.dirname(os.path.join(folder.folder, name))
+               for folder in folders for name in folder.found}
+    used = set(map(os.path.realpath, parents))
     unused = [f"{path.relative_to(root)} ({count})" for path, count in images.items()
               if os.path.realpath(path) not in used]
     if unused:

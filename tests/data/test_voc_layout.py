@@ -132,9 +132,10 @@ def test_lists_that_are_passed_over_or_empty_are_named(tmp_path):
 def test_other_annotation_files_beside_the_xml_are_named(tmp_path):
     root = write(tmp_path / "set", "Annotations", "JPEGImages", FLAT[:3])
     (root / "classes.json").write_text('["cat"]')
+    (root / "Train.txt").write_text("cam1_0.png\n")
     (root / "old").mkdir()
     (root / "old" / "cvat.xml").write_text("<annotations><image/></annotations>")
-    assert "not read: classes.json, old/cvat.xml" in open_data(
+    assert "not read: classes.json, old/cvat.xml, Train.txt" in open_data(
         root, tmp_path / "work").ledger.notes
 
 
