@@ -116,9 +116,9 @@ def _scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, float]]
     """The smallest sizes of a step by its config: longer and shorter side."""
     if name == "ResizeShortestEdge":
         short = _pair(step.get("scale"))
-        limit = step.get("max_size")
+        limit = _pair(step.get("max_size"))
         if short is not None:
-            yield float(limit) if _is_number(limit) else math.inf, min(short)
+            yield math.inf if limit is None else limit[0], min(short)
         return
     if not step.get("keep_ratio"):
         return
