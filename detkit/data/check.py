@@ -15,10 +15,13 @@ from detkit.data.headers import ImageFacts, survey
 from detkit.data.image_folder import ImageFolder
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
+from detkit.data.spelling import tidy
+from detkit.data.thin_images import ResizeStep, refuse_thin
 
 
 def check_coco(
-    annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None
+    annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None,
+    resizes: Sequence[ResizeStep] = (),
 ) -> Ledger:
     """Check one COCO file and its images; nothing is written and nothing is changed.
 
@@ -26,6 +29,8 @@ def check_coco(
         annotation_file: COCO json with boxes.
         image_dir: the folder that its file names start from.
         classes: the classes that a config expects, in order; None to take the file's.
+        resizes: the resizing steps of its pipeline; an image that they would leave nothing of
+            is refused.
 
     Returns:
         The findings; faults that ``open_data`` would mend say ``found``, others ``refused``.
@@ -38,7 +43,8 @@ def check_coco(
     table = decide_classes({raw.name: raw}, ledger, classes)
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
-    clean_split(raw, table, ImageFolder(Path(image_dir)), ledger)
+    clean = clean_split(raw, table, ImageFolder(Path(image_dir), exact=True), ledger)
+    refuse_thin(clean, resizes, str(annotation_file), ledger)
     ledger.faults = [
         fault if fault.action == REFUSED else dataclasses.replace(fault, action="found")
         for fault in ledger.faults
@@ -52,8 +58,11 @@ def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) 
     place = {"file": str(raw.source), "split": raw.name}
     for name in classes:
         if name not in in_file:
-            ledger.add("missing_class", f"the file does not declare the class '{name}'", REFUSED,
-                       **place)
+            alike = [ascii(other) for other in in_file
+                     if isinstance(other, str) and tidy(other) == tidy(name)]
+            hint = f", only {alike[0]}, where this is {ascii(name)}" if alike else ""
+            ledger.add("missing_class", f"the file does not declare the class '{name}'{hint}",
+                       REFUSED, **place)
     order = tuple(name for name in in_file if name in classes)
     if len(order) == len(classes) and order != classes:
         first = next(at for at, pair in enumerate(zip(order, classes)) if pair[0] != pair[1])

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from detkit.data.class_record import ClassRecord, RawClassSplit, tidy
-from detkit.data.image_folder import ImageFolder, choose_folder
+from detkit.data.class_record import ClassRecord, RawClassSplit
+from detkit.data.image_folder import ImageFolder, choose_folder, note_readings
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import SPLITS, split_word
+from detkit.data.spelling import tidy
 from detkit.errors import DataError
 
 COLUMNS = ("path", "label")
@@ -88,6 +89,7 @@ def read_class_csv(parts: dict[str, Path], ledger: Ledger) -> dict[str, RawClass
             else:
                 been.add((name, key))
                 raw.records.append(record._replace(path=found))
+        note_readings(folder, file.name, ledger)
     for name, raw in splits.items():
         raw.classes = list(declared[name])
     return {name: splits[name] for name in ("all", *SPLITS) if name in splits}
@@ -164,11 +166,8 @@ def _folder_of(file: Path, names: Sequence[str], ledger: Ledger) -> ImageFolder:
         return ImageFolder(file.parent)
     folder = choose_folder(names, [[file.parent], [file.parent / "images"], [file.parent.parent]],
                            str(file))
-    if folder.folder != file.parent or folder.rewriting(r"a/b\c") != r"a/b\c":
-        how = {"c": "of its paths only the last part is taken",
-               "a/b/c": "its backslashes are read as '/'"}.get(folder.rewriting(r"a/b\c"), "")
-        ledger.notes.append(f"the pictures of {file.name} are looked for in {folder.folder}"
-                            + (f"; {how}" if how else ""))
+    if folder.folder != file.parent:
+        ledger.notes.append(f"the pictures of {file.name} are looked for in {folder.folder}")
     return folder
 
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from detkit.data.class_record import ClassRecord, RawClassSplit, tidy
+from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.images import SUFFIXES
 from detkit.data.ledger import Ledger
+from detkit.data.spelling import note_tidied
 from detkit.errors import DataError
 
 # What operating systems leave in folders.
@@ -138,10 +139,7 @@ def read_class_folders(
                        "them", "left out", image=file, **place)
             raw.left_out += 1
     for class_folder in subfolders(folder, skip):
-        label = tidy(class_folder)
-        if label != class_folder:
-            ledger.add("class_name_blanks", f"the folder {class_folder!r} is read as the class "
-                       f"'{label}'", "trimmed", **place)
+        label = note_tidied(class_folder, "the class folder", ledger, **place)
         raw.classes.append(label)
         for file in files_below(folder / class_folder):
             path = f"{class_folder}/{file}"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from detkit.data.class_csv import csv_kind
 from detkit.data.class_folder import holds_pictures, subfolders
-from detkit.data.coco_file import is_coco
+from detkit.data.coco_file import is_coco, is_json, json_stem
 from detkit.data.coco_folder import OTHER_TASKS
-from detkit.data.layout import YOLO_LINE, Seen, look, scan
+from detkit.data.layout import YOLO_LINE, Seen, first_line, look, scan
 from detkit.data.raw import split_word
 from detkit.data.voc_folder import is_voc
 from detkit.errors import DataError
@@ -69,7 +69,7 @@ def look_for_classes(root: Path, skip: Path | None = None) -> ClassLayout:
     seen = scan(base, skip)
     if _is_detection(seen):
         return ClassLayout("crops", base)
-    if any(YOLO_LINE.match(_first_line(path)) for path in seen.text_files[:LOOKED_INTO]):
+    if any(YOLO_LINE.match(first_line(path)) for path in seen.text_files[:LOOKED_INTO]):
         look(base, skip)  # says what it is instead
     if tables and not (seen.image_count and _two_folders(base, skip)):
         table = min(tables, key=lambda path: split_word(path.stem) != "train")
@@ -87,10 +87,11 @@ def unwrap(root: Path, skip: Path | None = None) -> Path:
             return root
         beside = [path for path in root.iterdir() if path.is_file()]
         if any(path.suffix.lower() in (".csv", ".tsv", ".xml")
-               or (path.suffix.lower() == ".json" and _is_coco(path)) for path in beside):
+               or (is_json(path.name) and _is_coco(path)) for path in beside):
             return root
         below = root / inner[0]
-        if not subfolders(below, skip) and not any(below.glob("*.csv")):
+        if not subfolders(below, skip) and not any(
+                path.suffix.lower() == ".csv" for path in below.iterdir()):
             return root
         root = below
     return root
@@ -136,7 +137,7 @@ def _is_detection(seen: Seen) -> bool:
         return True
     # A folder may hold a small json beside each picture; a set's truth is among the largest.
     files = sorted(seen.json_files, key=lambda path: -path.stat().st_size)[:LOOKED_INTO]
-    return any(not OTHER_TASKS.search(path.stem.lower()) and _is_coco(path) for path in files)
+    return any(not OTHER_TASKS.search(json_stem(path).lower()) and _is_coco(path) for path in files)
 
 
 def _is_coco(path: Path) -> bool:
@@ -183,8 +184,3 @@ def unwrap_split(folder: Path, skip: Path | None) -> Path:
             split_word(inner[0]) == split_word(folder.name)):
         return folder / inner[0]
     return folder
-
-
-def _first_line(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file.readline(400).decode("utf-8", "replace").strip()

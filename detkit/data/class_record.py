@@ -44,8 +44,3 @@ class RawClassSplit:
     records: list[ClassRecord] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     left_out: int = 0
-
-
-def tidy(name: str) -> str:
-    """A class name with single blanks and none at its ends."""
-    return " ".join(name.split())

@@ -10,7 +10,7 @@ from typing import Any
 
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import RawSplit, Record
-from detkit.data.spelling import match_spellings, merge_spellings
+from detkit.data.spelling import match_spellings, merge_spellings, note_tidied, tidy
 
 
 @dataclass
@@ -74,7 +74,7 @@ def decide_classes(
 
 
 def _declared(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
-    """Category id -> name with single blanks, in the order of the file."""
+    """Category id -> tidy name, in the order of the file."""
     by_id: dict[Any, str] = {}
     place = {"file": str(raw.source), "split": raw.name}
     for record in raw.categories:
@@ -83,18 +83,15 @@ def _declared(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
             ledger.add("class_record", f"the category {record} has no usable id and name",
                        REFUSED, **place)
             continue
-        tidy = " ".join(name.split())
-        if tidy != name:
-            ledger.add("class_name_blanks", f"the category name {name!r} is read as '{tidy}'",
-                       "trimmed", **place)
-        if key in by_id and by_id[key] != tidy:
+        name = note_tidied(name, "the category name", ledger, **place)
+        if key in by_id and by_id[key] != name:
             ledger.add("duplicate_category_id",
-                       f"category id {key} stands for '{by_id[key]}' and for '{tidy}'",
+                       f"category id {key} stands for '{by_id[key]}' and for '{name}'",
                        REFUSED, **place)
-        elif key in by_id or tidy in by_id.values():
-            ledger.add("duplicate_class", f"the category '{tidy}' is declared twice (id {key})",
+        elif key in by_id or name in by_id.values():
+            ledger.add("duplicate_class", f"the category '{name}' is declared twice (id {key})",
                        "merged", **place)
-        by_id.setdefault(key, tidy)
+        by_id.setdefault(key, name)
     return by_id
 
 
@@ -114,16 +111,17 @@ def _super_categories(
     wanted: Sequence[str] | None,
 ) -> set[str]:
     def name_of(record: Record) -> str:
-        return " ".join(str(record.get("name")).split())
+        return tidy(str(record.get("name")))
 
     records = [(raw, record) for raw in splits.values() for record in raw.categories]
-    parents = {record["supercategory"] for _, record in records
+    parents = {parent for _, record in records
                if isinstance(record.get("supercategory"), str)
-               and record["supercategory"] != name_of(record)}
+               and (parent := tidy(record["supercategory"])) != name_of(record)}
+    kept = set(map(tidy, wanted or ()))
     found: set[str] = set()
     for raw, record in records:
         name = name_of(record)
-        if name in parents and not used[name] and name not in found and name not in (wanted or ()):
+        if name in parents and not used[name] and name not in found and name not in kept:
             found.add(name)
             ledger.add("super_category",
                        f"category {record.get('id')} '{name}' has no box in any split and others "

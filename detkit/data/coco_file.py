@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,27 @@ def is_coco(path: Path) -> bool:
     return not annotations or any("bbox" in record for record in annotations[:100])
 
 
+def is_json(name: str) -> bool:
+    """Whether a file's name ends as those of json files do, packed by gzip or not."""
+    return name.lower().endswith((".json", ".json.gz"))
+
+
+def json_stem(path: Path) -> str:
+    """The name of a json file without its ending, '.json' or '.json.gz'."""
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
+
+
 def _read_json(path: Path, hook: Any = None) -> Any:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             text = file.read()
         if not text.strip():
             raise DataError(f"{path}: the file is empty", expected="COCO json")
         return json.loads(text, object_hook=hook)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error})", expected="COCO json",
+                        do="unpack it to see what is wrong") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

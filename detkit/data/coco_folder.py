@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detkit.data.coco_file import is_coco, read_coco
+from detkit.data.coco_file import is_coco, json_stem, read_coco
 from detkit.data.image_folder import ImageFolder, choose_folder
 from detkit.data.raw import SPLITS, RawSplit, split_word
+from detkit.data.subfolders import Subfolders
 from detkit.errors import DataError
 
 OTHER_TASKS = re.compile(r"captions|image_info|panoptic|stuff|unlabeled")
@@ -31,9 +32,9 @@ def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
     words: dict[str, list[Path]] = {}
     unnamed: list[Path] = []
     for path in files:
-        if OTHER_TASKS.search(path.stem.lower()):
+        if OTHER_TASKS.search(json_stem(path).lower()):
             continue
-        word = split_word(path.stem)
+        word = split_word(json_stem(path))
         for folder in path.relative_to(root).parents[:-1]:
             word = word or split_word(folder.name)
         if word is None:
@@ -54,7 +55,7 @@ def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
 def _only_one(
     paths: Sequence[Path], what: str, fits: Callable[[Path], bool]
 ) -> Path | None:
-    likely = [path for path in paths if path.stem.lower().startswith("instances")]
+    likely = [path for path in paths if json_stem(path).lower().startswith("instances")]
     if len(likely) != 1:
         likely = list(paths)
     if len(likely) == 1 and _plainly_named(likely[0]):
@@ -75,7 +76,7 @@ def _readable_coco(path: Path) -> bool:
 
 
 def _plainly_named(path: Path) -> bool:
-    stem = path.stem.lower()
+    stem = json_stem(path).lower()
     return stem.startswith(("instances", "_annotations")) or any(
         stem in aliases for aliases in ALIASES.values())
 
@@ -97,18 +98,27 @@ def read_coco_split(root: Path, name: str, path: Path) -> tuple[RawSplit, ImageF
 
 
 def _tiers(root: Path, name: str, path: Path) -> list[list[Path]]:
+    """Folders that the images may be in, the likelier first; names count in any case."""
+    folders = Subfolders()
+
+    def below(bases: Sequence[Path], names: Sequence[str]) -> list[Path]:
+        return [folder for base in bases for folder in folders.named(base, names)]
+
     above = [path.parent]
     while above[-1] != root and root in above[-1].parents:
         above.append(above[-1].parent)
-    bases = above + [base / sub for base in above for sub in IMAGE_FOLDERS]
-    dated = re.findall(r"[a-z]+\d{4}", path.stem.lower())
-    named = [base / alias for base in bases for alias in ALIASES[name]]
-    own = [path.with_suffix("")]
+    stem = json_stem(path)
+    bases = above + below(above, IMAGE_FOLDERS)
+    named = below(bases, ALIASES[name])
+    own = below([path.parent], [stem])
     if split_word(path.parent.name) == name and path.parent != root:
-        own += [path.parent, *(path.parent / sub for sub in IMAGE_FOLDERS)]
+        own += [path.parent, *below([path.parent], IMAGE_FOLDERS)]
     return [
-        [base / alias for base in bases for alias in dated],
+        below(bases, re.findall(r"[a-z]+\d{4}", stem.lower())),
         own,
-        named + [base / sub for base in named for sub in IMAGE_FOLDERS],
+        named + below(named, IMAGE_FOLDERS),
         bases,
+        # CVAT's instances_SUBSET.json stands beside images/SUBSET, whatever the subset's name.
+        below(bases, [re.sub("^instances_", "", stem, flags=re.IGNORECASE)]),
+        [folder for base in bases for folder in folders.of_split(base, name)],
     ]

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from detkit.data.image_names import AS_IS, last_part, last_parts, plainest, readings
+from detkit.data.ledger import Ledger
 from detkit.errors import DataError
 
 SAMPLED = 50
-
-Rewriting = Callable[[str], str]
-
-
-def _as_is(name: str) -> str:
-    return name
-
-
-def _from_windows(name: str) -> str:
-    return name.replace("\\", "/")
-
-
-def _last_part(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-REWRITINGS: tuple[Rewriting, ...] = (_as_is, _from_windows, _last_part)
 
 
 def fold(name: str) -> str:
@@ -39,36 +25,63 @@ class ImageFolder:
 
     Args:
         folder: where names start.
-        rewriting: how a name in the annotations becomes a path below ``folder``.
+        by_last_part: whether a name may be found by its last part alone.
+        exact: whether only the very name counts, as for who reads the files without this class.
 
     Attributes:
         found: the paths below the folder that were found so far.
+        read_as: how a name was read, for those that were not found as they stand: by the way
+            of reading the paths found by name.
     """
 
-    def __init__(self, folder: Path, rewriting: Rewriting = _as_is) -> None:
+    def __init__(self, folder: Path, by_last_part: bool = False, exact: bool = False) -> None:
         self.folder = folder
-        self.rewriting = rewriting
+        self.by_last_part = by_last_part
+        self.exact = exact
         self.found: set[str] = set()
+        self.read_as: dict[str, dict[str, str]] = {}
         self._folded: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> str | None:
         """Path below the folder, with '/', of the file called ``name``; None when there is none.
 
         A name that differs only in case or in the composition of accents is found, unless two
-        files answer to it.
+        files answer to it; so is one with backslashes, percent-encoding or inside a URL.
         """
-        relative = self.rewriting(name)
+        for how, path in self._readings(name):
+            found = self._file(path)
+            if found is not None:
+                self.found.add(found)
+                if how != AS_IS:
+                    self.read_as.setdefault(how, {})[name] = found
+                return found
+        return None
+
+    def _readings(self, name: str) -> Iterator[tuple[str, str]]:
+        if self.exact:
+            yield AS_IS, name
+            return
+        yield from readings(name)
+        if self.by_last_part:
+            yield from last_parts(name)
+
+    def _file(self, path: str) -> str | None:
         # isfile is false, where Path.is_file raises, for names too long for a file system.
-        if os.path.isfile(os.path.join(self.folder, relative)):
-            self.found.add(relative)
-            return relative
-        parent, _, last = relative.rpartition("/")
-        alike = self._listing(parent).get(fold(last), [])
-        if len(alike) != 1:
+        if os.path.isfile(os.path.join(self.folder, path)):
+            return path
+        if self.exact or path.startswith("/"):
             return None
-        relative = "/".join(filter(None, (parent, alike[0])))
-        self.found.add(relative)
-        return relative
+        here = ""
+        for part in path.split("/"):
+            if part in ("", "."):
+                continue
+            alike = [part] if part == ".." else self._listing(here).get(fold(part), [])
+            if part in alike:
+                alike = [part]
+            if len(alike) != 1:
+                return None
+            here = f"{here}/{alike[0]}" if here else alike[0]
+        return here if os.path.isfile(os.path.join(self.folder, here)) else None
 
     def _listing(self, parent: str) -> dict[str, list[str]]:
         if parent not in self._folded:
@@ -96,18 +109,18 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
     """
     step = max(1, len(names) // SAMPLED)
     sample = names[::step]
+    paths = {plainest(name) for name in names}
     tried: list[Path] = []
-    for rewriting in REWRITINGS:
-        if rewriting is _last_part and len({_last_part(name) for name in names}) < len(set(names)):
+    for by_last_part in (False, True):
+        if by_last_part and len({last_part(path) for path in paths}) < len(paths):
             continue  # cutting the folders off would make one name of two images
-        most, winners = 0, []
+        most, winners = (0, 0), []
         for tier in tiers:
             folders = _distinct(tier)
             tried += folders
             for_tier = most
             for folder in folders:
-                candidate = ImageFolder(folder, rewriting)
-                held = sum(candidate.find(name) is not None for name in sample)
+                held = _held(ImageFolder(folder, by_last_part), sample)
                 if held > most:
                     most, winners = held, [folder]
                 elif held == most > for_tier:
@@ -118,10 +131,43 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
                 do="keep one of the two in the data folder",
             )
         if winners:
-            return ImageFolder(winners[0], rewriting)
+            return ImageFolder(winners[0], by_last_part)
     looked = ", ".join(str(folder) for folder in dict.fromkeys(tried)) or "no folder at all"
     raise DataError(f"{who}: none of its {len(names)} images is there, such as '{names[0]}'",
                     do=f"put the images beside it; looked in {looked}")
+
+
+def note_readings(folder: ImageFolder, who: str, ledger: Ledger) -> None:
+    """Note the names that were found otherwise than as they stand, in one line for each way.
+
+    Args:
+        folder: after each name was looked up in it.
+        who: the annotation file.
+    """
+    for how, names in folder.read_as.items():
+        name, path = next(iter(names.items()))
+        ledger.notes.append(f"{who}: {len(names)} file names are found {how}, such as '{name}' as "
+                            f"'{path}'")
+
+
+def unify_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
+    """Give image records that lead to one file one name, the first one's, in place.
+
+    Two lists that were put together may call an image 'a/b.jpg' and 'a\\b.jpg': under one name
+    they are seen to be the same.
+    """
+    first: dict[str, str] = {}
+    for record in records:
+        name = record.get("file_name")
+        path = folder.find(name) if isinstance(name, str) and name else None
+        if path is not None:
+            record["file_name"] = first.setdefault(path, str(name))
+
+
+def _held(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:
+    """How many of the names are there, and how many of them as they stand."""
+    count = sum(folder.find(name) is not None for name in names)
+    return count, count - sum(map(len, folder.read_as.values()))
 
 
 def _distinct(folders: Sequence[Path]) -> list[Path]:

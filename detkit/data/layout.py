@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import os
 import re
-import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.data.coco_file import is_coco, read_coco
+from detkit.data.coco_file import is_coco, is_json, json_stem, read_coco
 from detkit.data.coco_folder import OTHER_TASKS, find_coco_files
 from detkit.data.images import SUFFIXES
 from detkit.data.voc_file import parse_voc
-from detkit.data.voc_folder import find_voc_folders, is_voc
+from detkit.data.voc_folder import is_voc
+from detkit.data.voc_layout import XmlFolders, find_voc_folders
+from detkit.data.voc_lists import WORDS, list_files
+from detkit.data.xml_text import xml_root
 from detkit.errors import DataError
 
 DEPTH = 4
 LOOKED_INTO = 5
 READS = "COCO json or Pascal VOC xml"
-YOLO_LINE = re.compile(r"\d+( +[-+.\deE]+){4,} *$")
+# A class index, which some tools write as 0.0, and at least four numbers.
+YOLO_LINE = re.compile(r"\d+(\.0*)?([ \t]+[-+.\deE]+){4,}\s*$")
 
 
 @dataclass
 class Seen:
-    """Files below a folder that tell its format; each list in alphabetical order."""
+    """Files below a folder that tell its format; each list in alphabetical order.
+
+    Attributes:
+        images: how many images lie directly in each folder.
+    """
 
     json_files: list[Path] = field(default_factory=list)
     xml_folders: dict[Path, list[Path]] = field(default_factory=dict)
     text_files: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
-    image_count: int = 0
+    unknown: list[Path] = field(default_factory=list)
+    images: Counter[Path] = field(default_factory=Counter)
+
+    @property
+    def image_count(self) -> int:
+        """How many images there are in all folders."""
+        return sum(self.images.values())
 
 
 @dataclass
@@ -39,14 +53,18 @@ class Layout:
 
     Args:
         form: 'coco' or 'voc'.
-        parts: json file (coco) or folder of xml files (voc) by split name; 'all' for a set
-            without splits, and for a VOC folder whose lists make them.
+        parts: of COCO the json file by split name; 'all' for a set without splits.
+        xml_folders: of VOC the folders of xml files by split name; 'all' for a set without
+            splits, and for one whose lists make them.
         not_read: files that look like annotations and were passed over.
+        images: how many images lie directly in each folder below.
     """
 
     form: str
-    parts: dict[str, Path]
+    parts: dict[str, Path] = field(default_factory=dict)
+    xml_folders: dict[str, XmlFolders] = field(default_factory=dict)
     not_read: list[Path] = field(default_factory=list)
+    images: Counter[Path] = field(default_factory=Counter)
 
 
 def look(root: Path, skip: Path | None = None) -> Layout:
@@ -63,15 +81,22 @@ def look(root: Path, skip: Path | None = None) -> Layout:
     voc = [folder for folder, files in seen.xml_folders.items() if is_voc(files[:LOOKED_INTO])]
     if voc:
         coco = next((path for path in seen.json_files
-                     if not OTHER_TASKS.search(path.stem.lower()) and _is_coco(path)), None)
+                     if not OTHER_TASKS.search(json_stem(path).lower()) and _is_coco(path)), None)
         if coco is not None:
             raise DataError(f"{root}: both Pascal VOC xml ({voc[0]}) and COCO json ({coco})",
                             do="name the folder of the one to use")
-        return Layout("voc", find_voc_folders(root, voc))
+        other_xml = [path for folder, files in seen.xml_folders.items() if folder not in voc
+                     for path in files]
+        folders = find_voc_folders(root, voc)
+        lists = [path for path in seen.text_files if path.stem.lower() in WORDS
+                 and not any(path in list_files(part.base) for part in folders.values())]
+        return Layout("voc", xml_folders=folders,
+                      not_read=seen.json_files + other_xml + lists, images=seen.images)
     parts = find_coco_files(root, seen.json_files)
     if parts:
         used = set(parts.values())
-        return Layout("coco", parts, [path for path in seen.json_files if path not in used])
+        return Layout("coco", parts, not_read=[path for path in seen.json_files
+                                               if path not in used], images=seen.images)
     other = _other_format(seen)
     if other is not None:
         raise DataError(f"{root}: this is {other}, which is not read yet", expected=READS,
@@ -82,6 +107,9 @@ def look(root: Path, skip: Path | None = None) -> Layout:
     for files in seen.xml_folders.values():
         parse_voc(files[0])  # says what it is instead
     held = f"{seen.image_count} images" if seen.image_count else "neither images nor annotations"
+    if seen.unknown:
+        more = f" and {len(seen.unknown) - 1} more" if seen.unknown[1:] else ""
+        held += f", and files of unknown formats, such as {seen.unknown[0]}{more}"
     raise DataError(f"{root}: no annotation file; the folder holds {held}", expected=READS)
 
 
@@ -109,8 +137,8 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
                 continue
             suffix = os.path.splitext(name)[1].lower()
             if suffix in SUFFIXES:
-                seen.image_count += 1
-            elif suffix == ".json":
+                seen.images[here] += 1
+            elif is_json(name):
                 seen.json_files.append(here / name)
             elif suffix == ".xml":
                 seen.xml_folders.setdefault(here, []).append(here / name)
@@ -120,19 +148,21 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
                 seen.tables.append(here / name)
             elif suffix in (".names", ".yaml", ".yml", ".tfrecord", ".tfrecords", ".record"):
                 seen.others.append(here / name)
+            else:
+                seen.unknown.append(here / name)
     return seen
 
 
 def _other_format(seen: Seen) -> str | None:
     for files in seen.xml_folders.values():
         try:
-            root = ElementTree.parse(files[0]).getroot()
-        except (OSError, ElementTree.ParseError, ValueError, LookupError):
+            root = xml_root(files[0])
+        except DataError:
             continue
         if root.tag == "annotations" and root.find("image") is not None:
             return f"CVAT xml ({files[0]})"
     for path in seen.text_files:
-        if YOLO_LINE.match(_first_line(path)):
+        if YOLO_LINE.match(first_line(path)):
             return f"YOLO text ({path})"
     for path in seen.others:
         if path.suffix in (".yaml", ".yml", ".names"):
@@ -153,6 +183,7 @@ def _is_coco(path: Path) -> bool:
         return False
 
 
-def _first_line(path: Path) -> str:
+def first_line(path: Path) -> str:
+    """The beginning of a text file's first line, without blanks around it."""
     with open(path, "rb") as file:
-        return file.readline(400).decode("utf-8", "replace").strip()
+        return file.readline(400).decode("utf-8-sig", "replace").strip()

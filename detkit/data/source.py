@@ -13,13 +13,14 @@ from typing import Any
 from detkit.data.check import clean_split
 from detkit.data.classes import decide_classes
 from detkit.data.coco_folder import read_coco_split
-from detkit.data.image_folder import ImageFolder
+from detkit.data.image_folder import ImageFolder, note_readings, unify_names
 from detkit.data.layout import look
 from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
 from detkit.data.raw import RawSplit
 from detkit.data.splits import SHARES, divide, stand_in
+from detkit.data.thin_images import ResizeStep, leave_out_thin
 from detkit.data.voc_folder import read_voc_folder
-from detkit.data.whole import check_whole, note_unlisted
+from detkit.data.whole import check_whole, note_unlisted, note_unused_folders
 from detkit.errors import DataError
 
 SAMPLE = "sample"
@@ -69,6 +70,7 @@ def open_data(
     seed: int = 0,
     classes: Sequence[str] | None = None,
     need_train: bool = True,
+    resizes: Mapping[str, Sequence[ResizeStep]] | None = None,
 ) -> DetectionData:
     """Look at a data set, check it, write cleaned COCO json and the ledger, log a summary.
 
@@ -81,6 +83,8 @@ def open_data(
         classes: the classes to map names to, in order, such as a checkpoint's; None for the
             folder's own.
         need_train: False to accept a folder that has only images to measure on.
+        resizes: by split the resizing steps of the pipeline that will read it; an image that
+            they would leave nothing of is left out. None to keep such images.
 
     Raises:
         DataError: the data cannot be used; the ledger is written first where there is one.
@@ -97,7 +101,7 @@ def open_data(
             str(file.relative_to(root)) for file in layout.not_read[:5]) + more)
     parts: dict[str, tuple[RawSplit, ImageFolder]]
     if layout.form == "voc":
-        parts = read_voc_folder(root, layout.parts, ledger)
+        parts = read_voc_folder(root, layout.xml_folders, ledger)
     else:
         parts = {name: read_coco_split(root, name, file) for name, file in layout.parts.items()}
     if need_train and not {"train", "all"} & set(parts):
@@ -107,13 +111,18 @@ def open_data(
                            alphabetical=layout.form == "voc")
     clean = {}
     for name, (raw, folder) in parts.items():
+        unify_names(raw.images, folder)
         clean[name] = clean_split(raw, table, folder, ledger)
         raw.annotations.clear()  # of a large set, half the memory
+        note_readings(folder, raw.source.name, ledger)
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
-    note_unlisted([folder for _, folder in parts.values()], ledger)
+    folders = [folder for _, folder in parts.values()]
+    note_unlisted(folders, ledger)
+    note_unused_folders(folders, layout.images, root, ledger)
     out = own_folder(work_dir, root)
     if not ledger.refused:
         clean = _complete(clean, image_dirs, seed, ledger)
+        clean = leave_out_thin(clean, image_dirs, resizes or {}, ledger)
         check_whole(clean, image_dirs, table.names, ledger)
     ledger.write(out / "ledger.json")
     ledger.log(out / "ledger.json")

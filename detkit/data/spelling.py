@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from detkit.data.ledger import REFUSED, Ledger
 
 Declared = Mapping[str, Collection[str]]
 
 
+def tidy(name: str) -> str:
+    """A name with single blanks, none at its ends, and its accents composed (Unicode NFC).
+
+    What looks the same is the same then: a name written on macOS often has its accents apart.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def note_tidied(name: str, thing: str, ledger: Ledger, **place: Any) -> str:
+    """``tidy(name)``, with a line in the ledger where that is another name.
+
+    Args:
+        name: as declared.
+        thing: what bears it, as 'the category name'.
+        place: of the ledger's line.
+    """
+    done = tidy(name)
+    if " ".join(name.split()) != name:
+        ledger.add("class_name_blanks", f"{thing} {name!r} is read as '{done}'", "trimmed", **place)
+    elif done != name:
+        # Printed, the two look alike.
+        ledger.add("class_name_accents", f"{thing} {ascii(name)} is read as '{done}', its accents "
+                   "composed (Unicode NFC)", "composed", **place)
+    return done
+
+
 def near_key(name: str) -> str:
     """What is left of a name without case, blanks, underscores and hyphens."""
-    return re.sub(r"[\s_\-]+", "", name.casefold())
+    return re.sub(r"[\s_\-]+", "", unicodedata.normalize("NFC", name).casefold())
 
 
 def merge_spellings(

@@ -10,6 +10,7 @@ from typing import Any
 
 from detkit.data.ledger import Ledger, SplitCount
 from detkit.data.raw import RawSplit
+from detkit.data.xml_text import xml_root
 from detkit.errors import DataError
 
 FLAGS = ("difficult", "truncated")
@@ -75,12 +76,7 @@ def parse_voc(path: Path) -> ElementTree.Element:
     Raises:
         DataError: the file cannot be read, is no xml, or no VOC annotation.
     """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: not xml ({error})", expected="Pascal VOC") from error
+    root = xml_root(path)
     if root.tag != "annotation":
         raise DataError(f"{path}: no Pascal VOC annotation", got=f"<{root.tag}>",
                         expected="<annotation>")

@@ -9,119 +9,83 @@ from pathlib import Path
 from detkit.data.image_folder import ImageFolder, choose_folder, fold
 from detkit.data.images import SUFFIXES
 from detkit.data.ledger import Ledger, SplitCount
-from detkit.data.raw import RawSplit, split_word
+from detkit.data.raw import RawSplit
+from detkit.data.subfolders import Subfolders
 from detkit.data.voc_file import parse_voc, read_voc
+from detkit.data.voc_layout import XmlFolders
+from detkit.data.voc_lists import XmlNames, read_split_lists
 from detkit.errors import DataError
 
-IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img")
-LISTS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
-
-
-def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
-    """The folder of xml files of each split, or the one folder of all ('all').
-
-    Raises:
-        DataError: two folders could be the same split.
-    """
-    chosen: dict[str, Path] = {}
-    for folder in folders:
-        word = None
-        for part in [folder, *folder.parents]:
-            if part == root or root not in part.parents:
-                break
-            word = word or split_word(part.name)
-        name = word or "all"
-        if name in chosen:
-            raise DataError(f"two folders of Pascal VOC files: {chosen[name]} and {folder}",
-                            do="name the one to use")
-        chosen[name] = folder
-    if "all" in chosen and len(chosen) > 1:
-        other = next(folder for name, folder in chosen.items() if name != "all")
-        raise DataError(f"two folders of Pascal VOC files: {chosen['all']} and {other}",
-                        do="name the one to use")
-    return chosen
+IMAGE_FOLDERS = ("JPEGImages", "images", "imgs", "img")
 
 
 def read_voc_folder(
-    root: Path, folders: Mapping[str, Path], ledger: Ledger
+    root: Path, folders: Mapping[str, XmlFolders], ledger: Ledger
 ) -> dict[str, tuple[RawSplit, ImageFolder]]:
     """Read the splits of a VOC folder: by its lists in ImageSets/Main where there are such.
 
     Raises:
-        DataError: an xml is broken, a list is empty or names no xml, or images are not found.
+        DataError: an xml is broken, a list names no xml, or images are not found.
     """
     if set(folders) != {"all"}:
-        return {name: _read(root, name, folder, _stems(folder), ledger)
-                for name, folder in folders.items()}
-    folder = folders["all"]
-    lists = _split_lists(folder.parent / "ImageSets" / "Main")
+        return {name: _read(root, name, part, part.files(), ledger)
+                for name, part in folders.items()}
+    whole = folders["all"]
+    files = whole.files()
+    lists = read_split_lists(whole.base, ledger)
     if not lists:
-        return {"all": _read(root, "all", folder, _stems(folder), ledger)}
-    listed = {word for stems in lists.values() for stem in stems
-              for word in (stem, stem.split()[0])}
-    for stem in _stems(folder):
-        if stem not in listed:
+        return {"all": _read(root, "all", whole, files, ledger)}
+    names = XmlNames(files)
+    listed = {name: _listed(name, lines, names, whole.base, ledger)
+              for name, lines in lists.items()}
+    used = {stem for stems in listed.values() for stem in stems}
+    for stem, path in files.items():
+        if stem not in used:
             ledger.add("not_in_any_list", "no list in ImageSets/Main names it", "left out",
-                       file=str(folder / f"{stem}.xml"))
-    return {name: _read(root, name, folder, stems, ledger) for name, stems in lists.items()}
+                       file=str(path))
+    return {name: _read(root, name, whole, {stem: files[stem] for stem in stems}, ledger)
+            for name, stems in listed.items()}
 
 
-def _stems(folder: Path) -> list[str]:
-    return sorted(name[:-4] for name in os.listdir(folder)
-                  if name.lower().endswith(".xml") and not name.startswith("."))
-
-
-def _split_lists(folder: Path) -> dict[str, list[str]]:
-    lists: dict[str, list[str]] = {}
-    for name, stems in LISTS.items():
-        for path in (folder / f"{stem}.txt" for stem in stems):
-            if path.is_file():
-                lists[name] = _lines(path)
-    if "train" not in lists and (folder / "trainval.txt").is_file():
-        held_out = {stem for stems in lists.values() for stem in stems}
-        lists["train"] = [stem for stem in _lines(folder / "trainval.txt") if stem not in held_out]
-    return {name: lists[name] for name in LISTS if lists.get(name)}
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def _listed(
+    name: str, lines: Sequence[str], names: XmlNames, base: Path, ledger: Ledger
+) -> list[str]:
+    """The xml files that a list names, by their path from ``base`` without the ending."""
+    stems: dict[str, None] = {}
+    for line in lines:
+        stem = names.find(line)
+        if stem is None:
+            ledger.add("missing_annotation", f"the {name} list names it, but there is no "
+                       f"{base / line}.xml", "left out", file=line, split=name)
+            ledger.splits.setdefault(name, SplitCount()).images_left_out += 1
+        elif stem in stems:
+            ledger.add("listed_twice", f"the {name} list names it twice", "merged",
+                       file=stem, split=name)
+        else:
+            stems[stem] = None
+    if not stems:
+        raise DataError(f"{base}: none of the {len(lines)} images of the {name} list has an xml")
+    return list(stems)
 
 
 def _read(
-    root: Path, name: str, folder: Path, stems: Sequence[str], ledger: Ledger
+    root: Path, name: str, part: XmlFolders, files: Mapping[str, Path], ledger: Ledger
 ) -> tuple[RawSplit, ImageFolder]:
-    files: list[Path] = []
-    listed_at: set[str] = set()
-    for stem in stems:
-        # Lists of one class have a second column, -1 or 1; names may hold blanks.
-        for candidate in (stem, stem.split()[0]):
-            if os.path.isfile(folder / f"{candidate}.xml"):
-                break
-        else:
-            ledger.add("missing_annotation", f"the {name} list names it, but there is no "
-                       f"{folder / stem}.xml", "left out", file=stem, split=name)
-            ledger.splits.setdefault(name, SplitCount()).images_left_out += 1
-            continue
-        if candidate in listed_at:
-            ledger.add("listed_twice", f"the {name} list names it twice", "merged",
-                       file=candidate, split=name)
-            continue
-        listed_at.add(candidate)
-        files.append(folder / f"{candidate}.xml")
-    if not files:
-        raise DataError(f"{folder}: none of the {len(stems)} images of the {name} list has an xml")
-    parent = folder.parent
-    tiers = [[parent / sub for sub in IMAGE_FOLDERS], [folder], [parent, root],
-             [root / sub for sub in IMAGE_FOLDERS]]
-    names = _image_names(files, tiers)
-    raw = read_voc(list(zip(files, names)), name, folder, ledger)
+    stems = list(files)
+    parents = {stem.rpartition("/")[0] for stem in stems}
+    tiers = _tiers(root, part.base)
+    if len(parents) == 1:
+        # The images of one folder of xml files lie in one folder too, and need no other name.
+        tiers = _inside(tiers, name, *parents)
+        stems = [stem.rpartition("/")[2] for stem in stems]
+    names = _image_names(stems, tiers)
+    raw = read_voc(list(zip(files.values(), names)), name, part.folders[0]
+                   if len(part.folders) == 1 else part.base, ledger)
     if not raw.images:
-        raise DataError(f"{files[0]}: no Pascal VOC annotation, nor any other of the {name} split")
-    chosen = choose_folder([record["file_name"] for record in raw.images], tiers, str(folder))
+        first = next(iter(files.values()))
+        raise DataError(f"{first}: no Pascal VOC annotation, nor any other of the {name} split")
+    chosen = choose_folder([record["file_name"] for record in raw.images], tiers,
+                           str(raw.source))
     raw.image_dir = chosen.folder
     for record in raw.images:
         named, taken = record.pop("named"), record["file_name"]
@@ -132,22 +96,62 @@ def _read(
     return raw, chosen
 
 
-def _image_names(files: Sequence[Path], tiers: Sequence[Sequence[Path]]) -> list[str | None]:
-    """The image that shares each xml's name; where there is none, the name inside it counts."""
-    wanted = {fold(path.stem) for path in files}
+def _tiers(root: Path, base: Path) -> list[list[Path]]:
+    """Folders that the images may be in, the likelier first; names count in any case."""
+    folders = Subfolders()
+    return [folders.named(base.parent, IMAGE_FOLDERS), [base], [base.parent, root],
+            folders.named(root, IMAGE_FOLDERS)]
+
+
+def _inside(tiers: Sequence[list[Path]], name: str, parent: str) -> list[list[Path]]:
+    """Before each tier the folders in it that are called as those of the xml files are."""
+    if not parent:
+        return list(tiers)
+    folders = Subfolders()
+    widened = []
+    for tier in tiers:
+        inner = tier
+        for step in parent.split("/"):
+            inner = [below for folder in inner for below in folders.named(folder, [step])]
+        of_split = [below for folder in tier for below in folders.of_split(folder, name)]
+        widened += [inner, tier, of_split]
+    return widened
+
+
+def _image_names(stems: Sequence[str], tiers: Sequence[Sequence[Path]]) -> list[str | None]:
+    """The image that shares each xml's name; where there is none, the name inside it counts.
+
+    Args:
+        stems: paths without the ending, as far as images lie in sub-folders of the same names.
+    """
+    wanted = {fold(stem) for stem in stems}
+    last_parts = {fold(stem.rpartition("/")[2]) for stem in stems}
+    parents = {stem.rpartition("/")[0]: None for stem in stems}
+    if len(last_parts) == len(stems):  # the images may lie in one folder, without being mixed up
+        parents[""] = None
+        wanted |= last_parts
     by_stem: dict[str, str] = {}
     for folder in [folder for tier in tiers for folder in tier if folder.is_dir()]:
-        here: dict[str, str] = {}
-        for file_name in os.listdir(folder):
-            stem, suffix = os.path.splitext(file_name)
-            if suffix.lower() not in SUFFIXES or fold(stem) not in wanted:
-                continue
-            if here.setdefault(fold(stem), file_name) != file_name:
-                raise DataError(f"two images have the same name: {folder / here[fold(stem)]} and "
-                                f"{folder / file_name}", do="keep one of the two")
-        for stem, file_name in here.items():
-            by_stem.setdefault(stem, file_name)
-    return [by_stem.get(fold(path.stem)) for path in files]
+        for parent in parents:
+            by_stem.update(_images_in(folder, parent, wanted - by_stem.keys()))
+    return [by_stem.get(fold(stem)) or by_stem.get(fold(stem.rpartition("/")[2]))
+            for stem in stems]
+
+
+def _images_in(folder: Path, parent: str, wanted: set[str]) -> dict[str, str]:
+    """Images by their folded path from ``folder`` without the ending."""
+    here: dict[str, str] = {}
+    if not (folder / parent).is_dir():
+        return here
+    for file_name in os.listdir(folder / parent):
+        path = f"{parent}/{file_name}" if parent else file_name
+        stem, suffix = os.path.splitext(path)
+        if suffix.lower() not in SUFFIXES or fold(stem) not in wanted:
+            continue
+        if here.setdefault(fold(stem), path) != path:
+            raise DataError(f"two images have the same name: {folder / here[fold(stem)]} and "
+                            f"{folder / path}", do="keep one of the two")
+    return here
 
 
 def is_voc(paths: Sequence[Path]) -> bool:

@@ -82,3 +82,23 @@ def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
             more = ", ..." if extra[NAMED:] else ""
             ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
                        + ", ".join(extra[:NAMED]) + more, "left out", file=str(path))
+
+
+def note_unused_folders(
+    folders: Sequence[ImageFolder], images: Mapping[Path, int], root: Path, ledger: Ledger
+) -> None:
+    """Note folders of images none of which is in an annotation file, such as a split without one.
+
+    Args:
+        folders: of all splits, after each name was looked up in them.
+        images: how many images lie directly in each folder below ``root``.
+    """
+    parents = {os.path.dirname(os.path.join(folder.folder, name))
+               for folder in folders for name in folder.found}
+    used = set(map(os.path.realpath, parents))
+    unused = [f"{path.relative_to(root)} ({count})" for path, count in images.items()
+              if os.path.realpath(path) not in used]
+    if unused:
+        more = f" and {len(unused) - NAMED} more" if unused[NAMED:] else ""
+        ledger.notes.append("folders of images that no annotation file names: "
+                            + ", ".join(unused[:NAMED]) + more)

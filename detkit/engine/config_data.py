@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
 from detkit import registry as ours
 from detkit.engine.derive import dataset_classes
 from detkit.errors import DataError
+
+if TYPE_CHECKING:
+    from detkit.data.thin_images import ResizeStep
 
 _COCO_DATASETS = ("CocoDataset", "mmdet.CocoDataset")
 
@@ -26,6 +29,7 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
     scope = str(cfg.get("default_scope") or ours.SCOPE)
     missing = []
     seen: set[tuple[str, str]] = set()
+    resizes = pipeline_resizes(cfg)
     named = [item for split in splits
              for item in _datasets(cfg.get(f"{split}_dataloader"), f"{split}_dataloader")]
     for path, dataset in named:
@@ -37,7 +41,8 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
             missing.append(f"{annotations} ({path})")
         elif dataset.get("type") in _COCO_DATASETS:
             # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence.
-            ledger = check_coco(annotations, images, dataset_classes(dataset, scope))
+            ledger = check_coco(annotations, images, dataset_classes(dataset, scope),
+                                resizes[path.partition("_")[0]])
             ledger.log()
             ledger.raise_refused(
                 f"mend the file, put its classes into {path}.metainfo, or pass its folder as "
@@ -48,6 +53,18 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
             f"the config's annotation files are not there: {', '.join(missing)}",
             do="pass --data FOLDER (or --data sample) to use other data with this config",
         )
+
+
+def pipeline_resizes(cfg: Config) -> dict[str, list[ResizeStep]]:
+    """The resizing steps of the pipelines that read each split; val and test are read by both's.
+
+    One list of images stands in for the other where a data set lacks one of the two.
+    """
+    from detkit.data.thin_images import resize_steps
+
+    measured = list(resize_steps([cfg.get("val_dataloader"), cfg.get("test_dataloader")]))
+    learnt = list(resize_steps([cfg.get("train_dataloader"), cfg.get("custom_hooks")]))
+    return {"train": learnt, "val": measured, "test": measured}
 
 
 def _datasets(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -16,7 +16,7 @@ from detkit.engine.class_own_data import (
     own_class_counts,
     some_names,
 )
-from detkit.engine.config_data import check_own_data
+from detkit.engine.config_data import check_own_data, pipeline_resizes
 from detkit.engine.data_source import apply_data
 from detkit.engine.derive import data_classes, derive
 from detkit.engine.derive_classifier import wants_class_counts
@@ -57,7 +57,7 @@ def take_data(
         _first_process_does(lambda: check_own_data(cfg, _splits(training)))
         classes = data_classes(cfg)
     else:
-        found = _first_process_does(lambda: _open_boxes(data, folder, training, known))
+        found = _first_process_does(lambda: _open_boxes(cfg, data, folder, training, known))
         apply_data(cfg, found)
         classes = list(found.classes)
     derive(cfg, classes)
@@ -111,12 +111,13 @@ def _take_class_data(
 
 
 def _open_boxes(
-    data: str, folder: Path, training: bool, known: Sequence[str] | None
+    cfg: Config, data: str, folder: Path, training: bool, known: Sequence[str] | None
 ) -> DetectionData:
     from detkit.data.source import open_data
 
     try:
-        return open_data(data, folder, classes=known, need_train=training)
+        return open_data(data, folder, classes=known, need_train=training,
+                         resizes=pipeline_resizes(cfg))
     except DataError as error:
         if not _is_for_classifiers(data, folder):
             raise

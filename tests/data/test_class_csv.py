@@ -84,7 +84,7 @@ def test_absolute_paths_are_read(pictures, read, tmp_path):
 def test_paths_written_on_windows_are_found(pictures, read):
     data = read(table(pictures, [row.replace("/", "\\") for row in ROWS]))
     assert counts(data)["train"] == (8, 8)
-    assert "its backslashes are read as '/'" in data.ledger.notes[0]
+    assert "20 file names are found with backslashes read as '/'" in data.ledger.notes[0]
 
 
 def test_labels_are_texts_in_sorted_order_with_single_blanks(pictures, read):

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
 from detkit.data.images import read_image
-from detkit.engine.config_data import check_own_data
+from detkit.engine.config_data import check_own_data, pipeline_resizes
 from detkit.engine.data_source import apply_data
 from detkit.errors import ConfigError, DataError, ExportError
 from detkit.registry import DATASETS, SCOPE
@@ -74,7 +74,8 @@ def take_data_of(cfg: Config, data: str | None, work: Path, classes: tuple[str, 
     if data is not None:
         from detkit.data.source import open_data
 
-        found = open_data(data, work, classes=classes, need_train=False)
+        found = open_data(data, work, classes=classes, need_train=False,
+                          resizes=pipeline_resizes(cfg))
         if "train" in found.splits and not cfg.get("train_dataloader"):
             # A checkpoint that only tests: its pictures to calibrate with are read the same way.
             cfg.train_dataloader = copy.deepcopy(cfg[f"{validation_split(cfg)}_dataloader"])
