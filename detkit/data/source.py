@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detkit.data.box_format import settle_format
 from detkit.data.check import clean_split
 from detkit.data.classes import decide_classes
 from detkit.data.coco_folder import read_coco_split
+from detkit.data.ids import match_ids
 from detkit.data.image_folder import ImageFolder
 from detkit.data.layout import look
+from detkit.data.learnable import settle_difficult
 from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
+from detkit.data.options import DataOptions
+from detkit.data.orientation import settle_orientations
 from detkit.data.raw import RawSplit
 from detkit.data.splits import SHARES, divide, stand_in
+from detkit.data.surveyed import survey_split
 from detkit.data.voc_folder import read_voc_folder
 from detkit.data.whole import check_whole, note_unlisted
 from detkit.errors import DataError
@@ -69,6 +75,7 @@ def open_data(
     seed: int = 0,
     classes: Sequence[str] | None = None,
     need_train: bool = True,
+    options: DataOptions = DataOptions(),
 ) -> DetectionData:
     """Look at a data set, check it, write cleaned COCO json and the ledger, log a summary.
 
@@ -81,6 +88,7 @@ def open_data(
         classes: the classes to map names to, in order, such as a checkpoint's; None for the
             folder's own.
         need_train: False to accept a folder that has only images to measure on.
+        options: what the user says of its boxes.
 
     Raises:
         DataError: the data cannot be used; the ledger is written first where there is one.
@@ -103,18 +111,26 @@ def open_data(
     if need_train and not {"train", "all"} & set(parts):
         raise DataError(f"{root}: no train split, only {' and '.join(parts)}",
                         do="name a folder whose annotations have a train split, or no splits")
+    for raw, _ in parts.values():
+        match_ids(raw, ledger)
     table = decide_classes({name: raw for name, (raw, _) in parts.items()}, ledger, classes,
                            alphabetical=layout.form == "voc")
+    stated = table.count_boxes(raw for raw, _ in parts.values())
+    surveyed = {name: survey_split(raw, folder, ledger) for name, (raw, folder) in parts.items()}
+    settle_format(list(surveyed.values()), options.box_format, ledger)
+    ways = settle_orientations(list(surveyed.values()), ledger)
     clean = {}
-    for name, (raw, folder) in parts.items():
-        clean[name] = clean_split(raw, table, folder, ledger)
-        raw.annotations.clear()  # of a large set, half the memory
+    for name, split in surveyed.items():
+        clean[name] = clean_split(split, table, ways, ledger)
+        split.raw.annotations.clear()  # of a large set, half the memory
+        split.by_image.clear()
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
     note_unlisted([folder for _, folder in parts.values()], ledger)
     out = own_folder(work_dir, root)
     if not ledger.refused:
         clean = _complete(clean, image_dirs, seed, ledger)
-        check_whole(clean, image_dirs, table.names, ledger)
+        settle_difficult(clean, options.train_difficult, layout.form == "voc", ledger)
+        check_whole(clean, image_dirs, table.names, ledger, stated)
     ledger.write(out / "ledger.json")
     ledger.log(out / "ledger.json")
     ledger.raise_refused(do=f"all findings stand in {out / 'ledger.json'}")
