@@ -76,7 +76,7 @@ class Fits:
 
 def settle_format(
     splits: Sequence[SurveyedSplit], asked: str | None, ledger: Ledger
-) -> None:
+) -> bool:
     """Bring all boxes into COCO's [x, y, width, height], or refuse them with the shares said.
 
     Args:
@@ -84,7 +84,11 @@ def settle_format(
             corners are exchanged.
         asked: the format that the user names; None for what the splits' own format says.
         ledger: takes what does not fit.
+
+    Returns:
+        False when a split was refused; checking its boxes as they stand would say nothing true.
     """
+    fits_all = True
     fits = {split.raw.name: _fits_of(split) for split in splits}
     whole = Fits()
     for one in fits.values():
@@ -98,13 +102,16 @@ def settle_format(
             found, better = whole, whole.better_than(name)
         # The format's own reading, where the user insists on it, is what the file promises.
         if better and not (asked == own):
+            fits_all = False
             ledger.add("box_format", _misfit(found, name, better[0], own), REFUSED,
                        file=str(split.raw.source), split=split.raw.name)
         elif asked is not None and asked != own:
             ledger.notes.append(f"{split.raw.name}: boxes are read as {_words(asked)}, as "
                                 f"data_options says: {found.share(asked)} lie within their images "
                                 f"so, {found.share(own)} as {_words(own)}")
-        _convert(split, own, name)
+    for split in splits if fits_all else ():
+        _convert(split, split.raw.box_format, asked or split.raw.box_format)
+    return fits_all
 
 
 def _misfit(fits: Fits, stated: str, better: str, own: str) -> str:
@@ -175,8 +182,8 @@ def _within(boxes: NDArray[np.float64], name: str, sizes: NDArray[np.float64], s
     else:
         low, high = first - second / 2, first + second / 2
     extent = (high > low).all(1) & (low >= -slack).all(1)
-    inside: NDArray[np.bool_] = (high[:, None] <= sizes + slack).all(2)
-    return int((extent & inside.any(1)).sum())
+    inside = high[:, None] <= sizes + slack
+    return int((extent & (inside[..., 0] & inside[..., 1]).any(1)).sum())
 
 
 def _convert(split: SurveyedSplit, own: str, name: str) -> None:
@@ -194,7 +201,8 @@ def _convert(split: SurveyedSplit, own: str, name: str) -> None:
         if name.endswith("xyxy") and min(width, height) < 0 and width and height:
             ordered = [left + min(0, width), top + min(0, height), abs(width), abs(height)]
             add_note(record, "corners_exchanged", f"the corner ({left}, {top}) is not the upper "
-                     f"left of ({left + width}, {top + height})", f"put in order, {ordered}")
+                     f"left of ({left + width}, {top + height}), but of the box {ordered}",
+                     "put in order")
             record["bbox"] = ordered
 
 

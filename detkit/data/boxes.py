@@ -30,8 +30,8 @@ def clean_box(record: Record, frame: Frame, stored_wh: tuple[int, int], say: Say
     degrees = rotation_of(record)
     if degrees:
         around = hull(box, degrees)
-        say("rotated_box", f"the box {list(box)} is turned by {degrees:g} degrees about its center",
-            f"the box around it, {list(around)}")
+        say("rotated_box", f"the box {list(box)} is turned by {degrees:g} degrees about its "
+            f"center, and reaches over {list(around)}", "the box around it taken")
         box = around
     if frame.turn != 1:
         box = turn_box(box, frame.turn, stored_wh)

@@ -50,8 +50,8 @@ def check_coco(
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
     split = survey_split(raw, ImageFolder(Path(image_dir)), ledger)
-    settle_format([split], None, ledger)
-    clean_split(split, table, settle_orientations([split], ledger), ledger)
+    if settle_format([split], None, ledger):
+        clean_split(split, table, settle_orientations([split], ledger), ledger)
     ledger.faults = [
         dataclasses.replace(fault, action=REFUSED if fault.action == REFUSED
                             or fault.kind in MISREAD else "found")

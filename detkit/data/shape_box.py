@@ -38,15 +38,15 @@ def take_mask(record: Record) -> bool:
     if not usable:
         had = f"its bbox is {record['bbox']!r}" if "bbox" in record else "it has no bbox"
         record["bbox"] = list(outline)
-        add_note(record, "box_from_mask", f"{had}", f"the box of its segmentation, {list(outline)}"
-                 )
+        add_note(record, "box_from_mask", f"{had}, and its segmentation has the box "
+                 f"{list(outline)}", "the segmentation's box taken")
         record["attributes"] = {}
     elif stated is not None and not _is_rectangle(mask, stated):
         record["attributes"] = {}
         if max(abs(a - b) for a, b in zip(stated, outline)) > NEAR:
             record["bbox"] = list(outline)
             add_note(record, "rotated_box", f"the box {list(stated)} is turned, and its "
-                     "segmentation has the outline", f"the outline's box, {list(outline)}")
+                     f"segmentation has the box {list(outline)}", "the segmentation's box taken")
     return True
 
 

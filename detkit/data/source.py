@@ -117,10 +117,10 @@ def open_data(
                            alphabetical=layout.form == "voc")
     stated = table.count_boxes(raw for raw, _ in parts.values())
     surveyed = {name: survey_split(raw, folder, ledger) for name, (raw, folder) in parts.items()}
-    settle_format(list(surveyed.values()), options.box_format, ledger)
-    ways = settle_orientations(list(surveyed.values()), ledger)
+    fits = settle_format(list(surveyed.values()), options.box_format, ledger)
+    ways = settle_orientations(list(surveyed.values()) if fits else [], ledger)
     clean = {}
-    for name, split in surveyed.items():
+    for name, split in surveyed.items() if fits else ():
         clean[name] = clean_split(split, table, ways, ledger)
         split.raw.annotations.clear()  # of a large set, half the memory
         split.by_image.clear()

@@ -18,9 +18,11 @@ class DifficultEval(COCOeval):  # type: ignore[misc]
     difficult object counts neither for nor against.
     """
 
+    _gts: dict[tuple[Any, Any], list[dict[str, Any]]]
+
     def computeIoU(self, imgId: Any, catId: Any) -> Any:
         """The overlaps of one image and category, as pycocotools gives them."""
-        truths: dict[tuple[Any, Any], list[dict[str, Any]]] = self._gts
+        truths = self._gts
         self._gts = {(imgId, catId): [
             {**truth, "iscrowd": 0} if truth.get("difficult") else truth
             for truth in truths[imgId, catId]]}
