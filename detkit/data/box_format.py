@@ -144,31 +144,35 @@ def _fits_of(split: SurveyedSplit) -> Fits:
     frames: list[tuple[float, ...]] = []
     by_image = {at: _frames(split, at) for at in split.by_image}
     for at, record in _records(split):
-        box = as_box(record.get("bbox"))
-        if box is not None and by_image[at] is not None:
+        box, sizes_of_image = as_box(record.get("bbox")), by_image[at]
+        if box is not None and sizes_of_image is not None:
             stated.append(box)
-            frames.append(by_image[at])
+            frames.append(sizes_of_image)
     if not stated:
         return Fits()
     boxes = np.asarray(stated, np.float64)
     if split.raw.box_format == "xyxy":
-        boxes[:, 2:] += boxes[:, :2]  # the file's own corners
+        with np.errstate(over="ignore"):
+            boxes[:, 2:] += boxes[:, :2]  # the file's own corners
     sizes = np.asarray(frames, np.float64).reshape(len(boxes), 3, 2)
     ones = np.ones((len(boxes), 1, 2))
     found = Fits(len(boxes), int(((boxes >= -ROUNDED) & (boxes <= 1 + ROUNDED)).all(1).sum()))
-    for name in WORDS:
-        found.within[name] = _within(boxes, name, sizes, PIXEL)
-        found.within[FRACTION + name] = _within(boxes, name, ones, ROUNDED)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near a float's end fit nowhere
+        for name in WORDS:
+            found.within[name] = _within(boxes, name, sizes, PIXEL)
+            found.within[FRACTION + name] = _within(boxes, name, ones, ROUNDED)
     return found
 
 
-def _frames(split: SurveyedSplit, at: int) -> tuple[float, ...]:
-    """Each size that an image may have been drawn in: as shown, as stored, as stated."""
+def _frames(split: SurveyedSplit, at: int) -> tuple[float, ...] | None:
+    """Each size that an image may have been drawn in: as shown, as stored, as stated. None where
+    none is known."""
     facts, stated = split.facts[at], split.stated_wh(at)
     known: list[tuple[float, float]]
     known = [] if facts is None or facts.fault is not None else [facts.seen_wh, facts.stored_wh]
     known += [stated] if stated is not None else []
-    known = known or [(0, 0)]
+    if not known:
+        return None
     return tuple(side for place in range(3) for side in known[min(place, len(known) - 1)])
 
 

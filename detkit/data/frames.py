@@ -108,7 +108,8 @@ def settle_frame(
 
 
 def _fits(boxes: Sequence[Box], width: float, height: float) -> bool:
-    return all(left + across <= width + ONE_PIXEL and top + down <= height + ONE_PIXEL
+    # Not added to the size, which may be a whole number beyond any float.
+    return all(left + across - ONE_PIXEL <= width and top + down - ONE_PIXEL <= height
                for left, top, across, down in boxes)
 
 

@@ -12,6 +12,9 @@ from detkit.data.image_folder import ImageFolder
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
 
+# Pixels on a side; a number beyond is none that an image has, nor always one that fits a float.
+MOST = 2**31
+
 
 @dataclass
 class SurveyedSplit:
@@ -35,7 +38,7 @@ class SurveyedSplit:
         """Width and height that the annotations state; None when they state none above 0."""
         width, height = self.images[at].get("width"), self.images[at].get("height")
         if (isinstance(width, (int, float)) and isinstance(height, (int, float))
-                and width > 0 and height > 0):
+                and 0 < width < MOST and 0 < height < MOST):
             return width, height
         return None
 

@@ -100,6 +100,20 @@ def test_one_box_beyond_the_border_is_no_other_format(tmp_path):
     assert data.ledger.counts == {"box_clipped": 1}
 
 
+@pytest.mark.parametrize("change", [{"bbox": [1e308, 1e308, 1e308, 1e308]},
+                                    {"bbox": [10 ** 300, 0, 10 ** 300, 4]}])
+def test_numbers_near_a_floats_end_are_outside(coco_folder, tmp_path, change):
+    coco_folder.truth["train"]["annotations"][0].update(change)
+    data = open_data(coco_folder.write(), tmp_path / "work")
+    assert data.ledger.counts == {"box_outside": 1}
+
+
+def test_a_size_beyond_any_float_is_no_images(coco_folder, tmp_path):
+    coco_folder.truth["val"]["images"][0]["width"] = 10 ** 400
+    data = open_data(coco_folder.write(), tmp_path / "work")
+    assert data.ledger.counts == {"size_differs": 1}
+
+
 def test_a_config_own_file_with_corners_is_refused(tmp_path):
     root = write_set(tmp_path / "set", corners)
     with pytest.raises(DataError, match="5 of 20 boxes"):
