@@ -9,19 +9,30 @@ from typing import Any
 from detkit.data.classes import is_id
 from detkit.data.frames import Box, Frame, Say, as_box, turn_box
 from detkit.data.ledger import REFUSED
-from detkit.data.raw import Record
+from detkit.data.raw import NOTES, Record
+from detkit.data.shape_box import hull, rotation_of
 
 # Two numbers rounded to 0.01 pixel may add up to a little more than the image's side.
 SLACK = 0.05
-CARRIED = ("difficult", "truncated", "occluded", "object", "track_id")
+CARRIED = ("difficult", "truncated", "occluded", "object", "track_id",
+           "voc_difficult")
 
 
 def clean_box(record: Record, frame: Frame, stored_wh: tuple[int, int], say: Say) -> Box | None:
     """The box of one annotation inside its image, or None when there is none to use."""
     box = as_box(record.get("bbox"))
     if box is None:
-        say("not_a_box", f"the box {record.get('bbox')!r} is not four finite numbers", "left out")
+        say("not_a_box", f"the box {record.get('bbox')!r} is not four finite numbers "
+            "[x, y, width, height]", "left out")
         return None
+    for note in record.get(NOTES, ()):
+        say(*note)
+    degrees = rotation_of(record)
+    if degrees:
+        around = hull(box, degrees)
+        say("rotated_box", f"the box {list(box)} is turned by {degrees:g} degrees about its "
+            f"center, and reaches over {list(around)}", "the box around it taken")
+        box = around
     if frame.turn != 1:
         box = turn_box(box, frame.turn, stored_wh)
     left, top, width, height = box

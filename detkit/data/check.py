@@ -7,16 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detkit.data.box_format import settle_format
 from detkit.data.boxes import clean_boxes
-from detkit.data.classes import ClassTable, decide_classes, is_id
+from detkit.data.classes import ClassTable, decide_classes
 from detkit.data.coco_file import read_coco
 from detkit.data.frames import as_box, settle_frame
-from detkit.data.headers import ImageFacts, survey
+from detkit.data.ids import match_ids
 from detkit.data.image_folder import ImageFolder
+from detkit.data.learnable import refuse_unusable
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
+from detkit.data.orientation import Orientations, settle_orientations
 from detkit.data.raw import RawSplit, Record
 from detkit.data.spelling import tidy
+from detkit.data.surveyed import SurveyedSplit, survey_split
 from detkit.data.thin_images import ResizeStep, refuse_thin
+
+# Faults that open_data mends, and that a loader of the file as it is takes for something else:
+# a missing box, a turned box, an id that it finds nowhere.
+MISREAD = frozenset({"box_from_mask", "rotated_box", "exif_turned", "id_of_another_type",
+                     "not_a_box"})
 
 
 def check_coco(
@@ -33,20 +42,25 @@ def check_coco(
             is refused.
 
     Returns:
-        The findings; faults that ``open_data`` would mend say ``found``, others ``refused``.
+        The findings; what mmdet, which reads the file itself, passes over too says ``found``;
+        what it would take for something else, and what cannot be mended, ``refused``.
 
     Raises:
         DataError: the file cannot be read as COCO truth.
     """
     raw = read_coco(Path(annotation_file), "data", Path(image_dir))
     ledger = Ledger(str(annotation_file))
+    match_ids(raw, ledger)
     table = decide_classes({raw.name: raw}, ledger, classes)
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
-    clean = clean_split(raw, table, ImageFolder(Path(image_dir), exact=True), ledger)
-    refuse_thin(clean, resizes, str(annotation_file), ledger)
+    split = survey_split(raw, ImageFolder(Path(image_dir), exact=True), ledger)
+    if settle_format([split], None, ledger):
+        clean = clean_split(split, table, settle_orientations([split], ledger), ledger)
+        refuse_thin(clean, resizes, str(annotation_file), ledger)
     ledger.faults = [
-        fault if fault.action == REFUSED else dataclasses.replace(fault, action="found")
+        dataclasses.replace(fault, action=REFUSED if fault.action == REFUSED
+                            or fault.kind in MISREAD else "found")
         for fault in ledger.faults
     ]
     return ledger
@@ -71,28 +85,26 @@ def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) 
 
 
 def clean_split(
-    raw: RawSplit, table: ClassTable, folder: ImageFolder, ledger: Ledger
+    split: SurveyedSplit, table: ClassTable, ways: Orientations, ledger: Ledger
 ) -> dict[str, Any]:
     """Check one split against its image files and keep what can be used.
+
+    Args:
+        split: its boxes in xywh, pixels.
+        ways: of each image, which way up its boxes were drawn.
 
     Returns:
         COCO json: image ids and annotation ids from 1, category ids 1 to K in the order of the
         classes; ``original_id`` in images and annotations is the id that they had. Its images
         keep the order of the file, and may be none.
     """
-    images, owner = _distinct_images(raw, ledger)
-    by_image = _annotations_by_image(raw, images, owner, ledger)
-    found = [folder.find(record["file_name"]) for record in images]
-    facts = iter(survey([folder.folder / name for name in found if name is not None],
-                        f"{raw.name} images"))
+    raw = split.raw
     count = ledger.splits.setdefault(raw.name, SplitCount())
     clean: dict[str, Any] = {"images": [], "annotations": [], "categories": [
         {"id": number, "name": name} for number, name in enumerate(table.names, start=1)]}
     boxes_before = len(raw.annotations)
-    for at, (record, name) in enumerate(zip(images, found)):
-        fact = next(facts) if name is not None else None
-        records = by_image.get(at, [])
-        done = _clean_image(raw, record, name, fact, records, table, ledger)
+    for at in range(len(split.images)):
+        done = _clean_image(split, at, table, ways.way(raw.name, at), ledger)
         if done is None:
             count.images_left_out += 1
             continue
@@ -108,19 +120,16 @@ def clean_split(
     if raw.masks_left_out:
         ledger.notes.append(f"{raw.name}: the masks of {raw.masks_left_out} annotations are not "
                             "carried over, only their boxes")
-    if count.images_left_out > count.images_used:
-        ledger.add("too_many_images_left_out", f"only {count.images_used} images can be used and "
-                   f"{count.images_left_out} can not; is this the right folder?", REFUSED,
-                   file=str(raw.source), split=raw.name)
+    refuse_unusable(raw, clean, count, ledger)
     return clean
 
 
 def _clean_image(
-    raw: RawSplit, record: Record, name: str | None, facts: ImageFacts | None,
-    records: Sequence[Record], table: ClassTable, ledger: Ledger,
+    split: SurveyedSplit, at: int, table: ClassTable, way: str, ledger: Ledger
 ) -> tuple[Record, list[Record]] | None:
-    stated = record["file_name"]
-    place = {"file": record.get("source_file", str(raw.source)), "image": stated,
+    raw, record, facts = split.raw, split.images[at], split.facts[at]
+    name, records = split.files[at], split.by_image.get(at, [])
+    place = {"file": record.get("source_file", str(raw.source)), "image": record["file_name"],
              "split": raw.name}
 
     def say(kind: str, what: str, action: str) -> None:
@@ -137,76 +146,22 @@ def _clean_image(
         say("unreadable_image", facts.fault, left_out)
         return None
     boxes = [box for one in records if (box := as_box(one.get("bbox"))) is not None]
-    frame = settle_frame(record, facts, boxes, say)
+    frame = settle_frame(record, facts, boxes, say, way)
     if frame is None:
         return None
     image = {key: value for key, value in record.items() if isinstance(value, (int, str))}
     image.update(file_name=name, width=frame.width, height=frame.height,
                  original_id=record["id"])
-    kept = clean_boxes(records, frame, facts.stored_wh, table.index_of[raw.name], say_of)
+    index_of = table.index_of[raw.name]
+    kept = clean_boxes(records, frame, facts.stored_wh, index_of, say_of)
     if not kept:
-        say("image_without_boxes",
-            f"none of its {len(records)} boxes can be used" if records else "it has no annotation",
+        # Objects of classes that were left out as a whole are background of the others.
+        lost = [one for one in records if index_of.get(one.get("category_id")) != -1]
+        if lost:
+            say("image_without_usable_box", f"it shows objects, but none of its {len(lost)} boxes "
+                "can be used: as background it would teach that they are none", left_out)
+            return None
+        say("image_without_boxes", "it has no annotation" if not records else
+            f"its {len(records)} objects are of classes that are left out",
             "kept as an image of background")
     return image, kept
-
-
-def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[Any, int]]:
-    """The image records that can be told apart, and which of them each image id means."""
-    images: list[Record] = []
-    owner: dict[Any, int] = {}
-    by_name: dict[str, int] = {}
-    for record in raw.images:
-        key, name = record.get("id"), record.get("file_name")
-        place = {"file": str(record.get("source_file", raw.source)), "split": raw.name}
-        if not is_id(key) or not isinstance(name, str) or not name:
-            ledger.add("image_record", f"the image record {_short(record)} has no usable id and "
-                       "file_name", "left out", **place)
-            ledger.splits.setdefault(raw.name, SplitCount()).images_left_out += 1
-            continue
-        place["image"] = name
-        if key in owner and images[owner[key]]["file_name"] != name:
-            ledger.add("duplicate_image_id", f"image id {key} stands for "
-                       f"'{images[owner[key]]['file_name']}' and for '{name}'", REFUSED, **place)
-        elif name in by_name:
-            ledger.add("duplicate_image", f"'{name}' is listed twice, with ids "
-                       f"{images[by_name[name]]['id']} and {key}", "merged", **place)
-            owner.setdefault(key, by_name[name])
-        else:
-            owner[key] = by_name[name] = len(images)
-            images.append(record)
-            if key == 0:
-                ledger.add("image_id_zero", "its id is 0", "renumbered", **place)
-    return images, owner
-
-
-def _annotations_by_image(
-    raw: RawSplit, images: Sequence[Record], owner: dict[Any, int], ledger: Ledger
-) -> dict[int, list[Record]]:
-    by_image: dict[int, list[Record]] = {}
-    ids: set[Any] = set()
-    for record in raw.annotations:
-        key, image_key = record.get("id"), record.get("image_id")
-        place = {"file": str(raw.source), "split": raw.name, "annotation": key}
-        at = owner.get(image_key) if is_id(image_key) else None
-        if at is None:
-            ledger.add("unknown_image", f"image_id {image_key!r} is not among the images",
-                       "left out", **place)
-            continue
-        place["image"] = images[at]["file_name"]
-        by_image.setdefault(at, []).append(record)
-        if not is_id(key):
-            ledger.add("annotation_without_id", f"its id is {key!r}", "numbered", **place)
-        elif key in ids:
-            ledger.add("duplicate_annotation_id", f"the annotation id {key} is used more than once",
-                       "renumbered", **place)
-        elif key == 0:
-            ledger.add("annotation_id_zero", "pycocotools counts detections that match annotation "
-                       "0 as unmatched", "renumbered", **place)
-        ids.add(key if is_id(key) else None)
-    return by_image
-
-
-def _short(record: object) -> str:
-    text = repr(record)
-    return text if len(text) <= 80 else text[:77] + "..."

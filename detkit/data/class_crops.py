@@ -9,6 +9,7 @@ from pathlib import Path
 
 from detkit.data.class_ledger import ClassLedger
 from detkit.data.class_record import ClassRecord
+from detkit.data.learnable import DIFFICULT
 from detkit.data.ledger import SplitCount
 from detkit.data.source import DataSplit, DetectionData
 
@@ -45,7 +46,12 @@ def _crops_of(
         image = names[box["image_id"]]
         place = {"file": str(split.image_dir), "image": image, "split": name,
                  "annotation": box.get("original_id", box["id"])}
-        if box.get("iscrowd"):
+        # AP ignores difficult objects; as pictures they count like any other.
+        difficult = DIFFICULT in box
+        if difficult and name == "train":
+            ledger.add("difficult_box", "it is difficult, and data_options.train_difficult is "
+                       "False", "left out", **place)
+        elif box.get("iscrowd") and not difficult:
             ledger.add("crowd_box", "its box is around a crowd, not one thing", "left out",
                        **place)
         elif width < LEAST_SIDE or height < LEAST_SIDE:

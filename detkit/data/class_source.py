@@ -24,6 +24,7 @@ from detkit.data.class_names import decide_class_names
 from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.class_splits import complete_splits
 from detkit.data.ledger import LOGGER
+from detkit.data.options import KEY, DataOptions
 from detkit.data.source import SAMPLE, open_data, own_folder
 from detkit.errors import DataError
 
@@ -72,6 +73,7 @@ def open_class_data(
     seed: int = 0,
     classes: Sequence[str] | None = None,
     need_train: bool = True,
+    options: DataOptions = DataOptions(),
 ) -> ClassData:
     """Look at labelled pictures, check them, write list files and the ledger, log a summary.
 
@@ -86,13 +88,14 @@ def open_class_data(
         classes: the classes to map names to, in order, such as a checkpoint's; None for the
             sorted names of the data (of a detection set, its own order).
         need_train: False to accept a set that has only images to measure on.
+        options: what the user says of the boxes of a detection set.
 
     Raises:
         DataError: the data cannot be used; the ledger is written first where there is one.
     """
     work_dir = Path(work_dir)
     if str(path) == SAMPLE:
-        return _open_crops(SAMPLE, work_dir, seed, classes, need_train)
+        return _open_crops(SAMPLE, work_dir, seed, classes, need_train, options)
     root = Path(path).expanduser()
     # os.path answers no, where Path raises, for names too long for a file system.
     if not str(path) or not os.path.exists(root):
@@ -101,7 +104,10 @@ def open_class_data(
     root = root.resolve()
     layout = look_for_classes(root, work_dir.resolve())
     if layout.form == "crops":
-        return _open_crops(root, work_dir, seed, classes, need_train)
+        return _open_crops(root, work_dir, seed, classes, need_train, options)
+    if options != DataOptions():
+        raise DataError(f"{root}: {KEY} is for sets of boxes, and this one has none",
+                        do=f"remove {KEY}")
     ledger = ClassLedger(str(root))
     LOGGER.info("data: %s is read as %s", root, layout.form)
     raws = _read(layout, work_dir.resolve(), ledger)
@@ -141,9 +147,11 @@ def _read(layout: ClassLayout, skip: Path, ledger: ClassLedger) -> dict[str, Raw
 
 
 def _open_crops(
-    path: str | Path, work_dir: Path, seed: int, classes: Sequence[str] | None, need_train: bool
+    path: str | Path, work_dir: Path, seed: int, classes: Sequence[str] | None, need_train: bool,
+    options: DataOptions,
 ) -> ClassData:
-    data = open_data(path, work_dir, seed=seed, classes=classes, need_train=need_train)
+    data = open_data(path, work_dir, seed=seed, classes=classes, need_train=need_train,
+                     options=options)
     LOGGER.info("data: the boxes of %s are read as crops", data.root)
     first = next(iter(data.splits.values()))
     ledger = ClassLedger(str(data.root), splits=dict(data.ledger.splits), unit="crops")

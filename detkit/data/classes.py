@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,17 @@ class ClassTable:
 
     names: tuple[str, ...] = ()
     index_of: dict[str, dict[Any, int]] = field(default_factory=dict)
+
+    def count_boxes(self, splits: Iterable[RawSplit]) -> Counter[str]:
+        """How many annotations each class has in the files, usable or not."""
+        counts: Counter[str] = Counter()
+        for raw in splits:
+            for record in raw.annotations:
+                key = record.get("category_id")
+                index = self.index_of[raw.name].get(key, -1) if is_id(key) else -1
+                if index >= 0:
+                    counts[self.names[index]] += 1
+        return counts
 
 
 def is_id(value: object) -> bool:

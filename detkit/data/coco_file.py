@@ -8,12 +8,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from detkit.data.raw import RawSplit, Record
+from detkit.data.raw import NOTES, RawSplit, Record
+from detkit.data.shape_box import take_mask
 from detkit.errors import DataError
 
 
 def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
-    """Read a COCO json file with boxes. Masks are passed over while reading, and counted.
+    """Read a COCO json file with boxes. Masks are passed over while reading, and counted; an
+    annotation without a box gets its mask's.
 
     Raises:
         DataError: the file is missing, empty, no json, or no COCO truth with boxes.
@@ -23,7 +25,8 @@ def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
     # Masks are most of COCO's bytes: dropped as each record is made, they never fill the memory.
     def without_mask(record: Record) -> Record:
         nonlocal masks
-        masks += bool(record.pop("segmentation", None))
+        record.pop(NOTES, None)
+        masks += take_mask(record)
         return record
 
     content = _read_json(path, without_mask)
@@ -45,7 +48,8 @@ def is_coco(path: Path) -> bool:
     if why_not_coco(content) is not None:
         return False
     annotations = content["annotations"]
-    return not annotations or any("bbox" in record for record in annotations[:100])
+    return not annotations or any("bbox" in record or record.get("segmentation")
+                                  for record in annotations[:100])
 
 
 def is_json(name: str) -> bool:

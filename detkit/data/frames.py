@@ -49,7 +49,7 @@ def as_box(value: object) -> Box | None:
 
 
 def settle_frame(
-    record: Record, facts: ImageFacts, boxes: Sequence[Box], say: Say
+    record: Record, facts: ImageFacts, boxes: Sequence[Box], say: Say, way: str = "shown"
 ) -> Frame | None:
     """Compare the size that the annotations state with the file's, and choose the frame.
 
@@ -58,39 +58,58 @@ def settle_frame(
         facts: of the image file, which is readable.
         boxes: the image's boxes as stated; may be empty.
         say: takes kind, finding and action of what does not fit.
+        way: what ``settle_orientations`` decided: the boxes lie in the image as 'shown', in it
+            'turned' by a quarter, or 'unknown'.
 
     Returns:
         The frame, or None when the image cannot be used: its boxes may belong to another size.
     """
     width, height = facts.seen_wh
+    left_out = f"left out with its {len(boxes)} boxes"
+    exif = f"its EXIF orientation {facts.orientation} applied"
     stated_width, stated_height = record.get("width"), record.get("height")
+    stated: tuple[float, float] = (width, height)
     if not (isinstance(stated_width, (int, float)) and isinstance(stated_height, (int, float))
             and stated_width > 0 and stated_height > 0):
         say("size_missing", f"the annotations state no size; the file has {width}x{height}",
             "filled in")
-        return Frame(width, height)
-    stated = (stated_width, stated_height)
+        if way == "shown":
+            return Frame(width, height)
+    else:
+        stated = (stated_width, stated_height)
+    sizes = f"the annotations state {stated[0]}x{stated[1]}, the file has {width}x{height}"
+    if facts.orientation in TURNED and stated in (facts.stored_wh, facts.seen_wh):
+        if way == "unknown":
+            say("exif_unclear", f"{sizes} with {exif}; its boxes fit both ways up, and other "
+                "images of the set contradict each other", left_out)
+            return None
+        if way == "turned":
+            say("exif_turned", f"{sizes} with {exif}", "boxes turned with the picture")
+            return Frame(width, height, facts.orientation)
+        if stated != facts.seen_wh:
+            say("size_corrected", f"{sizes} with {exif}, which the set's boxes fit",
+                "size corrected")
+            return Frame(width, height)
     if stated == (width, height):
         if facts.orientation in (2, 3, 4) or (facts.orientation in TURNED and width == height):
             say("exif_unsure", f"EXIF orientation {facts.orientation} does not change the size: "
                 "the boxes are taken to be in the upright picture", "kept")
         return Frame(width, height)
-    sizes = f"the annotations state {stated_width}x{stated_height}, the file has {width}x{height}"
-    if facts.orientation in TURNED and stated == facts.stored_wh:
-        say("exif_turned", f"{sizes} with its EXIF orientation {facts.orientation} applied",
-            "boxes turned with the picture")
-        return Frame(width, height, facts.orientation)
-    if _fits(boxes, width, height) and not _fits(boxes, stated_width, stated_height):
+    if _fits(boxes, width, height) and not _fits(boxes, *stated):
         say("size_corrected", f"{sizes}; boxes reach beyond the first and fit the second",
             "size corrected")
         return Frame(width, height)
-    say("size_differs", f"{sizes}: the boxes may belong to another picture",
-        f"left out with its {len(boxes)} boxes")
+    if stated == (height, width) and way == "shown":
+        say("size_corrected", f"{sizes}; boxes of other images reach beyond the first and fit the "
+            "second", "size corrected")
+        return Frame(width, height)
+    say("size_differs", f"{sizes}: the boxes may belong to another picture", left_out)
     return None
 
 
 def _fits(boxes: Sequence[Box], width: float, height: float) -> bool:
-    return all(left + across <= width + ONE_PIXEL and top + down <= height + ONE_PIXEL
+    # Not added to the size, which may be a whole number beyond any float.
+    return all(left + across - ONE_PIXEL <= width and top + down - ONE_PIXEL <= height
                for left, top, across, down in boxes)
 
 

@@ -165,7 +165,9 @@ def _split_counts(faults: Iterable[Fault]) -> str:
 
 
 def _actions(faults: Iterable[Fault]) -> str:
-    return ", ".join(dict.fromkeys(fault.action for fault in faults))
+    actions = list(dict.fromkeys(fault.action for fault in faults))
+    more = ", ..." if len(actions) > EXAMPLES_PER_KIND else ""
+    return ", ".join(actions[:EXAMPLES_PER_KIND]) + more
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
+# In an annotation: findings (kind, what, action) on its box from before its image was checked.
+NOTES = "detkit_notes"
 
 SPLITS = ("train", "val", "test")
 _WORDS = {
@@ -29,6 +31,8 @@ class RawSplit:
         annotations: COCO annotation records. ``object`` in one is its ordinal in its xml.
         categories: COCO category records, in the order of the file.
         masks_left_out: annotations whose masks were not read in.
+        box_format: what the four numbers of a box are in the files: 'xywh', or 'xyxy' of VOC
+            files, whose boxes are kept as [x1, y1, x2 - x1, y2 - y1].
     """
 
     name: str
@@ -38,6 +42,7 @@ class RawSplit:
     annotations: list[Record] = field(default_factory=list)
     categories: list[Record] = field(default_factory=list)
     masks_left_out: int = 0
+    box_format: str = "xywh"
 
 
 def split_word(name: str) -> str | None:

@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detkit.data.box_format import settle_format
 from detkit.data.check import clean_split
 from detkit.data.classes import decide_classes
 from detkit.data.coco_folder import read_coco_split
+from detkit.data.ids import match_ids
 from detkit.data.image_folder import ImageFolder, note_readings, unify_names
 from detkit.data.layout import look
+from detkit.data.learnable import settle_difficult
 from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
+from detkit.data.options import DataOptions
+from detkit.data.orientation import settle_orientations
 from detkit.data.raw import RawSplit
 from detkit.data.splits import SHARES, divide, stand_in
+from detkit.data.surveyed import survey_split
 from detkit.data.thin_images import ResizeStep, leave_out_thin
 from detkit.data.voc_folder import read_voc_folder
 from detkit.data.whole import check_whole, note_unlisted, note_unused_folders
@@ -71,6 +77,7 @@ def open_data(
     classes: Sequence[str] | None = None,
     need_train: bool = True,
     resizes: Mapping[str, Sequence[ResizeStep]] | None = None,
+    options: DataOptions = DataOptions(),
 ) -> DetectionData:
     """Look at a data set, check it, write cleaned COCO json and the ledger, log a summary.
 
@@ -85,6 +92,7 @@ def open_data(
         need_train: False to accept a folder that has only images to measure on.
         resizes: by split the resizing steps of the pipeline that will read it; an image that
             they would leave nothing of is left out. None to keep such images.
+        options: what the user says of its boxes.
 
     Raises:
         DataError: the data cannot be used; the ledger is written first where there is one.
@@ -107,14 +115,21 @@ def open_data(
     if need_train and not {"train", "all"} & set(parts):
         raise DataError(f"{root}: no train split, only {' and '.join(parts)}",
                         do="name a folder whose annotations have a train split, or no splits")
+    for raw, folder in parts.values():
+        match_ids(raw, ledger)
+        unify_names(raw.images, folder)
     table = decide_classes({name: raw for name, (raw, _) in parts.items()}, ledger, classes,
                            alphabetical=layout.form == "voc")
+    stated = table.count_boxes(raw for raw, _ in parts.values())
+    surveyed = {name: survey_split(raw, folder, ledger) for name, (raw, folder) in parts.items()}
+    fits = settle_format(list(surveyed.values()), options.box_format, ledger)
+    ways = settle_orientations(list(surveyed.values()) if fits else [], ledger)
     clean = {}
-    for name, (raw, folder) in parts.items():
-        unify_names(raw.images, folder)
-        clean[name] = clean_split(raw, table, folder, ledger)
-        raw.annotations.clear()  # of a large set, half the memory
-        note_readings(folder, raw.source.name, ledger)
+    for name, split in surveyed.items() if fits else ():
+        clean[name] = clean_split(split, table, ways, ledger)
+        split.raw.annotations.clear()  # of a large set, half the memory
+        split.by_image.clear()
+        note_readings(parts[name][1], split.raw.source.name, ledger)
     image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
     folders = [folder for _, folder in parts.values()]
     note_unlisted(folders, ledger)
@@ -122,8 +137,9 @@ def open_data(
     out = own_folder(work_dir, root)
     if not ledger.refused:
         clean = _complete(clean, image_dirs, seed, ledger)
+        settle_difficult(clean, options.train_difficult, layout.form == "voc", ledger)
         clean = leave_out_thin(clean, image_dirs, resizes or {}, ledger)
-        check_whole(clean, image_dirs, table.names, ledger)
+        check_whole(clean, image_dirs, table.names, ledger, stated)
     ledger.write(out / "ledger.json")
     ledger.log(out / "ledger.json")
     ledger.raise_refused(do=f"all findings stand in {out / 'ledger.json'}")

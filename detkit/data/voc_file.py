@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.ledger import Ledger, SplitCount
-from detkit.data.raw import RawSplit
+from detkit.data.raw import RawSplit, Record
+from detkit.data.shape_box import take_mask
+from detkit.data.voc_shape import add_shape
 from detkit.data.xml_text import xml_root
 from detkit.errors import DataError
 
 FLAGS = ("difficult", "truncated")
+UNSET = frozenset({"", "0", "0.0", "unspecified", "false", "no", "none"})
 
 
 def read_voc(
@@ -22,8 +25,9 @@ def read_voc(
     """Read xml files as one COCO split.
 
     A box [xmin, ymin, xmax, ymax] becomes [xmin, ymin, xmax - xmin, ymax - ymin]: neither the
-    first pixel's 1 nor the last pixel's width is taken off or added. ``difficult`` and
-    ``truncated`` stay as fields of the annotation. Categories are in alphabetical order.
+    first pixel's 1 nor the last pixel's width is taken off or added. An object without corners
+    gets the box of its outline. ``difficult`` and ``truncated`` stay as fields of the annotation.
+    Categories are in alphabetical order.
 
     Args:
         xml_files: each with the file name of its image, or None to take the xml's own.
@@ -32,7 +36,7 @@ def read_voc(
     Returns:
         The split; ``named`` in an image record is the file name that the xml itself gives.
     """
-    split = RawSplit(name, source, source)
+    split = RawSplit(name, source, source, box_format="xyxy")
     contents = []
     for path, image in xml_files:
         try:
@@ -58,7 +62,7 @@ def read_voc(
             "source_file": str(path),
         })
         for ordinal, item in enumerate(tree.iterfind("object"), start=1):
-            split.annotations.append({
+            record: Record = {
                 "id": len(split.annotations) + 1,
                 "image_id": image_id,
                 "category_id": category_ids.get(_text(item, "name")),
@@ -66,7 +70,10 @@ def read_voc(
                 "iscrowd": 0,
                 "object": ordinal,
                 **{flag: _flag(item, flag) for flag in FLAGS},
-            })
+            }
+            add_shape(record, item)
+            split.masks_left_out += take_mask(record)
+            split.annotations.append(record)
     return split
 
 
@@ -105,4 +112,4 @@ def _box(item: ElementTree.Element) -> list[Any] | None:
 
 
 def _flag(item: ElementTree.Element, name: str) -> int:
-    return int(_text(item, name) not in ("", "0", "Unspecified"))
+    return int(_text(item, name).lower() not in UNSET)

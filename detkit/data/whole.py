@@ -11,14 +11,15 @@ from typing import Any
 from detkit.data.duplicates import shared_between
 from detkit.data.image_folder import ImageFolder
 from detkit.data.images import SUFFIXES
-from detkit.data.ledger import REFUSED, Ledger
+from detkit.data.learnable import count_objects, refuse_unlearnable
+from detkit.data.ledger import Ledger
 
 NAMED = 3
 
 
 def check_whole(
     clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
-    classes: Sequence[str], ledger: Ledger,
+    classes: Sequence[str], ledger: Ledger, stated: Mapping[str, int] | None = None,
 ) -> None:
     """Note what only the splits together show.
 
@@ -26,12 +27,11 @@ def check_whole(
         clean: cleaned COCO json by split; one that stands in for another is the same object.
         image_dirs: by split.
         classes: in the order of category ids from 1.
+        stated: how many boxes each class has in the files, usable or not.
     """
     for name, content in clean.items():
-        if not content["annotations"]:
-            ledger.add("split_without_boxes", f"the {name} split has no usable box", REFUSED,
-                       split=name)
-    _check_classes(clean, classes, ledger)
+        refuse_unlearnable(content, name, ledger)
+    _check_classes(clean, classes, ledger, stated or {})
     paths: dict[str, list[Path]] = {}
     for name, content in clean.items():
         if not any(content["images"] == clean[other]["images"] for other in paths):
@@ -45,22 +45,31 @@ def check_whole(
 
 
 def _check_classes(
-    clean: Mapping[str, dict[str, Any]], classes: Sequence[str], ledger: Ledger
+    clean: Mapping[str, dict[str, Any]], classes: Sequence[str], ledger: Ledger,
+    stated: Mapping[str, int],
 ) -> None:
-    counts = {name: Counter(box["category_id"] for box in content["annotations"])
-              for name, content in clean.items()}
+    counts = {name: count_objects(content) for name, content in clean.items()}
+    written = {name: Counter(box["category_id"] for box in content["annotations"])
+               for name, content in clean.items()}
     for number, name in enumerate(classes, start=1):
         by_split = {split: counted[number] for split, counted in counts.items()}
+        ignored = {split: counted[number] - by_split[split]
+                   for split, counted in written.items() if counted[number] > by_split[split]}
+        besides = "; crowd, difficult and tiny ones are not counted: " * bool(ignored) + ", ".join(
+            f"{split} {count}" for split, count in ignored.items())
         in_train = by_split.pop("train", None)
         elsewhere = ", ".join(f"{split} {count}" for split, count in by_split.items() if count)
         if not in_train and not elsewhere:
-            ledger.add("unused_class", f"the class '{name}' has no box in any split", "kept")
+            lost = "" if ignored or not stated.get(name) else (
+                f": all {stated[name]} that the files have were left out")
+            ledger.add("unused_class", f"the class '{name}' has no box in any split{lost}{besides}",
+                       "kept")
         elif in_train == 0:
             ledger.add("class_not_in_train", f"the class '{name}' has no box in train, but in "
-                       f"{elsewhere}: it cannot be learnt, and its AP counts", "kept")
+                       f"{elsewhere}: it cannot be learnt, and its AP counts{besides}", "kept")
         elif by_split and not elsewhere:
             ledger.add("class_only_in_train", f"the class '{name}' has {in_train} box(es) in train "
-                       "and none elsewhere: it is learnt and never measured", "kept")
+                       f"and none elsewhere: it is learnt and never measured{besides}", "kept")
 
 
 def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:

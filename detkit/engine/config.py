@@ -26,6 +26,8 @@ RUNNER_KEYS = frozenset({
     "randomness", "experiment_name", "compile", "sync_bn", "find_unused_parameters",
     "model_wrapper_cfg", "activation_checkpointing", "efficient_conv_bn_eval", "custom_imports",
     "tta_model", "tta_pipeline", "runner_type",
+    # Not the Runner but the data check reads this one.
+    "data_options",
 })
 # Names without effect that configs shipped with mmdet carry; they are said, not refused.
 _WITHOUT_EFFECT = frozenset({

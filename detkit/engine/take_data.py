@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from detkit.data.options import KEY, DataOptions, read_options
 from detkit.engine.class_data_source import apply_class_data
 from detkit.engine.class_own_data import (
     check_own_class_data,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from detkit.data.source import DetectionData
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 def take_data(
@@ -51,13 +54,19 @@ def take_data(
     Raises:
         DetkitError: the data cannot be used, or contradicts the config.
     """
+    options = read_options(cfg.get(KEY))
+    if options != DataOptions() and data is None:
+        logger.warning("%s is for what --data names; the config's own files are read as they are",
+                       KEY)
     if is_classifier(cfg):
-        return _take_class_data(cfg, data, folder, training, known)
+        return _take_class_data(cfg, data, folder, training, known, options)
     if data is None:
         _first_process_does(lambda: check_own_data(cfg, _splits(training)))
         classes = data_classes(cfg)
     else:
-        found = _first_process_does(lambda: _open_boxes(cfg, data, folder, training, known))
+        found = _first_process_does(
+            lambda: _open_boxes(cfg, data, folder, training, known, options)
+        )
         apply_data(cfg, found)
         classes = list(found.classes)
     derive(cfg, classes)
@@ -87,7 +96,8 @@ def refuse_other_classes(
 
 
 def _take_class_data(
-    cfg: Config, data: str | None, folder: Path, training: bool, known: Sequence[str] | None
+    cfg: Config, data: str | None, folder: Path, training: bool, known: Sequence[str] | None,
+    options: DataOptions,
 ) -> list[str] | None:
     if data is None:
         if known is not None:
@@ -101,7 +111,8 @@ def _take_class_data(
         from detkit.data.class_source import open_class_data
 
         found = _first_process_does(
-            lambda: open_class_data(data, folder, classes=known, need_train=training)
+            lambda: open_class_data(data, folder, classes=known, need_train=training,
+                                    options=options)
         )
         apply_class_data(cfg, found)
         classes = list(found.classes)
@@ -111,13 +122,14 @@ def _take_class_data(
 
 
 def _open_boxes(
-    cfg: Config, data: str, folder: Path, training: bool, known: Sequence[str] | None
+    cfg: Config, data: str, folder: Path, training: bool, known: Sequence[str] | None,
+    options: DataOptions = DataOptions(),
 ) -> DetectionData:
     from detkit.data.source import open_data
 
     try:
         return open_data(data, folder, classes=known, need_train=training,
-                         resizes=pipeline_resizes(cfg))
+                         resizes=pipeline_resizes(cfg), options=options)
     except DataError as error:
         if not _is_for_classifiers(data, folder):
             raise

@@ -45,7 +45,8 @@ def evaluate_boxes(
         DataError: a file is not what it should be, an id of the results is not in the truth, a
             box or score is unusable, or a name in ``classes`` is no category.
 
-    Source: pycocotools' COCOeval with iouType 'bbox' and its default parameters.
+    Source: pycocotools' COCOeval with iouType 'bbox' and its default parameters; difficult
+    objects, which COCO's files do not know, as in Pascal VOC's development kit.
     """
     held = truth if isinstance(truth, Truth) else read_truth(truth)
     detections = read_results(results, held, name)
@@ -103,7 +104,8 @@ def _run(
         (12,) float64; and (10 IoUs, 101 recalls, K) float64, -1 where a class has no truths.
     """
     from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+
+    from detkit.evaluation.difficult_eval import DifficultEval
 
     # Copies: COCOeval writes its ignore flags into the annotations.
     shared = {"images": [{"id": place} for place in truth.images.values()],
@@ -116,7 +118,7 @@ def _run(
             side.dataset = {**shared, "annotations": [dict(box) for box in boxes]}
             side.createIndex()
             sides.append(side)
-        evaluation = COCOeval(*sides, "bbox")
+        evaluation = DifficultEval(*sides, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

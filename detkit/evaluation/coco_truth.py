@@ -12,6 +12,8 @@ from detkit.errors import DataError
 from detkit.evaluation.json_values import Id, as_box, as_id, as_number, read_json, shown
 
 LISTS = ("images", "annotations", "categories")
+# What the data check writes into the annotation of an object that VOC's evaluation ignores.
+DIFFICULT = "voc_difficult"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Truth:
         files: the file name of each image id, where the file gives one.
         annotations: the boxes, in the order of the file, with the keys that pycocotools reads:
             ``id`` from 1, ``image_id`` and ``category_id`` as positions, ``bbox`` xywh in pixels,
-            ``area`` in square pixels, ``iscrowd`` 0 or 1. May be empty.
+            ``area`` in square pixels, ``iscrowd`` 0 or 1; and ``difficult``, 1 for an object that
+            is ignored as Pascal VOC ignores its difficult ones. May be empty.
         notes: sentences about what had to be filled in.
     """
 
@@ -170,12 +173,19 @@ def _annotations(
             raise DataError(f"{where} has an unknown iscrowd", got=repr(crowd), expected="0 or 1")
         ids.append(item.get("id"))
         read.append({"id": index + 1, "image_id": images[image], "bbox": box, "area": area,
-                     "category_id": categories[category], "iscrowd": int(crowd)})
-    return read, _notes(ids, without_area, without_crowd)
+                     "category_id": categories[category], "iscrowd": int(crowd),
+                     "difficult": int(crowd == 1 and item.get(DIFFICULT) == 1)})
+    difficult = sum(item["difficult"] for item in read)
+    return read, _notes(ids, without_area, without_crowd, difficult)
 
 
-def _notes(ids: list[object], without_area: int, without_crowd: int) -> tuple[str, ...]:
+def _notes(
+    ids: list[object], without_area: int, without_crowd: int, difficult: int
+) -> tuple[str, ...]:
     notes = []
+    if difficult:
+        notes.append(f"{difficult} annotations are difficult objects of Pascal VOC: ignored, "
+                     "neither missed nor falsely found")
     if 0 in ids:
         notes.append("an annotation has id 0, for which pycocotools counts a found object as "
                      "missed; it was given another id, so these numbers can be higher")

@@ -105,3 +105,9 @@ def test_the_sample_has_a_classification_form(tmp_path):
         height, width = read_image(info["img_path"]).shape[:2]
         x1, y1, x2, y2 = info["box_xyxy"]
         assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+
+
+def test_difficult_objects_are_pictures_like_any_other(shared_cases, tmp_path):
+    data = open_class_data(shared_cases / "data" / "voc_difficult", tmp_path / "work")
+    assert {name: split.counts for name, split in data.splits.items()} == {
+        "train": (4, 4), "val": (1, 1), "test": (1, 1)}

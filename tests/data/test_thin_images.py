@@ -69,7 +69,7 @@ def test_a_configs_pipelines_are_read_for_each_split(repository):
 def thin_set(root):
     for seed, split in enumerate(("train", "val")):
         names = [f"{split}{at}.png" for at in range(3)]
-        truth = coco(names, [(at, at % 2, [0, 0, 1, 1]) for at in range(3)])
+        truth = coco(names, [(at, at % 2, [0, 0, 9, 1]) for at in range(3)])
         for at, (name, size) in enumerate(zip(names, [(64, 48), (64, 48), (700, 1)])):
             draw(root / split / name, size_wh=size, seed=3 * seed + at)
             truth["images"][at].update(width=size[0], height=size[1])

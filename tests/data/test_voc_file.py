@@ -90,7 +90,7 @@ def test_mostly_broken_xml_is_refused(tmp_path):
 
 OBJECTS = {
     "zero size": (("cat", (9, 9, 9, 9)), "zero_size_box"),
-    "corners swapped": (("cat", (30, 40, 1, 2)), "negative_size_box"),
+    "corners exchanged": (("cat", (40, 40, 5, 6)), "corners_exchanged"),
     "outside": (("cat", (70, 2, 90, 40)), "box_outside"),
     "beyond the border": (("cat", (30, 2, 66, 40)), "box_clipped"),
     "no number": (("cat", ("x", 2, 30, 40)), "not_a_box"),

@@ -72,10 +72,11 @@ def take_data_of(cfg: Config, data: str | None, work: Path, classes: tuple[str, 
         DetkitError: the data cannot be used.
     """
     if data is not None:
+        from detkit.data.options import KEY, read_options
         from detkit.data.source import open_data
 
         found = open_data(data, work, classes=classes, need_train=False,
-                          resizes=pipeline_resizes(cfg))
+                          resizes=pipeline_resizes(cfg), options=read_options(cfg.get(KEY)))
         if "train" in found.splits and not cfg.get("train_dataloader"):
             # A checkpoint that only tests: its pictures to calibrate with are read the same way.
             cfg.train_dataloader = copy.deepcopy(cfg[f"{validation_split(cfg)}_dataloader"])

@@ -1,0 +1,225 @@
+"""What the four numbers of a box are: sizes or corners, pixels or fractions; judged by the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.data.frames import Box, as_box
+from detkit.data.ledger import REFUSED, Ledger
+from detkit.data.raw import NOTES, Record
+from detkit.data.shape_box import add_note
+from detkit.data.surveyed import SurveyedSplit
+
+WORDS = {
+    "xywh": "[x, y, width, height]",
+    "xyxy": "corners [x1, y1, x2, y2]",
+    "cxcywh": "[center x, center y, width, height]",
+}
+FRACTION = "normalized_"
+FORMATS = (*WORDS, *(FRACTION + name for name in WORDS))
+
+# Another reading is believed when nearly all boxes fit it, and of the stated one too many do not.
+NEARLY_ALL = 0.95
+TOO_FEW = 0.8
+LEAST = 3
+# A box may reach a pixel beyond the image, counted from 1; fractions are rounded.
+PIXEL = 1.0
+ROUNDED = 0.002
+
+
+@dataclass
+class Fits:
+    """How many of some boxes lie within their images, by reading.
+
+    Args:
+        count: boxes of four finite numbers.
+        fractions: those of them whose numbers are all from 0 to 1.
+        within: by format, how many fit so.
+    """
+
+    count: int = 0
+    fractions: int = 0
+    within: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FORMATS, 0))
+
+    def add(self, other: Fits) -> None:
+        """Count the other's boxes too."""
+        self.count += other.count
+        self.fractions += other.fractions
+        for name in FORMATS:
+            self.within[name] += other.within[name]
+
+    def share(self, name: str) -> str:
+        """As a message says it: '3 of 12 boxes (25 %)'."""
+        percent = 100 * self.within[name] / max(1, self.count)
+        return f"{self.within[name]} of {self.count} boxes ({percent:.0f} %)"
+
+    def better_than(self, stated: str) -> list[str]:
+        """The formats that the boxes fit though they do not fit ``stated``; the best first."""
+        if self.count < LEAST:
+            return []
+        others = [name for name in FORMATS if name != stated
+                  and self.within[name] >= NEARLY_ALL * self.count]
+        if self.fractions >= NEARLY_ALL * self.count:
+            # As pixels every one of them is a speck in the corner, and fits.
+            others = [name for name in others if name.startswith(FRACTION)]
+            fits = stated.startswith(FRACTION) and self.within[stated] > TOO_FEW * self.count
+        else:
+            others = [name for name in others if not name.startswith(FRACTION)]
+            fits = (self.within[stated] > TOO_FEW * self.count
+                    or self.count - self.within[stated] < LEAST)
+        return [] if fits else sorted(others, key=lambda name: -self.within[name])
+
+
+def settle_format(
+    splits: Sequence[SurveyedSplit], asked: str | None, ledger: Ledger
+) -> bool:
+    """Bring all boxes into COCO's [x, y, width, height], or refuse them with the shares said.
+
+    Args:
+        splits: their boxes are changed in place where another format is asked for, or where
+            corners are exchanged.
+        asked: the format that the user names; None for what the splits' own format says.
+        ledger: takes what does not fit.
+
+    Returns:
+        False when a split was refused; checking its boxes as they stand would say nothing true.
+    """
+    fits_all = True
+    fits = {split.raw.name: _fits_of(split) for split in splits}
+    whole = Fits()
+    for one in fits.values():
+        whole.add(one)
+    for split in splits:
+        own = split.raw.box_format
+        name = asked or own
+        found = fits[split.raw.name]
+        better = found.better_than(name)
+        if not better and whole.count > found.count < LEAST:
+            found, better = whole, whole.better_than(name)
+        # The format's own reading, where the user insists on it, is what the file promises.
+        if better and not (asked == own):
+            fits_all = False
+            ledger.add("box_format", _misfit(found, name, better[0], own), REFUSED,
+                       file=str(split.raw.source), split=split.raw.name)
+        elif asked is not None and asked != own:
+            ledger.notes.append(f"{split.raw.name}: boxes are read as {_words(asked)}, as "
+                                f"data_options says: {found.share(asked)} lie within their images "
+                                f"so, {found.share(own)} as {_words(own)}")
+    for split in splits if fits_all else ():
+        _convert(split, split.raw.box_format, asked or split.raw.box_format)
+    return fits_all
+
+
+def _misfit(fits: Fits, stated: str, better: str, own: str) -> str:
+    what = (f"the boxes do not fit as {_words(stated)}: {fits.share(stated)} lie within their "
+            f"images so, and {fits.share(better)} as {_words(better)}")
+    if better.startswith(FRACTION):
+        what = (f"the boxes are no pixels: the numbers of {fits.fractions} of {fits.count} are "
+                "from 0 to 1; " + ", ".join(f"{fits.share(name)} fit as {_words(name)}"
+                                            for name in FORMATS if name.startswith(FRACTION)))
+    keep = (f", or ={own} to keep the reading and clip what reaches beyond"
+            if stated == own and not better.startswith(FRACTION) else "")
+    return f"{what}; to read them so, add --cfg-options data_options.box_format={better}{keep}"
+
+
+def _words(name: str) -> str:
+    if name.startswith(FRACTION):
+        return f"{WORDS[name.removeprefix(FRACTION)]} in fractions of the image"
+    return WORDS[name]
+
+
+def _records(split: SurveyedSplit) -> list[tuple[int, Record]]:
+    """Annotations of images that are there, each with its image's place, without those whose box
+    was made from a mask."""
+    return [(at, record) for at, records in split.by_image.items() for record in records
+            if not record.get(NOTES)]
+
+
+def _fits_of(split: SurveyedSplit) -> Fits:
+    stated: list[Box] = []
+    frames: list[tuple[float, ...]] = []
+    by_image = {at: _frames(split, at) for at in split.by_image}
+    for at, record in _records(split):
+        box, sizes_of_image = as_box(record.get("bbox")), by_image[at]
+        if box is not None and sizes_of_image is not None:
+            stated.append(box)
+            frames.append(sizes_of_image)
+    if not stated:
+        return Fits()
+    boxes = np.asarray(stated, np.float64)
+    if split.raw.box_format == "xyxy":
+        with np.errstate(over="ignore"):
+            boxes[:, 2:] += boxes[:, :2]  # the file's own corners
+    sizes = np.asarray(frames, np.float64).reshape(len(boxes), 3, 2)
+    ones = np.ones((len(boxes), 1, 2))
+    found = Fits(len(boxes), int(((boxes >= -ROUNDED) & (boxes <= 1 + ROUNDED)).all(1).sum()))
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near a float's end fit nowhere
+        for name in WORDS:
+            found.within[name] = _within(boxes, name, sizes, PIXEL)
+            found.within[FRACTION + name] = _within(boxes, name, ones, ROUNDED)
+    return found
+
+
+def _frames(split: SurveyedSplit, at: int) -> tuple[float, ...] | None:
+    """Each size that an image may have been drawn in: as shown, as stored, as stated. None where
+    none is known."""
+    facts, stated = split.facts[at], split.stated_wh(at)
+    known: list[tuple[float, float]]
+    known = [] if facts is None or facts.fault is not None else [facts.seen_wh, facts.stored_wh]
+    known += [stated] if stated is not None else []
+    if not known:
+        return None
+    return tuple(side for place in range(3) for side in known[min(place, len(known) - 1)])
+
+
+def _within(boxes: NDArray[np.float64], name: str, sizes: NDArray[np.float64], slack: float) -> int:
+    """How many boxes have an extent and lie within one of their sizes (N, F, 2)."""
+    first, second = boxes[:, :2], boxes[:, 2:]
+    if name == "xyxy":
+        low, high = first, second
+    elif name == "xywh":
+        low, high = first, first + second
+    else:
+        low, high = first - second / 2, first + second / 2
+    extent = (high > low).all(1) & (low >= -slack).all(1)
+    inside = high[:, None] <= sizes + slack
+    return int((extent & (inside[..., 0] & inside[..., 1]).any(1)).sum())
+
+
+def _convert(split: SurveyedSplit, own: str, name: str) -> None:
+    """Boxes become xywh in pixels of the frame that their image's size is stated in."""
+    if name == own == "xywh":
+        return
+    for at, record in _records(split):
+        box = as_box(record.get("bbox"))
+        if box is None:
+            continue
+        if name != own:
+            box = _as_xywh(box, own, name, split.drawn_wh(at))
+            record["bbox"] = list(box)
+        left, top, width, height = box
+        if name.endswith("xyxy") and min(width, height) < 0 and width and height:
+            ordered = [left + min(0, width), top + min(0, height), abs(width), abs(height)]
+            add_note(record, "corners_exchanged", f"the corner ({left}, {top}) is not the upper "
+                     f"left of ({left + width}, {top + height}), but of the box {ordered}",
+                     "put in order")
+            record["bbox"] = ordered
+
+
+def _as_xywh(box: Box, own: str, name: str, size_wh: tuple[float, float]) -> Box:
+    """A box as read, which is xywh for its own format, in another format's meaning."""
+    a, b, c, d = box
+    if own == "xyxy":
+        c, d = a + c, b + d
+    if name.startswith(FRACTION):
+        a, b, c, d = a * size_wh[0], b * size_wh[1], c * size_wh[0], d * size_wh[1]
+    reading = name.removeprefix(FRACTION)
+    if reading == "xyxy":
+        return a, b, c - a, d - b
+    if reading == "cxcywh":
+        return a - c / 2, b - d / 2, c, d
+    return a, b, c, d

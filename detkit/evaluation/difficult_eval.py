@@ -1,0 +1,32 @@
+"""COCO's evaluation with Pascal VOC's difficult objects beside COCO's crowd regions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pycocotools.cocoeval import COCOeval
+
+
+class DifficultEval(COCOeval):  # type: ignore[misc]
+    """COCOeval that matches ignored objects with ``difficult`` 1 by their IoU.
+
+    Both are ignored, however many detections match them. But a crowd region takes whatever lies
+    inside it, a detection's share of itself counting, where a difficult object is one thing, which
+    a detection has to fit. Without such objects the numbers are COCOeval's.
+
+    Source: Pascal VOC development kit, VOCevaldet.m: a detection that overlaps most with a
+    difficult object counts neither for nor against.
+    """
+
+    _gts: dict[tuple[Any, Any], list[dict[str, Any]]]
+
+    def computeIoU(self, imgId: Any, catId: Any) -> Any:
+        """The overlaps of one image and category, as pycocotools gives them."""
+        truths = self._gts
+        self._gts = {(imgId, catId): [
+            {**truth, "iscrowd": 0} if truth.get("difficult") else truth
+            for truth in truths[imgId, catId]]}
+        try:
+            return super().computeIoU(imgId, catId)
+        finally:
+            self._gts = truths

@@ -1,0 +1,152 @@
+"""What the four numbers of a box are: told by how many boxes lie within their images."""
+
+import json
+
+import pytest
+from drawn_objects import on_their_objects
+from small_sets import CocoFolder, coco, draw, voc_xml, write_json
+
+from detkit.data.check import check_coco
+from detkit.data.options import DataOptions, read_options
+from detkit.data.source import open_data
+from detkit.errors import ConfigError, DataError
+
+# x, y, width, height in an image of 64x48; every second reaches the right or lower half.
+BOXES = [[4, 5, 12, 10], [40, 30, 20, 15], [30, 4, 30, 12], [2, 28, 20, 18]]
+
+
+def corners(box):
+    x, y, w, h = box
+    return [x, y, x + w, y + h]
+
+
+def centered(box):
+    x, y, w, h = box
+    return [x + w / 2, y + h / 2, w, h]
+
+
+def plain(box):
+    return box
+
+
+def fraction(of):
+    def scaled(box):
+        a, b, c, d = of(box)
+        return [a / 64, b / 48, c / 64, d / 48]
+    return scaled
+
+
+FORMATS = {
+    "xyxy": corners, "cxcywh": centered, "normalized_xywh": fraction(plain),
+    "normalized_xyxy": fraction(corners), "normalized_cxcywh": fraction(centered)}
+
+
+def write_set(root, rewrite):
+    names = [f"{at}.png" for at in range(5)]
+    for at, name in enumerate(names):
+        draw(root / name, seed=at)
+    write_json(root / "coco.json", coco(
+        names, [(at, label, rewrite(box)) for at in range(5) for label in (0, 1)
+                for box in BOXES[label::2]]))
+    return root
+
+
+def written_boxes(data):
+    return sorted(box["bbox"] for split in data.splits.values()
+                  for box in json.loads(split.annotation_file.read_text())["annotations"])
+
+
+def test_boxes_in_cocos_format_are_left_alone(tmp_path):
+    data = open_data(write_set(tmp_path / "set", plain), tmp_path / "work")
+    assert data.ledger.faults == [] and written_boxes(data) == sorted(5 * BOXES)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_another_format_is_refused_by_name_with_the_shares(tmp_path, name):
+    root = write_set(tmp_path / "set", FORMATS[name])
+    with pytest.raises(DataError, match=rf"coco.json.*20 of 20 boxes \(100 %\).*"
+                       rf"data_options.box_format={name}"):
+        open_data(root, tmp_path / "work")
+    assert "box_format" in json.loads(
+        (tmp_path / "work" / "data" / "ledger.json").read_text())["counts"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_boxes_are_converted_when_the_user_names_their_format(tmp_path, name):
+    data = open_data(write_set(tmp_path / "set", FORMATS[name]), tmp_path / "work",
+                     options=DataOptions(box_format=name))
+    assert data.ledger.faults == []
+    assert written_boxes(data) == [pytest.approx(box) for box in sorted(5 * BOXES)]
+    assert any("20 of 20 boxes (100 %)" in note for note in data.ledger.notes)
+
+
+def test_a_format_that_the_boxes_contradict_is_refused(tmp_path):
+    # As corners 5 of 20 fit: [4, 5, 12, 10] alone has its second corner right of and below it.
+    with pytest.raises(DataError, match=r"5 of 20 boxes \(25 %\).* 20 of 20 .*box_format=xywh"):
+        open_data(write_set(tmp_path / "set", plain), tmp_path / "work",
+                  options=DataOptions(box_format="xyxy"))
+
+
+def test_the_formats_own_reading_stands_when_the_user_insists(tmp_path):
+    data = open_data(write_set(tmp_path / "set", corners), tmp_path / "work",
+                     options=DataOptions(box_format="xywh"))
+    assert data.ledger.count("box_clipped") == 15
+
+
+def test_one_box_beyond_the_border_is_no_other_format(tmp_path):
+    folder = CocoFolder(tmp_path / "set")
+    folder.truth["train"]["annotations"][0]["bbox"] = [40, 20, 60, 40]
+    data = open_data(folder.write(), tmp_path / "work")
+    assert data.ledger.counts == {"box_clipped": 1}
+
+
+@pytest.mark.parametrize("change", [{"bbox": [1e308, 1e308, 1e308, 1e308]},
+                                    {"bbox": [10 ** 300, 0, 10 ** 300, 4]}])
+def test_numbers_near_a_floats_end_are_outside(coco_folder, tmp_path, change):
+    coco_folder.truth["train"]["annotations"][0].update(change)
+    data = open_data(coco_folder.write(), tmp_path / "work")
+    assert data.ledger.counts == {"box_outside": 1}
+
+
+def test_a_size_beyond_any_float_is_no_images(coco_folder, tmp_path):
+    coco_folder.truth["val"]["images"][0]["width"] = 10 ** 400
+    data = open_data(coco_folder.write(), tmp_path / "work")
+    assert data.ledger.counts == {"size_differs": 1}
+
+
+def test_a_config_own_file_with_corners_is_refused(tmp_path):
+    root = write_set(tmp_path / "set", corners)
+    with pytest.raises(DataError, match="5 of 20 boxes"):
+        check_coco(root / "coco.json", root).raise_refused()
+
+
+def test_voc_files_with_sizes_for_corners_are_refused_and_read_on_the_users_word(tmp_path):
+    for at in range(5):
+        draw(tmp_path / "set" / "JPEGImages" / f"{at}.png", seed=at)
+        path = tmp_path / "set" / "Annotations" / f"{at}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(voc_xml(f"{at}.png", objects=[("cat", box) for box in BOXES]))
+    with pytest.raises(DataError, match=r"5 of 20 boxes \(25 %\).*box_format=xywh"):
+        open_data(tmp_path / "set", tmp_path / "work")
+    data = open_data(tmp_path / "set", tmp_path / "work", options=DataOptions(box_format="xywh"))
+    assert written_boxes(data) == sorted(5 * BOXES)
+
+
+def test_corners_of_a_tool_that_calls_them_sizes(shared_cases, tmp_path):
+    root = shared_cases / "data" / "xyxy_boxes"
+    with pytest.raises(DataError, match=r"3 of 12 boxes \(25 %\).*12 of 12 boxes \(100 %\)"):
+        open_data(root, tmp_path / "work")
+    data = open_data(root, tmp_path / "work", options=DataOptions(box_format="xyxy"))
+    assert on_their_objects(data) == (12, 12)
+
+
+@pytest.mark.parametrize("value, named", [
+    (3, "data_options"), ({"box_fromat": "xyxy"}, "did you mean 'box_format'"),
+    ({"box_format": "yxyx"}, "normalized_cxcywh"), ({"train_difficult": "no"}, "True or False")])
+def test_an_option_that_there_is_not_is_refused(value, named):
+    with pytest.raises(ConfigError, match=named):
+        read_options(value)
+
+
+def test_no_options_are_the_defaults():
+    assert read_options(None) == DataOptions() == read_options({})
