@@ -63,8 +63,18 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
                 continue
             handler.addFilter(_is_short)
             if isinstance(handler, logging.StreamHandler):
-                handler.setStream(sys.stderr)
+                # Not setStream, which flushes the stream of an earlier run; it may be closed.
+                handler.stream = sys.stderr
         return made
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Build this run's own visualizer: by its name mmengine would give that of an earlier run.
+
+        Through that the process's second run would write to the first one's folder.
+        """
+        if isinstance(visualizer, Mapping):
+            visualizer = {**visualizer, "name": f"{self._work_dir} {self._experiment_name}"}
+        return super().build_visualizer(visualizer)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
         """Wrap for several processes; on CPUs torch wants no device ids."""
