@@ -113,10 +113,12 @@ class DivergenceGuard:
         self._overflows = 0
 
     def _count_overflow(self) -> None:
-        scaler = _scaler(self._runner.optim_wrapper)
+        wrapper = self._runner.optim_wrapper
         self._overflows += 1
-        fixed = getattr(self._runner.optim_wrapper, "_scale_update_param", None) is not None
-        if self._overflows >= _OVERFLOWS and (fixed or scaler.get_scale() <= _LEAST_SCALE):
+        fixed = getattr(wrapper, "_scale_update_param", None) is not None
+        if self._overflows >= _OVERFLOWS and (
+            fixed or wrapper.loss_scaler.get_scale() <= _LEAST_SCALE
+        ):
             self._end(f"{self._overflows} steps in a row")
 
     def _end_unless(self, finite: Tensor) -> None:
@@ -190,7 +192,8 @@ def _total_of_each(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         tensors = [value] if isinstance(value, Tensor) else value
         if "loss" in str(name) and isinstance(tensors, (list, tuple)) and tensors:
             if all(isinstance(tensor, Tensor) for tensor in tensors):
-                yield str(name), sum(t.detach().float().mean() for t in tensors)  # type: ignore
+                means = [tensor.detach().float().mean() for tensor in tensors]
+                yield str(name), torch.stack(means).sum()
 
 
 def _named_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:

@@ -131,7 +131,8 @@ def test(
     """
     with redirect_stdout(sys.stderr):
         cfg = _begin(config, options, launcher, device, work_dir)
-        prepare.use_our_parts(cfg)
+        with blame_config(cfg, "reading the config"):
+            prepare.use_our_parts(cfg)
         known = carried_classes(checkpoint)
         with blame_config(cfg, "reading the data"):
             classes = take_data(cfg, data, Path(cfg.work_dir), False, known)
@@ -173,9 +174,9 @@ def _log_to_stderr() -> None:
         handler.setFormatter(logging.Formatter("%(message)s"))
         ours.addHandler(handler)
         ours.setLevel(logging.INFO)
-    for handler in ours.handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.stream = sys.stderr  # Where the program has put another in its place.
+    for other in ours.handlers:
+        if type(other) is logging.StreamHandler:
+            other.stream = sys.stderr  # Where the program has put another in its place.
 
 
 def _chosen_checkpoint(runner: Any) -> Path | None:

@@ -24,6 +24,9 @@ MMDET_FOLDERS = (
 # In names of configs that want masks, ready proposals, or a ResNet of bottlenecks.
 _OTHER_TASKS = ("mask", "-ins", "fast-rcnn", "dconv", "dcn")
 
+# Where most of a config stands.
+_OFTEN = 12 * ["model"] + 4 * ["train_dataloader"] + 3 * ["optim_wrapper", "default_hooks"]
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -105,7 +108,7 @@ def _mutate(content: dict[str, Any], rng: random.Random) -> str:
     path = ""
     while True:
         keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-        key = rng.choice(keys)
+        key = rng.choice(keys if path else [*keys, *_OFTEN])
         path += f".{key}" if isinstance(holder, dict) else f"[{key}]"
         inner = holder[key]
         if not isinstance(inner, (dict, list)) or not inner or (path.count(".") > 1

@@ -26,6 +26,8 @@ def _config(changes: dict[str, Any]) -> Config:
     cfg = Config.fromstring(tiny_training.CONFIG, ".py")
     cfg.merge_from_dict({"model.neck.in_channels": [16, 32, 64],
                          "model.roi_head.bbox_head.in_channels": 16,
+                         "model.roi_head.bbox_head.num_classes": 2,
+                         "model.roi_head.bbox_roi_extractor.out_channels": 16,
                          "model.rpn_head.in_channels": 16, **changes})
     return cfg
 
@@ -53,12 +55,11 @@ def test_the_component_that_cannot_be_built_is_named(
 
 def test_of_several_alike_the_wrong_one_is_named() -> None:
     head = _config({}).model.roi_head.bbox_head.to_dict()
-    head.update(num_classes=2)
     heads = [head, {**head, "fc_out_channels": "wide"}]
     extractor = _config({}).model.roi_head.bbox_roi_extractor.to_dict()
     cfg = _config({"model.roi_head": dict(
         _delete_=True, type="CascadeRoIHead", num_stages=2, stage_loss_weights=[1, 1],
-        bbox_roi_extractor={**extractor, "out_channels": 16}, bbox_head=heads)})
+        bbox_roi_extractor=extractor, bbox_head=heads)})
     cfg.model.train_cfg.rcnn = [cfg.model.train_cfg.rcnn] * 2
     with pytest.raises(ConfigError, match=r"model\.roi_head\.bbox_head\[1\].*fc_out_channels"):
         _built(cfg)
@@ -71,13 +72,13 @@ def test_the_only_value_that_the_message_quotes_is_named() -> None:
 
 
 def test_what_a_data_loading_process_raised_is_one_line() -> None:
-    message = ("Caught KeyError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+    message = ("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent "
                'call last):\n  File "/x/lib/loading.py", line 7, in transform\n    results["img"]\n'
-               "KeyError: 'img'\n")
+               "ValueError: no img\n")
     with pytest.raises(ConfigError) as caught:
         with blame_config({}, "training"):
-            raise KeyError(message)
-    assert "KeyError: 'img' (in a data loading process at loading.py:7)" in str(caught.value)
+            raise ValueError(message)
+    assert "ValueError: no img (in a data loading process at loading.py:7)" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
@@ -101,7 +102,7 @@ def test_errors_that_say_enough_pass_as_they_are(error: Exception) -> None:
 def test_a_config_that_fails_while_it_is_read_is_refused(tmp_path: Path) -> None:
     from detkit.engine.config import load_config
 
-    for text, kind in (("a = 1 / 0", "ZeroDivisionError"), ("_base_ = 'x.py'", "RecursionError")):
+    for text, kind in (("a = 1 / 0", "ZeroDivisionError"), ("assert 1 > 2", "AssertionError")):
         (tmp_path / "x.py").write_text(text)
         with pytest.raises(ConfigError, match=kind):
             load_config(tmp_path / "x.py")
