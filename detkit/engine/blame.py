@@ -69,7 +69,7 @@ def _of_memory(error: Exception) -> bool:
 def config_error(cfg: Mapping[str, Any], error: BaseException, doing: str) -> ConfigError:
     """The one line for ``error``: the component of ``cfg``, what it was given, what it takes."""
     content = dict(cfg.items())
-    text = " ".join(_without_worker_traceback(str(error)).split())
+    text = " ".join(_without_worker_traceback(str(error)).split()) or _failed_line(error)
     cause = f"{type(error).__name__}: {shortened(text)}" if text else type(error).__name__
     value = _quoted_value(content, text)
     found = _component(content, _frames(error))
@@ -88,6 +88,12 @@ def config_error(cfg: Mapping[str, Any], error: BaseException, doing: str) -> Co
     )
 
 
+def _failed_line(error: BaseException) -> str:
+    """The line of code that raised, for an error without words, such as an assertion."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (frames[-1].line or "") if frames else ""
+
+
 def shortened(text: str) -> str:
     """``text``, cut where it is long."""
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
@@ -98,17 +104,18 @@ def _frames(error: BaseException) -> list[FrameType]:
     frames: list[FrameType] = []
     seen: BaseException | None = error
     while seen is not None:
-        # mmengine raises what a hook raised once more, from another place.
+        # mmengine raises what a hook raised once more, from another place and 'from None'.
         frames = [*(frame for frame, _ in reversed(list(traceback.walk_tb(seen.__traceback__)))),
                   *frames]
-        seen = seen.__cause__
+        seen = seen.__cause__ or seen.__context__
     return frames
 
 
 def _quoted_value(content: Mapping[str, Any], text: str) -> str | None:
     """The path of the only value of the config that ``text`` quotes; None for none or several."""
     found = [path for path, value in _leaves(content)
-             if len(repr(value)) >= _LEAST_QUOTE and repr(value) in text]
+             if value not in (None, True, False) and len(repr(value)) >= _LEAST_QUOTE
+             and (repr(value) in text or isinstance(value, str) and text.endswith(f"got {value}"))]
     return found[0] if len(found) == 1 else None
 
 

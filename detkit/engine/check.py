@@ -191,9 +191,9 @@ def _elsewhere(name: str) -> str | None:
 
 def _refuse_misspelt_type(value: Mapping[str, Any], path: str) -> None:
     for name, item in value.items():
-        if isinstance(item, str) and str(name).lower() in ("typ", "tpye", "tyep", "ype", "typee"):
-            raise unknown_name(f"{path}.{name}", str(name), ["type"], "a key of this dict")
-        if name == "Type":
+        folded = str(name).lower()
+        misspelt = sorted(folded) == sorted("type") or folded in ("typ", "ype", "typee")
+        if misspelt and isinstance(item, str):
             raise unknown_name(f"{path}.{name}", str(name), ["type"], "a key of this dict")
 
 

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from detkit.engine.blame import blame_config
+from detkit.engine.check import check_config
 from detkit.errors import ConfigError, DataError
 from detkit.registry import MODELS, import_mmdet
 
@@ -69,6 +70,42 @@ def test_the_only_value_that_the_message_quotes_is_named() -> None:
     with pytest.raises(ConfigError, match="log_level: starting failed.*'LOUD'"):
         with blame_config({"log_level": "LOUD", "work_dir": "x"}, "starting"):
             raise ValueError("Unknown level: 'LOUD'")
+
+
+def test_a_hook_that_mmengine_raises_again_for_is_named() -> None:
+    class EMAHook:
+        def before_run(self) -> None:
+            raise TypeError("'<' not supported")
+
+    with pytest.raises(ConfigError, match=r"custom_hooks\[0\]: training failed in EMAHook"):
+        with blame_config({"custom_hooks": [{"type": "EMAHook", "momentum": "x"}]}, "training"):
+            try:
+                EMAHook().before_run()
+            except TypeError as error:
+                raise TypeError(f"{error} in a hook") from None
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"val_cfg": {"ytpe": "ValLoop"}}, "val_cfg.ytpe.*'type'"),
+        ({"train_dataloader": {"batch_size": "2"}}, r"train_dataloader\.batch_size: got '2'"),
+        ({"test_dataloader": {"num_workers": -1}}, r"test_dataloader\.num_workers: got -1"),
+        ({"val_dataloader": {"batch_size": True}}, r"val_dataloader\.batch_size: got True"),
+    ],
+    ids=["type misspelt", "a word", "negative", "a truth value"],
+)
+def test_what_can_be_seen_before_anything_is_built_is_named(
+    changes: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(ConfigError, match=path):
+        check_config(changes)
+
+
+def test_an_assertion_without_words_is_quoted() -> None:
+    with pytest.raises(ConfigError, match="AssertionError: raise AssertionError"):
+        with blame_config({}, "building the model"):
+            raise AssertionError  # pytest would give words to an assert.
 
 
 def test_what_a_data_loading_process_raised_is_one_line() -> None:
