@@ -51,6 +51,10 @@ class WeightsError(DetkitError):
     """A checkpoint cannot be read, or does not fit the model it is loaded into."""
 
 
+class DivergedError(DetkitError):
+    """A training ended because a loss, a gradient or a weight became NaN or infinite."""
+
+
 class VideoError(DetkitError):
     """A video cannot be read or written."""
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="config file")
     add_run_flags(parser)
     parser.add_argument(
-        "--resume", nargs="?", const="auto", metavar="auto|FILE",
+        "--resume", nargs="?", const="auto", metavar="auto|FILE", type=_named,
         help="continue the newest checkpoint of the work dir, or FILE",
     )
     parser.add_argument("--backbone-from", metavar="CHECKPOINT",
@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="scale the learning rate with the batch size")
     parser.add_argument("--seed", type=_seed, metavar="N",
                         help="seed of every random choice, 0 to 2**32 - 1")
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("got an empty name, expected auto or a file")
+    return text
 
 
 def _seed(text: str) -> int:

@@ -80,7 +80,7 @@ def _check(value: Any, path: str, key: str, registry: Registry, scope: str) -> N
     if isinstance(value, Mapping):
         if "type" in value and key not in _OWN_WORDS:
             _check_built(value, path, key, registry, scope)
-            if _short(value["type"]) in _FOREIGN_INSIDE:
+            if short_name(value["type"]) in _FOREIGN_INSIDE:
                 return
         elif "type" not in value:
             _refuse_misspelt_type(value, path)
@@ -104,17 +104,17 @@ def _check_built(
     if signature.closed:
         for name in value:
             if name not in taken and name not in signature.names:
-                if (_short(value["type"]), name) in TAKEN_BY_THE_HEAD:
+                if (short_name(value["type"]), name) in TAKEN_BY_THE_HEAD:
                     continue
-                if (_short(value["type"]), name) in ACCEPTED_WITHOUT_EFFECT:
+                if (short_name(value["type"]), name) in ACCEPTED_WITHOUT_EFFECT:
                     logger.warning("%s.%s has no effect", path, name)
                     continue
                 raise unknown_name(f"{path}.{name}", str(name), signature.names | taken,
-                                   f"an argument of {_short(value['type'])}")
+                                   f"an argument of {short_name(value['type'])}")
     needed = signature.required - _INJECTED.get(registry.name, signature.required)
     missing = sorted(needed - set(value))
     if missing:
-        kind = _short(value["type"])
+        kind = short_name(value["type"])
         raise ConfigError(f"{path}: {kind} needs '{missing[0]}', which is not given")
 
 
@@ -191,13 +191,14 @@ def _elsewhere(name: str) -> str | None:
 
 def _refuse_misspelt_type(value: Mapping[str, Any], path: str) -> None:
     for name, item in value.items():
-        if isinstance(item, str) and str(name).lower() in ("typ", "tpye", "tyep", "ype", "typee"):
-            raise unknown_name(f"{path}.{name}", str(name), ["type"], "a key of this dict")
-        if name == "Type":
+        folded = str(name).lower()
+        misspelt = sorted(folded) == sorted("type") or folded in ("typ", "ype", "typee")
+        if misspelt and isinstance(item, str):
             raise unknown_name(f"{path}.{name}", str(name), ["type"], "a key of this dict")
 
 
-def _short(name: Any) -> str:
+def short_name(name: Any) -> str:
+    """The name of a class without its scope or module; ``name`` is that text or the class."""
     spelt = name if isinstance(name, str) else str(getattr(name, "__name__", name))
     return spelt.rpartition(".")[2]
 

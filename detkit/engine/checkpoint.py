@@ -17,6 +17,7 @@ from detkit.engine.check import check_config
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.devices import check_device
 from detkit.engine.literals import parse_literals
+from detkit.engine.nonfinite import ensure_finite_weights
 from detkit.engine.places import TOP_LEVEL, registered, registry_below, stand_ins
 from detkit.engine.prepare import without_pretrained
 from detkit.errors import ConfigError, DetkitError, WeightsError
@@ -161,7 +162,8 @@ def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
     """Load ``weights``, a state dict, into ``model``, or refuse all of them.
 
     Raises:
-        WeightsError: a tensor is missing, unknown or of another shape; ``origin`` says whose.
+        WeightsError: a tensor is missing, unknown, of another shape or not finite; ``origin`` says
+            whose.
     """
     if not isinstance(weights, Mapping):
         raise WeightsError(f"{origin}: state_dict", got=type(weights).__name__, expected="a dict")
@@ -178,6 +180,7 @@ def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
                 f"{origin} does not fit the model of the config: "
                 f"it {what} {', '.join(names[:_SHOWN])}{more}"
             )
+    ensure_finite_weights(weights, origin)
     model.load_state_dict(weights)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from detkit.engine.blame import blame_config
 from detkit.engine.complexity_parts import Complexity, summed
 from detkit.engine.complexity_run import run_and_count
 from detkit.engine.complexity_size import test_size
@@ -53,11 +54,12 @@ def measure(
         _without_download(cfg.model)
         if cfg.get("data_preprocessor") is not None:
             cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
-        classes = data_classes(cfg)
-        number = len(classes) if classes is not None else None
-        assumed = is_classifier(cfg) and _assume_classes(cfg.model.get("head"), number)
-        derive(cfg, classes)
-        size = size or test_size(cfg)
+        with blame_config(cfg, "reading the config"):
+            classes = data_classes(cfg)
+            number = len(classes) if classes is not None else None
+            assumed = is_classifier(cfg) and _assume_classes(cfg.model.get("head"), number)
+            derive(cfg, classes)
+            size = size or test_size(cfg)
         model, counts, ran_on = run_and_count(cfg, size)
         if number is None and is_classifier(cfg):
             number = cfg.model.head.get("num_classes")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
 
 from detkit.engine.check import check_config, nearest
 from detkit.errors import ConfigError
@@ -64,16 +63,17 @@ def _read(path: Path) -> Config:
         raise ConfigError(f"{path}: no such config file", do=_similar_file(path))
     try:
         return Config.fromfile(str(path))
-    except (ConfigParsingError, SyntaxError, NameError, KeyError, TypeError, ValueError,
-            ImportError, AttributeError, OSError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{path} cannot be read", got=found) from error
     except RuntimeError as error:
         # mmengine's lazy mode dies so, without a word, when a plain config calls a function.
         raise ConfigError(
-            f"{path} cannot be read", got=f"RuntimeError: {error}",
-            do="a config without _base_ holds assignments only, and imports or calls nothing",
+            f"{path} cannot be read", got=f"{type(error).__name__}: {error}",
+            do=None if isinstance(error, RecursionError) else
+            "a config without _base_ holds assignments only, and imports or calls nothing",
         ) from error
+    # A config is a program: it may end in anything, as ZeroDivisionError or RecursionError.
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path} cannot be read", got=found) from error
 
 
 def _similar_file(path: Path) -> str | None:

@@ -20,6 +20,8 @@ _DATALOADER = [
     *(name for name in inspect.signature(DataLoader.__init__).parameters if name != "self"),
     "num_batch_per_epoch", "disable_subprocess_warning",
 ]
+# Of a dataloader, with the least that each may be.
+_COUNTS = {"batch_size": 1, "num_workers": 0}
 _PARAMWISE = [
     "custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "flat_decay_mult",
     "dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate",
@@ -69,6 +71,8 @@ def check(value: Any, path: str, complain: Complain) -> None:
             _refuse_near_misses(value.get(name), f"{path}.{name}", complain)
     if path.endswith("_dataloader"):
         _only(value, path, _DATALOADER, complain, "a key of a dataloader")
+        for name, least in _COUNTS.items():
+            _check_count(value.get(name), f"{path}.{name}", least)
     elif path in _TOP:
         _only(value, path, _TOP[path], complain, f"a key of {path}")
     elif path == "optim_wrapper":
@@ -76,6 +80,12 @@ def check(value: Any, path: str, complain: Complain) -> None:
     elif path == "default_hooks":
         # Other names are free; a near miss of a default would leave that default in force.
         _not_nearly(value, path, _DEFAULT_HOOKS, complain, "a default hook")
+
+
+def _check_count(value: Any, path: str, least: int) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= least):
+        raise ConfigError(path, got=repr(value), expected=f"a whole number from {least} on")
 
 
 def _check_mixing(value: Any, path: str, complain: Complain) -> None:

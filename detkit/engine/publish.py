@@ -8,6 +8,7 @@ import torch
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.checkpoint_hook import write_whole
+from detkit.engine.nonfinite import ensure_finite_weights
 
 NAME = "best.pth"
 
@@ -26,10 +27,11 @@ def publish(checkpoint: Path, folder: Path) -> Path:
         The path of the file.
 
     Raises:
-        WeightsError: ``checkpoint`` cannot be read.
+        WeightsError: ``checkpoint`` cannot be read, or its weights are not finite.
     """
     content = read_any_checkpoint(checkpoint)
     kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
+    ensure_finite_weights(content.get("state_dict", {}), str(checkpoint))
     target, unfinished = folder / NAME, folder / f".{NAME}.unfinished"
     torch.save(kept, unfinished)
     write_whole(unfinished, target)

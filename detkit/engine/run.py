@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 
 from detkit.engine import prepare
 from detkit.engine.backbone_from import begin_backbone_from
+from detkit.engine.blame import blame_config
 from detkit.engine.checkpoint import carried_classes, load_exactly
 from detkit.engine.checkpoint_file import find_last_checkpoint, read_any_checkpoint
 from detkit.engine.config import load_config
@@ -83,11 +84,12 @@ def train(
                 logger.info("nothing to resume in %s: the training begins anew", folder)
         elif not resume or Path(resume).resolve().parent != folder.resolve():
             refuse_another_run(folder)
-        prepare.use_our_parts(cfg)
-        if amp:
-            prepare.turn_on_amp(cfg)
-        if auto_scale_lr:
-            prepare.turn_on_lr_scaling(cfg)
+        with blame_config(cfg, "reading the config"):
+            prepare.use_our_parts(cfg)
+            if amp:
+                prepare.turn_on_amp(cfg)
+            if auto_scale_lr:
+                prepare.turn_on_lr_scaling(cfg)
         if seed is not None:
             cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
         cfg.resume = bool(resume)
@@ -95,11 +97,13 @@ def train(
             cfg.load_from = str(resume)
         if backbone_from is not None:
             begin_backbone_from(cfg, backbone_from)
-        classes = take_data(cfg, data, folder, training=True)
+        with blame_config(cfg, "reading the data"):
+            classes = take_data(cfg, data, folder, training=True)
         if resume:
             refuse_other_classes(classes, carried_classes(cfg.load_from), cfg.load_from)
-        runner: Any = DetRunner.from_cfg(cfg)
-        with progress_of(runner):
+        with blame_config(cfg, "building the model"):
+            runner: Any = DetRunner.from_cfg(cfg)
+        with progress_of(runner), blame_config(cfg, "training"):
             runner.train()
         checkpoint = _chosen_checkpoint(runner)
         if checkpoint is not None and is_main_process():
@@ -127,9 +131,11 @@ def test(
     """
     with redirect_stdout(sys.stderr):
         cfg = _begin(config, options, launcher, device, work_dir)
-        prepare.use_our_parts(cfg)
+        with blame_config(cfg, "reading the config"):
+            prepare.use_our_parts(cfg)
         known = carried_classes(checkpoint)
-        classes = take_data(cfg, data, Path(cfg.work_dir), False, known)
+        with blame_config(cfg, "reading the data"):
+            classes = take_data(cfg, data, Path(cfg.work_dir), False, known)
         if is_classifier(cfg):
             refuse_other_classes(classes, known, checkpoint)
         return _test(cfg, Path(checkpoint))
@@ -168,6 +174,9 @@ def _log_to_stderr() -> None:
         handler.setFormatter(logging.Formatter("%(message)s"))
         ours.addHandler(handler)
         ours.setLevel(logging.INFO)
+    for other in ours.handlers:
+        if type(other) is logging.StreamHandler:
+            other.stream = sys.stderr  # Where the program has put another in its place.
 
 
 def _chosen_checkpoint(runner: Any) -> Path | None:
@@ -195,7 +204,7 @@ def _test(cfg: Config, checkpoint: Path) -> TestResult:
     cfg.experiment_name = "test"
     # Around the whole: what a test builds late, its data for one, is looked up in this scope too,
     # and in a process that did not train there is no other.
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+    with DefaultScope.overwrite_default_scope(cfg.default_scope), blame_config(cfg, "testing"):
         runner: Any = DetRunner.from_cfg(cfg)
         # Exactly, where mmengine would warn of what does not fit and measure what is left.
         content = read_any_checkpoint(checkpoint)

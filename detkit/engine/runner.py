@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,26 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
+from detkit.engine.divergence import ensure_finite_state
+from detkit.engine.nonfinite import CHECKED_KEYS, ensure_finite_weights
 from detkit.engine.threads_hook import ThreadsHook
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
 
 _PAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
 _RUN_STATE = ("meta", "state_dict", "message_hub", "optimizer")
+
+
+def _pretrained_files(value: Any) -> Iterator[str]:
+    """The files that every ``init_cfg`` in a config names."""
+    if isinstance(value, Mapping):
+        if value.get("type") == "Pretrained" and value.get("checkpoint"):
+            yield str(value["checkpoint"])
+        for item in value.values():
+            yield from _pretrained_files(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _pretrained_files(item)
 
 
 def _is_short(record: logging.LogRecord) -> bool:
@@ -50,8 +65,18 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
                 continue
             handler.addFilter(_is_short)
             if isinstance(handler, logging.StreamHandler):
-                handler.setStream(sys.stderr)
+                # Not setStream, which flushes the stream of an earlier run; it may be closed.
+                handler.stream = sys.stderr
         return made
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Build this run's own visualizer: by its name mmengine would give that of an earlier run.
+
+        Through that the process's second run would write to the first one's folder.
+        """
+        if isinstance(visualizer, Mapping):
+            visualizer = {**visualizer, "name": f"{self._work_dir} {self._experiment_name}"}
+        return super().build_visualizer(visualizer)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
         """Wrap for several processes; on CPUs torch wants no device ids."""
@@ -69,7 +94,8 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         """Set the first weights, but for a run that is resumed: its checkpoint has them all.
 
         Raises:
-            WeightsError: a file that an ``init_cfg`` names is not there or not to be had.
+            WeightsError: a file that an ``init_cfg`` names is not there, not to be had, or holds
+                weights that are not finite.
         """
         if self._resume and self._load_from:
             return
@@ -84,9 +110,17 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
                 "--cfg-options model.backbone.init_cfg.type=Pretrained "
                 "model.backbone.init_cfg.checkpoint=FILE",
             ) from error
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        files = ", ".join(dict.fromkeys(_pretrained_files(self.cfg.get("model"))))
+        ensure_finite_weights(model.state_dict(), files or "the model's initialization")
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Write a checkpoint under a passing name and rename it: a kill leaves no broken file."""
+        """Write a checkpoint under a passing name and rename it: a kill leaves no broken file.
+
+        Raises:
+            DivergedError: the weights are not finite; nothing is written or removed then.
+        """
+        ensure_finite_state(self)
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
@@ -105,13 +139,16 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         """Load weights from a file or an address, as data: nothing in it is executed.
 
         Raises:
-            WeightsError: the file is none that ``weights_only=True`` reads, or no tensor fits.
+            WeightsError: the file is none that ``weights_only=True`` reads, no tensor fits, or one
+                is not finite.
         """
         checkpoint = read_any_checkpoint(filename, map_location)
         if self._needs_run_state:
             self._refuse_weights_alone(filename, checkpoint)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint, "meta": {}}
+        kept = {key: checkpoint[key] for key in CHECKED_KEYS if key in checkpoint}
+        ensure_finite_weights(kept, str(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         ours = model.state_dict()

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.dist import get_dist_info
 from mmengine.runner import loops
 
+from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
 from detkit.engine.randomness import SkippingBatchSampler, seed_iteration, seeded_dataloader
 from detkit.errors import DataError
 from detkit.registry import LOOPS
@@ -56,7 +57,16 @@ class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
         )
 
     def run(self) -> Any:
-        """Train to the last epoch, or until a hook sets ``stop_training``."""
+        """Train to the last epoch, or until a hook sets ``stop_training``.
+
+        Raises:
+            DivergedError: a loss, a gradient or a weight became NaN or infinite.
+        """
+        self._guard = DivergenceGuard(self.runner)
+        with self._guard.watch():
+            return self._run()
+
+    def _run(self) -> Any:
         self.runner.call_hook("before_train")
         at_epoch_end = self._iter == self._epoch * len(self.dataloader)
         if self._iter > 0 and at_epoch_end and self._validation_is_due():
@@ -66,6 +76,7 @@ class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             if self._validation_is_due():
+                ensure_finite_state(self.runner)
                 self.runner.val_loop.run()
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -93,7 +104,11 @@ class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Train one batch, from random numbers of its own."""
         seed_iteration(self.runner.seed, self.runner.rank, self._iter)
-        super().run_iter(idx, data_batch)
+        self.runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        outputs = self._guard.train_step(data_batch)
+        self.runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch,
+                              outputs=outputs)
+        self._iter += 1
 
 
 @LOOPS.register_module()
@@ -112,7 +127,16 @@ class IterBasedTrainLoop(loops.IterBasedTrainLoop):  # type: ignore[misc]
         )
 
     def run(self) -> Any:
-        """Train to the last iteration, or until a hook sets ``stop_training``."""
+        """Train to the last iteration, or until a hook sets ``stop_training``.
+
+        Raises:
+            DivergedError: a loss, a gradient or a weight became NaN or infinite.
+        """
+        self._guard = DivergenceGuard(self.runner)
+        with self._guard.watch():
+            return self._run()
+
+    def _run(self) -> Any:
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         if self._iter > 0:
@@ -123,6 +147,7 @@ class IterBasedTrainLoop(loops.IterBasedTrainLoop):  # type: ignore[misc]
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
             if self._validation_is_due():
+                ensure_finite_state(self.runner)
                 self.runner.val_loop.run()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
@@ -131,4 +156,8 @@ class IterBasedTrainLoop(loops.IterBasedTrainLoop):  # type: ignore[misc]
     def run_iter(self, data_batch: Any) -> None:
         """Train one batch, from random numbers of its own."""
         seed_iteration(self.runner.seed, self.runner.rank, self._iter)
-        super().run_iter(data_batch)
+        self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
+        outputs = self._guard.train_step(data_batch)
+        self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch,
+                              outputs=outputs)
+        self._iter += 1

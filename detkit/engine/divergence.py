@@ -1,0 +1,226 @@
+"""A training ends at the first loss, gradient or weight that is not finite, with its cause named.
+
+One wait for the device in each step: the losses' flags and the gradients' norm are read together,
+before the optimizer changes a weight by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import get_world_size
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from detkit.engine.divergence_report import Divergence, divergence_error, find_source
+from detkit.engine.nonfinite import flattened, nonfinite_names, shorten_names
+from detkit.errors import DetkitError
+
+# Of a GradScaler: so many steps in a row may overflow once its scale has nowhere to fall to. While
+# it falls, steps that overflow are how it finds the scale; it skips them.
+_OVERFLOWS = 2
+_LEAST_SCALE = 1.0
+
+
+class DivergenceGuard:
+    """Watches the steps of one training.
+
+    Args:
+        runner: the run, its model and optimizer built.
+    """
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._losses: dict[str, Tensor] = {}
+        self._batch: Any = None
+        self._updated = False
+        self._overflows = 0
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Watch every training step of the body."""
+        handles = [self._model.register_forward_hook(self._keep_losses)]
+        handles += [optimizer.register_step_pre_hook(self._before_update)
+                    for optimizer in _optimizers(self._runner.optim_wrapper)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def train_step(self, batch: Any) -> Any:
+        """The model's training step on ``batch``, which leaves no weight that is not finite.
+
+        Raises:
+            DivergedError: a loss or a gradient is not finite, or the step failed because a number
+                in it was not; no weight was changed by them.
+        """
+        self._batch, self._losses, self._updated = batch, {}, False
+        wrapper = self._runner.optim_wrapper
+        try:
+            outputs = self._runner.model.train_step(batch, optim_wrapper=wrapper)
+        except DetkitError:
+            raise
+        except Exception as error:
+            self._explain(error)
+            raise
+        if not self._updated:
+            # Gradients are only gathered in this step, or a GradScaler skipped it.
+            self._end_unless(self._losses_finite())
+            if _scaler(wrapper) is not None and wrapper.should_update():
+                self._count_overflow()
+        self._batch, self._losses = None, {}
+        return outputs
+
+    @property
+    def _model(self) -> Any:
+        model = self._runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self._model.parameters()), torch.device("cpu"))
+
+    def _keep_losses(self, module: Any, inputs: Any, output: Any) -> None:
+        if module.training and isinstance(output, Mapping):
+            self._losses = dict(_total_of_each(output))
+
+    def _losses_finite(self) -> Tensor:
+        """0-d bool."""
+        if not self._losses:
+            return torch.ones((), dtype=torch.bool, device=self._device)
+        losses = torch.stack([loss.to(self._device) for loss in self._losses.values()])
+        return losses.isfinite().all()
+
+    def _before_update(self, optimizer: Any, *_: Any) -> None:
+        self._updated = True
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]
+                     if p.grad is not None and p.grad.layout == torch.strided]
+        norm = get_total_norm([g for g in gradients if g.numel()]).to(self._device)
+        losses_finite = self._losses_finite()
+        if getattr(optimizer, "found_inf", None) is not None:
+            # A fused optimizer looks for overflows itself, on gradients that are still scaled.
+            self._end_unless(losses_finite)
+            if not bool(norm.isfinite()):
+                self._count_overflow()
+            return
+        self._end_unless(losses_finite & norm.isfinite())
+        self._overflows = 0
+
+    def _count_overflow(self) -> None:
+        wrapper = self._runner.optim_wrapper
+        self._overflows += 1
+        fixed = getattr(wrapper, "_scale_update_param", None) is not None
+        if self._overflows >= _OVERFLOWS and (
+            fixed or wrapper.loss_scaler.get_scale() <= _LEAST_SCALE
+        ):
+            self._end(f"{self._overflows} steps in a row")
+
+    def _end_unless(self, finite: Tensor) -> None:
+        if _any_process(~finite, self._device):
+            self._end()
+
+    def _end(self, note: str = "") -> None:
+        """Raise in all processes, which come here together."""
+        weights = nonfinite_names(self._model.named_parameters())
+        losses = [name for name, loss in self._losses.items() if not bool(loss.isfinite())]
+        if weights:
+            found = Divergence("the weights", shorten_names(weights), self._batch)
+        elif losses:
+            values = [f"{name} = {float(self._losses[name])}" for name in losses]
+            found = Divergence("the loss", shorten_names(values), self._batch)
+        else:
+            names = nonfinite_names((name, p.grad) for name, p in self._model.named_parameters())
+            what = f"of {shorten_names(names)}" if names else "their norm is infinite"
+            found = Divergence("the gradients", " ".join(filter(None, (what, note))), self._batch)
+        if get_world_size() > 1:
+            # Another process may have the cause, and all end with the same line.
+            mine = bool(weights or losses)
+            told: list[Any] = [None] * get_world_size()
+            torch.distributed.all_gather_object(told, (mine, found.without_batch()))
+            found = next((one for bad, one in told if bad), told[0][1])
+        else:
+            found.source = find_source(self._runner, self._model, self._batch)
+        raise divergence_error(self._runner, found)
+
+    def _explain(self, error: Exception) -> None:
+        """Raise DivergedError in place of ``error`` if a number that is not finite caused it."""
+        if "out of memory" in str(error) or isinstance(error, MemoryError):
+            return
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+        if "device-side assert" in str(error):
+            # Nothing on the GPU can be read any more in this process.
+            found = Divergence("a value that the GPU refused, as a label beyond the classes,", said,
+                               self._batch)
+            raise divergence_error(self._runner, found) from error
+        weights = nonfinite_names(self._model.named_parameters())
+        losses = [name for name, loss in self._losses.items() if not bool(loss.isfinite())]
+        source = None
+        if not weights and not losses and get_world_size() == 1:
+            source = find_source(self._runner, self._model, self._batch)
+        if weights or losses or source:
+            kind = "the weights" if weights else "the loss"
+            what = shorten_names(weights or losses) or f"it cannot be computed ({said})"
+            found = Divergence(kind, what, self._batch, source)
+            raise divergence_error(self._runner, found) from error
+
+
+def ensure_finite_state(runner: Any) -> None:
+    """End the training if a weight is not finite, as before a checkpoint is written of it.
+
+    Every process of the run comes here together.
+
+    Raises:
+        DivergedError: a weight, an averaged weight or a value of the optimizer's state is NaN or
+            infinite.
+    """
+    found = nonfinite_names(_named_weights(runner))
+    found += nonfinite_names(flattened(runner.optim_wrapper.state_dict(), "optimizer"))
+    if _any_process(bool(found), get_device()):
+        names = shorten_names(found) or "those of another process"
+        raise divergence_error(runner, Divergence("the weights", names))
+
+
+def _total_of_each(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Each loss as one number, summed as mmengine's ``parse_losses`` does."""
+    for name, value in losses.items():
+        tensors = [value] if isinstance(value, Tensor) else value
+        if "loss" in str(name) and isinstance(tensors, (list, tuple)) and tensors:
+            if all(isinstance(tensor, Tensor) for tensor in tensors):
+                means = [tensor.detach().float().mean() for tensor in tensors]
+                yield str(name), torch.stack(means).sum()
+
+
+def _named_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    yield from model.state_dict().items()
+    for hook in runner.hooks:
+        averaged = getattr(hook, "ema_model", None)
+        if averaged is not None:
+            for name, tensor in averaged.module.state_dict().items():
+                yield f"{name} of the averaged weights", tensor
+
+
+def _optimizers(wrapper: Any) -> list[Any]:
+    wrappers = wrapper.values() if hasattr(wrapper, "values") else [wrapper]
+    return [one.optimizer for one in wrappers]
+
+
+def _scaler(wrapper: Any) -> Any | None:
+    """The GradScaler of mixed precision in float16; None where no loss is scaled."""
+    scaler = getattr(wrapper, "loss_scaler", None)
+    return scaler if scaler is not None and scaler.is_enabled() else None
+
+
+def _any_process(flag: Tensor | bool, device: torch.device | str) -> bool:
+    """Whether ``flag`` is true in any process of the run."""
+    if get_world_size() == 1:
+        return bool(flag)
+    shared = torch.as_tensor(flag, device=device).to(torch.float32)
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+    return bool(shared)

@@ -1,0 +1,146 @@
+"""The line that a training ends with when a number in it is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.engine.nonfinite import nonfinite_names
+from detkit.engine.randomness import seed_iteration
+from detkit.errors import DivergedError
+
+_SHOWN = 4
+
+
+@dataclass
+class Divergence:
+    """What is not finite.
+
+    Args:
+        kind: 'the loss', 'the gradients' or 'the weights'.
+        got: which of them, with values where they tell more.
+        batch: of the step, as the dataloader gave it, or the images' names; None when not known.
+        source: the module whose output was the first that was not finite; None when not known.
+    """
+
+    kind: str
+    got: str
+    batch: Any = None
+    source: str | None = None
+
+    def without_batch(self) -> Divergence:
+        """The same with the images' names in the batch's place, to be sent to other processes."""
+        return replace(self, batch=image_names(self.batch))
+
+
+def divergence_error(runner: Any, found: Divergence) -> DivergedError:
+    """The error for ``found``: step, component, images, last good checkpoint, what to try."""
+    names = found.batch if isinstance(found.batch, list) else image_names(found.batch)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    images = f"; images of the batch: {', '.join(names[:_SHOWN])}{more}" if names else ""
+    source = f", first in {found.source}" if found.source else ""
+    hub = runner.message_hub
+    # The loop counts a step before the checkpoint of its epoch is written; the hub's number stays.
+    iteration, epoch = hub.get_info("iter", runner.iter) + 1, hub.get_info("epoch", 0) + 1
+    return DivergedError(
+        f"training ended at iteration {iteration} (epoch {epoch}): {found.kind} became NaN or "
+        "infinite",
+        got=f"{found.got}{source}{images}",
+        do=f"{_last_checkpoint(runner)}; try {_advice(runner, found)}",
+    )
+
+
+def image_names(batch: Any) -> list[str]:
+    """The paths of the images in ``batch``, in order; empty when it does not say them."""
+    return list(dict.fromkeys(_paths(batch)))
+
+
+def _paths(value: Any) -> Iterator[str]:
+    path = getattr(value, "img_path", None)
+    if path is not None:
+        yield str(path)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _paths(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _paths(item)
+
+
+def _last_checkpoint(runner: Any) -> str:
+    folder = Path(runner.work_dir)
+    last = find_last_checkpoint(folder)
+    if last is None:
+        return "no checkpoint was written before"
+    return f"the last good checkpoint is {last}"
+
+
+def _advice(runner: Any, found: Divergence) -> str:
+    wrapper = runner.optim_wrapper
+    rates = wrapper.get_lr()
+    listed = rates.get("lr", []) if isinstance(rates, Mapping) else rates
+    rate = f" (it was {max(listed):g})" if listed else ""
+    advice = []
+    if found.source is not None and found.source.startswith("the images"):
+        advice.append("other data_preprocessor.mean and std, which gave these images")
+    advice.append(f"a lower learning rate{rate}: --cfg-options optim_wrapper.optimizer.lr=NUMBER")
+    if not getattr(wrapper, "clip_grad_kwargs", None):
+        advice.append("optim_wrapper.clip_grad.max_norm=10")
+    if getattr(wrapper, "loss_scaler", None) is not None:
+        advice.append("to train without --amp")
+    if runner.iter == 0 and found.kind != "the weights":
+        advice.append("to look at these images' annotations")
+    return ", ".join(advice[:-1]) + (", or " if len(advice) > 1 else "") + advice[-1]
+
+
+def find_source(runner: Any, model: nn.Module, batch: Any) -> str | None:
+    """The module of ``model`` whose output on ``batch`` is the first that is not finite.
+
+    The forward pass is run once more; batch statistics change, so no checkpoint may follow.
+
+    Returns:
+        its name with 'the output of' before it, 'the images ...' where the preprocessed batch is
+        not finite already, or None when everything is.
+    """
+    found: list[str] = []
+
+    def watch(name: str) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            if not found and nonfinite_names(_tensors(output)):
+                found.append(f"the output of {name}")
+        return hook
+
+    handles = [module.register_forward_hook(watch(name))
+               for name, module in model.named_modules()
+               if name and not name.startswith("data_preprocessor")]
+    seed_iteration(runner.seed, runner.rank, runner.iter)
+    try:
+        with torch.no_grad(), runner.optim_wrapper.optim_context(model):
+            data: Any = model.data_preprocessor(batch, True)  # type: ignore[operator]
+            if nonfinite_names(_tensors(data)):
+                return "the images as data_preprocessor gives them"
+            model._run_forward(data, mode="loss")  # type: ignore[operator]
+    # The failure that is looked into comes again; what was found before it counts.
+    except Exception:  # noqa: B902
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def _tensors(value: Any) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield "", value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)

@@ -1,0 +1,175 @@
+"""What the guard of a training sees in single steps of a model of one weight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from detkit.engine.amp import AmpOptimWrapper
+from detkit.engine.divergence import DivergenceGuard
+from detkit.engine.nonfinite import nonfinite_names
+from detkit.errors import DivergedError
+from detkit.structures.class_sample import ClassSample
+
+NAN, INF = float("nan"), float("inf")
+
+
+class Toy(BaseModel):  # type: ignore[misc]
+    """One weight w, 2 at first; each loss is what ``lossfn`` makes of w times the input."""
+
+    def __init__(self, losses: Any) -> None:
+        super().__init__()
+        self.scale = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(self.scale.weight, 2.0)
+        self.losses = losses
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = "loss") -> Any:
+        return self.losses(self.scale(inputs.reshape(-1, 1)))
+
+
+def _runner(folder: Path, losses: Any, wrapper: Any = OptimWrapper, **options: Any) -> Any:
+    model = Toy(losses)
+    optim = wrapper(optimizer=torch.optim.SGD(model.parameters(), lr=0.1), **options)
+    return SimpleNamespace(model=model, optim_wrapper=optim, hooks=[], iter=0, seed=0, rank=0,
+                           work_dir=str(folder), message_hub=MessageHub("toy"))
+
+
+def _batch(*values: float) -> dict[str, Any]:
+    samples = [ClassSample(metainfo={"img_path": f"{value}.jpg"}) for value in values]
+    return {"inputs": torch.tensor(values), "data_samples": samples}
+
+
+def _weight(runner: Any) -> float:
+    return float(runner.model.scale.weight.detach())
+
+
+def _steps(runner: Any, *batches: dict[str, Any]) -> None:
+    guard = DivergenceGuard(runner)
+    with guard.watch():
+        for batch in batches:
+            guard.train_step(batch)
+
+
+def test_finite_steps_are_the_optimizers_own(tmp_path: Path) -> None:
+    runner = _runner(tmp_path, lambda y: {"loss": y.sum()})
+    _steps(runner, _batch(1.0), _batch(3.0))
+    assert _weight(runner) == pytest.approx(2.0 - 0.1 * 1 - 0.1 * 3)
+
+
+def test_the_component_of_the_loss_is_named_and_no_weight_is_changed(tmp_path: Path) -> None:
+    runner = _runner(tmp_path, lambda y: {"loss_a": y.sum(), "loss_b": [y.sum(), y.log().sum()]})
+    with pytest.raises(DivergedError, match=r"loss_b = nan.*images of the batch: -1\.0\.jpg") as e:
+        _steps(runner, _batch(-1.0))
+    assert "loss_a" not in str(e.value) and _weight(runner) == 2.0
+
+
+def test_what_is_only_logged_may_be_nan(tmp_path: Path) -> None:
+    runner = _runner(tmp_path, lambda y: {"loss": y.sum(), "acc": y.sum() * NAN})
+    _steps(runner, _batch(1.0))
+    assert _weight(runner) == pytest.approx(1.9)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        # The root's value at 0 is 0, its slope there infinite; 0 times that is NaN.
+        lambda y: {"loss": (y - 2).square().sum().sqrt()},
+        lambda y: {"loss": (y - 2).sqrt().sum()},
+    ],
+    ids=["NaN", "infinite"],
+)
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path, losses: Any) -> None:
+    runner = _runner(tmp_path, losses)
+    with pytest.raises(DivergedError, match=r"the gradients.*1\.0\.jpg"):
+        _steps(runner, _batch(1.0))
+    assert _weight(runner) == 2.0
+
+
+def test_a_gathered_step_is_named_before_its_update(tmp_path: Path) -> None:
+    runner = _runner(tmp_path, lambda y: {"loss": y.sum()}, accumulative_counts=2)
+    with pytest.raises(DivergedError, match=r"loss = nan.*: nan\.jpg"):
+        _steps(runner, _batch(1.0), _batch(1.0), _batch(NAN))
+    assert _weight(runner) == pytest.approx(1.9)
+
+
+def test_a_failure_that_nan_caused_is_named_so_and_another_is_left_as_it_is(tmp_path: Path) -> None:
+    def assigner(y: Tensor) -> Any:
+        assert y.isfinite().all() and y.sum() != 6, "cost matrix is invalid"
+        return {"loss": y.sum()}
+
+    runner = _runner(tmp_path, assigner)
+    with pytest.raises(DivergedError, match="first in the output of scale.*3e\\+38.jpg"):
+        _steps(runner, _batch(3e38))
+    with pytest.raises(AssertionError, match="cost matrix"):
+        _steps(_runner(tmp_path, assigner), _batch(3.0))
+
+
+def _scaled(folder: Path, loss_scale: float | None, losses: Any) -> Any:
+    """Float16's way on a CPU: a GradScaler, dynamic from 1024 or fixed."""
+    runner = _runner(folder, losses, AmpOptimWrapper)
+    scaler = torch.amp.GradScaler("cpu", init_scale=loss_scale or 1024.0)
+    runner.optim_wrapper.loss_scaler = scaler
+    runner.optim_wrapper._scale_update_param = loss_scale
+    return runner
+
+
+def _overflowing(limit: float) -> Any:
+    """A loss whose scaled gradient is infinite from ``limit`` on, as in float16."""
+    class Gate(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, y: Tensor) -> Tensor:
+            return y.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Tensor:
+            return torch.where(grad.abs() >= limit, INF, grad)
+
+    return lambda y: {"loss": Gate.apply(y.float()).sum()}
+
+
+def test_the_scaler_may_look_for_its_scale(tmp_path: Path) -> None:
+    # 1024, 512, 256 overflow, 128 does not: three steps are skipped, one is done.
+    runner = _scaled(tmp_path, None, _overflowing(200))
+    _steps(runner, *[_batch(1.0)] * 4)
+    assert _weight(runner) == pytest.approx(1.9, abs=1e-2)
+
+
+def test_gradients_that_overflow_at_every_scale_end_the_training(tmp_path: Path) -> None:
+    runner = _scaled(tmp_path, None, _overflowing(0))
+    with pytest.raises(DivergedError, match="the gradients.*steps in a row"):
+        _steps(runner, *[_batch(1.0)] * 20)
+    assert _weight(runner) == 2.0
+
+
+def test_at_a_fixed_scale_one_overflow_is_skipped_and_two_end_the_training(tmp_path: Path) -> None:
+    runner = _scaled(tmp_path, 512.0, _overflowing(600))
+    _steps(runner, _batch(1.0), _batch(1.0))
+    runner = _scaled(tmp_path, 512.0, _overflowing(400))
+    guard = DivergenceGuard(runner)
+    with guard.watch():
+        guard.train_step(_batch(1.0))
+        with pytest.raises(DivergedError, match="2 steps in a row"):
+            guard.train_step(_batch(1.0))
+    assert _weight(runner) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("tensors", "names"),
+    [
+        ({}, []),
+        ({"empty": torch.ones(0), "count": torch.tensor(3), "text": "nan"}, []),
+        ({"large": torch.full((9,), 3e38), "half": torch.full((9,), 6e4, dtype=torch.half)}, []),
+        ({"a": torch.ones(2), "b": torch.tensor([1, NAN]), "c": torch.tensor(-INF)}, ["b", "c"]),
+    ],
+    ids=["none", "nothing to look at", "large numbers", "NaN and infinity"],
+)
+def test_tensors_that_are_not_finite_are_named(tensors: dict, names: list[str]) -> None:
+    assert nonfinite_names(tensors.items()) == names
