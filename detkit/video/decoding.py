@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detkit.errors import VideoError
 from detkit.video.display_matrix import UPRIGHT, orientation_of
 from detkit.video.frame import VideoInfo
+from detkit.video.lost_frames import LostFrames
 
 # FFmpeg also "plays" still images and text files; those are no videos here.
 NO_VIDEO_FORMATS = ("image2", "tty")
@@ -58,6 +59,7 @@ class Decoding:
     Attributes:
         waited: the seconds that were spent waiting for packets so far.
         packet_at: when the last packet came, in seconds of ``time.perf_counter``.
+        lost: what was passed over so far, as far as the packets show it.
 
     Raises:
         VideoError: while iterating: the stream cannot be decoded further.
@@ -78,6 +80,7 @@ class Decoding:
         self._count = 0
         self.waited = 0.0
         self.packet_at = 0.0
+        self.lost = LostFrames()
 
     def __iter__(self) -> Iterator[Any]:
         while True:
@@ -86,9 +89,12 @@ class Decoding:
                 packet = self._next_packet()
                 if packet is None:
                     return
+                self.lost.add_packet(packet)
                 pictures = packet.decode()
             except self._error as error:
                 if packet is not None and (self._count == 0 or self._may_go_on(error)):
+                    if self._count:  # before the first frame they are counted as early
+                        self.lost.add_damage(packet.pts)
                     continue
                 for picture in self._held_back():
                     self._count += 1

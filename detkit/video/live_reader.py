@@ -31,7 +31,7 @@ CAMERA_OPTIONS = {"fflags": "+4"}
 class LiveReader:
     """An opened camera, RTSP or HTTP stream; iterate over it once for its `Frame`.
 
-    Damage is passed over, as networks lose packets. The stream's own times are kept where it
+    Damage is passed over and counted, as networks lose packets. The stream's own times are kept where it
     has some; else a frame's time is that of its arrival. Times start at 0 and rise.
 
     Args:
@@ -124,6 +124,12 @@ class LiveReader:
             decoded = self._next()
             spent = time.perf_counter() - begin - (self._decoding.waited - waited)
         self.ended = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the damage that was passed over so far; none without."""
+        damaged = self._decoding.lost.damaged
+        return (f"{self.name}: damaged packets passed over: {damaged}",) if damaged else ()
 
     def close(self) -> None:
         """Let the stream go; may be called twice."""
