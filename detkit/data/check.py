@@ -127,6 +127,8 @@ def _clean_image(
     if facts.fault is not None:
         say("unreadable_image", facts.fault, left_out)
         return None
+    for note in facts.notes:
+        say(*note)
     boxes = [box for one in records if (box := as_box(one.get("bbox"))) is not None]
     frame = settle_frame(record, facts, boxes, say)
     if frame is None:
