@@ -16,9 +16,12 @@ from detkit.data.image_folder import ImageFolder
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
 
+OF_OTHER_CLASSES = "left out, as the config names other classes"
+
 
 def check_coco(
-    annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None
+    annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None,
+    allow_other_classes: bool = False,
 ) -> Ledger:
     """Check one COCO file and its images; nothing is written and nothing is changed.
 
@@ -26,9 +29,12 @@ def check_coco(
         annotation_file: COCO json with boxes.
         image_dir: the folder that its file names start from.
         classes: the classes that a config expects, in order; None to take the file's.
+        allow_other_classes: where the file has all of ``classes``, boxes of its other classes
+            are left out, as mmdet's datasets do it, instead of refused.
 
     Returns:
-        The findings; faults that ``open_data`` would mend say ``found``, others ``refused``.
+        The findings; faults that ``open_data`` would mend say ``found``, others ``refused``, and
+        those whose boxes a dataset with these classes leaves out ``left out``.
 
     Raises:
         DataError: the file cannot be read as COCO truth.
@@ -39,9 +45,13 @@ def check_coco(
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
     clean_split(raw, table, ImageFolder(Path(image_dir)), ledger)
+    if allow_other_classes and not ledger.count("missing_class"):
+        ledger.faults = [
+            dataclasses.replace(fault, action=OF_OTHER_CLASSES)
+            if fault.kind == "unknown_class" else fault for fault in ledger.faults]
     ledger.faults = [
-        fault if fault.action == REFUSED else dataclasses.replace(fault, action="found")
-        for fault in ledger.faults
+        fault if fault.action in (REFUSED, OF_OTHER_CLASSES)
+        else dataclasses.replace(fault, action="found") for fault in ledger.faults
     ]
     return ledger
 

@@ -26,7 +26,8 @@ def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | 
     to its greatest (255), again but for 0.01 % on either side.
 
     Args:
-        values: of any shape and any kind of whole numbers, 0 to 65535; all channels of an image together. May be empty.
+        values: whole numbers of any shape, 0 to 65535; all channels of an image together. May be
+            empty.
 
     Returns:
         uint8 of the same shape, and a note unless the high byte was kept.

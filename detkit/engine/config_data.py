@@ -36,8 +36,10 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
         if not annotations.is_file():
             missing.append(f"{annotations} ({path})")
         elif dataset.get("type") in _COCO_DATASETS:
-            # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence.
-            ledger = check_coco(annotations, images, dataset_classes(dataset, scope))
+            # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence;
+            # classes that the config states are meant, be they a part of the file's.
+            ledger = check_coco(annotations, images, dataset_classes(dataset, scope),
+                                allow_other_classes=_states_classes(dataset))
             ledger.log()
             ledger.raise_refused(
                 f"mend the file, put its classes into {path}.metainfo, or pass its folder as "
@@ -48,6 +50,11 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
             f"the config's annotation files are not there: {', '.join(missing)}",
             do="pass --data FOLDER (or --data sample) to use other data with this config",
         )
+
+
+def _states_classes(dataset: Mapping[str, Any]) -> bool:
+    metainfo = dataset.get("metainfo")
+    return isinstance(metainfo, Mapping) and bool(metainfo.get("classes"))
 
 
 def _datasets(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
