@@ -33,11 +33,15 @@ class Looks(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture, what the model says of it, and the milliseconds that this took, by part."""
+    """One picture, what the model says of it, and the milliseconds that this took, by part.
+
+    ``notes`` are sentences on how its file was read.
+    """
 
     image: Image
     answer: Detections | ClassScores
     parts: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
 
 class DemoModel:

@@ -7,7 +7,7 @@ import binascii
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from detkit.cli.demo_html import budget, class_bars, finds_table, status
 from detkit.cli.demo_model import TOP_K, DemoModel, Seen, chosen
+from detkit.data.image_notes import ImageNote
 from detkit.data.images import REMEDY, read_image
 from detkit.errors import DataError, DetkitError
 from detkit.inference.adapter import Image
@@ -40,9 +41,10 @@ def look_at_file(
     """Look at an uploaded picture; whatever is wrong with it becomes the one line of status."""
     if path is None:
         return Shown(None, "", "", status())
+    notes: list[ImageNote] = []
     try:
-        image = read_image(path)
-        seen = model.look(image)
+        image = read_image(path, notes.append)
+        seen = replace(model.look(image), notes=tuple(note.what for note in notes))
     except DetkitError as error:
         return Shown(None, "", "", status(_named(error, path), bad=True))
     return show(model, seen, threshold, labels)
@@ -66,7 +68,8 @@ def show(model: DemoModel, seen: Seen, threshold: float, labels: Sequence[int]) 
         word = "named"
     parts = {**seen.parts, "draw": 1000 * (time.perf_counter() - begin)}
     height, width = seen.image.shape[:2]
-    return Shown(picture, said, budget(parts), status(f"{width} x {height} pixels, {word}"), seen)
+    line = "; ".join([f"{width} x {height} pixels, {word}", *seen.notes])
+    return Shown(picture, said, budget(parts), status(line), seen)
 
 
 @dataclass

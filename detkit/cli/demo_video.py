@@ -134,8 +134,10 @@ def look_at_video(
     return VideoShown(
         str(out), _say(model, sums, threshold),
         budget(_parts(sums, report.times), report.frames_per_second, note),
-        status(f"{report.frames_out} frames in {report.seconds:.1f} s, "
-               f"{report.frames_per_second:.1f} fps from file to file"),
+        status("; ".join([
+            f"{report.frames_out} frames in {report.seconds:.1f} s, "
+            f"{report.frames_per_second:.1f} fps from file to file",
+            *(note.replace(path, Path(path).name) for note in report.notes)])),
     )
 
 

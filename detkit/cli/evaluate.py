@@ -41,9 +41,11 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.out}: there is such a {'folder' if args.out.is_dir() else 'file'} already",
                 do="give --out another name" + ("" if args.out.is_dir() else ", or add --force"))
         args.out.parent.mkdir(parents=True, exist_ok=True)
-    scores = evaluate_boxes(args.truth, args.results)
+    scores = evaluate_boxes(args.truth, args.results, hints=True)
     for note in scores.notes:
         print(f"note: {args.truth}: {note}", file=sys.stderr)
+    for hint in scores.hints:
+        print(f"note: {args.results}: {hint}", file=sys.stderr)
     print(scores_table(scores))
     if args.classwise:
         print("\n" + classes_table(scores))

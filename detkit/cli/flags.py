@@ -37,10 +37,11 @@ def take_local_rank(args: argparse.Namespace) -> None:
 def parse_options(given: Sequence[str]) -> dict[str, Any]:
     """``KEY=VALUE`` pairs as a dict; values are Python literals, or else words.
 
-    ``a,b`` is a list, as in MMDetection; ``true``, ``false`` and ``none`` need no capitals.
+    ``a,b``, ``[a,b]``, ``(a,b)`` and lists within lists need no quotes, as in MMDetection;
+    ``true``, ``false`` and ``none`` need no capitals.
 
     Raises:
-        ConfigError: a pair has no ``=``.
+        ConfigError: a pair has no ``=``, or its brackets do not fit each other.
     """
     from detkit.errors import ConfigError
 
@@ -49,22 +50,69 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise ConfigError("--cfg-options", got=f"'{pair}'", expected="KEY=VALUE")
-        options[key] = _parsed(text)
+        try:
+            options[key] = _parsed(text)
+        except ValueError as error:
+            raise ConfigError(f"--cfg-options {key}", got=f"'{text}'", expected=error,
+                              do="a text that holds brackets stands in quotes of its own") from None
     return options
 
 
+OPENING, QUOTES = {"(": ")", "[": "]", "{": "}"}, ("'", '"')
+
+
 def _parsed(text: str) -> Any:
+    text = text.strip()
     word = {"true": True, "false": False, "none": None}
     if text.lower() in word:
         return word[text.lower()]
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        if "," in text and not any(bracket in text for bracket in "()[]{}"):
-            return [_parsed(part.strip()) for part in text.split(",") if part.strip()]
-        return text
+        return _parsed_words(text)
     # A bare a,b is Python's tuple; mmengine's --cfg-options makes it a list.
     return list(value) if isinstance(value, tuple) and not text.startswith("(") else value
+
+
+def _parsed_words(text: str) -> Any:
+    """What is no Python literal: a word, or words in brackets or between commas."""
+    parts = _parts(text) if "," in text or text[:1] in ("(", "[") else [text]
+    if len(parts) > 1:
+        return [_parsed(part) for part in parts if part.strip()]
+    if text[:1] in ("(", "[") and text[-1:] == OPENING[text[0]]:
+        inside = [_parsed(part) for part in _parts(text[1:-1]) if part.strip()]
+        return tuple(inside) if text[0] == "(" else inside
+    for number in (int, float):  # 007, inf and nan are no literals
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _parts(text: str) -> list[str]:
+    """``text`` cut at the commas that are in no bracket and no quotes.
+
+    Raises:
+        ValueError: a bracket is not closed, or not opened.
+    """
+    parts, waiting, quote = [""], [], ""
+    for at, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in QUOTES and not parts[-1].strip(" ([{"):
+            quote = letter if letter in text[at + 1:] else ""
+        elif letter in OPENING:
+            waiting.append(OPENING[letter])
+        elif letter in OPENING.values() and (not waiting or waiting.pop() != letter):
+            raise ValueError(f"an opening bracket for each '{letter}'")
+        if letter == "," and not waiting and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if waiting:
+        raise ValueError(f"a '{waiting[-1]}' at its end")
+    return parts
 
 
 def is_first_process() -> bool:

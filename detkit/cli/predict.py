@@ -2,7 +2,8 @@
 
 A detector's objects go to DIR/detections.json, a classifier's labels to DIR/predictions.json and
 DIR/predictions.csv. The checkpoint carries its config and classes; nothing else is needed. Images
-that cannot be read are named at the end, and the exit code is then 1.
+that cannot be read are named at the end, and the exit code is then 1; so are those of which only
+the first frame was read, or whose 16-bit values were scaled.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from detkit.cli.engine_flags import AUTO, MMDET, add_engine_flags
 from detkit.cli.look_flags import (
@@ -69,32 +70,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, draw, write, print a table; 1 when an image could not be used."""
-    from detkit.inference.image_files import find_images
+    from detkit.inference.image_files import describe_others, find_images
 
-    files = find_images([sample_path(path, "test") for path in args.images])
+    others: list[Path] = []
+    files = find_images([sample_path(path, "test") for path in args.images], others.append)
 
     from detkit.cli.predictor_choice import asked_flags, choose_predictor
+    from detkit.inference.predict_files import note_lines
     from detkit.inference.predictor import CLASSIFICATION
 
     if args.engine is None:
         args.engine = AUTO if asked_flags(args) or args.checkpoint.is_dir() else MMDET
     predictor, _ = choose_predictor(args)
-    task = _classify if predictor.task == CLASSIFICATION else _detect
-    failed, table = task(args, predictor, files)
+    task: Callable[..., tuple[FilesReport[Any], str]] = (
+        _classify if predictor.task == CLASSIFICATION else _detect)
+    report, table = task(args, predictor, files)
     print(table)
     print(f"written to {args.out}")
-    if not failed:
+    for line in note_lines(report):
+        print(f"note: {line}", file=sys.stderr)
+    if others:
+        print(f"note: passed over, as they are no images: {describe_others(others)}",
+              file=sys.stderr)
+    if not report.failed:
         return 0
-    print(f"{len(failed)} of {len(files)} images could not be used:", file=sys.stderr)
-    for file, reason in failed:
+    print(f"{len(report.failed)} of {len(files)} images could not be used:", file=sys.stderr)
+    for file, reason in report.failed:
         print(f"  {file}: {reason}", file=sys.stderr)
     return 1
 
 
 def _detect(
     args: argparse.Namespace, predictor: Predictor[Detections], files: list[Path]
-) -> tuple[list[tuple[Path, str]], str]:
-    """What failed, and the table of what was found."""
+) -> tuple[FilesReport[Detections], str]:
+    """All results, and the table of what was found."""
     from detkit.inference.detection_files import counts_table, write_detections
     from detkit.inference.drawing import BoxPainter
 
@@ -109,13 +118,13 @@ def _detect(
         None if args.no_pictures else BoxPainter(predictor.classes),
         batch_size=1,
     )
-    return report.failed, counts_table(report, predictor.classes)
+    return report, counts_table(report, predictor.classes)
 
 
 def _classify(
     args: argparse.Namespace, predictor: Predictor[ClassScores], files: list[Path]
-) -> tuple[list[tuple[Path, str]], str]:
-    """What failed, and the table of the labels."""
+) -> tuple[FilesReport[ClassScores], str]:
+    """All results, and the table of the labels."""
     from detkit.inference.class_drawing import ClassPainter, enlarged
     from detkit.inference.class_files import top_table, write_predictions
 
@@ -128,7 +137,7 @@ def _classify(
         None if args.no_pictures else lambda image, found: paint(enlarged(image), found),
         batch_size=BATCH_SIZE,
     )
-    return report.failed, top_table(report, predictor.classes, top_k, threshold)
+    return report, top_table(report, predictor.classes, top_k, threshold)
 
 
 def _go_through(

@@ -15,7 +15,7 @@ from detkit.data.frames import as_box, settle_frame
 from detkit.data.ids import match_ids
 from detkit.data.image_folder import ImageFolder
 from detkit.data.learnable import refuse_unusable
-from detkit.data.ledger import REFUSED, Ledger, SplitCount
+from detkit.data.ledger import REFUSED, Fault, Ledger, SplitCount
 from detkit.data.orientation import Orientations, settle_orientations
 from detkit.data.raw import RawSplit, Record
 from detkit.data.spelling import tidy
@@ -26,11 +26,12 @@ from detkit.data.thin_images import ResizeStep, refuse_thin
 # a missing box, a turned box, an id that it finds nowhere.
 MISREAD = frozenset({"box_from_mask", "rotated_box", "exif_turned", "id_of_another_type",
                      "not_a_box"})
+OF_OTHER_CLASSES = "left out, as the config names other classes"
 
 
 def check_coco(
     annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None,
-    resizes: Sequence[ResizeStep] = (),
+    resizes: Sequence[ResizeStep] = (), allow_other_classes: bool = False,
 ) -> Ledger:
     """Check one COCO file and its images; nothing is written and nothing is changed.
 
@@ -40,10 +41,13 @@ def check_coco(
         classes: the classes that a config expects, in order; None to take the file's.
         resizes: the resizing steps of its pipeline; an image that they would leave nothing of
             is refused.
+        allow_other_classes: where the file has all of ``classes``, boxes of its other classes
+            are left out, as mmdet's datasets do it, instead of refused.
 
     Returns:
-        The findings; what mmdet, which reads the file itself, passes over too says ``found``;
-        what it would take for something else, and what cannot be mended, ``refused``.
+        The findings; what mmdet, which reads the file itself, passes over too says ``found``, and
+        those whose boxes a dataset with these classes leaves out ``left out``; what it would take
+        for something else, and what cannot be mended, ``refused``.
 
     Raises:
         DataError: the file cannot be read as COCO truth.
@@ -58,12 +62,19 @@ def check_coco(
     if settle_format([split], None, ledger):
         clean = clean_split(split, table, settle_orientations([split], ledger), ledger)
         refuse_thin(clean, resizes, str(annotation_file), ledger)
+    leaves_out = allow_other_classes and not ledger.count("missing_class")
     ledger.faults = [
-        dataclasses.replace(fault, action=REFUSED if fault.action == REFUSED
-                            or fault.kind in MISREAD else "found")
+        dataclasses.replace(fault, action=_action_for_mmdet(fault, leaves_out))
         for fault in ledger.faults
     ]
     return ledger
+
+
+def _action_for_mmdet(fault: Fault, leaves_out_other_classes: bool) -> str:
+    """What becomes of a fault where mmdet reads the file by itself."""
+    if fault.kind == "unknown_class" and leaves_out_other_classes:
+        return OF_OTHER_CLASSES
+    return REFUSED if fault.action == REFUSED or fault.kind in MISREAD else "found"
 
 
 def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) -> None:
@@ -145,6 +156,8 @@ def _clean_image(
     if facts.fault is not None:
         say("unreadable_image", facts.fault, left_out)
         return None
+    for note in facts.notes:
+        say(*note)
     boxes = [box for one in records if (box := as_box(one.get("bbox"))) is not None]
     frame = settle_frame(record, facts, boxes, say, way)
     if frame is None:

@@ -36,6 +36,8 @@ def check_pictures(
     for record, fact in zip(known, facts):
         place = {"file": str(raw.source), "image": record.path, "split": raw.name}
         width, height = fact.seen_wh
+        for note in fact.notes:
+            ledger.add(*note, **place)
         if fact.fault is not None:
             ledger.add("unreadable_image", fact.fault, "left out", **place)
         elif max(width, height) > THINNEST * min(width, height):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from detkit.data.images import orientation, read_image
+from detkit.data.deep_color import is_deep_color
+from detkit.data.image_notes import ImageNote, mark_logged
+from detkit.data.images import frame_count, orientation, read_image
 from detkit.errors import DataError
 
 TAIL_BYTES = 64
@@ -28,11 +30,13 @@ class ImageFacts:
         stored_wh: width and height in pixels as stored.
         orientation: EXIF orientation, 1 to 8.
         fault: why it cannot be read; None when it can.
+        notes: what reading it had to decide, for the ledger.
     """
 
     stored_wh: tuple[int, int] = (0, 0)
     orientation: int = 1
     fault: str | None = None
+    notes: tuple[ImageNote, ...] = ()
 
     @property
     def seen_wh(self) -> tuple[int, int]:
@@ -44,20 +48,27 @@ class ImageFacts:
 def image_facts(path: Path) -> ImageFacts:
     """Size, orientation and wholeness of one image file.
 
-    JPEG and PNG files are judged by header and end marker; those without the marker, and all
-    other formats, are decoded to find out.
+    JPEG and PNG files are judged by header and end marker; those without the marker, those of
+    16 bits or several frames, and all other formats, are decoded to find out.
     """
+    stored: ImageFacts | None = None
     try:
         with Image.open(path) as image:
             if image.format in ("JPEG", "MPO", "PNG") and _has_end(path, image.format):
-                return ImageFacts(image.size, orientation(image))
+                stored = ImageFacts(image.size, orientation(image))
+                if not (image.mode.startswith("I") or is_deep_color(image)
+                        or frame_count(image) > 1):
+                    return stored
     except Exception:  # whatever is wrong, decoding below words it
         pass
+    notes: list[ImageNote] = []
     try:
-        height, width = read_image(path).shape[:2]
+        height, width = read_image(path, notes.append).shape[:2]
     except DataError as error:
         return ImageFacts(fault=str(error))
-    return ImageFacts((width, height))
+    if stored is None:
+        return ImageFacts((width, height), notes=tuple(notes))
+    return replace(stored, notes=tuple(notes))
 
 
 def _has_end(path: Path, form: str) -> bool:
@@ -71,16 +82,23 @@ def _has_end(path: Path, form: str) -> bool:
 
 
 def survey(paths: Sequence[Path], label: str = "images") -> list[ImageFacts]:
-    """Facts of many image files, in the order given; a progress bar when stderr is a terminal."""
+    """Facts of many image files, in the order given; a progress bar when stderr is a terminal.
+
+    Whoever asks says the notes: reading the same files later does not log them again.
+    """
     # Filters belong to the process: set once around the threads, not in each of them.
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")
-        found = pool.map(image_facts, paths, chunksize=64)
-        if not sys.stderr.isatty():
-            return list(found)
-        from rich.console import Console
-        from rich.progress import track
+        facts = list(_shown(pool.map(image_facts, paths, chunksize=64), label, len(paths)))
+    mark_logged(note for fact in facts for note in fact.notes)
+    return facts
 
-        console = Console(stderr=True)
-        return list(track(found, f"reading {label}", total=len(paths), console=console,
-                          transient=True))
+
+def _shown(facts: Iterable[ImageFacts], label: str, total: int) -> Iterable[ImageFacts]:
+    if not sys.stderr.isatty():
+        return facts
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(facts, f"reading {label}", total=total, console=console, transient=True)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from detkit.data.deep_color import is_deep_color, rescaled_color
+from detkit.data.image_formats import CAMERA_RAW, head_of, is_heif, name_of_unknown, register_heif
+from detkit.data.image_notes import ImageNote, TakeNote, log_once
+from detkit.data.sixteen_bits import to_eight_bits
 from detkit.errors import DataError
 
 ORIENTATION_TAG = 0x0112
+NEW_SUBFILE_TYPE = 254  # TIFF 6.0; bit 0: a smaller copy of another page, bit 2: a mask
+COPY_OR_MASK = 0b101
 REMEDY = "fetch the file again, or remove it together with its annotations"
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
@@ -31,41 +38,96 @@ UPRIGHT = {
 }
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path, take_note: TakeNote | None = None) -> NDArray[np.uint8]:
     """Read one image file as a person sees it.
 
-    EXIF orientation is applied. Grey, palette, CMYK and 1-bit pictures become RGB; of 16-bit
-    ones the high byte is kept; transparent pixels are laid over white. Of an animation the
-    first picture is read.
+    EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; 16-bit ones
+    are reduced as `to_eight_bits` says; transparent pixels are laid over white. Of several
+    pages or frames the first is read.
+
+    Args:
+        path: the file.
+        take_note: takes what a user must know of how the file was read: that it holds more
+            frames, or that 16-bit values were scaled. None logs the first of each kind.
 
     Returns:
         (H, W, 3) uint8, RGB, C-contiguous.
 
     Raises:
-        DataError: the file is missing, no image, cut short, or holds floating-point values.
+        DataError: the file is missing, no image, cut short, a camera's raw data, or holds
+            floating-point values.
     """
     if not os.path.isfile(path):
         raise DataError(f"{path}: no such image file")
+    if Path(path).suffix.lower() in CAMERA_RAW:
+        raise DataError(f"{path}: a camera's raw file, of which only the small preview can be read",
+                        do="develop it to JPEG or TIFF")
+    take_note = log_once(path) if take_note is None else take_note
     try:
-        with Image.open(path) as image:
-            image.load()
-            upright = UPRIGHT.get(orientation(image))
-            rgb = _to_rgb(image, path)
-            return np.array(rgb if upright is None else rgb.transpose(upright))
-    except DataError:
-        raise
+        return _read(path, take_note)
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image in a known format", do=REMEDY) from None
-    except Image.DecompressionBombError:
-        raise DataError(
+        head = head_of(path)
+        if not (is_heif(head) and register_heif()):
+            what, do = name_of_unknown(head)
+            raise DataError(f"{path}: {what}", do=do or REMEDY) from None
+    except Exception as error:
+        raise _worded(error, path) from error
+    try:
+        return _read(path, take_note)
+    except Exception as error:
+        raise _worded(error, path) from error
+
+
+def _worded(error: Exception, path: str | Path) -> DataError:
+    if isinstance(error, DataError):
+        return error
+    if isinstance(error, Image.DecompressionBombError):
+        return DataError(
             f"{path}: the image has too many pixels",
             expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0)}",
             do="cut it into tiles",
-        ) from None
+        )
     # Pillow's plugins raise many things on broken files: OSError, SyntaxError, ValueError,
     # struct.error, EOFError, zlib.error; whichever it is, this file is not readable.
-    except Exception as error:
-        raise DataError(f"{path}: the image cannot be decoded ({error})", do=REMEDY) from error
+    return DataError(f"{path}: the image cannot be decoded ({error})", do=REMEDY)
+
+
+def _read(path: str | Path, take_note: TakeNote) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        frames, deep = frame_count(image), is_deep_color(image)
+        image.load()
+        if frames > 1:
+            what = "pages" if image.format == "TIFF" else "frames"
+            take_note(ImageNote("more_frames", f"it holds {frames} {what}, of which the first is "
+                                "read", "first one read"))
+        rescaled = rescaled_color(image, path, take_note) if deep else None
+        rgb = _to_rgb(image if rescaled is None else rescaled, path, take_note)
+        upright = UPRIGHT.get(orientation(image))
+        return np.array(rgb if upright is None else rgb.transpose(upright))
+
+
+def frame_count(image: Image.Image) -> int:
+    """How many frames or pages an opened image has that show something of their own.
+
+    The other images of a JPEG file (MPO) are views and previews of the first, and pages of a
+    TIFF file that say so are smaller copies or masks: they do not count.
+    """
+    if image.format == "MPO":
+        return 1
+    try:
+        count = int(getattr(image, "n_frames", 1))
+        if image.format != "TIFF" or count == 1:
+            return count
+        own = 0
+        for page in range(count):
+            image.seek(page)
+            tags: Any = getattr(image, "tag_v2")
+            own += not int(tags.get(NEW_SUBFILE_TYPE, 0)) & COPY_OR_MASK
+        image.seek(0)
+        return max(1, own)
+    except Exception:  # damage behind the first frame says nothing about that one
+        image.seek(0)
+        return 1
 
 
 def orientation(image: Image.Image) -> int:
@@ -77,7 +139,7 @@ def orientation(image: Image.Image) -> int:
     return value if value in UPRIGHT else 1
 
 
-def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+def _to_rgb(image: Image.Image, path: str | Path, take_note: TakeNote) -> Image.Image:
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image
@@ -89,8 +151,13 @@ def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
     if mode == "I" or mode.startswith("I;16"):
         values = np.asarray(image, dtype=np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"{path}: the image holds 32-bit values", do="convert it to 8 bits")
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+            raise DataError(f"{path}: the image holds 32-bit values",
+                            got=f"{values.min()} to {values.max()}", expected="0 to 65535",
+                            do="convert it to 8 bits")
+        grey, note = to_eight_bits(values)
+        if note is not None:
+            take_note(note)
+        return Image.fromarray(grey).convert("RGB")
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 
 from detkit import registry as ours
 from detkit.engine import plain_keys
+from detkit.engine.built_keys import BUILT_LISTS, is_built
 from detkit.engine.mmdet_slips import ACCEPTED_WITHOUT_EFFECT, TAKEN_BY_THE_HEAD
 from detkit.engine.places import TOP_LEVEL, names_in, registered, registry_below, stand_ins
 from detkit.engine.signatures import OPEN, Signature, signature_of
@@ -84,6 +85,7 @@ def _check(value: Any, path: str, key: str, registry: Registry, scope: str) -> N
                 return
         elif "type" not in value:
             _refuse_misspelt_type(value, path)
+            _refuse_untyped(value, path, key, registry)
         for name, item in value.items():
             _check(item, f"{path}.{name}", str(name), registry_below(str(name), registry),
                    scope)
@@ -195,6 +197,19 @@ def _refuse_misspelt_type(value: Mapping[str, Any], path: str) -> None:
         misspelt = sorted(folded) == sorted("type") or folded in ("typ", "ype", "typee")
         if misspelt and isinstance(item, str):
             raise unknown_name(f"{path}.{name}", str(name), ["type"], "a key of this dict")
+
+
+def _refuse_untyped(
+    value: Mapping[str, Any], path: str, key: str, registry: Registry
+) -> None:
+    """Refuse a dict that a class is built from and that does not say which."""
+    listed = path.endswith("]")
+    if not (registry is ours.MODELS and is_built(key) or listed and key in BUILT_LISTS):
+        return
+    note = ("a list takes the place of the base config's whole list: write each of its dicts out"
+            if listed else "add type, or set single keys of the base config's dict only")
+    raise ConfigError(f"{path} has no type", got=f"a dict with {', '.join(map(str, value))}"
+                      if value else "an empty dict", expected="type='NAME' among its keys", do=note)
 
 
 def short_name(name: Any) -> str:

@@ -40,9 +40,11 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
         if not annotations.is_file():
             missing.append(f"{annotations} ({path})")
         elif dataset.get("type") in _COCO_DATASETS:
-            # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence.
+            # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence;
+            # classes that the config states are meant, be they a part of the file's.
             ledger = check_coco(annotations, images, dataset_classes(dataset, scope),
-                                resizes[path.partition("_")[0]])
+                                resizes[path.partition("_")[0]],
+                                allow_other_classes=_states_classes(dataset))
             ledger.log()
             ledger.raise_refused(
                 f"mend the file, put its classes into {path}.metainfo, or pass its folder as "
@@ -65,6 +67,11 @@ def pipeline_resizes(cfg: Config) -> dict[str, list[ResizeStep]]:
     measured = list(resize_steps([cfg.get("val_dataloader"), cfg.get("test_dataloader")]))
     learnt = list(resize_steps([cfg.get("train_dataloader"), cfg.get("custom_hooks")]))
     return {"train": learnt, "val": measured, "test": measured}
+
+
+def _states_classes(dataset: Mapping[str, Any]) -> bool:
+    metainfo = dataset.get("metainfo")
+    return isinstance(metainfo, Mapping) and bool(metainfo.get("classes"))
 
 
 def _datasets(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

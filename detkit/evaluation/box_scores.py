@@ -36,6 +36,8 @@ class BoxScores:
         crowds: those of the truths that are crowd regions and cost nothing when missed.
         detections: boxes in the results.
         notes: sentences on what in the truth had to be filled in.
+        hints: sentences on what in the results looks shifted or in another convention; only
+            where they were asked for.
     """
 
     AP: float
@@ -58,6 +60,7 @@ class BoxScores:
     crowds: int
     detections: int
     notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def stats(self) -> tuple[float, ...]:
@@ -78,6 +81,7 @@ class BoxScores:
                 for name, value in self.per_class.items()
             },
             "notes": list(self.notes),
+            "hints": list(self.hints),
         }
 
 

@@ -17,6 +17,7 @@ from detkit.errors import DataError
 from detkit.evaluation.box_scores import STATS, BoxScores
 from detkit.evaluation.coco_results import read_results
 from detkit.evaluation.coco_truth import Truth, read_truth
+from detkit.evaluation.convention_hints import convention_hints
 
 __all__ = ["BoxScores", "evaluate_boxes"]
 
@@ -26,6 +27,7 @@ def evaluate_boxes(
     results: str | Path | Sequence[Mapping[str, Any]],
     classes: Sequence[str] | None = None,
     name: str = "results",
+    hints: bool = False,
 ) -> BoxScores:
     """The twelve COCO numbers of ``results``, equal to pycocotools' to the last bit.
 
@@ -36,6 +38,7 @@ def evaluate_boxes(
         classes: names of the categories to measure; all of them when None. Truths and results of
             other categories are left out.
         name: how messages call results that do not come from a file.
+        hints: whether to look for what is shifted or in another convention in the results.
 
     Returns:
         The scores. They differ from what pycocotools says only where it is wrong: a match with
@@ -70,6 +73,7 @@ def evaluate_boxes(
         crowds=sum(item["iscrowd"] for item in truths),
         detections=len(detections),
         notes=notes,
+        hints=tuple(convention_hints(held, detections)) if hints else (),
     )
 
 

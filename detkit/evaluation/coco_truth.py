@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Truth:
             ``area`` in square pixels, ``iscrowd`` 0 or 1; and ``difficult``, 1 for an object that
             is ignored as Pascal VOC ignores its difficult ones. May be empty.
         notes: sentences about what had to be filled in.
+        sizes: width and height in pixels of the image at each position, where the file gives them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Truth:
     files: Mapping[Id, str]
     annotations: list[dict[str, Any]]
     notes: tuple[str, ...]
+    sizes: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
@@ -98,7 +100,17 @@ def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
                if "file_name" in item},
         annotations=annotations,
         notes=notes,
+        sizes=_sizes(held["images"], images),
     )
+
+
+def _sizes(items: list[Any], images: Mapping[Id, int]) -> dict[int, tuple[float, float]]:
+    sizes = {}
+    for item in items:
+        width, height = as_number(item.get("width")), as_number(item.get("height"))
+        if width is not None and height is not None and width > 0 and height > 0:
+            sizes[images[_known(item)]] = (width, height)
+    return sizes
 
 
 def _known(item: Mapping[str, Any]) -> Id:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from detkit.data.image_formats import is_image_like
 from detkit.data.images import SUFFIXES
 from detkit.errors import DataError
 
 
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
+def find_images(
+    paths: Iterable[str | Path], on_other: Callable[[Path], None] = lambda file: None
+) -> list[Path]:
     """The image files that ``paths`` mean: files as they are, folders with all below them.
 
-    In a folder those with an image's suffix count, in the order of their names, hidden ones left
-    out; a file that is named itself counts whatever its suffix. A file met twice counts once.
+    In a folder those count that are images by their suffix or their first bytes, whether they
+    can be read or not, in the order of their names, hidden ones left out; a file that is named
+    itself counts whatever it is. A file met twice counts once.
+
+    Args:
+        paths: files and folders.
+        on_other: called with each file of a folder that is no image.
 
     Raises:
         DataError: a path does not exist, or no image was found in any.
@@ -23,7 +32,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in named:
         if path.is_dir():
-            inside = _images_below(path)
+            inside = _images_below(path, on_other)
         elif path.exists():
             inside = [path]
         else:
@@ -39,7 +48,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     return list(found.values())
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _images_below(folder: Path, on_other: Callable[[Path], None]) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: {error.strerror}") from error
 
@@ -47,9 +56,21 @@ def _images_below(folder: Path) -> list[Path]:
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                found.append(Path(parent) / name)
+            file = Path(parent) / name
+            if name.startswith("."):
+                continue
+            if file.suffix.lower() in SUFFIXES or is_image_like(file):
+                found.append(file)
+            else:
+                on_other(file)
     return found
+
+
+def describe_others(files: Iterable[Path]) -> str:
+    """Files that are no images as a list for a message: '12 .txt, 2 .json, 1 without an ending'."""
+    counts = Counter(file.suffix.lower() for file in files)
+    return ", ".join(f"{count} {suffix or 'without an ending'}"
+                     for suffix, count in counts.most_common())
 
 
 class PictureNames:

@@ -6,8 +6,9 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Union
 
+from detkit.data.image_notes import ImageNote
 from detkit.data.images import read_image
 from detkit.errors import DataError
 from detkit.inference.adapter import Image
@@ -16,19 +17,25 @@ from detkit.inference.out_folder import write_whole
 
 # A batch of large images ends early: so many pixels take 100 MB.
 BATCH_PIXELS = 2**25
+NAMED = 10  # files of one kind of note that a message names; the results' file has all
 
 Answer = TypeVar("Answer")
 Look = Callable[[list[Image]], Sequence[Answer]]
 Draw = Callable[[Image, Answer], Image]
+_Loaded = tuple[Path, Union[Image, DataError], tuple[ImageNote, ...]]
 
 
 @dataclass(frozen=True)
 class FileResult(Generic[Answer]):
-    """What was seen in one file; ``picture`` is the drawn picture's name, None without one."""
+    """What was seen in one file; ``picture`` is the drawn picture's name, None without one.
+
+    ``notes`` are what its reading had to decide, such as which of several frames is read.
+    """
 
     file: Path
     found: Answer
     picture: str | None
+    notes: tuple[ImageNote, ...] = ()
 
 
 @dataclass
@@ -66,9 +73,9 @@ def predict_files(
     names = PictureNames()
     try:
         for batch in _batches(files, batch_size):
-            good = [image for _, image in batch if not isinstance(image, DataError)]
+            good = [image for _, image, _ in batch if not isinstance(image, DataError)]
             answers = iter(_look(look, good))
-            for file, image in batch:
+            for file, image, notes in batch:
                 found = image if isinstance(image, DataError) else next(answers)
                 if isinstance(found, DataError):
                     report.failed.append((file, _reason(found, file)))
@@ -77,26 +84,25 @@ def predict_files(
                     if draw is not None:
                         picture = names.name_for(file)
                         save_picture(draw(image, found), out / picture)
-                    report.done.append(FileResult(file, found, picture))
+                    report.done.append(FileResult(file, found, picture, notes))
                 on_file(file)
     finally:
         write(report)
     return report
 
 
-def _batches(
-    files: Sequence[Path], size: int
-) -> Iterator[list[tuple[Path, Image | DataError]]]:
+def _batches(files: Sequence[Path], size: int) -> Iterator[list[_Loaded]]:
     """Files with their images, or with what is wrong with them."""
-    batch: list[tuple[Path, Image | DataError]] = []
+    batch: list[_Loaded] = []
     pixels = 0
     for file in files:
+        notes: list[ImageNote] = []
         try:
-            image = read_image(file)
+            image = read_image(file, notes.append)
         except DataError as error:
-            batch.append((file, error))
+            batch.append((file, error, ()))
         else:
-            batch.append((file, image))
+            batch.append((file, image, tuple(notes)))
             pixels += image.shape[0] * image.shape[1]
         if len(batch) >= size or pixels >= BATCH_PIXELS:
             yield batch
@@ -138,9 +144,29 @@ def align(rows: Sequence[Sequence[str]]) -> str:
 
 
 def file_record(result: FileResult[Any]) -> dict[str, Any]:
-    """A file that was done as a dict: file, width, height (pixels) and picture."""
+    """A file that was done as a dict: file, width, height (pixels), picture, and notes if any."""
     height, width = result.found.size_hw
-    return {"file": str(result.file), "width": width, "height": height, "picture": result.picture}
+    record = {"file": str(result.file), "width": width, "height": height,
+              "picture": result.picture}
+    if result.notes:
+        record["notes"] = [note.what for note in result.notes]
+    return record
+
+
+def note_lines(report: FilesReport[Any]) -> list[str]:
+    """A line for each kind of note: the first file with its finding, and how many others."""
+    by_kind: dict[str, list[tuple[Path, ImageNote]]] = {}
+    for result in report.done:
+        for note in result.notes:
+            by_kind.setdefault(note.kind, []).append((result.file, note))
+    lines = []
+    for noted in by_kind.values():
+        file, note = noted[0]
+        names = ", ".join(other.name for other, _ in noted[1:NAMED])
+        names += ", ..." if len(noted) > NAMED else ""
+        rest = f"; and {len(noted) - 1} more alike: {names}" if len(noted) > 1 else ""
+        lines.append(f"{file}: {note.what}{rest}")
+    return lines
 
 
 def failed_records(report: FilesReport[Answer]) -> list[dict[str, str]]:

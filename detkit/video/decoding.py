@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
+from detkit.video.display_matrix import UPRIGHT, orientation_of
 from detkit.video.frame import VideoInfo
+from detkit.video.lost_frames import LostFrames
 
 # FFmpeg also "plays" still images and text files; those are no videos here.
 NO_VIDEO_FORMATS = ("image2", "tty")
@@ -57,6 +59,7 @@ class Decoding:
     Attributes:
         waited: the seconds that were spent waiting for packets so far.
         packet_at: when the last packet came, in seconds of ``time.perf_counter``.
+        lost: what was passed over so far, as far as the packets show it.
 
     Raises:
         VideoError: while iterating: the stream cannot be decoded further.
@@ -77,6 +80,7 @@ class Decoding:
         self._count = 0
         self.waited = 0.0
         self.packet_at = 0.0
+        self.lost = LostFrames()
 
     def __iter__(self) -> Iterator[Any]:
         while True:
@@ -85,9 +89,12 @@ class Decoding:
                 packet = self._next_packet()
                 if packet is None:
                     return
+                self.lost.add_packet(packet)
                 pictures = packet.decode()
             except self._error as error:
                 if packet is not None and (self._count == 0 or self._may_go_on(error)):
+                    if self._count:  # before the first frame they are counted as early
+                        self.lost.add_damage(packet.pts)
                     continue
                 for picture in self._held_back():
                     self._count += 1
@@ -151,7 +158,8 @@ class Upright:
         # FAST_BILINEAR gives what OpenCV's reader gives, faster than PyAV's default.
         self._how = Interpolation.FAST_BILINEAR
         self._stored_hw = (first.height, first.width)
-        self.size_hw = self._stored_hw[::-1] if _quarter_turns(first) % 2 else self._stored_hw
+        turned = orientation_of(first).transposed
+        self.size_hw = self._stored_hw[::-1] if turned else self._stored_hw
 
     def __call__(self, decoded: Any) -> NDArray[np.uint8]:
         """The (H, W, 3) uint8 RGB picture of one frame."""
@@ -163,10 +171,10 @@ class Upright:
         rows: NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         # The picture stays where swscale put it, unless its rows are padded.
         image = np.ascontiguousarray(rows[:height, :width * 3]).reshape(height, width, 3)
-        turns = _quarter_turns(decoded)
-        if turns % 2 != (self.size_hw != self._stored_hw) and height != width:
-            turns = 0  # a tag that comes in the middle of a stream cannot change the size
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        orientation = orientation_of(decoded)
+        if height != width and orientation.transposed != (self.size_hw != self._stored_hw):
+            return image  # a tag that comes in the middle of a stream cannot change the size
+        return image if orientation == UPRIGHT else orientation.apply(image)
 
 
 def info_of(container: Any, stream: Any, size_hw: tuple[int, int]) -> VideoInfo:
@@ -188,11 +196,6 @@ def info_of(container: Any, stream: Any, size_hw: tuple[int, int]) -> VideoInfo:
 def cause_of(error: BaseException) -> str:
     """What FFmpeg or the system says of the error."""
     return str(getattr(error, "strerror", None) or error)
-
-
-def _quarter_turns(decoded: Any) -> int:
-    """Counter-clockwise quarter turns that bring the picture upright."""
-    return round((getattr(decoded, "rotation", 0) or 0) / 90) % 4
 
 
 def _is_cover(stream: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -59,6 +59,11 @@ class FirstFrames:
     def info(self) -> VideoInfo:
         """What the source says of itself, but for the number of frames."""
         return replace(self._source.info, frame_count=None)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """None: whoever reads all of the source is told."""
+        return ()
 
     def __iter__(self) -> Iterator[Frame]:
         frames = iter(self._source if self._kept is None else self._kept)

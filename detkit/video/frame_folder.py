@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,20 +16,21 @@ from detkit.errors import DataError, VideoError
 from detkit.video.frame import Frame, VideoInfo
 
 DEFAULT_RATE = Fraction(25)
+NAMED = 5
 
 
 class FrameFolder:
     """The pictures of one folder as a video; iterate over it once for its `Frame`.
 
-    They come in natural order: 'frame9.png' before 'frame10.png'. Hidden files and those
-    without a picture's suffix are left out, folders inside it too.
+    They come in natural order: 'frame9.png' before 'frame10.png'. Hidden files are left out;
+    so are those without an image's suffix, and folders inside it, which ``notes`` names.
 
     Args:
         folder: where the pictures lie; all of one size.
         rate: how many make a second.
 
     Attributes:
-        name, info, live, sound, sound_start, count: as of `VideoReader`.
+        name, info, live, sound, sound_start, count, notes: as of `VideoReader`.
 
     Raises:
         VideoError: there is no picture in it, or the first cannot be read.
@@ -54,6 +55,8 @@ class FrameFolder:
         if not self._files:
             raise VideoError(f"{folder}: no picture in it", got=f"{len(inside)} other files",
                              expected=f"files ending in {', '.join(sorted(SUFFIXES))}")
+        self.notes = _left_out(self.name, sorted(
+            file.name for file in set(inside) - set(self._files) if not file.name.startswith(".")))
         height, width = _read(self._files[0]).shape[:2]
         self.info = VideoInfo(
             (height, width), 1 / Fraction(rate), Fraction(rate), len(self._files), Fraction(1),
@@ -89,6 +92,14 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     parts = re.findall(r"\d+|\D+", name)
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part.lower())
                  for part in parts)
+
+
+def _left_out(folder: str, names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return (f"{folder}: left out, as their names do not end as an image's do: {len(names)} "
+            f"({some})",)
 
 
 def _read(file: Path) -> NDArray[np.uint8]:

@@ -31,8 +31,8 @@ CAMERA_OPTIONS = {"fflags": "+4"}
 class LiveReader:
     """An opened camera, RTSP or HTTP stream; iterate over it once for its `Frame`.
 
-    Damage is passed over, as networks lose packets. The stream's own times are kept where it
-    has some; else a frame's time is that of its arrival. Times start at 0 and rise.
+    Damage is passed over and counted, as networks lose packets. The stream's own times are kept
+    where it has some; else a frame's time is that of its arrival. Times start at 0 and rise.
 
     Args:
         address: 'rtsp://...', 'http://...', or what `camera_address` gives.
@@ -41,7 +41,7 @@ class LiveReader:
         name: what messages call it; the address when left out.
 
     Attributes:
-        name, info, count: as of `VideoReader`.
+        name, info, count, notes: as of `VideoReader`.
         live: whether it has no end of its own; False of a recording at an address.
         sound: None; the sound of a stream is not kept.
         ended: whether the other side ended the stream.
@@ -124,6 +124,12 @@ class LiveReader:
             decoded = self._next()
             spent = time.perf_counter() - begin - (self._decoding.waited - waited)
         self.ended = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the damage that was passed over so far; none without."""
+        damaged = self._decoding.lost.damaged
+        return (f"{self.name}: damaged packets passed over: {damaged}",) if damaged else ()
 
     def close(self) -> None:
         """Let the stream go; may be called twice."""

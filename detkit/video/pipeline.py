@@ -140,7 +140,7 @@ def run_video(
         reading.end()
         opened.close()
     failure = failure or reading.error
-    dropped, notes = frames.dropped, []
+    dropped, notes = frames.dropped, list(opened.notes)
     if isinstance(failure, KeyboardInterrupt) and opened.live and through:
         failure, dropped = None, opened.count - through
         notes.append(f"{opened.name}: stopped after {through} frames")

@@ -32,6 +32,7 @@ class VideoReader:
         sound: the file, where there is sound beside the pictures; else None.
         sound_start: the first picture's time on the file's own clock, in seconds.
         count: the frames that were given out so far.
+        notes: sentences on frames that the file lacks, once all was read; empty before.
 
     Raises:
         VideoError: no such file, or not a video that can be read.
@@ -48,6 +49,7 @@ class VideoReader:
         self._path = Path(path)
         self.name = str(path)
         self.count = 0
+        self.notes: tuple[str, ...] = ()
         if not self._path.exists():
             raise VideoError(f"{path}: no such file")
         if not self._path.is_file():
@@ -62,7 +64,9 @@ class VideoReader:
         try:
             self._stream = choose_stream(self._container, self.name)
             self._stream.thread_type = "AUTO"
-            self._rest = iter(Decoding(self._container, self._stream, self.name))
+            decoding = Decoding(self._container, self._stream, self.name)
+            self._lost = decoding.lost
+            self._rest = iter(decoding)
             self._first: Any = next(self._rest, None)
             if self._first is None:
                 raise VideoError(
@@ -93,6 +97,7 @@ class VideoReader:
                 pts = max(decoded.pts - start, last + 1)
             else:
                 pts = last + step if self.count else 0
+            self._lost.add_frame(decoded.pts, step)
             duration = int(getattr(decoded, "duration", 0) or 0)
             image = self._upright(decoded)
             spent = time.perf_counter() - begin
@@ -101,6 +106,8 @@ class VideoReader:
             yield Frame(self.count - 1, image, pts, duration, begin, spent)
             begin = time.perf_counter()
             decoded = next(self._rest, None)
+        self.notes = tuple(f"{self.name}: {note}" for note in self._lost.notes(
+            self.count, self.info.frame_count, self.info.time_base))
         self._check_whole(self.count, (last + (duration or step)) * self.info.time_base)
 
     def close(self) -> None:

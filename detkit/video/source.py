@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ class Source(Protocol):
         sound: the file whose sound belongs to the pictures; None without one.
         sound_start: the first picture's time on that file's clock, in seconds.
         count: the frames that were given out so far.
+        notes: sentences on frames and files that were passed over, as far as is known by now.
     """
 
     @property
@@ -47,6 +48,9 @@ class Source(Protocol):
 
     @property
     def count(self) -> int: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

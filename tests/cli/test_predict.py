@@ -166,3 +166,58 @@ def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     assert code == 2
     assert message in last and "error: " in last
     assert not (tmp_path / "out").exists()
+
+
+def test_no_file_of_a_folder_is_passed_over_in_silence(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    blobs().save(folder / "a.jpg")
+    (folder / "a.jpg").rename(folder / "without_ending")
+    blobs().save(folder / "two.tif", save_all=True, append_images=[blobs()])
+    narrow = 51200 + np.arange(2400, dtype=np.uint16).reshape(40, 60) // 10
+    Image.fromarray(narrow).save(folder / "thermal.png")
+    (folder / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (folder / "labels.txt").write_text("0 0.5 0.5 0.1 0.1")
+    code = main(["predict", str(checkpoint), str(folder), "--out", str(tmp_path / "out"),
+                 "--device", "cpu", "--no-pictures"])
+    said = capsys.readouterr().err.splitlines()
+    assert code == 1
+    document = json.loads((tmp_path / "out" / "detections.json").read_text())
+    notes = {Path(one["file"]).name: one.get("notes", []) for one in document["images"]}
+    assert sorted(notes) == ["thermal.png", "two.tif", "without_ending"]
+    assert "2 pages" in notes["two.tif"][0] and "51200..51439" in notes["thermal.png"][0]
+    assert notes["without_ending"] == []
+    for name, words in (("two.tif", "2 pages"), ("thermal.png", "51200..51439"),
+                        ("phone.HEIC", "pillow-heif"), ("", "1 .txt")):
+        assert sum(name in line and words in line for line in said) == 1, name
+
+
+def test_all_kinds_of_the_cases_are_read_or_named(
+    checkpoint: Path, shared_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # But for the two largest, which take seconds each.
+    files = [file for file in sorted((shared_cases / "images").iterdir())
+             if not file.name.startswith(("big", "huge"))]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for file in files:
+        (folder / file.name).symlink_to(file)
+    code = main(["predict", str(checkpoint), str(folder), "--out", str(tmp_path / "out"),
+                 "--device", "cpu", "--no-pictures"])
+    said = capsys.readouterr().err
+    document = json.loads((tmp_path / "out" / "detections.json").read_text())
+    failed = {Path(one["file"]).name for one in document["failed"]}
+    assert code == 1
+    assert failed == {"cut.jpg", "float.tif", "heic.heic", "heic_named.jpg", "html.jpg",
+                      "thin.png", "ycbcr.tif", "zero.jpg"}
+    done = {Path(one["file"]).name: one.get("notes") for one in document["images"]}
+    assert set(done) | failed == {file.name for file in files}
+    assert {name for name, notes in done.items() if notes} == {
+        "animated.gif", "animated.png", "animated.webp", "pages.tif", "grey12in16.png",
+        "thermal16.png"}
+    assert all(f"/{name}: " in said for name in failed)
+    assert "animated.gif: it holds 2 frames" in said and "pages.tif" in said

@@ -21,7 +21,7 @@ from detkit.errors import ConfigError
         ("a=1,2", [1, 2]),
         ("a=x,y", ["x", "y"]),
         ("a=(1, 2)", (1, 2)),
-        ("a=[dict]", "[dict]"),
+        ("a=[dict]", ["dict"]),
         ("a={'type': 'SGD'}", {"type": "SGD"}),
         ("a=b=c", "b=c"),
         ("a=path/to/file.pth", "path/to/file.pth"),
@@ -29,6 +29,32 @@ from detkit.errors import ConfigError
 )
 def test_cfg_options_are_read_as_mmdetection_reads_them(pair: str, expected: Any) -> None:
     assert list(parse_options([pair]).values()) == [expected]
+
+
+@pytest.mark.parametrize("text", [
+    "", "1", "-1", "007", "1e-4", ".5", "inf", "true", "False", "None", "'a'", "cat", "a'b",
+    "don't,x", "cat,dog", "1,2", "a,", "[]", "()", "[a]", "(a,)", "(a)", "[cat,dog]",
+    "(cat,dog)", "[a, b]", "[1,true,None]", "['cat',dog]", "[\"cat\",'dog']", "[[a,b],[c]]",
+    "[(1,2,3),[a,b],c]", "[(cat,1),(dog,2.5)]", "[a,[b,(c,d)]]", "path/to/x.py",
+    "[path/a,path/b]", "a(b", "cat]",
+])
+def test_cfg_options_are_read_as_mmengines_own_action_reads_them(text: str) -> None:
+    from mmengine.config import DictAction
+
+    ours, theirs = parse_options([f"key={text}"])["key"], DictAction._parse_iterable(text)
+    assert ours == theirs and type(ours) is type(theirs)
+
+
+def test_blanks_inside_words_stay() -> None:
+    # mmengine takes them out, and would make another class of 'traffic light'.
+    assert parse_options(["a=[cat,'traffic light',fire hydrant]"])["a"] == [
+        "cat", "traffic light", "fire hydrant"]
+
+
+@pytest.mark.parametrize("text", ["[cat", "[a,(b]", "(a,b]", "a],b"])
+def test_brackets_that_do_not_fit_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--cfg-options key: got .*bracket"):
+        parse_options([f"key={text}"])
 
 
 def test_no_options_are_none() -> None:

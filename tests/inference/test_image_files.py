@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detkit.errors import DataError
-from detkit.inference.image_files import PictureNames, find_images
+from detkit.inference.image_files import PictureNames, describe_others, find_images
 
 
 def make(folder: Path, *names: str) -> None:
@@ -19,6 +19,16 @@ def test_a_folder_means_all_images_below_it_in_order(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path])] == [
         "a.png", "b.JPG", "sub/c.webp",
     ]
+
+
+def test_images_without_an_images_suffix_count_and_other_files_are_told(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b.heic", "c.NEF", "notes.txt", "old.TXT", "empty", ".hidden")
+    (tmp_path / "d").write_bytes(b"\x89PNG\r\n\x1a\n")
+    others: list[Path] = []
+    found = find_images([tmp_path], others.append)
+    assert [path.name for path in found] == ["a.png", "b.heic", "c.NEF", "d"]
+    assert [path.name for path in others] == ["empty", "notes.txt", "old.TXT"]
+    assert describe_others(others) == "2 .txt, 1 without an ending"
 
 
 def test_a_named_file_counts_whatever_its_suffix_and_only_once(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Image files that Pillow alone does not read, known by their first bytes or by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HEAD_BYTES = 32
+# Of camera raw files Pillow would read the small preview, and take it for the image.
+CAMERA_RAW = frozenset({".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf",
+                        ".rw2", ".raf", ".pef", ".srw", ".3fr", ".iiq"})
+# What a person would call images, though detkit's data sets have none of them.
+OTHER_SUFFIXES = CAMERA_RAW | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avifs", ".jxl",
+                               ".jxr", ".wdp", ".psd", ".psb", ".tga", ".exr", ".hdr", ".pnm",
+                               ".j2k", ".j2c", ".jpx", ".apng", ".dcm"}
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*",
+              b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_XL[1])
+
+
+def is_image_like(path: Path) -> bool:
+    """Whether a file that has no common image suffix is an image all the same, read or not."""
+    if path.suffix.lower() in OTHER_SUFFIXES:
+        return True
+    head = head_of(path)
+    return (head.startswith(BEGINNINGS) or is_heif(head)
+            or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+            or head[4:12] in (b"ftypavif", b"ftypavis"))
+
+
+def head_of(path: str | Path) -> bytes:
+    """The first bytes of a file; none when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether a file that begins so is a HEIC or HEIF image."""
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
+
+
+def register_heif() -> bool:
+    """Let Pillow read HEIC by pillow-heif; False when that is not installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def name_of_unknown(head: bytes) -> tuple[str, str | None]:
+    """What a file is that no reader knows, and what to do about it; None for the usual advice."""
+    if not head:
+        return "the file is empty", None
+    if is_heif(head):
+        return ("a HEIC image, which is read only where pillow-heif is installed",
+                "run: pip install pillow-heif, or convert it to JPEG")
+    if head.startswith(JPEG_XL):
+        return "a JPEG XL image, which cannot be read here", "convert it to PNG or JPEG"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "an HTML page, not an image", None
+    return "not an image in a known format", None

@@ -1,0 +1,61 @@
+"""Images of 16-bit values into 8 bits, by how much of the range an image uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.data.image_notes import ImageNote
+
+DEPTHS = (8, 10, 12, 14, 16)  # of the sensors and converters that there are
+# The share of the darkest, and of the brightest, values that may be dead pixels or sparks.
+OUTLIERS = 1e-4
+# An image whose values span less than this share of its depth's range is stretched.
+NARROW = 0.25
+
+
+def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | None]:
+    """Reduce 16-bit values to 8 bits.
+
+    The depth is the least of 8, 10, 12, 14 and 16 bits that holds the values, but for the
+    brightest 0.01 %. Values that span a quarter of that depth's range or more keep their highest
+    8 bits, so that one sensor's images stay comparable; those of all 16 bits keep the high byte.
+    A narrower band, such as a thermal camera's, is stretched linearly from its least value (0)
+    to its greatest (255), again but for 0.01 % on either side.
+
+    Args:
+        values: whole numbers of any shape, 0 to 65535; all channels of an image together. May be
+            empty.
+
+    Returns:
+        uint8 of the same shape, and a note unless the high byte was kept.
+    """
+    if not values.size:
+        return values.astype(np.uint8), None
+    low, high = _bounds(values)
+    depth = next(bits for bits in DEPTHS if high < 1 << bits)
+    if low < high < low + NARROW * (1 << depth):
+        scaled = (values.astype(np.float32) - low) * (255 / (high - low))
+        what = (f"its 16-bit values lie within {low}..{high}, a narrow band: stretched to 0..255, "
+                "each such image by its own band")
+        return _clipped(np.rint(scaled)), ImageNote("narrow_band", what, "stretched to 0..255")
+    if depth == 16:
+        return (values >> 8).astype(np.uint8), None
+    what = f"its 16-bit values reach {high} at most: read as values of {depth} bits"
+    return _clipped(values >> (depth - 8)), ImageNote("fewer_bits", what, f"read as {depth} bits")
+
+
+def _bounds(values: NDArray[Any]) -> tuple[int, int]:
+    """The least and the greatest value, but for the outliers on either side."""
+    below = np.cumsum(np.bincount(values.ravel(), minlength=1 << 16))
+    outliers = int(OUTLIERS * values.size)
+    low = int(np.searchsorted(below, outliers, side="right"))
+    high = int(np.searchsorted(below, values.size - outliers, side="left"))
+    return low, high
+
+
+def _clipped(values: NDArray[Any]) -> NDArray[np.uint8]:
+    clipped: NDArray[np.uint8] = np.clip(values, 0, 255).astype(np.uint8)
+    return clipped
