@@ -59,7 +59,7 @@ _OWN_WORDS = frozenset({
     "across_up_trans", "across_skip_trans", "output_trans",
 })
 # Classes whose inner ``type`` names belong to another library.
-_FOREIGN_INSIDE = frozenset({"Albu"})
+_FOREIGN_INSIDE = frozenset({"Albu", "Detectron2Wrapper"})
 
 
 def check_config(cfg: Mapping[str, Any]) -> None:

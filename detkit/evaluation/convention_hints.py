@@ -114,7 +114,7 @@ def overlaps(first: Boxes, second: Boxes) -> Boxes:
     high = np.minimum(first[:, None, :2] + first[:, None, 2:],
                       second[None, :, :2] + second[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(axis=2)
-    usable: NDArray[np.bool_] = np.all(second[:, 2:] > 0, axis=1)
+    usable: NDArray[np.bool_] = np.minimum(second[:, 2], second[:, 3]) > 0
     areas = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None]
     iou: Boxes = np.where(usable[None], common / np.maximum(areas - common, 1e-9), 0.0)
     return iou
