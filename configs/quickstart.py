@@ -1,9 +1,9 @@
-"""The first run: Cascade R-CNN, Swin-nano, on the built-in sample, from nothing, in minutes.
+"""The first run: Cascade R-CNN, EfficientNet-nano, on the built-in sample, from nothing.
 
-Expected: 0.500 AP, 0.716 AP50 on the sample's test split.
-Cost:     8 minutes on two cores that compute in bfloat16.
+Expected: 0.520 to 0.540 AP, 0.750 to 0.770 AP50 on the sample's test split.
+Cost:     about 10 minutes on two cores.
 Run:      python tools/train.py configs/quickstart.py --data sample
-Paper:    arXiv 1712.00726, arXiv 2103.14030
+Paper:    arXiv 1712.00726, arXiv 1905.11946
 """
 
 _base_ = [
@@ -13,10 +13,11 @@ _base_ = [
     "_base_/runtime.py",
 ]
 
-model = dict(backbone=dict(type="SwinTransformer", arch="nano", drop_path_rate=0.0))
+# Batch statistics of four images: from nothing there are no others.
+model = dict(backbone=dict(type="EfficientNet", arch="nano", norm_eval=False))
 optim_wrapper = dict(optimizer=dict(fused=True))
 
-# So few epochs see each picture too rarely for jitter and crops to help; without them a step is
+# So few epochs see each image too rarely for jitter and crops to help; without them a step is
 # a third quicker.
 train_pipeline = [
     dict(type="LoadImage"),
@@ -27,7 +28,11 @@ train_pipeline = [
 ]
 train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline))
 
-max_epochs = 5
+# The mean of about the last 200 steps, batch statistics included, at a rate that still moves the
+# weights: it takes out most of what seed, rounding and processor change.
+custom_hooks = [dict(type="EMAHook", momentum=0.005, update_buffers=True)]
+
+max_epochs = 10
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
@@ -38,6 +43,6 @@ param_scheduler = [
         begin=0,
         end=max_epochs,
         T_max=max_epochs,
-        eta_min_ratio=0.01,
+        eta_min_ratio=0.1,
     ),
 ]

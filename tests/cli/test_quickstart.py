@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from mmengine.config import Config
 
 from detkit.engine.run import train
 
