@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from detkit.errors import DetkitError
-from detkit.machine.threads import watch_cores
+from detkit.machine.threads import unwatch_cores, watch_cores
 from detkit.version import __version__
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -62,7 +62,10 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     module = importlib.import_module(f"detkit.cli.{verb}")
     try:
         watch_cores()
-        return int(module.run(args))
+        try:
+            return int(module.run(args))
+        finally:
+            unwatch_cores()
     except DetkitError as error:
         return _report(str(error), args.debug)
     except KeyboardInterrupt:

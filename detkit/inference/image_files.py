@@ -59,7 +59,9 @@ def _images_below(folder: Path, on_other: Callable[[Path], None]) -> list[Path]:
             file = Path(parent) / name
             if name.startswith("."):
                 continue
-            if file.suffix.lower() in SUFFIXES or is_image_like(file):
+            # Reading a pipe or a device would wait for ever; a broken link is told when it is read.
+            special = file.exists() and not file.is_file()
+            if not special and (file.suffix.lower() in SUFFIXES or is_image_like(file)):
                 found.append(file)
             else:
                 on_other(file)

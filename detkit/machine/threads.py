@@ -129,6 +129,21 @@ def watch_cores(environ: Mapping[str, str] = os.environ) -> None:
     _watch.first = read_load() if _watch.is_on else None
 
 
+def unwatch_cores() -> None:
+    """End what `watch_cores` began, at the end of a command: torch has its threads back."""
+    governor, _watch.governor, _watch.is_on = _watch.governor, None, False
+    if governor is not None:
+        import torch
+
+        torch.set_num_threads(governor.most)
+
+
+def cores_are_shared() -> bool:
+    """Whether a command computes with fewer threads now, as others use the cores."""
+    governor = _watch.governor
+    return governor is not None and governor.threads < governor.most
+
+
 def first_threads(most: int) -> int:
     """The number of threads to begin with, ``most`` where nobody watches the cores.
 

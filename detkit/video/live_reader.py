@@ -89,6 +89,8 @@ class LiveReader:
         self._first = self._next()
         if self._first is None:
             raise VideoError(f"{self.name}: no picture comes from it")
+        # Times of packets are kept until there is a frame, which the decoding does not see.
+        self._decoding.lost.add_frame(self._first.pts, 1)
         self._upright = Upright(self._first)
         said = info_of(self._container, stream, self._upright.size_hw)
         self.live = self._container.duration is None

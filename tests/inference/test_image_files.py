@@ -1,5 +1,6 @@
 """Which files are meant, and what their pictures are called."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def test_images_without_an_images_suffix_count_and_other_files_are_told(tmp_path
     assert [path.name for path in found] == ["a.png", "b.heic", "c.NEF", "d"]
     assert [path.name for path in others] == ["empty", "notes.txt", "old.TXT"]
     assert describe_others(others) == "2 .txt, 1 without an ending"
+
+
+def test_a_pipe_in_a_folder_is_no_image_and_is_not_waited_for(tmp_path: Path) -> None:
+    make(tmp_path, "a.png")
+    (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
+    for name in ("pipe", "pipe.png"):
+        os.mkfifo(tmp_path / name)
+    others: list[Path] = []
+    assert [path.name for path in find_images([tmp_path], others.append)] == ["a.png", "broken.png"]
+    assert [path.name for path in others] == ["pipe", "pipe.png"]
 
 
 def test_a_named_file_counts_whatever_its_suffix_and_only_once(tmp_path: Path) -> None:

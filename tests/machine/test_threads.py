@@ -20,6 +20,7 @@ from detkit.machine.threads import (
     ThreadGovernor,
     first_threads,
     settle_threads,
+    unwatch_cores,
     watch_cores,
 )
 
@@ -171,6 +172,18 @@ def test_a_command_settles_torchs_threads_and_says_so(
         found.append(torch.get_num_threads())
     assert found == [1, 1, 1, 2]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_end_of_a_command_gives_the_threads_back(
+    watched: Callable[[dict[str, str]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy_for([0, 1], monkeypatch)
+    watched({})
+    torch.set_num_threads(first_threads(2))
+    assert (torch.get_num_threads(), threads.cores_are_shared()) == (1, True)
+    unwatch_cores()
+    assert (torch.get_num_threads(), threads.cores_are_shared()) == (2, False)
+    assert first_threads(4) == 4
 
 
 def test_another_thread_of_the_process_gets_the_number_too(

@@ -112,6 +112,15 @@ def test_a_stream_that_the_other_side_ends_is_whole(tmp_path: Path) -> None:
     assert len(read_back(tmp_path / "out.mp4")[0]) == report.frames_out
 
 
+def test_a_live_source_keeps_no_times_of_its_packets(tmp_path: Path) -> None:
+    stream = write_video(tmp_path / "a.ts", 60)
+    with serving(stream) as address:
+        source = open_source(f"{address}/ts?part=1")
+        assert len(list(source)) == 60
+        assert source._decoding.lost._before is None
+        source.close()
+
+
 def test_a_recording_at_an_address_is_not_live(tmp_path: Path) -> None:
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

@@ -17,6 +17,7 @@ from detkit.inference.engines.available import available_engines, device_kind, r
 from detkit.inference.engines.batch import example
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.engine import Engine
+from detkit.machine.threads import cores_are_shared
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,13 @@ class Chosen:
         engine: the fastest that agrees with torch.
         milliseconds: the median for one picture, by 'name precision', divided by the pictures
             that are served side by side.
+        lasting: whether the same is likely to be chosen again: no engine ran out of memory, and no
+            other process used the cores.
     """
 
     engine: Engine
     milliseconds: dict[str, float]
+    lasting: bool = True
 
 
 def choose_engine(
@@ -76,6 +80,7 @@ def choose_engine(
     truth = reference(*batch)
     took: dict[str, float] = {}
     best: Engine | None = None
+    lasting = True
     for name in names:
         for one in [p for p in ("f32", "bf16") if precision in ("auto", p) and p in states[name]]:
             label = f"{name} {one}"
@@ -84,6 +89,7 @@ def choose_engine(
                     name, graph, canvas_hw, one, streams, device)
                 same = agree(truth, engine(*batch), TOLERANCES[one])
             except (DetkitError, RuntimeError) as error:
+                lasting = lasting and "memory" not in str(error)
                 logger.warning("the engine %s is not taken: %s", label,
                                " ".join(str(error).split())[:200])
                 continue
@@ -101,7 +107,7 @@ def choose_engine(
                                   "f32" if precision == "auto" else precision, device=device)
     logger.info("engine: %s %s at %dx%d (%s)", chosen.name, chosen.precision, *canvas_hw,
                 ", ".join(f"{name} {value:.1f} ms" for name, value in took.items()))
-    return Chosen(chosen, took)
+    return Chosen(chosen, took, lasting and not cores_are_shared())
 
 
 def measure(

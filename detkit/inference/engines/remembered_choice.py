@@ -42,24 +42,35 @@ class EngineChoice:
     precision: str
 
 
-def choice_file(checkpoint: Path, **asked: object) -> Path:
-    """The file that a choice is kept in.
+def choice_file(checkpoint: Path, device: str = "cpu", **asked: object) -> Path | None:
+    """The file that a choice is kept in; None where the user has no folder for a cache.
 
     Args:
         checkpoint: the model's file, of which the content counts.
-        **asked: all else that the choice depends on: sizes, precision, device and the like.
+        device: 'cpu', 'cuda' or 'cuda:N'.
+        **asked: all else that the choice depends on: sizes, precision and the like.
 
     Raises:
         OSError: the checkpoint cannot be read.
     """
-    content = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    key = {"checkpoint": content, "asked": asked, **_machine()}
+    try:
+        folder = cache_folder() / FOLDER
+    except RuntimeError:  # a user without a home, as in containers
+        return None
+    content = hashlib.sha256()
+    with open(checkpoint, "rb") as file:
+        while chunk := file.read(1 << 20):
+            content.update(chunk)
+    key = {"checkpoint": content.hexdigest(), "device": device, "asked": asked,
+           **_machine(device)}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    return cache_folder() / FOLDER / f"{digest[:32]}.json"
+    return folder / f"{digest[:32]}.json"
 
 
-def read_choice(path: Path) -> EngineChoice | None:
+def read_choice(path: Path | None) -> EngineChoice | None:
     """The choice that was kept; None where there is none, or the file is not one."""
+    if path is None:
+        return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         choice = EngineChoice(content["engine"], content["precision"])
@@ -79,12 +90,14 @@ def write_choice(path: Path, choice: EngineChoice, milliseconds: Mapping[str, fl
         logger.debug("the choice of an engine is not kept: %s", error)
 
 
-def _machine() -> dict[str, Any]:
-    import torch
+def _machine(device: str) -> dict[str, Any]:
+    gpu = None
+    if device != "cpu":  # asking for the name makes a context on the GPU
+        import torch
 
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        gpu = torch.cuda.get_device_name(device)
     return {
-        "processor": _processor(), "cores": cores(), "gpus": gpus,
+        "processor": _processor(), "cores": cores(), "gpu": gpu,
         "libraries": {name: _version(name) for name in LIBRARIES},
         "variables": {name: os.environ.get(name) for name in VARIABLES},
     }

@@ -82,7 +82,7 @@ class CheckpointEngines:
         """The fastest engine: the one that was chosen before on this machine, or by trying."""
         kept = choice_file(
             self._path, canvas_hw=canvas_hw, precision=self._precision, streams=self._streams,
-            device=self._device, max_proposals=self._max_proposals,
+            device=device_name(self._device), max_proposals=self._max_proposals,
         )
         before = read_choice(kept)
         if before is not None:
@@ -94,6 +94,7 @@ class CheckpointEngines:
                                "again", before.engine, before.precision, error)
         chosen = choose_engine(graph, canvas_hw, self._precision, self._streams, self._device,
                                probe)
-        choice = EngineChoice(chosen.engine.name, chosen.engine.precision)
-        write_choice(kept, choice, chosen.milliseconds)
+        if kept is not None and chosen.lasting:
+            choice = EngineChoice(chosen.engine.name, chosen.engine.precision)
+            write_choice(kept, choice, chosen.milliseconds)
         return chosen.engine

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from detkit.inference.engines import choose
 from detkit.inference.engines.choose import CANDIDATES
 from detkit.inference.engines.remembered_choice import (
     EngineChoice,
@@ -65,6 +66,24 @@ def test_another_model_size_or_machine_has_a_choice_of_its_own(thumbnail, tmp_pa
     with open(copy, "ab") as file:
         file.write(b"more")
     assert choice_file(copy, canvas_hw=CANVAS).name != first.name
+
+
+def test_a_choice_made_beside_others_or_short_of_memory_is_not_kept(
+    thumbnail, pictures, cache, monkeypatch
+):
+    monkeypatch.setattr(choose, "cores_are_shared", lambda: True)
+    assert engine_of(thumbnail, pictures).name == "torch"
+    assert not (cache / "engines").exists()
+
+
+def test_a_user_without_a_home_keeps_nothing(thumbnail, pictures, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("DETKIT_CACHE")
+    monkeypatch.setattr("pathlib.Path.home", no_home)
+    assert choice_file(thumbnail, canvas_hw=CANVAS) is None
+    assert engine_of(thumbnail, pictures).precision == "f32"
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(thumbnail, pictures, cache):
