@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 RUN     = work_dirs/quickstart
-# Tests of a file share what it prepares; more than four processes want more memory than laptops have.
-PYTEST  = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# More than four processes want more memory than laptops have.
+PYTEST  = $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 .PHONY: install quickstart test test-slow check bench clean chromium
 

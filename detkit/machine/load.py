@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from detkit.machine.cores import ROOT, affinity, quotas
 
 # user, nice, system, irq, softirq, steal: what a line of /proc/stat counts as not idle. The
 # hypervisor's part, steal, is other machines' use of the core; guest time is in user already.
-_NOT_NICE = (0, 2, 5, 6, 7)
-_IN_USE = (1, *_NOT_NICE)
+_IN_USE = (0, 1, 2, 5, 6, 7)
+# So much nicer a process gives way: Linux gives it a tenth of the time. One that is less nice
+# keeps a core long enough to hold threads up that wait for each other.
+_GIVES_WAY = 10
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Reading:
         time: on the monotonic clock.
         own: CPU time of this process and its descendants.
         cores: how many cores the process may run on.
-        in_use: CPU time that anyone spent on these cores, but for processes of low priority,
-            which give way, where this is none of them.
+        in_use: CPU time that anyone spent on these cores.
+        yielding: CPU time of other processes, still there, of so low a priority (``nice``) that
+            they give way to this one.
         quotas: for each quota, its cores and the CPU time that its group has used.
     """
 
@@ -37,6 +40,7 @@ class Reading:
     own: float
     cores: int
     in_use: float
+    yielding: float = 0.0
     quotas: tuple[tuple[float, float], ...] = field(default=())
 
 
@@ -50,7 +54,9 @@ def free_cores(before: Reading, after: Reading) -> float:
     if passed <= 0:
         raise ValueError(f"readings at {before.time} and {after.time}, expected a later second one")
     own = after.own - before.own
-    limits = [(float(after.cores), after.in_use - before.in_use)]
+    # The time of those that give way falls where one of them ends.
+    yielding = max(0.0, after.yielding - before.yielding)
+    limits = [(float(after.cores), after.in_use - before.in_use - yielding)]
     if len(after.quotas) == len(before.quotas):
         limits += [(cores, used - earlier) for (cores, used), (_, earlier)
                    in zip(after.quotas, before.quotas)]
@@ -68,14 +74,15 @@ def read_load(root: Path = ROOT) -> Reading | None:
         allowed = affinity()
         # The time first: what runs during the reading is then never taken for an idle core.
         now = time.monotonic()
-        in_use = _in_use(root, allowed, _IN_USE if os.nice(0) > 0 else _NOT_NICE)
+        in_use = _in_use(root, allowed)
         counts = tuple((quota.cores, quota.used()) for quota in quotas(root))
-        return Reading(now, _own(root), len(allowed), in_use, counts)
+        own, yielding = _own_and_yielding(root)
+        return Reading(now, own, len(allowed), in_use, yielding, counts)
     except (OSError, ValueError, IndexError):
         return None
 
 
-def _in_use(root: Path, allowed: Iterable[int], columns: Sequence[int]) -> float:
+def _in_use(root: Path, allowed: Iterable[int]) -> float:
     wanted = {f"cpu{number}" for number in allowed}
     total = found = 0
     with (root / "proc/stat").open(encoding="ascii") as lines:
@@ -83,7 +90,7 @@ def _in_use(root: Path, allowed: Iterable[int], columns: Sequence[int]) -> float
             name, *ticks = line.split()
             if name in wanted:
                 found += 1
-                total += sum(int(ticks[place]) for place in columns)
+                total += sum(int(ticks[place]) for place in _IN_USE)
             elif found and not name.startswith("cpu"):
                 break
     if found < len(wanted):
@@ -91,9 +98,11 @@ def _in_use(root: Path, allowed: Iterable[int], columns: Sequence[int]) -> float
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def _own(root: Path) -> float:
-    """CPU time of this process, its descendants, and those of them that have ended."""
+def _own_and_yielding(root: Path) -> tuple[float, float]:
+    """CPU time of this process with its descendants, those that have ended too; and of all other
+    processes that give way to it."""
     ticks: dict[int, int] = {}
+    nice: dict[int, int] = {}
     children: dict[int, list[int]] = {}
     for process in (root / "proc").iterdir():
         if process.name.isdigit():
@@ -104,6 +113,7 @@ def _own(root: Path) -> float:
                 continue  # it ended meanwhile; its parent counts it from now on
             # user and system, and the same of children that have ended and were waited for
             ticks[int(process.name)] = sum(int(word) for word in fields[11:15])
+            nice[int(process.name)] = int(fields[16])
             children.setdefault(int(fields[1]), []).append(int(process.name))
     total, waiting = 0, [os.getpid()]
     while waiting:
@@ -113,4 +123,7 @@ def _own(root: Path) -> float:
             waiting += children.get(process_id, [])
         elif process_id == os.getpid():
             raise ValueError("/proc does not name this process")
-    return total / os.sysconf("SC_CLK_TCK")
+    others = sum(spent for process_id, spent in ticks.items()
+                 if nice[process_id] >= nice[os.getpid()] + _GIVES_WAY)
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    return total * tick, others * tick

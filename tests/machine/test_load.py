@@ -13,8 +13,8 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def reading(time: float, own: float, in_use: float, quota: tuple[float, float] | None = None,
-            cores: int = 4) -> Reading:
-    return Reading(time, own, cores, in_use, () if quota is None else (quota,))
+            cores: int = 4, yielding: float = 0) -> Reading:
+    return Reading(time, own, cores, in_use, yielding, () if quota is None else (quota,))
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,13 @@ def reading(time: float, own: float, in_use: float, quota: tuple[float, float] |
         (reading(10, 5, 100), reading(12, 13, 107.9), 4.0),
         # 3 of 4 cores are free, but the container may use 2, of which its others take 0.5
         (reading(10, 5, 100, (2, 50)), reading(12, 6, 103, (2, 52)), 1.5),
+        # others take 4 / 2 s = 2 cores, those that give way 1.5 of them
+        (reading(10, 5, 100), reading(12, 7, 106, yielding=3), 3.5),
+        # one that gave way has ended, and its time with it
+        (reading(10, 5, 100, yielding=30), reading(12, 7, 106, yielding=3), 2.0),
     ],
-    ids=["idle", "half is others'", "all its own", "all others'", "more than all", "a quota"],
+    ids=["idle", "half is others'", "all its own", "all others'", "more than all", "a quota",
+         "others give way", "one has ended"],
 )
 def test_what_others_leave(before: Reading, after: Reading, free: float) -> None:
     assert free_cores(before, after) == pytest.approx(free)
@@ -41,11 +46,15 @@ def test_two_readings_at_one_moment_say_nothing() -> None:
         free_cores(reading(3, 0, 0), reading(3, 0, 0))
 
 
-def write_proc(root: Path, process: int, parent: int, name: str, ticks: str) -> None:
+def write_proc(
+    root: Path, process: int, parent: int, name: str, ticks: str, nice: int = 0
+) -> None:
     folder = root / "proc" / str(process)
     folder.mkdir(parents=True)
-    # pid (name) state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt, times
-    (folder / "stat").write_text(f"{process} ({name}) S {parent} 1 1 0 -1 0 9 9 9 9 {ticks} 20 0\n")
+    # pid (name) state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt, times,
+    # priority, nice
+    (folder / "stat").write_text(
+        f"{process} ({name}) S {parent} 1 1 0 -1 0 9 9 9 9 {ticks} 20 {nice}\n")
 
 
 @pytest.fixture
@@ -62,7 +71,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_proc(tmp_path, os.getpid(), 1, "python (x) y", "11 22 100 200")
     write_proc(tmp_path, 4_000_001, os.getpid(), "loader", "1000 2000 0 0")
     write_proc(tmp_path, 4_000_002, 4_000_001, "its child", "10000 20000 0 0")
-    write_proc(tmp_path, 4_000_003, 1, "stranger", "500000 500000 0 0")
+    write_proc(tmp_path, 4_000_003, 1, "stranger", "500000 500000 0 0", nice=9)
+    write_proc(tmp_path, 4_000_004, 1, "gives way", "7 8 0 0", nice=10)
+    write_proc(tmp_path, 4_000_005, 4_000_001, "a child's", "1 0 0 0", nice=19)
     return tmp_path
 
 
@@ -70,10 +81,11 @@ def test_counters_are_read_for_the_own_cores_and_processes(root: Path) -> None:
     found = read_load(root)
     assert found is not None
     assert found.cores == 2
-    # user + system + irq + softirq + steal of cores 0 and 2; low priority, idle and waiting not
-    assert found.in_use == pytest.approx((100 + 20 + 3 + 4 + 50 + 200 + 30) * TICK)
-    # itself with the children that ended, the child, the grandchild
-    assert found.own == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000) * TICK)
+    # user + nice + system + irq + softirq + steal of cores 0 and 2; idle and waiting not
+    assert found.in_use == pytest.approx((100 + 1000 + 20 + 3 + 4 + 50 + 200 + 2000 + 30) * TICK)
+    # itself with the children that ended, the child, the grandchildren
+    assert found.own == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000 + 1) * TICK)
+    assert found.yielding == pytest.approx((7 + 8) * TICK)
 
 
 @pytest.mark.parametrize("text", ["", "cpu0 1 2\n", "cpu0 a b c d e f g h\n", "no such line\n"])
