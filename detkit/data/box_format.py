@@ -26,6 +26,11 @@ FORMATS = (*WORDS, *(FRACTION + name for name in WORDS))
 NEARLY_ALL = 0.95
 TOO_FEW = 0.8
 LEAST = 3
+# Small boxes mostly fit in either reading: there the few that do not are what tells, where
+# practically all of them fit another.
+ALL_BUT_SLIPS = 0.99
+MISSED = 10
+MISSED_SHARE = 0.05
 # A box may reach a pixel beyond the image, counted from 1; fractions are rounded.
 PIXEL = 1.0
 ROUNDED = 0.002
@@ -71,6 +76,11 @@ class Fits:
             others = [name for name in others if not name.startswith(FRACTION)]
             fits = (self.within[stated] > TOO_FEW * self.count
                     or self.count - self.within[stated] < LEAST)
+        if fits and (self.count - self.within[stated]
+                     >= max(MISSED, MISSED_SHARE * self.count)):
+            others = [name for name in others
+                      if self.within[name] >= ALL_BUT_SLIPS * self.count]
+            fits = not others
         return [] if fits else sorted(others, key=lambda name: -self.within[name])
 
 
@@ -103,7 +113,7 @@ def settle_format(
         # The format's own reading, where the user insists on it, is what the file promises.
         if better and not (asked == own):
             fits_all = False
-            ledger.add("box_format", _misfit(found, name, better[0], own), REFUSED,
+            ledger.add("box_format", _misfit(found, name, better, own), REFUSED,
                        file=str(split.raw.source), split=split.raw.name)
         elif asked is not None and asked != own:
             ledger.notes.append(f"{split.raw.name}: boxes are read as {_words(asked)}, as "
@@ -114,16 +124,21 @@ def settle_format(
     return fits_all
 
 
-def _misfit(fits: Fits, stated: str, better: str, own: str) -> str:
-    what = (f"the boxes do not fit as {_words(stated)}: {fits.share(stated)} lie within their "
-            f"images so, and {fits.share(better)} as {_words(better)}")
-    if better.startswith(FRACTION):
+def _misfit(fits: Fits, stated: str, better: Sequence[str], own: str) -> str:
+    fraction = better[0].startswith(FRACTION)
+    if fraction:
         what = (f"the boxes are no pixels: the numbers of {fits.fractions} of {fits.count} are "
                 "from 0 to 1; " + ", ".join(f"{fits.share(name)} fit as {_words(name)}"
                                             for name in FORMATS if name.startswith(FRACTION)))
+    else:
+        what = (f"the boxes do not fit as {_words(stated)}: {fits.share(stated)} lie within their "
+                "images so, and " + ", ".join(f"{fits.share(name)} as {_words(name)}"
+                                              for name in better))
     keep = (f", or ={own} to keep the reading and clip what reaches beyond"
-            if stated == own and not better.startswith(FRACTION) else "")
-    return f"{what}; to read them so, add --cfg-options data_options.box_format={better}{keep}"
+            if stated == own and not fraction else "")
+    more = "".join(f" or ={name}" for name in better[1:])
+    return (f"{what}; to read them so, add --cfg-options data_options.box_format={better[0]}{more}"
+            f"{keep}")
 
 
 def _words(name: str) -> str:

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from drawn_objects import on_their_objects
 from small_sets import CocoFolder, coco, draw, voc_xml, write_json
 
+from detkit.data.box_format import Fits, _misfit
 from detkit.data.check import check_coco
 from detkit.data.options import DataOptions, read_options
 from detkit.data.source import open_data
@@ -91,6 +93,42 @@ def test_the_formats_own_reading_stands_when_the_user_insists(tmp_path):
     data = open_data(write_set(tmp_path / "set", corners), tmp_path / "work",
                      options=DataOptions(box_format="xywh"))
     assert data.ledger.count("box_clipped") == 15
+
+
+def scattered(root, rewrite, sides):
+    """600 boxes all over ten images of 640x480, each side a share of the image's from ``sides``."""
+    dice = np.random.default_rng(0)
+    names = [f"{at}.jpg" for at in range(10)]
+    boxes = []
+    for at, name in enumerate(names):
+        draw(root / name, (640, 480), seed=at)
+        for _ in range(60):
+            w, h = dice.uniform(*sides, 2) * (640, 480)
+            x, y = dice.uniform(0, 640 - w), dice.uniform(0, 480 - h)
+            boxes.append((at, 0, rewrite([float(number) for number in (x, y, w, h)])))
+    write_json(root / "coco.json", coco(names, boxes, classes=("cat",), size_wh=(640, 480)))
+    return root
+
+
+@pytest.mark.parametrize("sides", [(0.03, 0.1), (0.05, 0.2), (0.1, 0.4)])
+def test_small_boxes_by_their_centers_are_told_by_the_few_that_reach_beyond(tmp_path, sides):
+    with pytest.raises(DataError, match="600 of 600 boxes .*box_format=cxcywh"):
+        open_data(scattered(tmp_path / "set", centered, sides), tmp_path / "work")
+
+
+@pytest.mark.parametrize("sides", [(0.03, 0.1), (0.05, 0.2), (0.1, 0.4)])
+def test_small_boxes_by_their_corners_do_not_pass_for_centers(tmp_path, sides):
+    data = open_data(scattered(tmp_path / "set", plain, sides), tmp_path / "work")
+    assert data.ledger.count("box_format") == 0 == data.ledger.count("box_clipped")
+
+
+def test_each_reading_that_the_boxes_fit_is_named():
+    fits = Fits(count=20)
+    fits.within.update(xywh=5, xyxy=20, cxcywh=19)
+    assert fits.better_than("xywh") == ["xyxy", "cxcywh"]
+    line = _misfit(fits, "xywh", fits.better_than("xywh"), "xywh")
+    assert "20 of 20 boxes (100 %) as corners" in line and "19 of 20 boxes (95 %) as [c" in line
+    assert "box_format=xyxy or =cxcywh, or =xywh to keep" in line
 
 
 def test_one_box_beyond_the_border_is_no_other_format(tmp_path):
