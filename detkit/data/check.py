@@ -17,7 +17,7 @@ from detkit.data.image_folder import ImageFolder
 from detkit.data.learnable import refuse_unusable
 from detkit.data.ledger import REFUSED, Fault, Ledger, SplitCount
 from detkit.data.orientation import Orientations, settle_orientations
-from detkit.data.raw import RawSplit, Record
+from detkit.data.raw import OWN_NAME, RawSplit, Record
 from detkit.data.spelling import tidy
 from detkit.data.surveyed import SurveyedSplit, survey_split
 from detkit.data.thin_images import ResizeStep, refuse_thin
@@ -162,7 +162,8 @@ def _clean_image(
     frame = settle_frame(record, facts, boxes, say, way)
     if frame is None:
         return None
-    image = {key: value for key, value in record.items() if isinstance(value, (int, str))}
+    image = {key: value for key, value in record.items()
+             if isinstance(value, (int, str)) and key != OWN_NAME}
     image.update(file_name=name, width=frame.width, height=frame.height,
                  original_id=record["id"])
     index_of = table.index_of[raw.name]

@@ -10,6 +10,7 @@ from typing import Any
 
 from detkit.data.image_names import AS_IS, last_part, last_parts, plainest, readings
 from detkit.data.ledger import Ledger
+from detkit.data.raw import OWN_NAME
 from detkit.errors import DataError
 
 SAMPLED = 50
@@ -154,14 +155,14 @@ def unify_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
     """Give image records that lead to one file one name, the first one's, in place.
 
     Two lists that were put together may call an image 'a/b.jpg' and 'a\\b.jpg': under one name
-    they are seen to be the same.
+    they are seen to be the same. A name that is changed stays as ``raw.OWN_NAME``.
     """
     first: dict[str, str] = {}
     for record in records:
         name = record.get("file_name")
         path = folder.find(name) if isinstance(name, str) and name else None
-        if path is not None:
-            record["file_name"] = first.setdefault(path, str(name))
+        if path is not None and first.setdefault(path, str(name)) != name:
+            record.update({OWN_NAME: name, "file_name": first[path]})
 
 
 def _held(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:

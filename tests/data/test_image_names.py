@@ -155,3 +155,19 @@ def test_a_broken_gz_is_named(tmp_path, content):
     (tmp_path / "train.json.gz").write_bytes(content)
     with pytest.raises(DataError, match="train.json.gz"):
         open_data(tmp_path, tmp_path / "work")
+
+
+def test_two_sizes_stated_of_one_file_are_not_put_together(tmp_path):
+    names = [f"lot/{at}.png" for at in range(6)]
+    for at, name in enumerate(names):
+        draw(tmp_path / name, seed=at)
+    truth = coco([*names, "lot\\0.png"], [(at, 0, BOX) for at in range(7)], classes=["cat"])
+    truth["images"][6].update(width=32, height=24)
+    write_json(tmp_path / "annotations.json", truth)
+    data = open_data(tmp_path, tmp_path / "work")
+    (fault,) = data.ledger.faults
+    assert fault.kind == "duplicate_image_sizes" and fault.action == "left out with its boxes"
+    assert "'lot/0.png' of 64x48" in fault.what and "'lot\\0.png' of 32x24" in fault.what
+    assert used(data) == names and sum(split.box_count for split in data.splits.values()) == 6
+    assert sum(count.boxes_left_out for count in data.ledger.splits.values()) == 1
+    assert "detkit_name" not in data.splits["train"].annotation_file.read_text()
