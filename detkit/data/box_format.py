@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.data.frames import Box, as_box
+from detkit.data.frames import Box, as_box, is_empty
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import NOTES, Record
 from detkit.data.shape_box import add_note
@@ -160,7 +160,7 @@ def _fits_of(split: SurveyedSplit) -> Fits:
     by_image = {at: _frames(split, at) for at in split.by_image}
     for at, record in _records(split):
         box, sizes_of_image = as_box(record.get("bbox")), by_image[at]
-        if box is not None and sizes_of_image is not None:
+        if box is not None and not is_empty(box) and sizes_of_image is not None:
             stated.append(box)
             frames.append(sizes_of_image)
     if not stated:

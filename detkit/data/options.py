@@ -22,6 +22,9 @@ class DataOptions:
             for what the format says: 'xywh' of COCO, 'xyxy' of Pascal VOC.
         train_difficult: train on the objects that Pascal VOC marks as difficult; AP ignores
             them either way.
+        empty_box_is_background: an annotation whose box is [] or [0, 0, 0, 0] says that its image
+            shows no object; else such an image is left out, for there are tools that write so
+            of objects too.
 
     Raises:
         ConfigError: a value is none of those.
@@ -29,14 +32,16 @@ class DataOptions:
 
     box_format: str | None = None
     train_difficult: bool = True
+    empty_box_is_background: bool = False
 
     def __post_init__(self) -> None:
         if self.box_format is not None and self.box_format not in FORMATS:
             raise ConfigError(f"{KEY}.box_format", got=repr(self.box_format),
                               expected=f"one of {', '.join(FORMATS)}")
-        if not isinstance(self.train_difficult, bool):
-            raise ConfigError(f"{KEY}.train_difficult", got=repr(self.train_difficult),
-                              expected="True or False")
+        for name in ("train_difficult", "empty_box_is_background"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{KEY}.{name}", got=repr(getattr(self, name)),
+                                  expected="True or False")
 
 
 def read_options(value: Any) -> DataOptions:
