@@ -110,6 +110,24 @@ def test_the_last_part_stands_for_a_path_only_where_no_two_share_it(tmp_path):
     assert "decoded" in next(note for note in data.ledger.notes if "3 file names" in note)
 
 
+def test_some_names_may_be_paths_of_another_machine(tmp_path):
+    root = tmp_path / "set"
+    for at in range(12):
+        draw(root / "images" / f"{at}.png", seed=at)
+    data = opened(root, tmp_path, [f"{at}.png" for at in range(7)]
+                  + [f"C:\\data\\{at}.png" for at in range(7, 12)])
+    assert used(data) == sorted(f"{at}.png" for at in range(12)) and data.ledger.faults == []
+    assert any("5 file names are found by the last part" in note for note in data.ledger.notes)
+
+
+def test_a_name_in_a_folder_that_is_there_stands_for_no_other_file(tmp_path):
+    root = tmp_path / "set"
+    for name in ("lot/0.png", "lot/1.png", "lot/2.png", "lot/3.png", "4.png"):
+        draw(root / "images" / name, seed=int(name[-5]))
+    data = opened(root, tmp_path, [f"lot/{at}.png" for at in range(5)])
+    assert [fault.image for fault in data.ledger.of_kind("missing_image")] == ["lot/4.png"]
+
+
 @pytest.mark.parametrize("name, plain", [
     ("a/b.png", "a/b.png"), (r"a\b.png", "a/b.png"), ("a%2Fb.png", "a/b.png"),
     ("/x/?d=a/b.png", "a/b.png"), ("http://h/a%20b.png?x", "http://h/a b.png")])
@@ -147,6 +165,15 @@ def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
     # That folder is a split without annotations, which is named.
     assert "folders of images that no annotation file names: images/Validation (3)" in (
         data.ledger.notes)
+
+
+def test_a_packed_copy_is_passed_over_and_said(coco_folder, tmp_path):
+    root = coco_folder.write()
+    for path in list((root / "annotations").iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    data = open_data(root, tmp_path / "work")
+    assert data.ledger.faults == []
+    assert any("not read: " in note and "train.json.gz" in note for note in data.ledger.notes)
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0\x01"],
