@@ -34,6 +34,7 @@ OF_OTHER_CLASSES = "left out, as the config names other classes"
 def check_coco(
     annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None,
     resizes: Sequence[ResizeStep] = (), allow_other_classes: bool = False,
+    box_format: str | None = None,
 ) -> Ledger:
     """Check one COCO file and its images; nothing is written and nothing is changed.
 
@@ -45,6 +46,8 @@ def check_coco(
             is refused.
         allow_other_classes: where the file has all of ``classes``, boxes of its other classes
             are left out, as mmdet's datasets do it, instead of refused.
+        box_format: 'xywh' to take the boxes so though they fit another reading better; any other
+            is none that mmdet reads.
 
     Returns:
         The findings; what mmdet, which reads the file itself, passes over too says ``found``, and
@@ -61,7 +64,8 @@ def check_coco(
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
     split = survey_split(raw, ImageFolder(Path(image_dir), exact=True), ledger)
-    if settle_format([split], None, ledger):
+    insists = box_format if box_format == raw.box_format else None
+    if settle_format([split], insists, ledger, read_as_it_is=True):
         clean = clean_split(split, table, settle_orientations([split], ledger), ledger)
         refuse_thin(clean, resizes, str(annotation_file), ledger)
     leaves_out = allow_other_classes and not ledger.count("missing_class")
