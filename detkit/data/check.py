@@ -17,7 +17,7 @@ from detkit.data.image_folder import ImageFolder
 from detkit.data.learnable import refuse_unusable
 from detkit.data.ledger import REFUSED, Fault, Ledger, SplitCount
 from detkit.data.orientation import Orientations, settle_orientations
-from detkit.data.raw import OWN_NAME, RawSplit, Record
+from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
 from detkit.data.spelling import tidy
 from detkit.data.surveyed import SurveyedSplit, survey_split
 from detkit.data.thin_images import ResizeStep, refuse_thin
@@ -131,7 +131,7 @@ def clean_split(
         if done is None:
             count.images_left_out += 1
             records = split.by_image.get(at, [])
-            only_empty += bool(records) and all(is_empty(one.get("bbox")) for one in records)
+            only_empty += bool(records) and all(map(_may_be_none, records))
             continue
         image, boxes = done
         image["id"] = len(clean["images"]) + 1
@@ -153,18 +153,24 @@ def clean_split(
     return clean
 
 
+def _may_be_none(record: Record) -> bool:
+    """Whether nothing in an annotation shows where an object is: no box, and no mask."""
+    return is_empty(record.get("bbox")) and NOTES not in record
+
+
 def _drop_empty(split: SurveyedSplit, at: int, ledger: Ledger) -> None:
-    records = split.by_image.get(at, [])
-    kept = [record for record in records if not is_empty(record.get("bbox"))]
-    if len(kept) < len(records):
-        source = split.images[at].get("source_file", split.raw.source)
-        for record in records:
-            if is_empty(record.get("bbox")):
-                ledger.add("empty_box", f"its box is {record['bbox']}", "taken as no annotation, as "
-                           "data_options says", file=str(source), split=split.raw.name,
-                           image=split.images[at]["file_name"],
-                           annotation=record.get("object", record.get("id")))
-        split.by_image[at] = kept
+    image = split.images[at]
+    place = {"file": str(image.get("source_file", split.raw.source)), "split": split.raw.name,
+             "image": image["file_name"]}
+    kept = []
+    for record in split.by_image.get(at, []):
+        if _may_be_none(record):
+            ledger.add("empty_box", f"its box is {record['bbox']}", "taken as no annotation, as "
+                       "data_options says", annotation=record.get("object", record.get("id")),
+                       **place)
+        else:
+            kept.append(record)
+    split.by_image[at] = kept
 
 
 def _clean_image(

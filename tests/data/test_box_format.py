@@ -155,8 +155,8 @@ def test_a_size_beyond_any_float_is_no_images(coco_folder, tmp_path):
 
 def test_a_config_own_file_with_corners_is_refused(tmp_path):
     root = write_set(tmp_path / "set", corners)
-    with pytest.raises(DataError, match="5 of 20 boxes.*mend the file, or pass its folder as --data "
-                       "with .*box_format=xyxy; to keep the reading, add .*box_format=xywh"):
+    with pytest.raises(DataError, match="5 of 20 boxes.*mend the file, or pass its folder as "
+                       "--data with .*box_format=xyxy; to keep the reading, add .*box_format=xywh"):
         check_coco(root / "coco.json", root).raise_refused()
     assert check_coco(root / "coco.json", root, box_format="xywh").counts == {"box_clipped": 15}
     assert check_coco(root / "coco.json", root, box_format="xyxy").count("box_format") == 1
@@ -168,7 +168,7 @@ def test_splits_may_be_of_different_formats(tmp_path):
         write_set(root / split, rewrite)
     with pytest.raises(DataError, match=r"box_format\.train=xyxy"):
         open_data(root, tmp_path / "work")
-    with pytest.raises(DataError, match=r"box_format\.train=xyxy data_options\.box_format\.val=xywh"):
+    with pytest.raises(DataError, match="box_format.train=xyxy data_options.box_format.val=xywh"):
         open_data(root, tmp_path / "work", options=DataOptions(box_format="xyxy"))
     data = open_data(root, tmp_path / "work", options=DataOptions(box_format={"train": "xyxy"}))
     for split in ("train", "val"):
@@ -214,7 +214,8 @@ def test_corners_of_a_tool_that_calls_them_sizes(shared_cases, tmp_path):
     ({"box_format": "yxyx"}, "normalized_cxcywh"),
     ({"box_format": {"valid": "xyxy"}}, "train or val or test"),
     ({"box_format": {"val": "yxyx"}}, "normalized_cxcywh"),
-    ({"empty_box_is_background": 1}, "True or False"), ({"train_difficult": "no"}, "True or False")])
+    ({"empty_box_is_background": 1}, "True or False"),
+    ({"train_difficult": "no"}, "True or False")])
 def test_an_option_that_there_is_not_is_refused(value, named):
     with pytest.raises(ConfigError, match=named):
         read_options(value)

@@ -55,11 +55,22 @@ def test_images_of_empty_boxes_are_background_on_the_users_word(tmp_path, empty)
     root = with_negatives(tmp_path / "set", empty)
     data = open_data(root, tmp_path / "work")
     assert [data.splits[name].image_count for name in ("train", "val")] == [3, 3]
-    assert any("train: 5 images are left out" in note and "data_options.empty_box_is_background=True"
-               in note for note in data.ledger.notes)
+    option = "data_options.empty_box_is_background=True"
+    notes = "\n".join(data.ledger.notes)
+    assert "train: 5 images are left out" in notes and option in notes
     data = open_data(root, tmp_path / "work2", options=DataOptions(empty_box_is_background=True))
     assert data.ledger.counts == {"empty_box": 10, "image_without_boxes": 10}
     assert [data.splits[name].image_count for name in ("train", "val")] == [8, 8]
+
+
+def test_an_empty_box_with_a_mask_is_an_object(tmp_path):
+    root = with_negatives(tmp_path / "set", [])
+    truth = json.loads((root / "train.json").read_text())
+    truth["annotations"][7]["segmentation"] = [[1, 1, 2, 2]]  # a line: no outline
+    write_json(root / "train.json", truth)
+    data = open_data(root, tmp_path / "work", options=DataOptions(empty_box_is_background=True))
+    assert (data.splits["train"].image_count, data.splits["val"].image_count) == (7, 8)
+    assert data.ledger.count("image_without_usable_box") == 1
 
 
 def test_too_few_images_beside_those_of_empty_boxes_are_refused_with_the_option(tmp_path):

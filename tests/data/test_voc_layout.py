@@ -70,7 +70,7 @@ def test_an_xml_of_a_subfolder_takes_no_image_of_another_folder(tmp_path):
 
 
 def test_no_folder_is_searched_again_for_each_image(tmp_path):
-    # Comparing all 20,000 names in each of 1,000 folders takes seconds, looking each up some 0.04 s.
+    # Comparing all 20,000 names in each of 1,000 folders takes seconds, looking each up 0.04 s.
     stems = [f"{at % 1000}/{at}" for at in range(20000)]
     (tmp_path / "JPEGImages").mkdir()
     began = time.process_time()
