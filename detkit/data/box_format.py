@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.data.frames import Box, as_box
+from detkit.data.frames import Box, as_box, is_empty
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import NOTES, Record
 from detkit.data.shape_box import add_note
@@ -20,12 +20,18 @@ WORDS = {
     "cxcywh": "[center x, center y, width, height]",
 }
 FRACTION = "normalized_"
+OPTION = "data_options.box_format"
 FORMATS = (*WORDS, *(FRACTION + name for name in WORDS))
 
 # Another reading is believed when nearly all boxes fit it, and of the stated one too many do not.
 NEARLY_ALL = 0.95
 TOO_FEW = 0.8
 LEAST = 3
+# Small boxes mostly fit in either reading: there the few that do not are what tells, where
+# practically all of them fit another.
+ALL_BUT_SLIPS = 0.99
+MISSED = 10
+MISSED_SHARE = 0.05
 # A box may reach a pixel beyond the image, counted from 1; fractions are rounded.
 PIXEL = 1.0
 ROUNDED = 0.002
@@ -71,59 +77,91 @@ class Fits:
             others = [name for name in others if not name.startswith(FRACTION)]
             fits = (self.within[stated] > TOO_FEW * self.count
                     or self.count - self.within[stated] < LEAST)
+        if fits and (self.count - self.within[stated]
+                     >= max(MISSED, MISSED_SHARE * self.count)):
+            others = [name for name in others
+                      if self.within[name] >= ALL_BUT_SLIPS * self.count]
+            fits = not others
         return [] if fits else sorted(others, key=lambda name: -self.within[name])
 
 
 def settle_format(
-    splits: Sequence[SurveyedSplit], asked: str | None, ledger: Ledger
+    splits: Sequence[SurveyedSplit], asked: str | Mapping[str, str] | None, ledger: Ledger,
+    read_as_it_is: bool = False,
 ) -> bool:
     """Bring all boxes into COCO's [x, y, width, height], or refuse them with the shares said.
 
     Args:
         splits: their boxes are changed in place where another format is asked for, or where
             corners are exchanged.
-        asked: the format that the user names; None for what the splits' own format says.
+        asked: the format that the user names, of all splits or by split; None, as for a split
+            that is not named, for what the split's own format says.
         ledger: takes what does not fit.
+        read_as_it_is: the file is not copied but read by others, who know its own format alone.
 
     Returns:
         False when a split was refused; checking its boxes as they stand would say nothing true.
     """
-    fits_all = True
     fits = {split.raw.name: _fits_of(split) for split in splits}
+    names = {split.raw.name: _asked_of(asked, split.raw.name) for split in splits}
     whole = Fits()
     for one in fits.values():
         whole.add(one)
+    wrong: list[tuple[SurveyedSplit, Fits, list[str]]] = []
     for split in splits:
-        own = split.raw.box_format
-        name = asked or own
-        found = fits[split.raw.name]
-        better = found.better_than(name)
+        own, named = split.raw.box_format, names[split.raw.name]
+        found, better = fits[split.raw.name], fits[split.raw.name].better_than(named or own)
         if not better and whole.count > found.count < LEAST:
-            found, better = whole, whole.better_than(name)
+            found, better = whole, whole.better_than(named or own)
         # The format's own reading, where the user insists on it, is what the file promises.
-        if better and not (asked == own):
-            fits_all = False
-            ledger.add("box_format", _misfit(found, name, better[0], own), REFUSED,
-                       file=str(split.raw.source), split=split.raw.name)
-        elif asked is not None and asked != own:
-            ledger.notes.append(f"{split.raw.name}: boxes are read as {_words(asked)}, as "
-                                f"data_options says: {found.share(asked)} lie within their images "
+        if better and not (named == own):
+            wrong.append((split, found, better))
+        elif named is not None and named != own:
+            ledger.notes.append(f"{split.raw.name}: boxes are read as {_words(named)}, as "
+                                f"data_options says: {found.share(named)} lie within their images "
                                 f"so, {found.share(own)} as {_words(own)}")
-    for split in splits if fits_all else ():
-        _convert(split, split.raw.box_format, asked or split.raw.box_format)
-    return fits_all
+    # Where other splits fit, or fit another format, only this one's is to be changed.
+    alike = len({tuple(better) for *_, better in wrong}) == 1 and len(wrong) == sum(
+        one.count > 0 for one in fits.values())
+    for split, found, better in wrong:
+        name, own = split.raw.name, split.raw.box_format
+        others = "" if alike or not isinstance(asked, str) else "".join(
+            f"{OPTION}.{other}={asked} " for other in fits if other != name)
+        key = OPTION if alike or len(splits) == 1 else f"{others}{OPTION}.{name}"
+        ledger.add("box_format", _misfit(found, names[name] or own, better)
+                   + _advice(key, names[name] or own, better, own, read_as_it_is), REFUSED,
+                   file=str(split.raw.source), split=name)
+    if isinstance(asked, Mapping):
+        ledger.notes += [f"{OPTION} names a {name} split, and there is none"
+                         for name in asked if name not in names and "all" not in names]
+    for split in splits if not wrong else ():
+        _convert(split, split.raw.box_format, names[split.raw.name] or split.raw.box_format, ledger)
+    return not wrong
 
 
-def _misfit(fits: Fits, stated: str, better: str, own: str) -> str:
-    what = (f"the boxes do not fit as {_words(stated)}: {fits.share(stated)} lie within their "
-            f"images so, and {fits.share(better)} as {_words(better)}")
-    if better.startswith(FRACTION):
-        what = (f"the boxes are no pixels: the numbers of {fits.fractions} of {fits.count} are "
+def _asked_of(asked: str | Mapping[str, str] | None, split: str) -> str | None:
+    return asked.get(split) if isinstance(asked, Mapping) else asked
+
+
+def _misfit(fits: Fits, stated: str, better: Sequence[str]) -> str:
+    if better[0].startswith(FRACTION):
+        return (f"the boxes are no pixels: the numbers of {fits.fractions} of {fits.count} are "
                 "from 0 to 1; " + ", ".join(f"{fits.share(name)} fit as {_words(name)}"
                                             for name in FORMATS if name.startswith(FRACTION)))
-    keep = (f", or ={own} to keep the reading and clip what reaches beyond"
-            if stated == own and not better.startswith(FRACTION) else "")
-    return f"{what}; to read them so, add --cfg-options data_options.box_format={better}{keep}"
+    return (f"the boxes do not fit as {_words(stated)}: {fits.share(stated)} lie within their "
+            "images so, and " + ", ".join(f"{fits.share(name)} as {_words(name)}"
+                                          for name in better))
+
+
+def _advice(key: str, stated: str, better: Sequence[str], own: str, read_as_it_is: bool) -> str:
+    options = " or ".join(f"{key if at == 0 else ''}={name}" for at, name in enumerate(better))
+    keep = stated == own and not better[0].startswith(FRACTION)
+    if read_as_it_is:
+        return (f"; mend the file, or pass its folder as --data with --cfg-options {options}"
+                + (f"; to keep the reading, add --cfg-options {OPTION}={own}"
+                   if keep else ""))
+    return f"; to read them so, add --cfg-options {options}" + (
+        f", or ={own} to keep the reading and clip what reaches beyond" if keep else "")
 
 
 def _words(name: str) -> str:
@@ -145,7 +183,7 @@ def _fits_of(split: SurveyedSplit) -> Fits:
     by_image = {at: _frames(split, at) for at in split.by_image}
     for at, record in _records(split):
         box, sizes_of_image = as_box(record.get("bbox")), by_image[at]
-        if box is not None and sizes_of_image is not None:
+        if box is not None and not is_empty(box) and sizes_of_image is not None:
             stated.append(box)
             frames.append(sizes_of_image)
     if not stated:
@@ -190,16 +228,17 @@ def _within(boxes: NDArray[np.float64], name: str, sizes: NDArray[np.float64], s
     return int((extent & (inside[..., 0] & inside[..., 1]).any(1)).sum())
 
 
-def _convert(split: SurveyedSplit, own: str, name: str) -> None:
+def _convert(split: SurveyedSplit, own: str, name: str, ledger: Ledger) -> None:
     """Boxes become xywh in pixels of the frame that their image's size is stated in."""
     if name == own == "xywh":
         return
+    drawn = {at: split.drawn_wh(at) for at in range(len(split.images))}
     for at, record in _records(split):
         box = as_box(record.get("bbox"))
         if box is None:
             continue
         if name != own:
-            box = _as_xywh(box, own, name, split.drawn_wh(at))
+            box = _as_xywh(box, own, name, drawn[at])
             record["bbox"] = list(box)
         left, top, width, height = box
         if name.endswith("xyxy") and min(width, height) < 0 and width and height:
@@ -208,6 +247,23 @@ def _convert(split: SurveyedSplit, own: str, name: str) -> None:
                      f"left of ({left + width}, {top + height}), but of the box {ordered}",
                      "put in order")
             record["bbox"] = ordered
+    if name.startswith(FRACTION):
+        _state_sizes(split, drawn, ledger)
+
+
+def _state_sizes(
+    split: SurveyedSplit, drawn: Mapping[int, tuple[float, float]], ledger: Ledger
+) -> None:
+    """Fractions hold for any size: a stated one that is another copy's tells nothing of boxes."""
+    changed = 0
+    for at, (width, height) in drawn.items():
+        stated = split.stated_wh(at)
+        if stated is not None and stated != (width, height):
+            split.images[at].update(width=width, height=height)
+            changed += 1
+    if changed:
+        ledger.notes.append(f"{split.raw.name}: {changed} images state another size than their "
+                            "file's, which boxes in fractions do not depend on")
 
 
 def _as_xywh(box: Box, own: str, name: str, size_wh: tuple[float, float]) -> Box:

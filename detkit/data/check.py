@@ -9,15 +9,15 @@ from typing import Any
 
 from detkit.data.box_format import settle_format
 from detkit.data.boxes import clean_boxes
-from detkit.data.classes import ClassTable, decide_classes
+from detkit.data.classes import ClassTable, decide_classes, is_id
 from detkit.data.coco_file import read_coco
-from detkit.data.frames import as_box, settle_frame
+from detkit.data.frames import as_box, is_empty, settle_frame
 from detkit.data.ids import match_ids
 from detkit.data.image_folder import ImageFolder
 from detkit.data.learnable import refuse_unusable
 from detkit.data.ledger import REFUSED, Fault, Ledger, SplitCount
 from detkit.data.orientation import Orientations, settle_orientations
-from detkit.data.raw import RawSplit, Record
+from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
 from detkit.data.spelling import tidy
 from detkit.data.surveyed import SurveyedSplit, survey_split
 from detkit.data.thin_images import ResizeStep, refuse_thin
@@ -26,12 +26,15 @@ from detkit.data.thin_images import ResizeStep, refuse_thin
 # a missing box, a turned box, an id that it finds nowhere.
 MISREAD = frozenset({"box_from_mask", "rotated_box", "exif_turned", "id_of_another_type",
                      "not_a_box"})
+EMPTY_IS_BACKGROUND = ("; if an empty box says that its image shows no object, add --cfg-options "
+                       "data_options.empty_box_is_background=True")
 OF_OTHER_CLASSES = "left out, as the config names other classes"
 
 
 def check_coco(
     annotation_file: str | Path, image_dir: str | Path, classes: Sequence[str] | None = None,
     resizes: Sequence[ResizeStep] = (), allow_other_classes: bool = False,
+    box_format: str | None = None,
 ) -> Ledger:
     """Check one COCO file and its images; nothing is written and nothing is changed.
 
@@ -43,6 +46,8 @@ def check_coco(
             is refused.
         allow_other_classes: where the file has all of ``classes``, boxes of its other classes
             are left out, as mmdet's datasets do it, instead of refused.
+        box_format: 'xywh' to take the boxes so though they fit another reading better; any other
+            is none that mmdet reads.
 
     Returns:
         The findings; what mmdet, which reads the file itself, passes over too says ``found``, and
@@ -59,7 +64,8 @@ def check_coco(
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
     split = survey_split(raw, ImageFolder(Path(image_dir), exact=True), ledger)
-    if settle_format([split], None, ledger):
+    insists = box_format if box_format == raw.box_format else None
+    if settle_format([split], insists, ledger, read_as_it_is=True):
         clean = clean_split(split, table, settle_orientations([split], ledger), ledger)
         refuse_thin(clean, resizes, str(annotation_file), ledger)
     leaves_out = allow_other_classes and not ledger.count("missing_class")
@@ -96,13 +102,16 @@ def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) 
 
 
 def clean_split(
-    split: SurveyedSplit, table: ClassTable, ways: Orientations, ledger: Ledger
+    split: SurveyedSplit, table: ClassTable, ways: Orientations, ledger: Ledger,
+    empty_is_background: bool | None = None,
 ) -> dict[str, Any]:
     """Check one split against its image files and keep what can be used.
 
     Args:
         split: its boxes in xywh, pixels.
         ways: of each image, which way up its boxes were drawn.
+        empty_is_background: whether an annotation with an empty box is none; None where the user
+            cannot say so.
 
     Returns:
         COCO json: image ids and annotation ids from 1, category ids 1 to K in the order of the
@@ -114,10 +123,15 @@ def clean_split(
     clean: dict[str, Any] = {"images": [], "annotations": [], "categories": [
         {"id": number, "name": name} for number, name in enumerate(table.names, start=1)]}
     boxes_before = len(raw.annotations)
+    only_empty = 0
     for at in range(len(split.images)):
+        if empty_is_background:
+            _drop_empty(split, at, ledger)
         done = _clean_image(split, at, table, ways.way(raw.name, at), ledger)
         if done is None:
             count.images_left_out += 1
+            records = split.by_image.get(at, [])
+            only_empty += bool(records) and all(map(_may_be_none, records))
             continue
         image, boxes = done
         image["id"] = len(clean["images"]) + 1
@@ -131,8 +145,32 @@ def clean_split(
     if raw.masks_left_out:
         ledger.notes.append(f"{raw.name}: the masks of {raw.masks_left_out} annotations are not "
                             "carried over, only their boxes")
-    refuse_unusable(raw, clean, count, ledger)
+    hint = EMPTY_IS_BACKGROUND if only_empty and empty_is_background is not None else ""
+    if hint:
+        ledger.notes.append(f"{raw.name}: {only_empty} images are left out as their boxes are all "
+                            f"empty{hint}")
+    refuse_unusable(raw, clean, count, ledger, only_empty, hint)
     return clean
+
+
+def _may_be_none(record: Record) -> bool:
+    """Whether nothing in an annotation shows where an object is: no box, and no mask."""
+    return is_empty(record.get("bbox")) and NOTES not in record
+
+
+def _drop_empty(split: SurveyedSplit, at: int, ledger: Ledger) -> None:
+    image = split.images[at]
+    place = {"file": str(image.get("source_file", split.raw.source)), "split": split.raw.name,
+             "image": image["file_name"]}
+    kept = []
+    for record in split.by_image.get(at, []):
+        if _may_be_none(record):
+            ledger.add("empty_box", f"its box is {record['bbox']}", "taken as no annotation, as "
+                       "data_options says", annotation=record.get("object", record.get("id")),
+                       **place)
+        else:
+            kept.append(record)
+    split.by_image[at] = kept
 
 
 def _clean_image(
@@ -162,14 +200,16 @@ def _clean_image(
     frame = settle_frame(record, facts, boxes, say, way)
     if frame is None:
         return None
-    image = {key: value for key, value in record.items() if isinstance(value, (int, str))}
+    image = {key: value for key, value in record.items()
+             if isinstance(value, (int, str)) and key != OWN_NAME}
     image.update(file_name=name, width=frame.width, height=frame.height,
                  original_id=record["id"])
     index_of = table.index_of[raw.name]
     kept = clean_boxes(records, frame, facts.stored_wh, index_of, say_of)
     if not kept:
         # Objects of classes that were left out as a whole are background of the others.
-        lost = [one for one in records if index_of.get(one.get("category_id")) != -1]
+        lost = [one for one in records if not is_id(key := one.get("category_id"))
+                or index_of.get(key) != -1]
         if lost:
             say("image_without_usable_box", f"it shows objects, but none of its {len(lost)} boxes "
                 "can be used: as background it would teach that they are none", left_out)

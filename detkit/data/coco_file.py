@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from detkit.data.raw import NOTES, RawSplit, Record
+from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
 from detkit.data.shape_box import take_mask
 from detkit.errors import DataError
 
@@ -26,6 +26,7 @@ def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
     def without_mask(record: Record) -> Record:
         nonlocal masks
         record.pop(NOTES, None)
+        record.pop(OWN_NAME, None)
         masks += take_mask(record)
         return record
 

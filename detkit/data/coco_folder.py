@@ -24,14 +24,18 @@ def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
     """The annotation file of each split among the json files below ``root``.
 
     Splits are told by words in the file's name, else in its folder's. A set of one file
-    without such a word has the one key 'all'. Empty when no file is COCO truth.
+    without such a word has the one key 'all'. Empty when no file is COCO truth. A packed file
+    beside the same unpacked is passed over.
 
     Raises:
         DataError: two files could be the same split.
     """
     words: dict[str, list[Path]] = {}
     unnamed: list[Path] = []
+    there = set(files)
     for path in files:
+        if path.suffix.lower() == ".gz" and path.with_suffix("") in there:
+            continue
         if OTHER_TASKS.search(json_stem(path).lower()):
             continue
         word = split_word(json_stem(path))

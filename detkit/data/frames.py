@@ -48,6 +48,11 @@ def as_box(value: object) -> Box | None:
     return left, top, width, height
 
 
+def is_empty(value: object) -> bool:
+    """Whether a box is [] or all zeros: no place at all, as tools fill in where there is none."""
+    return value == [] or as_box(value) == (0, 0, 0, 0)
+
+
 def settle_frame(
     record: Record, facts: ImageFacts, boxes: Sequence[Box], say: Say, way: str = "shown"
 ) -> Frame | None:

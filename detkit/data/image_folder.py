@@ -6,13 +6,15 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from detkit.data.image_names import AS_IS, last_part, last_parts, plainest, readings
 from detkit.data.ledger import Ledger
+from detkit.data.raw import OWN_NAME
 from detkit.errors import DataError
 
 SAMPLED = 50
+LastPart = Literal["always", "elsewhere", "never"]
 
 
 def fold(name: str) -> str:
@@ -25,7 +27,8 @@ class ImageFolder:
 
     Args:
         folder: where names start.
-        by_last_part: whether a name may be found by its last part alone.
+        by_last_part: whether a name may be found by its last part alone: 'always', 'never', or
+            'elsewhere', where there is no such folder below this one as it lies in.
         exact: whether only the very name counts, as for who reads the files without this class.
 
     Attributes:
@@ -34,7 +37,9 @@ class ImageFolder:
             of reading the paths found by name.
     """
 
-    def __init__(self, folder: Path, by_last_part: bool = False, exact: bool = False) -> None:
+    def __init__(
+        self, folder: Path, by_last_part: LastPart = "never", exact: bool = False
+    ) -> None:
         self.folder = folder
         self.by_last_part = by_last_part
         self.exact = exact
@@ -62,8 +67,14 @@ class ImageFolder:
             yield AS_IS, name
             return
         yield from readings(name)
-        if self.by_last_part:
+        if self.by_last_part == "always" or (
+                self.by_last_part == "elsewhere" and self._lies_elsewhere(name)):
             yield from last_parts(name)
+
+    def _lies_elsewhere(self, name: str) -> bool:
+        folders = {path.replace("\\", "/").rpartition("/")[0] for _, path in readings(name)}
+        # isdir is false, where Path.is_dir raises, for names too long for a file system.
+        return not any(os.path.isdir(os.path.join(self.folder, folder)) for folder in folders)
 
     def _file(self, path: str) -> str | None:
         # isfile is false, where Path.is_file raises, for names too long for a file system.
@@ -111,9 +122,10 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
     sample = names[::step]
     paths = {plainest(name) for name in names}
     tried: list[Path] = []
-    for by_last_part in (False, True):
-        if by_last_part and len({last_part(path) for path in paths}) < len(paths):
-            continue  # cutting the folders off would make one name of two images
+    # Cutting the folders off must not make one name of two images.
+    unlike = len({fold(last_part(path)) for path in paths}) == len(paths)
+    ways: tuple[LastPart, ...] = ("never", "always") if unlike else ("never",)
+    for by_last_part in ways:
         most, winners = (0, 0), []
         for tier in tiers:
             folders = _distinct(tier)
@@ -131,6 +143,9 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
                 do="keep one of the two in the data folder",
             )
         if winners:
+            if unlike and by_last_part == "never" and 2 * most[0] > len(sample):
+                # Surely the folder; lists put together call some by paths on another machine.
+                by_last_part = "elsewhere"
             return ImageFolder(winners[0], by_last_part)
     looked = ", ".join(str(folder) for folder in dict.fromkeys(tried)) or "no folder at all"
     raise DataError(f"{who}: none of its {len(names)} images is there, such as '{names[0]}'",
@@ -154,14 +169,14 @@ def unify_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
     """Give image records that lead to one file one name, the first one's, in place.
 
     Two lists that were put together may call an image 'a/b.jpg' and 'a\\b.jpg': under one name
-    they are seen to be the same.
+    they are seen to be the same. A name that is changed stays as ``raw.OWN_NAME``.
     """
     first: dict[str, str] = {}
     for record in records:
         name = record.get("file_name")
         path = folder.find(name) if isinstance(name, str) and name else None
-        if path is not None:
-            record["file_name"] = first.setdefault(path, str(name))
+        if path is not None and first.setdefault(path, str(name)) != name:
+            record.update({OWN_NAME: name, "file_name": first[path]})
 
 
 def _held(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
 
 DIFFICULT = "voc_difficult"
+# Images, of which a train, a val and a test split can be made.
+ENOUGH = 3
 
 
 def is_object(box: Record) -> bool:
@@ -57,7 +59,8 @@ def settle_difficult(
 
 
 def refuse_unusable(
-    raw: RawSplit, clean: Mapping[str, Any], count: SplitCount, ledger: Ledger
+    raw: RawSplit, clean: Mapping[str, Any], count: SplitCount, ledger: Ledger,
+    only_empty: int = 0, hint: str = "",
 ) -> None:
     """Refuse a split none of whose boxes can be used, or that loses most of its images, and say
     what most of them lack; and one whose boxes are no objects.
@@ -65,15 +68,19 @@ def refuse_unusable(
     Args:
         clean: cleaned COCO json.
         count: of what was used and left out.
+        only_empty: images left out because all of their boxes are empty; they may be meant as
+            background, and are no sign of a wrong folder where enough others are left.
+        hint: what to do about those.
     """
     place = {"file": str(raw.source), "split": raw.name}
     if any(fault.split == raw.name for fault in ledger.refused):
         return
-    cause = _main_cause(raw, ledger)
+    cause = _main_cause(raw, ledger) + hint
+    left_out = count.images_left_out - (only_empty if count.images_used >= ENOUGH else 0)
     if raw.annotations and not count.boxes_used:
         ledger.add("no_usable_box", f"none of its {len(raw.annotations)} boxes can be used{cause}",
                    REFUSED, **place)
-    elif count.images_left_out > count.images_used:
+    elif left_out > count.images_used:
         ledger.add("too_many_images_left_out", f"only {count.images_used} images can be used and "
                    f"{count.images_left_out} can not; is this the right folder?{cause}", REFUSED,
                    **place)

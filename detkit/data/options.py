@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from detkit.data.box_format import FORMATS
+from detkit.data.raw import SPLITS
 from detkit.errors import ConfigError
 
 KEY = "data_options"
@@ -19,24 +20,40 @@ class DataOptions:
 
     Args:
         box_format: what the four numbers of each box are, one of ``box_format.FORMATS``; None
-            for what the format says: 'xywh' of COCO, 'xyxy' of Pascal VOC.
+            for what the format says: 'xywh' of COCO, 'xyxy' of Pascal VOC. A dict of them by
+            'train', 'val' and 'test' where the splits differ.
         train_difficult: train on the objects that Pascal VOC marks as difficult; AP ignores
             them either way.
+        empty_box_is_background: an annotation whose box is [] or [0, 0, 0, 0] says that its image
+            shows no object; else such an image is left out, for there are tools that write so
+            of objects too.
 
     Raises:
         ConfigError: a value is none of those.
     """
 
-    box_format: str | None = None
+    box_format: str | Mapping[str, str] | None = None
     train_difficult: bool = True
+    empty_box_is_background: bool = False
 
     def __post_init__(self) -> None:
-        if self.box_format is not None and self.box_format not in FORMATS:
-            raise ConfigError(f"{KEY}.box_format", got=repr(self.box_format),
-                              expected=f"one of {', '.join(FORMATS)}")
-        if not isinstance(self.train_difficult, bool):
-            raise ConfigError(f"{KEY}.train_difficult", got=repr(self.train_difficult),
-                              expected="True or False")
+        by_split = self.box_format if isinstance(self.box_format, Mapping) else {}
+        for name, value in by_split.items() if by_split else [("", self.box_format)]:
+            if name and name not in SPLITS:
+                raise ConfigError(f"{KEY}.box_format.{name}", expected=" or ".join(SPLITS))
+            if value is not None and (not isinstance(value, str) or value not in FORMATS):
+                raise ConfigError(f"{KEY}.box_format{name and '.' + name}", got=repr(value),
+                                  expected=f"one of {', '.join(FORMATS)}")
+        for name in ("train_difficult", "empty_box_is_background"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{KEY}.{name}", got=repr(getattr(self, name)),
+                                  expected="True or False")
+
+    def box_format_of(self, split: str) -> str | None:
+        """What is said of one split's boxes."""
+        if isinstance(self.box_format, Mapping):
+            return self.box_format.get(split)
+        return self.box_format
 
 
 def read_options(value: Any) -> DataOptions:

@@ -44,6 +44,11 @@ class Votes:
     boxes_turned: int = 0
 
     @property
+    def enough(self) -> bool:
+        """Whether so many images tell that one box that is wrong in itself does not decide."""
+        return self.shown + self.turned >= min(LEAST, max(1, self.images))
+
+    @property
     def clear(self) -> Way | None:
         """The way that nearly all images that tell one tell; None when they contradict, or none
         does."""
@@ -83,7 +88,8 @@ def settle_orientations(splits: Sequence[SurveyedSplit], ledger: Ledger) -> Orie
     Images are judged with those whose stated size is alike: that of the stored or the upright
     image of a file with EXIF orientation, none, or one with the sides exchanged. The boxes of
     the split decide, where fewer than three of its images tell those of the whole set, and of a
-    set that contradicts itself each image's own.
+    set that contradicts itself each image's own. Where fewer than three images of the whole set
+    tell, and not all of them, the stated size decides.
 
     Args:
         splits: with boxes in xywh, pixels.
@@ -101,15 +107,15 @@ def settle_orientations(splits: Sequence[SurveyedSplit], ledger: Ledger) -> Orie
         for at, case in _cases(split):
             own = by_split[split.raw.name, case]
             votes = own if own.clear and own.shown + own.turned >= LEAST else whole[case]
-            way = votes.clear
-            if way is None and votes.shown + votes.turned:
+            way = votes.clear if votes.enough else None
+            if way is None and votes.enough:
                 boxes, *size = _boxes_and_size(split, at)
                 alone = Votes()
                 alone.add(boxes, *size)
                 way = alone.clear or ("unknown" if boxes else "shown")
             decided.ways[split.raw.name, at] = way or WITHOUT_WORD[case]
     for case, votes in whole.items():
-        if votes.clear != WITHOUT_WORD[case] and votes.shown + votes.turned:
+        if votes.enough and votes.clear != WITHOUT_WORD[case]:
             ledger.notes.append(_note(case, votes))
     return decided
 

@@ -10,6 +10,8 @@ from typing import Any
 Record = dict[str, Any]
 # In an annotation: findings (kind, what, action) on its box from before its image was checked.
 NOTES = "detkit_notes"
+# In an image record: the name that its file gives, where another record's stands for it.
+OWN_NAME = "detkit_name"
 
 SPLITS = ("train", "val", "test")
 _WORDS = {

@@ -34,6 +34,8 @@ def take_mask(record: Record) -> bool:
         return True
     outline = mask_box(mask)
     if outline is None:
+        if not usable:
+            record.setdefault(NOTES, [])  # an object, be its mask of any use or not
         return True
     if not usable:
         had = f"its bbox is {record['bbox']!r}" if "bbox" in record else "it has no bbox"

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from detkit.data.image_notes import ImageNote
 
-DEPTHS = (8, 10, 12, 14, 16)  # of the sensors and converters that there are
+# Not 10 and 14: a 12-bit sensor's darker image would be taken for one of 10 bits, four times as
+# bright. Images that stay within a quarter of a depth are stretched, which suits those as well.
+DEPTHS = (8, 12, 16)
 # The share of the darkest, and of the brightest, values that may be dead pixels or sparks.
 OUTLIERS = 1e-4
 # An image whose values span less than this share of its depth's range is stretched.
@@ -19,11 +21,11 @@ NARROW = 0.25
 def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | None]:
     """Reduce 16-bit values to 8 bits.
 
-    The depth is the least of 8, 10, 12, 14 and 16 bits that holds the values, but for the
-    brightest 0.01 %. Values that span a quarter of that depth's range or more keep their highest
-    8 bits, so that one sensor's images stay comparable; those of all 16 bits keep the high byte.
-    A narrower band, such as a thermal camera's, is stretched linearly from its least value (0)
-    to its greatest (255), again but for 0.01 % on either side.
+    The depth is the least of 8, 12 and 16 bits that holds the values, but for the brightest
+    0.01 %. Values that span a quarter of that depth's range or more keep their highest 8 bits, so
+    that one sensor's images stay comparable; those of all 16 bits keep the high byte. A narrower
+    band, such as a thermal camera's, or the range of a sensor of 10 or 14 bits, is stretched
+    linearly from its least value (0) to its greatest (255), again but for 0.01 % on either side.
 
     Args:
         values: whole numbers of any shape, 0 to 65535; all channels of an image together. May be

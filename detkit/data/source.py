@@ -126,7 +126,7 @@ def open_data(
     ways = settle_orientations(list(surveyed.values()) if fits else [], ledger)
     clean = {}
     for name, split in surveyed.items() if fits else ():
-        clean[name] = clean_split(split, table, ways, ledger)
+        clean[name] = clean_split(split, table, ways, ledger, options.empty_box_is_background)
         split.raw.annotations.clear()  # of a large set, half the memory
         split.by_image.clear()
         note_readings(parts[name][1], split.raw.source.name, ledger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from detkit.data.classes import is_id
 from detkit.data.headers import ImageFacts, survey
 from detkit.data.image_folder import ImageFolder
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
-from detkit.data.raw import RawSplit, Record
+from detkit.data.raw import OWN_NAME, RawSplit, Record
 
 # Pixels on a side; a number beyond is none that an image has, nor always one that fits a float.
 MOST = 2**31
@@ -36,11 +36,7 @@ class SurveyedSplit:
 
     def stated_wh(self, at: int) -> tuple[float, float] | None:
         """Width and height that the annotations state; None when they state none above 0."""
-        width, height = self.images[at].get("width"), self.images[at].get("height")
-        if (isinstance(width, (int, float)) and isinstance(height, (int, float))
-                and 0 < width < MOST and 0 < height < MOST):
-            return width, height
-        return None
+        return _stated_wh(self.images[at])
 
     def drawn_wh(self, at: int) -> tuple[float, float]:
         """Width and height in pixels of the image that boxes were drawn in: as stored where the
@@ -49,6 +45,14 @@ class SurveyedSplit:
         if facts is None or facts.fault is not None:
             return stated or (0, 0)
         return facts.stored_wh if stated == facts.stored_wh else facts.seen_wh
+
+
+def _stated_wh(record: Record) -> tuple[float, float] | None:
+    width, height = record.get("width"), record.get("height")
+    if (isinstance(width, (int, float)) and isinstance(height, (int, float))
+            and 0 < width < MOST and 0 < height < MOST):
+        return width, height
+    return None
 
 
 def survey_split(raw: RawSplit, folder: ImageFolder, ledger: Ledger) -> SurveyedSplit:
@@ -66,11 +70,13 @@ def survey_split(raw: RawSplit, folder: ImageFolder, ledger: Ledger) -> Surveyed
     return SurveyedSplit(raw, images, files, facts, by_image)
 
 
-def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[Any, int]]:
-    """The image records that can be told apart, and which of them each image id means."""
+def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[Any, int | None]]:
+    """The image records that can be told apart, and which of them each image id means; None for
+    the ids whose annotations are left out."""
     images: list[Record] = []
-    owner: dict[Any, int] = {}
+    owner: dict[Any, int | None] = {}
     by_name: dict[str, int] = {}
+    name_of: dict[Any, str] = {}
     for record in raw.images:
         key, name = record.get("id"), record.get("file_name")
         place = {"file": str(record.get("source_file", raw.source)), "split": raw.name}
@@ -80,13 +86,21 @@ def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[
             ledger.splits.setdefault(raw.name, SplitCount()).images_left_out += 1
             continue
         place["image"] = name
-        if key in owner and images[owner[key]]["file_name"] != name:
+        if name_of.setdefault(key, name) != name:
             ledger.add("duplicate_image_id", f"image id {key} stands for "
-                       f"'{images[owner[key]]['file_name']}' and for '{name}'", REFUSED, **place)
+                       f"'{name_of[key]}' and for '{name}'", REFUSED, **place)
         elif name in by_name:
-            ledger.add("duplicate_image", f"'{name}' is listed twice, with ids "
-                       f"{images[by_name[name]]['id']} and {key}", "merged", **place)
-            owner.setdefault(key, by_name[name])
+            first = images[by_name[name]]
+            if _sizes_differ(first, record):
+                # One scale or the other: boxes of the one would be misplaced in the other.
+                ledger.add("duplicate_image_sizes", f"{_short_image(record)} is the same file as "
+                           f"{_short_image(first)}, of another size", "left out" + (
+                               "" if key in owner else " with its boxes"), **place)
+                owner.setdefault(key, None)
+            else:
+                ledger.add("duplicate_image", f"'{name}' is listed twice, with ids "
+                           f"{first['id']} and {key}", "merged", **place)
+                owner.setdefault(key, by_name[name])
         else:
             owner[key] = by_name[name] = len(images)
             images.append(record)
@@ -96,7 +110,7 @@ def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[
 
 
 def _annotations_by_image(
-    raw: RawSplit, images: Sequence[Record], owner: dict[Any, int], ledger: Ledger
+    raw: RawSplit, images: Sequence[Record], owner: Mapping[Any, int | None], ledger: Ledger
 ) -> dict[int, list[Record]]:
     by_image: dict[int, list[Record]] = {}
     ids: set[Any] = set()
@@ -104,6 +118,8 @@ def _annotations_by_image(
         key, image_key = record.get("id"), record.get("image_id")
         place = {"file": str(raw.source), "split": raw.name, "annotation": key}
         at = owner.get(image_key) if is_id(image_key) else None
+        if at is None and is_id(image_key) and image_key in owner:
+            continue
         if at is None:
             ledger.add("unknown_image", f"image_id {image_key!r} is not among the images",
                        "left out", **place)
@@ -120,6 +136,16 @@ def _annotations_by_image(
                        "0 as unmatched", "renumbered", **place)
         ids.add(key if is_id(key) else None)
     return by_image
+
+
+def _sizes_differ(first: Record, second: Record) -> bool:
+    sizes = _stated_wh(first), _stated_wh(second)
+    return None not in sizes and sizes[0] != sizes[1]
+
+
+def _short_image(record: Record) -> str:
+    return (f"'{record.get(OWN_NAME, record['file_name'])}' of {record['width']}x"
+            f"{record['height']} (id {record['id']})")
 
 
 def _short(record: object) -> str:

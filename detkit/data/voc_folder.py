@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detkit.data.image_folder import ImageFolder, choose_folder, fold
+from detkit.data.image_names import last_part
 from detkit.data.images import SUFFIXES
 from detkit.data.ledger import Ledger, SplitCount
 from detkit.data.raw import RawSplit
@@ -84,6 +86,9 @@ def _read(
     if not raw.images:
         first = next(iter(files.values()))
         raise DataError(f"{first}: no Pascal VOC annotation, nor any other of the {name} split")
+    if len(parents) > 1:
+        _keep_folders(raw, {str(path): stem.rpartition("/")[0] for (stem, path), image
+                            in zip(files.items(), names) if image is None})
     chosen = choose_folder([record["file_name"] for record in raw.images], tiers,
                            str(raw.source))
     raw.image_dir = chosen.folder
@@ -94,6 +99,20 @@ def _read(
                        f"image with the xml's own name is taken, '{taken}'", "kept",
                        file=record["source_file"], image=taken, split=name)
     return raw, chosen
+
+
+def _keep_folders(raw: RawSplit, parents: Mapping[str, str]) -> None:
+    """Put the folder of its xml before a bare name that another xml's image has too.
+
+    Args:
+        raw: image records are changed in place.
+        parents: by xml file, of those whose own words name the image.
+    """
+    last_parts = Counter(fold(last_part(record["file_name"])) for record in raw.images)
+    for record in raw.images:
+        name, parent = record["file_name"], parents.get(record["source_file"])
+        if parent and last_part(name) == name and last_parts[fold(name)] > 1:
+            record["file_name"] = f"{parent}/{name}"
 
 
 def _tiers(root: Path, base: Path) -> list[list[Path]]:
@@ -127,29 +146,34 @@ def _image_names(stems: Sequence[str], tiers: Sequence[Sequence[Path]]) -> list[
     wanted = {fold(stem) for stem in stems}
     last_parts = {fold(stem.rpartition("/")[2]) for stem in stems}
     parents = {stem.rpartition("/")[0]: None for stem in stems}
-    if len(last_parts) == len(stems):  # the images may lie in one folder, without being mixed up
+    in_one_folder = len(last_parts) == len(stems)
+    if in_one_folder:  # the images may lie in one folder, without being mixed up
         parents[""] = None
         wanted |= last_parts
     by_stem: dict[str, str] = {}
     for folder in [folder for tier in tiers for folder in tier if folder.is_dir()]:
         for parent in parents:
-            by_stem.update(_images_in(folder, parent, wanted - by_stem.keys()))
-    return [by_stem.get(fold(stem)) or by_stem.get(fold(stem.rpartition("/")[2]))
+            by_stem.update(_images_in(folder, parent, wanted, by_stem))
+    return [by_stem.get(fold(stem))
+            or (by_stem.get(fold(stem.rpartition("/")[2])) if in_one_folder else None)
             for stem in stems]
 
 
-def _images_in(folder: Path, parent: str, wanted: set[str]) -> dict[str, str]:
-    """Images by their folded path from ``folder`` without the ending."""
+def _images_in(
+    folder: Path, parent: str, wanted: set[str], found: Mapping[str, str]
+) -> dict[str, str]:
+    """Those wanted and not found yet, by their folded path from ``folder`` without the ending."""
     here: dict[str, str] = {}
     if not (folder / parent).is_dir():
         return here
     for file_name in os.listdir(folder / parent):
         path = f"{parent}/{file_name}" if parent else file_name
-        stem, suffix = os.path.splitext(path)
-        if suffix.lower() not in SUFFIXES or fold(stem) not in wanted:
+        name, suffix = os.path.splitext(path)
+        stem = fold(name)
+        if suffix.lower() not in SUFFIXES or stem not in wanted or stem in found:
             continue
-        if here.setdefault(fold(stem), path) != path:
-            raise DataError(f"two images have the same name: {folder / here[fold(stem)]} and "
+        if here.setdefault(stem, path) != path:
+            raise DataError(f"two images have the same name: {folder / here[stem]} and "
                             f"{folder / path}", do="keep one of the two")
     return here
 

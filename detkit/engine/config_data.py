@@ -25,7 +25,9 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
         DataError: an annotation file is not there, or a fault cannot be left as it is.
     """
     from detkit.data.check import check_coco
+    from detkit.data.options import KEY, read_options
 
+    options = read_options(cfg.get(KEY))
     scope = str(cfg.get("default_scope") or ours.SCOPE)
     missing = []
     seen: set[tuple[str, str]] = set()
@@ -44,7 +46,8 @@ def check_own_data(cfg: Config, splits: tuple[str, ...]) -> None:
             # classes that the config states are meant, be they a part of the file's.
             ledger = check_coco(annotations, images, dataset_classes(dataset, scope),
                                 resizes[path.partition("_")[0]],
-                                allow_other_classes=_states_classes(dataset))
+                                allow_other_classes=_states_classes(dataset),
+                                box_format=options.box_format_of(path.partition("_")[0]))
             ledger.log()
             ledger.raise_refused(
                 f"mend the file, put its classes into {path}.metainfo, or pass its folder as "

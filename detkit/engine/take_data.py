@@ -55,7 +55,7 @@ def take_data(
         DetkitError: the data cannot be used, or contradicts the config.
     """
     options = read_options(cfg.get(KEY))
-    if options != DataOptions() and data is None:
+    if data is None and options not in (DataOptions(), DataOptions(box_format="xywh")):
         logger.warning("%s is for what --data names; the config's own files are read as they are",
                        KEY)
     if is_classifier(cfg):

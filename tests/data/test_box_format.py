@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from drawn_objects import on_their_objects
 from small_sets import CocoFolder, coco, draw, voc_xml, write_json
 
+from detkit.data.box_format import Fits, _advice, _misfit
 from detkit.data.check import check_coco
 from detkit.data.options import DataOptions, read_options
 from detkit.data.source import open_data
@@ -93,6 +95,43 @@ def test_the_formats_own_reading_stands_when_the_user_insists(tmp_path):
     assert data.ledger.count("box_clipped") == 15
 
 
+def scattered(root, rewrite, sides):
+    """600 boxes all over ten images of 640x480, each side a share of the image's from ``sides``."""
+    dice = np.random.default_rng(0)
+    names = [f"{at}.jpg" for at in range(10)]
+    boxes = []
+    for at, name in enumerate(names):
+        draw(root / name, (640, 480), seed=at)
+        for _ in range(60):
+            w, h = dice.uniform(*sides, 2) * (640, 480)
+            x, y = dice.uniform(0, 640 - w), dice.uniform(0, 480 - h)
+            boxes.append((at, 0, rewrite([float(number) for number in (x, y, w, h)])))
+    write_json(root / "coco.json", coco(names, boxes, classes=("cat",), size_wh=(640, 480)))
+    return root
+
+
+@pytest.mark.parametrize("sides", [(0.03, 0.1), (0.05, 0.2), (0.1, 0.4)])
+def test_small_boxes_by_their_centers_are_told_by_the_few_that_reach_beyond(tmp_path, sides):
+    with pytest.raises(DataError, match="600 of 600 boxes .*box_format=cxcywh"):
+        open_data(scattered(tmp_path / "set", centered, sides), tmp_path / "work")
+
+
+@pytest.mark.parametrize("sides", [(0.03, 0.1), (0.05, 0.2), (0.1, 0.4)])
+def test_small_boxes_by_their_corners_do_not_pass_for_centers(tmp_path, sides):
+    data = open_data(scattered(tmp_path / "set", plain, sides), tmp_path / "work")
+    assert data.ledger.count("box_format") == 0 == data.ledger.count("box_clipped")
+
+
+def test_each_reading_that_the_boxes_fit_is_named():
+    fits = Fits(count=20)
+    fits.within.update(xywh=5, xyxy=20, cxcywh=19)
+    assert fits.better_than("xywh") == ["xyxy", "cxcywh"]
+    line = _misfit(fits, "xywh", fits.better_than("xywh"))
+    assert "20 of 20 boxes (100 %) as corners" in line and "19 of 20 boxes (95 %) as [c" in line
+    line = _advice("box_format", "xywh", ["xyxy", "cxcywh"], "xywh", read_as_it_is=False)
+    assert "box_format=xyxy or =cxcywh, or =xywh to keep" in line
+
+
 def test_one_box_beyond_the_border_is_no_other_format(tmp_path):
     folder = CocoFolder(tmp_path / "set")
     folder.truth["train"]["annotations"][0]["bbox"] = [40, 20, 60, 40]
@@ -116,8 +155,38 @@ def test_a_size_beyond_any_float_is_no_images(coco_folder, tmp_path):
 
 def test_a_config_own_file_with_corners_is_refused(tmp_path):
     root = write_set(tmp_path / "set", corners)
-    with pytest.raises(DataError, match="5 of 20 boxes"):
+    with pytest.raises(DataError, match="5 of 20 boxes.*mend the file, or pass its folder as "
+                       "--data with .*box_format=xyxy; to keep the reading, add .*box_format=xywh"):
         check_coco(root / "coco.json", root).raise_refused()
+    assert check_coco(root / "coco.json", root, box_format="xywh").counts == {"box_clipped": 15}
+    assert check_coco(root / "coco.json", root, box_format="xyxy").count("box_format") == 1
+
+
+def test_splits_may_be_of_different_formats(tmp_path):
+    root = tmp_path / "set"
+    for split, rewrite in (("train", corners), ("val", plain)):
+        write_set(root / split, rewrite)
+    with pytest.raises(DataError, match=r"box_format\.train=xyxy"):
+        open_data(root, tmp_path / "work")
+    with pytest.raises(DataError, match="box_format.train=xyxy data_options.box_format.val=xywh"):
+        open_data(root, tmp_path / "work", options=DataOptions(box_format="xyxy"))
+    data = open_data(root, tmp_path / "work", options=DataOptions(box_format={"train": "xyxy"}))
+    for split in ("train", "val"):
+        content = json.loads(data.splits[split].annotation_file.read_text())
+        assert sorted(box["bbox"] for box in content["annotations"]) == sorted(5 * BOXES)
+
+
+@pytest.mark.parametrize("stated_wh", [(1, 1), (640, 640), (640, 480)])
+def test_fractions_hold_whatever_size_is_stated(tmp_path, stated_wh):
+    root = write_set(tmp_path / "set", fraction(plain))
+    truth = json.loads((root / "coco.json").read_text())
+    for image in truth["images"]:
+        image.update(width=stated_wh[0], height=stated_wh[1])
+    write_json(root / "coco.json", truth)
+    data = open_data(root, tmp_path / "work", options=DataOptions(box_format="normalized_xywh"))
+    assert data.ledger.faults == []
+    assert any("5 images state another size" in note for note in data.ledger.notes)
+    assert written_boxes(data) == [pytest.approx(box) for box in sorted(5 * BOXES)]
 
 
 def test_voc_files_with_sizes_for_corners_are_refused_and_read_on_the_users_word(tmp_path):
@@ -142,7 +211,11 @@ def test_corners_of_a_tool_that_calls_them_sizes(shared_cases, tmp_path):
 
 @pytest.mark.parametrize("value, named", [
     (3, "data_options"), ({"box_fromat": "xyxy"}, "did you mean 'box_format'"),
-    ({"box_format": "yxyx"}, "normalized_cxcywh"), ({"train_difficult": "no"}, "True or False")])
+    ({"box_format": "yxyx"}, "normalized_cxcywh"),
+    ({"box_format": {"valid": "xyxy"}}, "train or val or test"),
+    ({"box_format": {"val": "yxyx"}}, "normalized_cxcywh"),
+    ({"empty_box_is_background": 1}, "True or False"),
+    ({"train_difficult": "no"}, "True or False")])
 def test_an_option_that_there_is_not_is_refused(value, named):
     with pytest.raises(ConfigError, match=named):
         read_options(value)

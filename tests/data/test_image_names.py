@@ -110,6 +110,24 @@ def test_the_last_part_stands_for_a_path_only_where_no_two_share_it(tmp_path):
     assert "decoded" in next(note for note in data.ledger.notes if "3 file names" in note)
 
 
+def test_some_names_may_be_paths_of_another_machine(tmp_path):
+    root = tmp_path / "set"
+    for at in range(12):
+        draw(root / "images" / f"{at}.png", seed=at)
+    data = opened(root, tmp_path, [f"{at}.png" for at in range(7)]
+                  + [f"C:\\data\\{at}.png" for at in range(7, 12)])
+    assert used(data) == sorted(f"{at}.png" for at in range(12)) and data.ledger.faults == []
+    assert any("5 file names are found by the last part" in note for note in data.ledger.notes)
+
+
+def test_a_name_in_a_folder_that_is_there_stands_for_no_other_file(tmp_path):
+    root = tmp_path / "set"
+    for name in ("lot/0.png", "lot/1.png", "lot/2.png", "lot/3.png", "4.png"):
+        draw(root / "images" / name, seed=int(name[-5]))
+    data = opened(root, tmp_path, [f"lot/{at}.png" for at in range(5)])
+    assert [fault.image for fault in data.ledger.of_kind("missing_image")] == ["lot/4.png"]
+
+
 @pytest.mark.parametrize("name, plain", [
     ("a/b.png", "a/b.png"), (r"a\b.png", "a/b.png"), ("a%2Fb.png", "a/b.png"),
     ("/x/?d=a/b.png", "a/b.png"), ("http://h/a%20b.png?x", "http://h/a b.png")])
@@ -149,9 +167,34 @@ def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
         data.ledger.notes)
 
 
+def test_a_packed_copy_is_passed_over_and_said(coco_folder, tmp_path):
+    root = coco_folder.write()
+    for path in list((root / "annotations").iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    data = open_data(root, tmp_path / "work")
+    assert data.ledger.faults == []
+    assert any("not read: " in note and "train.json.gz" in note for note in data.ledger.notes)
+
+
 @pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0\x01"],
                          ids=["empty", "other", "cut"])
 def test_a_broken_gz_is_named(tmp_path, content):
     (tmp_path / "train.json.gz").write_bytes(content)
     with pytest.raises(DataError, match="train.json.gz"):
         open_data(tmp_path, tmp_path / "work")
+
+
+def test_two_sizes_stated_of_one_file_are_not_put_together(tmp_path):
+    names = [f"lot/{at}.png" for at in range(6)]
+    for at, name in enumerate(names):
+        draw(tmp_path / name, seed=at)
+    truth = coco([*names, "lot\\0.png"], [(at, 0, BOX) for at in range(7)], classes=["cat"])
+    truth["images"][6].update(width=32, height=24)
+    write_json(tmp_path / "annotations.json", truth)
+    data = open_data(tmp_path, tmp_path / "work")
+    (fault,) = data.ledger.faults
+    assert fault.kind == "duplicate_image_sizes" and fault.action == "left out with its boxes"
+    assert "'lot/0.png' of 64x48" in fault.what and "'lot\\0.png' of 32x24" in fault.what
+    assert used(data) == names and sum(split.box_count for split in data.splits.values()) == 6
+    assert sum(count.boxes_left_out for count in data.ledger.splits.values()) == 1
+    assert "detkit_name" not in data.splits["train"].annotation_file.read_text()

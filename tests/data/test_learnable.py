@@ -4,6 +4,7 @@ import json
 
 import pytest
 from drawn_objects import annotations_of, on_their_objects
+from small_sets import coco, draw, write_json
 
 from detkit.data.check import check_coco
 from detkit.data.options import DataOptions
@@ -36,6 +37,56 @@ def test_the_boxes_without_numbers_of_the_case(shared_cases, tmp_path):
     assert [fault.image for fault in data.ledger.of_kind("image_without_usable_box")] == [
         "img2.jpg", "img3.jpg", "img4.jpg"]
     assert on_their_objects(data) == (6, 6)
+
+
+def with_negatives(root, empty):
+    """Train and val, each with three images that have a box, and five that have an empty one."""
+    for seed, split in enumerate(("train", "val")):
+        names = [f"{split}{at}.png" for at in range(8)]
+        for at, name in enumerate(names):
+            draw(root / name, seed=8 * seed + at)
+        write_json(root / f"{split}.json", coco(names, [
+            (at, 0, [4, 5, 12, 10] if at < 3 else empty) for at in range(8)], classes=("cat",)))
+    return root
+
+
+@pytest.mark.parametrize("empty", [[], [0, 0, 0, 0], [0.0, 0.0, 0.0, 0.0]])
+def test_images_of_empty_boxes_are_background_on_the_users_word(tmp_path, empty):
+    root = with_negatives(tmp_path / "set", empty)
+    data = open_data(root, tmp_path / "work")
+    assert [data.splits[name].image_count for name in ("train", "val")] == [3, 3]
+    option = "data_options.empty_box_is_background=True"
+    notes = "\n".join(data.ledger.notes)
+    assert "train: 5 images are left out" in notes and option in notes
+    data = open_data(root, tmp_path / "work2", options=DataOptions(empty_box_is_background=True))
+    assert data.ledger.counts == {"empty_box": 10, "image_without_boxes": 10}
+    assert [data.splits[name].image_count for name in ("train", "val")] == [8, 8]
+
+
+def test_an_empty_box_with_a_mask_is_an_object(tmp_path):
+    root = with_negatives(tmp_path / "set", [])
+    truth = json.loads((root / "train.json").read_text())
+    truth["annotations"][7]["segmentation"] = [[1, 1, 2, 2]]  # a line: no outline
+    write_json(root / "train.json", truth)
+    data = open_data(root, tmp_path / "work", options=DataOptions(empty_box_is_background=True))
+    assert (data.splits["train"].image_count, data.splits["val"].image_count) == (7, 8)
+    assert data.ledger.count("image_without_usable_box") == 1
+
+
+def test_too_few_images_beside_those_of_empty_boxes_are_refused_with_the_option(tmp_path):
+    root = with_negatives(tmp_path / "set", [])
+    truth = json.loads((root / "train.json").read_text())
+    del truth["annotations"][0]["bbox"]
+    write_json(root / "train.json", truth)
+    with pytest.raises(DataError, match="only 2 images .*empty_box_is_background=True"):
+        open_data(root, tmp_path / "work")
+
+
+def test_a_list_for_a_category_id_is_refused(coco_folder, tmp_path):
+    coco_folder.truth["train"]["annotations"][0]["category_id"] = [1]
+    del coco_folder.truth["train"]["annotations"][1]
+    with pytest.raises(DataError, match=r"category_id \[1\] is none of the file's"):
+        open_data(coco_folder.write(), tmp_path / "work")
 
 
 def test_exchanged_corners_of_the_case_are_put_in_order(shared_cases, tmp_path):

@@ -36,20 +36,36 @@ def boxes_by_image(data):
     return {name: [list(box) for box in boxes] for name, boxes in found.items()}
 
 
-def test_the_word_of_one_image_holds_for_those_whose_boxes_fit_both_ways(tmp_path):
-    boxes = [[BOTH]] * 5 + [[BOTH, UPRIGHT]]
+def test_the_word_of_three_images_holds_for_those_whose_boxes_fit_both_ways(tmp_path):
+    boxes = [[BOTH]] * 3 + [[BOTH, UPRIGHT]] * 3
     data = open_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
     assert data.ledger.counts == {"size_corrected": 6}
     assert all(BOTH in found for found in boxes_by_image(data).values())
-    assert any("7 of 7 boxes fit the upright image, 6 the" in note for note in data.ledger.notes)
+    assert any("9 of 9 boxes fit the upright image, 6 the" in note for note in data.ledger.notes)
 
 
 def test_boxes_in_the_stored_image_are_turned_whatever_size_is_stated(tmp_path):
-    boxes = [[BOTH]] * 5 + [[STORED]]
+    boxes = [[BOTH]] * 3 + [[STORED]] * 3
     data = open_data(turned_set(tmp_path / "set", boxes, stated_wh=(48, 64)), tmp_path / "work")
     # Clockwise by a quarter the new x is counted from the old bottom: 48 - (4 + 8) = 36, y = 10.
     assert data.ledger.counts == {"exif_turned": 6}
     assert boxes_by_image(data)["0.jpg"] == [[36, 10, 8, 20]]
+
+
+def test_one_sloppy_box_does_not_turn_the_others(tmp_path):
+    sloppy = [10, 4, 20, 48]  # reaches 4 pixels below the stored image, and fits the upright one
+    boxes = [[BOTH]] * 9 + [[BOTH, sloppy]]
+    data = open_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
+    # The stated size is the stored image's: its boxes are turned, the sloppy one clipped.
+    assert data.ledger.counts == {"exif_turned": 10, "box_clipped": 1}
+    assert all([36, 10, 8, 20] in found for found in boxes_by_image(data).values())
+    assert not any("fit the upright image" in note for note in data.ledger.notes)
+
+
+def test_images_all_of_which_tell_are_believed_however_few(tmp_path):
+    data = open_data(turned_set(tmp_path / "set", [[UPRIGHT]] * 2), tmp_path / "work",
+                     need_train=False)
+    assert data.ledger.count("size_corrected") == 2
 
 
 def test_in_a_set_that_contradicts_itself_each_image_speaks_for_itself(tmp_path):

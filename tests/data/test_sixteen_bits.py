@@ -24,12 +24,12 @@ def kind_of(note):
     (np.zeros((0, 5), np.uint16), np.zeros((0, 5)), None),
     (RAMP * 257, RAMP, None),  # 255 * 257 = 65535: 8 bits copied into 16
     (RAMP * 16, RAMP, "fewer_bits"),  # 12 bits
-    (RAMP * 4, RAMP, "fewer_bits"),  # 10 bits
-    (RAMP * 64, RAMP, "fewer_bits"),  # 14 bits
+    (RAMP * 4, RAMP, "narrow_band"),  # 10 bits: a quarter of 12
+    (RAMP * 64, RAMP, "narrow_band"),  # 14 bits: a quarter of 16
     (RAMP, RAMP, "fewer_bits"),  # 8 bits that lie in 16
     (51200 + RAMP, RAMP, "narrow_band"),  # 255 above the least value is the greatest
     (51200 + 2 * RAMP, RAMP, "narrow_band"),
-    (np.full((4, 4), 1000, np.uint16), np.full((4, 4), 1000 >> 2), "fewer_bits"),  # flat: 10 bits
+    (np.full((4, 4), 1000, np.uint16), np.full((4, 4), 1000 >> 4), "fewer_bits"),  # flat: 12 bits
     (np.full((4, 4), 51200, np.uint16), np.full((4, 4), 200), None),  # flat: 51200 = 200 * 256
 ], ids=["empty", "16", "12", "10", "14", "8", "band", "wider-band", "flat-dark", "flat"])
 def test_the_range_that_is_used_decides(values, expected, kind):
@@ -45,6 +45,15 @@ def test_a_quarter_of_the_range_is_the_border():
     assert to_eight_bits(at)[0].tolist() == [[40000 // 256, 56384 // 256]]
     assert kind_of(to_eight_bits(below)[1]) == "narrow_band"
     assert to_eight_bits(below)[0].tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("top", [255, 1020, 4095])
+def test_one_value_more_does_not_change_the_brightness(top):
+    """Where the values no longer fit into 8, 10 or 12 bits."""
+    values = np.arange(top + 1, dtype=np.uint16)
+    before, after = (to_eight_bits(np.append(values, more))[0][:top].mean(dtype=float)
+                     for more in (top, top + 1))
+    assert after == pytest.approx(before, rel=0.02)
 
 
 def test_dead_pixels_do_not_hide_the_scene():

@@ -72,11 +72,13 @@ def take_data_of(cfg: Config, data: str | None, work: Path, classes: tuple[str, 
         DetkitError: the data cannot be used.
     """
     if data is not None:
-        from detkit.data.options import KEY, read_options
+        from detkit.data.options import KEY, DataOptions, read_options
         from detkit.data.source import open_data
 
+        # What was said of the training's data need not hold for others.
+        options = read_options(cfg.get(KEY)) if _is_own(cfg, data) else DataOptions()
         found = open_data(data, work, classes=classes, need_train=False,
-                          resizes=pipeline_resizes(cfg), options=read_options(cfg.get(KEY)))
+                          resizes=pipeline_resizes(cfg), options=options)
         if "train" in found.splits and not cfg.get("train_dataloader"):
             # A checkpoint that only tests: its pictures to calibrate with are read the same way.
             cfg.train_dataloader = copy.deepcopy(cfg[f"{validation_split(cfg)}_dataloader"])
@@ -88,6 +90,20 @@ def take_data_of(cfg: Config, data: str | None, work: Path, classes: tuple[str, 
         raise ExportError(
             "the data that the checkpoint was validated on cannot be used, and without any no "
             f"engine is measured ({error.what})", do=GIVE) from error
+
+
+def _is_own(cfg: Config, data: str) -> bool:
+    """Whether ``data`` is the folder that images of the config's own data lie in."""
+    root = Path(data).expanduser().resolve()
+    for split in ("train", "val", "test"):
+        loader = cfg.get(f"{split}_dataloader")
+        if loader:
+            dataset = _innermost(loader["dataset"])
+            prefix = (dataset.get("data_prefix") or {}).get("img") or ""
+            folder = Path(str(dataset.get("data_root") or ""), str(prefix)).resolve()
+            if folder == root or root in folder.parents:
+                return True
+    return False
 
 
 def validation_split(cfg: Mapping[str, Any]) -> str:
