@@ -4,8 +4,7 @@
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from detkit.cli.main import _without_worker_traceback
-from detkit.errors import DataError
+from detkit.errors import DataError, without_worker_traceback
 
 
 class _Broken(Dataset):
@@ -21,9 +20,9 @@ def test_an_error_of_a_loading_process_is_told_in_one_line():
         next(iter(DataLoader(_Broken(), num_workers=1)))
     assert "Traceback" in str(caught.value)
     expected = "a.jpg: the image cannot be read: got Error: half of it; replace it"
-    assert _without_worker_traceback(str(caught.value)) == expected
+    assert without_worker_traceback(str(caught.value)) == expected
 
 
 def test_other_messages_stay_as_they_are():
     message = "c.py cannot be read: got TypeError: no"
-    assert _without_worker_traceback(message) == message
+    assert without_worker_traceback(message) == message
