@@ -108,7 +108,7 @@ def train(
             runner.train()
         checkpoint = _chosen_checkpoint(runner)
         if checkpoint is not None and is_main_process():
-            checkpoint = publish(checkpoint, folder)
+            checkpoint = publish(checkpoint, folder, _model(runner))
         tested = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
             tested = _test(cfg, checkpoint)
@@ -178,6 +178,10 @@ def _log_to_stderr() -> None:
     _HANDLER.stream = sys.stderr
 
 
+def _model(runner: Any) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
 def _chosen_checkpoint(runner: Any) -> Path | None:
     for key in ("best_ckpt", "last_ckpt"):
         path = runner.message_hub.get_info(key, None)
@@ -207,8 +211,7 @@ def _test(cfg: Config, checkpoint: Path) -> TestResult:
         runner: Any = DetRunner.from_cfg(cfg)
         # Exactly, where mmengine would warn of what does not fit and measure what is left.
         content = read_any_checkpoint(checkpoint)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        load_exactly(model, content.get("state_dict", content), str(checkpoint))
+        load_exactly(_model(runner), content.get("state_dict", content), str(checkpoint))
         metrics = {name: float(value) for name, value in runner.test().items()}
     scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
     return TestResult(metrics, scores)
