@@ -85,11 +85,12 @@ def config_error(cfg: Mapping[str, Any], error: BaseException, doing: str) -> Co
         path = value or _plain_dict(content, frames)
         return ConfigError((f"{path}: " if path else "the config: ") + f"{doing} failed",
                            got=cause, do="--debug shows where it failed")
-    path, component, target = found
+    path, component, target, at = found
     doubtful = _doubtful_arguments(component, target)
     kind = short_name(component["type"])
+    # Code that is at work long after it was built fails for other reasons than its arguments.
     of_arguments = bool(doubtful) or any(frame.f_code.co_name == "__init__" or _builds(frame)
-                                         for frame in frames)
+                                         for frame in frames[at:])
     return ConfigError(
         f"{value or path}: {doing} failed in {kind}", got=cause,
         expected="; ".join(doubtful) or None,
@@ -164,13 +165,13 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _component(
     content: Mapping[str, Any], frames: list[FrameType]
-) -> tuple[str, Mapping[str, Any], Any] | None:
-    """The innermost component at work: path, its dict in the config, and its class or None."""
+) -> tuple[str, Mapping[str, Any], Any, int] | None:
+    """The innermost component at work: path, dict in the config, class or None, index of frame."""
     known: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for path, component in typed_dicts(content):
         known.setdefault(short_name(component["type"]), []).append((path, component))
     given: Mapping[str, Any] | None = None
-    for frame in frames:
+    for index, frame in enumerate(frames):
         values = frame.f_locals
         if _builds(frame):
             given = values["cfg"]
@@ -182,7 +183,7 @@ def _component(
             kind = target.__name__
         if kind in known:
             path, component = _most_alike(known[kind], given or _given_outside(frame, kind))
-            return path, component, target
+            return path, component, target, index
     return None
 
 
