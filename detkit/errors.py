@@ -1,4 +1,18 @@
-"""The one family of errors that people see: what is wrong, got and expected, what to do."""
+"""The one family of errors that people see: what is wrong, got and expected, what to do.
+
+And what to say of the errors that no one's input caused: of memory, disks and processes.
+"""
+
+from __future__ import annotations
+
+import re
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory",
+                  "not enough memory", "bad_alloc", "alloc_failed", "outofmemory")
+# How gloo, which has no error class of its own, says that it lost another process.
+_LOST = re.compile(r"connection (closed|reset) by peer|/gloo/transport/", re.IGNORECASE)
+_WORKER = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: ([\w ]+)|exited)")
+_SHOWN = 160
 
 
 class DetkitError(Exception):
@@ -76,3 +90,69 @@ class MissingExtraError(DetkitError):
 
 class ExportError(DetkitError):
     """A model or a machine cannot do what an export or an engine asks of it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that the memory, the computer's or a GPU's, was not enough."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+
+
+def machine_failure(error: BaseException) -> str | None:
+    """The line for an error that memory, a file, a disk or another process caused; None for others.
+
+    Such an error says nothing about the config or the code that was at work when it came.
+    """
+    said = " ".join(without_worker_traceback(str(error)).split())
+    said = said if len(said) <= _SHOWN else said[:_SHOWN] + "..."
+    if is_out_of_memory(error):
+        said = said.partition(". ")[0]
+        return ("the memory is not enough; use a smaller batch, smaller images or a smaller model"
+                + (f" ({said})" if said else ""))
+    worker = _WORKER.search(str(error))
+    if worker is not None:
+        return _ended_worker(worker[1])
+    if any(kind.__name__ == "DistError" for kind in type(error).__mro__) or (
+        isinstance(error, ConnectionError) or type(error) is RuntimeError and _LOST.search(said)
+    ):
+        return ("a process or server that this one works with ended or cannot be reached"
+                + (f" ({said})" if said else "") + "; its own messages say why")
+    if isinstance(error, OSError):
+        if error.filename is not None:
+            return f"{error.filename}: {error.strerror or said}"
+        # An error of a data loading process is made again from its text alone.
+        return said if error.errno is None and "[Errno" in said else error.strerror
+    if type(error) is RuntimeError and "No space left on device" in said:
+        return said
+    if type(error) is RuntimeError and "PytorchStreamWriter failed" in said:
+        return f"a file cannot be written; is there space left on its disk? ({said})"
+    return None
+
+
+def _ended_worker(signal: str | None) -> str:
+    """The line for a data loading process that is gone; ``signal`` ended it, None if none did."""
+    if signal is not None and signal.strip() == "Bus error":
+        return ("a data loading process was ended by a bus error: its shared memory probably ran "
+                "out; give the container more (docker run --shm-size), or use fewer "
+                "train_dataloader.num_workers")
+    if signal is None or signal.strip() == "Killed":
+        how = "ended unexpectedly" if signal is None else "was killed"
+        return (f"a data loading process {how}: the memory probably ran out; use fewer "
+                "train_dataloader.num_workers or a smaller train_dataloader.batch_size")
+    return (f"a data loading process was ended ({signal.strip()}); "
+            "train_dataloader.num_workers=0 shows what it was doing")
+
+
+def without_worker_traceback(message: str) -> str:
+    """What was raised in a data loading process, and where; any other message as it is.
+
+    torch puts that process's whole traceback into the message. An error of detkit needs no place.
+    """
+    if "Original Traceback" not in message:
+        return message
+    _, ours, last = message.rpartition("detkit.errors.")
+    if ours and "Traceback" not in last:
+        return last.partition("Error: ")[2].strip()
+    where = re.findall(r'File ".*?([^"/]+)", line (\d+)', message)
+    at = " at {}:{}".format(*where[-1]) if where else ""
+    return f"{message.strip().splitlines()[-1]} (in a data loading process{at})"

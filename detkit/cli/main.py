@@ -6,11 +6,12 @@ import argparse
 import importlib
 import io
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
 
-from detkit.errors import DetkitError
+from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.threads import unwatch_cores, watch_cores
 from detkit.version import __version__
 
@@ -71,40 +72,36 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except OSError as error:
-        if error.filename is None and error.errno is None:
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        line = machine_failure(error)
+        if line is None:
             raise
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _report(f"{where}{error.strerror or error}", args.debug)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        said = str(error).partition(". ")[0]
-        return _report("the memory is not enough; use a smaller batch, smaller images or a smaller "
-                       "model" + (f" ({said})" if said else ""), args.debug)
+        return _report(line, args.debug)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # Of torch's own class, or, on a CPU, none but the message tells it.
-    return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-            or "can't allocate memory" in str(error))
+def _reader_is_gone() -> bool:
+    """Whether stdout or stderr is a pipe whose other end is closed, as ``| head`` does."""
+    if not hasattr(select, "poll"):
+        return True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            asked = select.poll()
+            asked.register(stream.fileno(), 0)
+            if any(event & select.POLLERR for _, event in asked.poll(0)):
+                return True
+        except (OSError, ValueError):
+            continue  # A stream without a file, such as an editor's.
+    return False
 
 
 def _report(message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {_without_worker_traceback(message)}", file=sys.stderr)
+    print(f"error: {without_worker_traceback(message)}", file=sys.stderr)
     return BAD_INPUT
-
-
-def _without_worker_traceback(message: str) -> str:
-    """What a data loading process had to say: torch puts that process's traceback before it."""
-    if "Original Traceback" not in message:
-        return message
-    return message.rpartition("detkit.errors.")[2].partition("Error: ")[2] or message
 
 
 def main(argv: Sequence[str] | None = None) -> int:

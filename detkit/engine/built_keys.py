@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-# In a model, besides all that ends in ``_head`` or begins with ``loss_``.
+from typing import Any
+
+# In a model.
 _MODULES = frozenset({
     "backbone", "neck", "bbox_roi_extractor", "mask_roi_extractor", "roi_layer", "bbox_coder",
     "anchor_generator", "prior_generator", "point_generator", "assigner", "sampler",
 })
+# Libraries whose classes keep to this besides: under what ends in _head or begins with loss_.
+_LIBRARIES = frozenset({"detkit", "mmdet", "mmpretrain", "mmengine"})
+_SETTINGS = ("_cfg", "_kwargs")
 # Heads that mmdet's own classes build from a dict without a type.
 _WITHOUT_TYPE = frozenset({"mask_feature_head"})
 # Lists of such dicts.
@@ -15,8 +20,19 @@ BUILT_LISTS = frozenset({
 })
 
 
-def is_built(key: str) -> bool:
-    """Whether a class is built from the dict under ``key`` in a model, or from each of a list."""
+def is_built(key: str, owner: Any = None) -> bool:
+    """Whether a class is built from the dict under ``key`` in a model, or from each of a list.
+
+    Args:
+        key: the name of an argument.
+        owner: the class whose argument it is; None where it is not known, or there is none.
+    """
     if key in _WITHOUT_TYPE:
         return False
-    return key in _MODULES or key.endswith("_head") or key.startswith("loss_")
+    if key in _MODULES:
+        return True
+    if str(getattr(owner, "__module__", "")).partition(".")[0] not in _LIBRARIES:
+        return False  # A class of the user's own may name its arguments as it likes.
+    if key.endswith(_SETTINGS) or key.startswith("loss_weight"):
+        return False
+    return key.endswith("_head") or key.startswith("loss_")

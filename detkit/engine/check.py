@@ -77,29 +77,33 @@ def check_config(cfg: Mapping[str, Any]) -> None:
             _check(value, key, key, TOP_LEVEL[key], scope)
 
 
-def _check(value: Any, path: str, key: str, registry: Registry, scope: str) -> None:
+def _check(
+    value: Any, path: str, key: str, registry: Registry, scope: str, owner: Any = None
+) -> None:
+    """Check ``value``, that ``owner``, the class built from the typed dict around it, is given."""
     if isinstance(value, Mapping):
         if "type" in value and key not in _OWN_WORDS:
-            _check_built(value, path, key, registry, scope)
+            owner = _check_built(value, path, key, registry, scope)
             if short_name(value["type"]) in _FOREIGN_INSIDE:
                 return
         elif "type" not in value:
             _refuse_misspelt_type(value, path)
-            _refuse_untyped(value, path, key, registry)
+            _refuse_untyped(value, path, key, registry, owner)
         for name, item in value.items():
             _check(item, f"{path}.{name}", str(name), registry_below(str(name), registry),
-                   scope)
+                   scope, owner)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", key, registry, scope)
+            _check(item, f"{path}[{index}]", key, registry, scope, owner)
 
 
 def _check_built(
     value: Mapping[str, Any], path: str, key: str, registry: Registry, scope: str
-) -> None:
+) -> Any | None:
+    """Check the arguments of the class that ``value`` names, and return that class if known."""
     target = find(value["type"], registry, path, scope)
     if target is None:
-        return
+        return None
     taken = _TAKEN | _TAKEN_BY_REGISTRY.get(registry.name, frozenset())
     taken |= next((t for end, t in _TAKEN_BY_KEY.items() if key.endswith(end)), frozenset())
     signature = _signature(target, value)
@@ -118,6 +122,7 @@ def _check_built(
     if missing:
         kind = short_name(value["type"])
         raise ConfigError(f"{path}: {kind} needs '{missing[0]}', which is not given")
+    return target
 
 
 def _signature(target: Any, value: Mapping[str, Any]) -> Signature:
@@ -200,11 +205,11 @@ def _refuse_misspelt_type(value: Mapping[str, Any], path: str) -> None:
 
 
 def _refuse_untyped(
-    value: Mapping[str, Any], path: str, key: str, registry: Registry
+    value: Mapping[str, Any], path: str, key: str, registry: Registry, owner: Any
 ) -> None:
     """Refuse a dict that a class is built from and that does not say which."""
     listed = path.endswith("]")
-    if not (registry is ours.MODELS and is_built(key) or listed and key in BUILT_LISTS):
+    if not (registry is ours.MODELS and is_built(key, owner) or listed and key in BUILT_LISTS):
         return
     note = ("a list takes the place of the base config's whole list: write each of its dicts out"
             if listed else "add type, or set single keys of the base config's dict only")

@@ -17,7 +17,7 @@ from detkit.engine.check import check_config
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.devices import check_device
 from detkit.engine.literals import parse_literals
-from detkit.engine.nonfinite import ensure_finite_weights
+from detkit.engine.nonfinite import ensure_finite_weights, weights_in
 from detkit.engine.places import TOP_LEVEL, registered, registry_below, stand_ins
 from detkit.engine.prepare import without_pretrained
 from detkit.errors import ConfigError, DetkitError, WeightsError
@@ -180,7 +180,7 @@ def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
                 f"{origin} does not fit the model of the config: "
                 f"it {what} {', '.join(names[:_SHOWN])}{more}"
             )
-    ensure_finite_weights(weights, origin)
+    ensure_finite_weights(weights_in({"state_dict": weights}, model)["state_dict"], origin)
     model.load_state_dict(weights)
 
 

@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook, checkpoint_hook
 from mmengine.logging import HistoryBuffer
 
+from detkit.engine.divergence import ensure_finite_state
 from detkit.errors import ConfigError
 from detkit.registry import HOOKS
 
@@ -23,6 +24,7 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
     """mmengine's hook of the same name; an old file goes only after the new one is written."""
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
+        ensure_finite_state(runner)  # In all processes, which come here together.
         outdated = None
         keep = getattr(self, "keep_ckpt_ids", None)
         if self.max_keep_ckpts > 0 and keep is not None and step not in keep:

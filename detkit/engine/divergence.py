@@ -8,23 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import torch
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from detkit.engine.divergence_report import Divergence, divergence_error, find_source
-from detkit.engine.nonfinite import flattened, nonfinite_names, shorten_names
-from detkit.errors import DetkitError
+from detkit.engine.nonfinite import flattened, named_weights, nonfinite_names, shorten_names
+from detkit.errors import DetkitError, machine_failure
 
 # Of a GradScaler: so many steps in a row may overflow once its scale has nowhere to fall to. While
 # it falls, steps that overflow are how it finds the scale; it skips them.
 _OVERFLOWS = 2
+# At a scale that is fixed one batch overflows now and then, and its step is skipped.
+_OVERFLOWS_AT_FIXED_SCALE = 10
 _LEAST_SCALE = 1.0
+# Errors of code, which no number causes.
+_NEVER_OF_NUMBERS = (TypeError, AttributeError, NameError, KeyError, ImportError, OSError)
 
 
 class DivergenceGuard:
@@ -101,12 +106,15 @@ class DivergenceGuard:
         self._updated = True
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"]
                      if p.grad is not None and p.grad.layout == torch.strided]
-        norm = get_total_norm([g for g in gradients if g.numel()]).to(self._device)
+        # The largest magnitude: a sum of squares overflows where no gradient does.
+        norm = get_total_norm([g for g in gradients if g.numel()], inf).to(self._device)
         losses_finite = self._losses_finite()
         if getattr(optimizer, "found_inf", None) is not None:
             # A fused optimizer looks for overflows itself, on gradients that are still scaled.
             self._end_unless(losses_finite)
-            if not bool(norm.isfinite()):
+            if bool(norm.isfinite()):
+                self._overflows = 0
+            else:
                 self._count_overflow()
             return
         self._end_unless(losses_finite & norm.isfinite())
@@ -116,9 +124,8 @@ class DivergenceGuard:
         wrapper = self._runner.optim_wrapper
         self._overflows += 1
         fixed = getattr(wrapper, "_scale_update_param", None) is not None
-        if self._overflows >= _OVERFLOWS and (
-            fixed or wrapper.loss_scaler.get_scale() <= _LEAST_SCALE
-        ):
+        lowest = fixed or wrapper.loss_scaler.get_scale() <= _LEAST_SCALE
+        if lowest and self._overflows >= (_OVERFLOWS_AT_FIXED_SCALE if fixed else _OVERFLOWS):
             self._end(f"{self._overflows} steps in a row")
 
     def _end_unless(self, finite: Tensor) -> None:
@@ -150,7 +157,7 @@ class DivergenceGuard:
 
     def _explain(self, error: Exception) -> None:
         """Raise DivergedError in place of ``error`` if a number that is not finite caused it."""
-        if "out of memory" in str(error) or isinstance(error, MemoryError):
+        if isinstance(error, _NEVER_OF_NUMBERS) or machine_failure(error) is not None:
             return
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         if "device-side assert" in str(error):
@@ -170,10 +177,13 @@ class DivergenceGuard:
             raise divergence_error(self._runner, found) from error
 
 
-def ensure_finite_state(runner: Any) -> None:
+def ensure_finite_state(runner: Any, together: bool = True) -> None:
     """End the training if a weight is not finite, as before a checkpoint is written of it.
 
-    Every process of the run comes here together.
+    Args:
+        runner: the run.
+        together: every process of the run comes here and ends where one must; False looks at this
+            process alone.
 
     Raises:
         DivergedError: a weight, an averaged weight or a value of the optimizer's state is NaN or
@@ -181,7 +191,7 @@ def ensure_finite_state(runner: Any) -> None:
     """
     found = nonfinite_names(_named_weights(runner))
     found += nonfinite_names(flattened(runner.optim_wrapper.state_dict(), "optimizer"))
-    if _any_process(bool(found), get_device()):
+    if _any_process(bool(found), get_device()) if together else found:
         names = shorten_names(found) or "those of another process"
         raise divergence_error(runner, Divergence("the weights", names))
 
@@ -198,11 +208,12 @@ def _total_of_each(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 def _named_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    yield from model.state_dict().items()
+    yield from named_weights(model)
     for hook in runner.hooks:
         averaged = getattr(hook, "ema_model", None)
-        if averaged is not None:
-            for name, tensor in averaged.module.state_dict().items():
+        averaged = getattr(averaged, "module", averaged)  # Some hooks keep it without a wrapper.
+        if isinstance(averaged, nn.Module):
+            for name, tensor in named_weights(averaged):
                 yield f"{name} of the averaged weights", tensor
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,25 @@ class Divergence:
     Args:
         kind: 'the loss', 'the gradients' or 'the weights'.
         got: which of them, with values where they tell more.
-        batch: of the step, as the dataloader gave it, or the images' names; None when not known.
+        batch: of the step, as the dataloader gave it; None when not known.
         source: the module whose output was the first that was not finite; None when not known.
+        images: names of the batch's images, in the batch's place; None takes the batch's own.
     """
 
     kind: str
     got: str
     batch: Any = None
     source: str | None = None
+    images: list[str] | None = None
 
     def without_batch(self) -> Divergence:
         """The same with the images' names in the batch's place, to be sent to other processes."""
-        return replace(self, batch=image_names(self.batch))
+        return replace(self, batch=None, images=image_names(self.batch))
 
 
 def divergence_error(runner: Any, found: Divergence) -> DivergedError:
     """The error for ``found``: step, component, images, last good checkpoint, what to try."""
-    names = found.batch if isinstance(found.batch, list) else image_names(found.batch)
+    names = image_names(found.batch) if found.images is None else found.images
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     images = f"; images of the batch: {', '.join(names[:_SHOWN])}{more}" if names else ""
     source = f", first in {found.source}" if found.source else ""
@@ -100,9 +103,10 @@ def _advice(runner: Any, found: Divergence) -> str:
 
 
 def find_source(runner: Any, model: nn.Module, batch: Any) -> str | None:
-    """The module of ``model`` whose output on ``batch`` is the first that is not finite.
+    """The module of ``model`` whose output on ``batch`` is the first with NaN or infinity.
 
-    The forward pass is run once more; batch statistics change, so no checkpoint may follow.
+    Minus infinity does not count: masks hold it, and logits of what cannot be. The forward pass is
+    run once more; batch statistics change, so no checkpoint may follow.
 
     Returns:
         its name with 'the output of' before it, 'the images ...' where the preprocessed batch is
@@ -112,7 +116,7 @@ def find_source(runner: Any, model: nn.Module, batch: Any) -> str | None:
 
     def watch(name: str) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            if not found and nonfinite_names(_tensors(output)):
+            if not found and any(_is_spoilt(tensor) for _, tensor in _tensors(output)):
                 found.append(f"the output of {name}")
         return hook
 
@@ -133,6 +137,11 @@ def find_source(runner: Any, model: nn.Module, batch: Any) -> str | None:
         for handle in handles:
             handle.remove()
     return found[0] if found else None
+
+
+def _is_spoilt(tensor: Tensor) -> bool:
+    return (tensor.is_floating_point() and tensor.layout == torch.strided
+            and bool((tensor.isnan() | (tensor == inf)).any()))
 
 
 def _tensors(value: Any) -> Iterator[tuple[str, Tensor]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from detkit.errors import WeightsError
 
 # What of a checkpoint must be finite; its log may hold the NaN of an accuracy of nothing.
-CHECKED_KEYS = ("state_dict", "ema_state_dict", "optimizer")
+_CHECKED_KEYS = ("state_dict", "ema_state_dict", "optimizer")
+# Of a model's buffers. Others may hold infinity in health, such as the smallest value so far.
+_STATISTICS = ("running_mean", "running_var")
 _SHOWN = 3
 
 
@@ -39,8 +41,40 @@ def shorten_names(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
+def named_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What of ``model`` must be finite: its parameters and the statistics of its normalization.
+
+    Those that stand in several places come once for each, as in a state dict.
+    """
+    yield from model.named_parameters(remove_duplicate=False)
+    for name, buffer in model.named_buffers(remove_duplicate=False):
+        if name.endswith(_STATISTICS):
+            yield name, buffer
+
+
+def weights_in(
+    checkpoint: Mapping[str, Any], model: nn.Module, revised: Callable[[str], str] = str
+) -> dict[str, Any]:
+    """What of a checkpoint must be finite: the weights of ``model`` in it, the optimizer's state.
+
+    Args:
+        checkpoint: ``state_dict`` and, where there are any, ``ema_state_dict`` and ``optimizer``.
+        model: not wrapped.
+        revised: the model's name of a tensor for its name in the file.
+    """
+    names = {name for name, _ in named_weights(model)}
+    kept: dict[str, Any] = {}
+    for key in _CHECKED_KEYS:
+        part = checkpoint.get(key)
+        if key != "optimizer" and isinstance(part, Mapping):
+            part = {name: tensor for name, tensor in part.items()
+                    if revised(str(name).removeprefix("module.")) in names}
+        kept[key] = part
+    return kept
+
+
 def ensure_finite_weights(weights: Mapping[str, Any], origin: str) -> None:
-    """Refuse a state dict in which a number is NaN or infinite.
+    """Refuse weights in which a number is NaN or infinite.
 
     Args:
         weights: names and tensors, nested dicts and lists (an optimizer's state) included.

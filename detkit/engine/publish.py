@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.checkpoint_hook import write_whole
-from detkit.engine.nonfinite import ensure_finite_weights
+from detkit.engine.nonfinite import ensure_finite_weights, weights_in
 
 NAME = "best.pth"
 
 
-def publish(checkpoint: Path, folder: Path) -> Path:
+def publish(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> Path:
     """Write ``folder/best.pth``: the weights, config and classes of ``checkpoint``.
 
     The optimizer's state and the weights that an average was made of are left out; the file
@@ -22,6 +23,8 @@ def publish(checkpoint: Path, folder: Path) -> Path:
     Args:
         checkpoint: a checkpoint of a run, which stays as it is.
         folder: the run's work dir.
+        model: the run's, not wrapped, to tell weights from buffers that may hold infinity; where
+            it is None, every tensor must be finite.
 
     Returns:
         The path of the file.
@@ -31,7 +34,8 @@ def publish(checkpoint: Path, folder: Path) -> Path:
     """
     content = read_any_checkpoint(checkpoint)
     kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
-    ensure_finite_weights(content.get("state_dict", {}), str(checkpoint))
+    weights = {"state_dict": content.get("state_dict", {})}
+    ensure_finite_weights(weights if model is None else weights_in(weights, model), str(checkpoint))
     target, unfinished = folder / NAME, folder / f".{NAME}.unfinished"
     torch.save(kept, unfinished)
     write_whole(unfinished, target)

@@ -32,6 +32,7 @@ from detkit.engine.work_folder import default_work_dir, refuse_another_run
 from detkit.registry import import_mmdet
 
 logger = logging.getLogger(__name__)
+_HANDLER = logging.StreamHandler()
 CONFUSION_MATRIX = "test_confusion_matrix.png"
 
 
@@ -103,11 +104,11 @@ def train(
             refuse_other_classes(classes, carried_classes(cfg.load_from), cfg.load_from)
         with blame_config(cfg, "building the model"):
             runner: Any = DetRunner.from_cfg(cfg)
-        with progress_of(runner), blame_config(cfg, "training"):
+        with progress_of(runner), blame_config(cfg, "training", runner):
             runner.train()
         checkpoint = _chosen_checkpoint(runner)
         if checkpoint is not None and is_main_process():
-            checkpoint = publish(checkpoint, folder)
+            checkpoint = publish(checkpoint, folder, _model(runner))
         tested = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
             tested = _test(cfg, checkpoint)
@@ -170,13 +171,15 @@ def _log_to_stderr() -> None:
     """Show the log of detkit's modules on stderr, unless the program logs by itself."""
     ours = logging.getLogger("detkit")
     if not ours.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        ours.addHandler(handler)
+        _HANDLER.setFormatter(logging.Formatter("%(message)s"))
+        ours.addHandler(_HANDLER)
         ours.setLevel(logging.INFO)
-    for other in ours.handlers:
-        if type(other) is logging.StreamHandler:
-            other.stream = sys.stderr  # Where the program has put another in its place.
+    # Where the program has put another in its place. Not setStream, which flushes the one before.
+    _HANDLER.stream = sys.stderr
+
+
+def _model(runner: Any) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _chosen_checkpoint(runner: Any) -> Path | None:
@@ -208,8 +211,7 @@ def _test(cfg: Config, checkpoint: Path) -> TestResult:
         runner: Any = DetRunner.from_cfg(cfg)
         # Exactly, where mmengine would warn of what does not fit and measure what is left.
         content = read_any_checkpoint(checkpoint)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        load_exactly(model, content.get("state_dict", content), str(checkpoint))
+        load_exactly(_model(runner), content.get("state_dict", content), str(checkpoint))
         metrics = {name: float(value) for name, value in runner.test().items()}
     scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
     return TestResult(metrics, scores)

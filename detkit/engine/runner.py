@@ -20,7 +20,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
 from detkit.engine.divergence import ensure_finite_state
-from detkit.engine.nonfinite import CHECKED_KEYS, ensure_finite_weights
+from detkit.engine.nonfinite import ensure_finite_weights, named_weights, weights_in
 from detkit.engine.threads_hook import ThreadsHook
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
@@ -112,7 +112,7 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             ) from error
         model = self.model.module if is_model_wrapper(self.model) else self.model
         files = ", ".join(dict.fromkeys(_pretrained_files(self.cfg.get("model"))))
-        ensure_finite_weights(model.state_dict(), files or "the model's initialization")
+        ensure_finite_weights(dict(named_weights(model)), files or "the model's initialization")
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint under a passing name and rename it: a kill leaves no broken file.
@@ -120,7 +120,8 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         Raises:
             DivergedError: the weights are not finite; nothing is written or removed then.
         """
-        ensure_finite_state(self)
+        # Of this process alone: a hook may save in the main process, and the others not wait.
+        ensure_finite_state(self, together=False)
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
@@ -147,10 +148,10 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             self._refuse_weights_alone(filename, checkpoint)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint, "meta": {}}
-        kept = {key: checkpoint[key] for key in CHECKED_KEYS if key in checkpoint}
-        ensure_finite_weights(kept, str(filename))
-        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
+        checked = weights_in(checkpoint, model, lambda name: self._revised(name, revise_keys))
+        ensure_finite_weights(checked, str(filename))
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         ours = model.state_dict()
         names = [self._revised(name, revise_keys) for name in checkpoint["state_dict"]]
         if not any(name in ours for name in names):

@@ -28,6 +28,14 @@ def run(args):
         open("no/such/file")
     if args.what == "big":
         raise MemoryError
+    if args.what == "worker":
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    if args.what == "pipe":
+        raise BrokenPipeError(32, "Broken pipe")
+    if args.what == "peer":
+        raise RuntimeError("[/x/gloo/transport/tcp/pair.cc:5] Connection closed by peer [::1]:32")
+    if args.what == "disk":
+        raise OSError(28, "No space left on device")
     if args.what == "bug":
         raise ValueError("ours")
     return int(args.what)
@@ -92,6 +100,18 @@ def test_an_interrupt_is_one_word_and_exit_code_130(verb, capsys):
 def test_too_little_memory_is_one_line(verb, capsys):
     assert main([verb, "big"]) == 2
     assert capsys.readouterr().err.startswith("error: the memory is not enough; use a smaller")
+
+
+@pytest.mark.parametrize(("fault", "told"), [
+    ("worker", "a data loading process was killed: the memory probably ran out; use fewer"),
+    ("pipe", "a process or server that this one works with ended"),
+    ("peer", "a process or server that this one works with ended"),
+    ("disk", "No space left on device"),
+])
+def test_a_fault_of_the_machine_is_one_line_and_exit_code_2(verb, fault, told, capsys):
+    assert main([verb, fault]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: {told}") and err.count("\n") == 1 and out == ""
 
 
 def test_our_own_bugs_are_not_hidden(verb):

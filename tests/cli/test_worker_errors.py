@@ -1,11 +1,12 @@
 """A fault that a data loading process meets, as the person at the terminal sees it."""
 
+import os
+import signal
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from detkit.cli.main import _without_worker_traceback
-from detkit.errors import DataError
+from detkit.errors import DataError, machine_failure, without_worker_traceback
 
 
 class _Broken(Dataset):
@@ -21,9 +22,36 @@ def test_an_error_of_a_loading_process_is_told_in_one_line():
         next(iter(DataLoader(_Broken(), num_workers=1)))
     assert "Traceback" in str(caught.value)
     expected = "a.jpg: the image cannot be read: got Error: half of it; replace it"
-    assert _without_worker_traceback(str(caught.value)) == expected
+    assert without_worker_traceback(str(caught.value)) == expected
 
 
 def test_other_messages_stay_as_they_are():
     message = "c.py cannot be read: got TypeError: no"
-    assert _without_worker_traceback(message) == message
+    assert without_worker_traceback(message) == message
+
+
+class _Killed(_Broken):
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_loading_process_is_told_in_one_line():
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(DataLoader(_Killed(), num_workers=1, timeout=1)))
+    line = machine_failure(caught.value)
+    assert "the memory probably ran out; use fewer train_dataloader.num_workers" in line
+
+
+@pytest.mark.parametrize(("kind", "said", "told"), [
+    (MemoryError, "Unable to allocate 9 GiB", "the memory is not enough; use a smaller batch"),
+    (FileNotFoundError, "[Errno 2] No such file or directory: 'a.jpg'",
+     "FileNotFoundError: [Errno 2] No such file or directory: 'a.jpg' (in a data loading process"),
+])
+def test_what_the_machine_did_to_a_loading_process_is_told_in_one_line(kind, said, told):
+    # As torch raises it: the same class, made of nothing but the text.
+    error = kind(f"Caught {kind.__name__} in DataLoader worker process 0.\nOriginal Traceback "
+                 f'(most recent call last):\n  File "/x/load.py", line 7, in get\n    open(path)\n'
+                 f"{kind.__name__}: {said}\n")
+    line = machine_failure(error)
+    assert line.startswith(told) and "load.py:7)" in line
+    assert "\n" not in line and "Traceback" not in line

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_training
+import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from detkit.engine.blame import blame_config
@@ -125,15 +129,84 @@ def test_what_a_data_loading_process_raised_is_one_line() -> None:
         DataError("a.json: broken"),
         MemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("std::bad_alloc"),
         OSError(errno.ENOSPC, "No space left on device", "epoch_1.pth"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        RuntimeError("[/x/gloo/transport/tcp/pair.cc:538] Connection closed by peer [::1]:3211"),
+        torch.distributed.DistBackendError("NCCL error"),
     ],
-    ids=["detkit's own", "memory", "a GPU's memory", "a full disk"],
+    ids=["detkit's own", "memory", "a GPU's memory", "C++'s memory", "a full disk",
+         "a disk not named", "connection", "worker", "gloo", "NCCL"],
 )
-def test_errors_that_say_enough_pass_as_they_are(error: Exception) -> None:
+def test_errors_that_no_config_caused_pass_as_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
-        with blame_config({}, "training"):
+        with blame_config({"default_hooks": {}}, "training"):
             raise error
     assert caught.value is error
+
+
+def test_an_error_that_is_its_own_cause_is_told() -> None:
+    error = ValueError("round")
+    with pytest.raises(ConfigError, match="round"):
+        with blame_config({}, "training"):
+            raise error from error
+
+
+def test_arrays_in_the_config_are_no_obstacle() -> None:
+    with pytest.raises(ConfigError, match="ValueError: the cause"):
+        with blame_config({"model": {"type": "X", "anchors": np.ones((2, 2))}}, "training"):
+            raise ValueError("the cause")
+
+
+def test_where_no_line_can_be_made_the_error_itself_is_raised() -> None:
+    class Odd(dict):  # type: ignore[type-arg]
+        def items(self) -> Any:
+            raise LookupError("not now")
+
+    error = ValueError("the cause")
+    with pytest.raises(ValueError, match="the cause") as caught:
+        with blame_config(Odd(a=1), "training"):
+            raise error
+    assert caught.value is error
+
+
+def test_data_that_the_code_holds_is_not_written_out_to_be_compared() -> None:
+    class Large(dict):  # type: ignore[type-arg]
+        def __repr__(self) -> str:
+            raise AssertionError("written out")
+
+    def read(data: Any) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(ConfigError, match="KeyError"):
+        with blame_config({"data_options": {"crowd": 1}}, "reading the data"):
+            read(Large(annotations=[]))
+
+
+def test_a_fault_in_the_code_of_a_component_has_its_file_and_line() -> None:
+    class MyNet:
+        def forward(self) -> Any:
+            return {}["x"]
+
+    with pytest.raises(ConfigError, match=r"model: training failed in MyNet") as caught:
+        with blame_config({"model": {"type": "MyNet"}}, "training"):
+            MyNet().forward()
+    line = str(caught.value)
+    assert f"at {__file__}:{MyNet.forward.__code__.co_firstlineno + 1}" in line
+    assert "see what" not in line
+
+
+def test_only_the_log_of_the_run_itself_has_the_traceback(tmp_path: Path) -> None:
+    earlier = MMLogger("earlier", log_file=str(tmp_path / "earlier.log"))
+    MMLogger.get_instance("earlier of this test", log_file=str(tmp_path / "current.log"))
+    for runner, told in ((None, False), (SimpleNamespace(logger=earlier), True)):
+        with pytest.raises(ConfigError):
+            with blame_config({}, "training", runner):
+                raise ValueError("the cause")
+        assert ("the cause" in (tmp_path / "earlier.log").read_text()) == told
+    assert "the cause" not in (tmp_path / "current.log").read_text()
 
 
 def test_a_config_that_fails_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from PIL import Image
+from torch import nn
 
+from detkit.engine.built_keys import is_built
+from detkit.engine.check import check_config
 from detkit.engine.config import load_config
 from detkit.engine.config_data import check_own_data
 from detkit.errors import ConfigError, DataError
@@ -66,6 +69,29 @@ def test_whatever_is_built_needs_a_type(tmp_path: Path, text: str, path: str) ->
     with pytest.raises(ConfigError) as told:
         load_config(tmp_path / "a.py")
     assert str(told.value).startswith(f"{path} has no type")
+
+
+@pytest.mark.parametrize("argument", ["loss_weights", "loss_cfg", "loss_kwargs", "loss_terms",
+                                      "two_way_head"])
+def test_a_class_of_the_users_own_names_its_arguments_as_it_likes(argument: str) -> None:
+    class OwnDetector(nn.Module):
+        def __init__(self, **kwargs: dict) -> None:
+            super().__init__()
+            self.kept = kwargs
+
+    check_config({"model": {"type": OwnDetector, argument: {"cls": 1.0, "box": 2.0}}})
+    with pytest.raises(ConfigError, match="^model.backbone has no type"):
+        check_config({"model": {"type": OwnDetector, "backbone": {"depth": 50}}})
+
+
+@pytest.mark.parametrize("key, built", [("loss_bbox", True), ("mask_head", True), ("head", False),
+                                        ("loss_weights", False), ("loss_cfg", False),
+                                        ("loss_head_kwargs", False)])
+def test_what_the_libraries_classes_build_is_told_by_the_argument(key: str, built: bool) -> None:
+    import_mmdet()
+    from mmdet.models import FasterRCNN
+
+    assert is_built(key, FasterRCNN) == built
 
 
 def test_a_part_of_the_files_classes_is_trained_on_and_the_rest_said(

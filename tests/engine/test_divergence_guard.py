@@ -11,12 +11,16 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from detkit.engine.amp import AmpOptimWrapper
-from detkit.engine.divergence import DivergenceGuard
+from detkit.engine.checkpoint import load_exactly
+from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
 from detkit.engine.nonfinite import nonfinite_names
-from detkit.errors import DivergedError
+from detkit.engine.publish import publish
+from detkit.engine.runner import DetRunner
+from detkit.errors import DivergedError, WeightsError
 from detkit.structures.class_sample import ClassSample
 
 NAN, INF = float("nan"), float("inf")
@@ -121,8 +125,11 @@ def _scaled(folder: Path, loss_scale: float | None, losses: Any) -> Any:
     return runner
 
 
-def _overflowing(limit: float) -> Any:
-    """A loss whose scaled gradient is infinite from ``limit`` on, as in float16."""
+def _overflowing(limit: float, squared: bool = False) -> Any:
+    """A loss whose scaled gradient is infinite from ``limit`` on, as in float16.
+
+    It is 1 without the scale, or with ``squared`` the input times the weight.
+    """
     class Gate(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, y: Tensor) -> Tensor:
@@ -132,7 +139,7 @@ def _overflowing(limit: float) -> Any:
         def backward(ctx: Any, grad: Tensor) -> Tensor:
             return torch.where(grad.abs() >= limit, INF, grad)
 
-    return lambda y: {"loss": Gate.apply(y.float()).sum()}
+    return lambda y: {"loss": (Gate.apply(y.float()) * (y.detach() if squared else 1)).sum()}
 
 
 def test_the_scaler_may_look_for_its_scale(tmp_path: Path) -> None:
@@ -149,16 +156,106 @@ def test_gradients_that_overflow_at_every_scale_end_the_training(tmp_path: Path)
     assert _weight(runner) == 2.0
 
 
-def test_at_a_fixed_scale_one_overflow_is_skipped_and_two_end_the_training(tmp_path: Path) -> None:
+def test_at_a_fixed_scale_steps_are_skipped_and_ten_in_a_row_end_the_training(
+    tmp_path: Path
+) -> None:
     runner = _scaled(tmp_path, 512.0, _overflowing(600))
     _steps(runner, _batch(1.0), _batch(1.0))
     runner = _scaled(tmp_path, 512.0, _overflowing(400))
     guard = DivergenceGuard(runner)
     with guard.watch():
-        guard.train_step(_batch(1.0))
-        with pytest.raises(DivergedError, match="2 steps in a row"):
+        for _ in range(9):
+            guard.train_step(_batch(1.0))
+        with pytest.raises(DivergedError, match="10 steps in a row"):
             guard.train_step(_batch(1.0))
     assert _weight(runner) == 2.0
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_overflows_that_a_good_step_parts_do_not_add_up(tmp_path: Path, fused: bool) -> None:
+    # The scaled gradient is 512 times 2 times the input: of 4 it overflows, of 0.1 not.
+    runner = _scaled(tmp_path, 512.0, _overflowing(600, squared=True))
+    runner.optim_wrapper.optimizer = torch.optim.SGD(runner.model.parameters(), lr=1e-4,
+                                                     fused=fused)
+    _steps(runner, *[_batch(4.0)] * 9, _batch(0.1), *[_batch(4.0)] * 9)
+    with pytest.raises(DivergedError, match="10 steps in a row"):
+        _steps(runner, *[_batch(4.0)] * 10)
+
+
+def test_finite_gradients_whose_squares_overflow_are_no_divergence(tmp_path: Path) -> None:
+    runner = _runner(tmp_path, lambda y: {"loss": y.sum() * 1e30})
+    _steps(runner, _batch(1.0))
+    assert _weight(runner) == pytest.approx(-1e29, rel=1e-5)
+
+
+def test_minus_infinity_is_not_taken_for_the_cause_of_another_error(tmp_path: Path) -> None:
+    class Masked(nn.Module):
+        def forward(self, y: Tensor) -> Tensor:
+            return torch.cat([y.flatten(), torch.tensor([-INF])])
+
+    runner = _runner(tmp_path, None)
+    runner.model.masked = Masked()
+
+    def losses(y: Tensor) -> Any:
+        raise RuntimeError(f"shapes differ: {runner.model.masked(y).shape}")
+
+    runner.model.losses = losses
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        _steps(runner, _batch(1.0))
+
+
+def test_an_error_of_the_code_stays_one_where_a_module_gives_infinity(tmp_path: Path) -> None:
+    def losses(y: Tensor) -> Any:
+        raise TypeError("unexpected keyword 'foo'")
+
+    with pytest.raises(TypeError, match="foo"):
+        _steps(_runner(tmp_path, losses), _batch(INF))
+
+
+def test_a_batch_that_is_a_list_has_no_names(tmp_path: Path) -> None:
+    class Listed(Toy):
+        def train_step(self, data: Any, optim_wrapper: Any) -> Any:
+            optim_wrapper.update_params(self(data[0])["loss"])
+
+    runner = _runner(tmp_path, lambda y: {"loss": y.sum() * NAN})
+    runner.model.__class__ = Listed
+    with pytest.raises(DivergedError, match="loss = nan") as caught:
+        _steps(runner, [torch.ones(3), torch.ones(3)])  # type: ignore[arg-type]
+    assert "images of the batch" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [INF, NAN], ids=["infinite", "NaN"])
+def test_a_buffer_is_no_weight_and_running_statistics_are(tmp_path: Path, value: float) -> None:
+    runner = _runner(tmp_path, None)
+    runner.hooks = [SimpleNamespace(ema_model=nn.BatchNorm1d(1)), SimpleNamespace(ema_model=3)]
+    runner.model.register_buffer("best", torch.tensor(value))
+    runner.model.norm = nn.BatchNorm1d(1)
+    ensure_finite_state(runner)
+    weights = runner.model.state_dict()
+    load_exactly(runner.model, weights, "a.pth")
+    torch.save({"state_dict": weights, "meta": {}}, tmp_path / "a.pth")
+    publish(tmp_path / "a.pth", tmp_path, runner.model)
+    runner.model.norm.running_var.fill_(value)
+    with pytest.raises(DivergedError, match=r"norm\.running_var"):
+        ensure_finite_state(runner)
+    with pytest.raises(WeightsError, match=r"norm\.running_var"):
+        load_exactly(runner.model, runner.model.state_dict(), "a.pth")
+    runner.model.norm.running_var.fill_(1.0)
+    runner.hooks[0].ema_model.weight.data.fill_(value)
+    with pytest.raises(DivergedError, match="weight of the averaged weights"):
+        ensure_finite_state(runner)
+
+
+def test_the_main_process_may_save_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = DetRunner.__new__(DetRunner)
+    toy = _runner(tmp_path, None)
+    vars(runner).update(model=toy.model, optim_wrapper=toy.optim_wrapper, _hooks=[])
+    monkeypatch.setattr("detkit.engine.divergence.get_world_size", lambda: 2)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda *_: pytest.fail("waits for others"))
+    monkeypatch.setattr(Runner, "save_checkpoint",
+                        lambda self, folder, name: Path(folder, name).write_bytes(b"all"))
+    runner.save_checkpoint(str(tmp_path), "a.pth")
+    assert (tmp_path / "a.pth").read_bytes() == b"all"
 
 
 @pytest.mark.parametrize(

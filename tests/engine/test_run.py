@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -13,7 +14,7 @@ import torch
 
 from detkit.engine.checkpoint import load_model
 from detkit.engine.checkpoint_file import find_last_checkpoint
-from detkit.engine.run import TrainResult, test, train
+from detkit.engine.run import TrainResult, _log_to_stderr, test, train
 from detkit.engine.work_folder import refuse_another_run
 from detkit.errors import ConfigError, DetkitError, WeightsError
 
@@ -33,6 +34,17 @@ def trained(
     result = train(config, data=str(folder / "coco"), work_dir=folder / "work", options=ONE_EPOCH,
                    amp=True, auto_scale_lr=True, device="cpu", seed=1)
     return config, result
+
+
+def test_the_programs_own_log_handler_keeps_its_stream() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger("detkit").addHandler(handler)
+    try:
+        _log_to_stderr()
+        assert handler.stream is stream
+    finally:
+        logging.getLogger("detkit").removeHandler(handler)
 
 
 def _as_coco_folder(tiny_data: Path, folder: Path) -> None:
