@@ -19,7 +19,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from detkit.engine.check import short_name, typed_dicts
+from detkit.engine.check import config_dicts, short_name, typed_dicts
 from detkit.errors import ConfigError, DetkitError, machine_failure, without_worker_traceback
 
 _SHOWN = 160
@@ -193,7 +193,7 @@ def _builds(frame: FrameType) -> bool:
 
 def _plain_dict(content: Mapping[str, Any], frames: list[FrameType]) -> str | None:
     """The path of a dict of the config that the code at work holds, the innermost code first."""
-    dicts = [(path, value) for path, value in _dicts(content) if value]
+    dicts = [(path, value) for path, value in config_dicts(content) if path and value]
     for frame in frames:
         if isinstance(frame.f_locals.get("self"), Runner):
             return None  # It holds all of them.
@@ -206,17 +206,6 @@ def _plain_dict(content: Mapping[str, Any], frames: list[FrameType]) -> str | No
                 if value.keys() == ours.keys() and repr(value) == repr(ours):
                     return path
     return None
-
-
-def _dicts(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, Mapping):
-        if path:
-            yield path, value
-        for name, item in value.items():
-            yield from _dicts(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _dicts(item, f"{path}[{index}]")
 
 
 def _given_outside(frame: FrameType, kind: str) -> Mapping[str, Any] | None:

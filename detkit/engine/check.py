@@ -239,13 +239,17 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def typed_dicts(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def typed_dicts(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every dict with a ``type`` in ``value``, with its path, outermost first."""
+    return ((path, found) for path, found in config_dicts(value) if "type" in found)
+
+
+def config_dicts(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every dict in ``value``, itself included, with its path, outermost first."""
     if isinstance(value, Mapping):
-        if "type" in value:
-            yield path, value
+        yield path, value
         for name, item in value.items():
-            yield from typed_dicts(item, f"{path}.{name}" if path else str(name))
+            yield from config_dicts(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from typed_dicts(item, f"{path}[{index}]")
+            yield from config_dicts(item, f"{path}[{index}]")

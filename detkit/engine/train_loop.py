@@ -36,8 +36,27 @@ def _refuse_no_batch(dataloader: Any) -> None:
     )
 
 
+class _Guarded:
+    """A training loop that ends at the first number that is not finite."""
+
+    runner: Any
+
+    def run(self) -> Any:
+        """Train to the end, or until a hook sets ``stop_training``.
+
+        Raises:
+            DivergedError: a loss, a gradient or a weight became NaN or infinite.
+        """
+        self._guard = DivergenceGuard(self.runner)
+        with self._guard.watch():
+            return self._run()
+
+    def _run(self) -> Any:
+        raise NotImplementedError
+
+
 @LOOPS.register_module()
-class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
+class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[misc]
     """mmengine's epochs; a checkpoint from within one resumes at the batch after it.
 
     Raises:
@@ -55,16 +74,6 @@ class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
             and self._epoch >= self.val_begin
             and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
         )
-
-    def run(self) -> Any:
-        """Train to the last epoch, or until a hook sets ``stop_training``.
-
-        Raises:
-            DivergedError: a loss, a gradient or a weight became NaN or infinite.
-        """
-        self._guard = DivergenceGuard(self.runner)
-        with self._guard.watch():
-            return self._run()
 
     def _run(self) -> Any:
         self.runner.call_hook("before_train")
@@ -112,7 +121,7 @@ class EpochBasedTrainLoop(loops.EpochBasedTrainLoop):  # type: ignore[misc]
 
 
 @LOOPS.register_module()
-class IterBasedTrainLoop(loops.IterBasedTrainLoop):  # type: ignore[misc]
+class IterBasedTrainLoop(_Guarded, loops.IterBasedTrainLoop):  # type: ignore[misc]
     """mmengine's loop over iterations; resuming passes over the batches that were trained."""
 
     def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
@@ -125,16 +134,6 @@ class IterBasedTrainLoop(loops.IterBasedTrainLoop):  # type: ignore[misc]
             and self._iter >= self.val_begin
             and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
         )
-
-    def run(self) -> Any:
-        """Train to the last iteration, or until a hook sets ``stop_training``.
-
-        Raises:
-            DivergedError: a loss, a gradient or a weight became NaN or infinite.
-        """
-        self._guard = DivergenceGuard(self.runner)
-        with self._guard.watch():
-            return self._run()
 
     def _run(self) -> Any:
         self.runner.call_hook("before_train")
