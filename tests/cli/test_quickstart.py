@@ -17,10 +17,10 @@ def expected(repository):
 
 def test_the_readme_says_the_range_of_the_config(repository):
     low, high, low50, high50 = expected(repository)
-    assert 0 < high - low <= 0.02
+    assert 0 < high - low <= 0.02 and 0 < high50 - low50 <= 0.02
     readme = (repository / "README.md").read_text(encoding="utf-8")
     line = next(line for line in readme.splitlines() if "`make quickstart` |" in line)
-    assert f"{low} to {high} | {low50} to {high50}" in line
+    assert f"{low:.3f} to {high:.3f} | {low50:.3f} to {high50:.3f}" in line
 
 
 @pytest.mark.slow
