@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SHARED_DATA = SHARED / "data"
 SHARED_CASES = SHARED / "cases"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_scope_is_left() -> Iterator[None]:
+    """A run puts its config's scope of names in force; the next file's tests begin without one."""
+    yield
+    module = sys.modules.get("mmengine.registry.default_scope")
+    if module is not None:
+        module.DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(scope="session")

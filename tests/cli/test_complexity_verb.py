@@ -67,7 +67,8 @@ def test_a_file_that_is_there_is_not_touched(
     [
         (["nowhere.py"], "error: nowhere.py: no such config file"),
         ([QUICKSTART, "--cfg-options", "model.backbon.arch=x"], "backbon"),
-        ([QUICKSTART, "--cfg-options", "model.backbone.arch=huge"], "error: Swin"),
+        ([QUICKSTART, "--cfg-options", "model.backbone.arch=huge"],
+         "error: EfficientNet"),
         ([QUICKSTART, "--cfg-options", "model.roi_head.num_stages=9"], "cannot be built"),
         ([QUICKSTART, "--size", "64", "--cfg-options",
           "model.roi_head.bbox_roi_extractor.roi_layer.output_size=5"], "cannot be counted at"),

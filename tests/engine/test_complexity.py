@@ -69,7 +69,7 @@ def parts_of(found: Complexity) -> dict[str, int]:
 def test_a_detector_counts_as_mmengine_counts_it() -> None:
     """Its analysis traces a computed forward pass with gradients, where Swin's attention is
     explicit; ours has the fused one. It counts norms and resizing as well, which papers do not."""
-    config = ROOT / "configs" / "quickstart.py"
+    config = ROOT / "configs" / "cascade_swin_nano.py"
     found = measure(config)
     assert (found.height, found.width, found.classes, found.ran_on) == (320, 320, 80, "shapes")
     cfg = load_config(config)
