@@ -184,9 +184,10 @@ def test_a_bad_file_is_one_line_and_the_next_picture_works(
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "empty.jpg").write_bytes(b"")
     page = open_page(address)
-    for name in ("text.jpg", "empty.jpg"):
+    for name, fault in (("text.jpg", "not an image in a known format"),
+                        ("empty.jpg", "the file is empty")):
         upload(page, "picture-in", tmp_path / name)
-        wait_for_status(page, "picture-status", f"{name}: not an image in a known format")
+        wait_for_status(page, "picture-status", f"{name}: {fault}")
         assert page.locator("#picture-status [role=alert]").count() == 1
         assert not found_rows(page)
         clear(page, "picture-in")
