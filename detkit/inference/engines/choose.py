@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from detkit.errors import DetkitError
+from detkit.errors import DetkitError, is_out_of_memory
 from detkit.inference.engines.agreement import TOLERANCES, agree
 from detkit.inference.engines.available import available_engines, device_kind, require_any
 from detkit.inference.engines.batch import example
@@ -89,7 +89,7 @@ def choose_engine(
                     name, graph, canvas_hw, one, streams, device)
                 same = agree(truth, engine(*batch), TOLERANCES[one])
             except (DetkitError, RuntimeError) as error:
-                lasting = lasting and "memory" not in str(error)
+                lasting = lasting and not is_out_of_memory(error)
                 logger.warning("the engine %s is not taken: %s", label,
                                " ".join(str(error).split())[:200])
                 continue
