@@ -10,7 +10,7 @@ PYTEST  = $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: setup.cfg constraints.txt tools/install.sh
+$(VENV)/.installed: setup.cfg requirements.lock tools/install.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) sh tools/install.sh
 
 quickstart: install
