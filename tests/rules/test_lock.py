@@ -1,0 +1,117 @@
+"""What is installed is pinned and hashed: the lock has what setup.cfg asks for, and all of that."""
+
+import configparser
+import importlib.metadata
+import re
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+# mmcv asks for the build with libGL; the headless one, which setup.cfg names, has the same module.
+LEFT_OUT = {"opencv-python"}
+PLATFORMS = {"linux-x86_64": ("linux", "x86_64"), "linux-aarch64": ("linux", "aarch64"),
+             "macos-arm64": ("darwin", "arm64"), "windows": ("win32", "AMD64")}
+EVERYWHERE = pytest.mark.parametrize(
+    "environment",
+    [{**default_environment(), "python_version": python, "python_full_version": f"{python}.5",
+      "sys_platform": system, "platform_machine": machine}
+     for python in ("3.10", "3.11", "3.12", "3.13") for system, machine in PLATFORMS.values()],
+    ids=[f"{python}-{name}" for python in ("3.10", "3.11", "3.12", "3.13") for name in PLATFORMS])
+
+
+def requirements(text):
+    """The requirements of a file for pip, with their hashes: [(Requirement, [hash])]."""
+    lines = re.sub(r"\s*#.*", "", text).replace("\\\n", "").splitlines()
+    parts = [re.split(r"\s+--hash=", line.strip()) for line in lines if line.strip()]
+    return [(Requirement(entry), hashes) for entry, *hashes in parts]
+
+
+@pytest.fixture(scope="module")
+def text(repository):
+    return (repository / "requirements.lock").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def lock(text):
+    return requirements(text)
+
+
+@pytest.fixture(scope="module")
+def asked(repository):
+    """What setup.cfg asks for, with the extra that 'make install' takes."""
+    config = configparser.ConfigParser()
+    config.read(repository / "setup.cfg", encoding="utf-8")
+    lines = config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    return [Requirement(line) for line in lines.splitlines() if line.strip()]
+
+
+def pins(entries, environment):
+    """{name: version} of what pip takes there; a name twice is a fault."""
+    found = [(canonicalize_name(entry.name), Version(str(entry.specifier).removeprefix("==")))
+             for entry in entries if not entry.marker or entry.marker.evaluate(environment)]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def test_every_entry_is_one_version_with_the_hashes_of_its_files(lock):
+    assert len(lock) > 150
+    for entry, hashes in lock:
+        assert re.fullmatch(r"==[^*,]+", str(entry.specifier)), entry
+        assert hashes and not entry.url, entry
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in hashes), entry
+
+
+def test_the_lock_says_nothing_of_where_packages_come_from(text):
+    assert "://" not in text
+    assert not re.findall(r"^\s*-(?!-hash=sha256:)", text, re.MULTILINE)
+
+
+@EVERYWHERE
+def test_the_lock_holds_what_setup_cfg_asks_for(environment, lock, asked):
+    pinned = pins([entry for entry, _ in lock], environment)
+    assert len(asked) > 25
+    for entry in asked:
+        assert entry.specifier.contains(pinned[canonicalize_name(entry.name)]), entry
+
+
+@EVERYWHERE
+def test_the_lock_agrees_with_constraints(environment, lock, repository):
+    tried = requirements((repository / "constraints.txt").read_text(encoding="utf-8"))
+    tried = pins([entry for entry, _ in tried], environment)
+    pinned = pins([entry for entry, _ in lock], environment)
+    assert len(tried) > 25 and tried.items() <= pinned.items()
+
+
+def test_whatever_an_installed_package_asks_for_is_in_the_lock(lock, asked):
+    # Installed with --no-deps: what is not in the lock would be missing.
+    pinned = pins([entry for entry, _ in lock], default_environment())
+    todo, seen = [(entry, "setup.cfg") for entry in asked], set()
+    while todo:
+        entry, who = todo.pop()
+        name = canonicalize_name(entry.name)
+        if name in LEFT_OUT or (name, *entry.extras) in seen:
+            continue
+        seen.add((name, *entry.extras))
+        assert name in pinned, f"{who} asks for {entry}"
+        assert entry.specifier.contains(pinned[name]), f"{who} asks for {entry}"
+        installed = importlib.metadata.distribution(name)
+        assert Version(installed.version) == pinned[name], f"{name}: run 'make install'"
+        needs = [Requirement(line) for line in installed.requires or []]
+        todo += [(need, name) for need in needs
+                 if not need.marker or any(need.marker.evaluate({"extra": extra})
+                                           for extra in ("", *entry.extras))]
+    assert len({name for name, *_ in seen}) > 100
+
+
+def test_the_lock_leaves_out_the_opencv_that_needs_libgl(lock):
+    assert not LEFT_OUT & {canonicalize_name(entry.name) for entry, _ in lock}
+
+
+def test_setup_cfg_bounds_what_is_used_by_private_names(asked):
+    bounded = {entry.name for entry in asked
+               if any(each.operator in ("<", "<=", "==", "~=") for each in entry.specifier)}
+    assert bounded >= {"torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection",
+                       "gradio", "av"}
