@@ -1,10 +1,11 @@
 #!/bin/sh
-# Make .venv and install detkit in it. Every file that is installed has to have a SHA-256 of
-# requirements.lock, the tools that build the two packages without a wheel too. No compiler is used.
+# Make .venv and install detkit in it. Every downloaded file has to match a SHA-256 of
+# requirements.lock, including the tools that build mmcv and mmdet, which have no wheels. No
+# compiler is used. Environment variables:
 #   PYTHON=python3.12     the interpreter
-#   VENV=.venv            where to
-#   UNVERIFIED=1          the same versions without a look at the hashes, for a package index that
-#                         repacks its files or has other builds of PyTorch
+#   VENV=.venv            the virtual environment
+#   UNVERIFIED=1          install the same versions without checking hashes, from a package index
+#                         that repacks its files or has other builds of PyTorch
 set -eu
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
@@ -23,8 +24,9 @@ pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
 
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
+trap 'exit 1' HUP INT TERM  # not every sh runs the line above when it is interrupted
 if [ -n "$UNVERIFIED" ]; then
-    echo "warning: UNVERIFIED=$UNVERIFIED: the hashes of requirements.lock are not looked at" >&2
+    echo "warning: UNVERIFIED=$UNVERIFIED: the hashes of requirements.lock are not checked" >&2
     # Any hash in the file turns the check on.
     sed -e '/^ *--hash=/d' -e 's/ *\\$//' requirements.lock >"$SCRATCH/all.txt"
     CHECK=
@@ -35,23 +37,23 @@ fi
 awk '/^[^ #]/ { wanted = /^(setuptools|packaging)==/ } wanted' \
     "$SCRATCH/all.txt" >"$SCRATCH/build.txt"
 
-# The lock is complete, so that nothing has to be resolved (--no-deps) and the OpenCV build that
-# mmcv asks for, which needs libGL and has the same files as the headless one, stays out.
+# The lock is complete: --no-deps keeps out the OpenCV build that mmcv asks for, which needs libGL
+# and installs the same files as the headless one. Where an older installation left it, both go.
 if pip show opencv-python >/dev/null 2>&1; then
     pip uninstall --yes opencv-python opencv-python-headless
 fi
-# Build tools of its own (isolation) are what pip would take without a hash. And without isolation
-# mmcv compiles its operators when it sees PyTorch, as in a .venv that is brought up to date; asked
-# for an extension to PyTorch that is not here, its setup.py leaves them out. We have our own.
+# With build isolation pip would download build tools without checking hashes. Without it, mmcv's
+# setup.py finds PyTorch in a .venv that is being updated, and compiles its operators, which we do
+# not use. FORCE_MLU has it import an extension that is not there, and then it compiles nothing.
 export FORCE_MLU=1
 {
     pip install $CHECK --no-deps --requirement "$SCRATCH/build.txt" &&
     pip install $CHECK --no-deps --no-build-isolation --requirement "$SCRATCH/all.txt" &&
     pip install --no-deps --no-build-isolation --editable .
 } || {
-    echo "error: not installed; pip says why above. Where a file's hash is not the expected one," \
-         "the package index gave another file than the one that was tried: find out why. Only if" \
-         "you trust that index: UNVERIFIED=1 sh tools/install.sh" >&2
+    echo "error: not installed, for the reason that pip gives above. If a hash does not match, the" \
+         "package index has another file than the one that was tested: find out why. Only if you" \
+         "trust that index: UNVERIFIED=1 sh tools/install.sh" >&2
     exit 1
 }
 touch "$VENV/.installed"
