@@ -77,8 +77,8 @@ def allowed_hosts(listening: socket.socket, host: str, also: Sequence[str] = ())
         own = {"127.0.0.1", "localhost", "[::1]", f"[{address}]" if ":" in address else address}
         return Hosts(exact | {f"{name}:{port}" for name in own}, further - exact)
     machine = socket.gethostname().lower()
-    names = {"localhost", machine, machine.partition(".")[0], f"{machine}.local", host.lower()}
-    return Hosts(exact, names | further - exact, any_address=True)
+    own = {"localhost", machine, machine.partition(".")[0], f"{machine}.local", host.lower()}
+    return Hosts(exact, further - exact | own, any_address=True)
 
 
 def is_loopback(address: str) -> bool:

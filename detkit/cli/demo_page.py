@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image as PillowImage
 
 from detkit.cli.demo_html import status
-from detkit.cli.demo_model import DemoModel, Seen
+from detkit.cli.demo_model import DemoModel
 from detkit.cli.demo_picture import (
     LiveTimes,
     SeenPictures,
@@ -119,10 +119,8 @@ class Page:
         def look(
             path: str | None, threshold: float, labels: list[int] | None, request: gr.Request
         ) -> list[Any]:
-            def whole() -> Shown:
-                return look_at_file(self._model, self._own(request, path), threshold, labels or [])
-
-            return self._shown(_guard(whole, lambda bad: Shown(None, "", "", bad)), request)
+            return self._served(request, lambda: look_at_file(
+                self._model, self._own(request, path), threshold, labels or []))
 
         def look_again(
             path: str | None, threshold: float, labels: list[int] | None, request: gr.Request
@@ -130,11 +128,7 @@ class Page:
             seen = self._pictures.get(str(request.session_hash))
             if seen is None:
                 return look(path, threshold, labels, request) if path else [gr.skip()] * 4
-
-            def drawn_anew() -> Shown:
-                return show(self._model, seen, threshold, labels or [])
-
-            return self._shown(_guard(drawn_anew, lambda bad: Shown(None, "", "", bad)), request)
+            return self._served(request, lambda: show(self._model, seen, threshold, labels or []))
 
         gr.on([given.upload, given.clear], look, [given, *filters], results,
               concurrency_limit=1, concurrency_id="picture", api_visibility="private")
@@ -142,15 +136,19 @@ class Page:
               concurrency_limit=1, concurrency_id="picture", trigger_mode="always_last",
               show_progress="hidden", api_visibility="private")
 
-    def _shown(self, shown: Shown, request: gr.Request) -> list[Any]:
-        """Keep what was seen, and have the browser own the drawn picture's file."""
-        self._pictures.put(str(request.session_hash), shown.seen)
-        path = None
-        if shown.picture is not None:
-            path = self._visitors.new_folder() / "found.jpeg"
-            PillowImage.fromarray(shown.picture).save(path, quality=DRAWN_QUALITY)
-            self._visitors.add_file(self._token(request), path)
-        return [path, shown.found, shown.budget, shown.status]
+    def _served(self, request: gr.Request, work: Callable[[], Shown]) -> list[Any]:
+        """What ``work`` shows, with the drawn picture as a file that this browser owns."""
+        def whole() -> list[Any]:
+            shown = work()
+            self._pictures.put(str(request.session_hash), shown.seen)
+            path = None
+            if shown.picture is not None:
+                path = self._visitors.new_folder() / "found.jpeg"
+                PillowImage.fromarray(shown.picture).save(path, quality=DRAWN_QUALITY)
+                self._visitors.add_file(self._token(request), path)
+            return [path, shown.found, shown.budget, shown.status]
+
+        return _guard(whole, lambda bad: [None, "", "", bad])
 
     def _video_tab(self, filters: list[Any]) -> None:
         with gr.Row():

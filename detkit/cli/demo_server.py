@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from detkit.errors import DetkitError
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from detkit.cli.demo_hosts import Hosts
     from detkit.cli.demo_visitors import Visitors
 
@@ -97,7 +100,7 @@ def quiet_gradio(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def serve_page(
+def page_server(
     blocks: Any,
     listening: socket.socket,
     hosts: Hosts,
@@ -105,8 +108,8 @@ def serve_page(
     max_upload_mb: int,
     on_start: Callable[[], None],
     on_end: Callable[[], None],
-) -> None:
-    """Serve gradio's ``blocks`` until Ctrl-C or SIGTERM.
+) -> uvicorn.Server:
+    """A server of gradio's ``blocks``; its ``run(sockets=[listening])`` ends with Ctrl-C or SIGTERM.
 
     Args:
         blocks: the page.
@@ -151,6 +154,9 @@ def serve_page(
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is not threading.main_thread():
+                yield  # signals reach the main thread alone
+                return
             kinds = (signal.SIGINT, signal.SIGTERM)
             before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
             try:
@@ -164,4 +170,4 @@ def serve_page(
         http=PageProtocol, ws="none", log_level="error", access_log=False, lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=SECONDS_TO_CLOSE,
     )
-    PageServer(config).run(sockets=[listening])
+    return PageServer(config)

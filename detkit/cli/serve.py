@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
         address_of,
         cookie_name,
         open_port,
+        page_server,
         quiet_gradio,
-        serve_page,
     )
     from detkit.cli.demo_visitors import Visitors
 
@@ -109,8 +109,8 @@ def run(args: argparse.Namespace) -> int:
                           file=sys.stderr)
 
             hosts = allowed_hosts(listening, args.host, args.allow_host)
-            serve_page(page.blocks, listening, hosts, visitors, args.max_upload, on_start,
-                       page.stop)
+            page_server(page.blocks, listening, hosts, visitors, args.max_upload, on_start,
+                        page.stop).run(sockets=[listening])
     print("ended; what was uploaded is removed", file=sys.stderr)
     return 0
 
