@@ -15,10 +15,11 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from detkit.cli.demo_visitors import Upload, Visitor, Visitors
+from detkit.cli.demo_visitors import Tab, Upload, Visitor, Visitors
 
 CALL_BYTES = 6 * 1024 * 1024  # of a request; a camera's JPEG of 4 megapixels takes less
 CALLS_BYTES = 64 * 1024 * 1024  # of the requests that are being received at one time
+UNREAD = 30  # calls of a page that does not read what they give
 UPLOADS = 4  # that are received at one time
 FORM_BYTES = 64 * 1024  # that a form adds to its file
 PATIENCE_SECONDS, SLOWEST_BYTES = 30, 16 * 1024  # a body: this long, and longer by its bytes
@@ -76,11 +77,19 @@ class Bodies:
             raise Refused(400, "not JSON") from None
         if not isinstance(call, dict):
             raise Refused(400, "expected a JSON object")
-        tab = call.get("session_hash")
-        if tab is not None and not (isinstance(tab, str) and self._visitors.own_tab(visitor, tab)):
-            raise Refused(403, "the page belongs to another browser; reload it")
+        if call:
+            self._count(self._visitors.tab(visitor, call.get("session_hash")))
         kept = {name: call[name] for name in FIELDS if name in call}
         return json.dumps(self._checked(kept, visitor)).encode()
+
+    def _count(self, tab: Tab | None) -> None:
+        """What a tab does not read is kept in memory for it: it may not call on for ever."""
+        if tab is None:
+            raise Refused(403, "the page belongs to another browser; reload it")
+        if not tab.readers:
+            tab.unread += 1
+            if tab.unread > UNREAD:
+                raise Refused(429, f"{UNREAD} results are not read")
 
     async def receive_file(self, request: Request, visitor: Visitor) -> list[str]:
         """Take one uploaded file; gives its path, as gradio's page expects it.

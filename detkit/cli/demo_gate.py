@@ -28,8 +28,7 @@ ROUTES = tuple((method, re.compile(path), kind) for method, path, kind in (
     ("GET", r"/", "page"),
     ("GET", rf"/(?:assets|static)(?:/{NAME})+", "plain"),
     ("GET", r"/favicon\.ico|/theme\.css|/gradio_api/app_id", "plain"),
-    ("GET", rf"/gradio_api/heartbeat/(?P<tab>{NAME})", "stream"),
-    ("GET", r"/gradio_api/queue/data", "stream"),
+    ("GET", rf"/gradio_api/(?:heartbeat/(?P<tab>{NAME})|queue/data)", "stream"),
     ("POST", r"/gradio_api/(?:queue/join|cancel|stream/[0-9a-f]{32}(?:/close)?)", "call"),
     ("POST", r"/gradio_api/upload", "upload"),
     ("GET", r"/gradio_api/upload_progress", "progress"),
@@ -136,14 +135,19 @@ class Gate:
         if visitor is None:
             raise Refused(403, "unknown browser; reload the page")
         if kind == "stream":
-            tab = match.groupdict().get("tab") or query.get("session_hash", "")
-            if not self._visitors.own_tab(visitor, tab):
+            name = match["tab"] or query.get("session_hash", "")
+            tab = self._visitors.tab(visitor, name)
+            if tab is None:
                 raise Refused(403, "the page belongs to another browser; reload it")
-            scope["query_string"] = f"session_hash={tab}".encode()
+            reads = int(match["tab"] is None)
+            scope["query_string"] = f"session_hash={name}".encode()
+            tab.unread = 0 if reads else tab.unread
+            tab.readers += reads
             visitor.streams += 1
             try:
                 await self._app(scope, request.receive, send)
             finally:
+                tab.readers -= reads
                 visitor.streams -= 1
                 self._visitors.get(visitor.token)  # it has been here until now
         elif kind == "call":

@@ -190,18 +190,21 @@ def picture_of_address(address: str) -> Image:
             pixels by its header; then nothing is decoded.
     """
     head, _, text = address.partition(",")
+    size = "more"
     try:
         if not head.startswith("data:"):
             raise ValueError("no data address")
         code = io.BytesIO(base64.b64decode(text, validate=True))
         # One reader for the header and the pixels: two might disagree on the size.
         with PillowImage.open(code, formats=CAMERA_FORMATS) as image:
-            width, height = image.size
-            if width * height <= CAMERA_PIXELS:
+            if image.width * image.height <= CAMERA_PIXELS:
                 return np.asarray(image.convert("RGB"))
+            size = f"{image.width} x {image.height}"
+    except PillowImage.DecompressionBombError:
+        pass
     except Exception:  # Pillow's plugins raise many things on broken files
         raise DataError("the camera's picture cannot be decoded") from None
-    raise DataError("the camera's picture has too many pixels", got=f"{width} x {height}",
+    raise DataError("the camera's picture has too many pixels", got=size,
                     expected=f"at most {CAMERA_PIXELS}")
 
 

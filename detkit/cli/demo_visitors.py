@@ -30,13 +30,26 @@ class Upload:
 
 
 @dataclass
+class Tab:
+    """An open page of a browser.
+
+    Attributes:
+        readers: how many event streams with the results of its calls it holds open.
+        unread: its calls while it held none open.
+    """
+
+    readers: int = 0
+    unread: int = 0
+
+
+@dataclass
 class Visitor:
     """One browser.
 
     Attributes:
         token: the secret in its cookie.
         files: real path and bytes of what it uploaded and of what was made for it, oldest first.
-        tabs: gradio's names of its open pages, oldest first.
+        tabs: its open pages by gradio's names of them, oldest first.
         streams: how many event streams it holds open.
         uploads: what is being received, by the browser's id.
         seen_at: when its last request came, on the registry's clock.
@@ -45,7 +58,7 @@ class Visitor:
     token: str
     seen_at: float
     files: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    tabs: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    tabs: OrderedDict[str, Tab] = field(default_factory=OrderedDict)
     streams: int = 0
     uploads: dict[str, Upload] = field(default_factory=dict)
 
@@ -97,18 +110,18 @@ class Visitors:
                 visitor.seen_at = self._clock()
             return visitor
 
-    def own_tab(self, visitor: Visitor, tab: str) -> bool:
-        """Whether a tab belongs to a visitor; one that no one has becomes this visitor's."""
-        if TAB.fullmatch(tab) is None:
-            return False
+    def tab(self, visitor: Visitor, name: object) -> Tab | None:
+        """A visitor's tab, which is new when no one has it; None when it is another's."""
+        if not isinstance(name, str) or TAB.fullmatch(name) is None:
+            return None
         with self._lock:
-            if self._owner_of_tab.setdefault(tab, visitor.token) != visitor.token:
-                return False
-            visitor.tabs[tab] = None
-            visitor.tabs.move_to_end(tab)
+            if self._owner_of_tab.setdefault(name, visitor.token) != visitor.token:
+                return None
+            tab = visitor.tabs.setdefault(name, Tab())
+            visitor.tabs.move_to_end(name)
             if len(visitor.tabs) > MAX_TABS:
                 self._forget_tab(visitor.tabs.popitem(last=False)[0])
-            return True
+            return tab
 
     def new_folder(self) -> Path:
         """A folder of its own for one file, whose name no one can guess."""
