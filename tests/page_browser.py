@@ -1,11 +1,21 @@
 """A client of the page that speaks as a browser does, with a cookie and an open page of its own."""
 
 import http.client
+import io
 import itertools
 import json
 import secrets
+import socket
+import struct
+import zlib
+from contextlib import contextmanager
 from urllib.parse import quote
 
+import numpy as np
+from numbered_video import numbered_image
+from PIL import Image
+
+IMAGE = np.asarray(numbered_image(5))
 LOOK, AGAIN, VIDEO, STOP, CAMERA = range(5)  # the page's functions, in the order of its code
 
 
@@ -67,11 +77,37 @@ class Browser:
         return self.ask("GET", f"/gradio_api/file={quote(path)}", **headers)
 
 
+@contextmanager
+def connection(served, sent=b""):
+    """A connection to a page or a browser's page, on which something is sent."""
+    with socket.create_connection(served.address[:2], timeout=20) as open_one:
+        open_one.sendall(sent)
+        yield open_one
+
+
+def request_of(browser, route, method="GET", more=""):
+    """The head of a request to gradio's part of the page."""
+    return (f"{method} /gradio_api/{route} HTTP/1.1\r\nHost: 127.0.0.1:{browser.address[1]}\r\n"
+            f"Cookie: {browser.cookie}\r\n{more}\r\n").encode()
+
+
+def read_until(connected, text):
+    """What comes until ``text`` is in it, or the end."""
+    told = b""
+    while text not in told and (part := connected.recv(65536)):
+        told += part
+    return told
+
+
+def png(image=IMAGE):
+    """An image as the bytes of a file."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def large_png(width, height):
     """A whole PNG of one bit a pixel, which takes three bytes a pixel decoded."""
-    import struct
-    import zlib
-
     def chunk(kind, content):
         code = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", code)
@@ -79,4 +115,5 @@ def large_png(width, height):
     packer, row = zlib.compressobj(1), bytes(1 + (width + 7) // 8)
     rows = b"".join(packer.compress(row) for row in itertools.repeat(row, height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

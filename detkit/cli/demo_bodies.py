@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from detkit.cli.demo_visitors import Tab, Upload, Visitor, Visitors
@@ -121,8 +122,8 @@ class Bodies:
                 await asyncio.to_thread(_write, sent.file, path)
                 self._visitors.add_file(visitor.token, path)
                 return [str(path)]
-        except HTTPException as error:
-            raise Refused(400, str(error.detail)) from None
+        except (HTTPException, MultiPartException, ValueError):  # the last of its form's reader
+            raise Refused(400, "expected a form with one file") from None
         finally:
             upload.done = True
             self._uploads -= 1

@@ -109,7 +109,7 @@ def page_server(
     on_start: Callable[[], None],
     on_end: Callable[[], None],
 ) -> uvicorn.Server:
-    """A server of gradio's ``blocks``; its ``run(sockets=[listening])`` ends with Ctrl-C or SIGTERM.
+    """A server of gradio's ``blocks``; its ``run`` ends with Ctrl-C or SIGTERM.
 
     Args:
         blocks: the page.
