@@ -124,6 +124,8 @@ class Bodies:
                 return [str(path)]
         except (HTTPException, MultiPartException, ValueError):  # the last of its form's reader
             raise Refused(400, "expected a form with one file") from None
+        except OSError as error:
+            raise Refused(507, f"the file cannot be stored: {error.strerror}") from None
         finally:
             upload.done = True
             self._uploads -= 1
