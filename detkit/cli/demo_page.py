@@ -27,7 +27,7 @@ from detkit.errors import DetkitError
 
 STREAM_EVERY = 1 / 30  # seconds between two pictures that the browser sends
 CAMERAS = 4  # that are served at once; a further one waits for its turn
-SESSIONS = 200  # whose camera's times are kept in memory
+SESSIONS = 50  # whose camera's times are kept in memory
 KEEP_SECONDS = 3600
 DRAWN_QUALITY = 85  # of a drawn picture's JPEG
 HEIGHT = 380  # of a picture on the page, in its pixels

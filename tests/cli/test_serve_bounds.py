@@ -1,6 +1,7 @@
 """The page of ``detkit serve`` has bounds: of bodies, pixels, files, connections and waiting."""
 
 import base64
+import errno
 import resource
 import threading
 import time
@@ -29,6 +30,7 @@ from detkit.errors import DataError
 
 
 @pytest.mark.parametrize("side", [13_000, 20_000], ids=["507 MB", "1.2 GB"])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_large_image_of_few_bytes_is_judged_by_its_header(browser, side):
     bomb = large_png(side, side)
     assert len(bomb) < 400_000
@@ -88,6 +90,16 @@ def test_too_large_a_body_is_refused(browser, monkeypatch):
 ], ids=["list", "cut", "number", "nested", "no-text", "deep"])
 def test_a_body_that_is_no_call_is_400(browser, body):
     assert browser.ask("POST", "/gradio_api/queue/join", body).status == 400
+
+
+def test_a_full_disk_is_said(browser, monkeypatch):
+    def fail(source, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(demo_bodies, "_write", fail)
+    answer = browser.upload("a.bin", b"x")
+    assert (answer.status, answer.content) == (
+        507, b"the file cannot be stored: No space left on device")
 
 
 def test_a_form_of_other_than_one_file_is_400(browser):
