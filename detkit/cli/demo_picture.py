@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from PIL import Image as PillowImage
 
 from detkit.cli.demo_html import budget, class_bars, finds_table, status
 from detkit.cli.demo_model import TOP_K, DemoModel, Seen, chosen
+from detkit.data.image_formats import register_heif
 from detkit.data.image_notes import ImageNote
 from detkit.data.images import REMEDY, read_image
 from detkit.errors import DataError, DetkitError
 from detkit.inference.adapter import Image
 from detkit.structures.detections import Detections
 
+PICTURE_PIXELS = 100_000_000  # of an uploaded picture, judged by its header
+CAMERA_PIXELS = 2560 * 1440  # of a camera's; the page asks for 640 x 480
+CAMERA_FORMATS = ("JPEG", "PNG", "WEBP")
+KEPT_BYTES = 512 * 1024 * 1024  # of the pictures that can be drawn anew without a new look
 MEMORY = 30  # pictures of the camera that the frame budget is taken over
 
 
@@ -35,6 +42,36 @@ class Shown:
     seen: Seen | None = None
 
 
+class SeenPictures:
+    """The last picture of each open page; beyond ``max_bytes`` the oldest leave.
+
+    May be called from many threads.
+    """
+
+    def __init__(self, max_bytes: int = KEPT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+
+    def get(self, tab: str) -> Seen | None:
+        """The picture of a page; None when it had none, or it left."""
+        with self._lock:
+            return self._seen.get(tab)
+
+    def put(self, tab: str, seen: Seen | None) -> None:
+        """Keep a page's picture in place of the one before; None for none."""
+        with self._lock:
+            self._seen.pop(tab, None)
+            if seen is not None:
+                self._seen[tab] = seen
+            while sum(one.image.nbytes for one in self._seen.values()) > self._max_bytes:
+                self._seen.popitem(last=False)
+
+    def drop(self, tab: str) -> None:
+        """Forget a page."""
+        self.put(tab, None)
+
+
 def look_at_file(
     model: DemoModel, path: str | None, threshold: float, labels: Sequence[int]
 ) -> Shown:
@@ -43,6 +80,7 @@ def look_at_file(
         return Shown(None, "", "", status())
     notes: list[ImageNote] = []
     try:
+        _check_pixels(path)
         image = read_image(path, notes.append)
         seen = replace(model.look(image), notes=tuple(note.what for note in notes))
     except DetkitError as error:
@@ -145,31 +183,53 @@ def look_live(
 
 
 def picture_of_address(address: str) -> Image:
-    """The (H, W, 3) uint8 RGB picture of a base64 data address.
+    """The (H, W, 3) uint8 RGB picture of a base64 data address of an image.
 
     Raises:
-        DataError: it holds no picture that can be decoded.
+        DataError: it holds no picture that can be decoded, or one of more than ``CAMERA_PIXELS``
+            pixels by its header; then nothing is decoded.
     """
-    import cv2
-
+    head, _, text = address.partition(",")
+    size = "more"
     try:
-        code = np.frombuffer(base64.b64decode(address.partition(",")[2], validate=True), np.uint8)
-    except binascii.Error:
-        code = np.zeros(0, np.uint8)
-    bgr = cv2.imdecode(code, cv2.IMREAD_COLOR) if len(code) else None
-    if bgr is None:
-        raise DataError("the camera's picture cannot be decoded")
-    rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return rgb
+        if not head.startswith("data:"):
+            raise ValueError("no data address")
+        code = io.BytesIO(base64.b64decode(text, validate=True))
+        # One reader for the header and the pixels: two might disagree on the size.
+        with PillowImage.open(code, formats=CAMERA_FORMATS) as image:
+            if image.width * image.height <= CAMERA_PIXELS:
+                return np.asarray(image.convert("RGB"))
+            size = f"{image.width} x {image.height}"
+    except PillowImage.DecompressionBombError:
+        pass
+    except Exception:  # Pillow's plugins raise many things on broken files
+        raise DataError("the camera's picture cannot be decoded") from None
+    raise DataError("the camera's picture has too many pixels", got=size,
+                    expected=f"at most {CAMERA_PIXELS}")
 
 
 def address_of_picture(image: Image) -> str:
     """An (H, W, 3) uint8 RGB picture as a data address that holds a JPEG."""
-    from PIL import Image as PillowImage
-
     stream = io.BytesIO()
     PillowImage.fromarray(image).save(stream, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _check_pixels(path: str) -> None:
+    """Refuse a picture by its header; what is wrong with that, its reader says better.
+
+    Raises:
+        DataError: it has more than ``PICTURE_PIXELS`` pixels.
+    """
+    register_heif()
+    try:
+        with PillowImage.open(path) as image:
+            width, height = image.size
+    except Exception:  # Pillow's plugins raise many things on broken files
+        return
+    if width * height > PICTURE_PIXELS:
+        raise DataError(f"{path}: the picture has too many pixels", got=f"{width} x {height}",
+                        expected=f"at most {PICTURE_PIXELS}", do="scale it down")
 
 
 def _named(error: DetkitError, path: str) -> str:

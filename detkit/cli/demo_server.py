@@ -7,26 +7,27 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detkit.errors import DetkitError
 
+if TYPE_CHECKING:
+    import uvicorn
+
+    from detkit.cli.demo_hosts import Hosts
+    from detkit.cli.demo_visitors import Visitors
+
 SECONDS_TO_CLOSE = 1
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
-# The browser itself refuses whatever a page would fetch from elsewhere.
-CONTENT_POLICY = "; ".join((
-    "default-src 'self'",
-    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-    "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    "media-src 'self' data: blob:",
-    "font-src 'self' data:",
-    "connect-src 'self' data: blob:",
-    "worker-src 'self' blob:",
-))
+MB = 1024 * 1024
+FILES_OF_ALL = 10  # files of the largest size, of all visitors together, are kept on disk
+DRAWN_PER_UPLOAD = 4  # a drawn video has at most so many times the largest file's bytes
+WAITING = 40  # looks that wait for their turn; a further one is refused
+KEEP_ALIVE_SECONDS = 15
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -67,10 +68,9 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def is_local(listening: socket.socket) -> bool:
-    """Whether only this machine reaches it."""
-    host = str(listening.getsockname()[0])
-    return host.startswith("127.") or host == "::1"
+def cookie_name(listening: socket.socket) -> str:
+    """The name of the page's cookie; browsers give one port's cookies to all ports of a host."""
+    return f"detkit_{listening.getsockname()[1]}"
 
 
 @contextmanager
@@ -100,18 +100,22 @@ def quiet_gradio(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def serve_page(
+def page_server(
     blocks: Any,
     listening: socket.socket,
+    hosts: Hosts,
+    visitors: Visitors,
     max_upload_mb: int,
     on_start: Callable[[], None],
     on_end: Callable[[], None],
-) -> None:
-    """Serve gradio's ``blocks`` until Ctrl-C or SIGTERM.
+) -> uvicorn.Server:
+    """A server of gradio's ``blocks``; its ``run`` ends with Ctrl-C or SIGTERM.
 
     Args:
         blocks: the page.
         listening: where; it is closed at the end.
+        hosts: the hosts that are answered.
+        visitors: who they are, and what they own.
         max_upload_mb: larger files are refused.
         on_start: called as soon as the page answers.
         on_end: called when the end begins, before those who still wait are sent away.
@@ -120,12 +124,15 @@ def serve_page(
     import gradio
     import uvicorn
 
+    from detkit.cli.demo_gate import Gate
+    from detkit.cli.demo_protocol import PageProtocol
     from detkit.cli.demo_style import HEAD, STYLE
 
+    blocks.queue(max_size=WAITING)
     app = gradio.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None), blocks, path="",
         footer_links=[], run_history=False, ssr_mode=False, mcp_server=False, pwa=False,
-        show_error=True, max_file_size=max_upload_mb * 1024 * 1024, css=STYLE, head=HEAD,
+        show_error=True, max_file_size=max_upload_mb * MB, css=STYLE, head=HEAD,
         theme=gradio.themes.Default(primary_hue="indigo", neutral_hue="slate", font=FONTS,
                                     font_mono=["ui-monospace", "monospace"]),
     )
@@ -147,6 +154,9 @@ def serve_page(
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is not threading.main_thread():
+                yield  # signals reach the main thread alone
+                return
             kinds = (signal.SIGINT, signal.SIGTERM)
             before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
             try:
@@ -156,34 +166,8 @@ def serve_page(
                     signal.signal(kind, handler)
 
     config = uvicorn.Config(
-        only_own(app), log_level="error", access_log=False, lifespan="on",
-        timeout_graceful_shutdown=SECONDS_TO_CLOSE,
+        Gate(app, hosts, visitors, max_upload_mb * MB, cookie_name(listening)),
+        http=PageProtocol, ws="none", log_level="error", access_log=False, lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=SECONDS_TO_CLOSE,
     )
-    PageServer(config).run(sockets=[listening])
-
-
-def only_own(app: Any) -> Any:
-    """``app`` (ASGI) with our policy on what it answers, and nothing fetched for others.
-
-    Gradio's server would fetch an outside address that stands in a request's path.
-    """
-
-    async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-
-        async def send_with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", CONTENT_POLICY.encode())
-                message = {**message, "headers": [*message.get("headers", []), policy]}
-            await send(message)
-
-        path = scope["path"].lower()
-        if "/proxy=" in path or "/file=http" in path:
-            await send_with_policy({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await app(scope, receive, send_with_policy)
-
-    return guarded
+    return PageServer(config)

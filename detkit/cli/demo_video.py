@@ -72,6 +72,7 @@ def look_at_video(
     labels: Sequence[int],
     stop: threading.Event,
     on_progress: OnProgress = lambda done, total: None,
+    max_bytes: int | None = None,
 ) -> VideoShown:
     """Look at every frame of an uploaded video; what is wrong with it is the one line of status.
 
@@ -85,6 +86,7 @@ def look_at_video(
         labels: the classes to show; all when empty.
         stop: ends the run when it is set.
         on_progress: told now and then how many frames are done, and of how many.
+        max_bytes: of the drawn video, which ends when it has more; None for no bound.
     """
     if path is None:
         return VideoShown(None, "", "", status("choose a video first", bad=True))
@@ -122,6 +124,10 @@ def look_at_video(
         if time.perf_counter() - told > SECONDS_BETWEEN_WORDS:
             told = time.perf_counter()
             on_progress(sums.frames, total)
+            written = sum(one.stat().st_size for one in out.parent.iterdir())
+            if max_bytes is not None and written > max_bytes:
+                raise VideoError(f"{path}: the drawn video is too large", got=f"{written} bytes",
+                                 expected=f"at most {max_bytes}")
 
     try:
         report = run_video(

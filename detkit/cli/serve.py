@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from detkit.cli.demo_hosts import allowed_hosts, host_name, is_loopback
 from detkit.cli.engine_flags import add_engine_flags
 from detkit.cli.look_flags import (
     CLASS_THRESHOLD,
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the port to listen at, or auto for one that is free (default: %(default)s)",
     )
     parser.add_argument(
+        "--allow-host", metavar="HOST", type=host_name, action="append", default=[],
+        help="a further host that browsers may open the page by, with its port or for any, as "
+             "behind a proxy or a forwarded port; may be given several times",
+    )
+    parser.add_argument(
         "--max-upload", metavar="MB", type=whole_number, default=MAX_UPLOAD_MB,
         help="larger files are refused (default: %(default)s)",
     )
@@ -66,7 +72,17 @@ def run(args: argparse.Namespace) -> int:
         if find_spec(library) is None:
             raise MissingExtraError(library, extra)
 
-    from detkit.cli.demo_server import address_of, is_local, open_port, quiet_gradio, serve_page
+    from detkit.cli.demo_server import (
+        DRAWN_PER_UPLOAD,
+        FILES_OF_ALL,
+        MB,
+        address_of,
+        cookie_name,
+        open_port,
+        page_server,
+        quiet_gradio,
+    )
+    from detkit.cli.demo_visitors import Visitors
 
     # A checkpoint may take long to load: what can be wrong before comes first.
     if not args.checkpoint.exists():
@@ -76,19 +92,25 @@ def run(args: argparse.Namespace) -> int:
         model = open_model(args)
         with quiet_gradio(Path(folder)):
             from detkit.cli.demo_page import Page
+            from detkit.cli.demo_picture import SeenPictures
 
             standard = DETECTION_THRESHOLD if model.detects else CLASS_THRESHOLD
             threshold = standard if args.threshold is None else args.threshold
-            page = Page(model, args.checkpoint.name, threshold, Path(folder))
+            pictures = SeenPictures()
+            visitors = Visitors(Path(folder), FILES_OF_ALL * args.max_upload * MB, pictures.drop)
+            page = Page(model, args.checkpoint.name, threshold, visitors, pictures,
+                        cookie_name(listening), DRAWN_PER_UPLOAD * args.max_upload * MB)
 
             def on_start() -> None:
                 print(f"{address_of(listening)}", flush=True)
                 print("Ctrl-C ends it", file=sys.stderr)
-                if not is_local(listening):
+                if not is_loopback(listening.getsockname()[0]):
                     print("whoever reaches this machine can use it: there is no password",
                           file=sys.stderr)
 
-            serve_page(page.blocks, listening, args.max_upload, on_start, page.stop)
+            hosts = allowed_hosts(listening, args.host, args.allow_host)
+            page_server(page.blocks, listening, hosts, visitors, args.max_upload, on_start,
+                        page.stop).run(sockets=[listening])
     print("ended; what was uploaded is removed", file=sys.stderr)
     return 0
 

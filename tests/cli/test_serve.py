@@ -1,6 +1,5 @@
 """``detkit serve``: what is said before a page is there, and how the server ends."""
 
-import asyncio
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit.cli.demo_server import address_of, is_local, only_own, open_port
+from detkit.cli.demo_server import address_of, open_port
 from detkit.cli.main import build_parser, main
 from detkit.errors import DetkitError
 
@@ -47,13 +46,14 @@ def test_a_busy_port_is_one_line_with_what_to_do(checkpoint, capsys):
     (["{ckpt}", "--port", "65536"], "got 65536, expected a port from 0 to 65535, or auto"),
     (["{ckpt}", "--port", "http"], "got http, expected a port from 0 to 65535, or auto"),
     (["{ckpt}", "--max-upload", "0"], "got 0, expected a whole number, at least 1"),
+    (["{ckpt}", "--allow-host", "http://a.b/"], "got http://a.b/, expected a host"),
     (["{ckpt}", "--threshold", "2"], "got 2, expected a number from 0 to 1"),
     (["{ckpt}", "--engine", "caffe"], "got 'caffe', expected one of openvino"),
     (["{ckpt}", "--size", "0x320"], "got '0x320', expected HxW"),
     (["{ckpt}", "--port", "auto", "--engine", "mmdet", "--size", "320"],
      "--engine mmdet looks as the checkpoint was trained, and this is for engines; leave --size"),
     (["{tmp}", "--port", "auto", "--engine", "mmdet"], "is an exported folder"),
-], ids=["no-checkpoint", "no-host", "not-ours", "port", "port-word", "upload", "threshold",
+], ids=["no-checkpoint", "no-host", "not-ours", "port", "port-word", "upload", "host", "threshold",
         "engine", "size", "mmdet-size", "mmdet-folder"])
 def test_bad_words_are_2_with_one_line(checkpoint, tmp_path, capsys, words, message):
     assert main(["serve", *(word.format(ckpt=checkpoint, tmp=tmp_path) for word in words)]) == 2
@@ -75,10 +75,8 @@ def test_it_listens_on_this_machine_alone_unless_told_otherwise(checkpoint):
     args = build_parser("serve", "serve").parse_args([str(checkpoint), "--port", "auto"])
     assert (args.host, args.port) == ("127.0.0.1", 0)
     with open_port(args.host, args.port) as listening:
-        assert is_local(listening)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address_of(listening))
     with open_port("0.0.0.0", 0) as listening:
-        assert not is_local(listening)
         assert address_of(listening).startswith("http://127.0.0.1:")
 
 
@@ -88,31 +86,7 @@ def test_the_address_of_an_ipv6_host_has_brackets():
     except DetkitError:
         pytest.skip("this machine has no IPv6")
     with listening:
-        assert re.fullmatch(r"http://\[::1\]:\d+", address_of(listening)) and is_local(listening)
-
-
-@pytest.mark.parametrize("path, passes", [
-    ("/", True),
-    ("/gradio_api/file=/tmp/a/picture.jpg", True),
-    ("/gradio_api/file=https://example.org/x", False),
-    ("/gradio_api/file=HTTP://example.org/x", False),
-    ("/gradio_api/proxy=https://example.org/x", False),
-])
-def test_nothing_is_fetched_for_others_and_the_browser_is_told_to_fetch_nothing(path, passes):
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"whole"})
-
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    asyncio.run(only_own(app)({"type": "http", "path": path}, None, send))
-    start, body = sent
-    assert (start["status"], body["body"]) == ((200, b"whole") if passes else (404, b""))
-    policy = dict(start["headers"])[b"content-security-policy"].decode()
-    assert policy.startswith("default-src 'self';") and "http" not in policy
+        assert re.fullmatch(r"http://\[::1\]:\d+", address_of(listening))
 
 
 @pytest.mark.slow
@@ -126,10 +100,11 @@ def test_the_end_is_clean_and_leaves_no_file(checkpoint, repository, tmp_path, k
     )
     assert child.stdout is not None
     address = child.stdout.readline().strip()
-    with urllib.request.urlopen(address) as page:
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(address) as page:
         assert page.status == 200
     # A stream that stays open, as every browser holds one.
-    with urllib.request.urlopen(f"{address}/gradio_api/heartbeat/abc") as stream:
+    with browser.open(f"{address}/gradio_api/heartbeat/abc") as stream:
         assert stream.status == 200 and any(tmp_path.iterdir())
         child.send_signal(kind)
         out, err = child.communicate(timeout=60)  # only a hang takes longer

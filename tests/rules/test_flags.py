@@ -25,8 +25,8 @@ FROZEN = {
                "--data", "--max-ap-drop", "--calibration", "--batch", "--device", "--force"},
     "benchmark": {"CHECKPOINT", "--data", "--split", "--size", "--engine", "--precision",
                   "--max-proposals", "--runs", "--no-ap", "--device", "--out", "--force"},
-    "serve": {"CHECKPOINT", "--host", "--port", "--max-upload", "--threshold", "--device",
-              *ENGINE},
+    "serve": {"CHECKPOINT", "--host", "--port", "--allow-host", "--max-upload", "--threshold",
+              "--device", *ENGINE},
     "complexity": {"CONFIG", "--size", "--cfg-options", "--out"},
 }
 EVERYWHERE = {"--help", "--debug"}

@@ -1,0 +1,60 @@
+"""The connections to the page: how many there may be, and how long one may keep still."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS = 250
+HEAD_SECONDS = 15.0  # from the first byte, or the beginning of the connection, to a whole head
+STALL_MILLISECONDS = 120_000  # that a browser may leave unread what it asked for
+
+
+class PageProtocol(H11Protocol):
+    """Uvicorn's, which closes connections whose request does not come, or is not read.
+
+    Uvicorn waits for ever for a first byte, and for the rest of a head.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+            return
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux
+        if option is not None:
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, option, STALL_MILLISECONDS)
+        self._deadline = self.loop.call_later(HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a head that has begun must come to its end in time."""
+        super().data_received(data)
+        self._watch(begun=True)
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, of which a part may have come already."""
+        super().on_response_complete()
+        self._watch(begun=bool(self.conn.trailing_data[0]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_deadline()
+        super().connection_lost(exc)
+
+    def _watch(self, begun: bool) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._end_deadline()
+        elif begun and self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
