@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from detkit.cli.engine_flags import add_engine_flags
+from detkit.cli.flags import add_trust_flag
 from detkit.cli.look_flags import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
@@ -42,6 +43,7 @@ LIBRARIES = (("gradio", "demo"), ("supervision", "video"), ("av", "video"))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``serve``."""
     add_checkpoint(parser)
+    add_trust_flag(parser)
     parser.add_argument(
         "--host", metavar="ADDRESS", default=HOST,
         help="the address to listen at (default: %(default)s, this machine alone); 0.0.0.0 lets "
