@@ -113,7 +113,8 @@ def _check(value: Any, path: str, key: str, kind: str, origin: str) -> None:
         for name, item in value.items():
             inner = f"{path}.{name}"
             if not isinstance(name, str):
-                raise _refusal(origin, path, f"the key {name!r}", "keys that are text")
+                raise WeightsError(f"the config in {origin}: {path}", expected="keys that are text",
+                                   got=f"a key of the type {type(name).__name__}")
             if name == "_scope_" and item not in SCOPES and not trusts_files():
                 raise _refusal(origin, inner, item, f"one of {', '.join(SCOPES)}")
             if kind == _MODEL and name in NAMING_ARGUMENTS and isinstance(item, str) \
