@@ -43,7 +43,7 @@ def trusting_files(trust: bool = True) -> Iterator[None]:
 
 
 def force_data_only() -> None:
-    """Have all ``torch.load`` of the process and its children read data, unless files are trusted."""
+    """Have each ``torch.load`` in this process and its children read data, unless trusted."""
     if not trusts_files():
         _set_environment(False)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.threads import unwatch_cores, watch_cores
-from detkit.trust import NOTICE, NOT_DATA_ONLY, trusting_files
+from detkit.trust import NOT_DATA_ONLY, NOTICE, trusting_files
 from detkit.version import __version__
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -34,7 +34,7 @@ def _names(text: str) -> frozenset[str]:
 
 MODEL_TYPES: dict[str, frozenset[str]] = {
     "mmcv.cnn.bricks": _names("""
-        Clamp ContextBlock Conv2dAdaptivePadding ConvWS2d ConvAWS2d DropPath Dropout
+        Clamp ContextBlock ConvModule Conv2dAdaptivePadding ConvWS2d ConvAWS2d DropPath Dropout
         GeneralizedAttention HSigmoid NonLocal2d Swish MultiheadAttention FFN
         BaseTransformerLayer TransformerLayerSequence PixelShufflePack Conv3d Conv2d
         ConvTranspose2d ConvTranspose3d
@@ -132,7 +132,7 @@ STEP_TYPES: dict[str, frozenset[str]] = {
         WrapFieldsToLists GeomTransform ShearX ShearY Rotate TranslateX TranslateY Resize
         FixScaleResize FixShapeResize RandomFlip RandomShift Pad RandomCrop SegRescale
         PhotoMetricDistortion Expand MinIoURandomCrop RandomCenterCropPad CutOut RandomAffine
-        YOLOXHSVRandomAug RandomErasing MultiBranch RandomOrder
+        YOLOXHSVRandomAug RandomErasing MultiBranch RandomOrder ProposalBroadcaster
     """),
 }
 

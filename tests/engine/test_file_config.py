@@ -22,6 +22,7 @@ from mmengine.config import Config
 from detkit import Predictor
 from detkit.cli.main import run_verb
 from detkit.engine.checkpoint import load_model
+from detkit.engine.run import TrainResult, train
 from detkit.errors import WeightsError
 from detkit.inference.export.data import pictures_of
 from detkit.registry import MODELS
@@ -38,7 +39,8 @@ ONE_STAGE = """model = dict(
     bbox_head=dict(type='RetinaHead', num_classes=3, in_channels=8),
     type='{}')
 """
-KD = "KnowledgeDistillationSingleStageDetector', teacher_config='teacher.py', teacher_ckpt='evil.pth"
+KD = """KnowledgeDistillationSingleStageDetector',
+    teacher_config='teacher.py', teacher_ckpt='evil.pth"""
 LAD = """LAD',
     teacher_backbone=dict(type='ResNet', depth=18),
     teacher_neck=dict(type='FPN', in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5),
@@ -230,7 +232,8 @@ def test_a_type_of_another_library_is_taken_from_a_file_that_is_trusted(
 
 def test_a_name_that_would_be_imported_is_refused_even_so(thumbnail: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="nothing is imported"):
-        load_model(_saved(thumbnail, ("type='FPN'", "type='hitting.registry.X'")), "cpu", trust=True)
+        file = _saved(thumbnail, ("type='FPN'", "type='hitting.registry.X'"))
+        load_model(file, "cpu", trust=True)
     assert not Path("hit").exists()
 
 
@@ -319,3 +322,18 @@ def test_a_pipeline_that_is_none_ends_in_one_line(
     for more in ([], ["--engine", "torch"]):
         assert _predict(*more) == 2
         assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+
+
+def test_resume_takes_the_state_and_executes_no_config_in_the_file(
+    trained_classifier: tuple[Path, TrainResult]
+) -> None:
+    config, result = trained_classifier
+    content = torch.load(result.work_dir / "epoch_1.pth", weights_only=True)
+    content["meta"]["config"] = "import os\nos.mkdir('hit')"
+    torch.save(content, "resumed.pth")
+    options = {"train_cfg.max_epochs": 2, "train_cfg.val_interval": 2}
+    resumed = train(config, work_dir="work", options=options, device="cpu", resume="resumed.pth")
+    assert not Path("hit").exists()
+    one, other = (torch.load(folder / "epoch_2.pth", weights_only=True)["state_dict"]
+                  for folder in (result.work_dir, resumed.work_dir))
+    assert all(torch.equal(one[name], other[name]) for name in one)
