@@ -22,7 +22,8 @@ from mmengine.config import Config
 from detkit import Predictor
 from detkit.cli.main import run_verb
 from detkit.engine.checkpoint import load_model
-from detkit.engine.run import TrainResult, train
+from detkit.engine.results import TrainResult
+from detkit.engine.run import train
 from detkit.errors import WeightsError
 from detkit.inference.export.data import pictures_of
 from detkit.registry import MODELS

@@ -147,8 +147,8 @@ def _refusal(path: Path) -> str | None:
     """The error for a checkpoint of a config of mmdet's zoo, None where it is taken."""
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
-    except FileNotFoundError:
-        return None  # its base lies in another of mmdet's packages
+    except (FileNotFoundError, ModuleNotFoundError):
+        return None  # its base lies in a package that is not installed
     if cfg.get("custom_imports"):
         return None  # its types are in a package that is not installed
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:

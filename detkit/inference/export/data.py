@@ -153,6 +153,12 @@ def pictures_of(cfg: Config, split: str) -> Pictures:
 
 def _innermost(dataset: Any) -> dict[str, Any]:
     """The data set itself, of several the first, without those that repeat or mix it."""
-    while "pipeline" not in dataset and ("dataset" in dataset or dataset.get("datasets")):
-        dataset = dataset.get("dataset") or dataset["datasets"][0]
+    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
+        inner = dataset.get("dataset") or dataset.get("datasets")
+        if not inner:
+            break
+        dataset = inner[0] if isinstance(inner, (list, tuple)) else inner
+    if not isinstance(dataset, Mapping):
+        raise ExportError("the checkpoint's config names no data set", got=repr(dataset)[:80],
+                          do=GIVE)
     return dict(dataset)
