@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from detkit.cli.engine_flags import PRECISIONS, add_max_proposals, engine_name
 from detkit.cli.engine_flags import size as canvas_size
+from detkit.cli.flags import add_trust_flag
 from detkit.cli.look_flags import add_device, whole_number
 from detkit.errors import DetkitError
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``benchmark``."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
                         help="a trained checkpoint of a detector")
+    add_trust_flag(parser)
     parser.add_argument("--data", metavar="PATH",
                         help="pictures and truths to measure on: a folder, or 'sample'; the "
                              "config's own if left out and they are there")

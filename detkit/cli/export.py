@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detkit.cli.engine_flags import add_max_proposals, size
+from detkit.cli.flags import add_trust_flag
 from detkit.cli.look_flags import add_device, whole_number
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``detkit export``."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
                         help="a trained checkpoint of a detector")
+    add_trust_flag(parser)
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True,
                         help="the folder to make; it appears when it is whole and measured")
     parser.add_argument("--format", choices=("openvino", "onnx", "torch"), default="openvino",

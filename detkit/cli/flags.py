@@ -28,6 +28,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
+def add_trust_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust``, which every command has that reads a checkpoint."""
+    parser.add_argument("--trust", action="store_true",
+                        help="in this run, let code in the checkpoint be executed: component "
+                        "types that detkit does not vouch for, and pickled objects; only for "
+                        "files whose maker you trust")
+
+
 def take_local_rank(args: argparse.Namespace) -> None:
     """Put ``--local_rank`` where torch and mmengine look for it, if the launcher has not."""
     if args.local_rank is not None:

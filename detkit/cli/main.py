@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.threads import unwatch_cores, watch_cores
+from detkit.trust import NOT_DATA_ONLY, NOTICE, trusting_files
 from detkit.version import __version__
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -61,10 +62,17 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     module = importlib.import_module(f"detkit.cli.{verb}")
+    trust = bool(getattr(args, "trust", False))
+    if trust:
+        print(NOTICE, file=sys.stderr)
+    elif os.environ.get(NOT_DATA_ONLY):
+        print(f"{NOT_DATA_ONLY} has no effect: --trust says that files may run code",
+              file=sys.stderr)
     try:
         watch_cores()
         try:
-            return int(module.run(args))
+            with trusting_files(trust):
+                return int(module.run(args))
         finally:
             unwatch_cores()
     except DetkitError as error:

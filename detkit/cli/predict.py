@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from detkit.cli.engine_flags import AUTO, MMDET, add_engine_flags
+from detkit.cli.flags import add_trust_flag
 from detkit.cli.look_flags import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
@@ -47,6 +48,7 @@ Answer = TypeVar("Answer")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``predict``."""
     add_checkpoint(parser)
+    add_trust_flag(parser)
     parser.add_argument(
         "images", metavar="IMAGES", nargs="+", type=Path,
         help="image files, folders that are searched with all below them, or 'sample'",

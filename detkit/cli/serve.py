@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from detkit.cli.demo_hosts import allowed_hosts, host_name, is_loopback
 from detkit.cli.engine_flags import add_engine_flags
+from detkit.cli.flags import add_trust_flag
 from detkit.cli.look_flags import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
@@ -43,6 +44,7 @@ LIBRARIES = (("gradio", "demo"), ("supervision", "video"), ("av", "video"))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``serve``."""
     add_checkpoint(parser)
+    add_trust_flag(parser)
     parser.add_argument(
         "--host", metavar="ADDRESS", default=HOST,
         help="the address to listen at (default: %(default)s, this machine alone); 0.0.0.0 lets "

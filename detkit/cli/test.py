@@ -13,11 +13,12 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``detkit test``."""
-    from detkit.cli.flags import add_run_flags
+    from detkit.cli.flags import add_run_flags, add_trust_flag
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file")
     add_run_flags(parser)
+    add_trust_flag(parser)
     parser.add_argument("--out", metavar="FILE",
                         help="write the scores as json, a classifier's confusion matrix as .png "
                         "beside it; not overwritten")

@@ -16,10 +16,11 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``detkit train``."""
-    from detkit.cli.flags import add_run_flags
+    from detkit.cli.flags import add_run_flags, add_trust_flag
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
     add_run_flags(parser)
+    add_trust_flag(parser)
     parser.add_argument(
         "--resume", nargs="?", const="auto", metavar="auto|FILE", type=_named,
         help="continue the newest checkpoint of the work dir, or FILE",

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from detkit.cli.engine_flags import add_engine_flags
+from detkit.cli.flags import add_trust_flag
 from detkit.cli.look_flags import add_checkpoint, add_device, add_threshold, whole_number
 from detkit.errors import VideoError
 
@@ -20,6 +21,7 @@ def add_video_flags(parser: argparse.ArgumentParser) -> None:
     # As detkit.video.writer has them, which would bring its heavy libraries.
     presets = ("ultrafast", "superfast", "veryfast", "faster", "medium")
     add_checkpoint(parser)
+    add_trust_flag(parser)
     parser.add_argument(
         "file", metavar="FILE",
         help="a video file, a folder of pictures, a camera's number, an rtsp:// or http:// "

@@ -54,7 +54,7 @@ _CLOSED = frozenset({"CheckpointHook"})
 # Classes whose base stands in another library, and is an empty one where that is missing.
 _OPEN = frozenset({"BaseReID"})
 # Keys below which ``type`` is a word of the class that reads it, not a registered name.
-_OWN_WORDS = frozenset({
+OWN_WORD_KEYS = frozenset({
     "adapt_cfg", "same_up_trans", "same_down_trans", "across_lateral_trans", "across_down_trans",
     "across_up_trans", "across_skip_trans", "output_trans",
 })
@@ -82,7 +82,7 @@ def _check(
 ) -> None:
     """Check ``value``, that ``owner``, the class built from the typed dict around it, is given."""
     if isinstance(value, Mapping):
-        if "type" in value and key not in _OWN_WORDS:
+        if "type" in value and key not in OWN_WORD_KEYS:
             owner = _check_built(value, path, key, registry, scope)
             if short_name(value["type"]) in _FOREIGN_INSIDE:
                 return

@@ -13,14 +13,14 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from detkit import registry as ours
-from detkit.engine.check import check_config
+from detkit.engine.carried_pipeline import find_pipeline
 from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.devices import check_device
+from detkit.engine.file_config import drop_sources, ensure_plain_model, ensure_plain_steps
 from detkit.engine.literals import parse_literals
 from detkit.engine.nonfinite import ensure_finite_weights, weights_in
-from detkit.engine.places import TOP_LEVEL, registered, registry_below, stand_ins
-from detkit.engine.prepare import without_pretrained
-from detkit.errors import ConfigError, DetkitError, WeightsError
+from detkit.errors import DetkitError, WeightsError
+from detkit.trust import trusting_files, trusts_files
 
 _SHOWN = 3
 
@@ -40,15 +40,20 @@ class LoadedModel:
     classes: tuple[str, ...]
 
 
-def load_model(checkpoint: str | Path, device: str = "auto") -> LoadedModel:
+def load_model(
+    checkpoint: str | Path, device: str = "auto", trust: bool = False
+) -> LoadedModel:
     """Make the model that ``checkpoint`` holds, from what the file carries and nothing else.
 
-    The config text in the file is parsed as literals, every name in it must be a registered one,
-    and the weights must fit the model without a rest.
+    The config text in the file is parsed as literals, its model and test pipeline may name only
+    component types that are built from numbers and texts alone, and the weights must fit the
+    model without a rest.
 
     Args:
         checkpoint: a file written by detkit or by MMDetection 3.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'; 'auto' is a GPU where there is one.
+        trust: take any registered component type, and pickled objects: code in the file may be
+            executed.
 
     Raises:
         WeightsError: the file holds more than data, carries no config or classes, or its weights
@@ -56,6 +61,11 @@ def load_model(checkpoint: str | Path, device: str = "auto") -> LoadedModel:
         DetkitError: there is no such device.
     """
     where = _torch_device(device)
+    with trusting_files(trust or trusts_files()):
+        return _loaded(checkpoint, where)
+
+
+def _loaded(checkpoint: str | Path, where: torch.device) -> LoadedModel:
     content = read_any_checkpoint(checkpoint)
     meta = content.get("meta")
     if not isinstance(meta, Mapping) or "state_dict" not in content:
@@ -66,6 +76,7 @@ def load_model(checkpoint: str | Path, device: str = "auto") -> LoadedModel:
         )
     cfg = _carried_config(meta, str(checkpoint))
     classes = _carried_classes(meta, cfg, str(checkpoint))
+    _ensure_plain(cfg, str(checkpoint))
     model = _built(cfg, str(checkpoint))
     load_exactly(model, content["state_dict"], str(checkpoint))
     model.to(where).eval()
@@ -115,17 +126,17 @@ def _carried_classes(meta: Mapping[str, Any], cfg: Config, origin: str) -> tuple
     return tuple(str(name) for name in classes)
 
 
+def _ensure_plain(cfg: Config, origin: str) -> None:
+    """Check what a command may build of the config, before any of it is."""
+    if cfg.get("data_preprocessor") is not None:
+        cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
+    drop_sources(cfg.model)
+    ensure_plain_model(cfg, origin)
+    ensure_plain_steps(find_pipeline(cfg) or [], origin)
+
+
 def _built(cfg: Config, origin: str) -> nn.Module:
     scope = str(cfg.get("default_scope") or ours.SCOPE)
-    without_pretrained(cfg.model)
-    try:
-        _refuse_unregistered(cfg.model, "model", "model", TOP_LEVEL["model"], scope)
-        check_config({"default_scope": scope, "model": cfg.model})
-    except ConfigError as error:
-        raise WeightsError(f"the config in {origin}: {error}") from error
-    preprocessor = cfg.get("data_preprocessor")
-    if preprocessor is not None:
-        cfg.model.setdefault("data_preprocessor", preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
         try:
             model: nn.Module = ours.MODELS.build(cfg.model)
@@ -136,26 +147,6 @@ def _built(cfg: Config, origin: str) -> nn.Module:
             raise WeightsError(f"the config in {origin} describes a model that cannot be built",
                                got=f"{type(error).__name__}: {error}") from error
     return model
-
-
-def _refuse_unregistered(value: Any, path: str, key: str, registry: Any, scope: str) -> None:
-    """Refuse a name that only an import could resolve: mmengine would import it and call it."""
-    if isinstance(value, Mapping):
-        name = value.get("type")
-        if name is not None:
-            dotted = isinstance(name, str) and "." in name
-            known = isinstance(name, str) and any(
-                registered(one, name, scope) is not None for one in stand_ins(registry)
-            )
-            if not isinstance(name, str) or (dotted and not known):
-                raise ConfigError(f"{path}.type", got=repr(name), expected="a registered name",
-                                  do="a checkpoint's config names classes, it never imports them")
-        for name, item in value.items():
-            _refuse_unregistered(item, f"{path}.{name}", str(name),
-                                 registry_below(str(name), registry), scope)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _refuse_unregistered(item, f"{path}[{index}]", key, registry, scope)
 
 
 def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:

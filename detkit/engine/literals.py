@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from detkit.errors import WeightsError
 
+MOST_LETTERS = 2**22  # 4 MB; a data set of 20,000 classes makes half a megabyte
+MOST_DEPTH = 100
+MOST_BITS = 63  # of a whole number
 _NAMES = {"inf": float("inf"), "nan": float("nan"), "True": True, "False": False, "None": None}
 
 
@@ -21,65 +26,95 @@ def parse_literals(text: str, origin: str = "config") -> dict[str, Any]:
         origin: what to call it in an error.
 
     Raises:
-        WeightsError: anything else stands in it; it is not executed.
+        WeightsError: anything else stands in it, which is not executed, or more than a config has:
+            over 4 million letters, 100 levels of brackets, or a whole number of over 63 bits.
     """
+    if len(text) > MOST_LETTERS:
+        raise WeightsError(f"{origin} is too long", got=f"{len(text)} letters",
+                           expected=f"at most {MOST_LETTERS}")
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape in a text is none of the user's
+            tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise WeightsError(f"{origin} is no Python text", got=error) from error
+        raise WeightsError(f"{origin} is no Python text",
+                           got=str(error) or type(error).__name__) from error
+    reader = _Reader(origin)
     found: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue
         if not (isinstance(node, ast.Assign) and len(node.targets) == 1
                 and isinstance(node.targets[0], ast.Name)):
-            raise _refusal(node, origin)
-        found[node.targets[0].id] = _value(node.value, origin)
+            raise reader.refusal(node)
+        found[node.targets[0].id] = reader.value(node.value, 0)
     return found
 
 
-def _value(node: ast.expr | None, origin: str) -> Any:
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.Name) and node.id in _NAMES:
-        return _NAMES[node.id]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        number = _value(node.operand, origin)
-        if isinstance(number, (int, float)):
-            return -number if isinstance(node.op, ast.USub) else number
-    if isinstance(node, ast.List):
-        return [_value(item, origin) for item in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(_value(item, origin) for item in node.elts)
-    if isinstance(node, ast.Set):
-        return {_value(item, origin) for item in node.elts}
-    if isinstance(node, ast.Dict):
-        return _dict(zip(node.keys, node.values), node, origin)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-        if node.func.id == "dict":
-            found: dict[Any, Any] = {}
-            for keyword in node.keywords:
-                value = _value(keyword.value, origin)
-                # dict(**{'a.b': 1}) is how mmengine writes keys that are no names.
-                found.update(value if keyword.arg is None else {keyword.arg: value})
-            return found
-    raise _refusal(node, origin)
+class _Reader:
+    """Makes values of syntax trees."""
 
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
 
-def _dict(items: Any, node: ast.AST, origin: str) -> dict[Any, Any]:
-    found = {}
-    for key, value in items:
-        if key is None:
-            raise _refusal(node, origin)
-        found[_value(key, origin)] = _value(value, origin)
-    return found
+    def value(self, node: ast.expr, depth: int) -> Any:
+        if depth > MOST_DEPTH:
+            raise self.refusal(node, f"more than {MOST_DEPTH} levels of brackets")
+        if isinstance(node, ast.Constant):
+            return self._constant(node)
+        if isinstance(node, ast.Name) and node.id in _NAMES:
+            return _NAMES[node.id]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+            number = self.value(node.operand, depth + 1)
+            if isinstance(number, (int, float)):
+                return -number if isinstance(node.op, ast.USub) else number
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            items = [self.value(item, depth + 1) for item in node.elts]
+            if isinstance(node, ast.List):
+                return items
+            return tuple(items) if isinstance(node, ast.Tuple) else self._hashed(node, items)
+        if isinstance(node, ast.Dict) and None not in node.keys:
+            return self._dict(node, depth)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+            if node.func.id == "dict":
+                return self._dict_call(node, depth)
+        raise self.refusal(node)
 
+    def _constant(self, node: ast.Constant) -> Any:
+        value = node.value
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise self.refusal(node, f"a whole number of {value.bit_length()} bits")
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise self.refusal(node, f"a value of the type {type(value).__name__}")
+        return value
 
-def _refusal(node: ast.AST | None, origin: str) -> WeightsError:
-    line = getattr(node, "lineno", "?")
-    return WeightsError(
-        f"{origin}, line {line}",
-        got=f"{type(node).__name__} where a literal should be",
-        expected="assignments of literals",
-        do="it would have to be executed, which is never done with what a checkpoint carries",
-    )
+    def _dict(self, node: ast.Dict, depth: int) -> dict[Any, Any]:
+        keys = [self.value(key, depth + 1) for key in node.keys if key is not None]
+        self._hashed(node, keys)
+        return dict(zip(keys, (self.value(value, depth + 1) for value in node.values)))
+
+    def _dict_call(self, node: ast.Call, depth: int) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        for keyword in node.keywords:
+            value = self.value(keyword.value, depth + 1)
+            # dict(**{'a.b': 1}) is how mmengine writes keys that are no names.
+            if keyword.arg is None and not isinstance(value, Mapping):
+                raise self.refusal(node, f"dict(**{type(value).__name__})")
+            found.update(value if keyword.arg is None else {keyword.arg: value})
+        return found
+
+    def _hashed(self, node: ast.expr, items: Iterable[Any]) -> set[Any]:
+        """The set of ``items``, which the keys of a dict must have, too."""
+        try:
+            return set(items)
+        except TypeError as error:
+            raise self.refusal(node, str(error)) from error
+
+    def refusal(self, node: ast.AST, got: str | None = None) -> WeightsError:
+        """The error for a node that is none that a config has."""
+        return WeightsError(
+            f"{self._origin}, line {getattr(node, 'lineno', '?')}",
+            got=got or f"{type(node).__name__} where a literal should be",
+            expected="assignments of literals",
+            do="nothing else is taken: what a checkpoint carries is never executed",
+        )

@@ -97,6 +97,14 @@ def registered(registry: Registry, name: str, scope: str = ours.SCOPE) -> Any | 
                 None)
 
 
+def entries_of(registry: Registry, name: str) -> list[Any]:
+    """All that ``name`` (plain or ``scope.Name``) is in ``registry`` and its parents."""
+    prefix, _, rest = name.partition(".")
+    nodes = [node for node in _line(registry) if not rest or node.scope == prefix]
+    plain = rest or name
+    return [node._module_dict[plain] for node in nodes if plain in node._module_dict]
+
+
 def class_of(
     part: Mapping[str, Any], registry: Registry = ours.MODELS, scope: str = ours.SCOPE
 ) -> Any | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -30,6 +29,7 @@ from detkit.engine.take_data import refuse_other_classes, take_data
 from detkit.engine.task import is_classifier
 from detkit.engine.work_folder import default_work_dir, refuse_another_run
 from detkit.registry import import_mmdet
+from detkit.trust import force_data_only
 
 logger = logging.getLogger(__name__)
 _HANDLER = logging.StreamHandler()
@@ -153,10 +153,7 @@ def _begin(
     work_dir: str | Path | None,
 ) -> Config:
     _log_to_stderr()
-    # A checkpoint is data: this holds for every torch.load in the process, mmengine's too, whose
-    # own would fall back to running what is in the file. The user's explicit word stands.
-    if "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ:
-        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    force_data_only()
     import_mmdet()
     cfg = load_config(config, options)
     kind = use_device(device)

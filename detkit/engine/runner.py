@@ -146,6 +146,9 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         checkpoint = read_any_checkpoint(filename, map_location)
         if self._needs_run_state:
             self._refuse_weights_alone(filename, checkpoint)
+            # mmengine would execute this text, for the number of GPUs in it.
+            if isinstance(checkpoint["meta"], dict):
+                checkpoint["meta"].pop("config", None)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint, "meta": {}}
         model = self.model.module if is_model_wrapper(self.model) else self.model

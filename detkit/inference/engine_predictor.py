@@ -20,6 +20,7 @@ from detkit.inference.export.sizes import Size, canvas_of, rule_for, square
 from detkit.inference.fit import Fitted, InputRule, fit
 from detkit.inference.predictor import DETECTION, ImageLike, as_array
 from detkit.structures.detections import Detections
+from detkit.trust import trusting_files, trusts_files
 
 # Engines of a checkpoint, each for a canvas of its own; pictures beyond go to a square one.
 MOST_ENGINES = 4
@@ -104,6 +105,7 @@ class EnginePredictor:
         streams: int = 1,
         batch: int = 8,
         max_proposals: int | None = None,
+        trust: bool = False,
     ) -> EnginePredictor:
         """Make engines of a trained checkpoint as pictures need them.
 
@@ -120,6 +122,7 @@ class EnginePredictor:
             score_threshold, streams, batch: as of the class.
             max_proposals: of a two-stage detector, at most so many proposals reach its second
                 stage; None for as many as its config says.
+            trust: of a file whose maker you trust: code in it may be executed.
 
         Raises:
             WeightsError: the file is no such checkpoint.
@@ -128,8 +131,9 @@ class EnginePredictor:
         """
         from detkit.inference.export.checkpoint_engines import CheckpointEngines
 
-        source = CheckpointEngines(Path(path), engine, precision, streams, device,
-                                   max_proposals)
+        with trusting_files(trust or trusts_files()):
+            source = CheckpointEngines(Path(path), engine, precision, streams, device,
+                                       max_proposals)
         sizes = [] if size is None else [size]
         rule = rule_for(source.rule, sizes)
         canvases = [size] if isinstance(size, tuple) else None

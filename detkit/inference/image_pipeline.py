@@ -8,11 +8,12 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
+from detkit.engine.file_config import PIPELINE as KEY
+from detkit.engine.file_config import is_loader
 from detkit.errors import ConfigError, DataError
 from detkit.inference.adapter import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
-KEY = "test_dataloader.dataset.pipeline"
 # Of one picture; 200 MB. A 224 pixel model's would be more than a thousand times as long as wide.
 MOST_PIXELS = 2**26
 
@@ -33,9 +34,9 @@ class ImagePipeline:
     """
 
     def __init__(self, pipeline: Sequence[Mapping[str, Any]], packer: str) -> None:
-        self.loaders = [step for step in pipeline if _is_loader(step)]
+        self.loaders = [step for step in pipeline if is_loader(step)]
         with DefaultScope.overwrite_default_scope(SCOPE):
-            self.steps = [_build(step) for step in pipeline if not _is_loader(step)]
+            self.steps = [_build(step) for step in pipeline if not is_loader(step)]
         if not any("Pack" in type(step).__name__ for step in self.steps):
             raise ConfigError(
                 KEY,
@@ -90,31 +91,6 @@ def _refuse_long(step: Any, results: Mapping[str, Any], what: str) -> None:
             f"{side * long // short} of its longer one",
             expected=f"at most {MOST_PIXELS // side}", do="cut it into pieces",
         )
-
-
-def pipeline_of(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The test pipeline that a config carries, wrappers such as RepeatDataset opened.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    dataset: Any = (cfg.get("test_dataloader") or {}).get("dataset")
-    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
-        inner = dataset.get("dataset", dataset.get("datasets"))
-        dataset = inner[0] if isinstance(inner, (list, tuple)) and inner else inner
-    pipeline = dataset["pipeline"] if isinstance(dataset, Mapping) else cfg.get("test_pipeline")
-    if not pipeline:
-        raise ConfigError(
-            "the checkpoint's config has no test pipeline",
-            expected=KEY,
-            do="use a checkpoint that was trained with a test_dataloader in its config",
-        )
-    return [dict(step) for step in pipeline]
-
-
-def _is_loader(step: Mapping[str, Any]) -> bool:
-    name = str(step.get("type", "")).rsplit(".", 1)[-1]
-    return name.startswith("Load") or name == "FilterAnnotations"
 
 
 def _build(step: Mapping[str, Any]) -> Any:

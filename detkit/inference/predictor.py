@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from detkit.data.images import read_image
+from detkit.engine.carried_pipeline import pipeline_of
 from detkit.engine.checkpoint import load_model
 from detkit.errors import DataError
 from detkit.inference.adapter import Adapter, Prepared
 from detkit.inference.class_adapter import ClassAdapter
-from detkit.inference.image_pipeline import pipeline_of
 from detkit.inference.sample_adapter import SampleAdapter
 from detkit.registry import import_mmdet
 from detkit.structures.class_scores import ClassScores
 from detkit.structures.detections import Detections
+from detkit.trust import trusting_files, trusts_files
 
 ImageLike = Union[NDArray[np.uint8], str, Path]
 # Which of the two comes is known when the file is read; to a type checker a Predictor is a
@@ -43,6 +44,7 @@ class Predictor(Generic[Answer]):
         score_threshold: detections below it are left out; from 0 to 1. It has no effect on a
             classifier, which always answers with all its classes.
         batch_size: at most so many images go through the model at once; at least 1.
+        trust: of a file whose maker you trust: code in it may be executed; see ``load_model``.
 
     Attributes:
         task: 'detection' or 'classification'.
@@ -61,13 +63,16 @@ class Predictor(Generic[Answer]):
         device: str = "auto",
         score_threshold: float = 0.3,
         batch_size: int = 8,
+        trust: bool = False,
     ) -> None:
         if not 0 <= score_threshold <= 1:
             raise ValueError(f"score_threshold: got {score_threshold}, expected 0 to 1")
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
         import_mmdet()
-        loaded = load_model(Path(checkpoint), device=device)
+        with trusting_files(trust or trusts_files()):
+            loaded = load_model(Path(checkpoint), device=device)
+            pipeline = pipeline_of(loaded.cfg, str(checkpoint))
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.score_threshold = score_threshold
         self._batch_size = batch_size
@@ -75,7 +80,7 @@ class Predictor(Generic[Answer]):
         model: Any = loaded.model
         self.task: str = getattr(type(model), "task", DETECTION)
         kind: Any = ClassAdapter if self.task == CLASSIFICATION else SampleAdapter
-        self._adapter: Adapter[Answer] = kind(model, pipeline_of(loaded.cfg), len(self.classes))
+        self._adapter: Adapter[Answer] = kind(model, pipeline, len(self.classes))
 
     # A str is a sequence of str, too; the first signature wins, as it does below.
     @overload

@@ -17,6 +17,7 @@ from detkit.models.checkpoint_file import read_checkpoint
 from detkit.models.checkpoint_names import backbone_names, some, unwrapped
 from detkit.models.translation import StateDict
 
+_LARGEST = 2**31
 # What may say which network of a class it is.
 _ARCH_KEYS = ("arch", "name", "depth")
 # Parts that a backbone may have beside its arch's, which its weights then have too.
@@ -83,24 +84,22 @@ def _by_config(content: Mapping[str, Any]) -> BackboneOrigin | None:
     arch = next((backbone[key] for key in _ARCH_KEYS if backbone.get(key) is not None), None)
     if arch is None and _is_ours(text or ""):
         arch = _default_arch(kind)
-    named = str(arch) if isinstance(arch, (str, int)) else None
+    # An int of thousands of digits has no text.
+    number = isinstance(arch, int) and abs(arch) < _LARGEST
+    named = str(arch) if isinstance(arch, str) or number else None
     return BackboneOrigin(kind, named, described(kind, named), by_config=True)
 
 
 def _backbone_of(text: str) -> dict[str, Any] | None:
     """``model.backbone`` of a config's text, read as literals and never executed."""
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "model":
-            for value in _values_of(node.value, "backbone"):
-                try:
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "model":
+                for value in _values_of(node.value, "backbone"):
                     found = ast.literal_eval(_CallsAsDicts().visit(value))
-                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                    return None
-                return found if isinstance(found, dict) else None
+                    return found if isinstance(found, dict) else None
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        pass
     return None
 
 

@@ -16,6 +16,7 @@ import numpy
 import torch
 
 from detkit.errors import WeightsError
+from detkit.trust import trusts_files
 
 _HUB_FOLDER = "checkpoints"
 _STATISTICS = ("min", "max", "current", "mean")
@@ -70,7 +71,7 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
 def _read_torch(file: Path) -> Any:
     try:
         with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=not trusts_files())
     except pickle.UnpicklingError as error:
         needs = _code_needed(file)
         if not needs:
@@ -79,8 +80,7 @@ def _read_torch(file: Path) -> Any:
             f"checkpoint '{file}' can only be read by running code from it",
             got=f"objects of {', '.join(needs)}",
             expected="tensors, numbers, text and containers",
-            do="if you trust its maker, load it once with torch.load(..., weights_only=False) "
-            "and save its state dict to a new file",
+            do="if you trust its maker, pass --trust",
         ) from error
     # torch's reader takes any bytes for a pickle and breaks as they have it: IndexError,
     # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.

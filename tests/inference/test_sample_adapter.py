@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from detkit.engine.carried_pipeline import pipeline_of
 from detkit.errors import ConfigError, WeightsError
-from detkit.inference.image_pipeline import pipeline_of
 from detkit.inference.sample_adapter import SampleAdapter
 
 RESIZE = {"type": "Resize", "scale": (64, 64), "keep_ratio": True}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detkit.engine.carried_pipeline import pipeline_of
 from detkit.errors import DetkitError, ExportError
 from detkit.inference.benchmark.shares import Batch, openvino_shares, torch_shares
 from detkit.inference.engine_predictor import EnginePredictor
@@ -18,7 +19,6 @@ from detkit.inference.engines.engine import Engine
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.inference.export.sizes import Size, rule_for
 from detkit.inference.fit import InputRule, fit
-from detkit.inference.image_pipeline import pipeline_of
 from detkit.inference.sample_adapter import SampleAdapter
 from detkit.structures.detections import Detections
 

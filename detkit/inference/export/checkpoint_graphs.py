@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import nn
 
+from detkit.engine.carried_pipeline import pipeline_of
 from detkit.engine.checkpoint import load_model
-from detkit.errors import ExportError
+from detkit.engine.file_config import PIPELINE
+from detkit.errors import ConfigError, ExportError
 from detkit.inference.fit import rule_of
 from detkit.inference.graph.build import static_graph
-from detkit.inference.image_pipeline import pipeline_of
 from detkit.inference.predictor import DETECTION
 from detkit.registry import import_mmdet
 
@@ -33,7 +34,7 @@ class CheckpointGraphs:
 
     Raises:
         WeightsError: the file is no such checkpoint.
-        ConfigError: its config has no test pipeline.
+        ConfigError: its config has no test pipeline, or one with sizes that are none.
         ExportError: it is a classifier's, or a step of the pipeline has no static form.
     """
 
@@ -49,7 +50,13 @@ class CheckpointGraphs:
         self._max_proposals = max_proposals
         self.classes = tuple(loaded.classes)
         divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1) or 1)
-        self.rule = rule_of(pipeline_of(loaded.cfg), divisor)
+        pipeline = pipeline_of(loaded.cfg, str(path))
+        try:
+            self.rule = rule_of(pipeline, divisor)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            # A size or a colour that is none.
+            raise ConfigError(f"the config in {path}: {PIPELINE} cannot be used",
+                              got=f"{type(error).__name__}: {error}") from error
 
     def graph(self, canvas_hw: tuple[int, int]) -> nn.Module:
         """The static graph for canvases of (height, width) ``canvas_hw``; shares the weights.

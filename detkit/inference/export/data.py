@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detkit.data.images import read_image
 from detkit.engine.config_data import check_own_data, pipeline_resizes
 from detkit.engine.data_source import apply_data
+from detkit.engine.file_config import ensure_plain_dataset
 from detkit.errors import ConfigError, DataError, ExportError
 from detkit.registry import DATASETS, SCOPE
 
@@ -124,15 +125,18 @@ def pictures_of(cfg: Config, split: str) -> Pictures:
     Raises:
         ExportError: the config has no such split, or its data set has no pictures, or is none in
             COCO's form.
+        WeightsError: its data set would read more than an annotation file.
     """
     loader = cfg.get(f"{split}_dataloader")
     if not loader:
         raise ExportError(f"the checkpoint's config names no {split} data", do=GIVE)
+    # Its steps are not run: only what the annotations say is read, from the local disk.
+    wanted = {**_innermost(loader["dataset"]), "pipeline": [], "backend_args": None}
+    ensure_plain_dataset(wanted, f"{split}_dataloader.dataset")
     scope = str(cfg.get("default_scope") or SCOPE)
     with DefaultScope.overwrite_default_scope(scope):
         try:
-            # Its steps are not run: only what the annotations say is read.
-            dataset = DATASETS.build({**_innermost(loader["dataset"]), "pipeline": []})
+            dataset = DATASETS.build(wanted)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{split}_dataloader.dataset cannot be built",
                               got=f"{type(error).__name__}: {error}", do=GIVE) from error
@@ -149,6 +153,12 @@ def pictures_of(cfg: Config, split: str) -> Pictures:
 
 def _innermost(dataset: Any) -> dict[str, Any]:
     """The data set itself, of several the first, without those that repeat or mix it."""
-    while "pipeline" not in dataset and ("dataset" in dataset or dataset.get("datasets")):
-        dataset = dataset.get("dataset") or dataset["datasets"][0]
+    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
+        inner = dataset.get("dataset") or dataset.get("datasets")
+        if not inner:
+            break
+        dataset = inner[0] if isinstance(inner, (list, tuple)) else inner
+    if not isinstance(dataset, Mapping):
+        raise ExportError("the checkpoint's config names no data set", got=repr(dataset)[:80],
+                          do=GIVE)
     return dict(dataset)

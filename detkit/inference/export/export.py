@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from detkit.engine.carried_pipeline import pipeline_of
 from detkit.errors import ExportError
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.engines.available import device_name
@@ -25,7 +26,6 @@ from detkit.inference.export.graph_file import refuse_precision, write_graph
 from detkit.inference.export.manifest import NAME, Manifest, sha256_of
 from detkit.inference.export.sizes import Size, canvas_of, canvases_for, rule_for
 from detkit.inference.fit import InputRule, fit
-from detkit.inference.image_pipeline import pipeline_of
 from detkit.inference.sample_adapter import SampleAdapter
 from detkit.structures.detections import Detections
 

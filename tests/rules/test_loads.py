@@ -1,0 +1,39 @@
+"""No call reads a pickle of whoever wrote it: torch.load says weights_only, pickle is not used."""
+
+import ast
+
+import pytest
+
+
+def unsafe_loads(text):
+    """Lines with a ``torch.load`` that leaves weights_only to torch, or a load of pickle."""
+    for node in ast.walk(ast.parse(text)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        owner = getattr(node.func.value, "id", None)
+        if (owner, node.func.attr) == ("torch", "load"):
+            words = {keyword.arg: keyword.value for keyword in node.keywords}
+            value = words.get("weights_only")
+            if value is None or isinstance(value, ast.Constant) and value.value is not True:
+                yield node.lineno
+        elif owner in ("pickle", "joblib", "dill") and node.func.attr in ("load", "loads"):
+            yield node.lineno
+
+
+def test_no_file_of_ours_is_read_with_its_code(repository):
+    files = sorted((repository / "detkit").rglob("*.py"))
+    assert len(files) > 100
+    assert not [f"{path}:{line}" for path in files
+                for line in unsafe_loads(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("text", "caught"), [
+    ("torch.load(f, weights_only=True)", False),
+    ("torch.load(f, weights_only=not trusts_files())", False),
+    ("torch.load(f)", True),
+    ("torch.load(f, weights_only=False)", True),
+    ("pickle.load(f)", True),
+    ("json.load(f)", False),
+])
+def test_the_rule_sees_what_it_should(text, caught):
+    assert bool(list(unsafe_loads(text))) == caught
