@@ -11,24 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
+from detkit.video.containers import cause_of
 from detkit.video.display_matrix import UPRIGHT, orientation_of
 from detkit.video.frame import VideoInfo
+from detkit.video.frame_times import MAX_STEP_SECONDS
 from detkit.video.lost_frames import LostFrames
 
 # FFmpeg also "plays" still images and text files; those are no videos here.
 NO_VIDEO_FORMATS = ("image2", "tty")
 GUESSED_RATE = Fraction(25)
+# A rate or a tick beyond these is no one's; the times of frames, if they have any, go on counting.
+MIN_RATE, MAX_RATE = Fraction(1, MAX_STEP_SECONDS), Fraction(1_000_000)
 # To open what is live, and then for each picture. What is left of five seconds is for the way
 # down.
 STALL_SECONDS = 4.0
 CAMERA_NAP_SECONDS = 0.002
 
 
-def choose_stream(container: Any, name: str) -> Any:
-    """The first video stream that is not a cover picture.
+def choose_stream(container: Any, name: str, max_pixels: int) -> Any:
+    """The first video stream that is not a cover picture, judged by what the file says of it.
+
+    Its decoder refuses frames of more than ``max_pixels``, should their size change later.
 
     Raises:
-        VideoError: there is none.
+        VideoError: there is none, or its frames have more than ``max_pixels``.
     """
     format_name = container.format.name
     streams = [
@@ -44,6 +50,13 @@ def choose_stream(container: Any, name: str) -> Any:
             do="for images there is 'detkit predict'" if still or format_name == "image2"
             else None,
         )
+    context = streams[0].codec_context
+    if context.width * context.height > max_pixels:
+        raise VideoError(f"{name}: its frames have too many pixels",
+                         got=f"{context.width}x{context.height}",
+                         expected=f"at most {max_pixels} pixels",
+                         do="scale the video down, or allow more with --max-pixels")
+    context.options = {"max_pixels": str(max_pixels)}
     return streams[0]
 
 
@@ -179,23 +192,27 @@ class Upright:
 
 def info_of(container: Any, stream: Any, size_hw: tuple[int, int]) -> VideoInfo:
     """What the opened ``stream`` says of itself, its pictures being of ``size_hw``."""
-    rate = stream.average_rate or stream.guessed_rate or GUESSED_RATE
+    rate = Fraction(stream.average_rate or stream.guessed_rate or GUESSED_RATE)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        rate = GUESSED_RATE
     aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if aspect <= 0:
+        aspect = Fraction(1)
     if size_hw != (stream.codec_context.height, stream.codec_context.width):
         aspect = 1 / aspect
     return VideoInfo(
         size_hw=size_hw,
-        time_base=Fraction(stream.time_base or 1 / rate),
-        rate=Fraction(rate),
-        frame_count=stream.frames or None,
+        time_base=Fraction(stream.time_base) if has_times(stream) else 1 / rate,
+        rate=rate,
+        frame_count=stream.frames if stream.frames > 0 else None,
         pixel_aspect=aspect,
         has_sound=bool(container.streams.audio),
     )
 
 
-def cause_of(error: BaseException) -> str:
-    """What FFmpeg or the system says of the error."""
-    return str(getattr(error, "strerror", None) or error)
+def has_times(stream: Any) -> bool:
+    """Whether the ticks of ``stream`` can be times: each above zero and no longer than a step."""
+    return 0 < (stream.time_base or 0) <= MAX_STEP_SECONDS
 
 
 def _is_cover(stream: Any) -> bool:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from detkit.video.decoding import cause_of
+from detkit.video.containers import cause_of, load_av, open_file
 
 # What browsers play out of an mp4. FFmpeg would write more into it.
 COPIED_INTO_MP4 = ("aac", "mp3", "opus", "flac")
@@ -32,11 +32,9 @@ class SoundTrack:
     """
 
     def __init__(self, file: Path, start: Fraction, out_format: str) -> None:
-        import av
-
-        self._av: Any = av
+        self._av: Any = load_av()
         self._start = start
-        self._container: Any = av.open(str(file))
+        self._container: Any = open_file(file, str(file))
         self._source: Any = self._container.streams.audio[0]
         self.fault: str | None = None
         codec = self._source.codec_context.codec.canonical_name

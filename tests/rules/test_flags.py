@@ -20,7 +20,7 @@ FROZEN = {
                 "--no-pictures", "--force", *ENGINE},
     "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--window", "--device",
               "--force", "--track", "--count-line", "--zone", "--live", "--target-fps", "--batch",
-              "--fps", "--preset", "--no-audio", *ENGINE},
+              "--fps", "--encoder", "--preset", "--max-pixels", "--no-audio", *ENGINE},
     "export": {"CHECKPOINT", "--out", "--format", "--precision", "--size", "--max-proposals",
                "--data", "--max-ap-drop", "--calibration", "--batch", "--device", "--force"},
     "benchmark": {"CHECKPOINT", "--data", "--split", "--size", "--engine", "--precision",
