@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
-from detkit.video.containers import cause_of
+from detkit.video.containers import cause_of, load_av
 from detkit.video.display_matrix import UPRIGHT, orientation_of
 from detkit.video.frame import VideoInfo
 from detkit.video.frame_times import MAX_STEP_SECONDS
@@ -67,6 +67,7 @@ class Decoding:
     first picture damage is passed over: a recording may start between two key frames.
 
     Args:
+        max_pixels: what `choose_stream` was told, for messages.
         forgiving: go on behind damage, as with a network that loses packets.
 
     Attributes:
@@ -78,9 +79,10 @@ class Decoding:
         VideoError: while iterating: the stream cannot be decoded further.
     """
 
-    def __init__(self, container: Any, stream: Any, name: str, forgiving: bool = False) -> None:
-        import av
-
+    def __init__(
+        self, container: Any, stream: Any, name: str, max_pixels: int, forgiving: bool = False
+    ) -> None:
+        av = load_av()
         self._error: type[Exception] = av.error.FFmpegError
         self._damage: type[Exception] = av.error.InvalidDataError
         self._nothing_yet: type[Exception] = av.error.BlockingIOError
@@ -88,6 +90,7 @@ class Decoding:
         self._container = container
         self._stream = stream
         self._name = name
+        self._max_pixels = max_pixels
         self._forgiving = forgiving
         self._packets = container.demux(stream)
         self._count = 0
@@ -143,6 +146,13 @@ class Decoding:
             return []
 
     def _broken(self, error: Exception) -> VideoError:
+        height, width = self._stream.codec_context.height, self._stream.codec_context.width
+        if self._count and not 0 < height * width <= self._max_pixels:
+            # Many decoders forget a size that they refuse.
+            return VideoError(f"{self._name}: frame {self._count} has too many pixels",
+                              got=f"{width}x{height}" if height * width else None,
+                              expected=f"at most {self._max_pixels}",
+                              do="scale the video down, or allow more with --max-pixels")
         what = "the file is damaged or cut off"
         if self._forgiving:
             return VideoError(f"{self._name}: the stream broke off after {self._count} frames",

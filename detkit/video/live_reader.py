@@ -94,7 +94,7 @@ class LiveReader:
         stream = self._stream = choose_stream(self._container, self.name, max_pixels)
         # Threads that each hold a frame would hold every picture back.
         stream.thread_type = "SLICE"
-        self._decoding = Decoding(self._container, stream, self.name, forgiving=True)
+        self._decoding = Decoding(self._container, stream, self.name, max_pixels, forgiving=True)
         self._rest = iter(self._decoding)
         self._first = self._next()
         if self._first is None:
@@ -164,8 +164,14 @@ class LiveReader:
                 raise VideoError(f"{self.name}: no picture came for {STALL_SECONDS:g} s",
                                  got=f"{self.count} frames before") from reason
             # An HTTP stream of no said length ends so when the server closes it.
-            if isinstance(reason, OSError) and self.count and not self._declared_bytes():
-                return None
+            if isinstance(reason, OSError) and self.count:
+                declared = self._declared_bytes()
+                if not declared or 0 < self._stream.frames <= self.count:
+                    return None
+                raise VideoError(
+                    f"{self.name}: ended early, after {self.count} frames", got=cause_of(reason),
+                    expected=f"{declared} bytes",
+                ) from reason
             raise
 
     def _declared_bytes(self) -> int:

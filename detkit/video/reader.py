@@ -51,14 +51,14 @@ class VideoReader:
         try:
             self._stream = choose_stream(self._container, self.name, max_pixels)
             self._stream.thread_type = "AUTO"
-            decoding = Decoding(self._container, self._stream, self.name)
+            decoding = Decoding(self._container, self._stream, self.name, max_pixels)
             self._lost = decoding.lost
             self._rest = iter(decoding)
             self._first: Any = next(self._rest, None)
             if self._first is None:
                 raise VideoError(
                     f"{path}: there is no frame in it that can be decoded",
-                    expected="at least one",
+                    expected=f"at least one, of at most {max_pixels} pixels",
                 )
             self._upright = Upright(self._first)
             self.info = info_of(self._container, self._stream, self._upright.size_hw)
