@@ -102,7 +102,7 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
         except VideoInterrupted as stop:
             stack.close()
             print(stop, file=sys.stderr)
-            raise
+            raise stop.__cause__ or stop  # which signal it was decides the exit code
     for note in report.notes:
         print(note, file=sys.stderr)
     for path in (report.out, args.json):

@@ -122,6 +122,15 @@ def load_av() -> Any:
     return av
 
 
+def decoder_limit(max_pixels: int) -> str:
+    """FFmpeg's option for frames of up to ``max_pixels``.
+
+    Decoders count the rows and columns that they add for alignment, up to 63 each, so theirs is
+    twice the limit; who takes frames from them holds the limit itself.
+    """
+    return str(2 * max_pixels)
+
+
 def cause_of(error: BaseException) -> str:
     """What FFmpeg or the system says of the error."""
     return str(getattr(error, "strerror", None) or error)
@@ -139,7 +148,7 @@ def _open(
             "protocol_whitelist": ",".join(protocols),
             "enable_drefs": "0",  # of QuickTime: tracks in other files
             "use_absolute_path": "0",
-            "max_pixels": str(max_pixels),
+            "max_pixels": decoder_limit(max_pixels),
         }, **how,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
-from detkit.video.containers import cause_of, load_av
+from detkit.video.containers import cause_of, decoder_limit, load_av
 from detkit.video.display_matrix import UPRIGHT, orientation_of
 from detkit.video.frame import VideoInfo
 from detkit.video.frame_times import MAX_STEP_SECONDS
@@ -31,7 +31,7 @@ CAMERA_NAP_SECONDS = 0.002
 def choose_stream(container: Any, name: str, max_pixels: int) -> Any:
     """The first video stream that is not a cover picture, judged by what the file says of it.
 
-    Its decoder refuses frames of more than ``max_pixels``, should their size change later.
+    Its decoder will refuse frames that are far larger, should their size change later.
 
     Raises:
         VideoError: there is none, or its frames have more than ``max_pixels``.
@@ -56,7 +56,7 @@ def choose_stream(container: Any, name: str, max_pixels: int) -> Any:
                          got=f"{context.width}x{context.height}",
                          expected=f"at most {max_pixels} pixels",
                          do="scale the video down, or allow more with --max-pixels")
-    context.options = {"max_pixels": str(max_pixels)}
+    context.options = {"max_pixels": decoder_limit(max_pixels)}
     return streams[0]
 
 
@@ -67,7 +67,7 @@ class Decoding:
     first picture damage is passed over: a recording may start between two key frames.
 
     Args:
-        max_pixels: what `choose_stream` was told, for messages.
+        max_pixels: frames of more are an error.
         forgiving: go on behind damage, as with a network that loses packets.
 
     Attributes:
@@ -117,6 +117,8 @@ class Decoding:
                     yield picture
                 raise self._broken(error) from error
             for picture in pictures:
+                if picture.width * picture.height > self._max_pixels:
+                    raise self._too_large(picture.width, picture.height)
                 self._count += 1
                 yield picture
 
@@ -139,6 +141,13 @@ class Decoding:
     def _may_go_on(self, error: Exception) -> bool:
         return self._forgiving and isinstance(error, self._damage)
 
+    def _too_large(self, width: int, height: int) -> VideoError:
+        """For a frame of that size; zeros where the decoder forgets a size that it refuses."""
+        return VideoError(f"{self._name}: frame {self._count} has too many pixels",
+                          got=f"{width}x{height}" if height * width else None,
+                          expected=f"at most {self._max_pixels}",
+                          do="scale the video down, or allow more with --max-pixels")
+
     def _held_back(self) -> list[Any]:
         try:
             return list(self._stream.decode(None))
@@ -148,11 +157,7 @@ class Decoding:
     def _broken(self, error: Exception) -> VideoError:
         height, width = self._stream.codec_context.height, self._stream.codec_context.width
         if self._count and not 0 < height * width <= self._max_pixels:
-            # Many decoders forget a size that they refuse.
-            return VideoError(f"{self._name}: frame {self._count} has too many pixels",
-                              got=f"{width}x{height}" if height * width else None,
-                              expected=f"at most {self._max_pixels}",
-                              do="scale the video down, or allow more with --max-pixels")
+            return self._too_large(width, height)
         what = "the file is damaged or cut off"
         if self._forgiving:
             return VideoError(f"{self._name}: the stream broke off after {self._count} frames",

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from detkit.errors import VideoError
 from detkit.inference.predict_files import Draw, Look
-from detkit.video.containers import MAX_FRAME_PIXELS
 from detkit.video.channel import Channel, ChannelCancelled
+from detkit.video.containers import MAX_FRAME_PIXELS
 from detkit.video.encoders import AUTO
 from detkit.video.frame import Frame
 from detkit.video.look_stage import LookStage, say

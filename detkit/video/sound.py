@@ -29,6 +29,11 @@ class SoundTrack:
     Attributes:
         begins_with_pictures: whether its first packet will have the time 0.
         fault: why the sound is left out, or ends early; None when all is well.
+
+    Raises:
+        VideoError: the file cannot be opened.
+        ValueError: FFmpeg has no decoder for the sound.
+        IndexError: there is no sound.
     """
 
     def __init__(self, file: Path, start: Fraction, out_format: str) -> None:
@@ -37,6 +42,9 @@ class SoundTrack:
         self._container: Any = open_file(file, str(file))
         self._source: Any = self._container.streams.audio[0]
         self.fault: str | None = None
+        if self._source.codec_context is None:
+            self._container.close()
+            raise ValueError("its codec is not known")
         codec = self._source.codec_context.codec.canonical_name
         self._copy = (
             out_format == "matroska" or codec in COPIED_INTO_MP4
@@ -74,6 +82,11 @@ class SoundTrack:
             self._waiting = None
             packet.stream = self._stream
             yield packet
+
+    def end(self, fault: str) -> None:
+        """Give no more packets, for the reason ``fault``."""
+        self.fault = fault
+        self._packets, self._waiting = iter(()), None
 
     def close(self) -> None:
         """Let the file go; may be called twice."""

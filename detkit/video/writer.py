@@ -154,7 +154,10 @@ class VideoWriter:
                         self._mux_sound(None if whole else self._end)
                 finally:
                     container.close()
-        except VideoError:
+        except VideoError as error:
+            if isinstance(error.__cause__, self._av.error.InvalidDataError) and self._sound:
+                raise VideoError(error.what, got=error.got, do="its sound may be damaged; "
+                                 "--no-audio leaves it out") from error.__cause__
             if not failed_before:  # else it has been said
                 raise
         finally:
@@ -211,9 +214,15 @@ class VideoWriter:
             self._on_written(self._on_their_way.pop(pts))
 
     def _mux_sound(self, until: Fraction | None) -> None:
-        if self._sound is not None:
+        if self._sound is None:
+            return
+        try:
             for packet in self._sound.until(until):
                 self._container.mux(packet)
+        except self._av.error.FFmpegError as error:
+            if self._disk.error is not None:
+                raise
+            self._sound.end(cause_of(error))  # damage, which the format does not take
 
     def _rescale(self, ticks: int) -> int:
         return round(ticks * self._source_base / self._time_base)
@@ -233,6 +242,12 @@ class VideoWriter:
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
         if info.pixel_aspect != 1:
             context.sample_aspect_ratio = info.pixel_aspect
+        try:
+            context.open()
+        except self._av.error.FFmpegError as error:
+            raise VideoError(f"{self._path}: {self._encoder.name} cannot write frames of "
+                             f"{width}x{height}", got=cause_of(error),
+                             do="choose another --encoder, or scale the video down") from error
         return stream
 
 
