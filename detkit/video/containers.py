@@ -63,7 +63,7 @@ def open_file(path: Path, name: str, max_pixels: int = MAX_FRAME_PIXELS) -> Any:
         return _open(f"file:{path}", FILE_FORMATS, FILE_PROTOCOLS, max_pixels)
     except av.error.ArgumentError as error:
         raise VideoError(
-            f"{name}: not a video in a format that is read", expected=NAMED_FORMATS,
+            f"{name}: not a video in a format that is read, or damaged", expected=NAMED_FORMATS,
             do="playlists and other files that name files are not followed; for images there is "
                "'detkit predict'",
         ) from error
@@ -128,7 +128,7 @@ def decoder_limit(max_pixels: int) -> str:
     Decoders count the rows and columns that they add for alignment, up to 63 each, so theirs is
     twice the limit; who takes frames from them holds the limit itself.
     """
-    return str(2 * max_pixels)
+    return str(min(2 * max_pixels, 2**62))
 
 
 def cause_of(error: BaseException) -> str:

@@ -183,6 +183,8 @@ class LiveReader:
     def _why(self, error: Exception) -> str:
         if isinstance(error, self._av.error.ExitError):
             return f"no answer for {STALL_SECONDS:g} s"
+        if isinstance(error, self._av.error.ArgumentError):
+            return f"a format that is not read ({cause_of(error)})"
         return cause_of(error)
 
 
