@@ -64,7 +64,7 @@ def _look_in(args: argparse.Namespace) -> VideoInfo:
     """What the source says of itself. It is closed again: a stream would not wait for a model."""
     from detkit.video.source import open_source
 
-    source = open_source(args.file, args.fps)
+    source = open_source(args.file, args.fps, args.max_pixels)
     source.close()
     return source.info
 
@@ -74,6 +74,7 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
     from detkit.cli.progress import progress
     from detkit.inference.predict_files import align
     from detkit.video.pipeline import VideoInterrupted, run_video
+    from detkit.video.writer import PRESETS
 
     with ExitStack() as stack:
         lines = None if args.json is None else stack.enter_context(closing(_Lines(args.json)))
@@ -94,13 +95,14 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
             report = run_video(
                 task.look, args.file, args.out, task.draw, track=task.track,
                 batch_size=task.batch_size, workers=task.workers, live=args.live, rate=args.fps,
-                preset=args.preset, sound=not args.no_audio, force=args.force,
+                encoder=args.encoder, preset=args.preset or PRESETS[0],
+                sound=not args.no_audio, force=args.force, max_pixels=args.max_pixels,
                 on_start=on_start, on_frame=on_frame,
             )
         except VideoInterrupted as stop:
             stack.close()
             print(stop, file=sys.stderr)
-            raise
+            raise stop.__cause__ or stop  # which signal it was decides the exit code
     for note in report.notes:
         print(note, file=sys.stderr)
     for path in (report.out, args.json):

@@ -13,12 +13,14 @@ from detkit.cli.look_flags import add_checkpoint, add_device, add_threshold, who
 from detkit.errors import VideoError
 
 WINDOW = 15
+MAX_FRAME_PIXELS = 35_651_584  # as detkit.video.containers has it
 Points = tuple[tuple[float, float], ...]
 
 
 def add_video_flags(parser: argparse.ArgumentParser) -> None:
     """Add CHECKPOINT, FILE and every flag."""
-    # As detkit.video.writer has them, which would bring its heavy libraries.
+    # As detkit.video.writer and .encoders have them, which would bring their heavy libraries.
+    encoders = ("auto", "libx264", "libvpx-vp9", "mpeg4")
     presets = ("ultrafast", "superfast", "veryfast", "faster", "medium")
     add_checkpoint(parser)
     add_trust_flag(parser)
@@ -70,9 +72,17 @@ def add_video_flags(parser: argparse.ArgumentParser) -> None:
                              "classifier 4)")
     parser.add_argument("--fps", metavar="FPS", type=rate,
                         help="of a folder of pictures (default: 25)")
-    parser.add_argument("--preset", choices=presets, default=presets[0],
-                        help="of the h264 writer; a later one makes smaller files in more time "
+    parser.add_argument("--encoder", choices=encoders, default=encoders[0],
+                        help="what writes the video: libx264 (h264; GPL), libvpx-vp9 (plays in "
+                             "browsers too; BSD), mpeg4 (plays in players, not in browsers; LGPL); "
+                             "auto is the first of them that the installed PyAV has "
                              "(default: %(default)s)")
+    parser.add_argument("--preset", choices=presets,
+                        help="of libx264; a later one makes smaller files in more time "
+                             f"(default: {presets[0]})")
+    parser.add_argument("--max-pixels", metavar="N", type=whole_number, default=MAX_FRAME_PIXELS,
+                        help="refuse frames of more pixels, before they take memory (default: "
+                             "%(default)s, 8192x4352, the largest of h264)")
     parser.add_argument("--no-audio", action="store_true", help="leave a file's sound out")
     add_device(parser)
     parser.add_argument("--force", action="store_true", help="replace files that exist")
@@ -84,6 +94,7 @@ def check_files(args: argparse.Namespace) -> None:
     Raises:
         VideoError: one line on the first thing that is wrong.
     """
+    from detkit.video.encoders import choose_encoder
     from detkit.video.source import is_address, is_camera
     from detkit.video.writer import check_suffix
 
@@ -94,6 +105,10 @@ def check_files(args: argparse.Namespace) -> None:
                          "--json")
     if args.out is not None:
         check_suffix(args.out)
+        encoder = choose_encoder(args.encoder, args.out.suffix)
+        if args.preset is not None and not encoder.takes_preset:
+            raise VideoError(f"--preset {args.preset}: is of libx264, and {encoder.name} writes "
+                             "the video", do="leave --preset out")
         if args.json is not None and args.json.resolve() == args.out.resolve():
             raise VideoError(f"{args.json}: is the --out file, too", do="name another --json")
     for path in (args.out, args.json):

@@ -80,18 +80,21 @@ def _trial(args: argparse.Namespace, info: VideoInfo, setting: Setting) -> Measu
     from detkit.video.run_report import DETECT
     from detkit.video.source import open_source
     from detkit.video.target_rate import Measured
+    from detkit.video.writer import PRESETS
 
     trial = copy.copy(args)
     _set(trial, setting)
     task = task_for(trial, info)
+    source = open_source(args.file, args.fps, args.max_pixels)
     came: list[float] = []
     with tempfile.TemporaryDirectory(prefix="detkit-") as folder:
         out = None if args.out is None else Path(folder, f"trial{args.out.suffix}")
         try:
             report = run_video(
-                task.look, FirstFrames(open_source(args.file, args.fps), FRAMES), out, task.draw,
+                task.look, FirstFrames(source, FRAMES), out, task.draw,
                 track=task.track, batch_size=task.batch_size, workers=task.workers, live=False,
-                preset=args.preset, on_frame=lambda *_: came.append(time.perf_counter()),
+                encoder=args.encoder, preset=args.preset or PRESETS[0],
+                on_frame=lambda *_: came.append(time.perf_counter()),
             )
         except VideoError as error:
             # Its words on what is kept are of a file that goes with this folder.

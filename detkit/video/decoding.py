@@ -11,24 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
+from detkit.video.containers import cause_of, decoder_limit, load_av
 from detkit.video.display_matrix import UPRIGHT, orientation_of
 from detkit.video.frame import VideoInfo
+from detkit.video.frame_times import MAX_STEP_SECONDS
 from detkit.video.lost_frames import LostFrames
 
 # FFmpeg also "plays" still images and text files; those are no videos here.
 NO_VIDEO_FORMATS = ("image2", "tty")
 GUESSED_RATE = Fraction(25)
+# A rate or a tick beyond these is no one's; the times of frames, if they have any, go on counting.
+MIN_RATE, MAX_RATE = Fraction(1, MAX_STEP_SECONDS), Fraction(1_000_000)
 # To open what is live, and then for each picture. What is left of five seconds is for the way
 # down.
 STALL_SECONDS = 4.0
 CAMERA_NAP_SECONDS = 0.002
 
 
-def choose_stream(container: Any, name: str) -> Any:
-    """The first video stream that is not a cover picture.
+def choose_stream(container: Any, name: str, max_pixels: int) -> Any:
+    """The first video stream that is not a cover picture, judged by what the file says of it.
+
+    Its decoder will refuse frames that are far larger, should their size change later.
 
     Raises:
-        VideoError: there is none.
+        VideoError: there is none, or its frames have more than ``max_pixels``.
     """
     format_name = container.format.name
     streams = [
@@ -44,6 +50,13 @@ def choose_stream(container: Any, name: str) -> Any:
             do="for images there is 'detkit predict'" if still or format_name == "image2"
             else None,
         )
+    context = streams[0].codec_context
+    if context.width * context.height > max_pixels:
+        raise VideoError(f"{name}: its frames have too many pixels",
+                         got=f"{context.width}x{context.height}",
+                         expected=f"at most {max_pixels} pixels",
+                         do="scale the video down, or allow more with --max-pixels")
+    context.options = {"max_pixels": decoder_limit(max_pixels)}
     return streams[0]
 
 
@@ -54,6 +67,7 @@ class Decoding:
     first picture damage is passed over: a recording may start between two key frames.
 
     Args:
+        max_pixels: frames of more are an error.
         forgiving: go on behind damage, as with a network that loses packets.
 
     Attributes:
@@ -65,9 +79,10 @@ class Decoding:
         VideoError: while iterating: the stream cannot be decoded further.
     """
 
-    def __init__(self, container: Any, stream: Any, name: str, forgiving: bool = False) -> None:
-        import av
-
+    def __init__(
+        self, container: Any, stream: Any, name: str, max_pixels: int, forgiving: bool = False
+    ) -> None:
+        av = load_av()
         self._error: type[Exception] = av.error.FFmpegError
         self._damage: type[Exception] = av.error.InvalidDataError
         self._nothing_yet: type[Exception] = av.error.BlockingIOError
@@ -75,6 +90,7 @@ class Decoding:
         self._container = container
         self._stream = stream
         self._name = name
+        self._max_pixels = max_pixels
         self._forgiving = forgiving
         self._packets = container.demux(stream)
         self._count = 0
@@ -101,6 +117,8 @@ class Decoding:
                     yield picture
                 raise self._broken(error) from error
             for picture in pictures:
+                if picture.width * picture.height > self._max_pixels:
+                    raise self._too_large(picture.width, picture.height)
                 self._count += 1
                 yield picture
 
@@ -123,6 +141,13 @@ class Decoding:
     def _may_go_on(self, error: Exception) -> bool:
         return self._forgiving and isinstance(error, self._damage)
 
+    def _too_large(self, width: int, height: int) -> VideoError:
+        """For a frame of that size; zeros where the decoder forgets a size that it refuses."""
+        return VideoError(f"{self._name}: frame {self._count} has too many pixels",
+                          got=f"{width}x{height}" if height * width else None,
+                          expected=f"at most {self._max_pixels}",
+                          do="scale the video down, or allow more with --max-pixels")
+
     def _held_back(self) -> list[Any]:
         try:
             return list(self._stream.decode(None))
@@ -130,6 +155,9 @@ class Decoding:
             return []
 
     def _broken(self, error: Exception) -> VideoError:
+        height, width = self._stream.codec_context.height, self._stream.codec_context.width
+        if self._count and not 0 < height * width <= self._max_pixels:
+            return self._too_large(width, height)
         what = "the file is damaged or cut off"
         if self._forgiving:
             return VideoError(f"{self._name}: the stream broke off after {self._count} frames",
@@ -179,23 +207,27 @@ class Upright:
 
 def info_of(container: Any, stream: Any, size_hw: tuple[int, int]) -> VideoInfo:
     """What the opened ``stream`` says of itself, its pictures being of ``size_hw``."""
-    rate = stream.average_rate or stream.guessed_rate or GUESSED_RATE
+    rate = Fraction(stream.average_rate or stream.guessed_rate or GUESSED_RATE)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        rate = GUESSED_RATE
     aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if aspect <= 0:
+        aspect = Fraction(1)
     if size_hw != (stream.codec_context.height, stream.codec_context.width):
         aspect = 1 / aspect
     return VideoInfo(
         size_hw=size_hw,
-        time_base=Fraction(stream.time_base or 1 / rate),
-        rate=Fraction(rate),
-        frame_count=stream.frames or None,
+        time_base=Fraction(stream.time_base) if has_times(stream) else 1 / rate,
+        rate=rate,
+        frame_count=stream.frames if stream.frames > 0 else None,
         pixel_aspect=aspect,
         has_sound=bool(container.streams.audio),
     )
 
 
-def cause_of(error: BaseException) -> str:
-    """What FFmpeg or the system says of the error."""
-    return str(getattr(error, "strerror", None) or error)
+def has_times(stream: Any) -> bool:
+    """Whether the ticks of ``stream`` can be times: each above zero and no longer than a step."""
+    return 0 < (stream.time_base or 0) <= MAX_STEP_SECONDS
 
 
 def _is_cover(stream: Any) -> bool:

@@ -20,11 +20,11 @@ class DiskFile:
         error: why writing ended; None while all is well.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened; a named pipe is one that nobody reads.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
+        self._file = open(path, "wb", buffering=0, opener=_open_at_once)
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
@@ -55,6 +55,15 @@ class DiskFile:
     def close(self) -> None:
         """Let the file go; may be called twice."""
         self._file.close()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a named pipe that nobody reads with an error, instead of waiting for a reader."""
+    if not hasattr(os, "O_NONBLOCK"):
+        return os.open(path, flags, 0o666)
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def cut_behind_last_fragment(path: Path) -> None:

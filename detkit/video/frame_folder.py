@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from detkit.data.images import SUFFIXES, read_image
 from detkit.errors import DataError, VideoError
+from detkit.files import special_file
+from detkit.video.containers import MAX_FRAME_PIXELS
 from detkit.video.frame import Frame, VideoInfo
 
 DEFAULT_RATE = Fraction(25)
@@ -28,6 +31,7 @@ class FrameFolder:
     Args:
         folder: where the pictures lie; all of one size.
         rate: how many make a second.
+        max_pixels: pictures of more pixels are refused.
 
     Attributes:
         name, info, live, sound, sound_start, count, notes: as of `VideoReader`.
@@ -40,7 +44,11 @@ class FrameFolder:
     sound = None
     sound_start = Fraction(0)
 
-    def __init__(self, folder: str | Path, rate: Fraction = DEFAULT_RATE) -> None:
+    def __init__(
+        self, folder: str | Path, rate: Fraction = DEFAULT_RATE,
+        max_pixels: int = MAX_FRAME_PIXELS,
+    ) -> None:
+        self._max_pixels = max_pixels
         self.name = str(folder)
         self.count = 0
         try:
@@ -57,7 +65,7 @@ class FrameFolder:
                              expected=f"files ending in {', '.join(sorted(SUFFIXES))}")
         self.notes = _left_out(self.name, sorted(
             file.name for file in set(inside) - set(self._files) if not file.name.startswith(".")))
-        height, width = _read(self._files[0]).shape[:2]
+        height, width = _read(self._files[0], max_pixels).shape[:2]
         self.info = VideoInfo(
             (height, width), 1 / Fraction(rate), Fraction(rate), len(self._files), Fraction(1),
             False,
@@ -71,7 +79,7 @@ class FrameFolder:
         """
         for file in self._files:
             begin = time.perf_counter()
-            image = _read(file)
+            image = _read(file, self._max_pixels)
             if image.shape[:2] != self.info.size_hw:
                 height, width = self.info.size_hw
                 raise VideoError(
@@ -102,8 +110,25 @@ def _left_out(folder: str, names: Sequence[str]) -> tuple[str, ...]:
             f"({some})",)
 
 
-def _read(file: Path) -> NDArray[np.uint8]:
+def _read(file: Path, max_pixels: int) -> NDArray[np.uint8]:
+    kind = special_file(file)
+    if kind is not None:
+        raise VideoError(f"{file}: is {kind}, not a picture", do="take it out of the folder")
+    _check_pixels(file, max_pixels)
     try:
         return read_image(file)
     except DataError as error:
         raise VideoError(str(error)) from error
+
+
+def _check_pixels(file: Path, max_pixels: int) -> None:
+    """Judge a picture by its header; whether it is one at all its reading tells."""
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return
+    if width * height > max_pixels:
+        raise VideoError(f"{file}: has too many pixels", got=f"{width}x{height}",
+                         expected=f"at most {max_pixels} pixels",
+                         do="scale it down, or allow more with --max-pixels")

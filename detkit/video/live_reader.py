@@ -9,16 +9,26 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from detkit.errors import MissingExtraError, VideoError
+from detkit.errors import VideoError
+from detkit.video.containers import (
+    MAX_FRAME_PIXELS,
+    PLAYLIST_FORMATS,
+    cause_of,
+    load_av,
+    open_address,
+    open_device,
+)
+from detkit.video.declared_length import check_declared_length
 from detkit.video.decoding import (
     STALL_SECONDS,
     Decoding,
     Upright,
-    cause_of,
     choose_stream,
+    has_times,
     info_of,
 )
 from detkit.video.frame import Frame, VideoInfo
+from detkit.video.frame_times import FrameTimes
 
 # Rows of pictures without times of their own: FFmpeg counts them at 25 a second, whatever comes.
 CLOCKLESS = ("mpjpeg", "mjpeg", "image2pipe")
@@ -39,6 +49,7 @@ class LiveReader:
         options: FFmpeg's, for opening it.
         container_format: FFmpeg's input device for a camera; None to find the format out.
         name: what messages call it; the address when left out.
+        max_pixels: frames of more pixels are refused.
 
     Attributes:
         name, info, count, notes: as of `VideoReader`.
@@ -57,34 +68,33 @@ class LiveReader:
     def __init__(
         self, address: str, options: dict[str, str] | None = None,
         container_format: str | None = None, name: str | None = None,
+        max_pixels: int = MAX_FRAME_PIXELS,
     ) -> None:
-        try:
-            import av
-        except ImportError as error:
-            raise MissingExtraError("av", "video") from error
-        self._av: Any = av
+        av = self._av = load_av()
         self.name = name or address
         self.count = 0
         self.ended = False
+        self._times: FrameTimes | None = None
         # A second of looking at the stream before the first picture, instead of five.
         asked = {"analyzeduration": "1000000", **(options or {})}
         try:
-            self._container: Any = av.open(
-                address, format=container_format, options=asked, timeout=STALL_SECONDS
-            )
-        except (av.error.FFmpegError, UnicodeError, ValueError) as error:
+            self._container: Any = open_address(
+                address, asked, STALL_SECONDS, max_pixels
+            ) if container_format is None else open_device(
+                address, container_format, asked, STALL_SECONDS, max_pixels)
+        except (av.error.FFmpegError, ValueError, OverflowError) as error:
             raise VideoError(f"{self.name}: cannot be opened", got=self._why(error)) from error
         try:
-            self._open_stream()
+            self._open_stream(max_pixels)
         except BaseException:
             self._container.close()
             raise
 
-    def _open_stream(self) -> None:
-        stream = choose_stream(self._container, self.name)
+    def _open_stream(self, max_pixels: int) -> None:
+        stream = self._stream = choose_stream(self._container, self.name, max_pixels)
         # Threads that each hold a frame would hold every picture back.
         stream.thread_type = "SLICE"
-        self._decoding = Decoding(self._container, stream, self.name, forgiving=True)
+        self._decoding = Decoding(self._container, stream, self.name, max_pixels, forgiving=True)
         self._rest = iter(self._decoding)
         self._first = self._next()
         if self._first is None:
@@ -94,7 +104,7 @@ class LiveReader:
         self._upright = Upright(self._first)
         said = info_of(self._container, stream, self._upright.size_hw)
         self.live = self._container.duration is None
-        self._clockless = self._container.format.name in CLOCKLESS
+        self._clockless = self._container.format.name in CLOCKLESS or not has_times(stream)
         self.info = VideoInfo(
             said.size_hw, ARRIVAL_CLOCK if self._clockless else said.time_base, said.rate,
             said.frame_count, said.pixel_aspect, said.has_sound,
@@ -104,34 +114,39 @@ class LiveReader:
         """Yield every frame as it comes; ends when the other side ends the stream.
 
         Raises:
-            VideoError: nothing came for 4 seconds.
+            VideoError: nothing came for 4 seconds, or a recording came to an end before its own.
         """
-        last, decoded = -1, self._first
-        start: int | None = None
-        arrived = spent = 0.0
+        decoded = self._first
+        said = self._arrival() if self._clockless else decoded.pts
+        start = said or 0
+        times = self._times = FrameTimes(self.info.time_base, 1, start)
+        pts = 0
+        spent = 0.0
         while decoded is not None:
             arrived = self._decoding.packet_at
-            clock = self._arrival() if self._clockless else decoded.pts
-            if clock is None:
-                clock = last + 1 + (start or 0)
-            start = clock if start is None else start
-            pts = max(clock - start, last + 1)
+            pts = times.add(said)
             begin = time.perf_counter()
             image = self._upright(decoded)
             spent += time.perf_counter() - begin
-            last = pts
             self.count += 1
             yield Frame(self.count - 1, image, pts, 0, arrived, spent)
             begin, waited = time.perf_counter(), self._decoding.waited
             decoded = self._next()
             spent = time.perf_counter() - begin - (self._decoding.waited - waited)
+            if decoded is not None:
+                said = self._arrival() if self._clockless else decoded.pts
         self.ended = True
+        if not self.live and not self._clockless:
+            check_declared_length(self.name, self._stream, start, self.count,
+                                  (pts + times.skipped) * self.info.time_base)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence on the damage that was passed over so far; none without."""
+        """Sentences on the damage that was passed over so far, and on times that leapt."""
         damaged = self._decoding.lost.damaged
-        return (f"{self.name}: damaged packets passed over: {damaged}",) if damaged else ()
+        notes = [f"damaged packets passed over: {damaged}"] if damaged else []
+        notes += self._times.notes() if self._times is not None else []
+        return tuple(f"{self.name}: {note}" for note in notes)
 
     def close(self) -> None:
         """Let the stream go; may be called twice."""
@@ -150,16 +165,30 @@ class LiveReader:
                                  got=f"{self.count} frames before") from reason
             # An HTTP stream of no said length ends so when the server closes it.
             if isinstance(reason, OSError) and self.count:
-                return None
+                declared = self._declared_bytes()
+                if not declared or 0 < self._stream.frames <= self.count:
+                    return None
+                raise VideoError(
+                    f"{self.name}: ended early, after {self.count} frames", got=cause_of(reason),
+                    expected=f"{declared} bytes",
+                ) from reason
             raise
+
+    def _declared_bytes(self) -> int:
+        """The Content-Length of what is read; 0 where none was said. A playlist's says nothing."""
+        if self._container.format.name in PLAYLIST_FORMATS:
+            return 0
+        return max(0, int(self._container.size))
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, self._av.error.ExitError):
             return f"no answer for {STALL_SECONDS:g} s"
+        if isinstance(error, self._av.error.ArgumentError):
+            return f"a format that is not read ({cause_of(error)})"
         return cause_of(error)
 
 
-def open_camera(index: int) -> LiveReader:
+def open_camera(index: int, max_pixels: int = MAX_FRAME_PIXELS) -> LiveReader:
     """Open the camera of that number.
 
     Raises:
@@ -174,8 +203,8 @@ def open_camera(index: int) -> LiveReader:
                                      for path in Path("/dev").glob("video[0-9]*")))
             raise VideoError(f"{name}: there is no {device}",
                              expected=f"one of the cameras {there}" if there else "a camera")
-        return LiveReader(str(device), CAMERA_OPTIONS, "v4l2", name)
+        return LiveReader(str(device), CAMERA_OPTIONS, "v4l2", name, max_pixels)
     if sys.platform == "darwin":
-        return LiveReader(f"{index}:none", {"framerate": "30"}, "avfoundation", name)
+        return LiveReader(f"{index}:none", {"framerate": "30"}, "avfoundation", name, max_pixels)
     raise VideoError(f"{name}: cameras are opened by number on Linux and macOS only",
                      do="give the camera's RTSP or HTTP address")

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 from detkit.errors import VideoError
 from detkit.inference.predict_files import Draw, Look
 from detkit.video.channel import Channel, ChannelCancelled
+from detkit.video.containers import MAX_FRAME_PIXELS
+from detkit.video.encoders import AUTO
 from detkit.video.frame import Frame
 from detkit.video.look_stage import LookStage, say
 from detkit.video.out_file import OutFile
@@ -48,9 +50,11 @@ def run_video(
     queue_size: int = 4,
     live: bool | None = None,
     rate: Fraction | None = None,
+    encoder: str = AUTO,
     preset: str = PRESETS[0],
     sound: bool = True,
     force: bool = False,
+    max_pixels: int = MAX_FRAME_PIXELS,
     on_start: Callable[[Source], None] = lambda source: None,
     on_frame: OnFrame[Any] = lambda index, seconds, found: None,
 ) -> VideoReport:
@@ -72,9 +76,11 @@ def run_video(
         live: leave out old frames where newer ones wait for the model; a file is then read at
             its own pace. None: as the source is. Without it each frame goes through.
         rate: frames per second of a folder of pictures.
+        encoder: of ``detkit.video.encoders``; 'auto' takes the first that is there.
         preset: x264's.
         sound: whether a file's sound goes along.
         force: whether ``out`` may be replaced.
+        max_pixels: frames of more pixels are refused; of a source that is not open yet.
         on_start: called once with the opened source.
         on_frame: called for each frame in order with its index, its time in seconds and its
             answer, after it was drawn.
@@ -96,14 +102,14 @@ def run_video(
         if isinstance(source, (str, Path)) and path.exists() and Path(source).exists() \
                 and path.samefile(source):
             raise VideoError(f"{path}: is the video to read", do="name another --out")
-    opened = open_source(source, rate) if isinstance(source, (str, Path)) else source
+    opened = open_source(source, rate, max_pixels) if isinstance(source, (str, Path)) else source
     live = opened.live if live is None else live
     times = RunTimes()
     try:
         frames: Channel[Frame] = Channel(batch_size if live else queue_size, newest=live)
         target = None if path is None else _Target(
             path, force, opened, times, 1 if live else queue_size,
-            preset=preset, sound=sound, live=live,
+            encoder=encoder, preset=preset, sound=sound, live=live,
         )
     except BaseException:
         opened.close()
@@ -183,7 +189,7 @@ class _Target:
 
     def __init__(
         self, path: Path, force: bool, source: Source, times: RunTimes, queue_size: int, *,
-        preset: str, sound: bool, live: bool,
+        encoder: str, preset: str, sound: bool, live: bool,
     ) -> None:
         self._times = times
         self._source = source.name
@@ -192,7 +198,7 @@ class _Target:
         self._file = OutFile(path, force)
         try:
             self._writer = VideoWriter(
-                self._file.partial, source.info, preset,
+                self._file.partial, source.info, preset, encoder=encoder,
                 sound=source.sound if sound else None, sound_start=source.sound_start,
                 live=live, on_written=self._written.append,
             )
@@ -235,10 +241,12 @@ class _Target:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What went wrong and did not end the run."""
-        fault = self._writer.sound_fault
-        return () if fault is None else (
-            f"{self._source}: its sound could not be kept to the end: {fault}",)
+        """What is to be known of the file that was written."""
+        notes = [] if self._writer.encoder_note is None else [self._writer.encoder_note]
+        if self._writer.sound_fault is not None:
+            notes.append(f"{self._source}: its sound could not be kept to the end: "
+                         f"{self._writer.sound_fault}")
+        return tuple(notes)
 
     def _write(self) -> None:
         try:

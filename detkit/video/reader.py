@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from detkit.errors import MissingExtraError, VideoError
-from detkit.video.decoding import Decoding, Upright, cause_of, choose_stream, info_of
+from detkit.errors import VideoError
+from detkit.video.containers import MAX_FRAME_PIXELS, open_file
+from detkit.video.declared_length import check_declared_length
+from detkit.video.decoding import Decoding, Upright, choose_stream, has_times, info_of
 from detkit.video.frame import Frame
-
-CUT_OFF_SLACK_SECONDS = 0.5
+from detkit.video.frame_times import FrameTimes
 
 
 class VideoReader:
@@ -24,6 +24,7 @@ class VideoReader:
 
     Args:
         path: a file; the first video stream in it that is not a cover picture is read.
+        max_pixels: frames of more pixels are refused.
 
     Attributes:
         name: the path as it was given.
@@ -41,37 +42,23 @@ class VideoReader:
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
-        try:
-            import av
-        except ImportError as error:
-            raise MissingExtraError("av", "video") from error
+    def __init__(self, path: str | Path, max_pixels: int = MAX_FRAME_PIXELS) -> None:
         self._path = Path(path)
         self.name = str(path)
         self.count = 0
         self.notes: tuple[str, ...] = ()
-        if not self._path.exists():
-            raise VideoError(f"{path}: no such file")
-        if not self._path.is_file():
-            raise VideoError(f"{path}: not a file", expected="a video file")
+        self._container: Any = open_file(self._path, self.name, max_pixels)
         try:
-            self._container: Any = av.open(str(self._path))
-        except (av.error.FFmpegError, UnicodeError) as error:
-            raise VideoError(
-                f"{path}: cannot be opened as a video", got=cause_of(error),
-                expected="a video file, whole",
-            ) from error
-        try:
-            self._stream = choose_stream(self._container, self.name)
+            self._stream = choose_stream(self._container, self.name, max_pixels)
             self._stream.thread_type = "AUTO"
-            decoding = Decoding(self._container, self._stream, self.name)
+            decoding = Decoding(self._container, self._stream, self.name, max_pixels)
             self._lost = decoding.lost
             self._rest = iter(decoding)
             self._first: Any = next(self._rest, None)
             if self._first is None:
                 raise VideoError(
                     f"{path}: there is no frame in it that can be decoded",
-                    expected="at least one",
+                    expected=f"at least one, of at most {max_pixels} pixels",
                 )
             self._upright = Upright(self._first)
             self.info = info_of(self._container, self._stream, self._upright.size_hw)
@@ -89,54 +76,28 @@ class VideoReader:
                 be decoded came before.
         """
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-        start, last = self._first.pts or 0, -1
+        start = self._first.pts or 0
+        timed = has_times(self._stream)
+        times = FrameTimes(self.info.time_base, step, start)
         begin = time.perf_counter()
         decoded: Any = self._first
         while decoded is not None:
-            if decoded.pts is not None:
-                pts = max(decoded.pts - start, last + 1)
-            else:
-                pts = last + step if self.count else 0
-            self._lost.add_frame(decoded.pts, step)
-            duration = int(getattr(decoded, "duration", 0) or 0)
+            said = decoded.pts if timed else None
+            pts = times.add(said)
+            self._lost.add_frame(None if said is None else start + pts, step)
+            duration = times.duration(getattr(decoded, "duration", None))
             image = self._upright(decoded)
             spent = time.perf_counter() - begin
-            last = pts
             self.count += 1
             yield Frame(self.count - 1, image, pts, duration, begin, spent)
             begin = time.perf_counter()
             decoded = next(self._rest, None)
-        self.notes = tuple(f"{self.name}: {note}" for note in self._lost.notes(
-            self.count, self.info.frame_count, self.info.time_base))
-        self._check_whole(self.count, (last + (duration or step)) * self.info.time_base)
+        self.notes = tuple(f"{self.name}: {note}" for note in (
+            *self._lost.notes(self.count, self.info.frame_count, self.info.time_base),
+            *times.notes()))
+        end = (pts + times.skipped + (duration or step)) * self.info.time_base
+        check_declared_length(self.name, self._stream, start, self.count, end)
 
     def close(self) -> None:
         """Let the file go; may be called twice."""
         self._container.close()
-
-    def _check_whole(self, count: int, end: Fraction) -> None:
-        """A file that was cut off often just ends; its own words tell how long it should be."""
-        if self.info.frame_count is not None and count >= self.info.frame_count:
-            return
-        declared = self._declared_seconds()
-        if declared is not None and float(end) < declared - CUT_OFF_SLACK_SECONDS:
-            raise VideoError(
-                f"{self._path}: the file is cut off",
-                got=f"{count} frames, {float(end):.2f} s",
-                expected=f"{self.info.frame_count} frames, {declared:.2f} s"
-                if self.info.frame_count is not None else f"{declared:.2f} s",
-            )
-
-    def _declared_seconds(self) -> float | None:
-        stream = self._stream
-        if stream.frames and stream.duration:
-            return float(stream.duration * stream.time_base)
-        # Matroska writes 'HH:MM:SS.fraction' into the stream's tags.
-        parts = str(stream.metadata.get("DURATION", "")).split(":")
-        try:
-            hours, minutes, seconds = (float(part) for part in parts)
-        except ValueError:
-            return None
-        # It counts from the container's zero, our frames from the first picture.
-        start = (self._first.pts or 0) * float(stream.time_base or 0)
-        return hours * 3600 + minutes * 60 + seconds - start

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from detkit.video.decoding import cause_of
+from detkit.video.containers import cause_of, load_av, open_file
 
 # What browsers play out of an mp4. FFmpeg would write more into it.
 COPIED_INTO_MP4 = ("aac", "mp3", "opus", "flac")
@@ -29,16 +29,22 @@ class SoundTrack:
     Attributes:
         begins_with_pictures: whether its first packet will have the time 0.
         fault: why the sound is left out, or ends early; None when all is well.
+
+    Raises:
+        VideoError: the file cannot be opened.
+        ValueError: FFmpeg has no decoder for the sound.
+        IndexError: there is no sound.
     """
 
     def __init__(self, file: Path, start: Fraction, out_format: str) -> None:
-        import av
-
-        self._av: Any = av
+        self._av: Any = load_av()
         self._start = start
-        self._container: Any = av.open(str(file))
+        self._container: Any = open_file(file, str(file))
         self._source: Any = self._container.streams.audio[0]
         self.fault: str | None = None
+        if self._source.codec_context is None:
+            self._container.close()
+            raise ValueError("its codec is not known")
         codec = self._source.codec_context.codec.canonical_name
         self._copy = (
             out_format == "matroska" or codec in COPIED_INTO_MP4
@@ -76,6 +82,11 @@ class SoundTrack:
             self._waiting = None
             packet.stream = self._stream
             yield packet
+
+    def end(self, fault: str) -> None:
+        """Give no more packets, for the reason ``fault``."""
+        self.fault = fault
+        self._packets, self._waiting = iter(()), None
 
     def close(self) -> None:
         """Let the file go; may be called twice."""

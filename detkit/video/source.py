@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from detkit.errors import VideoError
+from detkit.video.containers import MAX_FRAME_PIXELS
 from detkit.video.frame import Frame, VideoInfo
 from detkit.video.frame_folder import DEFAULT_RATE, FrameFolder
 from detkit.video.live_reader import LiveReader, open_camera
@@ -57,7 +58,9 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-def open_source(text: str | Path, rate: Fraction | None = None) -> Source:
+def open_source(
+    text: str | Path, rate: Fraction | None = None, max_pixels: int = MAX_FRAME_PIXELS
+) -> Source:
     """Open what ``text`` names: a camera's number, an address, a folder of pictures or a file.
 
     A file or folder that exists goes before a camera of that number.
@@ -65,6 +68,7 @@ def open_source(text: str | Path, rate: Fraction | None = None) -> Source:
     Args:
         text: '0', 'rtsp://host/stream', 'frames/' or 'clip.mp4'.
         rate: frames per second of a folder of pictures; 25 when left out.
+        max_pixels: frames of more pixels are refused.
 
     Raises:
         VideoError: it cannot be opened, or a rate was given for what has its own.
@@ -72,21 +76,21 @@ def open_source(text: str | Path, rate: Fraction | None = None) -> Source:
     """
     path, word = Path(text), str(text)
     if path.is_dir():
-        return FrameFolder(path, DEFAULT_RATE if rate is None else rate)
+        return FrameFolder(path, DEFAULT_RATE if rate is None else rate, max_pixels)
     if rate is not None:
         raise VideoError(f"{word}: has its own times; only a folder of pictures needs a rate",
                          do="leave --fps out")
     if is_camera(word):
-        return open_camera(int(word))
+        return open_camera(int(word), max_pixels)
     scheme = ADDRESS.match(word)
     if scheme is None:
-        return VideoReader(path)
+        return VideoReader(path, max_pixels)
     if scheme.group(1).lower() not in SCHEMES:
         raise VideoError(f"{word}: the kind of address", got=f"'{scheme.group(1)}'",
                          expected=f"one of {', '.join(SCHEMES)}")
     # Over UDP pictures arrive torn wherever a packet is lost.
     wish = {"rtsp_transport": "tcp"} if scheme.group(1).lower().startswith("rtsp") else {}
-    return LiveReader(word, wish)
+    return LiveReader(word, wish, max_pixels=max_pixels)
 
 
 def is_camera(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Frames into an h264 file that browsers play, with the sound of the video they came from."""
+"""Frames into a file that plays, h264 as a rule, with the sound of the video they came from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import MissingExtraError, VideoError
-from detkit.video.decoding import cause_of
+from detkit.errors import VideoError
+from detkit.video.containers import cause_of, create, load_av, open_file
 from detkit.video.disk_file import DiskFile, cut_behind_last_fragment
+from detkit.video.encoders import AUTO, choose_encoder
 from detkit.video.frame import Frame, VideoInfo
 from detkit.video.sound import SoundTrack
 
@@ -23,8 +24,12 @@ SUFFIXES = tuple(FORMATS)
 # The first three take 5, 12 and 20 ms of one core for a frame of 1280x720. The first's files are
 # 1.7 to 2.6 times the third's in size, the error is the same.
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "medium")
-# An mp4's tick is 1/n of a second with n in 32 bits; finer clocks (nanoseconds) are rounded.
-FINEST_TICKS_PER_SECOND = 1_000_000
+# Times finer than what the encoder can say (nanoseconds) are rounded to the first of these that
+# it can.
+ROUNDED_TICKS = (Fraction(1, 90_000), Fraction(1, 60_000))
+# x264 plans its bits by the rate, and no more than that; beyond these a rate is not meant.
+MIN_RATE, MAX_RATE = Fraction(1, 1000), Fraction(1000)
+USUAL_RATE = Fraction(25)
 FRAGMENT_MICROSECONDS = 500_000
 # Beyond these x264 gains little, and holds a picture back for each.
 MOST_THREADS = 4
@@ -33,7 +38,7 @@ LIMITED_RANGE = 1
 
 
 class VideoWriter:
-    """Writes frames with their own times as h264, yuv420p.
+    """Writes frames with their own times as yuv420p, by x264 unless another encoder is asked for.
 
     Sides of odd length get one more row or column, a copy of the last, since yuv420p halves
     them. An mp4 is written in fragments, which its closing joins to a plain one: whatever ends
@@ -44,6 +49,7 @@ class VideoWriter:
         path: the file; written over when it exists. Its suffix is one of ``SUFFIXES``.
         info: of the video that the frames come from.
         preset, crf: x264's speed and quality.
+        encoder: one of ``ENCODERS``, or 'auto' for the first that is there.
         sound: a file whose sound goes along; None for none.
         sound_start: the first picture's time on that file's clock, in seconds.
         live: each frame is written before the next one comes, at the price of a larger file.
@@ -51,29 +57,31 @@ class VideoWriter:
 
     Attributes:
         count: the frames that lie in the file; once it is closed, those that can be played.
+        encoder_note: a sentence on the encoder where 'auto' did not find x264; else None.
         sound_fault: why the sound is left out or ends early; None when all is well.
 
     Raises:
-        VideoError: another suffix, or the file cannot be written.
+        VideoError: another suffix, no such encoder here, or the file cannot be written.
         MissingExtraError: PyAV is not installed.
     """
 
     def __init__(
         self, path: Path, info: VideoInfo, preset: str = PRESETS[0], crf: int = 23, *,
-        sound: Path | None = None, sound_start: Fraction = Fraction(0), live: bool = False,
-        on_written: Callable[[int], None] = lambda index: None,
+        encoder: str = AUTO, sound: Path | None = None, sound_start: Fraction = Fraction(0),
+        live: bool = False, on_written: Callable[[int], None] = lambda index: None,
     ) -> None:
-        try:
-            import av
-        except ImportError as error:
-            raise MissingExtraError("av", "video") from error
+        av = self._av = load_av()
         check_suffix(path)
-        self._av: Any = av
         self._path = path
         self._size_hw = info.size_hw
         self._source_base = info.time_base
-        finest = Fraction(1, FINEST_TICKS_PER_SECOND)
-        self._time_base = info.time_base if info.time_base >= finest else Fraction(1, 90_000)
+        self._encoder = choose_encoder(encoder, path.suffix)
+        self.encoder_note: str | None = None
+        if encoder == AUTO and not self._encoder.takes_preset:
+            self.encoder_note = (f"the installed PyAV has no libx264: {path.suffix} is written by "
+                                 f"{self._encoder.name}")
+        self._time_base = next(base for base in (info.time_base, *ROUNDED_TICKS)
+                               if base >= self._encoder.finest_tick)
         self._last_pts = -1
         self._end = Fraction(0)
         self._on_written = on_written
@@ -91,10 +99,8 @@ class VideoWriter:
         self._container: Any = None
         try:
             with _as_video_error(av, path):
-                self._container = av.open(
-                    self._disk, "w", format=kind,
-                    options={} if kind == "matroska" else self._mp4_options(),
-                )
+                self._container = create(
+                    self._disk, kind, {} if kind == "matroska" else self._mp4_options())
                 self._stream = self._add_stream(info, preset, crf, live)
                 if self._sound is not None:
                     self._sound.join(self._container)
@@ -148,7 +154,10 @@ class VideoWriter:
                         self._mux_sound(None if whole else self._end)
                 finally:
                     container.close()
-        except VideoError:
+        except VideoError as error:
+            if isinstance(error.__cause__, self._av.error.InvalidDataError) and self._sound:
+                raise VideoError(error.what, got=error.got, do="its sound may be damaged; "
+                                 "--no-audio leaves it out") from error.__cause__
             if not failed_before:  # else it has been said
                 raise
         finally:
@@ -170,7 +179,7 @@ class VideoWriter:
     def _open_sound(self, sound: Path, start: Fraction, kind: str) -> None:
         try:
             self._sound = SoundTrack(sound, start, kind)
-        except (self._av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+        except (VideoError, self._av.error.FFmpegError, OSError, ValueError, IndexError) as error:
             self.sound_fault = cause_of(error)
 
     def _mp4_options(self) -> dict[str, str]:
@@ -197,7 +206,7 @@ class VideoWriter:
         return self._av.VideoFrame.from_ndarray(planes, "yuv420p")
 
     def _mux(self, packets: Iterable[Any]) -> None:
-        for packet in packets:  # h264: one for each frame
+        for packet in packets:  # one for each frame
             pts = packet.pts
             self._mux_sound(pts * packet.time_base)
             self._container.mux(packet)
@@ -205,9 +214,15 @@ class VideoWriter:
             self._on_written(self._on_their_way.pop(pts))
 
     def _mux_sound(self, until: Fraction | None) -> None:
-        if self._sound is not None:
+        if self._sound is None:
+            return
+        try:
             for packet in self._sound.until(until):
                 self._container.mux(packet)
+        except self._av.error.FFmpegError as error:
+            if self._disk.error is not None:
+                raise
+            self._sound.end(cause_of(error))  # damage, which the format does not take
 
     def _rescale(self, ticks: int) -> int:
         return round(ticks * self._source_base / self._time_base)
@@ -216,19 +231,23 @@ class VideoWriter:
         from detkit.machine.cores import cores
 
         height, width = (side + side % 2 for side in info.size_hw)
-        # x264 plans its bits by the rate; times come from the frames.
-        rate = info.rate.limit_denominator(1001)
-        stream = self._container.add_stream("libx264", rate=rate if rate > 0 else 25)
+        rate = info.rate if MIN_RATE <= info.rate <= MAX_RATE else USUAL_RATE
+        stream = self._container.add_stream(self._encoder.name, rate=rate.limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = self._time_base
         context = stream.codec_context
         context.time_base = self._time_base
         context.thread_count = min(cores(), MOST_THREADS)
-        tune = {"tune": "zerolatency"} if live else {}
-        context.options = {"preset": preset, "crf": str(crf), **tune}
+        context.options = self._encoder.options(preset, crf, live)
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
         if info.pixel_aspect != 1:
             context.sample_aspect_ratio = info.pixel_aspect
+        try:
+            context.open()
+        except self._av.error.FFmpegError as error:
+            raise VideoError(f"{self._path}: {self._encoder.name} cannot write frames of "
+                             f"{width}x{height}", got=cause_of(error),
+                             do="choose another --encoder, or scale the video down") from error
         return stream
 
 
@@ -264,10 +283,10 @@ def _count_frames(av: Any, path: Path) -> int:
     """How many pictures a file holds, read to where it ends or breaks."""
     count = 0
     try:
-        with av.open(str(path)) as container:
+        with open_file(path, str(path)) as container:
             for packet in container.demux(video=0):
                 count += packet.size > 0
-    except (av.error.FFmpegError, IndexError):
+    except (VideoError, av.error.FFmpegError, IndexError):
         pass
     return count
 

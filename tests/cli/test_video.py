@@ -259,3 +259,38 @@ def test_ctrl_c_is_130_and_names_what_is_kept(
     assert word == "interrupted"
     count = int(re.match(r"the (\d+) frames .*out.partial.mp4", kept).group(1))
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(count))
+
+
+def test_the_signal_that_stopped_a_run_is_raised_after_what_is_kept_is_said(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Signals come as kinds of KeyboardInterrupt; which it was decides the exit code."""
+    from dataclasses import replace
+
+    from detkit.cli import video, video_look
+    from detkit.cli.main import build_parser
+
+    class Signal(KeyboardInterrupt):
+        pass
+
+    task_for, looked = video_look.task_for, []
+
+    def stopping_task(args, info):
+        task = task_for(args, info)
+
+        def look(images):
+            looked.extend(images)
+            if len(looked) > 5:
+                raise Signal
+            return task.look(images)
+
+        return replace(task, look=look, workers=1)
+
+    monkeypatch.setattr(video_look, "task_for", stopping_task)
+    words = [str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"), "--device", "cpu",
+             "--engine", "mmdet", "--threshold", "1"]
+    with pytest.raises(Signal):
+        video.run(build_parser("video", "video").parse_args(words))
+    assert "the 5 frames that were done are kept in" in capsys.readouterr().err
+    assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(5))

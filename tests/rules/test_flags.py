@@ -21,7 +21,7 @@ FROZEN = {
                 "--no-pictures", "--force", "--trust", *ENGINE},
     "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--window", "--device",
               "--force", "--track", "--count-line", "--zone", "--live", "--target-fps", "--batch",
-              "--fps", "--preset", "--no-audio", "--trust", *ENGINE},
+              "--fps", "--encoder", "--preset", "--max-pixels", "--no-audio", "--trust", *ENGINE},
     "export": {"CHECKPOINT", "--out", "--format", "--precision", "--size", "--max-proposals",
                "--data", "--max-ap-drop", "--calibration", "--batch", "--device", "--force",
                "--trust"},

@@ -1,6 +1,7 @@
 """The file below the container: a disk that fills up, and fragments that are cut off."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,19 @@ def test_a_writer_on_a_full_disk_says_so_once_and_closes(tmp_path: Path) -> None
         writer.close()
     writer.close()
     assert writer.count == 0
+
+
+def test_a_named_pipe_that_nobody_reads_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="No such device or address"):
+        DiskFile(tmp_path / "pipe")
+
+
+def test_a_named_pipe_that_is_read_takes_all_that_is_written(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    file = DiskFile(tmp_path / "pipe")
+    file.write(b"line")
+    file.close()
+    assert os.read(reader, 100) == b"line"
+    os.close(reader)

@@ -176,3 +176,45 @@ def test_a_rate_is_for_folders_only(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", 3)
     with pytest.raises(VideoError, match="has its own times.*leave --fps out"):
         open_source(clip, Fraction(25))
+
+
+@pytest.mark.parametrize("suffix, codec", [
+    ("mp4", "libx264"), ("mkv", "libx264"), ("ts", "libx264"), ("avi", "mpeg4"),
+    ("flv", "libx264"),
+])
+def test_a_download_cut_short_of_its_length_is_an_error_that_keeps_what_came(
+    tmp_path: Path, suffix: str, codec: str
+) -> None:
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    data = write_video(tmp_path / f"clip.{suffix}", 200, size_hw=(240, 320), codec=codec,
+                       options={"movflags": "faststart"} if suffix == "mp4" else None).read_bytes()
+
+    class CutShort(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data if "whole" in self.path else data[:len(data) * 7 // 10])
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), CutShort)
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        whole = run_video(nothing, f"{address}/whole.{suffix}", tmp_path / "whole.mp4", None,
+                          live=False)
+        with pytest.raises(VideoError, match=f"{address}/cut.{suffix}: ended early, after .*"
+                                             f"expected {len(data)} bytes.*out.partial") as told:
+            run_video(nothing, f"{address}/cut.{suffix}", tmp_path / "out.mp4", None, live=False)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert whole.frames_out == 200
+    count = len(read_back(tmp_path / "out.partial.mp4")[0])
+    assert 50 < count < 190 and f"the {count} frames that were done" in str(told.value)

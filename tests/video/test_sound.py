@@ -152,3 +152,24 @@ def test_damaged_sound_costs_no_picture_and_is_said(tmp_path: Path) -> None:
     assert read_back(tmp_path / "out.mp4")[0] == list(range(75))
     note, = report.notes
     assert "in.mkv: its sound could not be kept to the end: " in note
+
+
+def test_sound_that_nobody_can_decode_is_left_out_and_said(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mov", 12, codec="mpeg4", sound=("pcm_s16le", 44100))
+    data = source.read_bytes()
+    assert data.count(b"sowt") == 1
+    source.write_bytes(data.replace(b"sowt", b"zzzz"))
+    report = run_video(nothing, source, tmp_path / "out.mp4", None)
+    assert report.frames_out == 12
+    assert any("sound could not be kept" in note for note in report.notes)
+
+
+def test_damaged_sound_ends_the_sound_and_not_the_video(tmp_path: Path) -> None:
+    """AAC in a transport stream begins each packet with ff f1 (ISO/IEC 13818-7, 6.2)."""
+    source = write_video(tmp_path / "a.ts", 50, sound=("aac", 44100))
+    data = source.read_bytes()
+    place = data.index(b"\xff\xf1", len(data) // 2)
+    source.write_bytes(data[:place] + b"\x00\x00" + data[place + 2:])
+    report = run_video(nothing, source, tmp_path / "out.mp4", None)
+    assert report.frames_out == 50
+    assert any("sound could not be kept to the end" in note for note in report.notes)

@@ -158,3 +158,9 @@ def test_closing_without_a_frame_leaves_no_frame(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", info())
     writer.close()
     assert writer.count == 0
+
+
+def test_a_side_beyond_the_encoders_is_said_with_its_size(tmp_path: Path) -> None:
+    """x264's sides end at 16,384."""
+    with pytest.raises(VideoError, match="libx264 cannot write frames of 2x20000"):
+        VideoWriter(tmp_path / "a.mp4", info((20_000, 2)))

@@ -1,0 +1,61 @@
+"""The time of each frame, from what a stream says of it: from 0, rising, without absurd leaps."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+# A frame may come so long after the one before it. A longer step is a clock that was set, or
+# damage; an mp4 holds a step of less than 2**31 of its ticks, the finest of which is 1 us here.
+MAX_STEP_SECONDS = 6 * 3600
+MAX_STEP_TICKS = 2**31 - 1
+FINEST_TICK = Fraction(1, 1_000_000)
+
+
+class FrameTimes:
+    """Gives each frame its time in ticks.
+
+    A frame without a time, or one that leaps by more than six hours, is put one regular step
+    after the frame before; one whose time does not rise, one tick after it.
+
+    Args:
+        time_base: the seconds of one tick.
+        step: the ticks from one frame to the next, where nothing else is known.
+        start: what the stream says of its first frame, in ticks; None when nothing.
+
+    Attributes:
+        leaps: how many times leapt and were not taken as they are.
+        skipped: the ticks that were left out so.
+    """
+
+    def __init__(self, time_base: Fraction, step: int, start: int | None) -> None:
+        seconds = min(Fraction(MAX_STEP_SECONDS), MAX_STEP_TICKS * max(time_base, FINEST_TICK))
+        self._longest = max(step, int(seconds / time_base))
+        self._step = step
+        self._start = start or 0
+        self._last = -1
+        self.leaps = self.skipped = 0
+
+    def add(self, said: int | None) -> int:
+        """The time of the next frame, of which the stream says ``said``."""
+        time = self._last + self._step
+        if self._last < 0:
+            time = 0
+        elif said is not None:
+            leap = said - self._start - self.skipped - time
+            if abs(leap) > self._longest:
+                self.leaps += 1
+                self.skipped += leap
+            else:
+                time = max(time + leap, self._last + 1)
+        self._last = time
+        return time
+
+    def duration(self, said: int | None) -> int:
+        """A frame's duration in ticks; 0 when it is not known, or not to be believed."""
+        return said if said is not None and 0 < said <= self._longest else 0
+
+    def notes(self) -> list[str]:
+        """A sentence on times that leapt; none without."""
+        if not self.leaps:
+            return []
+        return [f"times of frames that leap too far, each taken as one regular step: {self.leaps}"]
