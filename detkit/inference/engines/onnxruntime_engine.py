@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import ExportError, MissingExtraError
+from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.inference.engines.no_telemetry import import_onnxruntime
 from detkit.machine.cores import cores
 
 ONLY_ERRORS = 3
@@ -39,10 +40,7 @@ class OnnxRuntimeEngine:
         threads: int | None = None,
         device: str = "cpu",
     ) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("onnxruntime", "onnx") from error
+        onnxruntime = import_onnxruntime()
         self.name = "onnxruntime"
         self.precision = "f32"
         self.canvas_hw = canvas_hw
