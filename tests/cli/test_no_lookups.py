@@ -38,7 +38,7 @@ COMMANDS = {
     "export-onnx": "export {checkpoint} --data {data} --out {out} --device cpu --format onnx",
     "export-torch": "export {checkpoint} --data {data} --out {out} --device cpu --format torch",
     "benchmark": "benchmark {checkpoint} --data {data} --device cpu",
-    "complexity": "complexity {config} --size 96x96",
+    "complexity": "complexity configs/quickstart.py --size 96x96",
     "serve": "serve {checkpoint} --device cpu --port 0",
 }
 

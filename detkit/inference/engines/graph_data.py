@@ -9,7 +9,7 @@ file is imported, unpickled, compiled or evaluated.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +23,6 @@ KEY, VERSION = "detkit_graph", 1
 # Of the part of the file that is text, in bytes; a detector's takes one or two million.
 MOST_TEXT = 64 << 20
 MOST_STEPS, MOST_DEPTH = 200_000, 8
-# Checks of torch.export's own, true of every batch.
-CHECKS = ("aten._assert_", "aten.sym_constrain_range", "aten._assert")
 AGAIN = "export the checkpoint again"
 
 
@@ -109,13 +107,11 @@ def write_graph_data(program: Any, path: Path) -> None:
         known[name] = {"tensor": spec.target}
     steps: list[Any] = []
     outputs: list[Any] = []
-    for node in program.graph.nodes:
+    for node in _needed(program.graph.nodes):
         if node.op == "output":
             outputs = [_encoded(one, known) for one in node.args[0]]
         elif node.op == "call_function":
             name = operator_name(node.target)
-            if name.startswith(CHECKS):
-                continue
             try:
                 resolve_operator(name)
             except LookupError as error:
@@ -134,6 +130,16 @@ def write_graph_data(program: Any, path: Path) -> None:
 
 def _placeholders(program: Any) -> list[str]:
     return [node.name for node in program.graph.nodes if node.op == "placeholder"]
+
+
+def _needed(nodes: Iterable[Any]) -> list[Any]:
+    """Those that the outputs depend on, in order: neither checks nor what only they need."""
+    found: dict[Any, None] = {}
+    for node in reversed(list(nodes)):
+        changes = isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        if node.op != "call_function" or changes or any(user in found for user in node.users):
+            found[node] = None
+    return list(reversed(found))
 
 
 def _encoded(argument: Any, known: Mapping[str, Any]) -> Any:
