@@ -32,7 +32,7 @@ def cannot_isolate():
 
 
 def looked_up(command, folder, env, timeout=600):
-    """What ``command`` gave as a finished process, and the host names that it looked up in order."""
+    """``command`` as a finished process, and the host names that it looked up, in order."""
     with tempfile.TemporaryDirectory() as work:
         report = Path(work, "names.json")
         done = subprocess.run(

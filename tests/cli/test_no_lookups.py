@@ -1,6 +1,5 @@
 """No command looks up a host name that its user did not give: nothing is reported to anyone."""
 
-import ast
 import os
 import subprocess
 import sys
@@ -76,8 +75,8 @@ def given(tmp_path_factory):
         for _ in range(5):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(stream.encode())
-    return {"config": folder / "config.py", "checkpoint": checkpoint, "data": data, "image": image, "truth": truth,
-            "results": results, "video": folder / "video.mp4"}
+    return {"config": folder / "config.py", "checkpoint": checkpoint, "data": data,
+            "image": image, "truth": truth, "results": results, "video": folder / "video.mp4"}
 
 
 @pytest.fixture(scope="module")

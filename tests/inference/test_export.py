@@ -145,13 +145,14 @@ def unlist_weights(folder):
     (lambda folder: pipe(next(folder.glob("*.bin"))), "is a named pipe"),
     (other_canvas, r"images: got uint8 of shape \(\?, 96, 96, 3\), expected .* 64, 96, 3"),
     (lambda folder: change(folder, format="torch", graphs=[
-        {"canvas_hw": [96, 96], "file": "graph_96x96.pt2"}]), "got graph_96x96.pt2.*export the checkpoint again"),
+        {"canvas_hw": [96, 96], "file": "graph_96x96.pt2"}]),
+     "got graph_96x96.pt2.*export the checkpoint again"),
     (unlist_weights, "no OpenVINO model"),
     (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
     (spoil_graph, "not the file that was exported"),
 ], ids=["no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
-        "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes", "precision",
-        "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe", "pipe-graph",
+        "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes",
+        "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe", "pipe-graph",
         "other-canvas", "pt2", "unlisted", "missing", "changed"])
 def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, spoil, message):
     folder = tmp_path / "engine"

@@ -1,9 +1,9 @@
-"""A static graph as a file of data: operators' names, numbers, and tensors as safetensors holds them.
+"""A static graph as a file of data: names of operators, numbers, and tensors in safetensors.
 
-torch's own .pt2 can hold code: pickled objects, shared libraries, expressions that are evaluated and
-names of any function of torch. So the graph of a ``torch.export`` program is written as JSON, in the
-metadata of the .safetensors file that holds its weights, and run operator by operator. Nothing of a
-file is imported, unpickled, compiled or evaluated.
+torch's own .pt2 can hold code: pickled objects, shared libraries, expressions that are evaluated
+and names of any function of torch. So the graph of a ``torch.export`` program is written as JSON,
+in the metadata of the .safetensors file that holds its weights, and run operator by operator.
+Nothing in a file is imported, unpickled, compiled or evaluated.
 """
 
 from __future__ import annotations

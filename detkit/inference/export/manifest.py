@@ -20,7 +20,8 @@ NAME = "detkit.json"
 VERSION = 1
 FORMATS = ("openvino", "onnx", "torch")
 AGAIN = "export the checkpoint again"
-# Far beyond what an export writes: in bytes of the file, canvases, files, and pixels.
+# Far beyond what an export writes: bytes of this file, canvases, files, a rule's number, pixels of
+# a canvas, and results.
 MOST_TEXT, MOST_GRAPHS, MOST_FILES = 16 << 20, 64, 256
 MOST_SIDE, MOST_PIXELS = 1 << 31, 1 << 26
 MOST_RESULTS = 1_000_000
@@ -137,8 +138,9 @@ def read_manifest(folder: Path) -> Manifest:
     _check_sizes(path, manifest)
     for canvas, name in manifest.graphs.items():
         if name != file_name(manifest.format, canvas):
-            raise ExportError(f"{path}: the file of the size {canvas[0]}x{canvas[1]}", got=_short(name),
-                              expected=file_name(manifest.format, canvas), do=AGAIN)
+            raise ExportError(f"{path}: the file of the size {canvas[0]}x{canvas[1]}",
+                              got=_short(name), expected=file_name(manifest.format, canvas),
+                              do=AGAIN)
     for name in {*manifest.graphs.values(), *manifest.hashes}:
         _check_file(folder, name, manifest.hashes)
     return manifest

@@ -74,7 +74,8 @@ def step(op, *args, **kwargs):
 
 @pytest.mark.parametrize("name", [
     "aten.from_file.default", "aten.save.default", "aten.set_.source_Storage", "aten.add.__init__",
-    "aten.add.nothing", "aten.add", "aten.add.str", "aten.as_strided.default", "aten._unsafe_index.Tensor",
+    "aten.add.nothing", "aten.add", "aten.add.str",
+    "aten.as_strided.default", "aten._unsafe_index.Tensor",
     "torch.hub.load", "torch.ops.load_library", "torchvision._cuda_version.default",
     "builtins.eval", "operator.attrgetter", "operator.methodcaller", "operator.pow", "os.system",
     "prim.PythonOp", "#eval", "", "."])

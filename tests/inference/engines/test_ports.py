@@ -23,7 +23,7 @@ OUTPUTS = {
     "none": (dict(RIGHT), None),
     "renamed": ({"rects": RIGHT["boxes"], **{name: RIGHT[name] for name in list(RIGHT)[1:]}},
                 "outputs: got rects, scores, labels, counts, expected boxes"),
-    "fewer": ({name: RIGHT[name] for name in list(RIGHT)[:3]}, "outputs: got boxes, scores, labels,"),
+    "fewer": ({name: RIGHT[name] for name in list(RIGHT)[:3]}, "outputs: got boxes, scores"),
     "more": ({**RIGHT, "extra": RIGHT["counts"]}, "outputs: got .*extra"),
     "order": ({name: RIGHT[name] for name in reversed(RIGHT)}, "outputs: got counts"),
     "boxes-rank": ({**RIGHT, "boxes": np.zeros((1, 4), np.float32)}, "boxes: got float32"),
