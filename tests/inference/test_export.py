@@ -152,8 +152,8 @@ def unlist_weights(folder):
     (spoil_graph, "not the file that was exported"),
 ], ids=["no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
         "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes",
-        "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe", "pipe-graph",
-        "other-canvas", "pt2", "unlisted", "missing", "changed"])
+        "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe",
+        "pipe-graph", "other-canvas", "pt2", "unlisted", "missing", "changed"])
 def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, spoil, message):
     folder = tmp_path / "engine"
     shutil.copytree(exported, folder)

@@ -18,12 +18,12 @@ from torch import nn
 
 from detkit.errors import ExportError
 from detkit.inference.engines.graph_operators import operator_name, resolve_operator
+from detkit.inference.engines.ports import AGAIN
 
 KEY, VERSION = "detkit_graph", 1
 # Of the part of the file that is text, in bytes; a detector's takes one or two million.
 MOST_TEXT = 64 << 20
 MOST_STEPS, MOST_DEPTH = 200_000, 8
-AGAIN = "export the checkpoint again"
 
 
 class Value(NamedTuple):

@@ -1,7 +1,7 @@
 """An OpenVINO file, looked at before OpenVINO reads it: the constants lie within its weights.
 
 OpenVINO multiplies a constant's sides in 64 bits, and reads beyond the weights where the product
-overflows.
+overflows, which ends the process (a bus error in 2026.4.1).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from xml.parsers import expat
 
 from detkit.errors import ExportError
+from detkit.inference.engines.ports import AGAIN
 
-AGAIN = "export the checkpoint again"
 # In bytes and in layers; a detector's has one to ten million bytes and a few thousand layers.
 MOST_TEXT, MOST_LAYERS, MOST_DEPTH = 128 << 20, 50_000, 64
 BITS = {"boolean": 8, "u1": 1, "u2": 2, "u4": 4, "i4": 4, "nf4": 4, "f4e2m1": 4, "u8": 8, "i8": 8,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detkit.errors import DetkitError, ExportError, is_out_of_memory
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, example
@@ -86,9 +87,15 @@ def try_engine(engine: Engine, path: Path, max_results: int | None = None) -> No
 
 
 def run_checked(
-    engine: Engine, images: np.ndarray, valid_hw: np.ndarray, where: str | None = None
+    engine: Engine, images: NDArray[np.uint8], valid_hw: NDArray[np.int64],
+    where: str | None = None,
 ) -> RawDetections:
     """What an engine gives for a batch, of which the shapes, dtypes and counts are right.
+
+    Args:
+        engine: the engine.
+        images, valid_hw: as of `Engine`.
+        where: what to call the engine in a message; None for its name.
 
     Raises:
         ExportError: the engine fails, or gives something else.

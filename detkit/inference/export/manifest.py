@@ -12,6 +12,7 @@ from typing import Any
 from detkit.errors import ExportError
 from detkit.files import special_file
 from detkit.inference.engines.available import PRECISIONS
+from detkit.inference.engines.ports import AGAIN
 from detkit.inference.export.graph_file import file_name
 from detkit.inference.fit import Border, InputRule, rule_from
 from detkit.inference.out_folder import write_text
@@ -19,7 +20,6 @@ from detkit.inference.out_folder import write_text
 NAME = "detkit.json"
 VERSION = 1
 FORMATS = ("openvino", "onnx", "torch")
-AGAIN = "export the checkpoint again"
 # Far beyond what an export writes: bytes of this file, canvases, files, a rule's number, pixels of
 # a canvas, and results.
 MOST_TEXT, MOST_GRAPHS, MOST_FILES = 16 << 20, 64, 256
