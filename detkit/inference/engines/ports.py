@@ -100,6 +100,7 @@ def run_checked(
     Raises:
         ExportError: the engine fails, or gives something else.
     """
+    do = "name another engine by --engine" if where is None else AGAIN
     where = where or f"the engine {engine.name}"
     try:
         found = engine(images, valid_hw)
@@ -108,7 +109,7 @@ def run_checked(
     except Exception as error:  # each library raises what it likes
         if is_out_of_memory(error):
             raise
-        raise ExportError(f"{where}: cannot be run", do=AGAIN, got=(
+        raise ExportError(f"{where}: cannot be run", do=do, got=(
             f"{type(error).__name__}: {' '.join(str(error).split())[-200:]}")) from error
     batch = len(images)
     room = found.boxes.shape[1] if found.boxes.ndim == 3 else 0
@@ -118,8 +119,8 @@ def run_checked(
         one = getattr(found, name)
         if one.shape != wanted or one.dtype != dtype:
             raise ExportError(f"{where}: {name}", got=f"{one.dtype} {_shown(one.shape)}",
-                              expected=f"{dtype} {_shown(wanted)}", do=AGAIN)
+                              expected=f"{dtype} {_shown(wanted)}", do=do)
     if batch and not 0 <= found.counts.min() <= found.counts.max() <= room:
-        raise ExportError(f"{where}: counts", expected=f"0 to {room}", do=AGAIN,
+        raise ExportError(f"{where}: counts", expected=f"0 to {room}", do=do,
                           got=f"{found.counts.min()} to {found.counts.max()}")
     return found
