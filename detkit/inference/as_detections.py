@@ -26,16 +26,17 @@ def as_detections(
         num_classes: labels are below it.
 
     Raises:
-        WeightsError: nan or infinity, or a label beyond the classes.
+        WeightsError: nan or infinity, or a label that is none of the classes.
     """
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise WeightsError(
             "the model's boxes or scores are not finite numbers",
             do="train again with a lower learning rate, or use an earlier checkpoint",
         )
-    if len(labels) and labels.max() >= num_classes:
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
         raise WeightsError("the model's labels do not fit the classes that the checkpoint names",
-                           got=f"label {labels.max()}", expected=f"0..{num_classes - 1}")
+                           got=f"label {wrong[0]}", expected=f"0..{num_classes - 1}")
     height, width = size_hw
     boxes = np.array(boxes, np.float32)
     boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)

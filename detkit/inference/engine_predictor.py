@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detkit.errors import DataError
 from detkit.inference.as_detections import as_detections
 from detkit.inference.engines.engine import Engine, RawDetections
+from detkit.inference.engines.ports import run_checked, try_engine
 from detkit.inference.export.sizes import Size, canvas_of, rule_for, square
 from detkit.inference.fit import Fitted, InputRule, fit
 from detkit.inference.predictor import DETECTION, ImageLike, as_array
@@ -171,7 +172,9 @@ class EnginePredictor:
 
         def make(canvas_hw: Size, probe: NDArray[np.uint8]) -> Engine:
             path = Path(folder, held.graphs[canvas_hw])
-            return read_graph(held.format, path, canvas_hw, held.precision, engine, streams, device)
+            made = read_graph(held.format, path, canvas_hw, held.precision, engine, streams, device)
+            try_engine(made, path, held.max_results)
+            return made
 
         made = cls(make, held.rule, held.classes, tuple(held.graphs), score_threshold, streams,
                    batch)
@@ -256,7 +259,7 @@ class EnginePredictor:
                 valid = np.array([one.valid_hw for one in fitted], np.int64)
                 engine = self._engine(canvas, pictures[0])
                 times.append(time.perf_counter())
-                raw = engine(pictures, valid)
+                raw = run_checked(engine, pictures, valid)
                 times.append(time.perf_counter())
                 for row, (place, one) in enumerate(zip(part, fitted)):
                     found[place] = self._detections(raw, row, one)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from own_truth import write_own_truth
 
 from detkit import Predictor
-from detkit.errors import DetkitError, ExportError
+from detkit.errors import DetkitError, ExportError, WeightsError
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.inference.export.export import Order, export
@@ -90,6 +91,19 @@ def change(folder, **new):
     path.write_text(json.dumps({**json.loads(path.read_text()), **new}))
 
 
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def other_canvas(folder):
+    hashes = json.loads((folder / "detkit.json").read_text())["hashes"]
+    for suffix in (".xml", ".bin"):
+        (folder / f"graph_96x96{suffix}").rename(folder / f"graph_64x96{suffix}")
+    change(folder, graphs=[{"canvas_hw": [64, 96], "file": "graph_64x96.xml"}],
+           hashes={name.replace("96x", "64x"): value for name, value in hashes.items()})
+
+
 def unlist_weights(folder):
     path = next(folder.glob("*.bin"))
     hashes = json.loads((folder / "detkit.json").read_text())["hashes"]
@@ -114,18 +128,48 @@ def unlist_weights(folder):
     (lambda folder: change(folder, rule={"scale": [0, 96], "divisor": 32,
                                          "interpolation": "bilinear"}), "another kind"),
     (lambda folder: (folder / "detkit.json").write_text("[" * 100_000), "cannot be read"),
-    (unlist_weights, "OpenVINO cannot read it"),
+    (lambda folder: change(folder, max_results=10**9), "max_results: got 1000000000"),
+    (lambda folder: change(folder, max_results=7), "room for 20, expected 7"),
+    (lambda folder: change(folder, classes=[]), "classes: got none"),
+    (lambda folder: change(folder, precision="f" * 10**6), "precision: got fff"),
+    (lambda folder: change(folder, graphs=[{"canvas_hw": [10**6, 10**6],
+                                            "file": "graph_1000000x1000000.xml"}]),
+     "canvas_hw: got 1000000x1000000"),
+    (lambda folder: change(folder, graphs=[{"canvas_hw": [32, n], "file": f"graph_32x{n}.xml"}
+                                           for n in range(32, 5000)]), "graphs: got 4968"),
+    (lambda folder: change(folder, hashes={str(n): "" for n in range(5000)}), "hashes: got 5000"),
+    (lambda folder: change(folder, rule={"scale": [int("9" * 400), 96], "divisor": 32,
+                                         "interpolation": "bilinear"}), "rule: got 999"),
+    (lambda folder: (folder / "detkit.json").write_bytes(b" " * (17 << 20)), "its size: got"),
+    (lambda folder: pipe(folder / "detkit.json"), "is a named pipe"),
+    (lambda folder: pipe(next(folder.glob("*.bin"))), "is a named pipe"),
+    (other_canvas, r"images: got uint8 of shape \(\?, 96, 96, 3\), expected .* 64, 96, 3"),
+    (lambda folder: change(folder, format="torch", graphs=[
+        {"canvas_hw": [96, 96], "file": "graph_96x96.pt2"}]),
+     "got graph_96x96.pt2.*export the checkpoint again"),
+    (unlist_weights, "no OpenVINO model"),
     (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
     (spoil_graph, "not the file that was exported"),
 ], ids=["no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
-        "canvas", "infinite", "rule", "deep", "unlisted", "missing", "changed"])
+        "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes",
+        "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe",
+        "pipe-graph", "other-canvas", "pt2", "unlisted", "missing", "changed"])
 def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, spoil, message):
     folder = tmp_path / "engine"
     shutil.copytree(exported, folder)
     spoil(folder)
     with pytest.raises(ExportError, match=message) as caught:
         EnginePredictor.from_folder(folder)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_label_beyond_the_classes_of_the_folder_is_one_line(exported, own_truth, tmp_path):
+    folder = tmp_path / "engine"
+    shutil.copytree(exported, folder)
+    change(folder, classes=["car"])
+    engine = EnginePredictor.from_folder(folder, score_threshold=0.0)
+    with pytest.raises(WeightsError, match=r"got label [12], expected 0\.\.0"):
+        engine(sorted((own_truth / "val").iterdir()))
 
 
 def test_another_engine_than_the_format_s_is_refused(exported):

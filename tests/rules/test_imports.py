@@ -24,6 +24,25 @@ def modules_after(code, folder):
     return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
+# The one file that imports each library that reports to its maker, and turns that off first.
+REPORTING = {"openvino": "openvino_core.py", "nncf": "no_telemetry.py",
+             "onnxruntime": "no_telemetry.py"}
+
+
+def test_libraries_that_report_are_imported_in_one_place_only(our_files, repository):
+    found = {}
+    for path in our_files:
+        name = str(path.relative_to(repository))
+        if path.suffix == ".py" and name.startswith(("detkit/", "tools/", "benchmarks/")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                words = line.replace(",", " ").split()
+                if words[:1] in (["import"], ["from"]):
+                    library = words[1].split(".")[0]
+                    if library in REPORTING:
+                        found.setdefault(library, set()).add(path.name)
+    assert found == {library: {name} for library, name in REPORTING.items()}
+
+
 def test_import_detkit_brings_nothing_heavy(repository):
     assert not modules_after("import detkit", repository) & HEAVY
 

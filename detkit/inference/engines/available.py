@@ -145,9 +145,10 @@ def _onnxruntime(kind: str) -> EngineState:
     missing = [one for one in (name, "onnx", "onnxscript") if find_spec(one) is None]
     if missing:
         return EngineState(name, (), f"the library '{missing[0]}' is not installed")
-    import onnxruntime
+    from detkit.inference.engines.no_telemetry import import_onnxruntime
 
-    if kind == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    providers = import_onnxruntime().get_available_providers()
+    if kind == "cuda" and "CUDAExecutionProvider" not in providers:
         return EngineState(name, (), "this build of it does not know the GPU")
     return EngineState(name, ("f32",))
 

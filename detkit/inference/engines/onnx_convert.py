@@ -12,6 +12,7 @@ from torch import nn
 
 from detkit.errors import ExportError, MissingExtraError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT
+from detkit.inference.engines.no_telemetry import disable_telemetry
 from detkit.inference.engines.program import exported_program, quiet
 
 # The first with DeformConv.
@@ -32,6 +33,7 @@ def write_onnx(graph: nn.Module, canvas_hw: tuple[int, int], path: Path) -> None
     """
     import torch
 
+    disable_telemetry()
     for library in ("onnx", "onnxscript"):
         try:
             __import__(library)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import ExportError, MissingExtraError
+from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.inference.engines.no_telemetry import import_onnxruntime
+from detkit.inference.engines.ports import Port, check_ports
 from detkit.machine.cores import cores
 
-ONLY_ERRORS = 3
+ONLY_FATAL = 4  # errors are raised, too
 
 
 class OnnxRuntimeEngine:
@@ -39,16 +41,15 @@ class OnnxRuntimeEngine:
         threads: int | None = None,
         device: str = "cpu",
     ) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("onnxruntime", "onnx") from error
+        onnxruntime = import_onnxruntime()
         self.name = "onnxruntime"
         self.precision = "f32"
         self.canvas_hw = canvas_hw
         self.streams = streams
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = ONLY_ERRORS
+        options.log_severity_level = ONLY_FATAL
+        # Not its own other format, of which it checks less.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         # With one thread a call runs in its caller's; more are a pool that all calls share.
         options.intra_op_num_threads = max((threads or cores()) // streams, 1)
         providers = ["CPUExecutionProvider"]
@@ -59,6 +60,8 @@ class OnnxRuntimeEngine:
         except Exception as error:  # of a dozen classes of its own, with no common one
             raise ExportError(f"{path}: ONNX Runtime cannot read it",
                               got=" ".join(str(error).split())[:200]) from error
+        check_ports(path, canvas_hw, _ports(self._session.get_inputs()),
+                    _ports(self._session.get_outputs()))
 
     def __call__(
         self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
@@ -73,3 +76,13 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Let go of the session; the engine cannot be called any more."""
         self._session = None
+
+
+def _ports(ports: Any) -> list[Port]:
+    """What ONNX Runtime says of a model's inputs or outputs."""
+    found = []
+    for one in ports:
+        kind = one.type.removeprefix("tensor(").removesuffix(")")
+        sides = tuple(side if isinstance(side, int) else None for side in one.shape)
+        found.append(Port(one.name, "float32" if kind == "float" else kind, sides))
+    return found

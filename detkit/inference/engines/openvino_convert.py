@@ -12,7 +12,7 @@ from torch import nn
 
 from detkit.errors import ExportError
 from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, example
-from detkit.inference.engines.openvino_core import import_openvino
+from detkit.inference.engines.openvino_core import import_openvino, import_openvino_module
 
 GRAPH_ROOM = "detkit.inference.graph"
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul", "DeformableConvolution")
@@ -30,8 +30,7 @@ def openvino_model(graph: nn.Module, canvas_hw: tuple[int, int]) -> Any:
         ExportError: OpenVINO does not know something in the graph.
     """
     openvino = import_openvino()
-    from openvino.frontend.pytorch import ConversionExtension
-
+    extension = import_openvino_module("frontend.pytorch").ConversionExtension
     inputs = tuple(torch.from_numpy(one) for one in example(canvas_hw))
     with warnings.catch_warnings(), torch.inference_mode():
         # Of shapes that are read as numbers: those of a static graph depend on no picture.
@@ -44,8 +43,8 @@ def openvino_model(graph: nn.Module, canvas_hw: tuple[int, int]) -> Any:
                 example_input=inputs,
                 input=[([-1, *canvas_hw, 3], openvino.Type.u8), ([-1, 2], openvino.Type.i64)],
                 extension=[
-                    ConversionExtension("torchvision::nms", _nms),
-                    ConversionExtension("aten::index_fill", _index_fill),
+                    extension("torchvision::nms", _nms),
+                    extension("aten::index_fill", _index_fill),
                 ],
             )
         except RuntimeError as error:
@@ -97,8 +96,7 @@ def keep_coordinates_exact(model: Any, parts: Sequence[str]) -> None:
 
 def _nms(context: Any) -> list[Any]:
     """torchvision's suppression, with as many results as there are; OpenVINO's own pads by -1."""
-    import openvino.opset14 as ops
-
+    ops = import_openvino_module("opset14")
     boxes, scores, threshold = (context.get_input(place) for place in range(3))
     zero, one, two = (ops.constant(np.array(value, np.int64)) for value in (0, 1, 2))
     count = ops.gather(ops.shape_of(scores), zero, zero)
@@ -112,8 +110,7 @@ def _nms(context: Any) -> list[Any]:
 
 def _index_fill(context: Any) -> list[Any]:
     """``Tensor.index_fill``, which OpenVINO does not know."""
-    import openvino.opset14 as ops
-
+    ops = import_openvino_module("opset14")
     values, dim, index, value = (context.get_input(place) for place in range(4))
     updates = ops.broadcast(ops.convert_like(value, values), ops.shape_of(index))
     return [ops.scatter_update(values, index, updates, dim).output(0)]

@@ -9,9 +9,11 @@ then: the next signal, Ctrl-C or a child's end, kills the process. So there is o
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from detkit.errors import MissingExtraError
+from detkit.inference.engines.no_telemetry import disable_telemetry
 
 
 @lru_cache(maxsize=None)
@@ -37,7 +39,18 @@ def import_openvino() -> Any:
     return _library()
 
 
+def import_openvino_module(name: str) -> Any:
+    """A module of the library, such as 'opset14', imported as `import_openvino` does.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+    """
+    import_openvino()
+    return import_module(f"openvino.{name}")
+
+
 def _library() -> Any:
+    disable_telemetry()
     try:
         import openvino
     except ImportError as error:

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import ExportError
+from detkit.errors import ExportError, is_out_of_memory
 from detkit.inference.engines.batch import NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.openvino_core import import_openvino, openvino_core
+from detkit.inference.engines.openvino_file import check_openvino_file
+from detkit.inference.engines.ports import Port, check_ports
 from detkit.machine.cores import cores
 
 _FIRST = Lock()
+TYPES = {"u8": "uint8", "i64": "int64", "i32": "int32", "f32": "float32", "f16": "float16"}
 HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -37,7 +40,7 @@ class OpenVinoEngine:
 
     Raises:
         MissingExtraError: openvino is not installed.
-        ExportError: the file is no OpenVINO model.
+        ExportError: the file is no OpenVINO model of canvases of this size.
     """
 
     def __init__(
@@ -69,14 +72,23 @@ class OpenVinoEngine:
         }
         self._lock = Lock()
         self._pools: dict[int, _Pool] = {}
-        self._pool_for(1)
+        try:
+            self._pool_for(1)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise ExportError("OpenVINO cannot compile the model",
+                              got=" ".join(str(error).split())[-200:]) from error
 
     def _read(self, path: str | Path) -> Any:
+        check_openvino_file(Path(path))
         try:
-            return self._core.read_model(path)
+            model = self._core.read_model(path)
         except RuntimeError as error:
             raise ExportError(f"{path}: OpenVINO cannot read it",
                               got=" ".join(str(error).split())[-200:]) from error
+        check_ports(path, self.canvas_hw, _ports(model.inputs), _ports(model.outputs))
+        return model
 
     def __call__(
         self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
@@ -110,6 +122,18 @@ class OpenVinoEngine:
                 compiled = self._core.compile_model(model, "CPU", self._options)
                 self._pools[size] = _Pool(compiled, self.streams)
             return self._pools[size]
+
+
+def _ports(ports: Any) -> list[Port]:
+    """What OpenVINO says of a model's inputs or outputs."""
+    found = []
+    for one in ports:
+        shape = one.get_partial_shape()
+        sides = None if shape.rank.is_dynamic else tuple(
+            None if side.is_dynamic else side.get_length() for side in shape)
+        kind = TYPES.get(one.get_element_type().get_type_name(), "another type")
+        found.append(Port(min(one.get_names(), default=None), kind, sides))
+    return found
 
 
 class _Pool:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import ExportError, MissingExtraError
+from detkit.errors import ExportError
+from detkit.inference.engines.no_telemetry import import_nncf
 from detkit.inference.engines.openvino_convert import coordinates
 
 Canvas = tuple[NDArray[np.uint8], tuple[int, int]]
@@ -45,10 +46,7 @@ def quantised(model: Any, parts: Sequence[str], pictures: Sequence[Canvas]) -> A
     """
     # Looks for a GPU's compiler as it is imported, and says so.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    try:
-        import nncf
-    except ImportError as error:
-        raise MissingExtraError("nncf", "openvino") from error
+    nncf = import_nncf()
     if not pictures:
         raise ExportError("int8 needs pictures to measure the numbers' ranges on", got="none",
                           do="name a folder with a train split by --data")

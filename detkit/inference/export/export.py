@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 LIBRARIES = {
     "openvino": ("openvino", "nncf"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "torch": (),
+    "torch": ("safetensors",),
 }
 DROPS = {"f32": 0.1}
 OTHER_DROP = 0.5

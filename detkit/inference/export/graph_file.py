@@ -12,7 +12,7 @@ from detkit.inference.engines.available import device_kind, device_name, require
 from detkit.inference.engines.engine import Engine
 from detkit.inference.engines.openvino_int8 import Canvas
 
-SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "torch": ".pt2"}
+SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "torch": ".safetensors"}
 # The engines that run each format, the one that is taken unasked first.
 ENGINES = {
     "openvino": ("openvino",),
@@ -66,9 +66,10 @@ def write_graph(
     """
     path = folder / file_name(form, canvas_hw)
     if form == "torch":
-        from detkit.inference.engines.program import exported_program, save_program
+        from detkit.inference.engines.graph_data import write_graph_data
+        from detkit.inference.engines.program import exported_program
 
-        save_program(exported_program(graph, canvas_hw), path)
+        write_graph_data(exported_program(graph, canvas_hw), path)
     elif form == "onnx":
         from detkit.inference.engines.onnx_convert import write_onnx
 
@@ -128,9 +129,9 @@ def read_graph(
         from detkit.inference.engines.tensorrt_engine import TensorRtEngine
 
         return TensorRtEngine(path, canvas_hw, precision, device_name(where))
-    from detkit.inference.engines.program import load_program
+    from detkit.inference.engines.graph_data import read_graph_data
     from detkit.inference.engines.torch_engine import TorchEngine
 
     on = device_name(where)
-    return TorchEngine(load_program(path, on), canvas_hw, precision, on,
+    return TorchEngine(read_graph_data(path, on), canvas_hw, precision, on,
                        compiled=name == "torch.compile")

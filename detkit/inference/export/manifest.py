@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from detkit.errors import ExportError
+from detkit.files import special_file
+from detkit.inference.engines.available import PRECISIONS
+from detkit.inference.engines.ports import AGAIN
 from detkit.inference.export.graph_file import file_name
-from detkit.inference.fit import InputRule, rule_from
+from detkit.inference.fit import Border, InputRule, rule_from
 from detkit.inference.out_folder import write_text
 
 NAME = "detkit.json"
 VERSION = 1
 FORMATS = ("openvino", "onnx", "torch")
-AGAIN = "export the checkpoint again"
+# Far beyond what an export writes: bytes of this file, canvases, files, a rule's number, pixels of
+# a canvas, and results.
+MOST_TEXT, MOST_GRAPHS, MOST_FILES = 16 << 20, 64, 256
+MOST_SIDE, MOST_PIXELS = 1 << 31, 1 << 26
+MOST_RESULTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -102,34 +109,76 @@ def read_manifest(folder: Path) -> Manifest:
             missing or another than was written.
     """
     path = folder / NAME
+    _refuse_special(path)
     if not path.is_file():
         raise ExportError(f"{folder}: no exported engine", got=f"no {NAME} in it",
                           expected="a folder that 'detkit export' wrote")
+    if path.stat().st_size > MOST_TEXT:
+        raise ExportError(f"{path}: its size", got=f"{path.stat().st_size} bytes",
+                          expected=f"at most {MOST_TEXT}", do=AGAIN)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ExportError(f"{path}: cannot be read", got=f"{type(error).__name__}: {error}",
+        raise ExportError(f"{path}: cannot be read", got=_short(f"{type(error).__name__}: {error}"),
                           do=AGAIN) from error
     if version != VERSION:
-        raise ExportError(f"{path}: the folder's version", got=version, expected=VERSION, do=AGAIN)
+        raise ExportError(f"{path}: the folder's version", got=_short(version), expected=VERSION,
+                          do=AGAIN)
     try:
         manifest = _from_json(content)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ExportError(f"{path}: something in it is missing or of another kind",
-                          got=f"{type(error).__name__}: {error}", do=AGAIN) from error
+                          got=_short(f"{type(error).__name__}: {error}"), do=AGAIN) from error
     if not manifest.graphs:
         raise ExportError(f"{path}: graphs", got="none", expected="at least one", do=AGAIN)
     if manifest.format not in FORMATS:
-        raise ExportError(f"{path}: format", got=manifest.format, expected=" or ".join(FORMATS),
-                          do=AGAIN)
+        raise ExportError(f"{path}: format", got=_short(manifest.format),
+                          expected=" or ".join(FORMATS), do=AGAIN)
+    _check_sizes(path, manifest)
     for canvas, name in manifest.graphs.items():
         if name != file_name(manifest.format, canvas):
-            raise ExportError(f"{path}: the file of the size {canvas[0]}x{canvas[1]}", got=name,
-                              expected=file_name(manifest.format, canvas), do=AGAIN)
+            raise ExportError(f"{path}: the file of the size {canvas[0]}x{canvas[1]}",
+                              got=_short(name), expected=file_name(manifest.format, canvas),
+                              do=AGAIN)
     for name in {*manifest.graphs.values(), *manifest.hashes}:
         _check_file(folder, name, manifest.hashes)
     return manifest
+
+
+def _check_sizes(path: Path, held: Manifest) -> None:
+    """Refuse numbers that no export writes, before anything of their size is made."""
+    def refuse(what: str, got: object, expected: str) -> None:
+        raise ExportError(f"{path}: {what}", got=got, expected=expected, do=AGAIN)
+
+    if len(held.graphs) > MOST_GRAPHS:
+        refuse("graphs", len(held.graphs), f"at most {MOST_GRAPHS}")
+    if len(held.hashes) > MOST_FILES:
+        refuse("hashes", len(held.hashes), f"at most {MOST_FILES}")
+    if not held.classes:
+        refuse("classes", "none", "at least one")
+    if not 1 <= held.max_results <= MOST_RESULTS:
+        refuse("max_results", held.max_results, f"1 to {MOST_RESULTS}")
+    if held.precision not in PRECISIONS:
+        refuse("precision", _short(held.precision), ", ".join(PRECISIONS))
+    for high, wide in held.graphs:
+        if min(high, wide) < 1 or high * wide > MOST_PIXELS:
+            refuse("canvas_hw", f"{high}x{wide}", f"at most {MOST_PIXELS} pixels")
+    border = held.rule.border or Border()
+    sides = [*held.rule.scale, held.rule.divisor, border.divisor, *(border.size_hw or ())]
+    if max(sides) > MOST_SIDE:
+        refuse("rule", max(sides), f"at most {MOST_SIDE}")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 160 else text[:160] + "..."
+
+
+def _refuse_special(path: Path) -> None:
+    kind = special_file(path)
+    if kind is not None:
+        raise ExportError(f"{path}: is {kind}", expected="a file", do=AGAIN)
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:
@@ -154,8 +203,9 @@ def _from_json(content: dict[str, Any]) -> Manifest:
 def _check_file(folder: Path, name: str, hashes: Mapping[str, str]) -> None:
     # A name with a path in it would lead out of the folder.
     path = folder / Path(name).name
+    _refuse_special(path)
     if Path(name).name != name or not path.is_file():
-        raise ExportError(f"{folder}: the file {name} is missing", do=AGAIN)
+        raise ExportError(f"{folder}: the file {_short(name)} is missing", do=AGAIN)
     if sha256_of(path) != hashes.get(name):
         raise ExportError(f"{path}: is not the file that was exported", got="another sha256",
                           do=AGAIN)

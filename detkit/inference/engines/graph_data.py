@@ -1,0 +1,260 @@
+"""A static graph as a file of data: names of operators, numbers, and tensors in safetensors.
+
+torch's own .pt2 can hold code: pickled objects, shared libraries, expressions that are evaluated
+and names of any function of torch. So the graph of a ``torch.export`` program is written as JSON,
+in the metadata of the .safetensors file that holds its weights, and run operator by operator.
+Nothing in a file is imported, unpickled, compiled or evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from detkit.errors import ExportError
+from detkit.inference.engines.graph_operators import operator_name, resolve_operator
+from detkit.inference.engines.ports import AGAIN
+
+KEY, VERSION = "detkit_graph", 1
+# Of the part of the file that is text, in bytes; a detector's takes one or two million.
+MOST_TEXT = 64 << 20
+MOST_STEPS, MOST_DEPTH = 200_000, 8
+
+
+class Value(NamedTuple):
+    """The place of a value among those that a graph computes; its inputs come first."""
+
+    place: int
+
+
+class Weight(NamedTuple):
+    """A tensor of the file, by the name of the buffer that holds it."""
+
+    buffer: str
+
+
+class Step(NamedTuple):
+    """One operator: its function, its arguments, and the values that nothing needs after it."""
+
+    call: Callable[..., Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+    last_uses: list[int]
+
+
+class DataGraph(nn.Module):
+    """Runs the steps of a file one by one.
+
+    Args:
+        tensors: the file's, by name.
+        steps: in order; each gives the next value.
+        outputs: the values that are given.
+        names: the name of each tensor's buffer.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, torch.Tensor], names: Mapping[str, str],
+        steps: Sequence[Step], outputs: Sequence[Value],
+    ) -> None:
+        super().__init__()
+        for name, tensor in tensors.items():
+            self.register_buffer(names[name], tensor)
+        self._steps, self._outputs = list(steps), list(outputs)
+
+    def forward(self, images: torch.Tensor, valid_hw: torch.Tensor) -> tuple[Any, ...]:
+        """As the graph that was written: see `detkit.inference.graph.build.static_graph`."""
+        values: list[Any] = [images, valid_hw]
+        for step in self._steps:
+            args = [self._filled(one, values) for one in step.args]
+            kwargs = {name: self._filled(one, values) for name, one in step.kwargs.items()}
+            values.append(step.call(*args, **kwargs))
+            for place in step.last_uses:
+                values[place] = None
+        return tuple(values[one.place] for one in self._outputs)
+
+    def _filled(self, argument: Any, values: list[Any]) -> Any:
+        if isinstance(argument, Value):
+            return values[argument.place]
+        if isinstance(argument, Weight):
+            return getattr(self, argument.buffer)
+        if isinstance(argument, list):
+            return [self._filled(one, values) for one in argument]
+        return argument
+
+
+def write_graph_data(program: Any, path: Path) -> None:
+    """Write a ``torch.export.ExportedProgram`` of two inputs.
+
+    Raises:
+        ExportError: it holds what the format does not.
+    """
+    from safetensors.torch import save_file
+
+    tensors: dict[str, torch.Tensor] = {}
+    known: dict[str, Any] = {}
+    for spec, name in zip(program.graph_signature.input_specs, _placeholders(program)):
+        if spec.kind.name == "USER_INPUT":
+            known[name] = {"value": sum("value" in one for one in known.values())}
+            continue
+        held = program.state_dict if spec.target in program.state_dict else program.constants
+        # A file of its own memory for each: they may share it, or lie in it with gaps.
+        tensors[spec.target] = held[spec.target].detach().cpu().contiguous().clone()
+        known[name] = {"tensor": spec.target}
+    steps: list[Any] = []
+    outputs: list[Any] = []
+    for node in _needed(program.graph.nodes):
+        if node.op == "output":
+            outputs = [_encoded(one, known) for one in node.args[0]]
+        elif node.op == "call_function":
+            name = operator_name(node.target)
+            try:
+                resolve_operator(name)
+            except LookupError as error:
+                raise ExportError("the torch format cannot hold the model", got=str(error.args[0]),
+                                  do="use --format openvino or onnx") from error
+            steps.append({
+                "op": name, "args": [_encoded(one, known) for one in node.args],
+                "kwargs": {key: _encoded(one, known) for key, one in node.kwargs.items()}})
+            known[node.name] = {"value": 1 + len(steps)}
+        elif node.op != "placeholder":
+            raise ExportError("the torch format cannot hold the model", got=f"a {node.op} node",
+                              do="use --format openvino or onnx")
+    text = json.dumps({"version": VERSION, "steps": steps, "outputs": outputs})
+    save_file(tensors, str(path), {KEY: text})
+
+
+def _placeholders(program: Any) -> list[str]:
+    return [node.name for node in program.graph.nodes if node.op == "placeholder"]
+
+
+def _needed(nodes: Iterable[Any]) -> list[Any]:
+    """Those that the outputs depend on, in order: neither checks nor what only they need."""
+    found: dict[Any, None] = {}
+    for node in reversed(list(nodes)):
+        changes = isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        if node.op != "call_function" or changes or any(user in found for user in node.users):
+            found[node] = None
+    return list(reversed(found))
+
+
+def _encoded(argument: Any, known: Mapping[str, Any]) -> Any:
+    """An argument of a node as JSON holds it."""
+    if isinstance(argument, torch.fx.Node):
+        return known[argument.name]
+    if isinstance(argument, (list, tuple)):
+        return [_encoded(one, known) for one in argument]
+    if isinstance(argument, torch.dtype):
+        return {"dtype": str(argument).removeprefix("torch.")}
+    if isinstance(argument, torch.memory_format):
+        return {"memory_format": str(argument).removeprefix("torch.")}
+    if isinstance(argument, torch.device):
+        return {"device": None}  # whichever the graph is read for
+    if argument is torch.strided:
+        return None
+    if argument is None or isinstance(argument, (bool, int, float, str)):
+        return argument
+    raise ExportError("the torch format cannot hold the model",
+                      got=f"an argument of the type {type(argument).__name__}",
+                      do="use --format openvino or onnx")
+
+
+def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
+    """The module of a file that `write_graph_data` wrote.
+
+    Args:
+        path: the file.
+        device: 'cpu', 'cuda' or 'cuda:N'; what the graph makes on its way is made there too.
+
+    Raises:
+        ExportError: the file is none, or names what a graph may not.
+    """
+    from safetensors import safe_open
+
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        if length > MOST_TEXT:
+            raise ValueError(f"{length} bytes of text, expected at most {MOST_TEXT}")
+        with safe_open(str(path), framework="pt") as file:
+            content = json.loads((file.metadata() or {})[KEY])
+            if content["version"] != VERSION:
+                raise ValueError(f"version {content['version']!r}, expected {VERSION}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        return _module(content, tensors, device)
+    except MemoryError:
+        raise
+    except Exception as error:  # of safetensors, json or torch, as the file is broken
+        said = " ".join(str(error).split())[:160]
+        raise ExportError(f"{path}: no graph that detkit wrote",
+                          got=f"{type(error).__name__}: {said}", do=AGAIN) from error
+
+
+def _module(content: Any, tensors: Mapping[str, torch.Tensor], device: str) -> nn.Module:
+    names = {name: f"tensor{number}" for number, name in enumerate(sorted(tensors))}
+    if len(content["steps"]) > MOST_STEPS:
+        raise ValueError(f"{len(content['steps'])} steps, expected at most {MOST_STEPS}")
+    steps: list[Step] = []
+    for number, step in enumerate(content["steps"]):
+        before = 2 + number
+        args = [_decoded(one, before, names, device) for one in step["args"]]
+        kwargs = {str(key): _decoded(one, before, names, device)
+                  for key, one in step["kwargs"].items()}
+        steps.append(Step(resolve_operator(step["op"]), args, kwargs, []))
+    outputs = [_decoded(one, 2 + len(steps), names, device) for one in content["outputs"]]
+    if not all(isinstance(one, Value) for one in outputs):
+        raise ValueError("an output that is no value of the graph")
+    _find_last_uses(steps, {one.place for one in outputs})
+    return DataGraph(tensors, names, steps, outputs).to(device)
+
+
+def _find_last_uses(steps: Sequence[Step], needed: set[int]) -> None:
+    """Say at each step which values no later one takes, so that their memory is free again."""
+    seen = set(needed)
+    for step in reversed(steps):
+        for place in _values_in([*step.args, *step.kwargs.values()]):
+            if place not in seen:
+                seen.add(place)
+                step.last_uses.append(place)
+
+
+def _values_in(arguments: Sequence[Any]) -> set[int]:
+    found: set[int] = set()
+    for one in arguments:
+        if isinstance(one, Value):
+            found.add(one.place)
+        elif isinstance(one, list):
+            found |= _values_in(one)
+    return found
+
+
+def _decoded(
+    argument: Any, before: int, names: Mapping[str, str], device: str, depth: int = 0
+) -> Any:
+    """What `_encoded` made into JSON; of values only those ``before`` the step are there."""
+    if argument is None or isinstance(argument, (bool, str)):
+        return argument
+    if isinstance(argument, (int, float)):
+        if isinstance(argument, int) and not -2**63 <= argument < 2**63:
+            raise ValueError("a number beyond 64 bits")
+        return argument
+    if isinstance(argument, list) and depth < MOST_DEPTH:
+        return [_decoded(one, before, names, device, depth + 1) for one in argument]
+    if not isinstance(argument, dict) or len(argument) != 1:
+        raise ValueError("an argument of another form")
+    (kind, value), = argument.items()
+    if kind == "value" and type(value) is int and 0 <= value < before:
+        return Value(value)
+    if kind == "tensor":
+        return Weight(names[value])
+    if kind == "device":
+        return torch.device(device)
+    if kind in ("dtype", "memory_format"):
+        found = getattr(torch, str(value), None)
+        if isinstance(found, torch.dtype if kind == "dtype" else torch.memory_format):
+            return found
+    raise ValueError(f"an argument of the kind {str(kind)[:40]!r}")

@@ -1,0 +1,88 @@
+"""An OpenVINO file, looked at before OpenVINO reads it: the constants lie within its weights.
+
+OpenVINO multiplies a constant's sides in 64 bits, and reads beyond the weights where the product
+overflows, which ends the process (a bus error in 2026.4.1).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from xml.parsers import expat
+
+from detkit.errors import ExportError
+from detkit.inference.engines.ports import AGAIN
+
+# In bytes and in layers; a detector's has one to ten million bytes and a few thousand layers.
+MOST_TEXT, MOST_LAYERS, MOST_DEPTH = 128 << 20, 50_000, 64
+BITS = {"boolean": 8, "u1": 1, "u2": 2, "u4": 4, "i4": 4, "nf4": 4, "f4e2m1": 4, "u8": 8, "i8": 8,
+        "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8, "u16": 16, "i16": 16, "f16": 16, "bf16": 16,
+        "u32": 32, "i32": 32, "f32": 32, "u64": 64, "i64": 64, "f64": 64}
+OPSET = re.compile(r"opset[0-9]{1,3}")
+
+
+def check_openvino_file(path: Path) -> None:
+    """Do nothing where an .xml file's layers are OpenVINO's own, and its constants in its .bin.
+
+    Raises:
+        ExportError: they are not, or the file is no XML.
+    """
+    size = path.stat().st_size
+    if size > MOST_TEXT:
+        raise ExportError(f"{path}: its size", got=f"{size} bytes",
+                          expected=f"at most {MOST_TEXT}", do=AGAIN)
+    weights = path.with_suffix(".bin")
+    look = _Look(weights.stat().st_size if weights.is_file() else 0)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = look.start, look.end
+    parser.StartDoctypeDeclHandler = look.doctype
+    try:
+        with path.open("rb") as stream:
+            parser.ParseFile(stream)
+    except (expat.ExpatError, ValueError) as error:
+        raise ExportError(f"{path}: no OpenVINO model", got=" ".join(str(error).split())[:200],
+                          do=AGAIN) from error
+
+
+class _Look:
+    """Handlers of a parser; they raise ValueError at what is wrong."""
+
+    def __init__(self, weights: int) -> None:
+        self._weights = weights
+        self._depth = self._layers = 0
+        self._is_constant = False
+
+    def doctype(self, *_: object) -> None:
+        raise ValueError("a DOCTYPE")
+
+    def start(self, tag: str, held: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise ValueError(f"elements within each other deeper than {MOST_DEPTH}")
+        if tag == "layer":
+            self._layers += 1
+            if self._layers > MOST_LAYERS:
+                raise ValueError(f"more than {MOST_LAYERS} layers")
+            version = held.get("version", "")
+            if not OPSET.fullmatch(version):
+                raise ValueError(f"a layer of {version[:40]!r}, expected one of OpenVINO's opsets")
+            self._is_constant = held.get("type") == "Const"
+        elif tag == "data" and self._is_constant:
+            self._check_constant(held)
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+
+    def _check_constant(self, held: dict[str, str]) -> None:
+        try:
+            sides = [int(side) for side in held["shape"].split(",") if side.strip()]
+            offset, size = int(held["offset"]), int(held["size"])
+            bits = BITS[held["element_type"]]
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"a constant without sense ({error})") from error
+        wanted = -(-math.prod(sides) * bits // 8)
+        if min([0, *sides]) < 0 or size != wanted:
+            raise ValueError(f"a constant of {size} bytes, expected {wanted} by its shape")
+        if offset < 0 or offset + size > self._weights:
+            raise ValueError(f"a constant at {offset} to {offset + size} of {self._weights} bytes")
