@@ -21,6 +21,7 @@ from detkit.engine.nonfinite import ensure_finite_weights, weights_in
 from detkit.engine.places import TOP_LEVEL, registered, registry_below, stand_ins
 from detkit.engine.prepare import without_pretrained
 from detkit.errors import ConfigError, DetkitError, WeightsError
+from detkit.models.checkpoint_content import check_state_dict
 
 _SHOWN = 3
 
@@ -165,8 +166,7 @@ def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
         WeightsError: a tensor is missing, unknown, of another shape or not finite; ``origin`` says
             whose.
     """
-    if not isinstance(weights, Mapping):
-        raise WeightsError(f"{origin}: state_dict", got=type(weights).__name__, expected="a dict")
+    check_state_dict(weights, origin)
     weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     ours_now = model.state_dict()
     missing = sorted(set(ours_now) - set(weights))
