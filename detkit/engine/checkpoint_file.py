@@ -83,18 +83,18 @@ def choose_checkpoint(folder: Path) -> Path | None:
         except WeightsError as error:
             damaged.append((path, error))
             continue
-        for other, error in damaged:
+        for other, why in damaged:
             logger.warning("%s is damaged and passed over (%s): the training goes on from %s, "
-                           "the next one that is whole", other, error.what, path)
+                           "the next one that is whole", other, why.what, path)
         if path.resolve().parent != folder.resolve():
             logger.warning("%s names a checkpoint outside of the folder, %s: the training goes on "
                            "from it", folder / "last_checkpoint", path)
         return path
     if not damaged:
         return None
-    path, error = damaged[0]
+    path, why = damaged[0]
     raise WeightsError(
-        f"{path} cannot be resumed: {error.what}",
+        f"{path} cannot be resumed: {why.what}",
         got=f"{len(damaged)} checkpoints, all of them damaged" if len(damaged) > 1 else None,
         do="there is no other to go on from: train anew with another --work-dir",
     )
@@ -163,6 +163,7 @@ def load_from_detkit(filename: str, map_location: Any = None) -> dict[str, Any]:
     table = _PUBLISHED.get(f"{scheme}://")
     try:
         if table is not None:
+            name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
             filename = getattr(mmengine_checkpoint, table)()[name]
         return read_any_checkpoint(filename, map_location or "cpu")
     except KeyError as error:

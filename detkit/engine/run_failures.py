@@ -57,8 +57,8 @@ def explain_failures(folder: Path | None = None) -> Iterator[None]:
         if hanging is not None:
             line: str | None = _end_hanging_processes(hanging[1], before)
         else:
-            full = isinstance(error, OSError) and error.errno in _FULL
-            if folder is not None and full and error.filename is None:
+            if (folder is not None and isinstance(error, OSError) and error.errno in _FULL
+                    and error.filename is None):
                 error.filename = str(folder)  # Such as of a log in it.
             line = machine_failure(error)
         if line is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from torch import Tensor
 
 from detkit.errors import WeightsError
@@ -43,7 +46,14 @@ def check_run_state(filename: str, checkpoint: Mapping[str, Any], runner: Any) -
         )
     for key in ("state_dict", "ema_state_dict"):
         if key in checkpoint:
-            check_state_dict(checkpoint[key], f"{filename} cannot be resumed: {key}")
+            check_state_dict(checkpoint[key], f"{filename} cannot be resumed", key)
+    names = {name.removeprefix("module.") for name in checkpoint["state_dict"]}
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    lacking = [name for name in model.state_dict() if name not in names]
+    if lacking:
+        raise WeightsError(f"{filename} cannot be resumed: it lacks weights of the model",
+                           got=f"{len(lacking)} missing, such as {lacking[0]}",
+                           do="resume with the config that it was trained with")
     for path, value, holds, expected in _rules(checkpoint, runner):
         if not holds(value):
             raise WeightsError(
@@ -88,27 +98,27 @@ def _optimizer_rules(saved: Mapping[str, Any], optimizer: Any) -> Iterator[Rule]
         yield f"optimizer.state.{index}", state, _is_dict, "a dict"
     groups, own = saved.get("param_groups"), optimizer.param_groups
     yield "optimizer.param_groups", groups, _is_list, "a list"
-    yield ("optimizer.param_groups", len(groups or ()), lambda count: count == len(own),
+    yield ("optimizer.param_groups", len(groups or ()), partial(operator.eq, len(own)),
            f"{len(own)} groups, as the config's optimizer has")
     for index, (group, wanted) in enumerate(zip(groups or (), own)):
         path = f"optimizer.param_groups.{index}"
         yield path, group, _is_dict, "a dict"
         yield f"{path}.params", group.get("params"), _is_list, "a list"
         count = len(wanted["params"])
-        yield (f"{path}.params", len(group["params"]), lambda number, count=count: number == count,
+        yield (f"{path}.params", len(group["params"]), partial(operator.eq, count),
                f"{count} weights, as the model has")
         yield from _like(group, wanted, path, "params")
 
 
 def _scheduler_rules(saved: Any, schedulers: Sequence[Any]) -> Iterator[Rule]:
     yield "param_schedulers", saved, _is_list, "a list"
-    yield ("param_schedulers", len(saved), lambda count: count == len(schedulers),
+    yield ("param_schedulers", len(saved), partial(operator.eq, len(schedulers)),
            f"{len(schedulers)} of them, as the config has")
     for index, (state, scheduler) in enumerate(zip(saved, schedulers)):
         path, own = f"param_schedulers.{index}", scheduler.state_dict()
         yield path, state, _is_dict, "a dict"
         strange = [name for name in state if name not in own]
-        yield (path, strange, lambda names: not names,
+        yield (path, strange, operator.not_,
                f"the state of {type(scheduler).__name__}, which has no such fields")
         yield from _like(state, own, path)
 

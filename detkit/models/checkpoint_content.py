@@ -71,27 +71,28 @@ def _check_tensor(tensor: Tensor) -> None:
         raise StrangeContentError("a tensor that is not dense")
 
 
-def check_state_dict(weights: Any, origin: str) -> None:
+def check_state_dict(weights: Any, origin: str, key: str = "state_dict") -> None:
     """Refuse what is no state dict: names, each with a tensor of real numbers.
 
     Args:
         weights: maybe of a foreign file.
         origin: the file, for messages.
+        key: what the file calls it.
 
     Raises:
         WeightsError: it is no dict, or a key is no text, or a value no such tensor; by name.
     """
     if not isinstance(weights, Mapping):
-        raise WeightsError(f"{origin}: state_dict", got=f"a {type(weights).__name__}",
+        raise WeightsError(f"{origin}: {key}", got=f"a {type(weights).__name__}",
                            expected="a dict of names and tensors")
     for name, value in weights.items():
         if not isinstance(name, str):
-            raise WeightsError(f"{origin}: a key of its state_dict", got=repr(name)[:_SHOWN],
+            raise WeightsError(f"{origin}: a key of its {key}", got=repr(name)[:_SHOWN],
                                expected="the name of a tensor")
         if not isinstance(value, Tensor):
-            raise WeightsError(f"{origin}: state_dict['{name[:_SHOWN]}']",
+            raise WeightsError(f"{origin}: {key}['{name[:_SHOWN]}']",
                                got=f"a {type(value).__name__}", expected="a tensor")
         if value.dtype not in _REAL:
-            raise WeightsError(f"{origin}: state_dict['{name[:_SHOWN]}']",
+            raise WeightsError(f"{origin}: {key}['{name[:_SHOWN]}']",
                                got=f"numbers of {value.dtype}",
                                expected="whole numbers, or floats of 16 bits or more")

@@ -191,10 +191,10 @@ def _itemsize(name: str) -> int:
     kind = name.rpartition(".")[2]
     if kind == "UntypedStorage":
         return 1
-    try:
-        return int(torch.serialization.StorageType(kind).dtype.itemsize)
-    except KeyError:
-        raise CodeNeededError(name) from None
+    storage = getattr(torch, kind, None)
+    if not isinstance(getattr(storage, "dtype", None), torch.dtype):
+        raise CodeNeededError(name)
+    return int(storage.dtype.itemsize)
 
 
 def _push(machine: _Machine, argument: Any) -> None:
