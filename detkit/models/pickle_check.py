@@ -191,7 +191,7 @@ def _itemsize(name: str) -> int:
     kind = name.rpartition(".")[2]
     if kind == "UntypedStorage":
         return 1
-    storage = getattr(torch, kind, None)
+    storage: Any = getattr(torch, kind, None)
     if not isinstance(getattr(storage, "dtype", None), torch.dtype):
         raise CodeNeededError(name)
     return int(storage.dtype.itemsize)
