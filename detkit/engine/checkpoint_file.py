@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -49,7 +50,8 @@ def _resumable(folder: Path) -> list[Path]:
     found = checkpoints_in(folder)
     noted = _noted(folder / "last_checkpoint")
     for path in (noted, folder / noted.name) if noted else ():
-        if path.is_file() and path not in found:
+        # Not path.is_file, which raises for a name that no file system takes.
+        if os.path.isfile(path) and path not in found:
             found.insert(0, path)
     return found
 

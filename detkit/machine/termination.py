@@ -14,6 +14,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came; whatever cleans up after Ctrl-C does so after it."""
 
 
+def _raise(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
     """Raise `Terminated` in the body at the first SIGTERM; a second one ends the process at once.
@@ -22,21 +27,34 @@ def termination_as_interrupt() -> Iterator[None]:
     the processes of a distributed run: these wait for each other where no handler of Python runs,
     and their launcher ends them.
     """
-    alone = int(os.environ.get("WORLD_SIZE") or 1) == 1
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
     main = threading.current_thread() is threading.main_thread()
     if not (alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
         yield
         return
-    owner = os.getpid()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if os.getpid() != owner:  # A process that was forked has it too, and nobody to catch it.
-            os.kill(os.getpid(), number)
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, _raise)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+# A forked process ends at once. Python forgets what comes to it before it has begun: kept back.
+def _hold() -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release() -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _release_as_default() -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release_as_default)

@@ -191,9 +191,10 @@ def _itemsize(name: str) -> int:
     kind = name.rpartition(".")[2]
     if kind == "UntypedStorage":
         return 1
-    storage: Any = getattr(torch, kind, None)
-    if not isinstance(getattr(storage, "dtype", None), torch.dtype):
-        raise CodeNeededError(name)
+    try:
+        storage: Any = torch.serialization.StorageType(kind)  # type: ignore[no-untyped-call]
+    except KeyError:
+        raise CodeNeededError(name) from None
     return int(storage.dtype.itemsize)
 
 

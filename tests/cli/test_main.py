@@ -45,7 +45,7 @@ def run(args):
         import multiprocessing, time
         child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         child.start()
-        child.terminate()
+        child.terminate()  # It may not have come to its first line yet.
         child.join(30)
         return 0 if child.exitcode == -15 else 1
     if args.what == "bug":

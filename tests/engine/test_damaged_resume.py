@@ -119,7 +119,7 @@ def test_a_full_disk_names_the_file_and_leaves_nothing_of_it(tmp_path: Path) -> 
 
 
 def test_a_best_file_of_another_folder_is_never_removed(tmp_path: Path) -> None:
-    hook = CheckpointHook(save_best="a")
+    hook = CheckpointHook(save_best="a", rule="greater")
     hook.out_dir = str(tmp_path / "work")
     from mmengine.fileio import get_file_backend
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import resource
 import socket
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -56,16 +58,28 @@ def test_a_compressed_entry_is_refused_before_it_is_unpacked(tmp_path: Path) -> 
     assert _peak_mib() - before < 64
 
 
-def test_two_entries_over_the_same_bytes_are_refused(tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(1000), "b": torch.ones(1000)}, tmp_path / "good.pth")
-    content = bytearray((tmp_path / "good.pth").read_bytes())
-    with zipfile.ZipFile(tmp_path / "good.pth") as archive:
-        first, second = (archive.getinfo(f"good/data/{n}").header_offset for n in (0, 1))
-    # The last such number stands in the directory, as the place of the second entry.
-    at = content.rindex(struct.pack("<I", second))
-    content[at:at + 4] = struct.pack("<I", first)
-    (tmp_path / "twice.pth").write_bytes(content)
-    _refused(tmp_path / "twice.pth")
+def test_many_entries_over_the_same_bytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "same.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("same/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("same/data/0", bytes(MIB))
+        for number in range(1, 100):
+            again = copy.copy(archive.getinfo("same/data/0"))
+            again.filename = f"same/data/{number}"
+            archive.filelist.append(again)
+    # 100 entries of 1 MiB and the pickle, in little more than one.
+    assert "entries of 104,857,6" in _refused(path)
+
+
+@pytest.mark.parametrize("lead", [b"PK\x05\x06" + bytes(18), b"x"], ids=["end", "byte"])
+def test_an_archive_with_something_before_its_directory_is_refused(
+    lead: bytes, tmp_path: Path
+) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "good.pth")
+    content = (tmp_path / "good.pth").read_bytes()
+    at = content.index(b"PK\x01\x02")
+    (tmp_path / "two.pth").write_bytes(content[:at] + lead + content[at:])
+    assert "directory" in _refused(tmp_path / "two.pth")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -138,15 +152,21 @@ def test_a_list_that_stands_in_itself_many_times_is_refused(tmp_path: Path) -> N
     assert "100 deep" in _refused(tmp_path / "deep.pth")
 
 
-@pytest.mark.parametrize("tensor, words", [
-    (torch.eye(3).to_sparse(), "a sparse tensor"),
-    (torch.empty(3, device="meta"), "without content"),
-    (torch._empty_affine_quantized([3], scale=0.1, zero_point=0, dtype=torch.qint8), "quantized"),
+def _quantized() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch means to take it away; files have it.
+        return torch._empty_affine_quantized([3], scale=0.1, zero_point=0, dtype=torch.qint8)
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: torch.eye(3).to_sparse(), "a sparse tensor"),
+    (lambda: torch.empty(3, device="meta"), "without content"),
+    (_quantized, "quantized"),
 ], ids=["sparse", "meta", "quantized"])
 def test_a_tensor_that_is_not_dense_is_refused(
-    tensor: torch.Tensor, words: str, tmp_path: Path
+    make: Callable[[], torch.Tensor], words: str, tmp_path: Path
 ) -> None:
-    torch.save({"a": tensor}, tmp_path / "bad.pth")
+    torch.save({"a": make()}, tmp_path / "bad.pth")
     assert words in _refused(tmp_path / "bad.pth")
 
 

@@ -48,7 +48,7 @@ def server(
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=served.serve_forever)
+    thread = threading.Thread(target=served.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{served.server_port}", content, asked
     served.shutdown()
