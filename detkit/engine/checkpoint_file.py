@@ -86,8 +86,8 @@ def choose_checkpoint(folder: Path) -> Path | None:
             damaged.append((path, error))
             continue
         for other, why in damaged:
-            logger.warning("%s is damaged and passed over (%s): the training goes on from %s, "
-                           "the next one that is whole", other, why.what, path)
+            logger.warning("%s cannot be used and is passed over (%s): the training goes on from "
+                           "%s, the next one that is whole", other, why.what, path)
         if path.resolve().parent != folder.resolve():
             logger.warning("%s names a checkpoint outside of the folder, %s: the training goes on "
                            "from it", folder / "last_checkpoint", path)
@@ -123,11 +123,11 @@ def check_intact(checkpoint: Path) -> None:
     from detkit.models.checkpoint_file import read_checkpoint
     from detkit.models.checkpoint_layout import ensure_intact
 
+    read_checkpoint(checkpoint)  # First: what would unpack to too much is refused here.
     try:
         ensure_intact(checkpoint)
     except (zipfile.BadZipFile, OSError) as error:
         raise WeightsError(f"checkpoint '{checkpoint}' is damaged ({error})") from error
-    read_checkpoint(checkpoint)
 
 
 def read_any_checkpoint(filename: str | Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -66,11 +66,9 @@ def explain_failures(folder: Path | None = None) -> Iterator[None]:
         raise DetkitError(line, do=None if folder is None else _way_on(folder)) from error
 
 
-def _way_on(folder: Path) -> str:
+def _way_on(folder: Path) -> str | None:
     last = find_last_checkpoint(folder)
-    if last is None:
-        return "no checkpoint was written before"
-    return f"the last checkpoint is {last}: --resume goes on from it"
+    return None if last is None else f"the last checkpoint is {last}: --resume goes on from it"
 
 
 def _end_hanging_processes(seconds: str, before: list[BaseProcess]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -34,14 +34,11 @@ def check_run_state(filename: str, checkpoint: Mapping[str, Any], runner: Any) -
         WeightsError: it holds weights alone, or a field is missing or of another kind than a run
             writes.
     """
-    needed = (*_NEEDED, *(["param_schedulers"] if runner.param_schedulers else []))
-    missing = [key for key in needed if key not in checkpoint]
+    missing = [key for key in _NEEDED if key not in checkpoint]
     if missing:
-        alone = "meta" in missing or "message_hub" in missing
         raise WeightsError(
             f"{filename} cannot be resumed: it lacks {', '.join(missing)}",
-            got="weights alone" if alone else None,
-            expected="a checkpoint of a run, as epoch_N.pth",
+            got="weights alone", expected="a checkpoint of a run, as epoch_N.pth",
             do="begin a new run from these weights with --cfg-options load_from=FILE",
         )
     for key in ("state_dict", "ema_state_dict"):
@@ -89,7 +86,7 @@ def _rules(checkpoint: Mapping[str, Any], runner: Any) -> Iterator[Rule]:
     if optimizer is not None:  # Not where several have one each.
         yield from _optimizer_rules(checkpoint["optimizer"], optimizer)
     if isinstance(runner.param_schedulers, list):
-        yield from _scheduler_rules(checkpoint["param_schedulers"], runner.param_schedulers)
+        yield from _scheduler_rules(checkpoint.get("param_schedulers", []), runner)
 
 
 def _optimizer_rules(saved: Mapping[str, Any], optimizer: Any) -> Iterator[Rule]:
@@ -110,10 +107,13 @@ def _optimizer_rules(saved: Mapping[str, Any], optimizer: Any) -> Iterator[Rule]
         yield from _like(group, wanted, path, "params")
 
 
-def _scheduler_rules(saved: Any, schedulers: Sequence[Any]) -> Iterator[Rule]:
+def _scheduler_rules(saved: Any, runner: Any) -> Iterator[Rule]:
+    schedulers = runner.param_schedulers
     yield "param_schedulers", saved, _is_list, "a list"
-    yield ("param_schedulers", len(saved), partial(operator.eq, len(schedulers)),
-           f"{len(schedulers)} of them, as the config has")
+    if len(saved) != len(schedulers):
+        runner.logger.warning(
+            f"the checkpoint has the state of {len(saved)} param_schedulers, and the config has "
+            f"{len(schedulers)}: those without a state begin anew")
     for index, (state, scheduler) in enumerate(zip(saved, schedulers)):
         path, own = f"param_schedulers.{index}", scheduler.state_dict()
         yield path, state, _is_dict, "a dict"

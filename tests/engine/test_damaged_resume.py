@@ -53,7 +53,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_next(
     os.utime(bad, (2, 2))
     with caplog.at_level("WARNING", "detkit"):
         assert choose_checkpoint(tmp_path) == good
-    assert f"{bad} is damaged" in caplog.text and f"goes on from {good}" in caplog.text
+    assert f"{bad} cannot be used" in caplog.text and f"goes on from {good}" in caplog.text
     assert bad.exists()
 
 
@@ -159,12 +159,23 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert bad.stat().st_size == len(whole) // 2
     with caplog.at_level("WARNING", "detkit"):
         train(config, work_dir=tmp_path, options=SHORT, device="cpu", resume=True)
-    assert f"{bad} is damaged" in caplog.text
+    assert f"{bad} cannot be used" in caplog.text
     # As the training that nothing happened to.
     expected = torch.load(result.work_dir / "epoch_2.pth", weights_only=True)["state_dict"]
     found = torch.load(bad, weights_only=True)["state_dict"]
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert not list(tmp_path.glob(".*"))
+
+
+def test_fewer_schedulers_than_the_config_has_are_said(
+    trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, _, first = trained
+    torch.save({**first, "param_schedulers": []}, tmp_path / "without.pth")
+    train(config, work_dir=tmp_path / "work", options=SHORT, device="cpu",
+          resume=tmp_path / "without.pth")
+    assert "the state of 0 param_schedulers, and the config has 2" in capsys.readouterr().err
 
 
 FIELDS: list[tuple[str, Any]] = [
@@ -177,7 +188,7 @@ FIELDS: list[tuple[str, Any]] = [
     ("optimizer", [1]), ("optimizer.state", 3), ("optimizer.state.0", 3),
     ("optimizer.param_groups", []), ("optimizer.param_groups.0.params", ["x"]),
     ("optimizer.param_groups.0.lr", "x"),
-    ("param_schedulers", 3), ("param_schedulers", []), ("param_schedulers.0", {"step": 5}),
+    ("param_schedulers", 3), ("param_schedulers.0", {"step": 5}),
     ("param_schedulers.0.last_step", "x"),
     ("state_dict", 3), ("state_dict", {}), ("ema_state_dict", 3),
 ]

@@ -65,8 +65,8 @@ def test_a_killed_loading_process_is_said_with_the_last_checkpoint(folder: Path)
             list(loader)
 
 
-def test_a_full_disk_names_the_folder_and_the_last_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(DetkitError, match=f"{tmp_path}: No space left.*no checkpoint was written"):
+def test_a_full_disk_names_the_folder_or_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DetkitError, match=f"^{tmp_path}: No space left on device$"):
         with explain_failures(tmp_path):
             raise OSError(28, "No space left on device")
     with pytest.raises(DetkitError, match="^log.json: No space left on device$"):
