@@ -12,11 +12,12 @@ import traceback
 from collections.abc import Sequence
 
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
+from detkit.machine.termination import Terminated, termination_as_interrupt
 from detkit.machine.threads import unwatch_cores, watch_cores
 from detkit.trust import NOT_DATA_ONLY, NOTICE, trusting_files
 from detkit.version import __version__
 
-OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 VERBS = {
     "train": "train a detector or a classifier from a config",
@@ -71,12 +72,15 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     try:
         watch_cores()
         try:
-            with trusting_files(trust):
+            with trusting_files(trust), termination_as_interrupt():
                 return int(module.run(args))
         finally:
             unwatch_cores()
     except DetkitError as error:
         return _report(str(error), args.debug)
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

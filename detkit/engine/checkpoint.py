@@ -20,6 +20,7 @@ from detkit.engine.file_config import drop_sources, ensure_plain_model, ensure_p
 from detkit.engine.literals import parse_literals
 from detkit.engine.nonfinite import ensure_finite_weights, weights_in
 from detkit.errors import DetkitError, WeightsError
+from detkit.models.checkpoint_content import check_state_dict
 from detkit.trust import trusting_files, trusts_files
 
 _SHOWN = 3
@@ -156,8 +157,7 @@ def load_exactly(model: nn.Module, weights: Any, origin: str) -> None:
         WeightsError: a tensor is missing, unknown, of another shape or not finite; ``origin`` says
             whose.
     """
-    if not isinstance(weights, Mapping):
-        raise WeightsError(f"{origin}: state_dict", got=type(weights).__name__, expected="a dict")
+    check_state_dict(weights, origin)
     weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     ours_now = model.state_dict()
     missing = sorted(set(ours_now) - set(weights))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from detkit.engine.divergence import ensure_finite_state
 from detkit.errors import ConfigError
 from detkit.registry import HOOKS
 
+_PARTIAL = ".partial"
 _HISTORY = ("log_history", "count_history", "max_length")
 
 
@@ -52,9 +55,17 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
         super()._save_best_checkpoint(runner, metrics)
         if self.best_ckpt_path is None:
             self.best_ckpt_path = previous
-        elif previous != self.best_ckpt_path and is_main_process():
-            if self.file_backend.isfile(previous):
-                self.file_backend.remove(previous)
+        elif previous != self.best_ckpt_path and is_main_process() and self._is_ours(previous):
+            self.file_backend.remove(previous)
+
+    def _is_ours(self, best: str) -> bool:
+        """Whether ``best`` is a best file of this run's folder.
+
+        Its path comes from a checkpoint, maybe one that another folder's run was resumed from.
+        """
+        folder, name = os.path.split(best)
+        inside = os.path.abspath(folder) == os.path.abspath(self.out_dir)
+        return inside and name.startswith("best_") and self.file_backend.isfile(best)
 
 
 class PlainContentHook(Hook):  # type: ignore[misc]
@@ -110,8 +121,34 @@ def _history(value: Any) -> Any:
     return value
 
 
-def write_whole(partial: Path, final: Path) -> None:
-    """Put ``partial`` in the place of ``final``, on the disk before it has the name."""
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, final)
+def remove_partial_files(folder: Path) -> list[str]:
+    """Remove what a run that was killed left unfinished in ``folder``; returns the names."""
+    found = [path for path in sorted(folder.glob(f".*.pth{_PARTIAL}"))
+             if path.is_file() and not path.is_symlink()]
+    for path in found:
+        path.unlink()
+    return [path.name for path in found]
+
+
+@contextmanager
+def whole_file(final: Path) -> Iterator[Path]:
+    """Let the body write a file under a passing name, which then takes the place of ``final``.
+
+    It is on the disk before it has the name, and nothing of it stays where the body fails.
+
+    Raises:
+        OSError: it cannot be written; of ``final``, for a disk that is full names no file.
+    """
+    partial = final.with_name(f".{final.name}{_PARTIAL}")
+    try:
+        yield partial
+        if is_main_process():
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, final)
+    except OSError as error:
+        error.filename = str(final)
+        raise
+    finally:
+        if is_main_process():
+            partial.unlink(missing_ok=True)

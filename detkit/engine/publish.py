@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
-from detkit.engine.checkpoint_hook import write_whole
+from detkit.engine.checkpoint_hook import whole_file
 from detkit.engine.nonfinite import ensure_finite_weights, weights_in
 
 NAME = "best.pth"
@@ -36,7 +37,9 @@ def publish(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> P
     kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
     weights = {"state_dict": content.get("state_dict", {})}
     ensure_finite_weights(weights if model is None else weights_in(weights, model), str(checkpoint))
-    target, unfinished = folder / NAME, folder / f".{NAME}.unfinished"
-    torch.save(kept, unfinished)
-    write_whole(unfinished, target)
-    return target
+    # In memory first: torch's own writer does not say that a disk is full.
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    with whole_file(folder / NAME) as partial:
+        partial.write_bytes(buffer.getbuffer())
+    return folder / NAME

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ from detkit.engine import prepare
 from detkit.engine.backbone_from import begin_backbone_from
 from detkit.engine.blame import blame_config
 from detkit.engine.checkpoint import carried_classes, load_exactly
-from detkit.engine.checkpoint_file import find_last_checkpoint, read_any_checkpoint
+from detkit.engine.checkpoint_file import read_any_checkpoint, read_for_mmengine
 from detkit.engine.config import load_config
 from detkit.engine.devices import set_threads, start_processes, use_device
+from detkit.engine.main_process import run_on_main_process
 from detkit.engine.progress import progress_of
 from detkit.engine.publish import publish
 from detkit.engine.results import TestResult, TrainResult
+from detkit.engine.run_failures import explain_failures, set_loading_timeout
 from detkit.engine.runner import DetRunner
 from detkit.engine.take_data import refuse_other_classes, take_data
 from detkit.engine.task import is_classifier
-from detkit.engine.work_folder import default_work_dir, refuse_another_run
+from detkit.engine.work_folder import checkpoint_to_resume, default_work_dir, own_folder
 from detkit.registry import import_mmdet
 from detkit.trust import force_data_only
 
@@ -74,37 +76,36 @@ def train(
     Raises:
         DetkitError: the config, the data or a checkpoint is not right; nothing was trained then.
     """
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), ExitStack() as held:
         cfg = _begin(config, options, launcher, device, work_dir)
         folder = Path(cfg.work_dir)
+        held.enter_context(own_folder(folder))
+        held.enter_context(explain_failures(folder))
         if not resume and cfg.get("resume"):
             resume = str(cfg.load_from) if cfg.get("load_from") else True
-        if resume is True:
-            resume = find_last_checkpoint(folder) or False
-            if not resume:
-                logger.info("nothing to resume in %s: the training begins anew", folder)
-        elif not resume or Path(resume).resolve().parent != folder.resolve():
-            refuse_another_run(folder)
+        resumed = run_on_main_process(lambda: checkpoint_to_resume(resume, folder))
         with blame_config(cfg, "reading the config"):
             prepare.use_our_parts(cfg)
+            set_loading_timeout(cfg)
             if amp:
                 prepare.turn_on_amp(cfg)
             if auto_scale_lr:
                 prepare.turn_on_lr_scaling(cfg)
         if seed is not None:
             cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
-        cfg.resume = bool(resume)
-        if resume:
-            cfg.load_from = str(resume)
+        cfg.resume = resumed is not None
+        if resumed is not None:
+            cfg.load_from = resumed
         if backbone_from is not None:
             begin_backbone_from(cfg, backbone_from)
         with blame_config(cfg, "reading the data"):
             classes = take_data(cfg, data, folder, training=True)
-        if resume:
-            refuse_other_classes(classes, carried_classes(cfg.load_from), cfg.load_from)
+        if resumed is not None:
+            refuse_other_classes(classes, carried_classes(resumed), resumed)
         with blame_config(cfg, "building the model"):
             runner: Any = DetRunner.from_cfg(cfg)
-        with progress_of(runner), blame_config(cfg, "training", runner):
+        # Within the other: an error of a data loading process would blame the config.
+        with progress_of(runner), blame_config(cfg, "training", runner), explain_failures(folder):
             runner.train()
         checkpoint = _chosen_checkpoint(runner)
         if checkpoint is not None and is_main_process():
@@ -134,6 +135,7 @@ def test(
         cfg = _begin(config, options, launcher, device, work_dir)
         with blame_config(cfg, "reading the config"):
             prepare.use_our_parts(cfg)
+            set_loading_timeout(cfg)
         known = carried_classes(checkpoint)
         with blame_config(cfg, "reading the data"):
             classes = take_data(cfg, data, Path(cfg.work_dir), False, known)
@@ -154,6 +156,7 @@ def _begin(
 ) -> Config:
     _log_to_stderr()
     force_data_only()
+    read_for_mmengine()
     import_mmdet()
     cfg = load_config(config, options)
     kind = use_device(device)
@@ -204,7 +207,8 @@ def _test(cfg: Config, checkpoint: Path) -> TestResult:
     cfg.experiment_name = "test"
     # Around the whole: what a test builds late, its data for one, is looked up in this scope too,
     # and in a process that did not train there is no other.
-    with DefaultScope.overwrite_default_scope(cfg.default_scope), blame_config(cfg, "testing"):
+    with (DefaultScope.overwrite_default_scope(cfg.default_scope), blame_config(cfg, "testing"),
+          explain_failures()):
         runner: Any = DetRunner.from_cfg(cfg)
         # Exactly, where mmengine would warn of what does not fit and measure what is left.
         content = read_any_checkpoint(checkpoint)

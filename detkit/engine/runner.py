@@ -13,20 +13,20 @@ from typing import Any
 
 from mmengine import runner as mmengine_runner
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from detkit.engine.checkpoint_file import read_any_checkpoint
-from detkit.engine.checkpoint_hook import PlainContentHook, write_whole
+from detkit.engine.checkpoint_hook import PlainContentHook, whole_file
 from detkit.engine.divergence import ensure_finite_state
 from detkit.engine.nonfinite import ensure_finite_weights, named_weights, weights_in
+from detkit.engine.run_state import check_run_state
 from detkit.engine.threads_hook import ThreadsHook
 from detkit.errors import WeightsError
+from detkit.models.checkpoint_content import check_state_dict
 from detkit.registry import RUNNERS
 
 _PAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
-_RUN_STATE = ("meta", "state_dict", "message_hub", "optimizer")
 
 
 def _pretrained_files(value: Any) -> Iterator[str]:
@@ -125,10 +125,8 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        partial = f".{filename}.partial"
-        super().save_checkpoint(out_dir, partial, *args, **kwargs)
-        if is_main_process():
-            write_whole(Path(out_dir, partial), Path(out_dir, filename))
+        with whole_file(Path(out_dir, filename)) as partial:
+            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
 
     def load_checkpoint(
         self,
@@ -145,12 +143,12 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         """
         checkpoint = read_any_checkpoint(filename, map_location)
         if self._needs_run_state:
-            self._refuse_weights_alone(filename, checkpoint)
+            check_run_state(filename, checkpoint, self)
             # mmengine would execute this text, for the number of GPUs in it.
-            if isinstance(checkpoint["meta"], dict):
-                checkpoint["meta"].pop("config", None)
+            checkpoint["meta"].pop("config", None)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint, "meta": {}}
+        check_state_dict(checkpoint["state_dict"], str(filename))
         model = self.model.module if is_model_wrapper(self.model) else self.model
         checked = weights_in(checkpoint, model, lambda name: self._revised(name, revise_keys))
         ensure_finite_weights(checked, str(filename))
@@ -168,16 +166,6 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         return checkpoint
 
     @staticmethod
-    def _refuse_weights_alone(filename: str, checkpoint: dict[str, Any]) -> None:
-        missing = [key for key in _RUN_STATE if key not in checkpoint]
-        if missing:
-            raise WeightsError(
-                f"{filename} cannot be resumed: it lacks {', '.join(missing)}",
-                got="weights alone", expected="a checkpoint of the run, as epoch_N.pth",
-                do="begin a new run from these weights with --cfg-options load_from=FILE",
-            )
-
-    @staticmethod
     def _revised(name: str, revise_keys: Any) -> str:
         for pattern, replacement in revise_keys:
             name = re.sub(pattern, replacement, name)
@@ -187,7 +175,8 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         """Continue the run whose checkpoint ``filename`` is.
 
         Raises:
-            WeightsError: the file holds weights only, not the state of a run.
+            WeightsError: the file holds weights only, not the state of a run, or a state that is
+                not one of this run.
         """
         self._needs_run_state = True
         super().resume(filename, *args, **kwargs)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process
 
 from detkit.data.options import KEY, DataOptions, read_options
 from detkit.engine.class_data_source import apply_class_data
@@ -22,13 +21,13 @@ from detkit.engine.config_data import check_own_data, pipeline_resizes
 from detkit.engine.data_source import apply_data
 from detkit.engine.derive import data_classes, derive
 from detkit.engine.derive_classifier import wants_class_counts
+from detkit.engine.main_process import run_on_main_process
 from detkit.engine.task import is_classifier
 from detkit.errors import DataError
 
 if TYPE_CHECKING:
     from detkit.data.source import DetectionData
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -61,10 +60,10 @@ def take_data(
     if is_classifier(cfg):
         return _take_class_data(cfg, data, folder, training, known, options)
     if data is None:
-        _first_process_does(lambda: check_own_data(cfg, _splits(training)))
+        run_on_main_process(lambda: check_own_data(cfg, _splits(training)))
         classes = data_classes(cfg)
     else:
-        found = _first_process_does(
+        found = run_on_main_process(
             lambda: _open_boxes(cfg, data, folder, training, known, options)
         )
         apply_data(cfg, found)
@@ -102,15 +101,15 @@ def _take_class_data(
     if data is None:
         if known is not None:
             give_classes(cfg, known)
-        classes = _first_process_does(lambda: check_own_class_data(cfg, _splits(training)))
+        classes = run_on_main_process(lambda: check_own_class_data(cfg, _splits(training)))
         give_classes(cfg, classes)
         counts = None
         if training and wants_class_counts(cfg):
-            counts = _first_process_does(lambda: own_class_counts(cfg, classes))
+            counts = run_on_main_process(lambda: own_class_counts(cfg, classes))
     else:
         from detkit.data.class_source import open_class_data
 
-        found = _first_process_does(
+        found = run_on_main_process(
             lambda: open_class_data(data, folder, classes=known, need_train=training,
                                     options=options)
         )
@@ -151,19 +150,3 @@ def _is_for_classifiers(data: str, folder: Path) -> bool:
 
 def _splits(training: bool) -> tuple[str, ...]:
     return ("train", "val", "test") if training else ("test",)
-
-
-def _first_process_does(work: Callable[[], T]) -> T:
-    """Let one process do ``work`` and give all of them what came of it."""
-    # An error travels too: the other processes would wait for ever for data that never comes.
-    box: list[Any] = [None]
-    if is_main_process():
-        try:
-            box[0] = work()
-        except Exception as error:
-            box[0] = error
-    broadcast_object_list(box)
-    if isinstance(box[0], Exception):
-        raise box[0]
-    done: T = box[0]
-    return done

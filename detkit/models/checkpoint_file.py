@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import codecs
 import pickle
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -16,9 +15,13 @@ import numpy
 import torch
 
 from detkit.errors import WeightsError
+from detkit.files import special_file
+from detkit.models.checkpoint_content import StrangeContentError, check_content
+from detkit.models.checkpoint_layout import check_layout
+from detkit.models.download import download
+from detkit.models.pickle_check import CodeNeededError, RefusedPickleError
 from detkit.trust import trusts_files
 
-_HUB_FOLDER = "checkpoints"
 _STATISTICS = ("min", "max", "current", "mean")
 
 
@@ -26,26 +29,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a ``.pth`` (or any torch file) or a ``.safetensors`` onto the CPU.
 
     Args:
-        path: of a local file, or an http(s) address, which is downloaded once and kept where
-            torch.hub keeps its files.
+        path: of a local file, or an http(s) address; see ``download``.
 
     Returns:
         what the file holds: for a safetensors file and a bare state dict names and tensors, else
         whatever its maker put around them.
 
     Raises:
-        WeightsError: there is no such file, it is damaged, it needs code to be read, or it does
-            not hold a dict.
+        WeightsError: there is no such file, it is damaged, it needs code to be read, it would
+            unpack to more than it is, or it does not hold a dict of what a checkpoint holds.
     """
     text = str(path)
     if urlparse(text).scheme in ("http", "https"):
-        file = _download(text)
+        file = download(text)
     else:
         file = Path(text.removeprefix("file://")).expanduser()
     if not file.is_file():
         raise WeightsError(
             f"checkpoint '{text}'",
-            got="a folder" if file.is_dir() else "no such file",
+            got="a folder" if file.is_dir() else special_file(file) or "no such file",
             do="give the path of a .pth or .safetensors file",
         )
     content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
@@ -55,6 +57,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             got=f"a {type(content).__name__}",
             expected="a dict of names and tensors",
         )
+    try:
+        check_content(content)
+    except StrangeContentError as error:
+        raise _refused(file, error) from error
     return content
 
 
@@ -70,10 +76,14 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
 
 def _read_torch(file: Path) -> Any:
     try:
+        if not trusts_files():
+            check_layout(file)
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(file, map_location="cpu", weights_only=not trusts_files())
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, CodeNeededError) as error:
         needs = _code_needed(file)
+        if isinstance(error, CodeNeededError):
+            needs = sorted({*needs, str(error)})
         if not needs:
             raise _damaged(file, error) from error
         raise WeightsError(
@@ -82,6 +92,8 @@ def _read_torch(file: Path) -> Any:
             expected="tensors, numbers, text and containers",
             do="if you trust its maker, pass --trust",
         ) from error
+    except RefusedPickleError as error:
+        raise _refused(file, error) from error
     # torch's reader takes any bytes for a pickle and breaks as they have it: IndexError,
     # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.
     except Exception as error:
@@ -130,23 +142,17 @@ def _history_method(owner: object, name: str) -> Any:
     return getattr(HistoryBuffer, name)
 
 
-def _download(address: str) -> Path:
-    file = Path(torch.hub.get_dir()) / _HUB_FOLDER / Path(urlparse(address).path).name
-    if not file.exists():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(address, str(file), progress=sys.stderr.isatty())
-        except Exception as error:
-            raise WeightsError(
-                f"checkpoint '{address}' could not be downloaded ({error})",
-                do="download it elsewhere and give the path of the local file instead",
-            ) from error
-    return file
-
-
 def _damaged(file: Path, error: Exception) -> WeightsError:
     reason = " ".join(str(error).split())[:200]
     return WeightsError(
         f"checkpoint '{file}' cannot be read ({type(error).__name__}: {reason})",
         do="it may be damaged or not be a checkpoint: fetch or write it again",
+    )
+
+
+def _refused(file: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"checkpoint '{file}' is not read", got=str(error),
+        expected="dense tensors, numbers, text and containers, as torch.save writes them",
+        do="load it where it was made, and save its state dict to a new file",
     )

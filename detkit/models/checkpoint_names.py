@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from detkit.errors import WeightsError
+from detkit.models.checkpoint_content import check_state_dict
 from detkit.models.checkpoint_file import read_checkpoint
 from detkit.models.translation import StateDict
 
@@ -97,6 +98,7 @@ def _without(
 ) -> tuple[StateDict, list[str]]:
     tensors = {name: value for name, value in content.items()
                if isinstance(name, str) and isinstance(value, Tensor)}
+    check_state_dict(tensors, f"checkpoint '{origin}'")
     elsewhere: list[str] = [str(name) for name in content if name not in tensors]
     pending = [prefix if prefix.endswith(".") else f"{prefix}."] if prefix else list(prefixes)
     while pending:

@@ -1,6 +1,7 @@
 """What every verb has in common: usage, exit codes, one-line errors."""
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -36,6 +37,17 @@ def run(args):
         raise RuntimeError("[/x/gloo/transport/tcp/pair.cc:5] Connection closed by peer [::1]:32")
     if args.what == "disk":
         raise OSError(28, "No space left on device")
+    if args.what == "term":
+        import os, signal
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+    if args.what == "fork":
+        import multiprocessing, time
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()  # It may not have come to its first line yet.
+        child.join(30)
+        return 0 if child.exitcode == -15 else 1
     if args.what == "bug":
         raise ValueError("ours")
     return int(args.what)
@@ -131,3 +143,27 @@ def test_a_closed_pipe_is_no_error(repository):
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True,
                           text=True, cwd=repository)
     assert "Traceback" not in done.stderr
+
+
+def test_sigterm_ends_a_verb_as_ctrl_c_does(verb, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_verb(verb, ["term"]) == 143  # 128 + 15, as a shell says it
+    assert capsys.readouterr().err == "terminated\n"
+    assert run_verb(verb, ["stop"]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_ends_a_forked_process_at_once(verb):
+    assert run_verb(verb, ["fork"]) == 0
+
+
+def test_a_process_of_several_keeps_what_its_launcher_expects(verb, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    ignored = signal.signal(signal.SIGTERM, lambda *_: seen.append(True))
+    seen = []
+    try:
+        with pytest.raises(AssertionError):
+            run_verb(verb, ["term"])
+    finally:
+        signal.signal(signal.SIGTERM, ignored)
+    assert seen == [True]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from detkit.engine.checkpoint_file import read_for_mmengine
 from detkit.engine.run import train
 from detkit.errors import WeightsError
 
@@ -39,3 +40,21 @@ def test_a_resumed_run_asks_for_no_weights_but_its_own(
     train(tiny_config, work_dir=tmp_path / "work", options=options, resume=True, device="cpu")
     second = torch.load(tmp_path / "work" / "epoch_2.pth", weights_only=False)["state_dict"]
     assert first.keys() == second.keys()
+
+
+def test_mmengines_own_loads_are_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(CheckpointLoader, "_schemes", CheckpointLoader._schemes)
+    read_for_mmengine()
+    torch.save({"a": torch.ones(2)}, tmp_path / "good.pth")
+    assert CheckpointLoader.load_checkpoint(str(tmp_path / "good.pth"))["a"].tolist() == [1, 1]
+    torch.save({"a": torch.ones(1).expand(1000, 1000, 1000)}, tmp_path / "large.pth")
+    for name, words in ((str(tmp_path / "large.pth"), "has a storage of 4"),
+                        (NOBODY, "could not be downloaded"),
+                        ("torchvision://no_such_network", "no weights are published")):
+        with pytest.raises(OSError, match=words):
+            CheckpointLoader.load_checkpoint(name)

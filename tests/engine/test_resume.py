@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -99,3 +100,36 @@ def test_losses_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
                        f"train_dataloader.num_workers={workers}", "train_cfg.max_epochs=1"))
         found.append(_losses(work_dir))
     assert found[0] and found[0] == found[1]
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+                         ids=["ctrl-c", "sigterm"])
+def test_a_training_that_is_asked_to_end_leaves_its_folder_ready(
+    kind: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_data(tmp_path / "data"),
+                               "train_dataloader.update(num_workers=1)\n")
+    work_dir, env = tmp_path / "work", {**os.environ, "OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(
+        _command(config, work_dir, "--cfg-options", "train_cfg.max_epochs=100000"),
+        env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert first.stderr is not None
+    try:
+        for line in first.stderr:
+            if "Saving checkpoint at 1 epochs" in line:
+                break
+        threading.Thread(target=first.stderr.read, daemon=True).start()  # A full pipe would wait.
+        second = subprocess.run(_command(config, work_dir, "--resume"), env=env, timeout=300,
+                                capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"is in use by another training: got process {first.pid};" in second.stderr
+        first.send_signal(kind)
+        assert first.wait(60) == code
+    finally:
+        first.kill()
+        first.wait()
+    assert not list(work_dir.glob(".*"))
+    last = max(int(path.stem[6:]) for path in work_dir.glob("epoch_*.pth"))
+    _run(*_command(config, work_dir, "--resume", "--cfg-options",
+                   f"train_cfg.max_epochs={last + 1}"))
+    assert (work_dir / f"epoch_{last + 1}.pth").exists()

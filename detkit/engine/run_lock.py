@@ -1,0 +1,142 @@
+"""One run at a time in a folder: two would write each other's checkpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from detkit.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+NAME = ".run.lock"
+_LONGEST = 1 << 12
+_HELD: set[str] = set()  # By this process, which the system would give its own lock once more.
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process while the body runs.
+
+    The lock is the system's on a file that says who holds it, so that it ends with its process,
+    whatever ends that. A file that a killed run of this computer left is taken over.
+
+    Args:
+        folder: made where it is not there.
+
+    Raises:
+        ConfigError: another run, of this computer or another, holds it.
+        OSError: the folder cannot be made or written to.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.resolve() / NAME
+    if str(path) in _HELD:
+        raise _taken(folder, _me())
+    handle = _open(path, folder)
+    _HELD.add(str(path))
+    try:
+        yield
+    finally:
+        # The name goes before the lock does, so that nobody locks a file that is about to go.
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+        _HELD.discard(str(path))
+        if made:
+            with suppress(OSError):  # It is not empty.
+                folder.rmdir()
+
+
+def _me() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def _open(path: Path, folder: Path) -> int:
+    """An open, locked file with this process's name in it."""
+    if path.is_symlink() or path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no lock of a run", do="remove it, or pass another --work-dir")
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            free, holder = _lock(handle), _read(handle)
+            if free and not _is_file(handle, path):
+                os.close(handle)
+                continue
+            # Locks do not reach other computers on every file system.
+            if not free or holder and holder.get("host") != socket.gethostname():
+                raise _taken(folder, holder)
+            if holder:
+                logger.warning("%s: the run of process %s was ended before its time; this one "
+                               "takes over", folder, holder.get("pid"))
+            os.ftruncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, json.dumps(_me()).encode())
+            return handle
+        except BaseException:
+            os.close(handle)
+            raise
+
+
+def _lock(handle: int) -> bool:
+    """Lock the open file; False when another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Not a Unix.
+        return not _lives(_read(handle))
+    try:
+        # Of the process, unlike flock's: a loading process that outlives it holds nothing.
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # A file system without locks.
+        return not _lives(_read(handle))
+    return True
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    pid = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return pid != os.getpid()
+
+
+def _is_file(handle: int, path: Path) -> bool:
+    """Whether ``path`` still is the open file, and not removed or made again by another run."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _read(handle: int) -> dict[str, Any]:
+    """Who wrote the file; empty for a new one, and for what no run wrote."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    try:
+        content = json.loads(os.read(handle, _LONGEST))
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _taken(folder: Path, holder: dict[str, Any]) -> ConfigError:
+    host, pid = holder.get("host", "?"), holder.get("pid", "?")
+    if host in ("?", socket.gethostname()):
+        return ConfigError(f"{folder} is in use by another training", got=f"process {pid}",
+                           do="wait for its end, or pass --work-dir with another folder")
+    return ConfigError(
+        f"{folder} is in use by a training on another computer", got=f"process {pid} of {host}",
+        do=f"wait for its end, or pass --work-dir with another folder; if it was killed there, "
+        f"remove {folder / NAME}",
+    )

@@ -1,0 +1,195 @@
+"""The state of a run in a checkpoint, compared with the run that is to go on from it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+
+from detkit.errors import WeightsError
+from detkit.models.checkpoint_content import check_state_dict
+
+_NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
+_HUB = ("log_scalars", "runtime_info", "resumed_keys")
+_SHOWN = 60  # characters of a value in a message
+_LARGEST = 2**31 - 1  # What mmengine's logger writes as a C int.
+
+Rule = tuple[str, Any, Callable[[Any], bool], str]
+
+
+def check_run_state(filename: str, checkpoint: Mapping[str, Any], runner: Any) -> None:
+    """Refuse a checkpoint that ``runner`` cannot go on from, by the field that is wrong.
+
+    Args:
+        filename: for messages.
+        checkpoint: as the file has it.
+        runner: with its optimizer and schedulers built.
+
+    Raises:
+        WeightsError: it holds weights alone, or a field is missing or of another kind than a run
+            writes.
+    """
+    missing = [key for key in _NEEDED if key not in checkpoint]
+    if missing:
+        raise WeightsError(
+            f"{filename} cannot be resumed: it lacks {', '.join(missing)}",
+            got="weights alone", expected="a checkpoint of a run, as epoch_N.pth",
+            do="begin a new run from these weights with --cfg-options load_from=FILE",
+        )
+    for key in ("state_dict", "ema_state_dict"):
+        if key in checkpoint:
+            check_state_dict(checkpoint[key], f"{filename} cannot be resumed", key)
+    names = {name.removeprefix("module.") for name in checkpoint["state_dict"]}
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    lacking = [name for name in model.state_dict() if name not in names]
+    if lacking:
+        raise WeightsError(f"{filename} cannot be resumed: it lacks weights of the model",
+                           got=f"{len(lacking)} missing, such as {lacking[0]}",
+                           do="resume with the config that it was trained with")
+    for path, value, holds, expected in _rules(checkpoint, runner):
+        if not holds(value):
+            raise WeightsError(
+                f"{filename} cannot be resumed: its {path}", got=_shown(value), expected=expected,
+                do="resume another checkpoint of the run, or begin a new one from these weights "
+                "with --cfg-options load_from=FILE",
+            )
+
+
+def _rules(checkpoint: Mapping[str, Any], runner: Any) -> Iterator[Rule]:
+    """Each field's path, value, what it must be, and that in words; outer fields before inner."""
+    for key in ("meta", "message_hub", "optimizer"):
+        yield key, checkpoint[key], _is_dict, "a dict"
+    meta, hub = checkpoint["meta"], checkpoint["message_hub"]
+    for key in ("epoch", "iter"):
+        yield f"meta.{key}", meta.get(key), _is_count, f"a whole number from 0 to {_LARGEST}"
+    yield "meta.seed", meta.get("seed", 0), _is_seed, "a whole number from 0 to 2**32 - 1"
+    yield "meta.experiment_name", meta.get("experiment_name", ""), _is_text, "a text"
+    dataset_meta = meta.get("dataset_meta")
+    yield "meta.dataset_meta", dataset_meta or {}, _is_dict, "a dict"
+    for key in ("classes", "CLASSES"):
+        classes = (dataset_meta or {}).get(key)
+        yield f"meta.dataset_meta.{key}", classes, _are_names, "a list of names"
+    for key in _HUB:
+        yield f"message_hub.{key}", hub.get(key), _is_dict, "a dict"
+    for name, history in hub["log_scalars"].items():
+        yield f"message_hub.log_scalars.{name}", history, _is_history, "a history of numbers"
+    for name, value in hub["runtime_info"].items():
+        for prefix, (holds, expected) in _RUNTIME.items():
+            if str(name).startswith(prefix):
+                yield f"message_hub.runtime_info.{name}", value, holds, expected
+    optimizer = getattr(runner.optim_wrapper, "optimizer", None)
+    if optimizer is not None:  # Not where several have one each.
+        yield from _optimizer_rules(checkpoint["optimizer"], optimizer)
+    if isinstance(runner.param_schedulers, list):
+        yield from _scheduler_rules(checkpoint.get("param_schedulers", []), runner)
+
+
+def _optimizer_rules(saved: Mapping[str, Any], optimizer: Any) -> Iterator[Rule]:
+    yield "optimizer.state", saved.get("state"), _is_dict, "a dict"
+    for index, state in saved["state"].items():
+        yield f"optimizer.state.{index}", state, _is_dict, "a dict"
+    groups, own = saved.get("param_groups"), optimizer.param_groups
+    yield "optimizer.param_groups", groups, _is_list, "a list"
+    yield ("optimizer.param_groups", len(groups or ()), partial(operator.eq, len(own)),
+           f"{len(own)} groups, as the config's optimizer has")
+    for index, (group, wanted) in enumerate(zip(groups or (), own)):
+        path = f"optimizer.param_groups.{index}"
+        yield path, group, _is_dict, "a dict"
+        yield f"{path}.params", group.get("params"), _is_list, "a list"
+        count = len(wanted["params"])
+        yield (f"{path}.params", len(group["params"]), partial(operator.eq, count),
+               f"{count} weights, as the model has")
+        yield from _like(group, wanted, path, "params")
+
+
+def _scheduler_rules(saved: Any, runner: Any) -> Iterator[Rule]:
+    schedulers = runner.param_schedulers
+    yield "param_schedulers", saved, _is_list, "a list"
+    if len(saved) != len(schedulers):
+        runner.logger.warning(
+            f"the checkpoint has the state of {len(saved)} param_schedulers, and the config has "
+            f"{len(schedulers)}: those without a state begin anew")
+    for index, (state, scheduler) in enumerate(zip(saved, schedulers)):
+        path, own = f"param_schedulers.{index}", scheduler.state_dict()
+        yield path, state, _is_dict, "a dict"
+        strange = [name for name in state if name not in own]
+        yield (path, strange, operator.not_,
+               f"the state of {type(scheduler).__name__}, which has no such fields")
+        yield from _like(state, own, path)
+
+
+def _like(saved: Mapping[str, Any], own: Mapping[str, Any], path: str, *skipped: str
+          ) -> Iterator[Rule]:
+    """Numbers must be numbers and lists of them lists, where the run itself has such."""
+    for name, value in saved.items():
+        mine = own.get(name)
+        if name in skipped or value is None or mine is None:
+            continue
+        if _is_number(mine):
+            yield f"{path}.{name}", value, _is_number, f"a number, such as {mine}"
+        elif isinstance(mine, (list, tuple)) and all(map(_is_number, mine)):
+            yield f"{path}.{name}", value, _are_numbers, "a list of numbers"
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or isinstance(value, Tensor) and value.numel() == 1
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_number, value))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_count, value))
+
+
+def _is_seed(value: Any) -> bool:
+    return value is None or isinstance(value, int) and 0 <= value < 2**32
+
+
+def _are_names(value: Any) -> bool:
+    listed = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    return value is None or listed
+
+
+def _is_history(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return isinstance(value, HistoryBuffer)
+    tensors = [value.get("log_history"), value.get("count_history")]
+    return all(isinstance(one, Tensor) and one.ndim == 1 for one in tensors) and _is_count(
+        value.get("max_length"))
+
+
+# What mmengine's hooks take out of it and work with, by how its name begins.
+_RUNTIME: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "best_ckpt": (_is_text, "a path"),
+    "last_ckpt": (_is_text, "a path"),
+    "best_score": (_is_number, "a number"),
+    "keep_ckpt_ids": (_are_counts, "a list of whole numbers"),
+}
+
+
+def _shown(value: Any) -> str:
+    text = f"a {type(value).__name__}" if isinstance(value, (Mapping, Tensor)) else repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -1,0 +1,60 @@
+"""SIGTERM, which a system sends before it goes down, ends a command as Ctrl-C does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; whatever cleans up after Ctrl-C does so after it."""
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Raise `Terminated` in the body at the first SIGTERM; a second one ends the process at once.
+
+    Nothing changes outside of the main thread, where a program has a handler of its own, and in
+    the processes of a distributed run: these wait for each other where no handler of Python runs,
+    and their launcher ends them.
+    """
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    main = threading.current_thread() is threading.main_thread()
+    if not (alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
+        yield
+        return
+    signal.signal(signal.SIGTERM, _raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+# A forked process ends at once. Python forgets what comes to it before it has begun: kept back.
+def _hold() -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release() -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _release_as_default() -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release_as_default)

@@ -1,0 +1,98 @@
+"""What a checkpoint may hold once it is read: a tree that everyone can walk, of dense tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from detkit.errors import WeightsError
+
+_MOST_VALUES = 5_000_000
+_DEEPEST = 100
+_SHOWN = 100  # characters of a name in a message
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8,
+         torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+class StrangeContentError(ValueError):
+    """The content of a checkpoint is nested as no writer of checkpoints nests it."""
+
+
+def check_content(content: Any) -> None:
+    """Refuse content that holds itself, or what would take for ever to walk through.
+
+    In a pickle one small list may stand in another ten times, that one in the next ten times and
+    so on: what is read in no time has 10 ** 30 values. So a shared value counts each time.
+
+    Raises:
+        StrangeContentError: there is a cycle, a depth above 100, more than 5,000,000 values, or a
+            tensor that is not dense.
+    """
+    _count(content, {}, 0)
+
+
+def _count(value: Any, counts: dict[int, int | None], depth: int) -> int:
+    """Values in ``value``, itself among them; None in ``counts`` are those being counted."""
+    if isinstance(value, Tensor):
+        _check_tensor(value)
+        return 1
+    inside = _inside(value)
+    if inside is None:
+        return 1
+    if id(value) in counts:
+        counted = counts[id(value)]
+        if counted is None:
+            raise StrangeContentError("a container that holds itself")
+        return counted
+    if depth > _DEEPEST:
+        raise StrangeContentError(f"containers nested more than {_DEEPEST} deep")
+    counts[id(value)] = None
+    total = 1
+    for item in inside:
+        total += _count(item, counts, depth + 1)
+        if total > _MOST_VALUES:
+            raise StrangeContentError(f"more than {_MOST_VALUES:,} values")
+    counts[id(value)] = total
+    return total
+
+
+def _inside(value: Any) -> Iterable[Any] | None:
+    """What a container holds; None for a value that is none."""
+    if isinstance(value, Mapping):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, (list, tuple, set, frozenset)) else None
+
+
+def _check_tensor(tensor: Tensor) -> None:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
+        raise StrangeContentError("a tensor that is not dense")
+
+
+def check_state_dict(weights: Any, origin: str, key: str = "state_dict") -> None:
+    """Refuse what is no state dict: names, each with a tensor of real numbers.
+
+    Args:
+        weights: maybe of a foreign file.
+        origin: the file, for messages.
+        key: what the file calls it.
+
+    Raises:
+        WeightsError: it is no dict, or a key is no text, or a value no such tensor; by name.
+    """
+    if not isinstance(weights, Mapping):
+        raise WeightsError(f"{origin}: {key}", got=f"a {type(weights).__name__}",
+                           expected="a dict of names and tensors")
+    for name, value in weights.items():
+        if not isinstance(name, str):
+            raise WeightsError(f"{origin}: a key of its {key}", got=repr(name)[:_SHOWN],
+                               expected="the name of a tensor")
+        if not isinstance(value, Tensor):
+            raise WeightsError(f"{origin}: {key}['{name[:_SHOWN]}']",
+                               got=f"a {type(value).__name__}", expected="a tensor")
+        if value.dtype not in _REAL:
+            raise WeightsError(f"{origin}: {key}['{name[:_SHOWN]}']",
+                               got=f"numbers of {value.dtype}",
+                               expected="whole numbers, or floats of 16 bits or more")

@@ -1,0 +1,249 @@
+"""A checkpoint's pickle, followed without running it: what it would call, and what it would claim.
+
+torch's ``weights_only`` reader keeps code out, but calls what it allows with any argument: a few
+bytes would make an array of 100 GB, or double a text forty times. So before torch reads a file,
+each call that its pickle asks for is compared with what torch.save and mmengine write.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+from typing import IO, Any
+
+import torch
+
+_REBUILD = "torch._utils._rebuild_"
+_TENSORS = {_REBUILD + kind for kind in ("tensor", "tensor_v2", "tensor_v3")}
+_OTHER_TENSORS = {
+    _REBUILD + "sparse_tensor": "a sparse tensor",
+    _REBUILD + "qtensor": "a quantized tensor",
+    _REBUILD + "nested_tensor": "a nested tensor",
+    _REBUILD + "meta_tensor_no_storage": "a tensor without content (device 'meta')",
+    _REBUILD + "wrapper_subclass": "a tensor of a class of its own",
+}
+_NUMPY = ("numpy._core.multiarray", "numpy.core.multiarray")
+# What makes no more than it is given.
+_HARMLESS = {
+    "collections.OrderedDict", "collections.Counter", "builtins.set", "builtins.complex",
+    "builtins.getattr", "torch.Size", "torch.device", "numpy.dtype",
+    "torch.serialization._get_layout",
+    _REBUILD + "parameter", _REBUILD + "parameter_with_state",
+    *(f"{module}.scalar" for module in _NUMPY),
+}
+_CLASSES = {"mmengine.logging.history_buffer.HistoryBuffer", "argparse.Namespace",
+            "torch.nn.parameter.Parameter"}
+# A few numbers repeated by a stride of 0, as expand() leaves them: less needs no storage.
+_FREE_BYTES = 1 << 24
+
+
+class RefusedPickleError(ValueError):
+    """A pickle asks for more than a file of tensors, numbers and text holds."""
+
+
+class CodeNeededError(RefusedPickleError):
+    """A pickle calls what only code could make sense of; the message is its name."""
+
+
+@dataclass(frozen=True)
+class _Global:
+    name: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    nbytes: int
+    itemsize: int
+
+
+@dataclass
+class _Machine:
+    """The stack of a pickle, with None for every value that no check needs."""
+
+    limit: int
+    stack: list[Any] = field(default_factory=list)
+    outer: list[list[Any]] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    claimed: int = 0
+
+    def pop(self) -> Any:
+        return self.stack.pop()
+
+    def pop_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.outer.pop()
+        return items
+
+    def mark(self, _: Any) -> None:
+        self.outer.append(self.stack)
+        self.stack = []
+
+    def name(self, argument: str) -> None:
+        module, _, name = argument.partition(" ")
+        if (module, name) in NAME_MAPPING:  # Protocol 2 writes the names of Python 2.
+            module, name = NAME_MAPPING[module, name]
+        self.stack.append(_Global(f"{IMPORT_MAPPING.get(module, module)}.{name}"))
+
+    def tuple_of(self, count: int | None) -> None:
+        if count is None:
+            items = self.pop_mark()
+        else:
+            items = self.stack[-count:]
+            del self.stack[-count:]
+        self.stack.append(tuple(items))
+
+    def call(self, _: Any) -> None:
+        arguments, function = self.pop(), self.pop()
+        self.stack.append(_check_call(function, arguments))
+
+    def new(self, _: Any) -> None:
+        self.pop()
+        kind = self.pop()
+        name = kind.name if isinstance(kind, _Global) else "an object that is no class"
+        if name not in _CLASSES and not name.startswith(("numpy.dtypes.", "numpy.dtype[")):
+            raise CodeNeededError(name)
+        self.stack.append(None)
+
+    def storage(self, _: Any) -> None:
+        """The storage that is asked for; all of them are together no larger than the file."""
+        given = self.pop()
+        if not isinstance(given, tuple) or len(given) < 5 or not isinstance(given[1], _Global):
+            self.stack.append(None)
+            return
+        numel, key = given[4], str(given[2])
+        itemsize = _itemsize(given[1].name)
+        if not isinstance(numel, int) or numel < 0:
+            raise RefusedPickleError("a tensor whose size is no number")
+        grown = max(numel * itemsize - self.sizes.get(key, 0), 0)
+        self.sizes[key] = self.sizes.get(key, 0) + grown
+        self.claimed += grown
+        if self.claimed > self.limit:
+            raise RefusedPickleError(
+                f"tensors of {self.claimed:,} bytes or more, in a file of {self.limit:,}")
+        self.stack.append(_Storage(numel * itemsize, itemsize))
+
+
+def check_pickle(stream: IO[bytes], limit: int) -> None:
+    """Follow the pickle at the position of ``stream``, to its end, and refuse what goes too far.
+
+    Args:
+        stream: left behind the pickle.
+        limit: bytes that all tensors may have together: the size of the file.
+
+    Raises:
+        RefusedPickleError: it makes something that is larger than the file, or no dense tensor.
+        CodeNeededError: it calls what no writer of checkpoints calls.
+        Exception: of any other kind where it is damaged, as pickle readers do.
+    """
+    machine = _Machine(limit)
+    for opcode, argument, _ in pickletools.genops(stream):
+        step = _STEPS.get(opcode.name)
+        if step is None:
+            raise RefusedPickleError(f"the instruction {opcode.name}, which torch does not write")
+        step(machine, argument)
+
+
+def _check_call(function: Any, arguments: Any) -> Any:
+    """Refuse a call that no writer of checkpoints makes; b"" stands for any bytes that it gives."""
+    name = function.name if isinstance(function, _Global) else "an object that is no function"
+    if name in _OTHER_TENSORS:
+        raise RefusedPickleError(f"{_OTHER_TENSORS[name]}, where only dense ones are read")
+    if not isinstance(arguments, tuple):
+        raise RefusedPickleError(f"a call of {name} without arguments")
+    if name in _TENSORS:
+        _check_view(arguments)
+    elif name == "torch._tensor._rebuild_from_type_v2":  # A tensor with attributes.
+        if len(arguments) < 3:
+            raise RefusedPickleError(f"a call of {name} without arguments")
+        _check_call(arguments[0], arguments[2])
+    elif name in ("_codecs.encode", "builtins.bytearray"):
+        # Bytes, as protocol 2 writes them: a number would be a size, and other codecs grow.
+        text = [type(argument) for argument in arguments] == [str, str]
+        known = arguments[1] in ("latin1", "latin-1") if text else (
+            name == "builtins.bytearray" and arguments in ((), (b"",)))
+        if not known:
+            raise RefusedPickleError(f"a call of {name} that torch does not write")
+        return b""
+    elif name in [f"{module}._reconstruct" for module in _NUMPY]:
+        if arguments[1:2] != ((0,),):
+            raise RefusedPickleError("a numpy array that has a size before its content")
+    elif name not in _HARMLESS:
+        raise CodeNeededError(name)
+    return None
+
+
+def _check_view(arguments: tuple[Any, ...]) -> None:
+    storage, shape = arguments[0], arguments[2] if len(arguments) > 2 else None
+    if not isinstance(storage, _Storage) or not isinstance(shape, tuple):
+        raise RefusedPickleError("a tensor without storage or shape")
+    if any(not isinstance(side, int) or side < 0 for side in shape):
+        raise RefusedPickleError("a tensor whose shape is not of whole numbers")
+    nbytes = prod(shape) * storage.itemsize
+    if nbytes > max(storage.nbytes, _FREE_BYTES):
+        raise RefusedPickleError(
+            f"a tensor of {nbytes:,} bytes that has a storage of {storage.nbytes:,}")
+
+
+def _itemsize(name: str) -> int:
+    kind = name.rpartition(".")[2]
+    if kind == "UntypedStorage":
+        return 1
+    try:
+        storage: Any = torch.serialization.StorageType(kind)  # type: ignore[no-untyped-call]
+    except KeyError:
+        raise CodeNeededError(name) from None
+    return int(storage.dtype.itemsize)
+
+
+def _push(machine: _Machine, argument: Any) -> None:
+    machine.stack.append(argument)
+
+
+def _push_nothing(machine: _Machine, _: Any) -> None:
+    machine.stack.append(None)
+
+
+def _drop(count: int) -> Callable[[_Machine, Any], None]:
+    def step(machine: _Machine, _: Any) -> None:
+        for _ in range(count):
+            machine.pop()
+    return step
+
+
+def _tuple(count: int | None) -> Callable[[_Machine, Any], None]:
+    return lambda machine, _: machine.tuple_of(count)
+
+
+def _drop_marked(machine: _Machine, _: Any) -> None:
+    machine.pop_mark()
+
+
+def _put(machine: _Machine, index: int) -> None:
+    machine.memo[index] = machine.stack[-1]
+
+
+def _get(machine: _Machine, index: int) -> None:
+    machine.stack.append(machine.memo[index])
+
+
+def _ignore(machine: _Machine, _: Any) -> None:
+    """PROTO and STOP change nothing."""
+
+
+# Those that torch's own reader knows; it refuses any other too.
+_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": _ignore, "STOP": _ignore, "MARK": _Machine.mark, "GLOBAL": _Machine.name,
+    "REDUCE": _Machine.call, "NEWOBJ": _Machine.new, "BINPERSID": _Machine.storage,
+    "BUILD": _drop(1), "APPEND": _drop(1), "SETITEM": _drop(2),
+    "APPENDS": _drop_marked, "SETITEMS": _drop_marked,
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "TUPLE": _tuple(None), "TUPLE1": _tuple(1), "TUPLE2": _tuple(2), "TUPLE3": _tuple(3),
+    **dict.fromkeys(("NONE", "NEWFALSE", "NEWTRUE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET",
+                     "BINFLOAT", "SHORT_BINSTRING"), _push_nothing),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"), _push),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _get),
+}

@@ -1,0 +1,216 @@
+"""A newest checkpoint that is damaged, notes that name nothing, and fields that are no run's."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_training
+import torch
+
+from detkit.engine.checkpoint_file import (
+    checkpoints_in,
+    choose_checkpoint,
+    find_last_checkpoint,
+)
+from detkit.engine.checkpoint_hook import CheckpointHook, remove_partial_files, whole_file
+from detkit.engine.run import TrainResult, train
+from detkit.errors import WeightsError
+
+SHORT = {"train_cfg.max_epochs": 2, "param_scheduler.1.end": 2, "test_dataloader": None,
+         "test_cfg": None, "test_evaluator": None}
+
+
+def _checkpoint(path: Path, when: int) -> Path:
+    torch.save({"meta": {}, "state_dict": {"w": torch.arange(1000.0)}}, path)
+    os.utime(path, (when, when))
+    return path
+
+
+def _flip(path: Path) -> None:
+    """Change one byte of a tensor; torch itself reads such a file without a word."""
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.tensor(500.0).numpy().tobytes())] ^= 0xFF
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(path.read_bytes()[:1500]),
+    lambda path: path.write_bytes(b""),
+    _flip,
+], ids=["cut", "empty", "one-byte"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_next(
+    damage: Callable[[Path], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = _checkpoint(tmp_path / "epoch_1.pth", 1), _checkpoint(tmp_path / "epoch_2.pth", 2)
+    damage(bad)
+    os.utime(bad, (2, 2))
+    with caplog.at_level("WARNING", "detkit"):
+        assert choose_checkpoint(tmp_path) == good
+    assert f"{bad} cannot be used" in caplog.text and f"goes on from {good}" in caplog.text
+    assert bad.exists()
+
+
+def test_where_all_are_damaged_the_newest_is_named(tmp_path: Path) -> None:
+    assert choose_checkpoint(tmp_path) is None
+    for number in (1, 2):
+        (tmp_path / f"epoch_{number}.pth").write_bytes(b"half")
+        os.utime(tmp_path / f"epoch_{number}.pth", (number, number))
+    with pytest.raises(WeightsError, match="epoch_2.pth cannot be resumed.*2 checkpoints, all"):
+        choose_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("note", [b"\xff\xfe\x00", b"", b"\0", b"x" * 100_000, b"/no/such.pth"],
+                         ids=["binary", "empty", "zero", "long", "gone"])
+def test_a_note_that_names_nothing_is_passed_over(note: bytes, tmp_path: Path) -> None:
+    (tmp_path / "last_checkpoint").write_bytes(note)
+    assert find_last_checkpoint(tmp_path) is None
+    good = _checkpoint(tmp_path / "epoch_1.pth", 1)
+    assert find_last_checkpoint(tmp_path) == good
+
+
+def test_a_note_of_a_file_outside_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "work").mkdir()
+    outside = _checkpoint(tmp_path / "mine.pth", 1)
+    (tmp_path / "work" / "last_checkpoint").write_text(str(outside))
+    with caplog.at_level("WARNING", "detkit"):
+        assert choose_checkpoint(tmp_path / "work") == outside
+    assert f"outside of the folder, {outside}" in caplog.text
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "work" / "last_checkpoint").write_text(str(tmp_path / "pipe.pth"))
+    assert choose_checkpoint(tmp_path / "work") is None
+
+
+def test_what_is_no_file_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "epoch_3.pth")
+    (tmp_path / "epoch_4.pth").mkdir()
+    (tmp_path / "epoch_5.pth").symlink_to(tmp_path / "gone")
+    good = _checkpoint(tmp_path / "epoch_1.pth", 1)
+    assert checkpoints_in(tmp_path) == [good]
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ours = [".epoch_2.pth.partial", ".best.pth.partial"]
+    others = ["epoch_1.pth", "notes.partial", ".notes.partial", "epoch_2.pth.partial"]
+    for name in (*ours, *others):
+        (tmp_path / name).write_text("")
+    (tmp_path / ".link.pth.partial").symlink_to(tmp_path / "epoch_1.pth")
+    assert remove_partial_files(tmp_path) == sorted(ours)
+    assert {path.name for path in tmp_path.iterdir()} == {*others, ".link.pth.partial"}
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing_of_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught, whole_file(tmp_path / "epoch_1.pth") as partial:
+        partial.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "epoch_1.pth")
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "epoch_1.pth") as partial:
+        partial.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_best_file_of_another_folder_is_never_removed(tmp_path: Path) -> None:
+    hook = CheckpointHook(save_best="a", rule="greater")
+    hook.out_dir = str(tmp_path / "work")
+    from mmengine.fileio import get_file_backend
+
+    hook.file_backend = get_file_backend(hook.out_dir)
+    (tmp_path / "work").mkdir()
+    for name in ("thesis.pth", "best_a.pth", "work/best_a.pth", "work/epoch_1.pth"):
+        (tmp_path / name).write_text("")
+    removable = [name for name in ("thesis.pth", "best_a.pth", "work/best_a.pth",
+                                   "work/epoch_1.pth", "work/../best_a.pth")
+                 if hook._is_ours(str(tmp_path / name))]
+    assert removable == ["work/best_a.pth"]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, tiny_data: Path
+) -> tuple[Path, TrainResult, dict[str, Any]]:
+    """The config of a training of two epochs, its result, and its first epoch's checkpoint."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = tiny_training.write_config(folder, tiny_data)
+    result = train(config, work_dir=folder / "work", options=SHORT, device="cpu")
+    return config, result, torch.load(folder / "work" / "epoch_1.pth", weights_only=True)
+
+
+def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(
+    trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config, result, first = trained
+    torch.save(first, tmp_path / "epoch_1.pth")
+    whole = (result.work_dir / "epoch_2.pth").read_bytes()
+    bad = tmp_path / "epoch_2.pth"
+    bad.write_bytes(whole[:len(whole) // 2])
+    (tmp_path / ".epoch_2.pth.partial").write_bytes(b"half")
+    with pytest.raises(WeightsError, match=f"epoch_2.pth.*--resume {tmp_path}/epoch_1.pth"):
+        train(config, work_dir=tmp_path, options=SHORT, device="cpu", resume=bad)
+    assert bad.stat().st_size == len(whole) // 2
+    with caplog.at_level("WARNING", "detkit"):
+        train(config, work_dir=tmp_path, options=SHORT, device="cpu", resume=True)
+    assert f"{bad} cannot be used" in caplog.text
+    # As the training that nothing happened to.
+    expected = torch.load(result.work_dir / "epoch_2.pth", weights_only=True)["state_dict"]
+    found = torch.load(bad, weights_only=True)["state_dict"]
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_fewer_schedulers_than_the_config_has_are_said(
+    trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, _, first = trained
+    torch.save({**first, "param_schedulers": []}, tmp_path / "without.pth")
+    train(config, work_dir=tmp_path / "work", options=SHORT, device="cpu",
+          resume=tmp_path / "without.pth")
+    assert "the state of 0 param_schedulers, and the config has 2" in capsys.readouterr().err
+
+
+FIELDS: list[tuple[str, Any]] = [
+    ("meta", 3), ("meta.epoch", "1"), ("meta.epoch", True), ("meta.epoch", 10**30),
+    ("meta.iter", None), ("meta.iter", 1.5), ("meta.seed", -1), ("meta.experiment_name", 3),
+    ("meta.dataset_meta", 3), ("meta.dataset_meta.classes", 5),
+    ("message_hub", [1]), ("message_hub.log_scalars", 3), ("message_hub.runtime_info", None),
+    ("message_hub.runtime_info.best_ckpt", 5), ("message_hub.runtime_info.keep_ckpt_ids", 5),
+    ("message_hub.runtime_info.best_score", "x"), ("message_hub.log_scalars.train/loss", {}),
+    ("optimizer", [1]), ("optimizer.state", 3), ("optimizer.state.0", 3),
+    ("optimizer.param_groups", []), ("optimizer.param_groups.0.params", ["x"]),
+    ("optimizer.param_groups.0.lr", "x"),
+    ("param_schedulers", 3), ("param_schedulers.0", {"step": 5}),
+    ("param_schedulers.0.last_step", "x"),
+    ("state_dict", 3), ("state_dict", {}), ("ema_state_dict", 3),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field, value", FIELDS, ids=[f"{f}={v!r}"[:50] for f, v in FIELDS])
+def test_a_wrong_field_is_named(
+    field: str, value: Any, trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path
+) -> None:
+    config, _, first = trained
+    content = copy.deepcopy(first)
+    *outer, last = field.split(".")
+    inner: Any = content
+    for key in outer:
+        inner = inner[int(key)] if isinstance(inner, list) else inner[
+            int(key) if key.isdigit() else key]
+    inner[int(last) if last.isdigit() else last] = value
+    torch.save(content, tmp_path / "bad.pth")
+    with pytest.raises(WeightsError) as caught:
+        train(config, work_dir=tmp_path / "work", options=SHORT, device="cpu",
+              resume=tmp_path / "bad.pth")
+    message = str(caught.value)
+    words = "lacks weights" if value == {} and field == "state_dict" else field
+    assert "bad.pth cannot be resumed" in message and words in message and "\n" not in message
