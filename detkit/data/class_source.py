@@ -160,12 +160,10 @@ def _open_crops(
         check_two_learnt(parts["train"], ledger)
     check_counts(parts, data.classes, ledger, refuse=False, known=True)
     told = {(fault.kind, _quoted(fault.what)) for fault in data.ledger.faults}
-    ledger.faults = [fault for fault in ledger.faults
-                     if (fault.kind, _quoted(fault.what)) not in told or fault.image is not None]
+    ledger.drop(lambda fault: fault.image is None and (fault.kind, _quoted(fault.what)) in told)
     ledger.log()
     # What the detection set's own check found was logged by it, and stands in the same file.
-    ledger.faults[:0] = data.ledger.faults
-    ledger.notes[:0] = data.ledger.notes
+    ledger.put_before(data.ledger)
     image_dirs = {name: split.image_dir for name, split in data.splits.items()}
     return _finish(ClassData(data.root, "crops", data.classes, {}, ledger), parts, image_dirs,
                    first.annotation_file.parent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from detkit.evaluation.box_scores import STATS, BoxScores
 from detkit.evaluation.coco_results import read_results
 from detkit.evaluation.coco_truth import Truth, read_truth
 from detkit.evaluation.convention_hints import convention_hints
+from detkit.text import near_name
 
 __all__ = ["BoxScores", "evaluate_boxes"]
 
@@ -86,12 +86,12 @@ def category_positions(truth: Truth, classes: Sequence[str]) -> list[int]:
     by_name = {name: place for place, name in enumerate(truth.class_names)}
     for name in classes:
         if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, 1)
+            near = near_name(name, by_name)
             raise DataError(
                 f"{truth.name}: there is no category '{name}'",
                 expected=f"one of {', '.join(by_name)}" if len(by_name) <= 20
                 else f"one of its {len(by_name)} categories",
-                do=f"did you mean '{near[0]}'?" if near else None,
+                do=f"did you mean '{near}'?" if near else None,
             )
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
