@@ -11,6 +11,7 @@ from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.image_folder import ImageFolder, choose_folder, note_readings
 from detkit.data.ledger import REFUSED, Ledger
 from detkit.data.raw import SPLITS, split_word
+from detkit.data.read_file import open_text
 from detkit.data.spelling import tidy
 from detkit.errors import DataError
 
@@ -25,13 +26,15 @@ DELIMITERS = ",;\t"
 
 
 def csv_kind(file: Path) -> str | None:
-    """None when a csv file has the columns path and label; otherwise what it has instead."""
+    """None when a csv file has the columns path and label; otherwise what it has instead.
+
+    Raises:
+        UnreadableFile: it cannot be read.
+    """
     try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
+        with open_text(file) as text:
             line = text.readline(1 << 16)
         names = _names(line)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
     except (UnicodeDecodeError, csv.Error):
         return "not csv, or not text in UTF-8; save it as 'CSV UTF-8'"
     if "\0" in line:
@@ -101,7 +104,7 @@ def _rows(file: Path, part: str, ledger: Ledger) -> Iterator[tuple[str, ClassRec
     if wrong is not None:
         raise DataError(f"{file}: {wrong}")
     try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
+        with open_text(file) as text:
             delimiter = _delimiter(text.readline(1 << 16))
             text.seek(0)
             rows = csv.reader(text, delimiter=delimiter)

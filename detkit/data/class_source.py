@@ -25,6 +25,7 @@ from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.class_splits import complete_splits
 from detkit.data.ledger import LOGGER
 from detkit.data.options import KEY, DataOptions
+from detkit.data.run_folder import describe_runs
 from detkit.data.source import SAMPLE, open_data, own_folder
 from detkit.errors import DataError
 
@@ -137,6 +138,7 @@ def _read(layout: ClassLayout, skip: Path, ledger: ClassLedger) -> dict[str, Raw
         more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
             file.name for file in layout.not_read[:5]) + more)
+    ledger.notes += describe_runs(layout.runs, layout.root)
     for folder in layout.passed_over:
         number = sum(map(is_picture, files_below(folder)))
         ledger.add("folder_of_no_split", f"its {number} images are in no split: the folders beside "

@@ -22,6 +22,7 @@ from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
 from detkit.data.options import DataOptions
 from detkit.data.orientation import settle_orientations
 from detkit.data.raw import RawSplit
+from detkit.data.run_folder import describe_runs
 from detkit.data.splits import SHARES, divide, stand_in
 from detkit.data.surveyed import survey_split
 from detkit.data.thin_images import ResizeStep, leave_out_thin
@@ -107,6 +108,7 @@ def open_data(
         more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
             str(file.relative_to(root)) for file in layout.not_read[:5]) + more)
+    ledger.notes += describe_runs(layout.runs, root)
     parts: dict[str, tuple[RawSplit, ImageFolder]]
     if layout.form == "voc":
         parts = read_voc_folder(root, layout.xml_folders, ledger)
