@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from detkit.cli.flags import pixel_limit
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.threads import unwatch_cores, watch_cores
 from detkit.version import __version__
@@ -64,7 +65,8 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     try:
         watch_cores()
         try:
-            return int(module.run(args))
+            with pixel_limit(getattr(args, "max_pixels", None)):
+                return int(module.run(args))
         finally:
             unwatch_cores()
     except DetkitError as error:

@@ -16,7 +16,8 @@ from detkit.data.image_folder import ImageFolder
 from detkit.data.learnable import refuse_unusable
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.orientation import Orientations, settle_orientations
-from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
+from detkit.data.outside import outside_names
+from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record, source_of
 from detkit.data.spelling import tidy
 from detkit.data.surveyed import SurveyedSplit, survey_split
 from detkit.data.thin_images import ResizeStep, refuse_thin
@@ -62,7 +63,14 @@ def check_coco(
     table = decide_classes({raw.name: raw}, ledger, classes)
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
-    split = survey_split(raw, ImageFolder(Path(image_dir), exact=True), ledger)
+    folder = ImageFolder(Path(image_dir), exact=True)
+    split = survey_split(raw, folder, ledger)
+    beside = [Path(image_dir), Path(annotation_file).parent]
+    outside = outside_names(sorted(folder.found), folder.folder,
+                            [path for here in beside for path in (here.absolute(), here.resolve())])
+    for name, path in outside.items():
+        ledger.add("image_outside", f"it names {path}, which lies outside of its folder", "kept",
+                   file=str(annotation_file), image=name, split=raw.name)
     insists = box_format if box_format == raw.box_format else None
     if settle_format([split], insists, ledger, read_as_it_is=True):
         clean = clean_split(split, table, settle_orientations([split], ledger), ledger)
@@ -159,7 +167,7 @@ def _may_be_none(record: Record) -> bool:
 
 def _drop_empty(split: SurveyedSplit, at: int, ledger: Ledger) -> None:
     image = split.images[at]
-    place = {"file": str(image.get("source_file", split.raw.source)), "split": split.raw.name,
+    place = {"file": source_of(image, split.raw), "split": split.raw.name,
              "image": image["file_name"]}
     kept = []
     for record in split.by_image.get(at, []):
@@ -177,7 +185,7 @@ def _clean_image(
 ) -> tuple[Record, list[Record]] | None:
     raw, record, facts = split.raw, split.images[at], split.facts[at]
     name, records = split.files[at], split.by_image.get(at, [])
-    place = {"file": record.get("source_file", str(raw.source)), "image": record["file_name"],
+    place = {"file": source_of(record, raw), "image": record["file_name"],
              "split": raw.name}
 
     def say(kind: str, what: str, action: str) -> None:

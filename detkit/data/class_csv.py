@@ -10,6 +10,7 @@ from pathlib import Path
 from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.image_folder import ImageFolder, choose_folder, note_readings
 from detkit.data.ledger import REFUSED, Ledger
+from detkit.data.outside import note_outside
 from detkit.data.raw import SPLITS, split_word
 from detkit.data.read_file import open_text
 from detkit.data.spelling import tidy
@@ -50,12 +51,19 @@ def csv_kind(file: Path) -> str | None:
             f"and perhaps split{hint}")
 
 
-def read_class_csv(parts: dict[str, Path], ledger: Ledger) -> dict[str, RawClassSplit]:
+def read_class_csv(
+    parts: dict[str, Path], ledger: Ledger, bound: Path
+) -> dict[str, RawClassSplit]:
     """Read the csv file of each split, or the one of all, and find its pictures.
 
-    Paths start from the folder of the csv file, or are absolute. Lines that say the same are
+    Paths start from the folder of the csv file, or are absolute: lists are mostly written for the
+    machine that they lie on, so that pictures elsewhere are used, and noted. Lines that say the same are
     merged; a picture under two labels, an empty label and an unknown split are refused by line;
     a picture that is not there is left out.
+
+    Args:
+        parts: csv files by split.
+        bound: the resolved folder of the data set.
 
     Raises:
         DataError: a file cannot be read as such a csv, or none of its pictures is there.
@@ -92,6 +100,7 @@ def read_class_csv(parts: dict[str, Path], ledger: Ledger) -> dict[str, RawClass
             else:
                 been.add((name, key))
                 raw.records.append(record._replace(path=found))
+        note_outside(sorted(folder.found), folder.folder, [bound, folder.folder], str(file), ledger)
         note_readings(folder, file.name, ledger)
     for name, raw in splits.items():
         raw.classes = list(declared[name])

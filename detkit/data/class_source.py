@@ -111,7 +111,7 @@ def open_class_data(
                         do=f"remove {KEY}")
     ledger = ClassLedger(str(root))
     LOGGER.info("data: %s is read as %s", root, layout.form)
-    raws = _read(layout, work_dir.resolve(), ledger)
+    raws = _read(layout, work_dir.resolve(), root if root.is_dir() else root.parent, ledger)
     # Without any split all lines of a csv were refused, which the ledger says.
     if need_train and raws and not {"train", "all"} & set(raws):
         raise DataError(f"{root}: no train split, only {' and '.join(raws)}",
@@ -133,7 +133,9 @@ def open_class_data(
     return _finish(ClassData(root, layout.form, names, {}, ledger), parts, image_dirs, out)
 
 
-def _read(layout: ClassLayout, skip: Path, ledger: ClassLedger) -> dict[str, RawClassSplit]:
+def _read(
+    layout: ClassLayout, skip: Path, bound: Path, ledger: ClassLedger
+) -> dict[str, RawClassSplit]:
     if layout.not_read:
         more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
@@ -144,7 +146,7 @@ def _read(layout: ClassLayout, skip: Path, ledger: ClassLedger) -> dict[str, Raw
         ledger.add("folder_of_no_split", f"its {number} images are in no split: the folders beside "
                    "it are taken for the splits", "left out", file=str(folder))
     if layout.form == "csv":
-        return read_class_csv(layout.parts, ledger)
+        return read_class_csv(layout.parts, ledger, bound)
     return read_split_folders(layout.parts, ledger, skip)
 
 

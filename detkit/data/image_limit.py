@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 from detkit.errors import ConfigError
@@ -10,10 +9,9 @@ from detkit.errors import ConfigError
 # Of the environment, so that processes that load data know it however they are started.
 VARIABLE = "DETKIT_MAX_PIXELS"
 FLAG = "--max-pixels"
-# Half as much again as the largest cameras have, phones of 200 megapixels; Pillow's own limit of
-# 179 is below those. Reading one takes at most about 20 bytes a pixel: 6 GB.
-DEFAULT = 300.0
-MEGA = 1_000_000
+# Half as many again as the largest cameras give, phones of 200 megapixels; Pillow's own limit of
+# 179 is below those.
+DEFAULT = 300_000_000
 
 
 def max_pixels() -> int:
@@ -22,21 +20,10 @@ def max_pixels() -> int:
     Raises:
         ConfigError: the environment names no such number.
     """
-    text = os.environ.get(VARIABLE, "")
-    return int(MEGA * (megapixels(text) if text else DEFAULT))
-
-
-def megapixels(text: str) -> float:
-    """The number that a limit is written as, in megapixels.
-
-    Raises:
-        ConfigError: it is no number above 0.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1e9:  # false for nan, too
-        raise ConfigError(f"{VARIABLE} and {FLAG}", got=f"'{text}'",
-                          expected="a number of megapixels above 0, such as 500")
-    return value
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return DEFAULT
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0):
+        raise ConfigError(VARIABLE, got=f"'{text}'",
+                          expected=f"a whole number of pixels, as {DEFAULT}")
+    return int(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from detkit.data.image_limit import FLAG, MEGA, max_pixels
+from detkit.data.image_limit import FLAG, max_pixels
 from detkit.errors import DataError
 from detkit.files import special_file
 
@@ -43,19 +43,19 @@ def open_image(path: str | Path) -> Image.Image:
         image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         stated = re.search(r"\d+", str(error))
-        raise too_large(path, f"{stated[0]} pixels" if stated else str(error), limit) from None
+        raise too_large(path, f"{stated[0]}" if stated else str(error), limit) from None
     width, height = image.size
     if width * height > limit:
         image.close()
-        raise too_large(path, f"{width} x {height} pixels", limit)
+        raise too_large(path, f"{width} x {height}", limit)
     return image
 
 
 def too_large(path: str | Path, size: str, limit: int) -> DataError:
     """The error for an image that has more pixels than the limit."""
     return DataError(f"{path}: the image has too many pixels", got=size,
-                     expected=f"at most {limit / MEGA:g} megapixels",
-                     do=f"cut it into tiles, or raise the limit by {FLAG}")
+                     expected=f"at most {limit:,}",
+                     do=f"cut it into tiles, or allow more with {FLAG}")
 
 
 def check_scans(image: Image.Image, path: str | Path) -> None:
