@@ -30,6 +30,7 @@ def special_file(path: str | Path) -> str | None:
         return None
     return _SPECIAL.get(stat.S_IFMT(mode))
 
+
 def open_regular(path: str | Path) -> BinaryIO:
     """Open a file for reading bytes; never a pipe, socket or device, which may wait for ever.
 

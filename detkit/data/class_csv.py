@@ -52,14 +52,14 @@ def csv_kind(file: Path) -> str | None:
 
 
 def read_class_csv(
-    parts: dict[str, Path], ledger: Ledger, bound: Path
+    parts: dict[str, Path], ledger: Ledger, bound: Path,
 ) -> dict[str, RawClassSplit]:
     """Read the csv file of each split, or the one of all, and find its pictures.
 
     Paths start from the folder of the csv file, or are absolute: lists are mostly written for the
-    machine that they lie on, so that pictures elsewhere are used, and noted. Lines that say the same are
-    merged; a picture under two labels, an empty label and an unknown split are refused by line;
-    a picture that is not there is left out.
+    machine that they lie on, so that pictures elsewhere are used, and noted. Lines that say the
+    same are merged; a picture under two labels, an empty label and an unknown split are refused
+    by line; a picture that is not there is left out.
 
     Args:
         parts: csv files by split.

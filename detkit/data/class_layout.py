@@ -140,7 +140,8 @@ def _is_detection(seen: Seen) -> bool:
         return True
     # A folder may hold a small json beside each picture; a set's truth is among the largest.
     files = sorted(seen.json_files, key=size_of, reverse=True)[:LOOKED_INTO]
-    return any(not OTHER_TASKS.search(json_stem(path).lower()) and readable_coco(path) for path in files)
+    return any(not OTHER_TASKS.search(json_stem(path).lower()) and readable_coco(path)
+               for path in files)
 
 
 def size_of(path: Path) -> int:

@@ -74,7 +74,9 @@ def json_stem(path: Path) -> str:
 
 def _read_json(path: Path, hook: Any = None) -> Any:
     try:
-        text = read_file(path, json_limit(), "the memory is not enough for more").decode("utf-8-sig")
+        content = read_file(path, json_limit(), "the memory is not enough for more")
+        text = content.decode("utf-8-sig")
+        del content
         if not text.strip():
             raise DataError(f"{path}: the file is empty", expected="COCO json")
         return json.loads(text, object_pairs_hook=hook)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 from PIL import Image
@@ -15,11 +16,15 @@ from detkit.files import special_file
 # such as EPS to Ghostscript. The common ones first: each is asked in turn.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000", "MPO",
            "HEIF", "ICO", "PSD", "PCX", "SGI", "TGA")
-PILLOWS_LIMIT = Image.MAX_IMAGE_PIXELS
+_PILLOWS_LIMIT = Image.MAX_IMAGE_PIXELS
+_pillows_limits = {_PILLOWS_LIMIT}
 # A scan goes over the whole image and may be a few bytes long; encoders write about ten.
 MOST_SCANS = 500
 START_OF_SCAN = b"\xff\xda"
 CHUNK_BYTES = 1 << 20
+
+# Of images that Pillow only warns of, what is larger than the limit is refused below.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -34,10 +39,7 @@ def open_image(path: str | Path) -> Image.Image:
     if special is not None:
         raise DataError(f"{path}: it is {special}, not an image file", do="remove it")
     limit = max_pixels()
-    # Pillow refuses what is twice as large, and warns of what is larger; a limit that a program
-    # has set for itself stays.
-    if Image.MAX_IMAGE_PIXELS == PILLOWS_LIMIT and PILLOWS_LIMIT is not None:
-        Image.MAX_IMAGE_PIXELS = max(limit, PILLOWS_LIMIT)
+    _raise_pillows_limit(limit)
     Image.init()
     try:
         image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
@@ -49,6 +51,18 @@ def open_image(path: str | Path) -> Image.Image:
         image.close()
         raise too_large(path, f"{width} x {height}", limit)
     return image
+
+
+def _raise_pillows_limit(limit: int) -> None:
+    """Let Pillow open what ``limit`` allows; a limit that a program has set for itself stays.
+
+    Pillow's limit is of the whole process. It refuses what is twice as large, which holds for
+    the frames and icons inside of a file too.
+    """
+    there = Image.MAX_IMAGE_PIXELS
+    if there is not None and there < limit and there in _pillows_limits:
+        _pillows_limits.add(limit)
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def too_large(path: str | Path, size: str, limit: int) -> DataError:

@@ -102,7 +102,7 @@ def _read(path: str | Path, take_note: TakeNote) -> NDArray[np.uint8]:
         image.load()
         if frames > 1:
             what = "pages" if image.format == "TIFF" else "frames"
-            least = "at least " * (image.format in COUNTED and frames == MOST_FRAMES)
+            least = "at least " * (image.format in COUNTED and frames == _most_counted(image))
             take_note(ImageNote("more_frames", f"it holds {least}{frames} {what}, of which the "
                                 "first is read", "first one read"))
         rescaled = rescaled_color(image, path, take_note) if deep else None
@@ -125,10 +125,7 @@ def frame_count(image: Image.Image) -> int:
             return int(getattr(image, "n_frames", 1))
         count = 1
         if getattr(image, "is_animated", False):
-            most = MOST_FRAMES
-            if image.format == "GIF":  # whose frames are decoded one after the other
-                most = min(most, max(2, SOME_PIXELS // (image.width * image.height)))
-            count = _count(image, most)
+            count = _own_pages(image, _most_counted(image))
         image.seek(0)
         return count
     except Exception:  # damage behind the first frame says nothing about that one
@@ -136,7 +133,15 @@ def frame_count(image: Image.Image) -> int:
         return 1
 
 
-def _count(image: Image.Image, most: int) -> int:
+def _most_counted(image: Image.Image) -> int:
+    if image.format != "GIF":
+        return MOST_FRAMES
+    # Its frames are decoded one after the other.
+    return min(MOST_FRAMES, max(2, SOME_PIXELS // (image.width * image.height)))
+
+
+def _own_pages(image: Image.Image, most: int) -> int:
+    """Those of the first ``most`` frames that are no copies or masks of others, at least 1."""
     own = 0
     for page in range(most):
         try:

@@ -76,7 +76,7 @@ def _some(outside: Mapping[str, str], bounds: Sequence[Path]) -> str:
 
 
 def _links_out(names: Sequence[str], folder: Path, bounds: Sequence[Path]) -> dict[str, str]:
-    """Those of some names that are reached by links out of all ``bounds``, each with where it is."""
+    """Those of some names that links out of all ``bounds`` lead to, each with where it is."""
     starts = tuple(os.path.join(bound, "") for bound in bounds)
     real: dict[str, str] = {}
     led_out: dict[str, str] = {}

@@ -45,11 +45,13 @@ def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | 
         scaled = (levels.astype(np.float32) - low) * (255 / (high - low))
         what = (f"its 16-bit values lie within {low}..{high}, a narrow band: stretched to 0..255, "
                 "each such image by its own band")
-        return _looked_up(np.rint(scaled), values), ImageNote("narrow_band", what, "stretched to 0..255")
+        note = ImageNote("narrow_band", what, "stretched to 0..255")
+        return _looked_up(np.rint(scaled), values), note
     if depth == 16:
         return _looked_up(levels >> 8, values), None
     what = f"its 16-bit values reach {high} at most: read as values of {depth} bits"
-    return _looked_up(levels >> (depth - 8), values), ImageNote("fewer_bits", what, f"read as {depth} bits")
+    note = ImageNote("fewer_bits", what, f"read as {depth} bits")
+    return _looked_up(levels >> (depth - 8), values), note
 
 
 def _bounds(values: NDArray[Any]) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,8 +25,9 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: there is no such file, or it is not JSON.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file" if not path.exists()
+    # os.path answers no, where Path raises, for names too long for a file system.
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: there is no such file" if not os.path.exists(path)
                         else f"{path}: this is not a file but {special_file(path) or 'a folder'}")
     try:
         content = read_bytes(path, json_limit(), "the memory is not enough for more")
