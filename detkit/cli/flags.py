@@ -37,7 +37,7 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     """Add ``--max-pixels``, for every verb that reads image files."""
     parser.add_argument(FLAG, metavar="N", type=whole_number,
                         help="refuse image files of more pixels, by their headers; decoding takes "
-                        f"about 14 bytes a pixel (default: {DEFAULT:,})")
+                        f"10 to 20 bytes a pixel (default: {DEFAULT:,})")
 
 
 @contextmanager
