@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -26,3 +29,43 @@ def special_file(path: str | Path) -> str | None:
     except (OSError, ValueError):
         return None
     return _SPECIAL.get(stat.S_IFMT(mode))
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file for reading bytes; never a pipe, socket or device, which may wait for ever.
+
+    Raises:
+        OSError: nothing is there, it is a folder, may not be read, or is no regular file; its
+            ``strerror`` says which.
+    """
+    special = special_file(path)
+    if special is not None:
+        raise OSError(errno.EINVAL, f"it is {special}, not a file", str(path))
+    return open(path, "rb")
+
+
+def read_bytes(path: str | Path, limit: int, why: str = "") -> bytes:
+    """All bytes of a regular file; one whose name ends in .gz is unpacked.
+
+    Args:
+        limit: the most bytes to read, unpacked; a larger file is not read at all, a packed one
+            no further than that.
+        why: what the limit comes from, for the message.
+
+    Raises:
+        OSError: as ``open_regular``, or there is more than ``limit``; or not a gzip file.
+        EOFError, zlib.error: a packed file is cut short or broken.
+    """
+    with open_regular(path) as file:
+        if Path(path).suffix.lower() == ".gz":
+            with gzip.GzipFile(fileobj=file) as packed:
+                content = packed.read(limit + 1)
+            size = len(content)
+        else:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read() if size <= limit else b""
+    if size > limit:
+        more = "more than " * (size == limit + 1)
+        raise OSError(errno.EFBIG, f"it holds {more}{size / 1e6:,.0f} MB, and at most "
+                      f"{limit / 1e6:,.0f} MB are read{why and ': ' + why}", str(path))
+    return content

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from detkit.cli.engine_flags import PRECISIONS, add_max_proposals, engine_name
 from detkit.cli.engine_flags import size as canvas_size
-from detkit.cli.flags import add_trust_flag
+from detkit.cli.flags import add_max_pixels, add_trust_flag
 from detkit.cli.look_flags import add_device, whole_number
 from detkit.errors import DetkitError
 
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="pictures that are timed (default: %(default)s)")
     parser.add_argument("--no-ap", action="store_true", help="time only; no AP")
     add_device(parser)
+    add_max_pixels(parser)
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows as json, too")
     parser.add_argument("--force", action="store_true", help="replace --out where it exists")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detkit.cli.engine_flags import add_max_proposals, size
-from detkit.cli.flags import add_trust_flag
+from detkit.cli.flags import add_max_pixels, add_trust_flag
 from detkit.cli.look_flags import add_device, whole_number
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="pictures in a call while it is measured; the engine takes any "
                         "number (default: %(default)s)")
     add_device(parser)
+    add_max_pixels(parser)
     parser.add_argument("--force", action="store_true", help="replace an engine in the folder")
 
 

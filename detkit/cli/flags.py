@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from detkit.data.image_limit import DEFAULT, FLAG, VARIABLE
+from detkit.errors import ConfigError
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
@@ -21,6 +25,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
                         help="values over the config's, as optim_wrapper.optimizer.lr=1e-4")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_max_pixels(parser)
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none",
                         help="how processes were started; with torchrun: pytorch")
     # torch.distributed.launch of old passes it; torchrun says it in the environment.
@@ -34,6 +39,28 @@ def add_trust_flag(parser: argparse.ArgumentParser) -> None:
                         help="in this run, let code in the checkpoint be executed: component "
                         "types that detkit does not vouch for, and pickled objects; only for "
                         "files whose maker you trust")
+
+
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-pixels``, for every verb that reads image files."""
+    parser.add_argument(FLAG, metavar="N", type=whole_number,
+                        help="refuse image files of more pixels, by their headers; decoding takes "
+                        f"10 to 20 bytes a pixel (default: {DEFAULT:,})")
+
+
+@contextmanager
+def pixel_limit(value: int | None) -> Iterator[None]:
+    """Let ``--max-pixels`` hold in this process and those that it starts; None changes nothing."""
+    before = os.environ.get(VARIABLE)
+    if value is not None:
+        os.environ[VARIABLE] = str(value)
+    try:
+        yield
+    finally:
+        if value is not None:
+            del os.environ[VARIABLE]
+            if before is not None:
+                os.environ[VARIABLE] = before
 
 
 def take_local_rank(args: argparse.Namespace) -> None:
@@ -51,8 +78,6 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: a pair has no ``=``, or its brackets do not fit each other.
     """
-    from detkit.errors import ConfigError
-
     options = {}
     for pair in given:
         key, equals, text = pair.partition("=")
@@ -135,4 +160,15 @@ def score(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number from 0 to 1")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a whole number, at least 1")
     return value

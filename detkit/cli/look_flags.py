@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from detkit.cli.flags import score
+from detkit.cli.flags import score, whole_number
+
+__all__ = ["whole_number"]
 
 DETECTION_THRESHOLD = 0.3
 CLASS_THRESHOLD = 0.0
@@ -33,14 +35,3 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
     )
-
-
-def whole_number(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected a whole number, at least 1")
-    return value

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from detkit.cli.flags import pixel_limit
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.termination import Terminated, termination_as_interrupt
 from detkit.machine.threads import unwatch_cores, watch_cores
@@ -72,7 +73,8 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     try:
         watch_cores()
         try:
-            with trusting_files(trust), termination_as_interrupt():
+            limit = pixel_limit(getattr(args, "max_pixels", None))
+            with trusting_files(trust), limit, termination_as_interrupt():
                 return int(module.run(args))
         finally:
             unwatch_cores()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from detkit.cli.engine_flags import AUTO, MMDET, add_engine_flags
-from detkit.cli.flags import add_trust_flag
+from detkit.cli.flags import add_max_pixels, add_trust_flag
 from detkit.cli.look_flags import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of a classifier: how many classes are told for each image (default: {TOP_K})",
     )
     add_device(parser)
+    add_max_pixels(parser)
     add_engine_flags(parser, None, f"{MMDET}; of an exported folder what it was made for")
     parser.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     parser.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from detkit.data.classes import is_id
@@ -78,7 +78,7 @@ def clean_area(record: Record, box: Box, say: Say) -> float:
 
 def clean_boxes(
     records: Iterable[Record], frame: Frame, stored_wh: tuple[int, int],
-    index_of: Mapping[Any, int], say: Any,
+    index_of: dict[Any, int], say: Any,
 ) -> list[Record]:
     """Annotations of one image as they are to be written, without ids.
 
@@ -131,6 +131,7 @@ def clean_boxes(
     return kept
 
 
-def _some(ids: Mapping[Any, int]) -> str:
-    shown = list(ids)
-    return str(shown) if len(shown) <= 20 else f"{len(shown)}, {shown[0]!r} to {shown[-1]!r}"
+def _some(ids: dict[Any, int]) -> str:
+    if len(ids) <= 20:
+        return str(list(ids))
+    return f"{len(ids)}, {next(iter(ids))!r} to {next(reversed(ids))!r}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from detkit.data.frames import as_box, is_empty, settle_frame
 from detkit.data.ids import match_ids
 from detkit.data.image_folder import ImageFolder
 from detkit.data.learnable import refuse_unusable
-from detkit.data.ledger import REFUSED, Fault, Ledger, SplitCount
+from detkit.data.ledger import REFUSED, Ledger, SplitCount
 from detkit.data.orientation import Orientations, settle_orientations
-from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
+from detkit.data.outside import outside_names
+from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record, source_of
 from detkit.data.spelling import tidy
 from detkit.data.surveyed import SurveyedSplit, survey_split
 from detkit.data.thin_images import ResizeStep, refuse_thin
@@ -63,38 +63,45 @@ def check_coco(
     table = decide_classes({raw.name: raw}, ledger, classes)
     if classes is not None:
         _check_class_order(raw, tuple(classes), ledger)
-    split = survey_split(raw, ImageFolder(Path(image_dir), exact=True), ledger)
+    folder = ImageFolder(Path(image_dir), exact=True)
+    split = survey_split(raw, folder, ledger)
+    beside = [Path(image_dir), Path(annotation_file).parent]
+    outside = outside_names(sorted(folder.found), folder.folder,
+                            [path for here in beside for path in (here.absolute(), here.resolve())])
+    for name, path in outside.items():
+        ledger.add("image_outside", f"it names {path}, which lies outside of its folder", "kept",
+                   file=str(annotation_file), image=name, split=raw.name)
     insists = box_format if box_format == raw.box_format else None
     if settle_format([split], insists, ledger, read_as_it_is=True):
         clean = clean_split(split, table, settle_orientations([split], ledger), ledger)
         refuse_thin(clean, resizes, str(annotation_file), ledger)
     leaves_out = allow_other_classes and not ledger.count("missing_class")
-    ledger.faults = [
-        dataclasses.replace(fault, action=_action_for_mmdet(fault, leaves_out))
-        for fault in ledger.faults
-    ]
+    ledger.reword(lambda kind, action: _action_for_mmdet(kind, action, leaves_out))
     return ledger
 
 
-def _action_for_mmdet(fault: Fault, leaves_out_other_classes: bool) -> str:
+def _action_for_mmdet(kind: str, action: str, leaves_out_other_classes: bool) -> str:
     """What becomes of a fault where mmdet reads the file by itself."""
-    if fault.kind == "unknown_class" and leaves_out_other_classes:
+    if kind == "unknown_class" and leaves_out_other_classes:
         return OF_OTHER_CLASSES
-    return REFUSED if fault.action == REFUSED or fault.kind in MISREAD else "found"
+    return REFUSED if action == REFUSED or kind in MISREAD else "found"
 
 
 def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) -> None:
     """mmdet numbers labels in the order of the file, whatever order a config gives."""
-    in_file = [record.get("name") for record in raw.categories]
+    in_file = [name for record in raw.categories if isinstance(name := record.get("name"), str)]
+    declared, wanted = set(in_file), set(classes)
+    alike: dict[str, str] = {}
+    for name in in_file:
+        alike.setdefault(tidy(name), name)
     place = {"file": str(raw.source), "split": raw.name}
     for name in classes:
-        if name not in in_file:
-            alike = [ascii(other) for other in in_file
-                     if isinstance(other, str) and tidy(other) == tidy(name)]
-            hint = f", only {alike[0]}, where this is {ascii(name)}" if alike else ""
+        if name not in declared:
+            other = alike.get(tidy(name))
+            hint = f", only {ascii(other)}, where this is {ascii(name)}" if other else ""
             ledger.add("missing_class", f"the file does not declare the class '{name}'{hint}",
                        REFUSED, **place)
-    order = tuple(name for name in in_file if name in classes)
+    order = tuple(name for name in in_file if name in wanted)
     if len(order) == len(classes) and order != classes:
         first = next(at for at, pair in enumerate(zip(order, classes)) if pair[0] != pair[1])
         ledger.add("class_order", f"label {first} is '{order[first]}' in the file and "
@@ -160,7 +167,7 @@ def _may_be_none(record: Record) -> bool:
 
 def _drop_empty(split: SurveyedSplit, at: int, ledger: Ledger) -> None:
     image = split.images[at]
-    place = {"file": str(image.get("source_file", split.raw.source)), "split": split.raw.name,
+    place = {"file": source_of(image, split.raw), "split": split.raw.name,
              "image": image["file_name"]}
     kept = []
     for record in split.by_image.get(at, []):
@@ -178,7 +185,7 @@ def _clean_image(
 ) -> tuple[Record, list[Record]] | None:
     raw, record, facts = split.raw, split.images[at], split.facts[at]
     name, records = split.files[at], split.by_image.get(at, [])
-    place = {"file": record.get("source_file", str(raw.source)), "image": record["file_name"],
+    place = {"file": source_of(record, raw), "image": record["file_name"],
              "split": raw.name}
 
     def say(kind: str, what: str, action: str) -> None:

@@ -135,6 +135,8 @@ def check_counts(
         ledger.add("too_few_classes", f"there is {only}; a classifier tells at least two apart: "
                    "name the folder that holds a folder for each class", REFUSED,
                    file=ledger.source)
+    few = {fault.what.removeprefix("the class '").rpartition("' has ")[0]
+           for fault in ledger.of_kind("few_images_of_class")}
     for name in classes:
         by_split = {split: ledger.per_class[split][name] for split in parts}
         in_train = by_split.pop("train", None)
@@ -149,13 +151,9 @@ def check_counts(
                        "any split" + ("; put some in, or take the class out" if refuse and
                                       not known else ""),
                        REFUSED if refuse and not known else "kept")
-        elif by_split and not elsewhere and not _few(name, ledger):
+        elif by_split and not elsewhere and name not in few:
             ledger.add("class_only_in_train", f"the class '{name}' has {in_train} {ledger.unit} in "
                        "train and none elsewhere: it is learnt and never measured", "kept")
-
-
-def _few(name: str, ledger: ClassLedger) -> bool:
-    return any(f"'{name}'" in fault.what for fault in ledger.of_kind("few_images_of_class"))
 
 
 def _shown(paths: Sequence[Path]) -> str:

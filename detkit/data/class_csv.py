@@ -10,7 +10,9 @@ from pathlib import Path
 from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.image_folder import ImageFolder, choose_folder, note_readings
 from detkit.data.ledger import REFUSED, Ledger
+from detkit.data.outside import note_outside
 from detkit.data.raw import SPLITS, split_word
+from detkit.data.read_file import open_text
 from detkit.data.spelling import tidy
 from detkit.errors import DataError
 
@@ -25,13 +27,15 @@ DELIMITERS = ",;\t"
 
 
 def csv_kind(file: Path) -> str | None:
-    """None when a csv file has the columns path and label; otherwise what it has instead."""
+    """None when a csv file has the columns path and label; otherwise what it has instead.
+
+    Raises:
+        UnreadableFile: it cannot be read.
+    """
     try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
+        with open_text(file) as text:
             line = text.readline(1 << 16)
         names = _names(line)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
     except (UnicodeDecodeError, csv.Error):
         return "not csv, or not text in UTF-8; save it as 'CSV UTF-8'"
     if "\0" in line:
@@ -47,12 +51,19 @@ def csv_kind(file: Path) -> str | None:
             f"and perhaps split{hint}")
 
 
-def read_class_csv(parts: dict[str, Path], ledger: Ledger) -> dict[str, RawClassSplit]:
+def read_class_csv(
+    parts: dict[str, Path], ledger: Ledger, bound: Path,
+) -> dict[str, RawClassSplit]:
     """Read the csv file of each split, or the one of all, and find its pictures.
 
-    Paths start from the folder of the csv file, or are absolute. Lines that say the same are
-    merged; a picture under two labels, an empty label and an unknown split are refused by line;
-    a picture that is not there is left out.
+    Paths start from the folder of the csv file, or are absolute: lists are mostly written for the
+    machine that they lie on, so that pictures elsewhere are used, and noted. Lines that say the
+    same are merged; a picture under two labels, an empty label and an unknown split are refused
+    by line; a picture that is not there is left out.
+
+    Args:
+        parts: csv files by split.
+        bound: the resolved folder of the data set.
 
     Raises:
         DataError: a file cannot be read as such a csv, or none of its pictures is there.
@@ -89,6 +100,7 @@ def read_class_csv(parts: dict[str, Path], ledger: Ledger) -> dict[str, RawClass
             else:
                 been.add((name, key))
                 raw.records.append(record._replace(path=found))
+        note_outside(sorted(folder.found), folder.folder, [bound, folder.folder], str(file), ledger)
         note_readings(folder, file.name, ledger)
     for name, raw in splits.items():
         raw.classes = list(declared[name])
@@ -101,7 +113,7 @@ def _rows(file: Path, part: str, ledger: Ledger) -> Iterator[tuple[str, ClassRec
     if wrong is not None:
         raise DataError(f"{file}: {wrong}")
     try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
+        with open_text(file) as text:
             delimiter = _delimiter(text.readline(1 << 16))
             text.seek(0)
             rows = csv.reader(text, delimiter=delimiter)

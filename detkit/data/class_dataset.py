@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from detkit.data.class_record import ClassRecord
 from detkit.data.ledger import Ledger
 from detkit.errors import DataError
 from detkit.registry import DATASETS
+from detkit.text import hint
 
 
 @DATASETS.register_module()
@@ -101,7 +101,5 @@ def _in_folders(folder: str) -> tuple[Iterator[ClassRecord], tuple[str, ...]]:
 
 def _unknown(source: str, record: ClassRecord, classes: Sequence[str]) -> DataError:
     line = f", line {record.line}" if record.line else ""
-    near = difflib.get_close_matches(record.label, classes, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
     return DataError(f"{source}{line}: '{record.path}' has the label '{record.label}', which is "
-                     f"none of the {len(classes)} classes{hint}")
+                     f"none of the {len(classes)} classes{hint(record.label, classes)}")

@@ -9,6 +9,8 @@ from pathlib import Path
 from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.images import SUFFIXES
 from detkit.data.ledger import Ledger
+from detkit.data.read_file import entries_of, is_folder, stop_at
+from detkit.data.run_folder import describe_runs, is_run
 from detkit.data.spelling import note_tidied
 from detkit.errors import DataError
 
@@ -22,22 +24,19 @@ def subfolders(folder: Path, skip: Path | None = None) -> list[str]:
     Args:
         skip: a resolved folder that is passed over: where runs are written.
     """
-    names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith((".", "__MACOSX")) or not entry.is_dir():
-                continue
-            if _is_a_run(entry.path):
-                continue
-            if skip is None or not _only_runs(Path(entry.path), skip):
-                names.append(entry.name)
-    return sorted(names)
+    return sorted(entry.name for entry in _folders_in(folder) if not is_run(entry.path)
+                  and (skip is None or not _only_runs(Path(entry.path), skip)))
 
 
-def _is_a_run(folder: str) -> bool:
-    """Whether an earlier run was written there, whose pictures are no data."""
-    return any(os.path.isfile(os.path.join(folder, ledger))
-               for ledger in ("ledger.json", "data/ledger.json"))
+def runs_in(folder: Path) -> list[Path]:
+    """The folders in a folder that earlier runs were written to, whose pictures are no data."""
+    return sorted(Path(entry.path) for entry in _folders_in(folder) if is_run(entry.path))
+
+
+def _folders_in(folder: Path) -> Iterator[os.DirEntry[str]]:
+    for entry in entries_of(folder):
+        if not entry.name.startswith((".", "__MACOSX")) and is_folder(entry):
+            yield entry
 
 
 def _only_runs(folder: Path, skip: Path) -> bool:
@@ -55,12 +54,12 @@ def files_below(folder: Path) -> Iterator[str]:
     Links are followed, but for those to where one has been or to a folder around ``folder``.
 
     Raises:
-        OSError: a folder may not be read.
+        UnreadableFile: a folder may not be read.
     """
     top = os.path.realpath(folder)
     been = {top}
     found = []
-    for here, below, names in os.walk(folder, onerror=_stop, followlinks=True):
+    for here, below, names in os.walk(folder, onerror=stop_at, followlinks=True):
         wanted = [name for name in sorted(below) if not name.startswith((".", "__MACOSX"))]
         below.clear()
         for name in wanted:
@@ -71,7 +70,7 @@ def files_below(folder: Path) -> Iterator[str]:
                 if real in been or top.startswith(os.path.join(real, "")):
                     continue
                 been.add(real)
-            if not _is_a_run(path):
+            if not is_run(path):
                 below.append(name)
         found.append((here, sorted(names)))
     for here, names in sorted(found):
@@ -79,10 +78,6 @@ def files_below(folder: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith(".") and name.lower() not in LITTER:
                 yield name if start == "." else f"{start}/{name}"
-
-
-def _stop(error: OSError) -> None:
-    raise error
 
 
 def is_picture(name: str) -> bool:
@@ -138,6 +133,7 @@ def read_class_folders(
             ledger.add("picture_without_class", "it lies beside the class folders, in none of "
                        "them", "left out", image=file, **place)
             raw.left_out += 1
+    ledger.notes += describe_runs(runs_in(folder), folder)
     for class_folder in subfolders(folder, skip):
         label = note_tidied(class_folder, "the class folder", ledger, **place)
         raw.classes.append(label)

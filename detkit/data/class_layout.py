@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detkit.data.class_csv import csv_kind
-from detkit.data.class_folder import holds_pictures, subfolders
-from detkit.data.coco_file import is_coco, is_json, json_stem
-from detkit.data.coco_folder import OTHER_TASKS
+from detkit.data.class_folder import holds_pictures, runs_in, subfolders
+from detkit.data.coco_file import is_json, json_stem
+from detkit.data.coco_folder import OTHER_TASKS, readable_coco
 from detkit.data.layout import YOLO_LINE, Seen, first_line, look, scan
 from detkit.data.raw import split_word
 from detkit.data.voc_folder import is_voc
@@ -33,6 +33,7 @@ class ClassLayout:
             splits. Empty for crops, which ``open_data`` looks into.
         not_read: files that look like lists and were passed over.
         passed_over: folders with pictures that are neither a split nor of a class.
+        runs: folders that earlier runs wrote, beside the splits.
     """
 
     form: str
@@ -40,6 +41,7 @@ class ClassLayout:
     parts: dict[str, Path] = field(default_factory=dict)
     not_read: list[Path] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
+    runs: list[Path] = field(default_factory=list)
 
 
 def look_for_classes(root: Path, skip: Path | None = None) -> ClassLayout:
@@ -61,7 +63,7 @@ def look_for_classes(root: Path, skip: Path | None = None) -> ClassLayout:
         return ClassLayout("csv", root, {"all": root})
     base = unwrap(root, skip)
     tables = sorted(path for path in base.iterdir() if path.suffix.lower() in (".csv", ".tsv")
-                    and not path.name.startswith(".") and path.is_file())
+                    and not path.name.startswith(".") and not path.is_dir())
     lists = [path for path in tables if csv_kind(path) is None]
     if lists:
         parts = _csv_parts(base, lists)
@@ -76,6 +78,7 @@ def look_for_classes(root: Path, skip: Path | None = None) -> ClassLayout:
         raise DataError(f"{table}: {csv_kind(table)}")
     found = _class_folders(base, skip)
     found.not_read = tables
+    found.runs = runs_in(base) if "all" not in found.parts else []
     return found
 
 
@@ -85,9 +88,9 @@ def unwrap(root: Path, skip: Path | None = None) -> Path:
         inner = subfolders(root, skip)
         if len(inner) != 1 or EXACT.fullmatch(inner[0]) or holds_pictures(root):
             return root
-        beside = [path for path in root.iterdir() if path.is_file()]
+        beside = [path for path in root.iterdir() if not path.is_dir()]
         if any(path.suffix.lower() in (".csv", ".tsv", ".xml")
-               or (is_json(path.name) and _is_coco(path)) for path in beside):
+               or (is_json(path.name) and readable_coco(path)) for path in beside):
             return root
         below = root / inner[0]
         if not subfolders(below, skip) and not any(
@@ -136,15 +139,14 @@ def _is_detection(seen: Seen) -> bool:
     if any(is_voc(files[:5]) for files in list(seen.xml_folders.values())[:LOOKED_INTO]):
         return True
     # A folder may hold a small json beside each picture; a set's truth is among the largest.
-    files = sorted(seen.json_files, key=lambda path: -path.stat().st_size)[:LOOKED_INTO]
-    return any(not OTHER_TASKS.search(json_stem(path).lower()) and _is_coco(path) for path in files)
+    files = sorted(seen.json_files, key=size_of, reverse=True)[:LOOKED_INTO]
+    return any(not OTHER_TASKS.search(json_stem(path).lower()) and readable_coco(path)
+               for path in files)
 
 
-def _is_coco(path: Path) -> bool:
-    try:
-        return is_coco(path)
-    except DataError:
-        return False
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 for a broken link."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _class_folders(base: Path, skip: Path | None) -> ClassLayout:

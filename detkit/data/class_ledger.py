@@ -39,8 +39,8 @@ class ClassLedger(Ledger):
                 count["classes"] = self.per_class[name]
         return content
 
-    def summary(self) -> list[str]:
-        """Lines for a person: images of each split and class, then each kind with examples."""
+    def split_lines(self) -> list[str]:
+        """A line for each split, on what of it and of each class is used."""
         lines = []
         for name, count in self.splits.items():
             used, not_used = count.images_used, count.images_left_out
@@ -51,4 +51,4 @@ class ClassLedger(Ledger):
             if 0 < len(named) <= CLASSES_NAMED:
                 line += "; " + ", ".join(f"{label} {number}" for label, number in named.items())
             lines.append(line)
-        return lines + Ledger(self.source, self.faults, {}, self.notes).summary()
+        return lines

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detkit.data.class_record import ClassRecord
+from detkit.data.read_file import UnreadableFile, open_text
 from detkit.errors import DataError
 
 HEADER = ["path", "label"]
@@ -41,7 +42,7 @@ def read_class_list(file: Path) -> Iterator[ClassRecord]:
         DataError: the file is missing or no such list; a line is incomplete or its box is none.
     """
     try:
-        with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
+        with open_text(file, errors="surrogateescape") as text:
             rows = csv.reader(text)
             header = [name.strip() for name in next(rows, [])]
             if header not in (HEADER, HEADER + BOX_HEADER):
@@ -52,8 +53,9 @@ def read_class_list(file: Path) -> Iterator[ClassRecord]:
             for row in rows:
                 if row:
                     yield _record(file, rows.line_num, row, len(header))
-    except OSError as error:
-        raise DataError(f"{file}: the list of pictures cannot be read ({error.strerror})",
+    except UnreadableFile as error:
+        what = str(error).removeprefix(f"{file}: ")
+        raise DataError(f"{file}: the list of pictures {what}",
                         do="name the csv file in the dataset's ann_file") from error
     except csv.Error as error:
         raise DataError(f"{file}: not csv ({error})") from error

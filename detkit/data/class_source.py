@@ -25,6 +25,7 @@ from detkit.data.class_record import ClassRecord, RawClassSplit
 from detkit.data.class_splits import complete_splits
 from detkit.data.ledger import LOGGER
 from detkit.data.options import KEY, DataOptions
+from detkit.data.run_folder import describe_runs
 from detkit.data.source import SAMPLE, open_data, own_folder
 from detkit.errors import DataError
 
@@ -110,7 +111,7 @@ def open_class_data(
                         do=f"remove {KEY}")
     ledger = ClassLedger(str(root))
     LOGGER.info("data: %s is read as %s", root, layout.form)
-    raws = _read(layout, work_dir.resolve(), ledger)
+    raws = _read(layout, work_dir.resolve(), root if root.is_dir() else root.parent, ledger)
     # Without any split all lines of a csv were refused, which the ledger says.
     if need_train and raws and not {"train", "all"} & set(raws):
         raise DataError(f"{root}: no train split, only {' and '.join(raws)}",
@@ -132,17 +133,20 @@ def open_class_data(
     return _finish(ClassData(root, layout.form, names, {}, ledger), parts, image_dirs, out)
 
 
-def _read(layout: ClassLayout, skip: Path, ledger: ClassLedger) -> dict[str, RawClassSplit]:
+def _read(
+    layout: ClassLayout, skip: Path, bound: Path, ledger: ClassLedger
+) -> dict[str, RawClassSplit]:
     if layout.not_read:
         more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
             file.name for file in layout.not_read[:5]) + more)
+    ledger.notes += describe_runs(layout.runs, layout.root)
     for folder in layout.passed_over:
         number = sum(map(is_picture, files_below(folder)))
         ledger.add("folder_of_no_split", f"its {number} images are in no split: the folders beside "
                    "it are taken for the splits", "left out", file=str(folder))
     if layout.form == "csv":
-        return read_class_csv(layout.parts, ledger)
+        return read_class_csv(layout.parts, ledger, bound)
     return read_split_folders(layout.parts, ledger, skip)
 
 
@@ -160,12 +164,10 @@ def _open_crops(
         check_two_learnt(parts["train"], ledger)
     check_counts(parts, data.classes, ledger, refuse=False, known=True)
     told = {(fault.kind, _quoted(fault.what)) for fault in data.ledger.faults}
-    ledger.faults = [fault for fault in ledger.faults
-                     if (fault.kind, _quoted(fault.what)) not in told or fault.image is not None]
+    ledger.drop(lambda fault: fault.image is None and (fault.kind, _quoted(fault.what)) in told)
     ledger.log()
     # What the detection set's own check found was logged by it, and stands in the same file.
-    ledger.faults[:0] = data.ledger.faults
-    ledger.notes[:0] = data.ledger.notes
+    ledger.put_before(data.ledger)
     image_dirs = {name: split.image_dir for name, split in data.splits.items()}
     return _finish(ClassData(data.root, "crops", data.classes, {}, ledger), parts, image_dirs,
                    first.annotation_file.parent)

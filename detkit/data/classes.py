@@ -87,6 +87,7 @@ def decide_classes(
 def _declared(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
     """Category id -> tidy name, in the order of the file."""
     by_id: dict[Any, str] = {}
+    names: set[str] = set()
     place = {"file": str(raw.source), "split": raw.name}
     for record in raw.categories:
         key, name = record.get("id"), record.get("name")
@@ -99,10 +100,10 @@ def _declared(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
             ledger.add("duplicate_category_id",
                        f"category id {key} stands for '{by_id[key]}' and for '{name}'",
                        REFUSED, **place)
-        elif key in by_id or name in by_id.values():
+        elif key in by_id or name in names:
             ledger.add("duplicate_class", f"the category '{name}' is declared twice (id {key})",
                        "merged", **place)
-        by_id.setdefault(key, name)
+        names.add(by_id.setdefault(key, name))
     return by_id
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
+from detkit.data.read_file import read_file
 from detkit.data.shape_box import take_mask
 from detkit.errors import DataError
+from detkit.machine.memory import json_limit
+
+READ = frozenset({"images", "annotations", "categories", "id", "image_id", "category_id", "bbox",
+                  "file_name", "width", "height", "name", "iscrowd", "ignore", "segmentation"})
 
 
 def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
@@ -23,8 +29,11 @@ def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
     masks = 0
 
     # Masks are most of COCO's bytes: dropped as each record is made, they never fill the memory.
-    def without_mask(record: Record) -> Record:
+    def without_mask(pairs: list[tuple[str, Any]]) -> Record:
         nonlocal masks
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            _check_twice(pairs, path)
         record.pop(NOTES, None)
         record.pop(OWN_NAME, None)
         masks += take_mask(record)
@@ -64,18 +73,16 @@ def json_stem(path: Path) -> str:
 
 
 def _read_json(path: Path, hook: Any = None) -> Any:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig") as file:
-            text = file.read()
+        content = read_file(path, json_limit(), "the memory is not enough for more")
+        text = content.decode("utf-8-sig")
+        del content
         if not text.strip():
             raise DataError(f"{path}: the file is empty", expected="COCO json")
-        return json.loads(text, object_hook=hook)
+        return json.loads(text, object_pairs_hook=hook)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path}: not a whole gzip file ({error})", expected="COCO json",
                         do="unpack it to see what is wrong") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file", expected="COCO json in UTF-8") from error
     except json.JSONDecodeError as error:
@@ -85,6 +92,16 @@ def _read_json(path: Path, hook: Any = None) -> Any:
         raise DataError(f"{path}: not json ({error})", expected="COCO json") from error
     except RecursionError as error:
         raise DataError(f"{path}: nested too deeply for COCO json") from error
+
+
+def _check_twice(pairs: Sequence[tuple[str, Any]], path: Path) -> None:
+    """Refuse an object that says a thing twice and otherwise; json keeps the last alone."""
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in READ and seen.setdefault(key, value) != value:
+            raise DataError(f"{path}: an object has the key '{key}' twice, with different values",
+                            got=f"{repr(seen[key]):.60} and {repr(value):.60}",
+                            expected="each key once")
 
 
 def why_not_coco(content: Any) -> str | None:

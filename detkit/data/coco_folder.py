@@ -9,6 +9,7 @@ from pathlib import Path
 from detkit.data.coco_file import is_coco, json_stem, read_coco
 from detkit.data.image_folder import ImageFolder, choose_folder
 from detkit.data.raw import SPLITS, RawSplit, split_word
+from detkit.data.read_file import UnreadableFile
 from detkit.data.subfolders import Subfolders
 from detkit.errors import DataError
 
@@ -52,7 +53,7 @@ def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
             chosen[name] = only
     if chosen:
         return chosen
-    only = _only_one(unnamed, "the annotations", _readable_coco)
+    only = _only_one(unnamed, "the annotations", readable_coco)
     return {} if only is None else {"all": only}
 
 
@@ -71,10 +72,12 @@ def _only_one(
     return likely[0] if likely else None
 
 
-def _readable_coco(path: Path) -> bool:
+def readable_coco(path: Path) -> bool:
     """Files that no split is named by may be anything: a broken one is just another file."""
     try:
         return is_coco(path)
+    except UnreadableFile:
+        raise
     except DataError:
         return False
 

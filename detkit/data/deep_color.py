@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from PIL import Image
 
 from detkit.data.image_notes import TakeNote
 from detkit.data.sixteen_bits import to_eight_bits
+from detkit.errors import DataError
 
 # High bytes that span as much, and reach as far, are what `to_eight_bits` would keep.
 ENOUGH = 64
+SMALL_BYTES = 1 << 30
 
 
 def is_deep_color(image: Image.Image) -> bool:
@@ -41,10 +44,8 @@ def rescaled_color(
     high = np.asarray(image.convert("RGB"))
     if high.max() >= ENOUGH and int(high.max()) - int(high.min()) >= ENOUGH:
         return None
-    values = _read_sixteen_bits(path)
-    # The same image, and turned alike; Pillow rounds where it does not take the high byte.
-    if values is None or values.shape[:2] != high.shape[:2] or np.abs(
-            (values[..., :3] >> 8).astype(np.int16) - high).max() > 1:
+    values = _read_sixteen_bits(path, high.size)
+    if values is None or values.shape[:2] != high.shape[:2] or not _same(values[..., :3], high):
         return None
     color, note = to_eight_bits(values[..., :3])
     if note is None:
@@ -55,9 +56,26 @@ def rescaled_color(
     return Image.fromarray(np.dstack([color, (values[..., 3] >> 8).astype(np.uint8)]), "RGBA")
 
 
-def _read_sixteen_bits(path: str | Path) -> NDArray[np.uint16] | None:
-    """(H, W, 3) RGB or (H, W, 4) RGBA; None when OpenCV cannot read the file so."""
+def _same(values: NDArray[np.uint16], high: NDArray[np.uint8]) -> bool:
+    """Whether it is the same image, and turned alike; Pillow may round, not take the high byte."""
+    return all(np.abs((row >> 8).astype(np.int16) - other).max() <= 1
+               for row, other in zip(values, high))
+
+
+def _read_sixteen_bits(path: str | Path, size: int) -> NDArray[np.uint16] | None:
+    """(H, W, 3) RGB or (H, W, 4) RGBA; None when OpenCV cannot read the file so.
+
+    Args:
+        size: how many values the image has.
+
+    Raises:
+        DataError: the file holds far more than them.
+    """
     import cv2
+
+    if os.path.getsize(path) > max(SMALL_BYTES, 8 * size):
+        raise DataError(f"{path}: it holds {os.path.getsize(path) / 1e9:.1f} GB, too much to read "
+                        "its 16-bit colors", do="save its first page alone")
 
     # Not by name: OpenCV cannot open every name on every system.
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)

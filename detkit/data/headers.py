@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from detkit.data.deep_color import is_deep_color
 from detkit.data.image_notes import ImageNote, mark_logged
+from detkit.data.image_open import open_image
 from detkit.data.images import frame_count, orientation, read_image
 from detkit.errors import DataError
 
 TAIL_BYTES = 64
 THREADS = 8
+# Pixels above which one image is decoded at a time, whatever the threads.
+LARGE = 1 << 25
+_ONE_LARGE = threading.Lock()
 TURNED = frozenset({5, 6, 7, 8})
 
 
@@ -52,8 +56,10 @@ def image_facts(path: Path) -> ImageFacts:
     16 bits or several frames, and all other formats, are decoded to find out.
     """
     stored: ImageFacts | None = None
+    pixels = 0
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
+            pixels = image.width * image.height
             if image.format in ("JPEG", "MPO", "PNG") and _has_end(path, image.format):
                 stored = ImageFacts(image.size, orientation(image))
                 if not (image.mode.startswith("I") or is_deep_color(image)
@@ -63,7 +69,8 @@ def image_facts(path: Path) -> ImageFacts:
         pass
     notes: list[ImageNote] = []
     try:
-        height, width = read_image(path, notes.append).shape[:2]
+        with _ONE_LARGE if pixels > LARGE else nullcontext():
+            height, width = read_image(path, notes.append).shape[:2]
     except DataError as error:
         return ImageFacts(fault=str(error))
     if stored is None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from detkit.data.image_names import AS_IS, last_part, last_parts, plainest, readings
 from detkit.data.ledger import Ledger
 from detkit.data.raw import OWN_NAME
+from detkit.data.read_file import names_in
 from detkit.errors import DataError
 
 SAMPLED = 50
@@ -97,11 +98,7 @@ class ImageFolder:
     def _listing(self, parent: str) -> dict[str, list[str]]:
         if parent not in self._folded:
             listing: dict[str, list[str]] = {}
-            try:
-                names = os.listdir(os.path.join(self.folder, parent))
-            except (OSError, ValueError):
-                names = []
-            for name in names:
+            for name in names_in(os.path.join(self.folder, parent)):
                 listing.setdefault(fold(name), []).append(name)
             self._folded[parent] = listing
         return self._folded[parent]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from detkit.files import open_regular
+
 HEAD_BYTES = 32
 # Of camera raw files Pillow would read the small preview, and take it for the image.
 CAMERA_RAW = frozenset({".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf",
@@ -29,9 +31,9 @@ def is_image_like(path: Path) -> bool:
 
 
 def head_of(path: str | Path) -> bytes:
-    """The first bytes of a file; none when it cannot be read."""
+    """The first bytes of a file; none when it cannot be read, or is a pipe or device."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read(HEAD_BYTES)
     except OSError:
         return b""

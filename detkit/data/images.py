@@ -13,12 +13,18 @@ from PIL import Image, UnidentifiedImageError
 from detkit.data.deep_color import is_deep_color, rescaled_color
 from detkit.data.image_formats import CAMERA_RAW, head_of, is_heif, name_of_unknown, register_heif
 from detkit.data.image_notes import ImageNote, TakeNote, log_once
+from detkit.data.image_open import check_scans, open_image
 from detkit.data.sixteen_bits import to_eight_bits
 from detkit.errors import DataError
 
 ORIENTATION_TAG = 0x0112
 NEW_SUBFILE_TYPE = 254  # TIFF 6.0; bit 0: a smaller copy of another page, bit 2: a mask
 COPY_OR_MASK = 0b101
+COUNTED = ("TIFF", "GIF")  # files whose frames must be gone through to know their number
+# Frames that are looked for: a small file may hold millions, and counting goes through all.
+MOST_FRAMES = 100
+# Pixels that are decoded to count frames, and that are laid over white at a time.
+SOME_PIXELS = 1 << 24
 REMEDY = "fetch the file again, or remove it together with its annotations"
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
@@ -54,10 +60,10 @@ def read_image(path: str | Path, take_note: TakeNote | None = None) -> NDArray[n
         (H, W, 3) uint8, RGB, C-contiguous.
 
     Raises:
-        DataError: the file is missing, no image, cut short, a camera's raw data, or holds
-            floating-point values.
+        DataError: the file is missing, no image, cut short, a camera's raw data, holds
+            floating-point values, or has more pixels than ``image_limit.max_pixels``.
     """
-    if not os.path.isfile(path):
+    if not os.path.exists(path) or os.path.isdir(path):
         raise DataError(f"{path}: no such image file")
     if Path(path).suffix.lower() in CAMERA_RAW:
         raise DataError(f"{path}: a camera's raw file, of which only the small preview can be read",
@@ -81,25 +87,24 @@ def read_image(path: str | Path, take_note: TakeNote | None = None) -> NDArray[n
 def _worded(error: Exception, path: str | Path) -> DataError:
     if isinstance(error, DataError):
         return error
-    if isinstance(error, Image.DecompressionBombError):
-        return DataError(
-            f"{path}: the image has too many pixels",
-            expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0)}",
-            do="cut it into tiles",
-        )
+    if isinstance(error, MemoryError):
+        return DataError(f"{path}: the memory is not enough to decode the image",
+                         do="cut it into tiles")
     # Pillow's plugins raise many things on broken files: OSError, SyntaxError, ValueError,
     # struct.error, EOFError, zlib.error; whichever it is, this file is not readable.
     return DataError(f"{path}: the image cannot be decoded ({error})", do=REMEDY)
 
 
 def _read(path: str | Path, take_note: TakeNote) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
+    with open_image(path) as image:
+        check_scans(image, path)
         frames, deep = frame_count(image), is_deep_color(image)
         image.load()
         if frames > 1:
             what = "pages" if image.format == "TIFF" else "frames"
-            take_note(ImageNote("more_frames", f"it holds {frames} {what}, of which the first is "
-                                "read", "first one read"))
+            least = "at least " * (image.format in COUNTED and frames == _most_counted(image))
+            take_note(ImageNote("more_frames", f"it holds {least}{frames} {what}, of which the "
+                                "first is read", "first one read"))
         rescaled = rescaled_color(image, path, take_note) if deep else None
         rgb = _to_rgb(image if rescaled is None else rescaled, path, take_note)
         upright = UPRIGHT.get(orientation(image))
@@ -110,24 +115,42 @@ def frame_count(image: Image.Image) -> int:
     """How many frames or pages an opened image has that show something of their own.
 
     The other images of a JPEG file (MPO) are views and previews of the first, and pages of a
-    TIFF file that say so are smaller copies or masks: they do not count.
+    TIFF file that say so are smaller copies or masks: they do not count. Of TIFF and GIF files
+    at most 100 are counted, of large GIF frames fewer.
     """
     if image.format == "MPO":
         return 1
     try:
-        count = int(getattr(image, "n_frames", 1))
-        if image.format != "TIFF" or count == 1:
-            return count
-        own = 0
-        for page in range(count):
-            image.seek(page)
-            tags: Any = getattr(image, "tag_v2")
-            own += not int(tags.get(NEW_SUBFILE_TYPE, 0)) & COPY_OR_MASK
+        if image.format not in COUNTED:
+            return int(getattr(image, "n_frames", 1))
+        count = 1
+        if getattr(image, "is_animated", False):
+            count = _own_pages(image, _most_counted(image))
         image.seek(0)
-        return max(1, own)
+        return count
     except Exception:  # damage behind the first frame says nothing about that one
         image.seek(0)
         return 1
+
+
+def _most_counted(image: Image.Image) -> int:
+    if image.format != "GIF":
+        return MOST_FRAMES
+    # Its frames are decoded one after the other.
+    return min(MOST_FRAMES, max(2, SOME_PIXELS // (image.width * image.height)))
+
+
+def _own_pages(image: Image.Image, most: int) -> int:
+    """Those of the first ``most`` frames that are no copies or masks of others, at least 1."""
+    own = 0
+    for page in range(most):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
+        tags: Any = getattr(image, "tag_v2", {})
+        own += not int(tags.get(NEW_SUBFILE_TYPE, 0)) & COPY_OR_MASK
+    return max(1, own)
 
 
 def orientation(image: Image.Image) -> int:
@@ -149,8 +172,8 @@ def _to_rgb(image: Image.Image, path: str | Path, take_note: TakeNote) -> Image.
             do="convert it to 8 bits",
         )
     if mode == "I" or mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.int64)
-        if values.min() < 0 or values.max() > 65535:
+        values = np.asarray(image)
+        if mode == "I" and (values.min() < 0 or values.max() > 65535):
             raise DataError(f"{path}: the image holds 32-bit values",
                             got=f"{values.min()} to {values.max()}", expected="0 to 65535",
                             do="convert it to 8 bits")
@@ -159,6 +182,16 @@ def _to_rgb(image: Image.Image, path: str | Path, take_note: TakeNote) -> Image.
             take_note(note)
         return Image.fromarray(grey).convert("RGB")
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        return _over_white(image)
     return image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """The image without its transparency, some rows at a time: each takes 16 bytes a pixel."""
+    result = Image.new("RGB", image.size)
+    rows = max(1, SOME_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        rgba = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        result.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
+    return result

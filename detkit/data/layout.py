@@ -8,15 +8,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.data.coco_file import is_coco, is_json, json_stem, read_coco
-from detkit.data.coco_folder import OTHER_TASKS, find_coco_files
+from detkit.data.coco_file import is_json, json_stem, read_coco
+from detkit.data.coco_folder import OTHER_TASKS, find_coco_files, readable_coco
 from detkit.data.images import SUFFIXES
+from detkit.data.read_file import UnreadableFile, stop_at, unreadable
+from detkit.data.run_folder import holds_ledger
 from detkit.data.voc_file import parse_voc
 from detkit.data.voc_folder import is_voc
 from detkit.data.voc_layout import XmlFolders, find_voc_folders
 from detkit.data.voc_lists import WORDS, list_files
 from detkit.data.xml_text import xml_root
 from detkit.errors import DataError
+from detkit.files import open_regular
 
 DEPTH = 4
 LOOKED_INTO = 5
@@ -31,6 +34,7 @@ class Seen:
 
     Attributes:
         images: how many images lie directly in each folder.
+        runs: folders that earlier runs wrote, which are passed over.
     """
 
     json_files: list[Path] = field(default_factory=list)
@@ -39,6 +43,7 @@ class Seen:
     tables: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)
+    runs: list[Path] = field(default_factory=list)
     images: Counter[Path] = field(default_factory=Counter)
 
     @property
@@ -58,6 +63,7 @@ class Layout:
             splits, and for one whose lists make them.
         not_read: files that look like annotations and were passed over.
         images: how many images lie directly in each folder below.
+        runs: folders that earlier runs wrote, which were passed over.
     """
 
     form: str
@@ -65,6 +71,7 @@ class Layout:
     xml_folders: dict[str, XmlFolders] = field(default_factory=dict)
     not_read: list[Path] = field(default_factory=list)
     images: Counter[Path] = field(default_factory=Counter)
+    runs: list[Path] = field(default_factory=list)
 
 
 def look(root: Path, skip: Path | None = None) -> Layout:
@@ -81,7 +88,8 @@ def look(root: Path, skip: Path | None = None) -> Layout:
     voc = [folder for folder, files in seen.xml_folders.items() if is_voc(files[:LOOKED_INTO])]
     if voc:
         coco = next((path for path in seen.json_files
-                     if not OTHER_TASKS.search(json_stem(path).lower()) and _is_coco(path)), None)
+                     if not OTHER_TASKS.search(json_stem(path).lower())
+                     and readable_coco(path)), None)
         if coco is not None:
             raise DataError(f"{root}: both Pascal VOC xml ({voc[0]}) and COCO json ({coco})",
                             do="name the folder of the one to use")
@@ -91,12 +99,14 @@ def look(root: Path, skip: Path | None = None) -> Layout:
         lists = [path for path in seen.text_files if path.stem.lower() in WORDS
                  and not any(path in list_files(part.base) for part in folders.values())]
         return Layout("voc", xml_folders=folders,
-                      not_read=seen.json_files + other_xml + lists, images=seen.images)
+                      not_read=seen.json_files + other_xml + lists, images=seen.images,
+                      runs=seen.runs)
     parts = find_coco_files(root, seen.json_files)
     if parts:
         used = set(parts.values())
         return Layout("coco", parts, not_read=[path for path in seen.json_files
-                                               if path not in used], images=seen.images)
+                                               if path not in used], images=seen.images,
+                      runs=seen.runs)
     other = _other_format(seen)
     if other is not None:
         raise DataError(f"{root}: this is {other}, which is not read yet", expected=READS,
@@ -114,11 +124,15 @@ def look(root: Path, skip: Path | None = None) -> Layout:
 
 
 def scan(root: Path, skip: Path | None = None) -> Seen:
-    """List the files that tell a format, at most four folders deep, hidden ones left out."""
+    """List the files that tell a format, at most four folders deep, hidden ones left out.
+
+    Raises:
+        UnreadableFile: a folder may not be read, and might be a split.
+    """
     seen = Seen()
     # Links may lead to a folder twice, or in circles.
     been = {root.resolve()} | ({skip.resolve()} if skip is not None else set())
-    for folder, below, names in os.walk(root, followlinks=True):
+    for folder, below, names in os.walk(root, onerror=stop_at, followlinks=True):
         here = Path(folder)
         depth = len(here.relative_to(root).parts)
         wanted = [name for name in sorted(below)
@@ -129,8 +143,9 @@ def scan(root: Path, skip: Path | None = None) -> Seen:
             if real not in been:
                 been.add(real)
                 below.append(name)
-        # A folder with a ledger is what an earlier run wrote from this very data.
-        if "ledger.json" in names and here != root:
+        # What an earlier run wrote from this very data.
+        if here != root and holds_ledger(here):
+            seen.runs.append(here)
             continue
         for name in sorted(names):
             if name.startswith("."):
@@ -157,6 +172,8 @@ def _other_format(seen: Seen) -> str | None:
     for files in seen.xml_folders.values():
         try:
             root = xml_root(files[0])
+        except UnreadableFile:
+            raise
         except DataError:
             continue
         if root.tag == "annotations" and root.find("image") is not None:
@@ -166,7 +183,7 @@ def _other_format(seen: Seen) -> str | None:
             return f"YOLO text ({path})"
     for path in seen.others:
         if path.suffix in (".yaml", ".yml", ".names"):
-            text = path.read_bytes()[:4096]
+            text = _beginning(path, 4096)
             if path.suffix == ".names" or re.search(rb"^(names|nc) *:", text, re.MULTILINE):
                 return f"YOLO text ({path})"
         else:
@@ -176,14 +193,15 @@ def _other_format(seen: Seen) -> str | None:
     return None
 
 
-def _is_coco(path: Path) -> bool:
-    try:
-        return is_coco(path)
-    except DataError:
-        return False
-
-
 def first_line(path: Path) -> str:
     """The beginning of a text file's first line, without blanks around it."""
-    with open(path, "rb") as file:
-        return file.readline(400).decode("utf-8-sig", "replace").strip()
+    line = _beginning(path, 400).partition(b"\n")[0]
+    return line.decode("utf-8-sig", "replace").strip()
+
+
+def _beginning(path: Path, count: int) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read(count)
+    except OSError as error:
+        raise unreadable(path, error) from error

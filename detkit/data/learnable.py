@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from detkit.data.ledger import REFUSED, Ledger, SplitCount
+from detkit.data.ledger import LEFT_OUT, REFUSED, Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
 
 DIFFICULT = "voc_difficult"
@@ -73,7 +73,7 @@ def refuse_unusable(
         hint: what to do about those.
     """
     place = {"file": str(raw.source), "split": raw.name}
-    if any(fault.split == raw.name for fault in ledger.refused):
+    if any(split == raw.name and outcome == REFUSED for _, split, outcome in ledger.tally):
         return
     cause = _main_cause(raw, ledger) + hint
     left_out = count.images_left_out - (only_empty if count.images_used >= ENOUGH else 0)
@@ -90,13 +90,14 @@ def refuse_unusable(
 
 def _main_cause(raw: RawSplit, ledger: Ledger) -> str:
     """What the most findings of a split that left something out say, with the first of them."""
-    left_out = [fault for fault in ledger.faults if fault.split == raw.name
-                and fault.action.startswith("left out")
-                and fault.kind != "image_without_usable_box"]
+    left_out = Counter({sort: count for sort, count in ledger.tally.items()
+                        if sort[1] == raw.name and sort[2] == LEFT_OUT
+                        and sort[0] != "image_without_usable_box"})
     if not left_out:
         return ""
-    kind, count = Counter(fault.kind for fault in left_out).most_common(1)[0]
-    first = next(fault for fault in left_out if fault.kind == kind)
+    sort, count = left_out.most_common(1)[0]
+    kind = sort[0]
+    first = next(fault for fault in ledger.faults if fault.sort == sort)
     where = f"annotation {first.annotation}" if first.annotation is not None else (
         f"image '{first.image}'" if first.image is not None else "the first")
     return f"; {kind} in {count}, such as {where}: {first.what}"

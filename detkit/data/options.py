@@ -27,6 +27,7 @@ class DataOptions:
         empty_box_is_background: an annotation whose box is [] or [0, 0, 0, 0] says that its image
             shows no object; else such an image is left out, for there are tools that write so
             of objects too.
+        allow_outside: use images that annotations name outside of the data folder.
 
     Raises:
         ConfigError: a value is none of those.
@@ -35,6 +36,7 @@ class DataOptions:
     box_format: str | Mapping[str, str] | None = None
     train_difficult: bool = True
     empty_box_is_background: bool = False
+    allow_outside: bool = False
 
     def __post_init__(self) -> None:
         by_split = self.box_format if isinstance(self.box_format, Mapping) else {}
@@ -44,7 +46,7 @@ class DataOptions:
             if value is not None and (not isinstance(value, str) or value not in FORMATS):
                 raise ConfigError(f"{KEY}.box_format{name and '.' + name}", got=repr(value),
                                   expected=f"one of {', '.join(FORMATS)}")
-        for name in ("train_difficult", "empty_box_is_background"):
+        for name in ("train_difficult", "empty_box_is_background", "allow_outside"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{KEY}.{name}", got=repr(getattr(self, name)),
                                   expected="True or False")

@@ -47,6 +47,12 @@ class RawSplit:
     box_format: str = "xywh"
 
 
+def source_of(record: Record, raw: RawSplit) -> str:
+    """The file that an image record came from: its own xml, or the split's one json."""
+    source = record.get("source_file")
+    return source if isinstance(source, str) else str(raw.source)
+
+
 def split_word(name: str) -> str | None:
     """The split that a file or folder name speaks of: 'instances_train2017' is 'train'.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ DEPTHS = (8, 12, 16)
 OUTLIERS = 1e-4
 # An image whose values span less than this share of its depth's range is stretched.
 NARROW = 0.25
+SOME_VALUES = 1 << 22
 
 
 def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | None]:
@@ -38,26 +40,43 @@ def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | 
         return values.astype(np.uint8), None
     low, high = _bounds(values)
     depth = next(bits for bits in DEPTHS if high < 1 << bits)
+    levels = np.arange(1 << 16)
     if low < high < low + NARROW * (1 << depth):
-        scaled = (values.astype(np.float32) - low) * (255 / (high - low))
+        scaled = (levels.astype(np.float32) - low) * (255 / (high - low))
         what = (f"its 16-bit values lie within {low}..{high}, a narrow band: stretched to 0..255, "
                 "each such image by its own band")
-        return _clipped(np.rint(scaled)), ImageNote("narrow_band", what, "stretched to 0..255")
+        note = ImageNote("narrow_band", what, "stretched to 0..255")
+        return _looked_up(np.rint(scaled), values), note
     if depth == 16:
-        return (values >> 8).astype(np.uint8), None
+        return _looked_up(levels >> 8, values), None
     what = f"its 16-bit values reach {high} at most: read as values of {depth} bits"
-    return _clipped(values >> (depth - 8)), ImageNote("fewer_bits", what, f"read as {depth} bits")
+    note = ImageNote("fewer_bits", what, f"read as {depth} bits")
+    return _looked_up(levels >> (depth - 8), values), note
 
 
 def _bounds(values: NDArray[Any]) -> tuple[int, int]:
     """The least and the greatest value, but for the outliers on either side."""
-    below = np.cumsum(np.bincount(values.ravel(), minlength=1 << 16))
+    counts = np.zeros(1 << 16, np.int64)
+    for part in _parts(values):
+        counts += np.bincount(part.ravel(), minlength=1 << 16)
+    below = np.cumsum(counts)
     outliers = int(OUTLIERS * values.size)
     low = int(np.searchsorted(below, outliers, side="right"))
     high = int(np.searchsorted(below, values.size - outliers, side="left"))
     return low, high
 
 
-def _clipped(values: NDArray[Any]) -> NDArray[np.uint8]:
-    clipped: NDArray[np.uint8] = np.clip(values, 0, 255).astype(np.uint8)
-    return clipped
+def _looked_up(levels: NDArray[Any], values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Each value's level of 8 bits; ``levels`` are those of 0 to 65535, and are clipped."""
+    table = np.clip(levels, 0, 255).astype(np.uint8)
+    done = np.empty(values.shape, np.uint8)
+    for part, into in zip(_parts(values), _parts(done)):
+        into[...] = table[part]
+    return done
+
+
+def _parts(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Some rows at a time: numpy makes 64 bits of each number that is an index."""
+    rows = max(1, SOME_VALUES * len(values) // values.size)
+    for at in range(0, len(values), rows):
+        yield values[at:at + rows]

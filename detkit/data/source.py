@@ -21,7 +21,9 @@ from detkit.data.learnable import settle_difficult
 from detkit.data.ledger import LOGGER, Ledger, SplitCount, write_json
 from detkit.data.options import DataOptions
 from detkit.data.orientation import settle_orientations
+from detkit.data.outside import check_inside, note_outside
 from detkit.data.raw import RawSplit
+from detkit.data.run_folder import describe_runs
 from detkit.data.splits import SHARES, divide, stand_in
 from detkit.data.surveyed import survey_split
 from detkit.data.thin_images import ResizeStep, leave_out_thin
@@ -107,6 +109,7 @@ def open_data(
         more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
             str(file.relative_to(root)) for file in layout.not_read[:5]) + more)
+    ledger.notes += describe_runs(layout.runs, root)
     parts: dict[str, tuple[RawSplit, ImageFolder]]
     if layout.form == "voc":
         parts = read_voc_folder(root, layout.xml_folders, ledger)
@@ -118,6 +121,10 @@ def open_data(
     for raw, folder in parts.values():
         match_ids(raw, ledger)
         unify_names(raw.images, folder)
+        found = sorted(folder.found)
+        if not options.allow_outside:
+            check_inside(found, folder.folder, [root], str(raw.source))
+        note_outside(found, folder.folder, [root], str(raw.source), ledger)
     table = decide_classes({name: raw for name, (raw, _) in parts.items()}, ledger, classes,
                            alphabetical=layout.form == "voc")
     stated = table.count_boxes(raw for raw, _ in parts.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -10,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.ledger import REFUSED, Ledger
+from detkit.text import hint
 
 Declared = Mapping[str, Collection[str]]
+# A file of other classes altogether has as many unknown names as it has classes.
+MOST_HINTS = 20
 
 
 def tidy(name: str) -> str:
@@ -61,13 +63,14 @@ def merge_spellings(
         Name as declared -> name as decided, for every name.
     """
     by_key: dict[str, dict[str, str]] = {}
+    sets = [set(names) for names in declared.values()]
     for split, names in declared.items():
         for name in names:
             by_key.setdefault(near_key(name), {}).setdefault(name, split)
     decided: dict[str, str] = {}
     for alike in by_key.values():
         first = next(iter(alike))
-        together = any(len(set(alike) & set(names)) > 1 for names in declared.values())
+        together = any(sum(name in names for name in alike) > 1 for names in sets)
         for name, split in alike.items():
             decided[name] = name if together else first
             if name != first:
@@ -94,6 +97,7 @@ def match_spellings(
         Name as declared -> name as wanted; a name that is none of them is missing.
     """
     by_key: dict[str, list[str]] = {}
+    there, hints = set(wanted), 0
     for name in wanted:
         by_key.setdefault(near_key(name), []).append(name)
     decided: dict[str, str] = {}
@@ -101,17 +105,17 @@ def match_spellings(
         place = {"file": str(sources[split]), "split": split}
         for name in dict.fromkeys(names):
             alike = by_key.get(near_key(name), [])
-            if name in wanted:
+            if name in there:
                 decided[name] = name
             elif len(alike) == 1:
                 decided[name] = alike[0]
                 ledger.add("near_class_names", f"the class '{name}' is read as '{alike[0]}'",
                            f"merged into '{alike[0]}'", **place)
             elif counts[split].get(name):
-                near = difflib.get_close_matches(name, wanted, 1)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
+                hints += 1
+                meant = hint(name, wanted) if hints <= MOST_HINTS else ""
                 ledger.add("unknown_class", f"the class '{name}' has {counts[split][name]} "
-                           f"{things} but is none of the {len(wanted)} classes{hint}", REFUSED,
+                           f"{things} but is none of the {len(wanted)} classes{meant}", REFUSED,
                            **place)
             else:
                 ledger.add("unused_class", f"the class '{name}' has no {thing} and is none of the "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from detkit.data.image_folder import fold
 from detkit.data.raw import split_word
+from detkit.data.read_file import entries_of, is_folder
 
 
 class Subfolders:
@@ -31,10 +31,6 @@ class Subfolders:
 
     def _names(self, base: Path) -> list[str]:
         if base not in self._listed:
-            try:
-                with os.scandir(base) as entries:
-                    self._listed[base] = sorted(
-                        entry.name for entry in entries if entry.is_dir())
-            except OSError:
-                self._listed[base] = []
+            self._listed[base] = sorted(
+                entry.name for entry in entries_of(base) if is_folder(entry))
         return self._listed[base]

@@ -10,7 +10,7 @@ from detkit.data.classes import is_id
 from detkit.data.headers import ImageFacts, survey
 from detkit.data.image_folder import ImageFolder
 from detkit.data.ledger import REFUSED, Ledger, SplitCount
-from detkit.data.raw import OWN_NAME, RawSplit, Record
+from detkit.data.raw import OWN_NAME, RawSplit, Record, source_of
 
 # Pixels on a side; a number beyond is none that an image has, nor always one that fits a float.
 MOST = 2**31
@@ -79,7 +79,7 @@ def _distinct_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[
     name_of: dict[Any, str] = {}
     for record in raw.images:
         key, name = record.get("id"), record.get("file_name")
-        place = {"file": str(record.get("source_file", raw.source)), "split": raw.name}
+        place = {"file": source_of(record, raw), "split": raw.name}
         if not is_id(key) or not isinstance(name, str) or not name:
             ledger.add("image_record", f"the image record {_short(record)} has no usable id and "
                        "file_name", "left out", **place)

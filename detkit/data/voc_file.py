@@ -10,6 +10,7 @@ from typing import Any
 
 from detkit.data.ledger import Ledger, SplitCount
 from detkit.data.raw import RawSplit, Record
+from detkit.data.read_file import UnreadableFile
 from detkit.data.shape_box import take_mask
 from detkit.data.voc_shape import add_shape
 from detkit.data.xml_text import xml_root
@@ -41,6 +42,8 @@ def read_voc(
     for path, image in xml_files:
         try:
             contents.append((path, image, parse_voc(path)))
+        except UnreadableFile:
+            raise
         except DataError as error:
             ledger.add("broken_annotation", error.what, "left out with its image",
                        file=str(path), image=image, split=name)

@@ -12,6 +12,7 @@ from detkit.data.image_names import last_part
 from detkit.data.images import SUFFIXES
 from detkit.data.ledger import Ledger, SplitCount
 from detkit.data.raw import RawSplit
+from detkit.data.read_file import UnreadableFile, names_in
 from detkit.data.subfolders import Subfolders
 from detkit.data.voc_file import parse_voc, read_voc
 from detkit.data.voc_layout import XmlFolders
@@ -164,9 +165,7 @@ def _images_in(
 ) -> dict[str, str]:
     """Those wanted and not found yet, by their folded path from ``folder`` without the ending."""
     here: dict[str, str] = {}
-    if not (folder / parent).is_dir():
-        return here
-    for file_name in os.listdir(folder / parent):
+    for file_name in names_in(folder / parent):
         path = f"{parent}/{file_name}" if parent else file_name
         name, suffix = os.path.splitext(path)
         stem = fold(name)
@@ -179,10 +178,16 @@ def _images_in(
 
 
 def is_voc(paths: Sequence[Path]) -> bool:
-    """Whether any of some xml files is a VOC annotation."""
+    """Whether any of some xml files is a VOC annotation.
+
+    Raises:
+        UnreadableFile: one cannot be read, and may well be one.
+    """
     for path in paths:
         try:
             parse_voc(path)
+        except UnreadableFile:
+            raise
         except DataError:
             continue
         return True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from detkit.data.image_folder import fold
 from detkit.data.raw import split_word
+from detkit.data.read_file import names_in
 from detkit.data.voc_lists import read_split_lists
 from detkit.errors import DataError
 
@@ -38,7 +39,7 @@ class XmlFolders:
         found: dict[str, Path] = {}
         for folder in self.folders:
             start = folder.relative_to(self.base).as_posix()
-            for name in os.listdir(folder):
+            for name in names_in(folder):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() != ".xml" or name.startswith("."):
                     continue

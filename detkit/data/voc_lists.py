@@ -8,6 +8,7 @@ from pathlib import Path
 
 from detkit.data.image_folder import fold
 from detkit.data.ledger import Ledger
+from detkit.data.read_file import MOST_LIST, names_in, read_file
 from detkit.data.subfolders import Subfolders
 from detkit.errors import DataError
 
@@ -98,14 +99,15 @@ def list_files(base: Path) -> list[Path]:
 
 
 def _texts(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".txt" and not path.name.startswith(".") and path.is_file():
+    for name in sorted(names_in(folder)):
+        path = folder / name
+        if path.suffix.lower() == ".txt" and not name.startswith(".") and not path.is_dir():
             yield path
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path, MOST_LIST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -82,7 +82,10 @@ def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
     for folder in folders:
         for name in folder.found:
             parent, _, last = name.rpartition("/")
-            used.setdefault(folder.folder / parent, set()).add(last)
+            path = folder.folder / parent
+            if ".." in parent:  # another name of a folder that may be named plainly too
+                path = path.resolve()
+            used.setdefault(path, set()).add(last)
     for path, names in used.items():
         extra = sorted(name for name in set(os.listdir(path)) - names
                        if os.path.splitext(name)[1].lower() in SUFFIXES

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from detkit.data.read_file import MOST_XML, read_file
 from detkit.errors import DataError
 
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([-.\w]+)["']""")
@@ -23,10 +24,7 @@ def xml_root(path: Path) -> ElementTree.Element:
     Raises:
         DataError: the file cannot be read, or is no xml.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    content = read_file(path, MOST_XML, "an xml describes one image")
     try:
         return ElementTree.fromstring(content)
     except _NOT_READ as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,10 @@ from detkit.evaluation.box_scores import STATS, BoxScores
 from detkit.evaluation.coco_results import read_results
 from detkit.evaluation.coco_truth import Truth, read_truth
 from detkit.evaluation.convention_hints import convention_hints
+from detkit.text import near_name
 
 __all__ = ["BoxScores", "evaluate_boxes"]
+_NONE = np.full((1, 1), -1.0)
 
 
 def evaluate_boxes(
@@ -59,15 +60,19 @@ def evaluate_boxes(
         detections = [item for item in detections if item["category_id"] in kept]
     places = sorted(measured if measured is not None else held.categories.values())
     truths = [item for item in held.annotations if measured is None or item["category_id"] in kept]
-    stats, precision = _run(held, places, truths, detections)
     counted = Counter(item["category_id"] for item in truths if not item["iscrowd"])
-    names = [held.class_names[place] for place in places]
+    # Categories without truths count in no mean; each would take 500 kB of pycocotools' arrays.
+    held_here = sorted({item["category_id"] for item in truths}) or places[:1]
+    stats, precision = _run(held, held_here, truths, detections)
+    row = {place: at for at, place in enumerate(held_here)}
+    per_class = {held.class_names[place]: precision[:, :, row[place]] if place in row else _NONE
+                 for place in places}
     notes = held.notes if truths else (*held.notes, "the truth holds no boxes: nothing to measure")
     return BoxScores(
         **{key: _or_nan(value) for key, value in zip(STATS, stats)},
-        per_class={key: _mean(precision[:, :, place]) for place, key in enumerate(names)},
-        per_class_50={key: _mean(precision[0, :, place]) for place, key in enumerate(names)},
-        per_class_truths={key: counted[place] for place, key in zip(places, names)},
+        per_class={name: _mean(found) for name, found in per_class.items()},
+        per_class_50={name: _mean(found[:1]) for name, found in per_class.items()},
+        per_class_truths={held.class_names[place]: counted[place] for place in places},
         images=len(held.images),
         truths=len(truths),
         crowds=sum(item["iscrowd"] for item in truths),
@@ -86,12 +91,12 @@ def category_positions(truth: Truth, classes: Sequence[str]) -> list[int]:
     by_name = {name: place for place, name in enumerate(truth.class_names)}
     for name in classes:
         if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, 1)
+            near = near_name(name, by_name)
             raise DataError(
                 f"{truth.name}: there is no category '{name}'",
                 expected=f"one of {', '.join(by_name)}" if len(by_name) <= 20
                 else f"one of its {len(by_name)} categories",
-                do=f"did you mean '{near[0]}'?" if near else None,
+                do=f"did you mean '{near}'?" if near else None,
             )
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from detkit.errors import DataError
 from detkit.evaluation.coco_truth import Truth
 from detkit.evaluation.json_values import Id, as_box, as_id, as_number, read_json, shown
+from detkit.text import near_name
 
 FORM = "an array of {image_id, category_id, bbox: [x, y, width, height], score}"
 
@@ -162,5 +162,5 @@ def _kind_hint(value: object, known: Mapping[Id, int]) -> str | None:
     text = str(value)
     if text in by_text and type(value) is not type(by_text[text]):
         return f"the truth writes {by_text[text]!r}, not {value!r}: use the same kind"
-    near = difflib.get_close_matches(text, by_text, 1) if len(by_text) < 10_000 else []
-    return f"the nearest is {by_text[near[0]]!r}" if near else None
+    near = near_name(text, by_text)
+    return f"the nearest is {by_text[near]!r}" if near else None

@@ -110,13 +110,14 @@ def _by_image(items: Any) -> dict[int, tuple[NDArray[np.int64], Boxes]]:
 
 def overlaps(first: Boxes, second: Boxes) -> Boxes:
     """IoU of each of N boxes with each of M, (N, M); 0 for boxes without an area. xywh."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, :2] + first[:, None, 2:],
-                      second[None, :, :2] + second[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    usable: NDArray[np.bool_] = np.minimum(second[:, 2], second[:, 3]) > 0
-    areas = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None]
-    iou: Boxes = np.where(usable[None], common / np.maximum(areas - common, 1e-9), 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near a float's end meet nothing
+        low = np.maximum(first[:, None, :2], second[None, :, :2])
+        high = np.minimum(first[:, None, :2] + first[:, None, 2:],
+                          second[None, :, :2] + second[None, :, 2:])
+        common = np.clip(high - low, 0, None).prod(axis=2)
+        usable: NDArray[np.bool_] = np.minimum(second[:, 2], second[:, 3]) > 0
+        areas = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None]
+        iou: Boxes = np.where(usable[None], common / np.maximum(areas - common, 1e-9), 0.0)
     return iou
 
 

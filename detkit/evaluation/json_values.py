@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import zlib
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Union
@@ -11,6 +13,8 @@ from typing import Any, Union
 import numpy as np
 
 from detkit.errors import DataError
+from detkit.files import read_bytes, special_file
+from detkit.machine.memory import json_limit
 
 Id = Union[int, str]
 
@@ -21,17 +25,22 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: there is no such file, or it is not JSON.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file" if not path.exists()
-                        else f"{path}: this is not a file")
+    # os.path answers no, where Path raises, for names too long for a file system.
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: there is no such file" if not os.path.exists(path)
+                        else f"{path}: this is not a file but {special_file(path) or 'a folder'}")
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            return json.load(stream)
+        content = read_bytes(path, json_limit(), "the memory is not enough for more")
+        return json.loads(content.decode("utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except EOFError as error:
+        raise DataError(f"{path}: not a whole gzip file ({error})") from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: not a JSON file: line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"{path}: not a JSON file: {error}") from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from detkit.data.image_formats import is_image_like
 from detkit.data.images import SUFFIXES
 from detkit.errors import DataError
+from detkit.files import special_file
 
 
 def find_images(
@@ -60,8 +61,7 @@ def _images_below(folder: Path, on_other: Callable[[Path], None]) -> list[Path]:
             if name.startswith("."):
                 continue
             # Reading a pipe or a device would wait for ever; a broken link is told when it is read.
-            special = file.exists() and not file.is_file()
-            if not special and (file.suffix.lower() in SUFFIXES or is_image_like(file)):
+            if not special_file(file) and (file.suffix.lower() in SUFFIXES or is_image_like(file)):
                 found.append(file)
             else:
                 on_other(file)

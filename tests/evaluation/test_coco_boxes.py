@@ -232,3 +232,16 @@ def test_what_was_given_is_not_changed_and_nothing_is_printed(capsys):
     evaluate_boxes(truth, results)
     assert (truth, results) == before
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_category_without_truths_changes_no_number():
+    few = {"images": [{"id": 1}], "categories": [{"id": 5, "name": "b"}],
+           "annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [1, 1, 9, 9]}]}
+    more = {**few, "categories": [{"id": at, "name": name} for at, name in ((1, "a"), (5, "b"),
+                                                                            (9, "c"))]}
+    found = [{"image_id": 1, "category_id": 5, "bbox": [1, 1, 9, 9], "score": 0.5}]
+    stray = [{"image_id": 1, "category_id": 9, "bbox": [1, 1, 9, 9], "score": 0.9}]
+    one, three = evaluate_boxes(few, found), evaluate_boxes(more, found + stray)
+    assert (three.AP, three.AR100) == (one.AP, one.AR100) == pytest.approx((1.0, 1.0))
+    assert list(three.per_class) == ["a", "b", "c"] and three.per_class["b"] == one.AP
+    assert math.isnan(three.per_class["a"]) and math.isnan(three.per_class_50["c"])
