@@ -173,4 +173,6 @@ def test_checkpoints_of_all_of_mmdets_zoo_are_taken_but_for_those_that_are_named
     strange = {path.relative_to(ZOO): error for path, error in refused.items()
                if not any(f"model.type: got '{name}'" in error for name in REFUSED)}
     assert not strange
-    assert all(any(f"got '{name}'" in error for error in refused.values()) for name in REFUSED)
+    found = {name for name in REFUSED for error in refused.values() if f"got '{name}'" in error}
+    # Those that follow objects take the base configs of packages that may be missing.
+    assert found >= {"GLIP", "GroundingDINO", "Detectron2Wrapper"}
