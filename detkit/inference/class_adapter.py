@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
+from detkit.engine.file_config import PIPELINE
 from detkit.errors import ConfigError, WeightsError
 from detkit.inference.adapter import Image, Prepared, StepModel, ask
-from detkit.inference.image_pipeline import KEY, ImagePipeline
+from detkit.inference.image_pipeline import ImagePipeline
 from detkit.structures.class_scores import ClassScores
 
 # Their transforms work on arrays, ours on Pillow's pictures; mmcv's wrappers work on anything.
@@ -103,7 +104,7 @@ def _refuse_arrays(step: object) -> None:
     kind = type(step)
     if kind.__module__.split(".")[0] in ARRAY_ROOMS and kind.__module__ != WRAPPERS:
         raise ConfigError(
-            f"{KEY}: the step {kind.__name__!r} is a detector's and works on arrays",
+            f"{PIPELINE}: the step {kind.__name__!r} is a detector's and works on arrays",
             expected="steps that work on Pillow's pictures, as a classifier's are",
             do="use torchvision/Resize, torchvision/CenterCrop and the like, and PackClassInputs",
         )

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
-from detkit.engine.file_config import PIPELINE as KEY
+from detkit.engine.file_config import PIPELINE
 from detkit.engine.file_config import is_loader
 from detkit.errors import ConfigError, DataError
 from detkit.inference.adapter import Prepared
@@ -39,7 +39,7 @@ class ImagePipeline:
             self.steps = [_build(step) for step in pipeline if not is_loader(step)]
         if not any("Pack" in type(step).__name__ for step in self.steps):
             raise ConfigError(
-                KEY,
+                PIPELINE,
                 got=[type(step).__name__ for step in self.steps],
                 expected=f"a last step that packs the inputs, such as {packer}",
             )
@@ -98,6 +98,6 @@ def _build(step: Mapping[str, Any]) -> Any:
         return TRANSFORMS.build(dict(step))
     except Exception as error:
         raise ConfigError(
-            f"{KEY}: the step {step.get('type')!r} cannot be built",
+            f"{PIPELINE}: the step {step.get('type')!r} cannot be built",
             got=f"{type(error).__name__}: {error}",
         ) from error
