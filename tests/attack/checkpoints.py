@@ -11,6 +11,7 @@ import random
 import shutil
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,15 @@ from outcome import Case, Place
 from payloads import payload, raw_pickle
 from PIL import Image
 
-# Of a hundred cases.
-COMMANDS = 68 * ("predict",) + 14 * ("resume",) + 12 * ("backbone",) + 6 * ("test",)
+# Three of four seeds are for the first, which is quick.
+COMMANDS = ("predict", *3 * ("resume",), *2 * ("backbone",), "test")
 CHANGES = (*3 * ("pickle",), *2 * ("raw",), *3 * ("zip",), *5 * ("config",), *3 * ("state",),
            *3 * ("meta",), "bytes", "file", "safetensors", "form")
 RUN = ("--device", "cpu", "--cfg-options", "default_hooks.logger.interval=100")
 
 
-def prepare(base: Path) -> None:
-    """A detector's and a classifier's checkpoint, and those of a short training, to start from."""
+def prepare(base: Path, seeds: Sequence[int]) -> None:
+    """A detector's and a classifier's checkpoint, and where needed a short training's own."""
     from class_checkpoint import save_class_thumbnail
     from thumbnail_checkpoint import save_thumbnail
     from tiny_training import write_config, write_data
@@ -46,6 +47,8 @@ def prepare(base: Path) -> None:
     Image.fromarray(image).save(base / "image.png")
     for name in ("detector.pth", "classifier.pth"):
         Predictor(base / name, device="cpu")(image)
+    if all(seed % 4 != 3 for seed in seeds):
+        return
     config = write_config(base, write_data(base / "data", images=2))
     child = os.fork()
     if child == 0:
@@ -64,7 +67,7 @@ def prepare(base: Path) -> None:
 def build(seed: int, place: Place, base: Path) -> Case:
     """The checkpoint of a seed, and the command that is given it."""
     rng = random.Random(f"checkpoint {seed}")
-    command = rng.choice(COMMANDS)
+    command = rng.choice(COMMANDS[1:]) if seed % 4 == 3 else COMMANDS[0]
     _write_evil_files(place, rng)
     source = base / "run" / "epoch_1.pth"
     if command in ("predict", "test"):

@@ -9,6 +9,7 @@ import io
 import json
 import random
 import shutil
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ KINDS = ("coco", "coco", "coco", "one_coco", "voc", "voc", "classes", "csv", "re
 CLASSES = ("cat", "dog")
 
 
-def prepare(base: Path) -> None:
+def prepare(base: Path, seeds: Sequence[int]) -> None:
     """Nothing is needed but what ``build`` writes; import what every case needs."""
     import detkit.data.class_source  # noqa: F401
     import detkit.data.source  # noqa: F401
@@ -116,21 +117,25 @@ def _coco(place: Place, rng: random.Random, changes: int, one: bool = False) -> 
 
 def _change_coco(content: dict[str, Any], rng: random.Random, place: Place) -> str:
     kind = rng.randrange(10)
+    if not all(isinstance(content.get(key), list) and content[key] and all(
+            isinstance(record, dict) for record in content[key])
+            for key in ("images", "annotations", "categories")):
+        kind = 9  # changed before
     if kind == 0:
         count = rng.choice([300, 2000])
         content["categories"] += [{"id": 100 + at, "name": f"class {at} {rng.random()}"}
                                   for at in range(count)]
         return f"{count} categories"
-    if kind == 1 and content["images"]:
+    if kind == 1:
         name = rng.choice(_file_names(place))
         rng.choice(content["images"])["file_name"] = name
         return f"file_name {name[:40]!r}"
-    if kind == 2 and content["annotations"]:
+    if kind == 2:
         rng.choice(content["annotations"])["bbox"] = [
             odd_value(rng) if rng.random() < 0.5 else rng.uniform(-50, 90)
             for _ in range(rng.choice([4, 4, 4, 3, 5]))]
         return "a bbox of odd values"
-    if kind == 3 and content["annotations"]:
+    if kind == 3:
         count = rng.choice([100, 5000])
         content["annotations"] += [{**rng.choice(content["annotations"]),
                                     "bbox": [1, 1, 0, -1]} for _ in range(count)]
@@ -209,10 +214,10 @@ def _classes(place: Place, rng: random.Random, changes: int) -> list[str]:
             for number in range(count):
                 (folder / f"class{number}").mkdir(exist_ok=True)
             told.append(f"{count} empty classes")
-        elif kind == 1:
+        elif kind == 1 and (folder / "cat").is_dir():
             name = rng.choice(("Cat", "CAT ", "cat\n", "e\u0301", "c" * 200, ".hidden", "train",
                                "\x1b[31m", "dog.png", "-", "__MACOSX"))
-            shutil.copytree(folder / "cat", folder / name, dirs_exist_ok=True)
+            shutil.copytree(folder / "cat", folder / name, symlinks=True, dirs_exist_ok=True)
             told.append(f"a class {name[:20]!r}")
         elif kind == 2:
             shutil.rmtree(folder / "cat", ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import random
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,21 @@ from outcome import Case, Place
 from payloads import code_text, payload, raw_pickle
 from PIL import Image
 
-FORMATS = ("openvino", "onnx", "torch", "torch")
+# By seed, in turn.
+FORMATS = ("openvino", "torch", "onnx", "torch")
+LIBRARIES = {"openvino": ("openvino",), "onnx": ("onnx", "onnxruntime"), "torch": ("torch",)}
 LAYERS = ("Parameter", "Result", "Const", "Convolution", "Reshape", "Gather", "TensorIterator",
           "If", "Loop", "StringTensorPack", "evil")
 
 
-def prepare(base: Path) -> None:
-    """A folder of each format, made in a process of its own, so that no thread of it is here."""
-    import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
-    import openvino  # noqa: F401
+def prepare(base: Path, seeds: Sequence[int]) -> None:
+    """A folder of each format that the seeds need, made in a process of its own.
 
+    So no thread of an engine is in this one.
+    """
+    forms = sorted({FORMATS[seed % len(FORMATS)] for seed in seeds})
+    for library in [name for form in forms for name in LIBRARIES[form]]:
+        importlib.import_module(library)
     from detkit.cli.main import run_verb
 
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
@@ -43,16 +49,18 @@ def prepare(base: Path) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         sys.stdout = sys.stderr = open(2, "w", closefd=False)
-        code = _export_all(base)
+        code = _export_all(base, forms)
         sys.stdout.flush()
         os._exit(code)
     if os.waitpid(child, 0)[1]:
         raise RuntimeError((base / "export.log").read_text())
     # What torch imports to read a program; its engine starts no threads.
-    run_verb("predict", [str(base / "torch"), str(base / "image.png"), "--out", str(base / "out")])
+    if "torch" in forms:
+        run_verb("predict", [str(base / "torch"), str(base / "image.png"),
+                             "--out", str(base / "out")])
 
 
-def _export_all(base: Path) -> int:
+def _export_all(base: Path, forms: Sequence[str]) -> int:
     from own_truth import write_own_truth
     from thumbnail_checkpoint import save_thumbnail
 
@@ -63,13 +71,13 @@ def _export_all(base: Path) -> int:
     return max(run_verb("export", [str(checkpoint), "--out", str(base / form), "--format", form,
                                    "--data", str(truth), "--device", "cpu", "--size", "32x32",
                                    "--max-ap-drop", "100", "--max-proposals", "10"])
-               for form in dict.fromkeys(FORMATS))
+               for form in forms)
 
 
 def build(seed: int, place: Place, base: Path) -> Case:
     """The folder of a seed."""
     rng = random.Random(f"export {seed}")
-    form = rng.choice(FORMATS)
+    form = FORMATS[seed % len(FORMATS)]
     (place.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, place.canary)))
     folder = place.given / form
     shutil.copytree(base / form, folder)
