@@ -1,0 +1,77 @@
+"""Thousands of data sets, checkpoints and exported folders that no honest tool writes.
+
+Each is refused in a line or works: no traceback, no crash, no hang, no file changed, no code run,
+no name looked up, no more than 1 GiB. One case alone: python tests/attack/campaign.py KIND SEED
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+CAMPAIGN = Path(__file__).with_name("campaign.py")
+# Of each kind how many seeds, and how far apart: of the sample those that neither train nor need an
+# export beside OpenVINO's, which would take longer than all cases.
+SAMPLE = {"data_sets": (40, 1), "checkpoints": (20, 4), "exports": (10, 4)}
+WHOLE = {"data_sets": (2000, 1), "checkpoints": (500, 1), "exports": (200, 1)}
+
+
+def attack(counts):
+    """The outcome of each seed from 0 on of each kind."""
+    words = [word for kind, (count, step) in counts.items()
+             for word in (kind, "0", str(count), str(step))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("KEEP", None)
+    done = subprocess.run([sys.executable, str(CAMPAIGN), *words], capture_output=True, text=True,
+                          env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert Counter(one["kind"] for one in outcomes) == {
+        kind: count for kind, (count, _) in counts.items()}
+    return outcomes
+
+
+def summary(kind, outcomes):
+    """A line of figures."""
+    codes = Counter(one["code"] for one in outcomes)
+    slowest = max(outcomes, key=lambda one: one["seconds"])
+    largest = max(outcomes, key=lambda one: one["memory"])
+    bad = sum(bool(one["faults"]) for one in outcomes)
+    return (f"{kind}: {len(outcomes)} cases, {codes[0]} accepted, {codes[1] + codes[2]} refused, "
+            f"{bad} with faults; slowest {slowest['seconds']:.1f} s (seed {slowest['seed']}), "
+            f"largest memory {largest['memory'] / 2**20:.0f} MiB (seed {largest['seed']}), "
+            f"{sum(one['seconds'] for one in outcomes):.0f} s in all")
+
+
+def check(kind, outcomes):
+    """Fail with the seeds and how to run one alone."""
+    bad = [one for one in outcomes if one["faults"]]
+    lines = [f"{kind} {one['seed']} ({one['what'][:100]!a}): {'; '.join(one['faults'])[:400]}"
+             for one in bad[:20]]
+    assert not bad, "\n".join([f"{len(bad)} of {len(outcomes)}; one alone: python "
+                               f"tests/attack/campaign.py {kind} SEED", *lines])
+    codes = {one["code"] for one in outcomes}
+    assert {0, 2} <= codes, "an attack that is always, or never, refused tries nothing"
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return attack(SAMPLE)
+
+
+@pytest.mark.parametrize("kind", SAMPLE)
+def test_a_sample_of_the_attack_is_refused_or_works(sample, kind):
+    check(kind, [one for one in sample if one["kind"] == kind])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WHOLE)
+def test_the_whole_attack_is_refused_or_works(kind, capsys):
+    outcomes = attack({kind: WHOLE[kind]})
+    with capsys.disabled():
+        print(f"\n{summary(kind, outcomes)}")
+    check(kind, outcomes)
