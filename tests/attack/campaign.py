@@ -7,6 +7,7 @@ loads the libraries once and has no threads of other work in it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -27,9 +28,11 @@ def campaign(kind: str, seeds: Sequence[int], folder: Path) -> Iterator[dict]:
 
     module = importlib.import_module(kind)
     base = folder / f"base_{kind}"
-    base.mkdir()
+    base.mkdir(exist_ok=True)
     with contextlib.redirect_stdout(sys.stderr):
         module.prepare(base, seeds)
+    gc.collect()
+    gc.freeze()  # else each child's collections would copy the pages of all that is loaded
     for seed in seeds:
         root = folder / f"{kind}{seed}"
         outcome = try_case(seed, lambda seed, place: module.build(seed, place, base), root)
