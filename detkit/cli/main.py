@@ -15,6 +15,7 @@ from detkit.cli.flags import pixel_limit
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.termination import Terminated, termination_as_interrupt
 from detkit.machine.threads import unwatch_cores, watch_cores
+from detkit.text import printable
 from detkit.trust import NOT_DATA_ONLY, NOTICE, trusting_files
 from detkit.version import __version__
 
@@ -114,7 +115,7 @@ def _reader_is_gone() -> bool:
 def _report(message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {without_worker_traceback(message)}", file=sys.stderr)
+    print(f"error: {printable(without_worker_traceback(message))}", file=sys.stderr)
     return BAD_INPUT
 
 
