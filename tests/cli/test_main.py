@@ -43,9 +43,12 @@ def run(args):
         raise AssertionError("it went on")
     if args.what == "fork":
         import multiprocessing, time
-        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        fork = multiprocessing.get_context("fork")
+        begun = fork.Event()
+        child = fork.Process(target=lambda: (begun.set(), time.sleep(60)))
         child.start()
-        child.terminate()  # It may not have come to its first line yet.
+        begun.wait(30)
+        child.terminate()
         child.join(30)
         return 0 if child.exitcode == -15 else 1
     if args.what == "bug":
