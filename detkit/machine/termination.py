@@ -39,6 +39,21 @@ def termination_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that ``error`` was raised in place of, as mmengine's formatter of configs does.
+
+    None where it has another cause.
+    """
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        if isinstance(one, KeyboardInterrupt):
+            return one
+        seen.add(id(one))
+        one = one.__cause__ or one.__context__
+    return None
+
+
 def _as_before() -> None:
     if signal.getsignal(signal.SIGTERM) is _raise:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -41,6 +41,12 @@ def run(args):
         import os, signal
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
+    if args.what == "hidden":
+        import os, signal
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except:
+            raise SyntaxError("the config cannot be formatted")
     if args.what == "fork":
         import multiprocessing, time
         fork = multiprocessing.get_context("fork")
@@ -153,6 +159,7 @@ def test_sigterm_ends_a_verb_as_ctrl_c_does(verb, capsys):
     assert run_verb(verb, ["term"]) == 143  # 128 + 15, as a shell says it
     assert capsys.readouterr().err == "terminated\n"
     assert run_verb(verb, ["stop"]) == 130
+    assert run_verb(verb, ["hidden"]) == 143
     assert signal.getsignal(signal.SIGTERM) is before
 
 
