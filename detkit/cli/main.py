@@ -72,9 +72,9 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
     except KeyboardInterrupt as stop:
         return _ended(stop)
     except Exception as error:
-        stop = interrupt_behind(error)
-        if stop is not None:
-            return _ended(stop)
+        hidden = interrupt_behind(error)
+        if hidden is not None:
+            return _ended(hidden)
         if isinstance(error, DetkitError):
             return _report(str(error), args.debug)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
