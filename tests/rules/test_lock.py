@@ -114,4 +114,5 @@ def test_setup_cfg_bounds_versions_whose_internals_are_relied_on(asked):
     bounded = {entry.name for entry in asked
                if any(each.operator in ("<", "<=", "==", "~=") for each in entry.specifier)}
     assert bounded >= {"torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection",
-                       "gradio", "av", "openvino", "nncf", "onnxruntime"}
+                       "gradio", "uvicorn", "starlette", "fastapi", "av", "openvino", "nncf",
+                       "onnxruntime"}

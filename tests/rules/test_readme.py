@@ -130,6 +130,29 @@ def test_links_and_paths_named_are_there(readme, repository):
     assert not [path for path in named if not (repository / path).exists()]
 
 
+def headings(path):
+    """The anchors of a document, as GitHub makes them of its headings."""
+    found = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+def test_links_of_all_documents_lead_to_a_file_and_a_heading(repository):
+    seen = 0
+    for document in [*repository.glob("*.md"), *repository.glob("docs/*.md")]:
+        text = document.read_text(encoding="utf-8")
+        for link, anchor in re.findall(r"\]\((?!\w+://)([^)#]*)#?([^)]*)\)", text):
+            target = document.parent / link if link else document
+            assert target.is_file(), (document.name, link)
+            assert not anchor or anchor in headings(target), (document.name, link, anchor)
+            seen += 1
+    assert seen > 15
+
+
+def test_every_document_is_linked_from_the_readme(readme, repository):
+    written = {path.relative_to(repository).as_posix() for path in repository.glob("docs/*.md")}
+    assert written and written <= set(re.findall(r"\]\(([^)#]+)[^)]*\)", readme))
+
+
 def test_python_shown_compiles_and_its_imports_exist(readme):
     shown = blocks(readme, "python", "py")
     assert shown
