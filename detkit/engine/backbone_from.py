@@ -16,6 +16,7 @@ from detkit.engine.checkpoint_file import read_any_checkpoint
 from detkit.engine.places import class_of
 from detkit.engine.signatures import signature_of
 from detkit.errors import ConfigError, WeightsError
+from detkit.files import special_file
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,9 @@ def begin_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
     if target is None:
         raise ConfigError("--backbone-from: the config's model has no backbone")
     if not Path(checkpoint).is_file():
-        raise WeightsError(f"--backbone-from {checkpoint}: no such file")
+        raise WeightsError(f"--backbone-from {checkpoint}",
+                           got=special_file(checkpoint) or "no such file",
+                           do="give the path of a .pth or .safetensors file")
     if cfg.get("resume"):
         logger.info("--backbone-from has no effect: %s is resumed, with all of its weights",
                     cfg.get("load_from"))

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from detkit.engine.check import check_config, nearest
 from detkit.errors import ConfigError
+from detkit.files import special_file
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
 
 def _read(path: Path) -> Config:
     if not path.is_file():
-        raise ConfigError(f"{path}: no such config file", do=_similar_file(path))
+        raise ConfigError(f"{path}: {special_file(path) or 'no such config file'}",
+                          do=_similar_file(path))
     try:
         return Config.fromfile(str(path))
     except RuntimeError as error:

@@ -60,8 +60,8 @@ def _images_below(folder: Path, on_other: Callable[[Path], None]) -> list[Path]:
             file = Path(parent) / name
             if name.startswith("."):
                 continue
-            # Reading a pipe or a device would wait for ever; a broken link is told when it is read.
-            if not special_file(file) and (file.suffix.lower() in SUFFIXES or is_image_like(file)):
+            # A pipe or a broken link with an image's name is told when it is to be read.
+            if file.suffix.lower() in SUFFIXES or not special_file(file) and is_image_like(file):
                 found.append(file)
             else:
                 on_other(file)

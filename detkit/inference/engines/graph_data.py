@@ -93,7 +93,7 @@ def write_graph_data(program: Any, path: Path) -> None:
     Raises:
         ExportError: it holds what the format does not.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors: dict[str, torch.Tensor] = {}
     known: dict[str, Any] = {}
@@ -125,7 +125,8 @@ def write_graph_data(program: Any, path: Path) -> None:
             raise ExportError("the torch format cannot hold the model", got=f"a {node.op} node",
                               do="use --format openvino or onnx")
     text = json.dumps({"version": VERSION, "steps": steps, "outputs": outputs})
-    save_file(tensors, str(path), {KEY: text})
+    # Not save_file, whose file none but its owner may read.
+    path.write_bytes(save(tensors, {KEY: text}))
 
 
 def _placeholders(program: Any) -> list[str]:
