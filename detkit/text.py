@@ -1,12 +1,17 @@
-"""Names that are nearly another, and texts cut for a message."""
+"""Names that are nearly another, and texts made fit for a message."""
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection
 
 # To compare a name with so many takes about 0.1 s; nobody misses a hint among more.
 MOST_COMPARED = 5000
+# Unicode's categories of control characters and of line and paragraph separators, and its
+# classes of those that turn the direction of writing.
+_STEERING = frozenset({"Cc", "Zl", "Zp"})
+_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 def near_name(name: str, known: Collection[str]) -> str | None:
@@ -29,3 +34,23 @@ def hint(name: str, known: Collection[str]) -> str:
 def shorten(text: str, limit: int) -> str:
     """A text of at most ``limit`` characters: a longer one with '...' for what stands behind."""
     return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""``text`` without what would steer a terminal: control characters become \n, \x1b, ...
+
+    A name in a file from elsewhere may hold them, and then move the cursor over other lines or
+    turn the order of letters around.
+
+    Args:
+        keep: control characters that stay, such as the line breaks of a table.
+    """
+    if text.isprintable():
+        return text
+    return "".join(repr(letter)[1:-1] if letter not in keep and _steers(letter) else letter
+                   for letter in text)
+
+
+def _steers(letter: str) -> bool:
+    return (unicodedata.category(letter) in _STEERING
+            or unicodedata.bidirectional(letter) in _TURNING)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from detkit.errors import DataError
+from detkit.text import printable
 
 EXAMPLES = """examples:
   detkit evaluate annotations/val.json results.bbox.json
@@ -43,12 +44,12 @@ def run(args: argparse.Namespace) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     scores = evaluate_boxes(args.truth, args.results, hints=True)
     for note in scores.notes:
-        print(f"note: {args.truth}: {note}", file=sys.stderr)
+        print(f"note: {args.truth}: {printable(note)}", file=sys.stderr)
     for hint in scores.hints:
-        print(f"note: {args.results}: {hint}", file=sys.stderr)
+        print(f"note: {args.results}: {printable(hint)}", file=sys.stderr)
     print(scores_table(scores))
     if args.classwise:
-        print("\n" + classes_table(scores))
+        print("\n" + printable(classes_table(scores), keep="\n"))
     if args.out is not None:
         # 'x' fails on a file that came while we measured.
         with args.out.open("w" if args.force else "x", encoding="utf-8") as stream:

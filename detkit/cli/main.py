@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from detkit.cli.flags import pixel_limit
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
-from detkit.machine.termination import Terminated, termination_as_interrupt
+from detkit.machine.termination import Terminated, interrupt_behind, termination_as_interrupt
 from detkit.machine.threads import unwatch_cores, watch_cores
+from detkit.text import printable
 from detkit.trust import NOT_DATA_ONLY, NOTICE, trusting_files
 from detkit.version import __version__
 
@@ -78,15 +79,14 @@ def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
                 return int(module.run(args))
         finally:
             unwatch_cores()
-    except DetkitError as error:
-        return _report(str(error), args.debug)
-    except Terminated:
-        print("terminated", file=sys.stderr)
-        return TERMINATED
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        return _ended(stop)
     except Exception as error:
+        hidden = interrupt_behind(error)
+        if hidden is not None:
+            return _ended(hidden)
+        if isinstance(error, DetkitError):
+            return _report(str(error), args.debug)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return OK
@@ -111,10 +111,16 @@ def _reader_is_gone() -> bool:
     return False
 
 
+def _ended(stop: KeyboardInterrupt) -> int:
+    asked = isinstance(stop, Terminated)
+    print("terminated" if asked else "interrupted", file=sys.stderr)
+    return TERMINATED if asked else INTERRUPTED
+
+
 def _report(message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {without_worker_traceback(message)}", file=sys.stderr)
+    print(f"error: {printable(without_worker_traceback(message))}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -27,6 +27,7 @@ from detkit.cli.look_flags import (
 )
 from detkit.cli.sample_word import sample_path
 from detkit.errors import DetkitError
+from detkit.text import printable
 
 if TYPE_CHECKING:
     from detkit.inference.predict_files import Draw, FilesReport, Look
@@ -88,18 +89,19 @@ def run(args: argparse.Namespace) -> int:
     task: Callable[..., tuple[FilesReport[Any], str]] = (
         _classify if predictor.task == CLASSIFICATION else _detect)
     report, table = task(args, predictor, files)
-    print(table)
+    print(printable(table, keep="\n"))
     print(f"written to {args.out}")
     for line in note_lines(report):
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {printable(line)}", file=sys.stderr)
     if others:
-        print(f"note: passed over, as they are no images: {describe_others(others)}",
+        print(f"note: passed over, as they are no images: "
+              f"{printable(describe_others(others))}",
               file=sys.stderr)
     if not report.failed:
         return 0
     print(f"{len(report.failed)} of {len(files)} images could not be used:", file=sys.stderr)
     for file, reason in report.failed:
-        print(f"  {file}: {reason}", file=sys.stderr)
+        print(f"  {printable(f'{file}: {reason}')}", file=sys.stderr)
     return 1
 
 

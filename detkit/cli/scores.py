@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detkit.errors import DetkitError
+from detkit.text import printable
 
 if TYPE_CHECKING:
     from detkit.engine.results import TestResult
@@ -23,15 +24,15 @@ def print_scores(result: TestResult) -> None:
     if isinstance(result.scores, ClassificationScores):
         from detkit.evaluation.class_table import class_scores_table, per_class_table
 
-        print(class_scores_table(result.scores))
+        print(printable(class_scores_table(result.scores), keep="\n"))
         print()
-        print(per_class_table(result.scores))
+        print(printable(per_class_table(result.scores), keep="\n"))
         return
     from detkit.evaluation.table import classes_table, scores_table
 
     print(scores_table(result.scores))
     print()
-    print(classes_table(result.scores))
+    print(printable(classes_table(result.scores), keep="\n"))
 
 
 def refuse_what_is_there(out: Path, config: str, options: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from detkit.cli.sample_word import sample_path
 from detkit.cli.video_flags import add_video_flags, check_files
 from detkit.errors import VideoError
+from detkit.text import printable
 
 if TYPE_CHECKING:
     from detkit.cli.video_look import Task
@@ -101,15 +102,15 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
             )
         except VideoInterrupted as stop:
             stack.close()
-            print(stop, file=sys.stderr)
+            print(printable(str(stop)), file=sys.stderr)
             raise stop.__cause__ or stop  # which signal it was decides the exit code
     for note in report.notes:
-        print(note, file=sys.stderr)
+        print(printable(note), file=sys.stderr)
     for path in (report.out, args.json):
         if path is not None:
             print(f"written to {path}")
     print(report.table())
-    print(align([("engine", task.engine), *task.counts()]))
+    print(printable(align([("engine", task.engine), *task.counts()]), keep="\n"))
     return 0
 
 

@@ -31,6 +31,7 @@ from detkit.engine.take_data import refuse_other_classes, take_data
 from detkit.engine.task import is_classifier
 from detkit.engine.work_folder import checkpoint_to_resume, default_work_dir, own_folder
 from detkit.registry import import_mmdet
+from detkit.text import printable
 from detkit.trust import force_data_only
 
 logger = logging.getLogger(__name__)
@@ -167,11 +168,18 @@ def _begin(
     return cfg
 
 
+class _PrintableFormatter(logging.Formatter):
+    """Names of files and classes that others chose cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
+
+
 def _log_to_stderr() -> None:
     """Show the log of detkit's modules on stderr, unless the program logs by itself."""
     ours = logging.getLogger("detkit")
     if not ours.handlers and not logging.getLogger().handlers:
-        _HANDLER.setFormatter(logging.Formatter("%(message)s"))
+        _HANDLER.setFormatter(_PrintableFormatter("%(message)s"))
         ours.addHandler(_HANDLER)
         ours.setLevel(logging.INFO)
     # Where the program has put another in its place. Not setStream, which flushes the one before.

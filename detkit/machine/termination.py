@@ -39,22 +39,27 @@ def termination_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-# A forked process ends at once. Python forgets what comes to it before it has begun: kept back.
-def _hold() -> None:
-    if signal.getsignal(signal.SIGTERM) is _raise:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that ``error`` was raised in place of, as mmengine's formatter of configs does.
+
+    None where it has another cause.
+    """
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        if isinstance(one, KeyboardInterrupt):
+            return one
+        seen.add(id(one))
+        one = one.__cause__ or one.__context__
+    return None
 
 
-def _release() -> None:
-    if signal.getsignal(signal.SIGTERM) is _raise:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-def _release_as_default() -> None:
+def _as_before() -> None:
     if signal.getsignal(signal.SIGTERM) is _raise:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
+# A forked process has nobody who would catch it. Nothing runs in the parent: what a signal raises
+# in such a function is lost.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release_as_default)
+    os.register_at_fork(after_in_child=_as_before)

@@ -41,11 +41,20 @@ def run(args):
         import os, signal
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
+    if args.what == "hidden":
+        import os, signal
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except:
+            raise SyntaxError("the config cannot be formatted")
     if args.what == "fork":
         import multiprocessing, time
-        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        fork = multiprocessing.get_context("fork")
+        begun = fork.Event()
+        child = fork.Process(target=lambda: (begun.set(), time.sleep(60)))
         child.start()
-        child.terminate()  # It may not have come to its first line yet.
+        begun.wait(30)
+        child.terminate()
         child.join(30)
         return 0 if child.exitcode == -15 else 1
     if args.what == "bug":
@@ -150,6 +159,7 @@ def test_sigterm_ends_a_verb_as_ctrl_c_does(verb, capsys):
     assert run_verb(verb, ["term"]) == 143  # 128 + 15, as a shell says it
     assert capsys.readouterr().err == "terminated\n"
     assert run_verb(verb, ["stop"]) == 130
+    assert run_verb(verb, ["hidden"]) == 143
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -108,23 +107,23 @@ def test_a_training_that_is_asked_to_end_leaves_its_folder_ready(
     kind: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     config = tiny.write_config(tmp_path, tiny.write_data(tmp_path / "data"),
-                               "train_dataloader.update(num_workers=1)\n")
+                               "train_dataloader.update(num_workers=1)\ncustom_hooks = []\n")
     work_dir, env = tmp_path / "work", {**os.environ, "OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen(
-        _command(config, work_dir, "--cfg-options", "train_cfg.max_epochs=100000"),
-        env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert first.stderr is not None
+    log = tmp_path / "log.txt"
+    with open(log, "w") as stream:
+        first = subprocess.Popen(
+            _command(config, work_dir, "--cfg-options", "train_cfg.max_epochs=100000"),
+            env=env, stderr=stream, stdout=stream)
     try:
-        for line in first.stderr:
-            if "Saving checkpoint at 1 epochs" in line:
-                break
-        threading.Thread(target=first.stderr.read, daemon=True).start()  # A full pipe would wait.
+        deadline = time.monotonic() + 300
+        while not (work_dir / "epoch_1.pth").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
         second = subprocess.run(_command(config, work_dir, "--resume"), env=env, timeout=300,
                                 capture_output=True, text=True)
         assert second.returncode == 2
         assert f"is in use by another training: got process {first.pid};" in second.stderr
         first.send_signal(kind)
-        assert first.wait(60) == code
+        assert first.wait(60) == code, log.read_text()[-3000:]
     finally:
         first.kill()
         first.wait()
