@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
 import os
 import stat
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+# What a file of JSON begins with, behind blanks: a larger one of another kind is not read whole.
+JSON_FIRST = b'{["-0123456789tfnIN'
+HEAD_BYTES = 4096
 
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -44,26 +50,33 @@ def open_regular(path: str | Path) -> BinaryIO:
     return open(path, "rb")
 
 
-def read_bytes(path: str | Path, limit: int, why: str = "") -> bytes:
+def read_bytes(path: str | Path, limit: int, why: str = "", first: bytes = b"") -> bytes:
     """All bytes of a regular file; one whose name ends in .gz is unpacked.
 
     Args:
         limit: the most bytes to read, unpacked; a larger file is not read at all, a packed one
             no further than that.
         why: what the limit comes from, for the message.
+        first: what the first byte that is no blank may be; empty: any. Of a file that begins
+            otherwise only the first 4096 bytes are given, for its reader to refuse.
 
     Raises:
         OSError: as ``open_regular``, or there is more than ``limit``; or not a gzip file.
         EOFError, zlib.error: a packed file is cut short or broken.
     """
-    with open_regular(path) as file:
-        if Path(path).suffix.lower() == ".gz":
-            with gzip.GzipFile(fileobj=file) as packed:
-                content = packed.read(limit + 1)
+    packed = Path(path).suffix.lower() == ".gz"
+    with open_regular(path) as file, ExitStack() as stack:
+        stream: Any = stack.enter_context(gzip.GzipFile(fileobj=file)) if packed else file
+        head = stream.read(HEAD_BYTES)
+        if first and head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in first:
+            return bytes(head)
+        stream.seek(0)
+        if packed:
+            content: bytes = stream.read(limit + 1)
             size = len(content)
         else:
             size = os.fstat(file.fileno()).st_size
-            content = file.read() if size <= limit else b""
+            content = stream.read() if size <= limit else b""
     if size > limit:
         more = "more than " * (size == limit + 1)
         raise OSError(errno.EFBIG, f"it holds {more}{size / 1e6:,.0f} MB, and at most "

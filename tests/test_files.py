@@ -1,11 +1,16 @@
 """Kinds of paths that must not be opened as files."""
 
+import gzip
 import os
 import socket
+import tracemalloc
 
 import pytest
 
-from detkit.files import special_file
+from detkit.data.coco_file import is_coco
+from detkit.errors import DataError
+from detkit.evaluation.json_values import read_json
+from detkit.files import HEAD_BYTES, JSON_FIRST, read_bytes, special_file
 
 
 def test_missing_file_folder_and_regular_file_are_not_special(tmp_path):
@@ -26,3 +31,33 @@ def test_pipe_socket_device_and_a_link_to_one_are_special(tmp_path, monkeypatch)
         assert special_file("socket") == "a socket"
     assert special_file("pipe") == special_file("link.jpg") == "a named pipe"
     assert special_file(os.devnull) == "a device"
+
+
+@pytest.mark.parametrize("read", [read_json, is_coco])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_file_that_does_not_begin_as_json_is_not_read_whole(tmp_path, read, packed):
+    size = 300_000_000
+    path = tmp_path / f"results.json{'.gz' * packed}"
+    with gzip.open(path, "wb", 1) if packed else path.open("wb") as file:
+        if packed:
+            for _ in range(size // 10**7):
+                file.write(bytes(10**7))
+        else:
+            os.truncate(path, size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="(?i)not (a )?json"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < size / 100
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("blanks", [b"", b"\xef\xbb\xbf", b" \r\n\t", b" " * (2 * HEAD_BYTES)])
+@pytest.mark.parametrize("text", [b"{}", b"[1]", b'"a"', b"-1", b"true", b"null", b"NaN", b""])
+def test_what_may_be_json_is_read_whole(tmp_path, blanks, text):
+    content = blanks + text + b" " * (2 * HEAD_BYTES)
+    (tmp_path / "a.json").write_bytes(content)
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(content))
+    for name in ("a.json", "a.json.gz"):
+        assert read_bytes(tmp_path / name, 10**6, first=JSON_FIRST) == content
