@@ -91,7 +91,6 @@ def test_an_xml_cannot_name_an_image_outside(tmp_path, secret):
         open_data(tmp_path / "set", tmp_path / "work")
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["folder", "file"])
 def test_names_in_the_log_cannot_steer_the_terminal(tmp_path, caplog):
     root = folder_naming(tmp_path, "\x1b[2J\r\u202egnp.exe\n.png")
     with caplog.at_level("INFO", "detkit"):
@@ -101,6 +100,7 @@ def test_names_in_the_log_cannot_steer_the_terminal(tmp_path, caplog):
     assert not set(told) & set("\x1b\r\u202e")
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["folder", "file"])
 def test_links_that_the_user_made_are_used_and_noted(tmp_path, secret, whole):
     root = folder_naming(tmp_path, "5.png")
     if whole:
