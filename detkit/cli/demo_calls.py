@@ -29,7 +29,7 @@ class Calls:
         number = call.get("fn_index")
         function = self._functions.get(number) if type(number) is int else None
         if function is None or streams and function.connection != "stream":
-            return f"fn_index: got {reprlib.repr(number)}, expected the number of a function of the page"
+            return f"fn_index: got {reprlib.repr(number)}, expected that of a function of the page"
         data = call.get("data", [])
         if not isinstance(data, list) or "data" in call and len(data) != len(function.inputs):
             return f"data: got {reprlib.repr(data)}, expected a list of {len(function.inputs)}"

@@ -140,7 +140,8 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
                     winners.append(candidate)
         if len(winners) > 1:
             raise DataError(
-                f"{who}: its images are in two folders, {winners[0].folder} and {winners[1].folder}",
+                f"{who}: its images are in two folders, {winners[0].folder} and "
+                f"{winners[1].folder}",
                 do="keep one of the two in the data folder",
             )
         if winners:

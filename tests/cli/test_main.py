@@ -182,6 +182,7 @@ def test_a_process_of_several_keeps_what_its_launcher_expects(verb, monkeypatch)
 def test_a_path_beside_the_spinner_is_no_markup(monkeypatch):
     """'[/]' would be an error of rich's, and '[1]' would be gone."""
     import io
+
     from detkit.cli.progress import status
 
     class Terminal(io.StringIO):
