@@ -26,6 +26,7 @@ UPLOADS = 4  # that are received at one time
 FORM_BYTES = 64 * 1024  # that a form adds to its file
 PATIENCE_SECONDS, SLOWEST_BYTES = 30, 16 * 1024  # a body: this long, and longer by its bytes
 DEPTH = 20  # of lists and objects in one another
+BRACKETS = 1000  # that open a list or an object; the page sends about ten
 IMAGE_ADDRESS = re.compile(r"data:image/(?:jpeg|png|webp);base64,[A-Za-z0-9+/]*={0,2}")
 FIELDS = ("data", "event_id", "fn_index", "session_hash", "trigger_id")
 FILE_NAME = re.compile(rb'filename="([^"]*)"')
@@ -77,6 +78,9 @@ class Bodies:
             body = b"".join([part async for part in _paced(request, size).stream()])
         finally:
             self._calls_bytes -= size
+        # A million of them would hold the server up for seconds.
+        if body.count(b"[") + body.count(b"{") > BRACKETS:
+            raise Refused(400, f"more than {BRACKETS} lists and objects")
         try:
             call = json.loads(body or b"{}")
         except (ValueError, RecursionError):
