@@ -13,7 +13,6 @@ from detkit.data.raw import NOTES, OWN_NAME, RawSplit, Record
 from detkit.data.read_file import read_file
 from detkit.data.shape_box import take_mask
 from detkit.errors import DataError
-from detkit.files import JSON_FIRST
 from detkit.machine.memory import json_limit
 
 READ = frozenset({"images", "annotations", "categories", "id", "image_id", "category_id", "bbox",
@@ -75,7 +74,7 @@ def json_stem(path: Path) -> str:
 
 def _read_json(path: Path, hook: Any = None) -> Any:
     try:
-        content = read_file(path, json_limit(), "the memory is not enough for more", JSON_FIRST)
+        content = read_file(path, json_limit(), "the memory is not enough for more", True)
         text = content.decode("utf-8-sig")
         del content
         if not text.strip():

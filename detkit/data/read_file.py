@@ -20,7 +20,7 @@ class UnreadableFile(DataError):
     """A file or folder that is there, and whose content cannot be had: it may hold anything."""
 
 
-def read_file(path: Path, limit: int, why: str = "", first: bytes = b"") -> bytes:
+def read_file(path: Path, limit: int, why: str = "", text: bool = False) -> bytes:
     """The content of a regular file, as ``files.read_bytes`` reads it.
 
     Raises:
@@ -29,7 +29,7 @@ def read_file(path: Path, limit: int, why: str = "", first: bytes = b"") -> byte
         BadGzipFile, EOFError, zlib.error: a packed file is broken.
     """
     try:
-        return read_bytes(path, limit, why, first)
+        return read_bytes(path, limit, why, text)
     except OSError as error:
         if error.errno is None:  # what gzip says of a file that is none
             raise
