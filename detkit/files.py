@@ -6,9 +6,11 @@ import errno
 import gzip
 import os
 import stat
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+BLOCK_BYTES = 1 << 20
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -44,28 +46,33 @@ def open_regular(path: str | Path) -> BinaryIO:
     return open(path, "rb")
 
 
-def read_bytes(path: str | Path, limit: int, why: str = "") -> bytes:
+def read_bytes(path: str | Path, limit: int, why: str = "", text: bool = False) -> bytes:
     """All bytes of a regular file; one whose name ends in .gz is unpacked.
 
     Args:
-        limit: the most bytes to read, unpacked; a larger file is not read at all, a packed one
-            no further than that.
+        limit: the most bytes to take, unpacked; a larger file is not read at all, a packed one
+            no further than the next MB.
         why: what the limit comes from, for the message.
+        text: no byte of it is to be 0: reading ends within the next MB behind one, so that a
+            large file that is none (a disk image, one with holes) is not read whole.
 
     Raises:
         OSError: as ``open_regular``, or there is more than ``limit``; or not a gzip file.
         EOFError, zlib.error: a packed file is cut short or broken.
     """
-    with open_regular(path) as file:
-        if Path(path).suffix.lower() == ".gz":
-            with gzip.GzipFile(fileobj=file) as packed:
-                content = packed.read(limit + 1)
-            size = len(content)
-        else:
-            size = os.fstat(file.fileno()).st_size
-            content = file.read() if size <= limit else b""
+    packed = Path(path).suffix.lower() == ".gz"
+    with open_regular(path) as file, ExitStack() as stack:
+        size = 0 if packed else os.fstat(file.fileno()).st_size
+        stream: Any = stack.enter_context(gzip.GzipFile(fileobj=file)) if packed else file
+        blocks: list[bytes] = []
+        received = 0
+        while size <= limit and (block := stream.read(BLOCK_BYTES)):
+            blocks.append(block)
+            received += len(block)
+            size = max(size, received)
+            if text and b"\0" in block:
+                break
     if size > limit:
-        more = "more than " * (size == limit + 1)
-        raise OSError(errno.EFBIG, f"it holds {more}{size / 1e6:,.0f} MB, and at most "
-                      f"{limit / 1e6:,.0f} MB are read{why and ': ' + why}", str(path))
-    return content
+        raise OSError(errno.EFBIG, f"it holds {'more than ' * packed}{size / 1e6:,.0f} MB, and at "
+                      f"most {limit / 1e6:,.0f} MB are read{why and ': ' + why}", str(path))
+    return b"".join(blocks)

@@ -1,11 +1,16 @@
 """Kinds of paths that must not be opened as files."""
 
+import gzip
 import os
 import socket
+import tracemalloc
 
 import pytest
 
-from detkit.files import special_file
+from detkit.data.coco_file import is_coco
+from detkit.errors import DataError
+from detkit.evaluation.json_values import read_json
+from detkit.files import BLOCK_BYTES, read_bytes, special_file
 
 
 def test_missing_file_folder_and_regular_file_are_not_special(tmp_path):
@@ -26,3 +31,37 @@ def test_pipe_socket_device_and_a_link_to_one_are_special(tmp_path, monkeypatch)
         assert special_file("socket") == "a socket"
     assert special_file("pipe") == special_file("link.jpg") == "a named pipe"
     assert special_file(os.devnull) == "a device"
+
+
+@pytest.mark.parametrize("read", [read_json, is_coco])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_file_with_holes_is_not_read_whole(tmp_path, read, packed):
+    size = 300_000_000
+    path = tmp_path / f"results.json{'.gz' * packed}"
+    with gzip.open(path, "wb", 1) if packed else path.open("wb") as file:
+        file.write(b'[{"image_id": 1,')
+        if packed:
+            for _ in range(size // 10**7):
+                file.write(bytes(10**7))
+        else:
+            file.truncate(size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="(?i)not (a )?json"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < size / 10
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 1])
+def test_a_file_is_read_whole_up_to_its_limit(tmp_path, size):
+    content = bytes(range(1, 256)) * (size // 255 + 1)
+    content = content[:size]
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    for name in ("a", "a.gz"):
+        assert read_bytes(tmp_path / name, size, text=True) == content
+        if size:
+            with pytest.raises(OSError, match="it holds .* MB, and at most .* MB are read: why"):
+                read_bytes(tmp_path / name, size - 1, "why")

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from detkit.cli.demo_calls import Calls
 from detkit.cli.demo_visitors import Tab, Upload, Visitor, Visitors
 
 CALL_BYTES = 6 * 1024 * 1024  # of a request; a camera's JPEG of 4 megapixels takes less
@@ -25,11 +26,13 @@ UPLOADS = 4  # that are received at one time
 FORM_BYTES = 64 * 1024  # that a form adds to its file
 PATIENCE_SECONDS, SLOWEST_BYTES = 30, 16 * 1024  # a body: this long, and longer by its bytes
 DEPTH = 20  # of lists and objects in one another
+BRACKETS = 1000  # that open a list or an object; the page sends about ten
 IMAGE_ADDRESS = re.compile(r"data:image/(?:jpeg|png|webp);base64,[A-Za-z0-9+/]*={0,2}")
 FIELDS = ("data", "event_id", "fn_index", "session_hash", "trigger_id")
 FILE_NAME = re.compile(rb'filename="([^"]*)"')
 UNSAFE = re.compile(r"[^\w. ()+-]")
 NAME_LENGTH = 100
+NAME_BYTES = 200  # of a file name without its suffix; systems take 255
 
 
 class Refused(Exception):
@@ -47,10 +50,12 @@ class Bodies:
     Args:
         visitors: whose files may stand in requests, and who gets those that are uploaded.
         max_upload: bytes of a file.
+        calls: what may be called.
     """
 
-    def __init__(self, visitors: Visitors, max_upload: int) -> None:
+    def __init__(self, visitors: Visitors, max_upload: int, calls: Calls) -> None:
         self._visitors = visitors
+        self._calls = calls
         self._max_upload = max_upload
         self._calls_bytes = 0
         self._uploads = 0
@@ -59,7 +64,8 @@ class Bodies:
         """The body of a call of a function, as gradio may see it: files of this visitor alone.
 
         Raises:
-            Refused: it is too large or slow, no JSON, or names a file that is not the visitor's.
+            Refused: it is too large or slow, no JSON, names a file that is not the visitor's, or
+                is none that the page itself makes.
         """
         length = request.headers.get("content-length", "0")
         size = int(length) if length.isdigit() and len(length) < 12 else CALL_BYTES + 1
@@ -72,6 +78,9 @@ class Bodies:
             body = b"".join([part async for part in _paced(request, size).stream()])
         finally:
             self._calls_bytes -= size
+        # A million of them would hold the server up for seconds.
+        if body.count(b"[") + body.count(b"{") > BRACKETS:
+            raise Refused(400, f"more than {BRACKETS} lists and objects")
         try:
             call = json.loads(body or b"{}")
         except (ValueError, RecursionError):
@@ -80,8 +89,11 @@ class Bodies:
             raise Refused(400, "expected a JSON object")
         if call:
             self._count(self._visitors.tab(visitor, call.get("session_hash")))
-        kept = {name: call[name] for name in FIELDS if name in call}
-        return json.dumps(self._checked(kept, visitor)).encode()
+        kept = self._checked({name: call[name] for name in FIELDS if name in call}, visitor)
+        fault = self._calls.fault(kept, "/stream/" in request.scope["path"]) if kept else None
+        if fault is not None:
+            raise Refused(400, fault)
+        return json.dumps(kept).encode()
 
     def _count(self, tab: Tab | None) -> None:
         """What a tab does not read is kept in memory for it: it may not call on for ever."""
@@ -182,7 +194,7 @@ def _safe_name(name: str | None) -> str:
     """A file name without folders and without signs that mean something to a system."""
     plain = UNSAFE.sub("_", re.split(r"[/\\]", name or "")[-1]).strip(". ") or "file"
     path = Path(plain)
-    return path.stem[:NAME_LENGTH] + path.suffix[:10]
+    return path.stem.encode()[:NAME_BYTES].decode(errors="ignore") + path.suffix[:10]
 
 
 def _write(source: Any, path: Path) -> None:

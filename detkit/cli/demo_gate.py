@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 
 from detkit.cli.demo_bodies import Bodies, Refused
+from detkit.cli.demo_calls import Calls
 from detkit.cli.demo_hosts import Hosts
 from detkit.cli.demo_visitors import SWEEP_SECONDS, Visitor, Visitors
 
@@ -57,6 +58,7 @@ POLICY = tuple((name.encode(), value.encode()) for name, value in (
 ))
 # What a browser shows as it is; everything else it stores.
 SHOWN = re.compile(r"image/(?:avif|bmp|gif|jpeg|png|tiff|webp)|video/[a-z0-9.+-]+")
+CALL = "/gradio_api/queue/join"
 PROGRESS_SECONDS, PROGRESS_WAIT = 0.05, 3.0
 
 
@@ -69,15 +71,17 @@ class Gate:
         visitors: who they are.
         max_upload: bytes of an uploaded file.
         cookie: its name.
+        calls: of the page's functions.
     """
 
     def __init__(
-        self, app: Any, hosts: Hosts, visitors: Visitors, max_upload: int, cookie: str
+        self, app: Any, hosts: Hosts, visitors: Visitors, max_upload: int, cookie: str,
+        calls: Calls,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._visitors = visitors
-        self._bodies = Bodies(visitors, max_upload)
+        self._bodies = Bodies(visitors, max_upload, calls)
         self._cookie = cookie
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -110,7 +114,10 @@ class Gate:
             await self._route(Request(scope, receive), send_with_policy, cookies)
         except Refused as refused:
             if not begun:
-                answer = PlainTextResponse(refused.text, refused.status, {"connection": "close"})
+                # What gradio's page asks by calls it reads as JSON, and shows the detail of.
+                content, kind = ({"detail": refused.text}, JSONResponse) \
+                    if scope["path"] == CALL else (refused.text, PlainTextResponse)
+                answer = kind(content, refused.status, {"connection": "close"})
                 await answer(scope, receive, send_with_policy)
 
     async def _route(self, request: Request, send: Any, cookies: list[Any]) -> None:

@@ -24,6 +24,7 @@ from detkit.cli.demo_picture import (
 from detkit.cli.demo_video import look_at_video
 from detkit.cli.demo_visitors import Visitors
 from detkit.errors import DetkitError
+from detkit.text import printable
 
 STREAM_EVERY = 1 / 30  # seconds between two pictures that the browser sends
 CAMERAS = 4  # that are served at once; a further one waits for its turn
@@ -283,7 +284,7 @@ def _guard(work: Callable[[], Result], blank: Callable[[str], Result]) -> Result
         return work()
     except Exception as error:
         said = str(error) if isinstance(error, DetkitError) else f"{type(error).__name__}: {error}"
-        line = " ".join(said.split())[:300]
+        line = printable(" ".join(said.split()))[:300]
         print(f"error: {line}", file=sys.stderr)
         return blank(status(line, bad=True))
 

@@ -124,6 +124,7 @@ def page_server(
     import gradio
     import uvicorn
 
+    from detkit.cli.demo_calls import Calls
     from detkit.cli.demo_gate import Gate
     from detkit.cli.demo_protocol import PageProtocol
     from detkit.cli.demo_style import HEAD, STYLE
@@ -166,7 +167,7 @@ def page_server(
                     signal.signal(kind, handler)
 
     config = uvicorn.Config(
-        Gate(app, hosts, visitors, max_upload_mb * MB, cookie_name(listening)),
+        Gate(app, hosts, visitors, max_upload_mb * MB, cookie_name(listening), Calls(blocks)),
         http=PageProtocol, ws="none", log_level="error", access_log=False, lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=SECONDS_TO_CLOSE,
     )

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from detkit.text import printable
+
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
@@ -40,6 +42,8 @@ def status(what: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(what):
+    # Not as a str, in which a path's '[1]' would be read as markup.
+    with Console(stderr=True).status(Text(printable(what))):
         yield

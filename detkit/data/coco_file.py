@@ -74,7 +74,7 @@ def json_stem(path: Path) -> str:
 
 def _read_json(path: Path, hook: Any = None) -> Any:
     try:
-        content = read_file(path, json_limit(), "the memory is not enough for more")
+        content = read_file(path, json_limit(), "the memory is not enough for more", True)
         text = content.decode("utf-8-sig")
         del content
         if not text.strip():

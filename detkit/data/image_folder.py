@@ -113,7 +113,8 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
         who: the annotation file, for messages.
 
     Raises:
-        DataError: no candidate holds any of the images, or two of a tier hold equally many.
+        DataError: no candidate holds any of the images, or two of a tier hold equally many, and
+            other ones.
     """
     step = max(1, len(names) // SAMPLED)
     sample = names[::step]
@@ -123,27 +124,31 @@ def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: st
     unlike = len({fold(last_part(path)) for path in paths}) == len(paths)
     ways: tuple[LastPart, ...] = ("never", "always") if unlike else ("never",)
     for by_last_part in ways:
-        most, winners = (0, 0), []
+        most = (0, 0)
+        winners: list[ImageFolder] = []
         for tier in tiers:
             folders = _distinct(tier)
             tried += folders
             for_tier = most
             for folder in folders:
-                held = _held(ImageFolder(folder, by_last_part), sample)
+                candidate = ImageFolder(folder, by_last_part)
+                held = _held(candidate, sample)
                 if held > most:
-                    most, winners = held, [folder]
-                elif held == most > for_tier:
-                    winners.append(folder)
+                    most, winners = held, [candidate]
+                # By absolute names, and by '../images/', several folders lead to the same files.
+                elif held == most > for_tier and _files(candidate) != _files(winners[0]):
+                    winners.append(candidate)
         if len(winners) > 1:
             raise DataError(
-                f"{who}: its images are in two folders, {winners[0]} and {winners[1]}",
+                f"{who}: its images are in two folders, {winners[0].folder} and "
+                f"{winners[1].folder}",
                 do="keep one of the two in the data folder",
             )
         if winners:
             if unlike and by_last_part == "never" and 2 * most[0] > len(sample):
                 # Surely the folder; lists put together call some by paths on another machine.
                 by_last_part = "elsewhere"
-            return ImageFolder(winners[0], by_last_part)
+            return ImageFolder(winners[0].folder, by_last_part)
     looked = ", ".join(str(folder) for folder in dict.fromkeys(tried)) or "no folder at all"
     raise DataError(f"{who}: none of its {len(names)} images is there, such as '{names[0]}'",
                     do=f"put the images beside it; looked in {looked}")
@@ -180,6 +185,10 @@ def _held(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:
     """How many of the names are there, and how many of them as they stand."""
     count = sum(folder.find(name) is not None for name in names)
     return count, count - sum(map(len, folder.read_as.values()))
+
+
+def _files(folder: ImageFolder) -> set[str]:
+    return {os.path.realpath(os.path.join(folder.folder, name)) for name in folder.found}
 
 
 def _distinct(folders: Sequence[Path]) -> list[Path]:

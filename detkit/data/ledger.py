@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from detkit.errors import DataError
-from detkit.text import shorten
+from detkit.text import printable, shorten
 
 LOGGER = logging.getLogger("detkit")
 
@@ -223,9 +223,9 @@ class Ledger:
         """Log the summary: one record a line, warnings for the faults."""
         for line in self.summary():
             faulty = line.split(":")[0] in self.counts or line.startswith("  ")
-            # A file name may hold a line break, json half of a character.
+            # A file name may hold a line break or an escape code, json half of a character.
             LOGGER.log(logging.WARNING if faulty else logging.INFO, "data: %s",
-                       line.replace("\n", "\\n").encode("utf-8", "backslashreplace").decode())
+                       printable(line).encode("utf-8", "backslashreplace").decode())
         if written_to is not None and self.faults:
             total, rest = sum(self.tally.values()), sum(self.unlisted.values())
             which = f"all {total}" if not rest else f"{total - rest} of {total}"

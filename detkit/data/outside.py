@@ -54,19 +54,27 @@ def outside_names(
 ) -> dict[str, str]:
     """Those of some names that lead out of all ``bounds``, each with the path that it leads to."""
     starts = tuple(os.path.join(bound, "") for bound in bounds)
-    return {name: path for name in names
-            if not (path := _located(folder, name)).startswith(starts)}
+    real: dict[str, str] = {}
+    outside: dict[str, str] = {}
+    for name in names:
+        path = _located(folder, name, real)
+        # A link on the way to the data set itself may make an absolute name another of its own.
+        if not path.startswith(starts) and not os.path.realpath(path).startswith(starts):
+            outside[name] = path
+    return outside
 
 
-def _located(folder: Path, name: str) -> str:
+def _located(folder: Path, name: str, real: dict[str, str]) -> str:
     """The path that a name stands for; a link counts as where it stands, but '..' as the system
-    takes it: up from where a link before it leads."""
+    takes it: up from where a link before it leads. ``real`` keeps where those lead."""
     parts = name.split("/")
     if ".." not in parts:
         return os.path.abspath(os.path.join(folder, name))
     last = len(parts) - parts[::-1].index("..")
-    return os.path.normpath(os.path.join(
-        os.path.realpath(os.path.join(folder, "/".join(parts[:last]))), *parts[last:]))
+    climb = os.path.join(folder, "/".join(parts[:last]))
+    if climb not in real:
+        real[climb] = os.path.realpath(climb)
+    return os.path.normpath(os.path.join(real[climb], *parts[last:]))
 
 
 def _some(outside: Mapping[str, str], bounds: Sequence[Path]) -> str:

@@ -20,8 +20,8 @@ class UnreadableFile(DataError):
     """A file or folder that is there, and whose content cannot be had: it may hold anything."""
 
 
-def read_file(path: Path, limit: int, why: str = "") -> bytes:
-    """The content of a regular file, unpacked if its name ends in .gz.
+def read_file(path: Path, limit: int, why: str = "", text: bool = False) -> bytes:
+    """The content of a regular file, as ``files.read_bytes`` reads it.
 
     Raises:
         UnreadableFile: the system does not let it be read, it is no regular file, or larger than
@@ -29,7 +29,7 @@ def read_file(path: Path, limit: int, why: str = "") -> bytes:
         BadGzipFile, EOFError, zlib.error: a packed file is broken.
     """
     try:
-        return read_bytes(path, limit, why)
+        return read_bytes(path, limit, why, text)
     except OSError as error:
         if error.errno is None:  # what gzip says of a file that is none
             raise

@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: there is no such file" if not os.path.exists(path)
                         else f"{path}: this is not a file but {special_file(path) or 'a folder'}")
     try:
-        content = read_bytes(path, json_limit(), "the memory is not enough for more")
+        content = read_bytes(path, json_limit(), "the memory is not enough for more", True)
         return json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

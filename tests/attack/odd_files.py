@@ -11,7 +11,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 NAMES = ("a\nb.png", "\x1b[2Jx.png", "-rf.png", "a'b\".png", "%d.png", "con.png",
          "x" * 240 + ".png", "\u202egnp.png", " .png", ".png", "a;b,c.png", "#.png", "~.png",
@@ -50,7 +50,11 @@ def odd_image(rng: random.Random, whole: bytes) -> tuple[bytes, str]:
     if kind in ("empty", "text", "svg"):
         return {"empty": b"", "text": b"no image", "svg": b"<svg xmlns='http://www.w3.org/2000/svg'"
                 b" width='9' height='9'/>"}[kind], f"{kind} image"
-    with Image.open(io.BytesIO(whole)) as image:
+    try:
+        opened = Image.open(io.BytesIO(whole))
+    except UnidentifiedImageError:  # a change before this one spoiled it
+        return whole[1:], "image cut in front"
+    with opened as image:
         image = image.convert("RGB")
         if kind in ("animated", "gif"):
             image.save(stream, "GIF", save_all=True,

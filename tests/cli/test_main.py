@@ -177,3 +177,20 @@ def test_a_process_of_several_keeps_what_its_launcher_expects(verb, monkeypatch)
     finally:
         signal.signal(signal.SIGTERM, ignored)
     assert seen == [True]
+
+
+def test_a_path_beside_the_spinner_is_no_markup(monkeypatch):
+    """'[/]' would be an error of rich's, and '[1]' would be gone."""
+    import io
+
+    from detkit.cli.progress import status
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with status("reading runs[/]/[red]\x1b[2J/best.pth"):
+        pass
+    assert r"runs[/]/[red]\x1b[2J/best.pth" in sys.stderr.getvalue()

@@ -87,9 +87,12 @@ def test_too_large_a_body_is_refused(browser, monkeypatch):
 @pytest.mark.parametrize("body", [
     b"[]", b"{", b"1", b"[" * 100_000, b"\xff",
     b'{"session_hash": "a", "data": ' + b"[" * 30 + b"]" * 30 + b"}",
-], ids=["list", "cut", "number", "nested", "no-text", "deep"])
-def test_a_body_that_is_no_call_is_400(browser, body):
+    b'{"session_hash": "a", "data": [' + b"{}," * 1_900_000 + b"{}]}",
+], ids=["list", "cut", "number", "nested", "no-text", "deep", "many"])
+def test_a_body_that_is_no_call_is_400_at_once(browser, body):
+    before = time.process_time()  # of the server too: it is a thread here
     assert browser.ask("POST", "/gradio_api/queue/join", body).status == 400
+    assert time.process_time() - before < 1
 
 
 def test_a_full_disk_is_said(browser, monkeypatch):

@@ -200,6 +200,12 @@ def test_an_uploaded_name_stays_in_the_folder(browser, served, name):
     assert browser.file(path).content == b"hello"
 
 
+def test_a_long_name_of_letters_of_several_bytes_is_taken(browser):
+    """Systems take names of 255 bytes, of which each of these letters is three."""
+    path = browser.uploaded("漢" * 200 + ".png", png())["path"]
+    assert path.endswith("漢" * 66 + ".png") and browser.file(path).status == 200
+
+
 def test_no_address_in_a_request_is_fetched(browser):
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

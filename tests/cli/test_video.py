@@ -239,8 +239,12 @@ def test_a_missing_library_is_said_with_its_extra(
     assert f"'{library}'" in last and "detkit[video]" in last
 
 
-def test_ctrl_c_is_130_and_names_what_is_kept(
-    checkpoint: Path, tmp_path: Path, repository: Path
+@pytest.mark.parametrize("kind, code, said", [
+    (signal.SIGINT, 130, "interrupted"),
+    pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
+], ids=["ctrl-c", "sigterm"])
+def test_a_signal_ends_a_run_and_what_is_kept_is_named(
+    checkpoint: Path, tmp_path: Path, repository: Path, kind: int, code: int, said: str
 ) -> None:
     clip = write_video(tmp_path / "long.mp4", 600)
     child = subprocess.Popen(
@@ -252,11 +256,11 @@ def test_ctrl_c_is_130_and_names_what_is_kept(
     assert child.stdout is not None
     for number in range(5):
         assert child.stdout.readline().startswith(f'{{"frame": {number}')
-    child.send_signal(signal.SIGINT)
+    child.send_signal(kind)
     _, errors = child.communicate(timeout=120)  # only a hang takes longer
-    assert child.returncode == 130, errors
+    assert child.returncode == code, errors
     kept, word = errors.strip().splitlines()
-    assert word == "interrupted"
+    assert word == said
     count = int(re.match(r"the (\d+) frames .*out.partial.mp4", kept).group(1))
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(count))
 

@@ -61,6 +61,26 @@ def test_names_that_stay_within_the_folder_are_used_without_a_line(tmp_path):
         assert data.ledger.faults == [] and not [n for n in data.ledger.notes if "outside" in n]
 
 
+@pytest.mark.parametrize("start", ["../images", "{}/set/images", "{}/link/images",
+                                   "{}/around/set/images"])
+@pytest.mark.parametrize("given", ["set", "link", "."])
+def test_a_folder_whose_every_name_climbs_or_is_absolute_is_read(
+    tmp_path, monkeypatch, start, given
+):
+    """From each of its folders these names lead to the same six images."""
+    root = tmp_path / "set"
+    for at in range(6):
+        draw(root / "images" / f"{at}.png", seed=at)
+    (tmp_path / "link").symlink_to(root)
+    (tmp_path / "around").symlink_to(tmp_path)
+    names = [f"{start.format(tmp_path)}/{at}.png" for at in range(6)]
+    write_json(root / "annotations" / "all.json", coco(names, BOXES))
+    monkeypatch.chdir(root)
+    data = open_data(given if given == "." else tmp_path / given, tmp_path / "work")
+    assert sum(split.image_count for split in data.splits.values()) == 6
+    assert data.ledger.faults == [] and not [n for n in data.ledger.notes if "outside" in n]
+
+
 def test_an_xml_cannot_name_an_image_outside(tmp_path, secret):
     for at in range(3):
         draw(tmp_path / "set" / "images" / f"{at}.png", seed=at)
@@ -69,6 +89,15 @@ def test_an_xml_cannot_name_an_image_outside(tmp_path, secret):
         xml.write_text(voc_xml(f"{at}.png" if at else str(secret)))
     with pytest.raises(DataError, match="1 of its images lie outside of the data folder"):
         open_data(tmp_path / "set", tmp_path / "work")
+
+
+def test_names_in_the_log_cannot_steer_the_terminal(tmp_path, caplog):
+    root = folder_naming(tmp_path, "\x1b[2J\r\u202egnp.exe\n.png")
+    with caplog.at_level("INFO", "detkit"):
+        open_data(root, tmp_path / "work").ledger.log()
+    told = "\n".join(record.getMessage() for record in caplog.records)
+    assert r"\x1b[2J\r\u202egnp.exe\n.png" in told
+    assert not set(told) & set("\x1b\r\u202e")
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["folder", "file"])

@@ -3,6 +3,7 @@
 import ast
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -155,3 +156,44 @@ def test_videos_are_opened_for_reading_at_one_place(repository: Path) -> None:
             if owner in ("av", "self._av", "load_av()", "av.container") and not writes:
                 found.add(path.relative_to(repository).as_posix())
     assert found == {"detkit/video/containers.py"}
+
+
+def test_a_track_whose_media_lies_in_another_file_is_not_read_from_there(tmp_path: Path) -> None:
+    """QuickTime's data references; FFmpeg, when it may, reads the twelve frames over there."""
+    import av
+
+    private = write_video(tmp_path / "private.mp4", 12)
+    naming = tmp_path / "naming.mov"
+    naming.write_bytes(_with_media_in(private, private.read_bytes()))
+    with av.open(str(naming), options={"enable_drefs": "1"}) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 12
+    with pytest.raises(VideoError, match="there is no frame in it that can be decoded"):
+        VideoReader(naming)
+
+
+def _with_media_in(other: Path, content: bytes) -> bytes:
+    """The boxes of an mp4 without its media, and with an alias of a file that holds it."""
+    made, at = b"", 0
+    while at < len(content):
+        size, kind = struct.unpack(">I4s", content[at:at + 8])
+        inside, at = content[at + 8:at + size], at + size
+        if kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
+            inside = _with_media_in(other, inside)
+        elif kind == b"dref":
+            inside = struct.pack(">II", 0, 1) + _alias(os.fsencode(other))
+        elif kind == b"mdat":
+            continue
+        made += struct.pack(">I4s", len(inside) + 8, kind) + inside
+    return made
+
+
+def _alias(path: bytes) -> bytes:
+    """A Macintosh alias record, as FFmpeg's mov_read_dref reads it."""
+    name = os.path.basename(path)
+    record = bytes(4 + 10) + b"\1V" + bytes(26 + 12)  # volume
+    record += bytes([len(name)]) + name.ljust(63, b"\0") + bytes(16) + struct.pack(">hh", 1, 1)
+    record += bytes(16)
+    for kind in (2, 18):  # the path, in the old and in the new form
+        record += struct.pack(">hH", kind, len(path)) + path + bytes(len(path) % 2)
+    record += struct.pack(">hH", -1, 0)
+    return struct.pack(">I4s", len(record) + 8, b"alis") + record

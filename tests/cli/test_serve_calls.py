@@ -1,0 +1,75 @@
+"""Calls that the page of ``detkit serve`` does not make itself: one line back, none on stderr."""
+
+import base64
+import json
+
+import pytest
+from page_browser import AGAIN, CAMERA, LOOK, STOP, VIDEO, png
+
+ADDRESS = {"url": "data:image/png;base64," + base64.b64encode(png()).decode()}
+
+
+def called(browser, body):
+    """The status of a call, and the line that a refused one gives back."""
+    answer = posted(browser, "queue/join", body)
+    return answer.status, json.loads(answer.content).get("detail")
+
+
+def posted(browser, route, body):
+    call = json.dumps({"session_hash": browser.tab, **body})
+    return browser.ask("POST", f"/gradio_api/{route}", call, Content_Type="application/json")
+
+
+@pytest.mark.parametrize("number", [99, -1, 10**30, 10**400, "1", None, True, 1.0, [1], {"a": 1}])
+def test_a_function_that_the_page_has_not_is_refused(browser, capfd, number):
+    status, line = called(browser, {"fn_index": number, "data": [None, 0.5, []]})
+    assert status == 400 and line.startswith("fn_index: got ") and len(line) < 200
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("function, data, told", [
+    (AGAIN, [None, "a text", []], "Threshold: got 'a text', expected a number from 0 to 1"),
+    (AGAIN, [None, None, []], "Threshold: got None, expected a number from 0 to 1"),
+    (AGAIN, [None, 1.5, []], "Threshold: got 1.5"),
+    (AGAIN, [None, float("nan"), []], "Threshold: got nan"),
+    (AGAIN, [None, True, []], "Threshold: got True"),
+    (AGAIN, [None, 10**400, []], "Threshold: got 1000"),
+    (AGAIN, [None, 0.5, [0] * 10**6], "Classes: got [0, 0, 0, 0, 0, 0, ...], expected labels"),
+    (AGAIN, [None, 0.5, [99]], "Classes: got [99], expected labels from 0 to 2, each once"),
+    (AGAIN, [None, 0.5, ["\x1b[2J"]], r"Classes: got ['\x1b[2J']"),
+    (AGAIN, [None, 0.5, 0], "Classes: got 0"),
+    (AGAIN, [None, 0.5, [0.0]], "Classes: got [0.0]"),
+    (LOOK, ["/etc/passwd", 0.5, []], "Picture: got '/etc/passwd', expected an object with the key"),
+    (LOOK, [{"a": 1}, 0.5, []], "Picture: got {'a': 1}"),
+    (VIDEO, [ADDRESS, 0.5, []], "Video: got {'url': "),
+    (CAMERA, [{"a": 1}, 0.5, [], None], "Camera: got {'a': 1}"),
+    (LOOK, [None, 0.5], "data: got [None, 0.5], expected a list of 3"),
+    (LOOK, [None] * 1000, "data: got [None, None"),
+    (STOP, [None], "data: got [None], expected a list of 0"),
+    (LOOK, {}, "data: got {}"), (LOOK, None, "data: got None"), (LOOK, "abc", "data: got 'abc'"),
+], ids=str)
+def test_what_an_input_of_the_page_does_not_give_is_refused(browser, capfd, function, data, told):
+    status, line = called(browser, {"fn_index": function, "data": data})
+    assert status == 400 and told in line and len(line) < 200 and line.isprintable()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("function", [LOOK, AGAIN, VIDEO, STOP])
+def test_further_pictures_are_for_the_camera_alone(browser, function):
+    data = [] if function == STOP else [None, 0.5, []]
+    answer = posted(browser, f"stream/{'0' * 32}", {"fn_index": function, "data": data})
+    assert answer.status == 400 and answer.content.startswith(b"fn_index: got ")
+
+
+def test_what_the_page_itself_sends_is_taken(browser):
+    for function, data in ((AGAIN, [None, 0, []]), (AGAIN, [None, 1, None]), (STOP, []),
+                           (AGAIN, [None, 0.25, [2, 0, 1]]), (LOOK, [None, 0.5, []]),
+                           (VIDEO, [None, 0.5, []]), (CAMERA, [ADDRESS, 0.5, [], None])):
+        assert called(browser, {"fn_index": function, "data": data})[0] == 200
+
+
+def test_the_page_can_show_why_a_call_is_refused(browser):
+    """Gradio's page reads the answer as JSON, and shows its detail."""
+    browser.cookie = None
+    assert called(browser, {"fn_index": STOP, "data": []}) == (
+        403, "unknown browser; reload the page")
