@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
-from detkit.errors import WeightsError
+from detkit.errors import DetkitError, WeightsError, machine_failure
 from detkit.machine.bounded_tensors import BoundedTensors, TooMuchError
 from detkit.machine.memory import available_memory
 from detkit.machine.threads import settle_threads
@@ -23,6 +23,7 @@ Prepared = dict[str, Any]
 Answer = TypeVar("Answer")
 # A detector's answer to one image takes some thousands, to 64 some ten thousands.
 _MOST_CALLS = 300_000
+_SHOWN = 200  # characters of an error of another library
 _TRIED: WeakSet[Any] = WeakSet()
 
 
@@ -69,7 +70,7 @@ def ask(model: StepModel, prepared: Sequence[Prepared]) -> list[Any]:
 
 @contextmanager
 def _bounded(model: StepModel) -> Iterator[None]:
-    """Refuse what needs more than the memory that is left, or no end, in a model's first answer.
+    """Refuse a model whose first answer fails, or needs more memory than is left, or has no end.
 
     A few letters of its config make it so: how far images are padded, how finely a box is sampled,
     how many maps there are. Looking takes time, so that later answers are not looked at.
@@ -83,4 +84,13 @@ def _bounded(model: StepModel) -> Iterator[None]:
     except TooMuchError as error:
         raise WeightsError("the model's first answer takes too much", got=str(error),
                            do="use a smaller batch, smaller images or another model") from error
+    except DetkitError:
+        raise
+    except Exception as error:
+        if machine_failure(error) is not None:
+            raise
+        # Its config may say what its parts take one by one and cannot do together.
+        raise WeightsError("the model that the checkpoint describes cannot answer",
+                           got=f"{type(error).__name__}: {error}"[:_SHOWN],
+                           do="use a checkpoint as it was trained") from error
     _TRIED.add(model)

@@ -23,7 +23,7 @@ class TooMuchError(ValueError):
     """More tensors are asked for than what they are asked for can need."""
 
 
-class BoundedTensors(TorchDispatchMode):  # type: ignore[misc]
+class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within the block, torch makes no tensors of more than so many bytes on the CPU.
 
     Each operation is done on the meta device first, where it has a shape and no content; one that
@@ -38,10 +38,10 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[misc]
     """
 
     def __init__(self, most_bytes: int, most_calls: int | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._most_bytes, self._most_calls = most_bytes, most_calls
         self._calls = self._bytes = 0
-        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._live: dict[int, tuple[Any, int]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (),
@@ -61,7 +61,7 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[misc]
                 self._make_room(one.nbytes if func.is_view else 0)
         for key, storage in _storages(found).items():
             if key not in given and key not in self._live:
-                self._live[key] = StorageWeakRef(storage), storage.nbytes()
+                self._live[key] = _weak(storage), storage.nbytes()
                 self._bytes += storage.nbytes()
         self._make_room(0)
         return found
@@ -74,6 +74,10 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[misc]
         if self._bytes + nbytes > self._most_bytes:
             raise TooMuchError(f"tensors of {self._bytes + nbytes:,} bytes, at most "
                                f"{self._most_bytes:,} are made")
+
+
+# To mypy a class without types.
+_weak: Any = StorageWeakRef
 
 
 def _storages(value: Any) -> dict[int, torch.UntypedStorage]:

@@ -1,4 +1,4 @@
-"""A checkpoint of a few letters that asks for more memory than there is, refused in one line."""
+"""A checkpoint of a few letters that asks for more than there is, refused in one line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from detkit import Predictor
 from detkit.engine.checkpoint import load_model
 from detkit.errors import DetkitError
+from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.machine.memory import available_memory
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -40,7 +41,8 @@ def _saved(content: dict[str, Any], folder: Path, old: str, new: str) -> Path:
     ("num_classes=3", "num_classes=100000000", "at most 1,07"),
     ("feat_channels=16", "feat_channels=30000, num_convs=2", "at most 1,07"),
     ("fc_out_channels=32", "fc_out_channels=40000", "at most 1,07"),
-    ("feat_channels=16", "feat_channels=16, num_convs=90000000", "operations on tensors"),
+    pytest.param("feat_channels=16", "feat_channels=16, num_convs=90000000",
+                 "operations on tensors", marks=pytest.mark.slow),
     ("num_outs=5", "num_outs=1000000000", "at most 100,000,000"),
 ])
 def test_a_model_far_larger_than_its_weights_is_not_made(
@@ -89,3 +91,17 @@ def test_pictures_of_an_honest_size_are_taken(content: dict[str, Any], tmp_path:
                  "dict(type='Resize', scale_factor=(2.0, 2.0))"):
         path = _saved(content, tmp_path, RESIZE, step.replace("float('inf')", "inf"))
         assert Predictor(path, device="cpu")(IMAGE).size_hw == (60, 80)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("pad_size_divisor=32", "pad_size_divisor=0"),
+    ("neck=dict(", "neck=dict(upsample_cfg=dict(scale_factor=50.0), "),
+])
+def test_a_model_whose_parts_do_not_work_together_ends_in_one_line(
+    content: dict[str, Any], tmp_path: Path, old: str, new: str
+) -> None:
+    path = _saved(content, tmp_path, old, new)
+    with pytest.raises(DetkitError, match="that the checkpoint describes cannot answer: got "):
+        Predictor(path, device="cpu")(IMAGE)
+    with pytest.raises(DetkitError, match="that the checkpoint describes has no static form: got "):
+        CheckpointGraphs(path).graph((96, 96))
