@@ -8,8 +8,7 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
-from detkit.engine.file_config import PIPELINE
-from detkit.engine.file_config import is_loader
+from detkit.engine.file_config import PIPELINE, is_loader
 from detkit.errors import ConfigError, DataError
 from detkit.inference.adapter import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
