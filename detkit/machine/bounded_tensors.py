@@ -55,10 +55,10 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = _storages((args, kwargs))
         self._make_room(_bytes_to_come(func, args, kwargs))
         found = func(*args, **kwargs)
-        for one in _leaves(found):
-            if isinstance(one, Tensor) and one.device.type == "cpu":
-                # A view costs nothing until the next operation walks through it.
-                self._make_room(one.nbytes if func.is_view else 0)
+        if func.is_view:  # It costs nothing until the next operation walks through it.
+            for one in _leaves(found):
+                if isinstance(one, Tensor) and one.device.type == "cpu":
+                    self._make_room(one.nbytes)
         for key, storage in _storages(found).items():
             if key not in given and key not in self._live:
                 self._live[key] = _weak(storage), storage.nbytes()

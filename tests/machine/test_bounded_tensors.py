@@ -14,7 +14,7 @@ ROW = torch.ones(1000)
 TERA = 10**12
 
 
-# Each would be 4 TB or more, which no computer of ours can make: that it ends shows that it was not.
+# Each would be 4 TB or more, but for the last: that it ends shows that it was not made.
 @pytest.mark.parametrize("make", [
     lambda: torch.zeros(TERA),
     lambda: torch.arange(float(TERA)),
