@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,15 @@ from detkit.engine.file_config import drop_sources, ensure_plain_model, ensure_p
 from detkit.engine.literals import parse_literals
 from detkit.engine.nonfinite import ensure_finite_weights, weights_in
 from detkit.errors import DetkitError, WeightsError
+from detkit.machine.bounded_tensors import BoundedTensors
 from detkit.models.checkpoint_content import check_state_dict
 from detkit.trust import trusting_files, trusts_files
 
 _SHOWN = 3
+# While a model of the shipped configs is built, the tensors in use are at most 1.1 times those of
+# its file, and the operations 14 for each. Half precision in a file is 2 times already.
+_TIMES, _MORE_BYTES = 4, 1 << 30
+_CALLS_OF_EACH, _MORE_CALLS = 20, 20_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,9 @@ def _loaded(checkpoint: str | Path, where: torch.device) -> LoadedModel:
     cfg = _carried_config(meta, str(checkpoint))
     classes = _carried_classes(meta, cfg, str(checkpoint))
     _ensure_plain(cfg, str(checkpoint))
-    model = _built(cfg, str(checkpoint))
+    check_state_dict(content["state_dict"], str(checkpoint))
+    with _bounded(content["state_dict"]):
+        model = _built(cfg, str(checkpoint))
     load_exactly(model, content["state_dict"], str(checkpoint))
     model.to(where).eval()
     return LoadedModel(model, cfg, classes)
@@ -134,6 +142,17 @@ def _ensure_plain(cfg: Config, origin: str) -> None:
     drop_sources(cfg.model)
     ensure_plain_model(cfg, origin)
     ensure_plain_steps(find_pipeline(cfg) or [], origin)
+
+
+def _bounded(weights: Mapping[str, torch.Tensor]) -> AbstractContextManager[Any]:
+    """Keep a model from being far larger than its weights, which will have to fit it."""
+    if trusts_files():
+        return nullcontext()
+    # Of the memory, which tensors may share: a few bytes expand to any shape.
+    held = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
+            for one in weights.values()}
+    return BoundedTensors(_TIMES * sum(held.values()) + _MORE_BYTES,
+                          _MORE_CALLS + _CALLS_OF_EACH * len(weights))
 
 
 def _built(cfg: Config, origin: str) -> nn.Module:

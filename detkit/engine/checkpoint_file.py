@@ -88,7 +88,7 @@ def choose_checkpoint(folder: Path) -> Path | None:
         for other, why in damaged:
             logger.warning("%s cannot be used and is passed over (%s): the training goes on from "
                            "%s, the next one that is whole", other, why.what, path)
-        if path.resolve().parent != folder.resolve():
+        if not is_in(path, folder):
             logger.warning("%s names a checkpoint outside of the folder, %s: the training goes on "
                            "from it", folder / "last_checkpoint", path)
         return path
@@ -102,10 +102,16 @@ def choose_checkpoint(folder: Path) -> Path | None:
     )
 
 
+def is_in(path: Path, folder: Path) -> bool:
+    """Whether the file that ``path`` leads to lies in ``folder``."""
+    # Not Path.resolve, which raises for a link that leads to itself.
+    return os.path.dirname(os.path.realpath(path)) == os.path.realpath(folder)
+
+
 def next_best_checkpoint(damaged: Path) -> Path | None:
     """The newest readable checkpoint beside one that is not; None when there is none."""
     for path in reversed(_resumable(damaged.parent)):
-        if path.resolve() != damaged.resolve():
+        if os.path.realpath(path) != os.path.realpath(damaged):
             try:
                 check_intact(path)
             except WeightsError:

@@ -7,7 +7,8 @@ What would begin the weights from elsewhere is taken out: the file has them all.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite, prod
 from typing import Any
 
 from mmengine.registry import Registry
@@ -38,6 +39,10 @@ _REGISTRIES: dict[str, tuple[Registry, ...]] = {
     _DATASET: (ours.DATASETS,),
 }
 _TYPES = {_MODEL: MODEL_TYPES, _STEPS: STEP_TYPES, _DATASET: DATASET_TYPES}
+# A list of so many values takes a GB, and a square picture of such a side, too.
+MOST_IN = {_MODEL: 10**8, _STEPS: 2**14, _DATASET: 2**63}
+MOST_GROWTH = 8
+_SCALING = re.compile(r"(^|_)(scale_factor|ratio_range|side_range|scale_range|img_ratios?)$")
 _ADDRESS = re.compile(r"://")
 _PLACE = re.compile(r"://|^\s*(?:[~/]|\.\.?[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
@@ -73,6 +78,10 @@ def ensure_plain_steps(pipeline: Sequence[Mapping[str, Any]], origin: str) -> No
     for index, step in enumerate(pipeline):
         if not is_loader(step):
             _check(step, f"{PIPELINE}[{index}]", "", _STEPS, origin)
+    growth = prod(_factors([step for step in pipeline if not is_loader(step)]))
+    if growth > MOST_GROWTH and not trusts_files():
+        raise _refusal(origin, f"{PIPELINE} enlarges an image's sides", f"{growth:g} times",
+                       f"at most {MOST_GROWTH} times")
 
 
 def is_loader(step: Mapping[str, Any]) -> bool:
@@ -125,9 +134,31 @@ def _check(value: Any, path: str, key: str, kind: str, origin: str) -> None:
     elif isinstance(value, (list, tuple, set)):
         for index, item in enumerate(value):
             _check(item, f"{path}[{index}]", key, kind, origin)
+    elif isinstance(value, (int, float)) and not trusts_files():
+        _check_number(value, path, kind, origin)
     elif isinstance(value, str) and not trusts_files():
         if (_ADDRESS if kind == _DATASET else _PLACE).search(value):
             raise _refusal(origin, path, value, "no path or address")
+
+
+def _check_number(value: float, path: str, kind: str, origin: str) -> None:
+    """Refuse a size that no memory has room for: of a picture's side, or of a list."""
+    most = MOST_IN[kind]
+    if isfinite(value) and abs(value) > most and (kind == _STEPS or isinstance(value, int)):
+        raise _refusal(origin, path, value, f"a number of at most {most:,}")
+
+
+def _factors(value: Any, key: str = "") -> Iterator[float]:
+    """By how much each argument that scales a picture enlarges its sides."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _factors(item, str(name))
+    elif isinstance(value, (list, tuple)):
+        found = [factor for item in value for factor in _factors(item, key)]
+        # Of a range or a choice one is taken; steps follow on each other.
+        yield from [max(found, default=1.0)] if _SCALING.search(key) else found
+    elif _SCALING.search(key) and isinstance(value, (int, float)) and value > 1:
+        yield value
 
 
 def _check_type(name: Any, path: str, key: str, kind: str, origin: str) -> None:

@@ -35,7 +35,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder.resolve() / NAME
+    path = Path(os.path.realpath(folder), NAME)
     if str(path) in _HELD:
         raise _taken(folder, _me())
     handle = _open(path, folder)

@@ -11,6 +11,7 @@ from detkit.engine.checkpoint_file import (
     check_intact,
     checkpoints_in,
     choose_checkpoint,
+    is_in,
     next_best_checkpoint,
 )
 from detkit.engine.checkpoint_hook import remove_partial_files
@@ -62,7 +63,7 @@ def checkpoint_to_resume(resume: bool | str | Path, folder: Path) -> str | None:
         if chosen is None:
             logger.info("nothing to resume in %s: the training begins anew", folder)
         return None if chosen is None else str(chosen)
-    if not resume or Path(resume).resolve().parent != folder.resolve():
+    if not resume or not is_in(Path(resume), folder):
         refuse_another_run(folder)
     if not resume:
         return None

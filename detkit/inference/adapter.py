@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
+from detkit.errors import DetkitError, WeightsError, machine_failure
+from detkit.machine.bounded_tensors import BoundedTensors, TooMuchError
+from detkit.machine.memory import available_memory
 from detkit.machine.threads import settle_threads
 from detkit.registry import SCOPE
 
 Image = NDArray[np.uint8]
 Prepared = dict[str, Any]
 Answer = TypeVar("Answer")
+# A detector's answer to one image takes some thousands, to 64 some ten thousands.
+_MOST_CALLS = 300_000
+_SHOWN = 200  # characters of an error of another library
+_TRIED: WeakSet[Any] = WeakSet()
 
 
 class StepModel(Protocol):
@@ -55,5 +64,33 @@ def ask(model: StepModel, prepared: Sequence[Prepared]) -> list[Any]:
         return []
     settle_threads()
     batch = {key: [one[key] for one in prepared] for key in ("inputs", "data_samples")}
-    with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE):
+    with torch.inference_mode(), DefaultScope.overwrite_default_scope(SCOPE), _bounded(model):
         return list(model.test_step(batch))
+
+
+@contextmanager
+def _bounded(model: StepModel) -> Iterator[None]:
+    """Refuse a model whose first answer fails, or needs more memory than is left, or has no end.
+
+    A few letters of its config make it so: how far images are padded, how finely a box is sampled,
+    how many maps there are. Looking takes time, so that later answers are not looked at.
+    """
+    if model in _TRIED:
+        yield
+        return
+    try:
+        with BoundedTensors(available_memory(), _MOST_CALLS):
+            yield
+    except TooMuchError as error:
+        raise WeightsError("the model's first answer takes too much", got=str(error),
+                           do="use a smaller batch, smaller images or another model") from error
+    except DetkitError:
+        raise
+    except Exception as error:
+        if machine_failure(error) is not None:
+            raise
+        # Its config may say what its parts take one by one and cannot do together.
+        raise WeightsError("the model that the checkpoint describes cannot answer",
+                           got=f"{type(error).__name__}: {error}"[:_SHOWN],
+                           do="use a checkpoint as it was trained") from error
+    _TRIED.add(model)

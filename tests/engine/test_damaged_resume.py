@@ -19,7 +19,9 @@ from detkit.engine.checkpoint_file import (
 )
 from detkit.engine.checkpoint_hook import CheckpointHook, remove_partial_files, whole_file
 from detkit.engine.run import TrainResult, train
+from detkit.engine.work_folder import checkpoint_to_resume
 from detkit.errors import WeightsError
+from detkit.models.checkpoint_file import read_checkpoint
 
 SHORT = {"train_cfg.max_epochs": 2, "param_scheduler.1.end": 2, "test_dataloader": None,
          "test_cfg": None, "test_evaluator": None}
@@ -214,3 +216,12 @@ def test_a_wrong_field_is_named(
     message = str(caught.value)
     words = "lacks weights" if value == {} and field == "state_dict" else field
     assert "bad.pth cannot be resumed" in message and words in message and "\n" not in message
+
+
+def test_a_link_to_itself_is_no_checkpoint_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "epoch_1.pth").symlink_to(tmp_path / "epoch_1.pth")
+    assert checkpoint_to_resume(tmp_path / "epoch_1.pth", tmp_path) == str(tmp_path / "epoch_1.pth")
+    with pytest.raises(WeightsError, match="no such file"):
+        read_checkpoint(tmp_path / "epoch_1.pth")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+    assert choose_checkpoint(tmp_path) is None

@@ -19,6 +19,8 @@ from torch import nn
 from detkit.errors import ExportError
 from detkit.inference.engines.graph_operators import operator_name, resolve_operator
 from detkit.inference.engines.ports import AGAIN
+from detkit.machine.bounded_tensors import BoundedTensors, TooMuchError
+from detkit.machine.memory import available_memory
 
 KEY, VERSION = "detkit_graph", 1
 # Of the part of the file that is text, in bytes; a detector's takes one or two million.
@@ -65,9 +67,27 @@ class DataGraph(nn.Module):
         for name, tensor in tensors.items():
             self.register_buffer(names[name], tensor)
         self._steps, self._outputs = list(steps), list(outputs)
+        self._tried = False
 
     def forward(self, images: torch.Tensor, valid_hw: torch.Tensor) -> tuple[Any, ...]:
-        """As the graph that was written: see `detkit.inference.graph.build.static_graph`."""
+        """As the graph that was written: see `detkit.inference.graph.build.static_graph`.
+
+        Raises:
+            ExportError: in the first call, more memory is asked for than there is.
+        """
+        if self._tried:
+            return self._run(images, valid_hw)
+        # A step may ask for any size in a few letters; a first call that does not fit is no call.
+        try:
+            with BoundedTensors(available_memory()):
+                found = self._run(images, valid_hw)
+        except TooMuchError as error:
+            raise ExportError("the graph asks for more memory than there is", got=str(error),
+                              do=AGAIN) from error
+        self._tried = True
+        return found
+
+    def _run(self, images: torch.Tensor, valid_hw: torch.Tensor) -> tuple[Any, ...]:
         values: list[Any] = [images, valid_hw]
         for step in self._steps:
             args = [self._filled(one, values) for one in step.args]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from queue import LifoQueue
 from threading import Lock
@@ -17,8 +18,9 @@ from detkit.inference.engines.batch import NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.openvino_core import import_openvino, openvino_core
 from detkit.inference.engines.openvino_file import check_openvino_file
-from detkit.inference.engines.ports import Port, check_ports
+from detkit.inference.engines.ports import AGAIN, Port, check_ports
 from detkit.machine.cores import cores
+from detkit.machine.memory import available_memory
 
 _FIRST = Lock()
 TYPES = {"u8": "uint8", "i64": "int64", "i32": "int32", "f32": "float32", "f16": "float16"}
@@ -119,9 +121,25 @@ class OpenVinoEngine:
                 model = self._model.clone()
                 model.reshape({model.inputs[0]: [size, *self.canvas_hw, 3],
                                model.inputs[1]: [size, 2]})
+                _refuse_giants(model)
                 compiled = self._core.compile_model(model, "CPU", self._options)
                 self._pools[size] = _Pool(compiled, self.streams)
             return self._pools[size]
+
+
+def _refuse_giants(model: Any) -> None:
+    """Refuse a layer whose result no memory has room for: a few letters of a file ask for it."""
+    most = available_memory() // 2  # A constant is made once more while it is folded.
+    for layer in model.get_ordered_ops():
+        for result in layer.outputs():
+            shape = result.get_partial_shape()
+            if shape.rank.is_dynamic:
+                continue
+            sides = [side.get_length() for side in shape if not side.is_dynamic]
+            size = prod(sides) * max(result.get_element_type().size, 1)
+            if size > most or min(sides, default=0) < 0:
+                raise ExportError("OpenVINO's model asks for more memory than there is",
+                                  got=f"{size:,} bytes for one layer's result", do=AGAIN)
 
 
 def _ports(ports: Any) -> list[Port]:

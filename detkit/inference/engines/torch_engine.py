@@ -51,6 +51,8 @@ class TorchEngine:
         self._graph: Any = graph
         self._graph = self._graph.to(memory_format=torch.channels_last)
         if compiled:
+            # As it is at first: a graph of a file that cannot be run is not compiled either.
+            self(*example(canvas_hw, batch=1))
             options: Any = {"freezing": True} if self._device.type == "cpu" else None
             self._graph = torch.compile(self._graph, options=options, dynamic=False)
             self(*example(canvas_hw, batch=1))

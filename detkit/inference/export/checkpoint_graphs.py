@@ -10,11 +10,15 @@ from torch import nn
 from detkit.engine.carried_pipeline import pipeline_of
 from detkit.engine.checkpoint import load_model
 from detkit.engine.file_config import PIPELINE
-from detkit.errors import ConfigError, ExportError
+from detkit.errors import ConfigError, DetkitError, ExportError, machine_failure
 from detkit.inference.fit import rule_of
 from detkit.inference.graph.build import static_graph
 from detkit.inference.predictor import DETECTION
+from detkit.machine.bounded_tensors import BoundedTensors
+from detkit.machine.memory import available_memory
 from detkit.registry import import_mmdet
+
+_SHOWN = 200  # characters of an error of another library
 
 
 class CheckpointGraphs:
@@ -64,4 +68,13 @@ class CheckpointGraphs:
         Raises:
             ExportError: the model has no static form, or the canvas does not fit.
         """
-        return static_graph(self.model, canvas_hw, self._max_proposals)
+        try:
+            with BoundedTensors(available_memory()):
+                return static_graph(self.model, canvas_hw, self._max_proposals)
+        except DetkitError:
+            raise
+        except Exception as error:
+            if machine_failure(error) is not None:
+                raise
+            raise ExportError("the model that the checkpoint describes has no static form",
+                              got=f"{type(error).__name__}: {error}"[:_SHOWN]) from error

@@ -12,9 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from detkit.errors import ExportError
+from detkit.inference.engines import graph_data
 from detkit.inference.engines.batch import example
 from detkit.inference.engines.graph_data import KEY, read_graph_data, write_graph_data
 from detkit.inference.engines.graph_operators import ATEN, resolve_operator
+from detkit.inference.engines.ports import try_engine
 from detkit.inference.engines.program import exported_program
 from detkit.inference.export.graph_file import file_name, read_graph
 
@@ -190,3 +192,27 @@ def test_weights_that_share_memory_are_written_each(tmp_path):
                                   graph(*inputs)[0].detach())
     with safe_open(str(path), "pt") as file:
         assert sorted(file.keys()) == ["turned", "weight"]
+
+
+def steps_of(*calls):
+    return [{"op": op, "args": list(args), "kwargs": {}} for op, *args in calls]
+
+
+# Each takes 4 TB, or walks through as much.
+@pytest.mark.parametrize("steps", [
+    steps_of(("aten.zeros.default", [1_000_000, 1_000_000])),
+    steps_of(("aten.arange.default", 1_000_000_000_000)),
+    steps_of(("aten.repeat.default", {"tensor": "weight"}, [1_000_000, 500_000])),
+    steps_of(("aten.expand.default", {"tensor": "weight"}, [500_000_000_000, 2]),
+             ("aten.sum.default", {"value": 2})),
+    steps_of(*[("aten.zeros.default", [1 << 18])] * 200,
+             ("aten.stack.default", [{"value": 2 + one} for one in range(200)])),
+], ids=["zeros", "arange", "repeat", "view", "many"])
+@pytest.mark.parametrize("engine", ["torch", "torch.compile"])
+def test_steps_that_ask_for_more_memory_than_there_is_are_not_taken(
+    steps, engine, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(graph_data, "available_memory", lambda: 3 << 20)
+    path = write(tmp_path / file_name("torch", CANVAS), steps, [{"value": 1 + len(steps)}] * 4)
+    with pytest.raises(ExportError, match="tensors of [0-9,]+ bytes, at most 3,145,728 are made"):
+        try_engine(read_graph("torch", path, CANVAS, "f32", engine, device="cpu"), path)
