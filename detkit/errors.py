@@ -92,6 +92,12 @@ class ExportError(DetkitError):
     """A model or a machine cannot do what an export or an engine asks of it."""
 
 
+def with_kind(error: BaseException) -> str:
+    """The class and the text of ``error`` in one line; the class alone where it has no text."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that the memory, the computer's or a GPU's, was not enough."""
     text = str(error).lower()

@@ -3,7 +3,7 @@
 import pytest
 
 from detkit import errors
-from detkit.errors import DetkitError, MissingExtraError
+from detkit.errors import DetkitError, MissingExtraError, with_kind
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,11 @@ def test_every_error_is_of_the_one_family():
 def test_a_missing_library_names_the_extra_that_brings_it():
     message = str(MissingExtraError("supervision", "video"))
     assert "'supervision'" in message and "pip install 'detkit[video]'" in message
+
+
+@pytest.mark.parametrize("error, said", [
+    (AssertionError(), "AssertionError"),
+    (ValueError("two\n  lines"), "ValueError: two lines"),
+])
+def test_an_error_is_named_in_one_line_without_an_empty_end(error, said):
+    assert with_kind(error) == said

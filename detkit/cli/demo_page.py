@@ -23,7 +23,7 @@ from detkit.cli.demo_picture import (
 )
 from detkit.cli.demo_video import look_at_video
 from detkit.cli.demo_visitors import Visitors
-from detkit.errors import DetkitError
+from detkit.errors import DetkitError, with_kind
 from detkit.text import printable
 
 STREAM_EVERY = 1 / 30  # seconds between two pictures that the browser sends
@@ -283,7 +283,7 @@ def _guard(work: Callable[[], Result], blank: Callable[[str], Result]) -> Result
     try:
         return work()
     except Exception as error:
-        said = str(error) if isinstance(error, DetkitError) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, DetkitError) else with_kind(error)
         line = printable(" ".join(said.split()))[:300]
         print(f"error: {line}", file=sys.stderr)
         return blank(status(line, bad=True))

@@ -20,7 +20,7 @@ from detkit.engine.devices import check_device
 from detkit.engine.file_config import drop_sources, ensure_plain_model, ensure_plain_steps
 from detkit.engine.literals import parse_literals
 from detkit.engine.nonfinite import ensure_finite_weights, weights_in
-from detkit.errors import DetkitError, WeightsError
+from detkit.errors import DetkitError, WeightsError, with_kind
 from detkit.machine.bounded_tensors import BoundedTensors
 from detkit.models.checkpoint_content import check_state_dict
 from detkit.trust import trusting_files, trusts_files
@@ -165,7 +165,7 @@ def _built(cfg: Config, origin: str) -> nn.Module:
         except Exception as error:
             # Whoever wrote the file, with whichever release: any value in it may be none of ours.
             raise WeightsError(f"the config in {origin} describes a model that cannot be built",
-                               got=f"{type(error).__name__}: {error}") from error
+                               got=with_kind(error)) from error
     return model
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.engine.check import check_config, nearest
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, with_kind
 from detkit.files import special_file
 
 logger = logging.getLogger(__name__)
@@ -68,13 +68,13 @@ def _read(path: Path) -> Config:
     except RuntimeError as error:
         # mmengine's lazy mode dies so, without a word, when a plain config calls a function.
         raise ConfigError(
-            f"{path} cannot be read", got=f"{type(error).__name__}: {error}",
+            f"{path} cannot be read", got=with_kind(error),
             do=None if isinstance(error, RecursionError) else
             "a config without _base_ holds assignments only, and imports or calls nothing",
         ) from error
     # A config is a program: it may end in anything, as ZeroDivisionError or RecursionError.
     except Exception as error:
-        found = f"{type(error).__name__}: {error}"
+        found = with_kind(error)
         raise ConfigError(f"{path} cannot be read", got=found) from error
 
 

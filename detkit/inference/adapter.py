@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
-from detkit.errors import DetkitError, WeightsError, machine_failure
+from detkit.errors import DetkitError, WeightsError, machine_failure, with_kind
 from detkit.machine.bounded_tensors import BoundedTensors, TooMuchError
 from detkit.machine.memory import available_memory
 from detkit.machine.threads import settle_threads
@@ -91,6 +91,6 @@ def _bounded(model: StepModel) -> Iterator[None]:
             raise
         # Its config may say what its parts take one by one and cannot do together.
         raise WeightsError("the model that the checkpoint describes cannot answer",
-                           got=f"{type(error).__name__}: {error}"[:_SHOWN],
+                           got=with_kind(error)[:_SHOWN],
                            do="use a checkpoint as it was trained") from error
     _TRIED.add(model)

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
 from detkit.engine.file_config import PIPELINE, is_loader
-from detkit.errors import ConfigError, DataError
+from detkit.errors import ConfigError, DataError, with_kind
 from detkit.inference.adapter import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
@@ -67,7 +67,7 @@ class ImagePipeline:
                 except Exception as error:
                     raise DataError(
                         f"{what} does not pass the test pipeline's {name}",
-                        got=f"{type(error).__name__}: {error}",
+                        got=with_kind(error),
                         expected="an image that can be resized to the model's input",
                     ) from error
                 if done is None:
@@ -98,5 +98,5 @@ def _build(step: Mapping[str, Any]) -> Any:
     except Exception as error:
         raise ConfigError(
             f"{PIPELINE}: the step {step.get('type')!r} cannot be built",
-            got=f"{type(error).__name__}: {error}",
+            got=with_kind(error),
         ) from error

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from detkit.errors import DetkitError, VideoError
+from detkit.errors import DetkitError, VideoError, with_kind
 from detkit.inference.predict_files import Look
 from detkit.video.channel import Channel, ChannelCancelled
 from detkit.video.frame import Frame
@@ -137,4 +137,4 @@ def say(error: BaseException) -> str:
     """An error in words: a message of ours as it is, another with its kind before it."""
     if isinstance(error, DetkitError):
         return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return with_kind(error)

@@ -10,7 +10,7 @@ from torch import nn
 from detkit.engine.carried_pipeline import pipeline_of
 from detkit.engine.checkpoint import load_model
 from detkit.engine.file_config import PIPELINE
-from detkit.errors import ConfigError, DetkitError, ExportError, machine_failure
+from detkit.errors import ConfigError, DetkitError, ExportError, machine_failure, with_kind
 from detkit.inference.fit import rule_of
 from detkit.inference.graph.build import static_graph
 from detkit.inference.predictor import DETECTION
@@ -60,7 +60,7 @@ class CheckpointGraphs:
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             # A size or a colour that is none.
             raise ConfigError(f"the config in {path}: {PIPELINE} cannot be used",
-                              got=f"{type(error).__name__}: {error}") from error
+                              got=with_kind(error)) from error
 
     def graph(self, canvas_hw: tuple[int, int]) -> nn.Module:
         """The static graph for canvases of (height, width) ``canvas_hw``; shares the weights.
@@ -77,4 +77,4 @@ class CheckpointGraphs:
             if machine_failure(error) is not None:
                 raise
             raise ExportError("the model that the checkpoint describes has no static form",
-                              got=f"{type(error).__name__}: {error}"[:_SHOWN]) from error
+                              got=with_kind(error)[:_SHOWN]) from error

@@ -17,7 +17,7 @@ from detkit.data.images import read_image
 from detkit.engine.config_data import check_own_data, pipeline_resizes
 from detkit.engine.data_source import apply_data
 from detkit.engine.file_config import ensure_plain_dataset
-from detkit.errors import ConfigError, DataError, ExportError
+from detkit.errors import ConfigError, DataError, ExportError, with_kind
 from detkit.registry import DATASETS, SCOPE
 
 GIVE = "name its folder by --data"
@@ -139,7 +139,7 @@ def pictures_of(cfg: Config, split: str) -> Pictures:
             dataset = DATASETS.build(wanted)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{split}_dataloader.dataset cannot be built",
-                              got=f"{type(error).__name__}: {error}", do=GIVE) from error
+                              got=with_kind(error), do=GIVE) from error
     infos = [dataset.get_data_info(place) for place in range(len(dataset))]
     if not infos:
         raise ExportError(f"the {split} data holds no picture", do=GIVE)

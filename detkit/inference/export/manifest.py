@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detkit.errors import ExportError
+from detkit.errors import ExportError, with_kind
 from detkit.files import special_file
 from detkit.inference.engines.available import PRECISIONS
 from detkit.inference.engines.ports import AGAIN
@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ExportError(f"{path}: cannot be read", got=_short(f"{type(error).__name__}: {error}"),
+        raise ExportError(f"{path}: cannot be read", got=_short(with_kind(error)),
                           do=AGAIN) from error
     if version != VERSION:
         raise ExportError(f"{path}: the folder's version", got=_short(version), expected=VERSION,
@@ -129,7 +129,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = _from_json(content)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ExportError(f"{path}: something in it is missing or of another kind",
-                          got=_short(f"{type(error).__name__}: {error}"), do=AGAIN) from error
+                          got=_short(with_kind(error)), do=AGAIN) from error
     if not manifest.graphs:
         raise ExportError(f"{path}: graphs", got="none", expected="at least one", do=AGAIN)
     if manifest.format not in FORMATS:
