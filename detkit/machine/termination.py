@@ -16,6 +16,10 @@ class Terminated(KeyboardInterrupt):
 
 def _raise(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Who ends all processes of a run ends the loading ones too, and torch would raise of it in
+    # whatever cleans up or runs at exit.
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     raise Terminated
 
 

@@ -57,6 +57,14 @@ def run(args):
         child.terminate()
         child.join(30)
         return 0 if child.exitcode == -15 else 1
+    if args.what == "group":
+        import os, signal, subprocess, sys
+        def on_child(number, frame):
+            raise RuntimeError("a loading process is killed by signal: Terminated")
+        signal.signal(signal.SIGCHLD, on_child)
+        global loading
+        loading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        os.kill(os.getpid(), signal.SIGTERM)
     if args.what == "bug":
         raise ValueError("ours")
     return int(args.what)
@@ -161,6 +169,18 @@ def test_sigterm_ends_a_verb_as_ctrl_c_does(verb, capsys):
     assert run_verb(verb, ["stop"]) == 130
     assert run_verb(verb, ["hidden"]) == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_processes_that_end_with_the_command_raise_nothing(verb, capsys):
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        assert run_verb(verb, ["group"]) == 143
+        child = sys.modules["detkit.cli.probe"].loading
+        child.terminate()
+        assert child.wait(30) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert capsys.readouterr().err == "terminated\n"
 
 
 def test_sigterm_ends_a_forked_process_at_once(verb):
