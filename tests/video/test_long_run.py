@@ -1,5 +1,6 @@
 """Ten thousand frames in a row, by the benchmark that anybody can run."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ def test_memory_stays_flat_threads_end_and_frames_stay_in_order(
     done = subprocess.run([sys.executable, "benchmarks/video_memory.py", *flags], cwd=repository,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "order and count: right" in done.stdout and "frames out           10000" in done.stdout
+    assert "order and count: right" in done.stdout
+    assert re.search(r"frames out +10000\n", done.stdout)
 
 
 def test_a_short_run_of_the_benchmark_works(repository: Path) -> None:
