@@ -46,9 +46,8 @@ def begin_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
     if target is None:
         raise ConfigError("--backbone-from: the config's model has no backbone")
     if not Path(checkpoint).is_file():
-        raise WeightsError(f"--backbone-from {checkpoint}",
-                           got=special_file(checkpoint) or "no such file",
-                           do="give the path of a .pth or .safetensors file")
+        raise WeightsError(
+            f"--backbone-from {checkpoint}: {special_file(checkpoint) or 'no such file'}")
     if cfg.get("resume"):
         logger.info("--backbone-from has no effect: %s is resumed, with all of its weights",
                     cfg.get("load_from"))

@@ -11,6 +11,7 @@ import tiny_training
 import torch
 import torchvision
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from detkit.engine.backbone_from import begin_backbone_from
 from detkit.engine.config import load_config
@@ -39,7 +40,8 @@ def detector(tmp_path: Path, tiny_data: Path) -> Path:
 
 def _built(cfg: Config) -> Any:
     derive(cfg, ("red", "green"))
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
     model.init_weights()
     return model
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from detkit.data.images import read_image
 from detkit.errors import DataError
 from detkit.inference.image_files import PictureNames, describe_others, find_images
 
@@ -32,14 +33,17 @@ def test_images_without_an_images_suffix_count_and_other_files_are_told(tmp_path
     assert describe_others(others) == "2 .txt, 1 without an ending"
 
 
-def test_a_pipe_in_a_folder_is_no_image_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_a_folder_is_not_waited_for_and_told_by_its_name(tmp_path: Path) -> None:
     make(tmp_path, "a.png")
     (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
     for name in ("pipe", "pipe.png"):
         os.mkfifo(tmp_path / name)
     others: list[Path] = []
-    assert [path.name for path in find_images([tmp_path], others.append)] == ["a.png", "broken.png"]
-    assert [path.name for path in others] == ["pipe", "pipe.png"]
+    found = find_images([tmp_path], others.append)
+    assert [path.name for path in found] == ["a.png", "broken.png", "pipe.png"]
+    assert [path.name for path in others] == ["pipe"]
+    with pytest.raises(DataError, match="pipe.png: it is a named pipe"):
+        read_image(found[-1])
 
 
 def test_a_named_file_counts_whatever_its_suffix_and_only_once(tmp_path: Path) -> None:
