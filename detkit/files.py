@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import os
 import stat
 from contextlib import ExitStack
@@ -76,3 +77,16 @@ def read_bytes(path: str | Path, limit: int, why: str = "", text: bool = False) 
         raise OSError(errno.EFBIG, f"it holds {'more than ' * packed}{size / 1e6:,.0f} MB, and at "
                       f"most {limit / 1e6:,.0f} MB are read{why and ': ' + why}", str(path))
     return b"".join(blocks)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits; read a block at a time.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

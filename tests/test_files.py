@@ -10,7 +10,7 @@ import pytest
 from detkit.data.coco_file import is_coco
 from detkit.errors import DataError
 from detkit.evaluation.json_values import read_json
-from detkit.files import BLOCK_BYTES, read_bytes, special_file
+from detkit.files import BLOCK_BYTES, read_bytes, sha256_of, special_file
 
 
 def test_missing_file_folder_and_regular_file_are_not_special(tmp_path):
@@ -65,3 +65,11 @@ def test_a_file_is_read_whole_up_to_its_limit(tmp_path, size):
         if size:
             with pytest.raises(OSError, match="it holds .* MB, and at most .* MB are read: why"):
                 read_bytes(tmp_path / name, size - 1, "why")
+
+
+def test_sha256_is_the_published_one(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert sha256_of(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+    assert sha256_of(tmp_path / "abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")

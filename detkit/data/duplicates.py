@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from detkit.files import sha256_of
+
 TAIL_BYTES = 4096
-CHUNK_BYTES = 1 << 20
 
 
 def identical_files(paths: Iterable[Path]) -> list[list[Path]]:
@@ -18,7 +18,7 @@ def identical_files(paths: Iterable[Path]) -> list[list[Path]]:
     Only files of the same size are read, and only those whose last bytes agree are read whole.
     """
     groups = [list(paths)]
-    keys: tuple[Callable[[Path], Hashable], ...] = (os.path.getsize, _tail, _digest)
+    keys: tuple[Callable[[Path], Hashable], ...] = (os.path.getsize, _tail, sha256_of)
     for key in keys:
         groups = [part for group in groups for part in _partition(group, key)]
     return groups
@@ -50,11 +50,3 @@ def _tail(path: Path) -> bytes:
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
         return file.read()
-
-
-def _digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.digest()

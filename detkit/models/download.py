@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 import torch
 
 from detkit.errors import WeightsError
+from detkit.files import sha256_of
 from detkit.version import __version__
 
 _FOLDER = "checkpoints"
@@ -46,7 +47,7 @@ def download(address: str) -> Path:
     if file.is_file():
         return file
     of_hub = folder / name
-    if digits and of_hub.is_file() and _digest(of_hub).startswith(digits):
+    if digits and of_hub.is_file() and sha256_of(of_hub).startswith(digits):
         return of_hub
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,14 +66,6 @@ def download(address: str) -> Path:
 def _digits_in(name: str) -> str | None:
     found = _DIGITS.findall(name)
     return found[-1] if found and not _DATE.match(found[-1]) else None
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _fetch(address: str, file: Path, digits: str | None) -> None:

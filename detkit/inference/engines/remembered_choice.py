@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.sample import cache_folder
+from detkit.files import sha256_of
 from detkit.inference.out_folder import write_text
 from detkit.machine.cores import cores
 
@@ -57,11 +58,7 @@ def choice_file(checkpoint: Path, device: str = "cpu", **asked: object) -> Path 
         folder = cache_folder() / FOLDER
     except RuntimeError:  # a user without a home, as in containers
         return None
-    content = hashlib.sha256()
-    with open(checkpoint, "rb") as file:
-        while chunk := file.read(1 << 20):
-            content.update(chunk)
-    key = {"checkpoint": content.hexdigest(), "device": device, "asked": asked,
+    key = {"checkpoint": sha256_of(checkpoint), "device": device, "asked": asked,
            **_machine(device)}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     return folder / f"{digest[:32]}.json"

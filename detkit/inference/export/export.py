@@ -16,6 +16,7 @@ from typing import Any
 
 from detkit.engine.carried_pipeline import pipeline_of
 from detkit.errors import ExportError
+from detkit.files import sha256_of
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.engines.available import device_name
 from detkit.inference.engines.openvino_int8 import Canvas
@@ -23,7 +24,7 @@ from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.inference.export.data import Pictures, pictures_of, take_data_of, validation_split
 from detkit.inference.export.gate import Watch, compare
 from detkit.inference.export.graph_file import refuse_precision, write_graph
-from detkit.inference.export.manifest import NAME, Manifest, sha256_of
+from detkit.inference.export.manifest import NAME, Manifest
 from detkit.inference.export.sizes import Size, canvas_of, canvases_for, rule_for
 from detkit.inference.fit import InputRule, fit
 from detkit.inference.sample_adapter import SampleAdapter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detkit.errors import ExportError, with_kind
-from detkit.files import special_file
+from detkit.files import sha256_of, special_file
 from detkit.inference.engines.available import PRECISIONS
 from detkit.inference.engines.ports import AGAIN
 from detkit.inference.export.graph_file import file_name
@@ -209,12 +208,3 @@ def _check_file(folder: Path, name: str, hashes: Mapping[str, str]) -> None:
     if sha256_of(path) != hashes.get(name):
         raise ExportError(f"{path}: is not the file that was exported", got="another sha256",
                           do=AGAIN)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
