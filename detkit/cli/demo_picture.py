@@ -19,6 +19,7 @@ from detkit.cli.demo_html import budget, class_bars, finds_table, status
 from detkit.cli.demo_model import TOP_K, DemoModel, Seen, chosen
 from detkit.data.image_formats import register_heif
 from detkit.data.image_notes import ImageNote
+from detkit.data.image_open import stated_wh
 from detkit.data.images import REMEDY, read_image
 from detkit.errors import DataError, DetkitError
 from detkit.inference.adapter import Image
@@ -222,13 +223,9 @@ def _check_pixels(path: str) -> None:
         DataError: it has more than ``PICTURE_PIXELS`` pixels.
     """
     register_heif()
-    try:
-        with PillowImage.open(path) as image:
-            width, height = image.size
-    except Exception:  # Pillow's plugins raise many things on broken files
-        return
-    if width * height > PICTURE_PIXELS:
-        raise DataError(f"{path}: the picture has too many pixels", got=f"{width} x {height}",
+    size = stated_wh(path)
+    if size is not None and size[0] * size[1] > PICTURE_PIXELS:
+        raise DataError(f"{path}: the picture has too many pixels", got=f"{size[0]} x {size[1]}",
                         expected=f"at most {PICTURE_PIXELS}", do="scale it down")
 
 

@@ -40,9 +40,8 @@ def open_image(path: str | Path) -> Image.Image:
         raise DataError(f"{path}: it is {special}, not an image file", do="remove it")
     limit = max_pixels()
     _raise_pillows_limit(limit)
-    Image.init()
     try:
-        image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        image = _opened(path)
     except Image.DecompressionBombError as error:
         stated = re.search(r"\d+", str(error))
         raise too_large(path, f"{stated[0]}" if stated else str(error), limit) from None
@@ -51,6 +50,23 @@ def open_image(path: str | Path) -> Image.Image:
         image.close()
         raise too_large(path, f"{width} x {height}", limit)
     return image
+
+
+def stated_wh(path: str | Path) -> tuple[int, int] | None:
+    """Width and height in pixels by an image file's header, as stored.
+
+    None where it states none that can be read: whoever reads the file says what is wrong.
+    """
+    try:
+        with _opened(path) as image:
+            return image.size
+    except Exception:  # Pillow's plugins raise many things on broken files
+        return None
+
+
+def _opened(path: str | Path) -> Image.Image:
+    Image.init()
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _raise_pillows_limit(limit: int) -> None:

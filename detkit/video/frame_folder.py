@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from detkit.data.image_open import stated_wh
 from detkit.data.images import SUFFIXES, read_image
 from detkit.errors import DataError, VideoError
 from detkit.files import special_file
@@ -123,12 +123,8 @@ def _read(file: Path, max_pixels: int) -> NDArray[np.uint8]:
 
 def _check_pixels(file: Path, max_pixels: int) -> None:
     """Judge a picture by its header; whether it is one at all its reading tells."""
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return
-    if width * height > max_pixels:
-        raise VideoError(f"{file}: has too many pixels", got=f"{width}x{height}",
+    size = stated_wh(file)
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise VideoError(f"{file}: has too many pixels", got=f"{size[0]}x{size[1]}",
                          expected=f"at most {max_pixels} pixels",
                          do="scale it down, or allow more with --max-pixels")
