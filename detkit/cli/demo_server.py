@@ -168,7 +168,9 @@ def page_server(
 
     config = uvicorn.Config(
         Gate(app, hosts, visitors, max_upload_mb * MB, cookie_name(listening), Calls(blocks)),
-        http=PageProtocol, ws="none", log_level="error", access_log=False, lifespan="on",
+        # uvicorn's own log_config would close every log file that this process has open.
+        http=PageProtocol, ws="none", log_config=None, log_level="error", access_log=False,
+        lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=SECONDS_TO_CLOSE,
     )
     return PageServer(config)

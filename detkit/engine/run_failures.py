@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
 import re
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -75,10 +75,18 @@ def _end_hanging_processes(seconds: str, before: list[BaseProcess]) -> str:
     """End the data loading processes, and return the line that says how they hung."""
     children = [(child, _state(child)) for child in multiprocessing.active_children()
                 if child not in before]
-    for child, _ in children:
-        # A process that is stopped heeds nothing else, and this one would wait for it at its end.
-        if child.pid is not None:
-            os.kill(child.pid, signal.SIGKILL)
+    # torch's handler of SIGCHLD raises an error of its own, at whatever line runs just then, for
+    # each loading process that is killed.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main_thread else None
+    try:
+        for child, _ in children:
+            # A stopped process heeds nothing else, and this one would wait for it at its end.
+            child.kill()
+            child.join()
+    finally:
+        if on_child is not None:
+            signal.signal(signal.SIGCHLD, on_child)
     shown = ", ".join(f"{child.pid} ({state})" if state else str(child.pid)
                       for child, state in children)
     return (f"no batch came from the data loading processes for {float(seconds):g} s"

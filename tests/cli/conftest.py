@@ -1,10 +1,20 @@
 """Fixtures of the tests of the page."""
 
+import logging
+
 import pytest
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def log_file(tmp_path_factory):
+    """A log file that the process had open before it served the page, as a training leaves it."""
+    handler = logging.FileHandler(tmp_path_factory.mktemp("log") / "run.log")
+    yield handler
+    handler.close()
+
+
+@pytest.fixture(scope="module")
+def served(log_file, tmp_path_factory):
     from page_server import Served
     from thumbnail_checkpoint import save_thumbnail
 

@@ -73,3 +73,7 @@ def test_the_page_can_show_why_a_call_is_refused(browser):
     browser.cookie = None
     assert called(browser, {"fn_index": STOP, "data": []}) == (
         403, "unknown browser; reload the page")
+
+
+def test_the_page_leaves_the_log_files_of_its_process_open(served, log_file):
+    assert log_file.stream is not None and not log_file.stream.closed

@@ -55,11 +55,15 @@ def tiny_model(path):
         backbone.update(name=small, pretrained=False)
     else:
         backbone.update(SMALLEST[backbone.type])
+        backbone.pop("init_cfg", None)  # nothing is downloaded
     narrow(cfg.model)
     derive(cfg, CLASSES)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
-    return MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model)
+    # mmdet's heads leave some parameters as the memory was, until this sets them.
+    model.init_weights()
+    return model
 
 
 def narrow(part):
