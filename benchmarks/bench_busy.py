@@ -119,10 +119,10 @@ def training_step(arguments: argparse.Namespace) -> Callable[[], None]:
     from mmengine.registry import DefaultScope
     from mmengine.structures import InstanceData
 
-    from detkit.engine.amp import AmpOptimWrapper, computes_in_bf16
-    from detkit.engine.config import load_config
-    from detkit.engine.derive import derive
-    from detkit.engine.prepare import use_our_parts
+    from detkit.config.infer.infer_fields import derive
+    from detkit.config.load_config import load_config
+    from detkit.config.overrides import use_our_parts
+    from detkit.engine.optim.amp import AmpOptimWrapper, computes_in_bf16
     from detkit.registry import MODELS, import_mmdet
 
     import_mmdet()

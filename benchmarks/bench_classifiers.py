@@ -22,12 +22,12 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 
-from detkit.engine.config import load_config
-from detkit.engine.derive import derive
-from detkit.inference.class_adapter import ClassAdapter
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
+from detkit.inference.classification_adapter import ClassAdapter
 from detkit.inference.image_pipeline import pipeline_of
 from detkit.registry import MODELS
-from detkit.structures.class_sample import ClassSample
+from detkit.structures.data_sample import ClassSample
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NANO = ("classify_efficientnet_nano", "classify_convnextv2_nano", "classify_swin_nano")

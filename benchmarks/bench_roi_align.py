@@ -24,9 +24,8 @@ import torch
 from torch import Tensor
 
 import detkit  # noqa: F401  (places the finder that mmcv.ops needs)
-from detkit.ops import roi_align as dispatch
+from detkit.ops.roi_align import roi_align as dispatch
 
-# name: image height, width, images, channels, RoIs an image
 SIZES = {
     "train 320, 64 ch, 4 x 512": (320, 320, 4, 64, 512),
     "train 320, 256 ch, 4 x 512": (320, 320, 4, 256, 512),

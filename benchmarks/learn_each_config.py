@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean, median
 
-from detkit.engine.config import load_config
+from detkit.config.load_config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from detkit.video.pipeline import run_video
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from numbered_video import number_in, read_back, write_video  # noqa: E402
 
 THOUSAND = 1000

@@ -6,7 +6,7 @@ Run:      python tools/train.py configs/classify_teaching.py --data PATH
           Another network: --cfg-options model.backbone.name=lenet5, or zfnet, alexnet, vgg11,
           googlenet, resnet18, resnet50, wide_resnet50_2, resnext50_32x4d, seresnet50,
           densenet121, vit_tiny_patch16_224, coatnet_nano_rw_224, convit_tiny
-          (detkit/models/backbones/teaching_table.py)
+          (detkit/models/backbones/classic/classic_networks.py)
 Paper:    each network's stands in the table
 """
 

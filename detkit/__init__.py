@@ -12,7 +12,7 @@ from detkit.version import __version__
 if TYPE_CHECKING:
     from detkit.inference.engine_predictor import EnginePredictor
     from detkit.inference.predictor import Predictor
-    from detkit.structures.class_scores import ClassScores
+    from detkit.structures.classifications import ClassScores
     from detkit.structures.detections import Detections
 
 __all__ = ["ClassScores", "Detections", "EnginePredictor", "Predictor", "__version__"]
@@ -21,7 +21,7 @@ _install_ops()
 
 
 _HOMES = {
-    "ClassScores": "detkit.structures.class_scores",
+    "ClassScores": "detkit.structures.classifications",
     "Detections": "detkit.structures.detections",
     "EnginePredictor": "detkit.inference.engine_predictor",
     "Predictor": "detkit.inference.predictor",

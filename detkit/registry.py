@@ -32,17 +32,18 @@ def _child(name: str, parent: Registry, locations: list[str] | None = None) -> R
 
 
 _MODELS_AT = ["detkit.models"]
-_DATASETS_AT = ["detkit.data.class_dataset"]
-_SAMPLERS_AT = ["detkit.data.class_balanced_sampler"]
+_DATASETS_AT = ["detkit.data.classification.cls_dataset"]
+_SAMPLERS_AT = ["detkit.data.samplers.class_balanced_sampler"]
 _TRANSFORMS_AT = [
-    "detkit.data.loading",
-    "detkit.data.class_loading",
-    "detkit.data.class_packing",
-    "detkit.data.timm_transforms",
-    "detkit.data.torchvision_transforms",
+    "detkit.data.transforms.load_image",
+    "detkit.data.transforms.load_cls_image",
+    "detkit.data.transforms.pack_inputs",
+    "detkit.data.transforms.timm_transforms",
+    "detkit.data.transforms.torchvision_transforms",
 ]
 _ENGINE_AT = ["detkit.engine"]
-_METRICS_AT = ["detkit.evaluation.box_ap", "detkit.evaluation.class_metric"]
+_METRICS_AT = ["detkit.evaluation.detection.coco_metric",
+               "detkit.evaluation.classification.classification_metric"]
 
 RUNNERS = _child("runner", mmdet_registry.RUNNERS)
 RUNNER_CONSTRUCTORS = _child("runner constructor", mmdet_registry.RUNNER_CONSTRUCTORS)

@@ -7,9 +7,9 @@ import tracemalloc
 
 import pytest
 
-from detkit.data.coco_file import is_coco
+from detkit.data.formats.coco.coco_file import is_coco
 from detkit.errors import DataError
-from detkit.evaluation.json_values import read_json
+from detkit.evaluation.detection.json_values import read_json
 from detkit.files import BLOCK_BYTES, read_bytes, sha256_of, special_file
 
 

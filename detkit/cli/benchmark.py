@@ -18,17 +18,17 @@ from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detkit.cli.engine_flags import PRECISIONS, add_max_proposals, engine_name
-from detkit.cli.engine_flags import size as canvas_size
-from detkit.cli.flags import add_max_pixels, add_trust_flag
-from detkit.cli.look_flags import add_device, whole_number
+from detkit.cli.args import add_max_pixels, add_trust_flag
+from detkit.cli.engine_args import PRECISIONS, add_max_proposals, engine_name
+from detkit.cli.engine_args import size as canvas_size
+from detkit.cli.inference_args import add_device, whole_number
 from detkit.errors import DetkitError
 
 if TYPE_CHECKING:
-    from detkit.inference.benchmark.row import Row
-    from detkit.inference.benchmark.subject import Entry, Subject
+    from detkit.inference.benchmark.benchmark_result import Row
+    from detkit.inference.benchmark.benchmark_target import Entry, Subject
     from detkit.inference.engine_predictor import EnginePredictor
-    from detkit.inference.export.data import Pictures
+    from detkit.inference.export.eval_split import Pictures
 
 EXAMPLES = """examples:
   detkit benchmark work_dirs/quickstart/best.pth --data sample
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise DetkitError(f"{args.checkpoint}: no such file")
 
     from detkit.engine.devices import set_threads, use_device
-    from detkit.inference.benchmark.row import share_table, speed_table
+    from detkit.inference.benchmark.benchmark_result import share_table, speed_table
 
     set_threads(use_device(args.device))
     # mmdet and COCO's evaluation print as they go; stdout is for results.
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if shares:
         print(f"\n{shares}")
     if args.out is not None:
-        from detkit.inference.out_folder import write_text
+        from detkit.inference.output_folder import write_text
 
         content = {"checkpoint": str(args.checkpoint), "rows": [row.as_dict() for row in rows]}
         write_text(args.out, json.dumps(content, indent=2) + "\n")
@@ -107,8 +107,8 @@ def _check_out(args: argparse.Namespace) -> None:
 
 
 def _measure_all(args: argparse.Namespace, work: Path) -> list[Row]:
-    from detkit.inference.benchmark.subject import Subject
-    from detkit.inference.engines.batch import example
+    from detkit.inference.benchmark.benchmark_target import Subject
+    from detkit.inference.engines.input_batch import example
 
     subject = Subject(args.checkpoint, args.device, args.max_proposals)
     for size in args.size or []:
@@ -135,7 +135,7 @@ def _pictures(
     args: argparse.Namespace, subject: Subject, work: Path
 ) -> tuple[Pictures | None, list[Any]]:
     """The pictures to measure on, and those to calibrate with; none where there is no data."""
-    from detkit.inference.export.data import pictures_of, take_data_of
+    from detkit.inference.export.eval_split import pictures_of, take_data_of
 
     try:
         take_data_of(subject.cfg, args.data, work, subject.classes)
@@ -157,8 +157,8 @@ def _pictures(
 
 
 def _entries(args: argparse.Namespace, size: Any, calibrated: bool) -> list[Entry]:
-    from detkit.inference.benchmark.subject import Entry
-    from detkit.inference.engines.available import available_engines
+    from detkit.inference.benchmark.benchmark_target import Entry
+    from detkit.inference.engines.availability import available_engines
 
     states = {state.name: state for state in available_engines(args.device)}
     entries = []
@@ -183,7 +183,7 @@ def _mmdet_row(
     args: argparse.Namespace, subject: Subject, size: Any, images: list[Any],
     validation: Pictures | None,
 ) -> Row:
-    from detkit.inference.benchmark.row import MMDET, Row
+    from detkit.inference.benchmark.benchmark_result import MMDET, Row
     from detkit.inference.benchmark.speed import latency
 
     print("mmdet f32 ...", file=sys.stderr)
@@ -198,7 +198,7 @@ def _row(
     args: argparse.Namespace, subject: Subject, entry: Entry, images: list[Any],
     validation: Pictures | None, before: list[Row],
 ) -> Row:
-    from detkit.inference.benchmark.row import MMDET, Row
+    from detkit.inference.benchmark.benchmark_result import MMDET, Row
     from detkit.inference.benchmark.speed import latency, throughput
     from detkit.machine.cores import cores
 
@@ -240,6 +240,6 @@ def _ap(
     if validation is None or args.no_ap:
         return None
     from detkit.cli.progress import progress
-    from detkit.inference.export.gate import measure_ap
+    from detkit.inference.export.accuracy_check import measure_ap
 
     return measure_ap(look, validation, subject.classes, progress)

@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from detkit.cli.flags import parse_options
+    from detkit.cli.args import parse_options
     from detkit.errors import DetkitError
 
     out = Path(args.out) if args.out else None
     if out is not None and out.exists():
         raise DetkitError(f"{out} is there already", do="name another file with --out")
-    from detkit.engine.complexity import measure
-    from detkit.engine.complexity_table import complexity_table
+    from detkit.analysis.complexity.complexity_table import complexity_table
+    from detkit.analysis.complexity.model_complexity import measure
 
     found = measure(args.config, size=args.size, options=parse_options(args.cfg_options))
     print(complexity_table(found, str(args.config)))

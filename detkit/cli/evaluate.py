@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables, write the file; 0 when done."""
-    from detkit.evaluation.coco_boxes import evaluate_boxes
-    from detkit.evaluation.table import classes_table, scores_table
+    from detkit.evaluation.detection.coco_eval import evaluate_boxes
+    from detkit.evaluation.detection.coco_table import classes_table, scores_table
 
     if args.out is not None:
         # Before the work, which can take minutes.

@@ -11,9 +11,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detkit.cli.engine_flags import add_max_proposals, size
-from detkit.cli.flags import add_max_pixels, add_trust_flag
-from detkit.cli.look_flags import add_device, whole_number
+from detkit.cli.args import add_max_pixels, add_trust_flag
+from detkit.cli.engine_args import add_max_proposals, size
+from detkit.cli.inference_args import add_device, whole_number
 
 if TYPE_CHECKING:
     from detkit.inference.export.manifest import Manifest

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from detkit.cli.flags import pixel_limit
+from detkit.cli.args import pixel_limit
 from detkit.errors import DetkitError, machine_failure, without_worker_traceback
 from detkit.machine.termination import Terminated, interrupt_behind, termination_as_interrupt
 from detkit.machine.threads import unwatch_cores, watch_cores

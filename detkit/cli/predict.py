@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from detkit.cli.engine_flags import AUTO, MMDET, add_engine_flags
-from detkit.cli.flags import add_max_pixels, add_trust_flag
-from detkit.cli.look_flags import (
+from detkit.cli.args import add_max_pixels, add_trust_flag
+from detkit.cli.engine_args import AUTO, MMDET, add_engine_flags
+from detkit.cli.inference_args import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
     TOP_K,
@@ -25,14 +25,14 @@ from detkit.cli.look_flags import (
     add_threshold,
     whole_number,
 )
-from detkit.cli.sample_word import sample_path
+from detkit.cli.sample_path import sample_path
 from detkit.errors import DetkitError
 from detkit.text import printable
 
 if TYPE_CHECKING:
     from detkit.inference.predict_files import Draw, FilesReport, Look
     from detkit.inference.predictor import Predictor
-    from detkit.structures.class_scores import ClassScores
+    from detkit.structures.classifications import ClassScores
     from detkit.structures.detections import Detections
 
 EXAMPLES = """examples:
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     others: list[Path] = []
     files = find_images([sample_path(path, "test") for path in args.images], others.append)
 
-    from detkit.cli.predictor_choice import asked_flags, choose_predictor
+    from detkit.cli.build_predictor import asked_flags, choose_predictor
     from detkit.inference.predict_files import note_lines
     from detkit.inference.predictor import CLASSIFICATION
 
@@ -110,7 +110,7 @@ def _detect(
 ) -> tuple[FilesReport[Detections], str]:
     """All results, and the table of what was found."""
     from detkit.inference.detection_files import counts_table, write_detections
-    from detkit.inference.drawing import BoxPainter
+    from detkit.visualization.box_annotator import BoxPainter
 
     if args.top_k is not None:
         raise DetkitError(f"--top-k {args.top_k}: {args.checkpoint} holds a detector, and top-k "
@@ -130,8 +130,8 @@ def _classify(
     args: argparse.Namespace, predictor: Predictor[ClassScores], files: list[Path]
 ) -> tuple[FilesReport[ClassScores], str]:
     """All results, and the table of the labels."""
-    from detkit.inference.class_drawing import ClassPainter, enlarged
-    from detkit.inference.class_files import top_table, write_predictions
+    from detkit.inference.classification_files import top_table, write_predictions
+    from detkit.visualization.label_annotator import ClassPainter, enlarged
 
     top_k = min(TOP_K if args.top_k is None else args.top_k, len(predictor.classes))
     threshold = CLASS_THRESHOLD if args.threshold is None else args.threshold
@@ -155,7 +155,7 @@ def _go_through(
 ) -> FilesReport[Answer]:
     """Look at the files with a bar of progress; what was done when it is stopped is told."""
     from detkit.cli.progress import progress
-    from detkit.inference.out_folder import make_out_folder
+    from detkit.inference.output_folder import make_out_folder
     from detkit.inference.predict_files import predict_files
 
     make_out_folder(args.out, force=args.force)

@@ -19,16 +19,19 @@ def print_scores(result: TestResult) -> None:
         for name, value in result.metrics.items():
             print(f"{name} {value:.4f}")
         return
-    from detkit.evaluation.classification_scores import ClassificationScores
+    from detkit.evaluation.classification.classification_scores import ClassificationScores
 
     if isinstance(result.scores, ClassificationScores):
-        from detkit.evaluation.class_table import class_scores_table, per_class_table
+        from detkit.evaluation.classification.classification_table import (
+            class_scores_table,
+            per_class_table,
+        )
 
         print(printable(class_scores_table(result.scores), keep="\n"))
         print()
         print(printable(per_class_table(result.scores), keep="\n"))
         return
-    from detkit.evaluation.table import classes_table, scores_table
+    from detkit.evaluation.detection.coco_table import classes_table, scores_table
 
     print(scores_table(result.scores))
     print()
@@ -50,8 +53,8 @@ def refuse_what_is_there(out: Path, config: str, options: dict[str, Any]) -> Non
     picture = picture_beside(out)
     if picture != out and not picture.exists():
         return
-    from detkit.engine.config import load_config
-    from detkit.engine.task import is_classifier
+    from detkit.config.load_config import load_config
+    from detkit.config.task import is_classifier
 
     if not is_classifier(load_config(config, options)):
         return
@@ -74,10 +77,10 @@ def write_scores(result: TestResult, path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if result.scores is None:
         return
-    from detkit.evaluation.classification_scores import ClassificationScores
+    from detkit.evaluation.classification.classification_scores import ClassificationScores
 
     if isinstance(result.scores, ClassificationScores):
-        from detkit.evaluation.confusion_picture import draw_confusion
+        from detkit.evaluation.classification.confusion_matrix_plot import draw_confusion
 
         picture = picture_beside(path)
         draw_confusion(result.scores, picture)

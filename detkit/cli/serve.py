@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from detkit.cli.demo_hosts import allowed_hosts, host_name, is_loopback
-from detkit.cli.engine_flags import add_engine_flags
-from detkit.cli.flags import add_trust_flag
-from detkit.cli.look_flags import (
+from detkit.app.hosts import allowed_hosts, host_name, is_loopback
+from detkit.cli.args import add_trust_flag
+from detkit.cli.engine_args import add_engine_flags
+from detkit.cli.inference_args import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
     add_checkpoint,
@@ -28,7 +28,7 @@ from detkit.cli.look_flags import (
 from detkit.errors import DetkitError, MissingExtraError
 
 if TYPE_CHECKING:
-    from detkit.cli.demo_model import DemoModel
+    from detkit.app.demo_model import DemoModel
 
 EXAMPLES = """examples:
   detkit serve work_dirs/quickstart/best.pth
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         if find_spec(library) is None:
             raise MissingExtraError(library, extra)
 
-    from detkit.cli.demo_server import (
+    from detkit.app.server import (
         DRAWN_PER_UPLOAD,
         FILES_OF_ALL,
         MB,
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         page_server,
         quiet_gradio,
     )
-    from detkit.cli.demo_visitors import Visitors
+    from detkit.app.visitors import Visitors
 
     # A checkpoint may take long to load: what can be wrong before comes first.
     if not args.checkpoint.exists():
@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
             TemporaryDirectory(prefix="detkit-serve-", ignore_cleanup_errors=True) as folder:
         model = open_model(args)
         with quiet_gradio(Path(folder)):
-            from detkit.cli.demo_page import Page
-            from detkit.cli.demo_picture import SeenPictures
+            from detkit.app.image import SeenPictures
+            from detkit.app.page import Page
 
             standard = DETECTION_THRESHOLD if model.detects else CLASS_THRESHOLD
             threshold = standard if args.threshold is None else args.threshold
@@ -121,8 +121,8 @@ def open_model(args: argparse.Namespace) -> DemoModel:
     """The checkpoint's model, warmed up, so that the first picture is no slower than the next."""
     import numpy as np
 
-    from detkit.cli.demo_model import DemoModel
-    from detkit.cli.predictor_choice import choose_predictor
+    from detkit.app.demo_model import DemoModel
+    from detkit.cli.build_predictor import choose_predictor
 
     model = DemoModel(*choose_predictor(args, WARM_UP_HW))
     model.look(np.zeros((*WARM_UP_HW, 3), np.uint8))

@@ -13,7 +13,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``detkit test``."""
-    from detkit.cli.flags import add_run_flags, add_trust_flag
+    from detkit.cli.args import add_run_flags, add_trust_flag
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file")
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Test, print the scores, and write them where asked."""
     from pathlib import Path
 
-    from detkit.cli.flags import is_first_process, parse_options, take_local_rank
+    from detkit.cli.args import is_first_process, parse_options, take_local_rank
     from detkit.cli.scores import print_scores, refuse_what_is_there, write_scores
     from detkit.engine.run import test
 

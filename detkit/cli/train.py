@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``detkit train``."""
-    from detkit.cli.flags import add_run_flags, add_trust_flag
+    from detkit.cli.args import add_run_flags, add_trust_flag
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
     add_run_flags(parser)
@@ -51,7 +51,7 @@ def _seed(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print where the checkpoint is and its scores."""
-    from detkit.cli.flags import parse_options, take_local_rank
+    from detkit.cli.args import parse_options, take_local_rank
     from detkit.engine.run import train
 
     take_local_rank(args)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         backbone_from=args.backbone_from,
     )
-    from detkit.cli.flags import is_first_process
+    from detkit.cli.args import is_first_process
     from detkit.cli.scores import print_scores
 
     if not is_first_process():

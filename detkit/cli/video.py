@@ -16,16 +16,16 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detkit.cli.sample_word import sample_path
-from detkit.cli.video_flags import add_video_flags, check_files
+from detkit.cli.sample_path import sample_path
+from detkit.cli.video_args import add_video_flags, check_files
 from detkit.errors import VideoError
 from detkit.text import printable
 
 if TYPE_CHECKING:
-    from detkit.cli.video_look import Task
-    from detkit.video.disk_file import DiskFile
-    from detkit.video.frame import VideoInfo
-    from detkit.video.source import Source
+    from detkit.cli.video_task import Task
+    from detkit.video.io.fragmented_file import DiskFile
+    from detkit.video.io.frame import VideoInfo
+    from detkit.video.io.source import Source
 
 EXAMPLES = """examples:
   detkit video work_dirs/quickstart/best.pth clip.mp4 --out found.mp4
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     # Before the slow imports, and before a model is loaded: what can be seen now to be wrong.
     check_files(args)
 
-    from detkit.cli.video_look import task_for
+    from detkit.cli.video_task import task_for
     from detkit.engine.devices import set_threads, use_device
 
     set_threads(use_device(args.device))
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _look_in(args: argparse.Namespace) -> VideoInfo:
     """What the source says of itself. It is closed again: a stream would not wait for a model."""
-    from detkit.video.source import open_source
+    from detkit.video.io.source import open_source
 
     source = open_source(args.file, args.fps, args.max_pixels)
     source.close()
@@ -74,8 +74,8 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
     """Run the video, with what is said of each frame in the json file; print the table."""
     from detkit.cli.progress import progress
     from detkit.inference.predict_files import align
+    from detkit.video.io.writer import PRESETS
     from detkit.video.pipeline import VideoInterrupted, run_video
-    from detkit.video.writer import PRESETS
 
     with ExitStack() as stack:
         lines = None if args.json is None else stack.enter_context(closing(_Lines(args.json)))
@@ -123,7 +123,7 @@ class _Lines:
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a line; it lies in the file at once."""
-        from detkit.video.disk_file import DiskFile
+        from detkit.video.io.fragmented_file import DiskFile
 
         line = json.dumps(record, ensure_ascii=False) + "\n"
         try:

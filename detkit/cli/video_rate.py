@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detkit.cli.engine_flags import MMDET
+from detkit.cli.engine_args import MMDET
 from detkit.errors import DetkitError, VideoError
 
 if TYPE_CHECKING:
-    from detkit.video.frame import VideoInfo
-    from detkit.video.target_rate import Measured, Setting
+    from detkit.video.fps_tuning import Measured, Setting
+    from detkit.video.io.frame import VideoInfo
 
 FRAMES = 64
 WARM_UP = 16
@@ -31,7 +31,7 @@ def choose_for_rate(args: argparse.Namespace, info: VideoInfo) -> None:
     Raises:
         DetkitError: a flag that leaves nothing to choose, or the checkpoint cannot be used.
     """
-    from detkit.video.target_rate import choose
+    from detkit.video.fps_tuning import choose
 
     if args.checkpoint.is_dir():
         raise DetkitError(f"--target-fps: {args.checkpoint} is an exported folder, whose size and "
@@ -51,9 +51,9 @@ def choose_for_rate(args: argparse.Namespace, info: VideoInfo) -> None:
 
 
 def _settings(args: argparse.Namespace) -> list[Setting]:
-    from detkit.inference.engines.available import device_kind
+    from detkit.inference.engines.availability import device_kind
     from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-    from detkit.video.target_rate import Setting, settings_for
+    from detkit.video.fps_tuning import Setting, settings_for
 
     graphs = CheckpointGraphs(args.checkpoint)
     own = (graphs.cfg.model.get("test_cfg") or {}).get("rpn")
@@ -74,13 +74,13 @@ def _settings(args: argparse.Namespace) -> list[Setting]:
 
 def _trial(args: argparse.Namespace, info: VideoInfo, setting: Setting) -> Measured:
     """Run the first frames through everything, the file included where one is to be written."""
-    from detkit.cli.video_look import task_for
-    from detkit.video.first_frames import FirstFrames
+    from detkit.cli.video_task import task_for
+    from detkit.video.fps_tuning import Measured
+    from detkit.video.io.first_frames import FirstFrames
+    from detkit.video.io.source import open_source
+    from detkit.video.io.writer import PRESETS
     from detkit.video.pipeline import run_video
     from detkit.video.run_report import DETECT
-    from detkit.video.source import open_source
-    from detkit.video.target_rate import Measured
-    from detkit.video.writer import PRESETS
 
     trial = copy.copy(args)
     _set(trial, setting)

@@ -3,6 +3,8 @@
 Reading this package registers detkit's hooks, loops, optimizer wrapper and its constructor.
 """
 
-from detkit.engine import amp, checkpoint_hook, early_stopping, layer_decay, train_loop
+from detkit.engine import loops
+from detkit.engine.hooks import checkpoint_hook, early_stopping_hook
+from detkit.engine.optim import amp, layer_decay
 
-__all__ = ["amp", "checkpoint_hook", "early_stopping", "layer_decay", "train_loop"]
+__all__ = ["amp", "checkpoint_hook", "early_stopping_hook", "layer_decay", "loops"]

@@ -12,9 +12,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from detkit import registry as ours
-from detkit.engine.checkpoint_file import read_any_checkpoint
-from detkit.engine.places import class_of
-from detkit.engine.signatures import signature_of
+from detkit.checkpoints.last_checkpoint import read_any_checkpoint
+from detkit.config.validate.registry_lookup import class_of
+from detkit.config.validate.signatures import signature_of
 from detkit.errors import ConfigError, WeightsError
 from detkit.files import special_file
 
@@ -71,7 +71,7 @@ def begin_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
 
 
 def _refuse_another(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> None:
-    from detkit.models.backbone_origin import backbone_in, described
+    from detkit.models.weights.backbone_detect import backbone_in, described
 
     found = backbone_in(checkpoint)
     kind, arch = target.__name__, _arch(backbone, target)
@@ -122,7 +122,7 @@ def _prefix_that_fits(backbone: Mapping[str, Any], target: Any, checkpoint: Path
         if not lacking:
             return prefix.rstrip(".")
         break
-    from detkit.models.backbone_origin import backbone_in, described
+    from detkit.models.weights.backbone_detect import backbone_in, described
 
     raise WeightsError(
         f"--backbone-from: {checkpoint} holds {backbone_in(checkpoint).description}; the config's "

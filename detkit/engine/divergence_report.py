@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.checkpoints.last_checkpoint import find_last_checkpoint
 from detkit.engine.nonfinite import nonfinite_names
-from detkit.engine.randomness import seed_iteration
+from detkit.engine.reproducibility import seed_iteration
 from detkit.errors import DivergedError
 
 _SHOWN = 4

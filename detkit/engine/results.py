@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from detkit.evaluation.box_scores import BoxScores
-    from detkit.evaluation.classification_scores import ClassificationScores
+    from detkit.evaluation.classification.classification_scores import ClassificationScores
+    from detkit.evaluation.detection.coco_stats import BoxScores
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,22 @@ from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 
-from detkit.engine import prepare
+from detkit.checkpoints.last_checkpoint import read_any_checkpoint, read_for_mmengine
+from detkit.config import overrides
+from detkit.config.error_source import blame_config
+from detkit.config.load_config import load_config
+from detkit.config.task import is_classifier
 from detkit.engine.backbone_from import begin_backbone_from
-from detkit.engine.blame import blame_config
-from detkit.engine.checkpoint import carried_classes, load_exactly
-from detkit.engine.checkpoint_file import read_any_checkpoint, read_for_mmengine
-from detkit.engine.config import load_config
+from detkit.engine.build_model import carried_classes, load_exactly
 from detkit.engine.devices import set_threads, start_processes, use_device
+from detkit.engine.hooks.progress_hook import progress_of
 from detkit.engine.main_process import run_on_main_process
-from detkit.engine.progress import progress_of
-from detkit.engine.publish import publish
+from detkit.engine.publish_model import publish
 from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.run_failures import explain_failures, set_loading_timeout
 from detkit.engine.runner import DetRunner
-from detkit.engine.take_data import refuse_other_classes, take_data
-from detkit.engine.task import is_classifier
-from detkit.engine.work_folder import checkpoint_to_resume, default_work_dir, own_folder
+from detkit.engine.setup_data import refuse_other_classes, take_data
+from detkit.engine.work_dir import checkpoint_to_resume, default_work_dir, own_folder
 from detkit.registry import import_mmdet
 from detkit.text import printable
 from detkit.trust import force_data_only
@@ -86,12 +86,12 @@ def train(
             resume = str(cfg.load_from) if cfg.get("load_from") else True
         resumed = run_on_main_process(lambda: checkpoint_to_resume(resume, folder))
         with blame_config(cfg, "reading the config"):
-            prepare.use_our_parts(cfg)
+            overrides.use_our_parts(cfg)
             set_loading_timeout(cfg)
             if amp:
-                prepare.turn_on_amp(cfg)
+                overrides.turn_on_amp(cfg)
             if auto_scale_lr:
-                prepare.turn_on_lr_scaling(cfg)
+                overrides.turn_on_lr_scaling(cfg)
         if seed is not None:
             cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
         cfg.resume = resumed is not None
@@ -135,7 +135,7 @@ def test(
     with redirect_stdout(sys.stderr):
         cfg = _begin(config, options, launcher, device, work_dir)
         with blame_config(cfg, "reading the config"):
-            prepare.use_our_parts(cfg)
+            overrides.use_our_parts(cfg)
             set_loading_timeout(cfg)
         known = carried_classes(checkpoint)
         with blame_config(cfg, "reading the data"):
@@ -200,8 +200,8 @@ def _chosen_checkpoint(runner: Any) -> Path | None:
 
 def _confusion_matrix(tested: TestResult | None, folder: Path) -> Path | None:
     """The picture of a classifier's test, a run's own file; None for other models."""
-    from detkit.evaluation.classification_scores import ClassificationScores
-    from detkit.evaluation.confusion_picture import draw_confusion
+    from detkit.evaluation.classification.classification_scores import ClassificationScores
+    from detkit.evaluation.classification.confusion_matrix_plot import draw_confusion
 
     if tested is None or not isinstance(tested.scores, ClassificationScores):
         return None
@@ -211,7 +211,7 @@ def _confusion_matrix(tested: TestResult | None, folder: Path) -> Path | None:
 
 
 def _test(cfg: Config, checkpoint: Path) -> TestResult:
-    cfg = prepare.only_test(cfg)
+    cfg = overrides.only_test(cfg)
     cfg.experiment_name = "test"
     # Around the whole: what a test builds late, its data for one, is looked up in this scope too,
     # and in a process that did not train there is no other.

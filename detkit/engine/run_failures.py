@@ -15,7 +15,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.checkpoints.last_checkpoint import find_last_checkpoint
 from detkit.errors import DetkitError, machine_failure
 
 # As long as torch's processes wait for each other over gloo. A first batch from a slow disk takes

@@ -11,8 +11,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
+from detkit.checkpoints.content import check_state_dict
 from detkit.errors import WeightsError
-from detkit.models.checkpoint_content import check_state_dict
 
 _NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
 _HUB = ("log_scalars", "runtime_info", "resumed_keys")

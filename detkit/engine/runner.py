@@ -16,14 +16,14 @@ from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
-from detkit.engine.checkpoint_file import read_any_checkpoint
-from detkit.engine.checkpoint_hook import PlainContentHook, whole_file
+from detkit.checkpoints.content import check_state_dict
+from detkit.checkpoints.last_checkpoint import read_any_checkpoint
 from detkit.engine.divergence import ensure_finite_state
+from detkit.engine.hooks.checkpoint_hook import PlainContentHook, whole_file
+from detkit.engine.hooks.threads_hook import ThreadsHook
 from detkit.engine.nonfinite import ensure_finite_weights, named_weights, weights_in
 from detkit.engine.run_state import check_run_state
-from detkit.engine.threads_hook import ThreadsHook
 from detkit.errors import WeightsError
-from detkit.models.checkpoint_content import check_state_dict
 from detkit.registry import RUNNERS
 
 _PAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")

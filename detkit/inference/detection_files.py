@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.inference.out_folder import write_text
+from detkit.inference.output_folder import write_text
 from detkit.inference.predict_files import FilesReport, align, failed_records, file_record
 from detkit.structures.detections import Detections
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import DataError
-from detkit.inference.as_detections import as_detections
+from detkit.inference.detection_postprocess import as_detections
 from detkit.inference.engines.engine import Engine, RawDetections
 from detkit.inference.engines.ports import run_checked, try_engine
-from detkit.inference.export.sizes import Size, canvas_of, rule_for, square
-from detkit.inference.fit import Fitted, InputRule, fit
+from detkit.inference.export.input_sizes import Size, canvas_of, rule_for, square
+from detkit.inference.letterbox import Fitted, InputRule, fit
 from detkit.inference.predictor import DETECTION, ImageLike, as_array
 from detkit.structures.detections import Detections
 from detkit.trust import trusting_files, trusts_files
@@ -223,7 +223,7 @@ class EnginePredictor:
 
     def prepare(self, image_hw: Size) -> None:
         """Make the engine for pictures of ``image_hw`` (height, width) now."""
-        from detkit.inference.engines.batch import example
+        from detkit.inference.engines.input_batch import example
 
         canvas = self._canvas_for(image_hw)
         self._engine(canvas, example(canvas, 1)[0][0])

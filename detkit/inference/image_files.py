@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from detkit.data.image_formats import is_image_like
-from detkit.data.images import SUFFIXES
+from detkit.data.images.image_formats import is_image_like
+from detkit.data.images.read_image import SUFFIXES
 from detkit.errors import DataError
 from detkit.files import special_file
 

@@ -8,9 +8,9 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
-from detkit.engine.file_config import PIPELINE, is_loader
+from detkit.config.validate.file_config import PIPELINE, is_loader
 from detkit.errors import ConfigError, DataError, with_kind
-from detkit.inference.adapter import Prepared
+from detkit.inference.predictor_protocol import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
 # Of one picture; 200 MB. A 224 pixel model's would be more than a thousand times as long as wide.

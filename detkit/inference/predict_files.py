@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, Union
 
-from detkit.data.image_notes import ImageNote
-from detkit.data.images import read_image
+from detkit.data.images.read_image import read_image
+from detkit.data.images.read_notes import ImageNote
 from detkit.errors import DataError
-from detkit.inference.adapter import Image
 from detkit.inference.image_files import PictureNames
-from detkit.inference.out_folder import write_whole
+from detkit.inference.output_folder import write_whole
+from detkit.inference.predictor_protocol import Image
 
 # A batch of large images ends early: so many pixels take 100 MB.
 BATCH_PIXELS = 2**25

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
-from detkit.data.images import read_image
-from detkit.engine.carried_pipeline import pipeline_of
-from detkit.engine.checkpoint import load_model
+from detkit.config.test_pipeline import pipeline_of
+from detkit.data.images.read_image import read_image
+from detkit.engine.build_model import load_model
 from detkit.errors import DataError
-from detkit.inference.adapter import Adapter, Prepared
-from detkit.inference.class_adapter import ClassAdapter
-from detkit.inference.sample_adapter import SampleAdapter
+from detkit.inference.classification_adapter import ClassAdapter
+from detkit.inference.detection_adapter import SampleAdapter
+from detkit.inference.predictor_protocol import Adapter, Prepared
 from detkit.registry import import_mmdet
-from detkit.structures.class_scores import ClassScores
+from detkit.structures.classifications import ClassScores
 from detkit.structures.detections import Detections
 from detkit.trust import trusting_files, trusts_files
 

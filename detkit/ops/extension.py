@@ -22,8 +22,8 @@ OPERATORS: dict[str, str] = {
     "nms_match": "detkit.ops.nms:nms_match",
     "softnms": "detkit.ops.nms:softnms",
     # pooling of regions
-    "roi_align_backward": "detkit.ops.roi_align:roi_align_backward",
-    "roi_align_forward": "detkit.ops.roi_align:roi_align_forward",
+    "roi_align_backward": "detkit.ops.roi_align.roi_align:roi_align_backward",
+    "roi_align_forward": "detkit.ops.roi_align.roi_align:roi_align_forward",
     "roi_pool_backward": "detkit.ops.roi_pool:roi_pool_backward",
     "roi_pool_forward": "detkit.ops.roi_pool:roi_pool_forward",
     # losses
@@ -39,18 +39,20 @@ OPERATORS: dict[str, str] = {
     "carafe_forward": "detkit.ops.carafe:carafe_forward",
     "carafe_naive_backward": "detkit.ops.carafe:carafe_naive_backward",
     "carafe_naive_forward": "detkit.ops.carafe:carafe_naive_forward",
-    "deform_conv_backward_input": "detkit.ops.deform_conv:deform_conv_backward_input",
-    "deform_conv_backward_parameters": "detkit.ops.deform_conv:deform_conv_backward_parameters",
-    "deform_conv_forward": "detkit.ops.deform_conv:deform_conv_forward",
+    "deform_conv_backward_input": "detkit.ops.deform_conv.deform_conv:deform_conv_backward_input",
+    "deform_conv_backward_parameters": (
+        "detkit.ops.deform_conv.deform_conv:deform_conv_backward_parameters"
+    ),
+    "deform_conv_forward": "detkit.ops.deform_conv.deform_conv:deform_conv_forward",
     "deform_roi_pool_backward": "detkit.ops.deform_roi_pool:deform_roi_pool_backward",
     "deform_roi_pool_forward": "detkit.ops.deform_roi_pool:deform_roi_pool_forward",
     "masked_col2im_forward": "detkit.ops.masked_conv:masked_col2im_forward",
     "masked_im2col_forward": "detkit.ops.masked_conv:masked_im2col_forward",
     "modulated_deform_conv_backward": (
-        "detkit.ops.modulated_deform_conv:modulated_deform_conv_backward"
+        "detkit.ops.deform_conv.modulated_deform_conv:modulated_deform_conv_backward"
     ),
     "modulated_deform_conv_forward": (
-        "detkit.ops.modulated_deform_conv:modulated_deform_conv_forward"
+        "detkit.ops.deform_conv.modulated_deform_conv:modulated_deform_conv_forward"
     ),
     "ms_deform_attn_backward": "detkit.ops.ms_deform_attn:ms_deform_attn_backward",
     "ms_deform_attn_forward": "detkit.ops.ms_deform_attn:ms_deform_attn_forward",

@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 
 from detkit.errors import VideoError
 from detkit.inference.predict_files import Draw, Look
-from detkit.video.channel import Channel, ChannelCancelled
-from detkit.video.containers import MAX_FRAME_PIXELS
-from detkit.video.encoders import AUTO
-from detkit.video.frame import Frame
-from detkit.video.look_stage import LookStage, say
-from detkit.video.out_file import OutFile
+from detkit.video.frame_queue import Channel, ChannelCancelled
+from detkit.video.inference_stage import LookStage, say
+from detkit.video.io.atomic_output import OutFile
+from detkit.video.io.containers import MAX_FRAME_PIXELS
+from detkit.video.io.encoders import AUTO
+from detkit.video.io.frame import Frame
+from detkit.video.io.source import Source, open_source
+from detkit.video.io.writer import PRESETS, VideoWriter, check_suffix
 from detkit.video.run_report import DRAW, ENCODE, TRACK, RunTimes, VideoReport, peak_memory
-from detkit.video.source import Source, open_source
-from detkit.video.writer import PRESETS, VideoWriter, check_suffix
 
 Answer = TypeVar("Answer")
 Track = Callable[[Answer, Frame], Any]
@@ -76,7 +76,7 @@ def run_video(
         live: leave out old frames where newer ones wait for the model; a file is then read at
             its own pace. None: as the source is. Without it each frame goes through.
         rate: frames per second of a folder of pictures.
-        encoder: of ``detkit.video.encoders``; 'auto' takes the first that is there.
+        encoder: of ``detkit.video.io.encoders``; 'auto' takes the first that is there.
         preset: x264's.
         sound: whether a file's sound goes along.
         force: whether ``out`` may be replaced.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detkit.inference.predict_files import align
-from detkit.video.frame import Frame
-from detkit.video.milliseconds import Milliseconds
+from detkit.video.durations import Milliseconds
+from detkit.video.io.frame import Frame
 
 DECODE, DETECT, TRACK, DRAW, ENCODE = "decode", "detect", "track", "draw", "encode"
 STAGES = (DECODE, DETECT, TRACK, DRAW, ENCODE)

@@ -56,7 +56,7 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(HERE.parent), str(HERE.parent / "data"), str(HERE.parent / "engine")]
+    sys.path[:0] = [str(HERE.parent / "support")]
     sys.path.append(str(HERE.parents[1]))  # behind PYTHONPATH, which may name another checkout
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     main(sys.argv[1:])

@@ -27,9 +27,9 @@ CLASSES = ("cat", "dog")
 
 def prepare(base: Path, seeds: Sequence[int]) -> None:
     """Nothing is needed but what ``build`` writes; import what every case needs."""
-    import detkit.data.class_source  # noqa: F401
-    import detkit.data.source  # noqa: F401
-    import detkit.evaluation.coco_boxes  # noqa: F401
+    import detkit.data.classification.load_classification_data  # noqa: F401
+    import detkit.data.detection.load_detection_data  # noqa: F401
+    import detkit.evaluation.detection.coco_eval  # noqa: F401
 
 
 def build(seed: int, place: Place, base: Path) -> Case:
@@ -51,10 +51,10 @@ def build(seed: int, place: Place, base: Path) -> Case:
 
 def _open(given: Path, out: Path, as_classes: bool) -> int:
     """The check of the data, and then each image as training would read it."""
-    from detkit.data.class_list import read_class_list
-    from detkit.data.class_source import open_class_data
-    from detkit.data.images import read_image
-    from detkit.data.source import open_data
+    from detkit.data.classification.list_file import read_class_list
+    from detkit.data.classification.load_classification_data import open_class_data
+    from detkit.data.detection.load_detection_data import open_data
+    from detkit.data.images.read_image import read_image
 
     if as_classes:
         for split in open_class_data(given, out).splits.values():

@@ -30,7 +30,7 @@ def test_each_frame_has_its_own_scores_and_the_windows_label(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     flags: list[str], window: int,
 ) -> None:
-    from detkit.video.reader import VideoReader
+    from detkit.video.io.reader import VideoReader
 
     out, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
     assert main(["video", str(checkpoint), str(clip), "--out", str(out), "--json", str(lines),

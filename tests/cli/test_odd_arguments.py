@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 
 import pytest
+import tiny_training
 from class_checkpoint import save_class_thumbnail
 from PIL import Image
 from thumbnail_checkpoint import save_thumbnail
 
 from detkit.cli.main import VERBS, main
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
-import tiny_training  # noqa: E402
 
 RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5}
 

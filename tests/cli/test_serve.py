@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit.cli.demo_server import address_of, open_port
+from detkit.app.server import address_of, open_port
 from detkit.cli.main import build_parser, main
 from detkit.errors import DetkitError
 

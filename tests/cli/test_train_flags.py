@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detkit.cli.flags import parse_options
+from detkit.cli.args import parse_options
 from detkit.cli.main import build_parser, run_verb
 from detkit.errors import ConfigError
 

@@ -272,13 +272,13 @@ def test_the_signal_that_stopped_a_run_is_raised_after_what_is_kept_is_said(
     """Signals come as kinds of KeyboardInterrupt; which it was decides the exit code."""
     from dataclasses import replace
 
-    from detkit.cli import video, video_look
+    from detkit.cli import video, video_task
     from detkit.cli.main import build_parser
 
     class Signal(KeyboardInterrupt):
         pass
 
-    task_for, looked = video_look.task_for, []
+    task_for, looked = video_task.task_for, []
 
     def stopping_task(args, info):
         task = task_for(args, info)
@@ -291,7 +291,7 @@ def test_the_signal_that_stopped_a_run_is_raised_after_what_is_kept_is_said(
 
         return replace(task, look=look, workers=1)
 
-    monkeypatch.setattr(video_look, "task_for", stopping_task)
+    monkeypatch.setattr(video_task, "task_for", stopping_task)
     words = [str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"), "--device", "cpu",
              "--engine", "mmdet", "--threshold", "1"]
     with pytest.raises(Signal):

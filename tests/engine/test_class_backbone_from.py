@@ -13,9 +13,9 @@ import torchvision
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
 from detkit.engine.backbone_from import begin_backbone_from
-from detkit.engine.config import load_config
-from detkit.engine.derive import derive
 from detkit.engine.run import TrainResult, train
 from detkit.errors import ConfigError, DetkitError, WeightsError
 from detkit.models.backbones import ConvNeXtV2

@@ -19,7 +19,7 @@ import pytest
 import tiny_classifier as tiny
 import torch
 
-from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.checkpoints.last_checkpoint import find_last_checkpoint
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from detkit.engine.run import TrainResult, test, train
 from detkit.errors import ConfigError, DataError, DetkitError, WeightsError
-from detkit.evaluation.classification_scores import ClassificationScores
+from detkit.evaluation.classification.classification_scores import ClassificationScores
 
 Trained = tuple[Path, TrainResult]
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
@@ -133,8 +133,8 @@ def test_classes_found_in_folders_number_the_other_splits_too(tmp_path: Path) ->
     """A split that lacks the first class would call the second one 0."""
     data = tiny.write_pictures(tmp_path / "data", train=1, val=1)
     shutil.rmtree(data / "val" / "blue")
-    from detkit.engine.config import load_config
-    from detkit.engine.take_data import take_data
+    from detkit.config.load_config import load_config
+    from detkit.engine.setup_data import take_data
 
     cfg = load_config(tiny.write_config(tmp_path, data))
     assert take_data(cfg, None, tmp_path, training=True) == list(tiny.CLASSES)
@@ -157,8 +157,8 @@ def test_data_of_other_classes_is_not_tested(
 def test_a_detectors_checkpoint_is_not_tested_as_a_classifier(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
-    from detkit.engine.config import load_config
-    from detkit.engine.derive import derive
+    from detkit.config.infer.infer_fields import derive
+    from detkit.config.load_config import load_config
     from detkit.registry import MODELS
 
     cfg = load_config(tiny_training.write_config(tmp_path, Path("/nowhere")))

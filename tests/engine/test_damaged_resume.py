@@ -12,16 +12,16 @@ import pytest
 import tiny_training
 import torch
 
-from detkit.engine.checkpoint_file import (
+from detkit.checkpoints.last_checkpoint import (
     checkpoints_in,
     choose_checkpoint,
     find_last_checkpoint,
 )
-from detkit.engine.checkpoint_hook import CheckpointHook, remove_partial_files, whole_file
+from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.engine.hooks.checkpoint_hook import CheckpointHook, remove_partial_files, whole_file
 from detkit.engine.run import TrainResult, train
-from detkit.engine.work_folder import checkpoint_to_resume
+from detkit.engine.work_dir import checkpoint_to_resume
 from detkit.errors import WeightsError
-from detkit.models.checkpoint_file import read_checkpoint
 
 SHORT = {"train_cfg.max_epochs": 2, "param_scheduler.1.end": 2, "test_dataloader": None,
          "test_cfg": None, "test_evaluator": None}

@@ -12,8 +12,8 @@ import torch
 from mmengine.hooks import Hook
 
 from detkit.cli.main import run_verb
-from detkit.engine.checkpoint import load_model
-from detkit.engine.publish import publish
+from detkit.engine.build_model import load_model
+from detkit.engine.publish_model import publish
 from detkit.engine.run import TrainResult, train
 from detkit.errors import DivergedError, WeightsError
 from detkit.registry import HOOKS

@@ -14,14 +14,14 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from detkit.engine.amp import AmpOptimWrapper
-from detkit.engine.checkpoint import load_exactly
+from detkit.engine.build_model import load_exactly
 from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
 from detkit.engine.nonfinite import nonfinite_names
-from detkit.engine.publish import publish
+from detkit.engine.optim.amp import AmpOptimWrapper
+from detkit.engine.publish_model import publish
 from detkit.engine.runner import DetRunner
 from detkit.errors import DivergedError, WeightsError
-from detkit.structures.class_sample import ClassSample
+from detkit.structures.data_sample import ClassSample
 
 NAN, INF = float("nan"), float("inf")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.engine.checkpoint_file import read_for_mmengine
+from detkit.checkpoints.last_checkpoint import read_for_mmengine
 from detkit.engine.run import train
 from detkit.errors import WeightsError
 

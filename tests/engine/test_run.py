@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.engine.checkpoint import load_model
-from detkit.engine.checkpoint_file import find_last_checkpoint
+from detkit.checkpoints.last_checkpoint import find_last_checkpoint
+from detkit.engine.build_model import load_model
 from detkit.engine.run import TrainResult, _log_to_stderr, test, train
-from detkit.engine.work_folder import refuse_another_run
+from detkit.engine.work_dir import refuse_another_run
 from detkit.errors import ConfigError, DetkitError, WeightsError
 
 ONE_EPOCH = {"train_cfg.max_epochs": 1, "param_scheduler.1.end": 1}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detkit.engine import threads_hook
+from detkit.engine.hooks import threads_hook
 from detkit.engine.run import train
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detkit import Detections, Predictor
-from detkit.data.images import read_image
+from detkit.data.images.read_image import read_image
 from detkit.errors import DataError, DetkitError, ExportError
 from detkit.inference.engine_predictor import MOST_ENGINES, EnginePredictor
 

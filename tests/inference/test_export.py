@@ -16,10 +16,10 @@ from detkit.errors import DetkitError, ExportError, WeightsError
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.inference.export.export import Order, export
+from detkit.inference.export.input_sizes import canvas_of, canvases_for, rule_for
 from detkit.inference.export.manifest import read_manifest
-from detkit.inference.export.sizes import canvas_of, canvases_for, rule_for
-from detkit.inference.fit import InputRule
 from detkit.inference.graph.build import static_graph
+from detkit.inference.letterbox import InputRule
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detkit.data.images import read_image
+from detkit.data.images.read_image import read_image
 from detkit.errors import DataError
 from detkit.inference.image_files import PictureNames, describe_others, find_images
 

@@ -15,11 +15,11 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from detkit.cli.main import VERBS, build_parser
-from detkit.engine.config import load_config
-from detkit.engine.derive import derive
-from detkit.engine.task import is_classifier
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
+from detkit.config.task import is_classifier
 from detkit.registry import DATASETS, MODELS
-from detkit.structures.class_sample import ClassSample
+from detkit.structures.data_sample import ClassSample
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*.py"))

@@ -10,8 +10,8 @@ import torch
 from mmengine.registry import init_default_scope
 from test_configs import CLASSES, narrow, two_images
 
-from detkit.engine.config import load_config
-from detkit.engine.derive import derive
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
 from detkit.registry import MODELS
 
 MODULE = "detkit.models.backbones.my_backbone"

@@ -48,7 +48,8 @@ def test_import_detkit_brings_nothing_heavy(repository):
 
 
 def test_reading_data_brings_nothing_heavy(repository):
-    code = "import detkit.data.source, detkit.data.class_source"
+    code = ("import detkit.data.detection.load_detection_data\n"
+            "import detkit.data.classification.load_classification_data")
     assert not modules_after(code, repository) & HEAVY
 
 

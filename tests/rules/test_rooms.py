@@ -8,12 +8,14 @@ import pytest
 # Each room may import those below it; rooms on one floor do not import each other.
 FLOORS = [
     {"errors", "version", "machine", "files", "text", "trust"},
-    {"ops", "structures"},
+    {"ops", "structures", "checkpoints"},
     {"registry"},
-    {"models", "data", "evaluation"},
+    {"models", "data", "evaluation", "visualization"},
+    {"config"},
     {"engine"},
-    {"inference"},
+    {"inference", "analysis"},
     {"video"},
+    {"app"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -11,9 +11,9 @@ from live_server import serving
 from numbered_video import number_in, read_back, write_video
 
 from detkit.errors import VideoError
-from detkit.video.frame import Frame
+from detkit.video.io.frame import Frame
+from detkit.video.io.writer import VideoWriter
 from detkit.video.pipeline import run_video
-from detkit.video.writer import VideoWriter
 
 
 def numbers_of(images: list[np.ndarray]) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from detkit.inference.engines.available import EXPORT_INT8, device_kind, device_name, require
+from detkit.inference.engines.availability import EXPORT_INT8, device_kind, device_name, require
 from detkit.inference.engines.engine import Engine
 
 
@@ -45,8 +45,8 @@ def build_engine(
 
         return TorchEngine(graph, canvas_hw, precision, where, compiled=name == "torch.compile")
     if name == "openvino":
-        from detkit.inference.engines.openvino_convert import openvino_model
-        from detkit.inference.engines.openvino_engine import OpenVinoEngine
+        from detkit.inference.engines.openvino.convert import openvino_model
+        from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
         return OpenVinoEngine(openvino_model(graph, canvas_hw), canvas_hw, precision, streams)
     from detkit.inference.engines.onnx_convert import write_onnx

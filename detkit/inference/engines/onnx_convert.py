@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ExportError, MissingExtraError
-from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT
+from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT
 from detkit.inference.engines.no_telemetry import disable_telemetry
 from detkit.inference.engines.program import exported_program, quiet
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import ExportError
-from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.no_telemetry import import_onnxruntime
 from detkit.inference.engines.ports import Port, check_ports
 from detkit.machine.cores import cores

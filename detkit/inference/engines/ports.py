@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import DetkitError, ExportError, is_out_of_memory
-from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, example
 from detkit.inference.engines.engine import Engine, RawDetections
+from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT, example
 
 AGAIN = "export the checkpoint again"
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from detkit.errors import ExportError
-from detkit.inference.engines.batch import example
+from detkit.inference.engines.input_batch import example
 
 MOST_IMAGES = 1024
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from detkit.errors import ExportError
-from detkit.inference.engines.batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT, check_batch, nothing
 
 MOST_IMAGES = 16
 

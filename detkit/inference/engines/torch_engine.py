@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from detkit.inference.engines.batch import check_batch, example, nothing
 from detkit.inference.engines.engine import RawDetections
+from detkit.inference.engines.input_batch import check_batch, example, nothing
 from detkit.machine.threads import settle_threads
 
 HALF = {"bf16": torch.bfloat16, "f16": torch.float16}

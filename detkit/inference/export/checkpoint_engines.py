@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detkit.errors import DetkitError
-from detkit.inference.engines.available import device_name, require, require_any
+from detkit.inference.engines.availability import device_name, require, require_any
 from detkit.inference.engines.build import build_engine
-from detkit.inference.engines.choose import choose_engine
-from detkit.inference.engines.engine import Engine
-from detkit.inference.engines.remembered_choice import (
+from detkit.inference.engines.choice_cache import (
     EngineChoice,
     choice_file,
     read_choice,
     write_choice,
 )
+from detkit.inference.engines.engine import Engine
+from detkit.inference.engines.engine_choice import choose_engine
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 
 logger = logging.getLogger(__name__)

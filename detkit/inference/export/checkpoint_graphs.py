@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from detkit.engine.carried_pipeline import pipeline_of
-from detkit.engine.checkpoint import load_model
-from detkit.engine.file_config import PIPELINE
+from detkit.config.test_pipeline import pipeline_of
+from detkit.config.validate.file_config import PIPELINE
+from detkit.engine.build_model import load_model
 from detkit.errors import ConfigError, DetkitError, ExportError, machine_failure, with_kind
-from detkit.inference.fit import rule_of
 from detkit.inference.graph.build import static_graph
+from detkit.inference.letterbox import rule_of
 from detkit.inference.predictor import DETECTION
 from detkit.machine.bounded_tensors import BoundedTensors
 from detkit.machine.memory import available_memory

@@ -14,20 +14,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from detkit.engine.carried_pipeline import pipeline_of
+from detkit.config.test_pipeline import pipeline_of
 from detkit.errors import ExportError
 from detkit.files import sha256_of
+from detkit.inference.detection_adapter import SampleAdapter
 from detkit.inference.engine_predictor import EnginePredictor
-from detkit.inference.engines.available import device_name
-from detkit.inference.engines.openvino_int8 import Canvas
+from detkit.inference.engines.availability import device_name
+from detkit.inference.engines.openvino.int8 import Canvas
+from detkit.inference.export.accuracy_check import Watch, compare
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-from detkit.inference.export.data import Pictures, pictures_of, take_data_of, validation_split
-from detkit.inference.export.gate import Watch, compare
+from detkit.inference.export.eval_split import Pictures, pictures_of, take_data_of, validation_split
 from detkit.inference.export.graph_file import refuse_precision, write_graph
+from detkit.inference.export.input_sizes import Size, canvas_of, canvases_for, rule_for
 from detkit.inference.export.manifest import NAME, Manifest
-from detkit.inference.export.sizes import Size, canvas_of, canvases_for, rule_for
-from detkit.inference.fit import InputRule, fit
-from detkit.inference.sample_adapter import SampleAdapter
+from detkit.inference.letterbox import InputRule, fit
 from detkit.structures.detections import Detections
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from detkit.errors import ExportError
-from detkit.inference.engines.available import device_kind, device_name, require
+from detkit.inference.engines.availability import device_kind, device_name, require
 from detkit.inference.engines.engine import Engine
-from detkit.inference.engines.openvino_int8 import Canvas
+from detkit.inference.engines.openvino.int8 import Canvas
 
 SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "torch": ".safetensors"}
 # The engines that run each format, the one that is taken unasked first.
@@ -75,12 +75,12 @@ def write_graph(
 
         write_onnx(graph, canvas_hw, path)
     else:
-        from detkit.inference.engines.openvino_convert import openvino_model, parts_of
-        from detkit.inference.engines.openvino_core import import_openvino
+        from detkit.inference.engines.openvino.convert import openvino_model, parts_of
+        from detkit.inference.engines.openvino.core import import_openvino
 
         model = openvino_model(graph, canvas_hw)
         if calibration is not None:
-            from detkit.inference.engines.openvino_int8 import quantised
+            from detkit.inference.engines.openvino.int8 import quantised
 
             model = quantised(model, parts_of(graph), calibration)
         import_openvino().save_model(model, str(path), compress_to_fp16=False)
@@ -118,7 +118,7 @@ def read_graph(
     where = device_for(name, device)
     require(name, precision, where)
     if name == "openvino":
-        from detkit.inference.engines.openvino_engine import OpenVinoEngine
+        from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
         return OpenVinoEngine(path, canvas_hw, precision, streams)
     if name == "onnxruntime":

@@ -10,11 +10,11 @@ from typing import Any
 
 from detkit.errors import ExportError, with_kind
 from detkit.files import sha256_of, special_file
-from detkit.inference.engines.available import PRECISIONS
+from detkit.inference.engines.availability import PRECISIONS
 from detkit.inference.engines.ports import AGAIN
 from detkit.inference.export.graph_file import file_name
-from detkit.inference.fit import Border, InputRule, rule_from
-from detkit.inference.out_folder import write_text
+from detkit.inference.letterbox import Border, InputRule, rule_from
+from detkit.inference.output_folder import write_text
 
 NAME = "detkit.json"
 VERSION = 1

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ExportError
-from detkit.inference.graph.shared_copy import shared_copy
+from detkit.inference.graph.model_copy import shared_copy
 
 
 def static_graph(
@@ -31,7 +31,7 @@ def static_graph(
     Raises:
         ExportError: the model, or a part of it, has no static form; or the canvas does not fit.
     """
-    from detkit.inference.graph.dense import SingleStageGraph
+    from detkit.inference.graph.dense_head import SingleStageGraph
     from detkit.inference.graph.two_stage import TwoStageGraph
 
     detector: Any = model

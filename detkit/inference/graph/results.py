@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from detkit.inference.graph.select import NOTHING, take
+from detkit.inference.graph.batched_nms import NOTHING, take
 
 # boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest first;
 # labels (B, K) int64; counts (B,) int64

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detkit.inference.graph.box_stages import BoxStages
-from detkit.inference.graph.boxes import limits_of
-from detkit.inference.graph.proposals import Proposals
-from detkit.inference.graph.pyramid import Pyramid
+from detkit.inference.graph.batched_nms import NOTHING
+from detkit.inference.graph.box_coder import limits_of
+from detkit.inference.graph.feature_extractor import Pyramid
 from detkit.inference.graph.results import Results
-from detkit.inference.graph.select import NOTHING
+from detkit.inference.graph.roi_heads import BoxStages
+from detkit.inference.graph.rpn import Proposals
 
 
 class TwoStageGraph(nn.Module):

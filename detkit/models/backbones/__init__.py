@@ -4,12 +4,12 @@ Two give one vector for each image in place of maps, for classifiers alone: ``Ti
 ``TeachingNetwork``.
 """
 
-from detkit.models.backbones.convnextv2 import ConvNeXtV2
-from detkit.models.backbones.efficientnet import EfficientNet
-from detkit.models.backbones.swin import SwinTransformer
-from detkit.models.backbones.teaching_network import TeachingNetwork
-from detkit.models.backbones.timm_backbone import TimmBackbone
-from detkit.models.backbones.timm_network import TimmNetwork
+from detkit.models.backbones.classic.classic_network import TeachingNetwork
+from detkit.models.backbones.convnextv2.convnextv2 import ConvNeXtV2
+from detkit.models.backbones.efficientnet.efficientnet import EfficientNet
+from detkit.models.backbones.swin.swin import SwinTransformer
+from detkit.models.backbones.timm.timm_backbone import TimmBackbone
+from detkit.models.backbones.timm.timm_network import TimmNetwork
 
 __all__ = ["ConvNeXtV2", "EfficientNet", "SwinTransformer", "TeachingNetwork", "TimmBackbone",
            "TimmNetwork"]

@@ -11,8 +11,8 @@ from mmdet.models.dense_heads import AnchorHead
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import check_count
-from detkit.models.separable_conv import SeparableConv2d
+from detkit.models.layers.separable_conv import SeparableConv2d
+from detkit.models.validation import check_count
 from detkit.registry import MODELS
 
 # Of all anchors' scores at first, so that the many without an object do not drown the few with.

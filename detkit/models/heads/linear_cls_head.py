@@ -9,9 +9,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import check_count, is_number
-from detkit.models.heads.feature_norm import build_feature_norm
-from detkit.models.parts import build_part
+from detkit.models.build import build_part
+from detkit.models.layers.feature_norm import build_feature_norm
+from detkit.models.validation import check_count, is_number
 from detkit.registry import MODELS
 
 CROSS_ENTROPY = "SoftCrossEntropyLoss"

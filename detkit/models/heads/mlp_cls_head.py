@@ -10,15 +10,15 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import check_count, check_counts
-from detkit.models.heads.feature_norm import build_feature_norm
+from detkit.models.build import build_part
 from detkit.models.heads.linear_cls_head import (
     CROSS_ENTROPY,
     check_dropout,
     check_features,
     first_linear_weights,
 )
-from detkit.models.parts import build_part
+from detkit.models.layers.feature_norm import build_feature_norm
+from detkit.models.validation import check_count, check_counts
 from detkit.registry import MODELS
 
 

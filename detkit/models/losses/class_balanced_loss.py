@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
+from detkit.models.build import build_part
 from detkit.models.losses.class_weights import effective_number_weights
-from detkit.models.parts import build_part
 from detkit.registry import MODELS
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detkit.errors import ConfigError
-from detkit.models.counts import is_count, is_number
+from detkit.models.validation import is_count, is_number
 
 
 def check_class_weight(owner: str, class_weight: object) -> Tensor | None:

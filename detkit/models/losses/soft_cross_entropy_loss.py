@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import is_number
 from detkit.models.losses.class_targets import shares_of
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
+from detkit.models.validation import is_number
 from detkit.registry import MODELS
 
 

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import is_number
 from detkit.models.losses.class_targets import shares_of
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.losses.soft_cross_entropy_loss import check_loss_numbers, mean_over_pictures
+from detkit.models.validation import is_number
 from detkit.registry import MODELS
 
 # Below this a probability is as good as 1: the slope of a root is infinite there.

@@ -9,9 +9,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import check_count, check_counts
+from detkit.models.layers.norm import build_norm
 from detkit.models.necks.bifpn_layer import BiFPNLayer, halve
-from detkit.models.norm import build_norm
+from detkit.models.validation import check_count, check_counts
 from detkit.registry import MODELS
 
 # The paper's. Its mean over about the last hundred steps wants some images in each.

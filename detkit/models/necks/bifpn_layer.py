@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from detkit.models.separable_conv import SeparableConv2d
+from detkit.models.layers.separable_conv import SeparableConv2d
 
 NormBuilder = Callable[[int], nn.Module]
 # Keeps a sum of shares that are all zero from dividing by zero; the paper's number.

@@ -9,8 +9,8 @@ from mmdet.models.necks import FPN
 from torch import nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import check_count, check_counts
-from detkit.models.deform_conv import DeformConv2d, with_offsets_at_rest
+from detkit.models.layers.deform_conv import DeformConv2d, with_offsets_at_rest
+from detkit.models.validation import check_count, check_counts
 from detkit.registry import MODELS
 
 _NAME = "DeformableFPN"

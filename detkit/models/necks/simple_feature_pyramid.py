@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.counts import check_count, is_number
+from detkit.models.validation import check_count, is_number
 from detkit.registry import MODELS
 
 _NAME = "SimpleFeaturePyramid"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_detector import SmallDetector
 
-from detkit.data.images import read_image
+from detkit.data.images.read_image import read_image
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-from detkit.inference.fit import fit
+from detkit.inference.letterbox import fit
 
 CANVAS = (64, 96)
 

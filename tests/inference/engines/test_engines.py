@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from detkit.errors import ExportError, MissingExtraError
-from detkit.inference.engines.available import available_engines
+from detkit.inference.engines.availability import available_engines
 from detkit.inference.engines.build import build_engine
 
 CANVAS = (64, 96)

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 from detkit.errors import ExportError
 from detkit.inference.engines import graph_data
-from detkit.inference.engines.batch import example
 from detkit.inference.engines.graph_data import KEY, read_graph_data, write_graph_data
 from detkit.inference.engines.graph_operators import ATEN, resolve_operator
+from detkit.inference.engines.input_batch import example
 from detkit.inference.engines.ports import try_engine
 from detkit.inference.engines.program import exported_program
 from detkit.inference.export.graph_file import file_name, read_graph

@@ -13,7 +13,7 @@ import gc, os, signal
 import numpy as np
 import openvino
 from openvino import opset14 as ops
-from detkit.inference.engines.openvino_engine import OpenVinoEngine
+from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
 def small_model(width):
     images = ops.parameter([-1, 32, width, 3], np.uint8)

@@ -3,8 +3,8 @@
 import pytest
 
 from detkit.errors import ExportError
-from detkit.inference.engines.openvino_convert import openvino_model, parts_of
-from detkit.inference.engines.openvino_int8 import multiplies_bytes, quantised
+from detkit.inference.engines.openvino.convert import openvino_model, parts_of
+from detkit.inference.engines.openvino.int8 import multiplies_bytes, quantised
 
 CANVAS = (64, 96)
 
@@ -42,7 +42,7 @@ def test_the_processor_s_flags_tell_whether_it_multiplies_bytes(said, expected, 
 def test_roi_heads_are_bytes_only_where_those_are_multiplied(
     graphs, pictures, bytes_multiplied, monkeypatch
 ):
-    monkeypatch.setattr("detkit.inference.engines.openvino_int8.multiplies_bytes",
+    monkeypatch.setattr("detkit.inference.engines.openvino.int8.multiplies_bytes",
                         lambda: bytes_multiplied)
     graph = graphs["cascade"]
     canvases = [(image, tuple(valid)) for image, valid in zip(*pictures)]

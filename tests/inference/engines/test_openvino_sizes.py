@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from detkit.errors import ExportError
-from detkit.inference.engines.batch import NAMES_IN
-from detkit.inference.engines.openvino_engine import OpenVinoEngine
+from detkit.inference.engines.input_batch import NAMES_IN
+from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
 CANVAS = (64, 96)
 ov = pytest.importorskip("openvino")

@@ -7,8 +7,8 @@ import torch
 from test_parity import KINDS
 from thumbnails import build
 
-from detkit.inference.engines.batch import example
 from detkit.inference.engines.graph_data import read_graph_data, write_graph_data
+from detkit.inference.engines.input_batch import example
 from detkit.inference.engines.program import exported_program
 from detkit.inference.graph.build import static_graph
 

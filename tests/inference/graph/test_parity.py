@@ -8,9 +8,9 @@ import mmdet
 import numpy as np
 import pytest
 import torch
+from graph_parity import assert_equal
 from mmengine.config import Config
 from numpy.typing import NDArray
-from parity import assert_equal
 from thumbnails import BACKBONES, HEADS, PIPELINE, build, single_stage, two_stage
 
 from detkit.inference.graph.build import static_graph

@@ -1,0 +1,86 @@
+"""How large and how costly the model of a config is: parameters and multiply-adds by part."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from detkit.analysis.complexity.counted_run import run_and_count
+from detkit.analysis.complexity.model_parts import Complexity, summed
+from detkit.analysis.complexity.test_size import test_size
+from detkit.config.error_source import blame_config
+from detkit.config.infer.infer_fields import data_classes, derive
+from detkit.config.load_config import load_config
+from detkit.config.overrides import without_pretrained
+from detkit.config.task import is_classifier
+from detkit.errors import ConfigError
+
+IMAGENET = 1000
+
+
+def measure(
+    config: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Complexity:
+    """Count the parameters and the multiply-adds of the model of ``config``.
+
+    One multiply-add counts as one, as papers count FLOPs. Reads no data and no weights. RoI heads
+    are counted at ``test_cfg.rpn.max_per_img`` regions, their masks at ``test_cfg.rcnn``'s. A
+    classifier whose number of classes nothing says is counted with ImageNet's 1000. NMS and
+    interpolation are not counted.
+
+    Args:
+        config: a config file.
+        size: height and width of the input in pixels; None is what the config tests at.
+        options: values over the config's, by dotted key.
+
+    Raises:
+        ConfigError: the config is not right, has no model, says no size where ``size`` is None, or
+            its model cannot be built or run; or it must compute, and the size is too large.
+
+    Source: agrees with mmengine.analysis on convolutions, linear layers and matrix products.
+    """
+    with redirect_stdout(sys.stderr):
+        cfg = load_config(config, options)
+        if not isinstance(cfg.get("model"), Mapping):
+            raise ConfigError(f"{config} has no model")
+        without_pretrained(cfg.model)
+        _without_download(cfg.model)
+        if cfg.get("data_preprocessor") is not None:
+            cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
+        with blame_config(cfg, "reading the config"):
+            classes = data_classes(cfg)
+            number = len(classes) if classes is not None else None
+            assumed = is_classifier(cfg) and _assume_classes(cfg.model.get("head"), number)
+            derive(cfg, classes)
+            size = size or test_size(cfg)
+        model, counts, ran_on = run_and_count(cfg, size)
+        if number is None and is_classifier(cfg):
+            number = cfg.model.head.get("num_classes")
+        return replace(summed(model, counts, size, number, ran_on), classes_assumed=assumed)
+
+
+def _assume_classes(head: Any, number: int | None) -> bool:
+    """Give a classifier's head ImageNet's number of classes where nothing says one."""
+    if number is not None or not isinstance(head, Mapping) or head.get("num_classes") is not None:
+        return False
+    head["num_classes"] = IMAGENET  # type: ignore[index]
+    return True
+
+
+def _without_download(value: Any) -> None:
+    """Turn off every ``pretrained``, which some backbones fetch while they are built."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == "pretrained" and item:
+                value[name] = False if item is True else None  # type: ignore[index]
+            _without_download(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _without_download(item)

@@ -1,0 +1,231 @@
+"""What stands before gradio: only what the page itself asks for comes through.
+
+Gradio's server has many routes besides, takes paths of files on this machine from requests, and
+fetches addresses. Here each request must be for one of `ROUTES`, come to a host of ours from the
+page itself, and name only files that its own browser uploaded. Files are received and sent here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mimetypes
+import re
+from collections.abc import AsyncIterator
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+
+from detkit.app.calls import Calls
+from detkit.app.hosts import Hosts
+from detkit.app.request_bodies import Bodies, Refused
+from detkit.app.visitors import SWEEP_SECONDS, Visitor, Visitors
+
+# What a browser with the page open asks for, from the first look to the last, and nothing else.
+NAME = r"[A-Za-z0-9_.-]+"
+ROUTES = tuple((method, re.compile(path), kind) for method, path, kind in (
+    ("GET", r"/", "page"),
+    ("GET", rf"/(?:assets|static)(?:/{NAME})+", "plain"),
+    ("GET", r"/favicon\.ico|/theme\.css|/gradio_api/app_id", "plain"),
+    ("GET", rf"/gradio_api/(?:heartbeat/(?P<tab>{NAME})|queue/data)", "stream"),
+    ("POST", r"/gradio_api/(?:queue/join|cancel|stream/[0-9a-f]{32}(?:/close)?)", "call"),
+    ("POST", r"/gradio_api/upload", "upload"),
+    ("GET", r"/gradio_api/upload_progress", "progress"),
+    ("GET", r"/gradio_api/file=(?P<file>.+)", "file"),
+))
+# The browser itself refuses whatever a page would fetch from elsewhere, and to show it in a frame.
+CONTENT_POLICY = "; ".join((
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self' data: blob:",
+    "worker-src 'self' blob:",
+    "base-uri 'self'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+))
+POLICY = tuple((name.encode(), value.encode()) for name, value in (
+    ("content-security-policy", CONTENT_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+))
+# What a browser shows as it is; everything else it stores.
+SHOWN = re.compile(r"image/(?:avif|bmp|gif|jpeg|png|tiff|webp)|video/[a-z0-9.+-]+")
+CALL = "/gradio_api/queue/join"
+PROGRESS_SECONDS, PROGRESS_WAIT = 0.05, 3.0
+
+
+class Gate:
+    """An ASGI app before another.
+
+    Args:
+        app: gradio's.
+        hosts: that are answered.
+        visitors: who they are.
+        max_upload: bytes of an uploaded file.
+        cookie: its name.
+        calls: of the page's functions.
+    """
+
+    def __init__(
+        self, app: Any, hosts: Hosts, visitors: Visitors, max_upload: int, cookie: str,
+        calls: Calls,
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._visitors = visitors
+        self._bodies = Bodies(visitors, max_upload, calls)
+        self._cookie = cookie
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request; a WebSocket, which the page has none of, is closed."""
+        if scope["type"] == "lifespan":
+            sweeping = asyncio.create_task(self._sweep())
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                sweeping.cancel()
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        cookies: list[tuple[bytes, bytes]] = []
+        begun = False
+
+        async def send_with_policy(message: Any) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                kept = [(name, value) for name, value in message.get("headers", [])
+                        if not name.lower().startswith(b"access-control-")]
+                message = {**message, "headers": [*kept, *POLICY, *cookies]}
+            await send(message)
+
+        try:
+            await self._route(Request(scope, receive), send_with_policy, cookies)
+        except Refused as refused:
+            if not begun:
+                # What gradio's page asks by calls it reads as JSON, and shows the detail of.
+                content, kind = ({"detail": refused.text}, JSONResponse) \
+                    if scope["path"] == CALL else (refused.text, PlainTextResponse)
+                answer = kind(content, refused.status, {"connection": "close"})
+                await answer(scope, receive, send_with_policy)
+
+    async def _route(self, request: Request, send: Any, cookies: list[Any]) -> None:
+        host = request.headers.get("host", "")
+        if not self._hosts.allow(host):
+            raise Refused(421, f"this page is not served as '{host[:100]}'; open the address that "
+                               "detkit serve printed, or start it with --allow-host HOST")
+        kind, match = _find_route(request)
+        if not self._hosts.same_origin(request.headers, navigates=kind == "page"):
+            raise Refused(403, "the request comes from another web page")
+        visitor = self._visitors.get(self._token(request))
+        scope, query = {**request.scope, "query_string": b""}, request.query_params
+        if kind == "page" and visitor is None:
+            visitor = self._visitors.welcome()
+            if visitor is None:
+                raise Refused(503, "too many have this page open; try again later")
+            value = f"{self._cookie}={visitor.token}; Path=/; HttpOnly; SameSite=Strict"
+            cookies.append((b"set-cookie", value.encode()))
+        if kind in ("page", "plain"):
+            await self._app(scope, request.receive, send)
+            return
+        if visitor is None:
+            raise Refused(403, "unknown browser; reload the page")
+        if kind == "stream":
+            name = match["tab"] or query.get("session_hash", "")
+            tab = self._visitors.tab(visitor, name)
+            if tab is None:
+                raise Refused(403, "the page belongs to another browser; reload it")
+            reads = int(match["tab"] is None)
+            scope["query_string"] = f"session_hash={name}".encode()
+            tab.unread = 0 if reads else tab.unread
+            tab.readers += reads
+            visitor.streams += 1
+            try:
+                await self._app(scope, request.receive, send)
+            finally:
+                tab.readers -= reads
+                visitor.streams -= 1
+                self._visitors.get(visitor.token)  # it has been here until now
+        elif kind == "call":
+            body = await self._bodies.read_call(request, visitor)
+            await self._app(*_replayed(scope, request.receive, body), send)
+        elif kind == "upload":
+            paths = await self._bodies.receive_file(request, visitor)
+            await JSONResponse(paths)(request.scope, request.receive, send)
+        elif kind == "progress":
+            told = _progress(visitor, query.get("upload_id", ""))
+            answer = StreamingResponse(told, media_type="text/event-stream")
+            await answer(request.scope, request.receive, send)
+        else:
+            path = self._visitors.file(visitor, match["file"])
+            if path is None:
+                raise Refused(404, "no such file of this browser")
+            shown = mimetypes.guess_type(path.name)[0] or ""
+            safe = SHOWN.fullmatch(shown) is not None
+            file = FileResponse(
+                path, media_type=shown if safe else "application/octet-stream",
+                filename=path.name, content_disposition_type="inline" if safe else "attachment")
+            await file(request.scope, request.receive, send)
+
+    def _token(self, request: Request) -> str | None:
+        try:
+            morsel = SimpleCookie(request.headers.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return None
+        return None if morsel is None else morsel.value
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.to_thread(self._visitors.sweep)
+
+
+def _find_route(request: Request) -> tuple[str, re.Match[str]]:
+    path = request.scope["path"]
+    for method, pattern, kind in ROUTES:
+        match = pattern.fullmatch(path)
+        if match is not None and request.method == method and (kind == "file" or ".." not in path):
+            return kind, match
+    raise Refused(404, "not a part of this page")
+
+
+def _replayed(scope: Any, receive: Any, body: bytes) -> tuple[Any, Any]:
+    """A request's scope and its ``receive``, with another body."""
+    kept = [(name, value) for name, value in scope["headers"]
+            if name not in (b"content-length", b"content-type")]
+    headers = [*kept, (b"content-length", str(len(body)).encode()),
+               (b"content-type", b"application/json")]
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Any:
+        return parts.pop() if parts else await receive()
+
+    return {**scope, "headers": headers}, replay
+
+
+async def _progress(visitor: Visitor, word: str) -> AsyncIterator[str]:
+    """What gradio's page is told while it sends a file: the bytes since the last time."""
+    for _ in range(round(PROGRESS_WAIT / PROGRESS_SECONDS)):
+        if word in visitor.uploads:
+            break
+        await asyncio.sleep(PROGRESS_SECONDS)
+    upload, told = visitor.uploads.get(word), 0
+    while upload is not None and not upload.done:
+        if upload.received > told:
+            update = {"msg": "update", "orig_name": upload.name,
+                      "chunk_size": upload.received - told}
+            told = upload.received
+            yield f"data: {json.dumps(update)}\n\n"
+        await asyncio.sleep(PROGRESS_SECONDS)
+    yield 'data: {"msg": "done"}\n\n'

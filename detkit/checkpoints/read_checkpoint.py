@@ -1,0 +1,158 @@
+"""Reading a checkpoint as data: tensors, numbers, text and containers, never code."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import pickle
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy
+import torch
+
+from detkit.checkpoints.archive_layout import check_layout
+from detkit.checkpoints.content import StrangeContentError, check_content
+from detkit.checkpoints.download import download
+from detkit.checkpoints.pickle_check import CodeNeededError, RefusedPickleError
+from detkit.errors import WeightsError
+from detkit.files import special_file
+from detkit.trust import trusts_files
+
+_STATISTICS = ("min", "max", "current", "mean")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a ``.pth`` (or any torch file) or a ``.safetensors`` onto the CPU.
+
+    Args:
+        path: of a local file, or an http(s) address; see ``download``.
+
+    Returns:
+        what the file holds: for a safetensors file and a bare state dict names and tensors, else
+        whatever its maker put around them.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, it needs code to be read, it would
+            unpack to more than it is, or it does not hold a dict of what a checkpoint holds.
+    """
+    text = str(path)
+    if urlparse(text).scheme in ("http", "https"):
+        file = download(text)
+    else:
+        file = Path(text.removeprefix("file://")).expanduser()
+    if not file.is_file():
+        raise WeightsError(
+            f"checkpoint '{text}'",
+            got="a folder" if file.is_dir() else special_file(file) or "no such file",
+            do="give the path of a .pth or .safetensors file",
+        )
+    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f"checkpoint '{text}'",
+            got=f"a {type(content).__name__}",
+            expected="a dict of names and tensors",
+        )
+    try:
+        check_content(content)
+    except StrangeContentError as error:
+        raise _refused(file, error) from error
+    return content
+
+
+def _read_safetensors(file: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(str(file)))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(file, error) from error
+
+
+def _read_torch(file: Path) -> Any:
+    try:
+        if not trusts_files():
+            check_layout(file)
+        with torch.serialization.safe_globals(_safe_globals()):
+            return torch.load(file, map_location="cpu", weights_only=not trusts_files())
+    except (pickle.UnpicklingError, CodeNeededError) as error:
+        needs = _code_needed(file)
+        if isinstance(error, CodeNeededError):
+            needs = sorted({*needs, str(error)})
+        if not needs:
+            raise _damaged(file, error) from error
+        raise WeightsError(
+            f"checkpoint '{file}' can only be read by running code from it",
+            got=f"objects of {', '.join(needs)}",
+            expected="tensors, numbers, text and containers",
+            do="if you trust its maker, pass --trust",
+        ) from error
+    except RefusedPickleError as error:
+        raise _refused(file, error) from error
+    # torch's reader takes any bytes for a pickle and breaks as they have it: IndexError,
+    # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.
+    except Exception as error:
+        raise _damaged(file, error) from error
+
+
+def _code_needed(file: Path) -> list[str]:
+    """Names in the file that only code could make sense of; empty when it is simply damaged."""
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(file)))
+    except Exception:  # noqa: B902 - an old or damaged file cannot be asked; the caller reports it
+        return []
+
+
+def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What mmengine's own checkpoints hold besides tensors: their log, and numpy's numbers."""
+    from mmengine.logging import HistoryBuffer
+
+    core = "numpy._core" if hasattr(numpy, "_core") else "numpy.core"  # since numpy 2
+    multiarray = import_module(f"{core}.multiarray")
+    allowed: list[Any] = [
+        HistoryBuffer,
+        argparse.Namespace,
+        numpy.ndarray,
+        numpy.dtype,
+        (_history_method, "builtins.getattr"),
+        (codecs.encode, "_codecs.encode"),
+    ]
+    for module in ("numpy._core.multiarray", "numpy.core.multiarray"):
+        allowed.append((multiarray._reconstruct, f"{module}._reconstruct"))
+        allowed.append((multiarray.scalar, f"{module}.scalar"))
+    kinds = (getattr(numpy.dtypes, name) for name in dir(numpy.dtypes) if name.endswith("DType"))
+    return allowed + [kind for kind in kinds if isinstance(kind, type)]
+
+
+def _history_method(owner: object, name: str) -> Any:
+    """What stands in for ``getattr``: mmengine's log names four of its own methods through it.
+
+    The real one would lead from any object to any other.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in _STATISTICS:
+        raise pickle.UnpicklingError(f"the attribute '{name}' of {owner!r} is asked for")
+    return getattr(HistoryBuffer, name)
+
+
+def _damaged(file: Path, error: Exception) -> WeightsError:
+    reason = " ".join(str(error).split())[:200]
+    return WeightsError(
+        f"checkpoint '{file}' cannot be read ({type(error).__name__}: {reason})",
+        do="it may be damaged or not be a checkpoint: fetch or write it again",
+    )
+
+
+def _refused(file: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"checkpoint '{file}' is not read", got=str(error),
+        expected="dense tensors, numbers, text and containers, as torch.save writes them",
+        do="load it where it was made, and save its state dict to a new file",
+    )

@@ -1,0 +1,1 @@
+"""Classification data: loaded, checked, and split."""

@@ -1,0 +1,116 @@
+"""Checks that need all splits at once: classes that a split lacks, images in two splits."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detkit.data.detection.learnable import count_objects, refuse_unlearnable
+from detkit.data.images.duplicates import shared_between
+from detkit.data.images.image_folder import ImageFolder
+from detkit.data.images.read_image import SUFFIXES
+from detkit.data.report.ledger import Ledger
+
+NAMED = 3
+
+
+def check_whole(
+    clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
+    classes: Sequence[str], ledger: Ledger, stated: Mapping[str, int] | None = None,
+) -> None:
+    """Note what only the splits together show.
+
+    Args:
+        clean: cleaned COCO json by split; one that stands in for another is the same object.
+        image_dirs: by split.
+        classes: in the order of category ids from 1.
+        stated: how many boxes each class has in the files, usable or not.
+    """
+    for name, content in clean.items():
+        refuse_unlearnable(content, name, ledger)
+    _check_classes(clean, classes, ledger, stated or {})
+    paths: dict[str, list[Path]] = {}
+    for name, content in clean.items():
+        if not any(content["images"] == clean[other]["images"] for other in paths):
+            paths[name] = [image_dirs[name] / image["file_name"] for image in content["images"]]
+    for group in shared_between(paths):
+        standing = ", ".join(f"{path} ({' and '.join(names)})" for path, names in group.items())
+        first = next(iter(group))
+        ledger.add("image_in_two_splits", f"the same bytes stand in {standing}: what is measured "
+                   "on them was trained on, or measured twice", "kept",
+                   file=str(first), image=first.name)
+
+
+def _check_classes(
+    clean: Mapping[str, dict[str, Any]], classes: Sequence[str], ledger: Ledger,
+    stated: Mapping[str, int],
+) -> None:
+    counts = {name: count_objects(content) for name, content in clean.items()}
+    written = {name: Counter(box["category_id"] for box in content["annotations"])
+               for name, content in clean.items()}
+    for number, name in enumerate(classes, start=1):
+        by_split = {split: counted[number] for split, counted in counts.items()}
+        ignored = {split: counted[number] - by_split[split]
+                   for split, counted in written.items() if counted[number] > by_split[split]}
+        besides = "; crowd, difficult and tiny ones are not counted: " * bool(ignored) + ", ".join(
+            f"{split} {count}" for split, count in ignored.items())
+        in_train = by_split.pop("train", None)
+        elsewhere = ", ".join(f"{split} {count}" for split, count in by_split.items() if count)
+        if not in_train and not elsewhere:
+            lost = "" if ignored or not stated.get(name) else (
+                f": all {stated[name]} that the files have were left out")
+            ledger.add("unused_class", f"the class '{name}' has no box in any split{lost}{besides}",
+                       "kept")
+        elif in_train == 0:
+            ledger.add("class_not_in_train", f"the class '{name}' has no box in train, but in "
+                       f"{elsewhere}: it cannot be learnt, and its AP counts{besides}", "kept")
+        elif by_split and not elsewhere:
+            ledger.add("class_only_in_train", f"the class '{name}' has {in_train} box(es) in train "
+                       f"and none elsewhere: it is learnt and never measured{besides}", "kept")
+
+
+def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
+    """Note image files that lie beside those that annotations name, and that none names.
+
+    Args:
+        folders: of all splits, after each name was looked up in them.
+    """
+    used: dict[Path, set[str]] = {}
+    for folder in folders:
+        for name in folder.found:
+            parent, _, last = name.rpartition("/")
+            path = folder.folder / parent
+            if ".." in parent:  # another name of a folder that may be named plainly too
+                path = path.resolve()
+            used.setdefault(path, set()).add(last)
+    for path, names in used.items():
+        extra = sorted(name for name in set(os.listdir(path)) - names
+                       if os.path.splitext(name)[1].lower() in SUFFIXES
+                       and not name.startswith("."))
+        if extra:
+            more = ", ..." if extra[NAMED:] else ""
+            ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
+                       + ", ".join(extra[:NAMED]) + more, "left out", file=str(path))
+
+
+def note_unused_folders(
+    folders: Sequence[ImageFolder], images: Mapping[Path, int], root: Path, ledger: Ledger
+) -> None:
+    """Note folders of images none of which is in an annotation file, such as a split without one.
+
+    Args:
+        folders: of all splits, after each name was looked up in them.
+        images: how many images lie directly in each folder below ``root``.
+    """
+    parents = {os.path.dirname(os.path.join(folder.folder, name))
+               for folder in folders for name in folder.found}
+    used = set(map(os.path.realpath, parents))
+    unused = [f"{path.relative_to(root)} ({count})" for path, count in images.items()
+              if os.path.realpath(path) not in used]
+    if unused:
+        more = f" and {len(unused) - NAMED} more" if unused[NAMED:] else ""
+        ledger.notes.append("folders of images that no annotation file names: "
+                            + ", ".join(unused[:NAMED]) + more)

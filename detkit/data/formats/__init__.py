@@ -1,0 +1,1 @@
+"""Formats of annotations: which one a folder holds, and a reader for each."""

@@ -1,0 +1,157 @@
+"""Boxes from other shapes: the outline of a mask, and a rectangle that is turned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from detkit.data.detection.annotations import NOTES, Record
+from detkit.data.images.exif import Box, as_box
+
+# How far, in pixels, corners may lie from a rectangle's for an outline to be that rectangle.
+NEAR = 1.0
+
+
+def take_mask(record: Record) -> bool:
+    """Drop a record's mask, after its outline gave the box that the record lacks.
+
+    A box that is missing, no box, or without extent is replaced by the outline's. A turned
+    rectangle whose outline is given needs no turning: its box is the outline's too.
+
+    Args:
+        record: COCO annotation, or any other object of the file; changed in place.
+
+    Returns:
+        Whether there was a mask.
+    """
+    mask = record.pop("segmentation", None)
+    if not mask:
+        return False
+    stated = as_box(record.get("bbox"))
+    usable = stated is not None and stated[2] != 0 and stated[3] != 0
+    if usable and not rotation_of(record):
+        return True
+    outline = mask_box(mask)
+    if outline is None:
+        if not usable:
+            record.setdefault(NOTES, [])  # an object, be its mask of any use or not
+        return True
+    if not usable:
+        had = f"its bbox is {record['bbox']!r}" if "bbox" in record else "it has no bbox"
+        record["bbox"] = list(outline)
+        add_note(record, "box_from_mask", f"{had}, and its segmentation has the box "
+                 f"{list(outline)}", "the segmentation's box taken")
+        record["attributes"] = {}
+    elif stated is not None and not _is_rectangle(mask, stated):
+        record["attributes"] = {}
+        if max(abs(a - b) for a, b in zip(stated, outline)) > NEAR:
+            record["bbox"] = list(outline)
+            add_note(record, "rotated_box", f"the box {list(stated)} is turned, and its "
+                     f"segmentation has the box {list(outline)}", "the segmentation's box taken")
+    return True
+
+
+def add_note(record: Record, kind: str, what: str, action: str) -> None:
+    """Keep a finding with its annotation, to be told when its image is checked."""
+    record.setdefault(NOTES, []).append((kind, what, action))
+
+
+def mask_box(mask: Any) -> Box | None:
+    """The box of a COCO segmentation, xywh in pixels.
+
+    Args:
+        mask: polygons as lists of x, y, or a run-length encoding; anything else is no mask.
+
+    Returns:
+        left, top, width, height; None when there is no such box or it has no extent.
+    """
+    if isinstance(mask, dict):
+        return _run_length_box(mask)
+    if not isinstance(mask, list):
+        return None
+    numbers = list(_numbers(mask))
+    if len(numbers) < 6 or len(numbers) % 2:
+        return None
+    xs, ys = numbers[::2], numbers[1::2]
+    left, top = min(xs), min(ys)
+    box = as_box([left, top, max(xs) - left, max(ys) - top])
+    return box if box is not None and box[2] > 0 and box[3] > 0 else None
+
+
+def _numbers(mask: list[Any]) -> Iterator[Any]:
+    """All numbers of nested lists; NaN for what is none, which makes no box."""
+    for item in mask:
+        if isinstance(item, list):
+            yield from _numbers(item)
+        elif isinstance(item, (int, float)) and not isinstance(item, bool):
+            yield item
+        else:
+            yield math.nan
+
+
+def _run_length_box(mask: dict[str, Any]) -> Box | None:
+    size, counts = mask.get("size"), mask.get("counts")
+    if not (isinstance(size, list) and len(size) == 2
+            and all(isinstance(side, int) and 0 < side < 2**15 for side in size)):
+        return None
+    from pycocotools import mask as coco_mask
+
+    if isinstance(counts, list):
+        if not all(isinstance(run, int) and run >= 0 for run in counts):
+            return None
+        if sum(counts) != size[0] * size[1]:
+            return None
+        encoded = coco_mask.frPyObjects(mask, *size)
+    elif isinstance(counts, str) and counts.isascii():
+        encoded = {"size": size, "counts": counts.encode("ascii")}
+    else:
+        return None
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(encoded))
+    return (left, top, width, height) if width > 0 and height > 0 else None
+
+
+def _is_rectangle(mask: Any, box: Box) -> bool:
+    """Whether a polygon is the upright rectangle itself, as written for any box."""
+    if not isinstance(mask, list):
+        return False
+    numbers = list(_numbers(mask))
+    left, top, width, height = box
+    return all(
+        min(abs(x - left), abs(x - left - width)) <= NEAR
+        and min(abs(y - top), abs(y - top - height)) <= NEAR
+        for x, y in zip(numbers[::2], numbers[1::2]))
+
+
+def rotation_of(record: Record) -> float:
+    """By how many degrees a record's box is turned about its centre; 0 when it says nothing.
+
+    Source: CVAT's and Datumaro's attribute 'rotation': clockwise, the box being the one before
+    turning.
+    """
+    attributes = record.get("attributes")
+    stated = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if isinstance(stated, bool) or not isinstance(stated, (int, float, str)):
+        return 0.0
+    try:
+        degrees = float(stated)
+    except (ValueError, OverflowError):
+        return 0.0
+    return degrees % 360 if math.isfinite(degrees) else 0.0
+
+
+def hull(box: Box, degrees: float) -> Box:
+    """The upright box around a box that is turned about its centre.
+
+    Args:
+        box: left, top, width, height before turning.
+        degrees: clockwise or not, the hull is the same.
+
+    Returns:
+        left, top, width, height, rounded to a thousandth of a pixel.
+    """
+    left, top, width, height = box
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    across, down = width * cos + height * sin, width * sin + height * cos
+    x, y = left + width / 2 - across / 2, top + height / 2 - down / 2
+    return round(x, 3), round(y, 3), round(across, 3), round(down, 3)

@@ -1,0 +1,95 @@
+"""Which folders of Pascal VOC xml files are which split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detkit.data.detection.annotations import split_word
+from detkit.data.formats.read_file import names_in
+from detkit.data.formats.voc.voc_lists import read_split_lists
+from detkit.data.images.image_folder import fold
+from detkit.errors import DataError
+
+ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")
+
+
+@dataclass(frozen=True)
+class XmlFolders:
+    """The folders that hold the xml files of one split, or of all.
+
+    Args:
+        base: the folder around them that bears a name for annotations, such as Annotations;
+            without one the single folder itself. The names in lists start here, and its
+            sub-folders are those of the images.
+        folders: at least one, each ``base`` or below it.
+    """
+
+    base: Path
+    folders: tuple[Path, ...]
+
+    def files(self) -> dict[str, Path]:
+        """The xml files by their path from ``base``, with '/', without the ending; sorted.
+
+        Raises:
+            DataError: two files differ in nothing but the case of their ending.
+        """
+        found: dict[str, Path] = {}
+        for folder in self.folders:
+            start = folder.relative_to(self.base).as_posix()
+            for name in names_in(folder):
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() != ".xml" or name.startswith("."):
+                    continue
+                key = stem if start == "." else f"{start}/{stem}"
+                if found.setdefault(key, folder / name) != folder / name:
+                    raise DataError(f"two xml files have the same name: {found[key]} and "
+                                    f"{folder / name}", do="keep one of the two")
+        return dict(sorted(found.items()))
+
+
+def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolders]:
+    """The folders of xml files of each split, or those of all ('all').
+
+    Folders of one split are taken together where they lie in one folder of annotations.
+
+    Raises:
+        DataError: two folders could be the same split.
+    """
+    by_split: dict[str, list[Path]] = {}
+    for folder in folders:
+        words = (split_word(part.name) for part in _upwards(root, folder)[:-1])
+        by_split.setdefault(next(filter(None, words), "all"), []).append(folder)
+    bases = {_base(root, folder) for folder in folders}
+    if "all" in by_split and len(by_split) > 1:
+        (base, *others) = bases
+        if base is None or others or not read_split_lists(base):
+            named = next(group[0] for name, group in by_split.items() if name != "all")
+            raise _two_folders(by_split["all"][0], named)
+        by_split = {"all": list(folders)}  # the lists say the splits, not the sub-folders' names
+    chosen = {}
+    for name, group in by_split.items():
+        bases = {_base(root, folder) for folder in group}
+        if len(group) > 1 and (None in bases or len(bases) > 1):
+            raise _two_folders(*group[:2])
+        chosen[name] = XmlFolders(bases.pop() or group[0], tuple(group))
+    return chosen
+
+
+def _base(root: Path, folder: Path) -> Path | None:
+    """The nearest folder around ``folder``, or itself, that bears a name for annotations."""
+    return next((part for part in _upwards(root, folder)
+                 if fold(part.name) in ANNOTATION_FOLDERS), None)
+
+
+def _upwards(root: Path, folder: Path) -> list[Path]:
+    """``folder`` and those around it, up to ``root``."""
+    return [part for part in (folder, *folder.parents)
+            if part == root or root in part.parents]
+
+
+def _two_folders(first: Path, second: Path) -> DataError:
+    return DataError(f"two folders of Pascal VOC files: {first} and {second}",
+                     do="name the one to use")

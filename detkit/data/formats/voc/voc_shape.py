@@ -1,0 +1,52 @@
+"""What else than corners a VOC object has: an outline, a turned rectangle, attributes of CVAT."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+from detkit.data.detection.annotations import Record
+
+
+def add_shape(record: Record, item: ElementTree.Element) -> None:
+    """Add what an object's xml says of its shape to its record, in the words of COCO.
+
+    ``polygon`` (Roboflow's x1, y1, ... or LabelMe's pt) becomes ``segmentation``; the rotation
+    among CVAT's attributes, or that of roLabelImg's ``robndbox`` with its box, ``attributes``.
+
+    Args:
+        record: its annotation; changed in place.
+        item: the ``object`` element.
+    """
+    polygon = item.find("polygon")
+    if polygon is not None:
+        record["segmentation"] = [_points(polygon)]
+    for attribute in item.iterfind("attributes/attribute"):
+        if (attribute.findtext("name") or "").strip() == "rotation":
+            record["attributes"] = {"rotation": attribute.findtext("value") or ""}
+    turned = item.find("robndbox")
+    if turned is not None and record.get("bbox") is None:
+        x, y, width, height, angle = (
+            _float(turned.findtext(name)) for name in ("cx", "cy", "w", "h", "angle"))
+        record["bbox"] = [x - width / 2, y - height / 2, width, height]
+        record["attributes"] = {"rotation": math.degrees(angle)}
+
+
+def _points(polygon: ElementTree.Element) -> list[Any]:
+    """x, y of each point in turn; empty where they do not pair."""
+    points = [(point.findtext("x"), point.findtext("y")) for point in polygon.iterfind("pt")]
+    if not points:
+        named = {child.tag: child.text for child in polygon}
+        points = [(text, named.get(f"y{tag[1:]}")) for tag, text in named.items()
+                  if tag.startswith("x")]
+    return [_float(value) for point in points for value in point]
+
+
+def _float(text: str | None) -> float:
+    """The number; NaN for what is none, which makes no box."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return math.nan
+    return int(value) if math.isfinite(value) and value.is_integer() else value

@@ -1,0 +1,106 @@
+"""Open image files by what their headers say: of known formats, and of few enough pixels."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+from detkit.data.images.pixel_limit import FLAG, max_pixels
+from detkit.errors import DataError
+from detkit.files import special_file
+
+# Those that are decoded here and in this process alone; Pillow hands others to other programs,
+# such as EPS to Ghostscript. The common ones first: each is asked in turn.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000", "MPO",
+           "HEIF", "ICO", "PSD", "PCX", "SGI", "TGA")
+_PILLOWS_LIMIT = Image.MAX_IMAGE_PIXELS
+_pillows_limits = {_PILLOWS_LIMIT}
+# A scan goes over the whole image and may be a few bytes long; encoders write about ten.
+MOST_SCANS = 500
+START_OF_SCAN = b"\xff\xda"
+CHUNK_BYTES = 1 << 20
+
+# Of images that Pillow only warns of, what is larger than the limit is refused below.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Open an image file without decoding it.
+
+    Raises:
+        DataError: it is no regular file, or its header states more pixels than ``max_pixels``.
+        UnidentifiedImageError: it is of none of the known formats.
+        OSError, SyntaxError, ValueError, ...: whatever Pillow raises for broken files.
+    """
+    special = special_file(path)
+    if special is not None:
+        raise DataError(f"{path}: it is {special}, not an image file", do="remove it")
+    limit = max_pixels()
+    _raise_pillows_limit(limit)
+    try:
+        image = _opened(path)
+    except Image.DecompressionBombError as error:
+        stated = re.search(r"\d+", str(error))
+        raise too_large(path, f"{stated[0]}" if stated else str(error), limit) from None
+    width, height = image.size
+    if width * height > limit:
+        image.close()
+        raise too_large(path, f"{width} x {height}", limit)
+    return image
+
+
+def stated_wh(path: str | Path) -> tuple[int, int] | None:
+    """Width and height in pixels by an image file's header, as stored.
+
+    None where it states none that can be read: whoever reads the file says what is wrong.
+    """
+    try:
+        with _opened(path) as image:
+            return image.size
+    except Exception:  # Pillow's plugins raise many things on broken files
+        return None
+
+
+def _opened(path: str | Path) -> Image.Image:
+    Image.init()
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _raise_pillows_limit(limit: int) -> None:
+    """Let Pillow open what ``limit`` allows; a limit that a program has set for itself stays.
+
+    Pillow's limit is of the whole process. It refuses what is twice as large, which holds for
+    the frames and icons inside of a file too.
+    """
+    there = Image.MAX_IMAGE_PIXELS
+    if there is not None and there < limit and there in _pillows_limits:
+        _pillows_limits.add(limit)
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def too_large(path: str | Path, size: str, limit: int) -> DataError:
+    """The error for an image that has more pixels than the limit."""
+    return DataError(f"{path}: the image has too many pixels", got=size,
+                     expected=f"at most {limit:,}",
+                     do=f"cut it into tiles, or allow more with {FLAG}")
+
+
+def check_scans(image: Image.Image, path: str | Path) -> None:
+    """Refuse a progressive JPEG whose decoding would go over the image without end.
+
+    Raises:
+        DataError: it has more than 500 scans.
+    """
+    if not image.info.get("progressive"):
+        return
+    count, before = 0, b""
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            count += (before + chunk).count(START_OF_SCAN)
+            before = chunk[-1:]
+    if count > MOST_SCANS:
+        raise DataError(f"{path}: the JPEG has {count} scans, which take as many times as long to "
+                        "decode", expected=f"at most {MOST_SCANS}", do="save it anew")

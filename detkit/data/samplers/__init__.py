@@ -1,0 +1,1 @@
+"""Samplers of the training data."""

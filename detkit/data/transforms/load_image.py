@@ -1,0 +1,40 @@
+"""The first step of a pipeline: an image file into the results that mmdet's transforms pass on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from detkit.data.images.read_image import read_image
+from detkit.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):  # type: ignore[misc]
+    """Read ``results['img_path']`` as a person sees it, in mmdet's colour order.
+
+    Sets ``img``, (H, W, 3) BGR, uint8 or float32 0..255; ``img_shape`` and ``ori_shape``,
+    both (H, W).
+
+    Args:
+        to_float32: give float32 instead of uint8.
+
+    Raises:
+        DataError: the file is missing or cannot be decoded; its name is in the message.
+    """
+
+    def __init__(self, to_float32: bool = False) -> None:
+        self.to_float32 = to_float32
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read the image that ``results`` names and add it to them."""
+        image = np.ascontiguousarray(read_image(results["img_path"])[..., ::-1])
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = image.shape[:2]
+        results["ori_shape"] = image.shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(to_float32={self.to_float32})"

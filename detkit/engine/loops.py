@@ -1,0 +1,162 @@
+"""Training loops that go on in the middle of an epoch as if nothing had stopped them.
+
+They stand in for mmengine's loops of the same names under scope ``detkit``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import get_dist_info
+from mmengine.runner import loops
+
+from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
+from detkit.engine.reproducibility import SkippingBatchSampler, seed_iteration, seeded_dataloader
+from detkit.errors import DataError
+from detkit.registry import LOOPS
+
+
+def _seeded(runner: Any, dataloader: Any) -> Any:
+    if isinstance(dataloader, dict):
+        dataloader = runner.build_dataloader(dataloader, seed=runner.seed)
+        rank, world_size = get_dist_info()
+        dataloader = seeded_dataloader(dataloader, runner.seed, rank, world_size)
+    return dataloader
+
+
+def _refuse_no_batch(dataloader: Any) -> None:
+    """Raise DataError where an epoch has no batch: fewer images than one, and ``drop_last``."""
+    if len(dataloader):
+        return
+    size = getattr(dataloader.batch_sampler, "batch_size", dataloader.batch_size)
+    raise DataError(
+        "no batch to train on, for a last one that is not full is left out (drop_last)",
+        got=f"{len(dataloader.dataset)} images, {size} in a batch",
+        do="pass --cfg-options train_dataloader.batch_size=N with a smaller N",
+    )
+
+
+class _Guarded:
+    """A training loop that ends at the first number that is not finite."""
+
+    runner: Any
+
+    def run(self) -> Any:
+        """Train to the end, or until a hook sets ``stop_training``.
+
+        Raises:
+            DivergedError: a loss, a gradient or a weight became NaN or infinite.
+        """
+        self._guard = DivergenceGuard(self.runner)
+        with self._guard.watch():
+            return self._run()
+
+    def _run(self) -> Any:
+        raise NotImplementedError
+
+
+@LOOPS.register_module()
+class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[misc]
+    """mmengine's epochs; a checkpoint from within one resumes at the batch after it.
+
+    Raises:
+        DataError: the data is less than one batch, and ``drop_last`` leaves that out.
+    """
+
+    def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, _seeded(runner, dataloader), *args, **kwargs)
+        _refuse_no_batch(self.dataloader)
+
+    def _validation_is_due(self) -> bool:
+        self._decide_current_val_interval()
+        return (
+            self.runner.val_loop is not None
+            and self._epoch >= self.val_begin
+            and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+        )
+
+    def _run(self) -> Any:
+        self.runner.call_hook("before_train")
+        at_epoch_end = self._iter == self._epoch * len(self.dataloader)
+        if self._iter > 0 and at_epoch_end and self._validation_is_due():
+            # A checkpoint is written before its epoch is validated; the run may have been killed
+            # in between, and best score and early stopping must see what they missed.
+            self.runner.val_loop.run()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            if self._validation_is_due():
+                ensure_finite_state(self.runner)
+                self.runner.val_loop.run()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train one epoch, or what is left of it after resuming."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        batches = self.dataloader.batch_sampler
+        if not 0 <= done <= len(self.dataloader):
+            self.runner.logger.warning(
+                f"The epoch starts at its first batch: {self._iter} iterations are no place in "
+                f"epoch {self._epoch + 1} of {len(self.dataloader)} batches each. Was the run "
+                "begun with another batch size or other data?"
+            )
+            done = 0
+        elif done and isinstance(batches, SkippingBatchSampler):
+            batches.skip_next = done
+        for index, batch in enumerate(self.dataloader, done):
+            self.run_iter(index, batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """Train one batch, from random numbers of its own."""
+        seed_iteration(self.runner.seed, self.runner.rank, self._iter)
+        self.runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        outputs = self._guard.train_step(data_batch)
+        self.runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch,
+                              outputs=outputs)
+        self._iter += 1
+
+
+@LOOPS.register_module()
+class IterBasedTrainLoop(_Guarded, loops.IterBasedTrainLoop):  # type: ignore[misc]
+    """mmengine's loop over iterations; resuming passes over the batches that were trained."""
+
+    def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, _seeded(runner, dataloader), *args, **kwargs)
+
+    def _validation_is_due(self) -> bool:
+        self._decide_current_val_interval()
+        return (
+            self.runner.val_loop is not None
+            and self._iter >= self.val_begin
+            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+        )
+
+    def _run(self) -> Any:
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        if self._iter > 0:
+            self.dataloader_iterator.skip_iter(self._iter)
+            if self._validation_is_due():
+                self.runner.val_loop.run()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            if self._validation_is_due():
+                ensure_finite_state(self.runner)
+                self.runner.val_loop.run()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_iter(self, data_batch: Any) -> None:
+        """Train one batch, from random numbers of its own."""
+        seed_iteration(self.runner.seed, self.runner.rank, self._iter)
+        self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
+        outputs = self._guard.train_step(data_batch)
+        self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch,
+                              outputs=outputs)
+        self._iter += 1

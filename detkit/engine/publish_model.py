@@ -1,0 +1,45 @@
+"""``best.pth``: what a run is for, without what only the run itself needs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from detkit.checkpoints.last_checkpoint import read_any_checkpoint
+from detkit.engine.hooks.checkpoint_hook import whole_file
+from detkit.engine.nonfinite import ensure_finite_weights, weights_in
+
+NAME = "best.pth"
+
+
+def publish(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> Path:
+    """Write ``folder/best.pth``: the weights, config and classes of ``checkpoint``.
+
+    The optimizer's state and the weights that an average was made of are left out; the file
+    serves ``test``, ``predict`` and ``video``, not ``--resume``. It is replaced in one step.
+
+    Args:
+        checkpoint: a checkpoint of a run, which stays as it is.
+        folder: the run's work dir.
+        model: the run's, not wrapped, to tell weights from buffers that may hold infinity; where
+            it is None, every tensor must be finite.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        WeightsError: ``checkpoint`` cannot be read, or its weights are not finite.
+    """
+    content = read_any_checkpoint(checkpoint)
+    kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
+    weights = {"state_dict": content.get("state_dict", {})}
+    ensure_finite_weights(weights if model is None else weights_in(weights, model), str(checkpoint))
+    # In memory first: torch's own writer does not say that a disk is full.
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    with whole_file(folder / NAME) as partial:
+        partial.write_bytes(buffer.getbuffer())
+    return folder / NAME

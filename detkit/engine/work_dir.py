@@ -1,0 +1,94 @@
+"""The folder that a run writes to, never mixed with another run's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from detkit.checkpoints.last_checkpoint import (
+    check_intact,
+    checkpoints_in,
+    choose_checkpoint,
+    is_in,
+    next_best_checkpoint,
+)
+from detkit.engine.hooks.checkpoint_hook import remove_partial_files
+from detkit.engine.main_process import run_on_main_process
+from detkit.engine.run_lock import run_lock
+from detkit.errors import ConfigError, WeightsError
+
+logger = logging.getLogger(__name__)
+
+
+def default_work_dir(config: Path) -> Path:
+    """``work_dirs/NAME`` for a config file NAME.py."""
+    return Path("work_dirs") / config.stem
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for one run, all of its processes, and clear what a killed one left.
+
+    Raises:
+        ConfigError: another training holds it.
+    """
+    with ExitStack() as held:
+
+        def enter() -> None:
+            held.enter_context(run_lock(folder))
+            for name in remove_partial_files(folder):
+                logger.info("%s: removed %s, which a killed run left unfinished", folder, name)
+
+        run_on_main_process(enter)
+        yield
+
+
+def checkpoint_to_resume(resume: bool | str | Path, folder: Path) -> str | None:
+    """The checkpoint that a run in ``folder`` goes on from; None when it begins anew.
+
+    Args:
+        resume: True for the newest of the folder that can be read, if there is one; a path for
+            that file; False for none.
+        folder: the work dir.
+
+    Raises:
+        ConfigError: the folder holds the checkpoints of another run.
+        WeightsError: the file that is named is damaged, or all of the folder are; the message
+            names the next good one.
+    """
+    if resume is True:
+        chosen = choose_checkpoint(folder)
+        if chosen is None:
+            logger.info("nothing to resume in %s: the training begins anew", folder)
+        return None if chosen is None else str(chosen)
+    if not resume or not is_in(Path(resume), folder):
+        refuse_another_run(folder)
+    if not resume:
+        return None
+    if Path(resume).is_file():
+        try:
+            check_intact(Path(resume))
+        except WeightsError as error:
+            other = next_best_checkpoint(Path(resume))
+            raise WeightsError(
+                error.what, got=error.got, expected=error.expected,
+                do=error.do if other is None else f"the next one that is whole: --resume {other}",
+            ) from error
+    return str(resume)
+
+
+def refuse_another_run(folder: Path) -> None:
+    """Refuse a folder that holds checkpoints already.
+
+    Raises:
+        ConfigError: it does.
+    """
+    found = [*checkpoints_in(folder), *sorted(folder.glob("best*.pth"))]
+    if found:
+        raise ConfigError(
+            f"{folder} holds the checkpoints of another run",
+            got=f"{found[-1].name} among {len(found)}",
+            do="pass --resume to continue that run, or --work-dir with another folder",
+        )

@@ -1,0 +1,1 @@
+"""Classifiers: accuracy, the confusion matrix, scores and tables."""

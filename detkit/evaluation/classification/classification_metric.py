@@ -1,0 +1,131 @@
+"""The metric that training and testing of classifiers use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from numpy.typing import NDArray
+
+from detkit.errors import ConfigError, DataError, WeightsError
+from detkit.evaluation.classification.classification_scores import ClassificationScores
+from detkit.registry import METRICS
+
+# Of one picture: its class, the predicted class, at which rank its class stands (0 is first),
+# and how many classes were scored.
+Outcome = tuple[int, int, int, int]
+
+
+@METRICS.register_module()
+class ClassificationMetric(BaseMetric):  # type: ignore[misc]
+    """Top-k accuracy, precision, recall, F1 and balanced accuracy, as ``cls/top1`` and so on.
+
+    All are shares from 0 to 1, unrounded; ``ClassificationScores`` says what each is and when it
+    is nan. Of classes with equal scores the lower label stands first, so that a constant model
+    predicts class 0. Of each picture four integers are kept, not its scores. After ``evaluate``,
+    ``scores`` holds the last ``ClassificationScores`` (None before, and on all but the main
+    process), which ``class_table`` turns into text and ``confusion_picture`` into a picture.
+
+    Args:
+        topk: the k of ``cls/topK``; those above the number of classes are left out.
+        collect_device: where the processes' outcomes are gathered, 'cpu' or 'gpu'.
+        prefix: what the keys begin with; None means 'cls'.
+        collect_dir: folder for gathering by files; None means a temporary one.
+
+    Raises:
+        ConfigError: a k is not a positive integer, or the model's number of classes is not that
+            of the data.
+        DataError: there is no picture, or one without label or with a label that is no class.
+        WeightsError: the model gives nan or infinity.
+    """
+
+    default_prefix = "cls"
+
+    def __init__(
+        self,
+        topk: int | Sequence[int] = (1, 5),
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        given = (topk,) if isinstance(topk, int) else tuple(topk)
+        if not given or any(type(k) is not int or k < 1 for k in given):
+            raise ConfigError("ClassificationMetric: topk", got=repr(topk),
+                              expected="positive integers, such as (1, 5)")
+        self.topk = tuple(sorted(set(given)))
+        self.scores: ClassificationScores | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Keep how a batch was classified.
+
+        Args:
+            data_batch: not used.
+            data_samples: one dict a picture with ``gt_label``, a number or a tensor of one, and
+                ``pred_scores`` (K,), floating-point, the higher the likelier.
+        """
+        for sample in data_samples:
+            self.results.append(_outcome(sample))
+
+    def compute_metrics(self, results: list[Outcome]) -> dict[str, float]:
+        """The scores of all pictures, gathered from all processes."""
+        if not results:
+            raise DataError("ClassificationMetric: no picture was classified",
+                            do="give a data set with at least one picture")
+        outcomes = np.asarray(results, dtype=np.int64)
+        count = int(outcomes[0, 3])
+        classes = self._class_names(count)
+        if (outcomes[:, 3] != count).any():
+            raise DataError("ClassificationMetric: pictures have different numbers of scores",
+                            got=sorted(set(outcomes[:, 3].tolist())))
+        cells = np.bincount(outcomes[:, 0] * count + outcomes[:, 1], minlength=count * count)
+        self.scores = ClassificationScores(
+            classes, cells.reshape(count, count),
+            {k: float((outcomes[:, 2] < k).mean()) for k in self.topk if k <= count})
+        absent = [row.name for row in self.scores.per_class if not row.support]
+        if absent:
+            MMLogger.get_current_instance().warning(
+                f"{len(absent)} of {count} classes have no picture here and do not count in recall "
+                f"and balanced accuracy: {', '.join(absent[:10])}{', ...' * (len(absent) > 10)}")
+        return self.scores.stats
+
+    def _class_names(self, count: int) -> tuple[str, ...]:
+        names = (self.dataset_meta or {}).get("classes")
+        if names is None:
+            return tuple(map(str, range(count)))
+        if len(names) != count:
+            raise ConfigError("the model and the data have different numbers of classes",
+                              got=f"{count} scores a picture", expected=f"{len(names)} as the data",
+                              do="set model.head.num_classes to the number of classes")
+        return tuple(names)
+
+
+def _outcome(sample: dict[str, Any]) -> Outcome:
+    scores = _as_array(sample["pred_scores"])
+    name = sample.get("img_path", f"picture {sample.get('sample_idx', '')}")
+    if scores.ndim != 1 or not len(scores):
+        raise DataError(f"{name}: pred_scores", got=f"shape {scores.shape}", expected="(K,)")
+    if not np.isfinite(scores).all():
+        raise WeightsError(f"{name}: the model gives nan or infinity as scores",
+                           do="the training has diverged or the checkpoint is damaged; lower the "
+                              "learning rate, or use an earlier checkpoint")
+    if sample.get("gt_label") is None:
+        raise DataError(f"{name}: the picture has no label", expected="gt_label")
+    truth = int(_as_array(sample["gt_label"]).reshape(()))
+    if not 0 <= truth < len(scores):
+        raise DataError(f"{name}: label {truth}", expected=f"0 to {len(scores) - 1}, for the "
+                        f"{len(scores)} classes of the model")
+    of_truth = scores[truth]
+    rank = int((scores > of_truth).sum() + (scores[:truth] == of_truth).sum())
+    return truth, int(scores.argmax()), rank, len(scores)
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return np.asarray(values.float() if values.is_floating_point() else values)

@@ -1,0 +1,142 @@
+"""The confusion matrix of a classifier as a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detkit.errors import DataError
+from detkit.evaluation.classification.classification_scores import ClassificationScores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COUNTS_TO = 30
+NAMES_TO = 120
+LONGEST_NAME = 28
+DOTS_PER_INCH = 120
+
+
+def draw_confusion(
+    scores: ClassificationScores, path: str | Path, *, force: bool = False
+) -> Path:
+    """Write the confusion matrix as a PNG file: a row for each true class, a column as predicted.
+
+    The colour of a cell is its share of the row, on a scale of square roots, so that rare classes
+    are as plain as frequent ones; a class without pictures has a grey row. Up to 30 classes the
+    counts stand in the cells, up to 120 the names beside them; beyond, only every so many rows is
+    numbered. Long names are cut and end in '...'.
+
+    Args:
+        scores: of at least one class.
+        path: the file to write; its folder is made.
+        force: write over a file that is there.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        DataError: ``path`` is there and ``force`` is not set, or it cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    if path.exists() and not force:
+        raise DataError(f"{path}: the file is already there",
+                        do="name another, or move it away")
+    count = len(scores.classes)
+    names = [_label(name, index) for index, name in enumerate(scores.classes)]
+    # Inches. The cells hold a count or a line of a name; beyond, the whole keeps its size.
+    cell = 0.5 if count <= COUNTS_TO else 0.17 if count <= NAMES_TO else 14 / count
+    room = 0.075 * max(map(len, names)) + 0.7 if count <= NAMES_TO else 1.0
+    side = max(cell * count, 2.0)
+    width, height = side + room + 1.6, side + room + 0.7
+    # A figure with a canvas of its own leaves pyplot and its backend as they are.
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((room / width, 0.2 / height, side / width, side / height))
+    shares = _shares(scores.confusion)
+    # By the square root: of a hundred classes, confusions of a few per cent are the ones to see.
+    image = axes.imshow(shares, norm=PowerNorm(0.5, vmin=0, vmax=1),
+                        cmap=_colours(), interpolation="nearest" if count <= NAMES_TO else "auto")
+    _write_names(axes, names)
+    if count <= COUNTS_TO:
+        _write_counts(axes, scores.confusion, shares)
+    bar = figure.add_axes(((room + side + 0.25) / width, 0.2 / height, 0.18 / width,
+                           side / height))
+    figure.colorbar(image, cax=bar, ticks=[0, 0.02, 0.1, 0.25, 0.5, 0.75, 1])
+    bar.set_ylabel("share of the row")
+    half = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            figure.savefig(half, format="png", bbox_inches="tight")
+        os.replace(half, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink()
+        raise DataError(f"{path}: the picture cannot be written ({error})") from error
+    return path
+
+
+def _shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K, K) float64, each row divided by its sum; nan in rows without pictures."""
+    total = confusion.sum(1, keepdims=True)
+    return np.where(total > 0, confusion / np.maximum(total, 1), np.nan)
+
+
+def _colours() -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["Blues"].with_extremes(bad="0.88")
+
+
+def _label(name: str, index: int) -> str:
+    """What stands for a class: its name, cut if it is long; its number if no font has its signs."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    if not name.strip() or any(not font.get_char_index(ord(sign)) for sign in name):
+        return f"class {index}"
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
+
+
+def _write_names(axes: Axes, names: Sequence[str]) -> None:
+    count = len(names)
+    step = 1 if count <= NAMES_TO else -(-count // 20)
+    places = list(range(0, count, step))
+    shown = [names[place] if step == 1 else str(place) for place in places]
+    size = 10 if count <= COUNTS_TO else 8
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    # A name with two dollar signs is a name, no formula.
+    axes.set_xticks(places, shown, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(places, shown, fontsize=size, parse_math=False)
+    axes.set_xlabel("predicted", fontsize=12, fontweight="bold")
+    axes.set_ylabel("truth", fontsize=12, fontweight="bold")
+    if count <= NAMES_TO:
+        edges = np.arange(1, count) - 0.5
+        axes.hlines(edges, -0.5, count - 0.5, colors="0.85", linewidth=0.4)
+        axes.vlines(edges, -0.5, count - 0.5, colors="0.85", linewidth=0.4)
+
+
+def _write_counts(
+    axes: Axes, confusion: NDArray[np.int64], shares: NDArray[np.float64]
+) -> None:
+    for (row, column), cases in np.ndenumerate(confusion):
+        if not cases:
+            continue
+        text = str(cases)
+        axes.text(column, row, text, ha="center", va="center",
+                  fontsize=min(10.0, 42 / len(text)),
+                  color="white" if shares[row, column] > 0.3 else "black")

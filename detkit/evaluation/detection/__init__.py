@@ -1,0 +1,1 @@
+"""Detectors: COCO's box evaluation, its ground truth, results, scores and tables."""

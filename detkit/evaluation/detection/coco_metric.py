@@ -1,0 +1,171 @@
+"""The metric that training and testing use: COCO's box scores of a model's predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from numpy.typing import NDArray
+from torch import Tensor
+
+from detkit.evaluation.detection.coco_eval import category_positions, evaluate_boxes
+from detkit.evaluation.detection.coco_stats import BoxScores
+from detkit.evaluation.detection.ground_truth import read_truth
+from detkit.evaluation.detection.json_values import Id
+from detkit.registry import METRICS
+
+# The names under which MMDetection's users know the twelve numbers.
+KEYS = {
+    "AP": "bbox_mAP",
+    "AP50": "bbox_mAP_50",
+    "AP75": "bbox_mAP_75",
+    "APs": "bbox_mAP_s",
+    "APm": "bbox_mAP_m",
+    "APl": "bbox_mAP_l",
+    "AR1": "bbox_AR@1",
+    "AR10": "bbox_AR@10",
+    "AR100": "bbox_AR@100",
+    "ARs": "bbox_AR_s",
+    "ARm": "bbox_AR_m",
+    "ARl": "bbox_AR_l",
+}
+PREDICTED = ("bboxes", "scores", "labels")
+
+
+@METRICS.register_module()
+class BoxAP(BaseMetric):  # type: ignore[misc]
+    """COCO's box scores of what a model predicts, as ``coco/bbox_mAP`` and so on, unrounded.
+
+    Categories are matched to the model's classes by name, and only those classes are measured.
+    A number that cannot be measured is nan. After ``evaluate``, ``scores`` holds the last
+    ``BoxScores`` (None before, and on all but the main process), which ``table.scores_table``
+    and ``table.classes_table`` turn into text.
+
+    Args:
+        ann_file: COCO annotation file of the split that the loop runs over. Read at once, so
+            that a fault in it ends the run before the training and not after its first epoch.
+        outfile_prefix: write the predictions as a COCO results file, PREFIX.bbox.json, anew at
+            each evaluation; None writes nothing.
+        classwise: add ``<class>_precision``, the AP of each class.
+        collect_device: where the processes' predictions are gathered, 'cpu' or 'gpu'.
+        prefix: what the keys begin with; None means 'coco'.
+        collect_dir: folder for gathering by files; None means a temporary one.
+
+    Raises:
+        DataError: ``ann_file`` is no COCO annotation file; or, when the classes become known, a
+            class is not among its categories.
+    """
+
+    default_prefix = "coco"
+
+    def __init__(
+        self,
+        ann_file: str,
+        outfile_prefix: str | None = None,
+        classwise: bool = False,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.truth = read_truth(ann_file)
+        self.outfile_prefix = outfile_prefix
+        self.classwise = classwise
+        self.scores: BoxScores | None = None
+        self._category_ids: list[Id] | None = None
+
+    @property
+    def dataset_meta(self) -> dict[str, Any] | None:
+        """What the dataset says of itself; ``classes`` are the names that labels stand for."""
+        meta: dict[str, Any] | None = self._dataset_meta
+        return meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict[str, Any] | None) -> None:
+        self._dataset_meta = dataset_meta
+        classes = (dataset_meta or {}).get("classes")
+        if classes is None:
+            return
+        ids = {place: found for found, place in self.truth.categories.items()}
+        self._category_ids = [ids[place] for place in category_positions(self.truth, classes)]
+        listed = [name for name in self.truth.file_order if name in classes]
+        if listed != list(classes):
+            MMLogger.get_current_instance().warning(
+                f"{self.truth.name}: lists its categories in the order {', '.join(listed)}, the "
+                f"model its classes as {', '.join(classes)}; mmdet's CocoDataset numbers labels "
+                "by the file's order whatever the classes say, and then predictions count for "
+                "the wrong class; give the classes in the file's order")
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Keep what was predicted for a batch.
+
+        Args:
+            data_batch: not used.
+            data_samples: one dict an image with ``img_id`` and ``pred_instances``: ``bboxes``
+                (N, 4) xyxy in pixels of the image as it lies on disk, ``scores`` (N,), ``labels``
+                (N,) integer. N may be 0.
+        """
+        for sample in data_samples:
+            found = sample["pred_instances"]
+            arrays = {key: _as_array(found[key]) for key in PREDICTED}
+            self.results.append({"img_id": sample["img_id"], **arrays})
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """The scores of all predictions, gathered from all processes; each image has an entry."""
+        logger = MMLogger.get_current_instance()
+        detections = self._as_coco(results)
+        if self.outfile_prefix is not None:
+            _write(Path(f"{self.outfile_prefix}.bbox.json"), detections)
+        unseen = len(self.truth.images) - len({result["img_id"] for result in results})
+        if unseen > 0:
+            logger.warning(f"{self.truth.name}: {unseen} of {len(self.truth.images)} images were "
+                           "not shown to the model; their objects count as missed")
+        classes = (self.dataset_meta or {})["classes"]
+        others = sorted(set(self.truth.class_names) - set(classes))
+        if others:
+            logger.warning(f"{self.truth.name}: categories that the model does not know are not "
+                           f"measured: {', '.join(others[:10])}{', ...' * (len(others) > 10)}")
+        scores = evaluate_boxes(self.truth, detections, classes, name="the predictions")
+        for note in scores.notes:
+            logger.warning(f"{self.truth.name}: {note}")
+        self.scores = scores
+        metrics = {KEYS[name]: getattr(scores, name) for name in KEYS}
+        if self.classwise:
+            metrics.update({f"{name}_precision": scores.per_class[name] for name in classes})
+        return metrics
+
+    def _as_coco(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if self._category_ids is None:
+            raise RuntimeError("BoxAP: dataset_meta with 'classes' must be set before evaluating")
+        detections = []
+        for result in results:
+            # In float64 as in mmdet's metric, whose numbers these are to equal.
+            boxes = np.asarray(result["bboxes"], np.float64).reshape(-1, 4)
+            boxes[:, 2:] -= boxes[:, :2]
+            for box, score, label in zip(boxes.tolist(), result["scores"], result["labels"]):
+                detections.append({
+                    "image_id": result["img_id"], "category_id": self._category_ids[int(label)],
+                    "bbox": box, "score": float(score),
+                })
+        return detections
+
+
+def _as_array(values: Tensor) -> NDArray[Any]:
+    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def _write(path: Path, detections: list[dict[str, Any]]) -> None:
+    """Write a results file in one step: a killed run leaves the last whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    half.write_text(json.dumps(detections), encoding="utf-8")
+    os.replace(half, path)

@@ -1,0 +1,212 @@
+"""The truth of a COCO file, checked and put in the form that pycocotools counts correctly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from detkit.errors import DataError
+from detkit.evaluation.detection.json_values import Id, as_box, as_id, as_number, read_json, shown
+
+LISTS = ("images", "annotations", "categories")
+# What the data check writes into the annotation of an object that VOC's evaluation ignores.
+DIFFICULT = "voc_difficult"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a COCO annotation file holds, as far as boxes are concerned.
+
+    Args:
+        name: how messages call it: the file's path, or 'truth'.
+        images: position of each image id, in ascending order of the ids; M images.
+        categories: position of each category id, in ascending order of the ids; K categories.
+        class_names: (K,) name of the category at each position, all different.
+        file_order: (K,) the same names in the order in which the file lists them.
+        files: the file name of each image id, where the file gives one.
+        annotations: the boxes, in the order of the file, with the keys that pycocotools reads:
+            ``id`` from 1, ``image_id`` and ``category_id`` as positions, ``bbox`` xywh in pixels,
+            ``area`` in square pixels, ``iscrowd`` 0 or 1; and ``difficult``, 1 for an object that
+            is ignored as Pascal VOC ignores its difficult ones. May be empty.
+        notes: sentences about what had to be filled in.
+        sizes: width and height in pixels of the image at each position, where the file gives them.
+    """
+
+    name: str
+    images: Mapping[Id, int]
+    categories: Mapping[Id, int]
+    class_names: tuple[str, ...]
+    file_order: tuple[str, ...]
+    files: Mapping[Id, str]
+    annotations: list[dict[str, Any]]
+    notes: tuple[str, ...]
+    sizes: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+
+
+def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
+    """Read and check a COCO annotation file; what was given is not changed.
+
+    Args:
+        truth: a path, or what such a file holds.
+
+    Returns:
+        The truth with annotations numbered anew from 1, because pycocotools takes a match with
+        annotation id 0 for no match. A missing ``area`` becomes width times height, a missing
+        ``iscrowd`` 0; both are told in ``notes``.
+
+    Raises:
+        DataError: the file is no COCO annotation file, an id is doubled, of mixed kinds or points
+            nowhere, or a box is not four finite numbers with width and height >= 0.
+    """
+    name = "truth"
+    held: Any = truth
+    if isinstance(truth, (str, Path)):
+        name = str(truth)
+        held = read_json(Path(truth))
+    if isinstance(held, list):
+        raise DataError(
+            f"{name}: this is not an annotation file", got="an array",
+            expected="an object with images, annotations and categories",
+            do="an array is a results file: give the annotation file first, the results second",
+        )
+    if not isinstance(held, Mapping):
+        raise DataError(f"{name}: this is not an annotation file", got=type(held).__name__,
+                        expected="an object with images, annotations and categories")
+    for key in LISTS:
+        if not isinstance(held.get(key), list):
+            raise DataError(
+                f"{name}: '{key}' is {'not a list' if key in held else 'missing'}",
+                got=f"an object with {', '.join(map(str, held)) or 'nothing in it'}",
+                expected="images, annotations and categories",
+            )
+    images = _positions(name, "images", held["images"])
+    if not images:
+        raise DataError(f"{name}: there are no images in it")
+    categories = _positions(name, "categories", held["categories"])
+    if not categories:
+        raise DataError(f"{name}: there are no categories in it")
+    annotations, notes = _annotations(name, held["annotations"], images, categories)
+    class_names = _class_names(held["categories"], categories)
+    return Truth(
+        name=name,
+        images=images,
+        categories=categories,
+        class_names=class_names,
+        file_order=tuple(class_names[categories[_known(item)]] for item in held["categories"]),
+        files={_known(item): str(item["file_name"]) for item in held["images"]
+               if "file_name" in item},
+        annotations=annotations,
+        notes=notes,
+        sizes=_sizes(held["images"], images),
+    )
+
+
+def _sizes(items: list[Any], images: Mapping[Id, int]) -> dict[int, tuple[float, float]]:
+    sizes = {}
+    for item in items:
+        width, height = as_number(item.get("width")), as_number(item.get("height"))
+        if width is not None and height is not None and width > 0 and height > 0:
+            sizes[images[_known(item)]] = (width, height)
+    return sizes
+
+
+def _known(item: Mapping[str, Any]) -> Id:
+    found = as_id(item["id"])
+    assert found is not None
+    return found
+
+
+def _positions(name: str, key: str, items: list[Any]) -> dict[Id, int]:
+    """Positions of the ids in ascending order, the order in which pycocotools breaks ties."""
+    ids: list[Id] = []
+    for index, item in enumerate(items):
+        found = as_id(item.get("id")) if isinstance(item, Mapping) else None
+        if found is None:
+            got = item.get("id", "none") if isinstance(item, Mapping) else item
+            raise DataError(f"{name}: {key}[{index}] has no usable id", got=repr(got),
+                            expected="a whole number or a text")
+        ids.append(found)
+    if len({type(item) for item in ids}) > 1:
+        odd = next(item for item in ids if type(item) is not type(ids[0]))
+        raise DataError(f"{name}: the ids of {key} are partly numbers, partly texts",
+                        got=f"{ids[0]!r} and {odd!r}", expected="one kind")
+    twice = [item for item, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise DataError(f"{name}: {key} with the same id: {shown(twice)}")
+    return {item: place for place, item in enumerate(sorted(ids))}
+
+
+def _class_names(items: list[Any], categories: Mapping[Id, int]) -> tuple[str, ...]:
+    names = {categories[_known(item)]: str(item.get("name", _known(item))) for item in items}
+    count = Counter(names.values())
+    ids = {place: found for found, place in categories.items()}
+    return tuple(
+        names[place] if count[names[place]] == 1 else f"{names[place]} (id {ids[place]})"
+        for place in sorted(names)
+    )
+
+
+def _annotations(
+    name: str, items: list[Any], images: Mapping[Id, int], categories: Mapping[Id, int]
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    read: list[dict[str, Any]] = []
+    without_area = without_crowd = 0
+    ids: list[object] = []
+    for index, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            raise DataError(f"{name}: annotations[{index}] is not an object", got=repr(item))
+        where = f"{name}: annotation {item.get('id', f'at index {index}')!r}"
+        image, category = as_id(item.get("image_id")), as_id(item.get("category_id"))
+        if image is None or image not in images:
+            raise DataError(f"{where} has an image_id that is not in 'images'",
+                            got=repr(item.get("image_id")), expected=shown(images))
+        where += f" (image {image!r})"
+        if category is None or category not in categories:
+            raise DataError(f"{where} has a category_id that is not in 'categories'",
+                            got=repr(item.get("category_id")), expected=shown(categories))
+        box = as_box(item.get("bbox"))
+        if box is None or min(box[2:]) < 0:
+            raise DataError(f"{where} has no usable bbox", got=repr(item.get("bbox")),
+                            expected="[x, y, width, height], finite, width and height >= 0")
+        area = as_number(item.get("area"))
+        if area is None:
+            area = box[2] * box[3]
+            without_area += 1
+        elif area < 0:
+            raise DataError(f"{where} has a negative area", got=area)
+        crowd = item.get("iscrowd")
+        if crowd is None:
+            crowd = 0
+            without_crowd += 1
+        elif crowd not in (0, 1):
+            raise DataError(f"{where} has an unknown iscrowd", got=repr(crowd), expected="0 or 1")
+        ids.append(item.get("id"))
+        read.append({"id": index + 1, "image_id": images[image], "bbox": box, "area": area,
+                     "category_id": categories[category], "iscrowd": int(crowd),
+                     "difficult": int(crowd == 1 and item.get(DIFFICULT) == 1)})
+    difficult = sum(item["difficult"] for item in read)
+    return read, _notes(ids, without_area, without_crowd, difficult)
+
+
+def _notes(
+    ids: list[object], without_area: int, without_crowd: int, difficult: int
+) -> tuple[str, ...]:
+    notes = []
+    if difficult:
+        notes.append(f"{difficult} annotations are difficult objects of Pascal VOC: ignored, "
+                     "neither missed nor falsely found")
+    if 0 in ids:
+        notes.append("an annotation has id 0, for which pycocotools counts a found object as "
+                     "missed; it was given another id, so these numbers can be higher")
+    doubled = len(ids) - len(set(map(repr, ids)))
+    if doubled:
+        notes.append(f"{doubled} annotations have no id or one that was there before; "
+                     "they were numbered anew, each counts once")
+    if without_area:
+        notes.append(f"{without_area} annotations have no area; width times height was taken")
+    if without_crowd:
+        notes.append(f"{without_crowd} annotations do not say iscrowd; 0 was taken")
+    return tuple(notes)

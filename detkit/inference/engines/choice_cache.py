@@ -1,0 +1,116 @@
+"""What ``engine='auto'`` chose, kept so that the same model on the same machine need not be tried.
+
+A choice is one small json file in detkit's cache. It names an engine and a precision, nothing that
+is executed, and it holds for one machine, one set of library versions, one checkpoint and one size.
+Remove the folder ``engines`` of the cache to have engines tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from detkit.data.synthetic.sample import cache_folder
+from detkit.files import sha256_of
+from detkit.inference.output_folder import write_text
+from detkit.machine.cores import cores
+
+logger = logging.getLogger(__name__)
+FOLDER = "engines"
+LIBRARIES = ("detkit", "torch", "torchvision", "openvino", "onnxruntime", "tensorrt")
+# What limits the instructions or the threads of the libraries, and so their speed.
+VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine and a precision that were the fastest.
+
+    Args:
+        engine: 'torch', 'openvino', 'onnxruntime' or 'tensorrt'.
+        precision: 'f32', 'bf16' or 'f16'.
+    """
+
+    engine: str
+    precision: str
+
+
+def choice_file(checkpoint: Path, device: str = "cpu", **asked: object) -> Path | None:
+    """The file that a choice is kept in; None where the user has no folder for a cache.
+
+    Args:
+        checkpoint: the model's file, of which the content counts.
+        device: 'cpu', 'cuda' or 'cuda:N'.
+        **asked: all else that the choice depends on: sizes, precision and the like.
+
+    Raises:
+        OSError: the checkpoint cannot be read.
+    """
+    try:
+        folder = cache_folder() / FOLDER
+    except RuntimeError:  # a user without a home, as in containers
+        return None
+    key = {"checkpoint": sha256_of(checkpoint), "device": device, "asked": asked,
+           **_machine(device)}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+    return folder / f"{digest[:32]}.json"
+
+
+def read_choice(path: Path | None) -> EngineChoice | None:
+    """The choice that was kept; None where there is none, or the file is not one."""
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        choice = EngineChoice(content["engine"], content["precision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return choice if all(isinstance(word, str) for word in asdict(choice).values()) else None
+
+
+def write_choice(path: Path, choice: EngineChoice, milliseconds: Mapping[str, float]) -> None:
+    """Keep a choice, with what the tried engines took; a cache that cannot be written is left."""
+    content = {**asdict(choice),
+               "milliseconds": {name: round(value, 3) for name, value in milliseconds.items()}}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        logger.debug("the choice of an engine is not kept: %s", error)
+
+
+def _machine(device: str) -> dict[str, Any]:
+    gpu = None
+    if device != "cpu":  # asking for the name makes a context on the GPU
+        import torch
+
+        gpu = torch.cuda.get_device_name(device)
+    return {
+        "processor": _processor(), "cores": cores(), "gpu": gpu,
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "variables": {name: os.environ.get(name) for name in VARIABLES},
+    }
+
+
+def _processor(cpu_info: Path = Path("/proc/cpuinfo")) -> list[str]:
+    try:
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return [platform.machine(), platform.processor()]
+    told = ("model name", "flags", "features", "cpu part")
+    return sorted({line for line in lines if line.lower().startswith(told)})
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

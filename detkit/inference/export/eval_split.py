@@ -1,0 +1,164 @@
+"""The pictures that an export measures on, and those it calibrates with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from numpy.typing import NDArray
+
+from detkit.config.data.dataset_check import check_own_data, pipeline_resizes
+from detkit.config.data.override_datasets import apply_data
+from detkit.config.validate.file_config import ensure_plain_dataset
+from detkit.data.images.read_image import read_image
+from detkit.errors import ConfigError, DataError, ExportError, with_kind
+from detkit.registry import DATASETS, SCOPE
+
+GIVE = "name its folder by --data"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a data set.
+
+    Args:
+        path: its file.
+        image_id: its id in the annotation file.
+        size_hw: height and width as the annotations say them.
+    """
+
+    path: Path
+    image_id: Any
+    size_hw: tuple[int, int]
+
+    def read(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB."""
+        return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A split.
+
+    Args:
+        annotation_file: in COCO's form.
+        pictures: all of it, in the file's order.
+    """
+
+    annotation_file: Path
+    pictures: tuple[Picture, ...]
+
+    def spread(self, count: int) -> Iterator[Picture]:
+        """At most ``count`` of the pictures, evenly from the whole."""
+        chosen = np.linspace(0, len(self.pictures) - 1, min(count, len(self.pictures)))
+        return (self.pictures[int(round(place))] for place in chosen)
+
+
+def take_data_of(cfg: Config, data: str | None, work: Path, classes: tuple[str, ...]) -> None:
+    """Point a checkpoint's config at ``data``; without it, check that the config's own is there.
+
+    Args:
+        cfg: the config that the checkpoint carries; changed in place.
+        data: a folder of images and annotations, or 'sample'; None for the config's own.
+        work: a folder for what the check writes.
+        classes: the checkpoint's.
+
+    Raises:
+        DetkitError: the data cannot be used.
+    """
+    if data is not None:
+        from detkit.data.detection.load_detection_data import open_data
+        from detkit.data.detection.options import KEY, DataOptions, read_options
+
+        # What was said of the training's data need not hold for others.
+        options = read_options(cfg.get(KEY)) if _is_own(cfg, data) else DataOptions()
+        found = open_data(data, work, classes=classes, need_train=False,
+                          resizes=pipeline_resizes(cfg), options=options)
+        if "train" in found.splits and not cfg.get("train_dataloader"):
+            # A checkpoint that only tests: its pictures to calibrate with are read the same way.
+            cfg.train_dataloader = copy.deepcopy(cfg[f"{validation_split(cfg)}_dataloader"])
+        apply_data(cfg, found)
+        return
+    try:
+        check_own_data(cfg, (validation_split(cfg),))
+    except DataError as error:
+        raise ExportError(
+            "the data that the checkpoint was validated on cannot be used, and without any no "
+            f"engine is measured ({error.what})", do=GIVE) from error
+
+
+def _is_own(cfg: Config, data: str) -> bool:
+    """Whether ``data`` is the folder that images of the config's own data lie in."""
+    root = Path(data).expanduser().resolve()
+    for split in ("train", "val", "test"):
+        loader = cfg.get(f"{split}_dataloader")
+        if loader:
+            dataset = _innermost(loader["dataset"])
+            prefix = (dataset.get("data_prefix") or {}).get("img") or ""
+            folder = Path(str(dataset.get("data_root") or ""), str(prefix)).resolve()
+            if folder == root or root in folder.parents:
+                return True
+    return False
+
+
+def validation_split(cfg: Mapping[str, Any]) -> str:
+    """'val', or 'test' of a config that only tests.
+
+    Raises:
+        ExportError: the config has neither.
+    """
+    for split in ("val", "test"):
+        if cfg.get(f"{split}_dataloader"):
+            return split
+    raise ExportError("the checkpoint's config names no validation data", do=GIVE)
+
+
+def pictures_of(cfg: Config, split: str) -> Pictures:
+    """The pictures of a split of ``cfg``.
+
+    Raises:
+        ExportError: the config has no such split, or its data set has no pictures, or is none in
+            COCO's form.
+        WeightsError: its data set would read more than an annotation file.
+    """
+    loader = cfg.get(f"{split}_dataloader")
+    if not loader:
+        raise ExportError(f"the checkpoint's config names no {split} data", do=GIVE)
+    # Its steps are not run: only what the annotations say is read, from the local disk.
+    wanted = {**_innermost(loader["dataset"]), "pipeline": [], "backend_args": None}
+    ensure_plain_dataset(wanted, f"{split}_dataloader.dataset")
+    scope = str(cfg.get("default_scope") or SCOPE)
+    with DefaultScope.overwrite_default_scope(scope):
+        try:
+            dataset = DATASETS.build(wanted)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{split}_dataloader.dataset cannot be built",
+                              got=with_kind(error), do=GIVE) from error
+    infos = [dataset.get_data_info(place) for place in range(len(dataset))]
+    if not infos:
+        raise ExportError(f"the {split} data holds no picture", do=GIVE)
+    if "height" not in infos[0] or "img_id" not in infos[0]:
+        raise ExportError(f"the {split} data", got=type(dataset).__name__,
+                          expected="annotations in COCO's form", do=GIVE)
+    found = tuple(Picture(Path(info["img_path"]), info["img_id"],
+                          (int(info["height"]), int(info["width"]))) for info in infos)
+    return Pictures(Path(dataset.ann_file), found)
+
+
+def _innermost(dataset: Any) -> dict[str, Any]:
+    """The data set itself, of several the first, without those that repeat or mix it."""
+    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
+        inner = dataset.get("dataset") or dataset.get("datasets")
+        if not inner:
+            break
+        dataset = inner[0] if isinstance(inner, (list, tuple)) else inner
+    if not isinstance(dataset, Mapping):
+        raise ExportError("the checkpoint's config names no data set", got=repr(dataset)[:80],
+                          do=GIVE)
+    return dict(dataset)

@@ -1,0 +1,30 @@
+"""A second detector of the same weights, whose layers may be exchanged for others."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+from torch import nn
+
+from detkit.inference.graph.exportable_deform_conv import followed
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def shared_copy(model: Model) -> Model:
+    """A copy in eval mode that shares weights and buffers, of layers that exporters can follow.
+
+    Its weights need no gradients, and gradient checkpointing is off. The model itself stays as it
+    is.
+    """
+    # deepcopy takes what stands in its memo for copied already.
+    memo: dict[int, Any] = {id(buffer): buffer for buffer in model.buffers()}
+    for weight in model.parameters():
+        memo[id(weight)] = nn.Parameter(weight.detach(), requires_grad=False)
+    twin = copy.deepcopy(model, memo)
+    followed(twin)
+    for part in twin.modules():
+        if getattr(part, "with_cp", False):
+            setattr(part, "with_cp", False)
+    return twin.eval()

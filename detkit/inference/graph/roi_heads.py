@@ -1,0 +1,217 @@
+"""The RoI heads, one or a cascade of them, as a part of a static graph.
+
+Legend: B images; R proposals of each; C classes; N candidates; K results at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detkit.errors import ExportError
+from detkit.inference.graph.batched_nms import NOTHING, Select, iou_threshold, take
+from detkit.inference.graph.box_coder import BoxDecoder
+from detkit.inference.graph.packed_pyramid import RoIFeatures
+from detkit.inference.graph.results import Results, results_of
+
+
+class BoxStage(nn.Module):
+    """One stage: RoIs to class scores and moved boxes.
+
+    Args:
+        extractor: the stage's ``SingleRoIExtractor``.
+        head: the stage's box head, shared.
+        sizes_hw: height and width of each level that the extractor reads, in cells.
+        canvas_hw: height and width of the canvas in pixels.
+
+    Raises:
+        ExportError: parts that a static graph does not know.
+    """
+
+    def __init__(
+        self,
+        extractor: Any,
+        head: Any,
+        sizes_hw: Sequence[tuple[int, int]],
+        canvas_hw: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        if not _is_known(head):
+            raise ExportError("the roi_head's bbox_head", got=type(head).__name__,
+                              expected="one with softmax scores and box deltas")
+        self.features = RoIFeatures(extractor, sizes_hw, canvas_hw)
+        self.head = head
+        self._plain = _is_plain(head)
+        self.decode = BoxDecoder(head.bbox_coder)
+        self.kinds = 1 if head.reg_class_agnostic else int(head.num_classes)
+
+    def forward(self, laid: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (B, R, C + 1) and deltas (B, R, kinds, 4) of RoIs (B, R, 4).
+
+        Args:
+            laid: the maps, from ``RoIFeatures.lay``.
+        """
+        logits, deltas = self._predict(self.features(laid, rois))
+        batch, number = rois.shape[0], rois.shape[1]
+        return (
+            logits.float().reshape(batch, number, -1),
+            deltas.float().reshape(batch, number, self.kinds, 4),
+        )
+
+    def _predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The head's logits and deltas of features (B * R, C, P, P)."""
+        head: Any = self.head
+        if not self._plain:
+            logits, deltas = head(features)
+            return logits, deltas
+        # Features come with their channels side by side: rather than these, the first layer's
+        # weights are turned around, once for all where a graph is compiled.
+        first = head.shared_fcs[0]
+        weight = first.weight.view(len(first.weight), features.shape[1], -1)
+        weight = weight.transpose(1, 2).flatten(1)
+        flat = features.permute(0, 2, 3, 1).flatten(1)
+        hidden = functional.linear(flat, weight, first.bias).relu()
+        for layer in head.shared_fcs[1:]:
+            hidden = layer(hidden).relu()
+        return head.fc_cls(hidden), head.fc_reg(hidden)
+
+
+def _is_plain(head: Any) -> bool:
+    """Whether a box head is but linear layers that its two outputs share."""
+    if not type(head).__name__.startswith("Shared") or head.with_avg_pool:
+        return False
+    branches = ("shared_convs", "cls_convs", "cls_fcs", "reg_convs", "reg_fcs")
+    bare = all(len(getattr(head, name, ())) == 0 for name in branches)
+    layers = [*getattr(head, "shared_fcs", ()), getattr(head, "fc_cls", None),
+              getattr(head, "fc_reg", None)]
+    return bare and len(head.shared_fcs) > 0 and all(type(one) is nn.Linear for one in layers)
+
+
+class BoxStages(nn.Module):
+    """mmdet's box prediction of a standard or cascade RoI head, with results of fixed size.
+
+    Args:
+        roi_head: the RoI head; what it has for masks is left out.
+        cfg: the model's ``test_cfg.rcnn``.
+        sizes_hw: height and width of the pyramid's levels, in cells.
+        canvas_hw: height and width of the canvas in pixels.
+        proposals: R.
+
+    Raises:
+        ExportError: another kind of RoI head, or parts that a static graph does not know.
+
+    Source: Cascade R-CNN (arXiv 1712.00726); the stages' logits are averaged as mmdet does.
+    """
+
+    def __init__(
+        self,
+        roi_head: Any,
+        cfg: Any,
+        sizes_hw: Sequence[tuple[int, int]],
+        canvas_hw: tuple[int, int],
+        proposals: int,
+    ) -> None:
+        super().__init__()
+        cascade = _is_cascade(roi_head)
+        heads = list(roi_head.bbox_head) if cascade else [roi_head.bbox_head]
+        extractors = list(roi_head.bbox_roi_extractor) if cascade else [
+            roi_head.bbox_roi_extractor]
+        read = list(sizes_hw)[: extractors[0].num_inputs]
+        self.stages = nn.ModuleList(
+            BoxStage(extractor, head, read, canvas_hw)
+            for extractor, head in zip(extractors, heads)
+        )
+        if any(one.num_inputs != len(read) for one in extractors) or len(
+            {stage.features.in_one for stage in self.stages}  # type: ignore[union-attr]
+        ) > 1:
+            raise ExportError("the roi_head's bbox_roi_extractor", got="stages that differ",
+                              expected="the same levels and RoIAlign in all stages")
+        classes = int(heads[-1].num_classes)
+        self._classes = classes
+        self._threshold = float(cfg.get("score_thr", 0.0))
+        # Scores of a RoI sum to one at most: so many of them can be above the threshold.
+        above = math.ceil(1 / self._threshold) if self._threshold > 0 else classes
+        self._candidates = proposals * min(classes, above)
+        most = int(cfg.get("max_per_img", -1))
+        most = self._candidates if most <= 0 else min(most, self._candidates)
+        self.select = Select(iou_threshold(cfg.get("nms"), "test_cfg.rcnn"), most, canvas_hw,
+                             classes)
+
+    def forward(
+        self, maps: Sequence[Tensor], rois: Tensor, real: Tensor, limits: Tensor
+    ) -> Results:
+        """Objects in the picture.
+
+        Args:
+            maps: of the levels, (B, C, h, w) each.
+            rois: (B, R, 4) float32, xyxy, pixels of the canvas.
+            real: (B, R) bool; the other RoIs give nothing.
+            limits: (B, 1, 4) float32, from ``boxes.limits_of``.
+
+        Returns:
+            boxes (B, K, 4) float32, scores (B, K) float32, labels (B, K) int64, counts (B,)
+            int64; zeros beyond the count.
+        """
+        first: Any = self.stages[0]
+        laid = first.features.lay(maps)
+        logits, deltas = first(laid, rois)
+        total, stage = logits, first
+        for later in list(self.stages)[1:]:
+            rois = stage.decode(rois, _of_the_likeliest(deltas, logits), limits)
+            logits, deltas = later(laid, rois)
+            total, stage = total + logits, later
+        scores = (total / len(self.stages)).softmax(-1)[..., :-1]
+        boxes = stage.decode(rois.unsqueeze(2), deltas, limits.unsqueeze(1))
+        return self._results(boxes, torch.where(real.unsqueeze(-1), scores, NOTHING))
+
+    def _results(self, boxes: Tensor, scores: Tensor) -> Results:
+        """Class-wise suppression of boxes (B, R, kinds, 4) with scores (B, R, C)."""
+        flat = torch.where(scores > self._threshold, scores, NOTHING).flatten(1)
+        likely, places = torch.topk(flat, self._candidates, dim=1)
+        labels = places % self._classes
+        rows = places if boxes.shape[2] > 1 else places.div(self._classes, rounding_mode="floor")
+        candidates = take(boxes.flatten(1, 2), rows)
+        best, chosen = self.select(candidates, likely, labels)
+        return results_of(candidates, labels, best, chosen)
+
+
+def _of_the_likeliest(deltas: Tensor, logits: Tensor) -> Tensor:
+    """Of deltas (B, R, kinds, 4) those of the likeliest object class: (B, R, 4)."""
+    if deltas.shape[2] == 1:
+        return deltas[:, :, 0]
+    best = logits[..., :-1].argmax(dim=-1)
+    return torch.gather(deltas, 2, best[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
+
+
+def _is_cascade(roi_head: Any) -> bool:
+    """Whether a RoI head has several stages, or one.
+
+    Raises:
+        ExportError: it predicts in another way than mmdet's standard and cascade heads.
+    """
+    from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
+
+    for cascade, base in ((False, StandardRoIHead), (True, CascadeRoIHead)):
+        names = ("predict", "predict_bbox", "_bbox_forward") + ("_refine_roi",) * cascade
+        if isinstance(roi_head, base) and not roi_head.with_shared_head and all(
+            getattr(type(roi_head), name) is getattr(base, name) for name in names
+        ):
+            return cascade
+    raise ExportError("the model's roi_head", got=type(roi_head).__name__,
+                      expected="one that predicts as StandardRoIHead or CascadeRoIHead, "
+                      "without a shared head")
+
+
+def _is_known(head: Any) -> bool:
+    """Whether a box head's logits and deltas are read as mmdet's ``BBoxHead`` reads its own."""
+    from mmdet.models.roi_heads import BBoxHead
+
+    names = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")
+    return isinstance(head, BBoxHead) and not head.custom_cls_channels and all(
+        getattr(type(head), name) is getattr(BBoxHead, name) for name in names
+    ) and bool(head.with_cls and head.with_reg)

@@ -1,0 +1,192 @@
+"""Teaching networks by their names, each whole but for its last layer."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.backbones.classic.classic_networks import TEACHING_NETWORKS, TeachingEntry
+from detkit.models.backbones.classic.lenet5 import LeNet5
+from detkit.models.backbones.classic.zfnet import ZFNet
+from detkit.models.backbones.layer_depth import depth_of
+from detkit.models.backbones.timm.create import create_timm_model
+from detkit.models.backbones.timm.layer_groups import layer_of_each
+from detkit.models.weights.backbone_weights import initialise_from
+from detkit.registry import MODELS
+
+_NAME = "TeachingNetwork"
+_OURS: dict[str, Any] = {"lenet5": LeNet5, "zfnet": ZFNet}
+
+
+@MODELS.register_module()
+class TeachingNetwork(BaseModule):  # type: ignore[misc]
+    """A network that classification was learned on, from LeNet-5 to ConViT, without its last layer.
+
+    LeNet-5 and ZFNet are written here; the others are torchvision's or timm's, at random.
+    ``TEACHING_NETWORKS`` says whose each is, its paper and its smallest image. GoogLeNet comes
+    without the two auxiliary classifiers of its paper, which a deep network of its day needed to
+    learn at all, and torchvision's batch norms make needless. It gives one vector for
+    each image and serves no detector.
+
+    Args:
+        name: one of ``TEACHING_NETWORKS``.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file of the network's maker
+            or ours; see ``detkit.models.weights``.
+        kwargs: more arguments for who makes it: in_channels of LeNet-5 and ZFNet, dropout of
+            ZFNet, AlexNet and VGG, img_size of ViT, CoAtNet and ConViT (224 unless it is given).
+
+    Attributes:
+        feature_channels: (C,), of the one vector.
+        feature_strides: None, for a vector has none.
+        smallest_side: of images that it takes, in pixels.
+        image_side: where square images of one size alone are taken, their side; else None.
+
+    Raises:
+        ConfigError: a name or an argument that there is not.
+
+    Source: the papers of the table. Agrees with torchvision's and timm's on the same weights.
+    """
+
+    feature_strides = None
+
+    def __init__(self, name: str, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if not isinstance(name, str) or name not in TEACHING_NETWORKS:
+            near = get_close_matches(str(name), TEACHING_NETWORKS, 1)
+            raise ConfigError(f"{_NAME}: name", got=repr(name),
+                              expected=f"one of {', '.join(TEACHING_NETWORKS)}",
+                              do=f"did you mean '{near[0]}'?" if near else None)
+        self.name, self.entry = name, TEACHING_NETWORKS[name]
+        options = {key: value for key, value in kwargs.items() if value is not None}
+        self.options = options
+        self.model: Any
+        if self.entry.maker == "timm":
+            self.model = create_timm_model(name, options, _NAME, num_classes=0)
+            channels = self.model.num_features
+        elif self.entry.maker == "torchvision":
+            self.model, channels = _from_torchvision(name, self.entry, options)
+        else:
+            self.model = _made(name, _OURS[name], options)
+            channels = self.model.num_features
+        self.feature_channels = (int(channels),)
+        self.image_side = _only_side(self.entry, options)
+        self.smallest_side = self.image_side or self.entry.least or 1
+
+    def init_weights(self) -> None:
+        """Load the weights that ``init_cfg`` names; without, the maker's random beginning stays.
+
+        Raises:
+            WeightsError: weights cannot be read, or do not fit.
+        """
+        initialise_from(self, self.init_cfg)
+        self._is_init = True
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """Compute what the network's last layer would be fed with.
+
+        Args:
+            x: (B, 3, H, W), normalised image; H and W at least ``smallest_side``, and
+                ``image_side`` where that is set.
+
+        Returns:
+            one tensor (B, C).
+
+        Raises:
+            ConfigError: the image is too small, or not of the one size.
+        """
+        height, width = x.shape[-2:]
+        if self.image_side is not None and not height == width == self.image_side:
+            raise ConfigError(
+                f"{_NAME}: {self.name} takes images of one size alone",
+                got=f"{width} x {height} pixels",
+                expected=f"{self.image_side} x {self.image_side}",
+                do="resize the images so, or set img_size",
+            )
+        if min(height, width) < self.smallest_side:
+            raise ConfigError(
+                f"{_NAME}: the image is too small for {self.name}",
+                got=f"{width} x {height} pixels",
+                expected=f"sides of at least {self.smallest_side}",
+                do="resize the images to more",
+            )
+        return (self.model(x),)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """How deep a parameter lies, for learning rates that fall with the distance to the head.
+
+        Args:
+            param_name: with the prefix that the backbone has in its model.
+            prefix: such as 'backbone.'; a name without it belongs to what follows the backbone.
+
+        Returns:
+            the depth, 0 for the stem, and the number of depths, of which the last is the head's.
+
+        Source: mmpretrain's backbones have the same method; timm's grouping of timm's, else layer
+        by layer, block by block where there are blocks.
+        """
+        if self.entry.maker == "timm":
+            layers = layer_of_each(self.model, self.name, coarse=False, owner=_NAME)
+        else:
+            layers = _layers_in_order(self.model, self.entry.layers)
+        return depth_of(layers, param_name, prefix, inside="model.")
+
+
+def _from_torchvision(
+    name: str, entry: TeachingEntry, options: dict[str, Any]
+) -> tuple[nn.Module, int]:
+    """torchvision's network with nothing in place of its last layer, and what that was fed with."""
+    import torchvision
+
+    if name == "googlenet":
+        options = {"aux_logits": False, "init_weights": True, **options}
+    for key in ("weights", "num_classes", "progress"):
+        if key in options:
+            raise ConfigError(f"{_NAME}: {name}: the argument '{key}' is not taken",
+                              do="the last layer is the head's, and init_cfg names weights")
+    model: nn.Module = _made(name, getattr(torchvision.models, name), options)
+    last = model.get_submodule(entry.last)
+    assert isinstance(last, nn.Linear)
+    model.set_submodule(entry.last, nn.Identity())
+    return model, last.in_features
+
+
+def _made(name: str, maker: Any, options: dict[str, Any]) -> Any:
+    try:
+        return maker(**options)
+    except TypeError as error:
+        reason = re.sub(r"^.*\(\) ", "", str(error))
+        raise ConfigError(f"{_NAME}: {name} cannot be built so ({reason})",
+                          got=", ".join(f"{key}={value!r}" for key, value in options.items())
+                          ) from error
+
+
+def _only_side(entry: TeachingEntry, options: dict[str, Any]) -> int | None:
+    """Side of the square images that alone are taken; None where others are."""
+    if entry.least is not None or options.get("dynamic_img_size"):
+        return None
+    side = options.get("img_size", entry.side)
+    return int(side if isinstance(side, int) else side[0])
+
+
+def _layers_in_order(model: nn.Module, pattern: str) -> dict[str, int]:
+    """The number of the layer of each parameter, 0 for the first.
+
+    What the pattern does not find goes with the layer before it.
+    """
+    layers: dict[str, int] = {}
+    current = None
+    for name, _ in model.named_parameters():
+        match = re.search(pattern, name)
+        layer = match[0] if match else current
+        if not layers:
+            number = 0
+        elif layer != current:
+            number += 1
+        current = layer
+        layers[name] = number
+    return layers

@@ -1,0 +1,118 @@
+"""LeNet-5, layer by layer as its paper has it, up to the layer before the last.
+
+Legend: B images, C maps, H and W height and width in pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detkit.models.validation import check_count
+
+# Which of S2's six maps each of C3's sixteen looks at: table I of the paper. Six times three
+# neighbours, six times four, three times four with a gap, once all: 60 kernels.
+_LOOKS_AT = (
+    *((i, (i + 1) % 6, (i + 2) % 6) for i in range(6)),
+    *((i, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6) for i in range(6)),
+    (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5),
+    (0, 1, 2, 3, 4, 5),
+)
+
+
+class LeNet5(nn.Module):
+    """The network of LeCun et al. that read cheques, for images of 32 x 32 pixels and more.
+
+    As in the paper: the scaled tanh behind each layer, trainable subsampling (a factor and a bias
+    for each map), C3's table of connections. Otherwise than there: what follows F6 is the head's
+    (a linear layer and softmax in place of fixed radial basis functions), factors of subsampling
+    begin as the mean of four, weights begin with the deviation that the same authors proposed
+    later (Efficient BackProp, 1998: fan-in ** -0.5), for the paper's own, uniform within
+    2.4 / fan-in, stands still without its second-order steps, and larger images are averaged to
+    the 5 x 5 cells that C5 sees of one of 32 x 32, which changes nothing at 32 x 32.
+
+    Args:
+        in_channels: of the image; the paper's are grey (1).
+
+    Raises:
+        ConfigError: a number that cannot be.
+
+    Source: LeCun, Bottou, Bengio, Haffner, Gradient-Based Learning Applied to Document
+    Recognition, Proceedings of the IEEE 86 (11), 1998, section II.B.
+    """
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        check_count("LeNet5", "in_channels", in_channels)
+        self.c1 = nn.Conv2d(in_channels, 6, 5)
+        self.s2 = Subsampling(6)
+        self.c3 = TableConv()
+        self.s4 = Subsampling(16)
+        self.c5 = nn.Conv2d(16, 120, 5)
+        self.f6 = nn.Linear(120, 84)
+        self.num_features = 84
+        for layer, fan_in in ((self.c1, 25 * in_channels), (self.c5, 400), (self.f6, 120)):
+            _first_weights(layer.weight, fan_in)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W), H and W at least 32 -> (B, 84), what F6 says."""
+        x = self.s2(squash(self.c1(x)))
+        x = self.s4(squash(self.c3(x)))
+        x = squash(self.c5(F.adaptive_avg_pool2d(x, 5)))
+        return squash(self.f6(x.flatten(1)))
+
+
+def squash(x: Tensor) -> Tensor:
+    """1.7159 tanh(2 x / 3), which takes 1 to 1 and -1 to -1; shape as it comes."""
+    return 1.7159 * torch.tanh(2 / 3 * x)
+
+
+def _first_weights(weight: Tensor, fan_in: int) -> None:
+    """Uniform, of deviation fan_in ** -0.5: sums of order one, where the squashing is steep."""
+    bound = (3 / fan_in) ** 0.5
+    with torch.no_grad():
+        weight.uniform_(-bound, bound)
+
+
+class Subsampling(nn.Module):
+    """Four pixels' sum times a factor plus a bias, both of the map, squashed.
+
+    Args:
+        channels: C, how many maps.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((channels, 1, 1), 0.25))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H // 2, W // 2)."""
+        return squash(F.avg_pool2d(x, 2) * 4 * self.factor + self.bias)
+
+
+class TableConv(nn.Module):
+    """C3: sixteen 5 x 5 convolutions, each of some of the six maps before it.
+
+    ``weight`` is (60, 5, 5), the kernels in the order of the paper's table; ``bias`` (16,).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(60, 5, 5))
+        self.bias = nn.Parameter(torch.zeros(16))
+        rows = [row for row, maps in enumerate(_LOOKS_AT) for _ in maps]
+        columns = [column for maps in _LOOKS_AT for column in maps]
+        self.places: Tensor
+        self.register_buffer("places", torch.tensor([rows, columns]), persistent=False)
+        for kernel, row in zip(self.weight, rows):
+            _first_weights(kernel, 25 * len(_LOOKS_AT[row]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 6, H, W) -> (B, 16, H - 4, W - 4)."""
+        whole = self.weight.new_zeros(16, 6, 5, 5)
+        rows, columns = self.places
+        return F.conv2d(x, whole.index_put((rows, columns), self.weight), self.bias)

@@ -1,0 +1,73 @@
+"""The sizes of ConvNeXt V2, as the paper has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detkit.errors import ConfigError
+from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
+from detkit.models.validation import check_counts
+
+
+@dataclass(frozen=True)
+class ConvNeXtV2Arch:
+    """What has to be known to build a ConvNeXt V2.
+
+    Args:
+        depths: blocks of each stage.
+        dims: channels of each stage.
+        drop_path_rate: of the last block; it grows linearly from 0 at the first.
+        stem: 'patch' (the paper's) or 'conv' (two overlapping convolutions).
+    """
+
+    depths: tuple[int, ...] = (3, 3, 9, 3)
+    dims: tuple[int, ...] = (96, 192, 384, 768)
+    drop_path_rate: float = 0.2
+    stem: str = "patch"
+
+    def __post_init__(self) -> None:
+        for name in ("depths", "dims"):
+            check_counts("ConvNeXtV2", name, getattr(self, name))
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.depths) != len(self.dims):
+            raise ConfigError(
+                "ConvNeXtV2: depths and dims differ in the number of stages",
+                got=f"depths={self.depths}, dims={self.dims}",
+                expected="one number for each stage in both",
+            )
+        check_drop_path("ConvNeXtV2", self.drop_path_rate)
+        if self.stem not in ("patch", "conv"):
+            raise ConfigError("ConvNeXtV2: stem", got=repr(self.stem), expected="'patch' or 'conv'")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the image to one cell of the map, for each stage."""
+        return tuple(4 * 2**stage for stage in range(len(self.depths)))
+
+
+# arXiv 2301.00808, appendix A.1; the rates of stochastic depth are ours.
+ARCHS: dict[str, ConvNeXtV2Arch] = {
+    "atto": ConvNeXtV2Arch((2, 2, 6, 2), (40, 80, 160, 320), 0.1),
+    "femto": ConvNeXtV2Arch((2, 2, 6, 2), (48, 96, 192, 384), 0.1),
+    "pico": ConvNeXtV2Arch((2, 2, 6, 2), (64, 128, 256, 512), 0.1),
+    "nano": ConvNeXtV2Arch((2, 2, 8, 2), (80, 160, 320, 640), 0.1),
+    "tiny": ConvNeXtV2Arch((3, 3, 9, 3), (96, 192, 384, 768), 0.2),
+    "base": ConvNeXtV2Arch((3, 3, 27, 3), (128, 256, 512, 1024), 0.3),
+    "large": ConvNeXtV2Arch((3, 3, 27, 3), (192, 384, 768, 1536), 0.4),
+    "huge": ConvNeXtV2Arch((3, 3, 27, 3), (352, 704, 1408, 2816), 0.5),
+}
+
+
+def convnextv2_arch(arch: str | Mapping[str, Any], **changes: Any) -> ConvNeXtV2Arch:
+    """Look up or build an arch, with every change that is not None made to it.
+
+    Args:
+        arch: one of ``ARCHS``, or a mapping of ``ConvNeXtV2Arch``'s fields (others as for tiny).
+        changes: fields of ``ConvNeXtV2Arch``.
+
+    Raises:
+        ConfigError: no such arch or field, or the fields contradict each other.
+    """
+    return find_arch("ConvNeXtV2", ARCHS, ConvNeXtV2Arch, arch, **changes)

@@ -1,0 +1,216 @@
+"""ConvNeXt V2 as a backbone: a map of features for each of its stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detkit.models.backbones.arch_lookup import check_frozen, check_levels, check_some_stages
+from detkit.models.backbones.convnextv2.archs import convnextv2_arch
+from detkit.models.backbones.convnextv2.layers import (
+    NORM_EPS,
+    ConvNeXtV2Block,
+    ConvNeXtV2Stage,
+    Downsample,
+    GlobalAttention,
+)
+from detkit.models.backbones.freezing import freeze_stages
+from detkit.models.layers.deform_conv import with_offsets_at_rest
+from detkit.models.layers.stems import ConvStem, PatchStem
+from detkit.models.validation import check_count
+from detkit.models.weights.backbone_weights import initialise_from
+from detkit.registry import MODELS
+
+_NAME = "ConvNeXtV2"
+_BLOCKS_OF_A_DEPTH = 3
+
+
+@MODELS.register_module()
+class ConvNeXtV2(BaseModule):  # type: ignore[misc]
+    """Convolutional network with global response normalisation, for images of any size.
+
+    Images are padded to whole squares at the lower right with zeros, and so is each map before
+    its resolution is halved (timm and the official code leave the remainder out, so they agree
+    where both sides of the image are multiples of the last stride). Response normalisation looks
+    at the whole map: padding of a batch has a say in it, as in every other implementation.
+    Stages behind the last of ``out_indices`` are not built.
+
+    Args:
+        arch: 'atto', 'femto', 'pico', 'nano', 'tiny', 'base', 'large', 'huge', or a dict of
+            ``ConvNeXtV2Arch``'s fields.
+        in_channels: channels of the image.
+        depths, dims, drop_path_rate, stem: None keeps the arch's; see ``ConvNeXtV2Arch``.
+        out_indices: stages whose maps are handed out, ascending.
+        output_norms: give each of these maps a norm of its own. A classifier takes False, for it
+            normalises after pooling.
+        frozen_stages: -1 none; 0 the stem; n also the first n stages with the norms of their
+            outputs. Frozen parts stay in eval mode and their parameters want no gradient.
+        deform_stages: stages whose depthwise convolutions are deformable (v2). They begin as
+            the plain ones, so published weights load and mean what they meant.
+        attention_stages: stages that end in global attention, for example (3,).
+        with_cp: recompute each block in the backward pass: less memory, more time.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in the official
+            release's, timm's, mmpretrain's or our layout; see ``detkit.models.weights``.
+
+    Attributes:
+        feature_channels, feature_strides: of each map that ``forward`` returns.
+
+    Raises:
+        ConfigError: an arch, a stage or a number that cannot be.
+
+    Source: arXiv 2301.00808. Agrees with timm's on the same weights.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = "tiny",
+        in_channels: int = 3,
+        depths: Sequence[int] | None = None,
+        dims: Sequence[int] | None = None,
+        drop_path_rate: float | None = None,
+        stem: str | None = None,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        deform_stages: Sequence[int] = (),
+        attention_stages: Sequence[int] = (),
+        with_cp: bool = False,
+        output_norms: bool = True,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.arch = convnextv2_arch(
+            arch, depths=depths, dims=dims, drop_path_rate=drop_path_rate, stem=stem
+        )
+        stages = len(self.arch.depths)
+        self.out_indices = check_levels(_NAME, stages, out_indices)
+        self.feature_channels = tuple(self.arch.dims[i] for i in self.out_indices)
+        self.feature_strides = tuple(self.arch.strides[i] for i in self.out_indices)
+        self.frozen_stages = check_frozen(_NAME, stages, frozen_stages)
+        deformed = check_some_stages(_NAME, "deform_stages", stages, deform_stages)
+        attended = check_some_stages(_NAME, "attention_stages", stages, attention_stages)
+
+        check_count(_NAME, "in_channels", in_channels)
+        stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
+        self.stem = stem_type(in_channels, self.arch.dims[0], eps=NORM_EPS)
+        # Numbers even where the module is built on the meta device, as to learn its channels.
+        depth = sum(self.arch.depths)
+        rates = torch.linspace(0, self.arch.drop_path_rate, depth, device="cpu").tolist()
+        self.stages = nn.ModuleList()
+        for stage, channels in enumerate(self.arch.dims[: self.out_indices[-1] + 1]):
+            blocks = [
+                ConvNeXtV2Block(channels, rates.pop(0), stage in deformed)
+                for _ in range(self.arch.depths[stage])
+            ]
+            self.stages.append(
+                ConvNeXtV2Stage(
+                    Downsample(self.arch.dims[stage - 1], channels) if stage else None,
+                    blocks,
+                    GlobalAttention(channels) if stage in attended else None,
+                    with_cp=with_cp,
+                )
+            )
+        self.output_norms = output_norms
+        for stage, channels in zip(self.out_indices, self.feature_channels):
+            if output_norms:
+                self.add_module(f"norm{stage}", nn.LayerNorm(channels, eps=NORM_EPS))
+        self._freeze()
+
+    @classmethod
+    def features_of(
+        cls,
+        arch: str | Mapping[str, Any] = "tiny",
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        depths: Sequence[int] | None = None,
+        dims: Sequence[int] | None = None,
+        **others: Any,
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Channels and strides of the maps for these arguments, without building anything.
+
+        Args: those of the class, by name; what has no say in it is passed over.
+
+        Raises:
+            ConfigError: an arch or an index that does not exist.
+        """
+        found = convnextv2_arch(arch, depths=depths, dims=dims)
+        indices = check_levels(_NAME, len(found.depths), out_indices)
+        return (
+            tuple(found.dims[i] for i in indices),
+            tuple(found.strides[i] for i in indices),
+        )
+
+    def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
+        """How deep a parameter lies, for layer-wise decay of the learning rate.
+
+        Args:
+            name: the parameter's, ``prefix`` included.
+            prefix: what stands before this backbone's own names, as 'backbone.'.
+
+        Returns:
+            its depth, and how many depths there are: 0 the stem, then three blocks each (what
+            leads to a stage goes with its first ones), last whatever is behind the stages or
+            not this backbone's.
+
+        Source: the fine-tuning settings of arXiv 2301.00808 and mmpretrain's method of this name.
+        """
+        groups = [-(-depth // _BLOCKS_OF_A_DEPTH) for depth in self.arch.depths]
+        before = list(accumulate(groups[: len(self.stages)], initial=1))
+        count = before[-1] + 1
+        own = name[len(prefix) :] if name.startswith(prefix) else ""
+        if own.startswith("stem."):
+            return 0, count
+        match = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+)|(attention))?", own)
+        if match is None:
+            return count - 1, count
+        stage = int(match[1])
+        if match[3]:
+            return before[stage + 1] - 1, count
+        return before[stage] + int(match[2] or 0) // _BLOCKS_OF_A_DEPTH, count
+
+    def init_weights(self) -> None:
+        """Convolutions and linear layers from a normal of deviation 0.02, cut at two units, zero
+        biases, offsets at rest; then the file that ``init_cfg`` names, if any.
+
+        Raises:
+            WeightsError: the file cannot be read, or does not fit.
+        """
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        initialise_from(self, with_offsets_at_rest(self.init_cfg))
+        self._is_init = True
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of features.
+
+        Args:
+            x: (B, 3, H, W), normalised image, any H and W from 1. B may be 0.
+
+        Returns:
+            for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in
+            channels_last memory.
+        """
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        outputs = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self.out_indices:
+                out = self.get_submodule(f"norm{index}")(x) if self.output_norms else x
+                outputs.append(out.permute(0, 3, 1, 2))
+        return tuple(outputs)
+
+    def train(self, mode: bool = True) -> ConvNeXtV2:
+        """Switch to training or eval mode; frozen stages stay in eval mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        freeze_stages(self, self.frozen_stages, [self.stem])

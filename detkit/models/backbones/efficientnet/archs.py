@@ -1,0 +1,229 @@
+"""The sizes of EfficientNet: B0 to B7, Lite0, V2, and a small one of ours for a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from detkit.errors import ConfigError
+from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
+from detkit.models.backbones.efficientnet.scaling import RELEASED, scale_channels, scale_repeats
+from detkit.models.validation import check_count, is_count, is_number
+
+
+class BlockGroup(NamedTuple):
+    """Blocks of one kind that follow each other; a row of the papers' tables.
+
+    Args:
+        kind: 'mbconv' (expand, depthwise, squeeze and excite, project) or 'fused' (one dense
+            convolution in place of expand and depthwise).
+        kernel: side of the depthwise or fused convolution, odd.
+        stride: of the first block, 1 or 2; the others have 1.
+        expansion: channels inside a block, in units of its input's; 1 leaves out the expansion.
+        channels: of the output, before scaling.
+        repeats: how many blocks, before scaling.
+        squeeze: channels inside squeeze and excitation, in units of the block's input's; 0
+            leaves it out, and 'fused' has none.
+    """
+
+    kind: str
+    kernel: int
+    stride: int
+    expansion: float
+    channels: int
+    repeats: int
+    squeeze: float = 0.25
+
+
+# arXiv 1905.11946, table 1.
+_B0 = (
+    BlockGroup("mbconv", 3, 1, 1, 16, 1),
+    BlockGroup("mbconv", 3, 2, 6, 24, 2),
+    BlockGroup("mbconv", 5, 2, 6, 40, 2),
+    BlockGroup("mbconv", 3, 2, 6, 80, 3),
+    BlockGroup("mbconv", 5, 1, 6, 112, 3),
+    BlockGroup("mbconv", 5, 2, 6, 192, 4),
+    BlockGroup("mbconv", 3, 1, 6, 320, 1),
+)
+
+
+@dataclass(frozen=True)
+class EfficientNetArch:
+    """What has to be known to build an EfficientNet; the defaults are B0's.
+
+    Args:
+        groups: rows of ``BlockGroup``'s fields; the first blocks see stride 2. A stage ends
+            before each stride of 2 but the first, so there are as many stages as those.
+        width, depth: factors on all channels and on the groups' repeats.
+        stem_channels, head_channels: before scaling.
+        activation: 'silu' or 'relu6'.
+        norm_eps: of the weights published with symmetric padding.
+        drop_path_rate: grows linearly from 0 at the first block towards this behind the last.
+        resolution: side of the images that the published weights were trained on, in pixels.
+    """
+
+    groups: tuple[BlockGroup, ...] = _B0
+    width: float = 1.0
+    depth: float = 1.0
+    stem_channels: int = 32
+    head_channels: int = 1280
+    activation: str = "silu"
+    norm_eps: float = 1e-5
+    drop_path_rate: float = 0.2
+    resolution: int = 224
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", _checked_groups(self.groups))
+        for name in ("width", "depth", "norm_eps"):
+            if not (is_number(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConfigError(f"EfficientNet: {name}", got=repr(getattr(self, name)),
+                                  expected="a number above 0")
+        for name in ("stem_channels", "head_channels", "resolution"):
+            check_count("EfficientNet", name, getattr(self, name))
+        if self.activation not in ("silu", "relu6"):
+            raise ConfigError("EfficientNet: activation", got=repr(self.activation),
+                              expected="'silu' or 'relu6'")
+        check_drop_path("EfficientNet", self.drop_path_rate)
+
+    @property
+    def scaled(self) -> tuple[BlockGroup, ...]:
+        """The groups with their channels and repeats scaled."""
+        return tuple(
+            group._replace(channels=scale_channels(group.channels, self.width),
+                           repeats=scale_repeats(group.repeats, self.depth))
+            for group in self.groups
+        )
+
+    @property
+    def stages(self) -> tuple[tuple[int, ...], ...]:
+        """For each stage the indices of its groups; those before the first stride belong to 0."""
+        ends = [index for index, group in enumerate(self.groups) if group.stride == 2][1:]
+        starts, ends = [0, *ends], [*ends, len(self.groups)]
+        return tuple(tuple(range(start, end)) for start, end in zip(starts, ends))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each stage's last map."""
+        scaled = self.scaled
+        return tuple(scaled[groups[-1]].channels for groups in self.stages)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the image to one pixel of each stage's last map."""
+        return tuple(4 * 2**stage for stage in range(len(self.stages)))
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Scaled channels of the stem and of the head's convolution."""
+        return (scale_channels(self.stem_channels, self.width),
+                scale_channels(self.head_channels, self.width))
+
+
+def _checked_groups(groups: object) -> tuple[BlockGroup, ...]:
+    rows = groups if isinstance(groups, Sequence) and not isinstance(groups, str) else ()
+    found = tuple(_checked_group(index, row) for index, row in enumerate(rows))
+    if not any(group.stride == 2 for group in found):
+        raise ConfigError("EfficientNet: groups", got=repr(groups),
+                          expected="rows of BlockGroup's fields, one at least with stride 2")
+    return found
+
+
+def _checked_group(index: int, row: Any) -> BlockGroup:
+    try:
+        group = BlockGroup(**row) if isinstance(row, Mapping) else BlockGroup(*row)
+    except TypeError:
+        raise ConfigError(f"EfficientNet: groups[{index}]", got=repr(row),
+                          expected=f"some of {', '.join(BlockGroup._fields)}") from None
+    right = {
+        "kind": group.kind in ("mbconv", "fused"),
+        "kernel": is_count(group.kernel) and group.kernel % 2 == 1,
+        "stride": group.stride in (1, 2),
+        "expansion": is_number(group.expansion) and group.expansion >= 1,
+        "channels": is_count(group.channels),
+        "repeats": is_count(group.repeats),
+        "squeeze": is_number(group.squeeze) and 0 <= group.squeeze <= 1
+        and (group.kind == "mbconv" or group.squeeze == 0),
+    }
+    for name, fine in right.items():
+        if not fine:
+            raise ConfigError(
+                f"EfficientNet: groups[{index}].{name}",
+                got=repr(getattr(group, name)),
+                expected="kind 'mbconv' or 'fused', an odd kernel, a stride of 1 or 2, an "
+                "expansion from 1, whole channels and repeats, a squeeze from 0 to 1 (fused: 0)",
+            )
+    return group
+
+
+def _b(name: str) -> EfficientNetArch:
+    scale = RELEASED[name]
+    # torchvision took B5 to B7 over from the release, with its eps but without its padding.
+    eps = 1e-3 if name in ("b5", "b6", "b7") else 1e-5
+    return EfficientNetArch(width=scale.width, depth=scale.depth, norm_eps=eps,
+                            resolution=scale.resolution)
+
+
+def _v2(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
+    """Rows of expansion, channels, repeats: three fused, then MBConv with squeeze."""
+    strides = (1, 2, 2, 2, 1, 2, 1)
+    groups = tuple(
+        BlockGroup("mbconv" if index > 2 else "fused", 3, strides[index], expansion,
+                   int(channels), int(repeats), 0.25 if index > 2 else 0)
+        for index, (expansion, channels, repeats) in enumerate(rows)
+    )
+    return EfficientNetArch(groups=groups, stem_channels=groups[0].channels, norm_eps=1e-3,
+                            resolution=resolution)
+
+
+_LITE0 = tuple(group._replace(squeeze=0) for group in _B0)
+
+# Trained from scratch at 320 px on a CPU, at less than Lite0's cost. Dense 3 x 3 convolutions at
+# strides 2 to 8 instead of depthwise ones, which do few sums for each number they move
+# (arXiv 2104.00298 finds so on every device), and no map of six times the channels at stride 2.
+# Behind that Lite0's widths with the expansion cut to 4, and less at stride 32, where a detector
+# looks for its largest boxes alone. SiLU and squeeze and excitation stay: they cost little on maps
+# this small, and Lite0 lacks them for the sake of integer arithmetic, not of accuracy.
+_NANO = EfficientNetArch(
+    groups=(
+        BlockGroup("fused", 3, 1, 1, 16, 1, 0),
+        BlockGroup("fused", 3, 2, 3, 24, 2, 0),
+        BlockGroup("fused", 3, 2, 4, 40, 2, 0),
+        BlockGroup("mbconv", 3, 2, 4, 80, 3),
+        BlockGroup("mbconv", 5, 1, 4, 112, 3),
+        BlockGroup("mbconv", 5, 2, 4, 192, 3),
+    ),
+    stem_channels=16,
+    head_channels=640,
+    drop_path_rate=0.05,
+    resolution=320,
+)
+
+# V2: arXiv 2104.00298, table 4, and the release for M and L; resolutions are those of the tests.
+ARCHS: dict[str, EfficientNetArch] = {
+    **{name: _b(name) for name in RELEASED},
+    "lite0": EfficientNetArch(groups=_LITE0, activation="relu6"),
+    "v2_s": _v2((1, 24, 2), (4, 48, 4), (4, 64, 4), (4, 128, 6), (6, 160, 9), (6, 256, 15),
+                resolution=384),
+    "v2_m": _v2((1, 24, 3), (4, 48, 5), (4, 80, 5), (4, 160, 7), (6, 176, 14), (6, 304, 18),
+                (6, 512, 5), resolution=480),
+    "v2_l": _v2((1, 32, 4), (4, 64, 7), (4, 96, 7), (4, 192, 10), (6, 224, 19), (6, 384, 25),
+                (6, 640, 7), resolution=480),
+    "nano": _NANO,
+}
+
+
+def efficientnet_arch(arch: str | Mapping[str, Any], **changes: Any) -> EfficientNetArch:
+    """Look up or build an arch, with every change that is not None made to it.
+
+    Args:
+        arch: one of ``ARCHS`` ('v2-s' is 'v2_s'), or a mapping of ``EfficientNetArch``'s fields
+            (others as for b0).
+        changes: fields of ``EfficientNetArch``.
+
+    Raises:
+        ConfigError: no such arch or field, or a field that cannot be.
+    """
+    if isinstance(arch, str):
+        arch = arch.replace("-", "_")
+    return find_arch("EfficientNet", ARCHS, EfficientNetArch, arch, **changes)

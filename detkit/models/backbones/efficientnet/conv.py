@@ -1,0 +1,170 @@
+"""EfficientNet's one building brick: convolution, norm, activation, each fused where it can be.
+
+Legend: B images, C and O channels in and out, H and W height and width of the map in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from detkit.models.layers.deform_conv import DeformConv2d
+from detkit.models.layers.norm import build_norm
+
+
+@dataclass(frozen=True)
+class ConvStyle:
+    """What all the convolutions of a network have in common.
+
+    Args:
+        norm: as ``build_norm`` takes it.
+        padding: 'symmetric' or 'same'.
+        activation: 'silu' or 'relu6'.
+    """
+
+    norm: Mapping[str, Any]
+    padding: str = "symmetric"
+    activation: str = "silu"
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Apply the activation; ``x`` is overwritten where autograd does not miss it."""
+        if self.activation == "relu6":
+            return F.hardtanh(x, 0.0, 6.0, inplace=True)
+        # In place, SiLU would copy its input first to remember it.
+        return F.silu(x, inplace=not x.requires_grad)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after an axis of ``size`` pixels, as TensorFlow's 'same' puts them.
+
+    Enough for ceil(size / stride) places; an odd one stands behind. So at stride 2 it depends on
+    whether the size is even, and an even one is padded less in front than symmetrically.
+    """
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, a norm, and maybe the activation.
+
+    A batch norm that does not look at the batch is multiplied into the weights first, at every
+    call, for what it holds may have changed: it costs a pass over the weights and saves one over
+    the map. Gradients reach all three.
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel, stride: the convolution's; an odd side.
+        style: norm, padding and activation.
+        groups: 1, or C for a depthwise one.
+        activate: whether the activation follows.
+        deform: whether the convolution is deformable.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int,
+        style: ConvStyle,
+        *,
+        groups: int = 1,
+        activate: bool = True,
+        deform: bool = False,
+    ) -> None:
+        super().__init__()
+        kind = DeformConv2d if deform else nn.Conv2d
+        ahead = kernel // 2 if style.padding == "symmetric" else 0
+        self.conv = kind(in_channels, out_channels, kernel, stride, ahead, groups=groups,
+                         bias=False)
+        self.norm = build_norm("EfficientNet", style.norm, out_channels)
+        self.style = style
+        self.activate = activate
+        self.deform = deform
+        self._geometry = (kernel, stride, groups)
+
+    def reset_parameters(self) -> None:
+        """Weights from a normal of variance 2 / fan-out; norms and offsets change nothing.
+
+        Source: the initialiser of the paper's code, which counts a depthwise kernel as k * k.
+        """
+        kernel, _, groups = self._geometry
+        fan_out = kernel**2 * self.conv.out_channels / groups
+        nn.init.normal_(self.conv.weight, std=(2 / fan_out) ** 0.5)
+        if isinstance(self.conv, DeformConv2d):
+            self.conv.reset_offsets()
+        for name, value in (("weight", 1.0), ("bias", 0.0)):
+            if isinstance(getattr(self.norm, name, None), Tensor):
+                nn.init.constant_(getattr(self.norm, name), value)
+
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Convolve, normalise, activate.
+
+        Args:
+            x: (B, C, H, W). With a gate it may be overwritten.
+            gate: (B, C) factors on its channels, for a convolution of 1 x 1 without groups.
+
+        Returns:
+            (B, O, ceil(H / stride), ceil(W / stride)), in memory of its own.
+        """
+        if self.deform:
+            out = self.norm(self.conv(self._padded(x)[0]))
+        else:
+            folded = self._folded()
+            weight, bias = folded or (self.conv.weight, None)
+            if gate is None:
+                _, stride, groups = self._geometry
+                x, padding = self._padded(x)
+                out = F.conv2d(x, weight, bias, stride, padding, 1, groups)
+            else:
+                out = _gated(x, gate, weight, bias)
+            out = out if folded else self.norm(out)
+        return self.style.activate(out) if self.activate else out
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The input, padded where it has to be lopsided, and what the convolution is to add."""
+        kernel, stride, _ = self._geometry
+        if self.style.padding == "symmetric":
+            return x, (kernel // 2, kernel // 2)
+        top, bottom = same_padding(x.shape[2], kernel, stride)
+        left, right = same_padding(x.shape[3], kernel, stride)
+        if top == bottom and left == right and not self.deform:
+            return x, (top, left)
+        return F.pad(x, (left, right, top, bottom)), (0, 0)
+
+    def _folded(self) -> tuple[Tensor, Tensor] | None:
+        """Weight and bias with the norm in them; None where it needs the map itself."""
+        norm = self.norm
+        if not isinstance(norm, _BatchNorm) or norm.training or not norm.affine:
+            return None
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
+            return None
+        # In a model of half precision the sums still want the full one.
+        given = self.conv.weight
+        dtype = torch.promote_types(given.dtype, torch.float32)
+        scale = norm.weight.to(dtype) * torch.rsqrt(variance.to(dtype) + norm.eps)
+        weight = given.to(dtype) * scale.view(-1, 1, 1, 1)
+        bias = norm.bias.to(dtype) - mean.to(dtype) * scale
+        return weight.to(given.dtype), bias.to(given.dtype)
+
+
+def _gated(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve (B, C, H, W) times gate (B, C) with a weight (O, C, 1, 1)."""
+    if not (x.requires_grad or gate.requires_grad or weight.requires_grad):
+        return F.conv2d(x.mul_(gate[:, :, None, None]), weight, bias)
+    # The gates go into a matrix for each image: no second map is made, and none is kept for the
+    # backward pass.
+    matrices = (weight.flatten(1) * gate[:, None]).transpose(1, 2)
+    pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+    if bias is None:
+        out = torch.bmm(pixels, matrices)
+    else:
+        out = torch.baddbmm(bias, pixels, matrices)
+    return out.reshape(*x.shape[:1], *x.shape[2:], out.shape[-1]).permute(0, 3, 1, 2)

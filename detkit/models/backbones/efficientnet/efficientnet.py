@@ -1,0 +1,260 @@
+"""EfficientNet as a backbone: a map of features for each of its stages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.backbones.arch_lookup import check_frozen, check_levels, check_some_stages
+from detkit.models.backbones.efficientnet.archs import EfficientNetArch, efficientnet_arch
+from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle
+from detkit.models.backbones.efficientnet.layers import SqueezeExcite
+from detkit.models.backbones.efficientnet.stages import EfficientNetStage, blocks_of
+from detkit.models.backbones.freezing import freeze_stages, hold_batch_norms
+from detkit.models.layers.deform_conv import with_offsets_at_rest
+from detkit.models.layers.norm import check_norm_cfg
+from detkit.models.validation import check_count
+from detkit.models.weights.backbone_weights import initialise_from
+from detkit.registry import MODELS
+
+_NAME = "EfficientNet"
+_NORMS = ("BN", "SyncBN", "GN")
+
+
+@MODELS.register_module()
+class EfficientNet(BaseModule):  # type: ignore[misc]
+    """Convolutional network of inverted residuals, versions 1 and 2, for images of any size.
+
+    Maps are made in channels_last memory, and handed out so. Blocks at stride 2 belong to stage
+    0, whose map has stride 4. Stages behind the last of ``out_indices`` are not built.
+
+    Batch norm: statistics of few images are poor. From a classifier's weights keep its own
+    (``norm_eval=True``); from scratch, on several devices, join them
+    (``norm_cfg=dict(type='SyncBN')``), or on one with few images use
+    ``norm_cfg=dict(type='GN', num_groups=8)``, for which there are no published weights.
+
+    Padding and eps must be those that the weights were trained with; shapes do not tell:
+
+    ========================================  ============  ==============
+    weights                                   ``padding``   ``norm_eps``
+    ========================================  ============  ==============
+    torchvision B0 to B4                      'symmetric'   1e-5 (None)
+    torchvision B5 to B7, V2                  'symmetric'   1e-3 (None)
+    timm, names that begin with tf_           'same'        1e-3 (None)
+    timm, other B0 to B4 and Lite0            'symmetric'   1e-5 (None)
+    timm, other B5 to B7 and V2               'symmetric'   1e-5
+    lukemelas (at its release's image sizes)  'same'        1e-3 (None)
+    ========================================  ============  ==============
+
+    Args:
+        arch: 'b0' to 'b7', 'lite0', 'v2_s', 'v2_m', 'v2_l', 'nano', or a dict of
+            ``EfficientNetArch``'s fields.
+        in_channels: channels of the image.
+        out_indices: stages whose maps are handed out, ascending; 0 to 3 have strides 4 to 32.
+        padding: 'symmetric', or 'same' as TensorFlow pads.
+        norm_eps: added to variances; None follows the table above.
+        norm_eval: keep batch norms in eval mode while training: running statistics, not the
+            batch's. Their weights learn on.
+        norm_cfg: of mmcv's ``build_norm_layer``: a type 'BN', 'SyncBN', or 'GN' with a
+            ``num_groups`` that divides all channels, and the norm's arguments (``momentum``,
+            ``eps`` in place of ``norm_eps``, ``requires_grad``). SyncBN trains on GPUs alone.
+        drop_path_rate: None keeps the arch's; grows from 0 at the first block.
+        frozen_stages: -1 none; 0 the stem; n also the first n stages. Frozen parts stay in eval
+            mode and their parameters want no gradient.
+        deform_stages: stages whose depthwise convolutions are deformable (v2). They begin as the
+            plain ones, so published weights load and mean what they meant.
+        head_conv: also hand out, as the last map, what a classifier pools: the last stage's after
+            one more convolution. ``out_indices`` must end with the last stage.
+        with_cp: recompute each block in the backward pass: less memory, more time.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in torchvision's,
+            timm's, lukemelas' or our layout; see ``detkit.models.weights``.
+
+    Attributes:
+        feature_channels, feature_strides: of each map that ``forward`` returns.
+
+    Raises:
+        ConfigError: an arch, a stage or a number that cannot be.
+
+    Source: arXiv 1905.11946, 2104.00298. Agrees with timm's and torchvision's on the same weights.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = "b0",
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        padding: str = "symmetric",
+        norm_eps: float | None = None,
+        norm_eval: bool = False,
+        norm_cfg: Mapping[str, Any] | None = None,
+        drop_path_rate: float | None = None,
+        frozen_stages: int = -1,
+        deform_stages: Sequence[int] = (),
+        head_conv: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.arch = efficientnet_arch(arch, drop_path_rate=drop_path_rate)
+        stages = len(self.arch.stages)
+        self.out_indices = check_levels(_NAME, stages, out_indices)
+        self.feature_channels, self.feature_strides = _features(
+            self.arch, self.out_indices, head_conv
+        )
+        self.frozen_stages = check_frozen(_NAME, stages, frozen_stages)
+        self.deform_stages = check_some_stages(_NAME, "deform_stages", stages, deform_stages)
+        if padding not in ("symmetric", "same"):
+            raise ConfigError(f"{_NAME}: padding", got=repr(padding),
+                              expected="'symmetric' or 'same'")
+        self.padding, self.norm_eval = padding, norm_eval
+        given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
+        norm = _norm(self.arch, padding, norm_eps, given)
+        self.norm_eps = float(norm["eps"])
+        # What was not said can be wrong for a file; what was said is the user's own word.
+        self.norm_eps_is_given = norm_eps is not None or "eps" in given
+
+        style = ConvStyle(norm, padding, self.arch.activation)
+        check_count(_NAME, "in_channels", in_channels)
+        stem_channels, head_channels = self.arch.ends
+        self.stem = ConvNorm(in_channels, stem_channels, 3, 2, style)
+        self.stages = nn.ModuleList(
+            EfficientNetStage(blocks_of(self.arch, stage, style, stage in self.deform_stages),
+                              with_cp=with_cp)
+            for stage in range(self.out_indices[-1] + 1)
+        )
+        self.head_conv: ConvNorm | None = None
+        if head_conv:
+            self.head_conv = ConvNorm(self.arch.channels[-1], head_channels, 1, 1, style)
+        self._freeze()
+
+    @classmethod
+    def features_of(
+        cls,
+        arch: str | Mapping[str, Any] = "b0",
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        head_conv: bool = False,
+        **others: Any,
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Channels and strides of the maps for these arguments, without building anything.
+
+        Args: those of the class, by name; what has no say in it is passed over.
+
+        Raises:
+            ConfigError: an arch or an index that does not exist.
+        """
+        found = efficientnet_arch(arch)
+        return _features(found, check_levels(_NAME, len(found.stages), out_indices), head_conv)
+
+    def init_weights(self) -> None:
+        """Convolutions from a normal of variance 2 / fan-out, as the paper's code does; then the
+        file that ``init_cfg`` names, if any.
+
+        Raises:
+            WeightsError: the file cannot be read, or does not fit.
+        """
+        for module in self.modules():
+            if isinstance(module, (ConvNorm, SqueezeExcite)):
+                module.reset_parameters()
+        initialise_from(self, with_offsets_at_rest(self.init_cfg))
+        if self.norm_eval and not self.init_cfg:
+            print_log(
+                "EfficientNet: norm_eval=True keeps the statistics of its norms, and no init_cfg "
+                "sets any: unless load_from does, nothing is normalised. From nothing take "
+                "norm_eval=False.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        self._is_init = True
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of features.
+
+        Args:
+            x: (B, 3, H, W), normalised image, any H and W from 1, in any memory format. B may
+                be 0 in eval mode; batch statistics want more than one value of a channel.
+
+        Returns:
+            for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in
+            channels_last memory.
+        """
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        outputs = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self.out_indices:
+                outputs.append(x)
+        if self.head_conv is not None:
+            outputs.append(self.head_conv(x))
+        return tuple(outputs)
+
+    def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
+        """How deep a parameter stands, for learning rates that decay towards the image.
+
+        Args:
+            name: the parameter's, ``prefix`` included.
+            prefix: what stands before this backbone's own names, as 'backbone.'.
+
+        Returns:
+            (depth, number of depths): 0 is the stem, then comes a depth for each block that is
+            built; the last is whatever is behind them or not this backbone's.
+
+        Source: ours, for mmpretrain's has none: block by block, as its Swin's method of this name.
+        """
+        depths = [sum(1 for _ in stage.children()) for stage in self.stages]
+        number = sum(depths) + 2
+        own = name[len(prefix) :].split(".") if name.startswith(prefix) else [""]
+        if own[0] == "stem":
+            return 0, number
+        if own[0] != "stages":
+            return number - 1, number
+        return sum(depths[: int(own[1])]) + int(own[2]) + 1, number
+
+    def train(self, mode: bool = True) -> EfficientNet:
+        """Switch to training or eval mode; frozen stages, and with ``norm_eval`` all batch norms,
+        stay in eval mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        freeze_stages(self, self.frozen_stages, [self.stem])
+        if self.norm_eval:
+            hold_batch_norms(self)
+
+
+def _features(
+    arch: EfficientNetArch, indices: tuple[int, ...], head_conv: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if head_conv and indices[-1] != len(arch.stages) - 1:
+        raise ConfigError(f"{_NAME}: head_conv stands behind the last stage", got=indices,
+                          expected=f"out_indices that end with {len(arch.stages) - 1}")
+    more = (*indices, -1) if head_conv else indices
+    channels = (*arch.channels, arch.ends[1]) if head_conv else arch.channels
+    strides = (*arch.strides, arch.strides[-1]) if head_conv else arch.strides
+    return tuple(channels[i] for i in more), tuple(strides[i] for i in more)
+
+
+def _norm(
+    arch: EfficientNetArch, padding: str, eps: float | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``norm_cfg`` with the eps that is meant, if it is of a type that is."""
+    if given["type"] not in _NORMS:
+        raise ConfigError(f"{_NAME}: norm_cfg.type", got=repr(given["type"]),
+                          expected=f"one of {', '.join(_NORMS)}")
+    if eps is not None and given.get("eps", eps) != eps:
+        raise ConfigError(f"{_NAME}: norm_eps and norm_cfg.eps contradict each other",
+                          got=f"{eps} and {given['eps']}", expected="one of them")
+    if eps is None:
+        eps = 1e-3 if padding == "same" else arch.norm_eps
+    norm = {"eps": eps, **given}
+    if not (isinstance(norm["eps"], (int, float)) and norm["eps"] > 0):
+        raise ConfigError(f"{_NAME}: norm_eps", got=repr(norm["eps"]),
+                          expected="a number above 0")
+    return norm

@@ -1,0 +1,136 @@
+"""EfficientNet's two kinds of block, and their squeeze and excitation.
+
+Legend: B images, C channels, H and W height and width of the map in pixels.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle
+from detkit.models.layers.drop_path import DropPath
+
+
+class SqueezeExcite(nn.Module):
+    """Factors on the channels of each image, told from their means over the map.
+
+    Args:
+        channels: C.
+        squeezed: channels between the two layers.
+        style: says the activation between them.
+
+    Source: arXiv 1709.01507.
+    """
+
+    def __init__(self, channels: int, squeezed: int, style: ConvStyle) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.style = style
+
+    def reset_parameters(self) -> None:
+        """Weights from a normal of variance 2 / fan-out, biases zero."""
+        for conv in (self.reduce, self.expand):
+            nn.init.normal_(conv.weight, std=(2 / conv.out_channels) ** 0.5)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C), each in (0, 1)."""
+        # On a single pixel the convolutions are linear layers, which cost less to call.
+        means = F.linear(x.mean((2, 3)), self.reduce.weight.flatten(1), self.reduce.bias)
+        means = F.linear(self.style.activate(means), self.expand.weight.flatten(1),
+                         self.expand.bias)
+        return means.sigmoid()
+
+
+class MBConv(nn.Module):
+    """Expand, convolve each channel by itself, squeeze and excite, project.
+
+    Args:
+        in_channels, out_channels: C before and behind.
+        inner: channels between; where they equal ``in_channels`` nothing is expanded.
+        kernel, stride: the depthwise convolution's.
+        squeezed: channels inside squeeze and excitation; 0 leaves it out.
+        style: of all convolutions.
+        drop_path: probability of leaving out the block while training, where it is residual.
+        deform: whether the depthwise convolution is deformable.
+
+    Source: arXiv 1801.04381, arXiv 1905.11946.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        inner: int,
+        kernel: int,
+        stride: int,
+        squeezed: int,
+        style: ConvStyle,
+        drop_path: float = 0.0,
+        deform: bool = False,
+    ) -> None:
+        super().__init__()
+        expanded = inner != in_channels
+        self.expand = ConvNorm(in_channels, inner, 1, 1, style) if expanded else None
+        self.depthwise = ConvNorm(inner, inner, kernel, stride, style, groups=inner, deform=deform)
+        self.se = SqueezeExcite(inner, squeezed, style) if squeezed else None
+        self.project = ConvNorm(inner, out_channels, 1, 1, style, activate=False)
+        self.residual = stride == 1 and in_channels == out_channels
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, ceil(H / stride), ceil(W / stride))."""
+        out = x if self.expand is None else self.expand(x)
+        out = self.depthwise(out)
+        out = self.project(out, None if self.se is None else self.se(out))
+        return _joined(x, self.drop_path(out)) if self.residual else out
+
+
+class FusedMBConv(nn.Module):
+    """One dense convolution that expands, then one that projects.
+
+    Args:
+        in_channels, out_channels: C before and behind.
+        inner: channels between; where they equal ``in_channels`` the first convolution is the
+            whole block.
+        kernel, stride: the first convolution's.
+        style: of all convolutions.
+        drop_path: probability of leaving out the block while training, where it is residual.
+
+    Source: arXiv 2104.00298.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        inner: int,
+        kernel: int,
+        stride: int,
+        style: ConvStyle,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        expanded = inner != in_channels
+        self.fused = ConvNorm(in_channels, inner if expanded else out_channels, kernel, stride,
+                              style)
+        self.project: ConvNorm | None = None
+        if expanded:
+            self.project = ConvNorm(inner, out_channels, 1, 1, style, activate=False)
+        self.residual = stride == 1 and in_channels == out_channels
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, ceil(H / stride), ceil(W / stride))."""
+        out = self.fused(x)
+        if self.project is not None:
+            out = self.project(out)
+        return _joined(x, self.drop_path(out)) if self.residual else out
+
+
+def _joined(x: Tensor, branch: Tensor) -> Tensor:
+    """The sum; the branch's memory is used again where nothing has to remember it."""
+    return x + branch if branch.requires_grad else branch.add_(x)

@@ -1,0 +1,166 @@
+"""Swin checkpoints of microsoft, timm, torchvision, mmdet and ourselves, told apart by names.
+
+All agree on the blocks' tensors. They differ in names, in the stage that owns the patch merging,
+and mmdet concatenates the four merged tokens channel by channel, in the order of torch's Unfold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detkit.errors import WeightsError
+from detkit.models.weights.converted_state_dict import Rules, StateDict, Translation
+
+# What follows from the window's side, and what a classifier or a segmenter has behind its stages.
+_DERIVED = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
+_HEAD = re.compile(r"^(head|norm|avgpool|fc)\.")
+_STAGE = re.compile(r"^stages\.(\d+)\.(?:(downsample)\.)?")
+_NORM = re.compile(r"^norm(\d+)\.")
+
+_OURS: Rules = [(r"^(patch_embed|stages|norm\d)\b", r"\1")]
+_MICROSOFT: Rules = [
+    (r"^layers[._](\d+)\.(blocks\.\d+|downsample)\.", r"stages.\1.\2."),
+    (r"^(patch_embed\.(?:proj|norm)|norm\d)\.", r"\1."),
+]
+_MMDET: Rules = [
+    (r"^(stages\.\d+\.blocks\.\d+\.attn)\.w_msa\.", r"\1."),
+    (r"^(stages\.\d+\.blocks\.\d+)\.ffn\.layers\.0\.0\.", r"\1.mlp.fc1."),
+    (r"^(stages\.\d+\.blocks\.\d+)\.ffn\.layers\.1\.", r"\1.mlp.fc2."),
+    (r"^(stages\.\d+\.(?:blocks\.\d+\.norm\d|downsample\.(?:norm|reduction)))\.", r"\1."),
+    (r"^patch_embed\.projection\.", r"patch_embed.proj."),
+    (r"^(patch_embed\.norm|norm\d)\.", r"\1."),
+]
+
+
+def translate_swin(state: StateDict, backbone: nn.Module) -> Translation:
+    """Bring a Swin checkpoint under our names.
+
+    Args:
+        state: names without wrappers and prefixes.
+        backbone: our ``SwinTransformer``; says which stages there are and how wide its windows.
+
+    Raises:
+        WeightsError: the names are those of no layout that is known.
+    """
+    layout = _layout(state)
+    own = backbone.state_dict()
+    translation = Translation(layout)
+    names = {source: _RENAMERS[layout](source) for source in state}
+    stages = {match[1] for match in map(_STAGE.match, names.values()) if match}
+    for source, value in state.items():
+        name = names[source]
+        if _DERIVED.search(source) or (_HEAD.match(source) and name not in own):
+            translation.unused.append(source)
+        elif name not in own and _is_beyond(name, own, stages):
+            translation.unused.append(source)
+        else:
+            if layout == "mmdet" and ".downsample." in name:
+                value = _channels_last(value)
+            if name.endswith("relative_position_bias_table") and name in own:
+                value, resized = _fit_table(value, own[name])
+                translation.resized += [name] * resized
+            translation.put(name, source, value)
+    # Classifiers have no norm for each output, and detectors none for outputs that they had not.
+    translation.may_lack(own, _NORM)
+    return translation
+
+
+def _layout(state: StateDict) -> str:
+    names = " ".join(state)
+    if re.search(r"(^| )features\.\d+\.\d+\.attn\.qkv\.", names):
+        return "torchvision"
+    if ".attn.w_msa." in names:
+        return "mmdet"
+    if re.search(r"(^| )stages\.\d+\.blocks\.\d+\.attn\.qkv\.", names):
+        return "detkit"
+    if re.search(r"(^| )layers[._]\d+\.blocks\.\d+\.attn\.qkv\.", names):
+        # timm puts the merging at the head of the next stage: its first stage has none.
+        head = re.search(r"(^| )layers[._]0\.downsample\.", names)
+        later = re.search(r"(^| )layers[._]\d+\.downsample\.", names)
+        return "timm" if later and not head else "microsoft"
+    raise WeightsError(
+        "these are not the names of a Swin Transformer",
+        got=", ".join(list(state)[:3]) + ", ..." if state else "no tensors",
+        expected="the layout of microsoft, timm, torchvision, mmdet or detkit",
+    )
+
+
+def _is_beyond(name: str, own: StateDict, stages: set[str]) -> bool:
+    """Whether the name belongs to a stage, its merging or its output that was not asked for.
+
+    Args:
+        name, own: under our names.
+        stages: numbers of those that the file has; a norm of any other is nobody's.
+    """
+    norm, match = _NORM.match(name), _STAGE.match(name)
+    if norm is not None:
+        return norm[1] in stages and name[norm.end() :] in ("weight", "bias")
+    if match is None:
+        return False
+    stage, merging = match.groups()
+    wanted = f"stages.{stage}." + ("downsample." if merging else "blocks.")
+    return not any(other.startswith(wanted) for other in own)
+
+
+def _by(rules: Rules) -> Callable[[str], str]:
+    def rename(name: str) -> str:
+        for pattern, replacement in rules:
+            if re.match(pattern, name):
+                return re.sub(pattern, replacement, name)
+        return name
+
+    return rename
+
+
+def _from_timm(name: str) -> str:
+    name = _by(_MICROSOFT)(name)
+    match = re.match(r"stages\.(\d+)\.downsample\.(.*)", name)
+    return f"stages.{int(match[1]) - 1}.downsample.{match[2]}" if match else name
+
+
+def _from_torchvision(name: str) -> str:
+    """features.0: stem; features.1, 3, 5, 7: blocks; features.2, 4, 6: patch merging."""
+    match = re.match(r"features\.(\d+)\.(.*)", name)
+    if match is None:
+        return name
+    place, rest = int(match[1]), match[2]
+    if place == 0:
+        return re.sub(r"^2\.", "patch_embed.norm.", re.sub(r"^0\.", "patch_embed.proj.", rest))
+    if place % 2 == 0:
+        return f"stages.{place // 2 - 1}.downsample.{rest}"
+    rest = rest.replace(".mlp.0.", ".mlp.fc1.").replace(".mlp.3.", ".mlp.fc2.")
+    return f"stages.{place // 2}.blocks.{rest}"
+
+
+_RENAMERS: dict[str, Callable[[str], str]] = {
+    "detkit": _by(_OURS),
+    "microsoft": _by(_MICROSOFT),
+    "timm": _from_timm,
+    "torchvision": _from_torchvision,
+    "mmdet": _by(_MMDET),
+}
+
+
+def _channels_last(value: Tensor) -> Tensor:
+    """Reorder the last axis of a merging's norm (4C,) or reduction (2C, 4C) from mmdet's order.
+
+    Unfold gives C x (row, column); ours is (column, row) x C.
+    """
+    channels = value.shape[-1] // 4
+    split = value.reshape(*value.shape[:-1], channels, 2, 2)
+    return split.movedim((-1, -2), (-3, -2)).reshape(value.shape)
+
+
+def _fit_table(value: Tensor, own: Tensor) -> tuple[Tensor, bool]:
+    """Stretch a bias table ((2S - 1)^2, A) to our window's side, bicubic in the offsets."""
+    old, new = round(value.shape[0] ** 0.5), round(own.shape[0] ** 0.5)
+    fits = value.ndim == 2 and value.shape[1] == own.shape[1] and old**2 == value.shape[0]
+    if value.shape == own.shape or not fits:
+        return value, False
+    grid = value.float().t().reshape(1, -1, old, old)
+    grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
+    return grid.reshape(-1, new**2).t(), True

@@ -1,0 +1,191 @@
+"""What maps a model of timm gives, and for which sizes of images: found out by running it.
+
+It is run on torch's meta device, where tensors have a shape and no content: that costs tenths of
+a second, and tells the truth for models that nobody has listed here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
+from detkit.models.backbones.timm.relative_position_bias import free_relative_biases
+
+logger = logging.getLogger(__name__)
+
+# Those options of timm's models that let them take images of any size.
+_FREE_SIZE = {"dynamic_img_size": True, "strict_img_size": False}
+_ODD = (203, 317)
+# Networks without padding have no map at all of images below some 75 pixels.
+_LEAST = 96
+
+
+@dataclass(frozen=True)
+class TimmLevels:
+    """The levels that were asked for, and what their images must be like.
+
+    Args:
+        indices: of the levels, in timm's count.
+        channels, strides: of each level.
+        options: for ``create_timm_model``, the user's and those that free its size.
+        multiple: images are padded to multiples of this side.
+        canvas: (H, W) that every image is padded to, where a model takes one size alone.
+        rounds_up: whether maps of padded images have exactly a cell for each stride.
+    """
+
+    indices: tuple[int, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    options: Mapping[str, Any]
+    multiple: int
+    canvas: tuple[int, int] | None
+    rounds_up: bool
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """The size that an image of this size is padded to.
+
+        Raises:
+            ConfigError: it is larger than the one size that the model takes.
+        """
+        if self.canvas is not None:
+            if height > self.canvas[0] or width > self.canvas[1]:
+                raise ConfigError(
+                    "TimmBackbone: this model takes images of one size alone",
+                    got=f"{height} x {width} pixels",
+                    expected=f"at most {self.canvas[0]} x {self.canvas[1]}",
+                    do="give the backbone img_size=(H, W) of the largest image, or resize to less",
+                )
+            return self.canvas
+        least = 1 if self.rounds_up else _LEAST
+        rows = -(-max(height, least) // self.multiple)
+        columns = -(-max(width, least) // self.multiple)
+        return rows * self.multiple, columns * self.multiple
+
+
+def find_levels(
+    name: str, strides: Sequence[int] | None, options: Mapping[str, Any]
+) -> TimmLevels:
+    """Find the deepest level of each stride, and how images must be padded for it.
+
+    Args:
+        name: of timm's model.
+        strides: ascending; None means the deepest level alone.
+        options: the user's arguments for ``timm.create_model``.
+
+    Raises:
+        ConfigError: a name, an argument or a stride that there is not.
+        WeightsError: a tag of weights that there is not.
+    """
+    check_timm_name(name)
+    with torch.device("meta"), torch.no_grad():
+        model = create_timm_model(name, options, num_classes=0)
+        known = inspect.signature(type(model).__init__).parameters
+        free = {k: v for k, v in _FREE_SIZE.items() if k in known and k not in options}
+        options = {**options, **free}
+        if free:
+            model = create_timm_model(name, options, num_classes=0)
+        free_relative_biases(model)
+        indices = _indices(name, model, strides)
+        reductions = tuple(int(model.feature_info[i]["reduction"])  # type: ignore[index]
+                           for i in indices)
+        keep_levels(model, indices)
+        return _tried(name, model.eval(), indices, reductions, options)
+
+
+def keep_levels(model: nn.Module, indices: Sequence[int]) -> None:
+    """Drop the classifier, the last norm and whatever lies behind the last of the levels."""
+    model.prune_intermediate_layers(list(indices), prune_norm=True)  # type: ignore[operator]
+
+
+def run_levels(model: Any, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
+    """The maps (B, C, h, w) of these levels, as timm gives them."""
+    maps: list[Tensor] = model.forward_intermediates(
+        images, indices=list(indices), norm=False, output_fmt="NCHW", intermediates_only=True
+    )
+    return maps
+
+
+def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int, ...]:
+    info = getattr(model, "feature_info", None)
+    if not info or not hasattr(model, "forward_intermediates"):
+        raise ConfigError(f"TimmBackbone: timm's {name} gives no maps of features",
+                          do="choose another model")
+    deepest = {int(level["reduction"]): index for index, level in enumerate(info)}
+    if strides is None:
+        return (len(info) - 1,)
+    asked = list(strides) if isinstance(strides, (list, tuple)) else []
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in asked)
+    if not asked or not whole or asked != sorted(set(asked)):
+        raise ConfigError("TimmBackbone: strides", got=repr(strides),
+                          expected="ascending whole numbers, at least one, or None")
+    if set(asked) <= set(deepest):
+        return tuple(deepest[stride] for stride in asked)
+    has = ", ".join(map(str, sorted(deepest)))
+    if len(deepest) == 1:
+        raise ConfigError(
+            f"TimmBackbone: {name} is a plain transformer: all its maps have stride {has}",
+            got=f"strides={tuple(asked)}",
+            expected=f"strides=None or ({has},)",
+            do="and neck=dict(type='SimpleFeaturePyramid') makes the other levels",
+        )
+    raise ConfigError(f"TimmBackbone: {name} has no such level", got=f"strides={tuple(asked)}",
+                      expected=f"some of the strides that it has: {has}")
+
+
+def _tried(
+    name: str, model: Any, indices: tuple[int, ...], strides: tuple[int, ...],
+    options: Mapping[str, Any],
+) -> TimmLevels:
+    """Run the model with images of less and less free sizes until the maps are as they should."""
+    native = options.get("img_size") or model.pretrained_cfg["input_size"][-2:]
+    canvas = (native, native) if isinstance(native, int) else (int(native[0]), int(native[1]))
+    deepest, side = strides[-1], max(canvas)
+    colours = options.get("in_chans", 3)
+    trials: list[tuple[int, tuple[int, int]]] = [
+        (1, _ODD),
+        (deepest, (5 * deepest, 8 * deepest)),
+        (2 * deepest, (6 * deepest, 8 * deepest)),
+        (side, (side, 2 * side)),
+    ]
+    ran: TimmLevels | None = None
+    for multiple, size in trials:
+        found = _run(name, model, indices, (colours, *size))
+        if isinstance(found, str):
+            continue
+        channels = tuple(int(level.shape[1]) for level in found)
+        wanted = [tuple(-(-edge // stride) for edge in size) for stride in strides]
+        shapes = [tuple(level.shape[-2:]) for level in found]
+        levels = TimmLevels(indices, channels, strides, options, multiple, None, shapes == wanted)
+        if shapes == wanted:
+            return levels
+        ran = ran or levels
+    if ran is not None:
+        return ran
+    found = _run(name, model, indices, (colours, *canvas))
+    if isinstance(found, str):
+        raise ConfigError(f"TimmBackbone: timm's {name} cannot give its levels ({found})",
+                          got=f"strides {strides}", do="choose another model")
+    channels = tuple(int(level.shape[1]) for level in found)
+    shapes = [tuple(level.shape[-2:]) for level in found]
+    fits = shapes == [tuple(-(-edge // stride) for edge in canvas) for stride in strides]
+    return TimmLevels(indices, channels, strides, options, 1, canvas, fits)
+
+
+def _run(
+    name: str, model: nn.Module, indices: Sequence[int], shape: tuple[int, int, int]
+) -> list[Tensor] | str:
+    """The maps of an image (C, H, W), or in one line why there are none."""
+    try:
+        return run_levels(model, torch.zeros(1, *shape), indices)
+    # That it fails is the answer; how it fails is as manifold as timm's models.
+    except Exception as error:
+        logger.debug("%s does not take images of %s", name, shape, exc_info=error)
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,200 @@
+"""The image classifier: a backbone, pooling, and a head that knows the classes.
+
+Legend: B pictures in the batch, C channels of a feature, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from detkit.errors import ConfigError, DataError
+from detkit.models.build import build_part
+from detkit.models.classifiers.pooling import GlobalAveragePooling, last_feature
+from detkit.models.classifiers.random_batch_augment import BatchMixing
+from detkit.models.losses.class_targets import check_labels
+from detkit.registry import MODELS
+from detkit.structures.data_sample import ClassSample
+
+_AVERAGE = {"type": "GlobalAveragePooling"}
+
+
+@MODELS.register_module()
+class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
+    """One class for a whole picture.
+
+    Args:
+        backbone: config of one that gives maps (B, C, H, W) or vectors (B, C); the last counts.
+        head: config of one with ``num_classes``, ``in_channels``, ``forward`` and ``loss``, as
+            ``LinearClsHead``.
+        pooling: config of what makes (B, C) of what the backbone gives; None for a backbone that
+            gives (B, C).
+        data_preprocessor: None is ``dict(type='ClassDataPreprocessor')``.
+        train_cfg: ``augments`` and ``probs`` of ``BatchMixing``, done while training only.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a whole classifier's file; see
+            ``detkit.models.weights.classifier_weights``.
+
+    Raises:
+        ConfigError: parts that do not fit together, or refuse their arguments.
+    """
+
+    task = "classification"
+    init_cfg: dict[str, Any] | list[dict[str, Any]] | None
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        head: Mapping[str, Any],
+        pooling: Mapping[str, Any] | None = _AVERAGE,
+        data_preprocessor: Mapping[str, Any] | torch.nn.Module | None = None,
+        train_cfg: Mapping[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        preprocessor = data_preprocessor or {"type": "ClassDataPreprocessor"}
+        if not isinstance(preprocessor, torch.nn.Module):
+            # By our registry: mmengine's knows ours only where a config's scope is in force.
+            preprocessor = build_part("model.data_preprocessor", preprocessor,
+                                      "ClassDataPreprocessor")
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
+        self.backbone = build_part("model.backbone", backbone, "SwinTransformer")
+        self.pooling = None
+        if pooling is not None:
+            self.pooling = build_part("model.pooling", pooling, "GlobalAveragePooling")
+        self.head = build_part("model.head", head, "LinearClsHead")
+        self.mixing = BatchMixing.of(train_cfg)
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        """Compare what the backbone publishes with the head's, where pooling keeps channels."""
+        published = getattr(self.backbone, "feature_channels", None)
+        if not published or not isinstance(self.pooling, (GlobalAveragePooling, type(None))):
+            return
+        if self.head.in_channels != published[-1]:
+            raise ConfigError(
+                f"model.head.in_channels does not fit the backbone {type(self.backbone).__name__}",
+                got=self.head.in_channels,
+                expected=f"{published[-1]}, the channels of the backbone's last level",
+                do=f"write model.head.in_channels={published[-1]}",
+            )
+
+    def init_weights(self) -> None:
+        """First weights of every part; then what ``init_cfg`` asks for, a file last.
+
+        Raises:
+            ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+            WeightsError: the file cannot be read, or does not fit.
+        """
+        asked, again = self.init_cfg, self.is_init
+        self.init_cfg = None
+        try:
+            super().init_weights()
+        finally:
+            self.init_cfg = asked
+        if asked and not again:
+            from detkit.models.weights.classifier_weights import initialise_classifier
+
+            initialise_classifier(self, asked)
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W), normalised -> features (B, C). B may be 0.
+
+        Raises:
+            ConfigError: the backbone gives neither maps nor vectors, or maps without pooling.
+        """
+        features = self.backbone(inputs)
+        if self.pooling is not None:
+            pooled: Tensor = self.pooling(features)
+            return pooled
+        last = last_feature(features)
+        if last.ndim != 2:
+            raise ConfigError("model.pooling: the backbone gives maps", got="pooling=None",
+                              expected="dict(type='GlobalAveragePooling')")
+        return last
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[ClassSample] | None = None,
+        mode: str = "tensor",
+    ) -> Tensor | dict[str, Tensor] | list[ClassSample]:
+        """Do what ``mode`` says.
+
+        Args:
+            inputs: (B, 3, H, W) float, as the data preprocessor makes them. B may be 0.
+            data_samples: of the B pictures; 'loss' wants them with ``gt_label``.
+            mode: 'tensor', 'loss' or 'predict'.
+
+        Returns:
+            'tensor': logits (B, K). 'loss': ``loss``, 0-d. 'predict': the samples, new ones if
+            none were given, with ``pred_scores`` on the CPU.
+
+        Raises:
+            ConfigError: parts that do not fit together.
+            DataError: for 'loss', a sample without a label, or with one of no class; one picture,
+                of which a batch norm can learn nothing.
+            ValueError: another mode.
+        """
+        if mode == "tensor":
+            logits: Tensor = self.head(self.extract_feat(inputs))
+            return logits
+        if mode == "loss":
+            return self.loss(inputs, data_samples)
+        if mode == "predict":
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"mode: got {mode!r}, expected 'tensor', 'loss' or 'predict'")
+
+    def loss(self, inputs: Tensor, data_samples: list[ClassSample] | None) -> dict[str, Tensor]:
+        """What ``forward`` does for 'loss'."""
+        labels = _labels(data_samples, self.head.num_classes).to(inputs.device)
+        if self.mixing is not None and self.training:
+            inputs, labels = self.mixing(inputs, labels, self.head.num_classes)
+        try:
+            losses: dict[str, Tensor] = self.head.loss(self.extract_feat(inputs), labels)
+        except ValueError as error:
+            if len(inputs) != 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise DataError(
+                "a batch of one picture is too little for the model's batch norm", got=1,
+                expected="two and more", do="pass --cfg-options train_dataloader.drop_last=True, "
+                "or a larger train_dataloader.batch_size",
+            ) from error
+        return losses
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[ClassSample] | None = None
+    ) -> list[ClassSample]:
+        """What ``forward`` does for 'predict'."""
+        logits = self.head(self.extract_feat(inputs))
+        # One copy for the batch; a metric would else make one for each picture.
+        scores = logits.detach().float().softmax(1).cpu()
+        samples = data_samples or [ClassSample() for _ in scores]
+        for sample, of_picture in zip(samples, scores, strict=True):
+            sample.pred_scores = of_picture
+        return samples
+
+
+def _labels(samples: Sequence[ClassSample] | None, classes: int) -> Tensor:
+    """(B,) int64, the labels of the samples.
+
+    Raises:
+        DataError: no samples, one without a label, or a label of no class.
+    """
+    if samples is None or any("gt_label" not in sample for sample in samples):
+        missing = next((_name(s) for s in samples or [] if "gt_label" not in s), "")
+        raise DataError("a picture to train on has no class", got=missing or "no data_samples",
+                        expected="gt_label of each",
+                        do="let the pipeline end with PackClassInputs")
+    if not samples:
+        return torch.zeros(0, dtype=torch.int64)
+    labels = torch.stack([sample.gt_label for sample in samples])
+    check_labels(labels, classes, [_name(sample) for sample in samples])
+    return labels
+
+
+def _name(sample: ClassSample) -> str:
+    path = sample.get("img_path")
+    return f"picture '{path}'" if path else "a picture without a path"

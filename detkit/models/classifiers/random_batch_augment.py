@@ -1,0 +1,163 @@
+"""MixUp and CutMix: pictures of a batch mixed with each other, and their classes with them.
+
+Legend: B pictures in the batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from detkit.errors import ConfigError
+from detkit.models.build import build_part
+from detkit.models.validation import is_number
+from detkit.registry import MODELS
+
+_KEYS = ("augments", "probs")
+
+
+class _Mixed:
+    """A transform of torchvision's over a batch and the shares of classes in it."""
+
+    transform: type
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        name = type(self).__name__
+        if not (is_number(alpha) and alpha > 0):
+            raise ConfigError(f"{name}: alpha", got=repr(alpha), expected="a number above 0")
+        # Numbers even where the model is built on the meta device.
+        with torch.device("cpu"):
+            self._mix = self.transform(alpha=alpha)
+
+    def __call__(self, inputs: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix each picture with the one before it, the first with the last.
+
+        Args:
+            inputs: (B, C, H, W) float.
+            shares: (B, K) float, of each class in each picture.
+
+        Returns:
+            both, mixed, in new tensors. A batch of one is mixed with itself: nothing changes.
+        """
+        if not len(inputs):
+            return inputs, shares
+        mixed, shares = self._mix(inputs, shares)
+        return mixed, shares
+
+
+@MODELS.register_module()
+class MixUp(_Mixed):
+    """Blend two pictures of a batch, by a share drawn for the whole batch.
+
+    Args:
+        alpha: both parameters of the Beta distribution that the share is drawn from, above 0.
+
+    Raises:
+        ConfigError: an alpha that cannot be.
+
+    Source: arXiv 1710.09412, by torchvision's transform of this name.
+    """
+
+    transform = v2.MixUp
+
+
+@MODELS.register_module()
+class CutMix(_Mixed):
+    """Put a rectangle of one picture of a batch into another, the same for the whole batch.
+
+    Args:
+        alpha: both parameters of the Beta distribution that the area is drawn from, above 0.
+
+    Raises:
+        ConfigError: an alpha that cannot be.
+
+    Source: arXiv 1905.04899, by torchvision's transform of this name.
+    """
+
+    transform = v2.CutMix
+
+
+class BatchMixing:
+    """One of several ways to mix, drawn for each batch from torch's global generator.
+
+    Args:
+        augments: configs of the ways, at least one.
+        probs: the share of batches for each, together at most 1; the rest stays as it is. None
+            gives equal shares that leave no rest.
+
+    Raises:
+        ConfigError: no way, or shares that cannot be.
+    """
+
+    def __init__(
+        self,
+        augments: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        probs: Sequence[float] | None = None,
+    ) -> None:
+        ways = [augments] if isinstance(augments, Mapping) else augments
+        if not isinstance(ways, (list, tuple)) or not ways:
+            raise ConfigError("model.train_cfg.augments", got=repr(augments),
+                              expected="a list such as [dict(type='MixUp', alpha=0.8)]")
+        self.ways = [build_part("model.train_cfg.augments", way, "MixUp") for way in ways]
+        self.probs = _shares(probs, len(ways))
+
+    @classmethod
+    def of(cls, train_cfg: Mapping[str, Any] | None) -> BatchMixing | None:
+        """What ``train_cfg`` of a classifier asks for; None where it asks for nothing.
+
+        Raises:
+            ConfigError: a key that is not known, or what the class refuses.
+        """
+        if not train_cfg:
+            return None
+        if not isinstance(train_cfg, Mapping):
+            raise ConfigError("model.train_cfg", got=repr(train_cfg),
+                              expected="a dict such as dict(augments=[dict(type='MixUp')])")
+        unknown = [key for key in train_cfg if key not in _KEYS]
+        if unknown:
+            raise ConfigError(f"model.train_cfg: '{unknown[0]}' is not known to a classifier",
+                              expected=f"some of {', '.join(_KEYS)}")
+        if not train_cfg.get("augments"):
+            if train_cfg.get("probs"):
+                raise ConfigError("model.train_cfg.probs without augments", got=train_cfg["probs"])
+            return None
+        return cls(train_cfg["augments"], train_cfg.get("probs"))
+
+    def __call__(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+        """Mix a batch, or leave it.
+
+        Args:
+            inputs: (B, C, H, W) float. B may be 0.
+            labels: (B,) integer, each of a class.
+            classes: K.
+
+        Returns:
+            the pictures, and (B, K) float32 shares of classes, each row summing to 1; where
+            nothing is drawn, what was given.
+        """
+        drawn = float(torch.rand((), device="cpu"))
+        for way, prob in zip(self.ways, self.probs):
+            if drawn < prob:
+                shares = torch.nn.functional.one_hot(labels, classes).float()
+                mixed: tuple[Tensor, Tensor] = way(inputs, shares)
+                return mixed
+            drawn -= prob
+        return inputs, labels
+
+
+def _shares(probs: Sequence[float] | None, ways: int) -> tuple[float, ...]:
+    if probs is None:
+        # The last takes what rounding leaves, so that no batch is left out.
+        return (*(1 / ways for _ in range(ways - 1)), 1.0)
+    right = isinstance(probs, (list, tuple)) and len(probs) == ways and all(
+        is_number(prob) and prob >= 0 for prob in probs
+    )
+    if not right or sum(probs) > 1 + 1e-9:
+        raise ConfigError("model.train_cfg.probs", got=repr(probs),
+                          expected=f"a list of {ways} numbers from 0, the share of the batches "
+                          "for each of augments, together at most 1")
+    return tuple(float(prob) for prob in probs)

@@ -1,0 +1,184 @@
+"""A convolution that moves, and in its second version weighs, each tap at each place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+import torchvision  # noqa: F401  (registers its kernels with torch)
+from torch import Tensor, nn
+
+from detkit.errors import ConfigError
+from detkit.models.layers.deform_depthwise import deform_depthwise
+
+
+class DeformConv2d(nn.Conv2d):
+    """Convolution whose taps a second convolution of the same input, ``conv_offset``, moves.
+
+    Weight and bias are those of an ``nn.Conv2d`` by name, shape and initialisation. ``conv_offset``
+    begins at zero, where this equals the plain convolution of the same weight exactly: offsets are
+    0 and masks 2 * sigmoid(0) = 1. mmcv's ``DCNv2`` has sigmoid alone and so halves what it begins
+    with: the ``weight`` of such a checkpoint must be halved to give the same numbers here, the
+    rest fits as it is. An initialiser that goes through all convolutions touches ``conv_offset``
+    too: ``with_offsets_at_rest`` mends that.
+
+    Offsets commonly learn at a tenth of the rate:
+    ``optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(conv_offset=dict(lr_mult=0.1))))``.
+
+    ``conv_offset`` has the kernel, stride, padding and dilation of the convolution itself, as in
+    the papers; for a depthwise one of odd size above 3 it has 3 x 3 undilated taps about the same
+    centre: it is dense, and with 7 x 7 taps would outweigh its whole block.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: as
+            ``nn.Conv2d``'s; numbers or (y, x) pairs, padding by zeros.
+        modulated: whether each tap has a mask (version 2) or not (version 1).
+        deform_groups: parts of the input's channels, each with offsets and masks of its own.
+
+    Raises:
+        ConfigError: groups that do not divide the channels; a size that is not a count.
+
+    Source: arXiv 1703.06211, 1811.11168; but for the mask's factor it agrees with mmcv's.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        modulated: bool = True,
+        deform_groups: int = 1,
+    ) -> None:
+        for name, count in (("groups", groups), ("deform_groups", deform_groups)):
+            divided = (in_channels, out_channels) if name == "groups" else (in_channels,)
+            if not isinstance(count, int) or count < 1 or any(c % count for c in divided):
+                raise ConfigError(
+                    f"DeformConv2d: {name}",
+                    got=repr(count),
+                    expected=f"a whole number that divides the channels {divided}",
+                )
+        super().__init__(
+            in_channels,
+            out_channels,
+            _pair("kernel_size", kernel_size, 1),
+            stride=_pair("stride", stride, 1),
+            padding=_pair("padding", padding, 0),
+            dilation=_pair("dilation", dilation, 1),
+            groups=groups,
+            bias=bias,
+        )
+        self.modulated = modulated
+        self.deform_groups = deform_groups
+        self.depthwise = groups == in_channels == out_channels and deform_groups == 1
+        self._window = cast("tuple[tuple[int, int], tuple[int, int], tuple[int, int]]",
+                            (self.stride, self.padding, self.dilation))
+        self._build_offset()
+
+    def _build_offset(self) -> None:
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        kernel, dilation = list(self.kernel_size), list(self.dilation)
+        padding = list(self._window[1])
+        if self.groups == self.in_channels:
+            for axis in (0, 1):
+                if kernel[axis] > 3 and kernel[axis] % 2:
+                    padding[axis] += 1 - dilation[axis] * (kernel[axis] - 1) // 2
+                    kernel[axis], dilation[axis] = 3, 1
+        # Where the padding comes out below zero, the outermost pixels are no window's centre.
+        self._crop = (max(0, -padding[0]), max(0, -padding[1]))
+        self.conv_offset = nn.Conv2d(
+            self.in_channels,
+            (3 if self.modulated else 2) * taps * self.deform_groups,
+            (kernel[0], kernel[1]),
+            stride=self._window[0],
+            padding=(max(0, padding[0]), max(0, padding[1])),
+            dilation=(dilation[0], dilation[1]),
+        )
+        self.reset_offsets()
+
+    def reset_offsets(self) -> None:
+        """Set all offsets to 0 and all masks to 1: the plain convolution again."""
+        nn.init.zeros_(self.conv_offset.weight)
+        if self.conv_offset.bias is not None:
+            nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve.
+
+        Args:
+            input: (B, C, H, W) floating, in any memory format. B may be 0.
+
+        Returns:
+            (B, O, P, Q) in the dtype that an ``nn.Conv2d`` would give here, autocast included.
+            Sampling and sum are done in float32 at the least.
+        """
+        top, left = self._crop
+        height, width = input.shape[2:]
+        moves = self.conv_offset(input[:, :, top : height - top, left : width - left])
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        x, weight = input.to(dtype), self.weight.to(dtype)
+        bias = None if self.bias is None else self.bias.to(dtype)
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        offset = moves[:, : 2 * taps * self.deform_groups].to(dtype)
+        mask = None
+        if self.modulated:
+            mask = 2 * moves[:, 2 * taps * self.deform_groups :].to(dtype).sigmoid()
+        if self.depthwise and input.device.type == "cpu":
+            out = deform_depthwise(x, offset, weight, bias, mask, *self._window)
+        else:
+            out = torch.ops.torchvision.deform_conv2d(
+                x,
+                weight,
+                offset,
+                x.new_zeros((x.shape[0], 1)) if mask is None else mask,
+                x.new_zeros(self.out_channels) if bias is None else bias,
+                *(number for pair in self._window for number in pair),
+                self.groups,
+                self.deform_groups,
+                self.modulated,
+            )
+        return out.to(moves.dtype)
+
+    def extra_repr(self) -> str:
+        """What ``nn.Conv2d`` shows, the version and its groups."""
+        plain: str = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{plain}, modulated={self.modulated}, deform_groups={self.deform_groups}"
+
+
+class OffsetsAtRest:
+    """A step of mmengine's ``init_cfg``: all deformable convolutions begin as plain ones."""
+
+    def __call__(self, module: nn.Module) -> None:
+        """Reset the offsets of every ``DeformConv2d`` in it."""
+        for part in module.modules():
+            if isinstance(part, DeformConv2d):
+                part.reset_offsets()
+
+
+def with_offsets_at_rest(init_cfg: Any) -> Any:
+    """``init_cfg`` with ``OffsetsAtRest`` behind its initialisers.
+
+    A 'Pretrained' step is done last wherever it stands, by mmengine and by our loader, so
+    offsets are zero unless the file has them.
+
+    Args:
+        init_cfg: None, a step, or a list of steps; what is none of them is handed back as it is,
+            for the loader to refuse.
+    """
+    if init_cfg and not isinstance(init_cfg, (Mapping, list, tuple)):
+        return init_cfg
+    steps = [init_cfg] if isinstance(init_cfg, Mapping) and init_cfg else list(init_cfg or ())
+    return [*steps, dict(type=OffsetsAtRest)]
+
+
+def _pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
+        raise ConfigError(f"DeformConv2d: {name}", got=repr(value),
+                          expected=f"a whole number from {least}, or two of them (y, x)")
+    return pair

@@ -1,0 +1,68 @@
+"""Norms of maps as configs name them: built, or refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmcv.cnn import build_norm_layer
+from torch import nn
+
+from detkit.errors import ConfigError
+from detkit.models.validation import is_count, is_number
+
+_EXAMPLE = "a dict such as dict(type='BN') or dict(type='GN', num_groups=8)"
+# They take other shapes than (B, C, H, W), which would come out at the first image.
+_NOT_OF_MAPS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm3d)
+
+
+def check_norm_cfg(owner: str, norm_cfg: object) -> dict[str, Any]:
+    """A copy of ``norm_cfg``.
+
+    Raises:
+        ConfigError: it is no dict with a type, or its eps or momentum is no number.
+    """
+    if not isinstance(norm_cfg, Mapping) or not norm_cfg.get("type"):
+        raise ConfigError(f"{owner}: norm_cfg", got=repr(norm_cfg), expected=_EXAMPLE)
+    found = dict(norm_cfg)
+    if not (is_number(found.get("eps", 1e-5)) and found.get("eps", 1e-5) > 0):
+        raise ConfigError(f"{owner}: norm_cfg.eps", got=repr(found["eps"]),
+                          expected="a number above 0")
+    # None is torch's word for the mean over all steps.
+    if not (found.get("momentum") is None or is_number(found["momentum"])):
+        raise ConfigError(f"{owner}: norm_cfg.momentum", got=repr(found["momentum"]),
+                          expected="a number, or None")
+    return found
+
+
+def build_norm(owner: str, norm_cfg: object, channels: int) -> nn.Module:
+    """Build a norm of maps (B, channels, H, W).
+
+    Args:
+        owner: whose it is, for messages.
+        norm_cfg: as mmcv's ``build_norm_layer`` takes it: a type, such as 'BN', 'SyncBN' or 'GN',
+            and that norm's arguments.
+        channels: C.
+
+    Raises:
+        ConfigError: no such type, or not one of maps; arguments that it lacks, does not know or
+            that do not fit the channels.
+    """
+    cfg = check_norm_cfg(owner, norm_cfg)
+    if cfg["type"] in ("GN", nn.GroupNorm):
+        groups = cfg.get("num_groups")
+        if not is_count(groups) or channels % groups:  # type: ignore[operator]
+            raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
+                              expected=f"a num_groups that divides {channels} channels")
+    try:
+        norm: nn.Module = build_norm_layer(cfg, channels)[1]
+    except KeyError as error:
+        raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
+                          expected="a type that is registered, such as 'BN'") from error
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
+                          expected=f"a norm for {channels} channels ({error})") from error
+    if type(norm) in _NOT_OF_MAPS:
+        raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
+                          expected=f"a norm of maps (B, C, H, W): {_EXAMPLE}")
+    return norm

@@ -1,0 +1,144 @@
+"""Weights from anywhere into our backbones: whole, or refused with the names that do not fit.
+
+Each architecture brings an adapter that knows the layouts its weights are published in; a new
+one is a line in ``ADAPTERS`` and a file beside this one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+from torch import nn
+
+from detkit.errors import ConfigError, WeightsError
+from detkit.models.backbones.classic.checkpoint_filter import translate_teaching
+from detkit.models.backbones.convnextv2.checkpoint_filter import translate_convnextv2
+from detkit.models.backbones.efficientnet.checkpoint_filter import translate_efficientnet
+from detkit.models.backbones.swin.checkpoint_filter import translate_swin
+from detkit.models.backbones.timm.checkpoint_filter import translate_timm
+from detkit.models.weights.converted_state_dict import StateDict, Translation
+from detkit.models.weights.load_weights import LoadReport, Part, report_of, set_all
+from detkit.models.weights.state_dict import backbone_names, content_of
+
+__all__ = ["ADAPTERS", "LoadReport", "called", "family_of", "initialise_from",
+           "load_backbone_weights", "translate_backbone"]
+
+Adapter = Callable[[StateDict, nn.Module], Translation]
+
+ADAPTERS: dict[str, Adapter] = {
+    "ConvNeXtV2": translate_convnextv2,
+    "EfficientNet": translate_efficientnet,
+    "SwinTransformer": translate_swin,
+    "TeachingNetwork": translate_teaching,
+    "TimmBackbone": translate_timm,
+    "TimmNetwork": translate_timm,
+}
+
+Loader = Callable[[Any, str, "str | None"], LoadReport]
+
+
+def initialise_from(
+    module: nn.Module,
+    init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+    load: Loader | None = None,
+) -> None:
+    """Do what mmengine's ``init_cfg`` asks for, 'Pretrained' by way of our loader and last.
+
+    Args:
+        module: whose weights they are.
+        init_cfg: a step or several.
+        load: takes the module, a checkpoint and a prefix; None is ``load_backbone_weights``.
+
+    Raises:
+        ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+        WeightsError: the checkpoint cannot be read, or does not fit.
+    """
+    if not init_cfg:
+        return
+    from mmengine.model import PretrainedInit, initialize
+
+    named = ("Pretrained", PretrainedInit)
+    steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg)
+    for step in steps:
+        if "type" not in step or (step["type"] in named and not step.get("checkpoint")):
+            raise ConfigError(
+                f"{type(module).__name__}: init_cfg",
+                got=dict(step),
+                expected="a type, as in dict(type='Pretrained', checkpoint=FILE)",
+            )
+    pretrained = [s for s in steps if s["type"] in named]
+    others = [dict(step) for step in steps if step not in pretrained]
+    if others:
+        initialize(module, others)
+    for step in pretrained:
+        report = (load or load_backbone_weights)(module, step["checkpoint"], step.get("prefix"))
+        print_log(str(report), logger="current", level=logging.INFO)
+
+
+def load_backbone_weights(
+    backbone: nn.Module,
+    checkpoint: str | Path | Mapping[str, Any],
+    prefix: str | None = None,
+) -> LoadReport:
+    """Set every parameter of a backbone from a checkpoint, or none of them.
+
+    Args:
+        backbone: one whose class has an entry in ``ADAPTERS``.
+        checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
+        prefix: take only the names that begin so; None finds common prefixes out.
+
+    Raises:
+        WeightsError: the file cannot be read; no layout is recognised; a parameter has no
+            source or another shape; the file has parameters that the backbone lacks.
+    """
+    origin, content = content_of(checkpoint)
+    tensors, elsewhere = backbone_names(content, prefix, origin)
+    parts = [Part("", backbone, translate_backbone(tensors, backbone, origin))]
+    set_all(parts, origin, called(backbone), "choose the arch that the file was made for")
+    return report_of(parts, origin, elsewhere)
+
+
+def translate_backbone(state: StateDict, backbone: nn.Module, origin: str) -> Translation:
+    """Bring a checkpoint under the backbone's names by its adapter.
+
+    Args:
+        state: names without wrappers and prefixes.
+        backbone: one whose class has an entry in ``ADAPTERS``.
+        origin: the file, for messages.
+
+    Raises:
+        WeightsError: no layout is recognised, or none is known for the backbone.
+    """
+    try:
+        return _adapter_of(backbone)(state, backbone)
+    except WeightsError as error:
+        raise WeightsError(
+            f"checkpoint '{origin}': {error.what}", got=error.got, expected=error.expected
+        ) from error
+
+
+def called(backbone: nn.Module) -> str:
+    """A backbone in a message: its class, and the network that it is where it wraps several."""
+    name = getattr(backbone, "name", None)
+    return type(backbone).__name__ + (f" '{name}'" if isinstance(name, str) else "")
+
+
+def family_of(backbone: nn.Module) -> str | None:
+    """The name in ``ADAPTERS`` of the backbone's class or of one that it is made of, if any."""
+    names = (cls.__name__ for cls in type(backbone).__mro__)
+    return next((name for name in names if name in ADAPTERS), None)
+
+
+def _adapter_of(backbone: nn.Module) -> Adapter:
+    family = family_of(backbone)
+    if family is None:
+        raise WeightsError(
+            "no layout of weights is known for this backbone",
+            got=type(backbone).__name__,
+            expected=f"one of {', '.join(ADAPTERS)}",
+        )
+    return ADAPTERS[family]

@@ -1,0 +1,1 @@
+"""Deformable convolution, versions 1 and 2, at the level of mmcv's extension."""

@@ -1,0 +1,127 @@
+"""Deformable convolution v2 (mmcv's ``DCNv2``) at the level of its extension.
+
+Shapes and the order of offsets: see ``detkit.ops.deform_conv.kernel``. Argument names are mmcv's.
+
+Offsets and masks may have more cells than the output: mmcv's kernel takes an image's numbers as
+they lie in memory, from the first on, as if they had the output's height and width. DyHead relies
+on that where it convolves the next coarser level with offsets of its own, and its published weights
+have learnt it, so it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from detkit.ops.deform_conv.kernel import Window, deform_convolve, deform_gradients
+
+
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
+    """Write the masked deformable convolution of ``input`` into ``output``.
+
+    Args:
+        bias: (O,), or anything when ``with_bias`` is false.
+        output: (B, O, P, Q), overwritten, in its own dtype. B may be 0.
+        ones, columns: scratch of mmcv's kernel; left alone.
+
+    Raises:
+        RuntimeError: shapes do not fit each other (torchvision's message).
+    """
+    window = Window(
+        (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
+    )
+    used_bias = bias if with_bias else None
+    offset, mask = _leading(offset, output.shape), _leading(mask, output.shape)
+    output.detach().copy_(deform_convolve(input, offset, weight, window, mask, used_bias))
+
+
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
+    """Write the gradients of input, weight, bias, offsets and mask.
+
+    Args:
+        grad_input, grad_weight, grad_offset, grad_mask: shaped as their tensors; overwritten.
+        grad_bias: (O,), overwritten; left alone when ``with_bias`` is false.
+    """
+    window = Window(
+        (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
+    )
+    used_bias = bias if with_bias else None
+    gradients = deform_gradients(
+        grad_output,
+        input,
+        _leading(offset, grad_output.shape),
+        weight,
+        window,
+        _leading(mask, grad_output.shape),
+        used_bias,
+    )
+    grad_input.copy_(gradients.input)
+    grad_weight.copy_(gradients.weight)
+    grad_offset.copy_(_spread(gradients.offset, grad_offset.shape))
+    grad_mask.copy_(_spread(gradients.mask, grad_mask.shape))
+    if with_bias:
+        grad_bias.copy_(gradients.bias)
+
+
+def _leading(numbers: Tensor, output_shape: torch.Size) -> Tensor:
+    """Read an image's offsets or masks as if they had the output's height and width."""
+    if numbers.shape[2:] == output_shape[2:]:
+        return numbers
+    shape = (*numbers.shape[:2], *output_shape[2:])
+    return numbers.flatten(1)[:, : math.prod(shape[1:])].reshape(shape)
+
+
+def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Undo ``_leading``: the numbers that were not read have gradient 0."""
+    if gradient.shape == shape:
+        return gradient
+    spread = gradient.new_zeros(shape)
+    spread.view(shape[0], -1)[:, : math.prod(gradient.shape[1:])] = gradient.flatten(1)
+    return spread

@@ -1,0 +1,1 @@
+"""RoIAlign at the level of mmcv's extension."""

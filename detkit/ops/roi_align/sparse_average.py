@@ -1,0 +1,110 @@
+"""RoIAlign's average on the CPU as a product with a sparse matrix, forward and backward.
+
+torchvision's kernel uses one thread, and its backward pass works out every weight again for each
+channel. Here the weights are made once for all channels (roi_taps), and the sums run over
+channels that lie side by side, in torch's embedding_bag, which is threaded and vectorised:
+forward a bin is a weighted sum of cells, backward a cell is a weighted sum of bins. No two threads
+write to one place, so a result does not depend on their number.
+
+Legend: B images, C channels, H x W cells; R RoIs; P x Q bins.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from detkit.ops.roi_align.taps import make_taps
+
+# Cells are put back into a map in blocks that fit a core's cache: at 256 x 200 x 336, on one core,
+# 32 ms in place of 94. Smaller blocks gain nothing more, and each is a meeting of all threads,
+# which on a busy machine wait for each other. Taking a map apart gains nothing by it.
+BLOCK_VALUES = 2**18
+
+
+def average_forward(
+    features: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> None:
+    """Write the average of each bin into ``output`` (R, C, P, Q), any floating dtype; R > 0.
+
+    Args:
+        features: (B, C, H, W), any floating dtype.
+        rois: (R, 5) float32 or float64, which is the dtype of the sums.
+        output: filled.
+        scale: cells for one pixel of the RoIs.
+        sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
+        aligned: whether pixels' centres, not their corners, lie on whole coordinates.
+    """
+    number, channels, bins = rois.shape[0], features.shape[1], output.shape[2:]
+    map_hw = (features.shape[2], features.shape[3])
+    taps = make_taps(rois, (bins[0], bins[1]), map_hw, scale, sampling_ratio, aligned)
+    lengths = taps.lengths.repeat_interleave(bins.numel())
+    cells = _cells_first(features, rois.dtype)
+    rows = _weighted_sums(cells, taps.cells, lengths.cumsum(0) - lengths, taps.weights)
+    bins_last = rows.view(number, bins.numel(), channels).transpose(1, 2)
+    place = torch.empty_like(taps.order)
+    place[taps.order] = torch.arange(number)
+    if output.is_contiguous() and output.dtype == rows.dtype:
+        torch.index_select(bins_last, 0, place, out=output.view(bins_last.shape))
+    else:
+        output.copy_(bins_last.index_select(0, place).view(output.shape))
+
+
+def average_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    grad_input: Tensor,
+    scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> None:
+    """Write the gradient of the features into ``grad_input`` (B, C, H, W); R > 0.
+
+    Args:
+        grad_output: (R, C, P, Q), any floating dtype.
+        rois: as for the forward pass, as are scale, sampling_ratio and aligned.
+        grad_input: any floating dtype, filled.
+    """
+    batch, channels, height, width = grad_input.shape
+    bins = grad_output.shape[2:]
+    each = bins.numel()
+    taps = make_taps(rois, (bins[0], bins[1]), (height, width), scale, sampling_ratio, aligned)
+    row = (taps.order[:, None] * each + torch.arange(each)).flatten().int()
+    rows = row.repeat_interleave(taps.lengths.repeat_interleave(each), output_size=len(taps.cells))
+    cells, by_cell = taps.cells.sort(stable=True)
+    starts = torch.searchsorted(cells, torch.arange(batch * height * width, dtype=torch.int32))
+    bins_first = grad_output.flatten(2).transpose(1, 2).to(rois.dtype).reshape(-1, channels)
+    sums = _weighted_sums(bins_first, rows[by_cell], starts, taps.weights[by_cell])
+    _copy_cells(sums.view(batch, height * width, channels), grad_input)
+
+
+def _weighted_sums(table: Tensor, index: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+    """Sum rows of ``table`` (N, C) by bags that begin at ``starts`` and may be empty: (bags, C)."""
+    # the private name is what nn.functional.embedding_bag calls; the public one asks for a
+    # gradient of the weights and, for it, keeps what nobody here needs
+    sums: Tensor = torch._embedding_bag_forward_only(
+        table, index, starts.to(index.dtype), False, 0, False, weights
+    )[0]
+    return sums
+
+
+def _cells_first(features: Tensor, dtype: torch.dtype) -> Tensor:
+    """Lay (B, C, H, W) out as (B * H * W, C) of ``dtype``; free for channels_last maps."""
+    cells_last = features.flatten(2).transpose(1, 2)
+    if features.dtype == dtype and cells_last.is_contiguous():
+        return cells_last.flatten(0, 1)
+    return torch.empty(cells_last.shape, dtype=dtype).copy_(cells_last).flatten(0, 1)
+
+
+def _copy_cells(cells: Tensor, features: Tensor) -> None:
+    """Write (B, H * W, C) into (B, C, H, W)."""
+    cells_last = features.view(*features.shape[:2], -1).transpose(1, 2)
+    many = max(64, BLOCK_VALUES // features.shape[1])
+    for first in range(0, cells.shape[1], many):
+        block = slice(first, first + many)
+        cells_last[:, block].copy_(cells[:, block])

@@ -1,0 +1,112 @@
+"""RoIAlign's average as a sparse matrix: which cells each bin reads, and with what weight.
+
+The average over a bin's samples of bilinear interpolation is separable: a row of weights along y
+times a row along x. Where samples are at most a cell apart, g of them touch g + 1 cells, so that
+a bin reads (g + 1)^2 cells instead of the 4 g^2 that sampling one by one reads.
+
+Legend: R RoIs; P x Q bins; K and L cells that a bin reads along y and x; E entries of the matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detkit.ops.roi_align.samples import Bins, bins_along, samples_along
+
+# Sample counts that get a group of their own; others are rounded up to the next of them, and the
+# weights in excess are 0. Few groups mean few calls; close ones mean little excess.
+GROUPED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True)
+class Taps:
+    """The matrix, in rows of one length for each RoI; the RoIs are sorted by that length.
+
+    Args:
+        order: (R,) int64, the RoIs in the order in which they stand here.
+        cells: (E,) int32, columns: (image * H + y) * W + x.
+        weights: (E,) floating.
+        lengths: (R,) int64, entries in each of an RoI's P * Q rows, in that order.
+    """
+
+    order: Tensor
+    cells: Tensor
+    weights: Tensor
+    lengths: Tensor
+
+
+def make_taps(
+    rois: Tensor,
+    bins_hw: tuple[int, int],
+    map_hw: tuple[int, int],
+    scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Taps:
+    """Make the matrix that turns cells (images * H * W) into bins (R * P * Q).
+
+    Args:
+        rois: (R, 5) floating: image, x1, y1, x2, y2, pixels of the network input; R > 0.
+        bins_hw: P and Q.
+        map_hw: H and W.
+        scale: cells for one pixel.
+        sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
+        aligned: whether pixels' centres, not their corners, lie on whole coordinates.
+
+    Source: RoIAlign of Mask R-CNN (arXiv 1703.06870); edges as in torchvision's kernel.
+    """
+    height, width = map_hw
+    along_y = bins_along(rois[:, 2], rois[:, 4], bins_hw[0], scale, sampling_ratio, aligned)
+    along_x = bins_along(rois[:, 1], rois[:, 3], bins_hw[1], scale, sampling_ratio, aligned)
+    y_cell, y_weight, y_length = _axis_taps(along_y, bins_hw[0], height)
+    x_cell, x_weight, x_length = _axis_taps(along_x, bins_hw[1], width)
+    image = rois[:, 0].int()[:, None, None]
+    y_cell = (y_cell + image * height) * width
+
+    longest = int(x_length.max()) + 1
+    # One number for the two lengths: torch compares rows one by one, numbers all at once.
+    keys, order = (y_length * longest + x_length).sort(stable=True)
+    keys, counts = torch.unique_consecutive(keys, return_counts=True)
+    lengths = torch.stack((keys // longest, keys % longest), 1)
+    rows = bins_hw[0] * bins_hw[1]
+    total = int((lengths.prod(1) * counts).sum()) * rows
+    cells = torch.empty(total, dtype=torch.int32)
+    weights = torch.empty(total, dtype=rois.dtype)
+    roi = entry = 0
+    for (k, el), count in zip(lengths.tolist(), counts.tolist()):
+        members = order[roi : roi + count]
+        part = slice(entry, entry + count * rows * k * el)
+        shape = (count, *bins_hw, k, el)
+        y, x = y_cell[members, :, :k], x_cell[members, :, :el]
+        torch.add(y[:, :, None, :, None], x[:, None, :, None, :], out=cells[part].view(shape))
+        y, x = y_weight[members, :, :k], x_weight[members, :, :el]
+        torch.mul(y[:, :, None, :, None], x[:, None, :, None, :], out=weights[part].view(shape))
+        roi, entry = roi + count, part.stop
+    return Taps(order, cells, weights, (y_length * x_length)[order])
+
+
+def _axis_taps(bins: Bins, number: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Give cells (R, P, K) int32, weights (R, P, K), and how many of K each RoI uses, (R,)."""
+    samples = samples_along(bins, number, size)
+    most = samples.low.shape[2]
+    if most == 0:
+        empty = torch.zeros(len(bins.start), number, 1)
+        return empty.int(), empty.to(bins.start.dtype), torch.ones_like(bins.samples)
+    share = 1 / bins.samples.clamp(min=1).to(bins.start.dtype)[:, None, None]
+    low_weight, high_weight = samples.low_weight * share, samples.high_weight * share
+    grouped = torch.tensor([count for count in GROUPED if count < most] + [most])
+    used = grouped[torch.searchsorted(grouped, bins.samples)]
+    spacing = bins.step / bins.samples.clamp(min=1)
+    if not bool(((spacing >= 0) & (spacing <= 1)).all()):
+        cells = torch.cat((samples.low[..., None], samples.high[..., None]), -1).flatten(2)
+        weights = torch.stack((low_weight, high_weight), -1).flatten(2)
+        return cells.int(), weights, used * 2
+    first = samples.low[:, :, :1]
+    place = (samples.low - first).clamp(0, most - 1)
+    weights = low_weight.new_zeros(*place.shape[:2], most + 1)
+    weights.scatter_add_(2, place, low_weight).scatter_add_(2, place + 1, high_weight)
+    cells = (first + torch.arange(most + 1)).clamp(max=size - 1)
+    return cells.int(), weights, used + 1

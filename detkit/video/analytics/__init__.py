@@ -1,0 +1,1 @@
+"""What follows from detections over time: tracks, counts, smoothed labels."""

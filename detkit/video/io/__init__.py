@@ -1,0 +1,1 @@
+"""Video in and out: containers, frames, times, audio, and the files that are written."""

@@ -1,0 +1,103 @@
+"""The encoders that a video can be written with, and which of them an installed PyAV has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from detkit.errors import VideoError
+from detkit.video.io.containers import load_av
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of FFmpeg that gives one packet for each frame.
+
+    Args:
+        name: FFmpeg's.
+        options: of its context, from x264's preset and crf and whether frames are to be written
+            at once.
+        finest_tick: the shortest time base that its format can say, in seconds.
+        takes_preset: whether ``preset`` changes anything.
+        not_in: suffixes of files that cannot hold what it writes.
+    """
+
+    name: str
+    options: Callable[[str, int, bool], dict[str, str]]
+    finest_tick: Fraction
+    takes_preset: bool = False
+    not_in: tuple[str, ...] = ()
+
+
+def _x264(preset: str, crf: int, live: bool) -> dict[str, str]:
+    return {"preset": preset, "crf": str(crf), **({"tune": "zerolatency"} if live else {})}
+
+
+def _vp9(preset: str, crf: int, live: bool) -> dict[str, str]:
+    # 24 of VP9's 63 steps gives the error that x264's 23 does; no frame waits for later ones.
+    return {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1",
+            "lag-in-frames": "0"}
+
+
+def _mpeg4(preset: str, crf: int, live: bool) -> dict[str, str]:
+    return {"qmin": "3", "qmax": "3"}
+
+
+# 'auto' takes the first that the installed PyAV has and the file can hold.
+ENCODERS = {encoder.name: encoder for encoder in (
+    # Ticks down to a microsecond: an mp4's is 1/n of a second with n in 32 bits.
+    Encoder("libx264", _x264, Fraction(1, 1_000_000), takes_preset=True),
+    Encoder("libvpx-vp9", _vp9, Fraction(1, 1_000_000), not_in=(".mov",)),
+    # Its header has 16 bits for the ticks of a second (ISO/IEC 14496-2, 6.3.3).
+    Encoder("mpeg4", _mpeg4, Fraction(1, 65_535)),
+)}
+
+
+def choose_encoder(name: str, suffix: str) -> Encoder:
+    """The encoder called ``name``, or for 'auto' the first that can be used.
+
+    Args:
+        name: 'auto' or one of ``ENCODERS``.
+        suffix: of the file to write, as '.mp4'.
+
+    Raises:
+        VideoError: the installed PyAV lacks it, or the file cannot hold what it writes.
+    """
+    suffix = suffix.lower()
+    if name == AUTO:
+        for encoder in ENCODERS.values():
+            if suffix not in encoder.not_in and is_there(encoder.name):
+                return encoder
+        raise VideoError(f"no encoder for a {suffix} file in the installed PyAV",
+                         expected=f"one of {', '.join(ENCODERS)}",
+                         do="name a file of another kind with --out, or install PyAV from its "
+                            "wheel: pip install av")
+    if name not in ENCODERS:
+        raise VideoError("the encoder", got=f"'{name}'",
+                         expected=f"{AUTO} or one of {', '.join(ENCODERS)}")
+    if not is_there(name):
+        there = [other for other in ENCODERS if is_there(other)]
+        raise VideoError(f"--encoder {name}: the installed PyAV was built without it",
+                         expected=f"one of {', '.join(there)}" if there else None)
+    if suffix in ENCODERS[name].not_in:
+        raise VideoError(f"--encoder {name}: a {suffix} file cannot hold what it writes",
+                         do="name an .mp4 or .mkv file with --out")
+    return ENCODERS[name]
+
+
+def is_there(name: str) -> bool:
+    """Whether the installed PyAV has the encoder.
+
+    Raises:
+        MissingExtraError: PyAV is not installed.
+    """
+    av: Any = load_av()
+    try:
+        av.codec.Codec(name, "w")
+    except (ValueError, av.error.FFmpegError):  # av.codec.UnknownCodecError is a ValueError
+        return False
+    return True

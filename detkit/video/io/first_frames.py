@@ -1,0 +1,84 @@
+"""The beginning of a source, to try things on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+from detkit.errors import VideoError
+from detkit.video.io.frame import Frame, VideoInfo
+from detkit.video.io.source import Source
+
+MOST_BYTES = 200_000_000
+
+
+class FirstFrames:
+    """At most so many frames of a source, as a `Source` without sound.
+
+    Of a live source they are gathered first, and come from memory then, as fast as they are
+    wanted: fewer where they are large. Damage to a file ends them, once there is one: whoever
+    reads all of it is told.
+
+    Args:
+        source: an opened source; closed with this one.
+        count: at most so many frames; at least 1.
+
+    Attributes:
+        name, info, count: as of every source; ``live`` is False, ``sound`` None.
+
+    Raises:
+        ValueError: a count below 1.
+        VideoError: a live source fails.
+    """
+
+    live = False
+    sound: Path | None = None
+    sound_start = Fraction(0)
+
+    def __init__(self, source: Source, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"count: got {count}, expected at least 1")
+        self._source = source
+        self._most = count
+        self.count = 0
+        self._kept: list[Frame] | None = None
+        if source.live:
+            height, width = source.info.size_hw
+            self._most = max(1, min(count, MOST_BYTES // (3 * height * width)))
+            self._kept = list(islice(source, self._most))
+
+    @property
+    def name(self) -> str:
+        """What messages call the source."""
+        return self._source.name
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the source says of itself, but for the number of frames."""
+        return replace(self._source.info, frame_count=None)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """None: whoever reads all of the source is told."""
+        return ()
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = iter(self._source if self._kept is None else self._kept)
+        while self.count < self._most:
+            try:
+                frame = next(frames, None)
+            except VideoError:
+                if not self.count:
+                    raise
+                return
+            if frame is None:
+                return
+            self.count += 1
+            yield frame
+
+    def close(self) -> None:
+        """Let the source go; may be called twice."""
+        self._source.close()

@@ -1,0 +1,1 @@
+"""Detections and labels drawn on images."""

@@ -1,0 +1,117 @@
+"""A model that is no detector, or must compute, is told from one that shapes are enough for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detkit.analysis.complexity.model_complexity import measure
+from detkit.analysis.complexity.model_parts import Complexity
+from detkit.errors import ConfigError
+from detkit.registry import MODELS
+
+QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.py"
+WARNING = "does not run on shapes alone, so it runs on the CPU"
+
+
+class PyramidBackbone(nn.Module):
+    """1 x 1 convolutions of an image and of every 2nd, 4th and 8th pixel of its rows and columns.
+
+    Args:
+        pretrained, init_cfg: refused, as a backbone would fetch what they name.
+        looks: whether it looks at a value on its way.
+    """
+
+    feature_channels = (16, 32, 64)
+
+    def __init__(
+        self, pretrained: bool = False, looks: bool = False, init_cfg: Any = None
+    ) -> None:
+        super().__init__()
+        if pretrained or init_cfg is not None:
+            raise RuntimeError("fetched")
+        self.looks = looks
+        self.levels = nn.ModuleList(nn.Conv2d(3, c, 1) for c in self.feature_channels)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        if self.looks and bool(image.isnan().any()):
+            raise ValueError("not a number")
+        return [level(image[:, :, ::step, ::step]) for step, level in zip((8, 16, 32), self.levels)]
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    MODELS.register_module(name="PyramidBackbone", module=PyramidBackbone)
+    yield
+    MODELS.module_dict.pop("PyramidBackbone")
+
+
+def pyramid(size: tuple[int, int] = (64, 64), **backbone: Any) -> Complexity:
+    """The quickstart's detector on a ``PyramidBackbone``."""
+    return measure(QUICKSTART, size=size, options={
+        "model.backbone": dict(_delete_=True, type="PyramidBackbone", **backbone),
+        "model.neck.num_outs": 5,
+        "model.roi_head.bbox_roi_extractor.featmap_strides": [8, 16, 32]})
+
+
+def test_nothing_is_fetched() -> None:
+    found = pyramid(pretrained=True, init_cfg=dict(type="Pretrained", checkpoint="nowhere.pth"))
+    backbone = next(part for part in found.parts if part.name == "backbone")
+    # 1 x 1 convolutions of 3 channels over maps of 8x8, 4x4 and 2x2 cells.
+    assert backbone.multiply_adds == 3 * (64 * 16 + 16 * 32 + 4 * 64)
+
+
+def test_a_model_that_looks_at_values_is_computed_and_counts_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plain, looking = pyramid(), pyramid(looks=True)
+    assert (plain.ran_on, looking.ran_on) == ("shapes", "cpu")
+    assert looking.parts == plain.parts
+    assert sum(WARNING in record.getMessage() for record in caplog.records) == 1
+
+
+def test_what_is_computed_is_bounded() -> None:
+    assert pyramid((4096, 4096)).ran_on == "shapes"
+    with pytest.raises(ConfigError, match=r"got 2048x2049, expected at most 4194304 pixels.*; pass "
+                                          r"a smaller --size"):
+        pyramid((2048, 2049), looks=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model.backbone": dict(_delete_=True, type="PyramidBackbone", looks=True),
+          "model.roi_head.num_stages": 9}, "AssertionError: assert "),
+        ({"model.neck.norm_cfg": dict(type="GN")}, "num_groups"),
+        ({"model.rpn_head.anchor_generator.scales": ("a", 4)}, "Error: .*'?str'?"),
+    ],
+    ids=["stages", "norm", "scales"],
+)
+def test_a_model_that_cannot_be_built_is_not_run(
+    options: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match=f"the model cannot be built: got .*{said}"):
+        measure(QUICKSTART, size=(64, 64), options=options)
+    assert WARNING not in caplog.text
+
+
+def test_a_model_that_cannot_run_says_why_and_is_not_computed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = "model.roi_head.bbox_roi_extractor.roi_layer.output_size"
+    with caplog.at_level(logging.WARNING), pytest.raises(
+            ConfigError, match="cannot be counted at 64x64: got RuntimeError: .* expected"):
+        measure(QUICKSTART, size=(64, 64), options={key: 5})
+    assert WARNING not in caplog.text
+
+
+def test_what_is_computed_says_why_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "isnan", lambda image: torch.ones_like(image) > 0)
+    with pytest.raises(ConfigError, match="counted at 64x64: got ValueError: not a number"):
+        pyramid(looks=True)

@@ -1,0 +1,230 @@
+"""What the page of ``detkit serve`` refuses: each route to a file, to another's, to the memory."""
+
+import io
+import json
+import socket
+
+import numpy as np
+import pytest
+from numbered_video import write_video
+from page_browser import AGAIN, CAMERA, IMAGE, LOOK, STOP, VIDEO, Browser, connection, png
+from PIL import Image
+
+from detkit.app import request_bodies
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "secret.png"
+    path.write_bytes(png())
+    return path
+
+
+def test_a_picture_and_its_threshold_still_work(browser):
+    drawn, found, _, told = browser.call(LOOK, browser.uploaded("a b.png", png()), 0.0, [])
+    assert "160 x 64 pixels" in told and "<tbody>" in found
+    shown = np.asarray(Image.open(io.BytesIO(browser.file(drawn["path"]).content)))
+    assert shown.shape == IMAGE.shape
+    _, _, _, told = browser.call(AGAIN, None, 1.0, [])
+    assert "0 objects found" in told
+
+
+def test_a_video_still_works_and_is_sent_in_ranges(browser, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", 5).read_bytes()
+    drawn, _, _, told = browser.call(VIDEO, browser.uploaded("clip.mp4", clip), 0.0, [])
+    assert "5 frames in" in told
+    path = drawn["video"]["path"] if "video" in drawn else drawn["path"]
+    whole, part = browser.file(path), browser.file(path, Range="bytes=4-7")
+    assert (part.status, part.content) == (206, b"ftyp") and whole.content[4:8] == b"ftyp"
+    assert part.headers["Content-Type"] == "video/mp4"
+    assert browser.call(STOP) == []
+
+
+@pytest.mark.parametrize("function", [LOOK, AGAIN, VIDEO, CAMERA])
+@pytest.mark.parametrize("form", [
+    {"path": "{}", "meta": {"_type": "gradio.FileData"}},
+    {"path": "{}"},
+    {"path": None, "url": "{}"},
+    {"url": "file://{}"},
+    {"url": "{}", "meta": {"_type": "gradio.FileData"}},
+    {"path": "{folder}/../../secret/{}", "url": None},
+], ids=["path", "bare-path", "url", "file-url", "url-as-upload", "climbing"])
+def test_a_file_of_this_machine_is_not_read(browser, served, secret, function, form):
+    sent = {name: value.format(secret, folder=served.folder) if isinstance(value, str) else value
+            for name, value in form.items()}
+    assert browser.join(function, sent, 0.0, []).status == 403
+    assert browser.join(function, [[{"deep": [sent]}]], 0.0, []).status == 403
+
+
+def test_an_upload_may_not_bring_an_address_along(browser, secret):
+    own = browser.uploaded("own.png", png(IMAGE[:32]))
+    _, _, _, told = browser.call(LOOK, {**own, "url": str(secret)}, 0.0, [])
+    assert "160 x 32 pixels" in told
+
+
+def test_files_that_this_browser_does_not_own_are_not_sent(browser, served, secret):
+    linked = served.folder / "link.png"
+    linked.symlink_to(secret)
+    (served.folder / "plain.png").write_bytes(png())
+    own = browser.uploaded("own.png", png())["path"]
+    assert browser.file(own).status == 200
+    for path in (str(secret), str(linked), str(served.folder / "plain.png"), "/etc/passwd",
+                 f"{own}/../../link.png", f"{served.folder}/../../../../etc/passwd",
+                 "https://example.org/x", "HTTP://127.0.0.1/x", "a\0b", str(served.folder)):
+        assert browser.file(path).status == 404
+
+
+def test_a_page_that_reads_no_result_may_not_call_for_ever(browser):
+    answers = [browser.join(STOP).status for _ in range(request_bodies.UNREAD + 1)]
+    assert answers == [200] * request_bodies.UNREAD + [429]
+
+
+def test_what_one_browser_uploads_or_sees_no_other_gets(served, browser):
+    other = Browser(served.address)
+    own = browser.uploaded("own.png", png())
+    drawn = browser.call(LOOK, own, 0.0, [])[0]["path"]
+    for path in (own["path"], drawn):
+        assert browser.file(path).status == 200 and other.file(path).status == 404
+    assert other.join(LOOK, own, 0.0, []).status == 403
+    other.tab = browser.tab
+    assert other.join(AGAIN, None, 0.0, []).status == 403
+    assert other.ask("GET", f"/gradio_api/queue/data?session_hash={browser.tab}").status == 403
+    assert other.ask("GET", f"/gradio_api/heartbeat/{browser.tab}").status == 403
+
+
+@pytest.mark.parametrize("method, path", [
+    ("GET", "/gradio_api/deep_link?session_hash=a"), ("GET", "/gradio_api/info"),
+    ("GET", "/config"), ("GET", "/config/"), ("GET", "/gradio_api/openapi.json"),
+    ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/gradio_api/mcp/sse"),
+    ("POST", "/gradio_api/run/predict"), ("POST", "/gradio_api/api/predict"),
+    ("POST", "/gradio_api/call/look"), ("POST", "/gradio_api/call/v2/look"),
+    ("POST", "/gradio_api/component_server"), ("POST", "/gradio_api/reset"),
+    ("POST", "/gradio_api/process_recording"), ("POST", "/login"),
+    ("GET", "/gradio_api/proxy=http://127.0.0.1:1/"), ("GET", "/gradio_api/queue/status"),
+    ("GET", "/gradio_api/file/etc/passwd"), ("GET", "/file=/etc/passwd"),
+    ("GET", "/gradio_api/stream/a/1/2/playlist.m3u8"), ("GET", "/gradio_api/startup-events"),
+    ("GET", "/gradio_api/user"), ("GET", "/gradio_api/token"), ("GET", "/monitoring"),
+    ("GET", "/gradio_api/custom_component/a/client/b/c"), ("GET", "/manifest.json"),
+    ("GET", "/pwa_icon"), ("GET", "/gradio_api/runs"), ("GET", "/gradio_api/vibe-code"),
+    ("GET", "/static/../config"), ("GET", "/assets/%2e%2e/%2e%2e/config"), ("HEAD", "/"),
+    ("OPTIONS", "/gradio_api/queue/join"), ("PUT", "/gradio_api/upload"), ("GET", "/robots.txt"),
+    ("GET", "/gradio_api/upload"), ("POST", "/"), ("GET", "//config"),
+])
+def test_what_the_page_does_not_use_is_404(browser, method, path):
+    assert browser.ask(method, path).status == 404
+
+
+def test_without_the_cookie_of_a_browser_nothing_is_taken_or_given(browser):
+    path = browser.uploaded("own.png", png())["path"]
+    for browser.cookie in (None, f"{browser.cookie.partition('=')[0]}=guess"):
+        assert browser.upload("own.png", png()).status == 403
+        assert browser.join(AGAIN, None, 0.0, []).status == 403
+        assert browser.file(path).status == 403
+        assert browser.ask("GET", "/gradio_api/heartbeat/abc").status == 403
+
+
+def test_the_cookie_is_not_for_scripts_or_other_sites(served):
+    answer = Browser(served.address).ask("GET", "/", Cookie="none=1")
+    port = served.address[1]
+    assert answer.headers["Set-Cookie"].startswith(f"detkit_{port}=")
+    assert answer.headers["Set-Cookie"].endswith("; Path=/; HttpOnly; SameSite=Strict")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{}", "127.0.0.1:1", "127.0.0.1",
+                                  "localhost.evil.example:{}", "127.0.0.1:{}.evil.example", ""])
+def test_a_foreign_host_is_refused(browser, host):
+    host = host.format(browser.address[1])
+    for method, path in (("GET", "/"), ("GET", "/theme.css"), ("POST", "/gradio_api/upload")):
+        assert browser.ask(method, path, Host=host).status == 421
+
+
+def test_names_of_loopback_are_answered(browser):
+    port = browser.address[1]
+    for name in ("127.0.0.1", "localhost", "LocalHost", "[::1]"):
+        assert browser.ask("GET", "/", Host=f"{name}:{port}").status == 200
+
+
+@pytest.mark.parametrize("headers", [
+    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "file://127.0.0.1:{}"}, {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+    {"Origin": "http://127.0.0.1:{}", "Sec_Fetch_Site": "cross-site"},
+], ids=str)
+def test_another_web_page_is_refused(browser, headers):
+    headers = {name: value.format(browser.address[1]) for name, value in headers.items()}
+    assert browser.join(AGAIN, None, 0.0, [], **headers).status == 403
+    path = browser.uploaded("own.png", png())["path"]
+    for wanted in ("/", "/theme.css", f"/gradio_api/heartbeat/{browser.tab}",
+                   f"/gradio_api/file={path}"):
+        assert browser.ask("GET", wanted, **headers).status == 403
+
+
+def test_a_link_on_another_site_opens_the_page_and_nothing_else(browser):
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate",
+            "Sec_Fetch_Dest": "document"}
+    assert browser.ask("GET", "/", **link).status == 200
+    assert browser.ask("GET", "/", **{**link, "Sec_Fetch_Dest": "iframe"}).status == 403
+    path = browser.uploaded("own.png", png())["path"]
+    assert browser.ask("GET", f"/gradio_api/file={path}", **link).status == 403
+
+
+def test_every_answer_carries_the_policy_and_none_opens_it_to_others(browser):
+    origin = f"http://127.0.0.1:{browser.address[1]}"
+    for path in ("/", "/theme.css", "/config", "/gradio_api/file=/etc/passwd"):
+        headers = browser.ask("GET", path, Origin=origin).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        assert "http" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert not [name for name in headers if name.lower().startswith("access-control-")]
+
+
+def test_an_uploaded_page_is_stored_and_not_shown(browser):
+    for name in ("a.html", "a.svg", "a.xml", "a"):
+        answer = browser.file(browser.uploaded(name, b"<script>alert(1)</script>")["path"])
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize("name", ["../../x.png", "..", "/etc/x.png", "a\\..\\x.png", "", "x" * 300,
+                                  ".bashrc", "a\nb", "%2e%2e%2fx"])
+def test_an_uploaded_name_stays_in_the_folder(browser, served, name):
+    answer = browser.upload(name, b"hello")
+    if answer.status != 200:  # a name that is none, for the form's reader
+        assert answer.status == 400
+        return
+    path, = json.loads(answer.content)
+    inside = path.removeprefix(f"{served.folder}/")
+    assert inside.count("/") == 1 and not inside.partition("/")[2].startswith(".")
+    assert browser.file(path).content == b"hello"
+
+
+def test_a_long_name_of_letters_of_several_bytes_is_taken(browser):
+    """Systems take names of 255 bytes, of which each of these letters is three."""
+    path = browser.uploaded("漢" * 200 + ".png", png())["path"]
+    assert path.endswith("漢" * 66 + ".png") and browser.file(path).status == 200
+
+
+def test_no_address_in_a_request_is_fetched(browser):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.settimeout(0.3)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/a.png"
+        for sent in ({"path": address, "meta": {"_type": "gradio.FileData"}},
+                     {"path": address, "url": address}, {"url": address}, {"path": f"//{address}"}):
+            for function in (LOOK, VIDEO, CAMERA):
+                assert browser.join(function, sent, 0.0, []).status == 403
+        assert browser.file(address).status == 404
+        assert browser.ask("GET", f"/gradio_api/proxy={address}").status == 404
+        with pytest.raises(TimeoutError):
+            listening.accept()
+
+
+def test_a_websocket_is_not_opened(served):
+    head = (f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{served.address[1]}\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    with connection(served, head.encode()) as one:
+        assert not one.recv(100).startswith(b"HTTP/1.1 101")

@@ -1,0 +1,126 @@
+"""Weights from an address: known by all of it, whole, and of the content that they say."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from detkit.checkpoints import download as module
+from detkit.checkpoints.download import download
+from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.errors import WeightsError
+
+
+def _weights(value: float) -> bytes:
+    stream = io.BytesIO()
+    torch.save({"a": torch.full((3,), value)}, stream)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, dict[str, bytes], list[str]]]:
+    """An address, what lies at its paths, and the paths that were asked for."""
+    content: dict[str, bytes] = {}
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            asked.append(self.path)
+            body = content.get(self.path)
+            self.send_response(404 if body is None else 200)
+            body = body or b""
+            cut = self.path.startswith("/cut/")
+            self.send_header("Content-Length", str(len(body) * 2 if cut else len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=served.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{served.server_port}", content, asked
+    served.shutdown()
+    thread.join()
+    served.server_close()
+
+
+Server = tuple[str, dict[str, bytes], list[str]]
+
+
+def _kept(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "home" / "hub" / "checkpoints"
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def test_files_of_one_name_at_two_addresses_are_two_files(server: Server) -> None:
+    address, content, asked = server
+    content["/one/swin.pth"], content["/other/swin.pth"] = _weights(1), _weights(2)
+    for _ in range(2):
+        assert read_checkpoint(f"{address}/one/swin.pth")["a"].tolist() == [1, 1, 1]
+        assert read_checkpoint(f"{address}/other/swin.pth")["a"].tolist() == [2, 2, 2]
+    assert asked == ["/one/swin.pth", "/other/swin.pth"]  # Each once.
+
+
+def test_a_download_that_ends_early_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    address, content, _ = server
+    content["/cut/swin.pth"] = _weights(1)
+    half = len(content["/cut/swin.pth"])
+    with pytest.raises(WeightsError, match=f"{half:,} of its {2 * half:,} bytes came"):
+        download(f"{address}/cut/swin.pth")
+    with pytest.raises(WeightsError, match="404"):
+        download(f"{address}/none.pth")
+    assert _kept(tmp_path) == []
+
+
+def test_content_that_its_name_does_not_have_is_refused(server: Server, tmp_path: Path) -> None:
+    address, content, _ = server
+    body = _weights(1)
+    digits = hashlib.sha256(body).hexdigest()[:8]
+    content[f"/swin-{digits}.pth"] = content["/swin-00000000.pth"] = body
+    content["/swin-20240131.pth"] = body  # A day, not a hash.
+    with pytest.raises(WeightsError, match=f"begins with {digits}, and its name says 00000000"):
+        download(f"{address}/swin-00000000.pth")
+    assert _kept(tmp_path) == []
+    for name in (digits, "20240131"):
+        assert download(f"{address}/swin-{name}.pth").read_bytes() == body
+
+
+def test_a_file_of_torch_hub_is_used_only_where_its_hash_is_right(
+    server: Server, tmp_path: Path
+) -> None:
+    address, content, asked = server
+    body = _weights(1)
+    name = f"swin-{hashlib.sha256(body).hexdigest()[:8]}.pth"
+    folder = tmp_path / "home" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(body)
+    assert download(f"{address}/{name}") == folder / name and not asked
+    (folder / name).write_bytes(_weights(2))
+    content[f"/{name}"] = body
+    assert download(f"{address}/{name}").read_bytes() == body
+    (folder / "swin.pth").write_bytes(_weights(2))
+    with pytest.raises(WeightsError, match="hub/checkpoints/swin.pth is that file"):
+        download(f"{address}/swin.pth")
+
+
+def test_a_download_without_end_is_stopped(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, content, _ = server
+    content["/swin.pth"] = _weights(1)
+    monkeypatch.setattr(module, "_LARGEST", 100)
+    with pytest.raises(WeightsError, match="more than the disk has left or than 100"):
+        download(f"{address}/swin.pth")
+    assert _kept(tmp_path) == []

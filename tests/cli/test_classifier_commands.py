@@ -1,0 +1,171 @@
+"""``train``, ``test`` and ``complexity`` of a classifier as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_classifier as tiny
+import torch
+from PIL import Image
+
+from detkit.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_EPOCH = ["train_cfg.max_epochs=1"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a verb."""
+    code = main(list(map(str, words)))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/ and tiny_class.py for it."""
+    folder = tmp_path_factory.mktemp("verbs")
+    tiny.write_config(folder, tiny.write_pictures(folder / "data"))
+    return folder
+
+
+def test_train_and_test_print_tables_and_write_the_matrix(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, work = place / "tiny_class.py", place / "work"
+    code, out, _ = run(capsys, "train", config, "--data", place / "data", "--work-dir", work,
+                       "--device", "cpu", "--cfg-options", *ONE_EPOCH)
+    assert code == 0
+    assert f"confusion matrix: {work / 'test_confusion_matrix.png'}" in out
+    assert out.rstrip().endswith(f"checkpoint: {work / 'best.pth'}")
+
+    scores = place / "new" / "scores.json"
+    words = ["test", config, work / "best.pth", "--data", place / "data", "--device", "cpu",
+             "--work-dir", place / "tested", "--out", scores]
+    code, tested, _ = run(capsys, *words)
+    assert code == 0
+    # The tables of both: all that train printed before the names of its files.
+    assert out.partition("\nconfusion matrix")[0].strip() in tested
+    assert all(name in tested for name in (*tiny.CLASSES, "top1", "precision"))
+    assert f"confusion matrix: {place / 'new' / 'scores.png'}" in tested
+    held = json.loads(scores.read_text())
+    assert set(held["classes"]) == set(tiny.CLASSES) and held["images"] == 6
+    with Image.open(place / "new" / "scores.png") as picture:
+        assert picture.format == "PNG"
+
+    # Neither file is written over, and the work is not begun.
+    scores.unlink()
+    before = (place / "new" / "scores.png").read_bytes()
+    code, tested, err = run(capsys, *words)
+    assert (code, tested) == (2, "")
+    assert err.startswith("error: ") and "scores.png" in err and err.count("\n") == 1
+    assert (place / "new" / "scores.png").read_bytes() == before and not scores.exists()
+
+
+def test_the_matrix_would_not_take_the_scores_own_name(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "test", place / "tiny_class.py", "x.pth", "--out",
+                         place / "matrix.png")
+    assert (code, out) == (2, "")
+    assert "matrix.png" in err and "matrix.json" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "{config}", "--data", "nonsense"], "'nonsense': no such file or folder"),
+        (["train", "{config}", "--data", "{place}/empty"], "empty"),
+        (["train", "{nowhere}"], "the config's data is not there: "),
+        (["test", "{nowhere}", "{detector}"], "the config's data is not there: "),
+        (["test", "{config}", "{detector}", "--data", "{place}/data"], "none of the 2 classes"),
+        (["test", "{config}", "{place}/none.pth", "--data", "{place}/data"], "none.pth"),
+        (["train", "{config}", "--backbone-from", "none.pth"], "none.pth: no such file"),
+        (["train", "{detector_config}", "--data", "{place}/data"],
+         "no annotation file; the folder holds 18 images: expected COCO json or Pascal VOC xml; "
+         "pictures that have classes and no boxes train a classifier, such as "
+         "configs/classify_swin_nano.py"),
+    ],
+    ids=["no such data", "nothing in it", "own data not there", "tested without its data",
+         "another's classes", "no checkpoint", "no backbone", "class folders for a detector"],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    words: list[str], said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "empty").mkdir(exist_ok=True)
+    (place / "elsewhere").mkdir(exist_ok=True)
+    torch.save({"state_dict": {"backbone.x": torch.zeros(1)},
+                "meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, place / "detector.pth")
+    names = {"config": place / "tiny_class.py", "place": place,
+             "nowhere": tiny.write_config(place / "elsewhere", Path("/nowhere")),
+             "detector": place / "detector.pth",
+             "detector_config": ROOT / "configs" / "quickstart.py"}
+    code, out, err = run(capsys, *(word.format(**names) for word in words),
+                         "--work-dir", place / "refused", "--device", "cpu")
+    assert (code, out) == (2, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ") and said in last
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "billions", "millions"),
+    [
+        # arXiv 2103.14030, table 1.
+        pytest.param("swin", 4.5, 28.3, marks=pytest.mark.slow),
+        # arXiv 2301.00808, table 8: 4.47 G, which counts the norms of responses as well.
+        ("convnextv2", 4.47, 28.6),
+        # arXiv 1905.11946, table 2.
+        pytest.param("efficientnet", 0.39, 5.3, marks=pytest.mark.slow),
+    ],
+)
+def test_complexity_is_as_published(
+    name: str, billions: float, millions: float, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "cost.json"
+    code, out, _ = run(capsys, "complexity", ROOT / "configs" / f"classify_{name}.py", "--out",
+                       file)
+    assert code == 0
+    assert "one image of 224x224 (height x width), 1000 classes" in out
+    assert "--cfg-options model.head.num_classes=N" in out
+    held = json.loads(file.read_text())
+    assert held["classes"] == 1000 and held["classes_assumed"]
+    assert {part["name"] for part in held["parts"]} == {"backbone", "head"}
+    assert round(held["whole"]["parameters"] / 1e6, 1) == millions
+    assert held["whole"]["multiply_adds"] / 1e9 == pytest.approx(billions, rel=0.012)
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"),
+    [
+        ("dict(type='torchvision/Resize', size=(48, 64))", "48x64"),
+        ("dict(type='torchvision/Resize', size=36), dict(type='torchvision/CenterCrop', size=32)",
+         "32x32"),
+        pytest.param("dict(type='torchvision/CenterCrop', size=(32, 40))", "32x40",
+                     marks=pytest.mark.slow),
+    ],
+    ids=["both sides", "crop", "oblong crop"],
+)
+def test_complexity_counts_at_the_size_of_the_test(
+    resize: str, size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny.write_config(tmp_path, Path("/nowhere"), f"""
+test_dataloader["dataset"].update(pipeline=[dict(type="LoadPicture"), {resize}])
+""")
+    code, out, _ = run(capsys, "complexity", config, "--cfg-options", "model.head.num_classes=7")
+    assert code == 0
+    assert f"one image of {size} (height x width), 7 classes" in out and "ImageNet" not in out
+
+
+def test_complexity_asks_for_a_size_that_no_crop_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny.write_config(tmp_path, Path("/nowhere"), """
+test_dataloader["dataset"].update(pipeline=[dict(type="torchvision/Resize", size=32)])
+""")
+    code, out, err = run(capsys, "complexity", config)
+    assert (code, out) == (2, "")
+    assert "no crop" in err and "--size" in err

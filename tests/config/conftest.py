@@ -1,0 +1,5 @@
+"""Fixtures of the configs' tests: tiny runs."""
+
+from run_fixtures import tiny_config, tiny_data, trained_classifier
+
+__all__ = ["tiny_config", "tiny_data", "trained_classifier"]

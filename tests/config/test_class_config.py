@@ -1,0 +1,157 @@
+"""What a classifier's config may leave out, and what is found wrong in it before a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_classifier as tiny
+from mmengine.config import Config
+
+from detkit.config.data.override_cls_datasets import apply_class_data
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
+from detkit.config.task import is_classifier
+from detkit.data.classification.load_classification_data import ClassData, ClassSplit
+from detkit.data.report.ledger import Ledger
+from detkit.errors import ConfigError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SPLITS = {name: ClassSplit(Path(f"/d/{name}.csv"), Path("/d/pictures"), (5, 2), 7)
+          for name in ("train", "val", "test")}
+DATA = ClassData(Path("/d"), "folder", ("cat", "dog"), SPLITS, Ledger("/d"))
+PIPELINE = [dict(type="LoadPicture"), dict(type="PackClassInputs")]
+PLAIN = dict(type="ImageNet", data_root="theirs", ann_file="list.txt", pipeline=PIPELINE)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The tiny classifier's config; its data is nowhere."""
+    return tiny.write_config(tmp_path, Path("/nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("cfg", "expected"),
+    [
+        ({}, False),
+        ({"model": {}}, False),
+        ({"model": {"type": "FasterRCNN"}}, False),
+        ({"model": {"type": "NoSuchModel"}}, False),
+        ({"model": {"type": "ImageClassifier"}}, True),
+        ({"model": {"type": "detkit.ImageClassifier"}, "default_scope": "mmdet"}, True),
+    ],
+    ids=["empty", "no type", "a detector", "unknown", "a classifier", "by its scope"],
+)
+def test_the_models_class_says_what_it_is_for(cfg: dict[str, Any], expected: bool) -> None:
+    assert is_classifier(cfg) is expected
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [PLAIN, dict(type="RepeatDataset", times=2, dataset=PLAIN),
+     dict(type="ConcatDataset", datasets=[PLAIN, PLAIN])],
+    ids=["plain", "repeated", "joined"],
+)
+def test_own_pictures_stand_where_the_configs_stood(dataset: dict[str, Any]) -> None:
+    cfg = Config({f"{split}_dataloader": dict(batch_size=2, dataset=dataset)
+                  for split in ("train", "test")})
+    cfg.test_evaluator = dict(type="BoxAP", ann_file="x")
+    apply_class_data(cfg, DATA)
+    found = cfg.train_dataloader.dataset
+    found = found.get("dataset", found)
+    assert found == dict(
+        type="detkit.ClassDataset", data_root="", ann_file="/d/train.csv", pipeline=PIPELINE,
+        data_prefix=dict(img="/d/pictures"), metainfo=dict(classes=("cat", "dog")))
+    assert cfg.test_evaluator == dict(type="detkit.ClassificationMetric")
+    assert cfg.train_dataloader.batch_size == 2
+
+
+def test_a_class_metric_stays_as_it_is() -> None:
+    metric = dict(type="ClassificationMetric", topk=(1, 3))
+    cfg = Config(dict(val_dataloader=dict(dataset=PLAIN), val_evaluator=[metric]))
+    apply_class_data(cfg, DATA)
+    assert cfg.val_evaluator == [metric]
+
+
+def test_classes_and_channels_are_derived(config: Path) -> None:
+    cfg = load_config(config)
+    derive(cfg, DATA.classes)
+    # dims=(8, 8, 16, 16), the last level.
+    assert (cfg.model.head.num_classes, cfg.model.head.in_channels) == (2, 16)
+
+
+def test_a_backbone_of_mmdet_is_asked_by_running_it(config: Path) -> None:
+    resnet = {"type": "ResNet", "depth": 18, "_delete_": True}
+    cfg = load_config(config, {"model.backbone": resnet})
+    derive(cfg, DATA.classes)
+    assert cfg.model.head.in_channels == 512
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model.head.num_classes": 3}, "model.head.num_classes.*got 3.*expected 2 as the data has"
+         r" \(cat, dog\).*--cfg-options model.head.num_classes=2"),
+        ({"model.head.in_channels": 32}, "model.head.in_channels: the head and the backbone "
+         "contradict.*got 32.*expected 16.*--cfg-options model.head.in_channels=16"),
+        ({"model.head.loss": {"type": "ClassBalancedLoss", "class_counts": [1, 2, 3],
+                              "_delete_": True}},
+         r"model.head.loss.class_counts.*got 3 counts, expected one for each of 2 classes"),
+    ],
+    ids=["classes", "channels", "counts"],
+)
+def test_a_contradiction_is_refused_with_its_remedy(
+    config: Path, options: dict[str, Any], said: str
+) -> None:
+    cfg = load_config(config, options)
+    with pytest.raises(ConfigError, match=said):
+        derive(cfg, DATA.classes)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [((5, 2), [5, 2]), (None, None)], ids=["known", "not known"]
+)
+def test_the_training_pictures_are_counted_for_the_loss(
+    config: Path, counts: tuple[int, ...] | None, expected: list[int] | None
+) -> None:
+    loss = {"type": "ClassBalancedLoss", "beta": 0.9, "_delete_": True}
+    cfg = load_config(config, {"model.head.loss": loss})
+    derive(cfg, DATA.classes, counts)
+    assert cfg.model.head.loss.get("class_counts") == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model.pooling": {"type": "GlobalAveragePoolin"}}, "model.pooling.*GlobalAveragePooling"),
+        ({"model.head.dropuot": 0.1}, "model.head.dropuot.*did you mean 'dropout'"),
+        ({"model.head.loss.label_smooth": 0.1}, "model.head.loss.*label_smoothing"),
+        ({"model.train_cfg.augment": []}, "model.train_cfg.augment'?:.*did you mean 'augments'"),
+        ({"model.train_cfg.augments.0.alfa": 1}, "model.train_cfg.augments.*did you mean 'alpha'"),
+        ({"model.train_cfg.augments.0.type": "MixUpp"}, "did you mean 'MixUp'"),
+        ({"model.data_preprocessor.meen": [0]}, "did you mean 'mean'"),
+        ({"train_dataloader.dataset.pipeline.1.sise": 3},
+         r"pipeline\[1\].sise.*did you mean 'size'"),
+        ({"train_dataloader.dataset.pipeline.1.type": "torchvision/RandomResizdCrop"},
+         "did you mean 'torchvision/RandomResizedCrop'"),
+        ({"train_dataloader.sampler.type": "ClassBalancedSampl"}, "'ClassBalancedSampler'"),
+        ({"val_evaluator.topkk": 3}, "val_evaluator.topkk.*did you mean 'topk'"),
+    ],
+    ids=["pooling", "head", "loss", "train_cfg", "mixing's key", "mixing", "preprocessor",
+         "transform's key", "transform", "sampler", "metric"],
+)
+def test_a_slip_is_found_before_anything_is_built(
+    config: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config(config, options)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("classify_*.py")), ids=lambda path: path.stem)
+def test_the_shipped_configs_are_classifiers(path: Path) -> None:
+    cfg = load_config(path)
+    assert is_classifier(cfg)
+    derive(cfg, DATA.classes)
+    assert cfg.model.head.num_classes == 2
+    assert cfg.model.head.in_channels > 0

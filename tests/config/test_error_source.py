@@ -1,0 +1,218 @@
+"""What another library raises becomes one line that names the component of the config."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_training
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+
+from detkit.config.error_source import blame_config
+from detkit.config.validate.config_check import check_config
+from detkit.errors import ConfigError, DataError
+from detkit.registry import MODELS, import_mmdet
+
+
+def _built(cfg: Config) -> None:
+    import_mmdet()
+    with DefaultScope.overwrite_default_scope("detkit"), blame_config(cfg, "building the model"):
+        MODELS.build(cfg.model)
+
+
+def _config(changes: dict[str, Any]) -> Config:
+    cfg = Config.fromstring(tiny_training.CONFIG, ".py")
+    cfg.merge_from_dict({"model.neck.in_channels": [16, 32, 64],
+                         "model.roi_head.bbox_head.in_channels": 16,
+                         "model.roi_head.bbox_head.num_classes": 2,
+                         "model.roi_head.bbox_roi_extractor.out_channels": 16,
+                         "model.rpn_head.in_channels": 16, **changes})
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "value"),
+    [
+        ({"model.neck.num_outs": "three"}, "model.neck", "'three'"),
+        ({"model.backbone.depth": 19}, "model.backbone", "19"),
+        ({"model.rpn_head.anchor_generator.strides": None},
+         "model.rpn_head.anchor_generator", "NoneType"),
+        ({"model.roi_head.bbox_head.loss_cls.loss_weight": {}, "model.train_cfg.rcnn": 3},
+         "model.roi_head", "int"),
+    ],
+    ids=["a word for a number", "no such depth", "None for a list", "a number for a dict"],
+)
+def test_the_component_that_cannot_be_built_is_named(
+    changes: dict[str, Any], path: str, value: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _built(_config(changes))
+    line = str(caught.value)
+    assert line.startswith(f"{path}") and value in line and "\n" not in line
+
+
+def test_of_several_alike_the_wrong_one_is_named() -> None:
+    head = _config({}).model.roi_head.bbox_head.to_dict()
+    heads = [head, {**head, "fc_out_channels": "wide"}]
+    extractor = _config({}).model.roi_head.bbox_roi_extractor.to_dict()
+    cfg = _config({"model.roi_head": dict(
+        _delete_=True, type="CascadeRoIHead", num_stages=2, stage_loss_weights=[1, 1],
+        bbox_roi_extractor=extractor, bbox_head=heads)})
+    cfg.model.train_cfg.rcnn = [cfg.model.train_cfg.rcnn] * 2
+    with pytest.raises(ConfigError, match=r"model\.roi_head\.bbox_head\[1\].*fc_out_channels"):
+        _built(cfg)
+
+
+def test_the_only_value_that_the_message_quotes_is_named() -> None:
+    with pytest.raises(ConfigError, match="log_level: starting failed.*'LOUD'"):
+        with blame_config({"log_level": "LOUD", "work_dir": "x"}, "starting"):
+            raise ValueError("Unknown level: 'LOUD'")
+
+
+def test_a_hook_that_mmengine_raises_again_for_is_named() -> None:
+    class EMAHook:
+        def before_run(self) -> None:
+            raise TypeError("'<' not supported")
+
+    with pytest.raises(ConfigError, match=r"custom_hooks\[0\]: training failed in EMAHook"):
+        with blame_config({"custom_hooks": [{"type": "EMAHook", "momentum": "x"}]}, "training"):
+            try:
+                EMAHook().before_run()
+            except TypeError as error:
+                raise TypeError(f"{error} in a hook") from None
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"val_cfg": {"ytpe": "ValLoop"}}, "val_cfg.ytpe.*'type'"),
+        ({"train_dataloader": {"batch_size": "2"}}, r"train_dataloader\.batch_size: got '2'"),
+        ({"test_dataloader": {"num_workers": -1}}, r"test_dataloader\.num_workers: got -1"),
+        ({"val_dataloader": {"batch_size": True}}, r"val_dataloader\.batch_size: got True"),
+    ],
+    ids=["type misspelt", "a word", "negative", "a truth value"],
+)
+def test_what_can_be_seen_before_anything_is_built_is_named(
+    changes: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(ConfigError, match=path):
+        check_config(changes)
+
+
+def test_an_assertion_without_words_is_quoted() -> None:
+    with pytest.raises(ConfigError, match="AssertionError: raise AssertionError"):
+        with blame_config({}, "building the model"):
+            raise AssertionError  # pytest would give words to an assert.
+
+
+def test_what_a_data_loading_process_raised_is_one_line() -> None:
+    message = ("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+               'call last):\n  File "/x/lib/loading.py", line 7, in transform\n    results["img"]\n'
+               "ValueError: no img\n")
+    with pytest.raises(ConfigError) as caught:
+        with blame_config({}, "training"):
+            raise ValueError(message)
+    assert "ValueError: no img (in a data loading process at loading.py:7)" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("a.json: broken"),
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("std::bad_alloc"),
+        OSError(errno.ENOSPC, "No space left on device", "epoch_1.pth"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        RuntimeError("[/x/gloo/transport/tcp/pair.cc:538] Connection closed by peer [::1]:3211"),
+        torch.distributed.DistBackendError("NCCL error"),
+    ],
+    ids=["detkit's own", "memory", "a GPU's memory", "C++'s memory", "a full disk",
+         "a disk not named", "connection", "worker", "gloo", "NCCL"],
+)
+def test_errors_that_no_config_caused_pass_as_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        with blame_config({"default_hooks": {}}, "training"):
+            raise error
+    assert caught.value is error
+
+
+def test_an_error_that_is_its_own_cause_is_told() -> None:
+    error = ValueError("round")
+    with pytest.raises(ConfigError, match="round"):
+        with blame_config({}, "training"):
+            raise error from error
+
+
+def test_arrays_in_the_config_are_no_obstacle() -> None:
+    with pytest.raises(ConfigError, match="ValueError: the cause"):
+        with blame_config({"model": {"type": "X", "anchors": np.ones((2, 2))}}, "training"):
+            raise ValueError("the cause")
+
+
+def test_where_no_line_can_be_made_the_error_itself_is_raised() -> None:
+    class Odd(dict):  # type: ignore[type-arg]
+        def items(self) -> Any:
+            raise LookupError("not now")
+
+    error = ValueError("the cause")
+    with pytest.raises(ValueError, match="the cause") as caught:
+        with blame_config(Odd(a=1), "training"):
+            raise error
+    assert caught.value is error
+
+
+def test_data_that_the_code_holds_is_not_written_out_to_be_compared() -> None:
+    class Large(dict):  # type: ignore[type-arg]
+        def __repr__(self) -> str:
+            raise AssertionError("written out")
+
+    def read(data: Any) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(ConfigError, match="KeyError"):
+        with blame_config({"data_options": {"crowd": 1}}, "reading the data"):
+            read(Large(annotations=[]))
+
+
+def test_a_fault_in_the_code_of_a_component_has_its_file_and_line() -> None:
+    class MyNet:
+        def forward(self) -> Any:
+            return {}["x"]
+
+    with pytest.raises(ConfigError, match=r"model: training failed in MyNet") as caught:
+        with blame_config({"model": {"type": "MyNet"}}, "training"):
+            MyNet().forward()
+    line = str(caught.value)
+    assert f"at {__file__}:{MyNet.forward.__code__.co_firstlineno + 1}" in line
+    assert "see what" not in line
+
+
+def test_only_the_log_of_the_run_itself_has_the_traceback(tmp_path: Path) -> None:
+    earlier = MMLogger("earlier", log_file=str(tmp_path / "earlier.log"))
+    MMLogger.get_instance("earlier of this test", log_file=str(tmp_path / "current.log"))
+    for runner, told in ((None, False), (SimpleNamespace(logger=earlier), True)):
+        with pytest.raises(ConfigError):
+            with blame_config({}, "training", runner):
+                raise ValueError("the cause")
+        assert ("the cause" in (tmp_path / "earlier.log").read_text()) == told
+    assert "the cause" not in (tmp_path / "current.log").read_text()
+
+
+def test_a_config_that_fails_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    from detkit.config.load_config import load_config
+
+    for text, kind in (("a = 1 / 0", "ZeroDivisionError"), ("assert 1 > 2", "AssertionError")):
+        (tmp_path / "x.py").write_text(text)
+        with pytest.raises(ConfigError, match=kind):
+            load_config(tmp_path / "x.py")

@@ -1,0 +1,136 @@
+"""Strides come from the backbone through the neck; a contradiction names every option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from detkit.cli.args import parse_options
+from detkit.config.infer.feature_info import backbone_levels
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
+from detkit.errors import ConfigError
+
+RPN = "model.rpn_head.anchor_generator.strides"
+ROI = "model.roi_head.bbox_roi_extractor.featmap_strides"
+SWIN = dict(type="SwinTransformer", arch="nano")
+# Patches of 16 and of 14 pixels.
+VIT = dict(type="TimmBackbone", name="test_vit", strides=None)
+VIT_14 = dict(**VIT, patch_size=14)
+
+
+def settled(backbone: dict[str, Any], neck: Any, **parts: Any) -> Any:
+    """The model of a config with these parts, and a dense head without strides."""
+    head = dict(type="RPNHead", anchor_generator=dict(type="AnchorGenerator"))
+    cfg = Config(dict(default_scope="detkit",
+                      model=dict(backbone=backbone, neck=neck, **{"rpn_head": head, **parts})))
+    derive(cfg, None)
+    return cfg.model
+
+
+@pytest.mark.parametrize(("backbone", "neck", "expected"), [
+    (SWIN, dict(type="FPN", num_outs=5), [4, 8, 16, 32, 64]),
+    (SWIN, dict(type="mmdet.FPN", num_outs=5, start_level=1), [8, 16, 32, 64, 128]),
+    (SWIN, dict(type="FPN", num_outs=2, start_level=1, end_level=2), [8, 16]),
+    ({**SWIN, "out_indices": (1, 2, 3)}, dict(type="DeformableFPN", num_outs=4), [8, 16, 32, 64]),
+    (SWIN, dict(type="BiFPN", start_level=2), [16, 32, 64, 128, 256]),
+    (VIT, dict(type="SimpleFeaturePyramid"), [4, 8, 16, 32, 64]),
+    (VIT, [dict(type="SimpleFeaturePyramid", scale_factors=(8, 4, 2, 1))], [2, 4, 8, 16, 32]),
+    (VIT_14, dict(type="SimpleFeaturePyramid", num_outs=4), [3.5, 7, 14, 28]),
+    (VIT, dict(type="FPN", num_outs=2), [16, 32]),
+], ids=["FPN", "later start", "earlier end", "later levels", "BiFPN", "pyramid", "finer scales",
+        "patches of 14", "FPN on one map"])
+def test_strides_follow_from_backbone_and_neck(
+    backbone: dict[str, Any], neck: Any, expected: list[float]
+) -> None:
+    model = settled(backbone, neck)
+    assert model.rpn_head.anchor_generator.strides == expected
+
+
+@pytest.mark.parametrize(("backbone", "neck"), [
+    (dict(type="ResNet", depth=18), dict(type="FPN", num_outs=5)),
+    (SWIN, dict(type="ChannelMapper", out_channels=8, num_outs=4)),
+    (SWIN, [dict(type="FPN", num_outs=5), dict(type="BFP")]),
+    (SWIN, dict(type="FPN", num_outs=3)),
+    (SWIN, dict(type="FPN", num_outs=5, start_level=4)),
+    (SWIN, dict(type="BiFPN", start_level="one")),
+    (VIT, dict(type="SimpleFeaturePyramid", scale_factors=(0,))),
+], ids=["backbone that does not tell", "other neck", "two necks", "too few levels", "no such start",
+        "start that is no number", "scale of zero"])
+def test_what_is_not_known_is_left_alone(backbone: dict[str, Any], neck: Any) -> None:
+    assert "strides" not in settled(backbone, neck).rpn_head.anchor_generator
+
+
+@pytest.mark.parametrize(("published", "expected"), [
+    (None, None), ([(2, 2), (4, 4)], None), ((4,), None), ((4, 8), (4, 8))],
+    ids=["nothing", "pairs", "too few", "one for each level"])
+def test_strides_of_anyones_backbone_count_where_they_are_numbers(
+    published: Any, expected: Any
+) -> None:
+    class Backbone(torch.nn.Module):
+        feature_channels, feature_strides = (8, 16), published
+
+    levels = backbone_levels(dict(type=Backbone))
+    assert levels is not None and levels.channels == (8, 16) and levels.strides == expected
+
+
+def test_regions_read_the_levels_before_the_extra_ones() -> None:
+    model = settled(SWIN, dict(type="BiFPN", start_level=1), roi_head=dict(
+        bbox_roi_extractor=dict(type="SingleRoIExtractor")))
+    assert model.roi_head.bbox_roi_extractor.featmap_strides == [8, 16, 32]
+    assert model.roi_head.bbox_roi_extractor.out_channels == 64  # BiFPN's default
+
+
+def test_a_heads_own_default_strides_give_way() -> None:
+    neck = dict(type="FPN", num_outs=3)
+    model = settled({**SWIN, "out_indices": (1, 2, 3)}, neck, rpn_head=None, bbox_head=[
+        dict(type="FCOSHead"), dict(type="RetinaHead")])
+    assert model.bbox_head[0].strides == [8, 16, 32]
+    # RetinaHead has strides 8 to 128 in its default anchor_generator.
+    anchors = model.bbox_head[1].anchor_generator
+    assert anchors.strides == [8, 16, 32] and anchors.octave_base_scale == 4
+
+
+@pytest.mark.parametrize(("name", "options", "rpn"), [
+    ("vitdet_cascade", {"model.backbone": dict(_delete_=True, **VIT_14)}, "3.5,7,14,28,56"),
+    ("vitdet_cascade", {"model.backbone": dict(_delete_=True, **VIT),
+                        "model.neck.scale_factors": (8, 4, 2, 1)}, "2,4,8,16,32"),
+    ("vitdet_cascade", {"model.backbone": dict(_delete_=True, **VIT),
+                        "model.neck": dict(_delete_=True, type="BiFPN")}, "16,32,64,128,256"),
+    ("faster_swin", {"model.backbone.out_indices": (1, 2, 3)}, "8,16,32,64,128"),
+    ("timm_resnext50", {"model.backbone.name": "test_resnet", "model.backbone.strides": None},
+     "32,64,128,256,512"),
+], ids=["patches of 14", "finer scales", "BiFPN on one map", "later levels", "one level"])
+def test_strides_that_contradict_are_refused_and_the_remedy_works(
+    repository: Path, name: str, options: dict[str, Any], rpn: str
+) -> None:
+    cfg = load_config(repository / "configs" / f"{name}.py", options)
+    with pytest.raises(ConfigError) as caught:
+        derive(cfg, None)
+    message = str(caught.value)
+    assert f"{RPN}: " in message and "got [4, 8, 16, 32, 64] in the config" in message
+    assert f"{RPN}={rpn} {ROI}={','.join(rpn.split(',')[:4])}" in message
+    remedy = parse_options(message.partition("--cfg-options ")[2].split())
+    derive(load_config(repository / "configs" / f"{name}.py", {**options, **remedy}), None)
+
+
+def test_pairs_and_some_of_the_first_levels_are_no_contradiction() -> None:
+    anchors = dict(type="AnchorGenerator", strides=[(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)])
+    extractor = dict(type="GenericRoIExtractor", featmap_strides=(4, 8))
+    model = settled(SWIN, dict(type="FPN", num_outs=5, out_channels=8),
+                    rpn_head=dict(type="RPNHead", anchor_generator=anchors),
+                    roi_head=dict(bbox_roi_extractor=extractor))
+    assert list(model.roi_head.bbox_roi_extractor.featmap_strides) == [4, 8]
+
+
+def test_mmdets_anchors_take_strides_that_are_not_whole() -> None:
+    from mmdet.models.task_modules import AnchorGenerator
+
+    priors = AnchorGenerator([3.5], [1.0], [8]).grid_priors([(2, 3)], device="cpu")[0]
+    # Centres at multiples of 3.5, sides of 8 x 3.5 = 28.
+    centres = torch.tensor([[3.5 * x, 3.5 * y] for y in range(2) for x in range(3)])
+    torch.testing.assert_close(priors, torch.cat([centres - 14, centres + 14], dim=1))

@@ -1,0 +1,147 @@
+"""The sampler that evens out the classes: its shares, its epochs, its processes."""
+
+import math
+
+import numpy as np
+import pytest
+from mmengine.dataset import BaseDataset
+from torch.utils.data import DataLoader
+
+from detkit.data.samplers import class_balanced_sampler
+from detkit.data.samplers.class_balanced_sampler import ClassBalancedSampler
+from detkit.engine.reproducibility import SeededSampler, seeded_dataloader
+from detkit.errors import ConfigError, DataError
+from detkit.registry import DATA_SAMPLERS
+
+
+class Labelled:
+    """A data set that has nothing but labels."""
+
+    def __init__(self, labels):
+        self._labels = np.asarray(labels, np.int64)
+
+    def __len__(self):
+        return len(self._labels)
+
+    def __getitem__(self, index):
+        return int(index)
+
+    def labels(self):
+        return self._labels
+
+
+# 900 of class 0, 90 of class 1, 10 of class 3; class 2 has none.
+SKEWED = Labelled([0] * 900 + [1] * 90 + [3] * 10)
+
+
+@pytest.mark.parametrize(
+    ("power", "shares"),
+    [
+        # Each picture alike.
+        (0, {0: 0.9, 1: 0.09, 3: 0.01}),
+        # Class weights 900 / sqrt(900) = 30, 90 / sqrt(90) = 9.4868, 10 / sqrt(10) = 3.1623.
+        (0.5, {0: 30 / 42.6491, 1: 9.4868 / 42.6491, 3: 3.1623 / 42.6491}),
+        # Each class alike.
+        (1, {0: 1 / 3, 1: 1 / 3, 3: 1 / 3}),
+        # 1/900, 1/90, 1/10 in proportion: 1, 10, 90 of 101.
+        (2, {0: 1 / 101, 1: 10 / 101, 3: 90 / 101}),
+    ],
+)
+def test_classes_are_drawn_in_the_stated_shares(power, shares):
+    sampler = ClassBalancedSampler(SKEWED, power=power, seed=1)
+    drawn = []
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        drawn += sampler
+    assert len(drawn) == 20 * 1000
+    labels = SKEWED.labels()[drawn]
+    for label, share in shares.items():
+        # Four standard deviations of the binomial share.
+        assert abs((labels == label).mean() - share) < 4 * math.sqrt(share * (1 - share) / 20000)
+    if power == 1:
+        # Within a class each picture alike: about 667 of each of the ten, +- 4 * sqrt(667).
+        of_rare = np.bincount(drawn, minlength=1000)[-10:]
+        assert abs(of_rare - 20000 / 30).max() < 4 * math.sqrt(20000 / 30)
+
+
+def test_an_epoch_depends_on_seed_and_number_alone():
+    def pass_over(seed, epoch):
+        sampler = ClassBalancedSampler(SKEWED, seed=seed)
+        list(sampler)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert pass_over(3, 5) == pass_over(3, 5)
+    assert pass_over(3, 5) != pass_over(3, 6)
+    assert pass_over(3, 5) != pass_over(4, 5)
+
+
+@pytest.mark.parametrize("count", [7, 8])
+def test_processes_take_turns_at_one_stream(monkeypatch, count):
+    data = Labelled([0] * (count - 2) + [1] * 2)
+
+    def of(rank, world_size):
+        monkeypatch.setattr(class_balanced_sampler, "get_dist_info", lambda: (rank, world_size))
+        sampler = ClassBalancedSampler(data, seed=2)
+        assert len(sampler) == len(list(sampler)) == math.ceil(count / world_size)
+        return list(sampler)
+
+    # numpy's stream is the same however long it is read: one process that draws eight.
+    first, second = of(0, 2), of(1, 2)
+    together = [index for pair in zip(first, second) for index in pair]
+    assert together[:count] == of(0, 1)
+
+
+def test_under_the_seeded_sampler_positions_are_numbered_over_the_processes():
+    plain = ClassBalancedSampler(SKEWED, seed=2)
+    seeded = SeededSampler(ClassBalancedSampler(SKEWED, seed=2), seed=9, rank=0, world_size=1)
+    seeded.set_epoch(4)
+    plain.set_epoch(4)
+    drawn = list(seeded)
+    assert drawn == list(plain) and len(seeded) == 1000 and seeded.power == 1
+    # The same picture drawn twice is augmented from other numbers.
+    assert len({draw.entropy for draw in drawn}) == 1000
+
+
+def test_a_loader_gives_its_batches_and_can_begin_in_the_middle():
+    def loader():
+        sampler = ClassBalancedSampler(SKEWED, seed=2)
+        return seeded_dataloader(DataLoader(SKEWED, batch_size=64, sampler=sampler), 0, 0, 1)
+
+    whole = [batch.tolist() for batch in loader()]
+    resumed = loader()
+    resumed.batch_sampler.skip_next = 10
+    assert [batch.tolist() for batch in resumed] == whole[10:]
+
+
+def test_a_data_set_without_labels_gives_those_of_its_records():
+    data = BaseDataset(serialize_data=True, lazy_init=True)
+    data.load_data_list = lambda: [{"gt_label": 0}, {"gt_label": 0}, {"gt_label": 1}]
+    data.full_init()
+    sampler = DATA_SAMPLERS.build({"type": "ClassBalancedSampler", "power": 1},
+                                  default_args={"dataset": data, "seed": 0})
+    drawn = []
+    for epoch in range(300):
+        sampler.set_epoch(epoch)
+        drawn += sampler
+    # Half of 900 draws are the one picture of class 1, +- 4 * sqrt(900 / 4).
+    assert abs(drawn.count(2) - 450) < 60
+
+
+def test_a_data_set_of_boxes_is_refused_by_name():
+    class Boxes(list):
+        pass
+
+    with pytest.raises(ConfigError, match="Boxes does not say the class of its pictures"):
+        ClassBalancedSampler(Boxes([1, 2]))
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(DataError, match="no picture to draw"):
+        ClassBalancedSampler(Labelled([]), seed=0)
+
+
+@pytest.mark.parametrize("power", [-1, float("nan"), float("inf"), "half"])
+def test_a_power_that_is_no_number_from_0_is_refused(power):
+    with pytest.raises(ConfigError, match="ClassBalancedSampler: power"):
+        ClassBalancedSampler(SKEWED, power=power, seed=0)

@@ -1,0 +1,338 @@
+"""torchvision's and timm's transforms in a pipeline, against the libraries' own."""
+
+import inspect
+import pickle
+import random
+
+import numpy as np
+import pytest
+import timm.data
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from detkit.config.load_config import load_config
+from detkit.data.transforms import torchvision_transforms as ours
+from detkit.data.transforms.load_cls_image import LoadPicture
+from detkit.data.transforms.timm_transforms import TimmAutoAugment, TimmRandomErasing
+from detkit.engine.reproducibility import Draw, SeededDataset
+from detkit.errors import ConfigError, DataError
+from detkit.registry import TRANSFORMS
+
+# Of v2, and not one picture in and one picture out.
+NOT_OURS = {
+    "ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop",
+    "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode",  # boxes and points
+    "CutMix", "MixUp",  # a batch
+    "FiveCrop", "TenCrop", "UniformTemporalSubsample",  # several pictures
+    "ConvertImageDtype", "Normalize", "PILToTensor", "ToDtype", "ToImage", "ToPILImage",
+    "ToPureTensor", "ToTensor",  # types and units
+    "Compose", "Lambda", "LinearTransformation", "Transform",
+}
+# What each needs to be built, and to change the picture whatever is drawn.
+ARGUMENTS = {
+    "CenterCrop": {"size": 20}, "ColorJitter": {"brightness": [2, 2]},
+    "GaussianBlur": {"kernel_size": 5}, "JPEG": {"quality": 5}, "Pad": {"padding": 3},
+    "RandomAdjustSharpness": {"sharpness_factor": 4, "p": 1}, "RandomAutocontrast": {"p": 1},
+    "RandomAffine": {"degrees": [30, 40]}, "RandomCrop": {"size": 20}, "RandomEqualize": {"p": 1},
+    "RandomErasing": {"p": 1, "value": [124, 116, 104]}, "RandomGrayscale": {"p": 1},
+    "RandomHorizontalFlip": {"p": 1}, "RandomInvert": {"p": 1}, "RandomPerspective": {"p": 1},
+    "RandomPhotometricDistort": {"p": 1}, "RandomPosterize": {"bits": 2, "p": 1},
+    "RandomResize": {"min_size": 20, "max_size": 25}, "RandomResizedCrop": {"size": [20, 30]},
+    "RandomRotation": {"degrees": [30, 40], "fill": "white"},
+    "RandomShortestSize": {"min_size": 20},
+    "RandomSolarize": {"threshold": 90, "p": 1}, "RandomVerticalFlip": {"p": 1},
+    "RandomZoomOut": {"p": 1, "side_range": [2, 3]}, "Resize": {"size": 30},
+    "ScaleJitter": {"target_size": [20, 20], "scale_range": [0.5, 0.9]},
+}
+UNCHANGED = {"Identity", "RGB"}
+
+
+@pytest.fixture
+def photo():
+    """64 x 48 with edges, colours and noise, of a fixed seed."""
+    draw = np.random.default_rng(5)
+    pixels = draw.integers(0, 200, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
+    return Image.fromarray((pixels + draw.integers(0, 50, pixels.shape)).astype(np.uint8))
+
+
+def build(name, **arguments):
+    return TRANSFORMS.build({"type": name, **arguments})
+
+
+def seed(number=0):
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def pixels_after(transform, picture):
+    seed()
+    results = transform({"img": picture})
+    assert isinstance(results["img"], Image.Image) and results["img"].mode == "RGB"
+    return np.asarray(results["img"])
+
+
+def test_every_transform_of_torchvision_is_taken_or_left_out_knowingly():
+    theirs = {name for name, item in vars(v2).items()
+              if inspect.isclass(item) and issubclass(item, v2.Transform)}
+    assert theirs == {*ours.NAMES, *ours.CONTAINERS, *NOT_OURS}
+
+
+@pytest.mark.parametrize("name", ours.NAMES)
+def test_each_does_to_a_picture_what_torchvisions_own_does(name, photo):
+    arguments = ARGUMENTS.get(name, {})
+    changed = pixels_after(build(f"torchvision/{name}", **arguments), photo)
+    # None passes the picture through because it is not a tensor.
+    assert np.array_equal(changed, np.asarray(photo)) == (name in UNCHANGED)
+    worded = {**arguments, "fill": [255] * 3} if "fill" in arguments else arguments
+    seed()
+    given = v2.functional.pil_to_tensor(photo) if name in ("GaussianNoise", "RandomErasing") \
+        else photo
+    theirs = getattr(v2, name)(**worded)(given)
+    theirs = theirs if isinstance(theirs, Image.Image) else v2.functional.to_pil_image(theirs)
+    assert np.array_equal(changed, np.asarray(theirs.convert("RGB")))
+
+
+def test_the_picture_before_it_is_left_alone(photo):
+    before = np.array(photo)
+    for name in ("RandomErasing", "Pad", "RandAugment"):
+        build(f"torchvision/{name}", **ARGUMENTS.get(name, {}))({"img": photo})
+    assert np.array_equal(before, np.asarray(photo))
+
+
+def test_evaluation_is_timms_to_the_last_bit(shared_data):
+    wanted = timm.data.create_transform(
+        (3, 224, 224), is_training=False, interpolation="bicubic", crop_pct=0.875,
+        use_prefetcher=True)  # which leaves uint8
+    resize = build("torchvision/Resize", size=256, interpolation="bicubic")
+    crop = build("torchvision/CenterCrop", size=224)
+    for path in sorted((shared_data / "photos").glob("*.jp*g")):
+        results = crop(resize(LoadPicture()({"img_path": str(path)})))
+        with Image.open(path) as image:
+            expected = np.asarray(wanted(image.convert("RGB")))
+        assert np.array_equal(np.asarray(results["img"]).transpose(2, 0, 1), expected), path.name
+        assert results["img_shape"] == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [("bicubic", "BICUBIC"), (3, "BICUBIC"), (2, "BILINEAR"), (0, "NEAREST"),
+     ("lanczos", "LANCZOS"), (v2.InterpolationMode.BOX, "BOX")],
+)
+def test_an_interpolation_is_a_word_or_pillows_number(given, mode):
+    inner = build("torchvision/Resize", size=9, interpolation=given).inner
+    assert inner.interpolation is v2.InterpolationMode[mode]
+
+
+def test_what_is_not_said_is_torchvisions_default():
+    mine, theirs = build("torchvision/RandomResizedCrop", size=9).inner, v2.RandomResizedCrop(9)
+    assert repr(mine) == repr(theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("Resize", {"size": 9, "interpolation": "bicubik"}, "got 'bicubik', expected one of near"),
+        ("Resize", {"size": 9, "interpolation": 9}, "Resize: interpolation: got 9"),
+        ("Pad", {"padding": 2, "fill": "whit"}, "Pad: fill: got 'whit'"),
+        ("AutoAugment", {"policy": "imagnet"}, "expected one of imagenet, cifar10, svhn"),
+        ("Resize", {"size": "big"}, r"torchvision/Resize\(size='big'\): size can be"),
+        ("RandomResizedCrop", {"size": -3}, "size: got -3, expected pixels, at least 1"),
+        ("CenterCrop", {"size": (0, 9)}, r"size: got \(0, 9\)"),
+        ("RandomHorizontalFlip", {"p": 2}, r"RandomHorizontalFlip\(p=2\): "),
+        ("RandomErasing", {"value": "random"}, r"got 'random'.*TimmRandomErasing"),
+        ("RandomApply", {"transforms": []}, "at least one"),
+        ("AugMix", {"severity": 11}, "severity must be between"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(name, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        build(f"torchvision/{name}", **arguments)
+
+
+def test_an_array_is_refused_with_what_to_do():
+    with pytest.raises(ConfigError, match="got a ndarray; begin the pipeline with LoadPicture"):
+        build("torchvision/Resize", size=9)({"img": np.zeros((9, 9, 3), np.uint8)})
+
+
+def test_containers_hold_transforms_of_the_registry(photo):
+    flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1}
+    invert = {"type": "torchvision/RandomInvert", "p": 1}
+    both = np.asarray(v2.functional.invert(v2.functional.hflip(photo)))
+    always = build("torchvision/RandomApply", transforms=[flip, invert], p=1)
+    never = build("torchvision/RandomApply", transforms=[flip, invert], p=0)
+    assert np.array_equal(pixels_after(always, photo), both)
+    assert np.array_equal(pixels_after(never, photo), np.asarray(photo))
+    shuffled = build("torchvision/RandomOrder", transforms=[flip, invert])
+    assert np.array_equal(pixels_after(shuffled, photo), both)
+    one = build("torchvision/RandomChoice", transforms=[flip, invert], p=[0, 1])
+    assert np.array_equal(pixels_after(one, photo), np.asarray(v2.functional.invert(photo)))
+    assert repr(one) == ("torchvision/RandomChoice([torchvision/RandomHorizontalFlip(p=1), "
+                         "torchvision/RandomInvert(p=1)], p=[0.0, 1.0])")
+
+
+CONFIG = """
+default_scope = "detkit"
+train_dataloader = dict(batch_size=2, num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(type="ClassDataset", pipeline=[
+        dict(type="LoadPicture"), {step}, dict(type="PackClassInputs")]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("dict(type='torchvision/RandomResizedCrop', size=8, interpolation='bicubic')", None),
+        ("dict(type='torchvision/RandomApply', transforms=[dict(type='TimmAutoAugment')])", None),
+        ("dict(type='torchvision/RandomResizedCrop', sice=224)",
+         r"pipeline\[1\]\.sice: 'sice' is not an argument of torchvision/RandomResizedCrop; "
+         "did you mean 'size'"),
+        ("dict(type='torchvision/RandomResizedCrop')", "needs 'size', which is not given"),
+        ("dict(type='torchvision/RandomResizeCrop', size=8)",
+         "did you mean 'torchvision/RandomResizedCrop'"),
+        ("dict(type='torchvision/Normalize', mean=0)", "'torchvision/Normalize' is not the name"),
+        ("dict(type='torchvision/RandomApply', transforms=[dict(type='torchvision/Pad', pad=1)])",
+         r"pipeline\[1\]\.transforms\[0\]\.pad: .*did you mean 'padding'"),
+        ("dict(type='TimmAutoAugment', polcy='v0')", "did you mean 'policy'"),
+    ],
+)
+def test_the_check_of_configs_knows_their_arguments(tmp_path, step, message):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.replace("{step}", step))
+    if message is None:
+        assert load_config(path).train_dataloader.dataset.pipeline[1].type
+    else:
+        with pytest.raises(ConfigError, match=message):
+            load_config(path)
+
+
+AUGMENTATIONS = [
+    {"type": "torchvision/RandAugment"}, {"type": "torchvision/AutoAugment"},
+    {"type": "torchvision/TrivialAugmentWide"}, {"type": "torchvision/AugMix"},
+    {"type": "torchvision/RandomErasing", "p": 1},
+    {"type": "TimmAutoAugment", "policy": "rand-m9-mstd0.5-inc1"},
+    {"type": "TimmAutoAugment", "policy": "original-mstd0.5", "interpolation": "bicubic"},
+    {"type": "TimmAutoAugment", "policy": "augmix-m5-w4-d2"},
+    {"type": "TimmRandomErasing", "probability": 1.0},
+    {"type": "torchvision/RandomApply", "transforms": [{"type": "torchvision/RandomInvert"}]},
+]
+
+
+class Pictures(torch.utils.data.Dataset):
+    """One picture again and again, through one augmentation after the other."""
+
+    def __init__(self, picture):
+        self.picture = picture
+        self.steps = [TRANSFORMS.build(step) for step in AUGMENTATIONS]
+
+    def __len__(self):
+        return 3 * len(self.steps)
+
+    def __getitem__(self, index):
+        step = self.steps[index % len(self.steps)]
+        return np.asarray(step({"img": self.picture})["img"])
+
+
+def test_a_draw_is_a_function_of_its_numbers_whatever_was_drawn_before(photo):
+    drawn = SeededDataset(Pictures(photo))
+    for number, step in enumerate(AUGMENTATIONS):
+        first = drawn[Draw(number, 11)]
+        others = [drawn[Draw(number, entropy)] for entropy in range(20, 30)]
+        assert np.array_equal(drawn[Draw(number, 11)], first), step
+        assert any(not np.array_equal(first, other) for other in others), step
+
+
+@pytest.mark.slow
+def test_started_workers_give_what_the_process_itself_gives(photo):
+    drawn = SeededDataset(Pictures(photo))
+    order = [Draw(index, 50 + index) for index in range(len(drawn))]
+    here = [drawn[index] for index in order]
+    there = DataLoader(drawn, batch_size=None, sampler=order, num_workers=2,
+                       multiprocessing_context="spawn")
+    for mine, theirs in zip(here, there, strict=True):
+        assert np.array_equal(mine, np.asarray(theirs))
+
+
+def test_a_pickled_one_does_the_same(photo):
+    for number, step in enumerate(AUGMENTATIONS):
+        made = TRANSFORMS.build(step)
+        again = pickle.loads(pickle.dumps(made))
+        assert type(again) is type(made) and repr(again) == repr(made)
+        assert np.array_equal(pixels_after(again, photo), pixels_after(made, photo)), number
+
+
+@pytest.mark.parametrize("policy", ["rand-m10-inc1", "rand-m1-n3-p1-mstd1", "v0r-mstd3", "augmix"])
+def test_no_draw_of_a_policy_fails(policy, photo):
+    # Pillow 13 refuses to posterise to 0 bits, which timm draws in each of these.
+    mine = TimmAutoAugment(policy, img_size=48)
+    for number in range(100):
+        seed(number)
+        assert mine({"img": photo})["img"].size == photo.size
+
+
+def test_a_picture_too_thin_to_scale_is_refused_by_name():
+    thin = {"img": Image.new("RGB", (1, 20000)), "img_path": "thin.png"}
+    # 182 x 3,640,000 pixels; 9/20000 of a pixel
+    for sizes in ({"size": 182}, {"size": 8, "max_size": 9}, {"size": None, "max_size": 9}):
+        with pytest.raises(DataError, match="thin.png: 1 x 20000 pixels are too thin to be scaled"):
+            build("torchvision/Resize", **sizes)(dict(thin))
+    assert build("torchvision/Resize", size=(9, 8))(dict(thin))["img_shape"] == (9, 8)
+    assert build("torchvision/Resize", size=8, max_size=20000)(dict(thin))["img"].size == (1, 20000)
+
+
+def test_posterising_to_no_bits_is_black(photo):
+    mine = TimmAutoAugment("rand-m10-n1-p1.0-inc1")
+    ops = [op for op in mine.inner.ops if op.name == "PosterizeIncreasing"]
+    # 4 bits are left at magnitude 0 and none at 10 of 10; Pillow before 13 made that black.
+    assert len(ops) == 1 and not np.asarray(ops[0](photo)).any()
+
+
+@pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "v0", "augmix-m5-w4-d2"])
+def test_timms_policies_draw_as_in_timms_own_training(policy, photo):
+    # Its training transform beside crop and flip, which are turned off.
+    theirs = timm.data.create_transform(
+        (3, 48, 64), is_training=True, auto_augment=policy, scale=(1, 1), ratio=(4 / 3, 4 / 3),
+        hflip=0, interpolation="bilinear", use_prefetcher=True, separate=True)[1]
+    mine = TimmAutoAugment(policy, img_size=48, interpolation="bilinear")
+    for number in range(20):
+        seed(number)
+        expected = np.asarray(theirs(photo))
+        seed(number)
+        assert np.array_equal(np.asarray(mine({"img": photo})["img"]), expected)
+
+
+@pytest.mark.parametrize(
+    "policy", ["", "randm9", "rand-m9-x3", "rand-mstd", "rand-tbest", "v9", "original-m9",
+               "augmix-n3", None])
+def test_a_policy_that_timm_would_misread_is_refused_when_built(policy):
+    with pytest.raises(ConfigError, match="TimmAutoAugment: policy"):
+        TimmAutoAugment(policy)
+
+
+def test_erasing_with_a_constant_gives_the_mean_and_leaves_the_rest(photo):
+    erase = TimmRandomErasing(probability=1, mode="const", min_area=0.2)
+    changed = pixels_after(erase, photo)
+    erased = (changed != np.asarray(photo)).any(-1)
+    # ImageNet's mean: 0.485, 0.456, 0.406 of 255 is 123.7, 116.3, 103.5.
+    assert (changed[erased] == (124, 116, 104)).all()
+    assert 0.15 < erased.mean() < 0.4
+
+
+def test_erasing_with_noise_has_the_spread_of_the_pictures(photo):
+    grey = Image.new("RGB", (200, 200), (7, 7, 7))
+    erase = TimmRandomErasing(probability=1, mode="pixel", min_area=0.3, mean=[128, 128, 128],
+                              std=[20, 20, 20])
+    noise = pixels_after(erase, grey)
+    noise = noise[(noise != 7).any(-1)]
+    # About 0.3 * 40,000 pixels of three: the standard error of the mean is 20 / 190.
+    assert abs(noise.mean() - 128) < 0.5 and abs(noise.std() - 20) < 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "noise"}, {"probability": 2}, {"min_area": 0},
+                                   {"min_aspect": 3}])
+def test_wrong_arguments_of_erasing_are_refused(wrong):
+    with pytest.raises(ConfigError, match="TimmRandomErasing"):
+        TimmRandomErasing(**wrong)

@@ -1,0 +1,208 @@
+"""Learning rates shrink towards the image, and everything else that a config asks for stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_training
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
+from detkit.engine.runner import DetRunner
+from detkit.errors import ConfigError
+from detkit.models.backbones import SwinTransformer
+from detkit.registry import MODELS
+
+OURS = "LayerDecayOptimWrapperConstructor"
+LR, RATE, DECAY = 0.01, 0.5, 0.05
+
+# Swin-nano has 2, 2, 4 and 2 blocks, so 12 depths: the stem, ten blocks, and what stands behind.
+DEPTHS = {
+    "patch_embed.conv1.weight": 0,
+    "patch_embed.norm.bias": 0,
+    "stages.0.blocks.0.attn.qkv.weight": 1,
+    "stages.0.blocks.0.local.weight": 1,
+    "stages.0.blocks.1.norm1.weight": 2,
+    "stages.0.downsample.reduction.weight": 2,
+    "stages.1.blocks.0.mlp.fc1.bias": 3,
+    "stages.1.blocks.1.attn.relative_position_bias_table": 4,
+    "stages.1.downsample.norm.weight": 4,
+    "stages.2.blocks.0.attn.proj.weight": 5,
+    "stages.2.blocks.3.attn.proj.weight": 8,
+    "stages.3.blocks.0.mlp.fc2.weight": 9,
+    "stages.3.blocks.1.mlp.fc2.weight": 10,
+    "norm0.weight": 11,
+    "norm3.bias": 11,
+}
+
+
+class Detector(nn.Module):
+    """A backbone and something behind it."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = nn.Linear(3, 3)
+
+
+@pytest.fixture
+def nano() -> SwinTransformer:
+    return SwinTransformer("nano")
+
+
+def groups(model: nn.Module, paramwise: dict[str, Any], **others: Any) -> dict[str, dict[str, Any]]:
+    """The optimizer's group of each parameter by the parameter's name."""
+    optimizer = dict(type="AdamW", lr=LR, weight_decay=DECAY)
+    with DefaultScope.overwrite_default_scope("detkit"):
+        wrapper = build_optim_wrapper(model, dict(
+            constructor=OURS, optimizer=optimizer, paramwise_cfg=paramwise, **others))
+    found = {id(weight): group for group in wrapper.optimizer.param_groups
+             for weight in group["params"]}
+    return {name: found[id(weight)] for name, weight in model.named_parameters()
+            if id(weight) in found}
+
+
+def test_swin_tells_the_depth_of_each_parameter(nano: SwinTransformer) -> None:
+    assert {name: nano.get_layer_depth(name) for name in DEPTHS} == {
+        name: (depth, 12) for name, depth in DEPTHS.items()}
+    assert set(DEPTHS) <= {name for name, _ in nano.named_parameters()}
+
+
+def test_depths_of_all_of_swins_parameters_are_in_range(nano: SwinTransformer) -> None:
+    depths = [nano.get_layer_depth(f"a.{name}", "a.") for name, _ in nano.named_parameters()]
+    assert {number for _, number in depths} == {12}
+    assert {depth for depth, _ in depths} == set(range(12))
+    assert nano.get_layer_depth("neck.weight", "a.") == (11, 12)
+
+
+def test_stages_that_are_not_built_are_no_depths() -> None:
+    # Two stages of 2 blocks each, the stem, and the norm behind.
+    short = SwinTransformer("nano", out_indices=(1,))
+    assert short.get_layer_depth("stages.1.blocks.1.mlp.fc1.weight") == (4, 6)
+    assert short.get_layer_depth("norm1.weight") == (5, 6)
+
+
+def test_the_backbone_decays_and_the_rest_keeps_the_full_rate(nano: SwinTransformer) -> None:
+    found = groups(Detector(nano), dict(decay_rate=RATE))
+    # The norms behind keep the full rate, the last block has half of it, and so on.
+    for name, depth in DEPTHS.items():
+        assert found[f"backbone.{name}"]["lr"] == pytest.approx(LR * RATE ** (11 - depth))
+        assert found[f"backbone.{name}"]["weight_decay"] == DECAY
+    assert found["neck.weight"]["lr"] == found["neck.bias"]["lr"] == LR
+    assert len(found) == len(list(Detector(nano).named_parameters()))
+
+
+def test_the_other_keys_of_paramwise_cfg_go_on_working(nano: SwinTransformer) -> None:
+    found = groups(Detector(nano), dict(
+        decay_rate=RATE, norm_decay_mult=0.0, bias_lr_mult=2.0, bias_decay_mult=0.5,
+        custom_keys={"relative_position_bias_table": dict(decay_mult=0.0),
+                     "backbone.patch_embed": dict(lr_mult=0.1)}))
+    # (parameter, learning rate, weight decay)
+    for name, lr, decay in (
+        ("backbone.stages.0.blocks.1.norm1.weight", LR * RATE**9, 0.0),
+        ("backbone.stages.1.blocks.0.mlp.fc1.bias", 2 * LR * RATE**8, 0.5 * DECAY),
+        ("backbone.stages.1.blocks.0.mlp.fc1.weight", LR * RATE**8, DECAY),
+        ("backbone.stages.1.blocks.1.attn.relative_position_bias_table", LR * RATE**7, 0.0),
+        ("backbone.patch_embed.conv1.weight", 0.1 * LR * RATE**11, DECAY),
+        ("neck.bias", 2 * LR, 0.5 * DECAY),
+        ("neck.weight", LR, DECAY),
+    ):
+        assert found[name]["lr"] == pytest.approx(lr), name
+        assert found[name]["weight_decay"] == pytest.approx(decay), name
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = Detector(SwinTransformer("nano", frozen_stages=1))
+    found = groups(model, dict(decay_rate=RATE))
+    assert not [name for name in found if name.startswith(("backbone.patch_embed",
+                                                           "backbone.stages.0"))]
+    assert found["backbone.stages.1.blocks.0.mlp.fc1.weight"]["lr"] == pytest.approx(LR * RATE**8)
+
+
+def test_a_step_moves_parameters_by_their_rate(nano: SwinTransformer) -> None:
+    """SGD on a gradient of ones: each parameter moves by its own learning rate."""
+    model = Detector(nano)
+    with DefaultScope.overwrite_default_scope("detkit"):
+        wrapper = build_optim_wrapper(model, dict(
+            constructor=OURS, optimizer=dict(type="SGD", lr=LR),
+            paramwise_cfg=dict(decay_rate=RATE)))
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    wrapper.step()
+    moved = {name: (before[name] - weight).detach() for name, weight in model.named_parameters()}
+    for name, depth in DEPTHS.items():
+        torch.testing.assert_close(
+            moved[f"backbone.{name}"],
+            torch.full_like(before[f"backbone.{name}"], LR * RATE ** (11 - depth)),
+            atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [None, 0, 1.1, -0.5, "0.8", True])
+def test_a_rate_out_of_range_is_refused(nano: SwinTransformer, rate: Any) -> None:
+    paramwise = {} if rate is None else dict(decay_rate=rate)
+    with pytest.raises(ConfigError, match="decay_rate: got .* expected a number above 0"):
+        groups(Detector(nano), paramwise)
+
+
+def test_a_rate_of_one_decays_nothing(nano: SwinTransformer) -> None:
+    assert {group["lr"] for group in groups(Detector(nano), dict(decay_rate=1)).values()} == {LR}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [(nn.Linear(1, 1), "got no backbone"), (Detector(nn.Linear(1, 1)), "got Linear without it")],
+    ids=["no backbone", "one that does not tell"],
+)
+def test_a_model_that_tells_no_depths_is_refused(model: nn.Module, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"{said}, expected a backbone with get_layer_depth"):
+        groups(model, dict(decay_rate=RATE))
+
+
+LINES = f"""
+optim_wrapper["constructor"] = "{OURS}"
+optim_wrapper["paramwise_cfg"] = dict(decay_rate=0.5, norm_decay_mult=0.0)
+optim_wrapper["optimizer"] = dict(type="AdamW", lr=0.001, weight_decay=0.05)
+model["backbone"] = dict(type="SwinTransformer", arch="nano", out_indices=(1, 2, 3))
+"""
+
+
+def test_a_config_that_asks_for_it_gets_it(tmp_path: Path, tiny_data: Path) -> None:
+    cfg = load_config(tiny_training.write_config(tmp_path, tiny_data, LINES))
+    derive(cfg, tiny_training.CLASSES)
+    cfg.work_dir = str(tmp_path / "work")
+    runner = DetRunner.from_cfg(cfg)
+    wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    named = {id(weight): name for name, weight in runner.model.named_parameters()}
+    rates = {named[id(weight)]: group["lr"] for group in wrapper.optimizer.param_groups
+             for weight in group["params"]}
+    assert rates["backbone.stages.0.blocks.0.attn.qkv.weight"] == pytest.approx(0.001 * 0.5**10)
+    assert rates["backbone.stages.3.blocks.1.attn.qkv.weight"] == pytest.approx(0.001 * 0.5)
+    assert rates["rpn_head.rpn_conv.weight"] == 0.001
+    assert MODELS.get("SwinTransformer") is type(runner.model.backbone)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('optim_wrapper["paramwise_cfg"]["decay_rat"] = 0.5',
+         r"paramwise_cfg\.decay_rat: .* reads; did you mean 'decay_rate'"),
+        (f'optim_wrapper["constructor"] = "{OURS[:-2]}"',
+         rf"optim_wrapper\.constructor: .*did you mean '{OURS}'"),
+        ('optim_wrapper.pop("constructor")',
+         r"paramwise_cfg\.decay_rate: .* is not a key of paramwise_cfg that Default"),
+    ],
+    ids=["misspelt key", "misspelt name", "no constructor"],
+)
+def test_what_would_decay_nothing_is_refused(
+    tmp_path: Path, tiny_data: Path, change: str, said: str
+) -> None:
+    path = tiny_training.write_config(tmp_path, tiny_data, LINES + change + "\n")
+    with pytest.raises(ConfigError, match=said):
+        load_config(path)

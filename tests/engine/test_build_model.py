@@ -1,0 +1,163 @@
+"""A checkpoint is data: it makes its detector again, and nothing in it is executed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from detkit.checkpoints.config_text import parse_literals
+from detkit.config.infer.infer_fields import derive
+from detkit.config.load_config import load_config
+from detkit.engine.build_model import load_model
+from detkit.errors import DetkitError, WeightsError
+from detkit.registry import MODELS
+
+
+@pytest.fixture
+def content(tiny_config: Path) -> dict[str, Any]:
+    """What a checkpoint of the thumbnail detector holds."""
+    cfg = load_config(tiny_config)
+    derive(cfg, ["red", "green"])
+    with DefaultScope.overwrite_default_scope("detkit"):
+        model = MODELS.build(cfg.model)
+    meta = {"cfg": cfg.pretty_text, "dataset_meta": {"classes": ("red", "green")}}
+    return {"meta": meta, "state_dict": model.state_dict()}
+
+
+def _saved(content: dict[str, Any], folder: Path) -> Path:
+    torch.save(content, folder / "file.pth")
+    return folder / "file.pth"
+
+
+def test_the_detector_comes_back_with_its_weights(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    loaded = load_model(_saved(content, tmp_path), "cpu")
+    assert loaded.classes == ("red", "green") and not loaded.model.training
+    weights = loaded.model.state_dict()
+    assert all(torch.equal(weights[name], t) for name, t in content["state_dict"].items())
+
+
+def _attack(content: dict[str, Any], text: str) -> None:
+    content["meta"]["cfg"] = text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os\nos.mkdir('hit')\nmodel = dict(type='FasterRCNN')",
+        "model = dict(type=__import__('os').mkdir('hit'))",
+        "model = dict(type='os.mkdir', path='hit')",
+        "model = dict(type='FasterRCNN', backbone=dict(type='os.mkdir', path='hit'))",
+        "model = dict(type='FasterRCNN', neck=dict(type='subprocess.call', args=['mkdir', 'hit']))",
+        "custom_imports = dict(imports=['antigravity'])\nmodel = dict(type='os.mkdir', path='hit')",
+        "model = [x for x in ()]",
+        "model = (lambda: 1)()",
+        "model = dict(f'{1}')",
+    ],
+)
+def test_code_in_the_carried_config_is_refused_and_not_run(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _attack(content, text)
+    with pytest.raises(WeightsError):
+        load_model(_saved(content, tmp_path), "cpu")
+    assert not (tmp_path / "hit").exists()
+
+
+class _Evil:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("hit",)
+
+
+def test_a_pickle_that_runs_code_is_refused(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError):
+        load_model(_saved({**content, "more": _Evil()}, tmp_path), "cpu")
+    assert not (tmp_path / "hit").exists()
+
+
+def _without_meta(content: dict[str, Any]) -> None:
+    del content["meta"]
+
+
+def _without_config(content: dict[str, Any]) -> None:
+    del content["meta"]["cfg"]
+
+
+def _without_a_tensor(content: dict[str, Any]) -> None:
+    del content["state_dict"]["backbone.conv1.weight"]
+
+
+def _with_a_tensor_more(content: dict[str, Any]) -> None:
+    content["state_dict"]["stranger"] = torch.zeros(1)
+
+
+def _with_another_shape(content: dict[str, Any]) -> None:
+    content["state_dict"]["backbone.conv1.weight"] = torch.zeros(1)
+
+
+def _with_a_model_of_another_time(content: dict[str, Any]) -> None:
+    content["meta"]["cfg"] = content["meta"]["cfg"].replace("depth=18", "depth=19")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_with_a_model_of_another_time, "a model that cannot be built.*invalid depth 19"),
+        (_without_meta, "no checkpoint of a model"),
+        (_without_config, "carries no config"),
+        (_without_a_tensor, "lacks backbone.conv1.weight"),
+        (_with_a_tensor_more, "has, and the model has not, stranger"),
+        (_with_another_shape, "in another shape .*backbone.conv1.weight"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_says_what(
+    content: dict[str, Any], tmp_path: Path, spoil: Any, message: str
+) -> None:
+    spoil(content)
+    with pytest.raises(WeightsError, match=message):
+        load_model(_saved(content, tmp_path), "cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "cuda:"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(DetkitError, match="--device"):
+        load_model("any.pth", device)
+
+
+def test_mmengines_own_checkpoint_is_read(tiny_config: Path, tmp_path: Path) -> None:
+    cfg = load_config(tiny_config)
+    derive(cfg, ["red", "green"])
+    cfg.work_dir = str(tmp_path / "work")
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=9)
+    cfg.default_hooks = dict(checkpoint=dict(type="mmengine.CheckpointHook", interval=1))
+    cfg.custom_hooks = []
+    Runner.from_cfg(cfg).train()
+    loaded = load_model(tmp_path / "work" / "epoch_1.pth", "cpu")
+    assert loaded.classes == ("red", "green")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("'''Doc.'''\na = 1", {"a": 1}),
+        ("a = dict(b=[-1, (2.5, None)], **{'c.d': True})",
+         {"a": {"b": [-1, (2.5, None)], "c.d": True}}),
+        ("a = {'x': {1, 2}}", {"a": {"x": {1, 2}}}),
+        ("a = inf", {"a": float("inf")}),
+    ],
+    ids=["empty", "docstring", "dict call", "set", "infinity"],
+)
+def test_literals_are_read(text: str, expected: dict[str, Any]) -> None:
+    assert parse_literals(text) == expected

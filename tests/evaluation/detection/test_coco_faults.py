@@ -1,0 +1,150 @@
+"""Files that cannot be measured end in one sentence that names the fault."""
+
+import copy
+import json
+
+import pytest
+
+from detkit.errors import DataError
+from detkit.evaluation.detection.coco_eval import evaluate_boxes
+
+TRUTH = {
+    "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b/c.jpg"}],
+    "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81,
+                     "iscrowd": 0}],
+}
+GOOD = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}
+NAN = float("nan")
+
+
+def changed(**annotation):
+    truth = copy.deepcopy(TRUTH)
+    truth["annotations"][0].update(annotation)
+    return truth
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        ({}, ["not a results file", "nothing in it", "expected an array"]),
+        ({"images": [], "annotations": [{"score": 1}]}, ["object with images, annotations",
+                                                         "save that list by itself"]),
+        (TRUTH, ["looks like an annotation file", "truth comes first"]),
+        ("text.json", ["text.json: there is no such file"]),
+        (3, ["not a results file: got int"]),
+        ([GOOD, 3], ["results[1] is not an object"]),
+        ([{"image_id": 1, "category_id": 1, "score": 1, "segmentation": {}}],
+         ["1 of 1 results have no 'bbox'", "'segmentation', but boxes"]),
+        ([GOOD, {**GOOD, "bbox": []}], ["1 of 2 results have no 'bbox'", "results[1]"]),
+        ([GOOD, {**GOOD, "bbox": [1, 2, 3]}], ["results[1] (image 1)", "[1, 2, 3]"]),
+        ([{**GOOD, "bbox": [1, 2, NAN, 3]}], ["no usable bbox", "four finite numbers"]),
+        ([{**GOOD, "bbox": [1, 2, "3", 3]}], ["no usable bbox"]),
+        ([{**GOOD, "bbox": "1234"}], ["no usable bbox"]),
+        ([{**GOOD, "bbox": [50, 50, -3, 4]}], ["negative size", "not the corners"]),
+        ([{key: GOOD[key] for key in ("image_id", "category_id", "bbox")}],
+         ["no usable score: got none"]),
+        ([{**GOOD, "score": NAN}], ["no usable score: got nan"]),
+        ([{**GOOD, "score": "0.5"}], ["no usable score: got '0.5'"]),
+        ([{**GOOD, "score": None}], ["no usable score: got None"]),
+        ([GOOD, {**GOOD, "image_id": 99}], ["1 of 2 results have an unknown image_id", "results[1]",
+                                            "got 99", "expected 1, 2"]),
+        ([{**GOOD, "image_id": "1"}], ["got '1'", "the truth writes 1, not '1'"]),
+        ([{**GOOD, "image_id": "a.jpg"}], ["file names", "1 for 'a.jpg'"]),
+        ([{**GOOD, "image_id": "c"}], ["file names", "2 for 'c'"]),
+        ([{"category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}], ["image_id", "got None"]),
+        ([{**GOOD, "category_id": 7}], ["category_id", "got 7", "expected 1, 2"]),
+        ([{**GOOD, "category_id": "dog"}], ["write the category's id, 2 for 'dog'"]),
+        ([{**GOOD, "category_id": 0}, GOOD], ["count from 0", "add 1"]),
+        ([{**GOOD, "category_id": True}], ["got True"]),
+    ],
+    ids=["empty object", "scored annotations", "truth as results", "no file", "number",
+         "number in array", "masks", "empty box", "three numbers", "nan box", "text in box",
+         "text box", "negative width", "no score", "nan score", "text score", "null score",
+         "unknown image", "text for number", "file name", "stem", "no image", "unknown category",
+         "class name", "from zero", "true"],
+)
+def test_unusable_results_are_named(results, words):
+    with pytest.raises(DataError) as caught:
+        evaluate_boxes(TRUTH, results)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("truth", "words"),
+    [
+        ({}, ["'images' is missing", "nothing in it"]),
+        ([], ["got an array", "give the annotation file first"]),
+        (None, ["there is no such file"]),
+        ({**TRUTH, "images": []}, ["no images"]),
+        ({**TRUTH, "categories": []}, ["no categories"]),
+        ({"images": TRUTH["images"], "categories": TRUTH["categories"]},
+         ["'annotations' is missing", "images, categories"]),
+        ({**TRUTH, "annotations": {"1": 2}}, ["'annotations' is not a list"]),
+        ({**TRUTH, "images": [{"id": 1}, {"id": "2"}]}, ["partly numbers", "1 and '2'"]),
+        ({**TRUTH, "images": [{"id": 1}, {"id": 1}]}, ["images with the same id: 1"]),
+        ({**TRUTH, "images": [{"id": 1}, {"name": 1}]}, ["images[1] has no usable id"]),
+        ({**TRUTH, "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+         ["categories with the same id"]),
+        (changed(image_id=5), ["annotation 1 ", "got 5", "expected 1, 2"]),
+        (changed(category_id=9), ["annotation 1 (image 1)", "category_id", "got 9"]),
+        (changed(bbox=None), ["no usable bbox: got None"]),
+        (changed(bbox=[1, 2, 3, -4]), ["no usable bbox", "[1, 2, 3, -4]"]),
+        (changed(bbox=[1, 2, 3, NAN]), ["no usable bbox"]),
+        (changed(area=-3), ["negative area"]),
+        (changed(iscrowd="no"), ["unknown iscrowd: got 'no'"]),
+        ({**TRUTH, "annotations": [3]}, ["annotations[0] is not an object"]),
+    ],
+    ids=["empty object", "array", "no file", "no images", "no categories", "no annotations",
+         "annotations an object", "mixed ids", "same image id", "no image id", "same category id",
+         "unknown image", "unknown category", "no box", "negative height", "nan box",
+         "negative area", "text iscrowd", "number for annotation"],
+)
+def test_unusable_truth_is_named(truth, words, tmp_path):
+    with pytest.raises(DataError) as caught:
+        evaluate_boxes(tmp_path / "absent.json" if truth is None else truth, [])
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["not a JSON file: line 1, column 1"]),
+        (b'{"images": [', ["not a JSON file: line 1"]),
+        (b"\xff\xd8\xff\xe0 a photograph", ["not a JSON file"]),
+        (b"[" * 100_000, ["not a JSON file"]),
+    ],
+    ids=["empty", "cut off", "a photograph", "too deep"],
+)
+def test_what_is_not_json_is_said_to_be_so(content, words, tmp_path):
+    path = tmp_path / "truth.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        evaluate_boxes(path, [])
+    for word in (str(path), *words):
+        assert word in str(caught.value)
+
+
+def test_a_folder_is_said_to_be_no_file(tmp_path):
+    with pytest.raises(DataError, match="not a file"):
+        evaluate_boxes(tmp_path, [])
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(TRUTH), encoding="utf-8-sig")
+    assert evaluate_boxes(path, [GOOD]).AP == pytest.approx(1)
+
+
+def test_a_class_that_is_no_category_is_named_with_the_nearest():
+    with pytest.raises(DataError, match="no category 'dogs'.*did you mean 'dog'"):
+        evaluate_boxes(TRUTH, [], classes=["cat", "dogs"])
+
+
+def test_a_class_named_twice_is_refused():
+    with pytest.raises(DataError, match="'cat' is named twice"):
+        evaluate_boxes(TRUTH, [], classes=["cat", "cat"])

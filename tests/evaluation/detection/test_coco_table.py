@@ -1,0 +1,69 @@
+"""The tables that stdout shows."""
+
+import re
+
+import pytest
+
+from detkit.evaluation.detection.coco_eval import evaluate_boxes
+from detkit.evaluation.detection.coco_stats import STATS
+from detkit.evaluation.detection.coco_table import MEANING, classes_table, scores_table
+
+
+def scores_of(names, found=True):
+    truth = {
+        "images": [{"id": 1}],
+        "categories": [{"id": index + 1, "name": name} for index, name in enumerate(names)],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50],
+                         "area": 2500, "iscrowd": 0}],
+    }
+    result = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 1}
+    return evaluate_boxes(truth, [result] * found)
+
+
+@pytest.mark.parametrize("found", [False, True], ids=["nothing found", "all found"])
+def test_twelve_rows_with_four_digits_or_a_dash(found):
+    lines = scores_table(scores_of(["cat"], found)).splitlines()
+    assert lines[0] == f"1 image, 1 truth, {1 if found else '0'} detection{'' if found else 's'}"
+    rows = [line.split()[:2] for line in lines[3:]]
+    # One object of 50 x 50 pixels, which is medium: nothing small or large to measure.
+    digits = "1.0000" if found else "0.0000"
+    assert rows == [[name, "-" if name[-1] in "sl" else digits] for name in STATS]
+
+
+def test_meanings_are_those_that_pycocotools_prints(capsys):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth = COCO()
+    truth.dataset = {"images": [{"id": 1}], "categories": [{"id": 1}], "annotations": []}
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    capsys.readouterr()
+    evaluation.summarize()
+    printed = re.findall(r"Average (\w+) .*IoU=(\S+)\s*\| area=\s*(\w+) \| maxDets=\s*(\d+)",
+                         capsys.readouterr().out)
+    ours = [(kind.title(), iou, objects.split(",")[0], str(count))
+            for kind, iou, objects, count in MEANING.values()]
+    assert ours == printed
+    assert tuple(MEANING) == STATS
+
+
+@pytest.mark.parametrize("names", [["a"], ["a class of a rather long name" * 4, "b"]],
+                         ids=["short", "long"])
+def test_tables_keep_to_eighty_columns(names):
+    scores = scores_of(names)
+    text = scores_table(scores) + "\n" + classes_table(scores)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.isascii()
+
+
+def test_classes_stand_in_rows_with_their_truths():
+    lines = classes_table(scores_of(["cat", "traffic light"])).splitlines()
+    assert [line.split() for line in lines] == [
+        ["class", "AP", "AP50", "truths"],
+        ["cat", "1.0000", "1.0000", "1"],
+        ["traffic", "light", "-", "-", "0"],
+    ]
+    assert len(set(map(len, lines))) == 1

@@ -1,0 +1,141 @@
+"""Results in another convention are known for what they are, and right ones are let be."""
+
+import re
+
+import numpy as np
+import pytest
+
+from detkit.cli.main import main
+from detkit.evaluation.detection.coco_eval import evaluate_boxes
+
+SIZE = (200, 160)
+CLASSES = [(1, "a"), (2, "b"), (3, "c")]
+
+
+def truth(images=8, classes=CLASSES):
+    """Three boxes, of three classes, in each image; no two images alike."""
+    rng = np.random.default_rng(0)
+    annotations = []
+    for image in range(1, images + 1):
+        for at in range(3):
+            left, top = rng.integers(5, 25) + 60 * at, rng.integers(5, 80)
+            width, height = rng.integers(20, 33), rng.integers(40, 70)
+            annotations.append({
+                "id": len(annotations) + 1, "image_id": image, "category_id": 1 + at,
+                "bbox": [int(v) for v in (left, top, width, height)], "iscrowd": 0,
+                "area": int(width * height)})
+    return {
+        "images": [{"id": n, "file_name": f"{n}.jpg", "width": SIZE[0], "height": SIZE[1]}
+                   for n in range(1, images + 1)],
+        "annotations": annotations,
+        "categories": [{"id": key, "name": name} for key, name in classes],
+    }
+
+
+def results(held, box=lambda x, y, w, h: [x, y, w, h], category=lambda c: c, image=lambda i: i,
+            score=lambda s: s):
+    """The truth's own boxes as results, one pixel to the side, written in some convention."""
+    return [{"image_id": image(one["image_id"]), "category_id": category(one["category_id"]),
+             "bbox": [float(v) for v in box(one["bbox"][0] + 1, *one["bbox"][1:])],
+             "score": score(0.99 - 0.01 * at)}
+            for at, one in enumerate(held["annotations"])]
+
+
+def hints(held, found):
+    return evaluate_boxes(held, found, hints=True).hints
+
+
+WIDTH, HEIGHT = SIZE
+CONVENTIONS = {
+    "corners": ({"box": lambda x, y, w, h: [x, y, x + w, y + h]}, "corners x1, y1, x2, y2"),
+    "centers": ({"box": lambda x, y, w, h: [x + w / 2, y + h / 2, w, h]}, "center and size"),
+    "exchanged": ({"box": lambda x, y, w, h: [y, x, h, w]}, "y, x, height, width"),
+    "exchanged-corners": ({"box": lambda x, y, w, h: [y, x, y + h, x + w]},
+                          "corners y1, x1, y2, x2"),
+    "fractions": ({"box": lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]},
+                  "fractions of the image's width and height,"),
+    "yolo": ({"box": lambda x, y, w, h: [(x + w / 2) / WIDTH, (y + h / 2) / HEIGHT, w / WIDTH,
+                                         h / HEIGHT]}, "as center and size"),
+    "fraction-corners": ({"box": lambda x, y, w, h: [x / WIDTH, y / HEIGHT, (x + w) / WIDTH,
+                                                     (y + h) / HEIGHT]}, "as corners"),
+    "other-size": ({"box": lambda x, y, w, h: [4 * x, 4 * y, 4 * w, 4 * h]}, "another size"),
+    "next-category": ({"category": lambda c: c - 1 if c > 1 else 3}, "shifted.* -1|exchanged"),
+    "exchanged-classes": ({"category": lambda c: {1: 3, 2: 2, 3: 1}[c]}, "exchanged"),
+    "one-class": ({"category": lambda c: 2}, "all results are of the class 'b'"),
+    "percent": ({"score": lambda s: 100 * s}, "percent"),
+    "logits": ({"score": lambda s: 10 * s - 9}, "no probabilities"),
+    "equal-scores": ({"score": lambda s: 1.0}, "all scores are 1"),
+}
+
+
+@pytest.mark.parametrize("changes, message", CONVENTIONS.values(), ids=CONVENTIONS)
+def test_a_convention_is_known(changes, message):
+    held = truth()
+    found = hints(held, results(held, **changes))
+    assert len(found) == 1 and re.search(message, found[0]), found
+
+
+def test_shifted_image_ids_are_known():
+    held = truth()
+    found = [one for one in results(held, image=lambda i: i - 1) if one["image_id"] > 0]
+    (hint,) = hints(held, found)
+    assert "image ids" in hint and "+1 on each" in hint
+
+
+def test_shifted_category_ids_and_a_class_without_truths_are_known():
+    held = truth(classes=[(0, "things"), *CLASSES])
+    (hint,) = hints(held, results(held, category=lambda c: c - 1))
+    assert "shifted" in hint and "+1 on each category_id" in hint and "'things'" in hint
+
+
+@pytest.mark.parametrize("make", [
+    lambda held: results(held),
+    lambda held: results(held)[:3],  # a detector that finds little
+    lambda held: results(held, category=lambda c: c) + results(held, category=lambda c: 1),
+    lambda held: [
+        {"image_id": image, "category_id": 1 + at % 3, "score": 0.9 - at / 200,
+         "bbox": np.random.default_rng(image * 100 + at).uniform(0, 80, 4).tolist()}
+        for image in range(1, 9) for at in range(100)],
+], ids=["right", "few", "some-of-a-wrong-class", "random"])
+def test_plain_results_have_no_hint(make):
+    held = truth()
+    assert hints(held, make(held)) == ()
+
+
+@pytest.mark.parametrize("annotations, found", [
+    (True, False), (False, True), (False, False),
+], ids=["no-results", "no-truths", "nothing"])
+def test_empty_sides_have_no_hint(annotations, found):
+    held = truth()
+    found = results(held) if found else []
+    held["annotations"] = held["annotations"] if annotations else []
+    assert hints(held, found) == ()
+
+
+def test_sizes_may_be_missing():
+    held = truth()
+    for image in held["images"]:
+        del image["width"], image["height"]
+    (hint,) = hints(held, results(held, **CONVENTIONS["corners"][0]))
+    assert "corners" in hint
+
+
+def test_hints_are_given_only_when_asked_for():
+    held = truth()
+    assert evaluate_boxes(held, results(held, **CONVENTIONS["corners"][0])).hints == ()
+
+
+@pytest.mark.parametrize("name, ap, message", [
+    ("ev_plain", "0.2806", None), ("ev_many_ties", "0.2327", None),
+    ("ev_percent_scores", "0.2806", "percent"),
+    ("ev_corners", "0.0016", "corners x1, y1, x2, y2"),
+    ("ev_roboflow_placeholder", "0.0162", r"+1 on each category_id"),
+])
+def test_the_command_says_the_number_and_the_hint(shared_cases, capsys, name, ap, message):
+    folder = shared_cases / "evaluate" / name
+    assert main(["evaluate", str(folder / "truth.json"), str(folder / "results.json")]) == 0
+    printed = capsys.readouterr()
+    assert ap in printed.out
+    said = printed.err.splitlines()
+    assert len(said) == (1 if message else 0)
+    assert not message or message in said[0]

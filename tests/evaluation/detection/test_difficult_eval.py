@@ -1,0 +1,46 @@
+"""Pascal VOC's difficult objects: ignored by IoU, where COCO's crowds are by what lies inside."""
+
+import pytest
+
+from detkit.evaluation.detection.coco_eval import evaluate_boxes
+
+EASY, HARD = [10, 10, 40, 40], [60, 10, 40, 40]
+
+
+def truth(**hard):
+    return {
+        "images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": EASY, "area": 1600, "iscrowd": 0},
+            {"id": 2, "image_id": 1, "category_id": 1, "bbox": HARD, "area": 1600, "iscrowd": 0,
+             **hard}]}
+
+
+def detections(*boxes):
+    """Those named first with the higher scores."""
+    return [{"image_id": 1, "category_id": 1, "bbox": box, "score": 0.9 - 0.1 * at}
+            for at, box in enumerate(boxes)]
+
+
+DIFFICULT = {"iscrowd": 1, "voc_difficult": 1}
+
+
+@pytest.mark.parametrize("hard, found, ap", [
+    # Both found, or the ordinary one alone: of two objects half the recall.
+    ({}, (EASY, HARD), 1.0), ({}, (EASY,), 51 / 101),
+    # Missed it costs nothing, found it gains nothing, found twice it costs nothing.
+    (DIFFICULT, (EASY,), 1.0), (DIFFICULT, (HARD, EASY), 1.0), (DIFFICULT, (HARD, HARD, EASY), 1.0),
+    # A part of it is another thing: one false detection above the true one halves the precision.
+    (DIFFICULT, ([60, 10, 15, 15], EASY), 0.5),
+    # A part of a crowd is of the crowd.
+    ({"iscrowd": 1}, ([60, 10, 15, 15], EASY), 1.0),
+    # Without iscrowd the field says nothing; nor does plain 'difficult'.
+    ({"voc_difficult": 1}, (EASY,), 51 / 101), ({"difficult": 1}, (EASY,), 51 / 101),
+])
+def test_what_a_difficult_object_costs(hard, found, ap):
+    assert evaluate_boxes(truth(**hard), detections(*found)).AP == pytest.approx(ap)
+
+
+def test_ignored_objects_are_told():
+    assert any("1 annotations are difficult" in note
+               for note in evaluate_boxes(truth(**DIFFICULT), []).notes)

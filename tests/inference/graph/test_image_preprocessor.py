@@ -1,0 +1,35 @@
+"""Canvases of bytes become what mmdet's preprocessor makes of the pictures on them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+
+from detkit.errors import ExportError
+from detkit.inference.graph.image_preprocessor import Pictures
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+@pytest.mark.parametrize("settings", [
+    dict(mean=MEAN, std=STD, bgr_to_rgb=True),
+    dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], bgr_to_rgb=False),
+    dict(bgr_to_rgb=True),
+    dict(mean=MEAN, std=STD, bgr_to_rgb=True, pad_value=3),
+], ids=["rgb", "bgr", "not_normalised", "other_padding"])
+def test_pixels_are_equal_to_the_last_bit(settings: dict[str, Any]) -> None:
+    preprocessor = DetDataPreprocessor(pad_size_divisor=32, **settings)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
+    valid_hw = [(50, 96), (64, 1)]
+    inputs = [torch.from_numpy(image[:high, :wide, ::-1].copy()).permute(2, 0, 1)
+              for image, (high, wide) in zip(images, valid_hw)]
+    wanted = preprocessor(dict(inputs=inputs), training=False)["inputs"]
+    found = Pictures(preprocessor)(torch.from_numpy(images), torch.tensor(valid_hw))
+    assert torch.equal(found, wanted)
+
+
+def test_what_is_no_preprocessor_of_pictures_is_refused() -> None:
+    with pytest.raises(ExportError, match="data_preprocessor"):
+        Pictures(torch.nn.Identity())

@@ -1,0 +1,104 @@
+"""What the adapter asks of a pipeline and of a model."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from detkit.config.test_pipeline import pipeline_of
+from detkit.errors import ConfigError, WeightsError
+from detkit.inference.detection_adapter import SampleAdapter
+
+RESIZE = {"type": "Resize", "scale": (64, 64), "keep_ratio": True}
+PACK = {"type": "PackDetInputs", "meta_keys": ("ori_shape", "img_shape", "scale_factor")}
+
+
+class Says:
+    """A model that finds what it is told to."""
+
+    def __init__(self, boxes, scores, labels) -> None:
+        self.found = SimpleNamespace(
+            bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            scores=torch.tensor(scores, dtype=torch.float32),
+            labels=torch.tensor(labels, dtype=torch.int64),
+        )
+
+    def test_step(self, data):
+        return [
+            SimpleNamespace(pred_instances=self.found, ori_shape=sample.ori_shape)
+            for sample in data["data_samples"]
+        ]
+
+
+def detect(model: Says, size_hw=(10, 20), num_classes=2):
+    adapter = SampleAdapter(model, [RESIZE, PACK], num_classes)
+    return adapter.look([adapter.prepare(np.zeros((*size_hw, 3), np.uint8))])[0]
+
+
+def test_nothing_found_is_empty_of_the_images_size() -> None:
+    found = detect(Says([], [], []))
+    assert len(found) == 0 and found.size_hw == (10, 20)
+
+
+def test_boxes_are_clipped_and_sorted_by_score() -> None:
+    found = detect(Says([[-3, 2, 25, 11], [30, 1, 40, 5]], [0.2, 0.9], [0, 1]))
+    # The second lies right of the image of 20 columns: what is left of it is a line at 20.
+    assert found.boxes_xyxy.tolist() == [[20, 1, 20, 5], [0, 2, 20, 10]]
+    assert found.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("boxes, scores, labels, message", [
+    ([[0, 0, 1, float("nan")]], [0.5], [0], "not finite"),
+    ([[0, 0, 1, 1]], [float("inf")], [0], "not finite"),
+    ([[0, 0, 1, 1]], [0.5], [2], "got label 2, expected 0..1"),
+], ids=["nan-box", "inf-score", "label"])
+def test_a_broken_model_is_found_out(boxes, scores, labels, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        detect(Says(boxes, scores, labels))
+
+
+def test_the_model_is_given_bgr_of_the_right_size() -> None:
+    image = np.zeros((10, 20, 3), np.uint8)
+    image[..., 0] = 200  # red
+    load = {"type": "mmdet.LoadImageFromFile", "to_float32": True}
+    annotations = {"type": "LoadAnnotations", "with_bbox": True}
+    prepared = SampleAdapter(Says([], [], []), [load, RESIZE, annotations, PACK], 1).prepare(image)
+    assert prepared["inputs"].dtype == torch.float32
+    # 20 columns grow to 64, 10 rows with them to 32.
+    assert prepared["inputs"].shape == (3, 32, 64)
+    assert prepared["inputs"].amax(dim=(1, 2)).tolist() == [0, 0, 200]
+    assert prepared["data_samples"].scale_factor == (3.2, 3.2)
+
+
+def test_a_pipeline_without_resize_keeps_the_size() -> None:
+    prepared = SampleAdapter(Says([], [], []), [PACK], 1).prepare(np.zeros((9, 7, 3), np.uint8))
+    assert prepared["inputs"].shape == (3, 9, 7)
+    assert prepared["data_samples"].scale_factor == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("pipeline, message", [
+    ([RESIZE], "Pack"), ([], "Pack"), ([{"type": "Rezise"}, PACK], "'Rezise' cannot be built"),
+    ([{"type": "Resize", "scales": 3}, PACK], "'Resize' cannot be built"),
+], ids=["no-pack", "empty", "typo", "argument"])
+def test_a_pipeline_that_cannot_work_is_said(pipeline, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SampleAdapter(Says([], [], []), pipeline, 1)
+
+
+@pytest.mark.parametrize("cfg", [
+    {"test_dataloader": {"dataset": {"pipeline": [RESIZE]}}},
+    {"test_dataloader": {"dataset": {"type": "RepeatDataset", "dataset": {"pipeline": [RESIZE]}}}},
+    {"test_dataloader": {"dataset": {"datasets": [{"pipeline": [RESIZE]}]}}},
+    {"test_pipeline": [RESIZE]},
+], ids=["plain", "wrapped", "several", "name-only"])
+def test_the_pipeline_is_found_in_a_config(cfg) -> None:
+    assert pipeline_of(cfg) == [RESIZE]
+
+
+@pytest.mark.parametrize("cfg", [
+    {}, {"test_dataloader": None}, {"test_dataloader": {"dataset": {"pipeline": []}}},
+], ids=["empty", "none", "no-steps"])
+def test_a_config_without_a_pipeline_is_said(cfg) -> None:
+    with pytest.raises(ConfigError, match="no test pipeline"):
+        pipeline_of(cfg)

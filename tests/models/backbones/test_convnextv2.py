@@ -1,0 +1,260 @@
+"""ConvNeXt V2: the same maps as timm on the same weights, sums by hand, what can be chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from convnextv2_models import LAYOUTS, raw_maps, shaken, timm_convnextv2, timm_maps
+from safetensors.torch import save_file
+from timm.layers.grn import GlobalResponseNorm as TimmNorm
+
+from detkit.errors import ConfigError, WeightsError
+from detkit.models.backbones import ConvNeXtV2
+from detkit.models.backbones.convnextv2.archs import ARCHS
+from detkit.models.backbones.convnextv2.layers import ConvNeXtV2Block, GlobalResponseNorm
+from detkit.models.weights.backbone_weights import load_backbone_weights
+
+SMALL: dict[str, Any] = dict(arch=dict(depths=(1, 2), dims=(8, 16)), out_indices=(0, 1))
+QUICK = ["atto", "nano"]
+SLOW = [pytest.param(a, marks=pytest.mark.slow) for a in ARCHS if a not in QUICK]
+# Multiples of 32: elsewhere timm leaves the remainder out and we pad.
+SIZES = [(1, 64, 64), (3, 96, 160), (1, 224, 224)]
+
+
+def pictures(batch: int, height: int, width: int) -> list[torch.Tensor]:
+    """Noise, and a ramp with an edge and no noise."""
+    ramp = torch.linspace(-2, 2, width).expand(batch, 3, height, width).clone()
+    ramp[:, :, height // 3 :] *= -1
+    torch.manual_seed(1)
+    return [torch.randn(batch, 3, height, width), ramp]
+
+
+@pytest.mark.parametrize("arch", QUICK + SLOW)
+def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path) -> None:
+    theirs = timm_convnextv2(arch)
+    save_file(theirs.state_dict(), tmp_path / "timm.safetensors")
+    ours = ConvNeXtV2(arch).eval()
+    report = load_backbone_weights(ours, tmp_path / "timm.safetensors")
+    assert report.layout == "timm"
+    assert set(report.unused) == {"head.norm.weight", "head.norm.bias", "head.fc.weight",
+                                  "head.fc.bias"}
+    with torch.no_grad():
+        for size in SIZES[:1] if arch == "huge" else SIZES:
+            for image in pictures(*size):
+                pairs = zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True)
+                for stage, (mine, other) in enumerate(pairs):
+                    difference = (mine - other).abs().max().item()
+                    # Absolute, on maps whose values are of the order of one to ten.
+                    assert difference <= 1e-4, f"{size}, stage {stage}: {difference}"
+
+
+# A stage's gain goes into its weights where its map has at least as many cells as channels:
+# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 cells, 576 x 576 make
+# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 cells at most. tiny has
+# 96, 192, 384, 768, and 96 x 160 pixels make 960, 240, 60, 15.
+@pytest.mark.parametrize("arch, size, folded", [
+    ("atto", (2, 96, 128), 2), ("nano", (2, 32, 32), 0),
+    pytest.param("atto", (1, 576, 576), 4, marks=pytest.mark.slow),
+    pytest.param("tiny", (2, 96, 160), 2, marks=pytest.mark.slow),
+], ids=str)
+def test_each_gradient_agrees_with_timm(
+    arch: str, size: tuple[int, int, int], folded: int
+) -> None:
+    theirs = timm_convnextv2(arch).train()
+    ours = ConvNeXtV2(arch, drop_path_rate=0.0).train()
+    load_backbone_weights(ours, theirs.state_dict())
+    image = pictures(*size)[0]
+    cells = [size[1] * size[2] // stride**2 for stride in ours.feature_strides]
+    assert sum(n >= c for n, c in zip(cells, ours.feature_channels)) == folded
+    torch.manual_seed(2)
+    mine, other = raw_maps(ours, image), timm_maps(theirs, image)
+    weights = [torch.randn_like(one) for one in mine]
+    for maps in (mine, other):
+        torch.stack([(one * weight).mean() for one, weight in zip(maps, weights)]).sum().backward()
+    # Through a file's names, so that each gradient meets its own.
+    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    expected = ConvNeXtV2(arch)
+    load_backbone_weights(expected, gradients)
+    compared = [name for name, p in ours.named_parameters() if p.grad is not None]
+    assert len(compared) == len(gradients) > 100
+    for name in compared:
+        got, want = ours.get_parameter(name).grad, expected.get_parameter(name)
+        assert got is not None
+        assert (got - want).norm() <= 1e-3 * want.norm() + 1e-7, name
+
+
+# B x H x W x C. With few cells the gain goes into the map, with many into the weights.
+@pytest.mark.parametrize("shape", [(2, 2, 3, 8), (2, 5, 7, 8), (1, 1, 1, 8)], ids=str)
+def test_response_norm_agrees_with_timms_and_with_its_folded_form(shape: tuple[int, ...]) -> None:
+    block = shaken(ConvNeXtV2Block(8))
+    x = torch.randn(*shape[:3], 32)
+    theirs = TimmNorm(32, channels_last=True)
+    assert isinstance(block.grn, GlobalResponseNorm)
+    with torch.no_grad():
+        theirs.weight.copy_(block.grn.gamma)
+        theirs.bias.copy_(block.grn.beta)
+        torch.testing.assert_close(block.grn(x), theirs(x), rtol=1e-5, atol=1e-5)
+        expected = block.pwconv2(theirs(x))
+        torch.testing.assert_close(block._normalised_and_projected(x), expected,
+                                   rtol=1e-5, atol=1e-5)
+
+
+def test_response_norm_of_a_double_model_is_double() -> None:
+    block = shaken(ConvNeXtV2Block(8)).double()
+    x = torch.randn(2, 5, 7, 32, dtype=torch.float64)
+    # The norm of a channel over all cells, next to the mean of those of all channels.
+    strength = x.norm(dim=(1, 2), keepdim=True)
+    share = strength / (strength.mean(-1, keepdim=True) + 1e-6)
+    expected = x + block.grn.gamma * (x * share) + block.grn.beta
+    with torch.no_grad():
+        assert block.grn.gain(x).dtype == torch.float64
+        torch.testing.assert_close(block.grn(x), expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(block._normalised_and_projected(x), block.pwconv2(expected),
+                                   rtol=1e-12, atol=1e-12)
+
+
+def test_response_norm_of_a_hand_worked_map() -> None:
+    # Two cells, two channels: norms over the cells (3, 4 -> 5) and (0, 1 -> 1), mean 3, so
+    # n = 5/3 and 1/3; with gamma (1, 3) and beta (0, 1): y = x * (8/3, 2) + (0, 1).
+    norm = GlobalResponseNorm(2)
+    with torch.no_grad():
+        norm.gamma.copy_(torch.tensor([1.0, 3.0]))
+        norm.beta.copy_(torch.tensor([0.0, 1.0]))
+    got = norm(torch.tensor([[[[3.0, 0.0], [4.0, 1.0]]]]))
+    torch.testing.assert_close(got, torch.tensor([[[[8.0, 1.0], [32 / 3, 3.0]]]]))
+
+
+def test_a_map_of_zeros_has_finite_gradients() -> None:
+    norm = GlobalResponseNorm(4)
+    x = torch.zeros(1, 3, 3, 4, requires_grad=True)
+    torch.nn.init.ones_(norm.gamma)
+    norm(x).sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all() and norm.gamma.grad is not None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> None:
+    theirs = timm_convnextv2("atto")
+    torch.save(LAYOUTS[layout](theirs.state_dict()), tmp_path / "file.pth")
+    ours = ConvNeXtV2("atto").eval()
+    report = load_backbone_weights(ours, tmp_path / "file.pth")
+    assert report.layout == layout
+    assert set(report.kept) <= {f"norm{i}.{what}" for i in range(4) for what in ("weight", "bias")}
+    image = pictures(1, 64, 96)[0]
+    with torch.no_grad():
+        for mine, other in zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True):
+            torch.testing.assert_close(mine, other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("fault", ["renamed", "missing", "shape"])
+def test_a_file_with_one_fault_is_refused_by_that_name(layout: str, fault: str) -> None:
+    content = LAYOUTS[layout](timm_convnextv2("atto").state_dict())
+    state = content.get("model", content.get("state_dict", content))
+    name = next(n for n in state if "stages.2." in n and ("dwconv" in n or "conv_dw" in n
+                or "depthwise" in n) and not n.endswith("bias"))
+    if fault == "renamed":
+        state[f"{name}_x"] = state.pop(name)
+        words = f"{name}_x".removeprefix("encoder.").removeprefix("backbone.")
+    elif fault == "missing":
+        state.pop(name)
+        words = "missing stages.2.blocks.0.dwconv.weight"
+    else:
+        state[name] = torch.zeros(3, 3)
+        words = "stages.2.blocks.0.dwconv.weight is"
+    ours = ConvNeXtV2("atto")
+    before = {n: value.clone() for n, value in ours.state_dict().items()}
+    with pytest.raises(WeightsError) as caught:
+        load_backbone_weights(ours, content)
+    assert words in str(caught.value)
+    assert all(torch.equal(value, before[n]) for n, value in ours.state_dict().items())
+
+
+def test_our_own_file_loads_whole_and_other_stages_are_not_needed() -> None:
+    source = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
+    source.init_weights()
+    state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
+    target = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
+    report = load_backbone_weights(target, {"state_dict": state})
+    assert report.layout == "detkit" and report.kept == () and report.unused == ()
+    report = load_backbone_weights(ConvNeXtV2(**{**SMALL, "out_indices": (0,),
+                                                 "deform_stages": (0,)}), state)
+    assert "norm1.weight" in report.unused and "stages.1.downsample.conv.weight" in report.unused
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    with pytest.raises(WeightsError, match="names of a ConvNeXt V2"):
+        load_backbone_weights(ConvNeXtV2(**SMALL), {"layer1.0.conv1.weight": torch.ones(1)})
+
+
+def test_deformable_stages_begin_as_the_plain_ones() -> None:
+    plain = shaken(ConvNeXtV2(**SMALL))
+    state = plain.state_dict()
+    deformed = ConvNeXtV2(**SMALL, deform_stages=(0, 1)).eval()
+    deformed.init_weights()
+    report = load_backbone_weights(deformed, state)
+    assert report.kept and all(".conv_offset." in name for name in report.kept)
+    image = pictures(2, 40, 56)[0]
+    for one, two in zip(plain(image), deformed(image), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_is_torchs_multi_head_attention_added_with_its_factor() -> None:
+    model = shaken(ConvNeXtV2(**SMALL, attention_stages=(1,)))
+    block = model.stages[1].attention
+    reference = torch.nn.MultiheadAttention(16, block.heads, batch_first=True)
+    reference.load_state_dict({
+        "in_proj_weight": block.qkv.weight, "in_proj_bias": block.qkv.bias,
+        "out_proj.weight": block.proj.weight, "out_proj.bias": block.proj.bias})
+    x = torch.randn(2, 3, 5, 16)
+    tokens = F.layer_norm(x, (16,), block.norm.weight, block.norm.bias, 1e-6).flatten(1, 2)
+    with torch.no_grad():
+        expected = x + block.scale * reference(tokens, tokens, tokens)[0].view(x.shape)
+        torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
+
+
+# By hand: tiny has 3, 3, 9, 3 blocks, three to a depth: stem 0, stage 0 at 1, stage 1 at 2,
+# stage 2 at 3, 4, 5, stage 3 at 6, and the norms of the outputs at 7.
+@pytest.mark.parametrize(
+    "name, depth",
+    [("stem.proj.weight", 0), ("stages.0.blocks.2.norm.bias", 1),
+     ("stages.1.downsample.norm.bias", 2), ("stages.2.downsample.conv.weight", 3),
+     ("stages.2.blocks.2.grn.gamma", 3),
+     ("stages.2.blocks.3.grn.gamma", 4), ("stages.2.blocks.8.pwconv1.bias", 5),
+     ("stages.3.blocks.0.dwconv.weight", 6), ("norm0.weight", 7), ("norm3.bias", 7)],
+)
+def test_depths_of_parameters_of_tiny(name: str, depth: int) -> None:
+    with torch.device("meta"):
+        model = ConvNeXtV2("tiny")
+    assert name in dict(model.named_parameters())
+    assert model.get_layer_depth(f"backbone.{name}", "backbone.") == (depth, 8)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (dict(arch="tinny"), "did you mean 'tiny'"),
+        (dict(arch=dict(dim=(8, 16))), "did you mean 'dims'"),
+        (dict(arch=dict(depths=(2, 2))), "depths and dims differ"),
+        (dict(dims=(8, 0, 8, 8)), "ConvNeXtV2: dims: got"),
+        (dict(depths=3), "ConvNeXtV2: depths: got"),
+        (dict(stem="convolution"), "'patch' or 'conv'"),
+        (dict(out_indices=(2, 1)), "ascending"),
+        (dict(out_indices=(0, 4)), "0 to 3"),
+        (dict(frozen_stages=5), "frozen_stages: got 5"),
+        (dict(drop_path_rate=1.0), "drop_path_rate: got 1.0"),
+        (dict(deform_stages=(4,)), r"deform_stages: got \(4,\), expected some of the"),
+        (dict(deform_stages=([1],)), "deform_stages: got"),
+        (dict(attention_stages=3), "attention_stages: got 3"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_arguments_that_cannot_be_are_refused_by_name(
+    arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ConvNeXtV2(**arguments)

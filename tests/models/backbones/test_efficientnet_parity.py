@@ -1,0 +1,154 @@
+"""The same weights give the same maps and gradients as in timm and torchvision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from efficientnet_models import (
+    assert_same,
+    picture,
+    timm_maps,
+    timm_model,
+    torchvision_maps,
+    torchvision_model,
+)
+from torch import nn
+
+from detkit.models.backbones import EfficientNet
+from detkit.models.backbones.efficientnet.checkpoint_filter import translate_efficientnet
+from detkit.models.weights.backbone_weights import load_backbone_weights
+
+SAME: dict[str, Any] = dict(padding="same")
+
+
+def slow(*values: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+# Even and odd: 'same' padding is lopsided at the former and not at the latter.
+SIZES = ((1, 3, 96, 128), (3, 3, 65, 99))
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("tf_efficientnet_b0", dict(arch="b0", **SAME)),
+    ("efficientnet_b3", dict(arch="b3")),
+    ("tf_efficientnet_lite0", dict(arch="lite0", **SAME)),
+    ("tf_efficientnetv2_s", dict(arch="v2_s", **SAME)),
+    slow("efficientnet_b0", dict(arch="b0")),
+    slow("efficientnet_b1", dict(arch="b1")),
+    slow("tf_efficientnet_b2", dict(arch="b2", **SAME)),
+    slow("tf_efficientnet_b3", dict(arch="b3", **SAME)),
+    slow("efficientnet_b4", dict(arch="b4")),
+    slow("efficientnet_b5", dict(arch="b5", norm_eps=1e-5)),
+    slow("tf_efficientnet_b6", dict(arch="b6", **SAME)),
+    slow("tf_efficientnet_b7", dict(arch="b7", **SAME)),
+    slow("efficientnet_lite0", dict(arch="lite0")),
+    slow("efficientnetv2_s", dict(arch="v2-s", norm_eps=1e-5)),
+    slow("tf_efficientnetv2_m", dict(arch="v2_m", **SAME)),
+    slow("tf_efficientnetv2_l", dict(arch="v2_l", **SAME)),
+])
+def test_each_stage_agrees_with_timm_through_its_file(
+    name: str, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    theirs = timm_model(name)
+    save_file(theirs.state_dict(), tmp_path / "net.safetensors")
+    ours = EfficientNet(**arguments).eval()
+    report = load_backbone_weights(ours, tmp_path / "net.safetensors")
+    assert report.layout == "timm" and report.kept == ()
+    for shape in SIZES:
+        image = picture(*shape)
+        with torch.no_grad():
+            expected = timm_maps(theirs, image)
+            assert_same(ours(image), expected)
+        # Where a gradient is wanted, squeeze and excitation is computed in another way.
+        assert_same(ours(image), expected)
+
+
+@pytest.mark.parametrize("name", [
+    "b0", "v2_s",
+    *(slow(name) for name in ("b1", "b2", "b3", "b4", "b5", "b6", "b7", "v2_m", "v2_l")),
+])
+def test_each_stage_agrees_with_torchvision_through_its_file(name: str, tmp_path: Path) -> None:
+    theirs = torchvision_model(f"efficientnet_{name}")
+    torch.save(theirs.state_dict(), tmp_path / "net.pth")
+    ours = EfficientNet(name).eval()
+    report = load_backbone_weights(ours, tmp_path / "net.pth")
+    assert report.layout == "torchvision" and report.kept == ()
+    for shape in SIZES:
+        image = picture(*shape)
+        with torch.no_grad():
+            assert_same(ours(image), torchvision_maps(theirs, image))
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("efficientnet_b0", dict(arch="b0")), ("tf_efficientnetv2_s", dict(arch="v2_s", **SAME)),
+])
+def test_the_heads_convolution_agrees_with_timm(name: str, arguments: dict[str, Any]) -> None:
+    theirs = timm_model(name)
+    ours = EfficientNet(head_conv=True, out_indices=(3,), **arguments).eval()
+    report = load_backbone_weights(ours, theirs.state_dict())
+    assert set(report.unused) == {"classifier.weight", "classifier.bias"}
+    image = picture(2, 3, 64, 70)
+    with torch.no_grad():
+        assert_same(ours(image)[1:], [theirs.forward_features(image)])  # type: ignore[operator]
+    assert ours.feature_channels[-1] == 1280 and ours.feature_strides == (32, 32)
+
+
+@pytest.mark.parametrize("wrong", [dict(padding="symmetric", norm_eps=1e-5), dict(norm_eps=1e-5)],
+                         ids=["padding", "eps"])
+def test_the_wrong_padding_or_eps_would_be_seen_by_these_tests(wrong: dict[str, Any]) -> None:
+    theirs = timm_model("tf_efficientnet_b0")
+    ours = EfficientNet(**{**SAME, **wrong}).eval()
+    load_backbone_weights(ours, theirs.state_dict())
+    image = picture(1, 3, 96, 128)
+    with torch.no_grad(), pytest.raises(AssertionError, match="differs"):
+        assert_same(ours(image), timm_maps(theirs, image))
+
+
+# In double precision where batch statistics of many layers would make much of single rounding.
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("name, arguments, dtype", [
+    ("tf_efficientnet_b0", dict(arch="b0", **SAME), torch.float32),
+    slow("efficientnet_b3", dict(arch="b3"), torch.float64),
+    slow("tf_efficientnetv2_s", dict(arch="v2_s", **SAME), torch.float64),
+    slow("efficientnet_lite0", dict(arch="lite0"), torch.float64),
+])
+def test_gradients_agree_with_timm_in_both_modes(
+    name: str, arguments: dict[str, Any], dtype: torch.dtype, training: bool
+) -> None:
+    theirs = timm_model(name).train(training).to(dtype)
+    ours = EfficientNet(drop_path_rate=0.0, **arguments).train(training).to(dtype)
+    load_backbone_weights(ours, theirs.state_dict())
+    # Batch statistics of 3 x 5 x 6 places and more at the coarsest stage.
+    image = picture(3, 3, 160, 190).to(dtype)
+    maps, expected = ours(image), timm_maps(theirs, image)
+    single = dtype == torch.float32
+    assert_same(maps, expected, (1e-3 if training else 1e-4) if single else 1e-9)
+    weights = [picture(*one.shape).to(dtype) for one in expected]
+    for some in (maps, expected):
+        torch.stack([(one * w).mean() for one, w in zip(some, weights)]).sum().backward()
+    gradients = {key: p.grad for key, p in theirs.named_parameters() if p.grad is not None}
+    wanted = translate_efficientnet(gradients, ours).tensors
+    assert set(wanted) == {key for key, _ in ours.named_parameters()}
+    largest = max(want.norm() for want in wanted.values())
+    for key, want in wanted.items():
+        got = ours.get_parameter(key).grad
+        assert got is not None
+        # A bias before batch statistics has none but rounding.
+        slack = largest * (1e-6 if single else 1e-12)
+        assert (got - want).norm() <= (1e-3 if single else 1e-7) * want.norm() + slack, key
+    if training:
+        assert_statistics_agree(ours, theirs)
+
+
+def assert_statistics_agree(ours: nn.Module, theirs: nn.Module) -> None:
+    wanted = translate_efficientnet(theirs.state_dict(), ours).tensors
+    names = [key for key in wanted if ".running_" in key or key.endswith("tracked")]
+    assert len(names) > 100
+    for key in names:
+        torch.testing.assert_close(ours.get_buffer(key), wanted[key], rtol=1e-3, atol=1e-4)

@@ -1,0 +1,150 @@
+"""timm's classifiers without their last layer: features, weights and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm_files import shaken, weights_file
+from torch import Tensor
+
+from detkit.errors import ConfigError, WeightsError
+from detkit.models.backbones import TimmBackbone, TimmNetwork
+from detkit.models.weights.backbone_weights import load_backbone_weights
+
+# A network of each kind of ending: pooled maps, a class token, a norm behind the pooling, one more
+# layer behind it (MobileNetV3), NHWC maps with one size alone (Swin).
+ENDINGS = ["test_resnet", "test_vit", "test_convnext"]
+MORE_ENDINGS = ["mobilenetv3_small_050", "test_efficientnet", "test_vit2", "test_mambaout",
+                "test_nfnet"]
+
+
+def picture(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", [
+    *ENDINGS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_ENDINGS)])
+def test_features_are_what_timms_last_layer_is_fed_with(name: str, tmp_path: Path) -> None:
+    theirs: Any = shaken(name)
+    file = weights_file(name, tmp_path)
+    ours = TimmNetwork(name, init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
+    ours.init_weights()
+    side = timm.get_pretrained_cfg(name).input_size[-1]  # type: ignore[union-attr]
+    image = picture(2, 3, side, side)
+    with torch.no_grad():
+        (features,) = ours(image)
+        expected = theirs.forward_head(theirs.forward_features(image), pre_logits=True)
+        logits = theirs.get_classifier()(features)
+        assert torch.allclose(logits, theirs(image), atol=1e-5)
+    assert features.shape == (2, *ours.feature_channels)
+    assert torch.allclose(features, expected, atol=1e-6)
+    assert ours.feature_strides is None
+    keys = {key.removeprefix("model.") for key in ours.state_dict()}
+    assert keys <= set(theirs.state_dict()) and keys >= {
+        key for key in theirs.state_dict() if not key.startswith(("head", "fc", "classifier"))}
+
+
+def test_a_size_that_the_network_does_not_take_gives_one_error_that_says_both() -> None:
+    model = TimmNetwork("swin_tiny_patch4_window7_224", img_size=64, window_size=2,
+                        embed_dim=12, depths=(1, 1), num_heads=(1, 2)).eval()
+    assert model(picture(1, 3, 64, 64))[0].shape == (1, 24) == (1, *model.feature_channels)
+    with pytest.raises(ConfigError, match="no images of this size.*got 96 x 64.*img_size") as error:
+        model(picture(1, 3, 64, 96))
+    assert "\n" not in str(error.value)
+
+
+def test_an_error_that_the_size_has_no_part_in_stays_as_it_is() -> None:
+    with pytest.raises(RuntimeError):
+        TimmNetwork("test_resnet")(torch.zeros(1, 3, 64, 64, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("arguments, kind, words", [
+    (dict(name="tset_resnet"), ConfigError, "TimmNetwork: name.*did you mean test_resnet"),
+    (dict(name="test_resnet.x"), WeightsError, "TimmNetwork: test_resnet has no weights"),
+    (dict(name="test_resnet", num_classes=5), ConfigError, "TimmNetwork.*'num_classes'"),
+    (dict(name="test_resnet", features_only=True), ConfigError, "TimmBackbone gives maps"),
+    (dict(name="test_resnet", drop_paths=1), ConfigError, "no argument 'drop_paths'"),
+], ids=str)
+def test_a_name_or_argument_that_there_is_not_is_refused(
+    arguments: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        TimmNetwork(**arguments)
+
+
+def test_without_network_published_weights_are_one_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    nobody = "http://127.0.0.1:9"  # the discard port: nobody answers
+    monkeypatch.setattr(constants, "ENDPOINT", nobody)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
+                        nobody + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsError, match="^TimmNetwork: pretrained=True.*init_cfg=") as error:
+        TimmNetwork("test_resnet", pretrained=True).init_weights()
+    assert "\n" not in str(error.value)
+
+
+def test_depths_grow_from_the_stem_to_the_head() -> None:
+    model = TimmNetwork("test_resnet")
+    number = model.get_layer_depth("head.fc.weight", "backbone.")[1]
+    depths = [model.get_layer_depth(f"backbone.{path}", "backbone.")[0]
+              for path, _ in model.named_parameters()]
+    assert depths == sorted(depths) and depths[0] == 0 and depths[-1] < number - 1
+    assert model.get_layer_depth("head.fc.weight", "backbone.") == (number - 1, number)
+
+
+def as_checkpoint(model: Any) -> dict[str, Any]:
+    """As a classifier's run saves it."""
+    state = {f"backbone.{key}": value for key, value in model.state_dict().items()}
+    return {"state_dict": {**state, "head.fc.weight": torch.ones(2, 2),
+                           "head.fc.bias": torch.ones(2)}, "meta": {}}
+
+
+@pytest.mark.parametrize("name, strides", [("test_resnet", (4, 8, 16, 32)), ("test_vit", None),
+                                           ("test_convnext", (8, 16))], ids=str)
+def test_a_networks_checkpoint_starts_a_detectors_backbone_of_the_same_name(
+    name: str, strides: Any
+) -> None:
+    torch.manual_seed(0)
+    network, body = TimmNetwork(name).eval(), TimmBackbone(name, strides=strides).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    report = load_backbone_weights(body, as_checkpoint(network))
+    assert {"head.fc.weight", "head.fc.bias"} <= set(report.unused) and report.kept == ()
+    image = picture(1, 3, 160, 160)
+    with torch.no_grad():
+        # Of the network's own maps, as timm gives them.
+        maps = network.model.forward_intermediates(image, intermediates_only=True, norm=False,
+                                                   output_fmt="NCHW")
+        for level in body(image):
+            assert any(level.shape == one.shape and torch.allclose(level, one, atol=1e-5)
+                       for one in maps)
+    if name == "test_vit":  # the last norm, and nothing else, is the classifier's
+        assert {"norm.weight", "norm.bias"} <= set(report.unused)
+
+
+def test_a_backbones_checkpoint_starts_a_network_where_it_has_all_of_it() -> None:
+    body = TimmBackbone("test_resnet")
+    report = load_backbone_weights(TimmNetwork("test_resnet"), as_checkpoint(body))
+    assert report.layout == "detkit" and report.kept == ()
+    again = load_backbone_weights(TimmBackbone("test_resnet"), as_checkpoint(body))
+    assert again.layout == "detkit" and again.kept == ()
+    with pytest.raises(WeightsError, match="detkit layout.*missing model.norm.weight"):
+        load_backbone_weights(TimmNetwork("test_vit"),
+                              as_checkpoint(TimmBackbone("test_vit", strides=None)))
+
+
+def test_the_checkpoint_of_another_network_is_refused_by_name() -> None:
+    with pytest.raises(WeightsError, match="timm cannot bring|missing body"):
+        load_backbone_weights(TimmBackbone("test_convnext"),
+                              as_checkpoint(TimmNetwork("test_resnet")))
+    with pytest.raises(WeightsError, match="missing body.conv1"):
+        load_backbone_weights(TimmBackbone("test_resnet"), as_checkpoint(TimmNetwork("test_vit")))

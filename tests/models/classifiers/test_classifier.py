@@ -1,0 +1,260 @@
+"""The classifier: as timm's on the same weights, what its modes give, what it refuses."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from detkit.engine.optim.layer_decay import LayerDecayOptimWrapperConstructor
+from detkit.errors import ConfigError, DataError
+from detkit.models.backbones import ConvNeXtV2
+from detkit.models.classifiers.image_classifier import ImageClassifier
+from detkit.models.weights.backbone_weights import load_backbone_weights
+from detkit.registry import MODELS
+from detkit.structures.data_sample import ClassSample
+
+K = 3
+CONVNEXT: dict[str, Any] = dict(
+    type="ConvNeXtV2", arch=dict(depths=(1, 2), dims=(8, 16), drop_path_rate=0.0),
+    out_indices=(1,), output_norms=False)
+HEAD: dict[str, Any] = dict(type="LinearClsHead", num_classes=K, in_channels=16,
+                            norm_cfg=dict(type="LN", eps=1e-6))
+
+
+@MODELS.register_module()
+class GivesWhatItIsTold(BaseModule):  # type: ignore[misc]
+    """A backbone for the tests: zeros of some shape for each picture."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x.new_zeros(len(x), *self.shape),)
+
+
+def classifier(**changes: Any) -> ImageClassifier:
+    torch.manual_seed(0)
+    model: ImageClassifier = MODELS.build({
+        "type": "ImageClassifier", "backbone": CONVNEXT, "head": HEAD, **changes})
+    return model
+
+
+def pictures(batch: int = 4) -> Tensor:
+    return torch.randn(batch, 3, 32, 40, generator=torch.Generator().manual_seed(1))
+
+
+def samples(labels: list[int]) -> list[ClassSample]:
+    return [ClassSample(metainfo=dict(img_path=f"{i}.jpg"), gt_label=label)
+            for i, label in enumerate(labels)]
+
+
+def test_logits_agree_with_timms_on_the_same_weights() -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("convnextv2_atto", num_classes=7).eval()
+    ours = classifier(
+        backbone=dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
+        head={**HEAD, "num_classes": 7, "in_channels": 320}).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():  # its last layer begins at zero
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+        load_backbone_weights(ours.backbone, theirs.state_dict())
+        ours.head.norm.load_state_dict(theirs.head.norm.state_dict())
+        ours.head.fc.load_state_dict(theirs.head.fc.state_dict())
+        # Multiples of 32: elsewhere timm leaves the remainder out and we pad.
+        image = torch.randn(2, 3, 64, 96)
+        found, expected = ours(image), theirs(image)
+    assert expected.abs().max() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_its_modes_say_the_same_of_a_batch() -> None:
+    model = classifier().eval()
+    features = model.extract_feat(pictures())
+    assert features.shape == (4, 16)
+    logits = model(pictures())
+    torch.testing.assert_close(logits, model.head(features))
+    labels = [2, 0, 1, 1]
+    losses = model(pictures(), samples(labels), mode="loss")
+    assert list(losses) == ["loss"]
+    torch.testing.assert_close(losses["loss"], F.cross_entropy(logits, torch.tensor(labels)))
+    found = model(pictures(), samples(labels), mode="predict")
+    assert [int(sample.gt_label) for sample in found] == labels
+    assert [sample.img_path for sample in found] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    for sample, expected in zip(found, logits.softmax(1), strict=True):
+        assert sample.pred_scores.dtype == torch.float32
+        torch.testing.assert_close(sample.pred_scores, expected)
+
+
+def test_samples_are_made_where_none_are_given() -> None:
+    found = classifier().eval()(pictures(), None, mode="predict")
+    assert [type(sample) for sample in found] == [ClassSample] * 4
+    assert float(found[0].pred_scores.detach().sum()) == pytest.approx(1)
+
+
+def test_no_picture_gives_nothing() -> None:
+    model = classifier().eval()
+    assert model(pictures(0)).shape == (0, K)
+    assert model(pictures(0), [], mode="predict") == []
+    assert model(pictures(0), [], mode="loss")["loss"] == 0
+
+
+def test_scores_are_float32_under_autocast() -> None:
+    model = classifier().eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(pictures()).dtype == torch.bfloat16
+        found = model(pictures(), None, mode="predict")
+        assert model(pictures(), samples([0] * 4), mode="loss")["loss"].dtype == torch.float32
+    assert all(sample.pred_scores.dtype == torch.float32 for sample in found)
+    assert float(found[0].pred_scores.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_batches_are_mixed_while_training_alone() -> None:
+    model = classifier(train_cfg=dict(augments=[dict(type="CutMix")]))
+    given: list[Tensor] = []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    model(pictures(), samples([0, 1, 2, 0]), mode="loss")
+    model(pictures(), samples([0, 1, 2, 0]), mode="predict")
+    model.eval()(pictures(), samples([0, 1, 2, 0]), mode="loss")
+    assert [torch.equal(inputs, pictures()) for inputs in given] == [False, True, True]
+
+
+def test_vectors_need_no_pooling() -> None:
+    parts: dict[str, Any] = dict(backbone=dict(type="GivesWhatItIsTold", shape=(16,)))
+    for pooling in (None, dict(type="GlobalAveragePooling")):
+        assert classifier(**parts, pooling=pooling)(pictures()).shape == (4, K)
+
+
+@pytest.mark.parametrize(("parts", "message"), [
+    (dict(head={**HEAD, "in_channels": 24}),
+     "in_channels does not fit the backbone ConvNeXtV2: got 24, expected 16"),
+    (dict(train_cfg=dict(augment=[])), "model.train_cfg: 'augment' is not known"),
+    (dict(train_cfg=5), "model.train_cfg: got 5, expected a dict such as"),
+    (dict(pooling="avg"), "model.pooling: got 'avg', expected a dict with a type, such as"),
+    (dict(pooling=dict(size=1)), "model.pooling: got {'size': 1}, expected a dict with a type"),
+    (dict(head={**HEAD, "loss": "focal"}), "LinearClsHead: loss: got 'focal', expected a dict"),
+    (dict(head={**HEAD, "loss": dict(type="ClassBalancedLoss", loss=5)}),
+     "ClassBalancedLoss: loss: got 5, expected a dict"),
+    (dict(head={**HEAD, "loss": dict(type="ClassBalancedLoss", loss=dict(type="FocalLoss"))}),
+     "ClassBalancedLoss: loss: got FocalLoss, expected one that takes class_weight"),
+], ids=["channels", "train_cfg", "number", "word", "no-type", "loss", "loss-within", "unweighed"])
+def test_parts_that_do_not_fit_are_refused_when_built(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        classifier(**parts)
+
+
+@pytest.mark.parametrize(("shape", "pooling", "message"), [
+    ((24, 2, 2), True, r"LinearClsHead with in_channels=16 gets .*\(4, 24\), expected \(B, 16\)"),
+    ((5, 24), True, "what it gives cannot be pooled"),
+    ((16, 2, 2), False, "model.pooling: the backbone gives maps"),
+], ids=["channels", "tokens", "maps"])
+def test_features_that_do_not_fit_are_refused(
+    shape: tuple[int, ...], pooling: bool, message: str
+) -> None:
+    parts: dict[str, Any] = {} if pooling else dict(pooling=None)
+    model = classifier(backbone=dict(type="GivesWhatItIsTold", shape=shape), **parts)
+    with pytest.raises(ConfigError, match=message):
+        model(pictures())
+
+
+def test_a_label_of_no_class_is_refused_by_the_name_of_its_picture() -> None:
+    expected = r"label of picture '1.jpg': got 3, expected 0\.\.2, for the model has 3 classes"
+    with pytest.raises(DataError, match=expected):
+        classifier()(pictures(), samples([0, 3, 1, 4]), mode="loss")
+
+
+@pytest.mark.parametrize("given", [None, [ClassSample(metainfo=dict(img_path="a.jpg"))]],
+                         ids=["no-samples", "no-label"])
+def test_a_loss_without_labels_is_refused(given: list[ClassSample] | None) -> None:
+    with pytest.raises(DataError, match="a picture to train on has no class: got"):
+        classifier()(pictures(1), given, mode="loss")
+
+
+def test_one_picture_is_refused_where_a_batch_norm_is_to_learn_from_it() -> None:
+    head = {**HEAD, "norm_cfg": dict(type="BN1d")}
+    model = classifier(head=head).train()
+    with pytest.raises(DataError, match="batch of one picture.*drop_last=True"):
+        model(pictures(1), samples([0]), mode="loss")
+    model.eval()(pictures(1), samples([0]), mode="loss")
+
+
+def test_another_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="mode: got 'train', expected 'tensor', 'loss' or"):
+        classifier()(pictures(), None, mode="train")
+
+
+def test_a_model_that_classifies_says_so() -> None:
+    assert ImageClassifier.task == "classification"
+
+
+def test_every_part_makes_its_first_weights_once() -> None:
+    model = classifier()
+    with torch.no_grad():
+        model.head.fc.bias.fill_(9)
+    model.init_weights()
+    assert not model.head.fc.bias.any() and model.backbone.is_init and model.head.is_init
+    before = copy.deepcopy(model.state_dict())
+    model.init_weights()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_whole_classifiers_file_starts_it(tmp_path: Path) -> None:
+    first = classifier()
+    first.init_weights()
+    torch.save(dict(state_dict=first.state_dict()), tmp_path / "first.pth")
+    asked = dict(type="Pretrained", checkpoint=str(tmp_path / "first.pth"))
+    second = classifier(init_cfg=asked)
+    second.init_weights()
+    assert second.init_cfg == asked
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+
+
+def test_learning_rates_decay_by_depth_in_the_backbone_alone() -> None:
+    model = classifier()
+    wrapper = LayerDecayOptimWrapperConstructor(
+        dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=1.0)), dict(decay_rate=0.5))(model)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    rates = {names[id(group["params"][0])]: group["lr"]
+             for group in wrapper.optimizer.param_groups}
+    # Depths: 0 the stem, 1 and 2 the stages of up to three blocks, 3 behind them.
+    assert rates["backbone.stem.proj.weight"] == 0.5**3
+    assert rates["backbone.stages.0.blocks.0.dwconv.weight"] == 0.5**2
+    assert rates["backbone.stages.1.blocks.1.dwconv.weight"] == 0.5
+    assert rates["head.norm.weight"] == rates["head.fc.weight"] == 1.0
+
+
+def test_convnext_without_norms_of_its_outputs_gives_what_they_take() -> None:
+    torch.manual_seed(0)
+    normed = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1)).eval()
+    bare = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1), output_norms=False).eval()
+    assert set(normed.state_dict()) - set(bare.state_dict()) == {
+        f"norm{i}.{name}" for i in (0, 1) for name in ("weight", "bias")}
+    # Each other's files fit: what one has no place for, or lacks, is said and changes nothing.
+    report = load_backbone_weights(bare, normed.state_dict())
+    assert set(report.unused) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
+    report = load_backbone_weights(normed, bare.state_dict())
+    assert set(report.kept) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
+    with torch.no_grad():
+        for level, (raw, expected) in enumerate(zip(bare(pictures()), normed(pictures()))):
+            norm: nn.Module = normed.get_submodule(f"norm{level}")
+            found = norm(raw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            torch.testing.assert_close(found, expected)
+
+
+def test_convnext_without_norms_of_its_outputs_can_be_frozen() -> None:
+    model = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1), output_norms=False,
+                       frozen_stages=1).train()
+    still = {name.split(".")[0] + name.split(".")[1] for name, parameter in model.named_parameters()
+             if not parameter.requires_grad}
+    assert still == {"stemproj", "stemnorm", "stages0"}
+    assert model.get_layer_depth("backbone.stages.1.blocks.0.norm.weight", "backbone.") == (2, 4)
+    assert ConvNeXtV2.features_of("atto", (3,), output_norms=False) == ((320,), (32,))

@@ -1,0 +1,311 @@
+"""Checkpoints load whole or are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.model import BaseModule
+
+from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.errors import ConfigError, WeightsError
+from detkit.models.backbones import SwinTransformer
+from detkit.models.weights.backbone_weights import load_backbone_weights
+
+State = dict[str, Any]
+ARCH = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2), window_size=3)
+
+
+def model(**changes: Any) -> SwinTransformer:
+    return SwinTransformer(**{"arch": ARCH, "out_indices": (0, 1), **changes})
+
+
+def microsoft() -> State:
+    """A state dict in microsoft's classification layout, for ARCH."""
+    torch.manual_seed(0)
+    state: State = {}
+    for name, value in model().state_dict().items():
+        if not name.startswith("norm"):
+            state[name.replace("stages.", "layers.")] = torch.randn_like(value)
+    for stage in (0, 1):
+        state[f"layers.{stage}.blocks.0.attn.relative_position_index"] = torch.zeros(9, 9)
+    state["layers.0.blocks.1.attn_mask"] = torch.zeros(4, 9, 9)
+    state |= {"norm.weight": torch.ones(16), "norm.bias": torch.ones(16)}
+    state |= {"head.weight": torch.ones(5, 16), "head.bias": torch.ones(5)}
+    return state
+
+
+QKV = "layers.1.blocks.0.attn.qkv.weight"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"model": s},
+        lambda s: {"state_dict": s, "meta": {"epoch": 1}},
+        lambda s: {"epoch": 3, "model": {k: v * 0 for k, v in s.items()}, "model_ema": s},
+        lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+        lambda s: {"model": {f"backbone.{k}": v for k, v in s.items()} | {"neck.w": s[QKV]}},
+        lambda s: {"model": {f"module.backbone.{k}": v for k, v in s.items()}},
+    ],
+    ids=["bare", "model", "state_dict", "ema", "module.", "backbone.", "module.backbone."],
+)
+def test_wrappers_and_prefixes_are_taken_off(
+    wrap: Callable[[State], State], tmp_path: Path
+) -> None:
+    torch.save(wrap(microsoft()), tmp_path / "file.pth")
+    ours = model()
+    report = load_backbone_weights(ours, tmp_path / "file.pth")
+    assert report.layout == "microsoft"
+    assert torch.equal(ours.state_dict()[QKV.replace("layers", "stages")], microsoft()[QKV])
+    assert report.kept == ("norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias")
+    text = str(report)
+    assert "norm0.weight" in text and "head.weight" in text
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda s: s.clear(), "empty dict"),
+        (lambda s: s.pop(QKV), "missing stages.1.blocks.0.attn.qkv.weight"),
+        (lambda s: s.update({QKV + "s": s.pop(QKV)}), f"unexpected {QKV}s"),
+        (lambda s: s.update({QKV: torch.ones(3, 3)}), r"qkv.weight is \(48, 16\).*\(3, 3\)"),
+        (lambda s: s.update({"layers.1.blocks.2.norm1.bias": s[QKV]}), "layers.1.blocks.2.norm1"),
+        (lambda s: s.update({"absolute_pos_embed": s[QKV]}), "unexpected absolute_pos_embed"),
+        (
+            lambda s: [s.pop(name) for name in list(s) if ".qkv." in name],
+            "names of a Swin Transformer",
+        ),
+    ],
+    ids=["empty", "missing", "renamed", "shape", "deeper", "position", "other"],
+)
+def test_a_file_that_does_not_fit_is_refused_by_name_and_loads_nothing(
+    spoil: Callable[[State], Any], words: str, tmp_path: Path
+) -> None:
+    state = microsoft()
+    spoil(state)
+    torch.save({"model": state}, tmp_path / "file.pth")
+    ours = model()
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    with pytest.raises(WeightsError, match=words) as caught:
+        load_backbone_weights(ours, tmp_path / "file.pth")
+    assert "file.pth" in str(caught.value) and "\n" not in str(caught.value)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_our_own_checkpoints_load_with_the_norms_of_the_outputs() -> None:
+    source, target = model(), model()
+    source.init_weights()
+    with torch.no_grad():
+        source.get_submodule("norm1").weight.fill_(3)
+    state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
+    report = load_backbone_weights(target, {"state_dict": state, "message_hub": {}})
+    assert report.layout == "detkit" and report.kept == () and report.unused == ()
+    for name, value in target.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name]), name
+
+
+def move(state: State, old: str, new: str) -> None:
+    for name in [name for name in state if name.startswith(old)]:
+        state[new + name.removeprefix(old)] = state.pop(name)
+
+
+OWN_QKV = "stages.1.blocks.0.attn.qkv.weight"
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda s: move(s, OWN_QKV, f"{OWN_QKV}s"), f"missing {OWN_QKV}; unexpected {OWN_QKV}s"),
+    (lambda s: s.pop(OWN_QKV), f"missing {OWN_QKV}"),
+    (lambda s: s.update({OWN_QKV: torch.ones(3, 3)}), rf"{OWN_QKV} is .*\(3, 3\)"),
+    (lambda s: move(s, "norm0.weight", "norm0.weigth"),
+     "missing norm0.weight; unexpected norm0.weigth"),
+    (lambda s: s.pop("norm1.bias"), "missing norm1.bias"),
+    (lambda s: s.update({"norm1.bias": torch.ones(3)}), r"norm1.bias is \(16,\)"),
+    (lambda s: move(s, "norm0.", "norm2."), "unexpected norm2.weight, norm2.bias"),
+    (lambda s: move(s, "norm0.", "norms0."), "unexpected norms0.weight, norms0.bias"),
+], ids=["renamed", "missing", "shape", "renamed-norm", "half-a-norm", "shape-of-norm",
+        "norm-of-no-stage", "no-norm"])
+def test_a_file_of_ours_with_one_fault_is_refused_by_that_name(
+    spoil: Callable[[State], Any], words: str
+) -> None:
+    state = dict(model().state_dict())
+    spoil(state)
+    ours = model()
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    with pytest.raises(WeightsError, match=f"detkit layout.*{words}"):
+        load_backbone_weights(ours, state)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_half_a_norm_in_a_foreign_detector_is_refused() -> None:
+    state = microsoft() | {"norm0.weight": torch.ones(8), "norm0.weigth": torch.ones(8)}
+    with pytest.raises(WeightsError, match="missing norm0.bias; unexpected norm0.weigth"):
+        load_backbone_weights(model(), state)
+
+
+def test_norms_of_other_outputs_are_kept_or_not_needed_and_said_to_be() -> None:
+    one, both = model(out_indices=(1,)), model()
+    report = load_backbone_weights(both, one.state_dict())
+    assert report.kept == ("norm0.weight", "norm0.bias") and report.unused == ()
+    assert "left as initialised: norm0.weight, norm0.bias" in str(report)
+    report = load_backbone_weights(one, both.state_dict())
+    assert report.kept == () and report.unused == ("norm0.weight", "norm0.bias")
+
+
+def test_stages_that_were_not_asked_for_are_reported_as_not_needed() -> None:
+    report = load_backbone_weights(model(out_indices=(0,)), microsoft())
+    assert QKV in report.unused and "layers.0.downsample.norm.weight" in report.unused
+
+
+def test_a_bias_table_is_stretched_to_another_window() -> None:
+    state = microsoft()
+    ours = model(window_size=5)
+    report = load_backbone_weights(ours, state)
+    name = "blocks.1.attn.relative_position_bias_table"
+    got = ours.state_dict()[f"stages.1.{name}"]
+    # 5 x 5 offsets of windows of 3 become 9 x 9 of windows of 5, for each of the two heads.
+    for head in range(2):
+        table = state[f"layers.1.{name}"][:, head].view(1, 1, 5, 5)
+        expected = F.interpolate(table, size=(9, 9), mode="bicubic").flatten()
+        torch.testing.assert_close(got[:, head], expected)
+    assert len(report.resized) == 4
+
+
+def test_pretrained_init_cfg_goes_through_the_loader_and_tells_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save({"model": microsoft()}, tmp_path / "file.pth")
+    ours = model(init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "file.pth")))
+
+    class Detector(BaseModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = ours
+
+    MMLogger.get_current_instance().addHandler(caplog.handler)  # it hands nothing upwards
+    try:
+        Detector().init_weights()
+    finally:
+        MMLogger.get_current_instance().removeHandler(caplog.handler)
+    told = caplog.text
+    assert "microsoft layout" in told and "head.weight" in told
+    assert torch.equal(ours.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
+
+
+@pytest.mark.parametrize("init_cfg", [
+    {"type": "Pretrained"}, {"type": "Pretrained", "checkpoint": ""}, {"checkpoint": "a.pth"},
+], ids=["no-checkpoint", "empty-checkpoint", "no-type"])
+def test_an_init_cfg_that_says_too_little_is_refused(init_cfg: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"SwinTransformer: init_cfg: got .*checkpoint=FILE"):
+        model(init_cfg=init_cfg).init_weights()
+
+
+def test_a_prefix_picks_one_model_of_several(tmp_path: Path) -> None:
+    state = {f"teacher.{k}": v for k, v in microsoft().items()}
+    state |= {f"student.{k}": v * 0 for k, v in microsoft().items()}
+    ours = model()
+    load_backbone_weights(ours, state, prefix="teacher")
+    assert torch.equal(ours.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
+    with pytest.raises(WeightsError, match="'pupil'"):
+        load_backbone_weights(ours, state, prefix="pupil")
+
+
+def test_a_backbone_without_an_adapter_is_refused_by_name() -> None:
+    with pytest.raises(WeightsError, match="Linear"):
+        load_backbone_weights(torch.nn.Linear(2, 2), microsoft())
+
+
+def test_mmengines_own_checkpoint_is_read_with_its_log_and_numpy_numbers(tmp_path: Path) -> None:
+    hub = MessageHub.get_instance("test_weights")
+    hub.update_scalar("train/loss", torch.tensor(1.5))
+    content = {
+        "state_dict": {"a": torch.ones(2)},
+        "message_hub": hub.state_dict(),
+        "meta": {"score": numpy.float64(0.5), "classes": ("a", "b"), "at": numpy.arange(3)},
+    }
+    torch.save(content, tmp_path / "epoch_1.pth")
+    read = read_checkpoint(tmp_path / "epoch_1.pth")
+    assert read["meta"]["score"] == 0.5 and read["meta"]["at"].tolist() == [0, 1, 2]
+    assert read["message_hub"]["log_scalars"]["train/loss"].current() == 1.5
+
+
+class Telltale:
+    """Writes a file when it is unpickled with code allowed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+class Reaching:
+    """Asks for an attribute of something that mmengine's log never asks for."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (torch.Tensor, "__init__")
+
+
+def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
+    torch.save({"model": {}, "x": Telltale(tmp_path / "ran")}, tmp_path / "bad.pth")
+    with pytest.raises(WeightsError, match="running code.*Path"):
+        read_checkpoint(tmp_path / "bad.pth")
+    assert not (tmp_path / "ran").exists()
+    torch.save({"x": Reaching()}, tmp_path / "reaching.pth")
+    with pytest.raises(WeightsError):
+        read_checkpoint(tmp_path / "reaching.pth")
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("none.pth", None, "no such file"),
+        ("empty.pth", b"", "cannot be read"),
+        ("text.pth", b"<html>not found</html>", "cannot be read"),
+        # Each of these bytes asks torch's reader for something that is not there.
+        ("words.pth", b"some text", "cannot be read"),
+        ("short.pth", b"J", "cannot be read"),
+        ("text.safetensors", b"<html>not found</html>", "cannot be read"),
+        ("cut.pth", "cut", "cannot be read"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
+    name: str, content: bytes | str | None, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content == "cut":
+        torch.save({"a": torch.ones(1000)}, path)
+        path.write_bytes(path.read_bytes()[:2000])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match=words) as caught:
+        read_checkpoint(path)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_tensor_alone_and_a_folder_are_refused(tmp_path: Path) -> None:
+    torch.save(torch.ones(2), tmp_path / "tensor.pth")
+    with pytest.raises(WeightsError, match="got a Tensor"):
+        read_checkpoint(tmp_path / "tensor.pth")
+    with pytest.raises(WeightsError, match="got a folder"):
+        read_checkpoint(tmp_path)
+
+
+def test_without_a_network_an_address_asks_for_a_local_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    # Port 9 of this machine: nobody listens there.
+    with pytest.raises(WeightsError, match="local file") as caught:
+        read_checkpoint("http://127.0.0.1:9/swin.pth")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,72 @@
+"""ConvNeXt V2's own files load whole, or are refused by the name that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from convnextv2_models import shaken
+
+from detkit.errors import WeightsError
+from detkit.models.backbones import ConvNeXtV2
+from detkit.models.weights.backbone_weights import load_backbone_weights
+
+State = dict[str, Any]
+DWCONV = "stages.1.blocks.0.dwconv.weight"
+OFFSET = "stages.1.blocks.1.dwconv.conv_offset"
+
+
+def model(**changes: Any) -> ConvNeXtV2:
+    arch = dict(depths=(1, 2), dims=(8, 16))
+    return ConvNeXtV2(**{"arch": arch, "out_indices": (0, 1), "deform_stages": (1,), **changes})
+
+
+def move(state: State, old: str, new: str) -> None:
+    for name in [name for name in state if name.startswith(old)]:
+        state[new + name.removeprefix(old)] = state.pop(name)
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda s: move(s, DWCONV, f"{DWCONV}s"), f"missing {DWCONV}; unexpected {DWCONV}s"),
+    (lambda s: s.pop(DWCONV), f"missing {DWCONV}"),
+    (lambda s: s.update({DWCONV: torch.ones(3, 3)}), rf"{DWCONV} is .*\(3, 3\)"),
+    (lambda s: move(s, "norm0.weight", "norm0.weigth"),
+     "missing norm0.weight; unexpected norm0.weigth"),
+    (lambda s: s.pop("norm1.bias"), "missing norm1.bias"),
+    (lambda s: s.update({"norm1.bias": torch.ones(3)}), r"norm1.bias is \(16,\)"),
+    (lambda s: move(s, "norm0.", "norm2."), "unexpected norm2.weight, norm2.bias"),
+    (lambda s: s.pop(f"{OFFSET}.weight"), f"missing {OFFSET}.weight"),
+    (lambda s: move(s, OFFSET, f"{OFFSET}s"), f"missing {OFFSET}.weight.*unexpected {OFFSET}s"),
+    (lambda s: move(s, OFFSET, "extra"), f"missing {OFFSET}.weight.*unexpected extra"),
+], ids=["renamed", "missing", "shape", "renamed-norm", "half-a-norm", "shape-of-norm",
+        "norm-of-no-stage", "missing-offset", "renamed-offset", "offset-elsewhere"])
+def test_a_file_of_ours_with_one_fault_is_refused_by_that_name(
+    spoil: Callable[[State], Any], words: str
+) -> None:
+    state = dict(shaken(model()).state_dict())
+    spoil(state)
+    ours = model()
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    with pytest.raises(WeightsError, match=f"detkit layout.*{words}"):
+        load_backbone_weights(ours, state)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_norms_of_other_outputs_are_kept_or_not_needed_and_said_to_be() -> None:
+    one, both = model(out_indices=(1,)), model()
+    report = load_backbone_weights(both, one.state_dict())
+    assert report.kept == ("norm0.weight", "norm0.bias") and report.unused == ()
+    assert "left as initialised: norm0.weight, norm0.bias" in str(report)
+    report = load_backbone_weights(one, both.state_dict())
+    assert report.kept == () and report.unused == ("norm0.weight", "norm0.bias")
+
+
+def test_a_plain_file_of_ours_leaves_all_offsets_as_they_are() -> None:
+    report = load_backbone_weights(model(), model(deform_stages=()).state_dict())
+    # Two blocks with a weight and a bias each.
+    assert len(report.kept) == 4 and all(".conv_offset." in name for name in report.kept)
+    with pytest.raises(WeightsError, match=f"unexpected .*{OFFSET}.weight"):
+        load_backbone_weights(model(deform_stages=()), model().state_dict())

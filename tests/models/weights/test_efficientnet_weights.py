@@ -1,0 +1,238 @@
+"""EfficientNet's checkpoints load whole from every layout, or are refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from efficientnet_models import (
+    assert_same,
+    picture,
+    timm_maps,
+    timm_model,
+    torchvision_model,
+)
+
+from detkit.errors import WeightsError
+from detkit.models.backbones import EfficientNet
+from detkit.models.weights.backbone_weights import load_backbone_weights
+
+State = dict[str, Any]
+SAME: dict[str, Any] = dict(padding="same")
+
+# lukemelas' names by timm's. The norms of the first block keep the numbers of those with an
+# expansion, as _bn1 and _bn2; _blocks are counted through.
+IN_A_BLOCK = {
+    "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
+    "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand",
+    "conv_pwl": "_project_conv", "bn3": "_bn2",
+}
+FIRST_BLOCK = {**IN_A_BLOCK, "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+OUTSIDE = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1",
+           "classifier": "_fc"}
+B0_BLOCKS = [(stage, block) for stage, number in enumerate((1, 2, 2, 3, 3, 4, 1))
+             for block in range(number)]
+
+
+def as_lukemelas(state: State) -> State:
+    renamed: State = {}
+    for name, value in state.items():
+        owner, _, leaf = name.rpartition(".")
+        if leaf == "num_batches_tracked":
+            continue  # the release's files are older than these
+        match = re.match(r"blocks\.(\d+)\.(\d+)\.(.*)", owner)
+        if match is None:
+            renamed[f"{OUTSIDE[owner]}.{leaf}"] = value
+            continue
+        place = (int(match[1]), int(match[2]))
+        names = FIRST_BLOCK if place == (0, 0) else IN_A_BLOCK
+        renamed[f"_blocks.{B0_BLOCKS.index(place)}.{names[match[3]]}.{leaf}"] = value
+    return renamed
+
+
+@pytest.fixture(scope="module")
+def states() -> dict[str, State]:
+    """A state dict of B0 in each layout."""
+    tensorflow = timm_model("tf_efficientnet_b0").state_dict()
+    own = EfficientNet(head_conv=True)
+    load_backbone_weights(own, timm_model("efficientnet_b0").state_dict())
+    return {
+        "timm": tensorflow,
+        "torchvision": torchvision_model("efficientnet_b0").state_dict(),
+        "lukemelas": as_lukemelas(tensorflow),
+        "detkit": dict(own.state_dict()),
+    }
+
+
+def padding_of(layout: str) -> str:
+    return "same" if layout in ("timm", "lukemelas") else "symmetric"
+
+
+def test_a_file_of_lukemelas_gives_the_maps_of_timms_tf_model(
+    states: dict[str, State], tmp_path: Path
+) -> None:
+    torch.save(states["lukemelas"], tmp_path / "efficientnet-b0.pth")
+    ours = EfficientNet(**SAME).eval()
+    report = load_backbone_weights(ours, tmp_path / "efficientnet-b0.pth")
+    assert report.layout == "lukemelas"
+    assert report.kept and all(name.endswith(".num_batches_tracked") for name in report.kept)
+    assert set(report.unused) == {
+        "_conv_head.weight", "_fc.weight", "_fc.bias",
+        *(f"_bn1.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")),
+    }
+    image = picture(2, 3, 96, 65)
+    with torch.no_grad():
+        assert_same(ours(image), timm_maps(timm_model("tf_efficientnet_b0"), image))
+
+
+MIDDLE = {
+    "timm": "blocks.3.1.conv_pwl.weight",
+    "torchvision": "features.4.1.block.3.0.weight",
+    "lukemelas": "_blocks.6._project_conv.weight",
+    "detkit": "stages.2.1.project.conv.weight",
+}
+
+
+def statistic(key: str) -> str:
+    return key.replace(".weight", ".running_mean")
+
+
+SPOILED: dict[str, tuple[Callable[[State, str], Any], str]] = {
+    "missing": (lambda s, k: s.pop(k), "missing stages.2.1.project.conv.weight"),
+    "renamed": (lambda s, k: s.update({k + "s": s.pop(k)}), "unexpected KEYs"),
+    "misshapen": (lambda s, k: s.update({k: torch.ones(80, 479, 1, 1)}),
+                  r"stages.2.1.project.conv.weight is \(80, 480, 1, 1\), 'KEY'.*\(80, 479, 1, 1\)"),
+    "more": (lambda s, k: s.update({k.replace("1", "7", 1): s[k]}), "unexpected MORE"),
+    "statistics": (lambda s, k: s.update({statistic(k): torch.ones(80)}), "unexpected STATISTIC"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+@pytest.mark.parametrize("layout", MIDDLE)
+def test_a_file_that_does_not_fit_is_refused_by_name_and_loads_nothing(
+    layout: str, fault: str, states: dict[str, State]
+) -> None:
+    state, key = dict(states[layout]), MIDDLE[layout]
+    spoil, words = SPOILED[fault]
+    if fault == "more" and layout == "lukemelas":
+        key = key.replace("6", "16")  # B0 has blocks 0 to 15
+        state[key] = states[layout][MIDDLE[layout]]
+        words, spoil = "unexpected KEY", lambda s, k: None
+    spoil(state, key)
+    words = words.replace("KEY", key).replace("MORE", key.replace("1", "7", 1))
+    words = words.replace("STATISTIC", statistic(key))
+    ours = EfficientNet(padding=padding_of(layout), head_conv=layout == "detkit")
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    with pytest.raises(WeightsError, match=words):
+        load_backbone_weights(ours, state)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("layout", MIDDLE)
+def test_stages_that_were_not_asked_for_are_reported_as_not_needed(
+    layout: str, states: dict[str, State]
+) -> None:
+    ours = EfficientNet(padding=padding_of(layout), out_indices=(1,))
+    report = load_backbone_weights(ours, states[layout])
+    assert report.layout == layout and MIDDLE[layout] in report.unused
+    assert set(report.loaded) >= {name for name, _ in ours.named_parameters()}
+
+
+def test_a_deeper_file_is_refused_by_its_first_block_too_many() -> None:
+    state = torchvision.models.efficientnet_b1().state_dict()
+    with pytest.raises(WeightsError, match=r"unexpected features\.1\.1\.block"):
+        load_backbone_weights(EfficientNet("b0"), state)
+
+
+def test_names_of_ours_in_a_foreign_file_are_nobodys(states: dict[str, State]) -> None:
+    state = {**states["timm"], "stem.conv.weight": states["timm"]["conv_stem.weight"]}
+    del state["conv_stem.weight"]
+    with pytest.raises(WeightsError, match="missing stem.conv.weight.*unexpected stem.conv.weight"):
+        load_backbone_weights(EfficientNet(**SAME), state)
+
+
+@pytest.mark.parametrize("layout, arguments, words", [
+    ("torchvision", dict(padding="same"), "expected padding='symmetric', norm_eps=1e-05"),
+    ("lukemelas", dict(padding="symmetric"), "expected padding='same', norm_eps=0.001"),
+    ("timm", dict(arch="b5"), "norm_eps=1e-05 or padding='same', norm_eps=0.001"),
+], ids=["torchvision", "lukemelas", "timm"])
+def test_weights_of_another_origin_than_the_backbone_was_built_for_are_refused(
+    layout: str, arguments: dict[str, Any], words: str, states: dict[str, State]
+) -> None:
+    with pytest.raises(WeightsError, match=words):
+        load_backbone_weights(EfficientNet(**arguments), states[layout])
+
+
+def test_an_eps_that_was_said_is_the_users_own_word(states: dict[str, State]) -> None:
+    for arguments in (dict(norm_eps=1e-4), dict(norm_cfg=dict(type="BN", eps=1e-4))):
+        ours = EfficientNet(**arguments)  # type: ignore[arg-type]
+        load_backbone_weights(ours, states["torchvision"])
+        assert ours.stem.norm.eps == ours.norm_eps == 1e-4
+
+
+def test_our_own_checkpoint_loads_through_init_cfg_with_head_and_prefix(
+    states: dict[str, State], tmp_path: Path
+) -> None:
+    state = {f"backbone.{name}": value for name, value in states["detkit"].items()}
+    state["head.fc.weight"] = torch.ones(2, 1280)
+    torch.save({"state_dict": state}, tmp_path / "classifier.pth")
+    checkpoint = str(tmp_path / "classifier.pth")
+    whole = EfficientNet(head_conv=True, init_cfg=dict(type="Pretrained", checkpoint=checkpoint))
+    whole.init_weights()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, states["detkit"][name]), name
+    report = load_backbone_weights(EfficientNet(), checkpoint)
+    assert report.layout == "detkit" and report.kept == ()
+    assert {"head.fc.weight", "head_conv.conv.weight"} <= set(report.unused)
+
+
+@pytest.mark.parametrize("layout", MIDDLE)
+def test_plain_weights_load_into_deformable_stages_and_give_the_same_maps(
+    layout: str, states: dict[str, State]
+) -> None:
+    padding = padding_of(layout)
+    plain = EfficientNet(padding=padding).eval()
+    bent = EfficientNet(padding=padding, deform_stages=(0, 2, 3)).eval()
+    load_backbone_weights(plain, states[layout])
+    report = load_backbone_weights(bent, states[layout])
+    offsets = [name for name in report.kept if not name.endswith("tracked")]
+    # Stage 0 has 3 blocks, stage 2 has 6, stage 3 has 5; a weight and a bias each.
+    assert len(offsets) == 28 and all(".depthwise.conv.conv_offset." in name for name in offsets)
+    image = picture(1, 3, 64, 49)
+    with torch.no_grad():
+        assert_same(bent(image), list(plain(image)), 2e-5)
+
+
+def test_offsets_of_a_deformable_file_are_needed_each() -> None:
+    bent = EfficientNet("nano", deform_stages=(2, 3))
+    state = dict(bent.state_dict())
+    report = load_backbone_weights(EfficientNet("nano", deform_stages=(2, 3)), state)
+    assert report.layout == "detkit" and report.kept == ()
+    name = next(name for name in state if name.endswith(".conv_offset.weight"))
+    del state[name]
+    with pytest.raises(WeightsError, match=f"missing {name}$|missing {name};"):
+        load_backbone_weights(bent, state)
+
+
+def test_counts_of_batches_are_not_needed_where_the_norm_is_another_and_statistics_are() -> None:
+    state = EfficientNet().state_dict()
+    group = EfficientNet(norm_cfg=dict(type="GN", num_groups=8))
+    statistics = [name for name in state if name.endswith((".running_mean", ".running_var"))]
+    with pytest.raises(WeightsError, match="unexpected stem.norm.running_mean"):
+        load_backbone_weights(group, state)
+    report = load_backbone_weights(
+        group, {name: value for name, value in state.items() if name not in statistics}
+    )
+    assert len(report.unused) == len(statistics) / 2
+
+
+@pytest.mark.parametrize("state", [{}, {"layers.0.weight": torch.ones(1)}], ids=["none", "other"])
+def test_names_of_no_known_layout_are_refused(state: State) -> None:
+    with pytest.raises(WeightsError, match="empty dict|names of an EfficientNet"):
+        load_backbone_weights(EfficientNet(), state)

@@ -1,0 +1,44 @@
+"""The page of a tiny detector, served in a thread of the tests' process."""
+
+import asyncio
+import threading
+
+from detkit.app.demo_model import DemoModel
+from detkit.app.hosts import allowed_hosts
+from detkit.app.image import SeenPictures
+from detkit.app.server import MB, cookie_name, open_port, page_server, quiet_gradio
+from detkit.app.visitors import Visitors
+from detkit.inference.predictor import Predictor
+
+MAX_UPLOAD_MB = 1
+
+
+class Served:
+    """The real page and its server; ``end`` it."""
+
+    def __init__(self, checkpoint, folder):
+        self.folder = folder
+        self.pictures = SeenPictures()
+        self.visitors = Visitors(folder, 3 * MB, self.pictures.drop)
+        self.listening = open_port("127.0.0.1", 0)
+        self.address = self.listening.getsockname()
+        with quiet_gradio(folder):
+            from detkit.app.page import Page
+
+            model = DemoModel(Predictor(checkpoint, device="cpu"), "as it was trained")
+            page = Page(model, "tiny", 0.0, self.visitors, self.pictures,
+                        cookie_name(self.listening), MB)
+            ready = threading.Event()
+            self._server = page_server(
+                page.blocks, self.listening, allowed_hosts(self.listening, "127.0.0.1"),
+                self.visitors, MAX_UPLOAD_MB, ready.set, page.stop)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._server.serve([self.listening])))
+        self._thread.start()
+        assert ready.wait(60)
+
+    def end(self):
+        """End the server, as Ctrl-C does."""
+        self._server.should_exit = True
+        self._thread.join(60)
+        assert not self._thread.is_alive()

@@ -1,0 +1,42 @@
+"""Sums by hand: the mean of the last frames' probabilities, causal."""
+
+import numpy as np
+import pytest
+
+from detkit.structures.classifications import ClassScores
+from detkit.video.analytics.score_window import ScoreWindow
+
+FRAMES = [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0), (0.25, 0.75)]
+
+
+@pytest.mark.parametrize("size, first", [
+    (1, [1.0, 0.5, 0.0, 0.25]),
+    # (1 + 0.5) / 2, (0.5 + 0) / 2, (0 + 0.25) / 2
+    (2, [1.0, 0.75, 0.25, 0.125]),
+    # 1.5 / 2, 1.5 / 3, 0.75 / 3: the second frame has but two to mean
+    (3, [1.0, 0.75, 0.5, 0.25]),
+    # more than there are frames: 1.5 / 2, 1.5 / 3, 1.75 / 4
+    (9, [1.0, 0.75, 0.5, 0.4375]),
+])
+def test_a_frame_has_the_mean_of_the_last(size: int, first: list[float]) -> None:
+    window = ScoreWindow(size)
+    seen = [window.add(ClassScores(np.array(frame), (4, 6))) for frame in FRAMES]
+    assert [one.smoothed.probabilities[0] for one in seen] == pytest.approx(first)
+    assert [float(one.smoothed.probabilities.sum()) for one in seen] == pytest.approx([1] * 4)
+    assert [tuple(one.raw.probabilities) for one in seen] == FRAMES
+    assert all(one.smoothed.size_hw == (4, 6) for one in seen)
+
+
+def test_one_wrong_frame_does_not_turn_the_label() -> None:
+    window = ScoreWindow(5)
+    frames = [(0.9, 0.1)] * 4 + [(0.0, 1.0)]
+    last = [window.add(ClassScores(np.array(frame), (4, 6))) for frame in frames][-1]
+    # (4 * 0.9 + 0) / 5 = 0.72
+    assert (last.raw.label, last.smoothed.label) == (1, 0)
+    assert last.smoothed.score == pytest.approx(0.72)
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_window_of_no_frames_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=f"got {size}, expected at least 1"):
+        ScoreWindow(size)

@@ -1,0 +1,173 @@
+"""Tracks of motions that are known."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from detkit.errors import MissingExtraError
+from detkit.structures.detections import Detections
+from detkit.video.analytics.tracked_detections import Tracked
+from detkit.video.analytics.tracking import Tracker
+
+SIZE = (480, 640)
+
+
+def frame(*centres, scores=None, labels=None, side=40) -> Detections:
+    """Squares around (x, y); they score 0.9 and have label 0 unless told otherwise."""
+    points = np.array(centres, np.float32).reshape(-1, 2)
+    return Detections(
+        np.hstack([points - side / 2, points + side / 2]),
+        np.full(len(points), 0.9, np.float32) if scores is None else np.array(scores, np.float32),
+        np.zeros(len(points), np.int64) if labels is None else np.array(labels), SIZE,
+    )
+
+
+def test_frames_without_anything_are_frames_too() -> None:
+    tracker = Tracker(30, 0.3)
+    for _ in range(3):
+        assert tracker(frame()) == Tracked.empty(SIZE)
+    assert tracker(frame((100, 100))).ids.tolist() == [-1]
+    assert tracker(frame((102, 100))).ids.tolist() == [1]
+    assert tracker(frame()) == Tracked.empty(SIZE)
+    assert tracker(frame((106, 100))).ids.tolist() == [1]
+
+
+def test_entries_keep_their_order_and_come_back_unchanged() -> None:
+    tracker = Tracker(30, 0.3)
+    tracker(frame((100, 100), (300, 100), (500, 100)))
+    tracker(frame((100, 100), (300, 100), (500, 100)))
+    shuffled = frame((500, 100), (30, 400), (100, 100), (300, 100), scores=[.4, .9, .8, .7],
+                     labels=[3, 2, 1, 0])
+    tracked = tracker(shuffled)
+    assert tracked.detections == shuffled
+    assert tracked.ids.tolist() == [3, -1, 1, 2]
+
+
+def test_two_that_cross_keep_their_ids() -> None:
+    # Towards each other on two rows 16 px apart, so that they overlap in the middle.
+    tracker = Tracker(30, 0.3)
+    for step in range(60):
+        ids = tracker(frame((100 + 6 * step, 200), (454 - 6 * step, 216))).ids.tolist()
+        assert ids == ([-1, -1] if step == 0 else [1, 2])
+
+
+@pytest.mark.parametrize(("hidden", "same"), [(10, True), (29, True), (40, False)], ids=str)
+def test_what_is_hidden_for_less_than_a_second_is_the_same(hidden: int, same: bool) -> None:
+    tracker = Tracker(30, 0.3)
+    for step in range(20):
+        tracker(frame((100 + 3 * step, 100)))
+    for _ in range(hidden):
+        tracker(frame())
+    places = [100 + 3 * (20 + hidden + step) for step in range(2)]
+    assert [tracker(frame((x, 100))).ids.tolist() for x in places][-1] == [1 if same else 2]
+
+
+@pytest.mark.parametrize("rate", [10, 60])
+def test_the_second_is_counted_at_the_videos_rate(rate: int) -> None:
+    for hidden, same in ((rate - 2, True), (rate + 2, False)):
+        tracker = Tracker(rate, 0.3)
+        for _ in range(5):
+            tracker(frame((100, 100)))
+        for _ in range(hidden):
+            tracker(frame())
+        last = [tracker(frame((100, 100))).ids.tolist() for _ in range(2)][-1]
+        assert last == [1 if same else 2]
+
+
+def test_frames_left_out_do_not_break_a_track() -> None:
+    # 8 px a frame: after 9 frames left out it is 80 px, two of its sides, further on.
+    tracker = Tracker(30, 0.3)
+    place, ids = 60, []
+    for skipped in (0,) * 15 + (1, 2, 0, 9, 4, 0, 9):
+        place += 8 * (1 + skipped)
+        ids += tracker(frame((place, 100)), skipped=skipped).ids.tolist()
+    assert ids == [-1] + [1] * 21
+
+
+def test_a_stall_ends_the_tracks_without_error() -> None:
+    tracker = Tracker(30, 0.3)
+    for _ in range(5):
+        tracker(frame((100, 100)))
+    assert tracker(frame((100, 100)), skipped=3000).ids.tolist() == [-1]
+    assert tracker(frame((100, 100))).ids.tolist() == [2]
+
+
+def test_low_scores_go_on_with_a_track_but_begin_none() -> None:
+    tracker = Tracker(30, 0.5)
+    assert tracker.lowest_score == 0.1
+    for step in range(5):
+        tracked = tracker(frame((100 + step, 100), (400, 300), scores=[0.9, 0.4]))
+        assert len(tracked) == 1  # the other is no detection at this threshold
+    for step in range(5, 10):
+        tracked = tracker(frame((100 + step, 100), (400, 300), scores=[0.2, 0.4]))
+        assert tracked.ids.tolist() == [1]
+        assert tracked.detections.scores.tolist() == [np.float32(0.2)]
+    assert len(tracker(frame((110, 100), scores=[0.05]))) == 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.1, 0.3, 0.7, 0.9, 1.0])
+def test_a_score_at_the_threshold_begins_a_track(threshold: float) -> None:
+    tracker = Tracker(30, threshold)
+    found = frame((100, 100), scores=[threshold])
+    assert [tracker(found).ids.tolist() for _ in range(3)] == [[-1], [1], [1]]
+
+
+def test_a_label_that_flickers_is_one_track() -> None:
+    tracker = Tracker(30, 0.3)
+    ids = [tracker(frame((100 + step, 100), labels=[step % 2])).ids.tolist()
+           for step in range(10)]
+    assert ids == [[-1]] + [[1]] * 9
+
+
+def test_hundred_at_once_are_told_apart() -> None:
+    start = np.stack(np.meshgrid(np.arange(10) * 60, np.arange(10) * 45), axis=-1).reshape(-1, 2)
+    way = np.random.default_rng(0).uniform(-0.4, 0.4, start.shape)
+    tracker = Tracker(30, 0.3)
+    for step in range(20):
+        tracked = tracker(frame(*(start + way * step), side=30))
+        if step:
+            assert tracked.ids.tolist() == list(range(1, 101))
+
+
+def test_two_trackers_do_not_share_their_ids() -> None:
+    for _ in range(2):
+        tracker = Tracker(30, 0.3)
+        assert [tracker(frame((9, 9))).ids.tolist() for _ in range(2)] == [[-1], [1]]
+
+
+@pytest.mark.parametrize(("rate", "threshold"), [
+    (0, 0.3), (-1, 0.3), (float("nan"), 0.3), (float("inf"), 0.3), (30, -0.1), (30, 1.1),
+])
+def test_a_rate_or_threshold_that_cannot_be_is_refused(rate: float, threshold: float) -> None:
+    with pytest.raises(ValueError, match="got"):
+        Tracker(rate, threshold)
+
+
+def test_frames_left_out_cannot_be_negative() -> None:
+    with pytest.raises(ValueError, match="skipped: got -1"):
+        Tracker(30, 0.3)(frame(), skipped=-1)
+
+
+@pytest.mark.parametrize("library", ["trackers", "supervision"])
+def test_a_missing_library_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    with pytest.raises(MissingExtraError, match=rf"'{library}'.*detkit\[video\]"):
+        Tracker(30, 0.3)
+
+
+@pytest.mark.parametrize("ids", [[], [1], [1, 2, 3], [[1, 2]], [1, 1], [-2, 1]], ids=str)
+def test_ids_that_do_not_fit_are_refused(ids) -> None:
+    with pytest.raises(ValueError, match="ids: got"):
+        Tracked(frame((100, 100), (200, 100)), np.array(ids, np.int64))
+
+
+def test_supervision_gets_the_same_boxes_and_ids() -> None:
+    tracked = Tracked(frame((100, 100), (200, 100), (300, 100)), np.array([7, -1, -1]))
+    theirs = tracked.to_supervision()
+    assert theirs.tracker_id.tolist() == [7, -1, -1]
+    assert np.array_equal(theirs.xyxy, tracked.detections.boxes_xyxy)
+    with pytest.raises(ValueError, match="read-only"):
+        tracked.ids[0] = 1

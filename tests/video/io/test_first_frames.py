@@ -1,0 +1,83 @@
+"""The beginning of a source: the frames themselves, no more than asked, from memory when live."""
+
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numbered_video import number_in, write_video
+
+from detkit.errors import VideoError
+from detkit.video.io.first_frames import FirstFrames
+from detkit.video.io.frame import Frame, VideoInfo
+from detkit.video.io.reader import VideoReader
+
+
+def test_fewer_than_one_frame_are_refused(tmp_path):
+    reader = VideoReader(write_video(tmp_path / "a.mp4", 3))
+    with pytest.raises(ValueError, match="count: got 0"):
+        FirstFrames(reader, 0)
+    reader.close()
+
+
+@pytest.mark.parametrize("asked, given", [(1, 1), (5, 5), (12, 12), (99, 12)])
+def test_the_first_frames_come_and_no_more(tmp_path, asked, given):
+    first = FirstFrames(VideoReader(write_video(tmp_path / "a.mp4", 12)), asked)
+    assert [number_in(frame.image) for frame in first] == list(range(given))
+    assert first.count == given
+    assert first.info.frame_count is None and first.sound is None and not first.live
+    first.close()
+
+
+def test_damage_ends_them_and_only_a_source_without_any_frame_fails(tmp_path):
+    first = FirstFrames(VideoReader(cut_off(write_video(tmp_path / "a.mkv", 60))), 64)
+    assert 0 < len(list(first)) < 60
+    first.close()
+    with pytest.raises(VideoError, match="nothing comes"):
+        list(FirstFrames(BrokenCamera(), 64))
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    return path
+
+
+class Camera:
+    """A live source that gives a picture every 20 ms, without an end."""
+
+    name, live, sound, sound_start = "camera", True, None, Fraction(0)
+
+    def __init__(self, size_hw=(4, 4)):
+        self.info = VideoInfo(size_hw, Fraction(1, 50), Fraction(50), None, Fraction(1), False)
+        self.count, self.closed = 0, False
+
+    def __iter__(self):
+        while True:
+            time.sleep(0.02)
+            yield Frame(self.count, np.zeros((*self.info.size_hw, 3), np.uint8), self.count, 1)
+            self.count += 1
+
+    def close(self):
+        self.closed = True
+
+
+class BrokenCamera(Camera):
+    """One that fails before its first picture."""
+
+    def __iter__(self):
+        raise VideoError("nothing comes")
+
+
+def test_of_a_live_source_frames_are_gathered_first():
+    camera = Camera()
+    first = FirstFrames(camera, 5)
+    begun = time.perf_counter()
+    assert [frame.index for frame in first] == [0, 1, 2, 3, 4]
+    assert time.perf_counter() - begun < 0.1  # five of the camera's take as long themselves
+    first.close()
+    assert camera.closed
+
+
+def test_large_frames_of_a_live_source_are_fewer():
+    # 3 * 4000 * 5000 is 60 MB: three of them are below 200 MB.
+    assert len(list(FirstFrames(Camera((4000, 5000)), 64))) == 3

@@ -1,0 +1,115 @@
+"""Frames that a file lacks are counted and said."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered_video import number_in, write_video
+
+from detkit.structures.detections import Detections
+from detkit.video.io.frame_folder import FrameFolder
+from detkit.video.io.missing_frames import LostFrames
+from detkit.video.io.reader import VideoReader
+from detkit.video.pipeline import run_video
+
+TS_PACKET = 188
+
+
+@dataclass
+class Packet:
+    """What is read of PyAV's packets."""
+
+    pts: int | None
+    size: int = 100
+    is_corrupt: bool = False
+    is_discard: bool = False
+
+
+def read(path: Path) -> tuple[list[int], tuple[str, ...]]:
+    reader = VideoReader(path)
+    numbers = [number_in(frame.image) for frame in reader]
+    reader.close()
+    return numbers, reader.notes
+
+
+@pytest.mark.parametrize("name, options", [
+    ("a.mp4", {}), ("a.mkv", {}), ("a.ts", {}),
+    ("slow.mp4", {"times": [0, 1, 5, 6, 30, 31, 40, 41, 90, 100], "time_base": Fraction(1, 30)}),
+], ids=["mp4", "mkv", "ts", "uneven-times"])
+def test_a_whole_file_has_no_notes(tmp_path: Path, name: str, options: dict) -> None:
+    assert read(write_video(tmp_path / name, 10, **options)) == (list(range(10)), ())
+
+
+def test_a_frame_that_is_missing_in_the_middle_is_said_with_its_time(tmp_path: Path) -> None:
+    # At 25 frames per second frame 7 would begin at 0.28 s.
+    path = write_video(tmp_path / "a.mkv", 19, times=[n for n in range(20) if n != 7])
+    reader = VideoReader(path)
+    assert sum(1 for _ in reader) == 19
+    assert len(reader.notes) == 1
+    assert "a.mkv: 1 frame is missing" in reader.notes[0] and "0.28 s" in reader.notes[0]
+
+
+def test_frames_before_the_first_key_frame_are_counted(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "whole.ts", 40, codec="mpeg2video").read_bytes()
+    (tmp_path / "late.ts").write_bytes(data[len(data) // 5 // TS_PACKET * TS_PACKET:])
+    numbers, notes = read(tmp_path / "late.ts")
+    # mpeg2video puts a key frame at every twelfth: those in between refer to one that is cut off.
+    assert numbers == list(range(12, 40)) or numbers == list(range(24, 40))
+    assert len(notes) == 1 and "passed over at the beginning" in notes[0]
+
+
+def test_the_damaged_recording_of_the_cases_is_said(shared_cases: Path) -> None:
+    reader = VideoReader(shared_cases / "video" / "damaged.ts")
+    # The seventh of twelve frames, ten a second, is lost; ts.ts is the same without damage.
+    assert sum(1 for _ in reader) == 11
+    assert "damaged packets" in reader.notes[0]
+    assert "1 frame is missing" in reader.notes[1] and "0.60 s" in reader.notes[1]
+
+
+def test_the_run_of_a_damaged_video_hands_the_notes_on(shared_cases: Path) -> None:
+    def look(images: list[np.ndarray]) -> list[Detections]:
+        return [Detections.empty(image.shape[:2]) for image in images]
+
+    report = run_video(look, shared_cases / "video" / "damaged.ts", None, None)
+    assert report.frames_in == 11 and len(report.notes) == 2
+
+
+@pytest.mark.parametrize("declared, discarded, said", [
+    (None, 0, False), (3, 0, False), (2, 0, False), (5, 0, True), (5, 2, False), (5, 1, True),
+], ids=["not-declared", "all", "more", "fewer", "trimmed", "trimmed-and-fewer"])
+def test_fewer_frames_than_declared_are_said(
+    declared: int | None, discarded: int, said: bool
+) -> None:
+    lost = LostFrames()
+    for pts in range(discarded):
+        lost.add_packet(Packet(pts, is_discard=True))
+    for pts in range(3):
+        lost.add_packet(Packet(discarded + pts))
+        lost.add_frame(discarded + pts, 1)
+    notes = lost.notes(3, declared, Fraction(1, 25))
+    assert bool(notes) == said
+    if said:
+        assert f"3 of the {declared - discarded} frames" in notes[0]
+
+
+def test_a_frame_without_a_time_is_no_gap() -> None:
+    lost = LostFrames()
+    for pts in (None, 0, None, 1, 2):
+        lost.add_frame(pts, 1)
+    assert lost.notes(5, None, Fraction(1, 25)) == []
+
+
+def test_a_folder_of_images_names_what_it_leaves_out(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("f1.png", "f2.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert FrameFolder(tmp_path).notes == ()
+    (tmp_path / "f3.heic").write_bytes(b"x")
+    (tmp_path / ".hidden").write_bytes(b"x")
+    folder = FrameFolder(tmp_path)
+    assert folder.info.frame_count == 2
+    assert len(folder.notes) == 1 and "f3.heic" in folder.notes[0]
+    assert "hidden" not in folder.notes[0]

@@ -1,0 +1,34 @@
+"""Percentiles from bins, against numpy's of all the durations."""
+
+import numpy as np
+import pytest
+
+from detkit.video.durations import Milliseconds
+
+
+def test_nothing_added_is_zero() -> None:
+    none = Milliseconds()
+    assert (none.count, none.total, none.percentile(50), none.percentile(99)) == (0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("seconds", [
+    np.random.default_rng(0).lognormal(-4, 1, 20_000),
+    np.linspace(1e-6, 2000, 5_000),
+    np.full(7, 0.0333),
+], ids=["lognormal", "microsecond-to-half-an-hour", "one-value"])
+def test_percentiles_are_true_to_half_a_percent(seconds: np.ndarray) -> None:
+    kept = Milliseconds()
+    for value in seconds:
+        kept.add(float(value))
+    assert kept.count == len(seconds)
+    assert kept.total == pytest.approx(1e3 * seconds.sum())
+    for percent in (1, 50, 95, 99, 100):
+        exact = 1e3 * np.percentile(seconds, percent, method="inverted_cdf")
+        assert kept.percentile(percent) == pytest.approx(exact, rel=0.0051)
+
+
+@pytest.mark.parametrize("seconds, shown", [(0.0, 1e-3), (-1.0, 1e-3), (1e9, 2.3e7)])
+def test_what_is_beyond_the_bins_counts_in_the_outermost(seconds: float, shown: float) -> None:
+    kept = Milliseconds()
+    kept.add(seconds)
+    assert kept.count == 1 and kept.percentile(50) == pytest.approx(shown, rel=0.1)
