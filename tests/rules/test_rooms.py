@@ -1,6 +1,7 @@
-"""Imports between the rooms go downwards only; read from the source, functions included."""
+"""Imports go downwards between the rooms, and in no circle between files; read from the source."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,61 @@ def test_the_rule_sees_what_it_should(file, line, caught, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text(line)
     assert bool(upward_imports(Path(tmp_path) / "detkit")) == caught
+
+
+def circle_of_files(package):
+    """The files of a circle of imports, the first again at the end; empty where there is none.
+
+    Imports inside functions and those for type checking count like the others.
+    """
+    modules = {}
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {}
+    for name, path in modules.items():
+        if path == package / "__init__.py":
+            continue  # the door: it hands out what users import, when they ask for it
+        graph[name] = {other for _, module, names in imported_names(path, package)
+                       for other in [f"{module}.{item}" for item in names] + [module]
+                       if other in modules and other not in (name, package.name)}
+        # A package imports its files to register them; those import it by living in it.
+        if path.name == "__init__.py":
+            graph[name] -= {other for other in graph[name] if other.startswith(f"{name}.")}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def imported_names(path, package):
+    """(line, module, what is taken from it) of each import of the package in a file."""
+    here = path.relative_to(package.parent).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, item.name, []) for item in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else ())))
+            yield node.lineno, module, [item.name for item in node.names]
+
+
+def test_no_files_import_each_other_in_a_circle(repository):
+    assert circle_of_files(repository / "detkit") == []
+
+
+@pytest.mark.parametrize("files", [
+    {"data/a.py": "from detkit.data.b import x", "data/b.py": "from detkit.data import a"},
+    {"data/a.py": "def f():\n    from detkit.data import b", "data/b.py": "from .a import x"},
+    {"data/a.py": "from detkit.data.b import x", "data/b.py": "import detkit.data.c",
+     "data/c.py": "if TYPE_CHECKING:\n    from detkit.data.a import y"},
+    {"data/__init__.py": "", "data/a.py": "from detkit.data.deep import x",
+     "data/deep/__init__.py": "from detkit.data.a import y"},
+], ids=["module and name", "in a function", "for types", "a package"])
+def test_a_circle_is_found(files, tmp_path):
+    for name, text in files.items():
+        path = tmp_path / "detkit" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert len(circle_of_files(tmp_path / "detkit")) > 2

@@ -14,6 +14,7 @@ from torch import nn
 
 from detkit.checkpoints.read_checkpoint import read_checkpoint
 from detkit.errors import WeightsError
+from detkit.models.weights.backbone_weights import translate_backbone
 from detkit.models.weights.converted_state_dict import StateDict
 from detkit.models.weights.state_dict import backbone_names, some, unwrapped
 
@@ -48,7 +49,7 @@ def backbone_in(checkpoint: str | Path) -> BackboneOrigin:
 
     Args:
         checkpoint: a file as ``read_checkpoint`` takes it: of a run of ours, of mmengine's other
-            libraries, or weights in one of the layouts of ``ADAPTERS``.
+            libraries, or weights in a layout that one of our backbones reads.
 
     Raises:
         WeightsError: the file cannot be read, or holds no tensors.
@@ -174,12 +175,11 @@ def _missing_of(state: StateDict, kind: str, arch: str, more: dict[str, Any]) ->
     None where the file has no layout of the class.
     """
     from detkit.models import backbones
-    from detkit.models.weights.backbone_weights import ADAPTERS
 
     with torch.device("meta"):
         net: nn.Module = getattr(backbones, kind)(arch=arch, **more)
     try:
-        found = ADAPTERS[kind](state, net)
+        found = translate_backbone(state, net, kind)
     except WeightsError:
         return None
     own = net.state_dict()

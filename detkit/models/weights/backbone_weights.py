@@ -1,7 +1,7 @@
 """Weights from anywhere into our backbones: whole, or refused with the names that do not fit.
 
-Each architecture brings an adapter that knows the layouts its weights are published in; a new
-one is a line in ``ADAPTERS`` and a file beside this one.
+Each backbone brings a ``checkpoint_filter_fn`` that knows the layouts its weights are published
+in, as the models of timm do: ``checkpoint_filter.py`` beside the model.
 """
 
 from __future__ import annotations
@@ -15,28 +15,14 @@ from mmengine.logging import print_log
 from torch import nn
 
 from detkit.errors import ConfigError, WeightsError
-from detkit.models.backbones.classic.checkpoint_filter import translate_teaching
-from detkit.models.backbones.convnextv2.checkpoint_filter import translate_convnextv2
-from detkit.models.backbones.efficientnet.checkpoint_filter import translate_efficientnet
-from detkit.models.backbones.swin.checkpoint_filter import translate_swin
-from detkit.models.backbones.timm.checkpoint_filter import translate_timm
 from detkit.models.weights.converted_state_dict import StateDict, Translation
 from detkit.models.weights.load_weights import LoadReport, Part, report_of, set_all
 from detkit.models.weights.state_dict import backbone_names, content_of
 
-__all__ = ["ADAPTERS", "LoadReport", "called", "family_of", "initialise_from",
+__all__ = ["LoadReport", "called", "family_of", "initialise_from",
            "load_backbone_weights", "translate_backbone"]
 
 Adapter = Callable[[StateDict, nn.Module], Translation]
-
-ADAPTERS: dict[str, Adapter] = {
-    "ConvNeXtV2": translate_convnextv2,
-    "EfficientNet": translate_efficientnet,
-    "SwinTransformer": translate_swin,
-    "TeachingNetwork": translate_teaching,
-    "TimmBackbone": translate_timm,
-    "TimmNetwork": translate_timm,
-}
 
 Loader = Callable[[Any, str, "str | None"], LoadReport]
 
@@ -87,7 +73,7 @@ def load_backbone_weights(
     """Set every parameter of a backbone from a checkpoint, or none of them.
 
     Args:
-        backbone: one whose class has an entry in ``ADAPTERS``.
+        backbone: one whose class has a ``checkpoint_filter_fn``.
         checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
         prefix: take only the names that begin so; None finds common prefixes out.
 
@@ -107,7 +93,7 @@ def translate_backbone(state: StateDict, backbone: nn.Module, origin: str) -> Tr
 
     Args:
         state: names without wrappers and prefixes.
-        backbone: one whose class has an entry in ``ADAPTERS``.
+        backbone: one whose class has a ``checkpoint_filter_fn``.
         origin: the file, for messages.
 
     Raises:
@@ -128,17 +114,17 @@ def called(backbone: nn.Module) -> str:
 
 
 def family_of(backbone: nn.Module) -> str | None:
-    """The name in ``ADAPTERS`` of the backbone's class or of one that it is made of, if any."""
-    names = (cls.__name__ for cls in type(backbone).__mro__)
-    return next((name for name in names if name in ADAPTERS), None)
+    """The name of the class, the backbone's or one that it is made of, whose filter it has."""
+    return next((cls.__name__ for cls in type(backbone).__mro__
+                 if "checkpoint_filter_fn" in vars(cls)), None)
 
 
 def _adapter_of(backbone: nn.Module) -> Adapter:
-    family = family_of(backbone)
-    if family is None:
+    convert: Adapter | None = getattr(backbone, "checkpoint_filter_fn", None)
+    if convert is None:
         raise WeightsError(
             "no layout of weights is known for this backbone",
             got=type(backbone).__name__,
-            expected=f"one of {', '.join(ADAPTERS)}",
+            expected="a class with a checkpoint_filter_fn, as detkit's backbones have",
         )
-    return ADAPTERS[family]
+    return convert

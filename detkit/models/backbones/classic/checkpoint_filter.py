@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from torch import nn
 
 from detkit.errors import WeightsError
+from detkit.models.backbones.classic.classic_networks import TeachingEntry
 from detkit.models.backbones.timm.checkpoint_filter import translate_timm
 from detkit.models.weights.converted_state_dict import StateDict, Translation
-
-if TYPE_CHECKING:
-    from detkit.models.backbones.classic.classic_network import TeachingNetwork
 
 _OURS = "model."
 # GoogLeNet's auxiliary classifiers, which are not built.
 _AUXILIARY = re.compile(r"^aux\d\.")
 # As torchvision's DenseNets were saved once: 'norm.1' for 'norm1'.
 _DOTTED = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.(\d\.)")
+
+
+class _Network(Protocol):
+    """What is read of a ``TeachingNetwork``."""
+
+    name: str
+    entry: TeachingEntry
 
 
 def translate_teaching(state: StateDict, backbone: nn.Module) -> Translation:
@@ -31,7 +36,7 @@ def translate_teaching(state: StateDict, backbone: nn.Module) -> Translation:
     Raises:
         WeightsError: none of the network's names is in the file.
     """
-    network = cast("TeachingNetwork", backbone)
+    network = cast(_Network, backbone)
     if network.entry.maker == "timm":
         return translate_timm(state, backbone)
     own = backbone.state_dict()

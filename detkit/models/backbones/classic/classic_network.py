@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.classic.checkpoint_filter import translate_teaching
 from detkit.models.backbones.classic.classic_networks import TEACHING_NETWORKS, TeachingEntry
 from detkit.models.backbones.classic.lenet5 import LeNet5
 from detkit.models.backbones.classic.zfnet import ZFNet
@@ -51,6 +52,8 @@ class TeachingNetwork(BaseModule):  # type: ignore[misc]
 
     Source: the papers of the table. Agrees with torchvision's and timm's on the same weights.
     """
+
+    checkpoint_filter_fn = staticmethod(translate_teaching)
 
     feature_strides = None
 

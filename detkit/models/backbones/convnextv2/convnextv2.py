@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from detkit.models.backbones.arch_lookup import check_frozen, check_levels, check_some_stages
 from detkit.models.backbones.convnextv2.archs import convnextv2_arch
+from detkit.models.backbones.convnextv2.checkpoint_filter import translate_convnextv2
 from detkit.models.backbones.convnextv2.layers import (
     NORM_EPS,
     ConvNeXtV2Block,
@@ -66,6 +67,8 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
 
     Source: arXiv 2301.00808. Agrees with timm's on the same weights.
     """
+
+    checkpoint_filter_fn = staticmethod(translate_convnextv2)
 
     def __init__(
         self,

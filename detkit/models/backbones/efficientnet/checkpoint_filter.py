@@ -12,22 +12,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from torch import nn
 
 from detkit.errors import WeightsError
+from detkit.models.backbones.efficientnet.archs import BlockGroup, EfficientNetArch
 from detkit.models.weights.converted_state_dict import StateDict, Translation
-
-if TYPE_CHECKING:
-    from detkit.models.backbones.efficientnet.archs import BlockGroup
-    from detkit.models.backbones.efficientnet.efficientnet import EfficientNet
 
 _BUFFER = ".num_batches_tracked"
 _OFFSET = re.compile(r"\.conv_offset\.")
 _CLASSIFIER = re.compile(r"^(classifier(\.1)?|_fc)\.(weight|bias)$")
 
 Names = Iterator[tuple[str, str]]
+
+
+class _Network(Protocol):
+    """What is read of an ``EfficientNet``."""
+
+    arch: EfficientNetArch
+    padding: str
+    norm_eps: float
+    norm_eps_is_given: bool
 
 
 def translate_efficientnet(state: StateDict, backbone: nn.Module) -> Translation:
@@ -41,7 +47,7 @@ def translate_efficientnet(state: StateDict, backbone: nn.Module) -> Translation
         WeightsError: the names are those of no layout that is known, or the layout's weights
             were trained with another padding or eps than the backbone has.
     """
-    net = cast("EfficientNet", backbone)
+    net = cast(_Network, backbone)
     layout = _layout(state)
     _check_origin(layout, net)
     own = backbone.state_dict()
@@ -80,7 +86,7 @@ def _layout(state: StateDict) -> str:
     )
 
 
-def _check_origin(layout: str, net: EfficientNet) -> None:
+def _check_origin(layout: str, net: _Network) -> None:
     """Refuse weights that were certainly trained with another padding or eps."""
     trained = {
         "torchvision": [("symmetric", net.arch.norm_eps)],
@@ -108,7 +114,7 @@ def _is_elsewhere(name: str, own: StateDict) -> bool:
     return norm != name and f"{norm}.weight" in own
 
 
-def _places(layout: str, net: EfficientNet) -> Names:
+def _places(layout: str, net: _Network) -> Names:
     """(their name, our name) of each module that has parameters, for the whole arch."""
     groups = net.arch.scaled
     ends = {

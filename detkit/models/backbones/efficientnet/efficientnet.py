@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from detkit.errors import ConfigError
 from detkit.models.backbones.arch_lookup import check_frozen, check_levels, check_some_stages
 from detkit.models.backbones.efficientnet.archs import EfficientNetArch, efficientnet_arch
+from detkit.models.backbones.efficientnet.checkpoint_filter import translate_efficientnet
 from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle
 from detkit.models.backbones.efficientnet.layers import SqueezeExcite
 from detkit.models.backbones.efficientnet.stages import EfficientNetStage, blocks_of
@@ -84,6 +85,8 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
 
     Source: arXiv 1905.11946, 2104.00298. Agrees with timm's and torchvision's on the same weights.
     """
+
+    checkpoint_filter_fn = staticmethod(translate_efficientnet)
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detkit.models.backbones.arch_lookup import check_frozen, check_levels
 from detkit.models.backbones.freezing import freeze_stages
 from detkit.models.backbones.swin.archs import swin_arch
+from detkit.models.backbones.swin.checkpoint_filter import translate_swin
 from detkit.models.backbones.swin.layers import (
     NORM_EPS,
     PatchMerging,
@@ -63,6 +64,8 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
 
     Source: arXiv 2103.14030. Agrees with torchvision's, timm's and mmdet's on the same weights.
     """
+
+    checkpoint_filter_fn = staticmethod(translate_swin)
 
     def __init__(
         self,

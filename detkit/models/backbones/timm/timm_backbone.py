@@ -13,6 +13,7 @@ from torch import Tensor
 from detkit.errors import ConfigError
 from detkit.models.backbones.freezing import hold_batch_norms
 from detkit.models.backbones.layer_depth import depth_of
+from detkit.models.backbones.timm.checkpoint_filter import translate_timm
 from detkit.models.backbones.timm.create import create_timm_model
 from detkit.models.backbones.timm.feature_levels import find_levels, keep_levels, run_levels
 from detkit.models.backbones.timm.hub import published_weights
@@ -59,6 +60,8 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 
     Source: timm. Agrees with its ``forward_intermediates`` on the same weights.
     """
+
+    checkpoint_filter_fn = staticmethod(translate_timm)
 
     def __init__(
         self,

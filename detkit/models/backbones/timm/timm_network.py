@@ -11,6 +11,7 @@ from torch import Tensor
 
 from detkit.errors import ConfigError
 from detkit.models.backbones.layer_depth import depth_of
+from detkit.models.backbones.timm.checkpoint_filter import translate_timm
 from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
 from detkit.models.backbones.timm.hub import published_weights
 from detkit.models.backbones.timm.layer_groups import layer_of_each
@@ -48,6 +49,8 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
 
     Source: timm. Agrees with its ``forward_head(..., pre_logits=True)`` on the same weights.
     """
+
+    checkpoint_filter_fn = staticmethod(translate_timm)
 
     feature_strides = None
 
