@@ -43,8 +43,8 @@ class TorchvisionStages(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
-        for index, part in enumerate(self.features):
-            x = part(x)
+        for index, stage in enumerate(self.features):
+            x = stage(x)
             if index in self.ends:
                 maps.append(x)
         return maps
@@ -55,7 +55,7 @@ def timm_stages(name: str, **options: object) -> nn.Module:
     return model
 
 
-def still(model: nn.Module) -> nn.Module:
+def freeze_bn(model: nn.Module) -> nn.Module:
     """Keep every batch norm's statistics, in training mode too."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -66,13 +66,13 @@ def still(model: nn.Module) -> nn.Module:
 
 def candidates(size: int) -> dict[str, dict[str, Callable[[], nn.Module]]]:
     effnet = torchvision.models.efficientnet_b3
-    ours = partial(EfficientNet, "b3", drop_path_rate=0.0)
+    detkit_factory = partial(EfficientNet, "b3", drop_path_rate=0.0)
     b3 = {
-        "detkit": ours,
+        "detkit": detkit_factory,
         "timm": lambda: timm_stages("efficientnet_b3", out_indices=(1, 2, 3, 4)),
         "torchvision": lambda: TorchvisionStages(effnet(), (2, 3, 5, 7)),
     }
-    frozen = {name: partial(lambda build: still(build()), build) for name, build in b3.items()}
+    frozen = {name: partial(lambda build: freeze_bn(build()), build) for name, build in b3.items()}
     return {
         "swin": {
             "detkit": lambda: SwinTransformer("tiny", drop_path_rate=0.0),
@@ -86,7 +86,7 @@ def candidates(size: int) -> dict[str, dict[str, Callable[[], nn.Module]]]:
             "timm": lambda: timm_stages("convnextv2_tiny"),
         },
         "efficientnet": b3,
-        "efficientnet, norms kept": frozen | {"detkit": partial(ours, norm_eval=True)},
+        "efficientnet, norms kept": frozen | {"detkit": partial(detkit_factory, norm_eval=True)},
     }
 
 
@@ -146,13 +146,14 @@ def peak_of(network: str, name: str, arguments: argparse.Namespace, training: bo
     return peak(build, shape, training, arguments.bf16, arguments.device, name.endswith(" cl"))
 
 
-def in_a_process(network: str, name: str, arguments: argparse.Namespace, training: bool) -> float:
+def peak_in_subprocess(network: str, name: str, arguments: argparse.Namespace,
+                       training: bool) -> float:
     # A process's peak never goes down again: each candidate has one of its own.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(peak_of, (network, name, arguments, training))
 
 
-def row(network: str, arguments: argparse.Namespace, training: bool) -> None:
+def print_row(network: str, arguments: argparse.Namespace, training: bool) -> None:
     shape = (arguments.batch, 3, arguments.size, arguments.size)
     image = torch.randn(shape, device=arguments.device)
     models: dict[str, tuple[nn.Module, Tensor]] = {}
@@ -164,16 +165,16 @@ def row(network: str, arguments: argparse.Namespace, training: bool) -> None:
                 image.contiguous(memory_format=torch.channels_last),
             )
     times: dict[str, list[float]] = {name: [] for name in models}
-    for turn in range(arguments.rounds + 1):
-        for name, (model, picture) in models.items():
-            passed = seconds(model, picture, training, arguments.bf16)
-            if turn:  # the first warms up
+    for round_index in range(arguments.rounds + 1):
+        for name, (model, batch) in models.items():
+            passed = seconds(model, batch, training, arguments.bf16)
+            if round_index:  # the first warms up
                 times[name].append(passed)
-    medians = {name: 1000 * statistics.median(some) for name, some in times.items()}
+    medians = {name: 1000 * statistics.median(durations) for name, durations in times.items()}
     del models
-    peaks = {name: in_a_process(network, name, arguments, training) for name in medians}
-    what = "forward + backward" if training else "forward"
-    print(f"{network}, {what}", flush=True)
+    peaks = {name: peak_in_subprocess(network, name, arguments, training) for name in medians}
+    direction = "forward + backward" if training else "forward"
+    print(f"{network}, {direction}", flush=True)
     for name, median in medians.items():
         print(f"  {name:15s} {median:8.0f} ms {median / medians['detkit']:6.2f}x"
               f" {peaks[name]:8.0f} MB {peaks[name] / peaks['detkit']:6.2f}x", flush=True)
@@ -195,7 +196,7 @@ def main() -> None:
         if network.partition(",")[0] in arguments.only:
             for training in (False, True):
                 if training or "kept" not in network:
-                    row(network, arguments, training)
+                    print_row(network, arguments, training)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from detkit.machine.cores import cores
-from detkit.machine.load import free_cores, read_load
-from detkit.machine.threads import first_threads, settle_threads, watch_cores
+from detkit.machine.cores import num_cores
+from detkit.machine.load import count_free_cores, read_cpu_times
+from detkit.machine.threads import initial_num_threads, start_core_monitor, update_num_threads
 
 CLASSES = ("a", "b", "c")
 BOXES = 8
@@ -36,11 +36,11 @@ Row = tuple[str, str, dict[str, str]]  # name, threads, environment
 
 
 @contextmanager
-def busy_processes(number: int) -> Iterator[None]:
+def busy_processes(count: int) -> Iterator[None]:
     """So many processes that never rest, ended afterwards."""
-    running = [subprocess.Popen([sys.executable, "-c", SPINNING]) for _ in range(number)]
+    running = [subprocess.Popen([sys.executable, "-c", SPINNING]) for _ in range(count)]
     try:
-        time.sleep(0.3 if number else 0)
+        time.sleep(0.3 if count else 0)
         yield
     finally:
         for process in running:
@@ -58,14 +58,14 @@ class Worker:
         self._process = subprocess.Popen(
             command + ["--float32"] * arguments.float32, env={**left, **environment}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._answer()
+        self._read_reply()
 
-    def steps(self, threads: str, seconds: float, least: int = 1) -> list[float]:
-        """Seconds of each step, as many as go into ``seconds``, at least ``least``."""
-        print(json.dumps([threads, seconds, least]), file=self._process.stdin, flush=True)
-        return list(self._answer())
+    def steps(self, threads: str, seconds: float, min_steps: int = 1) -> list[float]:
+        """Seconds of each step, as many as go into ``seconds``, at least ``min_steps``."""
+        print(json.dumps([threads, seconds, min_steps]), file=self._process.stdin, flush=True)
+        return list(self._read_reply())
 
-    def _answer(self) -> Any:
+    def _read_reply(self) -> Any:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             raise SystemExit("the worker ended; see above")
@@ -85,31 +85,31 @@ def serve_steps(arguments: argparse.Namespace) -> None:
     import torch
 
     for line in sys.stdin:
-        threads, seconds, least = json.loads(line)
+        threads, seconds, min_steps = json.loads(line)
         if threads == "detkit":
             # As a command begins: one thread imports what it needs, and the cores are watched.
             torch.set_num_threads(1)
-            watch_cores()
-            begun = time.monotonic()
-            while time.monotonic() - begun < START:
+            start_core_monitor()
+            start = time.monotonic()
+            while time.monotonic() - start < START:
                 step()
-            torch.set_num_threads(first_threads(cores()))
+            torch.set_num_threads(initial_num_threads(num_cores()))
             # Threads that are new have memory to make ready: their first steps are slower.
-            begun = time.monotonic()
-            while time.monotonic() - begun < START:
+            start = time.monotonic()
+            while time.monotonic() - start < START:
                 step()
-                settle_threads()
+                update_num_threads()
         elif threads != "as before":
-            watch_cores({"OMP_NUM_THREADS": threads})
+            start_core_monitor({"OMP_NUM_THREADS": threads})
             torch.set_num_threads(int(threads))
-        taken: list[float] = []
-        begun = time.monotonic()
-        while len(taken) < least or time.monotonic() - begun < seconds:
+        durations: list[float] = []
+        start = time.monotonic()
+        while len(durations) < min_steps or time.monotonic() - start < seconds:
             now = time.perf_counter()
             step()
-            settle_threads()
-            taken.append(time.perf_counter() - now)
-        print(json.dumps(taken), flush=True)
+            update_num_threads()
+            durations.append(time.perf_counter() - now)
+        print(json.dumps(durations), flush=True)
 
 
 def training_step(arguments: argparse.Namespace) -> Callable[[], None]:
@@ -119,25 +119,25 @@ def training_step(arguments: argparse.Namespace) -> Callable[[], None]:
     from mmengine.registry import DefaultScope
     from mmengine.structures import InstanceData
 
-    from detkit.config.infer.infer_fields import derive
+    from detkit.config.infer.infer_fields import infer_fields
     from detkit.config.load_config import load_config
-    from detkit.config.overrides import use_our_parts
-    from detkit.engine.optim.amp import AmpOptimWrapper, computes_in_bf16
+    from detkit.config.overrides import substitute_components
+    from detkit.engine.optim.amp import AmpOptimWrapper, is_bf16_supported
     from detkit.registry import MODELS, import_mmdet
 
     import_mmdet()
     torch.manual_seed(0)
     cfg = load_config(arguments.config)
-    use_our_parts(cfg)
-    derive(cfg, CLASSES)
+    substitute_components(cfg)
+    infer_fields(cfg, CLASSES)
     with DefaultScope.overwrite_default_scope("detkit"):
         model: Any = MODELS.build(cfg.model)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    half = computes_in_bf16("cpu") and not arguments.float32
-    wrapper = AmpOptimWrapper(dtype="bfloat16" if half else "auto", optimizer=optimizer)
-    wrapper._cast = half  # 'auto' computes in bf16 wherever the processor can
-    print(f"{'bf16' if half else 'float32'}, torch {torch.__version__}", file=sys.stderr)
+    use_bf16 = is_bf16_supported("cpu") and not arguments.float32
+    wrapper = AmpOptimWrapper(dtype="bfloat16" if use_bf16 else "auto", optimizer=optimizer)
+    wrapper._cast = use_bf16  # 'auto' computes in bf16 wherever the processor can
+    print(f"{'bf16' if use_bf16 else 'float32'}, torch {torch.__version__}", file=sys.stderr)
     shape = (arguments.size, arguments.size)
     generator = torch.Generator().manual_seed(0)
     images, samples = [], []
@@ -171,40 +171,43 @@ def main() -> None:
     if arguments.worker:
         serve_steps(arguments)
         return
-    before = read_load()
+    before = read_cpu_times()
     time.sleep(1)
-    after = read_load()
+    after = read_cpu_times()
     if before is not None and after is not None:
-        used = after.cores - free_cores(before, after)
+        used = after.cores - count_free_cores(before, after)
         print(f"{after.cores} cores, of which other processes used {used:.2f} at the start")
     table(arguments)
 
 
-def settled(taken: list[float]) -> float:
+def steady_median(durations: list[float]) -> float:
     """The median, without the first step, which makes ready what another number of threads needs.
 
     Not of two steps or one: beside many processes there is no time for more.
     """
-    return statistics.median(taken[1:] if len(taken) > 2 else taken)
+    return statistics.median(durations[1:] if len(durations) > 2 else durations)
 
 
 def table(arguments: argparse.Namespace) -> None:
-    number = str(cores())
+    count = str(num_cores())
     passive = {"OMP_WAIT_POLICY": "passive"}
-    rows: list[Row] = [(f"{number} threads", number, {}),
-                       (f"{number} threads, passive", number, passive),
+    rows: list[Row] = [(f"{count} threads", count, {}),
+                       (f"{count} threads, passive", count, passive),
                        ("1 thread", "1", {}), ("detkit", "detkit", {})]
     workers = {str(environment): Worker(environment, arguments) for environment in ({}, passive)}
     try:
         columns: list[dict[str, float]] = []
         for others in arguments.others:
-            taken: dict[str, list[float]] = {name: [] for name, _, _ in rows}
+            durations: dict[str, list[float]] = {name: [] for name, _, _ in rows}
             for _ in range(arguments.rounds):
                 for name, threads, environment in rows:
                     with busy_processes(others):
                         worker = workers[str(environment)]
-                        taken[name].append(settled(worker.steps(threads, arguments.seconds)))
-            columns.append({name: statistics.median(some) for name, some in taken.items()})
+                        durations[name].append(
+                            steady_median(worker.steps(threads, arguments.seconds)))
+            columns.append(
+                {name: statistics.median(samples)
+                 for name, samples in durations.items()})
         heads = "".join(f"{'idle' if not others else f'beside {others}':>16s}"
                         for others in arguments.others)
         print(f"{'seconds a step':22s}{heads}")
@@ -215,8 +218,8 @@ def table(arguments: argparse.Namespace) -> None:
         worker = workers[str({})]
         worker.steps("detkit", arguments.seconds)
         with busy_processes(1):
-            coming = worker.steps("as before", 0, ARRIVALS)
-        print("detkit, one comes:    " + " ".join(f"{seconds:.3f}" for seconds in coming))
+            arrival_steps = worker.steps("as before", 0, ARRIVALS)
+        print("detkit, one comes:    " + " ".join(f"{seconds:.3f}" for seconds in arrival_steps))
     finally:
         for worker in workers.values():
             worker.close()

@@ -22,17 +22,17 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
-from detkit.inference.classification_adapter import ClassAdapter
-from detkit.inference.image_pipeline import pipeline_of
+from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.inference.classification_adapter import ClassificationAdapter
 from detkit.registry import MODELS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-NANO = ("classify_efficientnet_nano", "classify_convnextv2_nano", "classify_swin_nano")
+MICRO_CONFIGS = ("classify_efficientnet_nano", "classify_convnextv2_nano", "classify_swin_nano")
 CLASSES = [f"class {number}" for number in range(6)]
-YARDSTICK = "timm resnet18"
+BASELINE = "timm resnet18"
 
 
 class Candidate:
@@ -43,19 +43,19 @@ class Candidate:
         if backbone is not None:
             cfg.model.pop("backbone")  # Two dicts would be merged.
             cfg.model["backbone"], cfg.model["pooling"] = backbone, None
-        derive(cfg, CLASSES)
+        infer_fields(cfg, CLASSES)
         init_default_scope(cfg.default_scope)
         self.model: Any = MODELS.build(cfg.model)
         self.model.init_weights()
         self.optim = OptimWrapper(torch.optim.AdamW(self.model.parameters(), lr=1e-4))
-        self.adapter = ClassAdapter(self.model, pipeline_of(cfg), len(CLASSES))
+        self.adapter = ClassificationAdapter(self.model, get_test_pipeline_cfg(cfg), len(CLASSES))
         rng = np.random.default_rng(0)
-        self.picture = rng.integers(0, 256, (384, 512, 3), dtype=np.uint8)
-        inputs = self.adapter.prepare(self.picture)["inputs"]
+        self.image = rng.integers(0, 256, (384, 512, 3), dtype=np.uint8)
+        inputs = self.adapter.prepare(self.image)["inputs"]
         self.batch_size = int(cfg.train_dataloader.batch_size)
         self.batch = {
             "inputs": [inputs] * self.batch_size,
-            "data_samples": [ClassSample(gt_label=torch.tensor(label % len(CLASSES)))
+            "data_samples": [DataSample(gt_label=torch.tensor(label % len(CLASSES)))
                              for label in range(self.batch_size)],
         }
 
@@ -66,16 +66,16 @@ class Candidate:
 
     def predict(self, count: int) -> int:
         self.model.eval()
-        self.adapter.look([self.adapter.prepare(self.picture) for _ in range(count)])
+        self.adapter.predict([self.adapter.prepare(self.image) for _ in range(count)])
         return count
 
 
-def rate(work: Callable[[], int]) -> float:
-    """Images a second of at least half a second of ``work``."""
-    begin, images = time.perf_counter(), 0
-    while time.perf_counter() - begin < 0.5:
-        images += work()
-    return images / (time.perf_counter() - begin)
+def images_per_second(workload: Callable[[], int]) -> float:
+    """Images a second of at least half a second of ``workload``."""
+    start, images = time.perf_counter(), 0
+    while time.perf_counter() - start < 0.5:
+        images += workload()
+    return images / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -85,27 +85,28 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    models = {name: Candidate(name) for name in NANO}
-    models[YARDSTICK] = Candidate(NANO[0], dict(type="TimmNetwork", name="resnet18"))
-    works: dict[str, Callable[[Candidate], Callable[[], int]]] = {
+    models = {name: Candidate(name) for name in MICRO_CONFIGS}
+    models[BASELINE] = Candidate(MICRO_CONFIGS[0], dict(type="TimmNetwork", name="resnet18"))
+    workloads: dict[str, Callable[[Candidate], Callable[[], int]]] = {
         "training": lambda model: model.train,
         "prediction, 8": lambda model: lambda: model.predict(8),
         "prediction, 1": lambda model: lambda: model.predict(1),
     }
-    found: dict[tuple[str, str], list[float]] = {}
-    for turn in range(args.rounds + 1):
-        for what, work in works.items():
+    measurements: dict[tuple[str, str], list[float]] = {}
+    for round_index in range(args.rounds + 1):
+        for task, workload in workloads.items():
             for name, model in models.items():
-                measured = rate(work(model))
-                if turn:  # The first round warms up.
-                    found.setdefault((name, what), []).append(measured)
+                measured = images_per_second(workload(model))
+                if round_index:  # The first round warms up.
+                    measurements.setdefault((name, task), []).append(measured)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, images a second")
-    print(f"{'':28}" + "".join(f"{what:>22}" for what in works))
+    print(f"{'':28}" + "".join(f"{task:>22}" for task in workloads))
     for name in models:
         cells = []
-        for what in works:
-            ours, theirs = (statistics.median(found[who, what]) for who in (name, YARDSTICK))
-            cells.append(f"{ours:10.1f} ({ours / theirs:4.2f}x)")
+        for task in workloads:
+            model_rate, baseline_rate = (statistics.median(measurements[model_name, task])
+                                         for model_name in (name, BASELINE))
+            cells.append(f"{model_rate:10.1f} ({model_rate / baseline_rate:4.2f}x)")
         print(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
 
 

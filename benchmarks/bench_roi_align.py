@@ -51,44 +51,47 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
-    kind = "CPU" if options.cpu_time else "wall"
-    print(f"torch {torch.__version__}, {options.threads} threads, {kind} ms, medians")
+    clock_name = "CPU" if options.cpu_time else "wall"
+    print(f"torch {torch.__version__}, {options.threads} threads, {clock_name} ms, medians")
     print(f"{'':44}{'torchvision':>12}{'detkit':>9}{'ratio':>8}")
     if not options.step_only:
         for name, size in SIZES.items():
-            for direction, work in operator_calls(size).items():
+            for direction, fn in operator_calls(size).items():
                 if direction == "forward" or name.startswith("train"):
-                    print_row(f"{name}, {direction}", work, clock, options.repeats)
+                    print_row(f"{name}, {direction}", fn, clock, options.repeats)
     for precision, step in training_steps().items():
         print_row(f"step of a small cascade, {precision}", step, clock, options.repeats)
 
 
 def print_row(
-    label: str, work: Callable[[], Any], clock: Callable[[], float], repeats: int
+    label: str, fn: Callable[[], Any], clock: Callable[[], float], repeats: int
 ) -> None:
-    """Time ``work`` with either kernel in turn and print the medians."""
-    with torchvisions():
-        work()
-    work()
-    theirs, ours = [], []
+    """Time ``fn`` with either kernel in turn and print the medians."""
+    with use_torchvision_kernels():
+        fn()
+    fn()
+    torchvision_ms, detkit_ms = [], []
     for _ in range(repeats):
-        with torchvisions():
-            theirs.append(milliseconds(work, clock))
-        ours.append(milliseconds(work, clock))
-    slow, quick = statistics.median(theirs), statistics.median(ours)
-    print(f"{label:44}{slow:>12.1f}{quick:>9.1f}{slow / quick:>7.2f}x", flush=True)
+        with use_torchvision_kernels():
+            torchvision_ms.append(milliseconds(fn, clock))
+        detkit_ms.append(milliseconds(fn, clock))
+    torchvision_median, detkit_median = statistics.median(torchvision_ms), statistics.median(
+        detkit_ms)
+    print(
+        f"{label:44}{torchvision_median:>12.1f}{detkit_median:>9.1f}{torchvision_median / detkit_median:>7.2f}x",
+        flush=True)
 
 
-def milliseconds(work: Callable[[], Any], clock: Callable[[], float]) -> float:
+def milliseconds(fn: Callable[[], Any], clock: Callable[[], float]) -> float:
     start = clock()
-    work()
+    fn()
     return (clock() - start) * 1e3
 
 
 @contextmanager
-def torchvisions() -> Iterator[None]:
+def use_torchvision_kernels() -> Iterator[None]:
     """Send every RoIAlign of mmcv to torchvision's kernel, whatever its size."""
-    names = ("FORWARD_LEAST_VALUES", "BACKWARD_LEAST_VALUES")
+    names = ("FORWARD_MIN_VALUES", "BACKWARD_MIN_VALUES")
     before = {name: getattr(dispatch, name) for name in names}
     for name in names:
         setattr(dispatch, name, math.inf)
@@ -99,43 +102,43 @@ def torchvisions() -> Iterator[None]:
             setattr(dispatch, name, value)
 
 
-def random_rois(height: int, width: int, images: int, each: int) -> Tensor:
+def random_rois(height: int, width: int, images: int, rois_per_image: int) -> Tensor:
     """(images * each, 5): image, xyxy in pixels; sides log-uniform, aspect 1:2 to 2:1."""
     generator = torch.Generator().manual_seed(0)
-    side, aspect, left, top = torch.rand(4, images * each, generator=generator)
+    side, aspect, left, top = torch.rand(4, images * rois_per_image, generator=generator)
     side = 16 * (min(height, width) / 16) ** side
     aspect = 2 ** (aspect - 0.5)
-    wide, high = (side * aspect).clamp(max=width), (side / aspect).clamp(max=height)
-    x, y = left * (width - wide), top * (height - high)
-    image = torch.arange(images).repeat_interleave(each).float()
-    return torch.stack((image, x, y, x + wide, y + high), 1)
+    box_width, box_height = (side * aspect).clamp(max=width), (side / aspect).clamp(max=height)
+    x, y = left * (width - box_width), top * (height - box_height)
+    image = torch.arange(images).repeat_interleave(rois_per_image).float()
+    return torch.stack((image, x, y, x + box_width, y + box_height), 1)
 
 
 def operator_calls(size: tuple[int, int, int, int, int]) -> dict[str, Callable[[], None]]:
     """The calls of one pass over the pyramid, forward and backward."""
-    height, width, images, channels, each = size
-    rois = random_rois(height, width, images, each)
+    height, width, images, channels, rois_per_image = size
+    rois = random_rois(height, width, images, rois_per_image)
     side = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
     level = (side / FINEST_SIDE + 1e-6).log2().floor().clamp(0, len(STRIDES) - 1)
     calls = []
-    for number, stride in enumerate(STRIDES):
+    for level_index, stride in enumerate(STRIDES):
         features = torch.randn(images, channels, height // stride, width // stride)
-        chosen = rois[level == number]
-        output = torch.zeros(len(chosen), channels, 7, 7)
-        calls.append((features, chosen, output, 1 / stride, torch.randn_like(output)))
-    nothing = torch.empty(0)
+        level_rois = rois[level == level_index]
+        output = torch.zeros(len(level_rois), channels, 7, 7)
+        calls.append((features, level_rois, output, 1 / stride, torch.randn_like(output)))
+    empty = torch.empty(0)
 
     def forward() -> None:
-        for features, chosen, output, scale, _ in calls:
+        for features, level_rois, output, scale, _ in calls:
             dispatch.roi_align_forward(
-                features, chosen, output, nothing, nothing, 7, 7, scale, 0, 1, True
+                features, level_rois, output, empty, empty, 7, 7, scale, 0, 1, True
             )
 
     def backward() -> None:
-        for features, chosen, _, scale, slope in calls:
+        for features, level_rois, _, scale, slope in calls:
             grad = torch.zeros_like(features)
             dispatch.roi_align_backward(
-                slope, chosen, nothing, nothing, grad, 7, 7, scale, 0, 1, True
+                slope, level_rois, empty, empty, grad, 7, 7, scale, 0, 1, True
             )
 
     return {"forward": forward, "backward": backward}
@@ -150,8 +153,8 @@ def training_steps() -> dict[str, Callable[[], None]]:
     from mmengine.config import Config
 
     register_all_modules()
-    shipped = Path(mmdet.__file__).parent / ".mim/configs/cascade_rcnn"
-    config = Config.fromfile(str(shipped / "cascade-rcnn_r50_fpn_1x_coco.py")).model
+    mmdet_configs = Path(mmdet.__file__).parent / ".mim/configs/cascade_rcnn"
+    config = Config.fromfile(str(mmdet_configs / "cascade-rcnn_r50_fpn_1x_coco.py")).model
     config.backbone.update(depth=18, init_cfg=None)
     config.neck.update(in_channels=[64, 128, 256, 512], out_channels=64)
     config.rpn_head.update(in_channels=64, feat_channels=64)

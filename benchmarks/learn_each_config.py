@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 # Frozen statistics are those of pre-trained weights, which are not there; SGD's rates are those of
 # 16 and 64 images a step.
-CHANGED = {
+OVERRIDES = {
     "cascade_efficientnet": ["model.backbone.norm_eval=False"],
     "faster_efficientnet": ["model.backbone.norm_eval=False"],
     "cascade_r50_dcn": ["model.backbone.norm_eval=False", "model.backbone.frozen_stages=-1",
@@ -37,7 +37,7 @@ CHANGED = {
 }
 
 
-def options(size: int, epochs: int) -> list[str]:
+def training_options(size: int, epochs: int) -> list[str]:
     pipeline = [
         {"type": "LoadImage"},
         {"type": "LoadAnnotations", "with_bbox": True},
@@ -68,8 +68,8 @@ def fewer_regions(config: Path) -> list[str]:
         return []
     rcnn = train_cfg.rcnn
     stages = range(len(rcnn)) if isinstance(rcnn, list) else [None]
-    places = ["rcnn" if stage is None else f"rcnn.{stage}" for stage in stages]
-    return [*(f"model.train_cfg.{place}.sampler.num=64" for place in places),
+    keys = ["rcnn" if stage is None else f"rcnn.{stage}" for stage in stages]
+    return [*(f"model.train_cfg.{key}.sampler.num=64" for key in keys),
             "model.train_cfg.rpn_proposal.nms_pre=500",
             "model.train_cfg.rpn_proposal.max_per_img=200"]
 
@@ -83,18 +83,21 @@ def losses(folder: Path) -> tuple[list[float], list[float]]:
     return [row["loss"] for row in steps], [row["time"] for row in steps]
 
 
-def learn(config: Path, arguments: argparse.Namespace) -> str:
-    extra = [o for start, some in CHANGED.items() if config.stem.startswith(start) for o in some]
+def train_config(config: Path, arguments: argparse.Namespace) -> str:
+    extra = [
+        o for start, overrides in OVERRIDES.items() if config.stem.startswith(start)
+        for o in overrides
+    ]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "tools/train.py", str(config.relative_to(ROOT)),
                    "--data", arguments.data, "--work-dir", folder,
-                   "--cfg-options", *options(arguments.size, arguments.epochs),
+                   "--cfg-options", *training_options(arguments.size, arguments.epochs),
                    *fewer_regions(config), *extra]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
-                              env={**os.environ, "PYTHONWARNINGS": "ignore"})
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            return f"| {config.stem} | failed: {said[-1]} | | | | |"
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
+                                 env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        if process.returncode:
+            message = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
+            return f"| {config.stem} | failed: {message[-1]} | | | | |"
         loss, seconds = losses(Path(folder))
     tenth = max(len(loss) // 10, 1)
     first, last = mean(loss[:tenth]), mean(loss[-tenth:])
@@ -114,7 +117,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for config in CONFIGS:
         if arguments.only is None or config.stem in arguments.only:
-            print(learn(config, arguments), flush=True)
+            print(train_config(config, arguments), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from detkit.video.pipeline import run_video
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from numbered_video import number_in, read_back, write_video  # noqa: E402
 
-THOUSAND = 1000
-MOST_GROWTH = 1.02
+WINDOW = 1000
+MAX_GROWTH = 1.02
 
 
 def main() -> int:
@@ -37,39 +37,39 @@ def main() -> int:
     parser.add_argument("--size", default="64x224", help="HxW; 14 blocks of 16 pixels hold 10,000")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=1)
-    options = parser.parse_args()
-    height, width = (int(side) for side in options.size.split("x"))
+    args = parser.parse_args()
+    height, width = (int(side) for side in args.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
-        source = write_video(Path(folder) / "in.mp4", options.frames, (height, width),
-                             sound=("aac", 48000))
-        return run(source, Path(folder) / "out.mp4", options)
+        source = write_video(Path(folder) / "in.mp4", args.frames, (height, width),
+                             audio=("aac", 48000))
+        return run(source, Path(folder) / "out.mp4", args)
 
 
-def run(source: Path, out: Path, options: argparse.Namespace) -> int:
+def run(source: Path, out: Path, args: argparse.Namespace) -> int:
     """One run over ``source``; 0 when every promise is kept."""
-    held: list[float] = []
+    memory_mb: list[float] = []
     numbers: list[int] = []
     before = threading.active_count()
 
-    def look(images: list[NDArray[np.uint8]]) -> list[int]:
+    def predict(images: list[NDArray[np.uint8]]) -> list[int]:
         return [number_in(image) for image in images]
 
-    def on_frame(index: int, seconds: float, number: int) -> None:
-        numbers.append(number)
-        held.append(resident_bytes() / 1e6)
+    def on_frame(index: int, timestamp_s: float, frame_number: int) -> None:
+        numbers.append(frame_number)
+        memory_mb.append(resident_bytes() / 1e6)
 
-    report = run_video(look, source, out, lambda image, number: image, workers=options.workers,
-                       batch_size=options.batch, on_frame=on_frame)
+    report = run_video(predict, source, out, lambda image, frame_number: image,
+                       workers=args.workers, batch_size=args.batch, on_frame=on_frame)
     after = threading.active_count()
-    peaks = [max(held[begin:begin + THOUSAND]) for begin in range(0, len(held), THOUSAND)]
-    print("peak MB of each thousand frames:", " ".join(f"{peak:.1f}" for peak in peaks))
-    ratio = peaks[-1] / peaks[min(1, len(peaks) - 1)]
+    peaks_mb = [max(memory_mb[begin:begin + WINDOW]) for begin in range(0, len(memory_mb), WINDOW)]
+    print("peak MB of each thousand frames:", " ".join(f"{peak:.1f}" for peak in peaks_mb))
+    ratio = peaks_mb[-1] / peaks_mb[min(1, len(peaks_mb) - 1)]
     print(f"last thousand by the second: {ratio:.4f}")
     print(f"threads before {before}, after {after}")
-    order = numbers == list(range(options.frames)) == read_back(out)[0]
+    order = numbers == list(range(args.frames)) == read_back(out)[0]
     print("order and count:", "right" if order else "WRONG")
     print(report.table())
-    return 0 if ratio <= MOST_GROWTH and before == after and order else 1
+    return 0 if ratio <= MAX_GROWTH and before == after and order else 1
 
 
 def resident_bytes() -> int:

@@ -19,7 +19,7 @@ _base_ = [
 # Stochastic depth, rate and layer decay as in arXiv 2201.03545, appendix A.3.
 model = dict(backbone=dict(type="ConvNeXtV2", arch="tiny", drop_path_rate=0.4))
 optim_wrapper = dict(
-    constructor="LayerDecayOptimWrapperConstructor",
+    constructor="LearningRateDecayOptimWrapperConstructor",
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(decay_rate=0.7),
 )

@@ -23,7 +23,7 @@ model = dict(
     neck=dict(type="DeformableFPN"),
 )
 optim_wrapper = dict(
-    constructor="LayerDecayOptimWrapperConstructor",
+    constructor="LearningRateDecayOptimWrapperConstructor",
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(decay_rate=0.7, custom_keys=dict(conv_offset=dict(lr_mult=0.1))),
 )

@@ -32,7 +32,7 @@ model = dict(
 )
 
 optim_wrapper = dict(
-    constructor="LayerDecayOptimWrapperConstructor",
+    constructor="LearningRateDecayOptimWrapperConstructor",
     optimizer=dict(lr=8e-4),
     paramwise_cfg=dict(decay_rate=0.9),
 )

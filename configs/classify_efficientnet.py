@@ -24,10 +24,10 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/RandomResizedCrop", size=224, interpolation="bicubic"),
     dict(type="torchvision/RandomHorizontalFlip"),
     dict(type="torchvision/AutoAugment", policy="imagenet", interpolation="bilinear"),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

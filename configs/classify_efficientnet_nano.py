@@ -1,4 +1,4 @@
-"""EfficientNet-nano classifier, 128 px: trained from nothing on a laptop CPU.
+"""EfficientNet-micro classifier, 128 px: trained from nothing on a laptop CPU.
 
 Expected: 0.567 top-1 on the test split (60 pictures) of 600 photos of trash in 6 classes; 0.813 on
           the one (64) of 640 sketches in 7 classes over 15 epochs.
@@ -18,7 +18,7 @@ _base_ = [
 model = dict(
     # So few steps see little of the pictures: what makes them harder does not pay.
     backbone=dict(
-        type="EfficientNet", arch="nano", out_indices=(3,), head_conv=True, drop_path_rate=0.0
+        type="EfficientNet", arch="micro", out_indices=(3,), head_conv=True, drop_path_rate=0.0
     ),
     head=dict(loss=dict(label_smoothing=0.1)),
 )

@@ -1,4 +1,4 @@
-"""EfficientNet-nano classifier, 128 px, for uneven classes: each is drawn as often as any other.
+"""EfficientNet-micro classifier, 128 px, for uneven classes: each is drawn as often as any other.
 
 Expected: not measured here.
 Cost:     that of configs/classify_efficientnet_nano.py.
@@ -16,18 +16,18 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(type="EfficientNet", arch="nano", out_indices=(3,), head_conv=True),
+    backbone=dict(type="EfficientNet", arch="micro", out_indices=(3,), head_conv=True),
     head=dict(dropout=0.1),
     train_cfg=dict(augments=[dict(type="MixUp", alpha=0.2)]),
 )
 
 # The same few pictures of a rare class come often: they are changed more.
 train_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/RandomResizedCrop", size=128, scale=(0.35, 1.0)),
     dict(type="torchvision/RandomHorizontalFlip"),
     dict(type="torchvision/TrivialAugmentWide"),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 train_dataloader = dict(
     sampler=dict(_delete_=True, type="ClassBalancedSampler"),

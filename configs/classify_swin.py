@@ -26,10 +26,10 @@ model = dict(
 
 # The published weights are measured on the middle of pictures of 248 pixels: 224 / 0.9.
 test_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/Resize", size=248, interpolation="bicubic"),
     dict(type="torchvision/CenterCrop", size=224),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -1,4 +1,4 @@
-"""Swin-nano classifier, 128 px: trained from nothing on a laptop CPU.
+"""Swin-micro classifier, 128 px: trained from nothing on a laptop CPU.
 
 Expected: 0.633 top-1 on the test split (60 pictures) of 600 photos of trash in 6 classes. Line
           drawings on white it has not begun to learn after 10 epochs of 512 of them.
@@ -16,6 +16,6 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(type="SwinTransformer", arch="nano", out_indices=(3,), drop_path_rate=0.05),
+    backbone=dict(type="SwinTransformer", arch="micro", out_indices=(3,), drop_path_rate=0.05),
     head=dict(loss=dict(label_smoothing=0.1)),
 )

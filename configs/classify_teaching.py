@@ -18,17 +18,17 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(type="TeachingNetwork", name="resnet18"),
+    backbone=dict(type="ClassicNetwork", name="resnet18"),
     # The networks pool by themselves.
     pooling=None,
 )
 
 # As these networks were trained: no more than crops and flips.
 train_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/RandomResizedCrop", size=224),
     dict(type="torchvision/RandomHorizontalFlip"),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 train_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(batch_size=16, num_workers=2)

@@ -20,6 +20,6 @@ model = dict(backbone=dict(type="ConvNeXtV2", arch="tiny", drop_path_rate=0.2))
 # Deep layers of a pretrained network are further from what a detector wants than the first ones:
 # each group of blocks learns at 0.8 times the rate of the one behind it.
 optim_wrapper = dict(
-    constructor="LayerDecayOptimWrapperConstructor",
+    constructor="LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.8),
 )

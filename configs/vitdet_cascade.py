@@ -32,6 +32,6 @@ model = dict(
 )
 # As in the paper, table 11: each block learns at 0.7 times the rate of the one behind it.
 optim_wrapper = dict(
-    constructor="LayerDecayOptimWrapperConstructor",
+    constructor="LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.7),
 )

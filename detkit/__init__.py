@@ -6,22 +6,23 @@ asks for it. torch, mmcv and mmdet are imported when they are used.
 
 from typing import TYPE_CHECKING
 
+from detkit.aliases import EXPORTS
 from detkit.ops.finder import install as _install_ops
 from detkit.version import __version__
 
 if TYPE_CHECKING:
     from detkit.inference.engine_predictor import EnginePredictor
     from detkit.inference.predictor import Predictor
-    from detkit.structures.classifications import ClassScores
+    from detkit.structures.classifications import Classifications
     from detkit.structures.detections import Detections
 
-__all__ = ["ClassScores", "Detections", "EnginePredictor", "Predictor", "__version__"]
+__all__ = ["Classifications", "Detections", "EnginePredictor", "Predictor", "__version__"]
 
 _install_ops()
 
 
 _HOMES = {
-    "ClassScores": "detkit.structures.classifications",
+    "Classifications": "detkit.structures.classifications",
     "Detections": "detkit.structures.detections",
     "EnginePredictor": "detkit.inference.engine_predictor",
     "Predictor": "detkit.inference.predictor",
@@ -29,8 +30,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    current_name = EXPORTS.get(name, name)
+    if current_name not in _HOMES:
         raise AttributeError(f"module 'detkit' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[current_name]), current_name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 BLOCK_BYTES = 1 << 20
-_SPECIAL = {
+_SPECIAL_FILE_TYPES = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -20,7 +20,7 @@ _SPECIAL = {
 }
 
 
-def special_file(path: str | Path) -> str | None:
+def special_file_type(path: str | Path) -> str | None:
     """The kind of a path that is neither a regular file nor a folder, symbolic links followed.
 
     Returns:
@@ -31,7 +31,7 @@ def special_file(path: str | Path) -> str | None:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
         return None
-    return _SPECIAL.get(stat.S_IFMT(mode))
+    return _SPECIAL_FILE_TYPES.get(stat.S_IFMT(mode))
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -41,19 +41,19 @@ def open_regular(path: str | Path) -> BinaryIO:
         OSError: nothing is there, it is a folder, may not be read, or is no regular file; its
             ``strerror`` says which.
     """
-    special = special_file(path)
+    special = special_file_type(path)
     if special is not None:
         raise OSError(errno.EINVAL, f"it is {special}, not a file", str(path))
     return open(path, "rb")
 
 
-def read_bytes(path: str | Path, limit: int, why: str = "", text: bool = False) -> bytes:
+def read_bytes(path: str | Path, limit: int, reason: str = "", text: bool = False) -> bytes:
     """All bytes of a regular file; one whose name ends in .gz is unpacked.
 
     Args:
         limit: the most bytes to take, unpacked; a larger file is not read at all, a packed one
             no further than the next MB.
-        why: what the limit comes from, for the message.
+        reason: what the limit comes from, for the message.
         text: no byte of it is to be 0: reading ends within the next MB behind one, so that a
             large file that is none (a disk image, one with holes) is not read whole.
 
@@ -61,10 +61,10 @@ def read_bytes(path: str | Path, limit: int, why: str = "", text: bool = False) 
         OSError: as ``open_regular``, or there is more than ``limit``; or not a gzip file.
         EOFError, zlib.error: a packed file is cut short or broken.
     """
-    packed = Path(path).suffix.lower() == ".gz"
+    gzipped = Path(path).suffix.lower() == ".gz"
     with open_regular(path) as file, ExitStack() as stack:
-        size = 0 if packed else os.fstat(file.fileno()).st_size
-        stream: Any = stack.enter_context(gzip.GzipFile(fileobj=file)) if packed else file
+        size = 0 if gzipped else os.fstat(file.fileno()).st_size
+        stream: Any = stack.enter_context(gzip.GzipFile(fileobj=file)) if gzipped else file
         blocks: list[bytes] = []
         received = 0
         while size <= limit and (block := stream.read(BLOCK_BYTES)):
@@ -74,12 +74,12 @@ def read_bytes(path: str | Path, limit: int, why: str = "", text: bool = False) 
             if text and b"\0" in block:
                 break
     if size > limit:
-        raise OSError(errno.EFBIG, f"it holds {'more than ' * packed}{size / 1e6:,.0f} MB, and at "
-                      f"most {limit / 1e6:,.0f} MB are read{why and ': ' + why}", str(path))
+        raise OSError(errno.EFBIG, f"it holds {'more than ' * gzipped}{size / 1e6:,.0f} MB, and at "
+                      f"most {limit / 1e6:,.0f} MB are read{reason and ': ' + reason}", str(path))
     return b"".join(blocks)
 
 
-def sha256_of(path: str | Path) -> str:
+def compute_sha256(path: str | Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal digits; read a block at a time.
 
     Raises:

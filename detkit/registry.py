@@ -8,9 +8,12 @@ so that nothing has to be imported by hand.
 import contextlib
 import io
 import warnings
+from typing import Any
 
 from mmdet import registry as mmdet_registry
 from mmengine.registry import Registry
+
+from detkit.aliases import current_type
 
 SCOPE = "detkit"
 
@@ -24,46 +27,57 @@ def import_mmdet() -> None:
         import mmdet.models  # noqa: F401
 
 
+class _AliasedRegistry(Registry):  # type: ignore[misc]
+    """A registry that also knows the names of earlier versions."""
+
+    def get(self, key: str) -> Any:
+        """The class of today's name, or of an earlier one."""
+        return super().get(current_type(key) if isinstance(key, str) else key)
+
+
 def _child(name: str, parent: Registry, locations: list[str] | None = None) -> Registry:
     # A look-up imports the locations of the registry it begins at, never those of the parents it
     # climbs to: without mmdet's own, its names would be unknown here until someone imports them.
-    places = [*parent._locations, *(locations or ["detkit.engine"])]
-    return Registry(name, parent=parent, scope=SCOPE, locations=places)
+    import_locations = [*parent._locations, *(locations or ["detkit.engine"])]
+    return _AliasedRegistry(name, parent=parent, scope=SCOPE, locations=import_locations)
 
 
-_MODELS_AT = ["detkit.models"]
-_DATASETS_AT = ["detkit.data.classification.cls_dataset"]
-_SAMPLERS_AT = ["detkit.data.samplers.class_balanced_sampler"]
-_TRANSFORMS_AT = [
+_MODEL_LOCATIONS = ["detkit.models"]
+_DATASET_LOCATIONS = ["detkit.data.classification.cls_dataset"]
+_SAMPLER_LOCATIONS = ["detkit.data.samplers.class_balanced_sampler"]
+_TRANSFORM_LOCATIONS = [
     "detkit.data.transforms.load_image",
     "detkit.data.transforms.load_cls_image",
     "detkit.data.transforms.pack_inputs",
     "detkit.data.transforms.timm_transforms",
     "detkit.data.transforms.torchvision_transforms",
 ]
-_ENGINE_AT = ["detkit.engine"]
-_METRICS_AT = ["detkit.evaluation.detection.coco_metric",
-               "detkit.evaluation.classification.classification_metric"]
+_ENGINE_LOCATIONS = ["detkit.engine"]
+_METRIC_LOCATIONS = [
+    "detkit.evaluation.detection.coco_metric",
+    "detkit.evaluation.classification.classification_metric"
+]
 
 RUNNERS = _child("runner", mmdet_registry.RUNNERS)
 RUNNER_CONSTRUCTORS = _child("runner constructor", mmdet_registry.RUNNER_CONSTRUCTORS)
-LOOPS = _child("loop", mmdet_registry.LOOPS, _ENGINE_AT)
-HOOKS = _child("hook", mmdet_registry.HOOKS, _ENGINE_AT)
+LOOPS = _child("loop", mmdet_registry.LOOPS, _ENGINE_LOCATIONS)
+HOOKS = _child("hook", mmdet_registry.HOOKS, _ENGINE_LOCATIONS)
 LOG_PROCESSORS = _child("log_processor", mmdet_registry.LOG_PROCESSORS)
 OPTIMIZERS = _child("optimizer", mmdet_registry.OPTIMIZERS)
-OPTIM_WRAPPERS = _child("optimizer_wrapper", mmdet_registry.OPTIM_WRAPPERS, _ENGINE_AT)
+OPTIM_WRAPPERS = _child("optimizer_wrapper", mmdet_registry.OPTIM_WRAPPERS, _ENGINE_LOCATIONS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    "optimizer wrapper constructor", mmdet_registry.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE_AT
+    "optimizer wrapper constructor", mmdet_registry.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE_LOCATIONS
 )
 PARAM_SCHEDULERS = _child("parameter scheduler", mmdet_registry.PARAM_SCHEDULERS)
-DATASETS = _child("dataset", mmdet_registry.DATASETS, _DATASETS_AT)
-DATA_SAMPLERS = _child("data sampler", mmdet_registry.DATA_SAMPLERS, _SAMPLERS_AT)
-TRANSFORMS = _child("transform", mmdet_registry.TRANSFORMS, _TRANSFORMS_AT)
-MODELS = _child("model", mmdet_registry.MODELS, _MODELS_AT)
-MODEL_WRAPPERS = _child("model_wrapper", mmdet_registry.MODEL_WRAPPERS, _MODELS_AT)
-WEIGHT_INITIALIZERS = _child("weight initializer", mmdet_registry.WEIGHT_INITIALIZERS, _MODELS_AT)
-TASK_UTILS = _child("task util", mmdet_registry.TASK_UTILS, _MODELS_AT)
-METRICS = _child("metric", mmdet_registry.METRICS, _METRICS_AT)
+DATASETS = _child("dataset", mmdet_registry.DATASETS, _DATASET_LOCATIONS)
+DATA_SAMPLERS = _child("data sampler", mmdet_registry.DATA_SAMPLERS, _SAMPLER_LOCATIONS)
+TRANSFORMS = _child("transform", mmdet_registry.TRANSFORMS, _TRANSFORM_LOCATIONS)
+MODELS = _child("model", mmdet_registry.MODELS, _MODEL_LOCATIONS)
+MODEL_WRAPPERS = _child("model_wrapper", mmdet_registry.MODEL_WRAPPERS, _MODEL_LOCATIONS)
+WEIGHT_INITIALIZERS = _child("weight initializer", mmdet_registry.WEIGHT_INITIALIZERS,
+                             _MODEL_LOCATIONS)
+TASK_UTILS = _child("task util", mmdet_registry.TASK_UTILS, _MODEL_LOCATIONS)
+METRICS = _child("metric", mmdet_registry.METRICS, _METRIC_LOCATIONS)
 EVALUATORS = _child("evaluator", mmdet_registry.EVALUATOR)
-VISUALIZERS = _child("visualizer", mmdet_registry.VISUALIZERS, _ENGINE_AT)
-VISBACKENDS = _child("vis_backend", mmdet_registry.VISBACKENDS, _ENGINE_AT)
+VISUALIZERS = _child("visualizer", mmdet_registry.VISUALIZERS, _ENGINE_LOCATIONS)
+VISBACKENDS = _child("vis_backend", mmdet_registry.VISBACKENDS, _ENGINE_LOCATIONS)

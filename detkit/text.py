@@ -7,27 +7,28 @@ import unicodedata
 from collections.abc import Collection
 
 # To compare a name with so many takes about 0.1 s; nobody misses a hint among more.
-MOST_COMPARED = 5000
+MAX_COMPARED_NAMES = 5000
 # Unicode's categories of control characters and of line and paragraph separators, and its
 # classes of those that turn the direction of writing.
-_STEERING = frozenset({"Cc", "Zl", "Zp"})
-_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_CONTROL_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
+_BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
-def near_name(name: str, known: Collection[str]) -> str | None:
-    """The one of ``known`` that is most like ``name``; None when none is, or there are too many.
+def closest_name(name: str, candidates: Collection[str]) -> str | None:
+    """The one of ``candidates`` that is most like ``name``; None when none is, or there are too
+    many.
 
     The time is bounded: no more than 5,000 names of ordinary length are compared.
     """
-    if len(known) > MOST_COMPARED or len(name) > 200:
+    if len(candidates) > MAX_COMPARED_NAMES or len(name) > 200:
         return None
-    near = difflib.get_close_matches(name, [item for item in known if len(item) <= 200], 1)
+    near = difflib.get_close_matches(name, [item for item in candidates if len(item) <= 200], 1)
     return near[0] if near else None
 
 
-def hint(name: str, known: Collection[str]) -> str:
-    """The words "; did you mean 'X'?" with the nearest of ``known``; '' without one."""
-    near = near_name(name, known)
+def did_you_mean(name: str, candidates: Collection[str]) -> str:
+    """The words "; did you mean 'X'?" with the nearest of ``candidates``; '' without one."""
+    near = closest_name(name, candidates)
     return "" if near is None else f"; did you mean '{near}'?"
 
 
@@ -47,10 +48,10 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(repr(letter)[1:-1] if letter not in keep and _steers(letter) else letter
-                   for letter in text)
+    return "".join(repr(char)[1:-1] if char not in keep and _is_control_char(char) else char
+                   for char in text)
 
 
-def _steers(letter: str) -> bool:
-    return (unicodedata.category(letter) in _STEERING
-            or unicodedata.bidirectional(letter) in _TURNING)
+def _is_control_char(char: str) -> bool:
+    return (unicodedata.category(char) in _CONTROL_CATEGORIES
+            or unicodedata.bidirectional(char) in _BIDI_CONTROLS)

@@ -3,7 +3,7 @@
 import pytest
 
 from detkit import errors
-from detkit.errors import DetkitError, MissingExtraError, with_kind
+from detkit.errors import DetkitError, MissingExtraError, format_error
 
 
 @pytest.mark.parametrize(
@@ -12,28 +12,28 @@ from detkit.errors import DetkitError, MissingExtraError, with_kind
         ({}, "a.json"),
         ({"got": 9}, "a.json: got 9"),
         ({"expected": "1..8"}, "a.json: expected 1..8"),
-        ({"do": "run this"}, "a.json; run this"),
-        ({"got": 9, "expected": "1..8", "do": "run this"},
+        ({"hint": "run this"}, "a.json; run this"),
+        ({"got": 9, "expected": "1..8", "hint": "run this"},
          "a.json: got 9, expected 1..8; run this"),
         ({"got": 0}, "a.json: got 0"),
         ({"got": "two\n  lines"}, "a.json: got two lines"),
     ],
-    ids=["what alone", "got", "expected", "do", "all", "zero is a value", "lines are joined"],
+    ids=["what alone", "got", "expected", "hint", "all", "zero is a value", "lines are joined"],
 )
 def test_message_says_what_got_expected_and_do(parts, message):
     error = DetkitError("a.json", **parts)
     assert str(error) == message
-    assert (error.what, error.got) == ("a.json", parts.get("got"))
+    assert (error.message, error.got) == ("a.json", parts.get("got"))
 
 
-def test_every_error_is_of_the_one_family():
+def test_every_error_derives_from_detkit_error():
     kinds = [kind for kind in vars(errors).values()
              if isinstance(kind, type) and issubclass(kind, Exception)]
     assert len(kinds) >= 6
     assert all(issubclass(kind, DetkitError) for kind in kinds)
 
 
-def test_a_missing_library_names_the_extra_that_brings_it():
+def test_missing_library_error_names_the_pip_extra():
     message = str(MissingExtraError("supervision", "video"))
     assert "'supervision'" in message and "pip install 'detkit[video]'" in message
 
@@ -42,5 +42,5 @@ def test_a_missing_library_names_the_extra_that_brings_it():
     (AssertionError(), "AssertionError"),
     (ValueError("two\n  lines"), "ValueError: two lines"),
 ])
-def test_an_error_is_named_in_one_line_without_an_empty_end(error, said):
-    assert with_kind(error) == said
+def test_format_error_is_one_line(error, said):
+    assert format_error(error) == said

@@ -10,15 +10,15 @@ import pytest
 from detkit.data.formats.coco.coco_file import is_coco
 from detkit.errors import DataError
 from detkit.evaluation.detection.json_values import read_json
-from detkit.files import BLOCK_BYTES, read_bytes, sha256_of, special_file
+from detkit.files import BLOCK_BYTES, compute_sha256, read_bytes, special_file_type
 
 
 def test_missing_file_folder_and_regular_file_are_not_special(tmp_path):
     (tmp_path / "a.txt").write_text("a")
-    assert special_file(tmp_path / "none") is None
-    assert special_file(tmp_path) is None
-    assert special_file(tmp_path / "a.txt") is None
-    assert special_file("a\0b") is None
+    assert special_file_type(tmp_path / "none") is None
+    assert special_file_type(tmp_path) is None
+    assert special_file_type(tmp_path / "a.txt") is None
+    assert special_file_type("a\0b") is None
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
@@ -28,9 +28,9 @@ def test_pipe_socket_device_and_a_link_to_one_are_special(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)  # a socket's path may have about 100 bytes
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
-        assert special_file("socket") == "a socket"
-    assert special_file("pipe") == special_file("link.jpg") == "a named pipe"
-    assert special_file(os.devnull) == "a device"
+        assert special_file_type("socket") == "a socket"
+    assert special_file_type("pipe") == special_file_type("link.jpg") == "a named pipe"
+    assert special_file_type(os.devnull) == "a device"
 
 
 @pytest.mark.parametrize("read", [read_json, is_coco])
@@ -70,6 +70,6 @@ def test_a_file_is_read_whole_up_to_its_limit(tmp_path, size):
 def test_sha256_is_the_published_one(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
-    assert sha256_of(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
-    assert sha256_of(tmp_path / "abc") == (
+    assert compute_sha256(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+    assert compute_sha256(tmp_path / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from detkit.cli.main import run_verb
-from detkit.text import near_name, printable
+from detkit.cli.main import run_command
+from detkit.text import closest_name, printable
 
 
 @pytest.mark.parametrize("text, shown", [
@@ -15,7 +15,7 @@ from detkit.text import near_name, printable
     ("gnp.\u202egpj", r"gnp.\u202egpj"),
     ("a\u2028b\x9b1A", r"a\u2028b\x9b1A"),
 ])
-def test_what_would_steer_a_terminal_is_written_out(text, shown):
+def test_terminal_control_characters_are_escaped(text, shown):
     assert printable(text) == shown
 
 
@@ -26,10 +26,10 @@ def test_line_breaks_of_a_table_stay_where_asked():
 def test_error_line_shows_a_file_name_with_escape_codes_as_text(tmp_path, capsys):
     name = tmp_path / "a\x1b[1A\x1b[2Kfine.pth"
     (tmp_path / "a.png").touch()
-    assert run_verb("predict", [str(name), str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert run_command("predict", [str(name), str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert "\x1b" not in error and r"a\x1b[1A\x1b[2Kfine.pth" in error
 
 
 def test_near_name_is_none_without_names():
-    assert near_name("cat", []) is None
+    assert closest_name("cat", []) is None

@@ -2,7 +2,7 @@
 
 import sys
 
-from detkit.cli.main import run_verb
+from detkit.cli.main import run_command
 
 if __name__ == "__main__":
-    sys.exit(run_verb("benchmark", sys.argv[1:], prog="tools/benchmark.py"))
+    sys.exit(run_command("benchmark", sys.argv[1:], prog="tools/benchmark.py"))

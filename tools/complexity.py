@@ -2,7 +2,7 @@
 
 import sys
 
-from detkit.cli.main import run_verb
+from detkit.cli.main import run_command
 
 if __name__ == "__main__":
-    sys.exit(run_verb("complexity", sys.argv[1:], prog="tools/complexity.py"))
+    sys.exit(run_command("complexity", sys.argv[1:], prog="tools/complexity.py"))

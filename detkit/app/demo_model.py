@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from detkit.inference.predictor import DETECTION
 from detkit.inference.predictor_protocol import Image
-from detkit.structures.classifications import ClassScores
+from detkit.structures.classifications import Classifications
 from detkit.structures.detections import Detections
 
 if TYPE_CHECKING:
-    from detkit.visualization.box_annotator import BoxPainter
+    from detkit.visualization.box_annotator import BoxAnnotator
 
 TOP_K = 5
 
 
-class Looks(Protocol):
+class PredictorProtocol(Protocol):
     """What the page asks of a predictor, with whichever engine it looks."""
 
     task: str
@@ -32,15 +32,15 @@ class Looks(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
+class DemoResult:
     """One picture, what the model says of it, and the milliseconds that this took, by part.
 
     ``notes`` are sentences on how its file was read.
     """
 
     image: Image
-    answer: Detections | ClassScores
-    parts: Mapping[str, float]
+    prediction: Detections | Classifications
+    timings: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
 
@@ -51,71 +51,72 @@ class DemoModel:
 
     Args:
         predictor: the detector or classifier.
-        says: one line on what it runs with, as 'openvino f32 256x320'.
+        engine: one line on what it runs with, as 'openvino f32 256x320'.
 
     Attributes:
         classes: the names that labels index.
-        detects: whether it finds boxes; else it names whole pictures.
-        streams: so many looks at once it serves well.
+        is_detector: whether it finds boxes; else it names whole pictures.
+        num_streams: so many looks at once it serves well.
     """
 
-    def __init__(self, predictor: Looks, says: str) -> None:
+    def __init__(self, predictor: PredictorProtocol, engine: str) -> None:
         predictor.score_threshold = 0.0
         self._predictor = predictor
-        self.says = says
+        self.engine = engine
         self.classes = tuple(predictor.classes)
-        self.detects = predictor.task == DETECTION
+        self.is_detector = predictor.task == DETECTION
         # What several threads may call at once says so; mmdet's models do not.
-        self.streams = max(1, int(getattr(predictor, "streams", 1)))
-        self._turn = threading.BoundedSemaphore(self.streams)
+        self.num_streams = max(1, int(getattr(predictor, "num_streams", 1)))
+        self._slots = threading.BoundedSemaphore(self.num_streams)
         self._prepared: set[tuple[int, int]] = set()
         # A painter keeps what fits the last picture's size, which another thread must not change.
-        self._painters = threading.local()
+        self._annotators = threading.local()
 
-    def look(self, image: Image) -> Seen:
+    def predict(self, image: Image) -> DemoResult:
         """Look at an (H, W, 3) uint8 RGB image."""
-        with self._turn:
+        with self._slots:
             self._prepare((image.shape[0], image.shape[1]))
             begin = time.perf_counter()
-            answer = self._predictor(image)
-            spent = 1000 * (time.perf_counter() - begin)
-            parts = self._parts(spent)
-        return Seen(image, answer, parts)
+            prediction = self._predictor(image)
+            elapsed_ms = 1000 * (time.perf_counter() - begin)
+            timings = self._timings(elapsed_ms)
+        return DemoResult(image, prediction, timings)
 
     def draw(
-        self, image: Image, answer: Detections | ClassScores, threshold: float = 0.0
+        self, image: Image, prediction: Detections | Classifications, threshold: float = 0.0
     ) -> Image:
         """A copy of ``image`` with an answer on it; a classifier's label, as large as it fits."""
-        if isinstance(answer, Detections):
-            return self._box_painter()(image, answer)
-        from detkit.visualization.label_annotator import ClassPainter
+        if isinstance(prediction, Detections):
+            return self._box_annotator()(image, prediction)
+        from detkit.visualization.label_annotator import LabelAnnotator
 
-        return ClassPainter(self.classes, threshold=threshold)(image, answer)
+        return LabelAnnotator(self.classes, threshold=threshold)(image, prediction)
 
-    def _box_painter(self) -> BoxPainter:
-        from detkit.visualization.box_annotator import BoxPainter
+    def _box_annotator(self) -> BoxAnnotator:
+        from detkit.visualization.box_annotator import BoxAnnotator
 
-        if not hasattr(self._painters, "boxes"):
-            self._painters.boxes = BoxPainter(self.classes)
-        painter: BoxPainter = self._painters.boxes
-        return painter
+        if not hasattr(self._annotators, "boxes"):
+            self._annotators.boxes = BoxAnnotator(self.classes)
+        annotator: BoxAnnotator = self._annotators.boxes
+        return annotator
 
-    def _prepare(self, image_hw: tuple[int, int]) -> None:
+    def _prepare(self, original_hw: tuple[int, int]) -> None:
         """Have the engine of a new size made now, whose seconds are no part of a look."""
         prepare = getattr(self._predictor, "prepare", None)
-        if prepare is not None and image_hw not in self._prepared:
-            prepare(image_hw)
-            self._prepared.add(image_hw)
+        if prepare is not None and original_hw not in self._prepared:
+            prepare(original_hw)
+            self._prepared.add(original_hw)
 
-    def _parts(self, spent: float) -> Mapping[str, float]:
+    def _timings(self, elapsed_ms: float) -> Mapping[str, float]:
         """The last look's milliseconds in this thread: split where the predictor splits them."""
         timings = getattr(self._predictor, "timings", None)
-        return {"fit + model": spent} if timings is None else timings._asdict()
+        return {"fit + model": elapsed_ms} if timings is None else timings._asdict()
 
 
-def chosen(found: Detections, threshold: float, labels: Sequence[int]) -> Detections:
+def filter_detections(detections: Detections, threshold: float,
+                      labels: Sequence[int]) -> Detections:
     """The finds of at least ``threshold``, of these labels; of all when none is named."""
     import numpy as np
 
-    above = found.above(threshold)
-    return above.select(np.isin(above.labels, labels)) if labels else above
+    above = detections.filter_by_score(threshold)
+    return above[np.isin(above.labels, labels)] if labels else above

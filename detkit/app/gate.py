@@ -18,10 +18,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 
-from detkit.app.calls import Calls
-from detkit.app.hosts import Hosts
-from detkit.app.request_bodies import Bodies, Refused
-from detkit.app.visitors import SWEEP_SECONDS, Visitor, Visitors
+from detkit.app.calls import CallValidator
+from detkit.app.hosts import AllowedHosts
+from detkit.app.request_bodies import RequestBodyReader, RequestRejected
+from detkit.app.visitors import SWEEP_SECONDS, Visitor, VisitorRegistry
 
 # What a browser with the page open asks for, from the first look to the last, and nothing else.
 NAME = r"[A-Za-z0-9_.-]+"
@@ -49,7 +49,7 @@ CONTENT_POLICY = "; ".join((
     "form-action 'self'",
     "frame-ancestors 'none'",
 ))
-POLICY = tuple((name.encode(), value.encode()) for name, value in (
+SECURITY_HEADERS = tuple((name.encode(), value.encode()) for name, value in (
     ("content-security-policy", CONTENT_POLICY),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
@@ -57,12 +57,12 @@ POLICY = tuple((name.encode(), value.encode()) for name, value in (
     ("cross-origin-resource-policy", "same-origin"),
 ))
 # What a browser shows as it is; everything else it stores.
-SHOWN = re.compile(r"image/(?:avif|bmp|gif|jpeg|png|tiff|webp)|video/[a-z0-9.+-]+")
-CALL = "/gradio_api/queue/join"
-PROGRESS_SECONDS, PROGRESS_WAIT = 0.05, 3.0
+INLINE_TYPES = re.compile(r"image/(?:avif|bmp|gif|jpeg|png|tiff|webp)|video/[a-z0-9.+-]+")
+CALL_PATH = "/gradio_api/queue/join"
+PROGRESS_SECONDS, PROGRESS_TIMEOUT_SECONDS = 0.05, 3.0
 
 
-class Gate:
+class AccessControlMiddleware:
     """An ASGI app before another.
 
     Args:
@@ -74,78 +74,78 @@ class Gate:
         calls: of the page's functions.
     """
 
-    def __init__(
-        self, app: Any, hosts: Hosts, visitors: Visitors, max_upload: int, cookie: str,
-        calls: Calls,
-    ) -> None:
+    def __init__(self, app: Any, hosts: AllowedHosts, visitors: VisitorRegistry, max_upload: int,
+                 cookie: str, calls: CallValidator,
+                 ) -> None:
         self._app = app
         self._hosts = hosts
         self._visitors = visitors
-        self._bodies = Bodies(visitors, max_upload, calls)
+        self._bodies = RequestBodyReader(visitors, max_upload, calls)
         self._cookie = cookie
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request; a WebSocket, which the page has none of, is closed."""
         if scope["type"] == "lifespan":
-            sweeping = asyncio.create_task(self._sweep())
+            sweep_task = asyncio.create_task(self._sweep())
             try:
                 await self._app(scope, receive, send)
             finally:
-                sweeping.cancel()
+                sweep_task.cancel()
         elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
+            await self._handle(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _handle(self, scope: Any, receive: Any, send: Any) -> None:
         cookies: list[tuple[bytes, bytes]] = []
-        begun = False
+        started = False
 
         async def send_with_policy(message: Any) -> None:
-            nonlocal begun
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
+                started = True
                 kept = [(name, value) for name, value in message.get("headers", [])
                         if not name.lower().startswith(b"access-control-")]
-                message = {**message, "headers": [*kept, *POLICY, *cookies]}
+                message = {**message, "headers": [*kept, *SECURITY_HEADERS, *cookies]}
             await send(message)
 
         try:
             await self._route(Request(scope, receive), send_with_policy, cookies)
-        except Refused as refused:
-            if not begun:
+        except RequestRejected as refused:
+            if not started:
                 # What gradio's page asks by calls it reads as JSON, and shows the detail of.
                 content, kind = ({"detail": refused.text}, JSONResponse) \
-                    if scope["path"] == CALL else (refused.text, PlainTextResponse)
-                answer = kind(content, refused.status, {"connection": "close"})
-                await answer(scope, receive, send_with_policy)
+                    if scope["path"] == CALL_PATH else (refused.text, PlainTextResponse)
+                response = kind(content, refused.status, {"connection": "close"})
+                await response(scope, receive, send_with_policy)
 
     async def _route(self, request: Request, send: Any, cookies: list[Any]) -> None:
         host = request.headers.get("host", "")
-        if not self._hosts.allow(host):
-            raise Refused(421, f"this page is not served as '{host[:100]}'; open the address that "
-                               "detkit serve printed, or start it with --allow-host HOST")
+        if not self._hosts.is_allowed(host):
+            raise RequestRejected(
+                421, f"this page is not served as '{host[:100]}'; open the address that "
+                "detkit serve printed, or start it with --allow-host HOST")
         kind, match = _find_route(request)
-        if not self._hosts.same_origin(request.headers, navigates=kind == "page"):
-            raise Refused(403, "the request comes from another web page")
+        if not self._hosts.is_same_origin(request.headers, is_navigation=kind == "page"):
+            raise RequestRejected(403, "the request comes from another web page")
         visitor = self._visitors.get(self._token(request))
         scope, query = {**request.scope, "query_string": b""}, request.query_params
         if kind == "page" and visitor is None:
-            visitor = self._visitors.welcome()
+            visitor = self._visitors.add_visitor()
             if visitor is None:
-                raise Refused(503, "too many have this page open; try again later")
+                raise RequestRejected(503, "too many have this page open; try again later")
             value = f"{self._cookie}={visitor.token}; Path=/; HttpOnly; SameSite=Strict"
             cookies.append((b"set-cookie", value.encode()))
         if kind in ("page", "plain"):
             await self._app(scope, request.receive, send)
             return
         if visitor is None:
-            raise Refused(403, "unknown browser; reload the page")
+            raise RequestRejected(403, "unknown browser; reload the page")
         if kind == "stream":
             name = match["tab"] or query.get("session_hash", "")
             tab = self._visitors.tab(visitor, name)
             if tab is None:
-                raise Refused(403, "the page belongs to another browser; reload it")
+                raise RequestRejected(403, "the page belongs to another browser; reload it")
             reads = int(match["tab"] is None)
             scope["query_string"] = f"session_hash={name}".encode()
             tab.unread = 0 if reads else tab.unread
@@ -159,22 +159,22 @@ class Gate:
                 self._visitors.get(visitor.token)  # it has been here until now
         elif kind == "call":
             body = await self._bodies.read_call(request, visitor)
-            await self._app(*_replayed(scope, request.receive, body), send)
+            await self._app(*_replay_body(scope, request.receive, body), send)
         elif kind == "upload":
             paths = await self._bodies.receive_file(request, visitor)
             await JSONResponse(paths)(request.scope, request.receive, send)
         elif kind == "progress":
             told = _progress(visitor, query.get("upload_id", ""))
-            answer = StreamingResponse(told, media_type="text/event-stream")
-            await answer(request.scope, request.receive, send)
+            response = StreamingResponse(told, media_type="text/event-stream")
+            await response(request.scope, request.receive, send)
         else:
             path = self._visitors.file(visitor, match["file"])
             if path is None:
-                raise Refused(404, "no such file of this browser")
-            shown = mimetypes.guess_type(path.name)[0] or ""
-            safe = SHOWN.fullmatch(shown) is not None
+                raise RequestRejected(404, "no such file of this browser")
+            media_type = mimetypes.guess_type(path.name)[0] or ""
+            safe = INLINE_TYPES.fullmatch(media_type) is not None
             file = FileResponse(
-                path, media_type=shown if safe else "application/octet-stream",
+                path, media_type=media_type if safe else "application/octet-stream",
                 filename=path.name, content_disposition_type="inline" if safe else "attachment")
             await file(request.scope, request.receive, send)
 
@@ -197,10 +197,10 @@ def _find_route(request: Request) -> tuple[str, re.Match[str]]:
         match = pattern.fullmatch(path)
         if match is not None and request.method == method and (kind == "file" or ".." not in path):
             return kind, match
-    raise Refused(404, "not a part of this page")
+    raise RequestRejected(404, "not a part of this page")
 
 
-def _replayed(scope: Any, receive: Any, body: bytes) -> tuple[Any, Any]:
+def _replay_body(scope: Any, receive: Any, body: bytes) -> tuple[Any, Any]:
     """A request's scope and its ``receive``, with another body."""
     kept = [(name, value) for name, value in scope["headers"]
             if name not in (b"content-length", b"content-type")]
@@ -214,13 +214,13 @@ def _replayed(scope: Any, receive: Any, body: bytes) -> tuple[Any, Any]:
     return {**scope, "headers": headers}, replay
 
 
-async def _progress(visitor: Visitor, word: str) -> AsyncIterator[str]:
+async def _progress(visitor: Visitor, upload_id: str) -> AsyncIterator[str]:
     """What gradio's page is told while it sends a file: the bytes since the last time."""
-    for _ in range(round(PROGRESS_WAIT / PROGRESS_SECONDS)):
-        if word in visitor.uploads:
+    for _ in range(round(PROGRESS_TIMEOUT_SECONDS / PROGRESS_SECONDS)):
+        if upload_id in visitor.uploads:
             break
         await asyncio.sleep(PROGRESS_SECONDS)
-    upload, told = visitor.uploads.get(word), 0
+    upload, told = visitor.uploads.get(upload_id), 0
     while upload is not None and not upload.done:
         if upload.received > told:
             update = {"msg": "update", "orig_name": upload.name,

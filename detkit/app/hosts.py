@@ -14,39 +14,39 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
+HOST_PATTERN = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True)
-class Hosts:
+class AllowedHosts:
     """The values of the Host header that are answered.
 
     Args:
         exact: hosts with their port, as '127.0.0.1:7860'.
         names: host names that are allowed at any port, as behind a proxy.
-        any_address: whether every IP address is allowed at any port. DNS rebinding needs a name,
+        any_ip_address: whether every IP address is allowed at any port. DNS rebinding needs a name,
             so an address is safe; forwarded ports and containers make it differ from our own.
     """
 
     exact: frozenset[str]
     names: frozenset[str] = frozenset()
-    any_address: bool = False
+    any_ip_address: bool = False
 
-    def allow(self, host: str) -> bool:
+    def is_allowed(self, host: str) -> bool:
         """Whether a request with this Host header is answered."""
-        match = HOST.fullmatch(host.lower())
+        match = HOST_PATTERN.fullmatch(host.lower())
         if match is None:
             return False
         name, port = match.groups()
         return f"{name}:{port or 80}" in self.exact or name in self.names \
-            or self.any_address and _is_address(name)
+            or self.any_ip_address and _is_ip_address(name)
 
-    def same_origin(self, headers: Mapping[str, str], navigates: bool) -> bool:
+    def is_same_origin(self, headers: Mapping[str, str], is_navigation: bool) -> bool:
         """Whether a request comes from the page itself, or from the user's own hand.
 
         Args:
             headers: with names in lower case.
-            navigates: whether it may be a link on another site that leads to the page.
+            is_navigation: whether it may be a link on another site that leads to the page.
         """
         origin = headers.get("origin")
         if origin is not None:
@@ -55,30 +55,37 @@ class Hosts:
                 return False
         site = headers.get("sec-fetch-site", "none")
         return site in ("same-origin", "none") \
-            or navigates and headers.get("sec-fetch-mode") == "navigate" \
+            or is_navigation and headers.get("sec-fetch-mode") == "navigate" \
             and headers.get("sec-fetch-dest") == "document"
 
 
-def allowed_hosts(listening: socket.socket, host: str, also: Sequence[str] = ()) -> Hosts:
+def allowed_hosts(listen_socket: socket.socket, host: str,
+                  extra_hosts: Sequence[str] = ()) -> AllowedHosts:
     """The hosts of a page that listens on a socket.
 
     On loopback these are its own address, 127.0.0.1, localhost and [::1] with the port. On
     another address these are every IP address, localhost and this machine's name.
 
     Args:
-        listening: the socket.
+        listen_socket: the socket.
         host: what the user gave as --host.
-        also: further ones, as `host_name` gives them.
+        extra_hosts: further ones, as `host_name` gives them.
     """
-    address, port = listening.getsockname()[:2]
-    further = frozenset(name.lower() for name in also)
-    exact = frozenset(name for name in further if re.search(r":[0-9]+$", name))
+    address, port = listen_socket.getsockname()[:2]
+    extra = frozenset(name.lower() for name in extra_hosts)
+    exact = frozenset(name for name in extra if re.search(r":[0-9]+$", name))
     if is_loopback(address):
-        own = {"127.0.0.1", "localhost", "[::1]", f"[{address}]" if ":" in address else address}
-        return Hosts(exact | {f"{name}:{port}" for name in own}, further - exact)
-    machine = socket.gethostname().lower()
-    own = {"localhost", machine, machine.partition(".")[0], f"{machine}.local", host.lower()}
-    return Hosts(exact, further - exact | own, any_address=True)
+        local_names = {
+            "127.0.0.1", "localhost", "[::1]", f"[{address}]" if ":" in address else address
+        }
+        return AllowedHosts(exact | {f"{name}:{port}" for name in local_names}, extra - exact)
+    hostname = socket.gethostname().lower()
+    local_names = {
+        "localhost", hostname,
+        hostname.partition(".")[0], f"{hostname}.local",
+        host.lower()
+    }
+    return AllowedHosts(exact, extra - exact | local_names, any_ip_address=True)
 
 
 def is_loopback(address: str) -> bool:
@@ -88,13 +95,13 @@ def is_loopback(address: str) -> bool:
 
 def host_name(text: str) -> str:
     """A host, with a port or without, for argparse."""
-    if HOST.fullmatch(text.lower()) is None:
+    if HOST_PATTERN.fullmatch(text.lower()) is None:
         raise argparse.ArgumentTypeError(
             f"got {text}, expected a host as in 'gpu.example.org' or 'localhost:8080'")
     return text
 
 
-def _is_address(name: str) -> bool:
+def _is_ip_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -14,26 +14,29 @@ from PIL import Image as PillowImage
 from detkit.app.demo_model import DemoModel
 from detkit.app.html import status
 from detkit.app.image import (
-    LiveTimes,
-    SeenPictures,
-    Shown,
-    look_at_file,
-    look_live,
-    show,
+    CameraTimings,
+    ImageOutput,
+    ResultCache,
+    predict_camera_frame,
+    predict_file,
+    render_result,
 )
-from detkit.app.video import look_at_video
-from detkit.app.visitors import Visitors
-from detkit.errors import DetkitError, with_kind
+from detkit.app.video import predict_video
+from detkit.app.visitors import VisitorRegistry
+from detkit.errors import DetkitError, format_error
 from detkit.text import printable
 
 STREAM_EVERY = 1 / 30  # seconds between two pictures that the browser sends
-CAMERAS = 4  # that are served at once; a further one waits for its turn
-SESSIONS = 50  # whose camera's times are kept in memory
-KEEP_SECONDS = 3600
-DRAWN_QUALITY = 85  # of a drawn picture's JPEG
-HEIGHT = 380  # of a picture on the page, in its pixels
-CONSTRAINTS = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480},
-                         "facingMode": {"ideal": "environment"}}}
+MAX_CAMERAS = 4  # that are served at once; a further one waits for its turn
+MAX_SESSIONS = 50  # whose camera's times are kept in memory
+STATE_TTL_SECONDS = 3600
+JPEG_QUALITY = 85  # of a drawn picture's JPEG
+IMAGE_HEIGHT = 380  # of a picture on the page, in its pixels
+CAMERA_CONSTRAINTS = {
+    "video": {
+        "width": {"ideal": 640}, "height": {"ideal": 480}, "facingMode": {"ideal": "environment"}
+    }
+}
 
 Result = TypeVar("Result")
 
@@ -46,7 +49,7 @@ class Page:
         title: the checkpoint's name.
         threshold: where the slider stands at first, 0 to 1.
         visitors: whose files are looked at, and who owns what is drawn.
-        pictures: the last picture of each open page.
+        result_cache: the last picture of each open page.
         cookie: the name of the cookie that says who visits.
         max_video: bytes of a drawn video.
 
@@ -55,12 +58,12 @@ class Page:
     """
 
     def __init__(
-        self, model: DemoModel, title: str, threshold: float, visitors: Visitors,
-        pictures: SeenPictures, cookie: str, max_video: int,
+        self, model: DemoModel, title: str, threshold: float, visitors: VisitorRegistry,
+        result_cache: ResultCache, cookie: str, max_video: int,
     ) -> None:
         self._model = model
         self._visitors = visitors
-        self._pictures = pictures
+        self._result_cache = result_cache
         self._cookie = cookie
         self._max_video = max_video
         self._stops: dict[str, threading.Event] = {}
@@ -78,97 +81,97 @@ class Page:
         with gr.Blocks(
             title=f"{title} - detkit", analytics_enabled=False, fill_width=True,
         ) as blocks:
-            blocks.state_session_capacity = SESSIONS
+            blocks.state_session_capacity = MAX_SESSIONS
             _html("head", _head(model, title))
             with gr.Row():
                 slider = gr.Slider(
                     0, 1, value=threshold, step=0.01, elem_id="threshold", label="Threshold",
-                    info="boxes below this score are left out" if model.detects
+                    info="boxes below this score are left out" if model.is_detector
                     else "a label below this probability reads 'unsure'",
                 )
                 classes = gr.Dropdown(
                     [(name, label) for label, name in enumerate(model.classes)],
                     multiselect=True, elem_id="classes", label="Classes",
-                    info="shows only these; all when none is chosen", visible=model.detects,
+                    info="shows only these; all when none is chosen", visible=model.is_detector,
                 )
             filters = [slider, classes]
             with gr.Tabs():
                 with gr.Tab("Picture", id="picture"):
-                    self._picture_tab(filters)
+                    self._image_tab(filters)
                 with gr.Tab("Video", id="video"):
                     self._video_tab(filters)
                 with gr.Tab("Camera", id="camera"):
                     self._camera_tab(filters)
-            blocks.unload(self._on_leaving)
+            blocks.unload(self._on_unload)
         return blocks
 
-    def _picture_tab(self, filters: list[Any]) -> None:
+    def _image_tab(self, filters: list[Any]) -> None:
         with gr.Row():
             with gr.Column():
-                given = _unread(gr.Image(
+                component = _pass_file_through(gr.Image(
                     sources=["upload", "clipboard"], label="Picture", show_label=False,
-                    height=HEIGHT, elem_id="picture-in", buttons=[]))
-                told = _html("picture-status", status())
+                    height=IMAGE_HEIGHT, elem_id="picture-in", buttons=[]))
+                status_line = _html("picture-status", status())
                 budget = _html("picture-budget")
             with gr.Column():
-                drawn = gr.Image(
+                output = gr.Image(
                     label="what was found", show_label=False, interactive=False, format="jpeg",
-                    height=HEIGHT, elem_id="picture-out", buttons=["download", "fullscreen"])
-                found = _html("picture-found")
-        results = [drawn, found, budget, told]
+                    height=IMAGE_HEIGHT, elem_id="picture-out", buttons=["download", "fullscreen"])
+                results_html = _html("picture-found")
+        results = [output, results_html, budget, status_line]
 
-        def look(
+        def predict(
             path: str | None, threshold: float, labels: list[int] | None, request: gr.Request
         ) -> list[Any]:
-            return self._served(request, lambda: look_at_file(
-                self._model, self._own(request, path), threshold, labels or []))
+            return self._run_prediction(request, lambda: predict_file(
+                self._model, self._owned_path(request, path), threshold, labels or []))
 
-        def look_again(
+        def refilter(
             path: str | None, threshold: float, labels: list[int] | None, request: gr.Request
         ) -> list[Any]:
-            seen = self._pictures.get(str(request.session_hash))
-            if seen is None:
-                return look(path, threshold, labels, request) if path else [gr.skip()] * 4
-            return self._served(request, lambda: show(self._model, seen, threshold, labels or []))
+            result = self._result_cache.get(str(request.session_hash))
+            if result is None:
+                return predict(path, threshold, labels, request) if path else [gr.skip()] * 4
+            return self._run_prediction(
+                request, lambda: render_result(self._model, result, threshold, labels or []))
 
-        gr.on([given.upload, given.clear], look, [given, *filters], results,
+        gr.on([component.upload, component.clear], predict, [component, *filters], results,
               concurrency_limit=1, concurrency_id="picture", api_visibility="private")
-        gr.on([part.change for part in filters], look_again, [given, *filters], results,
+        gr.on([part.change for part in filters], refilter, [component, *filters], results,
               concurrency_limit=1, concurrency_id="picture", trigger_mode="always_last",
               show_progress="hidden", api_visibility="private")
 
-    def _served(self, request: gr.Request, work: Callable[[], Shown]) -> list[Any]:
+    def _run_prediction(self, request: gr.Request, work: Callable[[], ImageOutput]) -> list[Any]:
         """What ``work`` shows, with the drawn picture as a file that this browser owns."""
-        def whole() -> list[Any]:
+        def run() -> list[Any]:
             shown = work()
-            self._pictures.put(str(request.session_hash), shown.seen)
+            self._result_cache.put(str(request.session_hash), shown.result)
             path = None
-            if shown.picture is not None:
+            if shown.image is not None:
                 path = self._visitors.new_folder() / "found.jpeg"
-                PillowImage.fromarray(shown.picture).save(path, quality=DRAWN_QUALITY)
+                PillowImage.fromarray(shown.image).save(path, quality=JPEG_QUALITY)
                 self._visitors.add_file(self._token(request), path)
-            return [path, shown.found, shown.budget, shown.status]
+            return [path, shown.results, shown.budget, shown.status]
 
-        return _guard(whole, lambda bad: [None, "", "", bad])
+        return _guard(run, lambda error_html: [None, "", "", error_html])
 
     def _video_tab(self, filters: list[Any]) -> None:
         with gr.Row():
             with gr.Column():
-                given = _unread(gr.File(label="Video", file_types=["video"], height=160,
-                                        elem_id="video-in"))
+                component = _pass_file_through(
+                    gr.File(label="Video", file_types=["video"], height=160, elem_id="video-in"))
                 with gr.Row():
-                    again = gr.Button("Look again", size="sm", min_width=80,
+                    rerun = gr.Button("Look again", size="sm", min_width=80,
                                       elem_id="video-again")
                     stop = gr.Button("Stop", size="sm", min_width=80, elem_id="video-stop")
-                told = _html("video-status", status())
+                status_line = _html("video-status", status())
                 budget = _html("video-budget")
             with gr.Column():
-                drawn = gr.Video(
-                    label="what was found", show_label=False, interactive=False, height=HEIGHT,
-                    elem_id="video-out", autoplay=True)
-                found = _html("video-found")
+                output = gr.Video(label="what was found", show_label=False, interactive=False,
+                                  height=IMAGE_HEIGHT, elem_id="video-out", autoplay=True)
+                results_html = _html("video-found")
 
-        def look(
+        def predict(
             path: str | None, threshold: float, labels: list[int] | None, request: gr.Request,
             progress: Any = gr.Progress(),  # noqa: B008  gradio finds it in the signature
         ) -> list[Any]:
@@ -178,9 +181,9 @@ class Page:
             session = str(request.session_hash)
             self._stops[session] = stop
 
-            def whole() -> list[Any]:
-                shown = look_at_video(
-                    self._model, self._own(request, path), self._visitors.folder, threshold,
+            def run() -> list[Any]:
+                shown = predict_video(
+                    self._model, self._owned_path(request, path), self._visitors.folder, threshold,
                     labels or [], stop, lambda done, total: progress((done, total), unit="frames"),
                     max_bytes=self._max_video)
                 if shown.video is not None:
@@ -188,58 +191,58 @@ class Page:
                 return [*vars(shown).values()]
 
             try:
-                return _guard(whole, lambda bad: [None, "", "", bad])
+                return _guard(run, lambda error_html: [None, "", "", error_html])
             finally:
                 self._stops.pop(session, None)
 
-        gr.on([given.upload, again.click], look, [given, *filters], [drawn, found, budget, told],
-              concurrency_limit=1, concurrency_id="video", show_progress_on=[drawn],
-              api_visibility="private")
+        gr.on([component.upload, rerun.click], predict, [component, *filters],
+              [output, results_html, budget, status_line], concurrency_limit=1,
+              concurrency_id="video", show_progress_on=[output], api_visibility="private")
         # By the queue, as all else: one way in. It waits for no other.
         stop.click(self._on_stop, concurrency_limit=None, show_progress="hidden",
                    api_visibility="private")
 
     def _camera_tab(self, filters: list[Any]) -> None:
-        times = gr.State(None, time_to_live=KEEP_SECONDS)
+        times = gr.State(None, time_to_live=STATE_TTL_SECONDS)
         with gr.Row():
             with gr.Column():
-                given = _unread(gr.Image(
+                component = _pass_file_through(gr.Image(
                     sources=["webcam"], streaming=True, label="Camera", elem_id="camera-in",
                     height=300,
-                    webcam_options=gr.WebcamOptions(mirror=False, constraints=CONSTRAINTS)),
+                    webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA_CONSTRAINTS)),
                     part="url")
                 _html("camera-note", '<p class="note">A browser hands out its camera only to '
                       "pages of its own machine (127.0.0.1, localhost) and to https.</p>")
                 budget = _html("camera-budget")
             with gr.Column():
-                drawn = _html("camera-out",
-                              html_template='<img alt="what was found" src="${value}">')
-                found = _html("camera-found")
+                output = _html("camera-out",
+                               html_template='<img alt="what was found" src="${value}">')
+                results_html = _html("camera-found")
 
-        def look(
-            sent: str | None, threshold: float, labels: list[int] | None, times: LiveTimes | None
-        ) -> list[Any]:
-            def live() -> list[Any]:
-                shown = look_live(self._model, sent, threshold, labels or [], times)
-                return [shown.picture, shown.found, shown.budget, shown.times]
+        def predict(value: str | None, threshold: float, labels: list[int] | None,
+                    times: CameraTimings | None) -> list[Any]:
+            def run() -> list[Any]:
+                shown = predict_camera_frame(self._model, value, threshold, labels or [], times)
+                return [shown.image, shown.results, shown.budget, shown.times]
 
-            return _guard(live, lambda bad: ["", bad, "", times])
+            return _guard(run, lambda error_html: ["", error_html, "", times])
 
         # The server keeps one picture of each camera, the newest: no queue can grow.
-        given.stream(look, [given, *filters, times], [drawn, found, budget, times],
-                     stream_every=STREAM_EVERY, time_limit=None, concurrency_limit=CAMERAS,
-                     concurrency_id="camera", show_progress="hidden", api_visibility="private")
+        component.stream(predict, [component, *filters, times],
+                         [output, results_html, budget, times], stream_every=STREAM_EVERY,
+                         time_limit=None, concurrency_limit=MAX_CAMERAS, concurrency_id="camera",
+                         show_progress="hidden", api_visibility="private")
 
     def _on_stop(self, request: gr.Request) -> None:
         stop = self._stops.get(str(request.session_hash))
         if stop is not None:
             stop.set()
 
-    def _on_leaving(self, request: gr.Request) -> None:
+    def _on_unload(self, request: gr.Request) -> None:
         self._on_stop(request)
-        self._pictures.drop(str(request.session_hash))
+        self._result_cache.drop(str(request.session_hash))
 
-    def _own(self, request: gr.Request, path: str | None) -> str | None:
+    def _owned_path(self, request: gr.Request, path: str | None) -> str | None:
         """The real path of a file that this browser uploaded; None for none.
 
         Raises:
@@ -258,12 +261,12 @@ class Page:
         return token
 
 
-def _html(name: str, value: str = "", **more: Any) -> Any:
+def _html(name: str, value: str = "", **kwargs: Any) -> Any:
     """A place for html of ours, dressed by our style sheet alone."""
-    return gr.HTML(value, elem_id=name, apply_default_css=False, padding=False, **more)
+    return gr.HTML(value, elem_id=name, apply_default_css=False, padding=False, **kwargs)
 
 
-def _unread(given: Any, part: str = "path") -> Any:
+def _pass_file_through(component: Any, part: str = "path") -> Any:
     """An input that hands out a file's path, or a camera picture's data address, and reads neither.
 
     Gradio would open a picture before any function of ours is called, and answers a broken one
@@ -271,29 +274,29 @@ def _unread(given: Any, part: str = "path") -> Any:
     the usual way, but gradio writes a .pyi file beside the source of each.
 
     Args:
-        given: the input.
+        component: the input.
         part: what of it is handed out: 'path', or 'url' for the camera.
     """
-    given.preprocess = lambda sent: None if sent is None else getattr(sent, part)
-    return given
+    component.preprocess = lambda value: None if value is None else getattr(value, part)
+    return component
 
 
-def _guard(work: Callable[[], Result], blank: Callable[[str], Result]) -> Result:
-    """What ``work`` gives; when it fails, one line on stderr, and ``blank`` of a line to show."""
+def _guard(work: Callable[[], Result], on_error: Callable[[str], Result]) -> Result:
+    """What ``work`` gives; when it fails, one line on stderr, and ``on_error`` of a line to show."""
     try:
         return work()
     except Exception as error:
-        said = str(error) if isinstance(error, DetkitError) else with_kind(error)
-        line = printable(" ".join(said.split()))[:300]
+        message = str(error) if isinstance(error, DetkitError) else format_error(error)
+        line = printable(" ".join(message.split()))[:300]
         print(f"error: {line}", file=sys.stderr)
-        return blank(status(line, bad=True))
+        return on_error(status(line, is_error=True))
 
 
 def _head(model: DemoModel, title: str) -> str:
     from html import escape
 
     count = len(model.classes)
-    kind = "detects" if model.detects else "names"
-    some = ", ".join(model.classes[:6]) + (", ..." if count > 6 else "")
-    return (f"<h1>{escape(title)}</h1><p>{kind} {count} {'class' if count == 1 else 'classes'}: "
-            f"{escape(some)} · {escape(model.says)}</p>")
+    action = "detects" if model.is_detector else "names"
+    listed = ", ".join(model.classes[:6]) + (", ..." if count > 6 else "")
+    return (f"<h1>{escape(title)}</h1><p>{action} {count} {'class' if count == 1 else 'classes'}: "
+            f"{escape(listed)} · {escape(model.engine)}</p>")

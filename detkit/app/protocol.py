@@ -8,9 +8,9 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-CONNECTIONS = 250
-HEAD_SECONDS = 15.0  # from the first byte, or the beginning of the connection, to a whole head
-STALL_MILLISECONDS = 120_000  # that a browser may leave unread what it asked for
+MAX_CONNECTIONS = 250
+HEADER_TIMEOUT_SECONDS = 15.0  # from the first byte, or the beginning of the connection, to a whole head
+UNREAD_TIMEOUT_MS = 120_000  # that a browser may leave unread what it asked for
 
 
 class PageProtocol(H11Protocol):
@@ -24,35 +24,35 @@ class PageProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
             return
         option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux
         if option is not None:
             transport.get_extra_info("socket").setsockopt(
-                socket.IPPROTO_TCP, option, STALL_MILLISECONDS)
-        self._deadline = self.loop.call_later(HEAD_SECONDS, transport.abort)
+                socket.IPPROTO_TCP, option, UNREAD_TIMEOUT_MS)
+        self._deadline = self.loop.call_later(HEADER_TIMEOUT_SECONDS, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a head that has begun must come to its end in time."""
         super().data_received(data)
-        self._watch(begun=True)
+        self._update_deadline(started=True)
 
     def on_response_complete(self) -> None:
         """Go on to the next request, of which a part may have come already."""
         super().on_response_complete()
-        self._watch(begun=bool(self.conn.trailing_data[0]))
+        self._update_deadline(started=bool(self.conn.trailing_data[0]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_deadline()
         super().connection_lost(exc)
 
-    def _watch(self, begun: bool) -> None:
+    def _update_deadline(self, started: bool) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             self._end_deadline()
-        elif begun and self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        elif started and self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self.transport.abort)
 
     def _end_deadline(self) -> None:
         if self._deadline is not None:

@@ -18,15 +18,15 @@ from detkit.errors import DetkitError
 if TYPE_CHECKING:
     import uvicorn
 
-    from detkit.app.hosts import Hosts
-    from detkit.app.visitors import Visitors
+    from detkit.app.hosts import AllowedHosts
+    from detkit.app.visitors import VisitorRegistry
 
-SECONDS_TO_CLOSE = 1
+SHUTDOWN_SECONDS = 1
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MB = 1024 * 1024
-FILES_OF_ALL = 10  # files of the largest size, of all visitors together, are kept on disk
-DRAWN_PER_UPLOAD = 4  # a drawn video has at most so many times the largest file's bytes
-WAITING = 40  # looks that wait for their turn; a further one is refused
+MAX_STORED_FILES = 10  # files of the largest size, of all visitors together, are kept on disk
+MAX_OUTPUT_PER_UPLOAD = 4  # a drawn video has at most so many times the largest file's bytes
+MAX_QUEUED = 40  # looks that wait for their turn; a further one is refused
 KEEP_ALIVE_SECONDS = 15
 
 
@@ -39,47 +39,49 @@ def open_port(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(family, kind, protocol)
+        listen_socket = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise DetkitError(f"--host {host}: no such host", got=error.strerror,
-                          do="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
+        raise DetkitError(
+            f"--host {host}: no such host", got=error.strerror,
+            hint="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
     try:
         if os.name == "posix":  # elsewhere it would share a port that is taken
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
+            listen_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listen_socket.bind(address)
+        listen_socket.listen(128)
     except OSError as error:
-        listening.close()
+        listen_socket.close()
         if error.errno == errno.EADDRINUSE:
             raise DetkitError(f"--port {port}: another program listens there",
-                              do="name another, or --port auto for one that is free") from error
+                              hint="name another, or --port auto for one that is free") from error
         if error.errno == errno.EACCES:
             raise DetkitError(f"--port {port}: not allowed to this user",
                               expected="a port from 1024 up") from error
-        raise DetkitError(f"--host {host}: this machine cannot listen there", got=error.strerror,
-                          do="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
-    return listening
+        raise DetkitError(
+            f"--host {host}: this machine cannot listen there", got=error.strerror,
+            hint="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
+    return listen_socket
 
 
-def address_of(listening: socket.socket) -> str:
+def server_url(listen_socket: socket.socket) -> str:
     """Where a browser on this machine finds the page."""
-    host, port = listening.getsockname()[:2]
+    host, port = listen_socket.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def cookie_name(listening: socket.socket) -> str:
+def cookie_name(listen_socket: socket.socket) -> str:
     """The name of the page's cookie; browsers give one port's cookies to all ports of a host."""
-    return f"detkit_{listening.getsockname()[1]}"
+    return f"detkit_{listen_socket.getsockname()[1]}"
 
 
 @contextmanager
-def quiet_gradio(folder: Path) -> Iterator[None]:
+def offline_gradio(folder: Path) -> Iterator[None]:
     """Keep gradio from calling home, and have it keep its files in ``folder``; before its import.
 
     What the environment held before stands there again afterwards.
     """
-    wanted = {
+    variables = {
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(folder),
         "GRADIO_RUN_HISTORY": "False",
@@ -88,12 +90,12 @@ def quiet_gradio(folder: Path) -> Iterator[None]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    previous = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -102,9 +104,9 @@ def quiet_gradio(folder: Path) -> Iterator[None]:
 
 def page_server(
     blocks: Any,
-    listening: socket.socket,
-    hosts: Hosts,
-    visitors: Visitors,
+    listen_socket: socket.socket,
+    hosts: AllowedHosts,
+    visitors: VisitorRegistry,
     max_upload_mb: int,
     on_start: Callable[[], None],
     on_end: Callable[[], None],
@@ -113,7 +115,7 @@ def page_server(
 
     Args:
         blocks: the page.
-        listening: where; it is closed at the end.
+        listen_socket: where; it is closed at the end.
         hosts: the hosts that are answered.
         visitors: who they are, and what they own.
         max_upload_mb: larger files are refused.
@@ -124,12 +126,12 @@ def page_server(
     import gradio
     import uvicorn
 
-    from detkit.app.calls import Calls
-    from detkit.app.gate import Gate
+    from detkit.app.calls import CallValidator
+    from detkit.app.gate import AccessControlMiddleware
     from detkit.app.protocol import PageProtocol
     from detkit.app.style import HEAD, STYLE
 
-    blocks.queue(max_size=WAITING)
+    blocks.queue(max_size=MAX_QUEUED)
     app = gradio.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None), blocks, path="",
         footer_links=[], run_history=False, ssr_mode=False, mcp_server=False, pwa=False,
@@ -159,18 +161,24 @@ def page_server(
                 yield  # signals reach the main thread alone
                 return
             kinds = (signal.SIGINT, signal.SIGTERM)
-            before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+            previous = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
             try:
                 yield
             finally:
-                for kind, handler in before.items():
+                for kind, handler in previous.items():
                     signal.signal(kind, handler)
 
     config = uvicorn.Config(
-        Gate(app, hosts, visitors, max_upload_mb * MB, cookie_name(listening), Calls(blocks)),
+        AccessControlMiddleware(app, hosts, visitors, max_upload_mb * MB,
+                                cookie_name(listen_socket), CallValidator(blocks)),
         # uvicorn's own log_config would close every log file that this process has open.
-        http=PageProtocol, ws="none", log_config=None, log_level="error", access_log=False,
+        http=PageProtocol,
+        ws="none",
+        log_config=None,
+        log_level="error",
+        access_log=False,
         lifespan="on",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=SECONDS_TO_CLOSE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     return PageServer(config)

@@ -11,60 +11,60 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from detkit.app.demo_model import TOP_K, DemoModel, chosen
-from detkit.app.html import budget, class_bars, status, video_table
+from detkit.app.demo_model import TOP_K, DemoModel, filter_detections
+from detkit.app.html import budget, class_bars, status, video_summary_table
 from detkit.errors import DetkitError, VideoError
 from detkit.inference.predictor_protocol import Image
-from detkit.structures.classifications import ClassScores
+from detkit.structures.classifications import Classifications
 from detkit.structures.detections import Detections
 
 if TYPE_CHECKING:
     from detkit.video.io.frame import Frame
     from detkit.video.io.source import Source
-    from detkit.video.run_report import RunTimes
+    from detkit.video.run_report import StageTimings
 
-WINDOW = 15  # frames that a classifier's label is smoothed over, as in the video verb
-SECONDS_BETWEEN_WORDS = 0.2
+WINDOW = 15  # frames that a classifier's label is smoothed over, as in the video command
+PROGRESS_INTERVAL_SECONDS = 0.2
 
 OnProgress = Callable[[int, "int | None"], None]
 
 
-class Stopped(DetkitError):
+class RunStopped(DetkitError):
     """The page, or the end of the server, wants no more of a video."""
 
 
 @dataclass(frozen=True)
-class VideoShown:
+class VideoOutput:
     """What the page shows of a video: a file that plays (None: nothing to show), and html."""
 
     video: str | None
-    found: str
+    results: str
     budget: str
     status: str
 
 
 @dataclass
-class _Sums:
+class _VideoSummary:
     """What the frames so far held, and what they took."""
 
     frames: int = 0
-    finds: dict[int, tuple[int, int, float]] = field(default_factory=dict)
-    parts: dict[str, list[float]] = field(default_factory=dict)
-    last: ClassScores | None = None
+    per_class: dict[int, tuple[int, int, float]] = field(default_factory=dict)
+    timings: dict[str, list[float]] = field(default_factory=dict)
+    last: Classifications | None = None
 
-    def add(self, found: Detections | ClassScores) -> None:
+    def add(self, prediction: Detections | Classifications) -> None:
         self.frames += 1
-        if isinstance(found, ClassScores):
-            self.last = found
+        if isinstance(prediction, Classifications):
+            self.last = prediction
             return
-        for label in set(found.labels.tolist()):
-            of_label = found.scores[found.labels == label]
-            frames, most, best = self.finds.get(label, (0, 0, 0.0))
-            self.finds[label] = (frames + 1, max(most, len(of_label)),
-                                 max(best, float(of_label.max())))
+        for label in set(prediction.labels.tolist()):
+            scores = prediction.scores[prediction.labels == label]
+            frames, max_count, best = self.per_class.get(label, (0, 0, 0.0))
+            self.per_class[label] = (frames + 1, max(max_count,
+                                                     len(scores)), max(best, float(scores.max())))
 
 
-def look_at_video(
+def predict_video(
     model: DemoModel,
     path: str | None,
     folder: Path,
@@ -73,7 +73,7 @@ def look_at_video(
     stop: threading.Event,
     on_progress: OnProgress = lambda done, total: None,
     max_bytes: int | None = None,
-) -> VideoShown:
+) -> VideoOutput:
     """Look at every frame of an uploaded video; what is wrong with it is the one line of status.
 
     What was done before a fault, or before the stop, is shown.
@@ -89,108 +89,108 @@ def look_at_video(
         max_bytes: of the drawn video, which ends when it has more; None for no bound.
     """
     if path is None:
-        return VideoShown(None, "", "", status("choose a video first", bad=True))
+        return VideoOutput(None, "", "", status("choose a video first", is_error=True))
     from detkit.video.analytics.score_window import ScoreWindow
     from detkit.video.pipeline import run_video
 
     out = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(path).stem[:80]}_found.mp4"
-    sums, window = _Sums(), ScoreWindow(WINDOW)
+    summary, window = _VideoSummary(), ScoreWindow(WINDOW)
     total: int | None = None
-    told = 0.0
+    last_update = 0.0
 
     def on_start(source: Source) -> None:
         nonlocal total
         total = source.info.frame_count
 
-    def look(images: list[Image]) -> list[Any]:
+    def predict(images: list[Image]) -> list[Any]:
         if stop.is_set():
-            raise Stopped("stopped")
-        answers: list[Any] = []
+            raise RunStopped("stopped")
+        predictions: list[Any] = []
         for image in images:
-            seen = model.look(image)
-            for name, spent in seen.parts.items():
-                sums.parts.setdefault(name, []).append(spent)
-            answers.append(seen.answer)
-        return answers
+            result = model.predict(image)
+            for name, elapsed_ms in result.timings.items():
+                summary.timings.setdefault(name, []).append(elapsed_ms)
+            predictions.append(result.prediction)
+        return predictions
 
-    def refine(answer: Any, frame: Frame) -> Any:
-        if isinstance(answer, Detections):
-            return chosen(answer, threshold, labels)
-        return window.add(answer).smoothed
+    def refine(prediction: Any, frame: Frame) -> Any:
+        if isinstance(prediction, Detections):
+            return filter_detections(prediction, threshold, labels)
+        return window.add(prediction).smoothed
 
-    def on_frame(index: int, seconds: float, found: Any) -> None:
-        nonlocal told
-        sums.add(found)
-        if time.perf_counter() - told > SECONDS_BETWEEN_WORDS:
-            told = time.perf_counter()
-            on_progress(sums.frames, total)
-            written = sum(one.stat().st_size for one in out.parent.iterdir())
+    def on_frame(index: int, timestamp_s: float, prediction: Any) -> None:
+        nonlocal last_update
+        summary.add(prediction)
+        if time.perf_counter() - last_update > PROGRESS_INTERVAL_SECONDS:
+            last_update = time.perf_counter()
+            on_progress(summary.frames, total)
+            written = sum(file.stat().st_size for file in out.parent.iterdir())
             if max_bytes is not None and written > max_bytes:
                 raise VideoError(f"{path}: the drawn video is too large", got=f"{written} bytes",
                                  expected=f"at most {max_bytes}")
 
     try:
-        report = run_video(
-            look, Path(path), out, lambda image, found: model.draw(image, found, threshold),
-            track=refine, workers=model.streams, on_start=on_start, on_frame=on_frame,
-        )
+        report = run_video(predict, Path(path), out,
+                           lambda image, prediction: model.draw(image, prediction, threshold),
+                           track=refine, workers=model.num_streams, on_start=on_start,
+                           on_frame=on_frame,
+                           )
     except VideoError as error:
-        return _kept(model, error, path, out, sums, threshold)
-    note = f"medians of {sums.frames} frames; reading, the model and writing go on side by side"
-    return VideoShown(
-        str(out), _say(model, sums, threshold),
-        budget(_parts(sums, report.times), report.frames_per_second, note),
+        return _partial_output(model, error, path, out, summary, threshold)
+    note = f"medians of {summary.frames} frames; reading, the model and writing go on side by side"
+    return VideoOutput(
+        str(out), _results_html(model, summary, threshold),
+        budget(_median_timings(summary, report.times), report.fps, note),
         status("; ".join([
             f"{report.frames_out} frames in {report.seconds:.1f} s, "
-            f"{report.frames_per_second:.1f} fps from file to file",
+            f"{report.fps:.1f} fps from file to file",
             *(note.replace(path, Path(path).name) for note in report.notes)])),
     )
 
 
-def _kept(
-    model: DemoModel, error: VideoError, path: str, out: Path, sums: _Sums, threshold: float
-) -> VideoShown:
+def _partial_output(model: DemoModel, error: VideoError, path: str, out: Path,
+                    summary: _VideoSummary, threshold: float) -> VideoOutput:
     """What is shown of a video that did not come to its end."""
-    parts = sorted(out.parent.iterdir())
+    files = sorted(out.parent.iterdir())
     stopped = _is_stop(error)
-    if not parts:
-        why = "stopped before the first frame" if stopped else _plain(error, path)
-        return VideoShown(None, "", "", status(why, bad=not stopped))
+    if not files:
+        message = "stopped before the first frame" if stopped else _short_message(error, path)
+        return VideoOutput(None, "", "", status(message, is_error=not stopped))
     if stopped:
-        why = f"stopped; the first {sums.frames} frames are shown"
+        message = f"stopped; the first {summary.frames} frames are shown"
     else:
         cause = error.__cause__ if isinstance(error.__cause__, DetkitError) else error
-        why = f"{_plain(cause, path)}; the {sums.frames} frames before it are shown"
-    return VideoShown(
-        str(parts[0]), _say(model, sums, threshold), "", status(why, bad=not stopped),
-    )
+        message = f"{_short_message(cause, path)}; the {summary.frames} frames before it are shown"
+    return VideoOutput(str(files[0]), _results_html(model, summary, threshold), "",
+                       status(message, is_error=not stopped),
+                       )
 
 
 def _is_stop(error: BaseException | None) -> bool:
     while error is not None:
-        if isinstance(error, Stopped):
+        if isinstance(error, RunStopped):
             return True
         error = error.__cause__
     return False
 
 
-def _plain(error: DetkitError, path: str) -> str:
+def _short_message(error: DetkitError, path: str) -> str:
     """The message with the file's own name, and without where on the server something lies."""
     return str(error).replace(path, Path(path).name).partition("; the ")[0]
 
 
-def _parts(sums: _Sums, times: RunTimes) -> dict[str, float]:
+def _median_timings(summary: _VideoSummary, times: StageTimings) -> dict[str, float]:
     """The median milliseconds of a frame, from reading to writing."""
     from detkit.video.run_report import DECODE, DRAW, ENCODE
 
-    of_model = {name: median(values) for name, values in sums.parts.items()}
+    model_timings = {name: median(values) for name, values in summary.timings.items()}
     decode, draw, encode = (times.stages[name].percentile(50) for name in (DECODE, DRAW, ENCODE))
-    return {"decode": decode, **of_model, "draw": draw, "encode": encode}
+    return {"decode": decode, **model_timings, "draw": draw, "encode": encode}
 
 
-def _say(model: DemoModel, sums: _Sums, threshold: float) -> str:
-    if model.detects:
-        return video_table(sums.finds, model.classes)
-    if sums.last is None:
+def _results_html(model: DemoModel, summary: _VideoSummary, threshold: float) -> str:
+    if model.is_detector:
+        return video_summary_table(summary.per_class, model.classes)
+    if summary.last is None:
         return ""
-    return class_bars(sums.last, model.classes, TOP_K, threshold)
+    return class_bars(summary.last, model.classes, TOP_K, threshold)

@@ -16,8 +16,8 @@ MAX_VISITORS = 200
 MAX_TABS = 16  # of one visitor; of more the oldest is forgotten
 IDLE_SECONDS = 120.0  # after which the files of a visitor without an open page are removed
 SWEEP_SECONDS = 20.0
-TAB = re.compile(r"[A-Za-z0-9]{1,32}")  # gradio's name of an open page
-BLOCK = 4096  # the least that a file takes on disk
+TAB_PATTERN = re.compile(r"[A-Za-z0-9]{1,32}")  # gradio's name of an open page
+MIN_FILE_BYTES = 4096  # the least that a file takes on disk
 
 
 @dataclass
@@ -52,18 +52,18 @@ class Visitor:
         tabs: its open pages by gradio's names of them, oldest first.
         streams: how many event streams it holds open.
         uploads: what is being received, by the browser's id.
-        seen_at: when its last request came, on the registry's clock.
+        last_request_at: when its last request came, on the registry's clock.
     """
 
     token: str
-    seen_at: float
+    last_request_at: float
     files: OrderedDict[str, int] = field(default_factory=OrderedDict)
     tabs: OrderedDict[str, Tab] = field(default_factory=OrderedDict)
     streams: int = 0
     uploads: dict[str, Upload] = field(default_factory=dict)
 
 
-class Visitors:
+class VisitorRegistry:
     """Who visits the page, and whose each file is. May be called from many threads.
 
     A visitor's files are removed ``IDLE_SECONDS`` after its last open page and request. Beyond
@@ -88,16 +88,16 @@ class Visitors:
         self._lock = threading.RLock()
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
         self._owner_of_tab: dict[str, str] = {}
-        self._age: OrderedDict[str, str] = OrderedDict()  # real path: token, oldest first
+        self._owner_by_path: OrderedDict[str, str] = OrderedDict()  # real path: token, oldest first
 
-    def welcome(self) -> Visitor | None:
+    def add_visitor(self) -> Visitor | None:
         """A new visitor; None when there are too many that have the page open."""
         with self._lock:
             if len(self._visitors) >= MAX_VISITORS:
-                idle = [one for one in self._visitors.values() if not one.streams]
+                idle = [visitor for visitor in self._visitors.values() if not visitor.streams]
                 if not idle:
                     return None
-                self._forget(min(idle, key=lambda one: one.seen_at))
+                self._forget(min(idle, key=lambda visitor: visitor.last_request_at))
             visitor = Visitor(secrets.token_urlsafe(24), self._clock())
             self._visitors[visitor.token] = visitor
             return visitor
@@ -107,12 +107,12 @@ class Visitors:
         with self._lock:
             visitor = self._visitors.get(token or "")
             if visitor is not None:
-                visitor.seen_at = self._clock()
+                visitor.last_request_at = self._clock()
             return visitor
 
     def tab(self, visitor: Visitor, name: object) -> Tab | None:
         """A visitor's tab, which is new when no one has it; None when it is another's."""
-        if not isinstance(name, str) or TAB.fullmatch(name) is None:
+        if not isinstance(name, str) or TAB_PATTERN.fullmatch(name) is None:
             return None
         with self._lock:
             if self._owner_of_tab.setdefault(name, visitor.token) != visitor.token:
@@ -133,69 +133,70 @@ class Visitors:
         """Let a visitor have a file; that of an unknown visitor is removed at once."""
         with self._lock:
             visitor = self._visitors.get(token or "")
-            real = str(path.resolve())
-            if visitor is None or not self._inside(real):
+            real_path = str(path.resolve())
+            if visitor is None or not self._is_in_folder(real_path):
                 path.unlink(missing_ok=True)
                 return
-            visitor.files[real] = max(BLOCK, os.stat(real).st_size)
-            self._age[real] = visitor.token
-            while self.bytes_kept() > self._max_bytes and len(self._age) > 1:
-                self._remove(next(iter(self._age)))
+            visitor.files[real_path] = max(MIN_FILE_BYTES, os.stat(real_path).st_size)
+            self._owner_by_path[real_path] = visitor.token
+            while self.total_bytes() > self._max_bytes and len(self._owner_by_path) > 1:
+                self._remove(next(iter(self._owner_by_path)))
 
     def file(self, visitor: Visitor, path: object) -> Path | None:
         """The real path of a file that this visitor owns; None for every other."""
         if not isinstance(path, str) or "\0" in path:
             return None
-        real = os.path.realpath(path)
+        real_path = os.path.realpath(path)
         with self._lock:
-            owned = real in visitor.files and self._inside(real) and os.path.isfile(real)
-            return Path(real) if owned else None
+            owned = real_path in visitor.files and self._is_in_folder(real_path) and os.path.isfile(
+                real_path)
+            return Path(real_path) if owned else None
 
-    def bytes_kept(self) -> int:
+    def total_bytes(self) -> int:
         """The bytes of all files of all visitors."""
         with self._lock:
-            return sum(sum(one.files.values()) for one in self._visitors.values())
+            return sum(sum(visitor.files.values()) for visitor in self._visitors.values())
 
     def sweep(self) -> None:
         """Remove the files of idle visitors, and those that no one owns or writes any more."""
         with self._lock:
             now = self._clock()
             for visitor in self._visitors.values():
-                if not visitor.streams and now - visitor.seen_at > IDLE_SECONDS:
-                    self._empty(visitor)
+                if not visitor.streams and now - visitor.last_request_at > IDLE_SECONDS:
+                    self._remove_all(visitor)
             before = time.time() - IDLE_SECONDS
             for folder, _, names in os.walk(self.folder):
                 for name in names:
                     path = os.path.join(folder, name)
-                    if path not in self._age and os.lstat(path).st_mtime < before:
+                    if path not in self._owner_by_path and os.lstat(path).st_mtime < before:
                         self._unlink(path)
 
-    def _inside(self, real: str) -> bool:
-        return Path(real).is_relative_to(self.folder)
+    def _is_in_folder(self, real_path: str) -> bool:
+        return Path(real_path).is_relative_to(self.folder)
 
     def _forget(self, visitor: Visitor) -> None:
-        self._empty(visitor)
+        self._remove_all(visitor)
         del self._visitors[visitor.token]
 
-    def _empty(self, visitor: Visitor) -> None:
+    def _remove_all(self, visitor: Visitor) -> None:
         while visitor.tabs:
             self._forget_tab(visitor.tabs.popitem()[0])
-        for real in list(visitor.files):
-            self._remove(real)
+        for real_path in list(visitor.files):
+            self._remove(real_path)
 
     def _forget_tab(self, tab: str) -> None:
         self._owner_of_tab.pop(tab, None)
         self._on_forget(tab)
 
-    def _remove(self, real: str) -> None:
-        self._visitors[self._age.pop(real)].files.pop(real)
-        self._unlink(real)
+    def _remove(self, real_path: str) -> None:
+        self._visitors[self._owner_by_path.pop(real_path)].files.pop(real_path)
+        self._unlink(real_path)
 
     def _unlink(self, path: str) -> None:
         """Remove a file, and its folder when that is empty now; what is gone already is fine."""
-        for remove, what in ((os.unlink, path), (os.rmdir, os.path.dirname(path))):
+        for remove, target in ((os.unlink, path), (os.rmdir, os.path.dirname(path))):
             try:
-                if Path(what) != self.folder:
-                    remove(what)
+                if Path(target) != self.folder:
+                    remove(target)
             except OSError:
                 return

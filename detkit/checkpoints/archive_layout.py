@@ -6,78 +6,78 @@ import struct
 import zipfile
 from pathlib import Path
 
-from detkit.checkpoints.pickle_check import RefusedPickleError, check_pickle
+from detkit.checkpoints.pickle_check import UnsafeCheckpointError, check_pickle
 
-ZIP_START = b"PK\x03\x04"
+ZIP_MAGIC = b"PK\x03\x04"
 _END, _LOCATOR, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 22, 20, 56
-_MOST_ENTRIES = 200_000
+_MAX_ENTRIES = 200_000
 # In front of the object a magic number, a version and the machine; behind it the storages' keys.
 _LEGACY_PICKLES = 5
 
 
-def check_layout(file: Path) -> None:
+def check_file_structure(file: Path) -> None:
     """Refuse a torch file that would unpack to more than it is, or whose pickle would do more.
 
     Args:
         file: a zip archive as torch.save writes it, or the pickles that it wrote before.
 
     Raises:
-        RefusedPickleError: an entry is compressed, entries overlap, or a tensor is larger than
+        UnsafeCheckpointError: an entry is compressed, entries overlap, or a tensor is larger than
             the file; see ``check_pickle``, whose other errors come too.
         zipfile.BadZipFile: the archive is cut or damaged.
     """
     size = file.stat().st_size
     with open(file, "rb") as stream:
-        if stream.read(len(ZIP_START)) != ZIP_START:
+        if stream.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
             stream.seek(0)
             for _ in range(_LEGACY_PICKLES):
                 check_pickle(stream, size)
             return
-    _check_end(file, size)
+    _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _check_entries(entries, size)
         folder = entries[0].filename.partition("/")[0]
         # torch finds its records without regard to case.
-        wanted = f"{folder}/data.pkl".lower()
+        record_name = f"{folder}/data.pkl".lower()
         for entry in entries:
-            if entry.filename.lower() == wanted:
+            if entry.filename.lower() == record_name:
                 with archive.open(entry) as stream:
                     check_pickle(stream, size)
 
 
-def ensure_intact(file: Path) -> None:
+def verify_checksums(file: Path) -> None:
     """Compare every entry of a zip archive with its checksum; torch itself does not.
 
     Raises:
         zipfile.BadZipFile: an entry is another than was written, or the archive is cut.
     """
     with open(file, "rb") as stream:
-        if stream.read(len(ZIP_START)) != ZIP_START:
+        if stream.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
             return
     with zipfile.ZipFile(file) as archive:
-        broken = archive.testzip()
-    if broken is not None:
-        raise zipfile.BadZipFile(f"the content of {broken} is not what was written")
+        corrupt_entry = archive.testzip()
+    if corrupt_entry is not None:
+        raise zipfile.BadZipFile(f"the content of {corrupt_entry} is not what was written")
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     if not entries:
         raise zipfile.BadZipFile("an archive without entries")
     if len({entry.filename.lower() for entry in entries}) < len(entries):
-        raise RefusedPickleError("an archive with two entries of one name")
+        raise UnsafeCheckpointError("an archive with two entries of one name")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise RefusedPickleError(
+            raise UnsafeCheckpointError(
                 f"a compressed entry, {entry.filename}, of {entry.file_size:,} bytes in "
                 f"{entry.compress_size:,}; torch writes none")
     total = sum(entry.file_size for entry in entries)
     if total > size:
-        raise RefusedPickleError(f"entries of {total:,} bytes in a file of {size:,}")
+        raise UnsafeCheckpointError(f"entries of {total:,} bytes in a file of {size:,}")
 
 
-def _check_end(file: Path, size: int) -> None:
+def _check_directory(file: Path, size: int) -> None:
     """Refuse an archive whose directory different readers would find at different places."""
     with open(file, "rb") as stream:
         stream.seek(max(size - _END_SIZE - _LOCATOR_SIZE - _END64_SIZE, 0))
@@ -86,15 +86,15 @@ def _check_end(file: Path, size: int) -> None:
     if end[:4] != _END or end[-2:] != b"\0\0":
         raise zipfile.BadZipFile("the end of the archive is missing")
     count, length, start = struct.unpack("<HII", end[10:20])
-    behind = size - _END_SIZE
+    directory_end = size - _END_SIZE
     locator = tail[-_END_SIZE - _LOCATOR_SIZE:-_END_SIZE]
     if locator[:4] == _LOCATOR:
-        behind -= _LOCATOR_SIZE + _END64_SIZE
+        directory_end -= _LOCATOR_SIZE + _END64_SIZE
         record = tail[:_END64_SIZE]
-        if record[:4] != _END64 or struct.unpack("<Q", locator[8:16])[0] != behind:
-            raise RefusedPickleError("an archive with a second directory")
+        if record[:4] != _END64 or struct.unpack("<Q", locator[8:16])[0] != directory_end:
+            raise UnsafeCheckpointError("an archive with a second directory")
         count, length, start = struct.unpack("<QQQ", record[32:56])
-    if start + length != behind:
-        raise RefusedPickleError("an archive with other content around its directory")
-    if count > _MOST_ENTRIES:
-        raise RefusedPickleError(f"an archive of {count:,} entries")
+    if start + length != directory_end:
+        raise UnsafeCheckpointError("an archive with other content around its directory")
+    if count > _MAX_ENTRIES:
+        raise UnsafeCheckpointError(f"an archive of {count:,} entries")

@@ -9,10 +9,10 @@ from typing import Any
 
 from detkit.errors import WeightsError
 
-MOST_LETTERS = 2**22  # 4 MB; a data set of 20,000 classes makes half a megabyte
-MOST_DEPTH = 100
-MOST_BITS = 63  # of a whole number
-_NAMES = {"inf": float("inf"), "nan": float("nan"), "True": True, "False": False, "None": None}
+MAX_CHARS = 2**22  # 4 MB; a data set of 20,000 classes makes half a megabyte
+MAX_DEPTH = 100
+MAX_BITS = 63  # of a whole number
+_CONSTANTS = {"inf": float("inf"), "nan": float("nan"), "True": True, "False": False, "None": None}
 
 
 def parse_literals(text: str, origin: str = "config") -> dict[str, Any]:
@@ -29,9 +29,9 @@ def parse_literals(text: str, origin: str = "config") -> dict[str, Any]:
         WeightsError: anything else stands in it, which is not executed, or more than a config has:
             over 4 million letters, 100 levels of brackets, or a whole number of over 63 bits.
     """
-    if len(text) > MOST_LETTERS:
+    if len(text) > MAX_CHARS:
         raise WeightsError(f"{origin} is too long", got=f"{len(text)} letters",
-                           expected=f"at most {MOST_LETTERS}")
+                           expected=f"at most {MAX_CHARS}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a text is none of the user's
@@ -39,31 +39,31 @@ def parse_literals(text: str, origin: str = "config") -> dict[str, Any]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise WeightsError(f"{origin} is no Python text",
                            got=str(error) or type(error).__name__) from error
-    reader = _Reader(origin)
-    found: dict[str, Any] = {}
+    parser = _LiteralParser(origin)
+    result: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue
         if not (isinstance(node, ast.Assign) and len(node.targets) == 1
                 and isinstance(node.targets[0], ast.Name)):
-            raise reader.refusal(node)
-        found[node.targets[0].id] = reader.value(node.value, 0)
-    return found
+            raise parser.unsupported_error(node)
+        result[node.targets[0].id] = parser.value(node.value, 0)
+    return result
 
 
-class _Reader:
+class _LiteralParser:
     """Makes values of syntax trees."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
 
     def value(self, node: ast.expr, depth: int) -> Any:
-        if depth > MOST_DEPTH:
-            raise self.refusal(node, f"more than {MOST_DEPTH} levels of brackets")
+        if depth > MAX_DEPTH:
+            raise self.unsupported_error(node, f"more than {MAX_DEPTH} levels of brackets")
         if isinstance(node, ast.Constant):
             return self._constant(node)
-        if isinstance(node, ast.Name) and node.id in _NAMES:
-            return _NAMES[node.id]
+        if isinstance(node, ast.Name) and node.id in _CONSTANTS:
+            return _CONSTANTS[node.id]
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             number = self.value(node.operand, depth + 1)
             if isinstance(number, (int, float)):
@@ -72,49 +72,49 @@ class _Reader:
             items = [self.value(item, depth + 1) for item in node.elts]
             if isinstance(node, ast.List):
                 return items
-            return tuple(items) if isinstance(node, ast.Tuple) else self._hashed(node, items)
+            return tuple(items) if isinstance(node, ast.Tuple) else self._to_set(node, items)
         if isinstance(node, ast.Dict) and None not in node.keys:
             return self._dict(node, depth)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
             if node.func.id == "dict":
                 return self._dict_call(node, depth)
-        raise self.refusal(node)
+        raise self.unsupported_error(node)
 
     def _constant(self, node: ast.Constant) -> Any:
         value = node.value
-        if isinstance(value, int) and value.bit_length() > MOST_BITS:
-            raise self.refusal(node, f"a whole number of {value.bit_length()} bits")
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise self.unsupported_error(node, f"a whole number of {value.bit_length()} bits")
         if value is not None and not isinstance(value, (str, int, float)):
-            raise self.refusal(node, f"a value of the type {type(value).__name__}")
+            raise self.unsupported_error(node, f"a value of the type {type(value).__name__}")
         return value
 
     def _dict(self, node: ast.Dict, depth: int) -> dict[Any, Any]:
         keys = [self.value(key, depth + 1) for key in node.keys if key is not None]
-        self._hashed(node, keys)
+        self._to_set(node, keys)
         return dict(zip(keys, (self.value(value, depth + 1) for value in node.values)))
 
     def _dict_call(self, node: ast.Call, depth: int) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
+        result: dict[Any, Any] = {}
         for keyword in node.keywords:
             value = self.value(keyword.value, depth + 1)
             # dict(**{'a.b': 1}) is how mmengine writes keys that are no names.
             if keyword.arg is None and not isinstance(value, Mapping):
-                raise self.refusal(node, f"dict(**{type(value).__name__})")
-            found.update(value if keyword.arg is None else {keyword.arg: value})
-        return found
+                raise self.unsupported_error(node, f"dict(**{type(value).__name__})")
+            result.update(value if keyword.arg is None else {keyword.arg: value})
+        return result
 
-    def _hashed(self, node: ast.expr, items: Iterable[Any]) -> set[Any]:
+    def _to_set(self, node: ast.expr, items: Iterable[Any]) -> set[Any]:
         """The set of ``items``, which the keys of a dict must have, too."""
         try:
             return set(items)
         except TypeError as error:
-            raise self.refusal(node, str(error)) from error
+            raise self.unsupported_error(node, str(error)) from error
 
-    def refusal(self, node: ast.AST, got: str | None = None) -> WeightsError:
+    def unsupported_error(self, node: ast.AST, got: str | None = None) -> WeightsError:
         """The error for a node that is none that a config has."""
         return WeightsError(
             f"{self._origin}, line {getattr(node, 'lineno', '?')}",
             got=got or f"{type(node).__name__} where a literal should be",
             expected="assignments of literals",
-            do="nothing else is taken: what a checkpoint carries is never executed",
+            hint="nothing else is taken: what a checkpoint carries is never executed",
         )

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from detkit.errors import WeightsError
 
-_MOST_VALUES = 5_000_000
-_DEEPEST = 100
-_SHOWN = 100  # characters of a name in a message
-_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8,
-         torch.int8, torch.int16, torch.int32, torch.int64)
+_MAX_VALUES = 5_000_000
+_MAX_DEPTH = 100
+_MAX_NAME_LENGTH = 100  # characters of a name in a message
+_REAL_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool,
+                torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
-class StrangeContentError(ValueError):
+class MalformedCheckpointError(ValueError):
     """The content of a checkpoint is nested as no writer of checkpoints nests it."""
 
 
@@ -28,38 +28,38 @@ def check_content(content: Any) -> None:
     so on: what is read in no time has 10 ** 30 values. So a shared value counts each time.
 
     Raises:
-        StrangeContentError: there is a cycle, a depth above 100, more than 5,000,000 values, or a
-            tensor that is not dense.
+        MalformedCheckpointError: there is a cycle, a depth above 100, more than 5,000,000 values,
+            or a tensor that is not dense.
     """
-    _count(content, {}, 0)
+    _count_values(content, {}, 0)
 
 
-def _count(value: Any, counts: dict[int, int | None], depth: int) -> int:
+def _count_values(value: Any, counts: dict[int, int | None], depth: int) -> int:
     """Values in ``value``, itself among them; None in ``counts`` are those being counted."""
     if isinstance(value, Tensor):
         _check_tensor(value)
         return 1
-    inside = _inside(value)
-    if inside is None:
+    children = _children(value)
+    if children is None:
         return 1
     if id(value) in counts:
         counted = counts[id(value)]
         if counted is None:
-            raise StrangeContentError("a container that holds itself")
+            raise MalformedCheckpointError("a container that holds itself")
         return counted
-    if depth > _DEEPEST:
-        raise StrangeContentError(f"containers nested more than {_DEEPEST} deep")
+    if depth > _MAX_DEPTH:
+        raise MalformedCheckpointError(f"containers nested more than {_MAX_DEPTH} deep")
     counts[id(value)] = None
     total = 1
-    for item in inside:
-        total += _count(item, counts, depth + 1)
-        if total > _MOST_VALUES:
-            raise StrangeContentError(f"more than {_MOST_VALUES:,} values")
+    for item in children:
+        total += _count_values(item, counts, depth + 1)
+        if total > _MAX_VALUES:
+            raise MalformedCheckpointError(f"more than {_MAX_VALUES:,} values")
     counts[id(value)] = total
     return total
 
 
-def _inside(value: Any) -> Iterable[Any] | None:
+def _children(value: Any) -> Iterable[Any] | None:
     """What a container holds; None for a value that is none."""
     if isinstance(value, Mapping):
         return [*value.keys(), *value.values()]
@@ -68,7 +68,7 @@ def _inside(value: Any) -> Iterable[Any] | None:
 
 def _check_tensor(tensor: Tensor) -> None:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
-        raise StrangeContentError("a tensor that is not dense")
+        raise MalformedCheckpointError("a tensor that is not dense")
 
 
 def check_state_dict(weights: Any, origin: str, key: str = "state_dict") -> None:
@@ -87,12 +87,12 @@ def check_state_dict(weights: Any, origin: str, key: str = "state_dict") -> None
                            expected="a dict of names and tensors")
     for name, value in weights.items():
         if not isinstance(name, str):
-            raise WeightsError(f"{origin}: a key of its {key}", got=repr(name)[:_SHOWN],
+            raise WeightsError(f"{origin}: a key of its {key}", got=repr(name)[:_MAX_NAME_LENGTH],
                                expected="the name of a tensor")
         if not isinstance(value, Tensor):
-            raise WeightsError(f"{origin}: {key}['{name[:_SHOWN]}']",
+            raise WeightsError(f"{origin}: {key}['{name[:_MAX_NAME_LENGTH]}']",
                                got=f"a {type(value).__name__}", expected="a tensor")
-        if value.dtype not in _REAL:
-            raise WeightsError(f"{origin}: {key}['{name[:_SHOWN]}']",
+        if value.dtype not in _REAL_DTYPES:
+            raise WeightsError(f"{origin}: {key}['{name[:_MAX_NAME_LENGTH]}']",
                                got=f"numbers of {value.dtype}",
                                expected="whole numbers, or floats of 16 bits or more")

@@ -16,20 +16,20 @@ from urllib.request import Request, urlopen
 import torch
 
 from detkit.errors import WeightsError
-from detkit.files import sha256_of
+from detkit.files import compute_sha256
 from detkit.version import __version__
 
-_FOLDER = "checkpoints"
-_PATIENCE_S = 60
-_CHUNK = 1 << 20
-_LONGEST_NAME = 150  # Of the 255 bytes that a file system takes; our own additions need some.
-_LARGEST = 64 << 30  # For a stream that never ends; published weights are far smaller.
+_CACHE_FOLDER = "checkpoints"
+_TIMEOUT_S = 60
+_CHUNK_BYTES = 1 << 20
+_MAX_NAME_LENGTH = 150  # Of the 255 bytes that a file system takes; our own additions need some.
+_MAX_BYTES = 64 << 30  # For a stream that never ends; published weights are far smaller.
 # The first digits of the content's SHA-256, as torch.hub and OpenMMLab name their files.
-_DIGITS = re.compile(r"-([0-9a-f]{8,64})\.")
-_DATE = re.compile(r"(19|20)\d{6}$")
+_HASH_PATTERN = re.compile(r"-([0-9a-f]{8,64})\.")
+_DATE_PATTERN = re.compile(r"(19|20)\d{6}$")
 
 
-def download(address: str) -> Path:
+def download(url: str) -> Path:
     """The file at an http(s) address, from the cache or fetched into it.
 
     It lies where torch.hub keeps its files, under a name that has the hash of the address in it:
@@ -40,47 +40,48 @@ def download(address: str) -> Path:
         WeightsError: it cannot be fetched, is cut, is larger than 64 GiB, or has another content
             than its name says.
     """
-    folder = Path(torch.hub.get_dir()) / _FOLDER
-    name = Path(urlparse(address).path).name[-_LONGEST_NAME:] or "weights"
-    digits = _digits_in(name)
-    file = folder / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
+    folder = Path(torch.hub.get_dir()) / _CACHE_FOLDER
+    name = Path(urlparse(url).path).name[-_MAX_NAME_LENGTH:] or "weights"
+    hash_prefix = _hash_prefix_in(name)
+    file = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
     if file.is_file():
         return file
-    of_hub = folder / name
-    if digits and of_hub.is_file() and sha256_of(of_hub).startswith(digits):
-        return of_hub
+    hub_file = folder / name
+    if hash_prefix and hub_file.is_file() and compute_sha256(hub_file).startswith(hash_prefix):
+        return hub_file
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch(address, file, digits)
+        _fetch(url, file, hash_prefix)
     # Of a network's many ways to fail, each is the same to who waits for weights.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        there = f" (if {of_hub} is that file, give this path)" if of_hub.is_file() else ""
+        hint = f" (if {hub_file} is that file, give this path)" if hub_file.is_file() else ""
         raise WeightsError(
-            f"checkpoint '{address}' could not be downloaded ({reason})",
-            do=f"download it elsewhere and give the path of the local file instead{there}",
+            f"checkpoint '{url}' could not be downloaded ({reason})",
+            hint=f"download it elsewhere and give the path of the local file instead{hint}",
         ) from error
     return file
 
 
-def _digits_in(name: str) -> str | None:
-    found = _DIGITS.findall(name)
-    return found[-1] if found and not _DATE.match(found[-1]) else None
+def _hash_prefix_in(name: str) -> str | None:
+    matches = _HASH_PATTERN.findall(name)
+    return matches[-1] if matches and not _DATE_PATTERN.match(matches[-1]) else None
 
 
-def _fetch(address: str, file: Path, digits: str | None) -> None:
+def _fetch(url: str, file: Path, hash_prefix: str | None) -> None:
     """Write the content under a passing name beside ``file``, and give it the name when whole."""
-    request = Request(address, headers={"User-Agent": f"detkit/{__version__}"})
+    request = Request(url, headers={"User-Agent": f"detkit/{__version__}"})
     handle, partial = tempfile.mkstemp(".partial", f".{file.name}.", file.parent)
     try:
-        with os.fdopen(handle, "wb") as target, urlopen(request, timeout=_PATIENCE_S) as source:
+        with os.fdopen(handle, "wb") as target, urlopen(request, timeout=_TIMEOUT_S) as source:
             length = source.headers.get("Content-Length")
             digest = _copy(source, target, int(length) if length else None)
             target.flush()
             os.fsync(target.fileno())
-        if digits and not digest.startswith(digits):
-            raise ValueError(f"its SHA-256 begins with {digest[:len(digits)]}, and its name says "
-                             f"{digits}")
+        if hash_prefix and not digest.startswith(hash_prefix):
+            raise ValueError(
+                f"its SHA-256 begins with {digest[:len(hash_prefix)]}, and its name says "
+                f"{hash_prefix}")
         os.replace(partial, file)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
@@ -92,17 +93,17 @@ def _copy(source: Any, target: IO[bytes], length: int | None) -> str:
     from rich.console import Console
     from rich.progress import Progress
 
-    if length is not None and length > min(_LARGEST, shutil.disk_usage(target.fileno()).free):
+    if length is not None and length > min(_MAX_BYTES, shutil.disk_usage(target.fileno()).free):
         raise ValueError(f"it has {length:,} bytes, which is more than the disk has left or than "
-                         f"{_LARGEST:,}")
+                         f"{_MAX_BYTES:,}")
     digest, count = hashlib.sha256(), 0
-    shown = sys.stderr.isatty()
-    with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bar:
+    show_progress = sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), disable=not show_progress, transient=True) as bar:
         task = bar.add_task("weights", total=length)
-        while chunk := source.read(_CHUNK):
+        while chunk := source.read(_CHUNK_BYTES):
             count += len(chunk)
-            if count > _LARGEST:
-                raise ValueError(f"it has more than {_LARGEST:,} bytes")
+            if count > _MAX_BYTES:
+                raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
             digest.update(chunk)
             target.write(chunk)
             bar.advance(task, len(chunk))

@@ -13,63 +13,63 @@ from detkit.errors import WeightsError
 
 logger = logging.getLogger(__name__)
 # How mmengine names published weights, and its function that knows their addresses.
-_PUBLISHED = {
+_MODEL_ZOO_SCHEMES = {
     "torchvision://": "get_torchvision_models", "modelzoo://": "get_torchvision_models",
     "open-mmlab://": "get_external_models", "openmmlab://": "get_external_models",
 }
-_LONGEST_NOTE = 1 << 16
+_MAX_RECORD_BYTES = 1 << 16
 _NUMBERED = re.compile(r"(epoch|iter)_\d+\.pth$")
 _NUMBER = re.compile(r"_(\d+)\.pth$")
 
 
-def checkpoints_in(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """The run's numbered checkpoints in ``folder``, the latest last; empty when there are none."""
-    found = [path for path in folder.glob("*.pth")
+    paths = [path for path in folder.glob("*.pth")
              if _NUMBERED.match(path.name) and path.is_file()]
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, _number(path)))
+    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, _checkpoint_number(path)))
 
 
-def _number(path: Path) -> int:
+def _checkpoint_number(path: Path) -> int:
     match = _NUMBER.search(path.name)
     return int(match.group(1)) if match else -1
 
 
-def find_last_checkpoint(folder: Path) -> Path | None:
+def find_latest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint to resume from, None when ``folder`` has none.
 
     It is the numbered file that was written last, whatever the note ``last_checkpoint`` says: a
     run that was killed between the two leaves a note that is empty or behind. A file of another
     name, which only the note knows, is taken where there is no numbered one.
     """
-    found = _resumable(folder)
-    return found[-1] if found else None
+    paths = _resume_candidates(folder)
+    return paths[-1] if paths else None
 
 
-def _resumable(folder: Path) -> list[Path]:
+def _resume_candidates(folder: Path) -> list[Path]:
     """What a run may go on from, the one to take first last."""
-    found = checkpoints_in(folder)
-    noted = _noted(folder / "last_checkpoint")
-    for path in (noted, folder / noted.name) if noted else ():
+    paths = list_checkpoints(folder)
+    recorded = _read_recorded_path(folder / "last_checkpoint")
+    for path in (recorded, folder / recorded.name) if recorded else ():
         # Not path.is_file, which raises for a name that no file system takes.
-        if os.path.isfile(path) and path not in found:
-            found.insert(0, path)
-    return found
+        if os.path.isfile(path) and path not in paths:
+            paths.insert(0, path)
+    return paths
 
 
-def _noted(note: Path) -> Path | None:
+def _read_recorded_path(record_file: Path) -> Path | None:
     """What mmengine's note of the last checkpoint names; None where it names nothing."""
-    if not note.is_file():
+    if not record_file.is_file():
         return None
-    with open(note, "rb") as stream:
-        content = stream.read(_LONGEST_NOTE)
+    with open(record_file, "rb") as stream:
+        content = stream.read(_MAX_RECORD_BYTES)
     try:
         return Path(content.decode().strip() or ".")
     except UnicodeDecodeError:
-        logger.warning("%s is no note of a run: it is not read", note)
+        logger.warning("%s is no note of a run: it is not read", record_file)
         return None
 
 
-def choose_checkpoint(folder: Path) -> Path | None:
+def find_latest_valid_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint in ``folder`` that can be read, None when there is none at all.
 
     A disk that was full, or a machine that lost its power, may leave a newest one that is
@@ -79,38 +79,38 @@ def choose_checkpoint(folder: Path) -> Path | None:
         WeightsError: every checkpoint is damaged; the message names the newest.
     """
     damaged: list[tuple[Path, WeightsError]] = []
-    for path in reversed(_resumable(folder)):
+    for path in reversed(_resume_candidates(folder)):
         try:
             check_intact(path)
         except WeightsError as error:
             damaged.append((path, error))
             continue
-        for other, why in damaged:
+        for other, cause in damaged:
             logger.warning("%s cannot be used and is passed over (%s): the training goes on from "
-                           "%s, the next one that is whole", other, why.what, path)
-        if not is_in(path, folder):
+                           "%s, the next one that is whole", other, cause.message, path)
+        if not is_inside(path, folder):
             logger.warning("%s names a checkpoint outside of the folder, %s: the training goes on "
                            "from it", folder / "last_checkpoint", path)
         return path
     if not damaged:
         return None
-    path, why = damaged[0]
+    path, cause = damaged[0]
     raise WeightsError(
-        f"{path} cannot be resumed: {why.what}",
+        f"{path} cannot be resumed: {cause.message}",
         got=f"{len(damaged)} checkpoints, all of them damaged" if len(damaged) > 1 else None,
-        do="there is no other to go on from: train anew with another --work-dir",
+        hint="there is no other to go on from: train anew with another --work-dir",
     )
 
 
-def is_in(path: Path, folder: Path) -> bool:
+def is_inside(path: Path, folder: Path) -> bool:
     """Whether the file that ``path`` leads to lies in ``folder``."""
     # Not Path.resolve, which raises for a link that leads to itself.
     return os.path.dirname(os.path.realpath(path)) == os.path.realpath(folder)
 
 
-def next_best_checkpoint(damaged: Path) -> Path | None:
+def find_fallback_checkpoint(damaged: Path) -> Path | None:
     """The newest readable checkpoint beside one that is not; None when there is none."""
-    for path in reversed(_resumable(damaged.parent)):
+    for path in reversed(_resume_candidates(damaged.parent)):
         if os.path.realpath(path) != os.path.realpath(damaged):
             try:
                 check_intact(path)
@@ -126,17 +126,17 @@ def check_intact(checkpoint: Path) -> None:
     Raises:
         WeightsError: it cannot be read, or its content is not what was written.
     """
-    from detkit.checkpoints.archive_layout import ensure_intact
+    from detkit.checkpoints.archive_layout import verify_checksums
     from detkit.checkpoints.read_checkpoint import read_checkpoint
 
     read_checkpoint(checkpoint)  # First: what would unpack to too much is refused here.
     try:
-        ensure_intact(checkpoint)
+        verify_checksums(checkpoint)
     except (zipfile.BadZipFile, OSError) as error:
         raise WeightsError(f"checkpoint '{checkpoint}' is damaged ({error})") from error
 
 
-def read_any_checkpoint(filename: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+def load_checkpoint(filename: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """The content of a checkpoint file, or of one at an http(s) address, read as data.
 
     Raises:
@@ -144,22 +144,22 @@ def read_any_checkpoint(filename: str | Path, map_location: Any = "cpu") -> dict
     """
     from detkit.checkpoints.read_checkpoint import read_checkpoint
 
-    content: dict[str, Any] = _moved(read_checkpoint(filename), map_location)
+    content: dict[str, Any] = _move_to_device(read_checkpoint(filename), map_location)
     return content
 
 
-def read_for_mmengine() -> None:
-    """Have mmengine read every checkpoint by ``read_any_checkpoint``, those of init_cfg for one.
+def register_checkpoint_loaders() -> None:
+    """Have mmengine read every checkpoint by ``load_checkpoint``, those of init_cfg for one.
 
     Its own readers keep a download by the last part of its address alone, and unpack any file.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    CheckpointLoader.register_scheme(("", "http://", "https://", *_PUBLISHED), load_from_detkit,
-                                     force=True)
+    CheckpointLoader.register_scheme(("", "http://", "https://", *_MODEL_ZOO_SCHEMES),
+                                     load_checkpoint_for_mmengine, force=True)
 
 
-def load_from_detkit(filename: str, map_location: Any = None) -> dict[str, Any]:
+def load_checkpoint_for_mmengine(filename: str, map_location: Any = None) -> dict[str, Any]:
     """What mmengine's loaders return, from a file, an address or a name such as torchvision://.
 
     Raises:
@@ -168,25 +168,25 @@ def load_from_detkit(filename: str, map_location: Any = None) -> dict[str, Any]:
     from mmengine.runner import checkpoint as mmengine_checkpoint
 
     scheme, _, name = filename.partition("://")
-    table = _PUBLISHED.get(f"{scheme}://")
+    table = _MODEL_ZOO_SCHEMES.get(f"{scheme}://")
     try:
         if table is not None:
             name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
             filename = getattr(mmengine_checkpoint, table)()[name]
-        return read_any_checkpoint(filename, map_location or "cpu")
+        return load_checkpoint(filename, map_location or "cpu")
     except KeyError as error:
         raise OSError(f"{filename}: no weights are published under this name") from error
     except WeightsError as error:
         raise OSError(str(error)) from error
 
 
-def _moved(value: Any, device: Any) -> Any:
+def _move_to_device(value: Any, device: Any) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, dict):
-        return type(value)((key, _moved(item, device)) for key, item in value.items())
+        return type(value)((key, _move_to_device(item, device)) for key, item in value.items())
     if isinstance(value, list):
-        return [_moved(item, device) for item in value]
+        return [_move_to_device(item, device) for item in value]
     return value

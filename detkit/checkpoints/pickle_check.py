@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 
 _REBUILD = "torch._utils._rebuild_"
-_TENSORS = {_REBUILD + kind for kind in ("tensor", "tensor_v2", "tensor_v3")}
+_DENSE_TENSORS = {_REBUILD + kind for kind in ("tensor", "tensor_v2", "tensor_v3")}
 _OTHER_TENSORS = {
     _REBUILD + "sparse_tensor": "a sparse tensor",
     _REBUILD + "qtensor": "a quantized tensor",
@@ -27,24 +27,26 @@ _OTHER_TENSORS = {
 }
 _NUMPY = ("numpy._core.multiarray", "numpy.core.multiarray")
 # What makes no more than it is given.
-_HARMLESS = {
+_ALLOWED_CALLS = {
     "collections.OrderedDict", "collections.Counter", "builtins.set", "builtins.complex",
     "builtins.getattr", "torch.Size", "torch.device", "numpy.dtype",
     "torch.serialization._get_layout",
     _REBUILD + "parameter", _REBUILD + "parameter_with_state",
     *(f"{module}.scalar" for module in _NUMPY),
 }
-_CLASSES = {"mmengine.logging.history_buffer.HistoryBuffer", "argparse.Namespace",
-            "torch.nn.parameter.Parameter"}
+_ALLOWED_CLASSES = {
+    "mmengine.logging.history_buffer.HistoryBuffer", "argparse.Namespace",
+    "torch.nn.parameter.Parameter"
+}
 # A few numbers repeated by a stride of 0, as expand() leaves them: less needs no storage.
-_FREE_BYTES = 1 << 24
+_MAX_EXPANDED_BYTES = 1 << 24
 
 
-class RefusedPickleError(ValueError):
+class UnsafeCheckpointError(ValueError):
     """A pickle asks for more than a file of tensors, numbers and text holds."""
 
 
-class CodeNeededError(RefusedPickleError):
+class UnsafeGlobalError(UnsafeCheckpointError):
     """A pickle calls what only code could make sense of; the message is its name."""
 
 
@@ -60,25 +62,25 @@ class _Storage:
 
 
 @dataclass
-class _Machine:
+class _PickleMachine:
     """The stack of a pickle, with None for every value that no check needs."""
 
-    limit: int
+    max_nbytes: int
     stack: list[Any] = field(default_factory=list)
-    outer: list[list[Any]] = field(default_factory=list)
+    metastack: list[list[Any]] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    claimed: int = 0
+    storage_nbytes: dict[str, int] = field(default_factory=dict)
+    total_nbytes: int = 0
 
     def pop(self) -> Any:
         return self.stack.pop()
 
     def pop_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.outer.pop()
+        items, self.stack = self.stack, self.metastack.pop()
         return items
 
     def mark(self, _: Any) -> None:
-        self.outer.append(self.stack)
+        self.metastack.append(self.stack)
         self.stack = []
 
     def name(self, argument: str) -> None:
@@ -87,7 +89,7 @@ class _Machine:
             module, name = NAME_MAPPING[module, name]
         self.stack.append(_Global(f"{IMPORT_MAPPING.get(module, module)}.{name}"))
 
-    def tuple_of(self, count: int | None) -> None:
+    def push_tuple(self, count: int | None) -> None:
         if count is None:
             items = self.pop_mark()
         else:
@@ -103,46 +105,48 @@ class _Machine:
         self.pop()
         kind = self.pop()
         name = kind.name if isinstance(kind, _Global) else "an object that is no class"
-        if name not in _CLASSES and not name.startswith(("numpy.dtypes.", "numpy.dtype[")):
-            raise CodeNeededError(name)
+        if name not in _ALLOWED_CLASSES and not name.startswith(("numpy.dtypes.", "numpy.dtype[")):
+            raise UnsafeGlobalError(name)
         self.stack.append(None)
 
     def storage(self, _: Any) -> None:
         """The storage that is asked for; all of them are together no larger than the file."""
-        given = self.pop()
-        if not isinstance(given, tuple) or len(given) < 5 or not isinstance(given[1], _Global):
+        persistent_id = self.pop()
+        if not isinstance(persistent_id, tuple) or len(persistent_id) < 5 or not isinstance(
+                persistent_id[1], _Global):
             self.stack.append(None)
             return
-        numel, key = given[4], str(given[2])
-        itemsize = _itemsize(given[1].name)
+        numel, key = persistent_id[4], str(persistent_id[2])
+        itemsize = _itemsize(persistent_id[1].name)
         if not isinstance(numel, int) or numel < 0:
-            raise RefusedPickleError("a tensor whose size is no number")
-        grown = max(numel * itemsize - self.sizes.get(key, 0), 0)
-        self.sizes[key] = self.sizes.get(key, 0) + grown
-        self.claimed += grown
-        if self.claimed > self.limit:
-            raise RefusedPickleError(
-                f"tensors of {self.claimed:,} bytes or more, in a file of {self.limit:,}")
+            raise UnsafeCheckpointError("a tensor whose size is no number")
+        growth = max(numel * itemsize - self.storage_nbytes.get(key, 0), 0)
+        self.storage_nbytes[key] = self.storage_nbytes.get(key, 0) + growth
+        self.total_nbytes += growth
+        if self.total_nbytes > self.max_nbytes:
+            raise UnsafeCheckpointError(
+                f"tensors of {self.total_nbytes:,} bytes or more, in a file of {self.max_nbytes:,}")
         self.stack.append(_Storage(numel * itemsize, itemsize))
 
 
-def check_pickle(stream: IO[bytes], limit: int) -> None:
+def check_pickle(stream: IO[bytes], max_nbytes: int) -> None:
     """Follow the pickle at the position of ``stream``, to its end, and refuse what goes too far.
 
     Args:
         stream: left behind the pickle.
-        limit: bytes that all tensors may have together: the size of the file.
+        max_nbytes: bytes that all tensors may have together: the size of the file.
 
     Raises:
-        RefusedPickleError: it makes something that is larger than the file, or no dense tensor.
-        CodeNeededError: it calls what no writer of checkpoints calls.
+        UnsafeCheckpointError: it makes something that is larger than the file, or no dense tensor.
+        UnsafeGlobalError: it calls what no writer of checkpoints calls.
         Exception: of any other kind where it is damaged, as pickle readers do.
     """
-    machine = _Machine(limit)
+    machine = _PickleMachine(max_nbytes)
     for opcode, argument, _ in pickletools.genops(stream):
         step = _STEPS.get(opcode.name)
         if step is None:
-            raise RefusedPickleError(f"the instruction {opcode.name}, which torch does not write")
+            raise UnsafeCheckpointError(
+                f"the instruction {opcode.name}, which torch does not write")
         step(machine, argument)
 
 
@@ -150,40 +154,40 @@ def _check_call(function: Any, arguments: Any) -> Any:
     """Refuse a call that no writer of checkpoints makes; b"" stands for any bytes that it gives."""
     name = function.name if isinstance(function, _Global) else "an object that is no function"
     if name in _OTHER_TENSORS:
-        raise RefusedPickleError(f"{_OTHER_TENSORS[name]}, where only dense ones are read")
+        raise UnsafeCheckpointError(f"{_OTHER_TENSORS[name]}, where only dense ones are read")
     if not isinstance(arguments, tuple):
-        raise RefusedPickleError(f"a call of {name} without arguments")
-    if name in _TENSORS:
+        raise UnsafeCheckpointError(f"a call of {name} without arguments")
+    if name in _DENSE_TENSORS:
         _check_view(arguments)
     elif name == "torch._tensor._rebuild_from_type_v2":  # A tensor with attributes.
         if len(arguments) < 3:
-            raise RefusedPickleError(f"a call of {name} without arguments")
+            raise UnsafeCheckpointError(f"a call of {name} without arguments")
         _check_call(arguments[0], arguments[2])
     elif name in ("_codecs.encode", "builtins.bytearray"):
         # Bytes, as protocol 2 writes them: a number would be a size, and other codecs grow.
-        text = [type(argument) for argument in arguments] == [str, str]
-        known = arguments[1] in ("latin1", "latin-1") if text else (
+        is_text = [type(argument) for argument in arguments] == [str, str]
+        is_allowed = arguments[1] in ("latin1", "latin-1") if is_text else (
             name == "builtins.bytearray" and arguments in ((), (b"",)))
-        if not known:
-            raise RefusedPickleError(f"a call of {name} that torch does not write")
+        if not is_allowed:
+            raise UnsafeCheckpointError(f"a call of {name} that torch does not write")
         return b""
     elif name in [f"{module}._reconstruct" for module in _NUMPY]:
         if arguments[1:2] != ((0,),):
-            raise RefusedPickleError("a numpy array that has a size before its content")
-    elif name not in _HARMLESS:
-        raise CodeNeededError(name)
+            raise UnsafeCheckpointError("a numpy array that has a size before its content")
+    elif name not in _ALLOWED_CALLS:
+        raise UnsafeGlobalError(name)
     return None
 
 
 def _check_view(arguments: tuple[Any, ...]) -> None:
     storage, shape = arguments[0], arguments[2] if len(arguments) > 2 else None
     if not isinstance(storage, _Storage) or not isinstance(shape, tuple):
-        raise RefusedPickleError("a tensor without storage or shape")
-    if any(not isinstance(side, int) or side < 0 for side in shape):
-        raise RefusedPickleError("a tensor whose shape is not of whole numbers")
+        raise UnsafeCheckpointError("a tensor without storage or shape")
+    if any(not isinstance(size, int) or size < 0 for size in shape):
+        raise UnsafeCheckpointError("a tensor whose shape is not of whole numbers")
     nbytes = prod(shape) * storage.itemsize
-    if nbytes > max(storage.nbytes, _FREE_BYTES):
-        raise RefusedPickleError(
+    if nbytes > max(storage.nbytes, _MAX_EXPANDED_BYTES):
+        raise UnsafeCheckpointError(
             f"a tensor of {nbytes:,} bytes that has a storage of {storage.nbytes:,}")
 
 
@@ -194,55 +198,54 @@ def _itemsize(name: str) -> int:
     try:
         storage: Any = torch.serialization.StorageType(kind)  # type: ignore[no-untyped-call]
     except KeyError:
-        raise CodeNeededError(name) from None
+        raise UnsafeGlobalError(name) from None
     return int(storage.dtype.itemsize)
 
 
-def _push(machine: _Machine, argument: Any) -> None:
+def _push(machine: _PickleMachine, argument: Any) -> None:
     machine.stack.append(argument)
 
 
-def _push_nothing(machine: _Machine, _: Any) -> None:
+def _push_none(machine: _PickleMachine, _: Any) -> None:
     machine.stack.append(None)
 
 
-def _drop(count: int) -> Callable[[_Machine, Any], None]:
-    def step(machine: _Machine, _: Any) -> None:
+def _pop(count: int) -> Callable[[_PickleMachine, Any], None]:
+    def step(machine: _PickleMachine, _: Any) -> None:
         for _ in range(count):
             machine.pop()
     return step
 
 
-def _tuple(count: int | None) -> Callable[[_Machine, Any], None]:
-    return lambda machine, _: machine.tuple_of(count)
+def _tuple(count: int | None) -> Callable[[_PickleMachine, Any], None]:
+    return lambda machine, _: machine.push_tuple(count)
 
 
-def _drop_marked(machine: _Machine, _: Any) -> None:
+def _pop_marked(machine: _PickleMachine, _: Any) -> None:
     machine.pop_mark()
 
 
-def _put(machine: _Machine, index: int) -> None:
+def _put(machine: _PickleMachine, index: int) -> None:
     machine.memo[index] = machine.stack[-1]
 
 
-def _get(machine: _Machine, index: int) -> None:
+def _get(machine: _PickleMachine, index: int) -> None:
     machine.stack.append(machine.memo[index])
 
 
-def _ignore(machine: _Machine, _: Any) -> None:
+def _ignore(machine: _PickleMachine, _: Any) -> None:
     """PROTO and STOP change nothing."""
 
 
 # Those that torch's own reader knows; it refuses any other too.
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": _ignore, "STOP": _ignore, "MARK": _Machine.mark, "GLOBAL": _Machine.name,
-    "REDUCE": _Machine.call, "NEWOBJ": _Machine.new, "BINPERSID": _Machine.storage,
-    "BUILD": _drop(1), "APPEND": _drop(1), "SETITEM": _drop(2),
-    "APPENDS": _drop_marked, "SETITEMS": _drop_marked,
-    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
-    "TUPLE": _tuple(None), "TUPLE1": _tuple(1), "TUPLE2": _tuple(2), "TUPLE3": _tuple(3),
-    **dict.fromkeys(("NONE", "NEWFALSE", "NEWTRUE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET",
-                     "BINFLOAT", "SHORT_BINSTRING"), _push_nothing),
+_STEPS: dict[str, Callable[[_PickleMachine, Any], None]] = {
+    "PROTO": _ignore, "STOP": _ignore, "MARK": _PickleMachine.mark, "GLOBAL": _PickleMachine.name,
+    "REDUCE": _PickleMachine.call, "NEWOBJ": _PickleMachine.new,
+    "BINPERSID": _PickleMachine.storage, "BUILD": _pop(1), "APPEND": _pop(1), "SETITEM": _pop(2),
+    "APPENDS": _pop_marked, "SETITEMS": _pop_marked,
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(
+        ()), "TUPLE": _tuple(None), "TUPLE1": _tuple(1), "TUPLE2": _tuple(2), "TUPLE3": _tuple(3),
+    **dict.fromkeys(("NONE", "NEWFALSE", "NEWTRUE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "BINFLOAT", "SHORT_BINSTRING"), _push_none),
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"), _push),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _put),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _get),

@@ -14,13 +14,13 @@ from urllib.parse import urlparse
 import numpy
 import torch
 
-from detkit.checkpoints.archive_layout import check_layout
-from detkit.checkpoints.content import StrangeContentError, check_content
+from detkit.checkpoints.archive_layout import check_file_structure
+from detkit.checkpoints.content import MalformedCheckpointError, check_content
 from detkit.checkpoints.download import download
-from detkit.checkpoints.pickle_check import CodeNeededError, RefusedPickleError
+from detkit.checkpoints.pickle_check import UnsafeCheckpointError, UnsafeGlobalError
 from detkit.errors import WeightsError
-from detkit.files import special_file
-from detkit.trust import trusts_files
+from detkit.files import special_file_type
+from detkit.trust import trust_enabled
 
 _STATISTICS = ("min", "max", "current", "mean")
 
@@ -47,8 +47,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise WeightsError(
             f"checkpoint '{text}'",
-            got="a folder" if file.is_dir() else special_file(file) or "no such file",
-            do="give the path of a .pth or .safetensors file",
+            got="a folder" if file.is_dir() else special_file_type(file) or "no such file",
+            hint="give the path of a .pth or .safetensors file",
         )
     content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
     if not isinstance(content, dict):
@@ -59,8 +59,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         )
     try:
         check_content(content)
-    except StrangeContentError as error:
-        raise _refused(file, error) from error
+    except MalformedCheckpointError as error:
+        raise _unsafe_file_error(file, error) from error
     return content
 
 
@@ -71,36 +71,36 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
     try:
         return dict(load_file(str(file)))
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(file, error) from error
+        raise _corrupt_file_error(file, error) from error
 
 
 def _read_torch(file: Path) -> Any:
     try:
-        if not trusts_files():
-            check_layout(file)
+        if not trust_enabled():
+            check_file_structure(file)
         with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(file, map_location="cpu", weights_only=not trusts_files())
-    except (pickle.UnpicklingError, CodeNeededError) as error:
-        needs = _code_needed(file)
-        if isinstance(error, CodeNeededError):
-            needs = sorted({*needs, str(error)})
-        if not needs:
-            raise _damaged(file, error) from error
+            return torch.load(file, map_location="cpu", weights_only=not trust_enabled())
+    except (pickle.UnpicklingError, UnsafeGlobalError) as error:
+        unsafe_names = _unsafe_globals(file)
+        if isinstance(error, UnsafeGlobalError):
+            unsafe_names = sorted({*unsafe_names, str(error)})
+        if not unsafe_names:
+            raise _corrupt_file_error(file, error) from error
         raise WeightsError(
             f"checkpoint '{file}' can only be read by running code from it",
-            got=f"objects of {', '.join(needs)}",
+            got=f"objects of {', '.join(unsafe_names)}",
             expected="tensors, numbers, text and containers",
-            do="if you trust its maker, pass --trust",
+            hint="if you trust its maker, pass --trust",
         ) from error
-    except RefusedPickleError as error:
-        raise _refused(file, error) from error
+    except UnsafeCheckpointError as error:
+        raise _unsafe_file_error(file, error) from error
     # torch's reader takes any bytes for a pickle and breaks as they have it: IndexError,
     # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.
     except Exception as error:
-        raise _damaged(file, error) from error
+        raise _corrupt_file_error(file, error) from error
 
 
-def _code_needed(file: Path) -> list[str]:
+def _unsafe_globals(file: Path) -> list[str]:
     """Names in the file that only code could make sense of; empty when it is simply damaged."""
     try:
         with torch.serialization.safe_globals(_safe_globals()):
@@ -113,8 +113,8 @@ def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]
     """What mmengine's own checkpoints hold besides tensors: their log, and numpy's numbers."""
     from mmengine.logging import HistoryBuffer
 
-    core = "numpy._core" if hasattr(numpy, "_core") else "numpy.core"  # since numpy 2
-    multiarray = import_module(f"{core}.multiarray")
+    numpy_core = "numpy._core" if hasattr(numpy, "_core") else "numpy.core"  # since numpy 2
+    multiarray = import_module(f"{numpy_core}.multiarray")
     allowed: list[Any] = [
         HistoryBuffer,
         argparse.Namespace,
@@ -126,8 +126,10 @@ def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]
     for module in ("numpy._core.multiarray", "numpy.core.multiarray"):
         allowed.append((multiarray._reconstruct, f"{module}._reconstruct"))
         allowed.append((multiarray.scalar, f"{module}.scalar"))
-    kinds = (getattr(numpy.dtypes, name) for name in dir(numpy.dtypes) if name.endswith("DType"))
-    return allowed + [kind for kind in kinds if isinstance(kind, type)]
+    dtype_classes = (getattr(numpy.dtypes, name)
+                     for name in dir(numpy.dtypes)
+                     if name.endswith("DType"))
+    return allowed + [dtype_class for dtype_class in dtype_classes if isinstance(dtype_class, type)]
 
 
 def _history_method(owner: object, name: str) -> Any:
@@ -142,17 +144,17 @@ def _history_method(owner: object, name: str) -> Any:
     return getattr(HistoryBuffer, name)
 
 
-def _damaged(file: Path, error: Exception) -> WeightsError:
+def _corrupt_file_error(file: Path, error: Exception) -> WeightsError:
     reason = " ".join(str(error).split())[:200]
     return WeightsError(
         f"checkpoint '{file}' cannot be read ({type(error).__name__}: {reason})",
-        do="it may be damaged or not be a checkpoint: fetch or write it again",
+        hint="it may be damaged or not be a checkpoint: fetch or write it again",
     )
 
 
-def _refused(file: Path, error: Exception) -> WeightsError:
+def _unsafe_file_error(file: Path, error: Exception) -> WeightsError:
     return WeightsError(
         f"checkpoint '{file}' is not read", got=str(error),
         expected="dense tensors, numbers, text and containers, as torch.save writes them",
-        do="load it where it was made, and save its state dict to a new file",
+        hint="load it where it was made, and save its state dict to a new file",
     )

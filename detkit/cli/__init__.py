@@ -1,1 +1,1 @@
-"""The verbs. Argument parsing lives here; tools/ and the ``detkit`` command call it."""
+"""The commands. Argument parsing lives here; tools/ and the ``detkit`` command call it."""

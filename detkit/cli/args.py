@@ -1,4 +1,4 @@
-"""Flags that more than one verb has."""
+"""Flags that more than one command has."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from detkit.data.images.pixel_limit import DEFAULT, FLAG, VARIABLE
+from detkit.data.images.pixel_limit import DEFAULT_MAX_PIXELS, MAX_PIXELS_ENV, MAX_PIXELS_FLAG
 from detkit.errors import ConfigError
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that every verb with a config has."""
+    """Add the flags that every command with a config has."""
     parser.add_argument("--data", metavar="PATH",
                         help="COCO or Pascal VOC folder; for a classifier also a folder for each "
                         "class, or a csv; or 'sample'; the config's own if left out")
@@ -42,28 +42,28 @@ def add_trust_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-pixels``, for every verb that reads image files."""
-    parser.add_argument(FLAG, metavar="N", type=whole_number,
+    """Add ``--max-pixels``, for every command that reads image files."""
+    parser.add_argument(MAX_PIXELS_FLAG, metavar="N", type=positive_int,
                         help="refuse image files of more pixels, by their headers; decoding takes "
-                        f"10 to 20 bytes a pixel (default: {DEFAULT:,})")
+                        f"10 to 20 bytes a pixel (default: {DEFAULT_MAX_PIXELS:,})")
 
 
 @contextmanager
 def pixel_limit(value: int | None) -> Iterator[None]:
     """Let ``--max-pixels`` hold in this process and those that it starts; None changes nothing."""
-    before = os.environ.get(VARIABLE)
+    previous = os.environ.get(MAX_PIXELS_ENV)
     if value is not None:
-        os.environ[VARIABLE] = str(value)
+        os.environ[MAX_PIXELS_ENV] = str(value)
     try:
         yield
     finally:
         if value is not None:
-            del os.environ[VARIABLE]
-            if before is not None:
-                os.environ[VARIABLE] = before
+            del os.environ[MAX_PIXELS_ENV]
+            if previous is not None:
+                os.environ[MAX_PIXELS_ENV] = previous
 
 
-def take_local_rank(args: argparse.Namespace) -> None:
+def set_local_rank_env(args: argparse.Namespace) -> None:
     """Put ``--local_rank`` where torch and mmengine look for it, if the launcher has not."""
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -84,37 +84,38 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigError("--cfg-options", got=f"'{pair}'", expected="KEY=VALUE")
         try:
-            options[key] = _parsed(text)
+            options[key] = _parse_value(text)
         except ValueError as error:
-            raise ConfigError(f"--cfg-options {key}", got=f"'{text}'", expected=error,
-                              do="a text that holds brackets stands in quotes of its own") from None
+            raise ConfigError(
+                f"--cfg-options {key}", got=f"'{text}'", expected=error,
+                hint="a text that holds brackets stands in quotes of its own") from None
     return options
 
 
-OPENING, QUOTES = {"(": ")", "[": "]", "{": "}"}, ("'", '"')
+BRACKETS, QUOTES = {"(": ")", "[": "]", "{": "}"}, ("'", '"')
 
 
-def _parsed(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     text = text.strip()
-    word = {"true": True, "false": False, "none": None}
-    if text.lower() in word:
-        return word[text.lower()]
+    constants = {"true": True, "false": False, "none": None}
+    if text.lower() in constants:
+        return constants[text.lower()]
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return _parsed_words(text)
+        return _parse_sequence(text)
     # A bare a,b is Python's tuple; mmengine's --cfg-options makes it a list.
     return list(value) if isinstance(value, tuple) and not text.startswith("(") else value
 
 
-def _parsed_words(text: str) -> Any:
+def _parse_sequence(text: str) -> Any:
     """What is no Python literal: a word, or words in brackets or between commas."""
-    parts = _parts(text) if "," in text or text[:1] in ("(", "[") else [text]
+    parts = _split_at_commas(text) if "," in text or text[:1] in ("(", "[") else [text]
     if len(parts) > 1:
-        return [_parsed(part) for part in parts if part.strip()]
-    if text[:1] in ("(", "[") and text[-1:] == OPENING[text[0]]:
-        inside = [_parsed(part) for part in _parts(text[1:-1]) if part.strip()]
-        return tuple(inside) if text[0] == "(" else inside
+        return [_parse_value(part) for part in parts if part.strip()]
+    if text[:1] in ("(", "[") and text[-1:] == BRACKETS[text[0]]:
+        items = [_parse_value(part) for part in _split_at_commas(text[1:-1]) if part.strip()]
+        return tuple(items) if text[0] == "(" else items
     for number in (int, float):  # 007, inf and nan are no literals
         try:
             return number(text)
@@ -123,32 +124,32 @@ def _parsed_words(text: str) -> Any:
     return text
 
 
-def _parts(text: str) -> list[str]:
+def _split_at_commas(text: str) -> list[str]:
     """``text`` cut at the commas that are in no bracket and no quotes.
 
     Raises:
         ValueError: a bracket is not closed, or not opened.
     """
-    parts, waiting, quote = [""], [], ""
-    for at, letter in enumerate(text):
+    parts, open_brackets, quote = [""], [], ""
+    for index, char in enumerate(text):
         if quote:
-            quote = "" if letter == quote else quote
-        elif letter in QUOTES and not parts[-1].strip(" ([{"):
-            quote = letter if letter in text[at + 1:] else ""
-        elif letter in OPENING:
-            waiting.append(OPENING[letter])
-        elif letter in OPENING.values() and (not waiting or waiting.pop() != letter):
-            raise ValueError(f"an opening bracket for each '{letter}'")
-        if letter == "," and not waiting and not quote:
+            quote = "" if char == quote else quote
+        elif char in QUOTES and not parts[-1].strip(" ([{"):
+            quote = char if char in text[index + 1:] else ""
+        elif char in BRACKETS:
+            open_brackets.append(BRACKETS[char])
+        elif char in BRACKETS.values() and (not open_brackets or open_brackets.pop() != char):
+            raise ValueError(f"an opening bracket for each '{char}'")
+        if char == "," and not open_brackets and not quote:
             parts.append("")
         else:
-            parts[-1] += letter
-    if waiting:
-        raise ValueError(f"a '{waiting[-1]}' at its end")
+            parts[-1] += char
+    if open_brackets:
+        raise ValueError(f"a '{open_brackets[-1]}' at its end")
     return parts
 
 
-def is_first_process() -> bool:
+def is_main_process() -> bool:
     """Whether this process speaks for all of a distributed run."""
     from mmengine.dist import is_main_process
 
@@ -163,7 +164,7 @@ def score(text: str) -> float:
     return value
 
 
-def whole_number(text: str) -> int:
+def positive_int(text: str) -> int:
     """A whole number of at least 1, for argparse."""
     try:
         value = int(text)

@@ -11,10 +11,10 @@ from detkit.cli.progress import status
 from detkit.errors import DetkitError, ExportError
 
 
-def choose_predictor(
+def build_predictor(
     args: argparse.Namespace,
-    image_hw: tuple[int, int] | None = None,
-    streams: int = 1,
+    original_hw: tuple[int, int] | None = None,
+    num_streams: int = 1,
     batch: int = 8,
 ) -> tuple[Any, str]:
     """The predictor that looks, and one line on what it looks with.
@@ -24,8 +24,8 @@ def choose_predictor(
 
     Args:
         args: has ``checkpoint``, ``device``, and what `add_engine_flags` adds.
-        image_hw: of the pictures to come, in pixels; None when it is not known.
-        streams: calls that an engine serves side by side.
+        original_hw: of the pictures to come, in pixels; None when it is not known.
+        num_streams: calls that an engine serves side by side.
         batch: at most so many pictures go through an engine at once.
 
     Raises:
@@ -33,44 +33,46 @@ def choose_predictor(
         ExportError: the engine that was asked for cannot run the model.
         DetkitError: a flag does not go with the checkpoint.
     """
-    from detkit.engine.devices import set_threads, use_device
+    from detkit.engine.devices import set_cpu_threads, set_device
 
-    set_threads(use_device(args.device))
-    asked = asked_flags(args)
+    set_cpu_threads(set_device(args.device))
+    explicit_flags = explicit_engine_flags(args)
     if args.checkpoint.is_dir():
-        return _exported(args, image_hw, streams, batch)
+        return _exported_predictor(args, original_hw, num_streams, batch)
     if args.engine == MMDET:
-        if asked:
-            raise DetkitError(f"{asked[0]}: --engine mmdet looks as the checkpoint was trained, "
-                              "and this is for engines", do=f"leave {asked[0]} out")
-        return _trained(args)
+        if explicit_flags:
+            raise DetkitError(
+                f"{explicit_flags[0]}: --engine mmdet looks as the checkpoint was trained, "
+                "and this is for engines", hint=f"leave {explicit_flags[0]} out")
+        return _trained_predictor(args)
     from detkit.inference.engine_predictor import EnginePredictor
 
     try:
         with status(f"preparing an engine for {args.checkpoint}"):
-            fast = EnginePredictor.from_checkpoint(
+            predictor = EnginePredictor.from_checkpoint(
                 args.checkpoint, engine=args.engine, precision=args.precision, size=args.size,
-                image_hw=image_hw, device=args.device, streams=streams, batch=batch,
+                original_hw=original_hw, device=args.device, num_streams=num_streams, batch=batch,
                 max_proposals=args.max_proposals,
             )
-        return fast, fast.describe()
+        return predictor, predictor.summary()
     except ExportError as error:
         from detkit.inference.predictor import CLASSIFICATION
 
-        trained = _trained(args)
-        if trained[0].task == CLASSIFICATION:
-            if asked:
-                raise DetkitError(f"{asked[0]}: {args.checkpoint} holds a classifier, and this is "
-                                  "for detectors", do=f"leave {asked[0]} out") from error
-            return trained
-        if asked:
+        fallback = _trained_predictor(args)
+        if fallback[0].task == CLASSIFICATION:
+            if explicit_flags:
+                raise DetkitError(
+                    f"{explicit_flags[0]}: {args.checkpoint} holds a classifier, and this is "
+                    "for detectors", hint=f"leave {explicit_flags[0]} out") from error
+            return fallback
+        if explicit_flags:
             raise
         print(f"{args.checkpoint}: goes through mmdet, as no engine can run it: {error}",
               file=sys.stderr)
-        return trained
+        return fallback
 
 
-def _trained(args: argparse.Namespace) -> tuple[Any, str]:
+def _trained_predictor(args: argparse.Namespace) -> tuple[Any, str]:
     from detkit.inference.predictor import CLASSIFICATION, Predictor
 
     predictor: Any = Predictor(args.checkpoint, device=args.device)
@@ -78,28 +80,28 @@ def _trained(args: argparse.Namespace) -> tuple[Any, str]:
     return predictor, f"{library}, device {args.device}"
 
 
-def _exported(
-    args: argparse.Namespace, image_hw: tuple[int, int] | None, streams: int, batch: int
+def _exported_predictor(
+    args: argparse.Namespace, original_hw: tuple[int, int] | None, num_streams: int, batch: int
 ) -> tuple[Any, str]:
     from detkit.inference.engine_predictor import EnginePredictor
 
     if args.engine == MMDET:
         raise DetkitError(f"--engine mmdet: {args.checkpoint} is an exported folder",
-                          do="give the checkpoint that it was made of")
-    fixed = [flag for flag in asked_flags(args) if flag != "--engine"]
+                          hint="give the checkpoint that it was made of")
+    fixed = [flag for flag in explicit_engine_flags(args) if flag != "--engine"]
     if fixed:
         raise DetkitError(f"{fixed[0]}: {args.checkpoint} is an exported folder, which has its own",
-                          do=f"leave {fixed[0]} out")
-    exported = EnginePredictor.from_folder(
-        args.checkpoint, engine=args.engine, device=args.device, streams=streams, batch=batch,
-        image_hw=image_hw)
-    return exported, exported.describe()
+                          hint=f"leave {fixed[0]} out")
+    predictor = EnginePredictor.from_folder(args.checkpoint, engine=args.engine, device=args.device,
+                                            num_streams=num_streams, batch=batch,
+                                            original_hw=original_hw)
+    return predictor, predictor.summary()
 
 
-def asked_flags(args: argparse.Namespace) -> list[str]:
+def explicit_engine_flags(args: argparse.Namespace) -> list[str]:
     """Those of the flags that ask for an engine, or for something of one; none by default."""
-    given = {
+    is_set = {
         "--engine": args.engine not in (None, AUTO, MMDET), "--precision": args.precision != AUTO,
         "--size": args.size is not None, "--max-proposals": args.max_proposals is not None,
     }
-    return [flag for flag, was_given in given.items() if was_given]
+    return [flag for flag, was_given in is_set.items() if was_given]

@@ -10,7 +10,7 @@ EXAMPLES = """examples:
   detkit complexity configs/quickstart.py --out quickstart_cost.json
   detkit complexity configs/classify_swin.py
 """
-LARGEST = 100_000
+MAX_SIDE = 100_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def _size(text: str) -> tuple[int, int]:
     if found is None:
         raise argparse.ArgumentTypeError(f"got '{text}', expected HxW, as 800x1280, or one number")
     height, width = int(found[1]), int(found[2] or found[1])
-    if not (1 <= height <= LARGEST and 1 <= width <= LARGEST):
-        raise argparse.ArgumentTypeError(f"got '{text}', expected sides from 1 to {LARGEST}")
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected sides from 1 to {MAX_SIDE}")
     return height, width
 
 
@@ -44,12 +44,13 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out) if args.out else None
     if out is not None and out.exists():
-        raise DetkitError(f"{out} is there already", do="name another file with --out")
-    from detkit.analysis.complexity.complexity_table import complexity_table
-    from detkit.analysis.complexity.model_complexity import measure
+        raise DetkitError(f"{out} is there already", hint="name another file with --out")
+    from detkit.analysis.complexity.complexity_table import format_complexity_table
+    from detkit.analysis.complexity.model_complexity import get_model_complexity
 
-    found = measure(args.config, size=args.size, options=parse_options(args.cfg_options))
-    print(complexity_table(found, str(args.config)))
+    found = get_model_complexity(args.config, size=args.size,
+                                 options=parse_options(args.cfg_options))
+    print(format_complexity_table(found, str(args.config)))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         # 'x' fails on a file that came while we counted.

@@ -17,8 +17,9 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of this verb."""
-    parser.add_argument("truth", metavar="TRUTH", type=Path, help="COCO annotation file (JSON)")
+    """The words of this command."""
+    parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path,
+                        help="COCO annotation file (JSON)")
     parser.add_argument("results", metavar="RESULTS", type=Path,
                         help="COCO results file: an array of image_id, category_id, bbox, score")
     parser.add_argument("--classwise", action="store_true", help="show the AP of each class too")
@@ -34,17 +35,17 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is not None:
         # Before the work, which can take minutes.
-        for given in (args.truth, args.results):
-            if args.out.resolve() == given.resolve():
-                raise DataError(f"{args.out}: is a file to read", do="give --out another name")
+        for path in (args.annotations, args.results):
+            if args.out.resolve() == path.resolve():
+                raise DataError(f"{args.out}: is a file to read", hint="give --out another name")
         if args.out.is_dir() or (args.out.exists() and not args.force):
             raise DataError(
                 f"{args.out}: there is such a {'folder' if args.out.is_dir() else 'file'} already",
-                do="give --out another name" + ("" if args.out.is_dir() else ", or add --force"))
+                hint="give --out another name" + ("" if args.out.is_dir() else ", or add --force"))
         args.out.parent.mkdir(parents=True, exist_ok=True)
-    scores = evaluate_boxes(args.truth, args.results, hints=True)
+    scores = evaluate_boxes(args.annotations, args.results, hints=True)
     for note in scores.notes:
-        print(f"note: {args.truth}: {printable(note)}", file=sys.stderr)
+        print(f"note: {args.annotations}: {printable(note)}", file=sys.stderr)
     for hint in scores.hints:
         print(f"note: {args.results}: {printable(hint)}", file=sys.stderr)
     print(scores_table(scores))

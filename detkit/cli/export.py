@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from detkit.cli.args import add_max_pixels, add_trust_flag
 from detkit.cli.engine_args import add_max_proposals, size
-from detkit.cli.inference_args import add_device, whole_number
+from detkit.cli.inference_args import add_device, positive_int
 
 if TYPE_CHECKING:
     from detkit.inference.export.manifest import Manifest
@@ -46,13 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="PATH",
                         help="COCO or Pascal VOC folder to measure on, or 'sample'; the "
                         "checkpoint's own if left out")
-    parser.add_argument("--max-ap-drop", metavar="POINTS", type=_points,
+    parser.add_argument("--max-ap-drop", metavar="POINTS", type=_ap_points,
                         help="points of 0.01 AP that the engine may lose (default: 0.1 for f32, "
                         "0.5 for the others)")
     add_max_proposals(parser)
-    parser.add_argument("--calibration", metavar="N", type=whole_number, default=300,
+    parser.add_argument("--calibration", metavar="N", type=positive_int, default=300,
                         help="training pictures that int8 is fitted to (default: %(default)s)")
-    parser.add_argument("--batch", metavar="N", type=whole_number, default=1,
+    parser.add_argument("--batch", metavar="N", type=positive_int, default=1,
                         help="pictures in a call while it is measured; the engine takes any "
                         "number (default: %(default)s)")
     add_device(parser)
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an engine in the folder")
 
 
-def _points(text: str) -> float:
+def _ap_points(text: str) -> float:
     """A number, for argparse; nan would let no engine pass, and be told after minutes."""
     try:
         points = float(text)
@@ -76,35 +76,36 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from detkit.cli.progress import progress
-    from detkit.inference.export.export import Order, export
+    from detkit.inference.export.export import ExportConfig, export
 
-    order = Order(args.format, args.precision, tuple(args.size), args.data, args.max_ap_drop,
-                  args.max_proposals, args.calibration, args.batch, args.device, args.force)
-    done = export(args.checkpoint, args.out, order, progress)
-    print(_table(done.manifest))
-    if done.folder is not None:
-        print(f"\nengine: {done.folder}")
+    config = ExportConfig(args.format, args.precision, tuple(args.size), args.data,
+                          args.max_ap_drop, args.max_proposals, args.calibration, args.batch,
+                          args.device, args.force)
+    result = export(args.checkpoint, args.out, config, progress)
+    print(_table(result.manifest))
+    if result.folder is not None:
+        print(f"\nengine: {result.folder}")
         return 0
-    figures = done.manifest.figures
-    assert figures is not None
-    print(f"error: the engine loses {figures.drop:.2f} points of AP, more than the "
-          f"{figures.max_ap_drop:g} allowed, and is not left; allow more with --max-ap-drop, or "
+    accuracy = result.manifest.accuracy
+    assert accuracy is not None
+    print(f"error: the engine loses {accuracy.drop:.2f} points of AP, more than the "
+          f"{accuracy.max_ap_drop:g} allowed, and is not left; allow more with --max-ap-drop, or "
           "choose another --precision or --size", file=sys.stderr)
     return CHECK_FAILED
 
 
 def _table(manifest: Manifest) -> str:
     """Both APs, and what was made, for stdout."""
-    figures = manifest.figures
-    assert figures is not None
-    canvases = ", ".join(f"{height}x{width}" for height, width in manifest.graphs)
+    accuracy = manifest.accuracy
+    assert accuracy is not None
+    input_sizes = ", ".join(f"{height}x{width}" for height, width in manifest.graphs)
     name = f"{manifest.format} {manifest.precision}"
     width = max(len(name), len("checkpoint"))
     return "\n".join([
         f"{'':<{width}}  {'AP':>7}",
-        f"{'checkpoint':<{width}}  {figures.checkpoint_ap:>7.4f}",
-        f"{name:<{width}}  {figures.engine_ap:>7.4f}",
-        f"lost {figures.drop:.2f} points, {figures.max_ap_drop:g} allowed; {figures.images} "
-        f"pictures of {figures.data}",
-        f"sizes {canvases}",
+        f"{'checkpoint':<{width}}  {accuracy.checkpoint_ap:>7.4f}",
+        f"{name:<{width}}  {accuracy.engine_ap:>7.4f}",
+        f"lost {accuracy.drop:.2f} points, {accuracy.max_ap_drop:g} allowed; {accuracy.images} "
+        f"pictures of {accuracy.data}",
+        f"sizes {input_sizes}",
     ])

@@ -1,13 +1,13 @@
-"""Flags of the verbs that look with a checkpoint, whether a detector's or a classifier's."""
+"""Flags of the commands that look with a checkpoint, whether a detector's or a classifier's."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from detkit.cli.args import score, whole_number
+from detkit.cli.args import positive_int, score
 
-__all__ = ["whole_number"]
+__all__ = ["positive_int"]
 
 DETECTION_THRESHOLD = 0.3
 CLASS_THRESHOLD = 0.0

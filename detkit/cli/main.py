@@ -1,4 +1,4 @@
-"""``detkit VERB``: find the verb, parse, run, and turn errors into one line and an exit code."""
+"""``detkit COMMAND``: find the command, parse, run, and turn errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ import traceback
 from collections.abc import Sequence
 
 from detkit.cli.args import pixel_limit
-from detkit.errors import DetkitError, machine_failure, without_worker_traceback
-from detkit.machine.termination import Terminated, interrupt_behind, termination_as_interrupt
-from detkit.machine.threads import unwatch_cores, watch_cores
+from detkit.errors import DetkitError, describe_system_failure, strip_worker_traceback
+from detkit.machine.termination import (
+    TerminationInterrupt,
+    find_interrupt_cause,
+    sigterm_as_interrupt,
+)
+from detkit.machine.threads import start_core_monitor, stop_core_monitor
 from detkit.text import printable
-from detkit.trust import NOT_DATA_ONLY, NOTICE, trusting_files
+from detkit.trust import NO_WEIGHTS_ONLY_ENV, TRUST_NOTICE, trust_files
 from detkit.version import __version__
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
-VERBS = {
+COMMANDS = {
     "train": "train a detector or a classifier from a config",
     "test": "COCO mAP, or a classifier's accuracy, of a checkpoint",
     "evaluate": "COCO mAP of a results file, without any model",
@@ -34,9 +38,9 @@ VERBS = {
 }
 
 
-def build_parser(verb: str, prog: str) -> argparse.ArgumentParser:
-    """The parser of one verb. Quick: no verb's module imports torch before it runs."""
-    module = importlib.import_module(f"detkit.cli.{verb}")
+def build_parser(command: str, prog: str) -> argparse.ArgumentParser:
+    """The parser of one command. Quick: no command's module imports torch before it runs."""
+    module = importlib.import_module(f"detkit.cli.{command}")
     parser = argparse.ArgumentParser(
         prog=prog,
         description=module.__doc__,
@@ -49,54 +53,55 @@ def build_parser(verb: str, prog: str) -> argparse.ArgumentParser:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<12}{what}" for name, what in VERBS.items()]
-    return "usage: detkit VERB ...\n\n" + "\n".join(lines) + "\n\n'detkit VERB --help' says more."
+    lines = [f"  {name:<12}{help_text}" for name, help_text in COMMANDS.items()]
+    return "usage: detkit COMMAND ...\n\n" + "\n".join(
+        lines) + "\n\n'detkit COMMAND --help' says more."
 
 
-def run_verb(verb: str, argv: Sequence[str], prog: str | None = None) -> int:
-    """Run one verb and return its exit code: 0 done, 1 a check failed, 2 bad input or usage."""
+def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 a check failed, 2 bad input or usage."""
     for stream in (sys.stdout, sys.stderr):
         # A class name that the terminal's encoding lacks is written as \u1234, not a crash.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    parser = build_parser(verb, prog or f"detkit {verb}")
+    parser = build_parser(command, prog or f"detkit {command}")
     try:
         args = parser.parse_args(list(argv))
     except SystemExit as stop:
         return int(stop.code or 0)
-    module = importlib.import_module(f"detkit.cli.{verb}")
+    module = importlib.import_module(f"detkit.cli.{command}")
     trust = bool(getattr(args, "trust", False))
     if trust:
-        print(NOTICE, file=sys.stderr)
-    elif os.environ.get(NOT_DATA_ONLY):
-        print(f"{NOT_DATA_ONLY} has no effect: --trust says that files may run code",
+        print(TRUST_NOTICE, file=sys.stderr)
+    elif os.environ.get(NO_WEIGHTS_ONLY_ENV):
+        print(f"{NO_WEIGHTS_ONLY_ENV} has no effect: --trust says that files may run code",
               file=sys.stderr)
     try:
-        watch_cores()
+        start_core_monitor()
         try:
             limit = pixel_limit(getattr(args, "max_pixels", None))
-            with trusting_files(trust), limit, termination_as_interrupt():
+            with trust_files(trust), limit, sigterm_as_interrupt():
                 return int(module.run(args))
         finally:
-            unwatch_cores()
+            stop_core_monitor()
     except KeyboardInterrupt as stop:
-        return _ended(stop)
+        return _interrupt_exit_code(stop)
     except Exception as error:
-        hidden = interrupt_behind(error)
-        if hidden is not None:
-            return _ended(hidden)
+        interrupt = find_interrupt_cause(error)
+        if interrupt is not None:
+            return _interrupt_exit_code(interrupt)
         if isinstance(error, DetkitError):
-            return _report(str(error), args.debug)
-        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return _print_error(str(error), args.debug)
+        if isinstance(error, BrokenPipeError) and _is_pipe_closed():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return OK
-        line = machine_failure(error)
+        line = describe_system_failure(error)
         if line is None:
             raise
-        return _report(line, args.debug)
+        return _print_error(line, args.debug)
 
 
-def _reader_is_gone() -> bool:
+def _is_pipe_closed() -> bool:
     """Whether stdout or stderr is a pipe whose other end is closed, as ``| head`` does."""
     if not hasattr(select, "poll"):
         return True
@@ -111,16 +116,16 @@ def _reader_is_gone() -> bool:
     return False
 
 
-def _ended(stop: KeyboardInterrupt) -> int:
-    asked = isinstance(stop, Terminated)
+def _interrupt_exit_code(stop: KeyboardInterrupt) -> int:
+    asked = isinstance(stop, TerminationInterrupt)
     print("terminated" if asked else "interrupted", file=sys.stderr)
     return TERMINATED if asked else INTERRUPTED
 
 
-def _report(message: str, debug: bool) -> int:
+def _print_error(message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {printable(without_worker_traceback(message))}", file=sys.stderr)
+    print(f"error: {printable(strip_worker_traceback(message))}", file=sys.stderr)
     return BAD_INPUT
 
 
@@ -133,12 +138,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] == "--version":
         print(__version__)
         return OK
-    if argv[0] not in VERBS:
+    if argv[0] not in COMMANDS:
         import difflib
 
-        near = difflib.get_close_matches(argv[0], VERBS, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        print(f"error: no verb '{argv[0]}', expected one of {', '.join(VERBS)}{hint}",
+        close_matches = difflib.get_close_matches(argv[0], COMMANDS, 1)
+        hint = f"; did you mean '{close_matches[0]}'?" if close_matches else ""
+        print(f"error: no command '{argv[0]}', expected one of {', '.join(COMMANDS)}{hint}",
               file=sys.stderr)
         return BAD_INPUT
-    return run_verb(argv[0], argv[1:])
+    return run_command(argv[0], argv[1:])

@@ -23,27 +23,27 @@ from detkit.cli.inference_args import (
     add_checkpoint,
     add_device,
     add_threshold,
-    whole_number,
+    positive_int,
 )
 from detkit.cli.sample_path import sample_path
 from detkit.errors import DetkitError
 from detkit.text import printable
 
 if TYPE_CHECKING:
-    from detkit.inference.predict_files import Draw, FilesReport, Look
+    from detkit.inference.predict_files import DrawFn, FilesReport, PredictFn
     from detkit.inference.predictor import Predictor
-    from detkit.structures.classifications import ClassScores
+    from detkit.structures.classifications import Classifications
     from detkit.structures.detections import Detections
 
 EXAMPLES = """examples:
   detkit predict work_dirs/quickstart/best.pth photo.jpg --out found
-  detkit predict work_dirs/quickstart/best.pth photos/ --out found --threshold 0.5 --no-pictures
+  detkit predict work_dirs/quickstart/best.pth photos/ --out found --threshold 0.5 --no-images
   detkit predict exported photos/ --out found
   detkit predict work_dirs/classify_swin_nano/best.pth photos/ --out labels --top-k 3
 """
 BATCH_SIZE = 8  # of a classifier's; a detector's images fill the machine one by one
 
-Answer = TypeVar("Answer")
+Prediction = TypeVar("Prediction")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_threshold(parser)
     parser.add_argument(
-        "--top-k", metavar="K", type=whole_number,
+        "--top-k", metavar="K", type=positive_int,
         help=f"of a classifier: how many classes are told for each image (default: {TOP_K})",
     )
     add_device(parser)
     add_max_pixels(parser)
     add_engine_flags(parser, None, f"{MMDET}; of an exported folder what it was made for")
-    parser.add_argument("--no-pictures", action="store_true", help="draw no pictures")
+    parser.add_argument("--no-images", action="store_true", help="save no images")
+    parser.add_argument("--no-pictures", dest="no_images", action="store_true",
+                        help=argparse.SUPPRESS)  # its earlier spelling
     parser.add_argument(
         "--force", action="store_true", help="write into a folder that is not empty"
     )
@@ -74,28 +76,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, draw, write, print a table; 1 when an image could not be used."""
-    from detkit.inference.image_files import describe_others, find_images
+    from detkit.inference.image_files import find_images, summarize_skipped
 
     others: list[Path] = []
     files = find_images([sample_path(path, "test") for path in args.images], others.append)
 
-    from detkit.cli.build_predictor import asked_flags, choose_predictor
-    from detkit.inference.predict_files import note_lines
+    from detkit.cli.build_predictor import build_predictor, explicit_engine_flags
+    from detkit.inference.predict_files import format_notes
     from detkit.inference.predictor import CLASSIFICATION
 
     if args.engine is None:
-        args.engine = AUTO if asked_flags(args) or args.checkpoint.is_dir() else MMDET
-    predictor, _ = choose_predictor(args)
+        args.engine = AUTO if explicit_engine_flags(args) or args.checkpoint.is_dir() else MMDET
+    predictor, _ = build_predictor(args)
     task: Callable[..., tuple[FilesReport[Any], str]] = (
-        _classify if predictor.task == CLASSIFICATION else _detect)
+        _classify if predictor.task == CLASSIFICATION else _run_detector)
     report, table = task(args, predictor, files)
     print(printable(table, keep="\n"))
     print(f"written to {args.out}")
-    for line in note_lines(report):
+    for line in format_notes(report):
         print(f"note: {printable(line)}", file=sys.stderr)
     if others:
         print(f"note: passed over, as they are no images: "
-              f"{printable(describe_others(others))}",
+              f"{printable(summarize_skipped(others))}",
               file=sys.stderr)
     if not report.failed:
         return 0
@@ -105,60 +107,60 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def _detect(
+def _run_detector(
     args: argparse.Namespace, predictor: Predictor[Detections], files: list[Path]
 ) -> tuple[FilesReport[Detections], str]:
     """All results, and the table of what was found."""
     from detkit.inference.detection_files import counts_table, write_detections
-    from detkit.visualization.box_annotator import BoxPainter
+    from detkit.visualization.box_annotator import BoxAnnotator
 
     if args.top_k is not None:
         raise DetkitError(f"--top-k {args.top_k}: {args.checkpoint} holds a detector, and top-k "
-                          "is of classifiers", do="leave --top-k out")
+                          "is of classifiers", hint="leave --top-k out")
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     predictor.score_threshold = threshold
-    report = _go_through(
+    report = _run_files(
         args, predictor, files,
         lambda report: write_detections(report, args.out, predictor.classes, threshold),
-        None if args.no_pictures else BoxPainter(predictor.classes),
+        None if args.no_images else BoxAnnotator(predictor.classes),
         batch_size=1,
     )
     return report, counts_table(report, predictor.classes)
 
 
 def _classify(
-    args: argparse.Namespace, predictor: Predictor[ClassScores], files: list[Path]
-) -> tuple[FilesReport[ClassScores], str]:
+    args: argparse.Namespace, predictor: Predictor[Classifications], files: list[Path]
+) -> tuple[FilesReport[Classifications], str]:
     """All results, and the table of the labels."""
     from detkit.inference.classification_files import top_table, write_predictions
-    from detkit.visualization.label_annotator import ClassPainter, enlarged
+    from detkit.visualization.label_annotator import LabelAnnotator, upscale_small
 
     top_k = min(TOP_K if args.top_k is None else args.top_k, len(predictor.classes))
     threshold = CLASS_THRESHOLD if args.threshold is None else args.threshold
-    paint = ClassPainter(predictor.classes, top_k, threshold)
-    report = _go_through(
+    annotate = LabelAnnotator(predictor.classes, top_k, threshold)
+    report = _run_files(
         args, predictor, files,
         lambda report: write_predictions(report, args.out, predictor.classes, top_k, threshold),
-        None if args.no_pictures else lambda image, found: paint(enlarged(image), found),
+        None if args.no_images else lambda image, scores: annotate(upscale_small(image), scores),
         batch_size=BATCH_SIZE,
     )
     return report, top_table(report, predictor.classes, top_k, threshold)
 
 
-def _go_through(
+def _run_files(
     args: argparse.Namespace,
-    look: Look[Answer],
+    predict: PredictFn[Prediction],
     files: list[Path],
-    write: Callable[[FilesReport[Answer]], None],
-    draw: Draw[Answer] | None,
+    write: Callable[[FilesReport[Prediction]], None],
+    draw: DrawFn[Prediction] | None,
     batch_size: int,
-) -> FilesReport[Answer]:
+) -> FilesReport[Prediction]:
     """Look at the files with a bar of progress; what was done when it is stopped is told."""
     from detkit.cli.progress import progress
-    from detkit.inference.output_folder import make_out_folder
+    from detkit.inference.output_folder import make_output_dir
     from detkit.inference.predict_files import predict_files
 
-    make_out_folder(args.out, force=args.force)
+    make_output_dir(args.out, force=args.force)
     count = 0
     try:
         with progress("images", total=len(files)) as step:
@@ -167,7 +169,7 @@ def _go_through(
                 count += 1
                 step()
 
-            return predict_files(look, files, args.out, write, draw, on_file, batch_size)
+            return predict_files(predict, files, args.out, write, draw, on_file, batch_size)
     except KeyboardInterrupt:
         print(f"{count} of {len(files)} images were done: {args.out}", file=sys.stderr)
         raise

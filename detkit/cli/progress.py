@@ -10,7 +10,7 @@ from detkit.text import printable
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
     """Give a function to call after each of ``total`` things (None: not known beforehand).
 
     When stderr is not a terminal nothing is shown.
@@ -31,12 +31,12 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(description, total=total)
         yield lambda: bar.advance(task)
 
 
 @contextmanager
-def status(what: str) -> Iterator[None]:
+def status(description: str) -> Iterator[None]:
     """Show on stderr that something of unknown length is going on; nothing if no terminal."""
     if not sys.stderr.isatty():
         yield
@@ -45,5 +45,5 @@ def status(what: str) -> Iterator[None]:
     from rich.text import Text
 
     # Not as a str, in which a path's '[1]' would be read as markup.
-    with Console(stderr=True).status(Text(printable(what))):
+    with Console(stderr=True).status(Text(printable(description))):
         yield

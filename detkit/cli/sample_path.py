@@ -1,21 +1,22 @@
-"""The word ``sample`` where a verb takes images or a video: the built-in set's own."""
+"""The word ``sample`` where a command takes images or a video: the built-in set's own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-WORD = Path("sample")
+SAMPLE = Path("sample")
 
 
-def sample_path(path: Path, part: str) -> Path:
-    """``part`` of the built-in sample where ``path`` is the word and no such file; else ``path``.
+def sample_path(path: Path, subpath: str) -> Path:
+    """``subpath`` of the built-in sample where ``path`` is the word and no such file; else
+    ``path``.
 
     Args:
         path: what the user gave.
-        part: a name inside the sample's folder, as ``test`` or ``video.mp4``.
+        subpath: a name inside the sample's folder, as ``test`` or ``video.mp4``.
     """
-    if path != WORD or path.exists():
+    if path != SAMPLE or path.exists():
         return path
-    from detkit.data.synthetic.sample import sample_folder
+    from detkit.data.synthetic.sample import ensure_sample
 
-    return sample_folder() / part
+    return ensure_sample() / subpath

@@ -38,7 +38,7 @@ def print_scores(result: TestResult) -> None:
     print(printable(classes_table(result.scores), keep="\n"))
 
 
-def refuse_what_is_there(out: Path, config: str, options: dict[str, Any]) -> None:
+def ensure_outputs_absent(out: Path, config: str, options: dict[str, Any]) -> None:
     """Refuse to write scores over a file; before the work, which can take minutes.
 
     Args:
@@ -49,23 +49,23 @@ def refuse_what_is_there(out: Path, config: str, options: dict[str, Any]) -> Non
         DetkitError: one of the two files is there, or both would be the same.
     """
     if out.exists():
-        raise DetkitError(f"{out} is there already", do="name another file with --out")
-    picture = picture_beside(out)
-    if picture != out and not picture.exists():
+        raise DetkitError(f"{out} is there already", hint="name another file with --out")
+    image_path = confusion_matrix_path(out)
+    if image_path != out and not image_path.exists():
         return
     from detkit.config.load_config import load_config
     from detkit.config.task import is_classifier
 
     if not is_classifier(load_config(config, options)):
         return
-    if picture == out:
+    if image_path == out:
         raise DetkitError(f"--out {out}: the confusion matrix would have the name of the scores",
                           expected=f"a json, as {out.with_suffix('.json')}")
-    raise DetkitError(f"{picture}, the confusion matrix's place, is there already",
-                      do="name another file with --out")
+    raise DetkitError(f"{image_path}, the confusion matrix's place, is there already",
+                      hint="name another file with --out")
 
 
-def picture_beside(out: Path) -> Path:
+def confusion_matrix_path(out: Path) -> Path:
     """Where the confusion matrix goes whose scores go to ``out``."""
     return out.with_suffix(".png")
 
@@ -80,8 +80,8 @@ def write_scores(result: TestResult, path: Path) -> None:
     from detkit.evaluation.classification.classification_scores import ClassificationScores
 
     if isinstance(result.scores, ClassificationScores):
-        from detkit.evaluation.classification.confusion_matrix_plot import draw_confusion
+        from detkit.evaluation.classification.confusion_matrix_plot import plot_confusion_matrix
 
-        picture = picture_beside(path)
-        draw_confusion(result.scores, picture)
-        print(f"\nconfusion matrix: {picture}")
+        image_path = confusion_matrix_path(path)
+        plot_confusion_matrix(result.scores, image_path)
+        print(f"\nconfusion matrix: {image_path}")

@@ -23,7 +23,7 @@ from detkit.cli.inference_args import (
     add_checkpoint,
     add_device,
     add_threshold,
-    whole_number,
+    positive_int,
 )
 from detkit.errors import DetkitError, MissingExtraError
 
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              "behind a proxy or a forwarded port; may be given several times",
     )
     parser.add_argument(
-        "--max-upload", metavar="MB", type=whole_number, default=MAX_UPLOAD_MB,
+        "--max-upload", metavar="MB", type=positive_int, default=MAX_UPLOAD_MB,
         help="larger files are refused (default: %(default)s)",
     )
     add_threshold(parser)
@@ -75,57 +75,58 @@ def run(args: argparse.Namespace) -> int:
             raise MissingExtraError(library, extra)
 
     from detkit.app.server import (
-        DRAWN_PER_UPLOAD,
-        FILES_OF_ALL,
+        MAX_OUTPUT_PER_UPLOAD,
+        MAX_STORED_FILES,
         MB,
-        address_of,
         cookie_name,
+        offline_gradio,
         open_port,
         page_server,
-        quiet_gradio,
+        server_url,
     )
-    from detkit.app.visitors import Visitors
+    from detkit.app.visitors import VisitorRegistry
 
     # A checkpoint may take long to load: what can be wrong before comes first.
     if not args.checkpoint.exists():
         raise DetkitError(f"{args.checkpoint}: no such file")
-    with open_port(args.host, args.port) as listening, \
+    with open_port(args.host, args.port) as listen_socket, \
             TemporaryDirectory(prefix="detkit-serve-", ignore_cleanup_errors=True) as folder:
-        model = open_model(args)
-        with quiet_gradio(Path(folder)):
-            from detkit.app.image import SeenPictures
+        model = load_demo_model(args)
+        with offline_gradio(Path(folder)):
+            from detkit.app.image import ResultCache
             from detkit.app.page import Page
 
-            standard = DETECTION_THRESHOLD if model.detects else CLASS_THRESHOLD
-            threshold = standard if args.threshold is None else args.threshold
-            pictures = SeenPictures()
-            visitors = Visitors(Path(folder), FILES_OF_ALL * args.max_upload * MB, pictures.drop)
-            page = Page(model, args.checkpoint.name, threshold, visitors, pictures,
-                        cookie_name(listening), DRAWN_PER_UPLOAD * args.max_upload * MB)
+            default = DETECTION_THRESHOLD if model.is_detector else CLASS_THRESHOLD
+            threshold = default if args.threshold is None else args.threshold
+            result_cache = ResultCache()
+            visitors = VisitorRegistry(Path(folder), MAX_STORED_FILES * args.max_upload * MB,
+                                       result_cache.drop)
+            page = Page(model, args.checkpoint.name, threshold, visitors, result_cache,
+                        cookie_name(listen_socket), MAX_OUTPUT_PER_UPLOAD * args.max_upload * MB)
 
             def on_start() -> None:
-                print(f"{address_of(listening)}", flush=True)
+                print(f"{server_url(listen_socket)}", flush=True)
                 print("Ctrl-C ends it", file=sys.stderr)
-                if not is_loopback(listening.getsockname()[0]):
+                if not is_loopback(listen_socket.getsockname()[0]):
                     print("whoever reaches this machine can use it: there is no password",
                           file=sys.stderr)
 
-            hosts = allowed_hosts(listening, args.host, args.allow_host)
-            page_server(page.blocks, listening, hosts, visitors, args.max_upload, on_start,
-                        page.stop).run(sockets=[listening])
+            hosts = allowed_hosts(listen_socket, args.host, args.allow_host)
+            page_server(page.blocks, listen_socket, hosts, visitors, args.max_upload, on_start,
+                        page.stop).run(sockets=[listen_socket])
     print("ended; what was uploaded is removed", file=sys.stderr)
     return 0
 
 
-def open_model(args: argparse.Namespace) -> DemoModel:
+def load_demo_model(args: argparse.Namespace) -> DemoModel:
     """The checkpoint's model, warmed up, so that the first picture is no slower than the next."""
     import numpy as np
 
     from detkit.app.demo_model import DemoModel
-    from detkit.cli.build_predictor import choose_predictor
+    from detkit.cli.build_predictor import build_predictor
 
-    model = DemoModel(*choose_predictor(args, WARM_UP_HW))
-    model.look(np.zeros((*WARM_UP_HW, 3), np.uint8))
+    model = DemoModel(*build_predictor(args, WARM_UP_HW))
+    model.predict(np.zeros((*WARM_UP_HW, 3), np.uint8))
     return model
 
 

@@ -28,15 +28,15 @@ def run(args: argparse.Namespace) -> int:
     """Test, print the scores, and write them where asked."""
     from pathlib import Path
 
-    from detkit.cli.args import is_first_process, parse_options, take_local_rank
-    from detkit.cli.scores import print_scores, refuse_what_is_there, write_scores
+    from detkit.cli.args import is_main_process, parse_options, set_local_rank_env
+    from detkit.cli.scores import ensure_outputs_absent, print_scores, write_scores
     from detkit.engine.run import test
 
-    take_local_rank(args)
+    set_local_rank_env(args)
     options = parse_options(args.cfg_options)
     out = Path(args.out) if args.out else None
     if out is not None:
-        refuse_what_is_there(out, args.config, options)
+        ensure_outputs_absent(out, args.config, options)
         out.parent.mkdir(parents=True, exist_ok=True)
     result = test(
         args.config,
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         launcher=args.launcher,
         device=args.device,
     )
-    if is_first_process():
+    if is_main_process():
         print_scores(result)
         if out is not None:
             write_scores(result, out)

@@ -51,10 +51,10 @@ def _seed(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print where the checkpoint is and its scores."""
-    from detkit.cli.args import parse_options, take_local_rank
+    from detkit.cli.args import parse_options, set_local_rank_env
     from detkit.engine.run import train
 
-    take_local_rank(args)
+    set_local_rank_env(args)
 
     result = train(
         args.config,
@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         backbone_from=args.backbone_from,
     )
-    from detkit.cli.args import is_first_process
+    from detkit.cli.args import is_main_process
     from detkit.cli.scores import print_scores
 
-    if not is_first_process():
+    if not is_main_process():
         return 0
     if result.test is not None:
         print_scores(result.test)

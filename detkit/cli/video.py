@@ -23,7 +23,7 @@ from detkit.text import printable
 
 if TYPE_CHECKING:
     from detkit.cli.video_task import Task
-    from detkit.video.io.fragmented_file import DiskFile
+    from detkit.video.io.fragmented_file import FragmentedFile
     from detkit.video.io.frame import VideoInfo
     from detkit.video.io.source import Source
 
@@ -49,19 +49,19 @@ def run(args: argparse.Namespace) -> int:
     # Before the slow imports, and before a model is loaded: what can be seen now to be wrong.
     check_files(args)
 
-    from detkit.cli.video_task import task_for
-    from detkit.engine.devices import set_threads, use_device
+    from detkit.cli.video_task import build_task
+    from detkit.engine.devices import set_cpu_threads, set_device
 
-    set_threads(use_device(args.device))
-    info = _look_in(args)
+    set_cpu_threads(set_device(args.device))
+    info = _read_info(args)
     if args.target_fps is not None:
-        from detkit.cli.video_rate import choose_for_rate
+        from detkit.cli.video_rate import tune_for_fps
 
-        choose_for_rate(args, info)
-    return _go_through(args, task_for(args, info))
+        tune_for_fps(args, info)
+    return _run_task(args, build_task(args, info))
 
 
-def _look_in(args: argparse.Namespace) -> VideoInfo:
+def _read_info(args: argparse.Namespace) -> VideoInfo:
     """What the source says of itself. It is closed again: a stream would not wait for a model."""
     from detkit.video.io.source import open_source
 
@@ -70,34 +70,37 @@ def _look_in(args: argparse.Namespace) -> VideoInfo:
     return source.info
 
 
-def _go_through(args: argparse.Namespace, task: Task) -> int:
+def _run_task(args: argparse.Namespace, task: Task) -> int:
     """Run the video, with what is said of each frame in the json file; print the table."""
     from detkit.cli.progress import progress
-    from detkit.inference.predict_files import align
+    from detkit.inference.predict_files import format_table
     from detkit.video.io.writer import PRESETS
     from detkit.video.pipeline import VideoInterrupted, run_video
 
     with ExitStack() as stack:
-        lines = None if args.json is None else stack.enter_context(closing(_Lines(args.json)))
-        step: Callable[[], None] = _nothing
+        json_lines = None if args.json is None else stack.enter_context(
+            closing(_JsonLinesWriter(args.json)))
+        step: Callable[[], None] = _no_progress
 
         def on_start(source: Source) -> None:
             nonlocal step
             step = stack.enter_context(progress("frames", total=source.info.frame_count))
-            if source.info.has_sound and source.sound is None and args.out is not None:
+            if source.info.has_audio and source.audio is None and args.out is not None:
                 print(f"{args.file}: its sound is left out", file=sys.stderr)
 
-        def on_frame(index: int, seconds: float, found: Any) -> None:
-            if lines is not None:
-                lines.add({"frame": index, "seconds": round(seconds, 6), **task.say(found)})
+        def on_frame(index: int, timestamp_s: float, prediction: Any) -> None:
+            if json_lines is not None:
+                json_lines.add({
+                    "frame": index, "seconds": round(timestamp_s, 6), **task.to_record(prediction)
+                })
             step()
 
         try:
             report = run_video(
-                task.look, args.file, args.out, task.draw, track=task.track,
-                batch_size=task.batch_size, workers=task.workers, live=args.live, rate=args.fps,
+                task.predict, args.file, args.out, task.draw, track=task.track,
+                batch_size=task.batch_size, workers=task.workers, live=args.live, fps=args.fps,
                 encoder=args.encoder, preset=args.preset or PRESETS[0],
-                sound=not args.no_audio, force=args.force, max_pixels=args.max_pixels,
+                audio=not args.no_audio, force=args.force, max_pixels=args.max_pixels,
                 on_start=on_start, on_frame=on_frame,
             )
         except VideoInterrupted as stop:
@@ -110,26 +113,26 @@ def _go_through(args: argparse.Namespace, task: Task) -> int:
         if path is not None:
             print(f"written to {path}")
     print(report.table())
-    print(printable(align([("engine", task.engine), *task.counts()]), keep="\n"))
+    print(printable(format_table([("engine", task.engine), *task.summary_rows()]), keep="\n"))
     return 0
 
 
-class _Lines:
+class _JsonLinesWriter:
     """The json file: made with its first line, so that a run which says nothing leaves nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: DiskFile | None = None
+        self._file: FragmentedFile | None = None
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a line; it lies in the file at once."""
-        from detkit.video.io.fragmented_file import DiskFile
+        from detkit.video.io.fragmented_file import FragmentedFile
 
         line = json.dumps(record, ensure_ascii=False) + "\n"
         try:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = DiskFile(self._path)
+                self._file = FragmentedFile(self._path)
             self._file.write(line.encode())
         except OSError as error:
             raise VideoError(f"{self._path}: cannot be written", got=error.strerror) from error
@@ -140,5 +143,5 @@ class _Lines:
             self._file.close()
 
 
-def _nothing() -> None:
+def _no_progress() -> None:
     """No progress to show."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detkit.cli.args import add_trust_flag
 from detkit.cli.engine_args import add_engine_flags
-from detkit.cli.inference_args import add_checkpoint, add_device, add_threshold, whole_number
+from detkit.cli.inference_args import add_checkpoint, add_device, add_threshold, positive_int
 from detkit.errors import VideoError
 
 WINDOW = 15
@@ -39,7 +39,7 @@ def add_video_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_threshold(parser)
     parser.add_argument(
-        "--window", metavar="N", type=whole_number,
+        "--window", metavar="N", type=positive_int,
         help="of a classifier: its probabilities are the mean over the last N frames "
              f"(default: {WINDOW}; 1 smooths nothing)",
     )
@@ -62,15 +62,15 @@ def add_video_flags(parser: argparse.ArgumentParser) -> None:
              "files)",
     )
     parser.add_argument(
-        "--target-fps", metavar="FPS", type=positive,
+        "--target-fps", metavar="FPS", type=positive_float,
         help="try sizes and numbers of proposals on the first frames, the most accurate first, and "
              "take the first that reaches so many frames per second",
     )
     add_engine_flags(parser)
-    parser.add_argument("--batch", metavar="N", type=whole_number,
+    parser.add_argument("--batch", metavar="N", type=positive_int,
                         help="so many frames go through the model at once (default: 1; of a "
                              "classifier 4)")
-    parser.add_argument("--fps", metavar="FPS", type=rate,
+    parser.add_argument("--fps", metavar="FPS", type=frame_rate,
                         help="of a folder of pictures (default: 25)")
     parser.add_argument("--encoder", choices=encoders, default=encoders[0],
                         help="what writes the video: libx264 (h264; GPL), libvpx-vp9 (plays in "
@@ -80,7 +80,7 @@ def add_video_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=presets,
                         help="of libx264; a later one makes smaller files in more time "
                              f"(default: {presets[0]})")
-    parser.add_argument("--max-pixels", metavar="N", type=whole_number, default=MAX_FRAME_PIXELS,
+    parser.add_argument("--max-pixels", metavar="N", type=positive_int, default=MAX_FRAME_PIXELS,
                         help="refuse frames of more pixels, before they take memory (default: "
                              "%(default)s, 8192x4352, the largest of h264)")
     parser.add_argument("--no-audio", action="store_true", help="leave a file's sound out")
@@ -95,22 +95,22 @@ def check_files(args: argparse.Namespace) -> None:
         VideoError: one line on the first thing that is wrong.
     """
     from detkit.video.io.encoders import choose_encoder
-    from detkit.video.io.source import is_address, is_camera
+    from detkit.video.io.source import is_camera, is_url
     from detkit.video.io.writer import check_suffix
 
-    if not (is_camera(args.file) or is_address(args.file) or Path(args.file).exists()):
+    if not (is_camera(args.file) or is_url(args.file) or Path(args.file).exists()):
         raise VideoError(f"{args.file}: no such file")
     if args.out is None and args.json is None:
-        raise VideoError("nothing would be written", do="name a video with --out, or a file with "
+        raise VideoError("nothing would be written", hint="name a video with --out, or a file with "
                          "--json")
     if args.out is not None:
         check_suffix(args.out)
         encoder = choose_encoder(args.encoder, args.out.suffix)
-        if args.preset is not None and not encoder.takes_preset:
+        if args.preset is not None and not encoder.supports_preset:
             raise VideoError(f"--preset {args.preset}: is of libx264, and {encoder.name} writes "
-                             "the video", do="leave --preset out")
+                             "the video", hint="leave --preset out")
         if args.json is not None and args.json.resolve() == args.out.resolve():
-            raise VideoError(f"{args.json}: is the --out file, too", do="name another --json")
+            raise VideoError(f"{args.json}: is the --out file, too", hint="name another --json")
     for path in (args.out, args.json):
         if path is None:
             continue
@@ -118,19 +118,19 @@ def check_files(args: argparse.Namespace) -> None:
             _check_folder(path)
             continue
         if Path(args.file).exists() and path.samefile(args.file):
-            raise VideoError(f"{path}: is the video to read", do="name another file to write")
+            raise VideoError(f"{path}: is the video to read", hint="name another file to write")
         if not args.force:
             raise VideoError(f"{path}: exists, and nothing is overwritten unasked",
-                             do="name another, or add --force")
+                             hint="name another, or add --force")
 
 
 def _check_folder(path: Path) -> None:
     """Refuse a file whose folder neither takes files nor can be made."""
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise VideoError(f"{path}: cannot be written", got=f"{above}, which is no folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise VideoError(f"{path}: cannot be written", got=f"no right to write in {above}")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise VideoError(f"{path}: cannot be written", got=f"{parent}, which is no folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise VideoError(f"{path}: cannot be written", got=f"no right to write in {parent}")
 
 
 def line(text: str) -> Points:
@@ -150,7 +150,7 @@ def polygon(text: str) -> Points:
     return points
 
 
-def rate(text: str) -> Fraction:
+def frame_rate(text: str) -> Fraction:
     """Frames per second, for argparse: '25', '29.97' or '30000/1001'."""
     try:
         value = Fraction(text)
@@ -162,7 +162,7 @@ def rate(text: str) -> Fraction:
     return value
 
 
-def positive(text: str) -> float:
+def positive_float(text: str) -> float:
     """A number above 0, for argparse."""
     try:
         value = float(text)

@@ -11,9 +11,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from detkit.config.validate.config_check import check_config, nearest
-from detkit.errors import ConfigError, with_kind
-from detkit.files import special_file
+from detkit.aliases import update_names
+from detkit.config.validate.config_check import check_config, closest_match
+from detkit.errors import ConfigError, format_error
+from detkit.files import special_file_type
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ RUNNER_KEYS = frozenset({
     "data_options",
 })
 # Names without effect that configs shipped with mmdet carry; they are said, not refused.
-_WITHOUT_EFFECT = frozenset({
+_IGNORED_KEYS = frozenset({
     "cudnn_benchmark", "gpu_ids", "optimizer_config", "data", "train_pipeline", "test_pipeline",
 })
 
@@ -49,48 +50,49 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     """
     path = Path(path)
     cfg = _read(path)
-    used = _names_read(path, set())
+    referenced = _referenced_names(path, set())
     for key in cfg:
-        if key not in RUNNER_KEYS and key not in used:
-            _refuse_key(str(key), path, used)
+        if key not in RUNNER_KEYS and key not in referenced:
+            _check_top_level_key(str(key), path, referenced)
     if options:
-        _merge(cfg, options)
+        _merge_options(cfg, options)
+    update_names(cfg._cfg_dict)
     check_config(cfg)
     return cfg
 
 
 def _read(path: Path) -> Config:
     if not path.is_file():
-        raise ConfigError(f"{path}: {special_file(path) or 'no such config file'}",
-                          do=_similar_file(path))
+        raise ConfigError(f"{path}: {special_file_type(path) or 'no such config file'}",
+                          hint=_suggest_file(path))
     try:
         return Config.fromfile(str(path))
     except RuntimeError as error:
         # mmengine's lazy mode dies so, without a word, when a plain config calls a function.
         raise ConfigError(
-            f"{path} cannot be read", got=with_kind(error),
-            do=None if isinstance(error, RecursionError) else
+            f"{path} cannot be read", got=format_error(error),
+            hint=None if isinstance(error, RecursionError) else
             "a config without _base_ holds assignments only, and imports or calls nothing",
         ) from error
     # A config is a program: it may end in anything, as ZeroDivisionError or RecursionError.
     except Exception as error:
-        found = with_kind(error)
-        raise ConfigError(f"{path} cannot be read", got=found) from error
+        reason = format_error(error)
+        raise ConfigError(f"{path} cannot be read", got=reason) from error
 
 
-def _similar_file(path: Path) -> str | None:
+def _suggest_file(path: Path) -> str | None:
     if not path.parent.is_dir():
         return None
-    near = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
-    return f"did you mean '{path.parent / near}'?" if near else None
+    suggestion = closest_match(path.name, [file.name for file in path.parent.glob("*.py")])
+    return f"did you mean '{path.parent / suggestion}'?" if suggestion else None
 
 
-def _names_read(path: Path, seen: set[Path]) -> set[str]:
+def _referenced_names(path: Path, visited: set[Path]) -> set[str]:
     """Names that the config file ``path`` or one of its bases reads somewhere."""
     path = path.resolve()
-    if path in seen or path.suffix != ".py" or not path.is_file():
+    if path in visited or path.suffix != ".py" or not path.is_file():
         return set()
-    seen.add(path)
+    visited.add(path)
     text = path.read_text(encoding="utf-8")
     # Jinja-like references, {{_base_.name}}, are text that Python cannot parse everywhere.
     names = set(re.findall(r"_base_\.(\w+)", text))
@@ -103,12 +105,12 @@ def _names_read(path: Path, seen: set[Path]) -> set[str]:
             names.add(node.id)
         elif isinstance(node, (ast.FunctionDef, ast.Import, ast.ImportFrom)):
             names |= {alias.asname or alias.name for alias in getattr(node, "names", [])}
-    for base in _bases(tree):
-        names |= _names_read(path.parent / base, seen)
+    for base in _base_files(tree):
+        names |= _referenced_names(path.parent / base, visited)
     return names
 
 
-def _bases(tree: ast.Module) -> list[str]:
+def _base_files(tree: ast.Module) -> list[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "_base_" for target in node.targets
@@ -121,47 +123,47 @@ def _bases(tree: ast.Module) -> list[str]:
     return []
 
 
-def _refuse_key(key: str, path: Path, used: set[str]) -> None:
-    if key in _WITHOUT_EFFECT:
+def _check_top_level_key(key: str, path: Path, referenced: set[str]) -> None:
+    if key in _IGNORED_KEYS:
         logger.warning("%s: the top-level key '%s' has no effect", path, key)
         return
-    near = nearest(key, RUNNER_KEYS)
+    suggestion = closest_match(key, RUNNER_KEYS)
     raise ConfigError(
         f"{path}: top-level key '{key}' is none that a run reads, nor is it read in the config",
-        do=f"did you mean '{near}'?" if near else "remove it",
+        hint=f"did you mean '{suggestion}'?" if suggestion else "remove it",
     )
 
 
-def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
-    for dotted in options:
-        top = dotted.partition(".")[0]
-        if top not in RUNNER_KEYS:
-            near = nearest(top, RUNNER_KEYS)
-            note = f"did you mean '{near}'?" if near else None
-            if top in cfg:
+def _merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    for dotted_key in options:
+        top_key = dotted_key.partition(".")[0]
+        if top_key not in RUNNER_KEYS:
+            suggestion = closest_match(top_key, RUNNER_KEYS)
+            note = f"did you mean '{suggestion}'?" if suggestion else None
+            if top_key in cfg:
                 note = "it is a variable of the file, already used: set the key that it went into"
             raise ConfigError(
-                f"--cfg-options {dotted}: '{top}' is no key that a run reads", do=note
+                f"--cfg-options {dotted_key}: '{top_key}' is no key that a run reads", hint=note
             )
-        _refuse_word_for_dict(cfg, dotted, options[dotted])
+        _check_option_type(cfg, dotted_key, options[dotted_key])
     try:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError, IndexError) as error:
         raise ConfigError(f"--cfg-options {' '.join(options)}", got=error) from error
 
 
-def _refuse_word_for_dict(cfg: Config, dotted: str, value: Any) -> None:
+def _check_option_type(cfg: Config, dotted_key: str, value: Any) -> None:
     """Refuse a number or word in the place of a dict: whoever reads it would fail far from here."""
-    at: Any = cfg._cfg_dict
-    for name in dotted.split("."):
-        if isinstance(at, Mapping):
-            at = at.get(name)
-        elif isinstance(at, (list, tuple)) and name.isdigit() and int(name) < len(at):
-            at = at[int(name)]
+    current: Any = cfg._cfg_dict
+    for name in dotted_key.split("."):
+        if isinstance(current, Mapping):
+            current = current.get(name)
+        elif isinstance(current, (list, tuple)) and name.isdigit() and int(name) < len(current):
+            current = current[int(name)]
         else:
             return
-    if isinstance(at, Mapping) and isinstance(value, (str, int, float)):
+    if isinstance(current, Mapping) and isinstance(value, (str, int, float)):
         raise ConfigError(
-            f"--cfg-options {dotted}", got=f"'{value}'",
-            expected=f"a dict, or a key in it: {', '.join(f'{dotted}.{name}' for name in at)}",
+            f"--cfg-options {dotted_key}", got=f"'{value}'", expected=
+            f"a dict, or a key in it: {', '.join(f'{dotted_key}.{name}' for name in current)}",
         )

@@ -7,11 +7,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from detkit import registry as ours
+from detkit import registry as detkit_registry
 from detkit.errors import ConfigError
 
 # mmengine's classes whose stand-ins a resumed or killed run needs, by what a config calls them.
-_STAND_INS = {
+_REPLACEMENTS = {
     "CheckpointHook": "detkit.CheckpointHook",
     "EarlyStoppingHook": "detkit.EarlyStoppingHook",
     "EpochBasedTrainLoop": "detkit.EpochBasedTrainLoop",
@@ -20,13 +20,13 @@ _STAND_INS = {
 }
 
 
-def use_our_parts(cfg: Config) -> None:
+def substitute_components(cfg: Config) -> None:
     """Name detkit's hooks, loops and AMP in ``cfg``, whatever scope it looks names up in.
 
     A config without a ``default_scope`` gets detkit's.
     """
     if cfg.get("default_scope") is None:
-        cfg.default_scope = ours.SCOPE
+        cfg.default_scope = detkit_registry.SCOPE
     for loader in (cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")):
         # torch refuses to keep workers that there are none of; num_workers=0 says enough.
         if isinstance(loader, Mapping) and not loader.get("num_workers"):
@@ -38,13 +38,16 @@ def use_our_parts(cfg: Config) -> None:
     hooks = cfg.get("default_hooks") or ConfigDict()
     hooks.setdefault("checkpoint", ConfigDict(type="CheckpointHook", interval=1))
     cfg.default_hooks = hooks
-    parts = [train_cfg, cfg.get("optim_wrapper"), *hooks.values(), *(cfg.get("custom_hooks") or [])]
-    for part in parts:
-        if isinstance(part, Mapping) and part.get("type") in _STAND_INS:
-            part["type"] = _STAND_INS[part["type"]]  # type: ignore[index]
+    components = [
+        train_cfg,
+        cfg.get("optim_wrapper"), *hooks.values(), *(cfg.get("custom_hooks") or [])
+    ]
+    for component in components:
+        if isinstance(component, Mapping) and component.get("type") in _REPLACEMENTS:
+            component["type"] = _REPLACEMENTS[component["type"]]  # type: ignore[index]
 
 
-def turn_on_amp(cfg: Config) -> None:
+def enable_amp(cfg: Config) -> None:
     """Train in mixed precision, as ``--amp`` asks.
 
     Raises:
@@ -53,16 +56,16 @@ def turn_on_amp(cfg: Config) -> None:
     wrapper = cfg.get("optim_wrapper")
     if wrapper is None:
         raise ConfigError("--amp: the config has no optim_wrapper, so it does not train")
-    kind = str(wrapper.get("type") or "OptimWrapper").rpartition(".")[2]
-    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise ConfigError("--amp: optim_wrapper.type", got=kind, expected="OptimWrapper")
+    type_name = str(wrapper.get("type") or "OptimWrapper").rpartition(".")[2]
+    if type_name not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise ConfigError("--amp: optim_wrapper.type", got=type_name, expected="OptimWrapper")
     wrapper["type"] = "detkit.AmpOptimWrapper"
     if wrapper.get("dtype") == "auto":
         # It would be float32 on most CPUs; who asks for mixed precision gets it.
         wrapper.pop("dtype")
 
 
-def turn_on_lr_scaling(cfg: Config) -> None:
+def enable_lr_scaling(cfg: Config) -> None:
     """Scale the learning rate with the batch size, as ``--auto-scale-lr`` asks.
 
     Raises:
@@ -72,12 +75,12 @@ def turn_on_lr_scaling(cfg: Config) -> None:
     if not isinstance(scaling, Mapping) or "base_batch_size" not in scaling:
         raise ConfigError(
             "--auto-scale-lr: the config does not say for which batch size its lr is meant",
-            do="add auto_scale_lr = dict(base_batch_size=16), with the right number",
+            hint="add auto_scale_lr = dict(base_batch_size=16), with the right number",
         )
     scaling["enable"] = True  # type: ignore[index]
 
 
-def only_test(cfg: Config) -> Config:
+def test_only_config(cfg: Config) -> Config:
     """A copy of ``cfg`` that tests and does nothing else: no training, no hook that saves.
 
     Raises:
@@ -85,7 +88,7 @@ def only_test(cfg: Config) -> Config:
     """
     missing = [k for k in ("test_dataloader", "test_cfg", "test_evaluator") if cfg.get(k) is None]
     if missing:
-        raise ConfigError(f"the config has no {missing[0]}", do="pass --data, or add it")
+        raise ConfigError(f"the config has no {missing[0]}", hint="pass --data, or add it")
     cfg = Config(cfg._cfg_dict.copy(), filename=cfg.filename)
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler",
                 "val_dataloader", "val_cfg", "val_evaluator", "custom_hooks", "auto_scale_lr",
@@ -93,12 +96,12 @@ def only_test(cfg: Config) -> Config:
         if key in cfg:
             cfg.pop(key)
     # Which checkpoint is used is said by the caller alone; the backbone need not be fetched.
-    without_pretrained(cfg.model)
-    cfg.test_evaluator = _our_metric(cfg.test_evaluator)
+    remove_pretrained(cfg.model)
+    cfg.test_evaluator = _substitute_metric(cfg.test_evaluator)
     return cfg
 
 
-def without_pretrained(value: Any) -> None:
+def remove_pretrained(value: Any) -> None:
     """Take every ``init_cfg`` that would read a file out of ``value``, in place."""
     if isinstance(value, Mapping):
         init = value.get("init_cfg")
@@ -106,23 +109,23 @@ def without_pretrained(value: Any) -> None:
         if any(isinstance(s, Mapping) and s.get("type") == "Pretrained" for s in steps):
             value["init_cfg"] = None  # type: ignore[index]
         for item in value.values():
-            without_pretrained(item)
+            remove_pretrained(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            without_pretrained(item)
+            remove_pretrained(item)
 
 
-def _our_metric(evaluator: Any) -> Any:
-    """`BoxAP` in place of a CocoMetric that measures boxes; it gives the same numbers."""
+def _substitute_metric(evaluator: Any) -> Any:
+    """`CocoBBoxMetric` in place of a CocoMetric that measures boxes; it gives the same numbers."""
     if not isinstance(evaluator, Mapping):
         return evaluator
-    kind = evaluator.get("type")
-    if kind == "CocoMetric" and evaluator.get("metric", "bbox") in ("bbox", ["bbox"]):
+    type_name = evaluator.get("type")
+    if type_name == "CocoMetric" and evaluator.get("metric", "bbox") in ("bbox", ["bbox"]):
         kept = {k: evaluator[k] for k in ("ann_file", "outfile_prefix") if k in evaluator}
-        return ConfigDict(type="detkit.BoxAP", **kept)
+        return ConfigDict(type="detkit.CocoBBoxMetric", **kept)
     return evaluator
 
 
-def is_box_metric(evaluator: Any) -> bool:
-    """Whether ``evaluator`` is one `BoxAP`."""
-    return isinstance(evaluator, Mapping) and str(evaluator.get("type")).endswith("BoxAP")
+def is_coco_bbox_metric(evaluator: Any) -> bool:
+    """Whether ``evaluator`` is one `CocoBBoxMetric`."""
+    return isinstance(evaluator, Mapping) and str(evaluator.get("type")).endswith("CocoBBoxMetric")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from detkit.config.validate.file_config import PIPELINE, ensure_plain_steps
+from detkit.config.validate.file_config import PIPELINE_KEY, ensure_safe_pipeline
 from detkit.errors import ConfigError
 
 
-def pipeline_of(cfg: Mapping[str, Any], origin: str = "the checkpoint") -> list[dict[str, Any]]:
+def get_test_pipeline_cfg(cfg: Mapping[str, Any],
+                          origin: str = "the checkpoint") -> list[dict[str, Any]]:
     """The test pipeline that a config carries, wrappers such as RepeatDataset opened.
 
     Its steps are checked: they may be built.
@@ -18,18 +19,18 @@ def pipeline_of(cfg: Mapping[str, Any], origin: str = "the checkpoint") -> list[
         ConfigError: there is none.
         WeightsError: a step is none of those that are built from numbers and texts alone.
     """
-    pipeline = find_pipeline(cfg)
+    pipeline = find_test_pipeline(cfg)
     if pipeline is None:
         raise ConfigError(
             "the checkpoint's config has no test pipeline",
-            expected=PIPELINE,
-            do="use a checkpoint that was trained with a test_dataloader in its config",
+            expected=PIPELINE_KEY,
+            hint="use a checkpoint that was trained with a test_dataloader in its config",
         )
-    ensure_plain_steps(pipeline, origin)
+    ensure_safe_pipeline(pipeline, origin)
     return pipeline
 
 
-def find_pipeline(cfg: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def find_test_pipeline(cfg: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """The steps as the config writes them, unchecked; None where it has no list of dicts there."""
     loader: Any = cfg.get("test_dataloader")
     dataset: Any = loader.get("dataset") if isinstance(loader, Mapping) else None

@@ -8,11 +8,11 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.errors import DetkitError
-from detkit.machine.cores import cores
-from detkit.machine.threads import THREADS_VARIABLE, first_threads
+from detkit.machine.cores import num_cores
+from detkit.machine.threads import THREADS_ENV_VAR, initial_num_threads
 
 
-def use_device(device: str) -> str:
+def set_device(device: str) -> str:
     """Make ``device`` the one that mmengine and torch see from now on, and return its kind.
 
     Args:
@@ -24,17 +24,17 @@ def use_device(device: str) -> str:
     import mmengine.device.utils
     import torch
 
-    kind, index = check_device(device)
-    if kind == "auto":
+    device_type, index = parse_device(device)
+    if device_type == "auto":
         return str(mmengine.device.utils.get_device())
-    if kind == "cuda":
+    if device_type == "cuda":
         torch.cuda.set_device(index)
     # mmengine finds its device out once, at import, and has no way to be told another.
-    mmengine.device.utils.DEVICE = kind
-    return kind
+    mmengine.device.utils.DEVICE = device_type
+    return device_type
 
 
-def check_device(device: str) -> tuple[str, int]:
+def parse_device(device: str) -> tuple[str, int]:
     """The kind of ``device``, and its number among the CUDA devices, 0 where none is said.
 
     Raises:
@@ -42,18 +42,20 @@ def check_device(device: str) -> tuple[str, int]:
     """
     import torch
 
-    kind, colon, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (colon and (kind != "cuda" or not index.isdigit())):
+    device_type, separator, index = device.partition(":")
+    if device_type not in ("auto", "cpu",
+                           "cuda") or (separator and
+                                       (device_type != "cuda" or not index.isdigit())):
         raise DetkitError("--device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N")
-    number = int(index or 0)
-    if kind == "cuda" and number >= torch.cuda.device_count():
+    device_index = int(index or 0)
+    if device_type == "cuda" and device_index >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise DetkitError("--device", got=f"'{device}'",
                           expected=f"one of the {count} CUDA devices that torch sees")
-    return kind, number
+    return device_type, device_index
 
 
-def set_threads(device: str, alone: bool = True) -> None:
+def set_cpu_threads(device: str, single_process: bool = True) -> None:
     """Share the CPU's cores among the processes of a run, unless OMP_NUM_THREADS is set.
 
     torch counts the machine's cores, not those that a container may use; threads beyond them
@@ -61,17 +63,19 @@ def set_threads(device: str, alone: bool = True) -> None:
 
     Args:
         device: 'cpu' or 'cuda', which needs no threads.
-        alone: whether the run is this process; those of a distributed run keep their shares.
+        single_process: whether the run is this process; those of a distributed run keep their
+            shares.
     """
     import torch
 
-    if device == "cpu" and THREADS_VARIABLE not in os.environ:
+    if device == "cpu" and THREADS_ENV_VAR not in os.environ:
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        share = max(min(torch.get_num_threads(), cores()) // processes, 1)
-        torch.set_num_threads(first_threads(share) if alone and processes == 1 else share)
+        num_threads = max(min(torch.get_num_threads(), num_cores()) // processes, 1)
+        torch.set_num_threads(
+            initial_num_threads(num_threads) if single_process and processes == 1 else num_threads)
 
 
-def start_processes(launcher: str, cfg: Config, device: str) -> None:
+def init_distributed(launcher: str, cfg: Config, device: str) -> None:
     """Join this process to the others of a distributed run; nothing for launcher 'none'.
 
     On CPUs the processes talk through gloo, whatever the config says: nccl wants GPUs.
@@ -87,14 +91,14 @@ def start_processes(launcher: str, cfg: Config, device: str) -> None:
     if launcher == "pytorch" and "LOCAL_RANK" not in os.environ:
         raise DetkitError(
             "--launcher pytorch", got="no LOCAL_RANK in the environment",
-            do="start it as: torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch",
+            hint="start it as: torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch",
         )
     options: dict[str, Any] = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
     if device == "cpu":
         if launcher != "pytorch":
             raise DetkitError(f"--launcher {launcher}", got="no GPU", expected="--launcher pytorch")
         torch.distributed.init_process_group("gloo")
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
-        init_local_group(int(os.environ.get("GROUP_RANK", "0")), local)
+        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+        init_local_group(int(os.environ.get("GROUP_RANK", "0")), local_size)
         return
     init_dist(launcher, **options)

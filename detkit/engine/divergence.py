@@ -18,18 +18,18 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from detkit.engine.divergence_report import Divergence, divergence_error, find_source
-from detkit.engine.nonfinite import flattened, named_weights, nonfinite_names, shorten_names
-from detkit.errors import DetkitError, machine_failure
+from detkit.engine.divergence_report import Divergence, divergence_error, find_nonfinite_module
+from detkit.engine.nonfinite import flatten_tensors, named_weights, nonfinite_names, shorten_names
+from detkit.errors import DetkitError, describe_system_failure
 
 # Of a GradScaler: so many steps in a row may overflow once its scale has nowhere to fall to. While
 # it falls, steps that overflow are how it finds the scale; it skips them.
-_OVERFLOWS = 2
+_MAX_OVERFLOWS = 2
 # At a scale that is fixed one batch overflows now and then, and its step is skipped.
-_OVERFLOWS_AT_FIXED_SCALE = 10
-_LEAST_SCALE = 1.0
+_MAX_OVERFLOWS_FIXED_SCALE = 10
+_MIN_SCALE = 1.0
 # Errors of code, which no number causes.
-_NEVER_OF_NUMBERS = (TypeError, AttributeError, NameError, KeyError, ImportError, OSError)
+_CODE_ERRORS = (TypeError, AttributeError, NameError, KeyError, ImportError, OSError)
 
 
 class DivergenceGuard:
@@ -47,10 +47,10 @@ class DivergenceGuard:
         self._overflows = 0
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
+    def monitor_steps(self) -> Iterator[None]:
         """Watch every training step of the body."""
-        handles = [self._model.register_forward_hook(self._keep_losses)]
-        handles += [optimizer.register_step_pre_hook(self._before_update)
+        handles = [self._model.register_forward_hook(self._store_losses)]
+        handles += [optimizer.register_step_pre_hook(self._before_optimizer_step)
                     for optimizer in _optimizers(self._runner.optim_wrapper)]
         try:
             yield
@@ -72,12 +72,12 @@ class DivergenceGuard:
         except DetkitError:
             raise
         except Exception as error:
-            self._explain(error)
+            self._raise_if_nonfinite(error)
             raise
         if not self._updated:
             # Gradients are only gathered in this step, or a GradScaler skipped it.
-            self._end_unless(self._losses_finite())
-            if _scaler(wrapper) is not None and wrapper.should_update():
+            self._raise_unless(self._losses_finite())
+            if _get_grad_scaler(wrapper) is not None and wrapper.should_update():
                 self._count_overflow()
         self._batch, self._losses = None, {}
         return outputs
@@ -91,9 +91,9 @@ class DivergenceGuard:
     def _device(self) -> torch.device:
         return next((p.device for p in self._model.parameters()), torch.device("cpu"))
 
-    def _keep_losses(self, module: Any, inputs: Any, output: Any) -> None:
+    def _store_losses(self, module: Any, inputs: Any, output: Any) -> None:
         if module.training and isinstance(output, Mapping):
-            self._losses = dict(_total_of_each(output))
+            self._losses = dict(_reduce_losses(output))
 
     def _losses_finite(self) -> Tensor:
         """0-d bool."""
@@ -102,7 +102,7 @@ class DivergenceGuard:
         losses = torch.stack([loss.to(self._device) for loss in self._losses.values()])
         return losses.isfinite().all()
 
-    def _before_update(self, optimizer: Any, *_: Any) -> None:
+    def _before_optimizer_step(self, optimizer: Any, *_: Any) -> None:
         self._updated = True
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"]
                      if p.grad is not None and p.grad.layout == torch.strided]
@@ -111,28 +111,29 @@ class DivergenceGuard:
         losses_finite = self._losses_finite()
         if getattr(optimizer, "found_inf", None) is not None:
             # A fused optimizer looks for overflows itself, on gradients that are still scaled.
-            self._end_unless(losses_finite)
+            self._raise_unless(losses_finite)
             if bool(norm.isfinite()):
                 self._overflows = 0
             else:
                 self._count_overflow()
             return
-        self._end_unless(losses_finite & norm.isfinite())
+        self._raise_unless(losses_finite & norm.isfinite())
         self._overflows = 0
 
     def _count_overflow(self) -> None:
         wrapper = self._runner.optim_wrapper
         self._overflows += 1
-        fixed = getattr(wrapper, "_scale_update_param", None) is not None
-        lowest = fixed or wrapper.loss_scaler.get_scale() <= _LEAST_SCALE
-        if lowest and self._overflows >= (_OVERFLOWS_AT_FIXED_SCALE if fixed else _OVERFLOWS):
-            self._end(f"{self._overflows} steps in a row")
+        fixed_scale = getattr(wrapper, "_scale_update_param", None) is not None
+        at_min_scale = fixed_scale or wrapper.loss_scaler.get_scale() <= _MIN_SCALE
+        if at_min_scale and self._overflows >= (_MAX_OVERFLOWS_FIXED_SCALE
+                                                if fixed_scale else _MAX_OVERFLOWS):
+            self._raise_diverged(f"{self._overflows} steps in a row")
 
-    def _end_unless(self, finite: Tensor) -> None:
+    def _raise_unless(self, finite: Tensor) -> None:
         if _any_process(~finite, self._device):
-            self._end()
+            self._raise_diverged()
 
-    def _end(self, note: str = "") -> None:
+    def _raise_diverged(self, note: str = "") -> None:
         """Raise in all processes, which come here together."""
         weights = nonfinite_names(self._model.named_parameters())
         losses = [name for name, loss in self._losses.items() if not bool(loss.isfinite())]
@@ -143,60 +144,60 @@ class DivergenceGuard:
             found = Divergence("the loss", shorten_names(values), self._batch)
         else:
             names = nonfinite_names((name, p.grad) for name, p in self._model.named_parameters())
-            what = f"of {shorten_names(names)}" if names else "their norm is infinite"
-            found = Divergence("the gradients", " ".join(filter(None, (what, note))), self._batch)
+            detail = f"of {shorten_names(names)}" if names else "their norm is infinite"
+            found = Divergence("the gradients", " ".join(filter(None, (detail, note))), self._batch)
         if get_world_size() > 1:
             # Another process may have the cause, and all end with the same line.
-            mine = bool(weights or losses)
-            told: list[Any] = [None] * get_world_size()
-            torch.distributed.all_gather_object(told, (mine, found.without_batch()))
-            found = next((one for bad, one in told if bad), told[0][1])
+            failed_here = bool(weights or losses)
+            gathered: list[Any] = [None] * get_world_size()
+            torch.distributed.all_gather_object(gathered, (failed_here, found.without_batch()))
+            found = next((item for failed, item in gathered if failed), gathered[0][1])
         else:
-            found.source = find_source(self._runner, self._model, self._batch)
+            found.source = find_nonfinite_module(self._runner, self._model, self._batch)
         raise divergence_error(self._runner, found)
 
-    def _explain(self, error: Exception) -> None:
+    def _raise_if_nonfinite(self, error: Exception) -> None:
         """Raise DivergedError in place of ``error`` if a number that is not finite caused it."""
-        if isinstance(error, _NEVER_OF_NUMBERS) or machine_failure(error) is not None:
+        if isinstance(error, _CODE_ERRORS) or describe_system_failure(error) is not None:
             return
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         if "device-side assert" in str(error):
             # Nothing on the GPU can be read any more in this process.
-            found = Divergence("a value that the GPU refused, as a label beyond the classes,", said,
-                               self._batch)
+            found = Divergence("a value that the GPU refused, as a label beyond the classes,",
+                               message, self._batch)
             raise divergence_error(self._runner, found) from error
         weights = nonfinite_names(self._model.named_parameters())
         losses = [name for name, loss in self._losses.items() if not bool(loss.isfinite())]
         source = None
         if not weights and not losses and get_world_size() == 1:
-            source = find_source(self._runner, self._model, self._batch)
+            source = find_nonfinite_module(self._runner, self._model, self._batch)
         if weights or losses or source:
-            kind = "the weights" if weights else "the loss"
-            what = shorten_names(weights or losses) or f"it cannot be computed ({said})"
-            found = Divergence(kind, what, self._batch, source)
+            quantity = "the weights" if weights else "the loss"
+            detail = shorten_names(weights or losses) or f"it cannot be computed ({message})"
+            found = Divergence(quantity, detail, self._batch, source)
             raise divergence_error(self._runner, found) from error
 
 
-def ensure_finite_state(runner: Any, together: bool = True) -> None:
+def ensure_finite_state(runner: Any, all_ranks: bool = True) -> None:
     """End the training if a weight is not finite, as before a checkpoint is written of it.
 
     Args:
         runner: the run.
-        together: every process of the run comes here and ends where one must; False looks at this
+        all_ranks: every process of the run comes here and ends where one must; False looks at this
             process alone.
 
     Raises:
         DivergedError: a weight, an averaged weight or a value of the optimizer's state is NaN or
             infinite.
     """
-    found = nonfinite_names(_named_weights(runner))
-    found += nonfinite_names(flattened(runner.optim_wrapper.state_dict(), "optimizer"))
-    if _any_process(bool(found), get_device()) if together else found:
+    found = nonfinite_names(_named_run_weights(runner))
+    found += nonfinite_names(flatten_tensors(runner.optim_wrapper.state_dict(), "optimizer"))
+    if _any_process(bool(found), get_device()) if all_ranks else found:
         names = shorten_names(found) or "those of another process"
         raise divergence_error(runner, Divergence("the weights", names))
 
 
-def _total_of_each(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def _reduce_losses(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Each loss as one number, summed as mmengine's ``parse_losses`` does."""
     for name, value in losses.items():
         tensors = [value] if isinstance(value, Tensor) else value
@@ -206,7 +207,7 @@ def _total_of_each(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
                 yield str(name), torch.stack(means).sum()
 
 
-def _named_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:
+def _named_run_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     yield from named_weights(model)
     for hook in runner.hooks:
@@ -219,10 +220,10 @@ def _named_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:
 
 def _optimizers(wrapper: Any) -> list[Any]:
     wrappers = wrapper.values() if hasattr(wrapper, "values") else [wrapper]
-    return [one.optimizer for one in wrappers]
+    return [item.optimizer for item in wrappers]
 
 
-def _scaler(wrapper: Any) -> Any | None:
+def _get_grad_scaler(wrapper: Any) -> Any | None:
     """The GradScaler of mixed precision in float16; None where no loss is scaled."""
     scaler = getattr(wrapper, "loss_scaler", None)
     return scaler if scaler is not None and scaler.is_enabled() else None

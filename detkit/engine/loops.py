@@ -16,7 +16,7 @@ from detkit.errors import DataError
 from detkit.registry import LOOPS
 
 
-def _seeded(runner: Any, dataloader: Any) -> Any:
+def _build_seeded_dataloader(runner: Any, dataloader: Any) -> Any:
     if isinstance(dataloader, dict):
         dataloader = runner.build_dataloader(dataloader, seed=runner.seed)
         rank, world_size = get_dist_info()
@@ -24,7 +24,7 @@ def _seeded(runner: Any, dataloader: Any) -> Any:
     return dataloader
 
 
-def _refuse_no_batch(dataloader: Any) -> None:
+def _check_has_batches(dataloader: Any) -> None:
     """Raise DataError where an epoch has no batch: fewer images than one, and ``drop_last``."""
     if len(dataloader):
         return
@@ -32,11 +32,11 @@ def _refuse_no_batch(dataloader: Any) -> None:
     raise DataError(
         "no batch to train on, for a last one that is not full is left out (drop_last)",
         got=f"{len(dataloader.dataset)} images, {size} in a batch",
-        do="pass --cfg-options train_dataloader.batch_size=N with a smaller N",
+        hint="pass --cfg-options train_dataloader.batch_size=N with a smaller N",
     )
 
 
-class _Guarded:
+class _DivergenceGuardMixin:
     """A training loop that ends at the first number that is not finite."""
 
     runner: Any
@@ -48,7 +48,7 @@ class _Guarded:
             DivergedError: a loss, a gradient or a weight became NaN or infinite.
         """
         self._guard = DivergenceGuard(self.runner)
-        with self._guard.watch():
+        with self._guard.monitor_steps():
             return self._run()
 
     def _run(self) -> Any:
@@ -56,7 +56,7 @@ class _Guarded:
 
 
 @LOOPS.register_module()
-class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[misc]
+class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # type: ignore[misc]
     """mmengine's epochs; a checkpoint from within one resumes at the batch after it.
 
     Raises:
@@ -64,10 +64,10 @@ class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[
     """
 
     def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(runner, _seeded(runner, dataloader), *args, **kwargs)
-        _refuse_no_batch(self.dataloader)
+        super().__init__(runner, _build_seeded_dataloader(runner, dataloader), *args, **kwargs)
+        _check_has_batches(self.dataloader)
 
-    def _validation_is_due(self) -> bool:
+    def _is_validation_due(self) -> bool:
         self._decide_current_val_interval()
         return (
             self.runner.val_loop is not None
@@ -78,13 +78,13 @@ class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[
     def _run(self) -> Any:
         self.runner.call_hook("before_train")
         at_epoch_end = self._iter == self._epoch * len(self.dataloader)
-        if self._iter > 0 and at_epoch_end and self._validation_is_due():
+        if self._iter > 0 and at_epoch_end and self._is_validation_due():
             # A checkpoint is written before its epoch is validated; the run may have been killed
             # in between, and best score and early stopping must see what they missed.
             self.runner.val_loop.run()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
-            if self._validation_is_due():
+            if self._is_validation_due():
                 ensure_finite_state(self.runner)
                 self.runner.val_loop.run()
         self.runner.call_hook("after_train")
@@ -94,18 +94,18 @@ class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[
         """Train one epoch, or what is left of it after resuming."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        done = self._iter - self._epoch * len(self.dataloader)
-        batches = self.dataloader.batch_sampler
-        if not 0 <= done <= len(self.dataloader):
+        num_done = self._iter - self._epoch * len(self.dataloader)
+        batch_sampler = self.dataloader.batch_sampler
+        if not 0 <= num_done <= len(self.dataloader):
             self.runner.logger.warning(
                 f"The epoch starts at its first batch: {self._iter} iterations are no place in "
                 f"epoch {self._epoch + 1} of {len(self.dataloader)} batches each. Was the run "
                 "begun with another batch size or other data?"
             )
-            done = 0
-        elif done and isinstance(batches, SkippingBatchSampler):
-            batches.skip_next = done
-        for index, batch in enumerate(self.dataloader, done):
+            num_done = 0
+        elif num_done and isinstance(batch_sampler, SkippingBatchSampler):
+            batch_sampler.skip_next = num_done
+        for index, batch in enumerate(self.dataloader, num_done):
             self.run_iter(index, batch)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
@@ -121,13 +121,13 @@ class EpochBasedTrainLoop(_Guarded, loops.EpochBasedTrainLoop):  # type: ignore[
 
 
 @LOOPS.register_module()
-class IterBasedTrainLoop(_Guarded, loops.IterBasedTrainLoop):  # type: ignore[misc]
+class IterBasedTrainLoop(_DivergenceGuardMixin, loops.IterBasedTrainLoop):  # type: ignore[misc]
     """mmengine's loop over iterations; resuming passes over the batches that were trained."""
 
     def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(runner, _seeded(runner, dataloader), *args, **kwargs)
+        super().__init__(runner, _build_seeded_dataloader(runner, dataloader), *args, **kwargs)
 
-    def _validation_is_due(self) -> bool:
+    def _is_validation_due(self) -> bool:
         self._decide_current_val_interval()
         return (
             self.runner.val_loop is not None
@@ -140,12 +140,12 @@ class IterBasedTrainLoop(_Guarded, loops.IterBasedTrainLoop):  # type: ignore[mi
         self.runner.call_hook("before_train_epoch")
         if self._iter > 0:
             self.dataloader_iterator.skip_iter(self._iter)
-            if self._validation_is_due():
+            if self._is_validation_due():
                 self.runner.val_loop.run()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
-            if self._validation_is_due():
+            if self._is_validation_due():
                 ensure_finite_state(self.runner)
                 self.runner.val_loop.run()
         self.runner.call_hook("after_train_epoch")

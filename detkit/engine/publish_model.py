@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from detkit.checkpoints.last_checkpoint import read_any_checkpoint
-from detkit.engine.hooks.checkpoint_hook import whole_file
-from detkit.engine.nonfinite import ensure_finite_weights, weights_in
+from detkit.checkpoints.last_checkpoint import load_checkpoint
+from detkit.engine.hooks.checkpoint_hook import atomic_write
+from detkit.engine.nonfinite import ensure_finite_weights, select_checked_weights
 
-NAME = "best.pth"
+PUBLISHED_NAME = "best.pth"
 
 
-def publish(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> Path:
+def publish_model(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> Path:
     """Write ``folder/best.pth``: the weights, config and classes of ``checkpoint``.
 
     The optimizer's state and the weights that an average was made of are left out; the file
@@ -33,13 +33,14 @@ def publish(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> P
     Raises:
         WeightsError: ``checkpoint`` cannot be read, or its weights are not finite.
     """
-    content = read_any_checkpoint(checkpoint)
-    kept = {name: content[name] for name in ("state_dict", "meta") if name in content}
+    content = load_checkpoint(checkpoint)
+    published = {name: content[name] for name in ("state_dict", "meta") if name in content}
     weights = {"state_dict": content.get("state_dict", {})}
-    ensure_finite_weights(weights if model is None else weights_in(weights, model), str(checkpoint))
+    ensure_finite_weights(weights if model is None else select_checked_weights(weights, model),
+                          str(checkpoint))
     # In memory first: torch's own writer does not say that a disk is full.
     buffer = io.BytesIO()
-    torch.save(kept, buffer)
-    with whole_file(folder / NAME) as partial:
+    torch.save(published, buffer)
+    with atomic_write(folder / PUBLISHED_NAME) as partial:
         partial.write_bytes(buffer.getbuffer())
-    return folder / NAME
+    return folder / PUBLISHED_NAME

@@ -24,30 +24,30 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 _ITERATION, _SAMPLE = 0, 1
 
 
-def _entropy(*numbers: int) -> int:
+def _derive_seed(*numbers: int) -> int:
     """A 64-bit number, independent for each tuple of non-negative ``numbers``."""
     low, high = np.random.SeedSequence(list(numbers)).generate_state(2, np.uint32)
     return int(high) << 32 | int(low)
 
 
-def _seed_all(entropy: int) -> None:
-    random.seed(entropy)
-    np.random.seed(entropy & 0xFFFFFFFF)
-    torch.manual_seed(entropy)
+def _seed_all(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.manual_seed(seed)
 
 
 def seed_iteration(seed: int, rank: int, iteration: int) -> None:
     """Seed python, numpy and torch for one training iteration of one process."""
-    _seed_all(_entropy(_ITERATION, seed, rank, iteration))
+    _seed_all(_derive_seed(_ITERATION, seed, rank, iteration))
 
 
 @contextmanager
-def _seeded(entropy: int) -> Iterator[None]:
-    """Run the body from ``entropy`` and put the process's own random states back after it."""
+def _seeded_rng(seed: int) -> Iterator[None]:
+    """Run the body from ``seed`` and put the process's own random states back after it."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(entropy)
-    np.random.seed(entropy & 0xFFFFFFFF)
-    torch.default_generator.manual_seed(entropy)
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
@@ -56,22 +56,22 @@ def _seeded(entropy: int) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-class Draw(int):
+class SeededIndex(int):
     """An index into the dataset that also says from which numbers the sample is augmented."""
 
-    entropy: int
+    seed: int
 
-    def __new__(cls, index: int, entropy: int) -> Draw:
-        draw = super().__new__(cls, index)
-        draw.entropy = entropy
-        return draw
+    def __new__(cls, index: int, seed: int) -> SeededIndex:
+        seeded_index = super().__new__(cls, index)
+        seeded_index.seed = seed
+        return seeded_index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Draw, (int(self), self.entropy)
+        return SeededIndex, (int(self), self.seed)
 
 
 class SeededDataset(Dataset[Any]):
-    """The same dataset, whose sample for a `Draw` depends on the draw alone."""
+    """The same dataset, whose sample for a `SeededIndex` depends on the draw alone."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -85,14 +85,14 @@ class SeededDataset(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        if not isinstance(index, Draw):
+        if not isinstance(index, SeededIndex):
             return self.dataset[index]
-        with _seeded(index.entropy):
+        with _seeded_rng(index.seed):
             return self.dataset[int(index)]
 
 
 class SeededSampler(Sampler[int]):
-    """The same order of indices, each a `Draw` numbered by seed, epoch and position."""
+    """The same order of indices, each a `SeededIndex` numbered by seed, epoch and position."""
 
     def __init__(self, sampler: Any, seed: int, rank: int, world_size: int) -> None:
         self.sampler = sampler
@@ -121,9 +121,9 @@ class SeededSampler(Sampler[int]):
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[int]:
-        for local, index in enumerate(self.sampler, self._start):
-            position = local * self._world_size + self._rank
-            yield Draw(index, _entropy(_SAMPLE, self._seed, self._epoch, position))
+        for local_index, index in enumerate(self.sampler, self._start):
+            position = local_index * self._world_size + self._rank
+            yield SeededIndex(index, _derive_seed(_SAMPLE, self._seed, self._epoch, position))
 
 
 class SkippingBatchSampler(Sampler[list[int]]):
@@ -143,8 +143,8 @@ class SkippingBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         skip, self.skip_next = self.skip_next, 0
-        for number, batch in enumerate(self.batch_sampler):
-            if number >= skip:
+        for batch_index, batch in enumerate(self.batch_sampler):
+            if batch_index >= skip:
                 yield batch
 
 
@@ -153,10 +153,10 @@ def seeded_dataloader(loader: Any, seed: int, rank: int, world_size: int) -> Any
 
     A loader whose batch sampler draws from no single sampler is returned as it is.
     """
-    batches = loader.batch_sampler
-    if batches is None or not hasattr(batches, "sampler"):
+    batch_sampler = loader.batch_sampler
+    if batch_sampler is None or not hasattr(batch_sampler, "sampler"):
         return loader
-    batches.sampler = SeededSampler(batches.sampler, seed, rank, world_size)
+    batch_sampler.sampler = SeededSampler(batch_sampler.sampler, seed, rank, world_size)
     options: dict[str, Any] = {}
     if loader.num_workers > 0:
         options = {
@@ -166,7 +166,7 @@ def seeded_dataloader(loader: Any, seed: int, rank: int, world_size: int) -> Any
         }
     return DataLoader(
         SeededDataset(loader.dataset),
-        batch_sampler=SkippingBatchSampler(batches),
+        batch_sampler=SkippingBatchSampler(batch_sampler),
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,

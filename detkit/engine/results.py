@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from detkit.evaluation.classification.classification_scores import ClassificationScores
-    from detkit.evaluation.detection.coco_stats import BoxScores
+    from detkit.evaluation.detection.coco_stats import CocoStats
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TestResult:
     __test__ = False
 
     metrics: dict[str, float] = field(default_factory=dict)
-    scores: BoxScores | ClassificationScores | None = None
+    scores: CocoStats | ClassificationScores | None = None
 
 
 @dataclass(frozen=True)

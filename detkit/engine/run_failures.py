@@ -15,15 +15,15 @@ from typing import Any
 
 from mmengine.config import Config
 
-from detkit.checkpoints.last_checkpoint import find_last_checkpoint
-from detkit.errors import DetkitError, machine_failure
+from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
+from detkit.errors import DetkitError, describe_system_failure
 
 # As long as torch's processes wait for each other over gloo. A first batch from a slow disk takes
 # minutes, and a run that Ctrl-Z stops for a while should not end when it goes on.
-PATIENCE_S = 1800
+LOADING_TIMEOUT_S = 1800
 _TIMED_OUT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_STATES = {"T": "stopped", "t": "stopped", "D": "waiting for a disk", "Z": "ended"}
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_PROCESS_STATES = {"T": "stopped", "t": "stopped", "D": "waiting for a disk", "Z": "ended"}
 
 
 def set_loading_timeout(cfg: Config) -> None:
@@ -34,7 +34,7 @@ def set_loading_timeout(cfg: Config) -> None:
     for split in ("train", "val", "test"):
         loader: Any = cfg.get(f"{split}_dataloader")
         if isinstance(loader, Mapping) and loader.get("num_workers"):
-            loader.setdefault("timeout", PATIENCE_S)  # type: ignore[attr-defined]
+            loader.setdefault("timeout", LOADING_TIMEOUT_S)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -53,27 +53,27 @@ def explain_failures(folder: Path | None = None) -> Iterator[None]:
     except DetkitError:
         raise
     except Exception as error:
-        hanging = _TIMED_OUT.search(str(error))
-        if hanging is not None:
-            line: str | None = _end_hanging_processes(hanging[1], before)
+        timeout_match = _TIMED_OUT.search(str(error))
+        if timeout_match is not None:
+            line: str | None = _end_hanging_processes(timeout_match[1], before)
         else:
-            if (folder is not None and isinstance(error, OSError) and error.errno in _FULL
+            if (folder is not None and isinstance(error, OSError) and error.errno in _DISK_ERRNOS
                     and error.filename is None):
                 error.filename = str(folder)  # Such as of a log in it.
-            line = machine_failure(error)
+            line = describe_system_failure(error)
         if line is None:
             raise
-        raise DetkitError(line, do=None if folder is None else _way_on(folder)) from error
+        raise DetkitError(line, hint=None if folder is None else _resume_hint(folder)) from error
 
 
-def _way_on(folder: Path) -> str | None:
-    last = find_last_checkpoint(folder)
+def _resume_hint(folder: Path) -> str | None:
+    last = find_latest_checkpoint(folder)
     return None if last is None else f"the last checkpoint is {last}: --resume goes on from it"
 
 
 def _end_hanging_processes(seconds: str, before: list[BaseProcess]) -> str:
     """End the data loading processes, and return the line that says how they hung."""
-    children = [(child, _state(child)) for child in multiprocessing.active_children()
+    children = [(child, _process_state(child)) for child in multiprocessing.active_children()
                 if child not in before]
     # torch's handler of SIGCHLD raises an error of its own, at whatever line runs just then, for
     # each loading process that is killed.
@@ -94,10 +94,10 @@ def _end_hanging_processes(seconds: str, before: list[BaseProcess]) -> str:
             + "; a slow disk may need a larger train_dataloader.timeout (seconds, 0 for no limit)")
 
 
-def _state(child: BaseProcess) -> str | None:
+def _process_state(child: BaseProcess) -> str | None:
     """What the system says that a process does, where that is not its work."""
     try:
         stat = Path(f"/proc/{child.pid}/stat").read_text()
     except OSError:
         return None
-    return _STATES.get(stat.rpartition(")")[2].split()[0])
+    return _PROCESS_STATES.get(stat.rpartition(")")[2].split()[0])

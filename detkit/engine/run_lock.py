@@ -14,8 +14,8 @@ from typing import Any
 from detkit.errors import ConfigError
 
 logger = logging.getLogger(__name__)
-NAME = ".run.lock"
-_LONGEST = 1 << 12
+LOCK_NAME = ".run.lock"
+_MAX_BYTES = 1 << 12
 _HELD: set[str] = set()  # By this process, which the system would give its own lock once more.
 
 
@@ -33,12 +33,12 @@ def run_lock(folder: Path) -> Iterator[None]:
         ConfigError: another run, of this computer or another, holds it.
         OSError: the folder cannot be made or written to.
     """
-    made = not folder.exists()
+    created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    path = Path(os.path.realpath(folder), NAME)
+    path = Path(os.path.realpath(folder), LOCK_NAME)
     if str(path) in _HELD:
-        raise _taken(folder, _me())
-    handle = _open(path, folder)
+        raise _locked_error(folder, _current_holder())
+    fd = _open_locked(path, folder)
     _HELD.add(str(path))
     try:
         yield
@@ -46,60 +46,61 @@ def run_lock(folder: Path) -> Iterator[None]:
         # The name goes before the lock does, so that nobody locks a file that is about to go.
         with suppress(OSError):
             path.unlink()
-        os.close(handle)
+        os.close(fd)
         _HELD.discard(str(path))
-        if made:
+        if created:
             with suppress(OSError):  # It is not empty.
                 folder.rmdir()
 
 
-def _me() -> dict[str, Any]:
+def _current_holder() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname()}
 
 
-def _open(path: Path, folder: Path) -> int:
+def _open_locked(path: Path, folder: Path) -> int:
     """An open, locked file with this process's name in it."""
     if path.is_symlink() or path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no lock of a run", do="remove it, or pass another --work-dir")
+        raise ConfigError(f"{path} is no lock of a run",
+                          hint="remove it, or pass another --work-dir")
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            free, holder = _lock(handle), _read(handle)
-            if free and not _is_file(handle, path):
-                os.close(handle)
+            acquired, holder = _lock(fd), _read_holder(fd)
+            if acquired and not _is_same_file(fd, path):
+                os.close(fd)
                 continue
             # Locks do not reach other computers on every file system.
-            if not free or holder and holder.get("host") != socket.gethostname():
-                raise _taken(folder, holder)
+            if not acquired or holder and holder.get("host") != socket.gethostname():
+                raise _locked_error(folder, holder)
             if holder:
                 logger.warning("%s: the run of process %s was ended before its time; this one "
                                "takes over", folder, holder.get("pid"))
-            os.ftruncate(handle, 0)
-            os.lseek(handle, 0, os.SEEK_SET)
-            os.write(handle, json.dumps(_me()).encode())
-            return handle
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+            os.write(fd, json.dumps(_current_holder()).encode())
+            return fd
         except BaseException:
-            os.close(handle)
+            os.close(fd)
             raise
 
 
-def _lock(handle: int) -> bool:
+def _lock(fd: int) -> bool:
     """Lock the open file; False when another process has it."""
     try:
         import fcntl
     except ImportError:  # Not a Unix.
-        return not _lives(_read(handle))
+        return not _is_alive(_read_holder(fd))
     try:
         # Of the process, unlike flock's: a loading process that outlives it holds nothing.
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:  # A file system without locks.
-        return not _lives(_read(handle))
+        return not _is_alive(_read_holder(fd))
     return True
 
 
-def _lives(holder: dict[str, Any]) -> bool:
+def _is_alive(holder: dict[str, Any]) -> bool:
     pid = holder.get("pid")
     if holder.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
         return False
@@ -112,31 +113,31 @@ def _lives(holder: dict[str, Any]) -> bool:
     return pid != os.getpid()
 
 
-def _is_file(handle: int, path: Path) -> bool:
+def _is_same_file(fd: int, path: Path) -> bool:
     """Whether ``path`` still is the open file, and not removed or made again by another run."""
     try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
+        return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-def _read(handle: int) -> dict[str, Any]:
+def _read_holder(fd: int) -> dict[str, Any]:
     """Who wrote the file; empty for a new one, and for what no run wrote."""
-    os.lseek(handle, 0, os.SEEK_SET)
+    os.lseek(fd, 0, os.SEEK_SET)
     try:
-        content = json.loads(os.read(handle, _LONGEST))
+        content = json.loads(os.read(fd, _MAX_BYTES))
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _taken(folder: Path, holder: dict[str, Any]) -> ConfigError:
+def _locked_error(folder: Path, holder: dict[str, Any]) -> ConfigError:
     host, pid = holder.get("host", "?"), holder.get("pid", "?")
     if host in ("?", socket.gethostname()):
         return ConfigError(f"{folder} is in use by another training", got=f"process {pid}",
-                           do="wait for its end, or pass --work-dir with another folder")
+                           hint="wait for its end, or pass --work-dir with another folder")
     return ConfigError(
         f"{folder} is in use by a training on another computer", got=f"process {pid} of {host}",
-        do=f"wait for its end, or pass --work-dir with another folder; if it was killed there, "
-        f"remove {folder / NAME}",
+        hint=f"wait for its end, or pass --work-dir with another folder; if it was killed there, "
+        f"remove {folder / LOCK_NAME}",
     )

@@ -14,12 +14,12 @@ from torch import Tensor
 from detkit.checkpoints.content import check_state_dict
 from detkit.errors import WeightsError
 
-_NEEDED = ("meta", "state_dict", "message_hub", "optimizer")
-_HUB = ("log_scalars", "runtime_info", "resumed_keys")
-_SHOWN = 60  # characters of a value in a message
-_LARGEST = 2**31 - 1  # What mmengine's logger writes as a C int.
+_REQUIRED_KEYS = ("meta", "state_dict", "message_hub", "optimizer")
+_HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")
+_MAX_CHARS = 60  # characters of a value in a message
+_MAX_INT = 2**31 - 1  # What mmengine's logger writes as a C int.
 
-Rule = tuple[str, Any, Callable[[Any], bool], str]
+FieldCheck = tuple[str, Any, Callable[[Any], bool], str]
 
 
 def check_run_state(filename: str, checkpoint: Mapping[str, Any], runner: Any) -> None:
@@ -34,39 +34,40 @@ def check_run_state(filename: str, checkpoint: Mapping[str, Any], runner: Any) -
         WeightsError: it holds weights alone, or a field is missing or of another kind than a run
             writes.
     """
-    missing = [key for key in _NEEDED if key not in checkpoint]
+    missing = [key for key in _REQUIRED_KEYS if key not in checkpoint]
     if missing:
         raise WeightsError(
             f"{filename} cannot be resumed: it lacks {', '.join(missing)}",
             got="weights alone", expected="a checkpoint of a run, as epoch_N.pth",
-            do="begin a new run from these weights with --cfg-options load_from=FILE",
+            hint="begin a new run from these weights with --cfg-options load_from=FILE",
         )
     for key in ("state_dict", "ema_state_dict"):
         if key in checkpoint:
             check_state_dict(checkpoint[key], f"{filename} cannot be resumed", key)
     names = {name.removeprefix("module.") for name in checkpoint["state_dict"]}
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    lacking = [name for name in model.state_dict() if name not in names]
-    if lacking:
+    missing_weights = [name for name in model.state_dict() if name not in names]
+    if missing_weights:
         raise WeightsError(f"{filename} cannot be resumed: it lacks weights of the model",
-                           got=f"{len(lacking)} missing, such as {lacking[0]}",
-                           do="resume with the config that it was trained with")
-    for path, value, holds, expected in _rules(checkpoint, runner):
-        if not holds(value):
+                           got=f"{len(missing_weights)} missing, such as {missing_weights[0]}",
+                           hint="resume with the config that it was trained with")
+    for path, value, is_valid, expected in _field_checks(checkpoint, runner):
+        if not is_valid(value):
             raise WeightsError(
-                f"{filename} cannot be resumed: its {path}", got=_shown(value), expected=expected,
-                do="resume another checkpoint of the run, or begin a new one from these weights "
+                f"{filename} cannot be resumed: its {path}", got=_format_value(value),
+                expected=expected,
+                hint="resume another checkpoint of the run, or begin a new one from these weights "
                 "with --cfg-options load_from=FILE",
             )
 
 
-def _rules(checkpoint: Mapping[str, Any], runner: Any) -> Iterator[Rule]:
+def _field_checks(checkpoint: Mapping[str, Any], runner: Any) -> Iterator[FieldCheck]:
     """Each field's path, value, what it must be, and that in words; outer fields before inner."""
     for key in ("meta", "message_hub", "optimizer"):
         yield key, checkpoint[key], _is_dict, "a dict"
     meta, hub = checkpoint["meta"], checkpoint["message_hub"]
     for key in ("epoch", "iter"):
-        yield f"meta.{key}", meta.get(key), _is_count, f"a whole number from 0 to {_LARGEST}"
+        yield f"meta.{key}", meta.get(key), _is_count, f"a whole number from 0 to {_MAX_INT}"
     yield "meta.seed", meta.get("seed", 0), _is_seed, "a whole number from 0 to 2**32 - 1"
     yield "meta.experiment_name", meta.get("experiment_name", ""), _is_text, "a text"
     dataset_meta = meta.get("dataset_meta")
@@ -74,40 +75,40 @@ def _rules(checkpoint: Mapping[str, Any], runner: Any) -> Iterator[Rule]:
     for key in ("classes", "CLASSES"):
         classes = (dataset_meta or {}).get(key)
         yield f"meta.dataset_meta.{key}", classes, _are_names, "a list of names"
-    for key in _HUB:
+    for key in _HUB_KEYS:
         yield f"message_hub.{key}", hub.get(key), _is_dict, "a dict"
     for name, history in hub["log_scalars"].items():
         yield f"message_hub.log_scalars.{name}", history, _is_history, "a history of numbers"
     for name, value in hub["runtime_info"].items():
-        for prefix, (holds, expected) in _RUNTIME.items():
+        for prefix, (is_valid, expected) in _RUNTIME_CHECKS.items():
             if str(name).startswith(prefix):
-                yield f"message_hub.runtime_info.{name}", value, holds, expected
+                yield f"message_hub.runtime_info.{name}", value, is_valid, expected
     optimizer = getattr(runner.optim_wrapper, "optimizer", None)
     if optimizer is not None:  # Not where several have one each.
-        yield from _optimizer_rules(checkpoint["optimizer"], optimizer)
+        yield from _optimizer_checks(checkpoint["optimizer"], optimizer)
     if isinstance(runner.param_schedulers, list):
-        yield from _scheduler_rules(checkpoint.get("param_schedulers", []), runner)
+        yield from _scheduler_checks(checkpoint.get("param_schedulers", []), runner)
 
 
-def _optimizer_rules(saved: Mapping[str, Any], optimizer: Any) -> Iterator[Rule]:
+def _optimizer_checks(saved: Mapping[str, Any], optimizer: Any) -> Iterator[FieldCheck]:
     yield "optimizer.state", saved.get("state"), _is_dict, "a dict"
     for index, state in saved["state"].items():
         yield f"optimizer.state.{index}", state, _is_dict, "a dict"
-    groups, own = saved.get("param_groups"), optimizer.param_groups
+    groups, current = saved.get("param_groups"), optimizer.param_groups
     yield "optimizer.param_groups", groups, _is_list, "a list"
-    yield ("optimizer.param_groups", len(groups or ()), partial(operator.eq, len(own)),
-           f"{len(own)} groups, as the config's optimizer has")
-    for index, (group, wanted) in enumerate(zip(groups or (), own)):
+    yield ("optimizer.param_groups", len(groups or ()), partial(operator.eq, len(current)),
+           f"{len(current)} groups, as the config's optimizer has")
+    for index, (group, current_group) in enumerate(zip(groups or (), current)):
         path = f"optimizer.param_groups.{index}"
         yield path, group, _is_dict, "a dict"
         yield f"{path}.params", group.get("params"), _is_list, "a list"
-        count = len(wanted["params"])
+        count = len(current_group["params"])
         yield (f"{path}.params", len(group["params"]), partial(operator.eq, count),
                f"{count} weights, as the model has")
-        yield from _like(group, wanted, path, "params")
+        yield from _check_same_types(group, current_group, path, "params")
 
 
-def _scheduler_rules(saved: Any, runner: Any) -> Iterator[Rule]:
+def _scheduler_checks(saved: Any, runner: Any) -> Iterator[FieldCheck]:
     schedulers = runner.param_schedulers
     yield "param_schedulers", saved, _is_list, "a list"
     if len(saved) != len(schedulers):
@@ -115,24 +116,24 @@ def _scheduler_rules(saved: Any, runner: Any) -> Iterator[Rule]:
             f"the checkpoint has the state of {len(saved)} param_schedulers, and the config has "
             f"{len(schedulers)}: those without a state begin anew")
     for index, (state, scheduler) in enumerate(zip(saved, schedulers)):
-        path, own = f"param_schedulers.{index}", scheduler.state_dict()
+        path, current = f"param_schedulers.{index}", scheduler.state_dict()
         yield path, state, _is_dict, "a dict"
-        strange = [name for name in state if name not in own]
-        yield (path, strange, operator.not_,
+        unexpected = [name for name in state if name not in current]
+        yield (path, unexpected, operator.not_,
                f"the state of {type(scheduler).__name__}, which has no such fields")
-        yield from _like(state, own, path)
+        yield from _check_same_types(state, current, path)
 
 
-def _like(saved: Mapping[str, Any], own: Mapping[str, Any], path: str, *skipped: str
-          ) -> Iterator[Rule]:
+def _check_same_types(saved: Mapping[str, Any], current: Mapping[str, Any], path: str, *skipped:
+                      str) -> Iterator[FieldCheck]:
     """Numbers must be numbers and lists of them lists, where the run itself has such."""
     for name, value in saved.items():
-        mine = own.get(name)
-        if name in skipped or value is None or mine is None:
+        current_value = current.get(name)
+        if name in skipped or value is None or current_value is None:
             continue
-        if _is_number(mine):
-            yield f"{path}.{name}", value, _is_number, f"a number, such as {mine}"
-        elif isinstance(mine, (list, tuple)) and all(map(_is_number, mine)):
+        if _is_number(current_value):
+            yield f"{path}.{name}", value, _is_number, f"a number, such as {current_value}"
+        elif isinstance(current_value, (list, tuple)) and all(map(_is_number, current_value)):
             yield f"{path}.{name}", value, _are_numbers, "a list of numbers"
 
 
@@ -157,7 +158,7 @@ def _are_numbers(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_INT
 
 
 def _are_counts(value: Any) -> bool:
@@ -177,12 +178,12 @@ def _is_history(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return isinstance(value, HistoryBuffer)
     tensors = [value.get("log_history"), value.get("count_history")]
-    return all(isinstance(one, Tensor) and one.ndim == 1 for one in tensors) and _is_count(
+    return all(isinstance(tensor, Tensor) and tensor.ndim == 1 for tensor in tensors) and _is_count(
         value.get("max_length"))
 
 
 # What mmengine's hooks take out of it and work with, by how its name begins.
-_RUNTIME: dict[str, tuple[Callable[[Any], bool], str]] = {
+_RUNTIME_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "best_ckpt": (_is_text, "a path"),
     "last_ckpt": (_is_text, "a path"),
     "best_score": (_is_number, "a number"),
@@ -190,6 +191,6 @@ _RUNTIME: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = f"a {type(value).__name__}" if isinstance(value, (Mapping, Tensor)) else repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "..."

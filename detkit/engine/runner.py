@@ -17,16 +17,16 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from detkit.checkpoints.content import check_state_dict
-from detkit.checkpoints.last_checkpoint import read_any_checkpoint
+from detkit.checkpoints.last_checkpoint import load_checkpoint
 from detkit.engine.divergence import ensure_finite_state
-from detkit.engine.hooks.checkpoint_hook import PlainContentHook, whole_file
+from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook, atomic_write
 from detkit.engine.hooks.threads_hook import ThreadsHook
-from detkit.engine.nonfinite import ensure_finite_weights, named_weights, weights_in
+from detkit.engine.nonfinite import ensure_finite_weights, named_weights, select_checked_weights
 from detkit.engine.run_state import check_run_state
 from detkit.errors import WeightsError
 from detkit.registry import RUNNERS
 
-_PAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
+_LONG_MESSAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
 
 
 def _pretrained_files(value: Any) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _pretrained_files(value: Any) -> Iterator[str]:
 
 
 def _is_short(record: logging.LogRecord) -> bool:
-    return not record.getMessage().lstrip("\n- ").startswith(_PAGES)
+    return not record.getMessage().lstrip("\n- ").startswith(_LONG_MESSAGES)
 
 
 @RUNNERS.register_module()
@@ -54,20 +54,20 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """Register the config's hooks, and those that every run has."""
         super().register_hooks(default_hooks, custom_hooks)
-        self.register_hook(PlainContentHook())
+        self.register_hook(PlainCheckpointHook())
         self.register_hook(ThreadsHook())
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Log to stderr and to a file; what fills pages goes to the file alone."""
-        made = super().build_logger(*args, **kwargs)
-        for handler in made.handlers:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 continue
             handler.addFilter(_is_short)
             if isinstance(handler, logging.StreamHandler):
                 # Not setStream, which flushes the stream of an earlier run; it may be closed.
                 handler.stream = sys.stderr
-        return made
+        return logger
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
         """Build this run's own visualizer: by its name mmengine would give that of an earlier run.
@@ -85,8 +85,8 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             options.setdefault("type", "MMDistributedDataParallel")
             options.setdefault("device_ids", None)
             options.setdefault("broadcast_buffers", False)
-            unused = self.cfg.get("find_unused_parameters", False)
-            options.setdefault("find_unused_parameters", unused)
+            find_unused = self.cfg.get("find_unused_parameters", False)
+            options.setdefault("find_unused_parameters", find_unused)
             model_wrapper_cfg = options
         return super().wrap_model(model_wrapper_cfg, model)
 
@@ -103,10 +103,10 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             super()._init_model_weights()
         # What a download or a file that is no checkpoint ends in.
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
+            message = " ".join(str(error).split()) or type(error).__name__
             raise WeightsError(
-                f"the weights that the model begins with cannot be had ({said[:200]})",
-                do="give the path of a local file as checkpoint of that init_cfg, for a backbone "
+                f"the weights that the model begins with cannot be had ({message[:200]})",
+                hint="give the path of a local file as checkpoint of that init_cfg, for a backbone "
                 "--cfg-options model.backbone.init_cfg.type=Pretrained "
                 "model.backbone.init_cfg.checkpoint=FILE",
             ) from error
@@ -121,11 +121,11 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             DivergedError: the weights are not finite; nothing is written or removed then.
         """
         # Of this process alone: a hook may save in the main process, and the others not wait.
-        ensure_finite_state(self, together=False)
+        ensure_finite_state(self, all_ranks=False)
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        with whole_file(Path(out_dir, filename)) as partial:
+        with atomic_write(Path(out_dir, filename)) as partial:
             super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
 
     def load_checkpoint(
@@ -141,7 +141,7 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             WeightsError: the file is none that ``weights_only=True`` reads, no tensor fits, or one
                 is not finite.
         """
-        checkpoint = read_any_checkpoint(filename, map_location)
+        checkpoint = load_checkpoint(filename, map_location)
         if self._needs_run_state:
             check_run_state(filename, checkpoint, self)
             # mmengine would execute this text, for the number of GPUs in it.
@@ -150,15 +150,16 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
             checkpoint = {"state_dict": checkpoint, "meta": {}}
         check_state_dict(checkpoint["state_dict"], str(filename))
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        checked = weights_in(checkpoint, model, lambda name: self._revised(name, revise_keys))
-        ensure_finite_weights(checked, str(filename))
+        weights = select_checked_weights(checkpoint, model,
+                                         lambda name: self._revise_key(name, revise_keys))
+        ensure_finite_weights(weights, str(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        ours = model.state_dict()
-        names = [self._revised(name, revise_keys) for name in checkpoint["state_dict"]]
-        if not any(name in ours for name in names):
+        model_state = model.state_dict()
+        names = [self._revise_key(name, revise_keys) for name in checkpoint["state_dict"]]
+        if not any(name in model_state for name in names):
             raise WeightsError(
                 f"{filename}: no tensor of it has the name of one in the model",
-                got=", ".join(names[:3]) or "no tensors", expected=", ".join(list(ours)[:3]),
+                got=", ".join(names[:3]) or "no tensors", expected=", ".join(list(model_state)[:3]),
             )
         _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
         self._has_loaded = True
@@ -166,7 +167,7 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         return checkpoint
 
     @staticmethod
-    def _revised(name: str, revise_keys: Any) -> str:
+    def _revise_key(name: str, revise_keys: Any) -> str:
         for pattern, replacement in revise_keys:
             name = re.sub(pattern, replacement, name)
         return name

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from detkit.checkpoints.last_checkpoint import (
     check_intact,
-    checkpoints_in,
-    choose_checkpoint,
-    is_in,
-    next_best_checkpoint,
+    find_fallback_checkpoint,
+    find_latest_valid_checkpoint,
+    is_inside,
+    list_checkpoints,
 )
 from detkit.engine.hooks.checkpoint_hook import remove_partial_files
 from detkit.engine.main_process import run_on_main_process
@@ -28,16 +28,16 @@ def default_work_dir(config: Path) -> Path:
 
 
 @contextmanager
-def own_folder(folder: Path) -> Iterator[None]:
+def lock_work_dir(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for one run, all of its processes, and clear what a killed one left.
 
     Raises:
         ConfigError: another training holds it.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
 
         def enter() -> None:
-            held.enter_context(run_lock(folder))
+            stack.enter_context(run_lock(folder))
             for name in remove_partial_files(folder):
                 logger.info("%s: removed %s, which a killed run left unfinished", folder, name)
 
@@ -59,36 +59,36 @@ def checkpoint_to_resume(resume: bool | str | Path, folder: Path) -> str | None:
             names the next good one.
     """
     if resume is True:
-        chosen = choose_checkpoint(folder)
-        if chosen is None:
+        checkpoint = find_latest_valid_checkpoint(folder)
+        if checkpoint is None:
             logger.info("nothing to resume in %s: the training begins anew", folder)
-        return None if chosen is None else str(chosen)
-    if not resume or not is_in(Path(resume), folder):
-        refuse_another_run(folder)
+        return None if checkpoint is None else str(checkpoint)
+    if not resume or not is_inside(Path(resume), folder):
+        ensure_no_other_run(folder)
     if not resume:
         return None
     if Path(resume).is_file():
         try:
             check_intact(Path(resume))
         except WeightsError as error:
-            other = next_best_checkpoint(Path(resume))
+            fallback = find_fallback_checkpoint(Path(resume))
             raise WeightsError(
-                error.what, got=error.got, expected=error.expected,
-                do=error.do if other is None else f"the next one that is whole: --resume {other}",
+                error.message, got=error.got, expected=error.expected, hint=error.hint
+                if fallback is None else f"the next one that is whole: --resume {fallback}",
             ) from error
     return str(resume)
 
 
-def refuse_another_run(folder: Path) -> None:
+def ensure_no_other_run(folder: Path) -> None:
     """Refuse a folder that holds checkpoints already.
 
     Raises:
         ConfigError: it does.
     """
-    found = [*checkpoints_in(folder), *sorted(folder.glob("best*.pth"))]
-    if found:
+    checkpoints = [*list_checkpoints(folder), *sorted(folder.glob("best*.pth"))]
+    if checkpoints:
         raise ConfigError(
             f"{folder} holds the checkpoints of another run",
-            got=f"{found[-1].name} among {len(found)}",
-            do="pass --resume to continue that run, or --work-dir with another folder",
+            got=f"{checkpoints[-1].name} among {len(checkpoints)}",
+            hint="pass --resume to continue that run, or --work-dir with another folder",
         )

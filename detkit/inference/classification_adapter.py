@@ -1,4 +1,4 @@
-"""RGB images in, ``ClassSample`` inside, ``ClassScores`` out."""
+"""RGB images in, ``DataSample`` inside, ``Classifications`` out."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from detkit.config.validate.file_config import PIPELINE
+from detkit.config.validate.file_config import PIPELINE_KEY
 from detkit.errors import ConfigError, WeightsError
 from detkit.inference.image_pipeline import ImagePipeline
-from detkit.inference.predictor_protocol import Image, Prepared, StepModel, ask
-from detkit.structures.classifications import ClassScores
+from detkit.inference.predictor_protocol import Image, Prepared, TestStepModel, run_test_step
+from detkit.structures.classifications import Classifications
 
 # Their transforms work on arrays, ours on Pillow's pictures; mmcv's wrappers work on anything.
-ARRAY_ROOMS = ("mmdet", "mmcv")
-WRAPPERS = "mmcv.transforms.wrappers"
+ARRAY_TRANSFORM_PACKAGES = ("mmdet", "mmcv")
+WRAPPERS_MODULE = "mmcv.transforms.wrappers"
 
 
-class ClassAdapter:
+class ClassificationAdapter:
     """Feed images through a config's test pipeline to a classifier, and read its probabilities.
 
     Args:
@@ -35,13 +35,13 @@ class ClassAdapter:
     """
 
     def __init__(
-        self, model: StepModel, pipeline: Sequence[Mapping[str, Any]], num_classes: int
+        self, model: TestStepModel, pipeline: Sequence[Mapping[str, Any]], num_classes: int
     ) -> None:
         self._model = model
         self._num_classes = num_classes
-        self._pipeline = ImagePipeline(pipeline, packer="PackClassInputs")
+        self._pipeline = ImagePipeline(pipeline, packer="PackInputs")
         for step in self._pipeline.steps:
-            _refuse_arrays(step)
+            _check_image_transform(step)
         self._check_count(getattr(getattr(model, "head", None), "num_classes", num_classes))
 
     def prepare(self, image: Image) -> Prepared:
@@ -66,9 +66,9 @@ class ClassAdapter:
         prepared["data_samples"].set_metainfo({"ori_shape": size_hw})
         return prepared
 
-    def look(
+    def predict(
         self, prepared: Sequence[Prepared], score_threshold: float = 0.0
-    ) -> list[ClassScores]:
+    ) -> list[Classifications]:
         """The probabilities of all classes, for each of ``prepared``, whose inputs are of one size.
 
         ``score_threshold`` has no effect: a classifier always answers. No images give an empty
@@ -78,18 +78,18 @@ class ClassAdapter:
             WeightsError: the model gives nan, or another number of classes than the checkpoint
                 names.
         """
-        return [self._to_scores(sample) for sample in ask(self._model, prepared)]
+        return [self._to_scores(sample) for sample in run_test_step(self._model, prepared)]
 
-    def _to_scores(self, sample: Any) -> ClassScores:
+    def _to_scores(self, sample: Any) -> Classifications:
         height, width = (int(side) for side in sample.ori_shape[:2])
         probabilities = sample.pred_scores.detach().float().cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise WeightsError(
                 "the model's probabilities are not finite numbers",
-                do="train again with a lower learning rate, or use an earlier checkpoint",
+                hint="train again with a lower learning rate, or use an earlier checkpoint",
             )
         self._check_count(probabilities.size)
-        return ClassScores(probabilities.clip(0, 1), (height, width))
+        return Classifications(probabilities.clip(0, 1), (height, width))
 
     def _check_count(self, count: int) -> None:
         if count != self._num_classes:
@@ -100,11 +100,12 @@ class ClassAdapter:
             )
 
 
-def _refuse_arrays(step: object) -> None:
-    kind = type(step)
-    if kind.__module__.split(".")[0] in ARRAY_ROOMS and kind.__module__ != WRAPPERS:
+def _check_image_transform(step: object) -> None:
+    step_type = type(step)
+    if step_type.__module__.split(
+            ".")[0] in ARRAY_TRANSFORM_PACKAGES and step_type.__module__ != WRAPPERS_MODULE:
         raise ConfigError(
-            f"{PIPELINE}: the step {kind.__name__!r} is a detector's and works on arrays",
+            f"{PIPELINE_KEY}: the step {step_type.__name__!r} is a detector's and works on arrays",
             expected="steps that work on Pillow's pictures, as a classifier's are",
-            do="use torchvision/Resize, torchvision/CenterCrop and the like, and PackClassInputs",
+            hint="use torchvision/Resize, torchvision/CenterCrop and the like, and PackInputs",
         )

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from detkit.inference.detection_files import say_counts
-from detkit.inference.output_folder import write_text
-from detkit.inference.predict_files import FilesReport, align, failed_records, file_record
-from detkit.structures.classifications import ClassScores
+from detkit.inference.detection_files import format_counts
+from detkit.inference.output_folder import atomic_write_text
+from detkit.inference.predict_files import FilesReport, failed_records, file_record, format_table
+from detkit.structures.classifications import Classifications
 
 JSON_NAME = "predictions.json"
 CSV_NAME = "predictions.csv"
@@ -22,17 +22,17 @@ UNSURE = "unsure"
 
 
 def write_predictions(
-    report: FilesReport[ClassScores], out: Path, classes: Sequence[str], top_k: int,
+    report: FilesReport[Classifications], out: Path, classes: Sequence[str], top_k: int,
     threshold: float = 0.0,
 ) -> None:
     """Write the report as ``out``/predictions.json (the top k) and predictions.csv (all)."""
     document = as_document(report, classes, top_k, threshold)
-    write_text(out / JSON_NAME, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    write_text(out / CSV_NAME, as_csv(report, classes))
+    atomic_write_text(out / JSON_NAME, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    atomic_write_text(out / CSV_NAME, as_csv(report, classes))
 
 
 def as_document(
-    report: FilesReport[ClassScores], classes: Sequence[str], top_k: int, threshold: float = 0.0
+    report: FilesReport[Classifications], classes: Sequence[str], top_k: int, threshold: float = 0.0
 ) -> dict[str, Any]:
     """The report as plain numbers and names, ready for json.
 
@@ -46,8 +46,8 @@ def as_document(
         "images": [
             {
                 **file_record(result),
-                "sure": is_sure(result.found, threshold),
-                "top": as_records(result.found, classes, top_k),
+                "sure": is_confident(result.prediction, threshold),
+                "top": as_records(result.prediction, classes, top_k),
             }
             for result in report.done
         ],
@@ -55,7 +55,7 @@ def as_document(
     }
 
 
-def as_records(scores: ClassScores, classes: Sequence[str], top_k: int) -> list[dict[str, Any]]:
+def as_records(scores: Classifications, classes: Sequence[str], top_k: int) -> list[dict[str, Any]]:
     """The top k, each as a dict: class, label, probability (to the millionth)."""
     return [
         {"class": classes[label], "label": int(label), "probability": round(float(score), 6)}
@@ -63,7 +63,7 @@ def as_records(scores: ClassScores, classes: Sequence[str], top_k: int) -> list[
     ]
 
 
-def as_csv(report: FilesReport[ClassScores], classes: Sequence[str]) -> str:
+def as_csv(report: FilesReport[Classifications], classes: Sequence[str]) -> str:
     """One row a file that was done: path, label (the class's name), probability, p_CLASS...
 
     The last columns hold the probability of every class, in the order of the classes. An empty
@@ -73,14 +73,14 @@ def as_csv(report: FilesReport[ClassScores], classes: Sequence[str]) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["path", "label", "probability", *(f"p_{name}" for name in classes)])
     for result in report.done:
-        scores = result.found
+        scores = result.prediction
         numbers = (f"{value:.6f}" for value in (scores.score, *scores.probabilities))
         rows.writerow([str(result.file), classes[scores.label], *numbers])
     return text.getvalue()
 
 
 def top_table(
-    report: FilesReport[ClassScores], classes: Sequence[str], top_k: int, threshold: float = 0.0
+    report: FilesReport[Classifications], classes: Sequence[str], top_k: int, threshold: float = 0.0
 ) -> str:
     """One line a file: its size, its label ('unsure' below ``threshold``), and the top k.
 
@@ -90,16 +90,16 @@ def top_table(
     rows = [("image", "size", "label", f"top {min(top_k, len(classes))}")]
     counts = np.zeros(len(names), np.int64)
     for result in report.done:
-        scores = result.found
-        label = scores.label if is_sure(scores, threshold) else len(classes)
+        scores = result.prediction
+        label = scores.label if is_confident(scores, threshold) else len(classes)
         counts[label] += 1
-        top = ", ".join(f"{classes[one]} {score:.3f}" for one, score in zip(*scores.top(top_k)))
+        top = ", ".join(f"{classes[item]} {score:.3f}" for item, score in zip(*scores.top(top_k)))
         height, width = scores.size_hw
         rows.append((str(result.file), f"{width}x{height}", names[label], top))
-    rows.append((f"{len(report.done)} images", "", "", say_counts(counts, names)))
-    return align(rows)
+    rows.append((f"{len(report.done)} images", "", "", format_counts(counts, names)))
+    return format_table(rows)
 
 
-def is_sure(scores: ClassScores, threshold: float) -> bool:
+def is_confident(scores: Classifications, threshold: float) -> bool:
     """Whether the highest probability reaches ``threshold``; always at 0."""
     return scores.score >= threshold

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.inference.detection_postprocess import as_detections
+from detkit.inference.detection_postprocess import postprocess_detections
 from detkit.inference.image_pipeline import ImagePipeline
-from detkit.inference.predictor_protocol import Image, Prepared, StepModel, ask
+from detkit.inference.predictor_protocol import Image, Prepared, TestStepModel, run_test_step
 from detkit.structures.detections import Detections
 
 
-class SampleAdapter:
+class DetectionAdapter:
     """Feed images through a config's test pipeline to a detector, and read what it found.
 
     Args:
@@ -28,7 +28,7 @@ class SampleAdapter:
     """
 
     def __init__(
-        self, model: StepModel, pipeline: Sequence[Mapping[str, Any]], num_classes: int
+        self, model: TestStepModel, pipeline: Sequence[Mapping[str, Any]], num_classes: int
     ) -> None:
         self._model = model
         self._num_classes = num_classes
@@ -60,7 +60,7 @@ class SampleAdapter:
         }
         return self._pipeline(results, size_hw)
 
-    def look(
+    def predict(
         self, prepared: Sequence[Prepared], score_threshold: float = 0.0
     ) -> list[Detections]:
         """What the model finds, one for each of ``prepared``, whose inputs are of one size.
@@ -71,13 +71,13 @@ class SampleAdapter:
         Raises:
             WeightsError: the model gives nan, or a label beyond the checkpoint's classes.
         """
-        samples = ask(self._model, prepared)
-        return [self._to_detections(sample).above(score_threshold) for sample in samples]
+        samples = run_test_step(self._model, prepared)
+        return [self._to_detections(sample).filter_by_score(score_threshold) for sample in samples]
 
     def _to_detections(self, sample: Any) -> Detections:
-        found = sample.pred_instances
+        instances = sample.pred_instances
         height, width = (int(side) for side in sample.ori_shape[:2])
-        boxes = found.bboxes.detach().float().cpu().numpy().reshape(-1, 4)
-        scores = found.scores.detach().float().cpu().numpy()
-        labels = found.labels.detach().cpu().numpy().astype(np.int64)
-        return as_detections(boxes, scores, labels, (height, width), self._num_classes)
+        boxes = instances.bboxes.detach().float().cpu().numpy().reshape(-1, 4)
+        scores = instances.scores.detach().float().cpu().numpy()
+        labels = instances.labels.detach().cpu().numpy().astype(np.int64)
+        return postprocess_detections(boxes, scores, labels, (height, width), self._num_classes)

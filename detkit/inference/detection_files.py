@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.inference.output_folder import write_text
-from detkit.inference.predict_files import FilesReport, align, failed_records, file_record
+from detkit.inference.output_folder import atomic_write_text
+from detkit.inference.predict_files import FilesReport, failed_records, file_record, format_table
 from detkit.structures.detections import Detections
 
 JSON_NAME = "detections.json"
@@ -22,7 +22,7 @@ def write_detections(
 ) -> None:
     """Write the report as ``out``/detections.json."""
     document = as_document(report, classes, score_threshold)
-    write_text(out / JSON_NAME, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    atomic_write_text(out / JSON_NAME, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def as_document(
@@ -39,7 +39,7 @@ def as_document(
         "images": [
             {
                 **file_record(result),
-                "detections": list(as_records(result.found, classes)),
+                "detections": list(as_records(result.prediction, classes)),
             }
             for result in report.done
         ],
@@ -47,9 +47,9 @@ def as_document(
     }
 
 
-def as_records(found: Detections, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+def as_records(detections: Detections, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Each detection as a dict: class, label, score, box_xyxy (pixels, to the hundredth)."""
-    for box, score, label in zip(found.boxes_xyxy, found.scores, found.labels):
+    for box, score, label in zip(detections.boxes_xyxy, detections.scores, detections.labels):
         yield {
             "class": classes[label],
             "label": int(label),
@@ -66,19 +66,19 @@ def counts_table(report: FilesReport[Detections], classes: Sequence[str]) -> str
     rows = [("image", "size", "found", "classes")]
     total = np.zeros(len(classes), np.int64)
     for result in report.done:
-        counts = np.bincount(result.found.labels, minlength=len(classes))
+        counts = np.bincount(result.prediction.labels, minlength=len(classes))
         total += counts
-        height, width = result.found.size_hw
+        height, width = result.prediction.size_hw
         rows.append(
-            (str(result.file), f"{width}x{height}", str(len(result.found)),
-             say_counts(counts, classes))
+            (str(result.file), f"{width}x{height}", str(len(result.prediction)),
+             format_counts(counts, classes))
         )
     rows.append((f"{len(report.done)} images", "", str(int(total.sum())),
-                 say_counts(total, classes)))
-    return align(rows)
+                 format_counts(total, classes)))
+    return format_table(rows)
 
 
-def say_counts(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
+def format_counts(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
     """'3 car, 1 dog': the classes that were counted, the most frequent first."""
     order = np.argsort(-counts, kind="stable")
     return ", ".join(f"{counts[label]} {classes[label]}" for label in order if counts[label])

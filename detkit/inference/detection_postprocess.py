@@ -9,7 +9,7 @@ from detkit.errors import WeightsError
 from detkit.structures.detections import Detections
 
 
-def as_detections(
+def postprocess_detections(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -31,7 +31,7 @@ def as_detections(
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise WeightsError(
             "the model's boxes or scores are not finite numbers",
-            do="train again with a lower learning rate, or use an earlier checkpoint",
+            hint="train again with a lower learning rate, or use an earlier checkpoint",
         )
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if len(wrong):

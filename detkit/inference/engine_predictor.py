@@ -14,24 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import DataError
-from detkit.inference.detection_postprocess import as_detections
+from detkit.inference.detection_postprocess import postprocess_detections
 from detkit.inference.engines.engine import Engine, RawDetections
-from detkit.inference.engines.ports import run_checked, try_engine
-from detkit.inference.export.input_sizes import Size, canvas_of, rule_for, square
-from detkit.inference.letterbox import Fitted, InputRule, fit
-from detkit.inference.predictor import DETECTION, ImageLike, as_array
+from detkit.inference.engines.ports import run_and_check, try_engine
+from detkit.inference.export.input_sizes import (
+    Size,
+    resize_spec_for_sizes,
+    select_input_hw,
+    square_input,
+)
+from detkit.inference.letterbox import LetterboxedImage, ResizeSpec, letterbox
+from detkit.inference.predictor import DETECTION, ImageLike, load_image_array
 from detkit.structures.detections import Detections
-from detkit.trust import trusting_files, trusts_files
+from detkit.trust import trust_enabled, trust_files
 
 # Engines of a checkpoint, each for a canvas of its own; pictures beyond go to a square one.
-MOST_ENGINES = 4
-REMEMBERED = 10_000
+MAX_ENGINES = 4
+MAX_TIMINGS = 10_000
 
 
 class Timings(NamedTuple):
     """Where the time of a call went, in milliseconds: onto the canvases, looking, and back."""
 
-    fit: float
+    pre: float
     engine: float
     post: float
 
@@ -42,19 +47,20 @@ class EnginePredictor:
     Made by `from_checkpoint` or `from_folder`.
 
     Args:
-        make: gives the engine of a canvas; the picture on a canvas is there to be tried on.
-        rule: how pictures are brought to the canvas.
+        engine_factory: gives the engine of a canvas; the picture on a canvas is there to be tried
+            on.
+        resize_spec: how pictures are brought to the canvas.
         classes: the names that labels index.
-        canvases: those to choose from, at least one; None for whatever pictures need.
+        input_sizes: those to choose from, at least one; None for whatever pictures need.
         score_threshold: detections below it are left out; from 0 to 1.
-        streams: calls, each from a thread of its own, to be served side by side.
+        num_streams: calls, each from a thread of its own, to be served side by side.
         batch: at most so many images in one call of the engine.
 
     Attributes:
         task: 'detection'.
         classes, score_threshold: as above; the threshold may be changed between calls.
-        streams: as above; an engine that divides no cores makes it 1 when it is made.
-        engine_name, precision, canvas_hw: of the engine that was made first; None before.
+        num_streams: as above; an engine that divides no cores makes it 1 when it is made.
+        engine_name, precision, input_hw: of the engine that was made first; None before.
 
     Raises:
         ValueError: a threshold outside 0..1, or fewer than one stream or image in a batch.
@@ -64,34 +70,34 @@ class EnginePredictor:
 
     def __init__(
         self,
-        make: Callable[[Size, NDArray[np.uint8]], Engine],
-        rule: InputRule,
+        engine_factory: Callable[[Size, NDArray[np.uint8]], Engine],
+        resize_spec: ResizeSpec,
         classes: Sequence[str],
-        canvases: Sequence[Size] | None = None,
+        input_sizes: Sequence[Size] | None = None,
         score_threshold: float = 0.3,
-        streams: int = 1,
+        num_streams: int = 1,
         batch: int = 8,
     ) -> None:
         if not 0 <= score_threshold <= 1:
             raise ValueError(f"score_threshold: got {score_threshold}, expected 0 to 1")
-        for name, value in (("streams", streams), ("batch", batch)):
+        for name, value in (("num_streams", num_streams), ("batch", batch)):
             if value < 1:
                 raise ValueError(f"{name}: got {value}, expected at least 1")
         self.classes = tuple(classes)
         self.score_threshold = score_threshold
-        self.streams = streams
+        self.num_streams = num_streams
         self.engine_name: str | None = None
         self.precision: str | None = None
-        self.canvas_hw: Size | None = None
-        self._make = make
-        self._rule = rule
-        self._canvases = tuple(canvases) if canvases is not None else None
+        self.input_hw: Size | None = None
+        self._engine_factory = engine_factory
+        self._resize_spec = resize_spec
+        self._input_sizes = tuple(input_sizes) if input_sizes is not None else None
         self._batch = batch
         self._engines: dict[Size, Engine] = {}
-        self._promised: set[Size] = set()
+        self._reserved: set[Size] = set()
         self._lock = threading.Lock()
-        self._here = threading.local()
-        self._history: deque[Timings] = deque(maxlen=REMEMBERED)
+        self._thread_local = threading.local()
+        self._history: deque[Timings] = deque(maxlen=MAX_TIMINGS)
 
     @classmethod
     def from_checkpoint(
@@ -100,10 +106,10 @@ class EnginePredictor:
         engine: str = "auto",
         precision: str = "auto",
         size: Size | int | None = None,
-        image_hw: Size | None = None,
+        original_hw: Size | None = None,
         device: str = "auto",
         score_threshold: float = 0.3,
-        streams: int = 1,
+        num_streams: int = 1,
         batch: int = 8,
         max_proposals: int | None = None,
         trust: bool = False,
@@ -117,10 +123,10 @@ class EnginePredictor:
             precision: 'f32', 'bf16', 'f16', or 'auto' for float32, or bf16 where that is faster.
             size: (height, width) of the canvas, or the longer side of the pictures; None for
                 what the checkpoint was tested at.
-            image_hw: height and width of the pictures to come, whose engine is then made at
+            original_hw: height and width of the pictures to come, whose engine is then made at
                 once; None to wait for the first.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-            score_threshold, streams, batch: as of the class.
+            score_threshold, num_streams, batch: as of the class.
             max_proposals: of a two-stage detector, at most so many proposals reach its second
                 stage; None for as many as its config says.
             trust: of a file whose maker you trust: code in it may be executed.
@@ -132,15 +138,16 @@ class EnginePredictor:
         """
         from detkit.inference.export.checkpoint_engines import CheckpointEngines
 
-        with trusting_files(trust or trusts_files()):
-            source = CheckpointEngines(Path(path), engine, precision, streams, device,
+        with trust_files(trust or trust_enabled()):
+            source = CheckpointEngines(Path(path), engine, precision, num_streams, device,
                                        max_proposals)
         sizes = [] if size is None else [size]
-        rule = rule_for(source.rule, sizes)
-        canvases = [size] if isinstance(size, tuple) else None
-        made = cls(source.engine, rule, source.classes, canvases, score_threshold, streams, batch)
-        if image_hw is not None:
-            made.prepare(image_hw)
+        resize_spec = resize_spec_for_sizes(source.resize_spec, sizes)
+        input_sizes = [size] if isinstance(size, tuple) else None
+        made = cls(source.engine, resize_spec, source.classes, input_sizes, score_threshold,
+                   num_streams, batch)
+        if original_hw is not None:
+            made.prepare(original_hw)
         return made
 
     @classmethod
@@ -150,16 +157,16 @@ class EnginePredictor:
         engine: str = "auto",
         device: str = "auto",
         score_threshold: float = 0.3,
-        streams: int = 1,
+        num_streams: int = 1,
         batch: int = 8,
-        image_hw: Size | None = None,
+        original_hw: Size | None = None,
     ) -> EnginePredictor:
         """Take the engines of a folder that ``detkit export`` wrote.
 
         Args:
             folder: the folder; what is in it is checked first.
             engine: one that runs its format; 'auto' for the usual one.
-            device, score_threshold, streams, batch, image_hw: as of `from_checkpoint`.
+            device, score_threshold, num_streams, batch, original_hw: as of `from_checkpoint`.
 
         Raises:
             MissingExtraError: a library is not installed.
@@ -168,17 +175,18 @@ class EnginePredictor:
         from detkit.inference.export.graph_file import read_graph
         from detkit.inference.export.manifest import read_manifest
 
-        held = read_manifest(Path(folder))
+        manifest = read_manifest(Path(folder))
 
-        def make(canvas_hw: Size, probe: NDArray[np.uint8]) -> Engine:
-            path = Path(folder, held.graphs[canvas_hw])
-            made = read_graph(held.format, path, canvas_hw, held.precision, engine, streams, device)
-            try_engine(made, path, held.max_results)
+        def engine_factory(input_hw: Size, sample_image: NDArray[np.uint8]) -> Engine:
+            path = Path(folder, manifest.graphs[input_hw])
+            made = read_graph(manifest.format, path, input_hw, manifest.precision, engine,
+                              num_streams, device)
+            try_engine(made, path, manifest.max_results)
             return made
 
-        made = cls(make, held.rule, held.classes, tuple(held.graphs), score_threshold, streams,
-                   batch)
-        made.prepare(image_hw or next(iter(held.graphs)))
+        made = cls(engine_factory, manifest.resize_spec, manifest.classes, tuple(manifest.graphs),
+                   score_threshold, num_streams, batch)
+        made.prepare(original_hw or next(iter(manifest.graphs)))
         return made
 
     @overload
@@ -202,18 +210,19 @@ class EnginePredictor:
             ExportError: there is no engine for it.
         """
         if isinstance(image, (str, Path, np.ndarray)):
-            return self._look([as_array(image, "image")])[0]
+            return self._predict([load_image_array(image, "image")])[0]
         if not isinstance(image, Sequence):
             raise DataError(
                 "image", got=type(image).__name__,
                 expected="an (H, W, 3) uint8 RGB array, a path, or a sequence of these",
             )
-        return self._look([as_array(one, f"image {place}") for place, one in enumerate(image)])
+        return self._predict(
+            [load_image_array(item, f"image {index}") for index, item in enumerate(image)])
 
     @property
     def timings(self) -> Timings | None:
-        """Milliseconds of the calling thread's last call, of all its images; None before one."""
-        return getattr(self._here, "timings", None)
+        """DurationHistogram of the calling thread's last call, of all its images; None before one."""
+        return getattr(self._thread_local, "timings", None)
 
     def median_timings(self) -> Timings | None:
         """Median milliseconds of a call, of the last 10,000 of all threads; None before one."""
@@ -221,83 +230,86 @@ class EnginePredictor:
             history = list(self._history)
         return Timings(*(median(column) for column in zip(*history))) if history else None
 
-    def prepare(self, image_hw: Size) -> None:
-        """Make the engine for pictures of ``image_hw`` (height, width) now."""
-        from detkit.inference.engines.input_batch import example
+    def prepare(self, original_hw: Size) -> None:
+        """Make the engine for pictures of ``original_hw`` (height, width) now."""
+        from detkit.inference.engines.input_batch import dummy_batch
 
-        canvas = self._canvas_for(image_hw)
-        self._engine(canvas, example(canvas, 1)[0][0])
+        input_hw = self._input_hw_for(original_hw)
+        self._engine(input_hw, dummy_batch(input_hw, 1)[0][0])
 
-    def describe(self) -> str:
+    def summary(self) -> str:
         """One line: engine, precision, canvas and streams."""
-        streams = f"{self.streams} stream" + ("" if self.streams == 1 else "s")
-        if self.canvas_hw is None:
-            return f"an engine made for the first picture, {streams}"
-        size = f"{self.canvas_hw[0]}x{self.canvas_hw[1]}"
-        return f"{self.engine_name} {self.precision} {size}, {streams}"
+        num_streams = f"{self.num_streams} stream" + ("" if self.num_streams == 1 else "s")
+        if self.input_hw is None:
+            return f"an engine made for the first picture, {num_streams}"
+        size = f"{self.input_hw[0]}x{self.input_hw[1]}"
+        return f"{self.engine_name} {self.precision} {size}, {num_streams}"
 
     def close(self) -> None:
         """Let go of the engines; the next call makes them anew."""
         with self._lock:
             engines, self._engines = list(self._engines.values()), {}
-            self._promised.clear()
+            self._reserved.clear()
         for engine in engines:
             engine.close()
 
-    def _look(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def _predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         spent = [0.0, 0.0, 0.0]
-        found: list[Detections | None] = [None] * len(images)
+        detections: list[Detections | None] = [None] * len(images)
         groups: dict[Size, list[int]] = {}
-        for place, image in enumerate(images):
-            groups.setdefault(self._canvas_for(image.shape[:2]), []).append(place)
-        for canvas, places in groups.items():
-            for begin in range(0, len(places), self._batch):
-                part = places[begin:begin + self._batch]
+        for index, image in enumerate(images):
+            groups.setdefault(self._input_hw_for(image.shape[:2]), []).append(index)
+        for input_hw, indices in groups.items():
+            for start in range(0, len(indices), self._batch):
+                chunk = indices[start:start + self._batch]
                 times = [time.perf_counter()]
-                fitted = [fit(images[place], canvas, self._rule) for place in part]
-                pictures = np.stack([one.canvas for one in fitted])
-                valid = np.array([one.valid_hw for one in fitted], np.int64)
-                engine = self._engine(canvas, pictures[0])
+                letterboxed = [
+                    letterbox(images[index], input_hw, self._resize_spec) for index in chunk
+                ]
+                batch_images = np.stack([item.canvas for item in letterboxed])
+                image_sizes = np.array([item.image_hw for item in letterboxed], np.int64)
+                engine = self._engine(input_hw, batch_images[0])
                 times.append(time.perf_counter())
-                raw = run_checked(engine, pictures, valid)
+                raw = run_and_check(engine, batch_images, image_sizes)
                 times.append(time.perf_counter())
-                for row, (place, one) in enumerate(zip(part, fitted)):
-                    found[place] = self._detections(raw, row, one)
+                for row, (index, item) in enumerate(zip(chunk, letterboxed)):
+                    detections[index] = self._detections(raw, row, item)
                 times.append(time.perf_counter())
                 for stage in range(3):
                     spent[stage] += (times[stage + 1] - times[stage]) * 1000
-        self._here.timings = Timings(*spent)
+        self._thread_local.timings = Timings(*spent)
         with self._lock:
-            self._history.append(self._here.timings)
-        return [one for one in found if one is not None]
+            self._history.append(self._thread_local.timings)
+        return [item for item in detections if item is not None]
 
-    def _canvas_for(self, image_hw: tuple[int, ...]) -> Size:
-        size = (image_hw[0], image_hw[1])
-        if self._canvases is not None:
-            return canvas_of(self._rule, size, self._canvases)
-        wanted = self._rule.canvas_for(size)
+    def _input_hw_for(self, original_hw: tuple[int, ...]) -> Size:
+        size = (original_hw[0], original_hw[1])
+        if self._input_sizes is not None:
+            return select_input_hw(self._resize_spec, size, self._input_sizes)
+        input_hw = self._resize_spec.input_hw_for(size)
         with self._lock:
             # Counted when they are promised: threads may ask for several before one is made.
-            if wanted in self._promised or len(self._promised) < MOST_ENGINES - 1:
-                self._promised.add(wanted)
-                return wanted
-        return square(self._rule)
+            if input_hw in self._reserved or len(self._reserved) < MAX_ENGINES - 1:
+                self._reserved.add(input_hw)
+                return input_hw
+        return square_input(self._resize_spec)
 
-    def _engine(self, canvas: Size, probe: NDArray[np.uint8]) -> Engine:
+    def _engine(self, input_hw: Size, sample_image: NDArray[np.uint8]) -> Engine:
         with self._lock:
-            if canvas not in self._engines:
-                made = self._make(canvas, probe)
-                self._engines[canvas] = made
-                if self.canvas_hw is None:
+            if input_hw not in self._engines:
+                made = self._engine_factory(input_hw, sample_image)
+                self._engines[input_hw] = made
+                if self.input_hw is None:
                     self.engine_name, self.precision = made.name, made.precision
-                    self.canvas_hw = canvas
-                    self.streams = made.streams
-            return self._engines[canvas]
+                    self.input_hw = input_hw
+                    self.num_streams = made.num_streams
+            return self._engines[input_hw]
 
-    def _detections(self, raw: RawDetections, row: int, fitted: Fitted) -> Detections:
+    def _detections(self, raw: RawDetections, row: int,
+                    letterboxed: LetterboxedImage) -> Detections:
         count = int(raw.counts[row])
-        across, down = fitted.scale_xy
-        scale = np.array([across, down, across, down], np.float32)
-        return as_detections(raw.boxes[row, :count] / scale, raw.scores[row, :count],
-                             raw.labels[row, :count], fitted.image_hw,
-                             len(self.classes)).above(self.score_threshold)
+        scale_x, scale_y = letterboxed.scale_xy
+        scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        return postprocess_detections(raw.boxes[row, :count] / scale, raw.scores[row, :count],
+                                      raw.labels[row, :count], letterboxed.original_hw,
+                                      len(self.classes)).filter_by_score(self.score_threshold)

@@ -8,13 +8,13 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
-from detkit.config.validate.file_config import PIPELINE, is_loader
-from detkit.errors import ConfigError, DataError, with_kind
+from detkit.config.validate.file_config import PIPELINE_KEY, is_loading_step
+from detkit.errors import ConfigError, DataError, format_error
 from detkit.inference.predictor_protocol import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
 # Of one picture; 200 MB. A 224 pixel model's would be more than a thousand times as long as wide.
-MOST_PIXELS = 2**26
+MAX_PIXELS = 2**26
 
 
 class ImagePipeline:
@@ -33,12 +33,12 @@ class ImagePipeline:
     """
 
     def __init__(self, pipeline: Sequence[Mapping[str, Any]], packer: str) -> None:
-        self.loaders = [step for step in pipeline if is_loader(step)]
+        self.loaders = [step for step in pipeline if is_loading_step(step)]
         with DefaultScope.overwrite_default_scope(SCOPE):
-            self.steps = [_build(step) for step in pipeline if not is_loader(step)]
+            self.steps = [_build(step) for step in pipeline if not is_loading_step(step)]
         if not any("Pack" in type(step).__name__ for step in self.steps):
             raise ConfigError(
-                PIPELINE,
+                PIPELINE_KEY,
                 got=[type(step).__name__ for step in self.steps],
                 expected=f"a last step that packs the inputs, such as {packer}",
             )
@@ -54,41 +54,41 @@ class ImagePipeline:
             DataError: a step cannot deal with this image, or it is so long and thin that to
                 resize its shorter side would make more than 2**26 pixels of it.
         """
-        what = f"an image of {size_hw[1]}x{size_hw[0]} pixels (width x height)"
-        done: Any = results
+        description = f"an image of {size_hw[1]}x{size_hw[0]} pixels (width x height)"
+        output: Any = results
         with DefaultScope.overwrite_default_scope(SCOPE):
             for step in self.steps:
                 name = type(step).__name__
-                _refuse_long(step, done, what)
+                _check_aspect_ratio(step, output, description)
                 try:
-                    done = step(done)
+                    output = step(output)
                 except ConfigError:
                     raise
                 except Exception as error:
                     raise DataError(
-                        f"{what} does not pass the test pipeline's {name}",
-                        got=with_kind(error),
+                        f"{description} does not pass the test pipeline's {name}",
+                        got=format_error(error),
                         expected="an image that can be resized to the model's input",
                     ) from error
-                if done is None:
-                    raise DataError(f"{what} is refused by the test pipeline's {name}")
-        prepared: Prepared = done
+                if output is None:
+                    raise DataError(f"{description} is refused by the test pipeline's {name}")
+        prepared: Prepared = output
         return prepared
 
 
-def _refuse_long(step: Any, results: Mapping[str, Any], what: str) -> None:
+def _check_aspect_ratio(step: Any, results: Mapping[str, Any], description: str) -> None:
     resize = getattr(step, "inner", None)
     if not isinstance(resize, v2.Resize):
         return
     if resize.size is None or len(resize.size) != 1 or resize.max_size is not None:
         return
     side = int(resize.size[0])
-    short, long = sorted(results["img_shape"])
-    if side * side * long // short > MOST_PIXELS:
+    short_side, long_side = sorted(results["img_shape"])
+    if side * side * long_side // short_side > MAX_PIXELS:
         raise DataError(
-            f"{what} is too long: resized to {side} pixels of its shorter side it would have "
-            f"{side * long // short} of its longer one",
-            expected=f"at most {MOST_PIXELS // side}", do="cut it into pieces",
+            f"{description} is too long: resized to {side} pixels of its shorter side it would have "
+            f"{side * long_side // short_side} of its longer one",
+            expected=f"at most {MAX_PIXELS // side}", hint="cut it into pieces",
         )
 
 
@@ -97,6 +97,6 @@ def _build(step: Mapping[str, Any]) -> Any:
         return TRANSFORMS.build(dict(step))
     except Exception as error:
         raise ConfigError(
-            f"{PIPELINE}: the step {step.get('type')!r} cannot be built",
-            got=with_kind(error),
+            f"{PIPELINE_KEY}: the step {step.get('type')!r} cannot be built",
+            got=format_error(error),
         ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from detkit.errors import DataError
 
 
-def make_out_folder(out: Path, force: bool = False) -> None:
+def make_output_dir(out: Path, force: bool = False) -> None:
     """Make ``out`` with its parents; one that exists must be empty, unless ``force``.
 
     Raises:
@@ -19,21 +19,21 @@ def make_out_folder(out: Path, force: bool = False) -> None:
     if out.is_dir() and any(out.iterdir()) and not force:
         raise DataError(
             f"{out}: the folder is not empty, and nothing is overwritten unasked",
-            do="name another --out, or add --force",
+            hint="name another --out, or add --force",
         )
     out.mkdir(parents=True, exist_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     r"""Write ``text`` as UTF-8 into ``path``, which has its name only when it is whole.
 
     A file's name that is not UTF-8 holds surrogates; they become \udcxx, which is json all the
     same.
     """
-    write_whole(path, text.encode("utf-8", errors="backslashreplace"))
+    atomic_replace(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def atomic_replace(path: Path, content: bytes) -> None:
     """Write ``content`` into ``path``, which has its name only when it is whole."""
     # Not of the file's own name, which may be as long as a name can be.
     partial = path.with_name(f".{os.getpid()}.partial")

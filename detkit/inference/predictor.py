@@ -10,32 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
-from detkit.config.test_pipeline import pipeline_of
+from detkit.config.test_pipeline import get_test_pipeline_cfg
 from detkit.data.images.read_image import read_image
 from detkit.engine.build_model import load_model
 from detkit.errors import DataError
-from detkit.inference.classification_adapter import ClassAdapter
-from detkit.inference.detection_adapter import SampleAdapter
+from detkit.inference.classification_adapter import ClassificationAdapter
+from detkit.inference.detection_adapter import DetectionAdapter
 from detkit.inference.predictor_protocol import Adapter, Prepared
 from detkit.registry import import_mmdet
-from detkit.structures.classifications import ClassScores
+from detkit.structures.classifications import Classifications
 from detkit.structures.detections import Detections
-from detkit.trust import trusting_files, trusts_files
+from detkit.trust import trust_enabled, trust_files
 
 ImageLike = Union[NDArray[np.uint8], str, Path]
 # Which of the two comes is known when the file is read; to a type checker a Predictor is a
 # detector's unless it is told otherwise.
-Answer = TypeVar("Answer", Detections, ClassScores, default=Detections)
+Prediction = TypeVar("Prediction", Detections, Classifications, default=Detections)
 
 CLASSIFICATION = "classification"
 DETECTION = "detection"
 
 
-class Predictor(Generic[Answer]):
+class Predictor(Generic[Prediction]):
     """Look at images with a trained checkpoint; nothing but the checkpoint is needed.
 
-    A detector's gives `Detections`, a classifier's `ClassScores`. A type checker takes it for a
-    detector's; ``Predictor[ClassScores]("best.pth")`` tells it otherwise.
+    A detector's gives `Detections`, a classifier's `Classifications`. A type checker takes it for a
+    detector's; ``Predictor[Classifications]("best.pth")`` tells it otherwise.
 
     Args:
         checkpoint: a checkpoint that carries its config and classes, as detkit's training
@@ -70,26 +70,26 @@ class Predictor(Generic[Answer]):
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
         import_mmdet()
-        with trusting_files(trust or trusts_files()):
+        with trust_files(trust or trust_enabled()):
             loaded = load_model(Path(checkpoint), device=device)
-            pipeline = pipeline_of(loaded.cfg, str(checkpoint))
+            pipeline = get_test_pipeline_cfg(loaded.cfg, str(checkpoint))
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.score_threshold = score_threshold
         self._batch_size = batch_size
         # To mypy every attribute of an nn.Module is a tensor or a module.
         model: Any = loaded.model
         self.task: str = getattr(type(model), "task", DETECTION)
-        kind: Any = ClassAdapter if self.task == CLASSIFICATION else SampleAdapter
-        self._adapter: Adapter[Answer] = kind(model, pipeline, len(self.classes))
+        adapter_class: Any = ClassificationAdapter if self.task == CLASSIFICATION else DetectionAdapter
+        self._adapter: Adapter[Prediction] = adapter_class(model, pipeline, len(self.classes))
 
     # A str is a sequence of str, too; the first signature wins, as it does below.
     @overload
-    def __call__(self, image: ImageLike) -> Answer: ...  # type: ignore[overload-overlap]
+    def __call__(self, image: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, image: Sequence[ImageLike]) -> list[Answer]: ...
+    def __call__(self, image: Sequence[ImageLike]) -> list[Prediction]: ...
 
-    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Answer | list[Answer]:
+    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Prediction | list[Prediction]:
         """What the model sees in one image, or in each of several, in their order.
 
         Images that the pipeline brings to one size share a batch; others never do, so that
@@ -108,31 +108,31 @@ class Predictor(Generic[Answer]):
             DataError: an array of another kind, or a file that is not a readable image.
         """
         if isinstance(image, (str, Path, np.ndarray)):
-            return self._look([image])[0]
+            return self._predict([image])[0]
         if not isinstance(image, Sequence):
             raise DataError(
                 "image", got=type(image).__name__,
                 expected="an (H, W, 3) uint8 RGB array, a path, or a sequence of these",
             )
-        return self._look(image)
+        return self._predict(image)
 
-    def _look(self, images: Sequence[ImageLike]) -> list[Answer]:
-        answers: list[Answer] = []
-        waiting: list[Prepared] = []
-        for position, image in enumerate(images):
-            name = "image" if len(images) == 1 else f"image {position}"
-            prepared = self._adapter.prepare(as_array(image, name))
-            if waiting and waiting[0]["inputs"].shape != prepared["inputs"].shape:
-                answers += self._adapter.look(waiting, self.score_threshold)
-                waiting = []
-            waiting.append(prepared)
-            if len(waiting) == self._batch_size:
-                answers += self._adapter.look(waiting, self.score_threshold)
-                waiting = []
-        return answers + self._adapter.look(waiting, self.score_threshold)
+    def _predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
+        predictions: list[Prediction] = []
+        pending: list[Prepared] = []
+        for index, image in enumerate(images):
+            name = "image" if len(images) == 1 else f"image {index}"
+            prepared = self._adapter.prepare(load_image_array(image, name))
+            if pending and pending[0]["inputs"].shape != prepared["inputs"].shape:
+                predictions += self._adapter.predict(pending, self.score_threshold)
+                pending = []
+            pending.append(prepared)
+            if len(pending) == self._batch_size:
+                predictions += self._adapter.predict(pending, self.score_threshold)
+                pending = []
+        return predictions + self._adapter.predict(pending, self.score_threshold)
 
 
-def as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
+def load_image_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
     """The (H, W, 3) uint8 RGB array that was given or that the file holds, checked."""
     if isinstance(image, (str, Path)):
         return read_image(Path(image))
@@ -142,8 +142,8 @@ def as_array(image: ImageLike, name: str) -> NDArray[np.uint8]:
     if image.dtype != np.uint8:
         raise DataError(name, got=f"an array of {image.dtype}", expected=expected)
     if image.ndim != 3 or image.shape[2] != 3:
-        do = "for several images, pass a list of arrays" if image.ndim == 4 else None
-        raise DataError(name, got=f"shape {image.shape}", expected=expected, do=do)
+        hint = "for several images, pass a list of arrays" if image.ndim == 4 else None
+        raise DataError(name, got=f"shape {image.shape}", expected=expected, hint=hint)
     if image.size == 0:
         raise DataError(name, got=f"an empty array of shape {image.shape}", expected=expected)
     return image

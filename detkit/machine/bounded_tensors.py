@@ -16,31 +16,31 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-_FEW = 1 << 20
+_SMALL_NUMEL = 1 << 20
 
 
-class TooMuchError(ValueError):
+class TensorLimitError(ValueError):
     """More tensors are asked for than what they are asked for can need."""
 
 
-class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class TensorMemoryLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within the block, torch makes no tensors of more than so many bytes on the CPU.
 
     Each operation is done on the meta device first, where it has a shape and no content; one that
     cannot be is counted when it is done.
 
     Args:
-        most_bytes: of all tensors that are made within the block and still in use.
-        most_calls: of operations; None for any number.
+        max_bytes: of all tensors that are made within the block and still in use.
+        max_ops: of operations; None for any number.
 
     Raises:
-        TooMuchError: there would be more.
+        TensorLimitError: there would be more.
     """
 
-    def __init__(self, most_bytes: int, most_calls: int | None = None) -> None:
+    def __init__(self, max_bytes: int, max_ops: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._most_bytes, self._most_calls = most_bytes, most_calls
-        self._calls = self._bytes = 0
+        self._max_bytes, self._max_ops = max_bytes, max_ops
+        self._num_ops = self._bytes = 0
         self._live: dict[int, tuple[Any, int]] = {}
 
     def __torch_dispatch__(
@@ -49,31 +49,31 @@ class BoundedTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Do the operation, if it keeps within the bounds."""
         kwargs = dict(kwargs or {})
-        self._calls += 1
-        if self._most_calls is not None and self._calls > self._most_calls:
-            raise TooMuchError(f"more than {self._most_calls:,} operations on tensors")
-        given = _storages((args, kwargs))
-        self._make_room(_bytes_to_come(func, args, kwargs))
-        found = func(*args, **kwargs)
+        self._num_ops += 1
+        if self._max_ops is not None and self._num_ops > self._max_ops:
+            raise TensorLimitError(f"more than {self._max_ops:,} operations on tensors")
+        inputs = _storages((args, kwargs))
+        self._check_limit(_estimate_output_bytes(func, args, kwargs))
+        outputs = func(*args, **kwargs)
         if func.is_view:  # It costs nothing until the next operation walks through it.
-            for one in _leaves(found):
-                if isinstance(one, Tensor) and one.device.type == "cpu":
-                    self._make_room(one.nbytes)
-        for key, storage in _storages(found).items():
-            if key not in given and key not in self._live:
+            for item in _leaves(outputs):
+                if isinstance(item, Tensor) and item.device.type == "cpu":
+                    self._check_limit(item.nbytes)
+        for key, storage in _storages(outputs).items():
+            if key not in inputs and key not in self._live:
                 self._live[key] = _weak(storage), storage.nbytes()
                 self._bytes += storage.nbytes()
-        self._make_room(0)
-        return found
+        self._check_limit(0)
+        return outputs
 
-    def _make_room(self, nbytes: int) -> None:
-        if self._bytes + nbytes <= self._most_bytes:
+    def _check_limit(self, nbytes: int) -> None:
+        if self._bytes + nbytes <= self._max_bytes:
             return
-        self._live = {key: one for key, one in self._live.items() if not one[0].expired()}
+        self._live = {key: item for key, item in self._live.items() if not item[0].expired()}
         self._bytes = sum(size for _, size in self._live.values())
-        if self._bytes + nbytes > self._most_bytes:
-            raise TooMuchError(f"tensors of {self._bytes + nbytes:,} bytes, at most "
-                               f"{self._most_bytes:,} are made")
+        if self._bytes + nbytes > self._max_bytes:
+            raise TensorLimitError(f"tensors of {self._bytes + nbytes:,} bytes, at most "
+                                   f"{self._max_bytes:,} are made")
 
 
 # To mypy a class without types.
@@ -82,54 +82,56 @@ _weak: Any = StorageWeakRef
 
 def _storages(value: Any) -> dict[int, torch.UntypedStorage]:
     """The memory of each tensor on the CPU in ``value``, by its address in torch."""
-    held = (one.untyped_storage() for one in _leaves(value)
-            if isinstance(one, Tensor) and one.device.type == "cpu" and one.layout == torch.strided)
-    return {storage._cdata: storage for storage in held}
+    storages = (
+        item.untyped_storage()
+        for item in _leaves(value)
+        if isinstance(item, Tensor) and item.device.type == "cpu" and item.layout == torch.strided)
+    return {storage._cdata: storage for storage in storages}
 
 
 def _leaves(value: Any) -> Iterator[Any]:
     if isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _leaves(one)
+        for item in value:
+            yield from _leaves(item)
     elif isinstance(value, dict):
         yield from _leaves(list(value.values()))
     else:
         yield value
 
 
-def _bytes_to_come(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+def _estimate_output_bytes(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     """Bytes of the new tensors that an operation will give; 0 for few, or where nobody can say."""
-    if func.is_view or func._schema.is_mutable or _are_few((args, kwargs)):
+    if func.is_view or func._schema.is_mutable or _is_small((args, kwargs)):
         return 0
     device = kwargs.get("device")
     if device is not None and torch.device(device).type != "cpu":
         return 0
-    on_meta, more_on_meta = tree_map(_on_meta, (tuple(args), dict(kwargs)))
+    meta_args, meta_kwargs = tree_map(_to_meta, (tuple(args), dict(kwargs)))
     if any(argument.name == "device" for argument in func._schema.arguments):
-        more_on_meta["device"] = torch.device("meta")
+        meta_kwargs["device"] = torch.device("meta")
     try:
-        found = func(*on_meta, **more_on_meta)
+        outputs = func(*meta_args, **meta_kwargs)
     except Exception:  # noqa: B902 - of whatever torch cannot do without content
         return 0
-    return sum(one.untyped_storage().nbytes() for one in _leaves(found)
-               if isinstance(one, Tensor) and one.device.type == "meta")
+    return sum(item.untyped_storage().nbytes() for item in _leaves(outputs)
+               if isinstance(item, Tensor) and item.device.type == "meta")
 
 
-def _are_few(given: Any) -> bool:
+def _is_small(inputs: Any) -> bool:
     """Whether no operation makes more than a little of these sides and numbers."""
-    most = 16.0
-    for one in _leaves(given):
-        if isinstance(one, Tensor):
-            if one.device.type == "meta":
+    upper_bound = 16.0
+    for item in _leaves(inputs):
+        if isinstance(item, Tensor):
+            if item.device.type == "meta":
                 return True
-            most *= prod(max(side, 1) for side in one.shape)
-        elif isinstance(one, (int, float)) and not isinstance(one, bool):
-            size = abs(float(one))
-            most *= (1 + max(size, 1 / size if 0 < size < 1 else 0)) ** 2
-    return most <= _FEW
+            upper_bound *= prod(max(side, 1) for side in item.shape)
+        elif isinstance(item, (int, float)) and not isinstance(item, bool):
+            size = abs(float(item))
+            upper_bound *= (1 + max(size, 1 / size if 0 < size < 1 else 0)) ** 2
+    return upper_bound <= _SMALL_NUMEL
 
 
-def _on_meta(value: Any) -> Any:
+def _to_meta(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")

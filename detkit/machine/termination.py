@@ -10,60 +10,62 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Terminated(KeyboardInterrupt):
+class TerminationInterrupt(KeyboardInterrupt):
     """SIGTERM came; whatever cleans up after Ctrl-C does so after it."""
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+def _handle_sigterm(signum: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Who ends all processes of a run ends the loading ones too, and torch would raise of it in
     # whatever cleans up or runs at exit.
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    raise Terminated
+    raise TerminationInterrupt
 
 
 @contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """Raise `Terminated` in the body at the first SIGTERM; a second one ends the process at once.
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise `TerminationInterrupt` in the body at the first SIGTERM; a second one ends the process
+    at once.
 
     Nothing changes outside of the main thread, where a program has a handler of its own, and in
     the processes of a distributed run: these wait for each other where no handler of Python runs,
     and their launcher ends them.
     """
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    main = threading.current_thread() is threading.main_thread()
-    if not (alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
+    is_single_process = os.environ.get("WORLD_SIZE", "1") == "1"
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if not (is_single_process and is_main_thread
+            and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
         yield
         return
-    signal.signal(signal.SIGTERM, _raise)
+    signal.signal(signal.SIGTERM, _handle_sigterm)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+def find_interrupt_cause(error: BaseException) -> KeyboardInterrupt | None:
     """The interrupt that ``error`` was raised in place of, as mmengine's formatter of configs does.
 
     None where it has another cause.
     """
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        if isinstance(one, KeyboardInterrupt):
-            return one
-        seen.add(id(one))
-        one = one.__cause__ or one.__context__
+    visited: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in visited:
+        if isinstance(cause, KeyboardInterrupt):
+            return cause
+        visited.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-def _as_before() -> None:
-    if signal.getsignal(signal.SIGTERM) is _raise:
+def _restore_default_handler() -> None:
+    if signal.getsignal(signal.SIGTERM) is _handle_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 # A forked process has nobody who would catch it. Nothing runs in the parent: what a signal raises
 # in such a function is lost.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_as_before)
+    os.register_at_fork(after_in_child=_restore_default_handler)

@@ -5,7 +5,8 @@ the thread there is late by a slice of the scheduler's, and all others, which wa
 it: two threads on two cores with one busy process beside them are several times slower than one.
 So one thread computes for each core that is free, at least one.
 
-Only the command line uses this (`watch_cores`); a program that imports detkit keeps its threads.
+Only the command line uses this (`start_core_monitor`); a program that imports detkit keeps its
+threads.
 """
 
 from __future__ import annotations
@@ -17,48 +18,48 @@ import threading
 from collections.abc import Callable, Mapping
 from time import monotonic, perf_counter
 
-from detkit.machine.load import Reading, free_cores, read_load
+from detkit.machine.load import CpuTimes, count_free_cores, read_cpu_times
 
-THREADS_VARIABLE = "OMP_NUM_THREADS"
-TOLERATED = 0.2  # of a core, in use by others, that costs less than a thread does
-PERIOD = 1.0  # seconds between readings, at least
-READINGS_UP = 3  # that must agree before there are more threads; for fewer one is enough
-MOST_READINGS_UP = 48
+THREADS_ENV_VAR = "OMP_NUM_THREADS"
+TOLERATED_LOAD = 0.2  # of a core, in use by others, that costs less than a thread does
+MIN_PERIOD_S = 1.0  # seconds between readings, at least
+READINGS_TO_INCREASE = 3  # that must agree before there are more threads; for fewer one is enough
+MAX_READINGS_TO_INCREASE = 48
 # Readings cost up to this part of the time: where thousands of processes run they come less often.
-COST_SHARE = 0.005
+MAX_OVERHEAD = 0.005
 
 
 class ThreadGovernor:
     """Says how many threads to compute with, from how many cores others leave free.
 
     Args:
-        most: the threads to use on an idle machine, at least 1.
-        first: a reading from before; its time up to now decides what to begin with. None begins
-            with ``most``.
-        read: gives a reading, or None where there are none: then it stays at ``most``.
+        max_threads: the threads to use on an idle machine, at least 1.
+        initial_times: a reading from before; its time up to now decides what to begin with. None
+            begins with ``max_threads``.
+        read: gives a reading, or None where there are none: then it stays at ``max_threads``.
 
     Attributes:
         threads: the number now.
-        free: cores that were free at the last reading; None before the second.
+        num_free_cores: cores that were free at the last reading; None before the second.
     """
 
     def __init__(
         self,
-        most: int,
-        first: Reading | None = None,
-        read: Callable[[], Reading | None] = read_load,
+        max_threads: int,
+        initial_times: CpuTimes | None = None,
+        read: Callable[[], CpuTimes | None] = read_cpu_times,
     ) -> None:
-        if most < 1:
-            raise ValueError(f"most: got {most}, expected at least 1")
-        self.most = self.threads = most
-        self.free: float | None = None
+        if max_threads < 1:
+            raise ValueError(f"max_threads: got {max_threads}, expected at least 1")
+        self.max_threads = self.threads = max_threads
+        self.num_free_cores: float | None = None
         self._read = read
-        self._last = first
-        self._period = PERIOD
+        self._last = initial_times
+        self._period = MIN_PERIOD_S
         self._no_readings = False
-        self._agree_up = 0
-        self._readings_up = READINGS_UP
-        self._since_up = 2 * READINGS_UP  # as if it had been up for long
+        self._agreeing_readings = 0
+        self._required_readings = READINGS_TO_INCREASE
+        self._readings_since_increase = 2 * READINGS_TO_INCREASE  # as if it had been up for long
 
     def update(self, now: float) -> bool:
         """Take a reading if it is time for one; tell whether ``threads`` changed by it.
@@ -66,55 +67,56 @@ class ThreadGovernor:
         Args:
             now: seconds on the monotonic clock.
         """
-        early = self._last is not None and now - self._last.time < self._period
-        if early or self.most == 1 or self._no_readings:
+        too_early = self._last is not None and now - self._last.time < self._period
+        if too_early or self.max_threads == 1 or self._no_readings:
             return False
-        begun = perf_counter()
+        start = perf_counter()
         before, after = self._last, self._read()
-        self._period = max(PERIOD, (perf_counter() - begun) / COST_SHARE)
+        self._period = max(MIN_PERIOD_S, (perf_counter() - start) / MAX_OVERHEAD)
         if after is None:
             self._no_readings = True
             return False
         self._last = after
         if before is None or after.time <= before.time:
             return False
-        return self._decide(free_cores(before, after))
+        return self._decide(count_free_cores(before, after))
 
-    def _decide(self, free: float) -> bool:
-        self.free = free
-        self._since_up += 1
-        fewer, more = self._fitting(free), self._fitting(free - TOLERATED / 2)
-        self._agree_up = self._agree_up + 1 if more > self.threads else 0
+    def _decide(self, num_free_cores: float) -> bool:
+        self.num_free_cores = num_free_cores
+        self._readings_since_increase += 1
+        fewer, more = self._threads_for(num_free_cores), self._threads_for(num_free_cores -
+                                                                           TOLERATED_LOAD / 2)
+        self._agreeing_readings = self._agreeing_readings + 1 if more > self.threads else 0
         if fewer < self.threads:
             # Soon after it went up: the others come and go, so that the next time waits longer.
-            soon = self._since_up <= 2 * self._readings_up
-            self._readings_up = min(self._readings_up * 2, MOST_READINGS_UP) if soon \
-                else READINGS_UP
+            increased_recently = self._readings_since_increase <= 2 * self._required_readings
+            self._required_readings = min(self._required_readings * 2, MAX_READINGS_TO_INCREASE) if increased_recently \
+                else READINGS_TO_INCREASE
             self.threads = fewer
             return True
-        if self._agree_up < self._readings_up:
+        if self._agreeing_readings < self._required_readings:
             return False
-        self.threads, self._agree_up, self._since_up = more, 0, 0
+        self.threads, self._agreeing_readings, self._readings_since_increase = more, 0, 0
         return True
 
-    def _fitting(self, free: float) -> int:
-        return max(1, min(self.most, math.floor(free + TOLERATED)))
+    def _threads_for(self, num_free_cores: float) -> int:
+        return max(1, min(self.max_threads, math.floor(num_free_cores + TOLERATED_LOAD)))
 
 
-class _Watch:
+class _CoreMonitor:
     """What the command of this process watches; one for all of its threads."""
 
     def __init__(self) -> None:
-        self.first: Reading | None = None
+        self.initial_times: CpuTimes | None = None
         self.governor: ThreadGovernor | None = None
-        self.is_on = False
+        self.enabled = False
         self.lock = threading.Lock()
 
 
-_watch = _Watch()
+_monitor = _CoreMonitor()
 
 
-def watch_cores(environ: Mapping[str, str] = os.environ) -> None:
+def start_core_monitor(environ: Mapping[str, str] = os.environ) -> None:
     """Begin to watch the cores for a command, unless the user has set the number of threads.
 
     To be called as early as can be: what others use while torch is imported decides how many
@@ -124,65 +126,66 @@ def watch_cores(environ: Mapping[str, str] = os.environ) -> None:
     Args:
         environ: the environment.
     """
-    _watch.governor = None
-    _watch.is_on = THREADS_VARIABLE not in environ
-    _watch.first = read_load() if _watch.is_on else None
+    _monitor.governor = None
+    _monitor.enabled = THREADS_ENV_VAR not in environ
+    _monitor.initial_times = read_cpu_times() if _monitor.enabled else None
 
 
-def unwatch_cores() -> None:
-    """End what `watch_cores` began, at the end of a command: torch has its threads back."""
-    governor, _watch.governor, _watch.is_on = _watch.governor, None, False
+def stop_core_monitor() -> None:
+    """End what `start_core_monitor` began, at the end of a command: torch has its threads back."""
+    governor, _monitor.governor, _monitor.enabled = _monitor.governor, None, False
     if governor is not None:
         import torch
 
-        torch.set_num_threads(governor.most)
+        torch.set_num_threads(governor.max_threads)
 
 
 def cores_are_shared() -> bool:
     """Whether a command computes with fewer threads now, as others use the cores."""
-    governor = _watch.governor
-    return governor is not None and governor.threads < governor.most
+    governor = _monitor.governor
+    return governor is not None and governor.threads < governor.max_threads
 
 
-def first_threads(most: int) -> int:
-    """The number of threads to begin with, ``most`` where nobody watches the cores.
+def initial_num_threads(max_threads: int) -> int:
+    """The number of threads to begin with, ``max_threads`` where nobody watches the cores.
 
     Args:
-        most: the threads to use on an idle machine, at least 1; what the first call says stands.
+        max_threads: the threads to use on an idle machine, at least 1; what the first call says
+            stands.
     """
-    if not _watch.is_on:
-        return most
-    if _watch.governor is not None:
-        return _watch.governor.threads
-    governor = ThreadGovernor(most, _watch.first, read_load)
+    if not _monitor.enabled:
+        return max_threads
+    if _monitor.governor is not None:
+        return _monitor.governor.threads
+    governor = ThreadGovernor(max_threads, _monitor.initial_times, read_cpu_times)
     if governor.update(monotonic()):
-        _tell(governor, most)
-    _watch.governor = governor
+        _report_change(governor, max_threads)
+    _monitor.governor = governor
     return governor.threads
 
 
-def settle_threads() -> None:
+def update_num_threads() -> None:
     """Let torch compute, in this thread, with as many threads as there are free cores now.
 
     For the moments between two steps or images. Quick where there is nothing to do.
     """
-    governor = _watch.governor
+    governor = _monitor.governor
     if governor is None:
         return
-    if _watch.lock.acquire(blocking=False):  # another thread reads just now
+    if _monitor.lock.acquire(blocking=False):  # another thread reads just now
         try:
             before = governor.threads
             if governor.update(monotonic()):
-                _tell(governor, before)
+                _report_change(governor, before)
         finally:
-            _watch.lock.release()
+            _monitor.lock.release()
     import torch
 
     if torch.get_num_threads() != governor.threads:
         torch.set_num_threads(governor.threads)
 
 
-def _tell(governor: ThreadGovernor, before: int) -> None:
+def _report_change(governor: ThreadGovernor, before: int) -> None:
     print(f"threads: {governor.threads} in place of {before}, as other processes leave "
-          f"{governor.free:.1f} cores free (set {THREADS_VARIABLE} to keep a number)",
+          f"{governor.num_free_cores:.1f} cores free (set {THREADS_ENV_VAR} to keep a number)",
           file=sys.stderr)

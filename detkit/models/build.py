@@ -9,18 +9,18 @@ from detkit.errors import ConfigError
 from detkit.registry import MODELS
 
 
-def build_part(name: str, part: object, example: str) -> Any:
+def build_module(name: str, cfg: object, example: str) -> Any:
     """Build what a config gives as a part of a model.
 
     Args:
         name: of the part, for messages, such as 'model.pooling'.
-        part: a dict with a type and its arguments; it is not changed.
+        cfg: a dict with a type and its arguments; it is not changed.
         example: a type that fits here, for messages.
 
     Raises:
         ConfigError: it is no dict with a type, or the class refuses its arguments.
     """
-    if not isinstance(part, Mapping) or not part.get("type"):
-        raise ConfigError(name, got=repr(part),
+    if not isinstance(cfg, Mapping) or not cfg.get("type"):
+        raise ConfigError(name, got=repr(cfg),
                           expected=f"a dict with a type, such as dict(type='{example}')")
-    return MODELS.build(dict(part))
+    return MODELS.build(dict(cfg))

@@ -7,11 +7,11 @@ import math
 from detkit.errors import ConfigError
 
 
-def is_count(value: object, least: int = 1, most: int | None = None) -> bool:
-    """Whether it is a whole number from ``least`` to ``most``, if there is one."""
+def is_count(value: object, minimum: int = 1, maximum: int | None = None) -> bool:
+    """Whether it is a whole number from ``minimum`` to ``maximum``, if there is one."""
     if not isinstance(value, int) or isinstance(value, bool):
         return False
-    return value >= least and (most is None or value <= most)
+    return value >= minimum and (maximum is None or value <= maximum)
 
 
 def is_number(value: object) -> bool:
@@ -20,13 +20,13 @@ def is_number(value: object) -> bool:
 
 
 def check_count(
-    owner: str, name: str, value: object, least: int = 1, most: int | None = None
+    owner: str, name: str, value: object, minimum: int = 1, maximum: int | None = None
 ) -> None:
-    """Raise ConfigError unless ``value`` is a whole number from ``least`` to ``most``."""
-    if not is_count(value, least, most):
-        upper = "" if most is None else f" to {most}"
+    """Raise ConfigError unless ``value`` is a whole number from ``minimum`` to ``maximum``."""
+    if not is_count(value, minimum, maximum):
+        upper = "" if maximum is None else f" to {maximum}"
         raise ConfigError(f"{owner}: {name}", got=repr(value),
-                          expected=f"a whole number from {least}{upper}")
+                          expected=f"a whole number from {minimum}{upper}")
 
 
 def check_counts(owner: str, name: str, value: object, each: str = "stage") -> None:

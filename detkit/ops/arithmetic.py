@@ -24,7 +24,7 @@ def working_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 @contextmanager
-def kernel_scope(device: torch.device) -> Iterator[None]:
+def no_grad_no_autocast(device: torch.device) -> Iterator[None]:
     """Switch autograd and autocast off, as a compiled kernel would not see them either.
 
     Args:

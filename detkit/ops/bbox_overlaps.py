@@ -36,6 +36,6 @@ def bbox_overlaps(
         area1 = area1[:, None]
     width = torch.minimum(first[2], second[2]) - torch.maximum(first[0], second[0])
     height = torch.minimum(first[3], second[3]) - torch.maximum(first[1], second[1])
-    shared = (width + offset).clamp_(min=0) * (height + offset).clamp_(min=0)
-    whole = area1 + area2 - shared if mode == IOU else area1
-    overlaps.copy_(shared / whole)
+    intersection = (width + offset).clamp_(min=0) * (height + offset).clamp_(min=0)
+    denominator = area1 + area2 - intersection if mode == IOU else area1
+    overlaps.copy_(intersection / denominator)

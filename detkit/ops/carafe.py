@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from detkit.ops.arithmetic import kernel_scope, working_dtype
+from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
 
 
 def carafe_naive_forward(
@@ -36,7 +36,7 @@ def carafe_naive_forward(
 
     Source: CARAFE (arXiv 1905.02188), eq. 4.
     """
-    with kernel_scope(features.device):
+    with no_grad_no_autocast(features.device):
         dtype = working_dtype(features, masks)
         weights = _as_cells(masks.to(dtype), group_size, scale_factor)
         cells = _as_cells(output.detach(), group_size, scale_factor)
@@ -63,21 +63,21 @@ def carafe_naive_backward(
         features, masks: those given forward.
         bottom_grad, mask_grad: shaped as ``features`` and ``masks``; overwritten.
     """
-    with kernel_scope(features.device):
+    with no_grad_no_autocast(features.device):
         dtype = working_dtype(top_grad, features, masks)
         grads = _as_cells(top_grad.to(dtype), group_size, scale_factor)
         weights = _as_cells(masks.to(dtype), group_size, scale_factor)
         source = features.to(dtype)
         radius = kernel_size // 2
-        framed = pad(torch.zeros_like(source), (radius,) * 4)
+        padded = pad(torch.zeros_like(source), (radius,) * 4)
         weight_grads = weights.new_zeros(weights.shape)
         windows = _taps(source, kernel_size, group_size)
-        window_grads = _windows(framed, kernel_size, group_size)
+        window_grads = _windows(padded, kernel_size, group_size)
         for tap, (window, window_grad) in enumerate(zip(windows, window_grads)):
             weight_grads[:, :, tap] = (grads * window[..., None, :, None]).sum(2)
             window_grad += (grads * weights[:, :, tap, None]).sum((-3, -1))
         height, width = source.shape[2:]
-        bottom_grad.copy_(framed[..., radius : radius + height, radius : radius + width])
+        bottom_grad.copy_(padded[..., radius : radius + height, radius : radius + width])
         mask_grad.copy_(weight_grads.reshape(mask_grad.shape))
 
 
@@ -140,10 +140,10 @@ def _taps(features: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
     return _windows(pad(features, (kernel // 2,) * 4), kernel, groups)
 
 
-def _windows(framed: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
+def _windows(padded: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
     """Give the views of a map framed by kernel // 2 cells that the taps see, row by row."""
-    images, channels, height, width = framed.shape
-    grouped = framed.view(images, groups, channels // groups, height, width)
+    images, channels, height, width = padded.shape
+    grouped = padded.view(images, groups, channels // groups, height, width)
     height, width = height - kernel + 1, width - kernel + 1
     for row in range(kernel):
         for column in range(kernel):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from detkit.ops.arithmetic import kernel_scope, working_dtype
+from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
 
 # Sampled values held at once; at 4 bytes each, 64 MiB and as much again for the way back.
-SAMPLES_AT_ONCE = 2**24
+MAX_SAMPLES_PER_BATCH = 2**24
 
 
 def deform_roi_pool_forward(
@@ -42,15 +42,15 @@ def deform_roi_pool_forward(
 
     Source: arXiv 1703.06211, eq. 5 and 6, with the sampling points of RoIAlign.
     """
-    with kernel_scope(input.device):
+    with no_grad_no_autocast(input.device):
         dtype = working_dtype(input, rois, offset)
-        features, moves = input.detach().to(dtype), offset.detach().to(dtype)
-        boxes = _Boxes(rois.detach().to(dtype), spatial_scale, (pooled_height, pooled_width))
+        features, offsets = input.detach().to(dtype), offset.detach().to(dtype)
+        boxes = _RoIBins(rois.detach().to(dtype), spatial_scale, (pooled_height, pooled_width))
         output.detach().zero_()
-        for image, points, chosen in boxes.batches(sampling_ratio, input.shape[1]):
-            moved = moves[chosen] if moves.numel() else None
-            positions = boxes.positions(chosen, points, moved, gamma)
-            output[chosen] = _average(features[image], positions).to(output.dtype)
+        for image, points, indices in boxes.batches(sampling_ratio, input.shape[1]):
+            roi_offset = offsets[indices] if offsets.numel() else None
+            positions = boxes.positions(indices, points, roi_offset, gamma)
+            output[indices] = _average(features[image], positions).to(output.dtype)
 
 
 def deform_roi_pool_backward(
@@ -73,24 +73,24 @@ def deform_roi_pool_backward(
         grad_input: shaped as ``input``; added to.
         grad_offset: shaped as ``offset``; overwritten.
     """
-    with kernel_scope(input.device):
+    with no_grad_no_autocast(input.device):
         dtype = working_dtype(input, rois, offset)
-        features, moves = input.detach().to(dtype), offset.detach().to(dtype)
-        boxes = _Boxes(rois.detach().to(dtype), spatial_scale, (pooled_height, pooled_width))
+        features, offsets = input.detach().to(dtype), offset.detach().to(dtype)
+        boxes = _RoIBins(rois.detach().to(dtype), spatial_scale, (pooled_height, pooled_width))
         grad_offset.zero_()
-        for image, points, chosen in boxes.batches(sampling_ratio, input.shape[1]):
+        for image, points, indices in boxes.batches(sampling_ratio, input.shape[1]):
             source = features[image].detach().requires_grad_()
-            moved = moves[chosen].detach().requires_grad_() if moves.numel() else None
+            roi_offset = offsets[indices].detach().requires_grad_() if offsets.numel() else None
             with torch.enable_grad():
-                pooled = _average(source, boxes.positions(chosen, points, moved, gamma))
-            sources = [source] if moved is None else [source, moved]
-            gradients = torch.autograd.grad(pooled, sources, grad_output[chosen].to(dtype))
+                pooled = _average(source, boxes.positions(indices, points, roi_offset, gamma))
+            sources = [source] if roi_offset is None else [source, roi_offset]
+            gradients = torch.autograd.grad(pooled, sources, grad_output[indices].to(dtype))
             grad_input[image] += gradients[0].to(grad_input.dtype)
-            if moved is not None:
-                grad_offset[chosen] = gradients[1].to(grad_offset.dtype)
+            if roi_offset is not None:
+                grad_offset[indices] = gradients[1].to(grad_offset.dtype)
 
 
-class _Boxes:
+class _RoIBins:
     """Regions in pixels of the features, and where their bins sample."""
 
     def __init__(self, rois: Tensor, spatial_scale: float, bins: tuple[int, int]) -> None:
@@ -109,36 +109,38 @@ class _Boxes:
             Of each batch: the image, the points of a bin (down, across), both > 0, and the
             regions' indices. A region without points (its size is 0 or less) is in none.
         """
-        down, across = self.bins
+        bins_y, bins_x = self.bins
         if sampling_ratio > 0:
             points = torch.full_like(self.image, sampling_ratio).expand(2, -1)
         else:
             bin_sizes = self.size_xy.flip(1) / self.size_xy.new_tensor(self.bins)
             points = bin_sizes.ceil().clamp(min=0).long().T
-        kinds = torch.stack((self.image, points[0], points[1]), 1)
-        for image, rows, columns in sorted(set(map(tuple, kinds.tolist()))):
+        group_keys = torch.stack((self.image, points[0], points[1]), 1)
+        for image, rows, columns in sorted(set(map(tuple, group_keys.tolist()))):
             if rows * columns == 0:
                 continue
-            alike = (kinds == kinds.new_tensor((image, rows, columns))).all(1).nonzero()[:, 0]
-            samples = channels * down * across * rows * columns
-            step = max(1, SAMPLES_AT_ONCE // samples)
-            for first in range(0, len(alike), step):
-                yield image, (rows, columns), alike[first : first + step]
+            same_group = (group_keys == group_keys.new_tensor(
+                (image, rows, columns))).all(1).nonzero()[:, 0]
+            samples = channels * bins_y * bins_x * rows * columns
+            step = max(1, MAX_SAMPLES_PER_BATCH // samples)
+            for first in range(0, len(same_group), step):
+                yield image, (rows, columns), same_group[first : first + step]
 
     def positions(
-        self, chosen: Tensor, points: tuple[int, int], offset: Tensor | None, gamma: float
+        self, indices: Tensor, points: tuple[int, int], offset: Tensor | None, gamma: float
     ) -> Tensor:
         """Give the sampling points: (r, A, B, points down, points across, 2), (y, x)."""
-        start, size = self.start_xy[chosen], self.size_xy[chosen]
+        start, size = self.start_xy[indices], self.size_xy[indices]
         axes = []
         for axis, bins, count in ((1, self.bins[0], points[0]), (0, self.bins[1], points[1])):
             steps = torch.arange(bins * count, device=size.device, dtype=size.dtype)
-            along = (steps.view(bins, count) + 0.5) / (bins * count)
-            place = start[:, axis, None, None] + size[:, axis, None, None] * along
-            place = place[:, :, None] if axis == 1 else place[:, None]
+            fraction = (steps.view(bins, count) + 0.5) / (bins * count)
+            position = start[:, axis, None, None] + size[:, axis, None, None] * fraction
+            position = position[:, :, None] if axis == 1 else position[:, None]
             if offset is not None:
-                place = place + (gamma * size[:, axis, None, None] * offset[:, axis])[..., None]
-            axes.append(place.expand(-1, *self.bins, -1))
+                position = position + (gamma * size[:, axis, None, None] * offset[:, axis])[...,
+                                                                                            None]
+            axes.append(position.expand(-1, *self.bins, -1))
         y = axes[0][..., :, None].expand(-1, -1, -1, -1, points[1])
         x = axes[1][..., None, :].expand(-1, -1, -1, points[0], -1)
         return torch.stack((y, x), -1)
@@ -153,6 +155,6 @@ def _average(features: Tensor, positions: Tensor) -> Tensor:
     sampled = grid_sample(
         features[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
     )[0]
-    regions, down, across = positions.shape[:3]
-    pooled = (sampled.view(-1, regions, down, across, inside.shape[-1]) * inside).mean(-1)
+    regions, bins_y, bins_x = positions.shape[:3]
+    pooled = (sampled.view(-1, regions, bins_y, bins_x, inside.shape[-1]) * inside).mean(-1)
     return pooled.transpose(0, 1)

@@ -63,7 +63,7 @@ class MissingOperatorError(DetkitError, NotImplementedError):
     """An operator of mmcv that detkit has no form of was called."""
 
 
-def fill(module: ModuleType) -> None:
+def add_operators(module: ModuleType) -> None:
     """Make ``module`` answer for every operator of mmcv.
 
     Args:
@@ -74,7 +74,7 @@ def fill(module: ModuleType) -> None:
     def look_up(name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        function = operator(name)
+        function = get_operator(name)
         setattr(module, name, function)
         return function
 
@@ -82,7 +82,7 @@ def fill(module: ModuleType) -> None:
     setattr(module, "__doc__", "mmcv's operators, answered for by detkit.ops.")
 
 
-def operator(name: str) -> Callable[..., Any]:
+def get_operator(name: str) -> Callable[..., Any]:
     """Find the function that stands in for one operator of mmcv.
 
     Args:
@@ -103,7 +103,7 @@ def _missing(name: str) -> Callable[..., NoReturn]:
     def raise_missing(*arguments: object, **options: object) -> NoReturn:
         raise MissingOperatorError(
             f"mmcv's operator '{name}' is not among those that detkit has",
-            do="install an mmcv with its compiled extension, or a model that does without it",
+            hint="install an mmcv with its compiled extension, or a model that does without it",
         )
 
     raise_missing.__name__ = raise_missing.__qualname__ = name

@@ -32,9 +32,9 @@ class _ExtensionLoader(importlib.abc.Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        from detkit.ops.extension import fill
+        from detkit.ops.extension import add_operators
 
-        fill(module)
+        add_operators(module)
 
 
 def install() -> None:

@@ -27,12 +27,12 @@ def sigmoid_focal_loss_forward(
         gamma: exponent, >= 0.
         alpha: share of the positive class, 0 to 1.
     """
-    x = _widened(logits)
+    x = _upcast_half(logits)
     is_class = _is_class(target, x)
     p = torch.sigmoid(x)
     positive = alpha * (1 - p).pow(gamma) * F.logsigmoid(x)
     negative = (1 - alpha) * p.pow(gamma) * F.logsigmoid(-x)
-    output.copy_(-torch.where(is_class, positive, negative) * _factors(target, weight, x))
+    output.copy_(-torch.where(is_class, positive, negative) * _sample_weights(target, weight, x))
 
 
 def sigmoid_focal_loss_backward(
@@ -44,13 +44,14 @@ def sigmoid_focal_loss_backward(
         logits: as for the forward pass, as are target, weight, gamma and alpha.
         grad_logits: (N, C), filled; the caller multiplies it by the incoming gradient.
     """
-    x = _widened(logits)
+    x = _upcast_half(logits)
     is_class = _is_class(target, x)
     p = torch.sigmoid(x)
     q = torch.sigmoid(-x)
     positive = alpha * q.pow(gamma) * (q - gamma * p * F.logsigmoid(x))
     negative = (1 - alpha) * p.pow(gamma) * (gamma * q * F.logsigmoid(-x) - p)
-    grad_logits.copy_(-torch.where(is_class, positive, negative) * _factors(target, weight, x))
+    grad_logits.copy_(-torch.where(is_class, positive, negative) *
+                      _sample_weights(target, weight, x))
 
 
 def softmax_focal_loss_forward(
@@ -68,7 +69,7 @@ def softmax_focal_loss_forward(
     """
     p = _probability(softmax, target)
     loss = -alpha * (1 - p).pow(gamma) * _safe_log(p)
-    output.copy_(torch.where(target >= 0, loss, 0.0) * _factors(target, weight, p)[:, 0])
+    output.copy_(torch.where(target >= 0, loss, 0.0) * _sample_weights(target, weight, p)[:, 0])
 
 
 def softmax_focal_loss_backward(
@@ -89,14 +90,15 @@ def softmax_focal_loss_backward(
     """
     p = _probability(softmax, target)
     q = (1 - p).clamp(min=torch.finfo(p.dtype).tiny)  # a power below 0 of a 0 is infinite
-    slope = gamma * q.pow(gamma - 1) * p * _safe_log(p) - (1 - p).pow(gamma)
-    common = torch.where(target >= 0, alpha * slope, 0.0) * _factors(target, weight, p)[:, 0]
-    buffer.copy_(common)
-    rows = _widened(softmax)
-    grad_logits.copy_(common[:, None] * (_is_class(target, rows).to(rows.dtype) - rows))
+    derivative = gamma * q.pow(gamma - 1) * p * _safe_log(p) - (1 - p).pow(gamma)
+    shared_factor = torch.where(target >= 0, alpha * derivative, 0.0) * _sample_weights(
+        target, weight, p)[:, 0]
+    buffer.copy_(shared_factor)
+    rows = _upcast_half(softmax)
+    grad_logits.copy_(shared_factor[:, None] * (_is_class(target, rows).to(rows.dtype) - rows))
 
 
-def _widened(values: Tensor) -> Tensor:
+def _upcast_half(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
@@ -104,17 +106,17 @@ def _is_class(target: Tensor, rows: Tensor) -> Tensor:
     return target[:, None] == torch.arange(rows.shape[1], device=rows.device)
 
 
-def _factors(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
     """Give (N, 1) or, without weights, (1, 1): what each sample's loss is multiplied by."""
     if weight.numel() == 0:
         return like.new_ones(1, 1)
     known = (target >= 0) & (target < weight.numel())
-    chosen = weight.to(like.dtype)[target.clamp(0, weight.numel() - 1)]
-    return torch.where(known, chosen, torch.ones_like(chosen))[:, None]
+    class_weights = weight.to(like.dtype)[target.clamp(0, weight.numel() - 1)]
+    return torch.where(known, class_weights, torch.ones_like(class_weights))[:, None]
 
 
 def _probability(softmax: Tensor, target: Tensor) -> Tensor:
-    return _widened(softmax).gather(1, target.clamp(min=0)[:, None])[:, 0]
+    return _upcast_half(softmax).gather(1, target.clamp(min=0)[:, None])[:, 0]
 
 
 def _safe_log(p: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # What stands before the horizontal positions in a row: two scores, start y, start x, length.
-START, LENGTH, FIRST = 2, 4, 5
+START, LENGTH, FIRST_X = 2, 4, 5
 
 
 def line_nms_forward(
@@ -30,36 +30,37 @@ def line_nms_forward(
     Source: CLRNet (arXiv 2203.10350). mmcv has it for CUDA only, and there takes the row of the
         better line without looking up its rank; here the rank is looked up.
     """
-    number = lines.shape[0]
-    kept = torch.zeros(number, dtype=torch.long, device=lines.device)
+    num_lines = lines.shape[0]
+    kept = torch.zeros(num_lines, dtype=torch.long, device=lines.device)
     owner = torch.zeros_like(kept)
-    waiting = torch.sort(scores, descending=True, stable=True)[1]
+    remaining = torch.sort(scores, descending=True, stable=True)[1]
     count = 0
-    while waiting.numel() and count < top_k:
-        best, others = waiting[0], waiting[1:]
-        same = _runs_along(lines[best], lines[others], overlap)
+    while remaining.numel() and count < top_k:
+        best, others = remaining[0], remaining[1:]
+        suppressed = _is_near(lines[best], lines[others], overlap)
         count += 1
         kept[count - 1] = best
         owner[best] = count
-        owner[others[same]] = count
-        waiting = others[~same]
+        owner[others[suppressed]] = count
+        remaining = others[~suppressed]
     return kept, torch.tensor(count, device=lines.device), owner
 
 
-def _runs_along(line: Tensor, others: Tensor, overlap: float) -> Tensor:
+def _is_near(line: Tensor, others: Tensor, overlap: float) -> Tensor:
     """Say (M,) bool which of ``others`` (M, 5 + P) are one with ``line`` (5 + P,)."""
-    heights = line.numel() - FIRST
-    start = torch.maximum(_start(line[None], heights), _start(others, heights))
-    end = torch.minimum(_end(line[None], heights), _end(others, heights)).clamp(max=heights - 1)
-    height = torch.arange(heights, device=line.device)
-    shared = (height >= start[:, None]) & (height <= end[:, None])
-    distance = ((others[:, FIRST:] - line[FIRST:]).abs() * shared).sum(1)
+    num_heights = line.numel() - FIRST_X
+    start = torch.maximum(_start(line[None], num_heights), _start(others, num_heights))
+    end = torch.minimum(_end(line[None], num_heights), _end(others,
+                                                            num_heights)).clamp(max=num_heights - 1)
+    height = torch.arange(num_heights, device=line.device)
+    common_heights = (height >= start[:, None]) & (height <= end[:, None])
+    distance = ((others[:, FIRST_X:] - line[FIRST_X:]).abs() * common_heights).sum(1)
     return (end >= start) & (start >= 0) & (distance < overlap * (end - start + 1))
 
 
-def _start(lines: Tensor, heights: int) -> Tensor:
-    return (lines[:, START] * (heights - 1) + 0.5).trunc().long()
+def _start(lines: Tensor, num_heights: int) -> Tensor:
+    return (lines[:, START] * (num_heights - 1) + 0.5).trunc().long()
 
 
-def _end(lines: Tensor, heights: int) -> Tensor:
-    return _start(lines, heights) + lines[:, LENGTH].trunc().long() - 1
+def _end(lines: Tensor, num_heights: int) -> Tensor:
+    return _start(lines, num_heights) + lines[:, LENGTH].trunc().long() - 1

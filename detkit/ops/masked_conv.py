@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from detkit.ops.arithmetic import kernel_scope
+from detkit.ops.arithmetic import no_grad_no_autocast
 
 
 def masked_im2col_forward(
@@ -31,10 +31,10 @@ def masked_im2col_forward(
             stride-1 output: window n covers input rows h - pad_h to h - pad_h + kernel_h - 1.
         col: (C * kernel_h * kernel_w, N), overwritten; outside the image it is 0. N may be 0.
     """
-    with kernel_scope(im.device):
+    with no_grad_no_autocast(im.device):
         # Far enough below and right for the windows of points in the last row and column.
-        below, right = max(pad_h, kernel_h - 1 - pad_h), max(pad_w, kernel_w - 1 - pad_w)
-        padded = pad(im[0], (pad_w, right, pad_h, below))
+        pad_bottom, pad_right = max(pad_h, kernel_h - 1 - pad_h), max(pad_w, kernel_w - 1 - pad_w)
+        padded = pad(im[0], (pad_w, pad_right, pad_h, pad_bottom))
         rows = mask_h_idx[:, None] + torch.arange(kernel_h, device=im.device)
         columns = mask_w_idx[:, None] + torch.arange(kernel_w, device=im.device)
         windows = padded[:, rows[:, :, None], columns[:, None, :]]  # (C, N, kernel_h, kernel_w)
@@ -60,5 +60,5 @@ def masked_col2im_forward(
     Raises:
         IndexError: a point lies outside ``im`` (on CUDA, a device-side assertion).
     """
-    with kernel_scope(im.device):
+    with no_grad_no_autocast(im.device):
         im[0, :, mask_h_idx, mask_w_idx] = col.to(im.dtype)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from detkit.ops.arithmetic import kernel_scope, working_dtype
+from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
 
 
 def ms_deform_attn_forward(
@@ -36,7 +36,7 @@ def ms_deform_attn_forward(
 
     Source: Deformable DETR (arXiv 2010.04159), eq. 3.
     """
-    with kernel_scope(value.device):
+    with no_grad_no_autocast(value.device):
         dtype = working_dtype(value, sampling_locations, attention_weights)
         attended = _attend(
             value.to(dtype),
@@ -65,7 +65,7 @@ def ms_deform_attn_backward(
         grad_output: (B, Q, M * C) floating.
         grad_value, grad_sampling_loc, grad_attn_weight: shaped as their tensors; overwritten.
     """
-    with kernel_scope(value.device):
+    with no_grad_no_autocast(value.device):
         dtype = working_dtype(value, sampling_locations, attention_weights)
         sources = [
             tensor.detach().to(dtype).requires_grad_()

@@ -17,7 +17,7 @@ from torchvision.ops import nms as torchvision_nms
 Array = npt.NDArray[Any]
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 # Boxes of fewer are not worth a call of their own.
-LEAST_IN_GROUP = 200
+MIN_GROUP_SIZE = 200
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -34,22 +34,22 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long, device=boxes.device)
-    boxes = _widened(boxes)
+    boxes = _upcast_half(boxes)
     if offset:
         boxes = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), dim=1)
-    scores, threshold = scores.to(boxes.dtype), _rounded(iou_threshold)
-    groups = _groups_apart(boxes) if threshold >= 0 else []
+    scores, threshold = scores.to(boxes.dtype), _round_to_float32(iou_threshold)
+    groups = _split_disjoint_groups(boxes) if threshold >= 0 else []
     if len(groups) < 2:
         kept: Tensor = torchvision_nms(boxes, scores, threshold)
         return kept
-    stays = torch.zeros(len(boxes), dtype=torch.bool)
+    keep = torch.zeros(len(boxes), dtype=torch.bool)
     for group in groups:
-        stays[group[torchvision_nms(boxes[group], scores[group], threshold)]] = True
+        keep[group[torchvision_nms(boxes[group], scores[group], threshold)]] = True
     order = scores.sort(stable=True, descending=True).indices
-    return order[stays[order]]
+    return order[keep[order]]
 
 
-def _groups_apart(boxes: Tensor) -> list[Tensor]:
+def _split_disjoint_groups(boxes: Tensor) -> list[Tensor]:
     """Sort boxes on the CPU into groups, of which no two share any x; none where it is no gain.
 
     torchvision compares each kept box with all after it, on one core. mmcv puts the levels of a
@@ -58,15 +58,15 @@ def _groups_apart(boxes: Tensor) -> list[Tensor]:
     Returns:
         (n,) int64 each, indices in ascending order.
     """
-    if boxes.device.type != "cpu" or len(boxes) < 2 * LEAST_IN_GROUP:
+    if boxes.device.type != "cpu" or len(boxes) < 2 * MIN_GROUP_SIZE:
         return []
     if not bool(boxes.isfinite().all()):
         return []
     left, by_left = boxes[:, 0].sort()
-    reach = boxes[by_left, 2].cummax(0).values
+    max_right = boxes[by_left, 2].cummax(0).values
     ends: list[int] = []
-    for end in ((left[1:] >= reach[:-1]).nonzero()[:, 0] + 1).tolist():
-        if end - (ends[-1] if ends else 0) >= LEAST_IN_GROUP:
+    for end in ((left[1:] >= max_right[:-1]).nonzero()[:, 0] + 1).tolist():
+        if end - (ends[-1] if ends else 0) >= MIN_GROUP_SIZE:
             ends.append(end)
     sizes = [end - begin for begin, end in zip([0, *ends], [*ends, len(boxes)])]
     return [group.sort().values for group in torch.split(by_left, sizes)]
@@ -105,24 +105,24 @@ def softnms(
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long)
-    corners: Array = _widened(boxes).cpu().numpy()
-    left: Array = _widened(scores).cpu().numpy().astype(corners.dtype, copy=True)
+    corners: Array = _upcast_half(boxes).cpu().numpy()
+    left: Array = _upcast_half(scores).cpu().numpy().astype(corners.dtype, copy=True)
     areas = _areas(corners, offset)
-    threshold = _rounded(iou_threshold)
+    threshold = _round_to_float32(iou_threshold)
     index = np.arange(len(left))
     picked = 0
     while picked < len(index):
-        best = picked + _first_highest(left[index[picked:]])
+        best = picked + _argmax_ignoring_nan(left[index[picked:]])
         index[picked], index[best] = index[best], index[picked]
         chosen, rest = index[picked], index[picked + 1 :]
-        iou = _iou_with_one(corners, areas, chosen, rest, offset)
+        iou = _iou_with_box(corners, areas, chosen, rest, offset)
         if method == GAUSSIAN:
             factor = np.exp(-(iou * iou) / iou.dtype.type(sigma))
         else:
             lowered = 1 - iou if method == LINEAR else np.zeros_like(iou)
             factor = np.where(iou >= threshold, lowered, iou.dtype.type(1))
         left[rest] *= factor
-        rest = _closed_up(rest, ~(left[rest] < iou.dtype.type(min_score)))
+        rest = _compact(rest, ~(left[rest] < iou.dtype.type(min_score)))
         picked += 1
         index = np.concatenate((index[:picked], rest))
     picks = torch.from_numpy(index)
@@ -144,25 +144,25 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """
     if dets.numel() == 0:
         return []
-    rows: Array = _widened(dets).cpu().numpy()
+    rows: Array = _upcast_half(dets).cpu().numpy()
     areas = _areas(rows, 0)
-    waiting = torch.sort(torch.from_numpy(rows[:, 4]), descending=True, stable=True)[1].numpy()
-    threshold = _rounded(iou_threshold)
+    remaining = torch.sort(torch.from_numpy(rows[:, 4]), descending=True, stable=True)[1].numpy()
+    threshold = _round_to_float32(iou_threshold)
     groups: list[list[int]] = []
-    while len(waiting):
-        chosen, rest = waiting[0], waiting[1:]
-        joins = _iou_with_one(rows, areas, chosen, rest, 0) >= threshold
-        groups.append([int(chosen), *rest[joins].tolist()])
-        waiting = rest[~joins]
+    while len(remaining):
+        chosen, rest = remaining[0], remaining[1:]
+        suppressed = _iou_with_box(rows, areas, chosen, rest, 0) >= threshold
+        groups.append([int(chosen), *rest[suppressed].tolist()])
+        remaining = rest[~suppressed]
     return groups
 
 
-def _widened(values: Tensor) -> Tensor:
+def _upcast_half(values: Tensor) -> Tensor:
     values = values.detach()
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def _rounded(threshold: float) -> float:
+def _round_to_float32(threshold: float) -> float:
     return float(np.float32(threshold))
 
 
@@ -172,28 +172,29 @@ def _areas(corners: Array, offset: int) -> Array:
     return areas
 
 
-def _iou_with_one(corners: Array, areas: Array, one: int, others: Array, offset: int) -> Array:
-    low = np.maximum(corners[one, :2], corners[others, :2])
-    high = np.minimum(corners[one, 2:4], corners[others, 2:4])
+def _iou_with_box(corners: Array, areas: Array, box_index: int, others: Array,
+                  offset: int) -> Array:
+    low = np.maximum(corners[box_index, :2], corners[others, :2])
+    high = np.minimum(corners[box_index, 2:4], corners[others, 2:4])
     sides = np.maximum(high - low + offset, 0)
-    shared = sides[:, 0] * sides[:, 1]
+    intersection = sides[:, 0] * sides[:, 1]
     # two boxes without area give 0 / 0: not a number, which is under no threshold and above none
     with np.errstate(invalid="ignore", divide="ignore"):
-        iou: Array = shared / (areas[one] + areas[others] - shared)
+        iou: Array = intersection / (areas[box_index] + areas[others] - intersection)
     return iou
 
 
-def _first_highest(scores: Array) -> int:
+def _argmax_ignoring_nan(scores: Array) -> int:
     if np.isnan(scores[0]):
         return 0
     return int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
 
 
-def _closed_up(items: Array, stays: Array) -> Array:
+def _compact(items: Array, keep: Array) -> Array:
     """Drop items, filling each gap with the last one that stays, as mmcv's kernel does."""
-    count = int(stays.sum())
+    count = int(keep.sum())
     if count == len(items):
         return items
     front = items[:count].copy()
-    front[~stays[:count]] = items[count:][stays[count:]][::-1]
+    front[~keep[:count]] = items[count:][keep[count:]][::-1]
     return front

@@ -50,7 +50,7 @@ def roi_pool_forward(
     highest = rows.new_full(
         (rois.shape[0], pooled_height, pooled_width, rows.shape[3]), torch.finfo(rows.dtype).min
     )
-    place = torch.full(highest.shape, -1, dtype=torch.int32, device=rows.device)
+    best_cell = torch.full(highest.shape, -1, dtype=torch.int32, device=rows.device)
     # Step through the cells of all bins at once: as many steps as the largest bin has cells.
     for dy in range(int((bottom - top).max().clamp(min=0))):
         for dx in range(int((right - left).max().clamp(min=0))):
@@ -59,12 +59,12 @@ def roi_pool_forward(
             inside &= has_area[:, None, None]
             y, x = y.clamp(max=height - 1), x.clamp(max=width - 1)
             value = rows[image, y, x]
-            better = (value > highest) & inside[..., None]
-            highest = torch.where(better, value, highest)
-            place = torch.where(better, (y * width + x)[..., None].int(), place)
-    highest = torch.where(place < 0, torch.zeros_like(highest), highest)
+            is_higher = (value > highest) & inside[..., None]
+            highest = torch.where(is_higher, value, highest)
+            best_cell = torch.where(is_higher, (y * width + x)[..., None].int(), best_cell)
+    highest = torch.where(best_cell < 0, torch.zeros_like(highest), highest)
     output.copy_(highest.permute(0, 3, 1, 2))
-    argmax.copy_(place.permute(0, 3, 1, 2))
+    argmax.copy_(best_cell.permute(0, 3, 1, 2))
 
 
 def roi_pool_backward(
@@ -85,13 +85,13 @@ def roi_pool_backward(
         grad_input: (B, C, H, W), filled.
     """
     channels, height, width = grad_input.shape[1:]
-    wide = torch.float64 if grad_input.dtype == torch.float64 else torch.float32
-    total = grad_input.new_zeros(grad_input.numel(), dtype=wide)
+    dtype = torch.float64 if grad_input.dtype == torch.float64 else torch.float32
+    total = grad_input.new_zeros(grad_input.numel(), dtype=dtype)
     if grad_output.numel():
         channel = torch.arange(channels, device=rois.device)[None, :, None, None]
         plane = rois[:, 0].long()[:, None, None, None] * channels + channel
         cell = plane * (height * width) + argmax.clamp(min=0)
-        share = grad_output.to(wide) * (argmax >= 0)
+        share = grad_output.to(dtype) * (argmax >= 0)
         total.index_add_(0, cell.reshape(-1), share.reshape(-1))
     grad_input.copy_(total.view(grad_input.shape))
 
@@ -102,7 +102,7 @@ def _bin_edges(
     """Give the first cell of each bin and the one after its last, both (R, bins) int64."""
     start = low * scale
     step = ((high + 1) * scale - start) / bins
-    number = torch.arange(bins, device=low.device)
-    first = (number * step[:, None] + start[:, None]).floor().clamp(0, size)
-    last = ((number + 1) * step[:, None] + start[:, None]).ceil().clamp(0, size)
+    bin_index = torch.arange(bins, device=low.device)
+    first = (bin_index * step[:, None] + start[:, None]).floor().clamp(0, size)
+    last = ((bin_index + 1) * step[:, None] + start[:, None]).ceil().clamp(0, size)
     return first.long(), last.long()

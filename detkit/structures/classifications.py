@@ -12,7 +12,7 @@ SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
-class ClassScores:
+class Classifications:
     """The probability of each class for one picture, frozen and validated.
 
     Args:
@@ -73,7 +73,7 @@ class ClassScores:
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same probabilities and size."""
-        if not isinstance(other, ClassScores):
+        if not isinstance(other, Classifications):
             return NotImplemented
         return tuple(self.size_hw) == tuple(other.size_hw) and np.array_equal(
             self.probabilities, other.probabilities)

@@ -7,7 +7,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 
-class ClassSample(BaseDataElement):  # type: ignore[misc]  # mmengine has no types
+class DataSample(BaseDataElement):  # type: ignore[misc]  # mmengine has no types
     """What travels beside a picture through pipeline, model and metric. K: the model's classes.
 
     A new one has neither field: ``"gt_label" in sample`` tells. Metainfo, as far as it is known:

@@ -76,14 +76,14 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def select(self, keep: NDArray[Any]) -> Detections:
-        """The detections that ``keep``, a boolean mask (N,) or integer indices (M,), names."""
-        return Detections(self.boxes_xyxy[keep], self.scores[keep], self.labels[keep],
+    def __getitem__(self, index: NDArray[Any]) -> Detections:
+        """The detections that ``index``, a boolean mask (N,) or integer indices (M,), names."""
+        return Detections(self.boxes_xyxy[index], self.scores[index], self.labels[index],
                           self.size_hw)
 
-    def above(self, threshold: float) -> Detections:
+    def filter_by_score(self, threshold: float) -> Detections:
         """The detections whose score is at least ``threshold``; all of them at 0."""
-        return self.select(self.scores >= threshold)
+        return self[self.scores >= threshold]
 
     def to_supervision(self) -> supervision.Detections:
         """The same boxes for supervision's drawing and tracking.

@@ -10,7 +10,7 @@ GROWTH = math.log(1.01)
 BINS = 2400
 
 
-class Milliseconds:
+class DurationHistogram:
     """Counts durations in bins that grow by 1 %: a percentile is true to half a percent.
 
     One thread adds; others may read at any time.
@@ -38,9 +38,9 @@ class Milliseconds:
         Args:
             percent: above 0, up to 100.
         """
-        rank, seen = math.ceil(self.count * percent / 100), 0
-        for place, number in enumerate(self._bins):
-            seen += number
-            if number and seen >= rank:
-                return SMALLEST_MS * math.exp((place + 0.5) * GROWTH)
+        rank, cumulative = math.ceil(self.count * percent / 100), 0
+        for bin_index, bin_count in enumerate(self._bins):
+            cumulative += bin_count
+            if bin_count and cumulative >= rank:
+                return SMALLEST_MS * math.exp((bin_index + 0.5) * GROWTH)
         return 0.0

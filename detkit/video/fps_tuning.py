@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 # What is reached on the first frames must be reached on busier ones, too, and the file's opening
 # and closing be paid for.
-MARGIN = 1.2
+FPS_MARGIN = 1.2
 # A prediction that is so much too low is still worth a trial.
-DOUBT = 0.85
+PREDICTION_TOLERANCE = 0.85
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrialConfig:
     """What may be changed to be quicker.
 
     Args:
@@ -34,38 +34,38 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrialResult:
     """What a setting does on the first frames.
 
     Args:
         fps: frames a second through the whole chain.
-        detect: milliseconds of the model for a frame.
-        rest: milliseconds of all other stages for a frame.
+        model_ms: milliseconds of the model for a frame.
+        other_ms: milliseconds of all other stages for a frame.
     """
 
     fps: float
-    detect: float
-    rest: float
+    model_ms: float
+    other_ms: float
 
 
 @dataclass(frozen=True)
-class Choice:
+class TuningResult:
     """The setting to run with.
 
     Args:
-        setting: the first that is quick enough; the quickest of the tried where none is.
-        measured: what it did.
-        met: whether it is quick enough.
+        config: the first that is quick enough; the quickest of the tried where none is.
+        result: what it did.
+        target_met: whether it is quick enough.
     """
 
-    setting: Setting
-    measured: Measured
-    met: bool
+    config: TrialConfig
+    result: TrialResult
+    target_met: bool
 
 
-def settings_for(
+def trial_configs(
     long_side: int, divisor: int, proposals: int | None, batches: Sequence[int] = (1,)
-) -> list[Setting]:
+) -> list[TrialConfig]:
     """What to try, the most accurate first.
 
     Args:
@@ -74,52 +74,54 @@ def settings_for(
         proposals: of the checkpoint's config; None for a single-stage detector.
         batches: numbers of frames in a call, each tried at a size before the next size.
     """
-    few = None if proposals is None else min(proposals, 100)
-    fewest = None if proposals is None else min(proposals, 50)
-    ladder = [(1.0, proposals), (1.0, few), (0.8, few), (0.65, few), (0.5, few), (0.4, fewest)]
-    found: list[Setting] = []
-    for factor, number in ladder:
+    reduced = None if proposals is None else min(proposals, 100)
+    minimum = None if proposals is None else min(proposals, 50)
+    steps = [(1.0, proposals), (1.0, reduced), (0.8, reduced), (0.65, reduced), (0.5, reduced),
+             (0.4, minimum)]
+    configs: list[TrialConfig] = []
+    for factor, num_proposals in steps:
         side = max(divisor, round(long_side * factor / divisor) * divisor)
         # Half of a two-stage detector's time goes by its pixels, half by its proposals.
-        share = 1.0 if proposals is None or number is None else number / proposals
+        share = 1.0 if proposals is None or num_proposals is None else num_proposals / proposals
         cost = (side / long_side) ** 2 * (0.5 if proposals else 1.0) + (
             0.5 * share if proposals else 0.0)
         for batch in batches:
-            setting = Setting(side, number, batch, cost)
-            if setting not in found:
-                found.append(setting)
-    return found
+            config = TrialConfig(side, num_proposals, batch, cost)
+            if config not in configs:
+                configs.append(config)
+    return configs
 
 
-def choose(
-    settings: Sequence[Setting], target: float, trial: Callable[[Setting], Measured]
-) -> Choice:
-    """The first of ``settings`` that reaches ``target`` frames a second with a margin.
+def select_config(
+    configs: Sequence[TrialConfig], target: float, trial: Callable[[TrialConfig], TrialResult]
+) -> TuningResult:
+    """The first of ``configs`` that reaches ``target`` frames a second with a margin.
 
     Args:
-        settings: at least one, the most accurate first.
+        configs: at least one, the most accurate first.
         target: frames a second, above 0.
         trial: measures a setting.
     """
-    best: Choice | None = None
-    last: tuple[Setting, Measured] | None = None
-    for place, setting in enumerate(settings):
+    best: TuningResult | None = None
+    last: tuple[TrialConfig, TrialResult] | None = None
+    for index, config in enumerate(configs):
         # The quickest is tried in any case: something must be.
-        if last is not None and place < len(settings) - 1 and _too_slow(setting, last, target):
+        if last is not None and index < len(configs) - 1 and _too_slow(config, last, target):
             continue
-        measured = trial(setting)
-        last = setting, measured
-        if measured.fps >= target * MARGIN:
-            return Choice(setting, measured, True)
-        if best is None or measured.fps > best.measured.fps:
-            best = Choice(setting, measured, measured.fps >= target)
+        result = trial(config)
+        last = config, result
+        if result.fps >= target * FPS_MARGIN:
+            return TuningResult(config, result, True)
+        if best is None or result.fps > best.result.fps:
+            best = TuningResult(config, result, result.fps >= target)
     if best is None:
-        raise ValueError("settings: got none, expected at least one")
+        raise ValueError("configs: got none, expected at least one")
     return best
 
 
-def _too_slow(setting: Setting, last: tuple[Setting, Measured], target: float) -> bool:
-    before, measured = last
-    detect = measured.detect * setting.cost / before.cost
-    expected = measured.fps * (measured.detect + measured.rest) / max(detect + measured.rest, 1e-6)
-    return expected < target * DOUBT
+def _too_slow(config: TrialConfig, last: tuple[TrialConfig, TrialResult], target: float) -> bool:
+    previous, result = last
+    model_ms = result.model_ms * config.cost / previous.cost
+    expected = result.fps * (result.model_ms + result.other_ms) / max(model_ms + result.other_ms,
+                                                                      1e-6)
+    return expected < target * PREDICTION_TOLERANCE

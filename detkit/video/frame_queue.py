@@ -9,20 +9,20 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class ChannelCancelled(Exception):
-    """The other side of the channel wants nothing more."""
+class QueueCancelled(Exception):
+    """The other side of the queue wants nothing more."""
 
 
-class Channel(Generic[Item]):
+class FrameQueue(Generic[Item]):
     """Items in order from one producer to one consumer; neither can wait for ever.
 
-    A producer that ends closes the channel, with an error when it failed: the consumer still
+    A producer that ends closes the queue, with an error when it failed: the consumer still
     gets every item that came before, then the error. A consumer that ends cancels it: a
-    producer that waits for room, or comes back later, gets `ChannelCancelled`.
+    producer that waits for room, or comes back later, gets `QueueCancelled`.
 
     Args:
         capacity: at most so many items wait; at least 1.
-        newest: a full channel throws its oldest item away for a new one, and nobody waits for
+        drop_oldest: a full queue throws its oldest item away for a new one, and nobody waits for
             room.
 
     Attributes:
@@ -32,11 +32,11 @@ class Channel(Generic[Item]):
         ValueError: the capacity is below 1.
     """
 
-    def __init__(self, capacity: int, newest: bool = False) -> None:
+    def __init__(self, capacity: int, drop_oldest: bool = False) -> None:
         if capacity < 1:
             raise ValueError(f"capacity: got {capacity}, expected at least 1")
         self._capacity = capacity
-        self._newest = newest
+        self._drop_oldest = drop_oldest
         self.dropped = 0
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
@@ -45,23 +45,23 @@ class Channel(Generic[Item]):
         self._error: BaseException | None = None
 
     def put(self, item: Item) -> None:
-        """Add an item, waiting for room where the channel keeps all of them.
+        """Add an item, waiting for room where the queue keeps all of them.
 
         Raises:
-            ChannelCancelled: the consumer has ended.
-            RuntimeError: the channel was closed before.
+            QueueCancelled: the consumer has ended.
+            RuntimeError: the queue was closed before.
         """
         with self._changed:
             if self._closed:
-                raise RuntimeError("put into a channel that was closed")
+                raise RuntimeError("put into a queue that was closed")
             while len(self._items) >= self._capacity and not self._cancelled:
-                if self._newest:
+                if self._drop_oldest:
                     self._items.popleft()
                     self.dropped += 1
                 else:
                     self._changed.wait()
             if self._cancelled:
-                raise ChannelCancelled
+                raise QueueCancelled
             self._items.append(item)
             self._changed.notify_all()
 
@@ -74,7 +74,7 @@ class Channel(Generic[Item]):
         """The next item, waiting for it; None after the last one, and when it is cancelled.
 
         Raises:
-            BaseException: the error that the producer closed the channel with.
+            BaseException: the error that the producer closed the queue with.
         """
         items = self.get_up_to(1)
         return items[0] if items else None
@@ -83,7 +83,7 @@ class Channel(Generic[Item]):
         """What waits, at most ``limit`` items, waiting for one; as `get`, none at the end.
 
         Raises:
-            BaseException: the error that the producer closed the channel with.
+            BaseException: the error that the producer closed the queue with.
         """
         with self._changed:
             while not self._items and not self._closed and not self._cancelled:

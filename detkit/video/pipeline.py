@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from detkit.errors import VideoError
-from detkit.inference.predict_files import Draw, Look
-from detkit.video.frame_queue import Channel, ChannelCancelled
-from detkit.video.inference_stage import LookStage, say
-from detkit.video.io.atomic_output import OutFile
+from detkit.inference.predict_files import DrawFn, PredictFn
+from detkit.video.frame_queue import FrameQueue, QueueCancelled
+from detkit.video.inference_stage import InferenceStage, error_message
+from detkit.video.io.atomic_output import AtomicOutput
 from detkit.video.io.containers import MAX_FRAME_PIXELS
 from detkit.video.io.encoders import AUTO
 from detkit.video.io.frame import Frame
 from detkit.video.io.source import Source, open_source
 from detkit.video.io.writer import PRESETS, VideoWriter, check_suffix
-from detkit.video.run_report import DRAW, ENCODE, TRACK, RunTimes, VideoReport, peak_memory
+from detkit.video.run_report import DRAW, ENCODE, TRACK, StageTimings, VideoReport, peak_memory
 
-Answer = TypeVar("Answer")
-Track = Callable[[Answer, Frame], Any]
-OnFrame = Callable[[int, float, Answer], None]
+Prediction = TypeVar("Prediction")
+TrackFn = Callable[[Prediction, Frame], Any]
+OnFrame = Callable[[int, float, Prediction], None]
 # How long a reader sleeps at most before it looks whether it is still wanted.
-NAP_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 class VideoInterrupted(KeyboardInterrupt):
@@ -39,29 +39,29 @@ class VideoInterrupted(KeyboardInterrupt):
 
 
 def run_video(
-    look: Look[Answer],
+    predict: PredictFn[Prediction],
     source: str | Path | Source,
     out: str | Path | None,
-    draw: Draw[Any] | None,
+    draw: DrawFn[Any] | None,
     *,
-    track: Track[Answer] | None = None,
+    track: TrackFn[Prediction] | None = None,
     batch_size: int = 1,
     workers: int = 1,
     queue_size: int = 4,
     live: bool | None = None,
-    rate: Fraction | None = None,
+    fps: Fraction | None = None,
     encoder: str = AUTO,
     preset: str = PRESETS[0],
-    sound: bool = True,
+    audio: bool = True,
     force: bool = False,
     max_pixels: int = MAX_FRAME_PIXELS,
     on_start: Callable[[Source], None] = lambda source: None,
-    on_frame: OnFrame[Any] = lambda index, seconds, found: None,
+    on_frame: OnFrame[Any] = lambda index, timestamp_s, prediction: None,
 ) -> VideoReport:
     """Look at the frames of ``source`` and write the drawn frames to ``out``, in order.
 
     Args:
-        look: gives one answer (a detector's `Detections`, say) for each of a list of (H, W, 3)
+        predict: gives one answer (a detector's `Detections`, say) for each of a list of (H, W, 3)
             uint8 RGB images.
         source: what `open_source` takes, or what it gave; it is closed at the end.
         out: the h264 file to write, which has its name only when it is whole; None for none.
@@ -69,16 +69,16 @@ def run_video(
             leaves the frames as they are.
         track: called for each frame in order with its answer; what it gives takes the answer's
             place in ``draw`` and ``on_frame``.
-        batch_size: so many frames go to ``look`` at once; the last batch may be smaller.
-        workers: so many calls of ``look`` run at once, each in a thread of its own; answers
+        batch_size: so many frames go to ``predict`` at once; the last batch may be smaller.
+        workers: so many calls of ``predict`` run at once, each in a thread of its own; answers
             come back in order.
         queue_size: at most so many frames wait before, and after, the model.
         live: leave out old frames where newer ones wait for the model; a file is then read at
             its own pace. None: as the source is. Without it each frame goes through.
-        rate: frames per second of a folder of pictures.
+        fps: frames per second of a folder of pictures.
         encoder: of ``detkit.video.io.encoders``; 'auto' takes the first that is there.
         preset: x264's.
-        sound: whether a file's sound goes along.
+        audio: whether a file's sound goes along.
         force: whether ``out`` may be replaced.
         max_pixels: frames of more pixels are refused; of a source that is not open yet.
         on_start: called once with the opened source.
@@ -101,69 +101,70 @@ def run_video(
         check_suffix(path)
         if isinstance(source, (str, Path)) and path.exists() and Path(source).exists() \
                 and path.samefile(source):
-            raise VideoError(f"{path}: is the video to read", do="name another --out")
-    opened = open_source(source, rate, max_pixels) if isinstance(source, (str, Path)) else source
-    live = opened.live if live is None else live
-    times = RunTimes()
+            raise VideoError(f"{path}: is the video to read", hint="name another --out")
+    opened_source = open_source(source, fps, max_pixels) if isinstance(source,
+                                                                       (str, Path)) else source
+    live = opened_source.live if live is None else live
+    times = StageTimings()
     try:
-        frames: Channel[Frame] = Channel(batch_size if live else queue_size, newest=live)
-        target = None if path is None else _Target(
-            path, force, opened, times, 1 if live else queue_size,
-            encoder=encoder, preset=preset, sound=sound, live=live,
+        frames: FrameQueue[Frame] = FrameQueue(batch_size if live else queue_size, drop_oldest=live)
+        output = None if path is None else OutputWriter(
+            path, force, opened_source, times, 1 if live else queue_size,
+            encoder=encoder, preset=preset, audio=audio, live=live,
         )
     except BaseException:
-        opened.close()
+        opened_source.close()
         raise
-    reading = _Stage("video-reader", lambda: _read(opened, frames, live))
-    looking = LookStage(
-        look, frames, batch_size=batch_size, workers=workers, fill=not live,
-        waiting=1 if live else max(1, queue_size // batch_size),
+    reader_thread = _StageThread("video-reader", lambda: _read_frames(opened_source, frames, live))
+    inference_stage = InferenceStage(
+        predict, frames, batch_size=batch_size, workers=workers, wait_for_full_batch=not live,
+        max_waiting=1 if live else max(1, queue_size // batch_size),
     )
     failure: BaseException | None = None
-    through = 0
+    num_done = 0
     try:
-        reading.start()
-        looking.start()
-        on_start(opened)
-        for seen in looking:
-            for frame, answer in zip(seen.frames, seen.answers):
-                times.begin(frame, seen.seconds, len(seen.frames))
-                shown = answer if track is None else _track(track, answer, frame, times)
-                if target is not None:
-                    frame = _draw(draw, frame, shown, times)
-                on_frame(frame.index, float(frame.pts * opened.info.time_base), shown)
-                through += 1
-                if target is not None:
-                    target.put(frame)
+        reader_thread.start()
+        inference_stage.start()
+        on_start(opened_source)
+        for batch in inference_stage:
+            for frame, prediction in zip(batch.frames, batch.predictions):
+                times.begin(frame, batch.seconds, len(batch.frames))
+                result = prediction if track is None else _track_frame(
+                    track, prediction, frame, times)
+                if output is not None:
+                    frame = _draw_frame(draw, frame, result, times)
+                on_frame(frame.index, float(frame.pts * opened_source.info.time_base), result)
+                num_done += 1
+                if output is not None:
+                    output.put(frame)
                 else:
                     times.end(frame.index)
-    except ChannelCancelled:
+    except QueueCancelled:
         pass  # the writer failed, and says why below
     except BaseException as error:
         failure = error
     finally:
-        looking.end()
-        reading.end()
-        opened.close()
-    failure = failure or reading.error
-    dropped, notes = frames.dropped, list(opened.notes)
-    if isinstance(failure, KeyboardInterrupt) and opened.live and through:
-        failure, dropped = None, opened.count - through
-        notes.append(f"{opened.name}: stopped after {through} frames")
-    if target is not None:
-        target.finish(failure, through)
-        notes += target.notes
+        inference_stage.end()
+        reader_thread.end()
+        opened_source.close()
+    failure = failure or reader_thread.error
+    dropped, notes = frames.dropped, list(opened_source.notes)
+    if isinstance(failure, KeyboardInterrupt) and opened_source.live and num_done:
+        failure, dropped = None, opened_source.count - num_done
+        notes.append(f"{opened_source.name}: stopped after {num_done} frames")
+    if output is not None:
+        output.finish(failure, num_done)
+        notes += output.notes
     elif failure is not None:
-        raise _account(failure, f"{through} frames were done")
-    if through != opened.count - dropped:  # would be a fault in the stages
-        raise VideoError("frames were lost", got=through, expected=opened.count - dropped)
-    return VideoReport(
-        path, opened.count, through, dropped, time.perf_counter() - begin, times, peak_memory(),
-        tuple(notes),
-    )
+        raise _final_error(failure, f"{num_done} frames were done")
+    if num_done != opened_source.count - dropped:  # would be a fault in the stages
+        raise VideoError("frames were lost", got=num_done, expected=opened_source.count - dropped)
+    return VideoReport(path, opened_source.count, num_done, dropped,
+                       time.perf_counter() - begin, times, peak_memory(), tuple(notes),
+                       )
 
 
-class _Stage(threading.Thread):
+class _StageThread(threading.Thread):
     """A thread that keeps its error instead of printing it."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
@@ -174,7 +175,7 @@ class _Stage(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except ChannelCancelled:
+        except QueueCancelled:
             pass
         except BaseException as error:
             self.error = error
@@ -184,44 +185,44 @@ class _Stage(threading.Thread):
             self.join()
 
 
-class _Target:
+class OutputWriter:
     """The file to be, its writer's thread, and what becomes of both at the end."""
 
     def __init__(
-        self, path: Path, force: bool, source: Source, times: RunTimes, queue_size: int, *,
-        encoder: str, preset: str, sound: bool, live: bool,
+        self, path: Path, force: bool, source: Source, times: StageTimings, queue_size: int, *,
+        encoder: str, preset: str, audio: bool, live: bool,
     ) -> None:
         self._times = times
         self._source = source.name
-        self._pictures: Channel[Frame] = Channel(queue_size)
+        self._queue: FrameQueue[Frame] = FrameQueue(queue_size)
         self._written: list[int] = []
-        self._file = OutFile(path, force)
+        self._file = AtomicOutput(path, force)
         try:
             self._writer = VideoWriter(
                 self._file.partial, source.info, preset, encoder=encoder,
-                sound=source.sound if sound else None, sound_start=source.sound_start,
+                audio=source.audio if audio else None, audio_start=source.audio_start,
                 live=live, on_written=self._written.append,
             )
         except BaseException:
             self._file.discard()
             raise
-        self._thread = _Stage("video-writer", self._write)
+        self._thread = _StageThread("video-writer", self._write)
         self._thread.start()
 
-    def put(self, picture: Frame) -> None:
+    def put(self, frame: Frame) -> None:
         """Have a drawn frame written; waits for room."""
-        self._pictures.put(picture)
+        self._queue.put(frame)
 
     def finish(self, failure: BaseException | None, expected: int) -> None:
         """Write to the end, give the file its name, or raise what failed with what is kept."""
-        self._pictures.close()
+        self._queue.close()
         self._thread.end()
         failure = failure or self._thread.error
         try:
-            self._writer.close(whole=failure is None)
+            self._writer.close(complete=failure is None)
         except VideoError as error:
             failure = failure or error
-        self._end_written()
+        self._finish_written()
         count = self._writer.count
         if failure is None and count != expected:  # would be a fault in the stages
             failure = VideoError(f"{self._file.path}: frames were lost", got=count,
@@ -234,42 +235,43 @@ class _Target:
             else:
                 return
         if count:
-            raise _account(failure, f"the {count} frames that were done are kept in "
-                           f"{self._file.partial}")
+            raise _final_error(
+                failure, f"the {count} frames that were done are kept in "
+                f"{self._file.partial}")
         self._file.discard()
-        raise _account(failure, "no frame could be kept")
+        raise _final_error(failure, "no frame could be kept")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be known of the file that was written."""
         notes = [] if self._writer.encoder_note is None else [self._writer.encoder_note]
-        if self._writer.sound_fault is not None:
+        if self._writer.audio_error is not None:
             notes.append(f"{self._source}: its sound could not be kept to the end: "
-                         f"{self._writer.sound_fault}")
+                         f"{self._writer.audio_error}")
         return tuple(notes)
 
     def _write(self) -> None:
         try:
-            while (picture := self._pictures.get()) is not None:
+            while (frame := self._queue.get()) is not None:
                 begin = time.perf_counter()
-                self._writer.add(picture)
-                self._times.spend(ENCODE, picture.index, time.perf_counter() - begin)
-                self._end_written()
+                self._writer.add(frame)
+                self._times.add_stage_time(ENCODE, frame.index, time.perf_counter() - begin)
+                self._finish_written()
         finally:
-            self._pictures.cancel()
+            self._queue.cancel()
 
-    def _end_written(self) -> None:
+    def _finish_written(self) -> None:
         """Frames lie in the file: only now, as the encoding of the last of them is its time."""
         for index in self._written:
             self._times.end(index)
         self._written.clear()
 
 
-def _read(source: Source, frames: Channel[Frame], live: bool) -> None:
+def _read_frames(source: Source, frames: FrameQueue[Frame], live: bool) -> None:
     try:
-        for frame in _paced(source, frames) if live and not source.live else source:
+        for frame in _realtime(source, frames) if live and not source.live else source:
             frames.put(frame)
-    except ChannelCancelled:
+    except QueueCancelled:
         raise
     except BaseException as error:
         frames.close(error)
@@ -277,7 +279,7 @@ def _read(source: Source, frames: Channel[Frame], live: bool) -> None:
         frames.close()
 
 
-def _paced(source: Source, frames: Channel[Frame]) -> Iterator[Frame]:
+def _realtime(source: Source, frames: FrameQueue[Frame]) -> Iterator[Frame]:
     """Frames of a file at the times at which they are shown, as a camera would give them."""
     begin: float | None = None
     for frame in source:
@@ -285,41 +287,44 @@ def _paced(source: Source, frames: Channel[Frame]) -> Iterator[Frame]:
         begin = now if begin is None else begin
         due = begin + float(frame.pts * source.info.time_base)
         while now < due and not frames.cancelled:
-            time.sleep(min(due - now, NAP_SECONDS))
+            time.sleep(min(due - now, POLL_SECONDS))
             now = time.perf_counter()
         yield replace(frame, read_at=now - frame.decode_seconds)
 
 
-def _track(track: Track[Answer], answer: Answer, frame: Frame, times: RunTimes) -> Any:
+def _track_frame(track: TrackFn[Prediction], prediction: Prediction, frame: Frame,
+                 times: StageTimings) -> Any:
     begin = time.perf_counter()
     try:
-        shown = track(answer, frame)
+        result = track(prediction, frame)
     except Exception as error:
-        raise VideoError(f"frame {frame.index}: the tracking failed: {say(error)}") from error
-    times.spend(TRACK, frame.index, time.perf_counter() - begin)
-    return shown
+        raise VideoError(
+            f"frame {frame.index}: the tracking failed: {error_message(error)}") from error
+    times.add_stage_time(TRACK, frame.index, time.perf_counter() - begin)
+    return result
 
 
-def _draw(draw: Draw[Any] | None, frame: Frame, shown: Any, times: RunTimes) -> Frame:
+def _draw_frame(draw: DrawFn[Any] | None, frame: Frame, result: Any, times: StageTimings) -> Frame:
     if draw is None:
         return frame
     begin = time.perf_counter()
     try:
-        image = draw(frame.image, shown)
+        image = draw(frame.image, result)
     except Exception as error:
-        raise VideoError(f"frame {frame.index}: the drawing failed: {say(error)}") from error
-    times.spend(DRAW, frame.index, time.perf_counter() - begin)
+        raise VideoError(
+            f"frame {frame.index}: the drawing failed: {error_message(error)}") from error
+    times.add_stage_time(DRAW, frame.index, time.perf_counter() - begin)
     return replace(frame, image=image)
 
 
-def _account(failure: BaseException, kept: str) -> BaseException:
+def _final_error(failure: BaseException, kept: str) -> BaseException:
     """The error to raise: what failed, and what is kept."""
-    account: BaseException
+    final_error: BaseException
     if isinstance(failure, KeyboardInterrupt):
-        account = VideoInterrupted(kept)
+        final_error = VideoInterrupted(kept)
     elif isinstance(failure, Exception):
-        account = VideoError(say(failure), do=kept)
+        final_error = VideoError(error_message(failure), hint=kept)
     else:
         return failure
-    account.__cause__ = failure
-    return account
+    final_error.__cause__ = failure
+    return final_error

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.inference.predict_files import align
-from detkit.video.durations import Milliseconds
+from detkit.inference.predict_files import format_table
+from detkit.video.durations import DurationHistogram
 from detkit.video.io.frame import Frame
 
 DECODE, DETECT, TRACK, DRAW, ENCODE = "decode", "detect", "track", "draw", "encode"
 STAGES = (DECODE, DETECT, TRACK, DRAW, ENCODE)
 
 
-class RunTimes:
+class StageTimings:
     """Measures a run while it goes, in a fixed piece of memory however long it is.
 
     Attributes:
@@ -26,27 +26,27 @@ class RunTimes:
     """
 
     def __init__(self) -> None:
-        self.stages = {name: Milliseconds() for name in STAGES}
-        self.waiting = Milliseconds()
-        self.latency = Milliseconds()
-        self._under_way: dict[int, tuple[float, float]] = {}
+        self.stages = {name: DurationHistogram() for name in STAGES}
+        self.waiting = DurationHistogram()
+        self.latency = DurationHistogram()
+        self._in_flight: dict[int, tuple[float, float]] = {}
 
-    def begin(self, frame: Frame, detect_seconds: float, share: int) -> None:
-        """A frame was read and looked at, in a batch of ``share`` frames."""
+    def begin(self, frame: Frame, detect_seconds: float, batch_size: int) -> None:
+        """A frame was read and looked at, in a batch of ``batch_size`` frames."""
         self.stages[DECODE].add(frame.decode_seconds)
-        self.stages[DETECT].add(detect_seconds / share)
-        self._under_way[frame.index] = (frame.read_at, frame.decode_seconds + detect_seconds)
+        self.stages[DETECT].add(detect_seconds / batch_size)
+        self._in_flight[frame.index] = (frame.read_at, frame.decode_seconds + detect_seconds)
 
-    def spend(self, stage: str, index: int, seconds: float) -> None:
+    def add_stage_time(self, stage: str, index: int, seconds: float) -> None:
         """A stage took ``seconds`` for a frame."""
         self.stages[stage].add(seconds)
-        if index in self._under_way:
-            read_at, spent = self._under_way[index]
-            self._under_way[index] = (read_at, spent + seconds)
+        if index in self._in_flight:
+            read_at, spent = self._in_flight[index]
+            self._in_flight[index] = (read_at, spent + seconds)
 
     def end(self, index: int) -> None:
         """A frame is through."""
-        read_at, spent = self._under_way.pop(index)
+        read_at, spent = self._in_flight.pop(index)
         latency = time.perf_counter() - read_at
         self.latency.add(latency)
         self.waiting.add(max(0.0, latency - spent))
@@ -73,37 +73,38 @@ class VideoReport:
     frames_out: int
     frames_dropped: int
     seconds: float
-    times: RunTimes
+    times: StageTimings
     peak_memory: int | None
     notes: Sequence[str] = field(default=())
 
     @property
-    def frames_per_second(self) -> float:
+    def fps(self) -> float:
         """Frames that went through, by the seconds it took."""
         return self.frames_out / self.seconds if self.seconds > 0 else 0.0
 
     def table(self) -> str:
         """Frames, memory, and the milliseconds of each stage, in aligned columns."""
-        sums = [
+        summary = [
             ("frames in", str(self.frames_in)),
             ("frames out", str(self.frames_out)),
             ("frames dropped", str(self.frames_dropped)),
             ("seconds", f"{self.seconds:.1f}"),
-            ("frames per second", f"{self.frames_per_second:.1f}"),
+            ("frames per second", f"{self.fps:.1f}"),
         ]
         if self.peak_memory is not None:
-            sums.append(("peak memory, MB", f"{self.peak_memory / 1e6:.0f}"))
-        rows = [[name, value, "", "", "", ""] for name, value in sums]
+            summary.append(("peak memory, MB", f"{self.peak_memory / 1e6:.0f}"))
+        rows = [[name, value, "", "", "", ""] for name, value in summary]
         # Decoders and encoders give their work in bursts: of those the mean says what it costs.
         rows.append(["ms a frame", "mean", "median", "p95", "p99", ""])
-        parts = {**self.times.stages, "waiting": self.times.waiting,
-                 "end to end": self.times.latency}
+        histograms = {
+            **self.times.stages, "waiting": self.times.waiting, "end to end": self.times.latency
+        }
         rows += [
-            [name, f"{part.total / part.count:.1f}",
-             *(f"{part.percentile(percent):.1f}" for percent in (50, 95, 99)), ""]
-            for name, part in parts.items() if part.count
+            [name, f"{histogram.total / histogram.count:.1f}",
+             *(f"{histogram.percentile(percent):.1f}" for percent in (50, 95, 99)), ""]
+            for name, histogram in histograms.items() if histogram.count
         ]
-        return align(rows)
+        return format_table(rows)
 
 
 def peak_memory() -> int | None:

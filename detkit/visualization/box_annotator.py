@@ -16,17 +16,17 @@ from detkit.structures.detections import Detections
 Image = NDArray[np.uint8]
 RGB = tuple[int, int, int]
 GOLDEN_RATIO = 0.6180339887498949
-KEPT_TILES = 512  # some 3 MB at 1280x720
+MAX_CACHED_TILES = 512  # some 3 MB at 1280x720
 
 
-class Paint(NamedTuple):
+class ColorPair(NamedTuple):
     """A box's colour, and that of the letters on it; RGB, 0..255."""
 
     fill: RGB
-    ink: RGB
+    text_color: RGB
 
 
-def class_colour(label: int) -> RGB:
+def class_color(label: int) -> RGB:
     """The colour of a class, the same in every picture and every run; RGB, 0..255.
 
     Hues step by the golden ratio, so that neighbouring labels lie far apart however many there
@@ -38,30 +38,30 @@ def class_colour(label: int) -> RGB:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def text_colour(background: RGB) -> RGB:
+def contrasting_text_color(background: RGB) -> RGB:
     """Black or white, whichever stands out more from ``background``.
 
     Source: WCAG 2.1, relative luminance and contrast ratio.
     """
-    red, green, blue = (_linear(part / 255) for part in background)
+    red, green, blue = (_linear(channel / 255) for channel in background)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     # Where black and white contrast equally: (L + 0.05)^2 = 1.05 * 0.05.
     return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
 
 
-def _linear(part: float) -> float:
-    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else float(((channel + 0.055) / 1.055) ** 2.4)
 
 
 @lru_cache(maxsize=1024)
-def paint_of(number: int) -> Paint:
+def color_for_index(index: int) -> ColorPair:
     """What a class, or a track, of this number is drawn with."""
-    fill = class_colour(number)
-    return Paint(fill, text_colour(fill))
+    fill = class_color(index)
+    return ColorPair(fill, contrasting_text_color(fill))
 
 
-class BoxPainter:
-    """Draws what a detector found: a box and 'class 0.87' for each, in the class's colour.
+class BoxAnnotator:
+    """Draws what a detector detections: a box and 'class 0.87' for each, in the class's colour.
 
     Args:
         classes: the names that labels index.
@@ -69,37 +69,37 @@ class BoxPainter:
 
     def __init__(self, classes: Sequence[str]) -> None:
         # Accents are dropped rather than drawn as '??'.
-        self._names = [plain_name(name, label) for label, name in enumerate(classes)]
-        self._pen = BoxPen((1, 1))
+        self._names = [ascii_name(name, label) for label, name in enumerate(classes)]
+        self._renderer = BoxRenderer((1, 1))
 
-    def __call__(self, image: Image, found: Detections, in_place: bool = False) -> Image:
-        """``image`` with ``found`` drawn on it, the highest score on top.
+    def __call__(self, image: Image, detections: Detections, in_place: bool = False) -> Image:
+        """``image`` with ``detections`` drawn on it, the highest score on top.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            found: detections in pixels of this image; none gives a plain copy.
+            detections: detections in pixels of this image; none gives a plain copy.
             in_place: draw on ``image`` itself, which saves the copy, if it can be written to.
 
         Returns:
             (H, W, 3) uint8 RGB; ``image`` itself or a copy of it.
         """
-        canvas = drawable(image, in_place)
-        if not len(found):
+        canvas = writable_copy(image, in_place)
+        if not len(detections):
             return canvas
-        self._pen = self._pen.fitting(canvas)
-        order = np.argsort(found.scores, kind="stable")
-        labels = found.labels[order].tolist()
-        self._pen.mark(
+        self._renderer = self._renderer.for_size(canvas)
+        order = np.argsort(detections.scores, kind="stable")
+        labels = detections.labels[order].tolist()
+        self._renderer.annotate(
             canvas,
-            found.boxes_xyxy[order],
+            detections.boxes_xyxy[order],
             [(self._names[label], f" {score:.2f}")
-             for label, score in zip(labels, found.scores[order].tolist())],
-            [paint_of(label) for label in labels],
+             for label, score in zip(labels, detections.scores[order].tolist())],
+            [color_for_index(label) for label in labels],
         )
         return canvas
 
 
-class BoxPen:
+class BoxRenderer:
     """Lines and letters in proportion to pictures of one size, with a floor to stay legible.
 
     OpenCV takes most of its time for the letters, the thick ones of large pictures above all;
@@ -109,34 +109,34 @@ class BoxPen:
         size_hw: height and width of the pictures.
 
     Attributes:
-        line: width of a box's sides in pixels.
+        line_width: width of a box's sides in pixels.
         label_height: of a label, in pixels.
     """
 
     def __init__(self, size_hw: tuple[int, int]) -> None:
         import cv2
 
-        short = min(size_hw)
+        short_side = min(size_hw)
         self._size_hw = size_hw
-        self._scale = min(2.0, max(0.4, short / 1000))
+        self._scale = min(2.0, max(0.4, short_side / 1000))
         self._thickness = max(1, round(self._scale * 1.4))
         self._padding = max(2, round(6 * self._scale))
         (_, ascent), descent = cv2.getTextSize(
             "0", cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._thickness)
         self._baseline = self._padding + ascent
-        self._tile = lru_cache(maxsize=KEPT_TILES)(self._render)
-        self.line = max(1, round(short / 250))
+        self._tile = lru_cache(maxsize=MAX_CACHED_TILES)(self._render)
+        self.line_width = max(1, round(short_side / 250))
         # The tails of g and y need their room, too.
         self.label_height = self._baseline + max(self._padding, descent)
 
-    def fitting(self, canvas: Image) -> BoxPen:
+    def for_size(self, canvas: Image) -> BoxRenderer:
         """This pen, or one for pictures of the canvas's size."""
         size_hw = canvas.shape[0], canvas.shape[1]
-        return self if size_hw == self._size_hw else BoxPen(size_hw)
+        return self if size_hw == self._size_hw else BoxRenderer(size_hw)
 
-    def mark(
+    def annotate(
         self, canvas: Image, boxes_xyxy: NDArray[np.float32],
-        texts: Sequence[tuple[str, ...]], paints: Sequence[Paint],
+        texts: Sequence[tuple[str, ...]], colors: Sequence[ColorPair],
     ) -> None:
         """Draw N boxes, then their labels over them, the last on top.
 
@@ -144,30 +144,30 @@ class BoxPen:
             canvas: (H, W, 3) uint8, drawn on; C order.
             boxes_xyxy: (N, 4) pixels; sides beyond the picture are drawn at its border.
             texts: N labels, each in pieces that follow each other without a gap.
-            paints: N pairs of colours.
+            colors: N pairs of colours.
         """
         import cv2
 
         height, width = self._size_hw
-        limits = (width - 1, height - 1, width - 1, height - 1)
-        corners = np.clip(boxes_xyxy, 0, limits).astype(int).tolist()
-        for (left, top, right, bottom), paint in zip(corners, paints):
-            cv2.rectangle(canvas, (left, top), (right, bottom), paint.fill, self.line)
-        for (left, top, _, _), text, paint in zip(corners, texts, paints):
-            self.label(canvas, left, top, text, paint)
+        clip_bounds = (width - 1, height - 1, width - 1, height - 1)
+        corners = np.clip(boxes_xyxy, 0, clip_bounds).astype(int).tolist()
+        for (left, top, right, bottom), color_pair in zip(corners, colors):
+            cv2.rectangle(canvas, (left, top), (right, bottom), color_pair.fill, self.line_width)
+        for (left, top, _, _), text, color_pair in zip(corners, texts, colors):
+            self.draw_label(canvas, left, top, text, color_pair)
 
-    def label(
-        self, canvas: Image, left: int, bottom: int, text: tuple[str, ...], paint: Paint
+    def draw_label(
+        self, canvas: Image, left: int, bottom: int, text: tuple[str, ...], color_pair: ColorPair
     ) -> None:
         """Write ``text`` on its own ground, its bottom left corner there, moved to lie inside."""
-        tiles = [self._tile(piece, paint, number == 0, number == len(text) - 1)
-                 for number, piece in enumerate(text)]
+        tiles = [self._tile(piece, color_pair, index == 0, index == len(text) - 1)
+                 for index, piece in enumerate(text)]
         height, width = self._size_hw
         left = max(0, min(left, width - sum(tile.shape[1] for tile in tiles)))
         top = max(0, min(bottom, height) - self.label_height)
         for tile in tiles:
-            room = canvas[top:top + self.label_height, left:left + tile.shape[1]]
-            room[:] = tile[:room.shape[0], :room.shape[1]]
+            region = canvas[top:top + self.label_height, left:left + tile.shape[1]]
+            region[:] = tile[:region.shape[0], :region.shape[1]]
             left += tile.shape[1]
 
     def label_width(self, text: tuple[str, ...]) -> int:
@@ -177,32 +177,32 @@ class BoxPen:
     def _advance(self, piece: str) -> int:
         import cv2
 
-        (wide, _), _ = cv2.getTextSize(
+        (text_width, _), _ = cv2.getTextSize(
             piece, cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._thickness)
-        return int(wide)
+        return int(text_width)
 
-    def _render(self, piece: str, paint: Paint, first: bool, last: bool) -> Image:
+    def _render(self, piece: str, color_pair: ColorPair, first: bool, last: bool) -> Image:
         """A piece of a label, (label_height, W, 3) uint8, with the room before or after it."""
         import cv2
 
-        before, after = self._padding * first, self._padding * last
-        tile: Image = np.empty((self.label_height, before + self._advance(piece) + after, 3),
+        pad_left, pad_right = self._padding * first, self._padding * last
+        tile: Image = np.empty((self.label_height, pad_left + self._advance(piece) + pad_right, 3),
                                np.uint8)
-        tile[:] = paint.fill
-        cv2.putText(tile, piece, (before, self._baseline),
-                    cv2.FONT_HERSHEY_SIMPLEX, self._scale, paint.ink, self._thickness,
+        tile[:] = color_pair.fill
+        cv2.putText(tile, piece, (pad_left, self._baseline),
+                    cv2.FONT_HERSHEY_SIMPLEX, self._scale, color_pair.text_color, self._thickness,
                     cv2.LINE_AA)
         return tile
 
 
-def drawable(image: Image, in_place: bool) -> Image:
+def writable_copy(image: Image, in_place: bool) -> Image:
     """``image`` itself when it is to be, and can be, drawn on in place; else a copy in C order."""
     if in_place and image.flags.writeable and image.flags.c_contiguous:
         return image
     return np.array(image, order="C")
 
 
-def plain_name(name: str, label: int) -> str:
+def ascii_name(name: str, label: int) -> str:
     """``name`` in ASCII, which OpenCV's letters are; 'class 7' when nothing is left of it."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
     return plain or f"class {label}"

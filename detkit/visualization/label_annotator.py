@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.structures.classifications import ClassScores
-from detkit.visualization.box_annotator import RGB, class_colour, plain_name, text_colour
+from detkit.structures.classifications import Classifications
+from detkit.visualization.box_annotator import RGB, ascii_name, class_color, contrasting_text_color
 
 Image = NDArray[np.uint8]
 
-SMALLEST_LETTERS, LARGEST_LETTERS = 0.4, 4.0  # OpenCV's font scale; 0.4 is 9 pixels high
-LEGIBLE_SIDE = 256
-LARGEST_ENLARGED = 2048
-UNSURE_FILL: RGB = (110, 110, 110)
+MIN_FONT_SCALE, MAX_FONT_SCALE = 0.4, 4.0  # OpenCV's font scale; 0.4 is 9 pixels high
+MIN_SIDE = 256
+MAX_UPSCALED_SIDE = 2048
+UNSURE_COLOR: RGB = (110, 110, 110)
 WHITE: RGB = (255, 255, 255)
-SHADE = 0.35  # what is left of the picture below the list of classes
+PANEL_BRIGHTNESS = 0.35  # what is left of the picture below the list of classes
 
 
-class ClassPainter:
+class LabelAnnotator:
     """Writes 'class 0.87' top left on the class's colour; with ``top_k`` above 1 a list below.
 
     The list has the top k with a bar each, as many as fit into half the picture's height.
@@ -32,11 +32,11 @@ class ClassPainter:
     """
 
     def __init__(self, classes: Sequence[str], top_k: int = 1, threshold: float = 0.0) -> None:
-        self._names = [plain_name(name, label) for label, name in enumerate(classes)]
+        self._names = [ascii_name(name, label) for label, name in enumerate(classes)]
         self._top_k = top_k
         self._threshold = threshold
 
-    def __call__(self, image: Image, scores: ClassScores) -> Image:
+    def __call__(self, image: Image, scores: Classifications) -> Image:
         """A copy of ``image`` with the label of ``scores`` drawn on it.
 
         Args:
@@ -47,85 +47,88 @@ class ClassPainter:
             (H, W, 3) uint8 RGB.
         """
         canvas = np.array(image, order="C")
-        pen = _Pen(canvas)
-        name, fill = self._names[scores.label], class_colour(scores.label)
+        renderer = _LabelRenderer(canvas)
+        name, fill = self._names[scores.label], class_color(scores.label)
         if scores.score < self._threshold:
-            name, fill = "unsure", UNSURE_FILL
-        pen.label(name, f"{scores.score:.2f}", fill)
+            name, fill = "unsure", UNSURE_COLOR
+        renderer.label(name, f"{scores.score:.2f}", fill)
         if self._top_k > 1:
             rows = [
-                (self._names[label], float(score), class_colour(int(label)))
+                (self._names[label], float(score), class_color(int(label)))
                 for label, score in zip(*scores.top(self._top_k))
             ]
-            pen.bars(rows)
+            renderer.bars(rows)
         return canvas
 
 
-def enlarged(image: Image) -> Image:
+def upscale_small(image: Image) -> Image:
     """``image``, when too small for letters, in whole multiples of its pixels; else itself.
 
     The shorter side grows to at least 256 pixels unless the longer would pass 2048.
     """
-    short, long = sorted(image.shape[:2])
-    times = min(-(-LEGIBLE_SIDE // short), max(1, LARGEST_ENLARGED // long))
-    return image if times == 1 else image.repeat(times, axis=0).repeat(times, axis=1)
+    short_side, long_side = sorted(image.shape[:2])
+    factor = min(-(-MIN_SIDE // short_side), max(1, MAX_UPSCALED_SIDE // long_side))
+    return image if factor == 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-class _Pen:
+class _LabelRenderer:
     """Letters and bars in proportion to one picture, from its top left corner downwards."""
 
     def __init__(self, canvas: Image) -> None:
         self._canvas = canvas
         self._height, self._width = canvas.shape[:2]
-        short = min(self._height, self._width)
-        self._scale = min(LARGEST_LETTERS, max(SMALLEST_LETTERS, short / 800))
+        short_side = min(self._height, self._width)
+        self._scale = min(MAX_FONT_SCALE, max(MIN_FONT_SCALE, short_side / 800))
         self._top = 0
 
-    def label(self, name: str, number: str, fill: RGB) -> None:
+    def label(self, name: str, value: str, fill: RGB) -> None:
         """'name number' on a field of ``fill``."""
         import cv2
 
         scale = self._scale
-        text = self._fit(name, number, scale, self._width)
-        wide, high, pad = self._measure(text, scale)
-        bottom = high + 2 * pad
-        cv2.rectangle(self._canvas, (0, 0), (wide + 2 * pad - 1, bottom - 1), fill, cv2.FILLED)
-        self._write(text, pad, bottom - pad, scale, text_colour(fill))
+        text = self._truncate(name, value, scale, self._width)
+        width, height, pad = self._measure(text, scale)
+        bottom = height + 2 * pad
+        cv2.rectangle(self._canvas, (0, 0), (width + 2 * pad - 1, bottom - 1), fill, cv2.FILLED)
+        self._write(text, pad, bottom - pad, scale, contrasting_text_color(fill))
         self._top = bottom
 
     def bars(self, rows: Sequence[tuple[str, float, RGB]]) -> None:
         """A line for each of (name, probability, colour): both in words, a bar below."""
         import cv2
 
-        scale = max(SMALLEST_LETTERS, 0.8 * self._scale)
-        texts = [self._fit(name, f"{part:.2f}", scale, self._width) for name, part, _ in rows]
+        scale = max(MIN_FONT_SCALE, 0.8 * self._scale)
+        texts = [
+            self._truncate(name, f"{probability:.2f}", scale, self._width)
+            for name, probability, _ in rows
+        ]
         sizes = [self._measure(text, scale) for text in texts]
-        high, pad = sizes[0][1], sizes[0][2]
-        thick = max(2, round(6 * scale))
-        step = high + thick + 2 * pad
-        wide = min(self._width, max(size[0] for size in sizes) + 2 * pad)
-        shown = min(len(rows), (self._height // 2 - self._top) // step)
-        if shown < 1:
+        height, pad = sizes[0][1], sizes[0][2]
+        bar_height = max(2, round(6 * scale))
+        step = height + bar_height + 2 * pad
+        width = min(self._width, max(size[0] for size in sizes) + 2 * pad)
+        num_rows = min(len(rows), (self._height // 2 - self._top) // step)
+        if num_rows < 1:
             return
-        field = self._canvas[self._top:self._top + shown * step, :wide]
-        field[:] = (field * SHADE).astype(np.uint8)
-        for text, (_, part, colour) in zip(texts[:shown], rows):
-            baseline = self._top + pad + high
+        panel = self._canvas[self._top:self._top + num_rows * step, :width]
+        panel[:] = (panel * PANEL_BRIGHTNESS).astype(np.uint8)
+        for text, (_, probability, color) in zip(texts[:num_rows], rows):
+            baseline = self._top + pad + height
             self._write(text, pad, baseline, scale, WHITE)
-            right = pad + max(1, round(part * (wide - 2 * pad))) - 1
-            corners = (pad, baseline + pad), (right, baseline + pad + thick - 1)
-            cv2.rectangle(self._canvas, *corners, colour, cv2.FILLED)
+            right = pad + max(1, round(probability * (width - 2 * pad))) - 1
+            corners = (pad, baseline + pad), (right, baseline + pad + bar_height - 1)
+            cv2.rectangle(self._canvas, *corners, color, cv2.FILLED)
             self._top += step
 
-    def _fit(self, name: str, number: str, scale: float, room: int) -> str:
+    def _truncate(self, name: str, value: str, scale: float, max_width: int) -> str:
         """'name number', the name cut off with '..' until both have room, or one letter of it."""
-        cut = name
+        shortened = name
         while True:
-            text = f"{cut if cut == name else cut + '..'} {number}"
-            wide, _, pad = self._measure(text, scale)
-            if wide + 2 * pad <= room or len(cut) <= 1:
+            text = f"{shortened if shortened == name else shortened + '..'} {value}"
+            width, _, pad = self._measure(text, scale)
+            if width + 2 * pad <= max_width or len(shortened) <= 1:
                 return text
-            cut = cut[:-1]
+            shortened = shortened[:-1]
 
     def _measure(self, text: str, scale: float) -> tuple[int, int, int]:
         """Width and height of the letters above their line, and the room around them."""
@@ -135,11 +138,11 @@ class _Pen:
         # Letters such as g reach below the line by about this much.
         return int(size[0]), int(size[1]), max(4, round(9 * scale))
 
-    def _write(self, text: str, left: int, baseline: int, scale: float, ink: RGB) -> None:
+    def _write(self, text: str, left: int, baseline: int, scale: float, text_color: RGB) -> None:
         import cv2
 
-        cv2.putText(self._canvas, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, ink,
-                    self._thickness(scale), cv2.LINE_AA)
+        cv2.putText(self._canvas, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale,
+                    text_color, self._thickness(scale), cv2.LINE_AA)
 
     @staticmethod
     def _thickness(scale: float) -> int:

@@ -13,18 +13,18 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from detkit.analysis.complexity.model_complexity import measure
+from detkit.analysis.complexity.model_complexity import get_model_complexity
 from detkit.analysis.complexity.model_parts import Complexity
-from detkit.analysis.complexity.test_size import test_size as size_of
-from detkit.config.infer.infer_fields import data_classes, derive
+from detkit.analysis.complexity.test_size import get_test_size as size_of
+from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.load_config import load_config
 from detkit.errors import ConfigError
 from detkit.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
-OURS = sorted((ROOT / "configs").glob("*.py"))
-ABOUT_PAPERS_SIZE = (800, 1280)
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+PAPER_INPUT_SIZE = (800, 1280)
 CASCADE_MASK = """
 _base_ = [r"{base}"]
 head = dict(
@@ -40,7 +40,7 @@ model = dict(
 """
 
 
-class WithoutChoices(nn.Module):
+class PlainCascade(nn.Module):
     """A Cascade R-CNN as one plain forward: heads on as many regions as are told, no NMS."""
 
     def __init__(self, detector: Any, regions: int, channels: int) -> None:
@@ -55,14 +55,14 @@ class WithoutChoices(nn.Module):
         return [self.detector.rpn_head(features), heads]
 
 
-def parts_of(found: Complexity) -> dict[str, int]:
+def macs_by_part(found: Complexity) -> dict[str, int]:
     """Multiply-adds by the name of the part; checks on the way that sums are sums."""
     roi_head = next((part for part in found.parts if part.name == "roi_head"), None)
     if roi_head is not None:
         for name in ("parameters", "trainable", "multiply_adds"):
             assert sum(getattr(part, name) for part in found.inside) == getattr(roi_head, name)
     parts = {part.name: part.multiply_adds for part in found.parts}
-    assert sum(parts.values()) == found.whole.multiply_adds
+    assert sum(parts.values()) == found.total.multiply_adds
     return parts
 
 
@@ -70,32 +70,33 @@ def test_a_detector_counts_as_mmengine_counts_it() -> None:
     """Its analysis traces a computed forward pass with gradients, where Swin's attention is
     explicit; ours has the fused one. It counts norms and resizing as well, which papers do not."""
     config = ROOT / "configs" / "cascade_swin_nano.py"
-    found = measure(config)
+    found = get_model_complexity(config)
     assert (found.height, found.width, found.classes, found.ran_on) == (320, 320, 80, "shapes")
     cfg = load_config(config)
-    derive(cfg, data_classes(cfg))
+    infer_fields(cfg, get_config_classes(cfg))
     with DefaultScope.overwrite_default_scope("detkit"):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model).eval()
-    analysis = FlopAnalyzer(WithoutChoices(model, 200, 64), (torch.zeros(1, 3, 320, 320),))
+    analysis = FlopAnalyzer(PlainCascade(model, 200, 64), (torch.zeros(1, 3, 320, 320),))
     by_part = {name: counts["linear"] + counts["conv"] + counts["matmul"]
                for name, counts in analysis.by_module_and_operator().items()}
-    ours = parts_of(found)
+    detkit_complexity = macs_by_part(found)
     for part in ("backbone", "neck", "rpn_head", "roi_head"):
-        assert ours[part] == by_part[f"detector.{part}"] > 0
-    assert found.whole.multiply_adds == by_part[""]
-    assert found.whole.parameters == sum(weight.numel() for weight in model.parameters())
+        assert detkit_complexity[part] == by_part[f"detector.{part}"] > 0
+    assert found.total.multiply_adds == by_part[""]
+    assert found.total.parameters == sum(weight.numel() for weight in model.parameters())
 
 
 def test_roi_heads_are_counted_at_the_proposals_that_the_config_keeps() -> None:
-    found = measure(ROOT / "configs" / "cascade_swin.py", size=(64, 96),
-                    options={"model.test_cfg.rpn.max_per_img": 70, "model.backbone.arch": "nano"})
+    found = get_model_complexity(
+        ROOT / "configs" / "cascade_swin.py", size=(64, 96),
+        options={"model.test_cfg.rpn.max_per_img": 70, "model.backbone.arch": "nano"})
     assert found.regions is not None and found.regions.proposals == 70
     # Two layers to 1024, 80 classes and the background, one box for all classes; three stages.
     stage = 70 * (256 * 7 * 7 * 1024 + 1024 * 1024 + 1024 * 81 + 1024 * 4)
     heads = {part.name: part.multiply_adds for part in found.inside}
     assert heads == {f"roi_head.bbox_head.{index}": stage for index in range(3)}
-    parts_of(found)
+    macs_by_part(found)
 
 
 @pytest.mark.parametrize(
@@ -115,22 +116,23 @@ def test_swins_cascade_with_masks_is_as_published(
     config = tmp_path / "cascade_mask.py"
     base = ZOO / "cascade_rcnn" / "cascade-mask-rcnn_r50_fpn_1x_coco.py"
     config.write_text(CASCADE_MASK.format(base=base, dims=dims, depths=depths, heads=heads))
-    found = measure(config, size=ABOUT_PAPERS_SIZE)
-    parts_of(found)
-    assert round(found.whole.parameters / 1e6) == millions
-    assert round(found.whole.multiply_adds / 1e9) == billions
+    found = get_model_complexity(config, size=PAPER_INPUT_SIZE)
+    macs_by_part(found)
+    assert round(found.total.parameters / 1e6) == millions
+    assert round(found.total.multiply_adds / 1e9) == billions
 
 
 @pytest.mark.slow
 def test_swins_mask_rcnn_is_as_published() -> None:
     """The release of Swin for detection: 48 million parameters, 267G."""
-    found = measure(ZOO / "swin" / "mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py", size=ABOUT_PAPERS_SIZE)
-    assert round(found.whole.parameters / 1e6) == 48
-    assert round(found.whole.multiply_adds / 1e9) == 267
+    found = get_model_complexity(ZOO / "swin" / "mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py",
+                                 size=PAPER_INPUT_SIZE)
+    assert round(found.total.parameters / 1e6) == 48
+    assert round(found.total.multiply_adds / 1e9) == 267
 
 
 @pytest.mark.slow
-def test_our_cascade_costs_less_than_with_mmdets_swin_by_the_padding(tmp_path: Path) -> None:
+def test_cascade_macs_differ_from_mmdet_swin_only_by_padding(tmp_path: Path) -> None:
     """Ours cuts the padding of its windows off before the last projection of attention.
 
     At 800x1280 the four stages have maps of 200x320, 100x160, 50x80, 25x40, padded to whole
@@ -141,22 +143,24 @@ def test_our_cascade_costs_less_than_with_mmdets_swin_by_the_padding(tmp_path: P
     config.write_text(
         f'_base_ = [r"{ROOT / "configs" / "cascade_swin.py"}"]\n'
         'model = dict(backbone=dict(_delete_=True, type="mmdet.SwinTransformer", embed_dims=96))\n')
-    ours = measure(ROOT / "configs" / "cascade_swin.py", size=ABOUT_PAPERS_SIZE)
-    theirs = measure(config, size=ABOUT_PAPERS_SIZE)
-    assert round(theirs.whole.multiply_adds / 1e9) == 241
+    detkit_complexity = get_model_complexity(ROOT / "configs" / "cascade_swin.py",
+                                             size=PAPER_INPUT_SIZE)
+    mmdet_complexity = get_model_complexity(config, size=PAPER_INPUT_SIZE)
+    assert round(mmdet_complexity.total.multiply_adds / 1e9) == 241
     padding = ((203 * 322 - 200 * 320) * 96**2 * 2 + (105 * 161 - 100 * 160) * 192**2 * 2
                + (56 * 84 - 50 * 80) * 384**2 * 6 + (28 * 42 - 25 * 40) * 768**2 * 2)
-    assert theirs.whole.multiply_adds - ours.whole.multiply_adds == padding
+    assert mmdet_complexity.total.multiply_adds - detkit_complexity.total.multiply_adds == padding
 
 
 def test_frozen_stages_are_parameters_that_do_not_train() -> None:
-    found = measure(ZOO / "faster_rcnn" / "faster-rcnn_r50_fpn_1x_coco.py", size=(64, 64))
+    found = get_model_complexity(ZOO / "faster_rcnn" / "faster-rcnn_r50_fpn_1x_coco.py",
+                                 size=(64, 64))
     # The shipped config freezes the first convolution and its norm, and layer1: three blocks of
     # 1x1, 3x3 and 1x1 convolutions with their norms, and the first block's shortcut.
     stem = 7 * 7 * 3 * 64 + 2 * 64
     blocks = (64 + 2 * 256) * 64 + 3 * (9 * 64 * 64 + 64 * 256) + 3 * 2 * (64 + 64 + 256)
     shortcut = 64 * 256 + 2 * 256
-    assert found.whole.parameters - found.whole.trainable == stem + blocks + shortcut
+    assert found.total.parameters - found.total.trainable == stem + blocks + shortcut
 
 
 @pytest.mark.parametrize(
@@ -181,37 +185,36 @@ def test_frozen_stages_are_parameters_that_do_not_train() -> None:
     ],
 )
 def test_mmdets_own_configs_are_counted(name: str, parts: set[str]) -> None:
-    found = measure(ZOO / name, size=(128, 128))
-    assert set(parts_of(found)) == parts
+    found = get_model_complexity(ZOO / name, size=(128, 128))
+    assert set(macs_by_part(found)) == parts
     assert not found.not_run
     weightless = {"query_embedding"} | ({"between parts", "rpn_head"} if "sparse" in name else
                                         {"between parts"})
-    assert all(count > 0 for part, count in parts_of(found).items() if part not in weightless)
+    assert all(count > 0 for part, count in macs_by_part(found).items() if part not in weightless)
 
 
 @pytest.mark.parametrize(
     "config",
     [path if path.stem in ("faster_swin", "cascade_convnextv2_nano") else
-     pytest.param(path, marks=pytest.mark.slow) for path in OURS],
+     pytest.param(path, marks=pytest.mark.slow) for path in CONFIGS],
     ids=lambda path: path.stem,
 )
 def test_every_config_of_ours_is_counted(config: Path) -> None:
-    found = measure(config)
+    found = get_model_complexity(config)
     classifies = config.stem.startswith("classify_")
     # Without data: as many as COCO has, or ImageNet.
     assert found.classes == (1000 if classifies else 80)
     assert not found.not_run
     parts = ("backbone", "head") if classifies else ("backbone", "neck")
-    assert all(parts_of(found)[part] > 0 for part in parts)
+    assert all(macs_by_part(found)[part] > 0 for part in parts)
 
 
-def test_deformable_convolutions_cost_their_offsets_more_than_plain_ones() -> None:
+def test_deformable_conv_macs_are_plain_conv_plus_offsets() -> None:
     # Tiny with fewer blocks, for a deformable one takes a while even on shapes.
     arch = dict(_delete_=True, depths=[1, 1, 2, 1], dims=[96, 192, 384, 768])
-    plain, deformed = (
-        parts_of(measure(ROOT / "configs" / f"cascade_convnextv2{name}.py", size=(64, 64),
-                         options={"model.backbone.arch": arch}))
-        for name in ("", "_dcn"))
+    plain, deformed = (macs_by_part(
+        get_model_complexity(ROOT / "configs" / f"cascade_convnextv2{name}.py", size=(64, 64),
+                             options={"model.backbone.arch": arch})) for name in ("", "_dcn"))
     # The last two stages have 2 blocks of 384 channels on 4 x 4 cells, 1 of 768 on 2 x 2. Offsets
     # come from dense 3 x 3 convolutions, and there are three for each of 7 x 7 taps.
     backbone = (2 * 16 * 384 + 1 * 4 * 768) * 9 * 147
@@ -222,17 +225,17 @@ def test_deformable_convolutions_cost_their_offsets_more_than_plain_ones() -> No
 
 
 @pytest.mark.slow
-def test_a_part_that_did_not_run_is_named() -> None:
+def test_module_that_did_not_run_is_listed() -> None:
     """PointRend's point head works on points that are chosen by their content."""
     name = "point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py"
-    assert measure(ZOO / name, size=(128, 128)).not_run == ("roi_head.point_head",)
+    assert get_model_complexity(ZOO / name, size=(128, 128)).not_run == ("roi_head.point_head",)
 
 
 def test_a_config_without_a_model_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "empty.py"
     config.write_text("default_scope = 'detkit'\n")
     with pytest.raises(ConfigError, match="has no model"):
-        measure(config)
+        get_model_complexity(config)
 
 
 def resize(scale: Any, **others: Any) -> dict[str, Any]:
@@ -253,7 +256,7 @@ def resize(scale: Any, **others: Any) -> dict[str, Any]:
         ([resize((10, 10)), resize((30, 20))], None, (20, 30)),
     ],
 )
-def test_the_size_is_what_the_config_tests_at(
+def test_input_size_comes_from_the_test_pipeline(
     steps: list[dict[str, Any]], divisor: int | None, expected: tuple[int, int]
 ) -> None:
     wrapped = dict(type="RepeatDataset", dataset=dict(type="CocoDataset", pipeline=steps))
@@ -274,6 +277,6 @@ def test_the_size_is_what_the_config_tests_at(
     ],
     ids=["no pipeline", "no resizing", "no size"],
 )
-def test_a_config_that_says_no_size_is_told_to(content: dict[str, Any]) -> None:
+def test_config_without_test_size_is_rejected_with_a_hint(content: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="pass --size, as --size 800x1280"):
         size_of(Config(content))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detkit.analysis.complexity.model_complexity import measure
+from detkit.analysis.complexity.model_complexity import get_model_complexity
 from detkit.analysis.complexity.model_parts import Complexity
 from detkit.errors import ConfigError
 from detkit.registry import MODELS
@@ -54,20 +54,20 @@ def registered() -> Iterator[None]:
 
 def pyramid(size: tuple[int, int] = (64, 64), **backbone: Any) -> Complexity:
     """The quickstart's detector on a ``PyramidBackbone``."""
-    return measure(QUICKSTART, size=size, options={
+    return get_model_complexity(QUICKSTART, size=size, options={
         "model.backbone": dict(_delete_=True, type="PyramidBackbone", **backbone),
         "model.neck.num_outs": 5,
         "model.roi_head.bbox_roi_extractor.featmap_strides": [8, 16, 32]})
 
 
-def test_nothing_is_fetched() -> None:
+def test_no_weights_are_downloaded() -> None:
     found = pyramid(pretrained=True, init_cfg=dict(type="Pretrained", checkpoint="nowhere.pth"))
     backbone = next(part for part in found.parts if part.name == "backbone")
     # 1 x 1 convolutions of 3 channels over maps of 8x8, 4x4 and 2x2 cells.
     assert backbone.multiply_adds == 3 * (64 * 16 + 16 * 32 + 4 * 64)
 
 
-def test_a_model_that_looks_at_values_is_computed_and_counts_the_same(
+def test_data_dependent_model_is_counted_on_the_cpu(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     plain, looking = pyramid(), pyramid(looks=True)
@@ -76,7 +76,7 @@ def test_a_model_that_looks_at_values_is_computed_and_counts_the_same(
     assert sum(WARNING in record.getMessage() for record in caplog.records) == 1
 
 
-def test_what_is_computed_is_bounded() -> None:
+def test_computed_input_size_is_limited() -> None:
     assert pyramid((4096, 4096)).ran_on == "shapes"
     with pytest.raises(ConfigError, match=r"got 2048x2049, expected at most 4194304 pixels.*; pass "
                                           r"a smaller --size"):
@@ -84,7 +84,7 @@ def test_what_is_computed_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"model.backbone": dict(_delete_=True, type="PyramidBackbone", looks=True),
           "model.roi_head.num_stages": 9}, "AssertionError: assert "),
@@ -94,24 +94,24 @@ def test_what_is_computed_is_bounded() -> None:
     ids=["stages", "norm", "scales"],
 )
 def test_a_model_that_cannot_be_built_is_not_run(
-    options: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+    options: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(ConfigError, match=f"the model cannot be built: got .*{said}"):
-        measure(QUICKSTART, size=(64, 64), options=options)
+    with pytest.raises(ConfigError, match=f"the model cannot be built: got .*{message}"):
+        get_model_complexity(QUICKSTART, size=(64, 64), options=options)
     assert WARNING not in caplog.text
 
 
-def test_a_model_that_cannot_run_says_why_and_is_not_computed(
+def test_model_that_cannot_run_error_gives_the_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     key = "model.roi_head.bbox_roi_extractor.roi_layer.output_size"
     with caplog.at_level(logging.WARNING), pytest.raises(
             ConfigError, match="cannot be counted at 64x64: got RuntimeError: .* expected"):
-        measure(QUICKSTART, size=(64, 64), options={key: 5})
+        get_model_complexity(QUICKSTART, size=(64, 64), options={key: 5})
     assert WARNING not in caplog.text
 
 
-def test_what_is_computed_says_why_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_cpu_count_error_gives_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "isnan", lambda image: torch.ones_like(image) > 0)
     with pytest.raises(ConfigError, match="counted at 64x64: got ValueError: not a number"):
         pyramid(looks=True)

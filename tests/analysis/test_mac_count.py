@@ -13,7 +13,7 @@ import torchvision.models as torchvision_models
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
 from torch import Tensor, nn
 
-from detkit.analysis.complexity.mac_count import multiply_adds, needs_content, shapes_alone
+from detkit.analysis.complexity.mac_count import count_macs, fake_tensor_mode, needs_real_tensors
 from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer
 from detkit.models.layers.deform_conv import DeformConv2d
 
@@ -38,12 +38,12 @@ def classifier(make: Callable[[], nn.Module], side: int) -> tuple[int, int]:
         model = Classifier(backbone, backbone.feature_channels[-1]).eval()
     parameters = sum(weight.numel() for weight in model.parameters())
     if isinstance(backbone, SwinTransformer):
-        with shapes_alone(model):
+        with fake_tensor_mode(model):
             image = torch.zeros(1, 3, side, side)
-            return parameters, sum(multiply_adds(model, lambda: model(image)).values())
+            return parameters, sum(count_macs(model, lambda: model(image)).values())
     # Quicker, where a model does not mind the device.
     image = torch.zeros(1, 3, side, side, device="meta")
-    return parameters, sum(multiply_adds(model, lambda: model(image)).values())
+    return parameters, sum(count_macs(model, lambda: model(image)).values())
 
 
 def digits(number: float, printed: str) -> str:
@@ -52,7 +52,7 @@ def digits(number: float, printed: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("work", "expected"),
+    ("fn", "expected"),
     [
         (lambda: None, 0),
         (lambda: nn.ReLU()(torch.ones(4, 5)), 0),
@@ -80,15 +80,15 @@ def digits(number: float, printed: str) -> str:
          "fused attention", "baddbmm", "torch's attention", "deformable", "modulated"],
 )
 @pytest.mark.parametrize("shapes", [False, True], ids=["computed", "shapes alone"])
-def test_operators_count_as_by_hand(
-    work: Callable[[], object], expected: int, shapes: bool
+def test_operator_macs_match_manual_counts(
+    fn: Callable[[], object], expected: int, shapes: bool
 ) -> None:
     model = nn.Identity()
     if shapes:
-        with shapes_alone(model):
-            counts = multiply_adds(model, work)
+        with fake_tensor_mode(model):
+            counts = count_macs(model, fn)
     else:
-        counts = multiply_adds(model, work)
+        counts = count_macs(model, fn)
     assert counts == ({"": expected} if expected else {})
 
 
@@ -100,44 +100,44 @@ def test_a_depthwise_deformable_convolution_counts_the_same_by_both_paths(
     model = nn.ModuleDict({"conv": DeformConv2d(8, 8, 3, padding=1, groups=8)})
     model["conv"].depthwise = depthwise
 
-    def work() -> Tensor:
+    def fn() -> Tensor:
         moved: Tensor = model["conv"](torch.ones(1, 8, 16, 16))
         return moved
 
-    with shapes_alone(model) if shapes else nullcontext():
-        counts = multiply_adds(model, work)
+    with fake_tensor_mode(model) if shapes else nullcontext():
+        counts = count_macs(model, fn)
     # 16 x 16 cells, 8 channels, 3 x 3 taps; offsets are dense and make 3 numbers a tap.
-    own, offsets = 16 * 16 * 8 * 9, 16 * 16 * 8 * 9 * 27
-    assert (own, offsets) == (18_432, 497_664)
-    assert counts == {"conv": own, "conv.conv_offset": offsets}
+    kernel_macs, offsets = 16 * 16 * 8 * 9, 16 * 16 * 8 * 9 * 27
+    assert (kernel_macs, offsets) == (18_432, 497_664)
+    assert counts == {"conv": kernel_macs, "conv.conv_offset": offsets}
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_deformable_convolution_by_itself_is_counted_by_its_groups(groups: int) -> None:
     model = DeformConv2d(4, 4, 3, groups=groups, modulated=False)
-    counts = multiply_adds(model, lambda: model(torch.ones(2, 4, 8, 8)))
+    counts = count_macs(model, lambda: model(torch.ones(2, 4, 8, 8)))
     # Two images of 6 x 6 cells; 2 numbers a tap.
     cells = 2 * 6 * 6
     assert counts == {"": cells * 4 * (4 // groups) * 9, "conv_offset": cells * 4 * 9 * 18}
 
 
-def test_each_module_counts_what_it_makes_itself() -> None:
+def test_macs_are_attributed_to_the_innermost_module() -> None:
     class Outer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.inner = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
 
         def forward(self, x: Tensor) -> Tensor:
-            made: Tensor = self.inner(x) @ torch.ones(5, 7)
-            return made
+            output: Tensor = self.inner(x) @ torch.ones(5, 7)
+            return output
 
     model = nn.ModuleDict({"outer": Outer()})
     # One row through 2 x 3 and 3 x 5 weights, and through a matrix of 5 x 7 that is no layer.
-    counts = multiply_adds(model, lambda: model["outer"](torch.ones(1, 2)))
+    counts = count_macs(model, lambda: model["outer"](torch.ones(1, 2)))
     assert counts == {"outer.inner.0": 6, "outer.inner.1": 15, "outer": 35}
 
 
-def test_a_model_is_left_as_it_was() -> None:
+def test_counting_leaves_the_model_unchanged() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
     model[0].weight.requires_grad_(False)
 
@@ -146,14 +146,14 @@ def test_a_model_is_left_as_it_was() -> None:
         raise ValueError("on the way")
 
     with pytest.raises(ValueError, match="on the way"):
-        multiply_adds(model, fail)
+        count_macs(model, fail)
     assert [weight.requires_grad for weight in model.parameters()] == [False, True, True, True]
     assert not model[0]._forward_hooks and not model[0]._forward_pre_hooks
     assert torch.backends.mha.get_fastpath_enabled()
 
 
 @pytest.mark.parametrize(
-    ("work", "needs"),
+    ("fn", "needs"),
     [
         (lambda: bool(torch.ones(3).sum() > 0), True),
         (lambda: torch.ones(3).nonzero(), True),
@@ -169,26 +169,26 @@ def test_a_model_is_left_as_it_was() -> None:
     ids=["if", "nonzero", "unique", "tensor of tensors", "tolist", "numpy", "product", "conv",
          "attribute"],
 )
-def test_what_shapes_cannot_do_is_told_from_what_is_wrong(
-    work: Callable[[], object], needs: bool
+def test_data_dependent_errors_are_told_from_real_errors(
+    fn: Callable[[], object], needs: bool
 ) -> None:
-    with pytest.raises(Exception) as raised, shapes_alone(nn.Identity()):
-        work()
-    assert needs_content(raised.value) is needs
+    with pytest.raises(Exception) as raised, fake_tensor_mode(nn.Identity()):
+        fn()
+    assert needs_real_tensors(raised.value) is needs
 
 
-def test_a_wrong_operator_on_shapes_logs_no_traceback() -> None:
-    said: list[Any] = []
+def test_fake_tensor_error_logs_no_traceback() -> None:
+    log_records: list[Any] = []
     handler = logging.Handler()
-    handler.emit = said.append  # type: ignore[method-assign]
+    handler.emit = log_records.append  # type: ignore[method-assign]
     log = logging.getLogger("torch._subclasses.fake_tensor")
     log.addHandler(handler)
     try:
-        with pytest.raises(RuntimeError), shapes_alone(nn.Identity()):
+        with pytest.raises(RuntimeError), fake_tensor_mode(nn.Identity()):
             torch.ones(2, 3) @ torch.ones(4, 5)
     finally:
         log.removeHandler(handler)
-    assert not said and not log.disabled
+    assert not log_records and not log.disabled
 
 
 # arXiv 2103.14030, table 1 (88M for Swin-B there, 87.8M in the release), at 224 x 224.

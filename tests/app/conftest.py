@@ -15,11 +15,11 @@ def log_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(log_file, tmp_path_factory):
-    from page_server import Served
+    from page_server import ServedPage
     from thumbnail_checkpoint import save_thumbnail
 
     folder = tmp_path_factory.mktemp("page")
-    page = Served(save_thumbnail(folder / "thumbnail.pth"), tmp_path_factory.mktemp("served"))
+    page = ServedPage(save_thumbnail(folder / "thumbnail.pth"), tmp_path_factory.mktemp("served"))
     yield page
     page.end()
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numbered_video import write_video
 from page_browser import (
-    AGAIN,
     CAMERA,
-    LOOK,
+    PREDICT,
+    REFILTER,
     Browser,
     connection,
     large_png,
@@ -24,7 +24,7 @@ from page_server import MAX_UPLOAD_MB
 
 from detkit.app import protocol, request_bodies, visitors
 from detkit.app.demo_model import DemoModel
-from detkit.app.image import picture_of_address
+from detkit.app.image import decode_data_url
 from detkit.app.server import MB
 from detkit.errors import DataError
 
@@ -38,13 +38,13 @@ def test_a_large_image_of_few_bytes_is_judged_by_its_header(browser, side):
     upload = browser.uploaded("bomb.png", bomb)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes
     with pytest.raises(DataError, match="too many pixels"):
-        picture_of_address(address)
-    _, _, _, told = browser.call(LOOK, upload, 0.0, [])
-    assert "bomb.png: " in told and "too many pixels" in told
+        decode_data_url(address)
+    _, _, _, status_html = browser.call(PREDICT, upload, 0.0, [])
+    assert "bomb.png: " in status_html and "too many pixels" in status_html
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
-def test_a_camera_sends_its_picture_as_an_address(browser):
+def test_camera_image_is_sent_as_data_url(browser):
     address = "data:image/png;base64," + base64.b64encode(png()).decode()
     assert browser.join(CAMERA, {"url": address}, 0.0, [], None).status == 200
     with connection(browser, request_of(browser, f"queue/data?session_hash={browser.tab}")) as one:
@@ -52,11 +52,11 @@ def test_a_camera_sends_its_picture_as_an_address(browser):
 
 
 def test_a_drawn_video_ends_at_its_bound(browser, served, tmp_path):
-    from detkit.app.video import look_at_video
+    from detkit.app.video import predict_video
 
     clip = write_video(tmp_path / "clip.mp4", 400)
     model = DemoModel(_Nothing(), "")
-    shown = look_at_video(model, str(clip), tmp_path, 0.5, [], threading.Event(), max_bytes=2000)
+    shown = predict_video(model, str(clip), tmp_path, 0.5, [], threading.Event(), max_bytes=2000)
     assert "the drawn video is too large" in shown.status
 
 
@@ -72,16 +72,16 @@ class _Nothing:
         return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), image.shape[:2])
 
 
-def test_too_large_a_body_is_refused(browser, monkeypatch):
-    monkeypatch.setattr(request_bodies, "CALL_BYTES", 1000)
-    assert browser.join(AGAIN, None, 0.0, ["x" * 1000]).status == 413
+def test_oversized_body_is_rejected(browser, monkeypatch):
+    monkeypatch.setattr(request_bodies, "MAX_CALL_BYTES", 1000)
+    assert browser.join(REFILTER, None, 0.0, ["x" * 1000]).status == 413
     chunked = request_of(browser, "queue/join", "POST", "Transfer-Encoding: chunked\r\n")
     with connection(browser, chunked) as one:
         assert one.recv(100).startswith(b"HTTP/1.1 413")
     assert browser.upload("a.bin", bytes(MAX_UPLOAD_MB * MB)).status == 200
     assert browser.upload("a.bin", bytes(MAX_UPLOAD_MB * MB + 1)).status == 413
-    monkeypatch.setattr(request_bodies, "CALLS_BYTES", 10)
-    assert browser.join(AGAIN, None, 0.0, []).status == 503
+    monkeypatch.setattr(request_bodies, "MAX_PENDING_CALL_BYTES", 10)
+    assert browser.join(REFILTER, None, 0.0, []).status == 503
 
 
 @pytest.mark.parametrize("body", [
@@ -95,24 +95,24 @@ def test_a_body_that_is_no_call_is_400_at_once(browser, body):
     assert time.process_time() - before < 1
 
 
-def test_a_full_disk_is_said(browser, monkeypatch):
+def test_full_disk_is_reported(browser, monkeypatch):
     def fail(source, path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(request_bodies, "_write", fail)
-    answer = browser.upload("a.bin", b"x")
-    assert (answer.status, answer.content) == (
+    response = browser.upload("a.bin", b"x")
+    assert (response.status, response.content) == (
         507, b"the file cannot be stored: No space left on device")
 
 
-def test_a_form_of_other_than_one_file_is_400(browser):
+def test_form_without_exactly_one_file_is_400(browser):
     parts = ('Content-Disposition: form-data; name="a"\r\n\r\n',
              'Content-Disposition: form-data; name="files"; filename="a"\r\n\r\n')
     for chosen in (parts[:1], parts[1:] * 2, ()):
         body = "".join(f"--m\r\n{part}x\r\n" for part in chosen) + "--m--\r\n"
-        answer = browser.ask("POST", "/gradio_api/upload", body,
-                             Content_Type="multipart/form-data; boundary=m")
-        assert answer.status == 400
+        response = browser.ask("POST", "/gradio_api/upload", body,
+                               Content_Type="multipart/form-data; boundary=m")
+        assert response.status == 400
     for kind in ("text/plain", "multipart/form-data", "multipart/form-data; boundary=m"):
         assert browser.ask("POST", "/gradio_api/upload", b"x", Content_Type=kind).status == 400
 
@@ -129,7 +129,7 @@ def ended(connected):
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: "])
 def test_a_connection_that_does_not_go_on_is_closed(served, monkeypatch, sent):
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "HEADER_TIMEOUT_SECONDS", 0.3)
     with connection(served, sent) as half:
         for _ in range(4):  # a byte now and then does not prolong it
             time.sleep(0.1)
@@ -141,18 +141,18 @@ def test_a_connection_that_does_not_go_on_is_closed(served, monkeypatch, sent):
 
 
 def test_a_second_head_that_does_not_end_is_closed(served, browser, monkeypatch):
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
-    with connection(served) as kept:
+    monkeypatch.setattr(protocol, "HEADER_TIMEOUT_SECONDS", 0.3)
+    with connection(served) as connected:
         host = f"127.0.0.1:{served.address[1]}"
-        kept.sendall(f"GET /theme.css HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        assert kept.recv(100).startswith(b"HTTP/1.1 200")
-        kept.sendall(b"GET /")
-        assert ended(kept)
+        connected.sendall(f"GET /theme.css HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert connected.recv(100).startswith(b"HTTP/1.1 200")
+        connected.sendall(b"GET /")
+        assert ended(connected)
 
 
 @pytest.mark.parametrize("path", ["queue/join", "upload"])
 def test_a_body_that_comes_too_slowly_is_408(served, browser, monkeypatch, path):
-    monkeypatch.setattr(request_bodies, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(request_bodies, "BODY_TIMEOUT_SECONDS", 0.3)
     head = request_of(browser, path, "POST", "Content-Length: 5000\r\n"
                       "Content-Type: multipart/form-data; boundary=m\r\n")
     with connection(browser, head + b"--m\r\n") as slow:
@@ -161,7 +161,7 @@ def test_a_body_that_comes_too_slowly_is_408(served, browser, monkeypatch, path)
 
 
 def test_more_connections_than_the_bound_are_closed(served, monkeypatch):
-    monkeypatch.setattr(protocol, "CONNECTIONS", 0)
+    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 0)
     with connection(served) as one:
         assert ended(one)
     monkeypatch.undo()
@@ -170,14 +170,14 @@ def test_more_connections_than_the_bound_are_closed(served, monkeypatch):
 
 def test_the_stream_of_a_browser_that_left_ends_and_its_files_go(served, browser, monkeypatch):
     token = browser.cookie.partition("=")[2]
-    own = browser.uploaded("own.png", png())
-    browser.call(LOOK, own, 0.0, [])
+    own_file = browser.uploaded("own.png", png())
+    browser.call(PREDICT, own_file, 0.0, [])
     monkeypatch.setattr(visitors, "IDLE_SECONDS", 0.0)
     with connection(served, request_of(browser, f"heartbeat/{browser.tab}")) as stream:
         assert b"ALIVE" in read_until(stream, b"ALIVE")
         served.visitors.sweep()
-        assert browser.file(own["path"]).status == 200
-        assert served.pictures.get(browser.tab) is not None
+        assert browser.file(own_file["path"]).status == 200
+        assert served.result_cache.get(browser.tab) is not None
     visitor = served.visitors.get(token)
     until = time.monotonic() + 20
     while visitor.streams and time.monotonic() < until:
@@ -185,5 +185,5 @@ def test_the_stream_of_a_browser_that_left_ends_and_its_files_go(served, browser
     assert visitor.streams == 0
     time.sleep(0.01)
     served.visitors.sweep()
-    assert browser.file(own["path"]).status == 404 and not any(served.folder.rglob("own.png"))
-    assert served.pictures.get(browser.tab) is None
+    assert browser.file(own_file["path"]).status == 404 and not any(served.folder.rglob("own.png"))
+    assert served.result_cache.get(browser.tab) is None

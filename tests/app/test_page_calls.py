@@ -4,15 +4,15 @@ import base64
 import json
 
 import pytest
-from page_browser import AGAIN, CAMERA, LOOK, STOP, VIDEO, png
+from page_browser import CAMERA, PREDICT, REFILTER, STOP, VIDEO, png
 
 ADDRESS = {"url": "data:image/png;base64," + base64.b64encode(png()).decode()}
 
 
 def called(browser, body):
     """The status of a call, and the line that a refused one gives back."""
-    answer = posted(browser, "queue/join", body)
-    return answer.status, json.loads(answer.content).get("detail")
+    response = posted(browser, "queue/join", body)
+    return response.status, json.loads(response.content).get("detail")
 
 
 def posted(browser, route, body):
@@ -21,54 +21,55 @@ def posted(browser, route, body):
 
 
 @pytest.mark.parametrize("number", [99, -1, 10**30, 10**400, "1", None, True, 1.0, [1], {"a": 1}])
-def test_a_function_that_the_page_has_not_is_refused(browser, capfd, number):
+def test_unknown_function_index_is_rejected(browser, capfd, number):
     status, line = called(browser, {"fn_index": number, "data": [None, 0.5, []]})
     assert status == 400 and line.startswith("fn_index: got ") and len(line) < 200
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("function, data, told", [
-    (AGAIN, [None, "a text", []], "Threshold: got 'a text', expected a number from 0 to 1"),
-    (AGAIN, [None, None, []], "Threshold: got None, expected a number from 0 to 1"),
-    (AGAIN, [None, 1.5, []], "Threshold: got 1.5"),
-    (AGAIN, [None, float("nan"), []], "Threshold: got nan"),
-    (AGAIN, [None, True, []], "Threshold: got True"),
-    (AGAIN, [None, 10**400, []], "Threshold: got 1000"),
-    (AGAIN, [None, 0.5, [0] * 10**6], "Classes: got [0, 0, 0, 0, 0, 0, ...], expected labels"),
-    (AGAIN, [None, 0.5, [99]], "Classes: got [99], expected labels from 0 to 2, each once"),
-    (AGAIN, [None, 0.5, ["\x1b[2J"]], r"Classes: got ['\x1b[2J']"),
-    (AGAIN, [None, 0.5, 0], "Classes: got 0"),
-    (AGAIN, [None, 0.5, [0.0]], "Classes: got [0.0]"),
-    (LOOK, ["/etc/passwd", 0.5, []], "Picture: got '/etc/passwd', expected an object with the key"),
-    (LOOK, [{"a": 1}, 0.5, []], "Picture: got {'a': 1}"),
-    (VIDEO, [ADDRESS, 0.5, []], "Video: got {'url': "),
-    (CAMERA, [{"a": 1}, 0.5, [], None], "Camera: got {'a': 1}"),
-    (LOOK, [None, 0.5], "data: got [None, 0.5], expected a list of 3"),
-    (LOOK, [None] * 1000, "data: got [None, None"),
-    (STOP, [None], "data: got [None], expected a list of 0"),
-    (LOOK, {}, "data: got {}"), (LOOK, None, "data: got None"), (LOOK, "abc", "data: got 'abc'"),
-], ids=str)
-def test_what_an_input_of_the_page_does_not_give_is_refused(browser, capfd, function, data, told):
+@pytest.mark.parametrize(
+    "function, data, told",
+    [(REFILTER, [None, "a text", []], "Threshold: got 'a text', expected a number from 0 to 1"),
+     (REFILTER, [None, None, []], "Threshold: got None, expected a number from 0 to 1"),
+     (REFILTER, [None, 1.5, []], "Threshold: got 1.5"),
+     (REFILTER, [None, float("nan"), []], "Threshold: got nan"),
+     (REFILTER, [None, True, []], "Threshold: got True"),
+     (REFILTER, [None, 10**400, []], "Threshold: got 1000"),
+     (REFILTER, [None, 0.5, [0] * 10**6], "Classes: got [0, 0, 0, 0, 0, 0, ...], expected labels"),
+     (REFILTER, [None, 0.5, [99]], "Classes: got [99], expected labels from 0 to 2, each once"),
+     (REFILTER, [None, 0.5, ["\x1b[2J"]], r"Classes: got ['\x1b[2J']"),
+     (REFILTER, [None, 0.5, 0], "Classes: got 0"),
+     (REFILTER, [None, 0.5, [0.0]], "Classes: got [0.0]"),
+     (PREDICT, ["/etc/passwd", 0.5, []
+                ], "Picture: got '/etc/passwd', expected an object with the key"),
+     (PREDICT, [{"a": 1}, 0.5, []], "Picture: got {'a': 1}"),
+     (VIDEO, [ADDRESS, 0.5, []], "Video: got {'url': "),
+     (CAMERA, [{"a": 1}, 0.5, [], None], "Camera: got {'a': 1}"),
+     (PREDICT, [None, 0.5], "data: got [None, 0.5], expected a list of 3"),
+     (PREDICT, [None] * 1000, "data: got [None, None"),
+     (STOP, [None], "data: got [None], expected a list of 0"), (PREDICT, {}, "data: got {}"),
+     (PREDICT, None, "data: got None"), (PREDICT, "abc", "data: got 'abc'"), ], ids=str)
+def test_invalid_input_values_are_rejected(browser, capfd, function, data, told):
     status, line = called(browser, {"fn_index": function, "data": data})
     assert status == 400 and told in line and len(line) < 200 and line.isprintable()
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("function", [LOOK, AGAIN, VIDEO, STOP])
-def test_further_pictures_are_for_the_camera_alone(browser, function):
+@pytest.mark.parametrize("function", [PREDICT, REFILTER, VIDEO, STOP])
+def test_stream_route_is_for_camera_only(browser, function):
     data = [] if function == STOP else [None, 0.5, []]
-    answer = posted(browser, f"stream/{'0' * 32}", {"fn_index": function, "data": data})
-    assert answer.status == 400 and answer.content.startswith(b"fn_index: got ")
+    response = posted(browser, f"stream/{'0' * 32}", {"fn_index": function, "data": data})
+    assert response.status == 400 and response.content.startswith(b"fn_index: got ")
 
 
-def test_what_the_page_itself_sends_is_taken(browser):
-    for function, data in ((AGAIN, [None, 0, []]), (AGAIN, [None, 1, None]), (STOP, []),
-                           (AGAIN, [None, 0.25, [2, 0, 1]]), (LOOK, [None, 0.5, []]),
+def test_valid_page_calls_are_accepted(browser):
+    for function, data in ((REFILTER, [None, 0, []]), (REFILTER, [None, 1, None]), (STOP, []),
+                           (REFILTER, [None, 0.25, [2, 0, 1]]), (PREDICT, [None, 0.5, []]),
                            (VIDEO, [None, 0.5, []]), (CAMERA, [ADDRESS, 0.5, [], None])):
         assert called(browser, {"fn_index": function, "data": data})[0] == 200
 
 
-def test_the_page_can_show_why_a_call_is_refused(browser):
+def test_rejected_call_returns_json_detail(browser):
     """Gradio's page reads the answer as JSON, and shows its detail."""
     browser.cookie = None
     assert called(browser, {"fn_index": STOP, "data": []}) == (

@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 from numbered_video import write_video
-from page_browser import AGAIN, CAMERA, IMAGE, LOOK, STOP, VIDEO, Browser, connection, png
+from page_browser import CAMERA, IMAGE, PREDICT, REFILTER, STOP, VIDEO, Browser, connection, png
 from PIL import Image
 
 from detkit.app import request_bodies
@@ -21,18 +21,19 @@ def secret(tmp_path):
 
 
 def test_a_picture_and_its_threshold_still_work(browser):
-    drawn, found, _, told = browser.call(LOOK, browser.uploaded("a b.png", png()), 0.0, [])
-    assert "160 x 64 pixels" in told and "<tbody>" in found
+    drawn, found, _, status_html = browser.call(PREDICT, browser.uploaded("a b.png", png()), 0.0,
+                                                [])
+    assert "160 x 64 pixels" in status_html and "<tbody>" in found
     shown = np.asarray(Image.open(io.BytesIO(browser.file(drawn["path"]).content)))
     assert shown.shape == IMAGE.shape
-    _, _, _, told = browser.call(AGAIN, None, 1.0, [])
-    assert "0 objects found" in told
+    _, _, _, status_html = browser.call(REFILTER, None, 1.0, [])
+    assert "0 objects found" in status_html
 
 
 def test_a_video_still_works_and_is_sent_in_ranges(browser, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", 5).read_bytes()
-    drawn, _, _, told = browser.call(VIDEO, browser.uploaded("clip.mp4", clip), 0.0, [])
-    assert "5 frames in" in told
+    drawn, _, _, status_html = browser.call(VIDEO, browser.uploaded("clip.mp4", clip), 0.0, [])
+    assert "5 frames in" in status_html
     path = drawn["video"]["path"] if "video" in drawn else drawn["path"]
     whole, part = browser.file(path), browser.file(path, Range="bytes=4-7")
     assert (part.status, part.content) == (206, b"ftyp") and whole.content[4:8] == b"ftyp"
@@ -40,7 +41,7 @@ def test_a_video_still_works_and_is_sent_in_ranges(browser, tmp_path):
     assert browser.call(STOP) == []
 
 
-@pytest.mark.parametrize("function", [LOOK, AGAIN, VIDEO, CAMERA])
+@pytest.mark.parametrize("function", [PREDICT, REFILTER, VIDEO, CAMERA])
 @pytest.mark.parametrize("form", [
     {"path": "{}", "meta": {"_type": "gradio.FileData"}},
     {"path": "{}"},
@@ -57,39 +58,40 @@ def test_a_file_of_this_machine_is_not_read(browser, served, secret, function, f
 
 
 def test_an_upload_may_not_bring_an_address_along(browser, secret):
-    own = browser.uploaded("own.png", png(IMAGE[:32]))
-    _, _, _, told = browser.call(LOOK, {**own, "url": str(secret)}, 0.0, [])
-    assert "160 x 32 pixels" in told
+    own_file = browser.uploaded("own.png", png(IMAGE[:32]))
+    _, _, _, status_html = browser.call(PREDICT, {**own_file, "url": str(secret)}, 0.0, [])
+    assert "160 x 32 pixels" in status_html
 
 
-def test_files_that_this_browser_does_not_own_are_not_sent(browser, served, secret):
+def test_files_of_other_owners_are_not_served(browser, served, secret):
     linked = served.folder / "link.png"
     linked.symlink_to(secret)
     (served.folder / "plain.png").write_bytes(png())
-    own = browser.uploaded("own.png", png())["path"]
-    assert browser.file(own).status == 200
+    own_file = browser.uploaded("own.png", png())["path"]
+    assert browser.file(own_file).status == 200
     for path in (str(secret), str(linked), str(served.folder / "plain.png"), "/etc/passwd",
-                 f"{own}/../../link.png", f"{served.folder}/../../../../etc/passwd",
+                 f"{own_file}/../../link.png", f"{served.folder}/../../../../etc/passwd",
                  "https://example.org/x", "HTTP://127.0.0.1/x", "a\0b", str(served.folder)):
         assert browser.file(path).status == 404
 
 
-def test_a_page_that_reads_no_result_may_not_call_for_ever(browser):
-    answers = [browser.join(STOP).status for _ in range(request_bodies.UNREAD + 1)]
-    assert answers == [200] * request_bodies.UNREAD + [429]
+def test_calls_are_limited_while_results_stay_unread(browser):
+    statuses = [browser.join(STOP).status for _ in range(request_bodies.MAX_UNREAD_RESULTS + 1)]
+    assert statuses == [200] * request_bodies.MAX_UNREAD_RESULTS + [429]
 
 
-def test_what_one_browser_uploads_or_sees_no_other_gets(served, browser):
-    other = Browser(served.address)
-    own = browser.uploaded("own.png", png())
-    drawn = browser.call(LOOK, own, 0.0, [])[0]["path"]
-    for path in (own["path"], drawn):
-        assert browser.file(path).status == 200 and other.file(path).status == 404
-    assert other.join(LOOK, own, 0.0, []).status == 403
-    other.tab = browser.tab
-    assert other.join(AGAIN, None, 0.0, []).status == 403
-    assert other.ask("GET", f"/gradio_api/queue/data?session_hash={browser.tab}").status == 403
-    assert other.ask("GET", f"/gradio_api/heartbeat/{browser.tab}").status == 403
+def test_browsers_cannot_access_each_others_files(served, browser):
+    other_browser = Browser(served.address)
+    own_file = browser.uploaded("own.png", png())
+    drawn = browser.call(PREDICT, own_file, 0.0, [])[0]["path"]
+    for path in (own_file["path"], drawn):
+        assert browser.file(path).status == 200 and other_browser.file(path).status == 404
+    assert other_browser.join(PREDICT, own_file, 0.0, []).status == 403
+    other_browser.tab = browser.tab
+    assert other_browser.join(REFILTER, None, 0.0, []).status == 403
+    assert other_browser.ask("GET",
+                             f"/gradio_api/queue/data?session_hash={browser.tab}").status == 403
+    assert other_browser.ask("GET", f"/gradio_api/heartbeat/{browser.tab}").status == 403
 
 
 @pytest.mark.parametrize("method, path", [
@@ -110,29 +112,29 @@ def test_what_one_browser_uploads_or_sees_no_other_gets(served, browser):
     ("OPTIONS", "/gradio_api/queue/join"), ("PUT", "/gradio_api/upload"), ("GET", "/robots.txt"),
     ("GET", "/gradio_api/upload"), ("POST", "/"), ("GET", "//config"),
 ])
-def test_what_the_page_does_not_use_is_404(browser, method, path):
+def test_unused_routes_are_404(browser, method, path):
     assert browser.ask(method, path).status == 404
 
 
-def test_without_the_cookie_of_a_browser_nothing_is_taken_or_given(browser):
+def test_requests_without_cookie_are_rejected(browser):
     path = browser.uploaded("own.png", png())["path"]
     for browser.cookie in (None, f"{browser.cookie.partition('=')[0]}=guess"):
         assert browser.upload("own.png", png()).status == 403
-        assert browser.join(AGAIN, None, 0.0, []).status == 403
+        assert browser.join(REFILTER, None, 0.0, []).status == 403
         assert browser.file(path).status == 403
         assert browser.ask("GET", "/gradio_api/heartbeat/abc").status == 403
 
 
 def test_the_cookie_is_not_for_scripts_or_other_sites(served):
-    answer = Browser(served.address).ask("GET", "/", Cookie="none=1")
+    response = Browser(served.address).ask("GET", "/", Cookie="none=1")
     port = served.address[1]
-    assert answer.headers["Set-Cookie"].startswith(f"detkit_{port}=")
-    assert answer.headers["Set-Cookie"].endswith("; Path=/; HttpOnly; SameSite=Strict")
+    assert response.headers["Set-Cookie"].startswith(f"detkit_{port}=")
+    assert response.headers["Set-Cookie"].endswith("; Path=/; HttpOnly; SameSite=Strict")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{}", "127.0.0.1:1", "127.0.0.1",
                                   "localhost.evil.example:{}", "127.0.0.1:{}.evil.example", ""])
-def test_a_foreign_host_is_refused(browser, host):
+def test_foreign_host_header_is_rejected(browser, host):
     host = host.format(browser.address[1])
     for method, path in (("GET", "/"), ("GET", "/theme.css"), ("POST", "/gradio_api/upload")):
         assert browser.ask(method, path, Host=host).status == 421
@@ -150,13 +152,13 @@ def test_names_of_loopback_are_answered(browser):
     {"Sec_Fetch_Site": "same-site"},
     {"Origin": "http://127.0.0.1:{}", "Sec_Fetch_Site": "cross-site"},
 ], ids=str)
-def test_another_web_page_is_refused(browser, headers):
+def test_cross_origin_request_is_rejected(browser, headers):
     headers = {name: value.format(browser.address[1]) for name, value in headers.items()}
-    assert browser.join(AGAIN, None, 0.0, [], **headers).status == 403
+    assert browser.join(REFILTER, None, 0.0, [], **headers).status == 403
     path = browser.uploaded("own.png", png())["path"]
-    for wanted in ("/", "/theme.css", f"/gradio_api/heartbeat/{browser.tab}",
-                   f"/gradio_api/file={path}"):
-        assert browser.ask("GET", wanted, **headers).status == 403
+    for expected in ("/", "/theme.css", f"/gradio_api/heartbeat/{browser.tab}",
+                     f"/gradio_api/file={path}"):
+        assert browser.ask("GET", expected, **headers).status == 403
 
 
 def test_a_link_on_another_site_opens_the_page_and_nothing_else(browser):
@@ -168,7 +170,7 @@ def test_a_link_on_another_site_opens_the_page_and_nothing_else(browser):
     assert browser.ask("GET", f"/gradio_api/file={path}", **link).status == 403
 
 
-def test_every_answer_carries_the_policy_and_none_opens_it_to_others(browser):
+def test_every_response_has_security_headers_and_no_cors(browser):
     origin = f"http://127.0.0.1:{browser.address[1]}"
     for path in ("/", "/theme.css", "/config", "/gradio_api/file=/etc/passwd"):
         headers = browser.ask("GET", path, Origin=origin).headers
@@ -182,19 +184,19 @@ def test_every_answer_carries_the_policy_and_none_opens_it_to_others(browser):
 
 def test_an_uploaded_page_is_stored_and_not_shown(browser):
     for name in ("a.html", "a.svg", "a.xml", "a"):
-        answer = browser.file(browser.uploaded(name, b"<script>alert(1)</script>")["path"])
-        assert answer.headers["Content-Type"] == "application/octet-stream"
-        assert answer.headers["Content-Disposition"].startswith("attachment")
+        response = browser.file(browser.uploaded(name, b"<script>alert(1)</script>")["path"])
+        assert response.headers["Content-Type"] == "application/octet-stream"
+        assert response.headers["Content-Disposition"].startswith("attachment")
 
 
 @pytest.mark.parametrize("name", ["../../x.png", "..", "/etc/x.png", "a\\..\\x.png", "", "x" * 300,
                                   ".bashrc", "a\nb", "%2e%2e%2fx"])
 def test_an_uploaded_name_stays_in_the_folder(browser, served, name):
-    answer = browser.upload(name, b"hello")
-    if answer.status != 200:  # a name that is none, for the form's reader
-        assert answer.status == 400
+    response = browser.upload(name, b"hello")
+    if response.status != 200:  # a name that is none, for the form's reader
+        assert response.status == 400
         return
-    path, = json.loads(answer.content)
+    path, = json.loads(response.content)
     inside = path.removeprefix(f"{served.folder}/")
     assert inside.count("/") == 1 and not inside.partition("/")[2].startswith(".")
     assert browser.file(path).content == b"hello"
@@ -207,19 +209,19 @@ def test_a_long_name_of_letters_of_several_bytes_is_taken(browser):
 
 
 def test_no_address_in_a_request_is_fetched(browser):
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        listening.settimeout(0.3)
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}/a.png"
+    with socket.socket() as listen_socket:
+        listen_socket.bind(("127.0.0.1", 0))
+        listen_socket.listen()
+        listen_socket.settimeout(0.3)
+        address = f"http://127.0.0.1:{listen_socket.getsockname()[1]}/a.png"
         for sent in ({"path": address, "meta": {"_type": "gradio.FileData"}},
                      {"path": address, "url": address}, {"url": address}, {"path": f"//{address}"}):
-            for function in (LOOK, VIDEO, CAMERA):
+            for function in (PREDICT, VIDEO, CAMERA):
                 assert browser.join(function, sent, 0.0, []).status == 403
         assert browser.file(address).status == 404
         assert browser.ask("GET", f"/gradio_api/proxy={address}").status == 404
         with pytest.raises(TimeoutError):
-            listening.accept()
+            listen_socket.accept()
 
 
 def test_a_websocket_is_not_opened(served):

@@ -16,7 +16,7 @@ from PIL import Image
 from thumbnail_checkpoint import CLASSES, save_thumbnail
 
 from detkit.inference.predictor import Predictor
-from detkit.visualization.box_annotator import class_colour
+from detkit.visualization.box_annotator import class_color
 
 pytestmark = pytest.mark.slow
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -96,7 +96,7 @@ def open_page(chromium):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image_path(tmp_path):
     path = tmp_path / "picture.png"
     Image.fromarray(numbered_image(5)).save(path)
     return path
@@ -111,7 +111,7 @@ def clear(page, where):
     page.locator(", ".join(f"#{where} button[aria-label='{name}']" for name in names)).first.click()
 
 
-def found_rows(page, where="picture-found"):
+def result_rows(page, where="picture-found"):
     return [row.inner_text().split("\t") for row in page.locator(f"#{where} tbody tr").all()]
 
 
@@ -125,61 +125,61 @@ def set_threshold(page, value):
     page.press("#threshold input[type=number]", "Enter")
 
 
-def shown_picture(page):
+def displayed_image(page):
     source = page.locator("#picture-out img").get_attribute("src")
     return np.asarray(Image.open(io.BytesIO(page.request.get(source).body())).convert("RGB"))
 
 
-def test_a_picture_is_uploaded_and_boxes_are_seen(address, open_page, detector, picture):
-    found = Predictor(detector, device="cpu", score_threshold=0.25)(picture)
+def test_a_picture_is_uploaded_and_boxes_are_seen(address, open_page, detector, image_path):
+    found = Predictor(detector, device="cpu", score_threshold=0.25)(image_path)
     page = open_page(address)
-    upload(page, "picture-in", picture)
+    upload(page, "picture-in", image_path)
     wait_for_status(page, "picture-status", f"{len(found)} objects found")
     page.wait_for_selector("#picture-out img")
 
-    rows = found_rows(page)
+    rows = result_rows(page)
     assert [row[:2] for row in rows] == [
         [CLASSES[label], f"{score:.2f}"] for label, score in zip(found.labels, found.scores)]
     assert [row[2] for row in rows] == [
         ", ".join(f"{value:.0f}" for value in box) for box in found.boxes_xyxy]
-    drawn = shown_picture(page).astype(int)
+    drawn = displayed_image(page).astype(int)
     assert drawn.shape == numbered_image(5).shape
     # The middle of a box's lower side, and the lines beside it, in the colour of its class; a
     # JPEG's neighbours mix, so near is enough.
     seen = []
     for (left, top, right, bottom), label in zip(found.boxes_xyxy, found.labels):
         line = drawn[max(0, int(bottom) - 2):int(bottom) + 3, int((left + right) / 2)]
-        seen.append((np.abs(line - class_colour(label)).sum(axis=1) < 200).any())
+        seen.append((np.abs(line - class_color(label)).sum(axis=1) < 200).any())
     assert np.mean(seen) > 0.6  # others lie on top of some
     assert "ms a frame" in page.inner_text("#picture-budget")
     assert "33 ms" in page.inner_text("#picture-budget")
 
 
-def test_threshold_and_classes_choose_among_the_boxes(address, open_page, detector, picture):
+def test_threshold_and_classes_choose_among_the_boxes(address, open_page, detector, image_path):
     page = open_page(address)
-    upload(page, "picture-in", picture)
+    upload(page, "picture-in", image_path)
     wait_for_status(page, "picture-status", "objects found")
-    before, pixels = found_rows(page), shown_picture(page)
+    before, pixels = result_rows(page), displayed_image(page)
 
     set_threshold(page, 0.31)
-    higher = Predictor(detector, device="cpu", score_threshold=0.31)(picture)
+    higher = Predictor(detector, device="cpu", score_threshold=0.31)(image_path)
     wait_for_status(page, "picture-status", f" {len(higher)} object")
-    assert len(found_rows(page)) == len(higher) < len(before)
-    assert (shown_picture(page) != pixels).any()
+    assert len(result_rows(page)) == len(higher) < len(before)
+    assert (displayed_image(page) != pixels).any()
 
     set_threshold(page, 0.2)
-    lower = Predictor(detector, device="cpu", score_threshold=0.2)(picture)
+    lower = Predictor(detector, device="cpu", score_threshold=0.2)(image_path)
     wait_for_status(page, "picture-status", f" {len(lower)} object")
     page.click("#classes input")
     page.get_by_role("option", name=CLASSES[2]).click()
     of_class = int((lower.labels == 2).sum())
     assert 0 < of_class < len(lower)
     wait_for_status(page, "picture-status", f" {of_class} object")
-    assert {row[0] for row in found_rows(page)} == {CLASSES[2]}
+    assert {row[0] for row in result_rows(page)} == {CLASSES[2]}
 
 
 def test_a_bad_file_is_one_line_and_the_next_picture_works(
-    address, open_page, picture, tmp_path
+    address, open_page, image_path, tmp_path
 ):
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -189,21 +189,21 @@ def test_a_bad_file_is_one_line_and_the_next_picture_works(
         upload(page, "picture-in", tmp_path / name)
         wait_for_status(page, "picture-status", f"{name}: {fault}")
         assert page.locator("#picture-status [role=alert]").count() == 1
-        assert not found_rows(page)
+        assert not result_rows(page)
         clear(page, "picture-in")
         page.wait_for_selector("#picture-status [role=status]", state="attached")
-    upload(page, "picture-in", picture)
+    upload(page, "picture-in", image_path)
     wait_for_status(page, "picture-status", "objects found")
 
 
-def test_a_file_beyond_the_limit_is_refused(address, open_page, tmp_path, picture):
+def test_a_file_beyond_the_limit_is_refused(address, open_page, tmp_path, image_path):
     (tmp_path / "large.jpg").write_bytes(bytes(1024 * 1024 + 1))
     page = open_page(address)
     upload(page, "picture-in", tmp_path / "large.jpg")
     page.get_by_text(re.compile("exceed", re.IGNORECASE)).first.wait_for()
     page.reload()
     page.wait_for_selector("#threshold input")
-    upload(page, "picture-in", picture)
+    upload(page, "picture-in", image_path)
     wait_for_status(page, "picture-status", "objects found")
     open_page.errors.clear()  # the browser tells of the refused upload, as it should
 
@@ -222,7 +222,7 @@ def test_a_video_is_uploaded_and_plays(address, open_page, tmp_path):
         return [video.videoWidth, video.videoHeight, video.duration, video.error]; }""")
     assert state == [160, 64, 1, None]
     page.wait_for_function("document.querySelector('#video-out video').currentTime > 0.2")
-    assert {row[0] for row in found_rows(page, "video-found")} <= set(CLASSES)
+    assert {row[0] for row in result_rows(page, "video-found")} <= set(CLASSES)
     assert "fps" in page.inner_text("#video-budget")
 
     clear(page, "video-in")
@@ -257,18 +257,18 @@ def test_the_camera_is_shown_live_with_its_budget(address, open_page):
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-def test_nothing_is_wider_than_the_window(address, open_page, picture, size):
+def test_page_fits_window_width(address, open_page, image_path, size):
     page = open_page(address, size)
-    upload(page, "picture-in", picture)
+    upload(page, "picture-in", image_path)
     wait_for_status(page, "picture-status", "objects found")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
-def test_a_classifier_names_a_picture(serve, open_page, tmp_path, picture):
+def test_a_classifier_names_a_picture(serve, open_page, tmp_path, image_path):
     checkpoint = save_class_thumbnail(tmp_path / "classifier.pth")
-    scores = Predictor(checkpoint, device="cpu")(picture)
+    scores = Predictor(checkpoint, device="cpu")(image_path)
     page = open_page(serve(checkpoint))
-    upload(page, "picture-in", picture)
+    upload(page, "picture-in", image_path)
     page.wait_for_selector("#picture-found .label")
     predictor = Predictor(checkpoint, device="cpu")
     assert page.inner_text("#picture-found .label") == predictor.classes[scores.label]

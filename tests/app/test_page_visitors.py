@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from detkit.app import visitors as app_visitors
-from detkit.app.demo_model import Seen
-from detkit.app.hosts import Hosts, allowed_hosts
-from detkit.app.image import SeenPictures
-from detkit.app.visitors import IDLE_SECONDS, MAX_TABS, Visitors
-from detkit.structures.classifications import ClassScores
+from detkit.app.demo_model import DemoResult
+from detkit.app.hosts import AllowedHosts, allowed_hosts
+from detkit.app.image import ResultCache
+from detkit.app.visitors import IDLE_SECONDS, MAX_TABS, VisitorRegistry
+from detkit.structures.classifications import Classifications
 
 
 class Clock:
@@ -29,7 +29,7 @@ def clock():
 @pytest.fixture
 def visitors(tmp_path, clock):
     (tmp_path / "served").mkdir()
-    return Visitors(tmp_path / "served", 100_000, clock=clock)
+    return VisitorRegistry(tmp_path / "served", 100_000, clock=clock)
 
 
 def add(visitors, visitor, size=1):
@@ -39,20 +39,20 @@ def add(visitors, visitor, size=1):
     return path
 
 
-def test_beyond_the_bound_the_oldest_files_of_all_are_removed(visitors):
-    one, two = visitors.welcome(), visitors.welcome()
+def test_oldest_files_are_removed_beyond_limit(visitors):
+    one, two = visitors.add_visitor(), visitors.add_visitor()
     first, second = add(visitors, one, 40_000), add(visitors, two, 40_000)
     third = add(visitors, two, 40_000)
     assert [path.exists() for path in (first, second, third)] == [False, True, True]
     assert not first.parent.exists()
-    assert visitors.file(one, str(first)) is None and visitors.bytes_kept() == 80_000
+    assert visitors.file(one, str(first)) is None and visitors.total_bytes() == 80_000
     # A small file counts as a block of the disk: 25 x 4096 > 100,000.
     small = [add(visitors, one) for _ in range(25)]
     assert sum(path.exists() for path in small) == 24 and not third.exists()
 
 
-def test_a_file_is_its_visitors_alone(visitors, tmp_path):
-    one, two = visitors.welcome(), visitors.welcome()
+def test_file_belongs_to_its_visitor_only(visitors, tmp_path):
+    one, two = visitors.add_visitor(), visitors.add_visitor()
     path = add(visitors, one)
     assert visitors.file(one, str(path)) == path.resolve()
     assert visitors.file(one, f"{path.parent}/./../{path.parent.name}/{path.name}") == path
@@ -64,8 +64,8 @@ def test_a_file_is_its_visitors_alone(visitors, tmp_path):
     assert visitors.file(one, str(path)) is None
 
 
-def test_a_file_elsewhere_is_no_ones_and_one_of_nobody_is_removed(visitors, tmp_path):
-    one = visitors.welcome()
+def test_outside_file_has_no_owner_and_unowned_file_is_removed(visitors, tmp_path):
+    one = visitors.add_visitor()
     linked = visitors.new_folder() / "a"
     linked.symlink_to(tmp_path)
     visitors.add_file(one.token, linked)
@@ -76,8 +76,8 @@ def test_a_file_elsewhere_is_no_ones_and_one_of_nobody_is_removed(visitors, tmp_
     assert not path.exists()
 
 
-def test_the_files_of_who_left_are_removed_and_his_next_request_is_answered(visitors, clock):
-    left, here = visitors.welcome(), visitors.welcome()
+def test_files_of_idle_visitor_are_removed_but_session_stays(visitors, clock):
+    left, here = visitors.add_visitor(), visitors.add_visitor()
     gone, kept = add(visitors, left), add(visitors, here)
     here.streams = 1
     clock.now = IDLE_SECONDS + 1
@@ -86,7 +86,7 @@ def test_the_files_of_who_left_are_removed_and_his_next_request_is_answered(visi
     assert visitors.get(left.token) is left and visitors.file(left, str(gone)) is None
 
 
-def test_a_file_that_no_one_owns_goes_when_no_one_writes_it_any_more(visitors):
+def test_stale_unowned_file_is_removed(visitors):
     new, old = visitors.new_folder() / "new", visitors.new_folder() / "old"
     for path in (new, old):
         path.write_bytes(b"")
@@ -95,10 +95,10 @@ def test_a_file_that_no_one_owns_goes_when_no_one_writes_it_any_more(visitors):
     assert new.exists() and not old.parent.exists()
 
 
-def test_a_tab_has_one_browser_and_a_browser_so_many_tabs(tmp_path):
+def test_tab_belongs_to_one_browser_and_tabs_are_limited(tmp_path):
     forgotten = []
-    visitors = Visitors(tmp_path, 100_000, forgotten.append)
-    one, two = visitors.welcome(), visitors.welcome()
+    visitors = VisitorRegistry(tmp_path, 100_000, forgotten.append)
+    one, two = visitors.add_visitor(), visitors.add_visitor()
     assert visitors.tab(one, "a") is visitors.tab(one, "a") is not None
     assert visitors.tab(two, "a") is None
     for wrong in (None, 1, "", "a/b", "a" * 33, ["a"]):
@@ -108,37 +108,38 @@ def test_a_tab_has_one_browser_and_a_browser_so_many_tabs(tmp_path):
     assert forgotten == ["a"] and visitors.tab(two, "a") is not None
 
 
-def test_of_too_many_visitors_who_came_longest_ago_is_forgotten(visitors, clock, monkeypatch):
+def test_oldest_idle_visitor_is_forgotten_at_limit(visitors, clock, monkeypatch):
     monkeypatch.setattr(app_visitors, "MAX_VISITORS", 2)
-    first, second = visitors.welcome(), visitors.welcome()
+    first, second = visitors.add_visitor(), visitors.add_visitor()
     path = add(visitors, second)
     first.streams, clock.now = 1, 1.0
-    third = visitors.welcome()
+    third = visitors.add_visitor()
     assert visitors.get(first.token) is first and visitors.get(third.token) is third
     assert visitors.get(second.token) is None and not path.exists()
     third.streams = 1
-    assert visitors.welcome() is None
+    assert visitors.add_visitor() is None
 
 
-def test_the_kept_pictures_have_a_bound(tmp_path):
+def test_result_cache_is_bounded(tmp_path):
     def seen(side):
-        return Seen(np.zeros((side, side, 3), np.uint8), ClassScores(np.ones(1), (1, 1)), {})
+        return DemoResult(np.zeros((side, side, 3), np.uint8), Classifications(np.ones(1), (1, 1)),
+                          {})
 
-    pictures = SeenPictures(max_bytes=3 * 100 * 100 * 2)
+    result_cache = ResultCache(max_bytes=3 * 100 * 100 * 2)
     for name in "abc":
-        pictures.put(name, seen(100))
-    assert [pictures.get(name) is not None for name in "abc"] == [False, True, True]
-    pictures.put("b", seen(10))
-    pictures.put("d", seen(10))
-    assert [pictures.get(name) is not None for name in "bcd"] == [True, True, True]
-    pictures.drop("c")
-    pictures.put("d", None)
-    pictures.put("e", seen(1000))
-    assert all(pictures.get(name) is None for name in "cde")
+        result_cache.put(name, seen(100))
+    assert [result_cache.get(name) is not None for name in "abc"] == [False, True, True]
+    result_cache.put("b", seen(10))
+    result_cache.put("d", seen(10))
+    assert [result_cache.get(name) is not None for name in "bcd"] == [True, True, True]
+    result_cache.drop("c")
+    result_cache.put("d", None)
+    result_cache.put("e", seen(1000))
+    assert all(result_cache.get(name) is None for name in "cde")
 
 
-LOOPBACK = Hosts(frozenset({"127.0.0.1:80", "localhost:80"}), frozenset({"gpu.example"}))
-OPEN = Hosts(frozenset(), frozenset({"localhost", "gpu"}), any_address=True)
+LOOPBACK = AllowedHosts(frozenset({"127.0.0.1:80", "localhost:80"}), frozenset({"gpu.example"}))
+OPEN = AllowedHosts(frozenset(), frozenset({"localhost", "gpu"}), any_ip_address=True)
 
 
 @pytest.mark.parametrize("hosts, host, allowed", [
@@ -158,18 +159,18 @@ OPEN = Hosts(frozenset(), frozenset({"localhost", "gpu"}), any_address=True)
     (OPEN, "192.168.1.5.evil.example", False),
 ])
 def test_hosts(hosts, host, allowed):
-    assert hosts.allow(host) is allowed
+    assert hosts.is_allowed(host) is allowed
 
 
-def test_the_hosts_of_an_address_and_those_that_are_allowed_besides():
+def test_allowed_hosts_of_loopback_and_of_all_interfaces():
     with socket.socket() as loopback, socket.socket() as every:
         loopback.bind(("127.0.0.1", 0))
         every.bind(("0.0.0.0", 0))
         port = loopback.getsockname()[1]
         hosts = allowed_hosts(loopback, "127.0.0.1", ["Gpu.Example", "localhost:1"])
-        assert hosts.allow(f"localhost:{port}") and hosts.allow(f"[::1]:{port}")
-        assert hosts.allow("gpu.example") and hosts.allow("localhost:1")
-        assert not hosts.allow("localhost:2") and not hosts.allow("10.0.0.1:1")
+        assert hosts.is_allowed(f"localhost:{port}") and hosts.is_allowed(f"[::1]:{port}")
+        assert hosts.is_allowed("gpu.example") and hosts.is_allowed("localhost:1")
+        assert not hosts.is_allowed("localhost:2") and not hosts.is_allowed("10.0.0.1:1")
         hosts = allowed_hosts(every, "0.0.0.0")
-        assert hosts.allow(f"{socket.gethostname()}:5") and hosts.allow("10.0.0.1:5")
-        assert not hosts.allow("evil.example")
+        assert hosts.is_allowed(f"{socket.gethostname()}:5") and hosts.is_allowed("10.0.0.1:5")
+        assert not hosts.is_allowed("evil.example")

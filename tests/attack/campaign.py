@@ -24,7 +24,7 @@ KINDS = ("data_sets", "checkpoints", "exports")
 
 def campaign(kind: str, seeds: Sequence[int], folder: Path) -> Iterator[dict]:
     """The outcome of each seed, with its faults."""
-    from watch import try_case
+    from watch import run_case
 
     module = importlib.import_module(kind)
     base = folder / f"base_{kind}"
@@ -35,7 +35,7 @@ def campaign(kind: str, seeds: Sequence[int], folder: Path) -> Iterator[dict]:
     gc.freeze()  # else each child's collections would copy the pages of all that is loaded
     for seed in seeds:
         root = folder / f"{kind}{seed}"
-        outcome = try_case(seed, lambda seed, place: module.build(seed, place, base), root)
+        outcome = run_case(seed, lambda seed, dirs: module.build(seed, dirs, base), root)
         yield {"kind": kind, **asdict(outcome), "faults": outcome.faults()}
         if not os.environ.get("KEEP"):
             shutil.rmtree(root, ignore_errors=True)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from odd_archives import spoil_archive, spoil_bytes
-from odd_files import put_odd_file
+from odd_archives import corrupt_archive, corrupt_bytes
+from odd_files import replace_with_special_file
 from odd_states import change_config, change_state, config_text
 from odd_values import mutate, odd_value
-from outcome import Case, Place
+from outcome import Case, CaseDirs
 from payloads import payload, raw_pickle
 from PIL import Image
 
@@ -39,7 +39,7 @@ def prepare(base: Path, seeds: Sequence[int]) -> None:
 
     from detkit import Predictor
     from detkit.cli import predict, test, train  # noqa: F401
-    from detkit.cli.main import run_verb
+    from detkit.cli.main import run_command
 
     save_thumbnail(base / "detector.pth")
     save_class_thumbnail(base / "classifier.pth")
@@ -56,46 +56,53 @@ def prepare(base: Path, seeds: Sequence[int]) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         sys.stdout = sys.stderr = open(2, "w", closefd=False)
-        code = run_verb("train", [str(config), "--work-dir", str(base / "run"), *RUN,
-                                  "train_cfg.max_epochs=1"])
+        code = run_command(
+            "train", [str(config), "--work-dir",
+                      str(base / "run"), *RUN, "train_cfg.max_epochs=1"])
         sys.stdout.flush()
         os._exit(code)
     if os.waitpid(child, 0)[1]:
         raise RuntimeError((base / "train.log").read_text())
 
 
-def build(seed: int, place: Place, base: Path) -> Case:
+def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
     """The checkpoint of a seed, and the command that is given it."""
     rng = random.Random(f"checkpoint {seed}")
     command = rng.choice(COMMANDS[1:]) if seed % 4 == 3 else COMMANDS[0]
-    _write_evil_files(place, rng)
+    _write_evil_files(dirs, rng)
     source = base / "run" / "epoch_1.pth"
     if command in ("predict", "test"):
         source = base / rng.choice(("detector.pth", "detector.pth", "classifier.pth"))
-    path = place.given / "file.pth"
+    path = dirs.given / "file.pth"
     shutil.copy(source, path)
-    told = [_change(path, rng, place) for _ in range(1 if rng.random() < 0.8 else 2)
-            if path.is_file()]
-    found = next(iter(sorted(place.given.iterdir())), path)
-    return Case(f"{command} {source.name}: {'; '.join(told)}",
+    summary = [
+        _change(path, rng, dirs) for _ in range(1 if rng.random() < 0.8 else 2) if path.is_file()
+    ]
+    found = next(iter(sorted(dirs.given.iterdir())), path)
+    return Case(f"{command} {source.name}: {'; '.join(summary)}",
                 lambda out: _run(command, found, base, out, rng))
 
 
 def _run(command: str, path: Path, base: Path, out: Path, rng: random.Random) -> int:
-    from detkit.cli.main import run_verb
+    from detkit.cli.main import run_command
 
     if command == "predict":
-        return run_verb("predict", [str(path), str(base / "image.png"), "--out", str(out / "found"),
-                                    "--device", "cpu"])
+        return run_command(
+            "predict",
+            [str(path),
+             str(base / "image.png"), "--out",
+             str(out / "found"), "--device", "cpu"])
     if command == "test":
-        return run_verb("test", [str(base / "tiny.py"), str(path), "--work-dir", str(out / "run"),
-                                 *RUN])
+        return run_command("test",
+                           [str(base / "tiny.py"),
+                            str(path), "--work-dir",
+                            str(out / "run"), *RUN])
     words = [str(base / "tiny.py"), "--work-dir", str(out / "run"), *RUN, "train_cfg.max_epochs=2"]
     if command == "backbone":
         words[-1] = "train_cfg.max_epochs=1"
-        return run_verb("train", [*words, "--backbone-from", str(path)])
+        return run_command("train", [*words, "--backbone-from", str(path)])
     if rng.random() < 0.5:
-        return run_verb("train", [*words, "--resume", str(path)])
+        return run_command("train", [*words, "--resume", str(path)])
     # The newest of a run's folder, beside a good one and a note that may be odd.
     folder = out / "run"
     folder.mkdir()
@@ -104,28 +111,29 @@ def _run(command: str, path: Path, base: Path, out: Path, rng: random.Random) ->
         shutil.copy(path, folder / "epoch_2.pth")
     (folder / "last_checkpoint").write_bytes(rng.choice(
         [str(path).encode(), b"\xff\xfe\0", b"", b"/dev/zero", b"a\0b", b"x" * 5000, b"."]))
-    return run_verb("train", [*words, "--resume"])
+    return run_command("train", [*words, "--resume"])
 
 
-def _write_evil_files(place: Place, rng: random.Random) -> None:
+def _write_evil_files(dirs: CaseDirs, rng: random.Random) -> None:
     """What a path in a checkpoint may lead to: files that run code if they are used."""
     from payloads import code_text
 
-    (place.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, place.canary)))
-    (place.beside / "evil.py").write_text(code_text(place.canary) + "\n")
+    (dirs.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, dirs.canary)))
+    (dirs.beside / "evil.py").write_text(code_text(dirs.canary) + "\n")
 
 
-def _change(path: Path, rng: random.Random, place: Place) -> str:
+def _change(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
     kind = rng.choice(CHANGES)
     if kind == "zip":
-        return spoil_archive(path, rng, [raw_pickle(rng, place.canary),
-                                         pickle.dumps(payload(rng, place.canary), 2)])
+        return corrupt_archive(
+            path, rng, [raw_pickle(rng, dirs.canary),
+                        pickle.dumps(payload(rng, dirs.canary), 2)])
     if kind == "bytes":
-        return spoil_bytes(path, rng)
+        return corrupt_bytes(path, rng)
     if kind == "file":
-        return put_odd_file(path, rng, place.beside)
+        return replace_with_special_file(path, rng, dirs.beside)
     if kind == "raw":
-        return _raw(path, rng, place.canary)
+        return _raw(path, rng, dirs.canary)
     if kind == "safetensors":
         return _safetensors(path, rng)
     import torch
@@ -133,10 +141,10 @@ def _change(path: Path, rng: random.Random, place: Place) -> str:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # changed once already
-        return spoil_bytes(path, rng)
-    kind, told = _change_content(content, kind, rng, place.canary)
+        return corrupt_bytes(path, rng)
+    kind, summary = _change_content(content, kind, rng, dirs.canary)
     _save(content, path, rng, old=rng.random() < 0.2 or kind == "form")
-    return f"{kind}: {told}"
+    return f"{kind}: {summary}"
 
 
 def _change_content(content: dict[str, Any], kind: str, rng: random.Random, canary: Path
@@ -155,10 +163,12 @@ def _change_content(content: dict[str, Any], kind: str, rng: random.Random, cana
         if not isinstance(meta.get(key), str):
             return "form", "written anew"
         cfg = copy.deepcopy(Config.fromstring(meta[key], ".py").to_dict())
-        told = "; ".join(change_config(cfg, rng, canary)
-                         for _ in range(rng.choice([0, 1, 1, 1, 2])) if _is_whole(cfg))
+        summary = "; ".join(
+            change_config(cfg, rng, canary)
+            for _ in range(rng.choice([0, 1, 1, 1, 2]))
+            if _is_whole(cfg))
         meta[rng.choice([key, key, key, "config", "cfg"])] = config_text(cfg, rng, canary)
-        return kind, told or "text"
+        return kind, summary or "text"
     if kind == "state":
         if rng.random() < 0.1:
             content["state_dict"] = value = odd_value(rng)
@@ -172,11 +182,11 @@ def _change_content(content: dict[str, Any], kind: str, rng: random.Random, cana
                  {"classes": ["a\nb", "\x1b[2J", "\ud800"]}])
             return kind, f"dataset_meta is {value!r}"[:80]
         rest = {key: value for key, value in content.items() if key != "state_dict"}
-        told = mutate(rest, rng)
+        summary = mutate(rest, rng)
         state = content["state_dict"]
         content.clear()
         content.update(rest, **({"state_dict": state} if rng.random() < 0.95 else {}))
-        return kind, told
+        return kind, summary
     return kind, "written anew"
 
 
@@ -235,7 +245,7 @@ def _raw(path: Path, rng: random.Random, canary: Path) -> str:
 
 
 def _safetensors(path: Path, rng: random.Random) -> str:
-    from odd_values import as_text
+    from odd_values import dump_json
     from safetensors.torch import save_file
 
     made = path.with_suffix(".safetensors")
@@ -245,14 +255,14 @@ def _safetensors(path: Path, rng: random.Random) -> str:
     path.unlink()
     kind = rng.choice(("bytes", "length", "header", "offsets", "pickle"))
     if kind == "bytes":
-        return spoil_bytes(made, rng)
+        return corrupt_bytes(made, rng)
     header: Any = {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}
     if kind == "offsets":
         header["a"].update(rng.choice([{"shape": [2**40]}, {"shape": [-3]}, {"dtype": "X"},
                                        {"data_offsets": [0, 2**60]}, {"data_offsets": [8, 0]}]))
     elif kind == "header":
         mutate(header, rng)
-    text = as_text(header).encode()
+    text = dump_json(header).encode()
     length = rng.choice([2**63, 2**40, 0, 10**8]) if kind == "length" else len(text)
     made.write_bytes(length.to_bytes(8, "little") + text + b"\0" * 12)
     return f"safetensors {kind}: {text[:60]!r}"

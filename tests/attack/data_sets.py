@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from odd_files import NAMES, odd_image, put_odd_file
-from odd_values import LAUGHS, as_text, mutate, odd_value, spoil_text
-from outcome import Case, Place
+from odd_files import NAMES, odd_image, replace_with_special_file
+from odd_values import BILLION_LAUGHS, corrupt_text, dump_json, mutate, odd_value
+from outcome import Case, CaseDirs
 from PIL import Image
 from small_sets import coco, voc_xml
 
@@ -32,36 +32,36 @@ def prepare(base: Path, seeds: Sequence[int]) -> None:
     import detkit.evaluation.detection.coco_eval  # noqa: F401
 
 
-def build(seed: int, place: Place, base: Path) -> Case:
+def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
     """The data set of a seed: a small good one of some kind with one to three changes."""
     rng = random.Random(f"data {seed}")
     kind = rng.choice(KINDS)
     changes = 1 if rng.random() < 0.7 else rng.randrange(2, 4)
     if kind == "results":
-        return _results(place, rng, changes)
+        return _results(dirs, rng, changes)
     write = {"coco": _coco, "one_coco": _coco, "voc": _voc, "classes": _classes, "csv": _csv}[kind]
-    told = write(place, rng, changes, *([kind == "one_coco"] if write is _coco else []))
+    summary = write(dirs, rng, changes, *([kind == "one_coco"] if write is _coco else []))
     for _ in range(changes):
         if rng.random() < 0.35:
-            told.append(_spoil_files(place, rng))
+            summary.append(_corrupt_files(dirs, rng))
     as_classes = kind in ("classes", "csv") or rng.random() < 0.15
-    return Case(f"{kind}{' as classes' if as_classes else ''}: {'; '.join(told)}",
-                lambda out: _open(place.given, out, as_classes))
+    return Case(f"{kind}{' as classes' if as_classes else ''}: {'; '.join(summary)}",
+                lambda out: _open(dirs.given, out, as_classes))
 
 
 def _open(given: Path, out: Path, as_classes: bool) -> int:
     """The check of the data, and then each image as training would read it."""
-    from detkit.data.classification.list_file import read_class_list
-    from detkit.data.classification.load_classification_data import open_class_data
-    from detkit.data.detection.load_detection_data import open_data
+    from detkit.data.classification.list_file import read_image_labels
+    from detkit.data.classification.load_classification_data import load_classification_data
+    from detkit.data.detection.load_detection_data import load_detection_data
     from detkit.data.images.read_image import read_image
 
     if as_classes:
-        for split in open_class_data(given, out).splits.values():
-            for record in list(read_class_list(split.list_file))[:5]:
+        for split in load_classification_data(given, out).splits.values():
+            for record in list(read_image_labels(split.annotation_file))[:5]:
                 read_image(Path(split.image_dir, record.path))
         return 0
-    for split in open_data(given, out).splits.values():
+    for split in load_detection_data(given, out).splits.values():
         content = json.loads(split.annotation_file.read_text(encoding="utf-8"))
         for record in content["images"][:5]:
             read_image(Path(split.image_dir, record["file_name"]))
@@ -81,41 +81,41 @@ def _draw(path: Path, seed: int, size_wh: tuple[int, int] = (40, 32)) -> None:
     path.write_bytes(_image(seed, size_wh, "JPEG" if path.suffix == ".jpg" else "PNG"))
 
 
-def _file_names(place: Place) -> tuple[str, ...]:
-    return (str(place.beside / "secret.txt"), "../beside/secret.txt", "../../etc/passwd",
+def _file_names(dirs: CaseDirs) -> tuple[str, ...]:
+    return (str(dirs.beside / "secret.txt"), "../beside/secret.txt", "../../etc/passwd",
             "file:///etc/passwd", "http://example.com/a.png", *NAMES)
 
 
-def _coco(place: Place, rng: random.Random, changes: int, one: bool = False) -> list[str]:
-    told = []
+def _coco(dirs: CaseDirs, rng: random.Random, changes: int, one: bool = False) -> list[str]:
+    summary = []
     splits = ("all",) if one else ("train", "val", "test")
     contents: dict[str, Any] = {}
     for at, split in enumerate(splits):
         names = [f"{split}{number}.png" for number in range(4 if one else 2)]
         for number, name in enumerate(names):
-            _draw(place.given / ("images" if one else split) / name, 10 * at + number)
+            _draw(dirs.given / ("images" if one else split) / name, 10 * at + number)
         contents[split] = coco(names, [(image, label, [4 + 15 * label, 5, 12, 10])
                                        for image in range(len(names)) for label in (0, 1)],
                                size_wh=(40, 32))
     for _ in range(changes):
-        told.append(_change_coco(contents[rng.choice(splits)], rng, place))
+        summary.append(_change_coco(contents[rng.choice(splits)], rng, dirs))
     for split, content in contents.items():
-        path = place.given / "annotations" / ("instances.json" if one else f"{split}.json")
+        path = dirs.given / "annotations" / ("instances.json" if one else f"{split}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_text(content))
+        path.write_text(dump_json(content))
     if rng.random() < 0.25:
-        path = rng.choice(sorted((place.given / "annotations").iterdir()))
-        raw, what = spoil_text(path.read_text(), rng)
+        path = rng.choice(sorted((dirs.given / "annotations").iterdir()))
+        raw, what = corrupt_text(path.read_text(), rng)
         if rng.random() < 0.15:
             path.unlink()
             raw, path = gzip.compress(raw), path.with_name(path.name + ".gz")
             raw = raw[:rng.choice([len(raw), len(raw) // 2])]
         path.write_bytes(raw)
-        told.append(f"{path.name}: {what}")
-    return told
+        summary.append(f"{path.name}: {what}")
+    return summary
 
 
-def _change_coco(content: dict[str, Any], rng: random.Random, place: Place) -> str:
+def _change_coco(content: dict[str, Any], rng: random.Random, dirs: CaseDirs) -> str:
     kind = rng.randrange(10)
     if not all(isinstance(content.get(key), list) and content[key] and all(
             isinstance(record, dict) for record in content[key])
@@ -127,7 +127,7 @@ def _change_coco(content: dict[str, Any], rng: random.Random, place: Place) -> s
                                   for at in range(count)]
         return f"{count} categories"
     if kind == 1:
-        name = rng.choice(_file_names(place))
+        name = rng.choice(_file_names(dirs))
         rng.choice(content["images"])["file_name"] = name
         return f"file_name {name[:40]!r}"
     if kind == 2:
@@ -148,11 +148,11 @@ def _change_coco(content: dict[str, Any], rng: random.Random, place: Place) -> s
             record["segmentation"] = segmentation
             record.pop("bbox", None)
         return f"segmentation {segmentation!r}"[:80]
-    return mutate(content, rng, _file_names(place))
+    return mutate(content, rng, _file_names(dirs))
 
 
-def _voc(place: Place, rng: random.Random, changes: int) -> list[str]:
-    root, told = place.given, []
+def _voc(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
+    root, summary = dirs.given, []
     split = rng.random() < 0.5
     for at in range(5):
         _draw(root / "JPEGImages" / f"{at}.jpg", at)
@@ -167,22 +167,22 @@ def _voc(place: Place, rng: random.Random, changes: int) -> list[str]:
     for _ in range(changes):
         files = sorted((root / "Annotations").iterdir()) + sorted(root.glob("ImageSets/Main/*"))
         path = rng.choice(files)
-        told.append(f"{path.name}: {_change_text(path, rng, place)}")
-    return told
+        summary.append(f"{path.name}: {_change_text(path, rng, dirs)}")
+    return summary
 
 
-def _change_text(path: Path, rng: random.Random, place: Place) -> str:
+def _change_text(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
     text = path.read_text("utf-8", "replace")
     kind = rng.randrange(7)
     if kind == 0 and path.suffix == ".xml":
-        path.write_text(LAUGHS + text.replace("cat", "&l10;").replace("dog", "&l10;"))
+        path.write_text(BILLION_LAUGHS + text.replace("cat", "&l10;").replace("dog", "&l10;"))
         return "a billion laughs"
     if kind == 1 and path.suffix == ".xml":
-        path.write_text(f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{place.beside}/secret.txt">]>'
+        path.write_text(f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{dirs.beside}/secret.txt">]>'
                         + text.replace("cat", "&x;").replace("dog", "&x;"))
         return "an external entity"
     if kind == 2:
-        raw, what = spoil_text(text, rng)
+        raw, what = corrupt_text(text, rng)
         path.write_bytes(raw)
         return what
     if kind == 3:
@@ -192,78 +192,78 @@ def _change_text(path: Path, rng: random.Random, place: Place) -> str:
                                "object", "bndbox", "size", "0", ".png", "train")
              if word in text] or [""]
     word = rng.choice(words)
-    value = odd_value(rng, _file_names(place))
+    value = odd_value(rng, _file_names(dirs))
     new = str(value if not isinstance(value, int) or abs(value) < 10**300 else "9" * 400)
     path.write_bytes(text.replace(word, new[:9000], rng.choice([1, -1]))
                      .encode("utf-8", "surrogatepass"))
     return f"{word!r} is {new[:60]!r}"
 
 
-def _classes(place: Place, rng: random.Random, changes: int) -> list[str]:
-    told = []
+def _classes(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
+    summary = []
     splits = ("train", "val", "test") if rng.random() < 0.5 else (".",)
     for at, split in enumerate(splits):
         for label, name in enumerate(CLASSES):
             for number in range(3 if split in (".", "train") else 1):
-                _draw(place.given / split / name / f"{number}.png", 100 * at + 10 * label + number)
+                _draw(dirs.given / split / name / f"{number}.png", 100 * at + 10 * label + number)
     for _ in range(changes):
-        folder = place.given / rng.choice(splits)
+        folder = dirs.given / rng.choice(splits)
         kind = rng.randrange(6)
         if kind == 0:
             count = rng.choice([50, 300])
             for number in range(count):
                 (folder / f"class{number}").mkdir(exist_ok=True)
-            told.append(f"{count} empty classes")
+            summary.append(f"{count} empty classes")
         elif kind == 1 and (folder / "cat").is_dir():
             name = rng.choice(("Cat", "CAT ", "cat\n", "e\u0301", "c" * 200, ".hidden", "train",
                                "\x1b[31m", "dog.png", "-", "__MACOSX"))
             shutil.copytree(folder / "cat", folder / name, symlinks=True, dirs_exist_ok=True)
-            told.append(f"a class {name[:20]!r}")
+            summary.append(f"a class {name[:20]!r}")
         elif kind == 2:
             shutil.rmtree(folder / "cat", ignore_errors=True)
-            told.append(f"no cat in {folder.name}")
+            summary.append(f"no cat in {folder.name}")
         elif kind == 3:
             deep = folder / "cat"
             for _ in range(rng.choice([5, 60])):
                 deep = deep / "deep"
             _draw(deep / "0.png", 7)
-            told.append("a deep folder")
+            summary.append("a deep folder")
         elif kind == 4:
-            (place.given / "classes.txt").write_text(rng.choice(["", "cat\n" * 3000, "\0", "x"]))
-            told.append("a class list")
+            (dirs.given / "classes.txt").write_text(rng.choice(["", "cat\n" * 3000, "\0", "x"]))
+            summary.append("a class list")
         else:
-            told.append(_spoil_files(place, rng))
-    return told
+            summary.append(_corrupt_files(dirs, rng))
+    return summary
 
 
-def _csv(place: Place, rng: random.Random, changes: int) -> list[str]:
+def _csv(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
     rows: list[list[Any]] = [["path", "label", "split"]]
     for number in range(6):
-        _draw(place.given / "images" / f"{number}.png", number)
+        _draw(dirs.given / "images" / f"{number}.png", number)
         rows.append([f"images/{number}.png", CLASSES[number % 2],
                      ("train", "train", "train", "train", "val", "test")[number]])
-    told = []
+    summary = []
     for _ in range(changes):
         row, column = rng.randrange(len(rows)), rng.randrange(3)
-        value = odd_value(rng, _file_names(place))
+        value = odd_value(rng, _file_names(dirs))
         rows[row][column] = str(value if not isinstance(value, int) or abs(value) < 10**300 else 9)
-        told.append(f"row {row} column {column} = {rows[row][column]!r}"[:100])
+        summary.append(f"row {row} column {column} = {rows[row][column]!r}"[:100])
         if rng.random() < 0.2:
             rows += [copy.copy(rng.choice(rows))] * rng.choice([1, 2000])
-            told.append("lines again")
+            summary.append("lines again")
     stream = io.StringIO()
     csv.writer(stream, delimiter=rng.choice(",,,;\t")).writerows(rows)
     raw = stream.getvalue().encode("utf-8", "surrogatepass")
     if rng.random() < 0.3:
-        raw, what = spoil_text(raw.decode("utf-8", "replace") + rng.choice(["", '"', '"x']), rng)
-        told.append(what)
-    (place.given / "list.csv").write_bytes(raw)
-    return told
+        raw, what = corrupt_text(raw.decode("utf-8", "replace") + rng.choice(["", '"', '"x']), rng)
+        summary.append(what)
+    (dirs.given / "list.csv").write_bytes(raw)
+    return summary
 
 
-def _spoil_files(place: Place, rng: random.Random) -> str:
+def _corrupt_files(dirs: CaseDirs, rng: random.Random) -> str:
     """Something odd in the place of a file, a folder or an image."""
-    paths = sorted(path for path in place.given.rglob("*") if not path.is_symlink())
+    paths = sorted(path for path in dirs.given.rglob("*") if not path.is_symlink())
     images = [path for path in paths if path.suffix in (".png", ".jpg") and path.is_file()]
     kind = rng.randrange(5)
     if kind <= 1 and images:
@@ -282,12 +282,12 @@ def _spoil_files(place: Place, rng: random.Random) -> str:
                                           f"{path.stem}.gif", f"copy of {path.name}"]))
         shutil.copy(path, twin)
         return f"{twin.name} beside {path.name}"
-    return put_odd_file(rng.choice(paths), rng, place.beside)
+    return replace_with_special_file(rng.choice(paths), rng, dirs.beside)
 
 
-def _results(place: Place, rng: random.Random, changes: int) -> Case:
+def _results(dirs: CaseDirs, rng: random.Random, changes: int) -> Case:
     """A results file for ``evaluate``."""
-    from detkit.cli.main import run_verb
+    from detkit.cli.main import run_command
 
     truth = coco(["a.png", "b.png"], [(0, 0, [1, 2, 10, 12]), (1, 1, [3, 4, 15, 9])],
                  size_wh=(40, 32))
@@ -296,18 +296,19 @@ def _results(place: Place, rng: random.Random, changes: int) -> Case:
     results: list = [{"image_id": 1 + at % 2, "category_id": 1 + at % 2, "score": at / 10,
                       "bbox": [1 + at, 2, 10, 12]} for at in range(6)]
     contents: dict[str, Any] = {"truth": truth, "results": results}
-    told = []
+    summary = []
     for _ in range(changes):
         name = rng.choice(("truth", "results", "results"))
-        told.append(f"{name}: {mutate(contents[name], rng)}")
+        summary.append(f"{name}: {mutate(contents[name], rng)}")
     for name, content in contents.items():
-        raw = as_text(content).encode()
+        raw = dump_json(content).encode()
         if rng.random() < 0.1:
-            raw, what = spoil_text(raw.decode(), rng)
-            told.append(f"{name}: {what}")
-        (place.given / f"{name}.json").write_bytes(raw)
+            raw, what = corrupt_text(raw.decode(), rng)
+            summary.append(f"{name}: {what}")
+        (dirs.given / f"{name}.json").write_bytes(raw)
     if rng.random() < 0.1:
-        told.append(put_odd_file(place.given / f"{rng.choice(('truth', 'results'))}.json", rng,
-                                 place.beside))
-    argv = [str(place.given / "truth.json"), str(place.given / "results.json"), "--classwise"]
-    return Case(f"evaluate: {'; '.join(told)}", lambda out: run_verb("evaluate", argv))
+        summary.append(
+            replace_with_special_file(dirs.given / f"{rng.choice(('truth', 'results'))}.json", rng,
+                                      dirs.beside))
+    argv = [str(dirs.given / "truth.json"), str(dirs.given / "results.json"), "--classwise"]
+    return Case(f"evaluate: {'; '.join(summary)}", lambda out: run_command("evaluate", argv))

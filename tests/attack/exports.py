@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from odd_archives import entries, spoil_archive, spoil_bytes, write_entries
-from odd_files import put_odd_file
-from odd_values import LAUGHS, as_text, mutate, odd_value, spoil_text
-from outcome import Case, Place
+from odd_archives import corrupt_archive, corrupt_bytes, entries, write_entries
+from odd_files import replace_with_special_file
+from odd_values import BILLION_LAUGHS, corrupt_text, dump_json, mutate, odd_value
+from outcome import Case, CaseDirs
 from payloads import code_text, payload, raw_pickle
 from PIL import Image
 
@@ -39,7 +39,7 @@ def prepare(base: Path, seeds: Sequence[int]) -> None:
     forms = sorted({FORMATS[seed % len(FORMATS)] for seed in seeds})
     for library in [name for form in forms for name in LIBRARIES[form]]:
         importlib.import_module(library)
-    from detkit.cli.main import run_verb
+    from detkit.cli.main import run_command
 
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
     Image.fromarray(image).save(base / "image.png")
@@ -56,53 +56,58 @@ def prepare(base: Path, seeds: Sequence[int]) -> None:
         raise RuntimeError((base / "export.log").read_text())
     # What torch imports to read a program; its engine starts no threads.
     if "torch" in forms:
-        run_verb("predict", [str(base / "torch"), str(base / "image.png"),
-                             "--out", str(base / "out")])
+        run_command("predict",
+                    [str(base / "torch"),
+                     str(base / "image.png"), "--out",
+                     str(base / "out")])
 
 
 def _export_all(base: Path, forms: Sequence[str]) -> int:
     from own_truth import write_own_truth
     from thumbnail_checkpoint import save_thumbnail
 
-    from detkit.cli.main import run_verb
+    from detkit.cli.main import run_command
 
     checkpoint = save_thumbnail(base / "detector.pth")
     truth = write_own_truth(base / "truth", checkpoint, images=1)
-    return max(run_verb("export", [str(checkpoint), "--out", str(base / form), "--format", form,
-                                   "--data", str(truth), "--device", "cpu", "--size", "32x32",
-                                   "--max-ap-drop", "100", "--max-proposals", "10"])
-               for form in forms)
+    return max(
+        run_command("export", [
+            str(checkpoint), "--out",
+            str(base / form), "--format", form, "--data",
+            str(truth), "--device", "cpu", "--size", "32x32", "--max-ap-drop", "100",
+            "--max-proposals", "10"
+        ]) for form in forms)
 
 
-def build(seed: int, place: Place, base: Path) -> Case:
+def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
     """The folder of a seed."""
     rng = random.Random(f"export {seed}")
     form = FORMATS[seed % len(FORMATS)]
-    (place.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, place.canary)))
-    folder = place.given / form
+    (dirs.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, dirs.canary)))
+    folder = dirs.given / form
     shutil.copytree(base / form, folder)
-    told = []
+    summary = []
     for _ in range(1 if rng.random() < 0.8 else 2):
         kind = rng.choice(("manifest", "manifest", "files", "graph", "graph", "graph", "graph"))
         change = {"manifest": _change_manifest, "files": _change_files,
                   "graph": {"torch": _change_program, "onnx": _change_onnx,
                             "openvino": _change_openvino}[form]}[kind]
-        told.append(change(folder, rng, place))
+        summary.append(change(folder, rng, dirs))
     words = [str(folder), str(base / "image.png"), "--device", "cpu"]
-    from detkit.cli.main import run_verb
+    from detkit.cli.main import run_command
 
-    return Case(f"{form}: {'; '.join(told)}",
-                lambda out: run_verb("predict", [*words, "--out", str(out / "found")]))
+    return Case(f"{form}: {'; '.join(summary)}",
+                lambda out: run_command("predict", [*words, "--out", str(out / "found")]))
 
 
-def sign(folder: Path) -> None:
+def update_hashes(folder: Path) -> None:
     """Put the hashes of the files as they now are into ``detkit.json``, as an attacker would."""
     path = folder / "detkit.json"
     try:
         content = json.loads(path.read_text())
         content["hashes"] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()
                              for file in folder.iterdir() if file.is_file() and file != path}
-        path.write_text(as_text(content))
+        path.write_text(dump_json(content))
     except (OSError, ValueError, TypeError, KeyError):
         pass
 
@@ -112,19 +117,19 @@ def _graph(folder: Path, *suffixes: str) -> Path | None:
                  if file.suffix in suffixes and file.is_file()), None)
 
 
-def _change_manifest(folder: Path, rng: random.Random, place: Place) -> str:
+def _change_manifest(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
     path = folder / "detkit.json"
     try:
         content = json.loads(path.read_text())
         content["graphs"][0]["file"], content["rule"]["scale"]
     except (OSError, ValueError, LookupError, TypeError):  # changed before
         return "nothing"
-    texts = ("../beside/secret.txt", str(place.beside / "evil.pkl"), "graph_32x32.pt2",
+    texts = ("../beside/secret.txt", str(dirs.beside / "evil.pkl"), "graph_32x32.pt2",
              "graph_32x32.onnx", "f32", "bf16", "int8", "bilinear", "torch", "onnx", "openvino")
     if rng.random() < 0.15:
-        raw, told = spoil_text(path.read_text(), rng)
+        raw, summary = corrupt_text(path.read_text(), rng)
         path.write_bytes(raw)
-        return f"detkit.json: {told}"
+        return f"detkit.json: {summary}"
     if rng.random() < 0.4:
         key = rng.choice(("max_results", "max_proposals", "canvas", "scale", "classes", "divisor",
                           "precision", "border"))
@@ -141,46 +146,46 @@ def _change_manifest(folder: Path, rng: random.Random, place: Place) -> str:
             content["rule"][key] = value
         else:
             content[key] = value
-        path.write_text(as_text(content))
-        sign(folder)
+        path.write_text(dump_json(content))
+        update_hashes(folder)
         return f"{key} = {value!r}"[:90]
-    told = mutate(content, rng, texts)
-    path.write_text(as_text(content))
-    return f"detkit.json: {told}"
+    summary = mutate(content, rng, texts)
+    path.write_text(dump_json(content))
+    return f"detkit.json: {summary}"
 
 
-def _change_files(folder: Path, rng: random.Random, place: Place) -> str:
+def _change_files(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
     path = rng.choice(sorted(folder.iterdir()))
     if rng.random() < 0.5:
-        return put_odd_file(path, rng, place.beside)
-    told = spoil_bytes(path, rng) if path.is_file() else "nothing"
-    sign(folder)
-    return told
+        return replace_with_special_file(path, rng, dirs.beside)
+    summary = corrupt_bytes(path, rng) if path.is_file() else "nothing"
+    update_hashes(folder)
+    return summary
 
 
-def _change_openvino(folder: Path, rng: random.Random, place: Place) -> str:
+def _change_openvino(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
     path = _graph(folder, *rng.choice(((".xml",), (".xml",), (".xml",), (".bin",))))
     if path is None:
         return "no graph"
     if path.suffix == ".bin" or rng.random() < 0.1:
-        told = spoil_bytes(path, rng)
+        summary = corrupt_bytes(path, rng)
     else:
-        told = _change_xml(path, rng, place)
-    sign(folder)
-    return told
+        summary = _change_xml(path, rng, dirs)
+    update_hashes(folder)
+    return summary
 
 
-def _change_xml(path: Path, rng: random.Random, place: Place) -> str:
+def _change_xml(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
     text = path.read_text("utf-8", "replace") or "<net />"
     kind = rng.randrange(8)
     if kind == 0:
-        raw, told = spoil_text(text, rng)
+        raw, summary = corrupt_text(text, rng)
         path.write_bytes(raw)
-        return f"xml: {told}"
+        return f"xml: {summary}"
     if kind == 1:
         entity = rng.choice(
-            [f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{place.beside}/secret.txt">]>',
-             LAUGHS.replace("]>", "<!ENTITY x '&l10;'>]>")])
+            [f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{dirs.beside}/secret.txt">]>',
+             BILLION_LAUGHS.replace("]>", "<!ENTITY x '&l10;'>]>")])
         path.write_text(text.replace("<net ", f"{entity}<net ", 1)
                         .replace('name="', 'name="&x;', 1))
         return "xml: an entity"
@@ -196,26 +201,26 @@ def _change_xml(path: Path, rng: random.Random, place: Place) -> str:
     begin, end = match.span(match.lastindex or 0)
     new = rng.choice(["0", "-1", "1", "99999999999999999999", "4294967296", "1000000000", "", "x",
                       "1,1,1000000,1000000", "-9223372036854775808", "f64", "string", "nan",
-                      str(place.beside / "evil.pkl"), *LAYERS, str(odd_value(rng))[:200]])
+                      str(dirs.beside / "evil.pkl"), *LAYERS, str(odd_value(rng))[:200]])
     new = new.encode("utf-8", "replace").decode().replace("<", "").replace("\0", "")
     path.write_text(text[:begin] + new + text[end:])
     return f"xml: {match.group()[:40]!r} with {new[:30]!r}"
 
 
-def _change_onnx(folder: Path, rng: random.Random, place: Place) -> str:
+def _change_onnx(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
     import onnx
 
     path = _graph(folder, ".onnx")
     if path is None:
         return "no graph"
     if rng.random() < 0.35:
-        told = spoil_bytes(path, rng)
-        sign(folder)
-        return told
+        summary = corrupt_bytes(path, rng)
+        update_hashes(folder)
+        return summary
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception:  # changed before
-        return spoil_bytes(path, rng)
+        return corrupt_bytes(path, rng)
     graph = model.graph
     if not graph.node or not graph.initializer or not graph.output:
         return "no graph"
@@ -240,7 +245,7 @@ def _change_onnx(folder: Path, rng: random.Random, place: Place) -> str:
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in (("location", rng.choice([
-                "../../beside/secret.txt", str(place.beside / "secret.txt"), "detkit.json",
+                "../../beside/secret.txt", str(dirs.beside / "secret.txt"), "detkit.json",
                 "*/_ORT_MEM_ADDR_/*", "/dev/zero", "pipe"])),
                 ("offset", rng.choice(["0", "-1", "139637976727552"])),
                 ("length", rng.choice(["12", "99999999999"]))):
@@ -266,33 +271,33 @@ def _change_onnx(folder: Path, rng: random.Random, place: Place) -> str:
     elif kind == "opset":
         model.opset_import[0].version = rng.choice([0, 1, 7, 999, -1])
     path.write_bytes(model.SerializeToString())
-    sign(folder)
+    update_hashes(folder)
     return f"onnx: {kind} at {node.op_type}"
 
 
-def _change_program(folder: Path, rng: random.Random, place: Place) -> str:
+def _change_program(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
     path = _graph(folder, ".pt2")
     if path is None:
         return "no graph"
-    evil = [raw_pickle(rng, place.canary), pickle.dumps(payload(rng, place.canary), 2)]
+    evil = [raw_pickle(rng, dirs.canary), pickle.dumps(payload(rng, dirs.canary), 2)]
     kind = rng.choice(("archive", "json", "json", "expression", "pickle", "opaque", "library",
                        "bytes"))
     if kind == "archive":
-        told = spoil_archive(path, rng, evil)
+        summary = corrupt_archive(path, rng, evil)
     elif kind == "bytes":
-        told = spoil_bytes(path, rng)
+        summary = corrupt_bytes(path, rng)
     else:
         try:
             content = entries(path)
         except Exception:  # changed before
-            return spoil_bytes(path, rng)
-        told = f"{kind}: {_change_entries(content, kind, rng, place, evil)}"
+            return corrupt_bytes(path, rng)
+        summary = f"{kind}: {_change_entries(content, kind, rng, dirs, evil)}"
         write_entries(path, content)
-    sign(folder)
-    return told
+    update_hashes(folder)
+    return summary
 
 
-def _change_entries(content: list[tuple[str, bytes]], kind: str, rng: random.Random, place: Place,
+def _change_entries(content: list[tuple[str, bytes]], kind: str, rng: random.Random, dirs: CaseDirs,
                     evil: list[bytes]) -> str:
     top = content[0][0].partition("/")[0]
     documents = [at for at, (name, raw) in enumerate(content) if name.endswith(".json")]
@@ -302,7 +307,7 @@ def _change_entries(content: list[tuple[str, bytes]], kind: str, rng: random.Ran
             f"{top}/data/sample_inputs/model.pt", f"{top}/extra/x.pkl"])
         if kind == "opaque":
             name = _call_opaque(content, rng, top)
-        raw = rng.choice([*evil, _torch_file(payload(rng, place.canary))])
+        raw = rng.choice([*evil, _torch_file(payload(rng, dirs.canary))])
         content[:] = [item for item in content if item[0] != name] + [(name, raw)]
         return name
     if kind == "library":
@@ -311,7 +316,7 @@ def _change_entries(content: list[tuple[str, bytes]], kind: str, rng: random.Ran
         content.append((name, b"\x7fELF" + rng.randbytes(100)))
         return name
     if kind == "expression":
-        return _change_expression(content, rng, code_text(place.canary))
+        return _change_expression(content, rng, code_text(dirs.canary))
     at = rng.choice(documents) if documents else 0
     name, raw = content[at]
     try:
@@ -320,11 +325,11 @@ def _change_entries(content: list[tuple[str, bytes]], kind: str, rng: random.Ran
         content[at] = (name, b"{}")
         return f"{name} emptied"
     texts = ("torch.ops.aten._foreach_add.List", "os.system", "builtins.eval", "_operator.add",
-             "torch.ops.evil.x", "torch.hub.load", "math.factorial", code_text(place.canary),
-             str(place.beside / "evil.pkl"), "torch.ops.aten.zeros.default")
-    told = mutate(document, rng, texts) if isinstance(document, (dict, list)) else "nothing"
-    content[at] = (name, as_text(document).encode())
-    return f"{name}: {told}"
+             "torch.ops.evil.x", "torch.hub.load", "math.factorial", code_text(dirs.canary),
+             str(dirs.beside / "evil.pkl"), "torch.ops.aten.zeros.default")
+    summary = mutate(document, rng, texts) if isinstance(document, (dict, list)) else "nothing"
+    content[at] = (name, dump_json(document).encode())
+    return f"{name}: {summary}"
 
 
 def _torch_file(value: Any) -> bytes:

@@ -15,33 +15,33 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from outcome import Case, Outcome, Place, tree
+from outcome import Case, CaseDirs, Outcome, snapshot_files
 
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink",
             "os.truncate", "os.chmod", "os.chown"}
 _STARTS = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn"}
 
 
-def run_inside(seed: int, build: Callable[[int, Place], Case], place: Place) -> None:
+def run_in_child(seed: int, build: Callable[[int, CaseDirs], Case], dirs: CaseDirs) -> None:
     """Never returns."""
     code = 70
     try:
-        _watch_itself(place)
+        _set_up_child(dirs)
         outcome = Outcome(seed)
-        case = build(seed, place)
+        case = build(seed, dirs)
         outcome.what = case.what
-        seen: list[tuple[str, str]] = []
-        begun = {"seed": seed, "what": case.what, "tree": tree(place), **_begin()}
-        (place.root / "begun.partial").write_text(json.dumps(begun))
-        (place.root / "begun.partial").rename(place.root / "begun.json")
-        _listen(place, seen)
+        events: list[tuple[str, str]] = []
+        begun = {"seed": seed, "what": case.what, "tree": snapshot_files(dirs), **_begin()}
+        (dirs.root / "begun.partial").write_text(json.dumps(begun))
+        (dirs.root / "begun.partial").rename(dirs.root / "begun.json")
+        _install_audit_hook(dirs, events)
         cpu = time.process_time()
-        _run(case, place, outcome)
+        _run(case, dirs, outcome)
         outcome.seconds = time.process_time() - cpu
         outcome.memory = max(_status("VmHWM") - begun["memory"], 0)
-        for kind, what in list(seen):
+        for kind, what in list(events):
             getattr(outcome, kind).append(what)
-        (place.root / "outcome.json").write_text(json.dumps(asdict(outcome)))
+        (dirs.root / "outcome.json").write_text(json.dumps(asdict(outcome)))
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -51,41 +51,41 @@ def run_inside(seed: int, build: Callable[[int, Place], Case], place: Place) -> 
         os._exit(code)
 
 
-def _run(case: Case, place: Place, outcome: Outcome) -> None:
-    """As ``detkit.cli.main.run_verb`` turns errors into exit codes, for what is no verb, too."""
-    from detkit.errors import DetkitError, machine_failure
+def _run(case: Case, dirs: CaseDirs, outcome: Outcome) -> None:
+    """As ``detkit.cli.main.run_command`` turns errors into exit codes, for what is no verb, too."""
+    from detkit.errors import DetkitError, describe_system_failure
 
     try:
-        outcome.code = case.run(place.out)
+        outcome.code = case.run(dirs.out)
         sys.stderr.flush()
-        lines = (place.root / "stderr.txt").read_text(errors="replace").splitlines()
+        lines = (dirs.root / "stderr.txt").read_text(errors="replace").splitlines()
         outcome.line = next((line for line in reversed(lines) if line.startswith("error: ")), "")
     except DetkitError as error:
         outcome.code, outcome.line = 2, str(error)
     except BaseException as error:
-        line = machine_failure(error) if isinstance(error, Exception) else None
+        line = describe_system_failure(error) if isinstance(error, Exception) else None
         if line is not None:
             outcome.code, outcome.line = 2, line
         else:
-            outcome.trace = where_raised(error)
+            outcome.trace = raised_at(error)
             traceback.print_exc()
 
 
-def where_raised(error: BaseException) -> str:
+def raised_at(error: BaseException) -> str:
     """The error, and the innermost places in detkit and at all: the same for the same fault."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "/detkit/" in frame.filename]
-    places = dict.fromkeys(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-                           for frame in [*ours[-1:], *frames[-1:]])
-    return f"{type(error).__name__}: {str(error)[:120]!r} at {', '.join(places)}"
+    detkit_frames = [frame for frame in frames if "/detkit/" in frame.filename]
+    locations = dict.fromkeys(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+                              for frame in [*detkit_frames[-1:], *frames[-1:]])
+    return f"{type(error).__name__}: {str(error)[:120]!r} at {', '.join(locations)}"
 
 
-def _watch_itself(place: Place) -> None:
-    root = place.root
+def _set_up_child(dirs: CaseDirs) -> None:
+    root = dirs.root
     os.setpgid(0, 0)
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCH_HOME", "MPLCONFIGDIR"):
-        os.environ[name] = str(place.out)
-    tempfile.tempdir = str(place.out)
+        os.environ[name] = str(dirs.out)
+    tempfile.tempdir = str(dirs.out)
     for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
         file = os.open(root / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
@@ -96,7 +96,7 @@ def _watch_itself(place: Place) -> None:
     dump = open(root / "fault.txt", "w")
     faulthandler.enable(dump)
     faulthandler.register(signal.SIGUSR1, dump, all_threads=True)
-    _watch_itself.dump = dump  # type: ignore[attr-defined]  # it must stay open
+    _set_up_child.dump = dump  # type: ignore[attr-defined]  # it must stay open
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -109,10 +109,10 @@ def _begin() -> dict[str, float]:
     return {"cpu": time.process_time(), "memory": _status("VmRSS")}
 
 
-def _listen(place: Place, seen: list[tuple[str, str]]) -> None:
+def _install_audit_hook(dirs: CaseDirs, events: list[tuple[str, str]]) -> None:
     """Note files that are changed outside of ``out``, programs that start, and look-ups of names.
     """
-    allowed = tuple(f"{place.root}/{name}" for name in ("out", "outcome", "stdout", "stderr"))
+    allowed = tuple(f"{dirs.root}/{name}" for name in ("out", "outcome", "stdout", "stderr"))
 
     def hook(event: str, args: tuple) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
@@ -121,10 +121,10 @@ def _listen(place: Place, seen: list[tuple[str, str]]) -> None:
                 changes(args[0])
         elif event in _CHANGES and args[-1] in (None, -1):  # else in a folder that is open
             changes(args[0])
-        elif event in _STARTS and str(place.root) in str(args[:2]):
-            seen.append(("ran", f"{event} {str(args)[:100]}"))
+        elif event in _STARTS and str(dirs.root) in str(args[:2]):
+            events.append(("ran", f"{event} {str(args)[:100]}"))
         elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect"):
-            seen.append(("names", f"{event} {str(args)[:100]}"))
+            events.append(("names", f"{event} {str(args)[:100]}"))
             raise OSError("no network here")
 
     def changes(path: str | bytes | int | os.PathLike) -> None:
@@ -132,7 +132,7 @@ def _listen(place: Place, seen: list[tuple[str, str]]) -> None:
             return
         name = os.path.abspath(os.fsdecode(path))
         if not name.startswith(allowed) and not name.startswith("/dev/"):
-            seen.append(("changed", name))
+            events.append(("changed", name))
 
     sys.addaudithook(hook)
 

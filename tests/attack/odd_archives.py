@@ -58,7 +58,7 @@ def _all(raw: bytearray, part: bytes) -> list[int]:
     return found
 
 
-def spoil_archive(path: Path, rng: random.Random, replace: list[bytes] = []) -> str:
+def corrupt_archive(path: Path, rng: random.Random, replace: list[bytes] = []) -> str:
     """Change the archive at one place; returns what was done.
 
     Args:
@@ -69,7 +69,7 @@ def spoil_archive(path: Path, rng: random.Random, replace: list[bytes] = []) -> 
     try:
         content = entries(path)
     except Exception:  # changed before, and none any more
-        return spoil_bytes(path, rng)
+        return corrupt_bytes(path, rng)
     at = rng.randrange(len(content))
     name, raw = content[at]
     kind = rng.choice(("deflate", "bomb", "bomb", "twice", "rename", "outside", "drop", "short",
@@ -129,7 +129,7 @@ def change_entries(content: list[tuple[str, bytes]], at: int, kind: str, rng: ra
         content[at] = (name, rng.choice(replace))
 
 
-def spoil_bytes(path: Path, rng: random.Random) -> str:
+def corrupt_bytes(path: Path, rng: random.Random) -> str:
     """Change a file of any kind as bytes; returns what was done."""
     raw: Any = bytearray(path.read_bytes())
     kind = rng.choice(("byte", "bytes", "cut", "zeros", "random", "empty", "grown", "ones"))

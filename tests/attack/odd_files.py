@@ -74,7 +74,7 @@ def odd_image(rng: random.Random, whole: bytes) -> tuple[bytes, str]:
     return stream.getvalue(), f"{kind} image"
 
 
-def put_odd_file(path: Path, rng: random.Random, beside: Path) -> str:
+def replace_with_special_file(path: Path, rng: random.Random, beside: Path) -> str:
     """Put something that is no common file in the place of ``path``; returns what."""
     kind = rng.choice(("pipe", "socket", "device", "zero", "loop", "dangling", "outside", "self",
                        "folder", "secret", "sparse", "closed"))

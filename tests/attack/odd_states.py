@@ -47,11 +47,11 @@ def odd_component(rng: random.Random, canary: Path) -> dict[str, Any]:
         parameters = list(inspect.signature(made).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    for one in parameters:
-        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) and (
-                one.default is one.empty or rng.random() < 0.5):
-            content[one.name] = rng.choice([*texts, 1, 3, [1], {"type": name}]) \
-                if one.default is one.empty or not isinstance(one.default, (int, float)) else 1
+    for parameter in parameters:
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and (
+                parameter.default is parameter.empty or rng.random() < 0.5):
+            content[parameter.name] = rng.choice([*texts, 1, 3, [1], {"type": name}]) \
+                if parameter.default is parameter.empty or not isinstance(parameter.default, (int, float)) else 1
     return content
 
 
@@ -136,11 +136,11 @@ def change_state(state: Any, rng: random.Random) -> str:
         state[name], tensor = 5, torch.ones(3)
     cycle: dict[str, Any] = {}
     cycle["x"] = cycle
-    long: list[Any] = []
-    long.append(long)
+    cyclic_list: list[Any] = []
+    cyclic_list.append(cyclic_list)
     values = {
         "int": 5, "none": None, "text": "x", "list": [1.0], "huge": HUGE, "cycle": cycle,
-        "cyclic list": long, "bytes": b"x", "nested": nested(900), "dict": {"a": tensor},
+        "cyclic list": cyclic_list, "bytes": b"x", "nested": nested(900), "dict": {"a": tensor},
         "sparse": torch.eye(3).to_sparse(), "csr": torch.eye(3).to_sparse_csr(),
         "meta": torch.empty(tensor.shape, device="meta"), "complex": tensor.to(torch.complex64),
         "bool": tensor.bool(), "half": tensor.half(), "double": tensor.double(),

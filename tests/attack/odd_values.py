@@ -9,8 +9,8 @@ from typing import Any
 
 HUGE = 10**400
 # An XML document type whose entities, each ten of the one before, become 20 GB.
-LAUGHS = ('<!DOCTYPE a [<!ENTITY l0 "ha">'
-          + "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 11)) + "]>")
+BILLION_LAUGHS = ('<!DOCTYPE a [<!ENTITY l0 "ha">' +
+                  "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 11)) + "]>")
 
 
 def odd_value(rng: random.Random, texts: tuple[str, ...] = ()) -> Any:
@@ -73,13 +73,13 @@ def mutate(content: Any, rng: random.Random, texts: tuple[str, ...] = ()) -> str
     return f"{change} {path}"
 
 
-def as_text(content: Any) -> str:
+def dump_json(content: Any) -> str:
     """JSON as Python writes it: NaN and Infinity, lone surrogates and numbers of 400 digits too.
     """
     return json.dumps(content, ensure_ascii=True)
 
 
-def spoil_text(text: str, rng: random.Random) -> tuple[bytes, str]:
+def corrupt_text(text: str, rng: random.Random) -> tuple[bytes, str]:
     """A file's bytes with something wrong in them as text, and what."""
     raw = text.encode("utf-8", "surrogatepass")
     at = rng.randrange(len(raw) + 1)

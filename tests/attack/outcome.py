@@ -83,7 +83,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Place:
+class CaseDirs:
     """The folders of one case.
 
     Attributes:
@@ -117,14 +117,14 @@ class Place:
         (self.beside / "secret.txt").write_text("secret")
 
 
-def tree(place: Place) -> dict[str, str]:
+def snapshot_files(dirs: CaseDirs) -> dict[str, str]:
     """What each file of the input and beside it is; no link is followed."""
     found = {}
-    for top in (place.given, place.beside):
+    for top in (dirs.given, dirs.beside):
         for folder, folders, files in os.walk(top):
             for name in (*folders, *files):
                 path = os.path.join(folder, name)
-                found[os.fsencode(path)[len(str(place.root)) + 1:].decode("latin-1")] = _kind(path)
+                found[os.fsencode(path)[len(str(dirs.root)) + 1:].decode("latin-1")] = _kind(path)
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Reduced:
+class PickledCall:
     """An object that is pickled as a call."""
 
     def __init__(self, function: Any, *words: Any, state: Any = None) -> None:
@@ -38,24 +38,20 @@ def payload(rng: random.Random, canary: Path) -> Any:
 
     code, touch = code_text(canary), f"touch '{canary}'"
     made: list[Callable[[], Any]] = [
-        lambda: Reduced(os.system, touch),
-        lambda: Reduced(builtins.eval, code),
-        lambda: Reduced(builtins.exec, code),
-        lambda: Reduced(subprocess.call, ["touch", str(canary)]),
-        lambda: Reduced(os.popen, touch),
-        lambda: Reduced(Reduced(builtins.getattr, Reduced(importlib.import_module, "os"),
-                                "system"), touch),
-        lambda: Reduced(Path.touch, canary),
-        lambda: Reduced(open, str(canary), "w"),
-        lambda: Reduced(torch.load, str(canary.parent / "beside" / "evil.pkl"), None, pickle,
-                        False),
-        lambda: Reduced(torch._utils._rebuild_tensor_v2, Reduced(os.system, touch), 0, (1,), (1,),
-                        False, {}),
-        lambda: Reduced(torch._utils._rebuild_parameter, Reduced(builtins.eval, code), False, {}),
-        lambda: Reduced(torch.nn.Linear, 1, 1, state={"_x": Reduced(os.system, touch)}),
-        lambda: Reduced(map, os.system, [touch]),
-        lambda: {Reduced(os.system, touch): 1},
-        lambda: Reduced(torch.jit.CompilationUnit, code),
+        lambda: PickledCall(os.system, touch), lambda: PickledCall(builtins.eval, code),
+        lambda: PickledCall(builtins.exec, code),
+        lambda: PickledCall(subprocess.call, ["touch", str(canary)]),
+        lambda: PickledCall(os.popen, touch), lambda: PickledCall(
+            PickledCall(builtins.getattr, PickledCall(importlib.import_module, "os"), "system"),
+            touch), lambda: PickledCall(Path.touch, canary),
+        lambda: PickledCall(open, str(canary), "w"), lambda: PickledCall(
+            torch.load, str(canary.parent / "beside" / "evil.pkl"), None, pickle, False),
+        lambda: PickledCall(torch._utils._rebuild_tensor_v2, PickledCall(os.system, touch), 0,
+                            (1, ), (1, ), False, {}), lambda:
+        PickledCall(torch._utils._rebuild_parameter, PickledCall(builtins.eval, code), False, {}),
+        lambda: PickledCall(torch.nn.Linear, 1, 1, state={"_x": PickledCall(os.system, touch)}),
+        lambda: PickledCall(map, os.system, [touch]), lambda: {PickledCall(os.system, touch): 1},
+        lambda: PickledCall(torch.jit.CompilationUnit, code),
     ]
     value = None
     while value is None:

@@ -17,7 +17,7 @@ CAMPAIGN = Path(__file__).with_name("campaign.py")
 # Of each kind how many seeds, and how far apart: of the sample those that neither train nor need an
 # export beside OpenVINO's, which would take longer than all cases.
 SAMPLE = {"data_sets": (40, 1), "checkpoints": (20, 4), "exports": (10, 4)}
-WHOLE = {"data_sets": (2000, 1), "checkpoints": (500, 1), "exports": (200, 1)}
+FULL = {"data_sets": (2000, 1), "checkpoints": (500, 1), "exports": (200, 1)}
 
 
 def attack(counts):
@@ -26,35 +26,39 @@ def attack(counts):
              for word in (kind, "0", str(count), str(step))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("KEEP", None)
-    done = subprocess.run([sys.executable, str(CAMPAIGN), *words], capture_output=True, text=True,
-                          env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert Counter(one["kind"] for one in outcomes) == {
+    process = subprocess.run([sys.executable, str(CAMPAIGN), *words], capture_output=True,
+                             text=True, env=environment)
+    assert process.returncode == 0, process.stderr[-3000:]
+    outcomes = [json.loads(line) for line in process.stdout.splitlines()]
+    assert Counter(outcome["kind"] for outcome in outcomes) == {
         kind: count for kind, (count, _) in counts.items()}
     return outcomes
 
 
 def summary(kind, outcomes):
     """A line of figures."""
-    codes = Counter(one["code"] for one in outcomes)
-    slowest = max(outcomes, key=lambda one: one["seconds"])
-    largest = max(outcomes, key=lambda one: one["memory"])
-    bad = sum(bool(one["faults"]) for one in outcomes)
+    codes = Counter(outcome["code"] for outcome in outcomes)
+    slowest = max(outcomes, key=lambda outcome: outcome["seconds"])
+    largest = max(outcomes, key=lambda outcome: outcome["memory"])
+    failed = sum(bool(outcome["faults"]) for outcome in outcomes)
     return (f"{kind}: {len(outcomes)} cases, {codes[0]} accepted, {codes[1] + codes[2]} refused, "
-            f"{bad} with faults; slowest {slowest['seconds']:.1f} s (seed {slowest['seed']}), "
+            f"{failed} with faults; slowest {slowest['seconds']:.1f} s (seed {slowest['seed']}), "
             f"largest memory {largest['memory'] / 2**20:.0f} MiB (seed {largest['seed']}), "
-            f"{sum(one['seconds'] for one in outcomes):.0f} s in all")
+            f"{sum(outcome['seconds'] for outcome in outcomes):.0f} s in all")
 
 
 def check(kind, outcomes):
     """Fail with the seeds and how to run one alone."""
-    bad = [one for one in outcomes if one["faults"]]
-    lines = [f"{kind} {one['seed']} ({one['what'][:100]!a}): {'; '.join(one['faults'])[:400]}"
-             for one in bad[:20]]
-    assert not bad, "\n".join([f"{len(bad)} of {len(outcomes)}; one alone: python "
-                               f"tests/attack/campaign.py {kind} SEED", *lines])
-    codes = {one["code"] for one in outcomes}
+    failed = [outcome for outcome in outcomes if outcome["faults"]]
+    lines = [
+        f"{kind} {outcome['seed']} ({outcome['what'][:100]!a}): {'; '.join(outcome['faults'])[:400]}"
+        for outcome in failed[:20]
+    ]
+    assert not failed, "\n".join([
+        f"{len(failed)} of {len(outcomes)}; one alone: python "
+        f"tests/attack/campaign.py {kind} SEED", *lines
+    ])
+    codes = {outcome["code"] for outcome in outcomes}
     assert {0, 2} <= codes, "an attack that is always, or never, refused tries nothing"
 
 
@@ -64,14 +68,14 @@ def sample():
 
 
 @pytest.mark.parametrize("kind", SAMPLE)
-def test_a_sample_of_the_attack_is_refused_or_works(sample, kind):
-    check(kind, [one for one in sample if one["kind"] == kind])
+def test_attack_sample_is_rejected_or_works(sample, kind):
+    check(kind, [outcome for outcome in sample if outcome["kind"] == kind])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", WHOLE)
-def test_the_whole_attack_is_refused_or_works(kind, capsys):
-    outcomes = attack({kind: WHOLE[kind]})
+@pytest.mark.parametrize("kind", FULL)
+def test_full_attack_is_rejected_or_works(kind, capsys):
+    outcomes = attack({kind: FULL[kind]})
     with capsys.disabled():
         print(f"\n{summary(kind, outcomes)}")
     check(kind, outcomes)

@@ -6,29 +6,29 @@ import time
 
 import pytest
 from outcome import Case
-from watch import try_case
+from watch import run_case
 
 from detkit.errors import DataError
 
 
-def _change(place):
-    (place.given / "a.txt").write_text("changed")
+def _change(dirs):
+    (dirs.given / "a.txt").write_text("changed")
 
 
-def _refuse(place):
+def _refuse(dirs):
     raise DataError("a.txt", got="nothing")
 
 
-def _fail(place):
+def _fail(dirs):
     raise KeyError("a")
 
 
-def _leave(place):
-    os.chdir(place.beside)
+def _leave(dirs):
+    os.chdir(dirs.beside)
     open("new.txt", "w").close()
 
 
-def _look_up(place):
+def _look_up(dirs):
     try:
         socket.getaddrinfo("example.com", 80)
     except OSError:
@@ -36,33 +36,33 @@ def _look_up(place):
 
 
 @pytest.mark.parametrize(("act", "fault"), [
-    (lambda place: None, None),
+    (lambda dirs: None, None),
     (_refuse, None),
-    (lambda place: (place.out / "a.txt").write_text("result"), None),
+    (lambda dirs: (dirs.out / "a.txt").write_text("result"), None),
     (_fail, "traceback: KeyError"),
-    (lambda place: time.sleep(60), "ended by hang"),
-    (lambda place: os.abort(), "ended by SIGABRT"),
-    (lambda place: os._exit(0), "left with 0"),
+    (lambda dirs: time.sleep(60), "ended by hang"),
+    (lambda dirs: os.abort(), "ended by SIGABRT"),
+    (lambda dirs: os._exit(0), "left with 0"),
     (_change, "changed: given/a.txt"),
     (_leave, "changed: beside/new.txt"),
-    (lambda place: place.canary.touch(), "ran: code of the input"),
-    (lambda place: os.system(f"true {place.root}"), "ran: os.system"),
+    (lambda dirs: dirs.canary.touch(), "ran: code of the input"),
+    (lambda dirs: os.system(f"true {dirs.root}"), "ran: os.system"),
     (_look_up, "looked up: socket.getaddrinfo"),
-    (lambda place: bytearray(3 << 29), "memory: 15"),
-    (lambda place: print("x" * 300_000), "output: 300001"),
+    (lambda dirs: bytearray(3 << 29), "memory: 15"),
+    (lambda dirs: print("x" * 300_000), "output: 300001"),
 ], ids=["nothing", "refused", "result", "traceback", "hang", "abort", "leaves", "changes",
         "writes beside", "code", "program", "look-up", "memory", "output"])
-def test_the_watch_sees_what_a_case_does(tmp_path, act, fault):
-    def build(seed, place):
-        (place.given / "a.txt").write_text("given")
+def test_watch_detects_what_a_case_does(tmp_path, act, fault):
+    def build(seed, dirs):
+        (dirs.given / "a.txt").write_text("given")
 
         def run(out):
-            act(place)
+            act(dirs)
             return 0
 
         return Case("known", run)
 
-    faults = try_case(3, build, tmp_path / "case", idle_limit=0.7).faults()
+    faults = run_case(3, build, tmp_path / "case", idle_limit=0.7).faults()
     if fault is None:
         assert not faults
     else:

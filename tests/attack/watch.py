@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from inside import run_inside
-from outcome import Case, Outcome, Place, tree
+from inside import run_in_child
+from outcome import Case, CaseDirs, Outcome, snapshot_files
 
 # Seconds of processor time that a case may take, and of waiting without any: neither depends on
 # what else the machine does. A case is built within its own limit.
@@ -21,8 +21,8 @@ BUILD_LIMIT = 120.0
 MEMORY_KILL = 3 << 30
 
 
-def try_case(
-    seed: int, build: Callable[[int, Place], Case], root: Path, idle_limit: float = IDLE_LIMIT
+def run_case(
+    seed: int, build: Callable[[int, CaseDirs], Case], root: Path, idle_limit: float = IDLE_LIMIT
 ) -> Outcome:
     """Build a case and run it in a forked process that is watched.
 
@@ -32,11 +32,11 @@ def try_case(
         root: a folder of this case's own; it must not be there yet.
         idle_limit: seconds without processor time after which the case counts as a hang.
     """
-    place = Place(root)
-    place.make()
+    dirs = CaseDirs(root)
+    dirs.make()
     child = os.fork()
     if child == 0:
-        run_inside(seed, build, place)
+        run_in_child(seed, build, dirs)
     killed, status, cpu = _wait(child, root, idle_limit)
     outcome = Outcome(seed)
     begun = _read(root / "begun.json")
@@ -47,15 +47,15 @@ def try_case(
     outcome.seconds = cpu - begun.get("cpu", 0.0)
     if killed or os.WIFSIGNALED(status):
         outcome.ended = killed or signal.Signals(os.WTERMSIG(status)).name
-        outcome.trace = _place_of_dump(root / "fault.txt")
+        outcome.trace = _dump_location(root / "fault.txt")
     elif not (root / "outcome.json").exists():
-        said = (root / "stderr.txt").read_text(errors="replace").splitlines()[-4:]
-        outcome.trace = f"the process left with {os.waitstatus_to_exitcode(status)}: {said}"
+        stderr_tail = (root / "stderr.txt").read_text(errors="replace").splitlines()[-4:]
+        outcome.trace = f"the process left with {os.waitstatus_to_exitcode(status)}: {stderr_tail}"
     if begun:
-        before, after = begun["tree"], tree(place)
+        before, after = begun["tree"], snapshot_files(dirs)
         outcome.changed += sorted(name for name in {*before, *after}
                                   if before.get(name) != after.get(name))
-    if place.canary.exists():
+    if dirs.canary.exists():
         outcome.ran.append("code of the input")
     outcome.output = sum((root / name).stat().st_size for name in ("stdout.txt", "stderr.txt")
                          if (root / name).exists())
@@ -98,13 +98,13 @@ def _kill(child: int) -> None:
         os.kill(child, signal.SIGKILL)
 
 
-def _place_of_dump(file: Path) -> str:
+def _dump_location(file: Path) -> str:
     """The innermost places of a faulthandler's dump, in detkit and at all."""
     lines = [line.split('"')[1::2] + [line.rpartition("line ")[2]]
              for line in file.read_text(errors="replace").splitlines() if "File " in line]
-    places = [f"{Path(line[0]).name}:{line[-1]}" for line in lines if len(line) > 1]
-    ours = [place for place, line in zip(places, lines) if "/detkit/" in line[0]]
-    return ", ".join(dict.fromkeys([*ours[:1], *places[:1]]))
+    locations = [f"{Path(line[0]).name}:{line[-1]}" for line in lines if len(line) > 1]
+    detkit_frames = [dirs for dirs, line in zip(locations, lines) if "/detkit/" in line[0]]
+    return ", ".join(dict.fromkeys([*detkit_frames[:1], *locations[:1]]))
 
 
 def _read(file: Path) -> dict:

@@ -59,12 +59,12 @@ def server(
 Server = tuple[str, dict[str, bytes], list[str]]
 
 
-def _kept(tmp_path: Path) -> list[Path]:
+def _cached_files(tmp_path: Path) -> list[Path]:
     folder = tmp_path / "home" / "hub" / "checkpoints"
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def test_files_of_one_name_at_two_addresses_are_two_files(server: Server) -> None:
+def test_same_file_name_at_two_urls_gives_two_cache_files(server: Server) -> None:
     address, content, asked = server
     content["/one/swin.pth"], content["/other/swin.pth"] = _weights(1), _weights(2)
     for _ in range(2):
@@ -73,7 +73,7 @@ def test_files_of_one_name_at_two_addresses_are_two_files(server: Server) -> Non
     assert asked == ["/one/swin.pth", "/other/swin.pth"]  # Each once.
 
 
-def test_a_download_that_ends_early_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_truncated_download_leaves_no_file(server: Server, tmp_path: Path) -> None:
     address, content, _ = server
     content["/cut/swin.pth"] = _weights(1)
     half = len(content["/cut/swin.pth"])
@@ -81,10 +81,10 @@ def test_a_download_that_ends_early_leaves_nothing(server: Server, tmp_path: Pat
         download(f"{address}/cut/swin.pth")
     with pytest.raises(WeightsError, match="404"):
         download(f"{address}/none.pth")
-    assert _kept(tmp_path) == []
+    assert _cached_files(tmp_path) == []
 
 
-def test_content_that_its_name_does_not_have_is_refused(server: Server, tmp_path: Path) -> None:
+def test_download_with_wrong_hash_is_rejected(server: Server, tmp_path: Path) -> None:
     address, content, _ = server
     body = _weights(1)
     digits = hashlib.sha256(body).hexdigest()[:8]
@@ -92,7 +92,7 @@ def test_content_that_its_name_does_not_have_is_refused(server: Server, tmp_path
     content["/swin-20240131.pth"] = body  # A day, not a hash.
     with pytest.raises(WeightsError, match=f"begins with {digits}, and its name says 00000000"):
         download(f"{address}/swin-00000000.pth")
-    assert _kept(tmp_path) == []
+    assert _cached_files(tmp_path) == []
     for name in (digits, "20240131"):
         assert download(f"{address}/swin-{name}.pth").read_bytes() == body
 
@@ -115,12 +115,12 @@ def test_a_file_of_torch_hub_is_used_only_where_its_hash_is_right(
         download(f"{address}/swin.pth")
 
 
-def test_a_download_without_end_is_stopped(
+def test_endless_download_is_stopped(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, content, _ = server
     content["/swin.pth"] = _weights(1)
-    monkeypatch.setattr(module, "_LARGEST", 100)
+    monkeypatch.setattr(module, "_MAX_BYTES", 100)
     with pytest.raises(WeightsError, match="more than the disk has left or than 100"):
         download(f"{address}/swin.pth")
-    assert _kept(tmp_path) == []
+    assert _cached_files(tmp_path) == []

@@ -27,8 +27,8 @@ from detkit.errors import WeightsError
 MIB = 1 << 20
 
 
-def _repacked(source: Path, target: Path, compression: int, edit: Callable[[str, bytes], bytes]
-              ) -> None:
+def _repack(source: Path, target: Path, compression: int, edit: Callable[[str, bytes],
+                                                                         bytes]) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for entry in old.infolist():
             content = edit(entry.filename, old.read(entry))
@@ -39,7 +39,7 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _refused(path: Path) -> str:
+def _rejection_message(path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
         read_checkpoint(path)
     message = str(caught.value)
@@ -47,18 +47,18 @@ def _refused(path: Path) -> str:
     return message
 
 
-def test_a_compressed_entry_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_compressed_zip_entry_is_rejected_before_unpacking(tmp_path: Path) -> None:
     # 256 MiB of zeros, which deflate packs into a thousandth.
     torch.save({"a": torch.zeros(64 * MIB)}, tmp_path / "whole.pth")
     bomb = tmp_path / "bomb.pth"
-    _repacked(tmp_path / "whole.pth", bomb, zipfile.ZIP_DEFLATED, lambda _, content: content)
+    _repack(tmp_path / "whole.pth", bomb, zipfile.ZIP_DEFLATED, lambda _, content: content)
     assert bomb.stat().st_size < MIB
     before = _peak_mib()
-    assert "a compressed entry, whole/data" in _refused(bomb)
+    assert "a compressed entry, whole/data" in _rejection_message(bomb)
     assert _peak_mib() - before < 64
 
 
-def test_many_entries_over_the_same_bytes_are_refused(tmp_path: Path) -> None:
+def test_overlapping_zip_entries_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "same.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("same/data.pkl", pickle.dumps({}, protocol=2))
@@ -68,18 +68,18 @@ def test_many_entries_over_the_same_bytes_are_refused(tmp_path: Path) -> None:
             again.filename = f"same/data/{number}"
             archive.filelist.append(again)
     # 100 entries of 1 MiB and the pickle, in little more than one.
-    assert "entries of 104,857,6" in _refused(path)
+    assert "entries of 104,857,6" in _rejection_message(path)
 
 
 @pytest.mark.parametrize("lead", [b"PK\x05\x06" + bytes(18), b"x"], ids=["end", "byte"])
-def test_an_archive_with_something_before_its_directory_is_refused(
+def test_archive_with_data_before_directory_is_rejected(
     lead: bytes, tmp_path: Path
 ) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "good.pth")
     content = (tmp_path / "good.pth").read_bytes()
     at = content.index(b"PK\x01\x02")
     (tmp_path / "two.pth").write_bytes(content[:at] + lead + content[at:])
-    assert "directory" in _refused(tmp_path / "two.pth")
+    assert "directory" in _rejection_message(tmp_path / "two.pth")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -90,11 +90,11 @@ def test_a_tensor_larger_than_the_file_is_refused(zipped: bool, tmp_path: Path) 
     old = struct.pack("<i", 70_000)
     bad = tmp_path / "bad.pth"
     if zipped:
-        _repacked(tmp_path / "good.pth", bad, zipfile.ZIP_STORED,
-                  lambda name, content: content.replace(old, claimed))
+        _repack(tmp_path / "good.pth", bad, zipfile.ZIP_STORED,
+                lambda name, content: content.replace(old, claimed))
     else:
         bad.write_bytes((tmp_path / "good.pth").read_bytes().replace(old, claimed))
-    assert "tensors of 2,147,483,648 bytes or more, in a file of 2" in _refused(bad)
+    assert "tensors of 2,147,483,648 bytes or more, in a file of 2" in _rejection_message(bad)
 
 
 class _Call:
@@ -107,7 +107,7 @@ class _Call:
         return self.call
 
 
-def _grown(times: int) -> Any:
+def _nested_list(times: int) -> Any:
     import codecs
 
     value: Any = b"xxxxxxxx"
@@ -121,35 +121,35 @@ def _grown(times: int) -> Any:
     _Call(np.ndarray, (512 * MIB,)),
     _Call(torch.FloatTensor, 128 * MIB),
     _Call(torch.UntypedStorage, 512 * MIB),
-    _grown(26),
+    _nested_list(26),
 ], ids=["bytearray", "numpy", "tensor", "storage", "codec"])
-def test_a_call_that_makes_much_of_little_is_refused(value: Any, tmp_path: Path) -> None:
+def test_pickle_call_that_expands_memory_is_rejected(value: Any, tmp_path: Path) -> None:
     torch.save({"a": value}, tmp_path / "bad.pth")
     before = _peak_mib()
-    _refused(tmp_path / "bad.pth")
+    _rejection_message(tmp_path / "bad.pth")
     assert _peak_mib() - before < 64
 
 
 def test_a_tensor_expanded_beyond_its_storage_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1).expand(1000, 1000, 1000)}, tmp_path / "bad.pth")
-    assert "a storage of 4" in _refused(tmp_path / "bad.pth")
+    assert "a storage of 4" in _rejection_message(tmp_path / "bad.pth")
 
 
-def test_a_list_that_stands_in_itself_many_times_is_refused(tmp_path: Path) -> None:
+def test_exponentially_nested_list_is_rejected(tmp_path: Path) -> None:
     value: list[Any] = [0]
     for _ in range(30):
         value = [value] * 10
     torch.save({"a": value}, tmp_path / "many.pth")
-    assert "more than 5,000,000 values" in _refused(tmp_path / "many.pth")
+    assert "more than 5,000,000 values" in _rejection_message(tmp_path / "many.pth")
     loop: dict[str, Any] = {}
     loop["a"] = loop
     torch.save(loop, tmp_path / "loop.pth")
-    assert "holds itself" in _refused(tmp_path / "loop.pth")
+    assert "holds itself" in _rejection_message(tmp_path / "loop.pth")
     deep: list[Any] = []
     for _ in range(300):
         deep = [deep]
     torch.save({"a": deep}, tmp_path / "deep.pth")
-    assert "100 deep" in _refused(tmp_path / "deep.pth")
+    assert "100 deep" in _rejection_message(tmp_path / "deep.pth")
 
 
 def _quantized() -> torch.Tensor:
@@ -167,11 +167,11 @@ def test_a_tensor_that_is_not_dense_is_refused(
     make: Callable[[], torch.Tensor], words: str, tmp_path: Path
 ) -> None:
     torch.save({"a": make()}, tmp_path / "bad.pth")
-    assert words in _refused(tmp_path / "bad.pth")
+    assert words in _rejection_message(tmp_path / "bad.pth")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_what_honest_checkpoints_hold_is_read(zipped: bool, tmp_path: Path) -> None:
+def test_valid_checkpoints_are_read(zipped: bool, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.rand(2, 3)).sum().backward()
@@ -195,18 +195,18 @@ def test_what_honest_checkpoints_hold_is_read(zipped: bool, tmp_path: Path) -> N
     assert content["marked"].no_decay and content["expanded"].shape == (4, 4)
 
 
-def test_a_safetensors_file_that_claims_more_than_it_has_is_refused(tmp_path: Path) -> None:
+def test_truncated_safetensors_file_is_rejected(tmp_path: Path) -> None:
     header = b'{"a":{"dtype":"F32","shape":[536870912],"data_offsets":[0,2147483648]}}'
     path = tmp_path / "bad.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
-    _refused(path)
+    _rejection_message(path)
     path.write_bytes(struct.pack("<Q", 1 << 60) + header)
-    _refused(path)
+    _rejection_message(path)
 
 
-def test_a_pipe_a_socket_and_a_device_are_named_and_not_opened(tmp_path: Path) -> None:
+def test_special_files_are_rejected_without_opening(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pth")
-    assert "got a named pipe" in _refused(tmp_path / "pipe.pth")
+    assert "got a named pipe" in _rejection_message(tmp_path / "pipe.pth")
     with socket.socket(socket.AF_UNIX) as server:
         here = os.getcwd()
         os.chdir(tmp_path)  # A socket's whole path may have 108 characters only.
@@ -214,8 +214,8 @@ def test_a_pipe_a_socket_and_a_device_are_named_and_not_opened(tmp_path: Path) -
             server.bind("socket.pth")
         finally:
             os.chdir(here)
-        assert "got a socket" in _refused(tmp_path / "socket.pth")
-    assert "got a device" in _refused(Path("/dev/zero"))
+        assert "got a socket" in _rejection_message(tmp_path / "socket.pth")
+    assert "got a device" in _rejection_message(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("weights, words", [
@@ -225,12 +225,12 @@ def test_a_pipe_a_socket_and_a_device_are_named_and_not_opened(tmp_path: Path) -
     ({"w": torch.ones(1, dtype=torch.complex64)}, "torch.complex64"),
     ({"w": torch.ones(1).to(torch.float8_e4m3fn)}, "torch.float8_e4m3fn"),
 ], ids=["list", "number-as-key", "text", "complex", "float8"])
-def test_what_is_no_state_dict_is_refused_by_its_key(weights: Any, words: str) -> None:
+def test_invalid_state_dict_is_rejected_by_key(weights: Any, words: str) -> None:
     with pytest.raises(WeightsError, match=words):
         check_state_dict(weights, "a.pth")
     check_state_dict({}, "a.pth")
 
 
-def test_a_pickle_without_torchs_frame_is_no_checkpoint(tmp_path: Path) -> None:
+def test_plain_pickle_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "plain.pth").write_bytes(pickle.dumps({"a": 1}, protocol=2))
-    assert "cannot be read" in _refused(tmp_path / "plain.pth")
+    assert "cannot be read" in _rejection_message(tmp_path / "plain.pth")

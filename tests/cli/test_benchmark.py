@@ -49,7 +49,7 @@ def test_each_size_has_its_lines(checkpoint, capsys):
     assert [line.split()[2] for line in lines] == ["64x96", "64x96", "32x32", "32x32"]
 
 
-def test_what_does_not_run_here_is_left_out_and_named(checkpoint, capsys):
+def test_unavailable_engines_are_skipped_and_named(checkpoint, capsys):
     assert run(checkpoint, "--precision", "int8") == 0
     printed = capsys.readouterr()
     assert "torch int8 is left out" in printed.err
@@ -66,7 +66,7 @@ def test_what_does_not_run_here_is_left_out_and_named(checkpoint, capsys):
     (["--device", "cuda:99"], "cuda:99"),
     (["--max-proposals", "0"], "at least 1"),
 ])
-def test_bad_words_are_one_line_and_exit_code_2(checkpoint, words, message, capsys):
+def test_bad_arguments_exit_2_with_one_line(checkpoint, words, message, capsys):
     assert run(checkpoint, *words) == 2
     printed = capsys.readouterr()
     last = printed.err.strip().splitlines()[-1]
@@ -74,7 +74,7 @@ def test_bad_words_are_one_line_and_exit_code_2(checkpoint, words, message, caps
     assert printed.out == ""
 
 
-def test_an_out_that_cannot_be_written_is_said_before_anything_is_measured(
+def test_unwritable_out_is_reported_before_measuring(
     checkpoint, tmp_path, capsys
 ):
     old = tmp_path / "rows.json"
@@ -87,7 +87,7 @@ def test_an_out_that_cannot_be_written_is_said_before_anything_is_measured(
     assert old.read_text() == "precious"
 
 
-def test_what_is_no_checkpoint_is_one_line(tmp_path, capsys):
+def test_invalid_checkpoint_is_one_line(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no checkpoint")
     for given, message in ((tmp_path / "notes.txt", "cannot be read"),
                            (tmp_path, "no such file"), (tmp_path / "gone.pth", "no such file")):

@@ -17,58 +17,58 @@ ONE_EPOCH = ["train_cfg.max_epochs=1"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a verb."""
+    """Exit code, stdout and stderr of a command."""
     code = main(list(map(str, words)))
     out, err = capsys.readouterr()
     return code, out, err
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data/ and tiny_class.py for it."""
-    folder = tmp_path_factory.mktemp("verbs")
-    tiny.write_config(folder, tiny.write_pictures(folder / "data"))
+    folder = tmp_path_factory.mktemp("commands")
+    tiny.write_config(folder, tiny.write_images(folder / "data"))
     return folder
 
 
 def test_train_and_test_print_tables_and_write_the_matrix(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, work = place / "tiny_class.py", place / "work"
-    code, out, _ = run(capsys, "train", config, "--data", place / "data", "--work-dir", work,
+    config, work = workspace / "tiny_class.py", workspace / "work"
+    code, out, _ = run(capsys, "train", config, "--data", workspace / "data", "--work-dir", work,
                        "--device", "cpu", "--cfg-options", *ONE_EPOCH)
     assert code == 0
     assert f"confusion matrix: {work / 'test_confusion_matrix.png'}" in out
     assert out.rstrip().endswith(f"checkpoint: {work / 'best.pth'}")
 
-    scores = place / "new" / "scores.json"
-    words = ["test", config, work / "best.pth", "--data", place / "data", "--device", "cpu",
-             "--work-dir", place / "tested", "--out", scores]
+    scores = workspace / "new" / "scores.json"
+    words = ["test", config, work / "best.pth", "--data", workspace / "data", "--device", "cpu",
+             "--work-dir", workspace / "tested", "--out", scores]
     code, tested, _ = run(capsys, *words)
     assert code == 0
     # The tables of both: all that train printed before the names of its files.
     assert out.partition("\nconfusion matrix")[0].strip() in tested
     assert all(name in tested for name in (*tiny.CLASSES, "top1", "precision"))
-    assert f"confusion matrix: {place / 'new' / 'scores.png'}" in tested
-    held = json.loads(scores.read_text())
-    assert set(held["classes"]) == set(tiny.CLASSES) and held["images"] == 6
-    with Image.open(place / "new" / "scores.png") as picture:
+    assert f"confusion matrix: {workspace / 'new' / 'scores.png'}" in tested
+    content = json.loads(scores.read_text())
+    assert set(content["classes"]) == set(tiny.CLASSES) and content["images"] == 6
+    with Image.open(workspace / "new" / "scores.png") as picture:
         assert picture.format == "PNG"
 
     # Neither file is written over, and the work is not begun.
     scores.unlink()
-    before = (place / "new" / "scores.png").read_bytes()
+    before = (workspace / "new" / "scores.png").read_bytes()
     code, tested, err = run(capsys, *words)
     assert (code, tested) == (2, "")
     assert err.startswith("error: ") and "scores.png" in err and err.count("\n") == 1
-    assert (place / "new" / "scores.png").read_bytes() == before and not scores.exists()
+    assert (workspace / "new" / "scores.png").read_bytes() == before and not scores.exists()
 
 
-def test_the_matrix_would_not_take_the_scores_own_name(
-    place: Path, capsys: pytest.CaptureFixture[str]
+def test_confusion_matrix_may_not_overwrite_scores(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(capsys, "test", place / "tiny_class.py", "x.pth", "--out",
-                         place / "matrix.png")
+    code, out, err = run(capsys, "test", workspace / "tiny_class.py", "x.pth", "--out",
+                         workspace / "matrix.png")
     assert (code, out) == (2, "")
     assert "matrix.png" in err and "matrix.json" in err and err.count("\n") == 1
 
@@ -92,18 +92,18 @@ def test_the_matrix_would_not_take_the_scores_own_name(
          "another's classes", "no checkpoint", "no backbone", "class folders for a detector"],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
-    words: list[str], said: str, place: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "empty").mkdir(exist_ok=True)
-    (place / "elsewhere").mkdir(exist_ok=True)
+    (workspace / "empty").mkdir(exist_ok=True)
+    (workspace / "elsewhere").mkdir(exist_ok=True)
     torch.save({"state_dict": {"backbone.x": torch.zeros(1)},
-                "meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, place / "detector.pth")
-    names = {"config": place / "tiny_class.py", "place": place,
-             "nowhere": tiny.write_config(place / "elsewhere", Path("/nowhere")),
-             "detector": place / "detector.pth",
+                "meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, workspace / "detector.pth")
+    names = {"config": workspace / "tiny_class.py", "place": workspace,
+             "nowhere": tiny.write_config(workspace / "elsewhere", Path("/nowhere")),
+             "detector": workspace / "detector.pth",
              "detector_config": ROOT / "configs" / "quickstart.py"}
     code, out, err = run(capsys, *(word.format(**names) for word in words),
-                         "--work-dir", place / "refused", "--device", "cpu")
+                         "--work-dir", workspace / "refused", "--device", "cpu")
     assert (code, out) == (2, "")
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: ") and said in last
@@ -131,11 +131,11 @@ def test_complexity_is_as_published(
     assert code == 0
     assert "one image of 224x224 (height x width), 1000 classes" in out
     assert "--cfg-options model.head.num_classes=N" in out
-    held = json.loads(file.read_text())
-    assert held["classes"] == 1000 and held["classes_assumed"]
-    assert {part["name"] for part in held["parts"]} == {"backbone", "head"}
-    assert round(held["whole"]["parameters"] / 1e6, 1) == millions
-    assert held["whole"]["multiply_adds"] / 1e9 == pytest.approx(billions, rel=0.012)
+    content = json.loads(file.read_text())
+    assert content["classes"] == 1000 and content["classes_assumed"]
+    assert {part["name"] for part in content["parts"]} == {"backbone", "head"}
+    assert round(content["whole"]["parameters"] / 1e6, 1) == millions
+    assert content["whole"]["multiply_adds"] / 1e9 == pytest.approx(billions, rel=0.012)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +153,14 @@ def test_complexity_counts_at_the_size_of_the_test(
     resize: str, size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny.write_config(tmp_path, Path("/nowhere"), f"""
-test_dataloader["dataset"].update(pipeline=[dict(type="LoadPicture"), {resize}])
+test_dataloader["dataset"].update(pipeline=[dict(type="LoadClsImage"), {resize}])
 """)
     code, out, _ = run(capsys, "complexity", config, "--cfg-options", "model.head.num_classes=7")
     assert code == 0
     assert f"one image of {size} (height x width), 7 classes" in out and "ImageNet" not in out
 
 
-def test_complexity_asks_for_a_size_that_no_crop_says(
+def test_complexity_requires_size_when_config_has_no_crop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny.write_config(tmp_path, Path("/nowhere"), """

@@ -49,18 +49,18 @@ def test_good_images_are_named_and_bad_ones_too(
     printed = capsys.readouterr()
     document = json.loads((out / "predictions.json").read_text())
     assert document["classes"] == list(CLASSES)
-    assert [(Path(one["file"]).name, one["width"], one["height"]) for one in document["images"]] \
+    assert [(Path(entry["file"]).name, entry["width"], entry["height"]) for entry in document["images"]] \
         == [("a.png", 60, 40), ("b.jpg", 300, 400)]
     rows = rows_of(out / "predictions.csv")
     for image, row in zip(document["images"], rows, strict=True):
-        parts = [one["probability"] for one in image["top"]]
+        parts = [entry["probability"] for entry in image["top"]]
         assert len(parts) == 3 and parts == sorted(parts, reverse=True)
-        assert all(one["class"] == CLASSES[one["label"]] for one in image["top"])
+        assert all(entry["class"] == CLASSES[entry["label"]] for entry in image["top"])
         assert row["path"] == image["file"] and row["label"] == image["top"][0]["class"]
         assert float(row["probability"]) == pytest.approx(parts[0], abs=1e-6)
         assert sum(float(row[f"p_{name}"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
         assert float(row[f"p_{row['label']}"]) == float(row["probability"])
-    assert [Path(one["file"]).name for one in document["failed"]] == ["c.jpg"]
+    assert [Path(entry["file"]).name for entry in document["failed"]] == ["c.jpg"]
     assert "1 of 3 images could not be used" in printed.err and "c.jpg: not an" in printed.err
     table = printed.out.splitlines()
     assert table[0].split() == ["image", "size", "label", "top", "3"]
@@ -70,12 +70,12 @@ def test_good_images_are_named_and_bad_ones_too(
     assert sizes == {"a.jpg": (420, 280), "b.jpg": (300, 400)}
 
 
-def test_pictures_may_be_left_out_and_a_large_k_is_all_classes(
+def test_no_images_flag_and_top_k_beyond_classes(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     assert main(["predict", str(checkpoint), str(folder / "a.png"), "--out", str(out),
-                 "--no-pictures", "--top-k", "99", "--threshold", "1", "--device", "cpu"]) == 0
+                 "--no-images", "--top-k", "99", "--threshold", "1", "--device", "cpu"]) == 0
     printed = capsys.readouterr()
     assert sorted(path.name for path in out.iterdir()) == ["predictions.csv", "predictions.json"]
     image, = json.loads((out / "predictions.json").read_text())["images"]
@@ -84,7 +84,7 @@ def test_pictures_may_be_left_out_and_a_large_k_is_all_classes(
     assert "unsure" in printed.out and printed.err == ""
 
 
-def test_ctrl_c_is_130_and_what_was_done_is_whole(
+def test_ctrl_c_exits_130_with_complete_results_so_far(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2000):
@@ -113,10 +113,10 @@ def test_ctrl_c_is_130_and_what_was_done_is_whole(
     # Beside those done: c.jpg, which cannot be read.
     assert int(said.partition(" of 2003 images")[0]) in (len(done), len(done) + 1)
     assert [row["path"] for row in rows_of(out / "predictions.csv")] == [
-        one["file"] for one in done]
+        entry["file"] for entry in done]
     assert not list(out.glob(".*"))
-    for one in done:
-        Image.open(out / one["picture"]).load()
+    for entry in done:
+        Image.open(out / entry["picture"]).load()
 
 
 @pytest.mark.parametrize("flags, message", [
@@ -124,7 +124,7 @@ def test_ctrl_c_is_130_and_what_was_done_is_whole(
     (["--top-k", "two"], "got two, expected a whole number"),
     (["--threshold", "1.5"], "from 0 to 1"),
 ], ids=str)
-def test_bad_flags_are_2_and_leave_nothing(
+def test_bad_flags_exit_2_and_write_nothing(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     flags: list[str], message: str,
 ) -> None:
@@ -134,7 +134,7 @@ def test_bad_flags_are_2_and_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_top_k_of_a_detector_is_refused_in_one_line(
+def test_top_k_with_detector_is_one_line_error(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detector = save_thumbnail(tmp_path / "detector.pth")
@@ -145,7 +145,7 @@ def test_top_k_of_a_detector_is_refused_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_does_not_fit_its_classes_leaves_nothing(
+def test_class_count_mismatch_writes_nothing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     misfit = save_class_thumbnail(tmp_path / "misfit.pth", num_classes=4)

@@ -10,7 +10,7 @@ from class_checkpoint import CLASSES, save_class_thumbnail
 from numbered_video import read_back, write_video
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit import ClassScores, Predictor
+from detkit import Classifications, Predictor
 from detkit.cli.main import main
 
 
@@ -26,7 +26,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("flags, window", [([], 15), (["--window", "1"], 1),
                                            (["--window", "4"], 4)], ids=str)
-def test_each_frame_has_its_own_scores_and_the_windows_label(
+def test_frames_have_raw_scores_and_smoothed_label(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     flags: list[str], window: int,
 ) -> None:
@@ -43,7 +43,7 @@ def test_each_frame_has_its_own_scores_and_the_windows_label(
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [record["frame"] for record in records] == list(range(12))
 
-    predictor = Predictor[ClassScores](checkpoint, "cpu")
+    predictor = Predictor[Classifications](checkpoint, "cpu")
     reader = VideoReader(clip)
     alone = np.stack([predictor(frame.image).probabilities for frame in reader])
     reader.close()
@@ -77,7 +77,7 @@ def test_a_window_that_is_no_count_is_2(
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_window_for_a_detector_is_refused_in_one_line(
+def test_window_with_detector_is_one_line_error(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detector = save_thumbnail(tmp_path / "detector.pth")
@@ -94,7 +94,7 @@ def test_a_window_for_a_detector_is_refused_in_one_line(
     ["--track"], ["--count-line", "0,0,9,9"], ["--zone", "0,0,9,9,0,9"], ["--engine", "onnx"],
     ["--precision", "bf16"], ["--size", "64"],
 ], ids=lambda flags: flags[0])
-def test_what_is_for_detectors_is_refused_in_one_line(
+def test_detector_flags_with_classifier_are_one_line_error(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     flags: list[str],
 ) -> None:

@@ -15,34 +15,37 @@ QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.py"
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the verb."""
+    """Exit code, stdout and stderr of the command."""
     code = main(["complexity", *map(str, words)])
     out, err = capsys.readouterr()
     return code, out, err
 
 
-def test_table_and_file_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_and_json_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out_file = tmp_path / "new" / "cost.json"
     code, out, err = run(capsys, QUICKSTART, "--size", "64x96", "--out", out_file)
     assert code == 0 and "error" not in err
-    held = json.loads(out_file.read_text())
-    assert (held["height"], held["width"], held["classes"]) == (64, 96, 80)
-    assert held["regions"]["proposals"] == 200
+    content = json.loads(out_file.read_text())
+    assert (content["height"], content["width"], content["classes"]) == (64, 96, 80)
+    assert content["regions"]["proposals"] == 200
     assert "one image of 64x96 (height x width), 80 classes" in out
     assert "a multiply-add is 1" in out and "at 200 proposals" in out and "NMS are not" in out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
-    stages = {part["name"].removeprefix("roi_head."): part for part in held["inside"]}
+    stages = {module["name"].removeprefix("roi_head."): module for module in content["inside"]}
     assert set(stages) == {"bbox_head.0", "bbox_head.1", "bbox_head.2"}
-    named = {**{part["name"]: part for part in held["parts"]}, **stages, "whole": held["whole"]}
+    modules = {
+        **{module["name"]: module
+           for module in content["parts"]}, **stages, "whole": content["whole"]
+    }
     units = {"k": 1e3, "M": 1e6, "G": 1e9}
-    for name, part in named.items():
+    for name, module in modules.items():
         printed = [float(rows[name][place]) * units[rows[name][place + 1]] for place in (0, 2, 4)]
-        exact = [part["parameters"], part["trainable"], part["multiply_adds"]]
+        exact = [module["parameters"], module["trainable"], module["multiply_adds"]]
         assert printed == pytest.approx(exact, rel=1e-3), name
-    assert held["whole"]["multiply_adds"] == sum(p["multiply_adds"] for p in held["parts"])
+    assert content["whole"]["multiply_adds"] == sum(p["multiply_adds"] for p in content["parts"])
 
 
-def test_one_number_is_a_square_and_options_change_the_model(
+def test_single_size_means_square_and_cfg_options_apply(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code, out, _ = run(capsys, QUICKSTART, "--size", "64", "--cfg-options",
@@ -51,7 +54,7 @@ def test_one_number_is_a_square_and_options_change_the_model(
     assert "64x64" in out and "at 7 proposals" in out
 
 
-def test_a_file_that_is_there_is_not_touched(
+def test_existing_file_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = tmp_path / "cost.json"
@@ -97,7 +100,7 @@ def test_a_size_that_is_none_is_a_usage_error(
     assert "--size" in err and "expected" in err
 
 
-def test_the_tool_is_the_verb(repository: Path) -> None:
+def test_tool_script_equals_command(repository: Path) -> None:
     tool = [sys.executable, str(repository / "tools" / "complexity.py"), "--help"]
     done = subprocess.run(tool, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0

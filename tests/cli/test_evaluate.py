@@ -20,13 +20,13 @@ RESULTS = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 0.
 
 @pytest.fixture
 def files(tmp_path):
-    for name, held in (("truth.json", TRUTH), ("results.json", RESULTS), ("empty.json", [])):
-        (tmp_path / name).write_text(json.dumps(held))
+    for name, content in (("truth.json", TRUTH), ("results.json", RESULTS), ("empty.json", [])):
+        (tmp_path / name).write_text(json.dumps(content))
     return tmp_path
 
 
 def run(folder, capsys, *words):
-    """Exit code, stdout and stderr of the verb; words that name a file of the folder become it."""
+    """Exit code, stdout and stderr of the command; words that name a file of the folder become it."""
     words = [str(folder / word) if word.endswith(".json") else word for word in words]
     code = main(["evaluate", *words])
     out, err = capsys.readouterr()
@@ -60,10 +60,10 @@ def test_classwise_adds_a_row_for_each_class(files, capsys):
 def test_out_holds_all_numbers_unrounded(files, capsys):
     code, _, err = run(files, capsys, "truth.json", "results.json", "--out", "new/scores.json")
     assert (code, err) == (0, "")
-    held = json.loads((files / "new/scores.json").read_text())
-    assert held["AP"] == pytest.approx(1) and held["APs"] is None
-    assert held["classes"]["cat"] == {"AP": held["AP"], "AP50": held["AP50"], "truths": 1}
-    assert (held["images"], held["truths"], held["detections"]) == (1, 1, 1)
+    content = json.loads((files / "new/scores.json").read_text())
+    assert content["AP"] == pytest.approx(1) and content["APs"] is None
+    assert content["classes"]["cat"] == {"AP": content["AP"], "AP50": content["AP50"], "truths": 1}
+    assert (content["images"], content["truths"], content["detections"]) == (1, 1, 1)
 
 
 def test_out_never_overwrites_unasked(files, capsys):
@@ -89,7 +89,7 @@ def test_out_overwrites_when_told_to(files, capsys):
     assert json.loads((files / "mine.json").read_text())["truths"] == 1
 
 
-def test_what_was_filled_in_is_said_on_stderr(files, capsys):
+def test_filled_in_fields_are_noted_on_stderr(files, capsys):
     truth = {**TRUTH, "annotations": [{**TRUTH["annotations"][0], "id": 0}]}
     (files / "truth.json").write_text(json.dumps(truth))
     code, out, err = run(files, capsys, "truth.json", "results.json")
@@ -112,7 +112,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words, message, files, capsys):
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
-def test_a_missing_word_is_a_usage_error(files, capsys):
+def test_missing_argument_is_usage_error(files, capsys):
     assert run(files, capsys, "truth.json")[0] == 2
 
 

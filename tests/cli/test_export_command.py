@@ -11,32 +11,36 @@ from detkit.cli.main import main
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
+def checkpoint_and_data(tmp_path_factory):
     """The checkpoint and a data set for it."""
     folder = tmp_path_factory.mktemp("given")
     checkpoint = save_thumbnail(folder / "thumbnail.pth")
     return checkpoint, write_own_truth(folder / "data", checkpoint)
 
 
-def run(given, out, *words):
-    return main(["export", str(given[0]), "--out", str(out), "--data", str(given[1]),
-                 "--device", "cpu", *words])
+def run(checkpoint_and_data, out, *words):
+    return main([
+        "export",
+        str(checkpoint_and_data[0]), "--out",
+        str(out), "--data",
+        str(checkpoint_and_data[1]), "--device", "cpu", *words
+    ])
 
 
-def test_an_engine_is_left_with_both_aps_and_replaced_when_told_to(given, tmp_path, capsys):
+def test_export_prints_both_aps_and_force_replaces_engine(checkpoint_and_data, tmp_path, capsys):
     out = tmp_path / "engine"
-    assert run(given, out) == 0
+    assert run(checkpoint_and_data, out) == 0
     printed = capsys.readouterr().out
     table = dict(re.findall(r"^(checkpoint|openvino f32)  +(\d\.\d{4})$", printed, re.M))
     assert table["checkpoint"] == table["openvino f32"] > "0.5"
     assert "lost 0.00 points, 0.1 allowed; 4 pictures" in printed
     assert printed.endswith(f"engine: {out}\n")
     assert (out / "detkit.json").is_file()
-    assert run(given, out) == 2
+    assert run(checkpoint_and_data, out) == 2
     assert "add --force" in capsys.readouterr().err
     # A loss that no engine can keep below: the old one stays, too.
     before = (out / "detkit.json").read_bytes()
-    assert run(given, out, "--force", "--max-ap-drop=-1") == 1
+    assert run(checkpoint_and_data, out, "--force", "--max-ap-drop=-1") == 1
     printed = capsys.readouterr()
     assert "error: the engine loses 0.00 points" in printed.err.splitlines()[-1]
     assert "openvino f32" in printed.out and "engine:" not in printed.out
@@ -55,16 +59,16 @@ def test_an_engine_is_left_with_both_aps_and_replaced_when_told_to(given, tmp_pa
     (["--device", "cuda:99"], "cuda:99"),
     (["--max-ap-drop", "much"], "much"),
 ])
-def test_bad_words_are_one_line_and_exit_code_2(given, words, message, tmp_path, capsys):
-    assert run(given, tmp_path / "engine", *words) == 2
+def test_bad_arguments_exit_2_with_one_line(checkpoint_and_data, words, message, tmp_path, capsys):
+    assert run(checkpoint_and_data, tmp_path / "engine", *words) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "error: " in last and message in last
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_one_line(given, tmp_path, capsys):
+def test_unwritable_out_is_one_line(checkpoint_and_data, tmp_path, capsys):
     (tmp_path / "file").write_text("precious")
-    assert run(given, tmp_path / "file" / "engine") == 2
+    assert run(checkpoint_and_data, tmp_path / "file" / "engine") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and "file" in error
     assert (tmp_path / "file").read_text() == "precious"
@@ -73,9 +77,9 @@ def test_a_place_that_cannot_be_written_is_one_line(given, tmp_path, capsys):
 @pytest.mark.parametrize(("form", "library", "extra"), [
     ("openvino", "openvino", "openvino"), ("onnx", "onnxruntime", "onnx")])
 def test_a_missing_library_is_named_with_its_extra(
-    given, form, library, extra, tmp_path, capsys, monkeypatch
+    checkpoint_and_data, form, library, extra, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
-    assert run(given, tmp_path / "engine", "--format", form) == 2
+    assert run(checkpoint_and_data, tmp_path / "engine", "--format", form) == 2
     assert f"detkit[{extra}]" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What every verb has in common: usage, exit codes, one-line errors."""
+"""What every command has in common: usage, exit codes, one-line errors."""
 
 import re
 import signal
@@ -8,13 +8,13 @@ import sys
 import pytest
 
 import detkit.cli
-from detkit.cli.main import VERBS, main, run_verb
+from detkit.cli.main import COMMANDS, main, run_command
 from detkit.version import __version__
 
 
 @pytest.fixture
-def verb(tmp_path, monkeypatch):
-    """A verb of our own, 'probe', that does what its one word says."""
+def command(tmp_path, monkeypatch):
+    """A command of our own, 'probe', that does what its one word says."""
     (tmp_path / "probe.py").write_text('''"""Try things."""
 from detkit.errors import DataError
 EXAMPLES = "examples:"
@@ -60,7 +60,7 @@ def run(args):
     if args.what == "group":
         import os, signal, subprocess, sys
         def on_child(number, frame):
-            raise RuntimeError("a loading process is killed by signal: Terminated")
+            raise RuntimeError("a loading process is killed by signal: TerminationInterrupt")
         signal.signal(signal.SIGCHLD, on_child)
         global loading
         loading = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -70,21 +70,21 @@ def run(args):
     return int(args.what)
 ''')
     monkeypatch.setattr(detkit.cli, "__path__", [*detkit.cli.__path__, str(tmp_path)])
-    monkeypatch.setitem(VERBS, "probe", "try things")
+    monkeypatch.setitem(COMMANDS, "probe", "try things")
     yield "probe"
     sys.modules.pop("detkit.cli.probe", None)
 
 
-def test_no_words_show_the_verbs_and_are_a_usage_error(capsys):
+def test_no_arguments_print_commands_and_usage_error(capsys):
     assert main([]) == 2
     out = capsys.readouterr().out
-    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in VERBS)
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in COMMANDS)
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
-def test_help_shows_the_verbs(word, capsys):
+def test_help_lists_commands(word, capsys):
     assert main([word]) == 0
-    assert "usage: detkit VERB" in capsys.readouterr().out
+    assert "usage: detkit COMMAND" in capsys.readouterr().out
 
 
 def test_version(capsys):
@@ -92,42 +92,42 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
-def test_an_unknown_verb_is_named_with_the_nearest(capsys):
+def test_unknown_command_suggests_close_match(capsys):
     assert main(["evalute"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
-    assert "no verb 'evalute'" in err and "did you mean 'evaluate'" in err
+    assert "no command 'evalute'" in err and "did you mean 'evaluate'" in err
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_the_verbs_answer_is_the_exit_code(verb, code):
-    assert main([verb, str(code)]) == code
+def test_return_value_of_command_is_exit_code(command, code):
+    assert main([command, str(code)]) == code
 
 
-def test_a_fault_is_one_line_on_stderr_and_exit_code_2(verb, capsys):
-    assert main([verb, "fault"]) == 2
+def test_detkit_error_is_one_line_and_exit_code_2(command, capsys):
+    assert main([command, "fault"]) == 2
     assert capsys.readouterr() == ("", "error: a.json: broken: got 1, expected 2; mend it\n")
 
 
-def test_debug_shows_the_traceback_too(verb, capsys):
-    assert main([verb, "fault", "--debug"]) == 2
+def test_debug_shows_the_traceback_too(command, capsys):
+    assert main([command, "fault", "--debug"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("Traceback") and err.endswith("error: a.json: broken: got 1, expected 2;"
                                                         " mend it\n")
 
 
-def test_a_missing_file_is_one_line(verb, capsys):
-    assert main([verb, "absent"]) == 2
+def test_a_missing_file_is_one_line(command, capsys):
+    assert main([command, "absent"]) == 2
     assert capsys.readouterr().err == "error: no/such/file: No such file or directory\n"
 
 
-def test_an_interrupt_is_one_word_and_exit_code_130(verb, capsys):
-    assert main([verb, "stop"]) == 130
+def test_interrupt_prints_one_word_and_exits_130(command, capsys):
+    assert main([command, "stop"]) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
 
 
-def test_too_little_memory_is_one_line(verb, capsys):
-    assert main([verb, "big"]) == 2
+def test_too_little_memory_is_one_line(command, capsys):
+    assert main([command, "big"]) == 2
     assert capsys.readouterr().err.startswith("error: the memory is not enough; use a smaller")
 
 
@@ -137,44 +137,44 @@ def test_too_little_memory_is_one_line(verb, capsys):
     ("peer", "a process or server that this one works with ended"),
     ("disk", "No space left on device"),
 ])
-def test_a_fault_of_the_machine_is_one_line_and_exit_code_2(verb, fault, told, capsys):
-    assert main([verb, fault]) == 2
+def test_system_error_is_one_line_and_exit_code_2(command, fault, told, capsys):
+    assert main([command, fault]) == 2
     out, err = capsys.readouterr()
     assert err.startswith(f"error: {told}") and err.count("\n") == 1 and out == ""
 
 
-def test_our_own_bugs_are_not_hidden(verb):
+def test_internal_errors_are_not_hidden(command):
     with pytest.raises(ValueError, match="ours"):
-        main([verb, "bug"])
+        main([command, "bug"])
 
 
 @pytest.mark.parametrize("words", [[], ["0", "--no-such-flag"]], ids=["too few", "unknown flag"])
-def test_wrong_usage_is_exit_code_2(verb, words, capsys):
-    assert run_verb(verb, words, prog="tools/probe.py") == 2
+def test_wrong_usage_is_exit_code_2(command, words, capsys):
+    assert run_command(command, words, prog="tools/probe.py") == 2
     assert "usage: tools/probe.py" in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_no_error(repository):
     command = f"{sys.executable} -c 'import time; time.sleep(0.2); from detkit.cli.main import " \
-              "run_verb; raise SystemExit(run_verb(\"evaluate\", [\"--help\"]))' | true"
+              "run_command; raise SystemExit(run_command(\"evaluate\", [\"--help\"]))' | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True,
                           text=True, cwd=repository)
     assert "Traceback" not in done.stderr
 
 
-def test_sigterm_ends_a_verb_as_ctrl_c_does(verb, capsys):
+def test_sigterm_ends_command_like_ctrl_c(command, capsys):
     before = signal.getsignal(signal.SIGTERM)
-    assert run_verb(verb, ["term"]) == 143  # 128 + 15, as a shell says it
+    assert run_command(command, ["term"]) == 143  # 128 + 15, as a shell says it
     assert capsys.readouterr().err == "terminated\n"
-    assert run_verb(verb, ["stop"]) == 130
-    assert run_verb(verb, ["hidden"]) == 143
+    assert run_command(command, ["stop"]) == 130
+    assert run_command(command, ["hidden"]) == 143
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_processes_that_end_with_the_command_raise_nothing(verb, capsys):
+def test_processes_that_end_with_the_command_raise_nothing(command, capsys):
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        assert run_verb(verb, ["group"]) == 143
+        assert run_command(command, ["group"]) == 143
         child = sys.modules["detkit.cli.probe"].loading
         child.terminate()
         assert child.wait(30) == -signal.SIGTERM
@@ -183,17 +183,17 @@ def test_processes_that_end_with_the_command_raise_nothing(verb, capsys):
     assert capsys.readouterr().err == "terminated\n"
 
 
-def test_sigterm_ends_a_forked_process_at_once(verb):
-    assert run_verb(verb, ["fork"]) == 0
+def test_sigterm_ends_a_forked_process_at_once(command):
+    assert run_command(command, ["fork"]) == 0
 
 
-def test_a_process_of_several_keeps_what_its_launcher_expects(verb, monkeypatch):
+def test_distributed_process_keeps_sigterm_default(command, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     ignored = signal.signal(signal.SIGTERM, lambda *_: seen.append(True))
     seen = []
     try:
         with pytest.raises(AssertionError):
-            run_verb(verb, ["term"])
+            run_command(command, ["term"])
     finally:
         signal.signal(signal.SIGTERM, ignored)
     assert seen == [True]

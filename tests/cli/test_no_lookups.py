@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from name_lookups import cannot_isolate, looked_up
+from name_lookups import cannot_isolate, run_isolated
 from own_truth import write_own_truth
 from PIL import Image
 from thumbnail_checkpoint import CONFIG, save_thumbnail
@@ -50,7 +50,7 @@ def env(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
+def input_paths(tmp_path_factory):
     """What the commands work on, by the word that stands for it."""
     import json
 
@@ -86,18 +86,18 @@ def isolated():
         pytest.skip(reason)
 
 
-def test_a_look_up_is_seen(isolated, env, repository):
+def test_name_lookup_is_detected(isolated, env, repository):
     code = "import socket\ntry: socket.gethostbyname('host.example.org')\nexcept OSError: pass"
-    done, names = looked_up([sys.executable, "-c", code], repository, env)
+    done, names = run_isolated([sys.executable, "-c", code], repository, env)
     assert done.returncode == 0 and "host.example.org" in names
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_looks_up_no_name(name, isolated, env, given, repository, tmp_path):
-    words = COMMANDS[name].format(**given, out=tmp_path / "out").split()
+def test_command_makes_no_name_lookup(name, isolated, env, input_paths, repository, tmp_path):
+    words = COMMANDS[name].format(**input_paths, out=tmp_path / "out").split()
     code = SERVE if name == "serve" else LINGER.format(5)
-    done, names = looked_up([sys.executable, "-c", code, *words], repository, env)
+    done, names = run_isolated([sys.executable, "-c", code, *words], repository, env)
     assert done.returncode == (0 if name != "serve" else done.returncode), done.stderr
     assert names == []
 

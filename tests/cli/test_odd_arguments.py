@@ -12,13 +12,13 @@ from class_checkpoint import save_class_thumbnail
 from PIL import Image
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit.cli.main import VERBS, main
+from detkit.cli.main import COMMANDS, main
 
 RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5}
 
 
 @pytest.fixture(scope="module")
-def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Files and folders by the word that the table has for them."""
     root = tmp_path_factory.mktemp("odd")
     data = tiny_training.write_data(root / "data", images=2)
@@ -242,9 +242,9 @@ complexity CONFIG --cfg-options model.backbone.depth=x
 """
 
 
-def _words(line: str, things: dict[str, str]) -> list[str]:
+def _words(line: str, paths: dict[str, str]) -> list[str]:
     words = [word.strip("'") for word in line.split(" ")]  # '' is an empty word
-    for name, path in things.items():
+    for name, path in paths.items():
         words = [path + word[len(name):] if word.split("/")[0] == name
                  else word.replace(f"={name}", f"={path}") for word in words]
     return words
@@ -252,7 +252,7 @@ def _words(line: str, things: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("line", [one for one in LINES.splitlines() if one and one[0] != "#"])
 def test_one_line_says_what_is_wrong(
-    line: str, things: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    line: str, paths: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -260,15 +260,15 @@ def test_one_line_says_what_is_wrong(
     monkeypatch.setattr(logging, "raiseExceptions", False)
     for name in ("LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    before = Path(things["TEXT"]).read_text(), sorted(Path(things["ROOT"]).iterdir())
-    code = main(_words(line, things))
+    before = Path(paths["TEXT"]).read_text(), sorted(Path(paths["ROOT"]).iterdir())
+    code = main(_words(line, paths))
     err = capsys.readouterr().err
     assert code == 2, err[-500:]
     assert "error: " in err.splitlines()[-1] and "Traceback" not in err
-    assert (Path(things["TEXT"]).read_text(), sorted(Path(things["ROOT"]).iterdir())) == before
+    assert (Path(paths["TEXT"]).read_text(), sorted(Path(paths["ROOT"]).iterdir())) == before
 
 
-@pytest.mark.parametrize("command", VERBS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_and_an_unknown_flag_show_the_usage(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,16 +58,17 @@ def test_good_images_are_done_and_bad_ones_named(
         "grey.png": (60, 40), "pixel.png": (1, 1), "plain.jpg": (60, 40), "rgba.png": (60, 40),
         "rotated.jpg": (40, 60), "sixteen.png": (60, 40),
     }
-    assert [Path(one["file"]).name for one in document["failed"]] == ["text.jpg", "truncated.jpg"]
+    assert [Path(entry["file"]).name
+            for entry in document["failed"]] == ["text.jpg", "truncated.jpg"]
     assert document["classes"] == list(CLASSES)
     for image in document["images"]:
         with Image.open(out / image["picture"]) as picture:
             assert picture.size == (image["width"], image["height"])
-        for one in image["detections"]:
-            left, top, right, bottom = one["box_xyxy"]
+        for entry in image["detections"]:
+            left, top, right, bottom = entry["box_xyxy"]
             assert 0 <= left <= right <= image["width"]
             assert 0 <= top <= bottom <= image["height"]
-            assert one["class"] == CLASSES[one["label"]] and 0 <= one["score"] <= 1
+            assert entry["class"] == CLASSES[entry["label"]] and 0 <= entry["score"] <= 1
     assert sum(len(image["detections"]) for image in document["images"]) > 0
     assert "2 of 8 images could not be used" in printed.err
     for name in ("text.jpg", "truncated.jpg"):
@@ -78,19 +79,19 @@ def test_good_images_are_done_and_bad_ones_named(
     assert len(table) == 1 + 6 + 1 + 1
 
 
-def test_all_good_is_0_and_pictures_may_be_left_out(
+def test_good_images_exit_0_and_no_images_flag(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blobs().save(tmp_path / "a.png")
     out = tmp_path / "deep" / "out"
     assert main(["predict", str(checkpoint), str(tmp_path / "a.png"), "--out", str(out),
-                 "--no-pictures", "--device", "cpu"]) == 0
+                 "--no-images", "--device", "cpu"]) == 0
     assert [path.name for path in out.iterdir()] == ["detections.json"]
     assert json.loads((out / "detections.json").read_text())["images"][0]["picture"] is None
     assert capsys.readouterr().err == ""
 
 
-def test_all_bad_is_1_and_still_written(checkpoint: Path, tmp_path: Path) -> None:
+def test_only_bad_images_exit_1_and_write_results(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
     assert main(["predict", str(checkpoint), str(tmp_path / "a.jpg"), "--out",
                  str(tmp_path / "out"), "--device", "cpu"]) == 1
@@ -98,7 +99,7 @@ def test_all_bad_is_1_and_still_written(checkpoint: Path, tmp_path: Path) -> Non
     assert document["images"] == [] and len(document["failed"]) == 1
 
 
-def test_images_of_one_name_get_pictures_each(checkpoint: Path, tmp_path: Path) -> None:
+def test_images_with_same_name_get_separate_outputs(checkpoint: Path, tmp_path: Path) -> None:
     for number, name in enumerate(["x/a.png", "y/a.png", "y/a.jpg"]):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (20, 10), (80 * number, 0, 0)).save(tmp_path / name)
@@ -168,7 +169,7 @@ def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_no_file_of_a_folder_is_passed_over_in_silence(
+def test_every_skipped_file_is_reported(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -183,20 +184,20 @@ def test_no_file_of_a_folder_is_passed_over_in_silence(
     (folder / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (folder / "labels.txt").write_text("0 0.5 0.5 0.1 0.1")
     code = main(["predict", str(checkpoint), str(folder), "--out", str(tmp_path / "out"),
-                 "--device", "cpu", "--no-pictures"])
-    said = capsys.readouterr().err.splitlines()
+                 "--device", "cpu", "--no-images"])
+    stderr = capsys.readouterr().err.splitlines()
     assert code == 1
     document = json.loads((tmp_path / "out" / "detections.json").read_text())
-    notes = {Path(one["file"]).name: one.get("notes", []) for one in document["images"]}
+    notes = {Path(entry["file"]).name: entry.get("notes", []) for entry in document["images"]}
     assert sorted(notes) == ["thermal.png", "two.tif", "without_ending"]
     assert "2 pages" in notes["two.tif"][0] and "51200..51439" in notes["thermal.png"][0]
     assert notes["without_ending"] == []
     for name, words in (("two.tif", "2 pages"), ("thermal.png", "51200..51439"),
                         ("phone.HEIC", "pillow-heif"), ("", "1 .txt")):
-        assert sum(name in line and words in line for line in said) == 1, name
+        assert sum(name in line and words in line for line in stderr) == 1, name
 
 
-def test_all_kinds_of_the_cases_are_read_or_named(
+def test_every_shared_case_is_read_or_reported(
     checkpoint: Path, shared_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # But for the two largest, which take seconds each.
@@ -207,17 +208,17 @@ def test_all_kinds_of_the_cases_are_read_or_named(
     for file in files:
         (folder / file.name).symlink_to(file)
     code = main(["predict", str(checkpoint), str(folder), "--out", str(tmp_path / "out"),
-                 "--device", "cpu", "--no-pictures"])
-    said = capsys.readouterr().err
+                 "--device", "cpu", "--no-images"])
+    stderr = capsys.readouterr().err
     document = json.loads((tmp_path / "out" / "detections.json").read_text())
-    failed = {Path(one["file"]).name for one in document["failed"]}
+    failed = {Path(entry["file"]).name for entry in document["failed"]}
     assert code == 1
     assert failed == {"cut.jpg", "float.tif", "heic.heic", "heic_named.jpg", "html.jpg",
                       "thin.png", "ycbcr.tif", "zero.jpg"}
-    done = {Path(one["file"]).name: one.get("notes") for one in document["images"]}
+    done = {Path(entry["file"]).name: entry.get("notes") for entry in document["images"]}
     assert set(done) | failed == {file.name for file in files}
     assert {name for name, notes in done.items() if notes} == {
         "animated.gif", "animated.png", "animated.webp", "pages.tif", "grey12in16.png",
         "thermal16.png"}
-    assert all(f"/{name}: " in said for name in failed)
-    assert "animated.gif: it holds 2 frames" in said and "pages.tif" in said
+    assert all(f"/{name}: " in stderr for name in failed)
+    assert "animated.gif: it holds 2 frames" in stderr and "pages.tif" in stderr

@@ -15,7 +15,7 @@ def expected(repository):
     return [float(number) for number in RANGE.search(text).groups()]
 
 
-def test_the_readme_says_the_range_of_the_config(repository):
+def test_readme_states_expected_range_of_quickstart(repository):
     low, high, low50, high50 = expected(repository)
     assert 0 < high - low <= 0.02 and 0 < high50 - low50 <= 0.02
     readme = (repository / "README.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit.app.server import address_of, open_port
+from detkit.app.server import open_port, server_url
 from detkit.cli.main import build_parser, main
 from detkit.errors import DetkitError
 
@@ -55,14 +55,14 @@ def test_a_busy_port_is_one_line_with_what_to_do(checkpoint, capsys):
     (["{tmp}", "--port", "auto", "--engine", "mmdet"], "is an exported folder"),
 ], ids=["no-checkpoint", "no-host", "not-ours", "port", "port-word", "upload", "host", "threshold",
         "engine", "size", "mmdet-size", "mmdet-folder"])
-def test_bad_words_are_2_with_one_line(checkpoint, tmp_path, capsys, words, message):
+def test_bad_arguments_exit_2_with_one_line(checkpoint, tmp_path, capsys, words, message):
     assert main(["serve", *(word.format(ckpt=checkpoint, tmp=tmp_path) for word in words)]) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err.splitlines()[-1] and "error: " in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("library, extra", [("gradio", "demo"), ("av", "video")])
-def test_a_missing_library_is_said_with_its_extra(
+def test_missing_library_names_its_extra(
     checkpoint, capsys, monkeypatch, library, extra
 ):
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
@@ -71,22 +71,22 @@ def test_a_missing_library_is_said_with_its_extra(
     assert f"'{library}'" in last and f"detkit[{extra}]" in last
 
 
-def test_it_listens_on_this_machine_alone_unless_told_otherwise(checkpoint):
+def test_listens_on_loopback_by_default(checkpoint):
     args = build_parser("serve", "serve").parse_args([str(checkpoint), "--port", "auto"])
     assert (args.host, args.port) == ("127.0.0.1", 0)
-    with open_port(args.host, args.port) as listening:
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address_of(listening))
-    with open_port("0.0.0.0", 0) as listening:
-        assert address_of(listening).startswith("http://127.0.0.1:")
+    with open_port(args.host, args.port) as listen_socket:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", server_url(listen_socket))
+    with open_port("0.0.0.0", 0) as listen_socket:
+        assert server_url(listen_socket).startswith("http://127.0.0.1:")
 
 
 def test_the_address_of_an_ipv6_host_has_brackets():
     try:
-        listening = open_port("::1", 0)
+        listen_socket = open_port("::1", 0)
     except DetkitError:
         pytest.skip("this machine has no IPv6")
-    with listening:
-        assert re.fullmatch(r"http://\[::1\]:\d+", address_of(listening))
+    with listen_socket:
+        assert re.fullmatch(r"http://\[::1\]:\d+", server_url(listen_socket))
 
 
 @pytest.mark.slow

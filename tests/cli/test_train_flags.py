@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detkit.cli.args import parse_options
-from detkit.cli.main import build_parser, run_verb
+from detkit.cli.main import build_parser, run_command
 from detkit.errors import ConfigError
 
 
@@ -38,21 +38,21 @@ def test_cfg_options_are_read_as_mmdetection_reads_them(pair: str, expected: Any
     "[(1,2,3),[a,b],c]", "[(cat,1),(dog,2.5)]", "[a,[b,(c,d)]]", "path/to/x.py",
     "[path/a,path/b]", "a(b", "cat]",
 ])
-def test_cfg_options_are_read_as_mmengines_own_action_reads_them(text: str) -> None:
+def test_cfg_options_match_mmengine_dict_action(text: str) -> None:
     from mmengine.config import DictAction
 
-    ours, theirs = parse_options([f"key={text}"])["key"], DictAction._parse_iterable(text)
-    assert ours == theirs and type(ours) is type(theirs)
+    parsed, expected = parse_options([f"key={text}"])["key"], DictAction._parse_iterable(text)
+    assert parsed == expected and type(parsed) is type(expected)
 
 
-def test_blanks_inside_words_stay() -> None:
+def test_spaces_inside_values_are_kept() -> None:
     # mmengine takes them out, and would make another class of 'traffic light'.
     assert parse_options(["a=[cat,'traffic light',fire hydrant]"])["a"] == [
         "cat", "traffic light", "fire hydrant"]
 
 
 @pytest.mark.parametrize("text", ["[cat", "[a,(b]", "(a,b]", "a],b"])
-def test_brackets_that_do_not_fit_are_refused(text: str) -> None:
+def test_unbalanced_brackets_are_rejected(text: str) -> None:
     with pytest.raises(ConfigError, match="--cfg-options key: got .*bracket"):
         parse_options([f"key={text}"])
 
@@ -80,21 +80,21 @@ def test_resume_takes_a_file_or_none(words: list[str], expected: str | None) -> 
 def test_a_seed_beyond_numpys_range_is_a_usage_error(
     seed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_verb("train", ["config.py", "--seed", seed]) == 2
+    assert run_command("train", ["config.py", "--seed", seed]) == 2
     assert "--seed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--local_rank", "--local-rank"])
-def test_the_launchers_old_word_is_taken(flag: str) -> None:
+def test_local_rank_flag_of_old_launcher_is_accepted(flag: str) -> None:
     assert build_parser("train", "train").parse_args(["config.py", f"{flag}=1"]).local_rank == 1
 
 
-@pytest.mark.parametrize("verb", ["train", "test"])
+@pytest.mark.parametrize("command", ["train", "test"])
 def test_a_missing_config_is_one_line_and_exit_code_2(
-    verb: str, capsys: pytest.CaptureFixture[str]
+    command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["nowhere.py"] + (["file.pth"] if verb == "test" else [])
-    assert run_verb(verb, words) == 2
+    words = ["nowhere.py"] + (["file.pth"] if command == "test" else [])
+    assert run_command(command, words) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
     assert streams.err.strip().splitlines()[-1] == "error: nowhere.py: no such config file"

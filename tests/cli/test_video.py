@@ -31,7 +31,7 @@ def rows_of(printed: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("engine", ["auto", "mmdet"])
-def test_every_frame_goes_through_and_a_table_says_how_fast(
+def test_every_frame_is_written_and_timings_are_printed(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
 ) -> None:
     out, lines = tmp_path / "new" / "out.mp4", tmp_path / "new" / "out.jsonl"
@@ -49,11 +49,12 @@ def test_every_frame_goes_through_and_a_table_says_how_fast(
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [record["frame"] for record in records] == list(range(12))
     assert [record["seconds"] for record in records] == [n / 25 for n in range(12)]
-    found = [one for record in records for one in record["detections"]]
-    assert found and all(one["class"] == CLASSES[one["label"]] for one in found)
+    detections = [detection for record in records for detection in record["detections"]]
+    assert detections and all(detection["class"] == CLASSES[detection["label"]]
+                              for detection in detections)
 
 
-def test_tracks_and_counts_are_said_and_drawn(
+def test_tracks_and_counts_are_in_json_and_drawn(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The model is untrained and the picture stands still: what it finds stays where it is."""
@@ -63,7 +64,7 @@ def test_tracks_and_counts_are_said_and_drawn(
                  "--count-line", "0,32,160,32", "--zone", "0,0,160,0,160,64,0,64",
                  "--zone", "1000,1000,1010,1000,1000,1010"]) == 0
     records = [json.loads(line) for line in lines.read_text().splitlines()]
-    ids = [{one["track"] for one in record["detections"]} for record in records]
+    ids = [{detection["track"] for detection in record["detections"]} for record in records]
     assert ids[0] <= {None}, "a track has its number from its second frame on"
     assert ids[-1] & ids[-2] - {None}
     assert all(record["counts"][2] == {"inside": 0, "visitors": 0} for record in records)
@@ -102,10 +103,10 @@ def test_a_folder_of_pictures_is_a_video(
     assert numbers == list(range(11)) and times[-1] == 1
 
 
-def test_sound_goes_along_unless_it_is_not_wanted(checkpoint: Path, tmp_path: Path) -> None:
+def test_audio_is_kept_unless_disabled(checkpoint: Path, tmp_path: Path) -> None:
     import av
 
-    clip = write_video(tmp_path / "clip.mp4", 8, sound=("aac", 44100))
+    clip = write_video(tmp_path / "clip.mp4", 8, audio=("aac", 44100))
     for flags, streams in (([], 2), (["--no-audio"], 1)):
         assert main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"),
                      "--force", "--device", "cpu", "--engine", "mmdet", *flags]) == 0
@@ -185,7 +186,7 @@ def test_bad_input_is_2_with_one_line_and_leaves_nothing(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
-def test_a_video_cut_off_names_what_is_kept(
+def test_truncated_video_reports_kept_file(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = write_video(tmp_path / "whole.mp4", 60, options={"movflags": "faststart"})
@@ -213,22 +214,23 @@ def test_a_json_file_is_made_with_its_first_line_and_its_disk_may_be_full(
     assert "no picture in it" in capsys.readouterr().err
     if Path("/dev/full").exists():
         assert main([*words, "--json", "/dev/full", "--out", str(tmp_path / "out.mp4")]) == 2
-        said, = capsys.readouterr().err.splitlines()
-        assert said.startswith("error: /dev/full: cannot be written: got No space left on device")
+        message, = capsys.readouterr().err.splitlines()
+        assert message.startswith(
+            "error: /dev/full: cannot be written: got No space left on device")
         assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_folder_that_takes_no_file_is_said_before_anything_is_loaded(
+def test_unwritable_folder_is_reported_before_loading(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
     assert main(["video", "none.pth", str(clip), "--json", str(tmp_path / "file" / "a.jsonl")]) == 2
-    said, = capsys.readouterr().err.splitlines()
-    assert "a.jsonl: cannot be written" in said and "is no folder" in said
+    message, = capsys.readouterr().err.splitlines()
+    assert "a.jsonl: cannot be written" in message and "is no folder" in message
 
 
 @pytest.mark.parametrize("library, flags", [("av", []), ("trackers", ["--track"])])
-def test_a_missing_library_is_said_with_its_extra(
+def test_missing_library_names_its_extra(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch, library: str, flags: list[str],
 ) -> None:
@@ -239,12 +241,12 @@ def test_a_missing_library_is_said_with_its_extra(
     assert f"'{library}'" in last and "detkit[video]" in last
 
 
-@pytest.mark.parametrize("kind, code, said", [
+@pytest.mark.parametrize("kind, code, message", [
     (signal.SIGINT, 130, "interrupted"),
     pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
 ], ids=["ctrl-c", "sigterm"])
-def test_a_signal_ends_a_run_and_what_is_kept_is_named(
-    checkpoint: Path, tmp_path: Path, repository: Path, kind: int, code: int, said: str
+def test_signal_ends_run_and_reports_kept_file(
+    checkpoint: Path, tmp_path: Path, repository: Path, kind: int, code: int, message: str
 ) -> None:
     clip = write_video(tmp_path / "long.mp4", 600)
     child = subprocess.Popen(
@@ -260,12 +262,12 @@ def test_a_signal_ends_a_run_and_what_is_kept_is_named(
     _, errors = child.communicate(timeout=120)  # only a hang takes longer
     assert child.returncode == code, errors
     kept, word = errors.strip().splitlines()
-    assert word == said
+    assert word == message
     count = int(re.match(r"the (\d+) frames .*out.partial.mp4", kept).group(1))
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(count))
 
 
-def test_the_signal_that_stopped_a_run_is_raised_after_what_is_kept_is_said(
+def test_signal_is_reraised_after_reporting_kept_frames(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -278,20 +280,20 @@ def test_the_signal_that_stopped_a_run_is_raised_after_what_is_kept_is_said(
     class Signal(KeyboardInterrupt):
         pass
 
-    task_for, looked = video_task.task_for, []
+    build_task, predicted = video_task.build_task, []
 
     def stopping_task(args, info):
-        task = task_for(args, info)
+        task = build_task(args, info)
 
-        def look(images):
-            looked.extend(images)
-            if len(looked) > 5:
+        def predict(images):
+            predicted.extend(images)
+            if len(predicted) > 5:
                 raise Signal
-            return task.look(images)
+            return task.predict(images)
 
-        return replace(task, look=look, workers=1)
+        return replace(task, predict=predict, workers=1)
 
-    monkeypatch.setattr(video_task, "task_for", stopping_task)
+    monkeypatch.setattr(video_task, "build_task", stopping_task)
     words = [str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"), "--device", "cpu",
              "--engine", "mmdet", "--threshold", "1"]
     with pytest.raises(Signal):

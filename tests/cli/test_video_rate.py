@@ -23,7 +23,7 @@ def video(checkpoint, clip, tmp_path, *words):
                  "--device", "cpu", *words])
 
 
-def test_the_checkpoints_own_setting_is_kept_where_it_is_quick_enough(
+def test_checkpoint_settings_are_kept_when_fast_enough(
         checkpoint, clip, tmp_path, capsys):
     assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "0.01") == 0
     printed = capsys.readouterr()
@@ -33,7 +33,7 @@ def test_the_checkpoints_own_setting_is_kept_where_it_is_quick_enough(
     assert len(read_back(tmp_path / "out.mp4")[0]) == 12
 
 
-def test_a_rate_that_nothing_reaches_takes_the_quickest_and_says_so(
+def test_unreachable_fps_takes_fastest_config_and_reports_it(
         checkpoint, clip, tmp_path, capsys):
     assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "1e6") == 0
     *tried, taken = capsys.readouterr().err.splitlines()
@@ -43,7 +43,7 @@ def test_a_rate_that_nothing_reaches_takes_the_quickest_and_says_so(
     assert len(read_back(tmp_path / "out.mp4")[0]) == 12
 
 
-def test_what_a_flag_fixes_is_not_chosen(checkpoint, clip, tmp_path, capsys):
+def test_values_given_by_flags_are_not_tuned(checkpoint, clip, tmp_path, capsys):
     assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "1e6",
                  "--size", "64", "--max-proposals", "5") == 0
     tried, taken = capsys.readouterr().err.splitlines()
@@ -54,20 +54,20 @@ def test_what_a_flag_fixes_is_not_chosen(checkpoint, clip, tmp_path, capsys):
     (["--engine", "mmdet"], "--engine mmdet leaves nothing to choose"),
     (["--target-fps", "0"], "got '0', expected a number above 0"),
 ], ids=["mmdet", "zero"])
-def test_what_leaves_nothing_to_choose_is_one_line(
+def test_target_fps_with_nothing_to_tune_is_one_line(
         checkpoint, clip, tmp_path, capsys, words, message):
     assert video(checkpoint, clip, tmp_path, "--target-fps", "30", *words) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_an_exported_folder_has_nothing_to_choose(clip, tmp_path, capsys):
+def test_exported_folder_cannot_be_tuned(clip, tmp_path, capsys):
     (tmp_path / "engine").mkdir()
     assert video(tmp_path / "engine", clip, tmp_path, "--target-fps", "30") == 2
     assert "is an exported folder" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_classifier_has_nothing_to_choose(clip, tmp_path, capsys):
+def test_classifier_cannot_be_tuned(clip, tmp_path, capsys):
     path = save_class_thumbnail(tmp_path / "classifier.pth")
     assert video(path, clip, tmp_path, "--target-fps", "30") == 2
     assert "classifier" in capsys.readouterr().err.splitlines()[-1]

@@ -6,7 +6,7 @@ import signal
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from detkit.errors import DataError, machine_failure, without_worker_traceback
+from detkit.errors import DataError, describe_system_failure, strip_worker_traceback
 
 
 class _Broken(Dataset):
@@ -14,20 +14,21 @@ class _Broken(Dataset):
         return 1
 
     def __getitem__(self, index):
-        raise DataError("a.jpg: the image cannot be read", got="Error: half of it", do="replace it")
+        raise DataError("a.jpg: the image cannot be read", got="Error: half of it",
+                        hint="replace it")
 
 
-def test_an_error_of_a_loading_process_is_told_in_one_line():
+def test_data_worker_error_is_one_line():
     with pytest.raises(DataError) as caught:
         next(iter(DataLoader(_Broken(), num_workers=1)))
     assert "Traceback" in str(caught.value)
     expected = "a.jpg: the image cannot be read: got Error: half of it; replace it"
-    assert without_worker_traceback(str(caught.value)) == expected
+    assert strip_worker_traceback(str(caught.value)) == expected
 
 
 def test_other_messages_stay_as_they_are():
     message = "c.py cannot be read: got TypeError: no"
-    assert without_worker_traceback(message) == message
+    assert strip_worker_traceback(message) == message
 
 
 class _Killed(_Broken):
@@ -35,10 +36,10 @@ class _Killed(_Broken):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_loading_process_is_told_in_one_line():
+def test_killed_data_worker_is_one_line():
     with pytest.raises(RuntimeError) as caught:
         next(iter(DataLoader(_Killed(), num_workers=1, timeout=1)))
-    line = machine_failure(caught.value)
+    line = describe_system_failure(caught.value)
     assert "the memory probably ran out; use fewer train_dataloader.num_workers" in line
 
 
@@ -47,11 +48,11 @@ def test_a_killed_loading_process_is_told_in_one_line():
     (FileNotFoundError, "[Errno 2] No such file or directory: 'a.jpg'",
      "FileNotFoundError: [Errno 2] No such file or directory: 'a.jpg' (in a data loading process"),
 ])
-def test_what_the_machine_did_to_a_loading_process_is_told_in_one_line(kind, said, told):
+def test_system_error_in_data_worker_is_one_line(kind, said, told):
     # As torch raises it: the same class, made of nothing but the text.
     error = kind(f"Caught {kind.__name__} in DataLoader worker process 0.\nOriginal Traceback "
                  f'(most recent call last):\n  File "/x/load.py", line 7, in get\n    open(path)\n'
                  f"{kind.__name__}: {said}\n")
-    line = machine_failure(error)
+    line = describe_system_failure(error)
     assert line.startswith(told) and "load.py:7)" in line
     assert "\n" not in line and "Traceback" not in line

@@ -9,19 +9,22 @@ import pytest
 import tiny_classifier as tiny
 from mmengine.config import Config
 
-from detkit.config.data.override_cls_datasets import apply_class_data
-from detkit.config.infer.infer_fields import derive
+from detkit.config.data.override_cls_datasets import override_cls_datasets
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier
-from detkit.data.classification.load_classification_data import ClassData, ClassSplit
+from detkit.data.classification.load_classification_data import (
+    ClassificationData,
+    ClassificationSplit,
+)
 from detkit.data.report.ledger import Ledger
 from detkit.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SPLITS = {name: ClassSplit(Path(f"/d/{name}.csv"), Path("/d/pictures"), (5, 2), 7)
+SPLITS = {name: ClassificationSplit(Path(f"/d/{name}.csv"), Path("/d/pictures"), (5, 2), 7)
           for name in ("train", "val", "test")}
-DATA = ClassData(Path("/d"), "folder", ("cat", "dog"), SPLITS, Ledger("/d"))
-PIPELINE = [dict(type="LoadPicture"), dict(type="PackClassInputs")]
+DATA = ClassificationData(Path("/d"), "folder", ("cat", "dog"), SPLITS, Ledger("/d"))
+PIPELINE = [dict(type="LoadClsImage"), dict(type="PackInputs")]
 PLAIN = dict(type="ImageNet", data_root="theirs", ann_file="list.txt", pipeline=PIPELINE)
 
 
@@ -43,7 +46,7 @@ def config(tmp_path: Path) -> Path:
     ],
     ids=["empty", "no type", "a detector", "unknown", "a classifier", "by its scope"],
 )
-def test_the_models_class_says_what_it_is_for(cfg: dict[str, Any], expected: bool) -> None:
+def test_is_classifier_follows_the_model_class(cfg: dict[str, Any], expected: bool) -> None:
     assert is_classifier(cfg) is expected
 
 
@@ -53,43 +56,43 @@ def test_the_models_class_says_what_it_is_for(cfg: dict[str, Any], expected: boo
      dict(type="ConcatDataset", datasets=[PLAIN, PLAIN])],
     ids=["plain", "repeated", "joined"],
 )
-def test_own_pictures_stand_where_the_configs_stood(dataset: dict[str, Any]) -> None:
+def test_user_images_replace_the_config_dataset(dataset: dict[str, Any]) -> None:
     cfg = Config({f"{split}_dataloader": dict(batch_size=2, dataset=dataset)
                   for split in ("train", "test")})
-    cfg.test_evaluator = dict(type="BoxAP", ann_file="x")
-    apply_class_data(cfg, DATA)
+    cfg.test_evaluator = dict(type="CocoBBoxMetric", ann_file="x")
+    override_cls_datasets(cfg, DATA)
     found = cfg.train_dataloader.dataset
     found = found.get("dataset", found)
     assert found == dict(
-        type="detkit.ClassDataset", data_root="", ann_file="/d/train.csv", pipeline=PIPELINE,
+        type="detkit.ClsDataset", data_root="", ann_file="/d/train.csv", pipeline=PIPELINE,
         data_prefix=dict(img="/d/pictures"), metainfo=dict(classes=("cat", "dog")))
     assert cfg.test_evaluator == dict(type="detkit.ClassificationMetric")
     assert cfg.train_dataloader.batch_size == 2
 
 
-def test_a_class_metric_stays_as_it_is() -> None:
+def test_classification_metric_is_kept() -> None:
     metric = dict(type="ClassificationMetric", topk=(1, 3))
     cfg = Config(dict(val_dataloader=dict(dataset=PLAIN), val_evaluator=[metric]))
-    apply_class_data(cfg, DATA)
+    override_cls_datasets(cfg, DATA)
     assert cfg.val_evaluator == [metric]
 
 
 def test_classes_and_channels_are_derived(config: Path) -> None:
     cfg = load_config(config)
-    derive(cfg, DATA.classes)
+    infer_fields(cfg, DATA.classes)
     # dims=(8, 8, 16, 16), the last level.
     assert (cfg.model.head.num_classes, cfg.model.head.in_channels) == (2, 16)
 
 
-def test_a_backbone_of_mmdet_is_asked_by_running_it(config: Path) -> None:
+def test_mmdet_backbone_channels_come_from_a_forward_pass(config: Path) -> None:
     resnet = {"type": "ResNet", "depth": 18, "_delete_": True}
     cfg = load_config(config, {"model.backbone": resnet})
-    derive(cfg, DATA.classes)
+    infer_fields(cfg, DATA.classes)
     assert cfg.model.head.in_channels == 512
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"model.head.num_classes": 3}, "model.head.num_classes.*got 3.*expected 2 as the data has"
          r" \(cat, dog\).*--cfg-options model.head.num_classes=2"),
@@ -101,28 +104,28 @@ def test_a_backbone_of_mmdet_is_asked_by_running_it(config: Path) -> None:
     ],
     ids=["classes", "channels", "counts"],
 )
-def test_a_contradiction_is_refused_with_its_remedy(
-    config: Path, options: dict[str, Any], said: str
+def test_classifier_mismatch_error_suggests_the_fix(
+    config: Path, options: dict[str, Any], message: str
 ) -> None:
     cfg = load_config(config, options)
-    with pytest.raises(ConfigError, match=said):
-        derive(cfg, DATA.classes)
+    with pytest.raises(ConfigError, match=message):
+        infer_fields(cfg, DATA.classes)
 
 
 @pytest.mark.parametrize(
     ("counts", "expected"), [((5, 2), [5, 2]), (None, None)], ids=["known", "not known"]
 )
-def test_the_training_pictures_are_counted_for_the_loss(
+def test_class_counts_of_the_training_images_reach_the_loss(
     config: Path, counts: tuple[int, ...] | None, expected: list[int] | None
 ) -> None:
     loss = {"type": "ClassBalancedLoss", "beta": 0.9, "_delete_": True}
     cfg = load_config(config, {"model.head.loss": loss})
-    derive(cfg, DATA.classes, counts)
+    infer_fields(cfg, DATA.classes, counts)
     assert cfg.model.head.loss.get("class_counts") == expected
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"model.pooling": {"type": "GlobalAveragePoolin"}}, "model.pooling.*GlobalAveragePooling"),
         ({"model.head.dropuot": 0.1}, "model.head.dropuot.*did you mean 'dropout'"),
@@ -141,10 +144,10 @@ def test_the_training_pictures_are_counted_for_the_loss(
     ids=["pooling", "head", "loss", "train_cfg", "mixing's key", "mixing", "preprocessor",
          "transform's key", "transform", "sampler", "metric"],
 )
-def test_a_slip_is_found_before_anything_is_built(
-    config: Path, options: dict[str, Any], said: str
+def test_config_mistakes_are_found_before_building(
+    config: Path, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         load_config(config, options)
 
 
@@ -152,6 +155,6 @@ def test_a_slip_is_found_before_anything_is_built(
 def test_the_shipped_configs_are_classifiers(path: Path) -> None:
     cfg = load_config(path)
     assert is_classifier(cfg)
-    derive(cfg, DATA.classes)
+    infer_fields(cfg, DATA.classes)
     assert cfg.model.head.num_classes == 2
     assert cfg.model.head.in_channels > 0

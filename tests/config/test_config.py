@@ -138,7 +138,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("line", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_named_by_path_with_the_right_name(
+def test_config_error_names_the_path_and_the_closest_name(
     tmp_path: Path, line: str, message: str
 ) -> None:
     path = tiny_training.write_config(tmp_path, Path("data"), line + "\n")
@@ -199,6 +199,6 @@ def test_a_file_that_cannot_be_used_is_one_error(tmp_path: Path, text: str, mess
         load_config(path)
 
 
-def test_a_missing_file_names_its_neighbour(tiny_config: Path) -> None:
+def test_missing_config_error_suggests_a_similar_file(tiny_config: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean '.*tiny.py'"):
         load_config(tiny_config.with_name("tny.py"))

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
-from detkit.config.data.dataset_check import check_own_data
+from detkit.config.data.dataset_check import check_coco_datasets
 from detkit.config.load_config import load_config
-from detkit.config.validate.built_keys import is_built
+from detkit.config.validate.built_keys import is_component_key
 from detkit.config.validate.config_check import check_config
 from detkit.errors import ConfigError, DataError
 from detkit.registry import import_mmdet
@@ -64,16 +64,16 @@ def test_a_head_without_a_type_is_named_by_its_path(
     ("param_scheduler = [dict(type='LinearLR', start_factor=0.1), dict(end=5)]",
      "param_scheduler[1]"),
 ], ids=["backbone", "rpn-head", "loss", "hook", "scheduler"])
-def test_whatever_is_built_needs_a_type(tmp_path: Path, text: str, path: str) -> None:
+def test_component_dict_without_type_is_rejected(tmp_path: Path, text: str, path: str) -> None:
     (tmp_path / "a.py").write_text(text)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         load_config(tmp_path / "a.py")
-    assert str(told.value).startswith(f"{path} has no type")
+    assert str(raised.value).startswith(f"{path} has no type")
 
 
 @pytest.mark.parametrize("argument", ["loss_weights", "loss_cfg", "loss_kwargs", "loss_terms",
                                       "two_way_head"])
-def test_a_class_of_the_users_own_names_its_arguments_as_it_likes(argument: str) -> None:
+def test_user_class_arguments_are_not_checked_as_components(argument: str) -> None:
     class OwnDetector(nn.Module):
         def __init__(self, **kwargs: dict) -> None:
             super().__init__()
@@ -87,20 +87,20 @@ def test_a_class_of_the_users_own_names_its_arguments_as_it_likes(argument: str)
 @pytest.mark.parametrize("key, built", [("loss_bbox", True), ("mask_head", True), ("head", False),
                                         ("loss_weights", False), ("loss_cfg", False),
                                         ("loss_head_kwargs", False)])
-def test_what_the_libraries_classes_build_is_told_by_the_argument(key: str, built: bool) -> None:
+def test_component_keys_of_library_classes(key: str, built: bool) -> None:
     import_mmdet()
     from mmdet.models import FasterRCNN
 
-    assert is_built(key, FasterRCNN) == built
+    assert is_component_key(key, FasterRCNN) == built
 
 
-def test_a_part_of_the_files_classes_is_trained_on_and_the_rest_said(
+def test_subset_of_classes_is_used_and_the_rest_logged(
     shared_cases: Path, tmp_path: Path, repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import_mmdet()
     cfg = load_config(case(shared_cases, tmp_path, repository, "subset_b.py"))
     with caplog.at_level(logging.INFO, "detkit"):
-        check_own_data(cfg, ("train", "val"))
+        check_coco_datasets(cfg, ("train", "val"))
     # Four images of train with one box of each class, two of val.
     assert "4 images, 4 boxes used; not used: 0 images, 4 boxes" in caplog.text
     assert "2 images, 2 boxes used; not used: 0 images, 2 boxes" in caplog.text
@@ -108,20 +108,20 @@ def test_a_part_of_the_files_classes_is_trained_on_and_the_rest_said(
     assert "the class 'a' has 4 boxes" in caplog.text
 
 
-def test_classes_that_the_file_lacks_and_classes_that_are_not_stated_stay_refused(
+def test_unknown_or_undeclared_classes_are_rejected(
     shared_cases: Path, tmp_path: Path, repository: Path
 ) -> None:
     import_mmdet()
     cfg = Config.fromfile(str(case(shared_cases, tmp_path, repository, "subset_b.py")))
     cfg.train_dataloader.dataset.metainfo = dict(classes=("b", "owl"))
     with pytest.raises(DataError, match="'a' has 4 boxes but is none of the 2 classes"):
-        check_own_data(cfg, ("train",))
+        check_coco_datasets(cfg, ("train",))
     del cfg.train_dataloader.dataset["metainfo"]  # then mmdet takes COCO's own
     with pytest.raises(DataError, match="none of the 80 classes"):
-        check_own_data(cfg, ("train",))
+        check_coco_datasets(cfg, ("train",))
 
 
-def test_a_dataset_of_a_part_of_the_classes_holds_that_part(
+def test_dataset_with_a_subset_of_classes_has_only_these(
     shared_cases: Path, tmp_path: Path, repository: Path
 ) -> None:
     from mmengine.registry import DefaultScope
@@ -132,7 +132,8 @@ def test_a_dataset_of_a_part_of_the_classes_holds_that_part(
     cfg = load_config(case(shared_cases, tmp_path, repository, "subset_b.py"))
     with DefaultScope.overwrite_default_scope("detkit"):
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    held = [dataset.get_data_info(at)["instances"] for at in range(len(dataset))]
+    instances = [dataset.get_data_info(index)["instances"] for index in range(len(dataset))]
     assert dataset.metainfo["classes"] == ("b",)
-    assert [[(one["bbox_label"], one["bbox"]) for one in image] for image in held] == [
-        [(0, [34, 5, 54, 25])]] * 4
+    assert [[(instance["bbox_label"], instance["bbox"])
+             for instance in image]
+            for image in instances] == [[(0, [34, 5, 54, 25])]] * 4

@@ -24,19 +24,19 @@ SEED = 11
 STEP_UP_TO = 3_000_000
 
 
-class Enough(BaseException):
+class StepLimitReached(BaseException):
     """Ends a training that works; no error, so that nothing turns it into one."""
 
 
 @pytest.fixture
-def one_step_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def limit_to_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings end after a step, or before the first one where the model is large."""
     step = DivergenceGuard.train_step
 
     def limited(guard: DivergenceGuard, batch: Any) -> None:
         if sum(p.numel() for p in guard._model.parameters()) <= STEP_UP_TO:
             step(guard, batch)
-        raise Enough
+        raise StepLimitReached
 
     monkeypatch.setattr(DivergenceGuard, "train_step", limited)
     # mmengine lays out the config's text five times a run, which takes longer than the run.
@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     boxes = tiny_training.write_data(folder / "boxes", images=4)
     for split in ("val", "test"):
         shutil.copy(boxes / "train.json", boxes / f"{split}.json")
-    return {False: boxes, True: tiny_classifier.write_pictures(folder / "classes")}
+    return {False: boxes, True: tiny_classifier.write_images(folder / "classes")}
 
 
 def tracebacks(
@@ -73,7 +73,7 @@ def _outcome(config: Path, data: Path, folder: Path) -> str | None:
         train(config, data=str(data), work_dir=folder, device="cpu", seed=1)
     except DetkitError as error:
         return None if "\n" not in str(error) else f"more than one line: {error}"
-    except Enough:
+    except StepLimitReached:
         return None
     except Exception as error:
         frames = traceback.format_tb(error.__traceback__)
@@ -81,8 +81,8 @@ def _outcome(config: Path, data: Path, folder: Path) -> str | None:
     return None
 
 
-@pytest.mark.usefixtures("one_step_at_most")
-def test_a_config_with_one_thing_wrong_gives_no_traceback(
+@pytest.mark.usefixtures("limit_to_one_step")
+def test_mutated_config_gives_no_traceback(
     data: dict[bool, Path], tmp_path: Path
 ) -> None:
     bases = [config_mutations.read(tiny_training.write_config(tmp_path, data[False])),
@@ -91,8 +91,8 @@ def test_a_config_with_one_thing_wrong_gives_no_traceback(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_step_at_most")
-def test_none_of_500_configs_with_one_thing_wrong_gives_a_traceback(
+@pytest.mark.usefixtures("limit_to_one_step")
+def test_500_mutated_configs_give_no_traceback(
     repository: Path, data: dict[bool, Path], tmp_path: Path
 ) -> None:
     bases = config_mutations.base_configs(repository)

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from detkit.config.error_source import blame_config
+from detkit.config.error_source import config_error_context
 from detkit.config.validate.config_check import check_config
 from detkit.errors import ConfigError, DataError
 from detkit.registry import MODELS, import_mmdet
@@ -23,7 +23,8 @@ from detkit.registry import MODELS, import_mmdet
 
 def _built(cfg: Config) -> None:
     import_mmdet()
-    with DefaultScope.overwrite_default_scope("detkit"), blame_config(cfg, "building the model"):
+    with DefaultScope.overwrite_default_scope("detkit"), config_error_context(
+            cfg, "building the model"):
         MODELS.build(cfg.model)
 
 
@@ -49,7 +50,7 @@ def _config(changes: dict[str, Any]) -> Config:
     ],
     ids=["a word for a number", "no such depth", "None for a list", "a number for a dict"],
 )
-def test_the_component_that_cannot_be_built_is_named(
+def test_error_names_the_component_that_cannot_be_built(
     changes: dict[str, Any], path: str, value: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -58,7 +59,7 @@ def test_the_component_that_cannot_be_built_is_named(
     assert line.startswith(f"{path}") and value in line and "\n" not in line
 
 
-def test_of_several_alike_the_wrong_one_is_named() -> None:
+def test_error_names_the_wrong_component_among_several_of_its_type() -> None:
     head = _config({}).model.roi_head.bbox_head.to_dict()
     heads = [head, {**head, "fc_out_channels": "wide"}]
     extractor = _config({}).model.roi_head.bbox_roi_extractor.to_dict()
@@ -70,19 +71,20 @@ def test_of_several_alike_the_wrong_one_is_named() -> None:
         _built(cfg)
 
 
-def test_the_only_value_that_the_message_quotes_is_named() -> None:
+def test_error_names_the_config_value_quoted_in_the_message() -> None:
     with pytest.raises(ConfigError, match="log_level: starting failed.*'LOUD'"):
-        with blame_config({"log_level": "LOUD", "work_dir": "x"}, "starting"):
+        with config_error_context({"log_level": "LOUD", "work_dir": "x"}, "starting"):
             raise ValueError("Unknown level: 'LOUD'")
 
 
-def test_a_hook_that_mmengine_raises_again_for_is_named() -> None:
+def test_error_names_the_hook_that_mmengine_reraises_for() -> None:
     class EMAHook:
         def before_run(self) -> None:
             raise TypeError("'<' not supported")
 
     with pytest.raises(ConfigError, match=r"custom_hooks\[0\]: training failed in EMAHook"):
-        with blame_config({"custom_hooks": [{"type": "EMAHook", "momentum": "x"}]}, "training"):
+        with config_error_context({"custom_hooks": [{"type": "EMAHook", "momentum": "x"}]},
+                                  "training"):
             try:
                 EMAHook().before_run()
             except TypeError as error:
@@ -99,25 +101,25 @@ def test_a_hook_that_mmengine_raises_again_for_is_named() -> None:
     ],
     ids=["type misspelt", "a word", "negative", "a truth value"],
 )
-def test_what_can_be_seen_before_anything_is_built_is_named(
+def test_error_before_any_build_names_the_config_key(
     changes: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(ConfigError, match=path):
         check_config(changes)
 
 
-def test_an_assertion_without_words_is_quoted() -> None:
+def test_assertion_without_message_shows_the_source_line() -> None:
     with pytest.raises(ConfigError, match="AssertionError: raise AssertionError"):
-        with blame_config({}, "building the model"):
+        with config_error_context({}, "building the model"):
             raise AssertionError  # pytest would give words to an assert.
 
 
-def test_what_a_data_loading_process_raised_is_one_line() -> None:
+def test_dataloader_worker_error_is_one_line() -> None:
     message = ("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent "
                'call last):\n  File "/x/lib/loading.py", line 7, in transform\n    results["img"]\n'
                "ValueError: no img\n")
     with pytest.raises(ConfigError) as caught:
-        with blame_config({}, "training"):
+        with config_error_context({}, "training"):
             raise ValueError(message)
     assert "ValueError: no img (in a data loading process at loading.py:7)" in str(caught.value)
     assert "Traceback" not in str(caught.value)
@@ -140,39 +142,39 @@ def test_what_a_data_loading_process_raised_is_one_line() -> None:
     ids=["detkit's own", "memory", "a GPU's memory", "C++'s memory", "a full disk",
          "a disk not named", "connection", "worker", "gloo", "NCCL"],
 )
-def test_errors_that_no_config_caused_pass_as_they_are(error: Exception) -> None:
+def test_system_errors_pass_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
-        with blame_config({"default_hooks": {}}, "training"):
+        with config_error_context({"default_hooks": {}}, "training"):
             raise error
     assert caught.value is error
 
 
-def test_an_error_that_is_its_own_cause_is_told() -> None:
+def test_error_that_is_its_own_cause_is_reported() -> None:
     error = ValueError("round")
     with pytest.raises(ConfigError, match="round"):
-        with blame_config({}, "training"):
+        with config_error_context({}, "training"):
             raise error from error
 
 
-def test_arrays_in_the_config_are_no_obstacle() -> None:
+def test_arrays_in_the_config_are_supported() -> None:
     with pytest.raises(ConfigError, match="ValueError: the cause"):
-        with blame_config({"model": {"type": "X", "anchors": np.ones((2, 2))}}, "training"):
+        with config_error_context({"model": {"type": "X", "anchors": np.ones((2, 2))}}, "training"):
             raise ValueError("the cause")
 
 
-def test_where_no_line_can_be_made_the_error_itself_is_raised() -> None:
+def test_original_error_is_raised_when_no_report_can_be_made() -> None:
     class Odd(dict):  # type: ignore[type-arg]
         def items(self) -> Any:
             raise LookupError("not now")
 
     error = ValueError("the cause")
     with pytest.raises(ValueError, match="the cause") as caught:
-        with blame_config(Odd(a=1), "training"):
+        with config_error_context(Odd(a=1), "training"):
             raise error
     assert caught.value is error
 
 
-def test_data_that_the_code_holds_is_not_written_out_to_be_compared() -> None:
+def test_large_values_in_frames_are_not_converted_to_text() -> None:
     class Large(dict):  # type: ignore[type-arg]
         def __repr__(self) -> str:
             raise AssertionError("written out")
@@ -181,35 +183,35 @@ def test_data_that_the_code_holds_is_not_written_out_to_be_compared() -> None:
         raise KeyError("x")
 
     with pytest.raises(ConfigError, match="KeyError"):
-        with blame_config({"data_options": {"crowd": 1}}, "reading the data"):
+        with config_error_context({"data_options": {"crowd": 1}}, "reading the data"):
             read(Large(annotations=[]))
 
 
-def test_a_fault_in_the_code_of_a_component_has_its_file_and_line() -> None:
+def test_error_in_component_code_has_file_and_line() -> None:
     class MyNet:
         def forward(self) -> Any:
             return {}["x"]
 
     with pytest.raises(ConfigError, match=r"model: training failed in MyNet") as caught:
-        with blame_config({"model": {"type": "MyNet"}}, "training"):
+        with config_error_context({"model": {"type": "MyNet"}}, "training"):
             MyNet().forward()
     line = str(caught.value)
     assert f"at {__file__}:{MyNet.forward.__code__.co_firstlineno + 1}" in line
     assert "see what" not in line
 
 
-def test_only_the_log_of_the_run_itself_has_the_traceback(tmp_path: Path) -> None:
+def test_traceback_goes_only_to_the_log_of_its_run(tmp_path: Path) -> None:
     earlier = MMLogger("earlier", log_file=str(tmp_path / "earlier.log"))
     MMLogger.get_instance("earlier of this test", log_file=str(tmp_path / "current.log"))
     for runner, told in ((None, False), (SimpleNamespace(logger=earlier), True)):
         with pytest.raises(ConfigError):
-            with blame_config({}, "training", runner):
+            with config_error_context({}, "training", runner):
                 raise ValueError("the cause")
         assert ("the cause" in (tmp_path / "earlier.log").read_text()) == told
     assert "the cause" not in (tmp_path / "current.log").read_text()
 
 
-def test_a_config_that_fails_while_it_is_read_is_refused(tmp_path: Path) -> None:
+def test_config_that_raises_while_loading_is_a_config_error(tmp_path: Path) -> None:
     from detkit.config.load_config import load_config
 
     for text, kind in (("a = 1 / 0", "ZeroDivisionError"), ("assert 1 > 2", "AssertionError")):

@@ -20,14 +20,14 @@ from mmdet.models.necks import FPN
 from mmengine.config import Config
 
 from detkit import Predictor
-from detkit.cli.main import run_verb
+from detkit.cli.main import run_command
 from detkit.engine.build_model import load_model
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 from detkit.errors import WeightsError
-from detkit.inference.export.eval_split import pictures_of
+from detkit.inference.export.eval_split import load_split
 from detkit.registry import MODELS
-from detkit.trust import NOTICE, trusting_files, trusts_files
+from detkit.trust import TRUST_NOTICE, trust_enabled, trust_files
 
 OWN_PREPROCESSOR = thumbnail_checkpoint.CONFIG.split("backbone=")[0].split("type='CascadeRCNN',")[1]
 BUILT = thumbnail_checkpoint.CONFIG
@@ -51,7 +51,7 @@ RESIZE = "dict(type='Resize', scale=(96, 96), keep_ratio=True)"
 HIT = "__import__('os').mkdir('hit')"
 
 
-class Evil:
+class CodeRunner:
     """Makes the folder when it is unpickled."""
 
     def __reduce__(self) -> Any:
@@ -68,7 +68,7 @@ def thumbnail(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The payloads' folder, in which no test leaves ``hit``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -79,7 +79,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sys.modules.pop(name, None)
     (package / "registry.py").write_text("import os; os.mkdir('hit')")
     (tmp_path / "teacher.py").write_text("import os; os.mkdir('hit'); model = dict()")
-    torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
+    torch.save({"state_dict": CodeRunner()}, tmp_path / "evil.pth")
     return tmp_path
 
 
@@ -172,7 +172,7 @@ def test_a_pipeline_step_that_could_run_code_is_refused_before_it_is_built(
     assert not Path("hit").exists()
 
 
-def test_what_would_begin_the_weights_elsewhere_is_not_read(thumbnail: dict[str, Any]) -> None:
+def test_init_cfg_of_a_checkpoint_config_is_ignored(thumbnail: dict[str, Any]) -> None:
     file = _saved(thumbnail, ("type='ResNet',", "type='ResNet', pretrained='http://127.0.0.1:9/x', "
                               "init_cfg=dict(type='Pretrained', checkpoint='/gone/evil.pth'),"))
     loaded = load_model(file, "cpu")
@@ -191,9 +191,9 @@ def _coco() -> dict[str, Any]:
 
 
 def test_a_data_set_in_cocos_form_is_read() -> None:
-    found = pictures_of(Config({"val_dataloader": {"dataset": {
+    found = load_split(Config({"val_dataloader": {"dataset": {
         **_coco(), "backend_args": {"backend": "http"}}}}), "val")
-    assert [picture.image_id for picture in found.pictures] == [1]
+    assert [image.image_id for image in found.pictures] == [1]
 
 
 @pytest.mark.parametrize(("change", "where"), [
@@ -203,15 +203,15 @@ def test_a_data_set_in_cocos_form_is_read() -> None:
     ({"ann_file": "http://127.0.0.1:9/coco.json"}, "ann_file"),
 ], ids=["pickle", "import", "not listed", "address"])
 def test_a_data_set_that_could_run_code_is_refused(change: dict[str, Any], where: str) -> None:
-    Path("evil.pkl").write_bytes(pickle.dumps(Evil()))
+    Path("evil.pkl").write_bytes(pickle.dumps(CodeRunner()))
     cfg = Config({"val_dataloader": {"dataset": {**_coco(), **change}}})
     with pytest.raises(WeightsError, match=rf"val_dataloader\.dataset\.{where}"):
-        pictures_of(cfg, "val")
+        load_split(cfg, "val")
     assert not Path("hit").exists()
 
 
 @pytest.fixture
-def own_type() -> Any:
+def foreign_type() -> Any:
     """A registered type that detkit does not know."""
     name = "NeckOfAnotherLibrary"
     MODELS.register_module(name=name, module=type(name, (FPN,), {"__module__": "another"}))
@@ -220,28 +220,28 @@ def own_type() -> Any:
 
 
 def test_a_type_of_another_library_is_taken_from_a_file_that_is_trusted(
-    thumbnail: dict[str, Any], own_type: str
+    thumbnail: dict[str, Any], foreign_type: str
 ) -> None:
-    file = _saved(thumbnail, ("type='FPN'", f"type='{own_type}'"))
+    file = _saved(thumbnail, ("type='FPN'", f"type='{foreign_type}'"))
     with pytest.raises(WeightsError, match=r"model\.neck\.type: got 'NeckOf.*--trust"):
         load_model(file, "cpu")
-    assert type(load_model(file, "cpu", trust=True).model.neck).__name__ == own_type
-    assert not trusts_files()
-    picture = np.zeros((64, 64, 3), np.uint8)
-    assert len(Predictor(file, "cpu", trust=True)(picture)) >= 0
+    assert type(load_model(file, "cpu", trust=True).model.neck).__name__ == foreign_type
+    assert not trust_enabled()
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert len(Predictor(file, "cpu", trust=True)(image)) >= 0
 
 
-def test_a_name_that_would_be_imported_is_refused_even_so(thumbnail: dict[str, Any]) -> None:
+def test_importable_type_name_is_rejected_even_when_trusted(thumbnail: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="nothing is imported"):
         file = _saved(thumbnail, ("type='FPN'", "type='hitting.registry.X'"))
         load_model(file, "cpu", trust=True)
     assert not Path("hit").exists()
 
 
-def test_pickled_objects_are_made_of_a_file_that_is_trusted_alone(
+def test_pickled_objects_are_loaded_only_with_trust(
     thumbnail: dict[str, Any]
 ) -> None:
-    file = _saved(thumbnail, more=Evil())
+    file = _saved(thumbnail, more=CodeRunner())
     with pytest.raises(WeightsError, match="--trust"):
         load_model(file, "cpu")
     assert not Path("hit").exists()
@@ -253,19 +253,19 @@ def _predict(*more: str) -> int:
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save("a.png")
-    return run_verb("predict", ["file.pth", "a.png", "--out", "out", "--engine", "mmdet", *more])
+    return run_command("predict", ["file.pth", "a.png", "--out", "out", "--engine", "mmdet", *more])
 
 
-def test_trust_is_a_word_of_one_run(
-    thumbnail: dict[str, Any], own_type: str, capsys: pytest.CaptureFixture[str]
+def test_trust_applies_to_one_run_only(
+    thumbnail: dict[str, Any], foreign_type: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _saved(thumbnail, ("type='FPN'", f"type='{own_type}'"))
+    _saved(thumbnail, ("type='FPN'", f"type='{foreign_type}'"))
     assert _predict("--trust") == 0
-    assert NOTICE in capsys.readouterr().err
+    assert TRUST_NOTICE in capsys.readouterr().err
     assert _predict("--force") == 2
-    said = capsys.readouterr().err
-    assert "model.neck.type" in said and "--trust" in said and NOTICE not in said
-    assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
+    message = capsys.readouterr().err
+    assert "model.neck.type" in message and "--trust" in message and TRUST_NOTICE not in message
+    assert len([line for line in message.splitlines() if line.startswith("error: ")]) == 1
 
 
 def test_no_environment_and_no_command_reads_more_than_data(
@@ -278,7 +278,7 @@ def test_no_environment_and_no_command_reads_more_than_data(
 
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.setattr("detkit.cli.evaluate.run", load)
-    assert run_verb("evaluate", ["truth.json", "results.json"]) == 0
+    assert run_command("evaluate", ["truth.json", "results.json"]) == 0
     assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD has no effect" in capsys.readouterr().err
     assert not Path("hit").exists()
     assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"
@@ -286,11 +286,11 @@ def test_no_environment_and_no_command_reads_more_than_data(
 
 def test_trust_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
-    with trusting_files():
-        assert trusts_files() and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
-        with trusting_files(False):
-            assert not trusts_files() and os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
-    assert not trusts_files() and os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+    with trust_files():
+        assert trust_enabled() and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+        with trust_files(False):
+            assert not trust_enabled() and os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+    assert not trust_enabled() and os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
 
 
 @pytest.mark.parametrize("text", [
@@ -301,7 +301,7 @@ def test_trust_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     "model = dict(a=b'x')", "model = dict(a=...)", "model = {**{}}", "a" + ".a" * 9000 + " = 1",
     "model = 1\x00", "model = dict(type='FPN', type=2)",
 ], ids=lambda text: f"{text[:24]!r}")
-def test_a_config_text_that_is_no_config_ends_in_one_line(
+def test_invalid_config_text_error_is_one_line(
     thumbnail: dict[str, Any], capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     torch.save({**thumbnail, "meta": {**thumbnail["meta"], "cfg": text}}, "file.pth")
@@ -315,7 +315,7 @@ def test_a_config_text_that_is_no_config_ends_in_one_line(
     "pipeline=5", "pipeline=['Resize']", "pipeline=[dict(type='Resize', scale='wide')]",
     "pipeline=[dict(type='Resize', scale=(9, 9), keep_ratio=True), dict(type='Pad', size=5)]",
 ])
-def test_a_pipeline_that_is_none_ends_in_one_line(
+def test_invalid_pipeline_error_is_one_line(
     thumbnail: dict[str, Any], capsys: pytest.CaptureFixture[str], pipeline: str
 ) -> None:
     text = thumbnail_checkpoint.CONFIG.split("pipeline=")[0] + pipeline + "))"
@@ -335,6 +335,6 @@ def test_resume_takes_the_state_and_executes_no_config_in_the_file(
     options = {"train_cfg.max_epochs": 2, "train_cfg.val_interval": 2}
     resumed = train(config, work_dir="work", options=options, device="cpu", resume="resumed.pth")
     assert not Path("hit").exists()
-    one, other = (torch.load(folder / "epoch_2.pth", weights_only=True)["state_dict"]
-                  for folder in (result.work_dir, resumed.work_dir))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    expected, actual = (torch.load(folder / "epoch_2.pth", weights_only=True)["state_dict"]
+                        for folder in (result.work_dir, resumed.work_dir))
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)

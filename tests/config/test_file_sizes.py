@@ -37,7 +37,7 @@ def _saved(content: dict[str, Any], folder: Path, old: str, new: str) -> Path:
 
 
 # Each would need from 5 GB on; the bound is 1 GiB and 4 times the file.
-@pytest.mark.parametrize(("old", "new", "said"), [
+@pytest.mark.parametrize(("old", "new", "message"), [
     ("num_classes=3", "num_classes=100000000", "at most 1,07"),
     ("feat_channels=16", "feat_channels=30000, num_convs=2", "at most 1,07"),
     ("fc_out_channels=32", "fc_out_channels=40000", "at most 1,07"),
@@ -45,12 +45,12 @@ def _saved(content: dict[str, Any], folder: Path, old: str, new: str) -> Path:
                  "operations on tensors", marks=pytest.mark.slow),
     ("num_outs=5", "num_outs=1000000000", "at most 100,000,000"),
 ])
-def test_a_model_far_larger_than_its_weights_is_not_made(
-    content: dict[str, Any], tmp_path: Path, old: str, new: str, said: str
+def test_model_far_larger_than_its_weights_is_rejected(
+    content: dict[str, Any], tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     path = _saved(content, tmp_path, old, new)
     free = available_memory()
-    with pytest.raises(DetkitError, match=said):
+    with pytest.raises(DetkitError, match=message):
         load_model(path, "cpu")
     assert available_memory() > free - (3 << 30)
 
@@ -64,7 +64,7 @@ def test_a_model_far_larger_than_its_weights_is_not_made(
     "dict(type='Pad', size_divisor=100000)",
     "dict(type='torchvision/Resize', size=(100000, 100000))",
 ])
-def test_a_pipeline_that_makes_giant_pictures_is_refused(
+def test_pipeline_with_huge_upscaling_is_rejected(
     content: dict[str, Any], tmp_path: Path, step: str
 ) -> None:
     path = _saved(content, tmp_path, RESIZE, step)
@@ -77,7 +77,7 @@ def test_a_pipeline_that_makes_giant_pictures_is_refused(
     ("output_size=3", "output_size=100000"),
     pytest.param("num_outs=5", "num_outs=90000000", marks=pytest.mark.slow),
 ])
-def test_a_model_that_takes_giant_steps_ends_in_one_line(
+def test_memory_limit_error_is_one_line(
     content: dict[str, Any], tmp_path: Path, old: str, new: str
 ) -> None:
     predictor = Predictor(_saved(content, tmp_path, old, new), device="cpu")
@@ -85,7 +85,7 @@ def test_a_model_that_takes_giant_steps_ends_in_one_line(
         predictor(IMAGE)
 
 
-def test_pictures_of_an_honest_size_are_taken(content: dict[str, Any], tmp_path: Path) -> None:
+def test_images_of_ordinary_size_are_accepted(content: dict[str, Any], tmp_path: Path) -> None:
     for step in ("dict(type='Resize', scale=(float('inf'), 96), keep_ratio=True)",
                  "dict(type='Resize', scale=(1333, 96), keep_ratio=True)",
                  "dict(type='Resize', scale_factor=(2.0, 2.0))"):

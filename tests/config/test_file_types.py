@@ -11,29 +11,34 @@ import pytest
 from mmengine.config import Config
 from source_audit import findings
 
-from detkit import registry as ours
-from detkit.config.infer.infer_fields import derive
+from detkit import registry as detkit_registry
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
-from detkit.config.test_pipeline import find_pipeline
-from detkit.config.validate.file_types import DATASET_TYPES, MODEL_TYPES, STEP_TYPES, is_listed
-from detkit.config.validate.registry_lookup import entries_of, names_in
-from detkit.engine.build_model import _carried_config, _ensure_plain
+from detkit.config.test_pipeline import find_test_pipeline
+from detkit.config.validate.file_types import (
+    DATASET_TYPES,
+    MODEL_TYPES,
+    TRANSFORM_TYPES,
+    is_allowed_type,
+)
+from detkit.config.validate.registry_lookup import lookup_all, registered_names
+from detkit.engine.build_model import _ensure_data_only, _parse_config
 from detkit.errors import WeightsError
 
 ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
-KINDS = {
-    "models": ((ours.MODELS, ours.TASK_UTILS), MODEL_TYPES),
-    "steps": ((ours.TRANSFORMS,), STEP_TYPES),
-    "data sets": ((ours.DATASETS,), DATASET_TYPES),
+CATEGORIES = {
+    "models": ((detkit_registry.MODELS, detkit_registry.TASK_UTILS), MODEL_TYPES),
+    "steps": ((detkit_registry.TRANSFORMS,), TRANSFORM_TYPES),
+    "data sets": ((detkit_registry.DATASETS,), DATASET_TYPES),
 }
 # What allowed types come upon, and why no text of a file's config gets there.
-HARMLESS = {
+SAFE_CALLS = {
     # Fed by a ``type`` of the config, which is on the list.
     "mmcv.ops.nms.batched_nms": "nms",
     "mmdet.models.roi_heads.roi_extractors.base_roi_extractor.BaseRoIExtractor.build_roi_layers":
         "roi_layer",
     "mmdet.models.necks.fpn_carafe.FPN_CARAFE.__init__": "upsample_cfg",
-    # NAMING_ARGUMENTS: held against the list like a ``type``.
+    # REGISTRY_NAME_ARGUMENTS: held against the list like a ``type``.
     "mmcv.cnn.bricks.conv_module.ConvModule.__init__": "padding_mode",
     "mmdet.models.layers.transformer.utils.PatchEmbed.__init__": "conv_type",
     # The class's own names, or numbers.
@@ -46,32 +51,32 @@ HARMLESS = {
 }
 # What reads a data set's file: of COCO's form, as json, at a local path; DATASET_ARGUMENTS lets
 # nothing else through.
-HARMLESS_IN_DATA = ("mmengine.config.", "mmengine.fileio.", "mmengine.utils.misc.")
+SAFE_CALLS_IN_DATA = ("mmengine.config.", "mmengine.fileio.", "mmengine.utils.misc.")
 DATA_READERS = {"load_data_list", "_serialize_data", "get_data_info", "_load_metainfo"}
 
 
-def _listed(kind: str) -> Iterator[Any]:
-    registries, types = KINDS[kind]
-    found = {target for registry in registries for name in names_in(registry)
-             for target in entries_of(registry, name) if is_listed(target, types)}
+def _allowed_types(kind: str) -> Iterator[Any]:
+    registries, types = CATEGORIES[kind]
+    found = {target for registry in registries for name in registered_names(registry)
+             for target in lookup_all(registry, name) if is_allowed_type(target, types)}
     yield from sorted(found, key=lambda target: f"{target.__module__}.{target.__name__}")
 
 
-def _is_harmless(where: str, kind: str) -> bool:
-    if where in HARMLESS or where.startswith("detkit."):
+def _is_safe(where: str, kind: str) -> bool:
+    if where in SAFE_CALLS or where.startswith("detkit."):
         return True  # detkit's own source is held to rules of its own
     if kind != "data sets":
         return False
-    return where.startswith(HARMLESS_IN_DATA) or where.rpartition(".")[2] in DATA_READERS
+    return where.startswith(SAFE_CALLS_IN_DATA) or where.rpartition(".")[2] in DATA_READERS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CATEGORIES)
 def test_no_listed_type_executes_imports_or_reads_what_it_is_given(kind: str) -> None:
     checked, faults = 0, []
-    for target in _listed(kind):
+    for target in _allowed_types(kind):
         checked += 1
         faults += [f"{target.__name__}: {where}: {what}" for where, what in findings(target)
-                   if not _is_harmless(where, kind)
+                   if not _is_safe(where, kind)
                    # Of a data set: proposal_file, which DATASET_ARGUMENTS refuses.
                    and not (kind == "data sets" and where.endswith(".load_proposals"))]
     assert checked >= {"models": 300, "steps": 80, "data sets": 8}[kind]
@@ -79,9 +84,9 @@ def test_no_listed_type_executes_imports_or_reads_what_it_is_given(kind: str) ->
 
 
 def test_every_listed_name_is_a_registered_type() -> None:
-    for registries, types in KINDS.values():
-        names = {target.__name__ for registry in registries for name in names_in(registry)
-                 for target in entries_of(registry, name)}
+    for registries, types in CATEGORIES.values():
+        names = {target.__name__ for registry in registries for name in registered_names(registry)
+                 for target in lookup_all(registry, name)}
         assert not {name for listed in types.values() for name in listed} - names
 
 
@@ -90,19 +95,20 @@ def test_every_listed_name_is_a_registered_type() -> None:
     "KnowledgeDistillationSingleStageDetector", "Albu", "RandomResize", "AutoAugment",
     "LoadImageFromFile", "OpenImagesDataset",
 ])
-def test_types_that_do_are_found_and_not_listed(name: str) -> None:
-    registries = (ours.MODELS, ours.TASK_UTILS, ours.TRANSFORMS, ours.DATASETS)
-    targets = [target for registry in registries for target in entries_of(registry, name)]
+def test_unsafe_types_are_detected_and_not_allowed(name: str) -> None:
+    registries = (detkit_registry.MODELS, detkit_registry.TASK_UTILS, detkit_registry.TRANSFORMS,
+                  detkit_registry.DATASETS)
+    targets = [target for registry in registries for target in lookup_all(registry, name)]
     assert targets
     for target in targets:
-        assert any(not _is_harmless(where, "models") for where, _ in findings(target))
-        assert not any(is_listed(target, types) for _, types in KINDS.values())
+        assert any(not _is_safe(where, "models") for where, _ in findings(target))
+        assert not any(is_allowed_type(target, types) for _, types in CATEGORIES.values())
 
 
-def _carried(cfg: Config, name: str) -> Config:
+def _as_carried_by_checkpoint(cfg: Config, name: str) -> Config:
     """``cfg`` as a checkpoint carries it; ``pretty_text`` says the same and takes a second."""
     text = "\n".join(f"{key} = {value!r}" for key, value in cfg.to_dict().items())
-    return _carried_config({"cfg": text}, name)
+    return _parse_config({"cfg": text}, name)
 
 
 CONFIGS = sorted(path for path in (Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -111,10 +117,10 @@ CONFIGS = sorted(path for path in (Path(__file__).parents[2] / "configs").glob("
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_checkpoint_of_each_shipped_config_is_taken(path: Path) -> None:
     cfg = load_config(path)
-    derive(cfg, ("cat", "dog"))
-    carried = _carried(cfg, path.name)
-    assert find_pipeline(carried)
-    _ensure_plain(carried, path.name)
+    infer_fields(cfg, ("cat", "dog"))
+    carried = _as_carried_by_checkpoint(cfg, path.name)
+    assert find_test_pipeline(carried)
+    _ensure_data_only(carried, path.name)
 
 
 FAMILIES = [
@@ -154,7 +160,7 @@ def _refusal(path: Path) -> str | None:
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
         return None
     try:
-        _ensure_plain(_carried(cfg, path.name), path.name)
+        _ensure_data_only(_as_carried_by_checkpoint(cfg, path.name), path.name)
     except WeightsError as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from detkit.cli.args import parse_options
-from detkit.config.infer.infer_fields import data_classes, derive, feature_channels
+from detkit.config.infer.infer_fields import get_config_classes, get_feature_channels, infer_fields
 from detkit.config.load_config import load_config
 from detkit.errors import ConfigError
 
@@ -18,7 +18,7 @@ ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 def test_classes_and_channels_are_filled_in(tiny_config: Path) -> None:
     cfg = load_config(tiny_config)
-    derive(cfg, ["a", "b", "c"])
+    infer_fields(cfg, ["a", "b", "c"])
     assert cfg.model.roi_head.bbox_head.num_classes == 3
     assert "num_classes" not in cfg.model.rpn_head
     # ResNet-18 doubles its base of 8 channels at each of the levels 1, 2, 3.
@@ -28,18 +28,18 @@ def test_classes_and_channels_are_filled_in(tiny_config: Path) -> None:
     assert cfg.model.roi_head.bbox_head.in_channels == 16
 
 
-def test_what_the_config_gives_stays(tiny_config: Path) -> None:
+def test_explicit_config_fields_are_kept(tiny_config: Path) -> None:
     given = {"model.neck.in_channels": [16, 32, 64], "model.roi_head.bbox_head.num_classes": 2}
     cfg = load_config(tiny_config, given)
-    derive(cfg, ["a", "b"])
+    infer_fields(cfg, ["a", "b"])
     assert cfg.model.neck.in_channels == [16, 32, 64]
     assert cfg.model.roi_head.bbox_head.num_classes == 2
 
 
-def test_a_head_that_contradicts_the_data_says_both_and_the_remedy(tiny_config: Path) -> None:
+def test_num_classes_mismatch_error_suggests_the_fix(tiny_config: Path) -> None:
     cfg = load_config(tiny_config, {"model.roi_head.bbox_head.num_classes": 80})
     with pytest.raises(ConfigError) as caught:
-        derive(cfg, ["a", "b"])
+        infer_fields(cfg, ["a", "b"])
     for part in ("model.roi_head.bbox_head.num_classes", "got 80", "expected 2", "(a, b)",
                  "--cfg-options model.roi_head.bbox_head.num_classes=2"):
         assert part in str(caught.value)
@@ -49,7 +49,7 @@ def test_a_neck_that_contradicts_our_backbone_says_both(repository: Path) -> Non
     cfg = load_config(repository / "configs" / "cascade_swin.py",
                       {"model.neck.in_channels": [64, 128, 256, 512]})
     with pytest.raises(ConfigError, match=r"got \[64, 128, 256, 512\].*expected \[96, 192, 384"):
-        derive(cfg, None)
+        infer_fields(cfg, None)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_neck_that_contradicts_our_backbone_says_both(repository: Path) -> Non
 def test_a_head_that_contradicts_the_neck_says_both(tiny_config: Path, part: str) -> None:
     cfg = load_config(tiny_config, {f"model.{part}": 256})
     with pytest.raises(ConfigError, match=f"model.{part}: .*got 256.*expected 16"):
-        derive(cfg, None)
+        infer_fields(cfg, None)
 
 
 @pytest.mark.parametrize(("name", "options", "remedy"), [
@@ -79,17 +79,17 @@ def test_a_contradiction_names_the_options_that_mend_it(
 ) -> None:
     path = repository / "configs" / f"{name}.py"
     with pytest.raises(ConfigError) as caught:
-        derive(load_config(path, options), None)
+        infer_fields(load_config(path, options), None)
     assert str(caught.value).endswith(f"--cfg-options {remedy}")
-    derive(load_config(path, {**options, **parse_options(remedy.split())}), None)
+    infer_fields(load_config(path, {**options, **parse_options(remedy.split())}), None)
 
 
 @pytest.mark.parametrize("neck", [dict(type="BiFPN"), dict(type="FPN", out_channels=48)],
                          ids=["BiFPN's default of 64", "FPN"])
-def test_a_necks_width_reaches_every_head(repository: Path, neck: dict[str, object]) -> None:
+def test_neck_out_channels_reach_every_head(repository: Path, neck: dict[str, object]) -> None:
     options = {"model.neck": dict(_delete_=True, num_outs=5, **neck)}
     cfg = load_config(repository / "configs" / "cascade_swin.py", options)
-    derive(cfg, None)
+    infer_fields(cfg, None)
     width = neck.get("out_channels", 64)
     assert cfg.model.rpn_head.in_channels == width
     assert cfg.model.roi_head.bbox_roi_extractor.out_channels == width
@@ -100,7 +100,7 @@ def test_levels_of_a_head_come_from_the_neck(repository: Path) -> None:
     options = {"model.bbox_head.num_ins": None, "model.bbox_head.in_channels": None,
                "model.bbox_head.anchor_generator.strides": None, "model.neck.num_outs": 4}
     cfg = load_config(repository / "configs" / "efficientdet_d0.py", options)
-    derive(cfg, None)
+    infer_fields(cfg, None)
     assert cfg.model.bbox_head.num_ins == 4 and cfg.model.bbox_head.in_channels == 64
     assert cfg.model.bbox_head.anchor_generator.strides == [8, 16, 32, 64]
 
@@ -114,16 +114,16 @@ def test_heads_that_do_not_read_the_neck_itself_keep_their_channels(
 ) -> None:
     head = dict(type="Shared2FCBBoxHead", in_channels=1024)
     cfg = Config(dict(default_scope="detkit", model=dict(
-        backbone=dict(type="SwinTransformer", arch="nano"), neck=dict(type="BiFPN"),
+        backbone=dict(type="SwinTransformer", arch="micro"), neck=dict(type="BiFPN"),
         roi_head=dict(bbox_head=head, **behind))))
-    derive(cfg, None)
+    infer_fields(cfg, None)
     assert cfg.model.roi_head.bbox_head.in_channels == 1024
 
 
-def test_a_word_for_the_classes_is_refused(tiny_config: Path) -> None:
+def test_string_for_classes_is_rejected(tiny_config: Path) -> None:
     cfg = load_config(tiny_config, {"train_dataloader.dataset.metainfo.classes": "cat"})
     with pytest.raises(ConfigError, match=r"the text 'cat', expected .*\('cat',\)"):
-        data_classes(cfg)
+        get_config_classes(cfg)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_word_for_the_classes_is_refused(tiny_config: Path) -> None:
 def test_channels_of_backbones(
     backbone: dict[str, object], expected: tuple[int, ...] | None
 ) -> None:
-    assert feature_channels(backbone) == expected
+    assert get_feature_channels(backbone) == expected
 
 
 @pytest.mark.parametrize(
@@ -152,5 +152,5 @@ def test_channels_of_backbones(
 def test_mmdets_configs_agree_with_the_data_that_they_name(name: str) -> None:
     cfg = load_config(ZOO / name)
     before = cfg.model.to_dict()
-    derive(cfg, data_classes(cfg))
+    infer_fields(cfg, get_config_classes(cfg))
     assert cfg.model.to_dict() == before

@@ -10,25 +10,25 @@ import torch
 from mmengine.config import Config
 
 from detkit.cli.args import parse_options
-from detkit.config.infer.feature_info import backbone_levels
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.feature_info import get_backbone_feature_info
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.errors import ConfigError
 
 RPN = "model.rpn_head.anchor_generator.strides"
 ROI = "model.roi_head.bbox_roi_extractor.featmap_strides"
-SWIN = dict(type="SwinTransformer", arch="nano")
+SWIN = dict(type="SwinTransformer", arch="micro")
 # Patches of 16 and of 14 pixels.
 VIT = dict(type="TimmBackbone", name="test_vit", strides=None)
 VIT_14 = dict(**VIT, patch_size=14)
 
 
-def settled(backbone: dict[str, Any], neck: Any, **parts: Any) -> Any:
+def infer_model(backbone: dict[str, Any], neck: Any, **parts: Any) -> Any:
     """The model of a config with these parts, and a dense head without strides."""
     head = dict(type="RPNHead", anchor_generator=dict(type="AnchorGenerator"))
     cfg = Config(dict(default_scope="detkit",
                       model=dict(backbone=backbone, neck=neck, **{"rpn_head": head, **parts})))
-    derive(cfg, None)
+    infer_fields(cfg, None)
     return cfg.model
 
 
@@ -47,7 +47,7 @@ def settled(backbone: dict[str, Any], neck: Any, **parts: Any) -> Any:
 def test_strides_follow_from_backbone_and_neck(
     backbone: dict[str, Any], neck: Any, expected: list[float]
 ) -> None:
-    model = settled(backbone, neck)
+    model = infer_model(backbone, neck)
     assert model.rpn_head.anchor_generator.strides == expected
 
 
@@ -61,8 +61,8 @@ def test_strides_follow_from_backbone_and_neck(
     (VIT, dict(type="SimpleFeaturePyramid", scale_factors=(0,))),
 ], ids=["backbone that does not tell", "other neck", "two necks", "too few levels", "no such start",
         "start that is no number", "scale of zero"])
-def test_what_is_not_known_is_left_alone(backbone: dict[str, Any], neck: Any) -> None:
-    assert "strides" not in settled(backbone, neck).rpn_head.anchor_generator
+def test_unknown_strides_are_left_alone(backbone: dict[str, Any], neck: Any) -> None:
+    assert "strides" not in infer_model(backbone, neck).rpn_head.anchor_generator
 
 
 @pytest.mark.parametrize(("published", "expected"), [
@@ -74,20 +74,20 @@ def test_strides_of_anyones_backbone_count_where_they_are_numbers(
     class Backbone(torch.nn.Module):
         feature_channels, feature_strides = (8, 16), published
 
-    levels = backbone_levels(dict(type=Backbone))
+    levels = get_backbone_feature_info(dict(type=Backbone))
     assert levels is not None and levels.channels == (8, 16) and levels.strides == expected
 
 
 def test_regions_read_the_levels_before_the_extra_ones() -> None:
-    model = settled(SWIN, dict(type="BiFPN", start_level=1), roi_head=dict(
+    model = infer_model(SWIN, dict(type="BiFPN", start_level=1), roi_head=dict(
         bbox_roi_extractor=dict(type="SingleRoIExtractor")))
     assert model.roi_head.bbox_roi_extractor.featmap_strides == [8, 16, 32]
     assert model.roi_head.bbox_roi_extractor.out_channels == 64  # BiFPN's default
 
 
-def test_a_heads_own_default_strides_give_way() -> None:
+def test_inferred_strides_override_head_defaults() -> None:
     neck = dict(type="FPN", num_outs=3)
-    model = settled({**SWIN, "out_indices": (1, 2, 3)}, neck, rpn_head=None, bbox_head=[
+    model = infer_model({**SWIN, "out_indices": (1, 2, 3)}, neck, rpn_head=None, bbox_head=[
         dict(type="FCOSHead"), dict(type="RetinaHead")])
     assert model.bbox_head[0].strides == [8, 16, 32]
     # RetinaHead has strides 8 to 128 in its default anchor_generator.
@@ -110,20 +110,20 @@ def test_strides_that_contradict_are_refused_and_the_remedy_works(
 ) -> None:
     cfg = load_config(repository / "configs" / f"{name}.py", options)
     with pytest.raises(ConfigError) as caught:
-        derive(cfg, None)
+        infer_fields(cfg, None)
     message = str(caught.value)
     assert f"{RPN}: " in message and "got [4, 8, 16, 32, 64] in the config" in message
     assert f"{RPN}={rpn} {ROI}={','.join(rpn.split(',')[:4])}" in message
     remedy = parse_options(message.partition("--cfg-options ")[2].split())
-    derive(load_config(repository / "configs" / f"{name}.py", {**options, **remedy}), None)
+    infer_fields(load_config(repository / "configs" / f"{name}.py", {**options, **remedy}), None)
 
 
 def test_pairs_and_some_of_the_first_levels_are_no_contradiction() -> None:
     anchors = dict(type="AnchorGenerator", strides=[(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)])
     extractor = dict(type="GenericRoIExtractor", featmap_strides=(4, 8))
-    model = settled(SWIN, dict(type="FPN", num_outs=5, out_channels=8),
-                    rpn_head=dict(type="RPNHead", anchor_generator=anchors),
-                    roi_head=dict(bbox_roi_extractor=extractor))
+    model = infer_model(SWIN, dict(type="FPN", num_outs=5, out_channels=8),
+                        rpn_head=dict(type="RPNHead", anchor_generator=anchors),
+                        roi_head=dict(bbox_roi_extractor=extractor))
     assert list(model.roi_head.bbox_roi_extractor.featmap_strides) == [4, 8]
 
 

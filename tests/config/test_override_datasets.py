@@ -10,8 +10,8 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from detkit.config.data.dataset_check import check_own_data
-from detkit.config.data.override_datasets import apply_data
+from detkit.config.data.dataset_check import check_coco_datasets
+from detkit.config.data.override_datasets import override_datasets
 from detkit.data.detection.load_detection_data import DataSplit, DetectionData
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
@@ -41,7 +41,7 @@ WRAPPED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("dataset", WRAPPED.values(), ids=WRAPPED)
 def test_the_innermost_dataset_is_replaced(dataset: dict[str, Any]) -> None:
     cfg = Config(dict(train_dataloader=dict(batch_size=2, dataset=dataset)))
-    apply_data(cfg, _data())
+    override_datasets(cfg, _data())
     found = cfg.train_dataloader.dataset
     wrappers = 0
     while "dataset" in found:
@@ -57,20 +57,20 @@ def test_the_innermost_dataset_is_replaced(dataset: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("evaluator", "expected"),
-    [
-        (dict(type="CocoMetric", ann_file="x", metric=["bbox", "segm"]),
-         dict(type="CocoMetric", ann_file="/d/val.json", metric="bbox")),
-        (dict(type="BoxAP", ann_file="x", classwise=True),
-         dict(type="BoxAP", ann_file="/d/val.json", classwise=True)),
-        ([dict(type="LVISMetric"), dict(type="CocoMetric", ann_file="x")],
-         dict(type="CocoMetric", ann_file="/d/val.json", metric="bbox")),
-        (dict(type="VOCMetric", metric="mAP"), dict(type="detkit.BoxAP", ann_file="/d/val.json")),
-    ],
-    ids=["CocoMetric", "BoxAP", "several", "another kind"],
+    [(dict(type="CocoMetric", ann_file="x", metric=["bbox", "segm"]),
+      dict(type="CocoMetric", ann_file="/d/val.json", metric="bbox")),
+     (dict(type="CocoBBoxMetric", ann_file="x",
+           classwise=True), dict(type="CocoBBoxMetric", ann_file="/d/val.json", classwise=True)),
+     ([dict(type="LVISMetric"), dict(type="CocoMetric", ann_file="x")
+       ], dict(type="CocoMetric", ann_file="/d/val.json", metric="bbox")),
+     (dict(type="VOCMetric",
+           metric="mAP"), dict(type="detkit.CocoBBoxMetric", ann_file="/d/val.json")), ],
+    ids=["CocoMetric", "CocoBBoxMetric", "several", "another kind"],
 )
-def test_the_evaluator_reads_the_same_truth(evaluator: Any, expected: dict[str, Any]) -> None:
+def test_evaluator_reads_the_ground_truth_of_the_new_dataset(evaluator: Any,
+                                                             expected: dict[str, Any]) -> None:
     cfg = Config(dict(val_dataloader=dict(dataset=PLAIN), val_evaluator=evaluator))
-    apply_data(cfg, _data())
+    override_datasets(cfg, _data())
     assert cfg.val_evaluator == expected
 
 
@@ -79,7 +79,7 @@ def test_missing_annotation_files_are_one_error_that_names_the_flag() -> None:
                   for s in ("train", "val")})
     with pytest.raises(DataError, match=r"theirs/train.json \(train_dataloader.dataset\).*"
                                         r"theirs/val.json.*--data"):
-        check_own_data(cfg, ("train", "val", "test"))
+        check_coco_datasets(cfg, ("train", "val", "test"))
 
 
 def test_own_classes_without_metainfo_are_refused(tmp_path: Path) -> None:
@@ -93,16 +93,16 @@ def test_own_classes_without_metainfo_are_refused(tmp_path: Path) -> None:
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
     # mmdet would look for COCO's 80 names in the file and train on none of its boxes.
     with pytest.raises(DataError, match="'cell' has 1 boxes.*train_dataloader.dataset.metainfo"):
-        check_own_data(cfg, ("train",))
+        check_coco_datasets(cfg, ("train",))
 
 
-def test_no_workers_means_none_to_keep():
+def test_persistent_workers_are_off_without_workers():
     from mmengine.config import Config
 
-    from detkit.config.overrides import use_our_parts
+    from detkit.config.overrides import substitute_components
 
     cfg = Config({"train_dataloader": {"num_workers": 0, "persistent_workers": True},
                   "val_dataloader": {"num_workers": 2, "persistent_workers": True}})
-    use_our_parts(cfg)
+    substitute_components(cfg)
     assert not cfg.train_dataloader.persistent_workers
     assert cfg.val_dataloader.persistent_workers

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from detkit.checkpoints.config_text import parse_literals
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.engine.build_model import load_model
 from detkit.errors import DetkitError, WeightsError
@@ -23,7 +23,7 @@ from detkit.registry import MODELS
 def content(tiny_config: Path) -> dict[str, Any]:
     """What a checkpoint of the thumbnail detector holds."""
     cfg = load_config(tiny_config)
-    derive(cfg, ["red", "green"])
+    infer_fields(cfg, ["red", "green"])
     with DefaultScope.overwrite_default_scope("detkit"):
         model = MODELS.build(cfg.model)
     meta = {"cfg": cfg.pretty_text, "dataset_meta": {"classes": ("red", "green")}}
@@ -35,7 +35,7 @@ def _saved(content: dict[str, Any], folder: Path) -> Path:
     return folder / "file.pth"
 
 
-def test_the_detector_comes_back_with_its_weights(
+def test_load_model_restores_the_weights(
     content: dict[str, Any], tmp_path: Path
 ) -> None:
     loaded = load_model(_saved(content, tmp_path), "cpu")
@@ -44,7 +44,7 @@ def test_the_detector_comes_back_with_its_weights(
     assert all(torch.equal(weights[name], t) for name, t in content["state_dict"].items())
 
 
-def _attack(content: dict[str, Any], text: str) -> None:
+def _insert_code(content: dict[str, Any], text: str) -> None:
     content["meta"]["cfg"] = text
 
 
@@ -62,27 +62,27 @@ def _attack(content: dict[str, Any], text: str) -> None:
         "model = dict(f'{1}')",
     ],
 )
-def test_code_in_the_carried_config_is_refused_and_not_run(
+def test_code_in_a_checkpoint_config_is_rejected_and_not_run(
     content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _attack(content, text)
+    _insert_code(content, text)
     with pytest.raises(WeightsError):
         load_model(_saved(content, tmp_path), "cpu")
     assert not (tmp_path / "hit").exists()
 
 
-class _Evil:
+class _CodeRunner:
     def __reduce__(self) -> Any:
         return os.mkdir, ("hit",)
 
 
-def test_a_pickle_that_runs_code_is_refused(
+def test_pickle_that_runs_code_is_rejected(
     content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError):
-        load_model(_saved({**content, "more": _Evil()}, tmp_path), "cpu")
+        load_model(_saved({**content, "more": _CodeRunner()}, tmp_path), "cpu")
     assert not (tmp_path / "hit").exists()
 
 
@@ -111,7 +111,7 @@ def _with_a_model_of_another_time(content: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("corrupt", "message"),
     [
         (_with_a_model_of_another_time, "a model that cannot be built.*invalid depth 19"),
         (_without_meta, "no checkpoint of a model"),
@@ -121,10 +121,10 @@ def _with_a_model_of_another_time(content: dict[str, Any]) -> None:
         (_with_another_shape, "in another shape .*backbone.conv1.weight"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_says_what(
-    content: dict[str, Any], tmp_path: Path, spoil: Any, message: str
+def test_mismatched_checkpoint_error_names_the_key(
+    content: dict[str, Any], tmp_path: Path, corrupt: Any, message: str
 ) -> None:
-    spoil(content)
+    corrupt(content)
     with pytest.raises(WeightsError, match=message):
         load_model(_saved(content, tmp_path), "cpu")
 
@@ -135,9 +135,9 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
         load_model("any.pth", device)
 
 
-def test_mmengines_own_checkpoint_is_read(tiny_config: Path, tmp_path: Path) -> None:
+def test_mmengine_checkpoint_is_loaded(tiny_config: Path, tmp_path: Path) -> None:
     cfg = load_config(tiny_config)
-    derive(cfg, ["red", "green"])
+    infer_fields(cfg, ["red", "green"])
     cfg.work_dir = str(tmp_path / "work")
     cfg.train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=9)
     cfg.default_hooks = dict(checkpoint=dict(type="mmengine.CheckpointHook", interval=1))

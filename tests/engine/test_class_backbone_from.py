@@ -13,9 +13,9 @@ import torchvision
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
-from detkit.engine.backbone_from import begin_backbone_from
+from detkit.engine.backbone_from import init_backbone_from
 from detkit.engine.run import TrainResult, train
 from detkit.errors import ConfigError, DetkitError, WeightsError
 from detkit.models.backbones import ConvNeXtV2
@@ -39,27 +39,28 @@ def detector(tmp_path: Path, tiny_data: Path) -> Path:
 
 
 def _built(cfg: Config) -> Any:
-    derive(cfg, ("red", "green"))
+    infer_fields(cfg, ("red", "green"))
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     model.init_weights()
     return model
 
 
-def test_the_detectors_backbone_is_the_classifiers(classifier: Path, detector: Path) -> None:
+def test_detector_backbone_gets_the_classifier_weights(classifier: Path, detector: Path) -> None:
     cfg = load_config(detector)
-    begin_backbone_from(cfg, classifier)
+    init_backbone_from(cfg, classifier)
     backbone = _built(cfg).backbone
-    held = torch.load(classifier, weights_only=True)["state_dict"]
-    pairs = [(tensor, held[f"backbone.{name}"]) for name, tensor in backbone.state_dict().items()
-             if f"backbone.{name}" in held]
+    state_dict = torch.load(classifier, weights_only=True)["state_dict"]
+    pairs = [(tensor, state_dict[f"backbone.{name}"])
+             for name, tensor in backbone.state_dict().items()
+             if f"backbone.{name}" in state_dict]
     # All but the norms of the three levels, which the classifier has none of.
     assert len(pairs) == len(backbone.state_dict()) - 6 > 40
-    assert all(torch.equal(one, other) for one, other in pairs)
+    assert all(torch.equal(tensor, other) for tensor, other in pairs)
 
 
 @pytest.mark.slow
-def test_a_detector_trains_from_it_with_one_argument(
+def test_detector_trains_with_backbone_from(
     classifier: Path, detector: Path, tmp_path: Path
 ) -> None:
     result = train(detector, work_dir=tmp_path / "work", device="cpu", backbone_from=classifier,
@@ -67,66 +68,66 @@ def test_a_detector_trains_from_it_with_one_argument(
                             "optim_wrapper.optimizer.lr": 0.0, "custom_hooks": []})
     assert result.checkpoint is not None
     ended = torch.load(result.checkpoint, weights_only=True)["state_dict"]
-    held = torch.load(classifier, weights_only=True)["state_dict"]
-    shared = [name for name in held if name.startswith("backbone.")]
+    state_dict = torch.load(classifier, weights_only=True)["state_dict"]
+    shared = [name for name in state_dict if name.startswith("backbone.")]
     # Trained at a rate of 0, so as it began.
-    assert all(torch.equal(ended[name], held[name]) for name in shared)
+    assert all(torch.equal(ended[name], state_dict[name]) for name in shared)
 
 
-def test_another_architecture_is_refused_with_both_names(classifier: Path) -> None:
+def test_architecture_mismatch_error_names_both(classifier: Path) -> None:
     cfg = load_config(NANO)
     with pytest.raises(WeightsError) as refused:
-        begin_backbone_from(cfg, classifier)
+        init_backbone_from(cfg, classifier)
     assert f"{classifier} holds ConvNeXtV2 " in str(refused.value)
-    assert "the config's backbone is SwinTransformer 'nano'" in str(refused.value)
+    assert "the config's backbone is SwinTransformer 'micro'" in str(refused.value)
 
 
-def test_another_size_is_refused_with_both_names(tmp_path: Path, detector: Path) -> None:
+def test_model_size_mismatch_error_names_both(tmp_path: Path, detector: Path) -> None:
     weights = {f"backbone.{name}": value for name, value in ConvNeXtV2("atto").state_dict().items()}
     torch.save({"state_dict": weights}, tmp_path / "atto.pth")
     cfg = load_config(detector)
     with pytest.raises(WeightsError, match="atto.pth holds ConvNeXtV2 'atto'; the config's "
                                            "backbone is ConvNeXtV2 'tiny'"):
-        begin_backbone_from(cfg, tmp_path / "atto.pth")
+        init_backbone_from(cfg, tmp_path / "atto.pth")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "none.pth: no such file"), (b"", "none.pth"), (b"words", "none.pth")],
     ids=["missing", "empty", "not a checkpoint"],
 )
-def test_a_file_that_cannot_be_read_is_one_line(
-    tmp_path: Path, detector: Path, content: bytes | None, said: str
+def test_unreadable_checkpoint_error_is_one_line(
+    tmp_path: Path, detector: Path, content: bytes | None, message: str
 ) -> None:
     if content is not None:
         (tmp_path / "none.pth").write_bytes(content)
-    with pytest.raises(WeightsError, match=said):
-        begin_backbone_from(load_config(detector), tmp_path / "none.pth")
+    with pytest.raises(WeightsError, match=message):
+        init_backbone_from(load_config(detector), tmp_path / "none.pth")
 
 
 def test_a_model_without_a_backbone_is_refused(classifier: Path) -> None:
     with pytest.raises(ConfigError, match="--backbone-from: the config's model has no backbone"):
-        begin_backbone_from(Config({"model": {"type": "X"}}), classifier)
+        init_backbone_from(Config({"model": {"type": "X"}}), classifier)
 
 
-def test_with_other_weights_loaded_over_it_it_is_refused(classifier: Path, detector: Path) -> None:
+def test_backbone_from_with_load_from_is_rejected(classifier: Path, detector: Path) -> None:
     cfg = load_config(detector, {"load_from": "x.pth"})
     with pytest.raises(ConfigError, match="load_from=x.pth.*--cfg-options load_from=None"):
-        begin_backbone_from(cfg, classifier)
+        init_backbone_from(cfg, classifier)
 
 
-def test_a_resumed_run_says_that_it_has_no_effect(
+def test_backbone_from_is_ignored_on_resume_with_a_message(
     classifier: Path, detector: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cfg = load_config(detector, {"load_from": "x.pth", "resume": True})
     with caplog.at_level("INFO", "detkit"):
-        begin_backbone_from(cfg, classifier)
+        init_backbone_from(cfg, classifier)
     assert "init_cfg" not in cfg.model.backbone
     assert "--backbone-from has no effect: x.pth is resumed" in caplog.text
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."], ids=["torchvision's", "a detector's"])
-def test_a_backbone_of_mmdet_takes_a_file_that_has_all_of_it(
+def test_mmdet_backbone_loads_a_complete_checkpoint(
     tmp_path: Path, tiny_config: Path, prefix: str
 ) -> None:
     given = torchvision.models.resnet18().state_dict()
@@ -138,14 +139,14 @@ def test_a_backbone_of_mmdet_takes_a_file_that_has_all_of_it(
                "model.rpn_head.anchor_generator.strides": [4, 8, 16, 32],
                "model.roi_head.bbox_roi_extractor.featmap_strides": [4, 8, 16, 32]}
     cfg = load_config(tiny_config, options)
-    begin_backbone_from(cfg, tmp_path / "r18.pth")
+    init_backbone_from(cfg, tmp_path / "r18.pth")
     backbone = _built(cfg).backbone.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in backbone.items())
 
 
-def test_a_backbone_of_mmdet_refuses_another_depth(tmp_path: Path, tiny_config: Path) -> None:
+def test_mmdet_backbone_of_another_depth_is_rejected(tmp_path: Path, tiny_config: Path) -> None:
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pth")
     cfg = load_config(tiny_config, {"model.backbone.depth": 50, "model.backbone.base_channels": 64})
     with pytest.raises(DetkitError, match="r18.pth holds .*; the config's backbone is ResNet '50'.*"
                                           "tensors missing or of another shape, such as "):
-        begin_backbone_from(cfg, tmp_path / "r18.pth")
+        init_backbone_from(cfg, tmp_path / "r18.pth")

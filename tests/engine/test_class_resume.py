@@ -19,7 +19,7 @@ import pytest
 import tiny_classifier as tiny
 import torch
 
-from detkit.checkpoints.last_checkpoint import find_last_checkpoint
+from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 
@@ -76,47 +76,47 @@ def _kill_when(sign: Path, config: Path, work_dir: Path, *flags: str) -> None:
     ids=["within an epoch, two workers", "in bfloat16", "balanced, workers kept",
          "at an epoch's end"],
 )
-def test_killed_and_resumed_it_has_the_same_losses_and_weights(
+def test_killed_classifier_training_resumes_with_the_same_losses_and_weights(
     tmp_path: Path, extra: str, sign: str, amp: bool
 ) -> None:
-    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data"), LONGER + extra)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(config, work_dir=whole, amp=amp, device="cpu")
-    _kill_when(cut / sign, config, cut, *(["--amp"] if amp else []))
-    before = find_last_checkpoint(cut)
+    config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data"), LONGER + extra)
+    uninterrupted, interrupted = tmp_path / "whole", tmp_path / "cut"
+    train(config, work_dir=uninterrupted, amp=amp, device="cpu")
+    _kill_when(interrupted / sign, config, interrupted, *(["--amp"] if amp else []))
+    before = find_latest_checkpoint(interrupted)
     assert before is not None and before.name not in (f"iter_{STEPS}.pth", "epoch_8.pth")
-    train(config, work_dir=cut, resume=True, amp=amp, device="cpu")
+    train(config, work_dir=interrupted, resume=True, amp=amp, device="cpu")
 
-    expected = _losses(whole)
+    expected = _losses(uninterrupted)
     assert sorted(expected) == list(range(1, STEPS + 1))
     assert len({loss for loss, _, _ in expected.values()}) > STEPS // 2
-    assert _losses(cut) == expected
+    assert _losses(interrupted) == expected
     last = "epoch_8.pth" if sign.startswith("epoch") else f"iter_{STEPS // 5 * 5}.pth"
-    _same_weights(whole / last, cut / last)
+    _assert_same_weights(uninterrupted / last, interrupted / last)
 
 
-def _same_weights(one: Path, other: Path) -> None:
+def _assert_same_weights(one: Path, other: Path) -> None:
     first, second = (torch.load(file, weights_only=True) for file in (one, other))
     for part in ("state_dict", "ema_state_dict"):
         assert first[part].keys() == second[part].keys()
         assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
 
 
-def test_resumed_within_an_epoch_it_has_the_same_losses_and_weights(tmp_path: Path) -> None:
-    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data"), """
+def test_resume_within_an_epoch_gives_the_same_losses_and_weights(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data"), """
 train_cfg.update(max_epochs=2, val_interval=2)
 default_hooks["checkpoint"].update(by_epoch=False, interval=2, max_keep_ckpts=-1)
 """)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(config, work_dir=whole, device="cpu")
+    uninterrupted, interrupted = tmp_path / "whole", tmp_path / "cut"
+    train(config, work_dir=uninterrupted, device="cpu")
     # What a run leaves that was killed in its fifth step; 3 steps are an epoch.
-    cut.mkdir()
-    shutil.copy(whole / "iter_4.pth", cut)
-    train(config, work_dir=cut, resume=cut / "iter_4.pth", device="cpu")
-    expected = _losses(whole)
+    interrupted.mkdir()
+    shutil.copy(uninterrupted / "iter_4.pth", interrupted)
+    train(config, work_dir=interrupted, resume=interrupted / "iter_4.pth", device="cpu")
+    expected = _losses(uninterrupted)
     assert sorted(expected) == list(range(1, 7))
-    assert _losses(cut) == {step: expected[step] for step in (5, 6)}
-    _same_weights(whole / "iter_6.pth", cut / "iter_6.pth")
+    assert _losses(interrupted) == {step: expected[step] for step in (5, 6)}
+    _assert_same_weights(uninterrupted / "iter_6.pth", interrupted / "iter_6.pth")
 
 
 def test_other_classes_are_not_resumed(
@@ -124,13 +124,13 @@ def test_other_classes_are_not_resumed(
 ) -> None:
     from detkit.errors import DataError
 
-    data = tiny.write_pictures(tmp_path / "data", train=1, val=1)
+    data = tiny.write_images(tmp_path / "data", train=1, val=1)
     config = tiny.write_config(tmp_path, data)
     for split in ("train", "val"):
         (data / split / "red").rename(data / split / "apple")
-    checkpoint = find_last_checkpoint(trained_classifier[1].work_dir)
+    checkpoint = find_latest_checkpoint(trained_classifier[1].work_dir)
     assert checkpoint is not None
-    said = (f"classes are not those of .*{checkpoint.name}: got 'apple', 'blue', 'green', "
-            "expected 'blue', 'green', 'red'")
-    with pytest.raises(DataError, match=said):
+    message = (f"classes are not those of .*{checkpoint.name}: got 'apple', 'blue', 'green', "
+               "expected 'blue', 'green', 'red'")
+    with pytest.raises(DataError, match=message):
         train(config, work_dir=tmp_path / "work", resume=checkpoint, device="cpu")

@@ -41,8 +41,8 @@ def test_a_training_leaves_checkpoints_scores_and_a_confusion_matrix(
     assert set(result.test.metrics) >= {"cls/top1", "cls/top2", "cls/precision", "cls/recall",
                                         "cls/f1", "cls/balanced_accuracy"}
     assert result.confusion_matrix == result.work_dir / "test_confusion_matrix.png"
-    with Image.open(result.confusion_matrix) as picture:
-        assert min(picture.size) > 100
+    with Image.open(result.confusion_matrix) as image:
+        assert min(image.size) > 100
     content = torch.load(result.checkpoint, weights_only=True)
     assert content["meta"]["dataset_meta"]["classes"] == tiny.CLASSES
 
@@ -85,7 +85,7 @@ def test_one_folder_is_trained_with_balance_in_mixed_precision(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("corrupt", "message"),
     [
         (lambda data: shutil.rmtree(data),
          r"the config's data is not there: .*train \(train_dataloader.dataset\), .*val .*--data"),
@@ -95,23 +95,23 @@ def test_one_folder_is_trained_with_balance_in_mixed_precision(
     ],
     ids=["not there", "an empty class", "a class that train lacks"],
 )
-def test_own_data_that_cannot_be_used_is_refused(tmp_path: Path, spoil: Any, said: str) -> None:
-    data = tiny.write_pictures(tmp_path / "data", train=2, val=1)
+def test_unusable_config_data_is_rejected(tmp_path: Path, corrupt: Any, message: str) -> None:
+    data = tiny.write_images(tmp_path / "data", train=2, val=1)
     config = tiny.write_config(tmp_path, data)
-    spoil(data)
-    with pytest.raises(DataError, match=said):
+    corrupt(data)
+    with pytest.raises(DataError, match=message):
         train(config, work_dir=tmp_path / "work", device="cpu")
 
 
-def test_less_data_than_one_batch_is_refused_where_it_would_be_left_out(tmp_path: Path) -> None:
-    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data", train=1, val=1))
+def test_fewer_images_than_one_batch_with_drop_last_is_rejected(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data", train=1, val=1))
     options = {"train_dataloader.batch_size": 8, "train_dataloader.drop_last": True}
     with pytest.raises(DataError, match="no batch to train on.*got 3 images, 8 in a batch"):
         train(config, work_dir=tmp_path / "work", device="cpu", options=options)
 
 
-def test_a_best_score_that_is_not_measured_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data", val=1))
+def test_unknown_save_best_metric_error_lists_the_metrics(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data", val=1))
     # Of three classes there is no fifth.
     options = {**ONE_EPOCH, "default_hooks.checkpoint.save_best": "cls/top5"}
     with pytest.raises(ConfigError, match="save_best.*got cls/top5, expected one of cls/top1"):
@@ -119,7 +119,7 @@ def test_a_best_score_that_is_not_measured_is_refused_with_those_that_are(tmp_pa
 
 
 def test_splits_that_name_different_classes_are_refused(tmp_path: Path) -> None:
-    data = tiny.write_pictures(tmp_path / "data", train=1, val=1)
+    data = tiny.write_images(tmp_path / "data", train=1, val=1)
     config = tiny.write_config(tmp_path, data, """
 train_dataloader["dataset"].update(metainfo=dict(classes=("blue", "green", "red")))
 val_dataloader["dataset"].update(metainfo=dict(classes=("red", "green", "blue")))
@@ -129,15 +129,15 @@ val_dataloader["dataset"].update(metainfo=dict(classes=("red", "green", "blue"))
         train(config, work_dir=tmp_path / "work", device="cpu")
 
 
-def test_classes_found_in_folders_number_the_other_splits_too(tmp_path: Path) -> None:
+def test_folder_classes_define_the_labels_of_all_splits(tmp_path: Path) -> None:
     """A split that lacks the first class would call the second one 0."""
-    data = tiny.write_pictures(tmp_path / "data", train=1, val=1)
+    data = tiny.write_images(tmp_path / "data", train=1, val=1)
     shutil.rmtree(data / "val" / "blue")
     from detkit.config.load_config import load_config
-    from detkit.engine.setup_data import take_data
+    from detkit.engine.setup_data import setup_data
 
     cfg = load_config(tiny.write_config(tmp_path, data))
-    assert take_data(cfg, None, tmp_path, training=True) == list(tiny.CLASSES)
+    assert setup_data(cfg, None, tmp_path, training=True) == list(tiny.CLASSES)
     for split in ("train", "val", "test"):
         assert cfg[f"{split}_dataloader"].dataset.metainfo.classes == tiny.CLASSES
 
@@ -146,7 +146,7 @@ def test_data_of_other_classes_is_not_tested(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
     _, result = trained_classifier
-    data = tiny.write_pictures(tmp_path / "data", train=1, val=1)
+    data = tiny.write_images(tmp_path / "data", train=1, val=1)
     (data / "val" / "red").rename(data / "val" / "pink")
     config = tiny.write_config(tmp_path, data)
     assert result.checkpoint is not None
@@ -157,12 +157,12 @@ def test_data_of_other_classes_is_not_tested(
 def test_a_detectors_checkpoint_is_not_tested_as_a_classifier(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
-    from detkit.config.infer.infer_fields import derive
+    from detkit.config.infer.infer_fields import infer_fields
     from detkit.config.load_config import load_config
     from detkit.registry import MODELS
 
     cfg = load_config(tiny_training.write_config(tmp_path, Path("/nowhere")))
-    derive(cfg, tiny.CLASSES)
+    infer_fields(cfg, tiny.CLASSES)
     content = {"state_dict": MODELS.build(cfg.model).state_dict(),
                "meta": {"dataset_meta": {"classes": tiny.CLASSES}}}
     torch.save(content, tmp_path / "detector.pth")
@@ -171,7 +171,7 @@ def test_a_detectors_checkpoint_is_not_tested_as_a_classifier(
              device="cpu")
 
 
-def test_a_folder_of_classes_for_a_detector_is_one_sentence(
+def test_classification_folder_for_a_detector_error_is_one_line(
     trained_classifier: Trained, tiny_config: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DetkitError):
@@ -193,7 +193,7 @@ model["head"].update(dropout=0.0)
 train_dataloader["dataset"].update(pipeline=test_pipeline)
 train_cfg.update(max_epochs=2, val_interval=2)
 """
-    config = tiny.write_config(tmp_path, tiny.write_pictures(tmp_path / "data"), extra)
+    config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data"), extra)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--master-port", "29523"]
     weights, printed = [], []

@@ -13,12 +13,12 @@ import tiny_training
 import torch
 
 from detkit.checkpoints.last_checkpoint import (
-    checkpoints_in,
-    choose_checkpoint,
-    find_last_checkpoint,
+    find_latest_checkpoint,
+    find_latest_valid_checkpoint,
+    list_checkpoints,
 )
 from detkit.checkpoints.read_checkpoint import read_checkpoint
-from detkit.engine.hooks.checkpoint_hook import CheckpointHook, remove_partial_files, whole_file
+from detkit.engine.hooks.checkpoint_hook import CheckpointHook, atomic_write, remove_partial_files
 from detkit.engine.run import TrainResult, train
 from detkit.engine.work_dir import checkpoint_to_resume
 from detkit.errors import WeightsError
@@ -47,80 +47,80 @@ def _flip(path: Path) -> None:
     lambda path: path.write_bytes(b""),
     _flip,
 ], ids=["cut", "empty", "one-byte"])
-def test_a_damaged_newest_checkpoint_gives_way_to_the_next(
+def test_damaged_latest_checkpoint_falls_back_to_the_previous(
     damage: Callable[[Path], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, bad = _checkpoint(tmp_path / "epoch_1.pth", 1), _checkpoint(tmp_path / "epoch_2.pth", 2)
     damage(bad)
     os.utime(bad, (2, 2))
     with caplog.at_level("WARNING", "detkit"):
-        assert choose_checkpoint(tmp_path) == good
+        assert find_latest_valid_checkpoint(tmp_path) == good
     assert f"{bad} cannot be used" in caplog.text and f"goes on from {good}" in caplog.text
     assert bad.exists()
 
 
-def test_where_all_are_damaged_the_newest_is_named(tmp_path: Path) -> None:
-    assert choose_checkpoint(tmp_path) is None
+def test_all_checkpoints_damaged_error_names_the_latest(tmp_path: Path) -> None:
+    assert find_latest_valid_checkpoint(tmp_path) is None
     for number in (1, 2):
         (tmp_path / f"epoch_{number}.pth").write_bytes(b"half")
         os.utime(tmp_path / f"epoch_{number}.pth", (number, number))
     with pytest.raises(WeightsError, match="epoch_2.pth cannot be resumed.*2 checkpoints, all"):
-        choose_checkpoint(tmp_path)
+        find_latest_valid_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("note", [b"\xff\xfe\x00", b"", b"\0", b"x" * 100_000, b"/no/such.pth"],
                          ids=["binary", "empty", "zero", "long", "gone"])
-def test_a_note_that_names_nothing_is_passed_over(note: bytes, tmp_path: Path) -> None:
+def test_invalid_last_checkpoint_file_is_ignored(note: bytes, tmp_path: Path) -> None:
     (tmp_path / "last_checkpoint").write_bytes(note)
-    assert find_last_checkpoint(tmp_path) is None
+    assert find_latest_checkpoint(tmp_path) is None
     good = _checkpoint(tmp_path / "epoch_1.pth", 1)
-    assert find_last_checkpoint(tmp_path) == good
+    assert find_latest_checkpoint(tmp_path) == good
 
 
-def test_a_note_of_a_file_outside_is_said(
+def test_last_checkpoint_outside_the_folder_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "work").mkdir()
     outside = _checkpoint(tmp_path / "mine.pth", 1)
     (tmp_path / "work" / "last_checkpoint").write_text(str(outside))
     with caplog.at_level("WARNING", "detkit"):
-        assert choose_checkpoint(tmp_path / "work") == outside
+        assert find_latest_valid_checkpoint(tmp_path / "work") == outside
     assert f"outside of the folder, {outside}" in caplog.text
     os.mkfifo(tmp_path / "pipe.pth")
     (tmp_path / "work" / "last_checkpoint").write_text(str(tmp_path / "pipe.pth"))
-    assert choose_checkpoint(tmp_path / "work") is None
+    assert find_latest_valid_checkpoint(tmp_path / "work") is None
 
 
-def test_what_is_no_file_is_no_checkpoint(tmp_path: Path) -> None:
+def test_only_regular_files_are_listed_as_checkpoints(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "epoch_3.pth")
     (tmp_path / "epoch_4.pth").mkdir()
     (tmp_path / "epoch_5.pth").symlink_to(tmp_path / "gone")
     good = _checkpoint(tmp_path / "epoch_1.pth", 1)
-    assert checkpoints_in(tmp_path) == [good]
+    assert list_checkpoints(tmp_path) == [good]
 
 
-def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    ours = [".epoch_2.pth.partial", ".best.pth.partial"]
-    others = ["epoch_1.pth", "notes.partial", ".notes.partial", "epoch_2.pth.partial"]
-    for name in (*ours, *others):
+def test_only_partial_files_are_removed(tmp_path: Path) -> None:
+    partial_files = [".epoch_2.pth.partial", ".best.pth.partial"]
+    other_files = ["epoch_1.pth", "notes.partial", ".notes.partial", "epoch_2.pth.partial"]
+    for name in (*partial_files, *other_files):
         (tmp_path / name).write_text("")
     (tmp_path / ".link.pth.partial").symlink_to(tmp_path / "epoch_1.pth")
-    assert remove_partial_files(tmp_path) == sorted(ours)
-    assert {path.name for path in tmp_path.iterdir()} == {*others, ".link.pth.partial"}
+    assert remove_partial_files(tmp_path) == sorted(partial_files)
+    assert {path.name for path in tmp_path.iterdir()} == {*other_files, ".link.pth.partial"}
 
 
-def test_a_full_disk_names_the_file_and_leaves_nothing_of_it(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as caught, whole_file(tmp_path / "epoch_1.pth") as partial:
+def test_failed_write_names_the_file_and_leaves_none(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "epoch_1.pth") as partial:
         partial.write_bytes(b"half")
         raise OSError(28, "No space left on device")
     assert caught.value.filename == str(tmp_path / "epoch_1.pth")
-    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "epoch_1.pth") as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "epoch_1.pth") as partial:
         partial.write_bytes(b"half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_best_file_of_another_folder_is_never_removed(tmp_path: Path) -> None:
+def test_best_checkpoint_of_another_folder_is_never_removed(tmp_path: Path) -> None:
     hook = CheckpointHook(save_best="a", rule="greater")
     hook.out_dir = str(tmp_path / "work")
     from mmengine.fileio import get_file_backend
@@ -131,7 +131,7 @@ def test_a_best_file_of_another_folder_is_never_removed(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     removable = [name for name in ("thesis.pth", "best_a.pth", "work/best_a.pth",
                                    "work/epoch_1.pth", "work/../best_a.pth")
-                 if hook._is_ours(str(tmp_path / name))]
+                 if hook._is_in_out_dir(str(tmp_path / name))]
     assert removable == ["work/best_a.pth"]
 
 
@@ -146,19 +146,19 @@ def trained(
     return config, result, torch.load(folder / "work" / "epoch_1.pth", weights_only=True)
 
 
-def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(
+def test_training_resumes_from_the_checkpoint_before_a_damaged_one(
     trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config, result, first = trained
     torch.save(first, tmp_path / "epoch_1.pth")
-    whole = (result.work_dir / "epoch_2.pth").read_bytes()
+    complete = (result.work_dir / "epoch_2.pth").read_bytes()
     bad = tmp_path / "epoch_2.pth"
-    bad.write_bytes(whole[:len(whole) // 2])
+    bad.write_bytes(complete[:len(complete) // 2])
     (tmp_path / ".epoch_2.pth.partial").write_bytes(b"half")
     with pytest.raises(WeightsError, match=f"epoch_2.pth.*--resume {tmp_path}/epoch_1.pth"):
         train(config, work_dir=tmp_path, options=SHORT, device="cpu", resume=bad)
-    assert bad.stat().st_size == len(whole) // 2
+    assert bad.stat().st_size == len(complete) // 2
     with caplog.at_level("WARNING", "detkit"):
         train(config, work_dir=tmp_path, options=SHORT, device="cpu", resume=True)
     assert f"{bad} cannot be used" in caplog.text
@@ -169,7 +169,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_fewer_schedulers_than_the_config_has_are_said(
+def test_missing_scheduler_states_are_logged(
     trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -198,7 +198,7 @@ FIELDS: list[tuple[str, Any]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("field, value", FIELDS, ids=[f"{f}={v!r}"[:50] for f, v in FIELDS])
-def test_a_wrong_field_is_named(
+def test_invalid_run_state_error_names_the_field(
     field: str, value: Any, trained: tuple[Path, TrainResult, dict[str, Any]], tmp_path: Path
 ) -> None:
     config, _, first = trained
@@ -218,10 +218,10 @@ def test_a_wrong_field_is_named(
     assert "bad.pth cannot be resumed" in message and words in message and "\n" not in message
 
 
-def test_a_link_to_itself_is_no_checkpoint_to_resume(tmp_path: Path) -> None:
+def test_self_referencing_symlink_is_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "epoch_1.pth").symlink_to(tmp_path / "epoch_1.pth")
     assert checkpoint_to_resume(tmp_path / "epoch_1.pth", tmp_path) == str(tmp_path / "epoch_1.pth")
     with pytest.raises(WeightsError, match="no such file"):
         read_checkpoint(tmp_path / "epoch_1.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
-    assert choose_checkpoint(tmp_path) is None
+    assert find_latest_valid_checkpoint(tmp_path) is None

@@ -53,17 +53,17 @@ def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Pat
     # Standalone: at a port that is free.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--standalone"]
-    one = _train([sys.executable], config, tmp_path / "one",
-                 "--cfg-options", "train_dataloader.batch_size=4")
-    two = _train(torchrun, config, tmp_path / "two", "--launcher", "pytorch",
-                 "--cfg-options", "train_dataloader.batch_size=2")
+    single = _train([sys.executable], config, tmp_path / "one", "--cfg-options",
+                    "train_dataloader.batch_size=4")
+    double = _train(torchrun, config, tmp_path / "two", "--launcher", "pytorch", "--cfg-options",
+                    "train_dataloader.batch_size=2")
     first, second = _losses(tmp_path / "one"), _losses(tmp_path / "two")
     assert len(first) == len(second) == 300  # 150 epochs of 8 images, 4 a step
     assert second[0] == pytest.approx(first[0], rel=LOSS_NOISE)
-    assert _ap(one) > 0.4
-    assert _ap(two) == pytest.approx(_ap(one), abs=AP_NOISE)
+    assert _ap(single) > 0.4
+    assert _ap(double) == pytest.approx(_ap(single), abs=AP_NOISE)
     # The first process alone speaks.
-    for out in (one, two):
+    for out in (single, double):
         assert out.count("checkpoint: ") == 1 and out.count("AP50 ") == 2
 
 

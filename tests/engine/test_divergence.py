@@ -11,9 +11,9 @@ import tiny_training
 import torch
 from mmengine.hooks import Hook
 
-from detkit.cli.main import run_verb
+from detkit.cli.main import run_command
 from detkit.engine.build_model import load_model
-from detkit.engine.publish_model import publish
+from detkit.engine.publish_model import publish_model
 from detkit.engine.run import TrainResult, train
 from detkit.errors import DivergedError, WeightsError
 from detkit.registry import HOOKS
@@ -24,7 +24,7 @@ ADAMW = {**NO_SCHEDULE, "optim_wrapper.optimizer.lr": 1e6}
 
 
 @HOOKS.register_module()
-class SpoilWeights(Hook):  # type: ignore[misc]
+class SetWeightsToNaN(Hook):  # type: ignore[misc]
     """Make one weight of the model, or of its average, NaN after the iteration ``at``."""
 
     def __init__(self, at: int, averaged: bool = False) -> None:
@@ -72,16 +72,18 @@ def test_a_learning_rate_too_high_ends_the_training_at_its_first_step(
 def test_the_command_exits_with_2_and_one_line(
     tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run_verb("train", [str(tiny_config), "--work-dir", str(tmp_path / "work"), "--device",
-                              "cpu", "--cfg-options", "optim_wrapper.optimizer.lr=1e6",
-                              "param_scheduler=[]"])
+    code = run_command("train", [
+        str(tiny_config), "--work-dir",
+        str(tmp_path / "work"), "--device", "cpu", "--cfg-options",
+        "optim_wrapper.optimizer.lr=1e6", "param_scheduler=[]"
+    ])
     streams = capsys.readouterr()
     assert code == 2 and "Traceback" not in streams.err
     assert streams.err.splitlines()[-1].startswith("error: training ended at iteration 2")
 
 
-def test_a_classifiers_training_ends_so_too(tmp_path: Path) -> None:
-    data = tiny_classifier.write_pictures(tmp_path / "data")
+def test_classifier_divergence_ends_training(tmp_path: Path) -> None:
+    data = tiny_classifier.write_images(tmp_path / "data")
     config = tiny_classifier.write_config(tmp_path, data)
     with pytest.raises(DivergedError, match=r"iteration 2 .*loss = nan.*0\.png"):
         train(config, work_dir=tmp_path / "work", options=ADAMW, device="cpu")
@@ -129,7 +131,8 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
 
 
 @pytest.fixture(scope="module")
-def spoilt(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> tuple[Path, TrainResult]:
+def diverged_run(tmp_path_factory: pytest.TempPathFactory,
+                 tiny_data: Path) -> tuple[Path, TrainResult]:
     """A config and a run of one epoch, one weight of whose epoch_1.pth is NaN."""
     folder = tmp_path_factory.mktemp("spoilt")
     config = tiny_training.write_config(folder, tiny_data)
@@ -144,9 +147,9 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> tuple[P
 
 
 def test_a_checkpoint_that_is_not_finite_is_neither_resumed_nor_loaded_nor_published(
-    spoilt: tuple[Path, TrainResult], tmp_path: Path
+    diverged_run: tuple[Path, TrainResult], tmp_path: Path
 ) -> None:
-    config, result = spoilt
+    config, result = diverged_run
     file = result.work_dir / "epoch_1.pth"
     named = r"epoch_1\.pth.*not finite.*backbone\.conv1\.weight"
     with pytest.raises(WeightsError, match=named):
@@ -158,5 +161,5 @@ def test_a_checkpoint_that_is_not_finite_is_neither_resumed_nor_loaded_nor_publi
     with pytest.raises(WeightsError, match=named):
         load_model(file, "cpu")
     with pytest.raises(WeightsError, match=named):
-        publish(file, tmp_path)
+        publish_model(file, tmp_path)
     assert not (tmp_path / "best.pth").exists()

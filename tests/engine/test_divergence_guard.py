@@ -14,14 +14,14 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from detkit.engine.build_model import load_exactly
+from detkit.engine.build_model import load_state_dict_strict
 from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
 from detkit.engine.nonfinite import nonfinite_names
 from detkit.engine.optim.amp import AmpOptimWrapper
-from detkit.engine.publish_model import publish
+from detkit.engine.publish_model import publish_model
 from detkit.engine.runner import DetRunner
 from detkit.errors import DivergedError, WeightsError
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 NAN, INF = float("nan"), float("inf")
 
@@ -47,7 +47,7 @@ def _runner(folder: Path, losses: Any, wrapper: Any = OptimWrapper, **options: A
 
 
 def _batch(*values: float) -> dict[str, Any]:
-    samples = [ClassSample(metainfo={"img_path": f"{value}.jpg"}) for value in values]
+    samples = [DataSample(metainfo={"img_path": f"{value}.jpg"}) for value in values]
     return {"inputs": torch.tensor(values), "data_samples": samples}
 
 
@@ -57,7 +57,7 @@ def _weight(runner: Any) -> float:
 
 def _steps(runner: Any, *batches: dict[str, Any]) -> None:
     guard = DivergenceGuard(runner)
-    with guard.watch():
+    with guard.monitor_steps():
         for batch in batches:
             guard.train_step(batch)
 
@@ -97,14 +97,14 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path, losses:
     assert _weight(runner) == 2.0
 
 
-def test_a_gathered_step_is_named_before_its_update(tmp_path: Path) -> None:
+def test_accumulated_step_is_checked_before_the_update(tmp_path: Path) -> None:
     runner = _runner(tmp_path, lambda y: {"loss": y.sum()}, accumulative_counts=2)
     with pytest.raises(DivergedError, match=r"loss = nan.*: nan\.jpg"):
         _steps(runner, _batch(1.0), _batch(1.0), _batch(NAN))
     assert _weight(runner) == pytest.approx(1.9)
 
 
-def test_a_failure_that_nan_caused_is_named_so_and_another_is_left_as_it_is(tmp_path: Path) -> None:
+def test_error_caused_by_nan_is_reported_and_others_pass_unchanged(tmp_path: Path) -> None:
     def assigner(y: Tensor) -> Any:
         assert y.isfinite().all() and y.sum() != 6, "cost matrix is invalid"
         return {"loss": y.sum()}
@@ -142,7 +142,7 @@ def _overflowing(limit: float, squared: bool = False) -> Any:
     return lambda y: {"loss": (Gate.apply(y.float()) * (y.detach() if squared else 1)).sum()}
 
 
-def test_the_scaler_may_look_for_its_scale(tmp_path: Path) -> None:
+def test_grad_scaler_may_search_for_its_scale(tmp_path: Path) -> None:
     # 1024, 512, 256 overflow, 128 does not: three steps are skipped, one is done.
     runner = _scaled(tmp_path, None, _overflowing(200))
     _steps(runner, *[_batch(1.0)] * 4)
@@ -163,7 +163,7 @@ def test_at_a_fixed_scale_steps_are_skipped_and_ten_in_a_row_end_the_training(
     _steps(runner, _batch(1.0), _batch(1.0))
     runner = _scaled(tmp_path, 512.0, _overflowing(400))
     guard = DivergenceGuard(runner)
-    with guard.watch():
+    with guard.monitor_steps():
         for _ in range(9):
             guard.train_step(_batch(1.0))
         with pytest.raises(DivergedError, match="10 steps in a row"):
@@ -172,7 +172,7 @@ def test_at_a_fixed_scale_steps_are_skipped_and_ten_in_a_row_end_the_training(
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_overflows_that_a_good_step_parts_do_not_add_up(tmp_path: Path, fused: bool) -> None:
+def test_finite_step_resets_the_overflow_count(tmp_path: Path, fused: bool) -> None:
     # The scaled gradient is 512 times 2 times the input: of 4 it overflows, of 0.1 not.
     runner = _scaled(tmp_path, 512.0, _overflowing(600, squared=True))
     runner.optim_wrapper.optimizer = torch.optim.SGD(runner.model.parameters(), lr=1e-4,
@@ -232,14 +232,14 @@ def test_a_buffer_is_no_weight_and_running_statistics_are(tmp_path: Path, value:
     runner.model.norm = nn.BatchNorm1d(1)
     ensure_finite_state(runner)
     weights = runner.model.state_dict()
-    load_exactly(runner.model, weights, "a.pth")
+    load_state_dict_strict(runner.model, weights, "a.pth")
     torch.save({"state_dict": weights, "meta": {}}, tmp_path / "a.pth")
-    publish(tmp_path / "a.pth", tmp_path, runner.model)
+    publish_model(tmp_path / "a.pth", tmp_path, runner.model)
     runner.model.norm.running_var.fill_(value)
     with pytest.raises(DivergedError, match=r"norm\.running_var"):
         ensure_finite_state(runner)
     with pytest.raises(WeightsError, match=r"norm\.running_var"):
-        load_exactly(runner.model, runner.model.state_dict(), "a.pth")
+        load_state_dict_strict(runner.model, runner.model.state_dict(), "a.pth")
     runner.model.norm.running_var.fill_(1.0)
     runner.hooks[0].ema_model.weight.data.fill_(value)
     with pytest.raises(DivergedError, match="weight of the averaged weights"):

@@ -35,16 +35,16 @@ def _one_of_two(rank: int, folder: str, bad_step: int) -> None:
     runner = SimpleNamespace(model=model, optim_wrapper=optim, hooks=[], iter=0, seed=0, rank=rank,
                              work_dir=folder, message_hub=MessageHub("toy"))
     guard = DivergenceGuard(runner)
-    said = "no error"
-    with guard.watch():
+    message = "no error"
+    with guard.monitor_steps():
         for step in range(1, 5):
             bad = rank == 1 and step == bad_step
             try:
                 guard.train_step(_batch(NAN if bad else 1.0))
             except DivergedError as error:
-                said = f"step {step}: {error}"
+                message = f"step {step}: {error}"
                 break
-    Path(folder, f"rank{rank}").write_text(said)
+    Path(folder, f"rank{rank}").write_text(message)
     dist.destroy_process_group()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.checkpoints.last_checkpoint import read_for_mmengine
+from detkit.checkpoints.last_checkpoint import register_checkpoint_loaders
 from detkit.engine.run import train
 from detkit.errors import WeightsError
 
@@ -18,7 +18,7 @@ NOBODY = "http://127.0.0.1:9/resnet.pth"
 
 @pytest.mark.parametrize("checkpoint", [NOBODY, "gone/resnet.pth", __file__],
                          ids=["address", "no-file", "no-checkpoint"])
-def test_weights_that_cannot_be_had_end_in_one_sentence(
+def test_missing_pretrained_weights_error_is_one_line(
     checkpoint: str, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -42,14 +42,14 @@ def test_a_resumed_run_asks_for_no_weights_but_its_own(
     assert first.keys() == second.keys()
 
 
-def test_mmengines_own_loads_are_bounded_too(
+def test_mmengine_checkpoint_loader_is_limited_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmengine.runner.checkpoint import CheckpointLoader
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(CheckpointLoader, "_schemes", CheckpointLoader._schemes)
-    read_for_mmengine()
+    register_checkpoint_loaders()
     torch.save({"a": torch.ones(2)}, tmp_path / "good.pth")
     assert CheckpointLoader.load_checkpoint(str(tmp_path / "good.pth"))["a"].tolist() == [1, 1]
     torch.save({"a": torch.ones(1).expand(1000, 1000, 1000)}, tmp_path / "large.pth")

@@ -36,7 +36,7 @@ def _epoch(loader: Any, epoch: int) -> list[Any]:
     return [[tuple(part) for part in batch] for batch in loader]
 
 
-def test_samples_are_the_same_whatever_loads_them() -> None:
+def test_samples_do_not_depend_on_the_workers() -> None:
     plain, workers = _loader(), _loader(workers=2, persistent=True)
     expected = [_epoch(plain, epoch) for epoch in (0, 1)]
     assert expected[0] != expected[1]
@@ -55,7 +55,7 @@ def test_skipped_batches_leave_the_rest_as_it_was() -> None:
         assert _epoch(loader, 1) == whole
 
 
-def test_loading_leaves_the_training_process_its_own_numbers() -> None:
+def test_loading_preserves_the_rng_state_of_the_process() -> None:
     seed_iteration(3, 0, 7)
     expected = random.random(), np.random.rand(), torch.rand(2).tolist()
     seed_iteration(3, 0, 7)

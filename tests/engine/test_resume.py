@@ -75,18 +75,21 @@ def test_killed_training_resumes_with_the_same_losses_and_weights(
     data = tiny.write_data(tmp_path / "data")
     extra += f"train_dataloader.update(num_workers={workers})\n"
     config = tiny.write_config(tmp_path, data, extra)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    _run(*_command(config, whole))
-    _kill_after(_command(config, cut), cut / sign)
-    _run(*_command(config, cut, "--resume"))
+    uninterrupted, interrupted = tmp_path / "whole", tmp_path / "cut"
+    _run(*_command(config, uninterrupted))
+    _kill_after(_command(config, interrupted), interrupted / sign)
+    _run(*_command(config, interrupted, "--resume"))
 
-    expected = _losses(whole)
+    expected = _losses(uninterrupted)
     assert sorted(expected) == list(range(1, 10))  # 3 epochs of 6 images in batches of 2
-    assert _losses(cut) == expected
+    assert _losses(interrupted) == expected
     last = "iter_9.pth" if sign.startswith("iter") else "epoch_3.pth"
-    one, other = (torch.load(d / last, weights_only=True) for d in (whole, cut))
+    expected_state, actual_state = (torch.load(d / last, weights_only=True)
+                                    for d in (uninterrupted, interrupted))
     for part in ("state_dict", "ema_state_dict"):
-        assert all(torch.equal(one[part][k], other[part][k]) for k in one[part])
+        assert all(
+            torch.equal(expected_state[part][k], actual_state[part][k])
+            for k in expected_state[part])
 
 
 def test_losses_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_losses_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
                          ids=["ctrl-c", "sigterm"])
-def test_a_training_that_is_asked_to_end_leaves_its_folder_ready(
+def test_terminated_training_leaves_a_resumable_folder(
     kind: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     config = tiny.write_config(tmp_path, tiny.write_data(tmp_path / "data"),

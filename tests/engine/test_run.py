@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.checkpoints.last_checkpoint import find_last_checkpoint
+from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
 from detkit.engine.build_model import load_model
 from detkit.engine.run import TrainResult, _log_to_stderr, test, train
-from detkit.engine.work_dir import refuse_another_run
+from detkit.engine.work_dir import ensure_no_other_run
 from detkit.errors import ConfigError, DetkitError, WeightsError
 
 ONE_EPOCH = {"train_cfg.max_epochs": 1, "param_scheduler.1.end": 1}
@@ -82,7 +82,7 @@ def test_the_checkpoint_is_plain_data_and_makes_its_detector(
     assert loaded.classes == ("red", "green")
 
 
-def test_the_verb_gives_the_same_numbers_in_a_process_of_its_own(
+def test_test_command_gives_the_same_metrics_in_a_new_process(
     trained: tuple[Path, TrainResult], tmp_path: Path, repository: Path
 ) -> None:
     config, result = trained
@@ -119,7 +119,7 @@ def test_another_runs_folder_is_refused(trained: tuple[Path, TrainResult]) -> No
 def test_a_folder_with_best_weights_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "best.pth").write_bytes(b"")
     with pytest.raises(ConfigError, match="best.pth"):
-        refuse_another_run(tmp_path)
+        ensure_no_other_run(tmp_path)
 
 
 def test_weights_alone_are_not_resumed(
@@ -133,7 +133,7 @@ def test_weights_alone_are_not_resumed(
               resume=tmp_path / "weights.pth", options=ONE_EPOCH, device="cpu")
 
 
-def test_strange_weights_are_refused(tiny_config: Path, tmp_path: Path) -> None:
+def test_unexpected_keys_are_rejected(tiny_config: Path, tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(1)}, tmp_path / "strange.pth")
     with pytest.raises(WeightsError, match="does not fit the model"):
         test(tiny_config, tmp_path / "strange.pth", work_dir=tmp_path / "work", device="cpu")
@@ -159,15 +159,15 @@ def test_the_linear_rule_scales_the_learning_rate(
     assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.002)
 
 
-def test_the_newest_whole_checkpoint_is_found_whatever_the_note_says(tmp_path: Path) -> None:
-    assert find_last_checkpoint(tmp_path) is None
+def test_latest_checkpoint_is_found_despite_the_last_checkpoint_file(tmp_path: Path) -> None:
+    assert find_latest_checkpoint(tmp_path) is None
     (tmp_path / "last_checkpoint").write_text("")
-    assert find_last_checkpoint(tmp_path) is None
+    assert find_latest_checkpoint(tmp_path) is None
     for name in ("epoch_9.pth", "epoch_10.pth"):
         (tmp_path / name).touch()
     (tmp_path / ".epoch_11.pth.partial").touch()
     (tmp_path / "last_checkpoint").write_text("/gone/epoch_9.pth")
-    found = find_last_checkpoint(tmp_path)
+    found = find_latest_checkpoint(tmp_path)
     assert found is not None and found.name == "epoch_10.pth"
 
 

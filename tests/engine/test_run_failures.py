@@ -15,11 +15,11 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
 from detkit.engine.run import train
-from detkit.engine.run_failures import PATIENCE_S, explain_failures, set_loading_timeout
+from detkit.engine.run_failures import LOADING_TIMEOUT_S, explain_failures, set_loading_timeout
 from detkit.errors import DataError, DetkitError
 
 
-class _Signalled(Dataset[int]):
+class _StoppingDataset(Dataset[int]):
     """Its second item comes never: the process that loads it gets a signal."""
 
     def __init__(self, number: int) -> None:
@@ -39,11 +39,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "epoch_3.pth").write_bytes(b"")
     before = multiprocessing.active_children()
     yield tmp_path
-    assert [one for one in multiprocessing.active_children() if one not in before] == []
+    assert [child for child in multiprocessing.active_children() if child not in before] == []
 
 
 def test_a_stopped_loading_process_is_named_and_ended(folder: Path) -> None:
-    loader = DataLoader(_Signalled(signal.SIGSTOP), num_workers=1, timeout=2)
+    loader = DataLoader(_StoppingDataset(signal.SIGSTOP), num_workers=1, timeout=2)
     begin = time.monotonic()
     with pytest.raises(DetkitError) as caught, explain_failures(folder):
         list(loader)
@@ -59,7 +59,7 @@ def test_a_stopped_loading_process_is_named_and_ended(folder: Path) -> None:
 
 
 def test_a_killed_loading_process_is_said_with_the_last_checkpoint(folder: Path) -> None:
-    loader = DataLoader(_Signalled(signal.SIGKILL), num_workers=1)
+    loader = DataLoader(_StoppingDataset(signal.SIGKILL), num_workers=1)
     with pytest.raises(DetkitError, match="memory probably ran out.*epoch_3.pth: --resume"):
         with explain_failures(folder):
             list(loader)
@@ -85,7 +85,7 @@ def test_only_loaders_with_processes_get_a_time_limit() -> None:
     cfg = Config(dict(train_dataloader=dict(num_workers=2), val_dataloader=dict(num_workers=0),
                       test_dataloader=dict(num_workers=2, timeout=7)))
     set_loading_timeout(cfg)
-    assert cfg.train_dataloader.timeout == PATIENCE_S
+    assert cfg.train_dataloader.timeout == LOADING_TIMEOUT_S
     assert "timeout" not in cfg.val_dataloader and cfg.test_dataloader.timeout == 7
 
 

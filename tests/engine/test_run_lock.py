@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from detkit.engine.run import train
-from detkit.engine.run_lock import NAME, run_lock
+from detkit.engine.run_lock import LOCK_NAME, run_lock
 from detkit.errors import ConfigError
 
 HOLD = """
@@ -35,7 +35,7 @@ def _holder(folder: Path) -> subprocess.Popen[str]:
 
 def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:
     with run_lock(tmp_path / "new" / "work"):
-        content = json.loads((tmp_path / "new" / "work" / NAME).read_text())
+        content = json.loads((tmp_path / "new" / "work" / LOCK_NAME).read_text())
         assert content == {"pid": os.getpid(), "host": socket.gethostname()}
     assert not (tmp_path / "new" / "work").exists()
     (tmp_path / "old").mkdir()
@@ -48,7 +48,7 @@ def test_a_second_training_in_a_fresh_folder_is_refused(tiny_config: Path, tmp_p
     with run_lock(tmp_path / "work"):
         with pytest.raises(ConfigError, match=f"in use.*process {os.getpid()}.*--work-dir"):
             train(tiny_config, work_dir=tmp_path / "work", device="cpu")
-        assert [path.name for path in (tmp_path / "work").iterdir()] == [NAME]
+        assert [path.name for path in (tmp_path / "work").iterdir()] == [LOCK_NAME]
 
 
 def test_another_process_is_refused_until_it_is_killed(
@@ -65,32 +65,32 @@ def test_another_process_is_refused_until_it_is_killed(
         child.wait()
     with caplog.at_level("WARNING", "detkit"), run_lock(tmp_path):
         assert f"the run of process {child.pid} was ended before its time" in caplog.text
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / LOCK_NAME).exists()
 
 
 def test_a_lock_of_another_computer_is_said_and_kept(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text(json.dumps({"pid": 12, "host": "elsewhere"}))
-    with pytest.raises(ConfigError, match=f"process 12 of elsewhere.*remove .*{NAME}"):
+    (tmp_path / LOCK_NAME).write_text(json.dumps({"pid": 12, "host": "elsewhere"}))
+    with pytest.raises(ConfigError, match=f"process 12 of elsewhere.*remove .*{LOCK_NAME}"):
         with run_lock(tmp_path):
             pass
-    assert (tmp_path / NAME).exists()
+    assert (tmp_path / LOCK_NAME).exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"{}", b"[" * 100_000],
                          ids=["empty", "binary", "list", "no-fields", "deep"])
-def test_a_lock_that_says_nothing_is_taken_over(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(content)
+def test_empty_lock_file_is_taken_over(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).write_bytes(content)
     with run_lock(tmp_path):
-        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+        assert json.loads((tmp_path / LOCK_NAME).read_text())["pid"] == os.getpid()
 
 
 def test_a_pipe_or_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / NAME)
+    os.mkfifo(tmp_path / LOCK_NAME)
     with pytest.raises(ConfigError, match="no lock of a run"), run_lock(tmp_path):
         pass
-    (tmp_path / NAME).unlink()
+    (tmp_path / LOCK_NAME).unlink()
     (tmp_path / "mine.txt").write_text("mine")
-    (tmp_path / NAME).symlink_to(tmp_path / "mine.txt")
+    (tmp_path / LOCK_NAME).symlink_to(tmp_path / "mine.txt")
     with pytest.raises(ConfigError, match="no lock of a run"), run_lock(tmp_path):
         pass
     assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -6,7 +6,7 @@ import pytest
 from class_checkpoint import save_class_thumbnail
 from thumbnail_checkpoint import save_thumbnail
 
-from detkit import ClassScores, Predictor
+from detkit import Classifications, Predictor
 
 
 @pytest.fixture(scope="session")
@@ -28,5 +28,5 @@ def class_thumbnail(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def class_predictor(class_thumbnail: Path) -> Predictor[ClassScores]:
+def class_predictor(class_thumbnail: Path) -> Predictor[Classifications]:
     return Predictor(class_thumbnail, device="cpu")

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from detkit.config.test_pipeline import pipeline_of
+from detkit.config.test_pipeline import get_test_pipeline_cfg
 from detkit.errors import ConfigError, WeightsError
-from detkit.inference.detection_adapter import SampleAdapter
+from detkit.inference.detection_adapter import DetectionAdapter
 
 RESIZE = {"type": "Resize", "scale": (64, 64), "keep_ratio": True}
 PACK = {"type": "PackDetInputs", "meta_keys": ("ori_shape", "img_shape", "scale_factor")}
 
 
-class Says:
+class FakeModel:
     """A model that finds what it is told to."""
 
     def __init__(self, boxes, scores, labels) -> None:
-        self.found = SimpleNamespace(
+        self.detections = SimpleNamespace(
             bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
             scores=torch.tensor(scores, dtype=torch.float32),
             labels=torch.tensor(labels, dtype=torch.int64),
@@ -26,26 +26,26 @@ class Says:
 
     def test_step(self, data):
         return [
-            SimpleNamespace(pred_instances=self.found, ori_shape=sample.ori_shape)
+            SimpleNamespace(pred_instances=self.detections, ori_shape=sample.ori_shape)
             for sample in data["data_samples"]
         ]
 
 
-def detect(model: Says, size_hw=(10, 20), num_classes=2):
-    adapter = SampleAdapter(model, [RESIZE, PACK], num_classes)
-    return adapter.look([adapter.prepare(np.zeros((*size_hw, 3), np.uint8))])[0]
+def run_adapter(model: FakeModel, size_hw=(10, 20), num_classes=2):
+    adapter = DetectionAdapter(model, [RESIZE, PACK], num_classes)
+    return adapter.predict([adapter.prepare(np.zeros((*size_hw, 3), np.uint8))])[0]
 
 
 def test_nothing_found_is_empty_of_the_images_size() -> None:
-    found = detect(Says([], [], []))
-    assert len(found) == 0 and found.size_hw == (10, 20)
+    detections = run_adapter(FakeModel([], [], []))
+    assert len(detections) == 0 and detections.size_hw == (10, 20)
 
 
 def test_boxes_are_clipped_and_sorted_by_score() -> None:
-    found = detect(Says([[-3, 2, 25, 11], [30, 1, 40, 5]], [0.2, 0.9], [0, 1]))
+    detections = run_adapter(FakeModel([[-3, 2, 25, 11], [30, 1, 40, 5]], [0.2, 0.9], [0, 1]))
     # The second lies right of the image of 20 columns: what is left of it is a line at 20.
-    assert found.boxes_xyxy.tolist() == [[20, 1, 20, 5], [0, 2, 20, 10]]
-    assert found.labels.tolist() == [1, 0]
+    assert detections.boxes_xyxy.tolist() == [[20, 1, 20, 5], [0, 2, 20, 10]]
+    assert detections.labels.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("boxes, scores, labels, message", [
@@ -53,9 +53,10 @@ def test_boxes_are_clipped_and_sorted_by_score() -> None:
     ([[0, 0, 1, 1]], [float("inf")], [0], "not finite"),
     ([[0, 0, 1, 1]], [0.5], [2], "got label 2, expected 0..1"),
 ], ids=["nan-box", "inf-score", "label"])
-def test_a_broken_model_is_found_out(boxes, scores, labels, message: str) -> None:
+def test_non_finite_or_unknown_labels_raise_weights_error(boxes, scores, labels,
+                                                          message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        detect(Says(boxes, scores, labels))
+        run_adapter(FakeModel(boxes, scores, labels))
 
 
 def test_the_model_is_given_bgr_of_the_right_size() -> None:
@@ -63,7 +64,8 @@ def test_the_model_is_given_bgr_of_the_right_size() -> None:
     image[..., 0] = 200  # red
     load = {"type": "mmdet.LoadImageFromFile", "to_float32": True}
     annotations = {"type": "LoadAnnotations", "with_bbox": True}
-    prepared = SampleAdapter(Says([], [], []), [load, RESIZE, annotations, PACK], 1).prepare(image)
+    prepared = DetectionAdapter(FakeModel([], [], []), [load, RESIZE, annotations, PACK],
+                                1).prepare(image)
     assert prepared["inputs"].dtype == torch.float32
     # 20 columns grow to 64, 10 rows with them to 32.
     assert prepared["inputs"].shape == (3, 32, 64)
@@ -72,7 +74,8 @@ def test_the_model_is_given_bgr_of_the_right_size() -> None:
 
 
 def test_a_pipeline_without_resize_keeps_the_size() -> None:
-    prepared = SampleAdapter(Says([], [], []), [PACK], 1).prepare(np.zeros((9, 7, 3), np.uint8))
+    prepared = DetectionAdapter(FakeModel([], [], []), [PACK],
+                                1).prepare(np.zeros((9, 7, 3), np.uint8))
     assert prepared["inputs"].shape == (3, 9, 7)
     assert prepared["data_samples"].scale_factor == (1.0, 1.0)
 
@@ -81,9 +84,9 @@ def test_a_pipeline_without_resize_keeps_the_size() -> None:
     ([RESIZE], "Pack"), ([], "Pack"), ([{"type": "Rezise"}, PACK], "'Rezise' cannot be built"),
     ([{"type": "Resize", "scales": 3}, PACK], "'Resize' cannot be built"),
 ], ids=["no-pack", "empty", "typo", "argument"])
-def test_a_pipeline_that_cannot_work_is_said(pipeline, message: str) -> None:
+def test_invalid_pipeline_raises_config_error(pipeline, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        SampleAdapter(Says([], [], []), pipeline, 1)
+        DetectionAdapter(FakeModel([], [], []), pipeline, 1)
 
 
 @pytest.mark.parametrize("cfg", [
@@ -93,7 +96,7 @@ def test_a_pipeline_that_cannot_work_is_said(pipeline, message: str) -> None:
     {"test_pipeline": [RESIZE]},
 ], ids=["plain", "wrapped", "several", "name-only"])
 def test_the_pipeline_is_found_in_a_config(cfg) -> None:
-    assert pipeline_of(cfg) == [RESIZE]
+    assert get_test_pipeline_cfg(cfg) == [RESIZE]
 
 
 @pytest.mark.parametrize("cfg", [
@@ -101,4 +104,4 @@ def test_the_pipeline_is_found_in_a_config(cfg) -> None:
 ], ids=["empty", "none", "no-steps"])
 def test_a_config_without_a_pipeline_is_said(cfg) -> None:
     with pytest.raises(ConfigError, match="no test pipeline"):
-        pipeline_of(cfg)
+        get_test_pipeline_cfg(cfg)

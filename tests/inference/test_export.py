@@ -15,11 +15,15 @@ from detkit import Predictor
 from detkit.errors import DetkitError, ExportError, WeightsError
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-from detkit.inference.export.export import Order, export
-from detkit.inference.export.input_sizes import canvas_of, canvases_for, rule_for
+from detkit.inference.export.export import ExportConfig, export
+from detkit.inference.export.input_sizes import (
+    resize_spec_for_sizes,
+    select_input_hw,
+    select_input_sizes,
+)
 from detkit.inference.export.manifest import read_manifest
-from detkit.inference.graph.build import static_graph
-from detkit.inference.letterbox import InputRule
+from detkit.inference.graph.build import build_static_graph
+from detkit.inference.letterbox import ResizeSpec
 
 
 @pytest.fixture(scope="session")
@@ -31,51 +35,53 @@ def own_truth(thumbnail, tmp_path_factory):
 def exported(thumbnail, own_truth, tmp_path_factory):
     """A folder that an export left; read only."""
     out = tmp_path_factory.mktemp("exported") / "deep" / "engine"
-    done = export(thumbnail, out, Order(data=str(own_truth), device="cpu"))
-    assert done.folder == out
+    result = export(thumbnail, out, ExportConfig(data=str(own_truth), device="cpu"))
+    assert result.folder == out
     return out
 
 
-def test_the_folder_says_what_it_holds(exported, thumbnail, own_truth):
-    held = read_manifest(exported)
-    assert (held.format, held.precision, held.classes) == ("openvino", "f32", ("car", "bus", "dog"))
+def test_manifest_describes_the_export(exported, thumbnail, own_truth):
+    manifest = read_manifest(exported)
+    assert (manifest.format, manifest.precision, manifest.classes) == ("openvino", "f32",
+                                                                       ("car", "bus", "dog"))
     # 64x48 pictures at a longer side of 96 are 96x72: on canvases in multiples of 32, 96x96.
-    assert list(held.graphs) == [(96, 96)]
-    assert held.rule == InputRule((96, 96), 32)
-    assert held.max_results == 20
-    assert held.checkpoint_sha256 == hashlib.sha256(thumbnail.read_bytes()).hexdigest()
-    assert {path.name for path in exported.iterdir()} == {"detkit.json", *held.hashes}
-    assert held.versions["openvino"] and held.versions["torch"] and held.versions["detkit"]
-    figures = held.figures
-    assert figures.images == 4
-    assert figures.checkpoint_ap > 0.5, "the truth is the checkpoint's own"
-    assert figures.engine_ap == pytest.approx(figures.checkpoint_ap, abs=0.001)
+    assert list(manifest.graphs) == [(96, 96)]
+    assert manifest.resize_spec == ResizeSpec((96, 96), 32)
+    assert manifest.max_results == 20
+    assert manifest.checkpoint_sha256 == hashlib.sha256(thumbnail.read_bytes()).hexdigest()
+    assert {path.name for path in exported.iterdir()} == {"detkit.json", *manifest.hashes}
+    assert manifest.versions["openvino"] and manifest.versions["torch"] and manifest.versions[
+        "detkit"]
+    accuracy = manifest.accuracy
+    assert accuracy.images == 4
+    assert accuracy.checkpoint_ap > 0.5, "the truth is the checkpoint's own"
+    assert accuracy.engine_ap == pytest.approx(accuracy.checkpoint_ap, abs=0.001)
     assert [path.name for path in exported.parent.iterdir()] == ["engine"]
 
 
-def test_the_folder_s_engine_finds_what_the_checkpoint_finds(exported, thumbnail, own_truth):
+def test_exported_engine_matches_checkpoint(exported, thumbnail, own_truth):
     engine = EnginePredictor.from_folder(exported, score_threshold=0.0)
     predictor = Predictor(thumbnail, "cpu", score_threshold=0.0)
     for path in sorted((own_truth / "val").iterdir()):
-        found, expected = engine(path), predictor(path)
-        np.testing.assert_array_equal(found.labels, expected.labels)
-        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
-        np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=0.01)
-    assert engine.describe() == "openvino f32 96x96, 1 stream"
+        detections, expected = engine(path), predictor(path)
+        np.testing.assert_array_equal(detections.labels, expected.labels)
+        np.testing.assert_allclose(detections.scores, expected.scores, atol=1e-4)
+        np.testing.assert_allclose(detections.boxes_xyxy, expected.boxes_xyxy, atol=0.01)
+    assert engine.summary() == "openvino f32 96x96, 1 stream"
 
 
-def test_an_engine_that_lost_accuracy_is_not_left(thumbnail, own_truth, tmp_path, monkeypatch):
-    def spoilt(self, canvas_hw):
+def test_inaccurate_engine_is_not_kept(thumbnail, own_truth, tmp_path, monkeypatch):
+    def spoilt_graph(self, input_hw):
         model = copy.deepcopy(self.model)
         with torch.no_grad():
             for head in model.roi_head.bbox_head:
                 head.fc_reg.bias += 2.0
-        return static_graph(model, canvas_hw)
+        return build_static_graph(model, input_hw)
 
-    monkeypatch.setattr(CheckpointGraphs, "graph", spoilt)
-    done = export(thumbnail, tmp_path / "engine", Order(data=str(own_truth), device="cpu"))
-    assert done.folder is None
-    assert done.manifest.figures.drop > 10
+    monkeypatch.setattr(CheckpointGraphs, "graph", spoilt_graph)
+    result = export(thumbnail, tmp_path / "engine", ExportConfig(data=str(own_truth), device="cpu"))
+    assert result.folder is None
+    assert result.manifest.accuracy.drop > 10
     assert not list(tmp_path.iterdir())
 
 
@@ -86,12 +92,12 @@ def spoil_graph(folder):
     path.write_bytes(content)
 
 
-def change(folder, **new):
+def edit_manifest(folder, **new):
     path = folder / "detkit.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **new}))
 
 
-def pipe(path):
+def make_named_pipe(path):
     path.unlink()
     os.mkfifo(path)
 
@@ -100,61 +106,68 @@ def other_canvas(folder):
     hashes = json.loads((folder / "detkit.json").read_text())["hashes"]
     for suffix in (".xml", ".bin"):
         (folder / f"graph_96x96{suffix}").rename(folder / f"graph_64x96{suffix}")
-    change(folder, graphs=[{"canvas_hw": [64, 96], "file": "graph_64x96.xml"}],
-           hashes={name.replace("96x", "64x"): value for name, value in hashes.items()})
+    edit_manifest(folder, graphs=[{"canvas_hw": [64, 96], "file": "graph_64x96.xml"}],
+                  hashes={name.replace("96x", "64x"): value
+                          for name, value in hashes.items()})
 
 
 def unlist_weights(folder):
     path = next(folder.glob("*.bin"))
     hashes = json.loads((folder / "detkit.json").read_text())["hashes"]
     del hashes[path.name]
-    change(folder, hashes=hashes)
+    edit_manifest(folder, hashes=hashes)
     path.write_bytes(b"short")
 
 
-@pytest.mark.parametrize(("spoil", "message"), [
-    (lambda folder: (folder / "detkit.json").unlink(), "no exported engine"),
-    (lambda folder: (folder / "detkit.json").write_text("{"), "cannot be read"),
-    (lambda folder: (folder / "detkit.json").write_text("[]"), "cannot be read"),
-    (lambda folder: change(folder, version=99), "got 99, expected 1"),
-    (lambda folder: change(folder, classes=None), "another kind"),
-    (lambda folder: change(folder, format="caffe"), "got caffe"),
-    (lambda folder: change(folder, graphs=[]), "graphs: got none"),
-    (lambda folder: change(folder, graphs=[{"canvas_hw": [96, 96], "file": "../x.xml"}]),
-     "got ../x.xml"),
-    (lambda folder: change(folder, graphs=[{"canvas_hw": [64, 64], "file": "graph_96x96.xml"}]),
-     "expected graph_64x64.xml"),
-    (lambda folder: change(folder, max_results=float("inf")), "another kind"),
-    (lambda folder: change(folder, rule={"scale": [0, 96], "divisor": 32,
-                                         "interpolation": "bilinear"}), "another kind"),
-    (lambda folder: (folder / "detkit.json").write_text("[" * 100_000), "cannot be read"),
-    (lambda folder: change(folder, max_results=10**9), "max_results: got 1000000000"),
-    (lambda folder: change(folder, max_results=7), "room for 20, expected 7"),
-    (lambda folder: change(folder, classes=[]), "classes: got none"),
-    (lambda folder: change(folder, precision="f" * 10**6), "precision: got fff"),
-    (lambda folder: change(folder, graphs=[{"canvas_hw": [10**6, 10**6],
-                                            "file": "graph_1000000x1000000.xml"}]),
-     "canvas_hw: got 1000000x1000000"),
-    (lambda folder: change(folder, graphs=[{"canvas_hw": [32, n], "file": f"graph_32x{n}.xml"}
-                                           for n in range(32, 5000)]), "graphs: got 4968"),
-    (lambda folder: change(folder, hashes={str(n): "" for n in range(5000)}), "hashes: got 5000"),
-    (lambda folder: change(folder, rule={"scale": [int("9" * 400), 96], "divisor": 32,
-                                         "interpolation": "bilinear"}), "rule: got 999"),
-    (lambda folder: (folder / "detkit.json").write_bytes(b" " * (17 << 20)), "its size: got"),
-    (lambda folder: pipe(folder / "detkit.json"), "is a named pipe"),
-    (lambda folder: pipe(next(folder.glob("*.bin"))), "is a named pipe"),
-    (other_canvas, r"images: got uint8 of shape \(\?, 96, 96, 3\), expected .* 64, 96, 3"),
-    (lambda folder: change(folder, format="torch", graphs=[
-        {"canvas_hw": [96, 96], "file": "graph_96x96.pt2"}]),
-     "got graph_96x96.pt2.*export the checkpoint again"),
-    (unlist_weights, "no OpenVINO model"),
-    (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
-    (spoil_graph, "not the file that was exported"),
-], ids=["no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
-        "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes",
-        "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe",
-        "pipe-graph", "other-canvas", "pt2", "unlisted", "missing", "changed"])
-def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, spoil, message):
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(lambda folder: (folder / "detkit.json").unlink(), "no exported engine"),
+     (lambda folder: (folder / "detkit.json").write_text("{"), "cannot be read"),
+     (lambda folder: (folder / "detkit.json").write_text("[]"), "cannot be read"),
+     (lambda folder: edit_manifest(folder, version=99), "got 99, expected 1"),
+     (lambda folder: edit_manifest(folder, classes=None), "another kind"),
+     (lambda folder: edit_manifest(folder, format="caffe"), "got caffe"),
+     (lambda folder: edit_manifest(folder, graphs=[]), "graphs: got none"),
+     (lambda folder: edit_manifest(folder, graphs=[{"canvas_hw": [96, 96], "file": "../x.xml"}]),
+      "got ../x.xml"),
+     (lambda folder: edit_manifest(folder, graphs
+                                   =[{"canvas_hw": [64, 64], "file": "graph_96x96.xml"}]),
+      "expected graph_64x64.xml"),
+     (lambda folder: edit_manifest(folder, max_results=float("inf")), "another kind"),
+     (lambda folder: edit_manifest(
+         folder, rule={"scale": [0, 96], "divisor": 32, "interpolation": "bilinear"}),
+      "another kind"),
+     (lambda folder: (folder / "detkit.json").write_text("[" * 100_000), "cannot be read"),
+     (lambda folder: edit_manifest(folder, max_results=10**9), "max_results: got 1000000000"),
+     (lambda folder: edit_manifest(folder, max_results=7), "room for 20, expected 7"),
+     (lambda folder: edit_manifest(folder, classes=[]), "classes: got none"),
+     (lambda folder: edit_manifest(folder, precision="f" * 10**6), "precision: got fff"),
+     (lambda folder: edit_manifest(
+         folder, graphs=[{"canvas_hw": [10**6, 10**6], "file": "graph_1000000x1000000.xml"}]),
+      "canvas_hw: got 1000000x1000000"),
+     (lambda folder: edit_manifest(
+         folder, graphs=[{"canvas_hw": [32, n], "file": f"graph_32x{n}.xml"}
+                         for n in range(32, 5000)]), "graphs: got 4968"),
+     (lambda folder: edit_manifest(folder, hashes={str(n): ""
+                                                   for n in range(5000)}), "hashes: got 5000"),
+     (lambda folder: edit_manifest(
+         folder, rule={"scale": [int("9" * 400), 96], "divisor": 32, "interpolation": "bilinear"}),
+      "rule: got 999"),
+     (lambda folder: (folder / "detkit.json").write_bytes(b" " * (17 << 20)), "its size: got"),
+     (lambda folder: make_named_pipe(folder / "detkit.json"), "is a named pipe"),
+     (lambda folder: make_named_pipe(next(folder.glob("*.bin"))), "is a named pipe"),
+     (other_canvas, r"images: got uint8 of shape \(\?, 96, 96, 3\), expected .* 64, 96, 3"),
+     (lambda folder: edit_manifest(folder, format="torch", graphs
+                                   =[{"canvas_hw": [96, 96], "file": "graph_96x96.pt2"}]),
+      "got graph_96x96.pt2.*export the checkpoint again"), (unlist_weights, "no OpenVINO model"),
+     (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
+     (spoil_graph, "not the file that was exported"), ], ids=[
+         "no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
+         "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes",
+         "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe",
+         "pipe-graph", "other-canvas", "pt2", "unlisted", "missing", "changed"
+     ])
+def test_invalid_folder_raises_one_line_error(exported, tmp_path, spoil, message):
     folder = tmp_path / "engine"
     shutil.copytree(exported, folder)
     spoil(folder)
@@ -166,7 +179,7 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_line(exported, tmp_path, s
 def test_a_label_beyond_the_classes_of_the_folder_is_one_line(exported, own_truth, tmp_path):
     folder = tmp_path / "engine"
     shutil.copytree(exported, folder)
-    change(folder, classes=["car"])
+    edit_manifest(folder, classes=["car"])
     engine = EnginePredictor.from_folder(folder, score_threshold=0.0)
     with pytest.raises(WeightsError, match=r"got label [12], expected 0\.\.0"):
         engine(sorted((own_truth / "val").iterdir()))
@@ -177,44 +190,44 @@ def test_another_engine_than_the_format_s_is_refused(exported):
         EnginePredictor.from_folder(exported, engine="torch")
 
 
-def test_what_is_there_is_not_overwritten(thumbnail, own_truth, tmp_path):
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "letter.txt").write_text("precious")
+def test_existing_files_are_not_overwritten(thumbnail, own_truth, tmp_path):
+    existing = tmp_path / "mine"
+    existing.mkdir()
+    (existing / "letter.txt").write_text("precious")
     (tmp_path / "file").write_text("precious")
     for name, force, message in (("mine", False, "not empty"), ("mine", True, "something else"),
                                  ("file", True, "is a file")):
         with pytest.raises(ExportError, match=message):
-            export(thumbnail, tmp_path / name, Order(data=str(own_truth), force=force))
-    assert (mine / "letter.txt").read_text() == (tmp_path / "file").read_text() == "precious"
+            export(thumbnail, tmp_path / name, ExportConfig(data=str(own_truth), force=force))
+    assert (existing / "letter.txt").read_text() == (tmp_path / "file").read_text() == "precious"
 
 
-@pytest.mark.parametrize(("order", "message"), [
-    (Order(), "by --data"),
-    (Order(data="nowhere"), "no such folder"),
-    (Order(format="onnx", precision="int8"), "--format openvino"),
-    (Order(format="torch", precision="int8"), "--format openvino"),
-    (Order(format="onnx", precision="bf16"), "f32"),
-    (Order(device="tpu"), "tpu"),
-    (Order(sizes=[(50, 64)], data="own"), "multiples of 32"),
+@pytest.mark.parametrize(("config", "message"), [
+    (ExportConfig(), "by --data"),
+    (ExportConfig(data="nowhere"), "no such folder"),
+    (ExportConfig(format="onnx", precision="int8"), "--format openvino"),
+    (ExportConfig(format="torch", precision="int8"), "--format openvino"),
+    (ExportConfig(format="onnx", precision="bf16"), "f32"),
+    (ExportConfig(device="tpu"), "tpu"),
+    (ExportConfig(sizes=[(50, 64)], data="own"), "multiples of 32"),
 ], ids=["no-data", "absent", "onnx-int8", "torch-int8", "onnx-bf16", "device", "size"])
-def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
-    thumbnail, own_truth, tmp_path, order, message
+def test_invalid_export_raises_one_line_error_and_leaves_no_files(
+    thumbnail, own_truth, tmp_path, config, message
 ):
-    if order.data == "own":
-        order = Order(sizes=order.sizes, data=str(own_truth))
+    if config.data == "own":
+        config = ExportConfig(sizes=config.sizes, data=str(own_truth))
     with pytest.raises(DetkitError, match=message) as caught:
-        export(thumbnail, tmp_path / "engine", order)
+        export(thumbnail, tmp_path / "engine", config)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_classifier_is_refused(class_thumbnail, tmp_path):
     with pytest.raises(ExportError, match="classifier"):
-        export(class_thumbnail, tmp_path / "engine", Order())
+        export(class_thumbnail, tmp_path / "engine", ExportConfig())
 
 
-RULE = InputRule((320, 320), 32)
+RULE = ResizeSpec((320, 320), 32)
 
 
 @pytest.mark.parametrize(("sizes", "pictures", "canvases"), [
@@ -228,7 +241,7 @@ RULE = InputRule((320, 320), 32)
     ([(96, 128), (96, 128), (128, 96)], [(480, 640)], [(96, 128), (128, 96)]),
 ], ids=["none", "one", "most-first", "many", "longer-side", "asked-for"])
 def test_canvases(sizes, pictures, canvases):
-    assert canvases_for(rule_for(RULE, sizes), sizes, pictures) == canvases
+    assert select_input_sizes(resize_spec_for_sizes(RULE, sizes), sizes, pictures) == canvases
 
 
 @pytest.mark.parametrize(("picture", "canvas"), [
@@ -237,21 +250,21 @@ def test_canvases(sizes, pictures, canvases):
     ((100, 1000), (256, 320)),
     ((100, 100), (320, 320)),
 ])
-def test_a_picture_goes_to_the_smallest_canvas_that_holds_it(picture, canvas):
-    assert canvas_of(RULE, picture, [(320, 320), (256, 320)]) == canvas
+def test_smallest_fitting_input_size_is_selected(picture, canvas):
+    assert select_input_hw(RULE, picture, [(320, 320), (256, 320)]) == canvas
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "precision"), [
     ("onnx", "f32"), ("torch", "f32"), ("openvino", "int8")])
-def test_other_formats_pass_the_gate_and_are_read_back(
+def test_other_formats_pass_accuracy_check_and_load(
     form, precision, thumbnail, own_truth, tmp_path
 ):
     # Of noise and untrained weights 8 bits keep little; that the way is whole is what is tested.
     drop = 100.0 if precision == "int8" else None
-    order = Order(form, precision, data=str(own_truth), device="cpu", max_ap_drop=drop)
-    done = export(thumbnail, tmp_path / "engine", order)
-    assert done.folder is not None
-    engine = EnginePredictor.from_folder(done.folder, score_threshold=0.0)
+    config = ExportConfig(form, precision, data=str(own_truth), device="cpu", max_ap_drop=drop)
+    result = export(thumbnail, tmp_path / "engine", config)
+    assert result.folder is not None
+    engine = EnginePredictor.from_folder(result.folder, score_threshold=0.0)
     assert engine.precision == precision
     assert len(engine(sorted((own_truth / "val").iterdir()))) == 4

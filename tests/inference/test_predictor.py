@@ -11,21 +11,21 @@ from detkit import Detections, Predictor
 from detkit.errors import DataError, DetkitError
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def smooth_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth coloured blobs, (height, width, 3) uint8 RGB."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def assert_same(one: Detections, other: Detections) -> None:
-    assert one.size_hw == other.size_hw
-    assert np.array_equal(one.labels, other.labels)
-    np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1e-3)
-    np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+def assert_same(first: Detections, second: Detections) -> None:
+    assert first.size_hw == second.size_hw
+    assert np.array_equal(first.labels, second.labels)
+    np.testing.assert_allclose(first.boxes_xyxy, second.boxes_xyxy, atol=1e-3)
+    np.testing.assert_allclose(first.scores, second.scores, atol=1e-5)
 
 
 @pytest.mark.parametrize("size_hw", [(90, 160), (200, 120), (96, 96), (31, 57)], ids=str)
-def test_finds_what_mmdets_own_inference_finds(
+def test_detections_match_mmdet_inference(
     thumbnail: Path, predictor: Predictor, tmp_path: Path, size_hw: tuple[int, int]
 ) -> None:
     from mmdet.apis import inference_detector, init_detector
@@ -34,18 +34,18 @@ def test_finds_what_mmdets_own_inference_finds(
     config = Config.fromstring(CONFIG, ".py")
     config.default_scope = "mmdet"
     model = init_detector(config, str(thumbnail), palette="random", device="cpu")
-    image = picture(*size_hw)
+    image = smooth_image(*size_hw)
     Image.fromarray(image).save(tmp_path / "a.png")
     # From a file mmdet reads BGR itself, so that the order of colours is checked, too.
-    theirs = inference_detector(model, str(tmp_path / "a.png")).pred_instances
-    ours = predictor(image)
-    assert len(ours) == len(theirs) > 0
-    order = np.argsort(-theirs.scores.numpy(), kind="stable")
-    np.testing.assert_allclose(ours.scores, theirs.scores.numpy()[order], atol=1e-5)
-    assert np.array_equal(ours.labels, theirs.labels.numpy()[order])
+    mmdet_result = inference_detector(model, str(tmp_path / "a.png")).pred_instances
+    detkit_result = predictor(image)
+    assert len(detkit_result) == len(mmdet_result) > 0
+    order = np.argsort(-mmdet_result.scores.numpy(), kind="stable")
+    np.testing.assert_allclose(detkit_result.scores, mmdet_result.scores.numpy()[order], atol=1e-5)
+    assert np.array_equal(detkit_result.labels, mmdet_result.labels.numpy()[order])
     height, width = size_hw
-    clipped = theirs.bboxes.numpy()[order].clip(0, [width, height, width, height])
-    np.testing.assert_allclose(ours.boxes_xyxy, clipped, atol=1e-3)
+    clipped = mmdet_result.bboxes.numpy()[order].clip(0, [width, height, width, height])
+    np.testing.assert_allclose(detkit_result.boxes_xyxy, clipped, atol=1e-3)
 
 
 def test_no_images_give_an_empty_list(predictor: Predictor) -> None:
@@ -54,61 +54,61 @@ def test_no_images_give_an_empty_list(predictor: Predictor) -> None:
 
 
 def test_paths_and_arrays_give_the_same(predictor: Predictor, tmp_path: Path) -> None:
-    image = picture(80, 120)
+    image = smooth_image(80, 120)
     Image.fromarray(image).save(tmp_path / "a.png")
     expected = predictor(image)
-    for way in (tmp_path / "a.png", str(tmp_path / "a.png"), [image], (tmp_path / "a.png",)):
-        found = predictor(way)
-        assert_same(found[0] if isinstance(found, list) else found, expected)
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), [image], (tmp_path / "a.png",)):
+        detections = predictor(source)
+        assert_same(detections[0] if isinstance(detections, list) else detections, expected)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_a_batch_gives_what_each_image_gives_alone(thumbnail: Path, batch_size: int) -> None:
     sizes = [(80, 120), (80, 120), (80, 120), (120, 80), (80, 120), (10, 10), (40, 60)]
-    images = [picture(*size, seed=seed) for seed, size in enumerate(sizes)]
+    images = [smooth_image(*size, seed=seed) for seed, size in enumerate(sizes)]
     predictor = Predictor(thumbnail, "cpu", score_threshold=0.0, batch_size=batch_size)
     together = predictor(images)
-    assert [found.size_hw for found in together] == sizes
-    for image, found in zip(images, together):
-        assert_same(found, predictor(image))
+    assert [detections.size_hw for detections in together] == sizes
+    for image, detections in zip(images, together):
+        assert_same(detections, predictor(image))
 
 
 def test_boxes_lie_in_the_image_and_scores_fall(predictor: Predictor) -> None:
-    found = predictor(picture(50, 300))
-    assert len(found) > 0
-    assert found.boxes_xyxy.min() >= 0
-    assert found.boxes_xyxy[:, [0, 2]].max() <= 300
-    assert found.boxes_xyxy[:, [1, 3]].max() <= 50
-    assert np.all(np.diff(found.scores) <= 0)
-    assert found.labels.max() < len(predictor.classes)
+    detections = predictor(smooth_image(50, 300))
+    assert len(detections) > 0
+    assert detections.boxes_xyxy.min() >= 0
+    assert detections.boxes_xyxy[:, [0, 2]].max() <= 300
+    assert detections.boxes_xyxy[:, [1, 3]].max() <= 50
+    assert np.all(np.diff(detections.scores) <= 0)
+    assert detections.labels.max() < len(predictor.classes)
 
 
-def test_threshold_leaves_out_what_is_below_it(thumbnail: Path, predictor: Predictor) -> None:
-    everything = predictor(picture(80, 120))
+def test_score_threshold_filters_detections(thumbnail: Path, predictor: Predictor) -> None:
+    everything = predictor(smooth_image(80, 120))
     middle = float(np.median(everything.scores))
-    some = Predictor(thumbnail, "cpu", score_threshold=middle)(picture(80, 120))
-    assert_same(some, everything.above(middle))
-    assert 0 < len(some) < len(everything)
-    assert len(Predictor(thumbnail, "cpu", score_threshold=1.0)(picture(80, 120))) == 0
+    filtered = Predictor(thumbnail, "cpu", score_threshold=middle)(smooth_image(80, 120))
+    assert_same(filtered, everything.filter_by_score(middle))
+    assert 0 < len(filtered) < len(everything)
+    assert len(Predictor(thumbnail, "cpu", score_threshold=1.0)(smooth_image(80, 120))) == 0
 
 
 def test_classes_come_from_the_checkpoint(predictor: Predictor) -> None:
     assert predictor.classes == CLASSES
 
 
-def test_the_image_is_not_changed_and_any_memory_order_will_do(predictor: Predictor) -> None:
-    image = picture(60, 90)
+def test_input_is_unchanged_and_any_memory_order_works(predictor: Predictor) -> None:
+    image = smooth_image(60, 90)
     image.flags.writeable = False
     expected = predictor(image)
     assert_same(predictor(np.asfortranarray(image)), expected)
     assert_same(predictor(image[..., ::-1].copy()[..., ::-1]), expected)
-    assert np.array_equal(image, picture(60, 90))
+    assert np.array_equal(image, smooth_image(60, 90))
 
 
 def test_a_single_pixel_is_an_image(predictor: Predictor) -> None:
-    found = predictor(np.full((1, 1, 3), 77, np.uint8))
-    assert found.size_hw == (1, 1)
-    assert found.boxes_xyxy.size == 0 or found.boxes_xyxy.max() <= 1
+    detections = predictor(np.full((1, 1, 3), 77, np.uint8))
+    assert detections.size_hw == (1, 1)
+    assert detections.boxes_xyxy.size == 0 or detections.boxes_xyxy.max() <= 1
 
 
 @pytest.mark.parametrize("image, message", [
@@ -125,7 +125,7 @@ def test_a_single_pixel_is_an_image(predictor: Predictor) -> None:
     ("no_such_file.jpg", "no_such_file.jpg"),
 ], ids=["no-rows", "no-columns", "float", "int64", "grey", "rgba", "batch-array", "none", "number",
         "none-in-list", "missing-file"])
-def test_what_is_no_image_is_said(predictor: Predictor, image: object, message: str) -> None:
+def test_invalid_image_raises_data_error(predictor: Predictor, image: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         predictor(image)  # type: ignore[call-overload]
 
@@ -142,7 +142,7 @@ def test_a_threshold_beyond_0_to_1_is_refused(thumbnail: Path, threshold: float)
         Predictor(thumbnail, "cpu", score_threshold=threshold)
 
 
-def test_what_is_no_checkpoint_is_said(tmp_path: Path) -> None:
+def test_invalid_checkpoint_raises_error(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_text("no checkpoint")
     for name in ("a.pth", "missing.pth"):
         with pytest.raises(DetkitError, match=name):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detkit.machine import cores as machine
-from detkit.machine.cores import cores, quotas
+from detkit.machine.cores import num_cores, read_cpu_quotas
 
 V2, V1 = "0::/{}\n", "4:cpu,cpuacct:/{}\n0::/\n"
 
@@ -47,15 +47,15 @@ def usec(seconds: int) -> str:
 def test_quotas_and_what_their_groups_used(
     tmp_path: Path, group: str, files: dict[str, str], expected: list[tuple[float, float]]
 ) -> None:
-    found = quotas(write(tmp_path, group, files))
-    assert [(quota.cores, quota.used()) for quota in found] == expected
+    found = read_cpu_quotas(write(tmp_path, group, files))
+    assert [(quota.cores, quota.cpu_time()) for quota in found] == expected
 
 
 @pytest.mark.parametrize(("limits", "number"), [([], 8), ([2.0], 2), ([9.0, 3.5], 4), ([0.5], 1)])
 def test_cores_are_the_fewer_of_affinity_and_quota(
     monkeypatch: pytest.MonkeyPatch, limits: list[float], number: int
 ) -> None:
-    monkeypatch.setattr(machine, "affinity", lambda: set(range(8)))
-    monkeypatch.setattr(
-        machine, "quotas", lambda: [machine.Quota(limit, Path("unread")) for limit in limits])
-    assert cores() == number
+    monkeypatch.setattr(machine, "cpu_affinity", lambda: set(range(8)))
+    monkeypatch.setattr(machine, "read_cpu_quotas",
+                        lambda: [machine.Quota(limit, Path("unread")) for limit in limits])
+    assert num_cores() == number

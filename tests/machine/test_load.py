@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from detkit.machine.load import Reading, free_cores, read_load
+from detkit.machine.load import CpuTimes, count_free_cores, read_cpu_times
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def reading(time: float, own: float, in_use: float, quota: tuple[float, float] | None = None,
-            cores: int = 4, yielding: float = 0) -> Reading:
-    return Reading(time, own, cores, in_use, yielding, () if quota is None else (quota,))
+def reading(time: float, process_time: float, busy_time: float,
+            quota: tuple[float, float] | None = None, cores: int = 4,
+            low_priority_time: float = 0) -> CpuTimes:
+    return CpuTimes(time, process_time, cores, busy_time, low_priority_time,
+                    () if quota is None else (quota, ))
 
 
 @pytest.mark.parametrize(
@@ -30,20 +32,20 @@ def reading(time: float, own: float, in_use: float, quota: tuple[float, float] |
         # 3 of 4 cores are free, but the container may use 2, of which its others take 0.5
         (reading(10, 5, 100, (2, 50)), reading(12, 6, 103, (2, 52)), 1.5),
         # others take 4 / 2 s = 2 cores, those that give way 1.5 of them
-        (reading(10, 5, 100), reading(12, 7, 106, yielding=3), 3.5),
+        (reading(10, 5, 100), reading(12, 7, 106, low_priority_time=3), 3.5),
         # one that gave way has ended, and its time with it
-        (reading(10, 5, 100, yielding=30), reading(12, 7, 106, yielding=3), 2.0),
+        (reading(10, 5, 100, low_priority_time=30), reading(12, 7, 106, low_priority_time=3), 2.0),
     ],
     ids=["idle", "half is others'", "all its own", "all others'", "more than all", "a quota",
          "others give way", "one has ended"],
 )
-def test_what_others_leave(before: Reading, after: Reading, free: float) -> None:
-    assert free_cores(before, after) == pytest.approx(free)
+def test_free_cores_between_two_readings(before: CpuTimes, after: CpuTimes, free: float) -> None:
+    assert count_free_cores(before, after) == pytest.approx(free)
 
 
-def test_two_readings_at_one_moment_say_nothing() -> None:
+def test_two_readings_at_the_same_time_raise() -> None:
     with pytest.raises(ValueError, match="later"):
-        free_cores(reading(3, 0, 0), reading(3, 0, 0))
+        count_free_cores(reading(3, 0, 0), reading(3, 0, 0))
 
 
 def write_proc(
@@ -60,7 +62,7 @@ def write_proc(
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A /proc of two cores of three, this process, its child and grandchild, and a stranger."""
-    monkeypatch.setattr("detkit.machine.load.affinity", lambda: {0, 2})
+    monkeypatch.setattr("detkit.machine.load.cpu_affinity", lambda: {0, 2})
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "stat").write_text(
         "cpu  9 9 9 9 9 9 9 9 0 0\n"
@@ -78,21 +80,21 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_counters_are_read_for_the_own_cores_and_processes(root: Path) -> None:
-    found = read_load(root)
+    found = read_cpu_times(root)
     assert found is not None
     assert found.cores == 2
     # user + nice + system + irq + softirq + steal of cores 0 and 2; idle and waiting not
-    assert found.in_use == pytest.approx((100 + 1000 + 20 + 3 + 4 + 50 + 200 + 2000 + 30) * TICK)
+    assert found.busy_time == pytest.approx((100 + 1000 + 20 + 3 + 4 + 50 + 200 + 2000 + 30) * TICK)
     # itself with the children that ended, the child, the grandchildren
-    assert found.own == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000 + 1) * TICK)
-    assert found.yielding == pytest.approx((7 + 8) * TICK)
+    assert found.process_time == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000 + 1) * TICK)
+    assert found.low_priority_time == pytest.approx((7 + 8) * TICK)
 
 
 @pytest.mark.parametrize("text", ["", "cpu0 1 2\n", "cpu0 a b c d e f g h\n", "no such line\n"])
 def test_a_system_with_other_counters_gives_no_reading(root: Path, text: str) -> None:
     (root / "proc" / "stat").write_text(text)
-    assert read_load(root) is None
+    assert read_cpu_times(root) is None
 
 
 def test_a_system_without_proc_gives_no_reading(tmp_path: Path) -> None:
-    assert read_load(tmp_path) is None
+    assert read_cpu_times(tmp_path) is None

@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 
 
 @pytest.fixture(autouse=True)
-def our_scope() -> Iterator[None]:
+def detkit_scope() -> Iterator[None]:
     """Look names up as a run does, whatever scope a test before left in force."""
     with DefaultScope.overwrite_default_scope("detkit"):
         yield

@@ -53,7 +53,7 @@ def test_hand_worked_windows(function) -> None:
     [(3, 1, 2, 0), (1, 1, 1, 2), (3, 1, 2, 2), (5, 2, 2, 2), (3, 4, 3, 1)],
     ids=["no images", "identity window", "usual", "two groups", "scale 3"],
 )
-def test_output_is_that_of_unfolding(function, kernel, groups, scale, images) -> None:
+def test_output_matches_unfold_reference(function, kernel, groups, scale, images) -> None:
     features, masks = tensors(kernel, groups, scale, images=images)
     result = function(features, masks, kernel, groups, scale)
     if images == 0:

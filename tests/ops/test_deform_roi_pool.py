@@ -52,7 +52,7 @@ def test_small_batches_of_regions_give_the_same(monkeypatch: pytest.MonkeyPatch)
     from detkit.ops import deform_roi_pool as module
 
     whole = deform_roi_pool(features(), ROIS, None, (3, 2), 0.25, 2, 0.1)
-    monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 1)
+    monkeypatch.setattr(module, "MAX_SAMPLES_PER_BATCH", 1)
     assert torch.equal(deform_roi_pool(features(), ROIS, None, (3, 2), 0.25, 2, 0.1), whole)
 
 

@@ -38,7 +38,7 @@ def test_a_compiled_extension_is_used_instead(repository: Path, tmp_path: Path) 
     assert run_python(code, repository) == "compiled"
 
 
-def test_installing_twice_places_one_finder() -> None:
+def test_install_is_idempotent() -> None:
     from detkit.ops.finder import ExtensionFinder, install
 
     install()
@@ -49,7 +49,7 @@ def test_installing_twice_places_one_finder() -> None:
     assert places[ExtensionFinder] > sys.meta_path.index(PathFinder)
 
 
-def test_an_operator_that_is_not_there_raises_when_called_and_not_before() -> None:
+def test_missing_operator_raises_when_called() -> None:
     import mmcv.ops
 
     from detkit.errors import DetkitError

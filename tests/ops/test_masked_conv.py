@@ -39,7 +39,7 @@ def test_window_that_does_not_keep_the_size() -> None:
     torch.testing.assert_close(result[..., 2, 3], conv2d(image, weight, bias)[..., 2, 3])
 
 
-def test_point_outside_the_output_is_an_error_not_a_stray_write() -> None:
+def test_point_outside_output_raises() -> None:
     image, weight, bias = torch.randn(1, 3, 5, 6), torch.randn(2, 3, 3, 3), torch.zeros(2)
     with pytest.raises(IndexError):
         masked_conv2d(image, torch.ones(1, 5, 6), weight, bias, 0)

@@ -56,7 +56,7 @@ def test_empty_batch_has_gradients() -> None:
     assert value.grad is not None and value.grad.shape == value.shape
 
 
-def test_point_at_a_cell_centre_reads_that_cell() -> None:
+def test_point_at_cell_center_reads_that_cell() -> None:
     # One level of 2 x 3 cells holding 0..5. Centre of row 1, column 2 (value 5):
     # x = 2.5 / 3, y = 1.5 / 2. Weights 1 and 0.5, both there: 5 + 2.5 = 7.5.
     value = torch.arange(6.0).view(1, 6, 1, 1)

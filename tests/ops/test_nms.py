@@ -25,7 +25,7 @@ SCORES = torch.tensor([0.9, 0.8, 0.7])
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("number", [0, 1, 200])
-def test_nms_is_torchvisions(number: int, dtype: torch.dtype) -> None:
+def test_nms_matches_torchvision(number: int, dtype: torch.dtype) -> None:
     from mmcv.ops import nms
 
     boxes, scores = random_boxes(number, dtype)
@@ -37,7 +37,7 @@ def test_nms_is_torchvisions(number: int, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("number", [900, 3000])
 @pytest.mark.parametrize("places", [1, 5, 40], ids="{} places".format)
-def test_nms_of_many_boxes_in_places_apart_is_torchvisions(number: int, places: int) -> None:
+def test_nms_of_disjoint_groups_matches_torchvision(number: int, places: int) -> None:
     from mmcv.ops import nms
 
     boxes, scores = random_boxes(number)
@@ -51,7 +51,7 @@ def test_nms_of_many_boxes_in_places_apart_is_torchvisions(number: int, places: 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -5.0], ids=str)
-def test_nms_of_many_boxes_with_an_odd_one_is_torchvisions(value: float) -> None:
+def test_nms_with_non_finite_box_matches_torchvision(value: float) -> None:
     from mmcv.ops import nms
 
     boxes, scores = random_boxes(1000)
@@ -114,7 +114,7 @@ def test_naive_soft_nms_is_nms(number: int, threshold: float) -> None:
     assert kept.tolist() == torchvision.ops.nms(boxes, scores, threshold).tolist()
 
 
-def test_soft_nms_takes_offset_and_drops_scores_under_the_least() -> None:
+def test_soft_nms_applies_offset_and_min_score() -> None:
     from mmcv.ops import soft_nms
 
     # offset 1: IoU 0.375, so 0.8 becomes 0.5, which is under 0.51
@@ -125,13 +125,13 @@ def test_soft_nms_takes_offset_and_drops_scores_under_the_least() -> None:
     assert dets[2, 4].item() == pytest.approx(0.5)
 
 
-def test_the_first_pick_of_soft_nms_stays_however_low() -> None:
+def test_soft_nms_keeps_first_box_below_min_score() -> None:
     from mmcv.ops import soft_nms
 
     assert soft_nms(PAIR, SCORES * 1e-6, min_score=1e-3)[1].tolist() == [0]
 
 
-def test_equal_scores_are_picked_in_the_order_that_dropping_leaves() -> None:
+def test_soft_nms_tie_order_matches_mmcv() -> None:
     from mmcv.ops import soft_nms
 
     # box 0 drops its twin 1, whose place box 4 takes: then all are equal and 4 stands first
@@ -169,7 +169,7 @@ def test_batched_nms_keeps_classes_apart() -> None:
     assert batched_nms(PAIR, SCORES, labels, config, True)[1].tolist() == [0, 2]
 
 
-def test_lines_that_run_close_are_one() -> None:
+def test_line_nms_suppresses_close_lines() -> None:
     from mmcv.ops import line_nms
 
     # 5 numbers (start y 0, length 4 strips), then x at 4 heights; distances 2 and 50 pixels

@@ -20,7 +20,7 @@ def random_map() -> torch.Tensor:
 
 @pytest.mark.parametrize("number", [0, 1, 5])
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (7, 7)], ids=str)
-def test_pooling_is_torchvisions_on_whole_corners(size: tuple[int, int], number: int) -> None:
+def test_pooling_matches_torchvision_at_integer_corners(size: tuple[int, int], number: int) -> None:
     from mmcv.ops import roi_pool
 
     features = random_map().requires_grad_()

@@ -14,12 +14,12 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from detkit.cli.main import VERBS, build_parser
-from detkit.config.infer.infer_fields import derive
+from detkit.cli.main import COMMANDS, build_parser
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier
 from detkit.registry import DATASETS, MODELS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*.py"))
@@ -30,12 +30,12 @@ CLASSES = ("cat", "dog", "ant")
 SIDE = 64
 # The smallest backbone of the kind for the given one; with it the heads' widths go down.
 SMALLEST = {
-    "SwinTransformer": {"arch": "nano"},
+    "SwinTransformer": {"arch": "micro"},
     "ConvNeXtV2": {"arch": "atto"},
-    "EfficientNet": {"arch": "nano"},
+    "EfficientNet": {"arch": "micro"},
     "ResNet": {"base_channels": 8, "stem_channels": 8},
     "TimmNetwork": {"name": "test_resnet", "pretrained": False},
-    "TeachingNetwork": {},
+    "ClassicNetwork": {},
 }
 # Its published size takes a quarter of a minute to build.
 AS_WRITTEN = [pytest.param(name, marks=pytest.mark.slow) if name == "timm_coatnet.py" else name
@@ -57,7 +57,7 @@ def tiny_model(path):
         backbone.update(SMALLEST[backbone.type])
         backbone.pop("init_cfg", None)  # nothing is downloaded
     narrow(cfg.model)
-    derive(cfg, CLASSES)
+    infer_fields(cfg, CLASSES)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -92,7 +92,7 @@ def two_images(model, training):
 def class_batch(model, training):
     """The two images as a classifier takes them, the second of the second class."""
     ramp = torch.arange(3 * SIDE * SIDE).reshape(3, SIDE, SIDE).remainder(256).to(torch.uint8)
-    samples = [ClassSample(gt_label=torch.tensor(label)) for label in (0, 1)]
+    samples = [DataSample(gt_label=torch.tensor(label)) for label in (0, 1)]
     return model.data_preprocessor({"inputs": [ramp, 255 - ramp], "data_samples": samples},
                                    training)
 
@@ -108,12 +108,12 @@ def test_config_opens_with_what_it_is(name):
     for word in ("Expected:", "Cost:", "Run:", "Paper:"):
         assert re.search(rf"^{word}\s+\S", text, re.MULTILINE), word
     assert "TODO" not in text
-    command = shlex.split(re.search(r"^Run:\s+(.*)$", text, re.MULTILINE).group(1))
-    place = next(index for index, word in enumerate(command) if word.startswith("tools/"))
-    verb = Path(command[place]).stem
-    assert verb in VERBS
-    build_parser(verb, verb).parse_args(command[place + 1:])
-    assert f"configs/{name}" in command
+    argv = shlex.split(re.search(r"^Run:\s+(.*)$", text, re.MULTILINE).group(1))
+    index = next(index for index, word in enumerate(argv) if word.startswith("tools/"))
+    command = Path(argv[index]).stem
+    assert command in COMMANDS
+    build_parser(command, command).parse_args(argv[index + 1:])
+    assert f"configs/{name}" in argv
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -121,8 +121,11 @@ def test_config_inherits_one_level_only(name):
     def bases(path):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
-                held = ast.literal_eval(node.value)
-                return [path.parent / item for item in ([held] if isinstance(held, str) else held)]
+                base_files = ast.literal_eval(node.value)
+                return [
+                    path.parent / item
+                    for item in ([base_files] if isinstance(base_files, str) else base_files)
+                ]
         return []
 
     assert bases(CONFIGS[name])
@@ -150,12 +153,12 @@ def test_classifier_config_builds_takes_a_step_and_predicts(name):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifier_config_draws_and_packs_a_picture_of_the_size_it_says(name, tmp_path):
+def test_classifier_pipeline_output_has_the_configured_size(name, tmp_path):
     cfg = load_config(CONFIGS[name])
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
-        picture = Image.fromarray(np.arange(90 * 70 * 3).reshape(90, 70, 3).astype(np.uint8))
-        picture.save(tmp_path / label / "one.png")
+        image = Image.fromarray(np.arange(90 * 70 * 3).reshape(90, 70, 3).astype(np.uint8))
+        image.save(tmp_path / label / "one.png")
     init_default_scope(cfg.default_scope)
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         loader.dataset.update(data_root=str(tmp_path), data_prefix=dict(img=""))
@@ -169,7 +172,7 @@ def test_classifier_config_draws_and_packs_a_picture_of_the_size_it_says(name, t
 @pytest.mark.parametrize("name", AS_WRITTEN)
 def test_config_builds_as_it_is_written(name):
     cfg = load_config(CONFIGS[name])
-    derive(cfg, CLASSES)
+    infer_fields(cfg, CLASSES)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     heads = model.roi_head.bbox_head if hasattr(model, "roi_head") else model.bbox_head

@@ -10,7 +10,7 @@ import torch
 from mmengine.registry import init_default_scope
 from test_configs import CLASSES, narrow, two_images
 
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.registry import MODELS
 
@@ -51,7 +51,7 @@ def test_the_backbone_is_ten_lines_and_meets_our_rules(code):
     rest = [node for node in tree.body if not isinstance(node, imports)]
     lines = [ast.get_source_segment(code, node) for node in rest]
     decorators = sum(len(node.decorator_list) for node in rest)
-    assert sum(len([one for one in part.splitlines() if one.strip()]) for part in lines) \
+    assert sum(len([line_text for line_text in part.splitlines() if line_text.strip()]) for part in lines) \
         + decorators <= 10
     assert max(map(len, code.splitlines())) <= 100
 
@@ -67,13 +67,13 @@ def test_the_backbone_becomes_a_detector_over_the_bases(top, text, imported, rep
     model_line, = re.findall(r"`(model = dict\(.*?\))`", text)
     source = (repository / "configs" / top).read_text(encoding="utf-8")
     bases = re.search(r"^_base_ = (\[.*?\])", source, re.DOTALL | re.MULTILINE).group(1)
-    held = [str(repository / "configs" / base) for base in ast.literal_eval(bases)]
+    base_paths = [str(repository / "configs" / base) for base in ast.literal_eval(bases)]
     path = tmp_path / "mine.py"
-    path.write_text(f"_base_ = {held!r}\n{model_line}\n", encoding="utf-8")
+    path.write_text(f"_base_ = {base_paths!r}\n{model_line}\n", encoding="utf-8")
 
     cfg = load_config(path)
     narrow(cfg.model)
-    derive(cfg, CLASSES)
+    infer_fields(cfg, CLASSES)
     assert cfg.model.neck.in_channels == list(imported.MyBackbone.feature_channels)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)

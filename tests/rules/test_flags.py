@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from detkit.cli.main import VERBS, build_parser
+from detkit.cli.main import COMMANDS, build_parser
 
 # Of the verbs that look, the same on each.
 ENGINE = {"--engine", "--precision", "--size", "--max-proposals"}
@@ -16,9 +16,9 @@ FROZEN = {
               "--max-pixels", "--trust"},
     "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
              "--device", "--out", "--max-pixels", "--trust"},
-    "evaluate": {"TRUTH", "RESULTS", "--classwise", "--out", "--force"},
+    "evaluate": {"ANNOTATIONS", "RESULTS", "--classwise", "--out", "--force"},
     "predict": {"CHECKPOINT", "IMAGES", "--out", "--threshold", "--top-k", "--device",
-                "--no-pictures", "--force", "--max-pixels", "--trust", *ENGINE},
+                "--no-images", "--force", "--max-pixels", "--trust", *ENGINE},
     "video": {"CHECKPOINT", "FILE", "--out", "--json", "--threshold", "--window", "--device",
               "--force", "--track", "--count-line", "--zone", "--live", "--target-fps", "--batch",
               "--fps", "--encoder", "--preset", "--max-pixels", "--no-audio", "--trust", *ENGINE},
@@ -35,59 +35,60 @@ FROZEN = {
 EVERYWHERE = {"--help", "--debug"}
 
 
-def actions(verb):
+def actions(command_name):
     """What the verb takes, but for what its help keeps to itself."""
-    return [action for action in build_parser(verb, verb)._actions
+    return [action for action in build_parser(command_name, command_name)._actions
             if action.help != argparse.SUPPRESS]
 
 
-def words(verb):
+def words(command_name):
     """Long flags, and positional words as the usage line shows them."""
     found = set()
-    for action in actions(verb):
+    for action in actions(command_name):
         long = [flag for flag in action.option_strings if flag.startswith("--")]
         found.add(long[0] if long else action.metavar or action.dest)
     return found
 
 
-def test_every_verb_is_frozen(repository):
+def test_every_command_is_frozen(repository):
     tools = {path.stem for path in (repository / "tools").glob("*.py")}
-    assert set(FROZEN) == set(VERBS) <= tools
+    assert set(FROZEN) == set(COMMANDS) <= tools
 
 
-@pytest.mark.parametrize("verb", FROZEN)
-def test_words_are_the_frozen_set(verb):
-    assert words(verb) == FROZEN[verb] | EVERYWHERE
+@pytest.mark.parametrize("command_name", FROZEN)
+def test_flags_are_the_frozen_set(command_name):
+    assert words(command_name) == FROZEN[command_name] | EVERYWHERE
 
 
-@pytest.mark.parametrize("verb", FROZEN)
-def test_every_word_is_explained(verb):
-    assert not [action.dest for action in actions(verb) if not action.help]
-    module = importlib.import_module(f"detkit.cli.{verb}")
+@pytest.mark.parametrize("command_name", FROZEN)
+def test_every_flag_has_help(command_name):
+    assert not [action.dest for action in actions(command_name) if not action.help]
+    module = importlib.import_module(f"detkit.cli.{command_name}")
     assert module.__doc__
 
 
-@pytest.mark.parametrize("verb", FROZEN)
-def test_help_shows_two_commands_that_parse(verb, capsys):
-    examples = importlib.import_module(f"detkit.cli.{verb}").EXAMPLES.replace("\\\n", " ")
+@pytest.mark.parametrize("command_name", FROZEN)
+def test_help_shows_two_commands_that_parse(command_name, capsys):
+    examples = importlib.import_module(f"detkit.cli.{command_name}").EXAMPLES.replace("\\\n", " ")
     commands = [shlex.split(line, comments=True) for line in examples.splitlines()[1:]]
     shown = [command[command.index("detkit") + 1:] for command in commands if "detkit" in command]
-    shown += [[word[len("tools/"):-len(".py")], *command[place + 1:]]
-              for command in commands for place, word in enumerate(command)
+    shown += [[word[len("tools/"):-len(".py")], *command[index + 1:]]
+              for command in commands for index, word in enumerate(command)
               if word.startswith("tools/")]
     assert len(shown) >= 2
     for command in shown:
-        assert command[0] in VERBS
+        assert command[0] in COMMANDS
         build_parser(command[0], command[0]).parse_args(command[1:])
 
 
 @pytest.mark.parametrize("flag", ["--device", "--data", "--cfg-options", "--threshold",
                                   "--launcher", "--work-dir"])
-def test_a_word_means_the_same_on_every_verb(flag):
+def test_flag_means_the_same_on_every_command(flag):
     """Same number of values, same choices, same default."""
     meanings = {}
-    for verb in VERBS:
-        for action in actions(verb):
+    for command_name in COMMANDS:
+        for action in actions(command_name):
             if flag in action.option_strings:
-                meanings[verb] = repr((type(action), action.nargs, action.default, action.choices))
+                meanings[command_name] = repr(
+                    (type(action), action.nargs, action.default, action.choices))
     assert len(set(meanings.values())) == 1, meanings

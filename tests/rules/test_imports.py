@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import detkit
-from detkit.cli.main import VERBS
+from detkit.cli.main import COMMANDS
 
 HEAVY = {"torch", "torchvision", "mmdet", "mmcv", "mmengine", "cv2", "av", "timm", "supervision",
          "matplotlib", "scipy", "pandas", "tensorboard", "gradio", "openvino", "nncf", "onnx",
@@ -29,9 +29,9 @@ REPORTING = {"openvino": "openvino_core.py", "nncf": "no_telemetry.py",
              "onnxruntime": "no_telemetry.py"}
 
 
-def test_libraries_that_report_are_imported_in_one_place_only(our_files, repository):
+def test_libraries_with_telemetry_are_imported_in_one_file_only(repository_files, repository):
     found = {}
-    for path in our_files:
+    for path in repository_files:
         name = str(path.relative_to(repository))
         if path.suffix == ".py" and name.startswith(("detkit/", "tools/", "benchmarks/")):
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -43,28 +43,28 @@ def test_libraries_that_report_are_imported_in_one_place_only(our_files, reposit
     assert found == {library: {name} for library, name in REPORTING.items()}
 
 
-def test_import_detkit_brings_nothing_heavy(repository):
+def test_import_detkit_imports_nothing_heavy(repository):
     assert not modules_after("import detkit", repository) & HEAVY
 
 
-def test_reading_data_brings_nothing_heavy(repository):
+def test_reading_data_imports_nothing_heavy(repository):
     code = ("import detkit.data.detection.load_detection_data\n"
             "import detkit.data.classification.load_classification_data")
     assert not modules_after(code, repository) & HEAVY
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_of_a_verb_brings_nothing_heavy(verb, repository):
-    code = f"from detkit.cli.main import main; assert main(['{verb}', '--help']) == 0"
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_imports_nothing_heavy(command, repository):
+    code = f"from detkit.cli.main import main; assert main(['{command}', '--help']) == 0"
     assert not modules_after(code, repository) & HEAVY
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_of_a_tool_works(verb, repository):
-    done = subprocess.run([sys.executable, f"tools/{verb}.py", "--help"], cwd=repository,
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_tool_works(command, repository):
+    done = subprocess.run([sys.executable, f"tools/{command}.py", "--help"], cwd=repository,
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"usage: tools/{verb}.py" in done.stdout and "examples:" in done.stdout
+    assert f"usage: tools/{command}.py" in done.stdout and "examples:" in done.stdout
 
 
 def test_every_module_can_be_imported():

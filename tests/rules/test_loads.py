@@ -5,7 +5,7 @@ import ast
 import pytest
 
 
-def unsafe_loads(text):
+def find_unsafe_loads(text):
     """Lines with a ``torch.load`` that leaves weights_only to torch, or a load of pickle."""
     for node in ast.walk(ast.parse(text)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
@@ -20,20 +20,20 @@ def unsafe_loads(text):
             yield node.lineno
 
 
-def test_no_file_of_ours_is_read_with_its_code(repository):
+def test_no_file_is_unpickled_with_code(repository):
     files = sorted((repository / "detkit").rglob("*.py"))
     assert len(files) > 100
     assert not [f"{path}:{line}" for path in files
-                for line in unsafe_loads(path.read_text(encoding="utf-8"))]
+                for line in find_unsafe_loads(path.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize(("text", "caught"), [
     ("torch.load(f, weights_only=True)", False),
-    ("torch.load(f, weights_only=not trusts_files())", False),
+    ("torch.load(f, weights_only=not trust_enabled())", False),
     ("torch.load(f)", True),
     ("torch.load(f, weights_only=False)", True),
     ("pickle.load(f)", True),
     ("json.load(f)", False),
 ])
-def test_the_rule_sees_what_it_should(text, caught):
-    assert bool(list(unsafe_loads(text))) == caught
+def test_unsafe_loads_are_found(text, caught):
+    assert bool(list(find_unsafe_loads(text))) == caught

@@ -40,7 +40,7 @@ def lock(text):
 
 
 @pytest.fixture(scope="module")
-def asked(repository):
+def required(repository):
     """What setup.cfg asks for, with the extra that 'make install' takes."""
     config = configparser.ConfigParser()
     config.read(repository / "setup.cfg", encoding="utf-8")
@@ -70,10 +70,10 @@ def test_the_lock_says_nothing_of_where_packages_come_from(text):
 
 
 @EVERYWHERE
-def test_the_lock_holds_what_setup_cfg_asks_for(environment, lock, asked):
+def test_the_lock_holds_what_setup_cfg_asks_for(environment, lock, required):
     pinned = pins([entry for entry, _ in lock], environment)
-    assert len(asked) > 25
-    for entry in asked:
+    assert len(required) > 25
+    for entry in required:
         assert entry.specifier.contains(pinned[canonicalize_name(entry.name)]), entry
 
 
@@ -85,16 +85,16 @@ def test_the_lock_agrees_with_constraints(environment, lock, repository):
     assert len(tried) > 25 and tried.items() <= pinned.items()
 
 
-def test_whatever_an_installed_package_asks_for_is_in_the_lock(lock, asked):
+def test_whatever_an_installed_package_asks_for_is_in_the_lock(lock, required):
     # Installed with --no-deps: what is not in the lock would be missing.
     pinned = pins([entry for entry, _ in lock], default_environment())
-    todo, seen = [(entry, "setup.cfg") for entry in asked], set()
+    todo, visited = [(entry, "setup.cfg") for entry in required], set()
     while todo:
         entry, who = todo.pop()
         name = canonicalize_name(entry.name)
-        if name in LEFT_OUT or (name, *entry.extras) in seen:
+        if name in LEFT_OUT or (name, *entry.extras) in visited:
             continue
-        seen.add((name, *entry.extras))
+        visited.add((name, *entry.extras))
         assert name in pinned, f"{who} asks for {entry}"
         assert entry.specifier.contains(pinned[name]), f"{who} asks for {entry}"
         installed = importlib.metadata.distribution(name)
@@ -103,15 +103,15 @@ def test_whatever_an_installed_package_asks_for_is_in_the_lock(lock, asked):
         todo += [(need, name) for need in needs
                  if not need.marker or any(need.marker.evaluate({"extra": extra})
                                            for extra in ("", *entry.extras))]
-    assert len({name for name, *_ in seen}) > 100
+    assert len({name for name, *_ in visited}) > 100
 
 
 def test_the_lock_leaves_out_the_opencv_that_needs_libgl(lock):
     assert not LEFT_OUT & {canonicalize_name(entry.name) for entry, _ in lock}
 
 
-def test_setup_cfg_bounds_versions_whose_internals_are_relied_on(asked):
-    bounded = {entry.name for entry in asked
+def test_setup_cfg_bounds_versions_whose_internals_are_relied_on(required):
+    bounded = {entry.name for entry in required
                if any(each.operator in ("<", "<=", "==", "~=") for each in entry.specifier)}
     assert bounded >= {"torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection",
                        "gradio", "uvicorn", "starlette", "fastapi", "av", "openvino", "nncf",

@@ -27,10 +27,10 @@ def names(lines):
 
 
 def test_notice_lists_each_requirement_with_the_licence_of_its_metadata(config, notice):
-    asked = names(config["options"]["install_requires"])
-    asked |= names(config["options.extras_require"]["test"])
+    required = names(config["options"]["install_requires"])
+    required |= names(config["options.extras_require"]["test"])
     listed = dict(re.findall(r"^ {4}([a-z][\w-]+) {2,}(\S+)", notice, re.MULTILINE))
-    assert set(listed) == asked
+    assert set(listed) == required
     for name, licence in listed.items():
         family, = [family for family in FAMILIES if licence.startswith(family)]
         metadata = importlib.metadata.metadata(name)

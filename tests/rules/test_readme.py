@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from detkit.cli.main import VERBS, build_parser
+from detkit.cli.main import COMMANDS, build_parser
 
 LIMIT = 120
 
@@ -37,13 +37,13 @@ def targets(repository):
 
 
 def check(words, repository):
-    """Raise what is wrong with one command; a verb's words go through the verb's own parser."""
+    """Raise what is wrong with one command; a command's words go through the command's own parser."""
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words = words[1:]
     name, rest = words[0].removeprefix(".venv/bin/"), words[1:]
     if name == "make":
-        asked = [word for word in rest if "=" not in word]
-        assert asked and set(asked) <= targets(repository), words
+        requested = [word for word in rest if "=" not in word]
+        assert requested and set(requested) <= targets(repository), words
     elif name in ("sh", "bash") or name.startswith("./"):
         assert (repository / (rest[0] if name in ("sh", "bash") else name)).is_file(), words
     elif name in ("source", "."):
@@ -56,17 +56,17 @@ def check(words, repository):
         if rest[:1] == ["-m"]:
             importlib.import_module(rest[1])
             return
-        place = next(index for index, word in enumerate(rest) if word.endswith(".py"))
-        assert (repository / rest[place]).is_file(), words
-        if rest[place].startswith("tools/"):
-            parse(rest[place][len("tools/"):-len(".py")], rest[place + 1:], repository)
+        index = next(index for index, word in enumerate(rest) if word.endswith(".py"))
+        assert (repository / rest[index]).is_file(), words
+        if rest[index].startswith("tools/"):
+            parse(rest[index][len("tools/"):-len(".py")], rest[index + 1:], repository)
     else:
         raise AssertionError(f"the README has a command that nothing checks: {words}")
 
 
-def parse(verb, words, repository):
-    assert verb in VERBS, verb
-    build_parser(verb, verb).parse_args(words)
+def parse(command, words, repository):
+    assert command in COMMANDS, command
+    build_parser(command, command).parse_args(words)
     for word in words:
         if word.startswith("configs/"):
             assert (repository / word).is_file(), word
@@ -99,9 +99,9 @@ def test_commands_of_the_makefile_parse(repository, capsys):
 
 
 def test_commands_inside_sentences_parse(readme, repository, capsys):
-    # `torchrun ... CONFIG` and the like; a bare verb or word is not a command.
+    # `torchrun ... CONFIG` and the like; a bare command or word is not a command.
     for inline in re.findall(r"`((?:make|python|torchrun|sh) [^`]+)`", readme):
-        if "VERB" in inline:
+        if "COMMAND" in inline:
             continue
         try:
             check(shlex.split(inline), repository)
@@ -109,24 +109,28 @@ def test_commands_inside_sentences_parse(readme, repository, capsys):
             pytest.fail(f"{inline}: {capsys.readouterr().err}")
 
 
-def test_verbs_and_flags_named_are_there(readme):
+def test_commands_and_flags_in_readme_exist(readme):
     # The table of verbs: | `train CONFIG` | ...
     rows = re.findall(r"^\| `([a-z]+) [A-Z][^`]*` \|(.*)$", readme, re.MULTILINE)
-    assert {verb for verb, _ in rows} == set(VERBS)
-    for verb, text in rows:
-        flags = set(build_parser(verb, verb)._option_string_actions)
-        assert set(re.findall(r"`(--[a-z-]+)", text)) <= flags, verb
-    known = {flag for verb in VERBS for flag in build_parser(verb, verb)._option_string_actions}
+    assert {command for command, _ in rows} == set(COMMANDS)
+    for command, text in rows:
+        flags = set(build_parser(command, command)._option_string_actions)
+        assert set(re.findall(r"`(--[a-z-]+)", text)) <= flags, command
+    known = {
+        flag
+        for command in COMMANDS
+        for flag in build_parser(command, command)._option_string_actions
+    }
     assert set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", readme)) <= known | {
         "--nproc-per-node", "--nproc_per_node"}
 
 
-def test_links_and_paths_named_are_there(readme, repository):
+def test_links_and_paths_in_the_readme_exist(readme, repository):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", readme)
     paths = re.findall(r"`((?:detkit|configs|tools|tests|docs|benchmarks)/[\w./-]*)`", readme)
     paths += re.findall(r"^(detkit/\S+)", "\n".join(blocks(readme, "", "text")), re.MULTILINE)
     assert links and paths
-    named = [path for path in links + paths if "://" not in path and "VERB" not in path]
+    named = [path for path in links + paths if "://" not in path and "COMMAND" not in path]
     assert not [path for path in named if not (repository / path).exists()]
 
 
@@ -137,15 +141,15 @@ def headings(path):
 
 
 def test_links_of_all_documents_lead_to_a_file_and_a_heading(repository):
-    seen = 0
+    num_links = 0
     for document in [*repository.glob("*.md"), *repository.glob("docs/*.md")]:
         text = document.read_text(encoding="utf-8")
         for link, anchor in re.findall(r"\]\((?!\w+://)([^)#]*)#?([^)]*)\)", text):
             target = document.parent / link if link else document
             assert target.is_file(), (document.name, link)
             assert not anchor or anchor in headings(target), (document.name, link, anchor)
-            seen += 1
-    assert seen > 15
+            num_links += 1
+    assert num_links > 15
 
 
 def test_every_document_is_linked_from_the_readme(readme, repository):
@@ -163,7 +167,7 @@ def test_python_shown_compiles_and_its_imports_exist(readme):
                 assert not [item.name for item in node.names if not hasattr(module, item.name)]
 
 
-def test_nothing_is_left_to_be_filled_in(readme):
+def test_readme_has_no_placeholders(readme):
     assert not re.findall(r"TODO|FIXME|TBD|RESULTS_TABLE", readme)
 
 
@@ -173,6 +177,6 @@ def test_nothing_is_left_to_be_filled_in(readme):
      "python tools/train.py configs/absent.py", "sh absent.sh", "curl x | sh",
      "detkit evaluate a.json b.json --no-such-flag"],
 )
-def test_the_check_sees_what_it_should(line, repository, capsys):
+def test_invalid_commands_are_found(line, repository, capsys):
     with pytest.raises((AssertionError, SystemExit)):
         check(shlex.split(line), repository)

@@ -8,7 +8,7 @@ import pytest
 
 # Each room may import those below it; rooms on one floor do not import each other.
 FLOORS = [
-    {"errors", "version", "machine", "files", "text", "trust"},
+    {"aliases", "errors", "version", "machine", "files", "text", "trust"},
     {"ops", "structures", "checkpoints"},
     {"registry"},
     {"models", "data", "evaluation", "visualization"},
@@ -22,7 +22,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def imports_of(path, package):
+def iter_imports(path, package):
     """(line, full dotted name) of everything of the package that a file imports."""
     inside = path.relative_to(package.parent).with_suffix("").parts
     here = inside[:-1]
@@ -36,7 +36,7 @@ def imports_of(path, package):
             # 'from detkit import data' names a room only together with what it takes.
             names = [f"{module}.{item.name}" if module == package.name else module
                      for item in node.names]
-        elif isinstance(node, ast.Call) and _called(node) == "import_module" and node.args:
+        elif isinstance(node, ast.Call) and _called_name(node) == "import_module" and node.args:
             argument = node.args[0]
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 names = [argument.value]
@@ -45,11 +45,11 @@ def imports_of(path, package):
                 yield node.lineno, name
 
 
-def _called(node):
+def _called_name(node):
     return getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
-def upward_imports(package):
+def find_upward_imports(package):
     """Sentences on imports that do not go downwards, and on rooms that have no floor."""
     found = []
     for path in sorted(package.rglob("*.py")):
@@ -61,7 +61,7 @@ def upward_imports(package):
         if room not in FLOOR_OF:
             found.append(f"{where}: the room '{room}' has no floor yet; add it to FLOORS")
             continue
-        for line, name in imports_of(path, package):
+        for line, name in iter_imports(path, package):
             other = (name.split(".") + [""])[1]
             if other == room or FLOOR_OF.get(other, len(FLOORS)) < FLOOR_OF[room]:
                 continue
@@ -71,7 +71,7 @@ def upward_imports(package):
 
 def test_imports_go_downwards_only(repository):
     assert len(list((repository / "detkit").rglob("*.py"))) > 30
-    assert not upward_imports(repository / "detkit")
+    assert not find_upward_imports(repository / "detkit")
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_imports_go_downwards_only(repository):
         ("attic/a.py", "", True),
     ],
 )
-def test_the_rule_sees_what_it_should(file, line, caught, tmp_path):
+def test_upward_imports_are_found(file, line, caught, tmp_path):
     path = tmp_path / "detkit" / file
     path.parent.mkdir(parents=True)
     path.write_text(line)
-    assert bool(upward_imports(Path(tmp_path) / "detkit")) == caught
+    assert bool(find_upward_imports(Path(tmp_path) / "detkit")) == caught
 
 
 def circle_of_files(package):

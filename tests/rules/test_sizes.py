@@ -8,8 +8,8 @@ NAMES = {"utils", "util", "core", "misc", "common", "helpers", "helper", "stuff"
 
 
 @pytest.fixture(scope="module")
-def sources(our_files, repository):
-    return {str(path.relative_to(repository)): path for path in our_files
+def sources(repository_files, repository):
+    return {str(path.relative_to(repository)): path for path in repository_files
             if path.suffix == ".py" and path.relative_to(repository).parts[0] in FOLDERS}
 
 
@@ -20,7 +20,7 @@ def test_no_file_is_over_400_lines(sources):
     assert not {name: count for name, count in counts.items() if count > LIMIT}
 
 
-def test_no_file_or_folder_has_a_name_that_says_nothing(sources):
+def test_no_file_or_folder_has_a_generic_name(sources):
     assert not [name for name in sources
                 if NAMES & set(name.removesuffix(".py").lower().split("/"))]
 

@@ -12,7 +12,7 @@ FOLDERS = ["ho" + "me", "ro" + "ot", "wo" + "rk", "Use" + "rs", "mn" + "t", "op"
 PATH = re.compile(r"(?<![\w.~/$}>)*-])/(?:" + "|".join(FOLDERS) + r")(?![\w.*-])")
 
 
-def faults(text):
+def find_forbidden(text):
     """(line number, what) of every host of a package registry and every machine's own path."""
     for number, line in enumerate(text.splitlines(), 1):
         for host in HOSTS:
@@ -22,15 +22,15 @@ def faults(text):
             yield number, match.group()
 
 
-def test_no_file_names_a_registry_or_a_machine(our_files, repository):
+def test_no_file_names_a_registry_or_a_machine(repository_files, repository):
     found = []
-    for path in our_files:
+    for path in repository_files:
         content = path.read_bytes()
         if b"\0" in content[:8000]:
             continue  # a picture
         found += [f"{path.relative_to(repository)}:{number}: {what}"
-                  for number, what in faults(content.decode("utf-8", "replace"))]
-    assert len(our_files) > 50
+                  for number, what in find_forbidden(content.decode("utf-8", "replace"))]
+    assert len(repository_files) > 50
     assert not found
 
 
@@ -48,5 +48,5 @@ def test_no_file_names_a_registry_or_a_machine(our_files, repository):
         ("a/" + "root/b, <path>/work", False),
     ],
 )
-def test_the_rule_sees_what_it_should(line, caught):
-    assert bool(list(faults(line))) == caught
+def test_forbidden_names_are_found(line, caught):
+    assert bool(list(find_forbidden(line))) == caught

@@ -11,30 +11,31 @@ from detkit.errors import MissingExtraError
 from detkit.structures.detections import Detections
 
 
-def some(**changed):
+def make_detections(**changed):
     parts = {"boxes_xyxy": [[0, 0, 10, 10], [5, 5, 5, 9], [1, 2, 3, 4]],
              "scores": [0.9, 0.0, 0.5], "labels": [0, 3, 1], "size_hw": (20, 30)}
     return Detections(**{**parts, **changed})
 
 
-def test_empty_has_the_shapes_of_any_other():
-    nothing = Detections.empty((20, 30))
-    assert len(nothing) == 0
-    assert (nothing.boxes_xyxy.shape, nothing.scores.shape, nothing.labels.shape) == (
+def test_empty_detections_have_zero_length_arrays():
+    empty = Detections.empty((20, 30))
+    assert len(empty) == 0
+    assert (empty.boxes_xyxy.shape, empty.scores.shape, empty.labels.shape) == (
         (0, 4), (0,), (0,))
-    assert len(nothing.above(0.5)) == 0
+    assert len(empty.filter_by_score(0.5)) == 0
 
 
-def test_two_are_equal_when_all_they_hold_is():
-    assert some() == some()
+def test_equality_compares_all_fields():
+    assert make_detections() == make_detections()
     assert Detections.empty((20, 30)) == Detections.empty((20, 30))
     for changed in ({"scores": [0.9, 0.1, 0.5]}, {"labels": [0, 3, 2]}, {"size_hw": (20, 31)}):
-        assert some() != some(**changed)
-    assert some() != some().above(0.5) and some() != "three"
+        assert make_detections() != make_detections(**changed)
+    assert make_detections() != make_detections().filter_by_score(
+        0.5) and make_detections() != "three"
 
 
 def test_lists_become_arrays_of_the_stated_types():
-    made = some()
+    made = make_detections()
     assert len(made) == 3
     assert (made.boxes_xyxy.dtype, made.scores.dtype, made.labels.dtype) == (
         np.float32, np.float32, np.int64)
@@ -60,13 +61,13 @@ def test_lists_become_arrays_of_the_stated_types():
     ids=["no boxes", "five columns", "few scores", "labels 2d", "nan", "infinity", "left > right",
          "top > bottom", "score > 1", "score < 0", "label < 0", "no height", "three sizes"],
 )
-def test_what_breaks_the_promise_is_refused(changed, message):
+def test_invalid_fields_raise(changed, message):
     with pytest.raises(ValueError, match=message):
-        some(**changed)
+        make_detections(**changed)
 
 
-def test_nothing_of_it_can_be_changed():
-    made = some()
+def test_detections_are_immutable():
+    made = make_detections()
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.size_hw = (1, 1)
     for array in (made.boxes_xyxy, made.scores, made.labels):
@@ -76,13 +77,13 @@ def test_nothing_of_it_can_be_changed():
 
 def test_the_arrays_that_were_given_stay_writeable():
     scores = np.array([0.9, 0.0, 0.5], np.float32)
-    some(scores=scores)
+    make_detections(scores=scores)
     scores[0] = 0.1
 
 
 @pytest.mark.parametrize(("threshold", "kept"), [(0, 3), (0.5, 2), (0.51, 1), (1, 0)])
-def test_above_keeps_scores_that_reach_the_threshold(threshold, kept):
-    assert len(some().above(threshold)) == kept
+def test_filter_by_score_keeps_scores_at_or_above_threshold(threshold, kept):
+    assert len(make_detections().filter_by_score(threshold)) == kept
 
 
 @pytest.mark.parametrize(
@@ -90,27 +91,28 @@ def test_above_keeps_scores_that_reach_the_threshold(threshold, kept):
     [(np.zeros(3, bool), []), (np.array([True, False, True]), [0, 1]), (np.array([2, 0]), [1, 0])],
     ids=["none", "mask", "indices"],
 )
-def test_select_by_mask_and_by_index(keep, labels):
-    chosen = some().select(keep)
-    assert chosen.labels.tolist() == labels
-    assert chosen.size_hw == (20, 30)
+def test_indexing_by_mask_and_by_indices(keep, labels):
+    selected = make_detections()[keep]
+    assert selected.labels.tolist() == labels
+    assert selected.size_hw == (20, 30)
 
 
-@pytest.mark.parametrize("made", [Detections.empty((20, 30)), some()], ids=["empty", "three"])
+@pytest.mark.parametrize("made", [Detections.empty(
+    (20, 30)), make_detections()], ids=["empty", "three"])
 def test_supervision_gets_the_same_boxes(made):
     supervision = pytest.importorskip("supervision")
-    theirs = made.to_supervision()
-    assert isinstance(theirs, supervision.Detections)
-    assert np.array_equal(theirs.xyxy, made.boxes_xyxy)
-    assert np.array_equal(theirs.confidence, made.scores)
-    assert np.array_equal(theirs.class_id, made.labels)
+    converted = made.to_supervision()
+    assert isinstance(converted, supervision.Detections)
+    assert np.array_equal(converted.xyxy, made.boxes_xyxy)
+    assert np.array_equal(converted.confidence, made.scores)
+    assert np.array_equal(converted.class_id, made.labels)
 
 
-def test_missing_supervision_is_a_sentence_that_names_the_extra(monkeypatch):
+def test_missing_supervision_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(MissingExtraError, match=r"detkit\[video\]"):
-        some().to_supervision()
+        make_detections().to_supervision()
 
 
-def test_the_package_shows_it_at_its_door():
+def test_is_exported_from_the_package():
     assert detkit.Detections is Detections

@@ -13,7 +13,7 @@ default_scope = 'detkit'
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(
-        type='ClassDataPreprocessor', mean=[123.675, 116.28, 103.53],
+        type='ClsDataPreprocessor', mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375]),
     backbone=dict(
         type='ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)),
@@ -24,12 +24,12 @@ test_dataloader = dict(
     batch_size=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ClassDataset', ann_file='gone.csv', data_prefix=dict(img='gone/'), test_mode=True,
+        type='ClsDataset', ann_file='gone.csv', data_prefix=dict(img='gone/'), test_mode=True,
         pipeline=[
-            dict(type='LoadPicture'),
+            dict(type='LoadClsImage'),
             dict(type='torchvision/Resize', size=72, interpolation='bicubic'),
             dict(type='torchvision/CenterCrop', size=64),
-            dict(type='PackClassInputs'),
+            dict(type='PackInputs'),
         ]))
 """
 

@@ -16,14 +16,14 @@ def numbered_jpeg(number: int) -> bytes:
             + stream.getvalue()[2:])
 
 
-class Pictures:
+class ImageSet:
     """Writes pictures below a folder; each one is different from all before."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.number = 0
 
-    def draw(self, *paths: str) -> "Pictures":
+    def draw(self, *paths: str) -> "ImageSet":
         for path in paths:
             self.number += 1
             file = self.root / path
@@ -31,18 +31,18 @@ class Pictures:
             file.write_bytes(numbered_jpeg(self.number))
         return self
 
-    def fill(self, folder: str, count: int) -> "Pictures":
+    def fill(self, folder: str, count: int) -> "ImageSet":
         return self.draw(*(f"{folder}/{at}.jpg" for at in range(count)))
 
-    def text(self, path: str, content: str = "") -> "Pictures":
+    def text(self, path: str, content: str = "") -> "ImageSet":
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
         return self
 
 
-def listed(data, split):
+def read_list(data, split):
     """(path, label) of each line of a split's list."""
-    lines = data.splits[split].list_file.read_text(encoding="utf-8").splitlines()
+    lines = data.splits[split].annotation_file.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "path,label"
     return [tuple(line.split(",")) for line in lines[1:]]

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.config.load_config import RUNNER_KEYS
-from detkit.config.overrides import without_pretrained
+from detkit.config.overrides import remove_pretrained
 
 # Of mmdet, one config of each of these folders, in this order, as far as they are installed.
 MMDET_FOLDERS = (
@@ -61,7 +61,7 @@ def read(file: Path) -> tuple[str, dict[str, Any]]:
     content = Config.fromfile(str(file)).to_dict()
     content = {key: value for key, value in content.items() if key in RUNNER_KEYS}
     model = content["model"]
-    without_pretrained(model)
+    remove_pretrained(model)
     # Left to the data: another number would end every run before the mutation is met.
     _without(model, "num_classes")
     if model["backbone"].get("depth") in (50, 101) and isinstance(model.get("neck"), dict):
@@ -126,8 +126,8 @@ def _change(holder: Any, key: Any, change: str, rng: random.Random) -> str:
     elif change == "double" and isinstance(holder, list):
         holder.insert(key, copy.deepcopy(value))
     elif change == "misspell" and isinstance(holder, dict) and len(key) > 2:
-        at = rng.randrange(len(key) - 1)
-        holder[key[:at] + key[at + 1] + key[at] + key[at + 2:]] = holder.pop(key)
+        index = rng.randrange(len(key) - 1)
+        holder[key[:index] + key[index + 1] + key[index] + key[index + 2:]] = holder.pop(key)
     else:
         holder[key] = [value, value] if change == "double" else rng.choice(_others(value))
         return f" = {repr(holder[key])[:60]}"

@@ -16,10 +16,10 @@ State = dict[str, Tensor]
 
 def timm_convnextv2(arch: str) -> nn.Module:
     """In eval mode; every parameter with a value of its own, maps of order one."""
-    return shaken(timm.create_model(f"convnextv2_{arch}", num_classes=10))
+    return randomized_model(timm.create_model(f"convnextv2_{arch}", num_classes=10))
 
 
-def shaken(model: nn.Module) -> nn.Module:
+def randomized_model(model: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def shaken(model: nn.Module) -> nn.Module:
+def randomized_model(model: nn.Module) -> nn.Module:
     """Give every norm's weight, bias, mean and variance values of its own.
 
     With statistics drawn at random dozens of layers let maps vanish or blow up, and then no
@@ -18,7 +18,7 @@ def shaken(model: nn.Module) -> nn.Module:
     """
     generator = torch.Generator().manual_seed(0)
 
-    def settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def randomize_norm(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, _BatchNorm)
         mean, variance = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
         # A channel that hardly varies would be blown up by the next picture.
@@ -31,32 +31,32 @@ def shaken(model: nn.Module) -> nn.Module:
         norm.bias += 0.1 * noise[2]
 
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(randomize_norm) for norm in norms]
     with torch.no_grad():
-        model.eval()(2 * picture(4, 3, 128, 128, seed=0))
+        model.eval()(2 * make_image(4, 3, 128, 128, seed=0))
     for hook in hooks:
         hook.remove()
     return model
 
 
-def picture(*shape: int, seed: int = 1) -> Tensor:
+def make_image(*shape: int, seed: int = 1) -> Tensor:
     """Ramps with stripes and noise, each channel of each image its own: structured and random."""
     generator = torch.Generator().manual_seed(seed)
     slopes, waves = torch.randn((2, *shape[:2], 1, 1), generator=generator)
-    across, down = torch.linspace(-1, 1, shape[3]), torch.linspace(0, 12, shape[2])[:, None]
+    x, y = torch.linspace(-1, 1, shape[3]), torch.linspace(0, 12, shape[2])[:, None]
     noise = torch.randn(shape, generator=generator)
-    return slopes * across + (waves * down).sin() + 0.5 * noise
+    return slopes * x + (waves * y).sin() + 0.5 * noise
 
 
 def timm_model(name: str) -> nn.Module:
     torch.manual_seed(0)
     # drop_path_rate 0: its draws are not ours.
-    return shaken(timm.create_model(name, drop_path_rate=0.0))
+    return randomized_model(timm.create_model(name, drop_path_rate=0.0))
 
 
 def torchvision_model(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return shaken(getattr(torchvision.models, name)(stochastic_depth_prob=0.0))
+    return randomized_model(getattr(torchvision.models, name)(stochastic_depth_prob=0.0))
 
 
 def timm_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
@@ -70,8 +70,8 @@ def timm_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
 def torchvision_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
     """The last map of each size below stride 2, without the head's convolution."""
     maps: list[Tensor] = []
-    for part in list(model.features)[:-1]:  # type: ignore[arg-type]
-        image = part(image)
+    for layer in list(model.features)[:-1]:  # type: ignore[arg-type]
+        image = layer(image)
         if maps and maps[-1].shape[2:] == image.shape[2:]:
             maps[-1] = image
         else:
@@ -79,11 +79,12 @@ def torchvision_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
     return maps[1:]
 
 
-def assert_same(ours: tuple[Tensor, ...], theirs: list[Tensor], tolerance: float = 1e-4) -> None:
-    assert len(ours) == len(theirs) > 0
-    for stage, (mine, other) in enumerate(zip(ours, theirs)):
-        assert mine.shape == other.shape, stage
+def assert_same(actual: tuple[Tensor, ...], expected: list[Tensor],
+                tolerance: float = 1e-4) -> None:
+    assert len(actual) == len(expected) > 0
+    for stage, (actual_map, expected_map) in enumerate(zip(actual, expected)):
+        assert actual_map.shape == expected_map.shape, stage
         # Of order one: neither vanished, where all agree, nor blown up, where none do.
-        assert 0.1 < other.detach().std() < 10, stage
-        difference = (mine - other).abs().max().item()
+        assert 0.1 < expected_map.detach().std() < 10, stage
+        difference = (actual_map - expected_map).abs().max().item()
         assert difference <= tolerance, f"stage {stage} differs by {difference}"

@@ -11,63 +11,65 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from detkit.inference.detection_adapter import SampleAdapter
-from detkit.inference.graph.build import static_graph
-from detkit.inference.letterbox import fit, rule_of
-from detkit.inference.predictor_protocol import ask
+from detkit.inference.detection_adapter import DetectionAdapter
+from detkit.inference.graph.build import build_static_graph
+from detkit.inference.letterbox import letterbox, resize_spec_from_pipeline
+from detkit.inference.predictor_protocol import run_test_step
 
 Image = NDArray[np.uint8]
 BOX, SCORE, TIE = 0.01, 1e-4, 1e-6  # pixels of the picture; of probabilities
 
 
-def inputs_of(
-    model: Any, pipeline: Sequence[Mapping[str, Any]], pictures: Sequence[Image]
+def letterbox_batch(
+    model: Any, pipeline: Sequence[Mapping[str, Any]], raw_images: Sequence[Image]
 ) -> tuple[Tensor, Tensor, list[tuple[float, float]]]:
     """Canvases and valid sizes as a graph takes them, and the scales; one canvas holds all."""
-    rule = rule_of(pipeline, model.data_preprocessor.pad_size_divisor)
-    sizes = [rule.canvas_for(picture.shape[:2]) for picture in pictures]
-    canvas_hw = (max(size[0] for size in sizes), max(size[1] for size in sizes))
-    fitted = [fit(picture, canvas_hw, rule) for picture in pictures]
-    return (torch.from_numpy(np.stack([one.canvas for one in fitted])),
-            torch.tensor([one.valid_hw for one in fitted]), [one.scale_xy for one in fitted])
+    resize_spec = resize_spec_from_pipeline(pipeline, model.data_preprocessor.pad_size_divisor)
+    sizes = [resize_spec.input_hw_for(image.shape[:2]) for image in raw_images]
+    input_hw = (max(size[0] for size in sizes), max(size[1] for size in sizes))
+    letterboxed = [letterbox(image, input_hw, resize_spec) for image in raw_images]
+    return (torch.from_numpy(np.stack([item.canvas for item in letterboxed])),
+            torch.tensor([item.image_hw
+                          for item in letterboxed]), [item.scale_xy for item in letterboxed])
 
 
-def assert_equal(
+def assert_matches_mmdet(
     model: Any,
     pipeline: Sequence[Mapping[str, Any]],
-    pictures: Sequence[Image],
+    raw_images: Sequence[Image],
     graph: nn.Module | None = None,
 ) -> list[int]:
     """Fail unless the graph finds in a batch what mmdet does; the counts of results."""
-    images, valid_hw, scales = inputs_of(model, pipeline, pictures)
-    adapter = SampleAdapter(model, pipeline, 80)
-    samples = ask(model, [adapter.prepare(picture) for picture in pictures])
-    graph = graph or static_graph(model, (images.shape[1], images.shape[2]))
+    images, image_hw, scales = letterbox_batch(model, pipeline, raw_images)
+    adapter = DetectionAdapter(model, pipeline, 80)
+    samples = run_test_step(model, [adapter.prepare(image) for image in raw_images])
+    graph = graph or build_static_graph(model, (images.shape[1], images.shape[2]))
     with torch.inference_mode():
-        boxes, scores, labels, counts = graph(images, valid_hw)
+        boxes, scores, labels, counts = graph(images, image_hw)
     for row, sample in enumerate(samples):
-        wanted, count = sample.pred_instances, int(counts[row])
-        assert count == len(wanted.scores)
+        expected, count = sample.pred_instances, int(counts[row])
+        assert count == len(expected.scores)
         assert not boxes[row, count:].any() and not scores[row, count:].any()
         assert (scores[row, :count].diff() <= 0).all()
-        across, down = scales[row]
-        found = boxes[row, :count] / torch.tensor([across, down, across, down])
-        assert_matched(found, scores[row, :count], labels[row, :count], wanted)
+        scale_x, scale_y = scales[row]
+        actual_boxes = boxes[row, :count] / torch.tensor([scale_x, scale_y, scale_x, scale_y])
+        assert_matched(actual_boxes, scores[row, :count], labels[row, :count], expected)
     return [int(count) for count in counts]
 
 
-def assert_matched(boxes: Tensor, scores: Tensor, labels: Tensor, wanted: Any) -> None:
-    """Each box has one in ``wanted`` of its own with the same label, place and score.
+def assert_matched(boxes: Tensor, scores: Tensor, labels: Tensor, expected: Any) -> None:
+    """Each box has one in ``expected`` of its own with the same label, place and score.
 
     Of two overlapping boxes with one score, as RoIs on the same cells have it, the last digit says
     which one suppresses the other: where the label and six digits of the score agree, at most two
     boxes in a hundred may be at another place.
     """
-    near = (boxes[:, None] - wanted.bboxes[None]).abs().amax(-1) <= BOX
-    apart = (scores[:, None] - wanted.scores[None]).abs()
-    same = labels[:, None] == wanted.labels[None]
-    fits = near & same & (apart <= SCORE)
-    ties = same & (apart <= TIE)
-    mine, theirs = linear_sum_assignment((fits * 1000 + ties * 1).numpy(), maximize=True)
-    assert (fits | ties)[mine, theirs].all(), "a box that mmdet has not"
-    assert (~fits[mine, theirs]).sum() <= 0.02 * len(boxes), "ties only"
+    boxes_match = (boxes[:, None] - expected.bboxes[None]).abs().amax(-1) <= BOX
+    score_error = (scores[:, None] - expected.scores[None]).abs()
+    same_label = labels[:, None] == expected.labels[None]
+    matches = boxes_match & same_label & (score_error <= SCORE)
+    ties = same_label & (score_error <= TIE)
+    row_index, column_index = linear_sum_assignment((matches * 1000 + ties * 1).numpy(),
+                                                    maximize=True)
+    assert (matches | ties)[row_index, column_index].all(), "a box that mmdet has not"
+    assert (~matches[row_index, column_index]).sum() <= 0.02 * len(boxes), "ties only"

@@ -33,16 +33,16 @@ class Sized(torch.nn.Module):
         return images.reshape(images.shape[0] * 3)
 
 
-def _rewritten(path: Path, change: Any, added: dict[str, bytes] | None = None) -> Path:
+def _rewrite(path: Path, change: Any, added: dict[str, bytes] | None = None) -> Path:
     """The archive with ``change(name, content)`` for each entry's content, and more entries."""
-    held: dict[str, bytes] = {}
+    entries: dict[str, bytes] = {}
     with zipfile.ZipFile(path) as old:
         root = old.namelist()[0].split("/")[0]
         for info in old.infolist():
             name = info.filename.partition("/")[2]
-            held[name] = change(name, old.read(info))
+            entries[name] = change(name, old.read(info))
     with zipfile.ZipFile(path, "w") as new:
-        for name, content in {**held, **(added or {})}.items():
+        for name, content in {**entries, **(added or {})}.items():
             new.writestr(f"{root}/{name}", content)
     return path
 
@@ -57,8 +57,7 @@ def opaque_constant(path: Path, touched: Path) -> Path:
                                    "use_pickle": True, "tensor_meta": None}
         return json.dumps(config).encode()
 
-    return _rewritten(path, change,
-                      {"data/constants/opaque_obj_0": pickle.dumps(Touch(touched))})
+    return _rewrite(path, change, {"data/constants/opaque_obj_0": pickle.dumps(Touch(touched))})
 
 
 def size_expression(path: Path, touched: Path) -> Path:
@@ -70,12 +69,12 @@ def size_expression(path: Path, touched: Path) -> Path:
             return content
         model = json.loads(content)
         sizes = model["graph_module"]["graph"]["sym_int_values"]
-        for one in sizes.values():
-            one["as_expr"]["expr_str"] = code
+        for item in sizes.values():
+            item["as_expr"]["expr_str"] = code
         assert sizes, "a program without a symbolic size shows nothing"
         return json.dumps(model).encode()
 
-    return _rewritten(path, change)
+    return _rewrite(path, change)
 
 
 def shared_library(path: Path, touched: Path) -> Path | None:
@@ -89,7 +88,7 @@ def shared_library(path: Path, touched: Path) -> Path | None:
     subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)],
                    input=source, text=True, check=True)
     metadata = json.dumps({"AOTI_DEVICE_KEY": "cpu"}).encode()
-    return _rewritten(path, lambda name, content: content, {
+    return _rewrite(path, lambda name, content: content, {
         "data/aotinductor/model/model.so": library.read_bytes(),
         "data/aotinductor/model/model.wrapper.so": library.read_bytes(),
         "data/aotinductor/model/model.wrapper_metadata.json": metadata,

@@ -31,7 +31,7 @@ def cannot_isolate():
     return None if done.returncode == 0 else f"unshare: {done.stderr.strip()}"
 
 
-def looked_up(command, folder, env, timeout=600):
+def run_isolated(command, folder, env, timeout=600):
     """``command`` as a finished process, and the host names that it looked up, in order."""
     with tempfile.TemporaryDirectory() as work:
         report = Path(work, "names.json")
@@ -42,26 +42,26 @@ def looked_up(command, folder, env, timeout=600):
 
 
 def _name_in(question):
-    parts, place = [], 12
-    while question[place]:
-        parts.append(question[place + 1:place + 1 + question[place]].decode("ascii", "replace"))
-        place += 1 + question[place]
-    return ".".join(parts), place + 5
+    parts, offset = [], 12
+    while question[offset]:
+        parts.append(question[offset + 1:offset + 1 + question[offset]].decode("ascii", "replace"))
+        offset += 1 + question[offset]
+    return ".".join(parts), offset + 5
 
 
 def _serve(server, names):
     while True:
-        question, asker = server.recvfrom(4096)
+        question, client = server.recvfrom(4096)
         name, end = _name_in(question)
         names.append(name)
         flags = struct.pack(">H", 0x8180 | NO_SUCH_NAME)
         counts = struct.pack(">4H", 1, 0, 0, 0)
-        server.sendto(question[:2] + flags + counts + question[12:end], asker)
+        server.sendto(question[:2] + flags + counts + question[12:end], client)
 
 
 def _bring_loopback_up():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        fcntl.ioctl(one, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
 
 def main(report, command):

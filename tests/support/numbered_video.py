@@ -39,13 +39,13 @@ def write_video(
     rotation: int = 0,
     options: dict[str, str] | None = None,
     codec: str = "libx264",
-    sound: tuple[str, int] | None = None,
-    sound_delay: float = 0.0,
+    audio: tuple[str, int] | None = None,
+    audio_delay: float = 0.0,
 ) -> Path:
     """A numbered video by PyAV alone; ``times`` in ticks of ``time_base`` when not constant.
 
-    ``sound`` is a codec and a rate: a tone that rises, so that each moment sounds otherwise, as
-    long as the pictures, from ``sound_delay`` seconds on.
+    ``audio`` is a codec and a rate: a tone that rises, so that each moment sounds otherwise, as
+    long as the pictures, from ``audio_delay`` seconds on.
     """
     import av
 
@@ -57,8 +57,8 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         track = None
-        if sound is not None:
-            track = container.add_stream(sound[0], rate=sound[1], layout="mono")
+        if audio is not None:
+            track = container.add_stream(audio[0], rate=audio[1], layout="mono")
         for number in range(count):
             image = numbered_image(number, size_hw)
             frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
@@ -67,11 +67,11 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None:
-            wave = rising_tone(round(count / Fraction(rate) * sound[1]), sound[1])
+            wave = rising_tone(round(count / Fraction(rate) * audio[1]), audio[1])
             for begin in range(0, len(wave), 1024):
                 part = av.AudioFrame.from_ndarray(wave[None, begin:begin + 1024], "s16", "mono")
-                part.rate, part.time_base = sound[1], Fraction(1, sound[1])
-                part.pts = begin + round(sound_delay * sound[1])
+                part.rate, part.time_base = audio[1], Fraction(1, audio[1])
+                part.pts = begin + round(audio_delay * audio[1])
                 container.mux(track.encode(part))
             container.mux(track.encode(None))
     return path
@@ -83,7 +83,7 @@ def rising_tone(samples: int, rate: int) -> np.ndarray:
     return (8000 * np.sin(2 * np.pi * (200 + 150 * seconds) * seconds)).astype(np.int16)
 
 
-def sound_of(path: Path) -> tuple[np.ndarray, int, float]:
+def read_audio(path: Path) -> tuple[np.ndarray, int, float]:
     """The samples of a file's sound (mono float), its rate and the time of the first."""
     import av
 

@@ -16,7 +16,7 @@ from numbered_video import numbered_image
 from PIL import Image
 
 IMAGE = np.asarray(numbered_image(5))
-LOOK, AGAIN, VIDEO, STOP, CAMERA = range(5)  # the page's functions, in the order of its code
+PREDICT, REFILTER, VIDEO, STOP, CAMERA = range(5)  # the page's functions, in the order of its code
 
 
 class Browser:
@@ -26,9 +26,9 @@ class Browser:
         self.address = address
         self.tab = secrets.token_hex(5)
         self.cookie = None
-        answer = self.ask("GET", "/")
-        assert answer.status == 200
-        self.cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+        response = self.ask("GET", "/")
+        assert response.status == 200
+        self.cookie = (response.headers["Set-Cookie"] or "").partition(";")[0]
 
     def ask(self, method, path, body=None, **headers):
         """The answer to one request, with its whole body as ``content``; ``_`` stands for '-'."""
@@ -37,10 +37,10 @@ class Browser:
         if self.cookie:
             headers.setdefault("Cookie", self.cookie)
         connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        answer.content = answer.read()
+        response = connection.getresponse()
+        response.content = response.read()
         connection.close()
-        return answer
+        return response
 
     def upload(self, name, content):
         """The answer to an upload."""

@@ -5,35 +5,35 @@ import threading
 
 from detkit.app.demo_model import DemoModel
 from detkit.app.hosts import allowed_hosts
-from detkit.app.image import SeenPictures
-from detkit.app.server import MB, cookie_name, open_port, page_server, quiet_gradio
-from detkit.app.visitors import Visitors
+from detkit.app.image import ResultCache
+from detkit.app.server import MB, cookie_name, offline_gradio, open_port, page_server
+from detkit.app.visitors import VisitorRegistry
 from detkit.inference.predictor import Predictor
 
 MAX_UPLOAD_MB = 1
 
 
-class Served:
+class ServedPage:
     """The real page and its server; ``end`` it."""
 
     def __init__(self, checkpoint, folder):
         self.folder = folder
-        self.pictures = SeenPictures()
-        self.visitors = Visitors(folder, 3 * MB, self.pictures.drop)
-        self.listening = open_port("127.0.0.1", 0)
-        self.address = self.listening.getsockname()
-        with quiet_gradio(folder):
+        self.result_cache = ResultCache()
+        self.visitors = VisitorRegistry(folder, 3 * MB, self.result_cache.drop)
+        self.listen_socket = open_port("127.0.0.1", 0)
+        self.address = self.listen_socket.getsockname()
+        with offline_gradio(folder):
             from detkit.app.page import Page
 
             model = DemoModel(Predictor(checkpoint, device="cpu"), "as it was trained")
-            page = Page(model, "tiny", 0.0, self.visitors, self.pictures,
-                        cookie_name(self.listening), MB)
+            page = Page(model, "tiny", 0.0, self.visitors, self.result_cache,
+                        cookie_name(self.listen_socket), MB)
             ready = threading.Event()
             self._server = page_server(
-                page.blocks, self.listening, allowed_hosts(self.listening, "127.0.0.1"),
+                page.blocks, self.listen_socket, allowed_hosts(self.listen_socket, "127.0.0.1"),
                 self.visitors, MAX_UPLOAD_MB, ready.set, page.stop)
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._server.serve([self.listening])))
+            target=lambda: asyncio.run(self._server.serve([self.listen_socket])))
         self._thread.start()
         assert ready.wait(60)
 

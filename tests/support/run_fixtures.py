@@ -30,7 +30,7 @@ def trained_classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     Its data lies beside the config, in data/.
     """
     folder = tmp_path_factory.mktemp("classifier")
-    data = tiny_classifier.write_pictures(folder / "data")
+    data = tiny_classifier.write_images(folder / "data")
     config = tiny_classifier.write_config(folder, data)
     options = {"train_cfg.max_epochs": 2, "train_cfg.val_interval": 2}
     return config, train(config, work_dir=folder / "work", options=options, device="cpu")

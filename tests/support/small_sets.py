@@ -18,12 +18,12 @@ def draw(path: Path, size_wh=(64, 48), seed=0, **save) -> Path:
 def coco(names, boxes=(), classes=("cat", "dog"), size_wh=(64, 48)) -> dict:
     """COCO truth: ``boxes`` are (image index, class index, [x, y, w, h])."""
     return {
-        "images": [{"id": at, "file_name": name, "width": size_wh[0], "height": size_wh[1]}
-                   for at, name in enumerate(names, start=1)],
+        "images": [{"id": i, "file_name": name, "width": size_wh[0], "height": size_wh[1]}
+                   for i, name in enumerate(names, start=1)],
         "annotations": [
-            {"id": at, "image_id": image + 1, "category_id": label + 1, "bbox": box,
-             "area": 1, "iscrowd": 0} for at, (image, label, box) in enumerate(boxes, start=1)],
-        "categories": [{"id": at, "name": name} for at, name in enumerate(classes, start=1)],
+            {"id": i, "image_id": image + 1, "category_id": label + 1, "bbox": box,
+             "area": 1, "iscrowd": 0} for i, (image, label, box) in enumerate(boxes, start=1)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(classes, start=1)],
     }
 
 
@@ -35,33 +35,33 @@ def write_json(path: Path, content) -> Path:
 
 def voc_xml(filename="a.jpg", size_wh=(64, 48), objects=(("cat", (1, 2, 30, 40)),)) -> str:
     """A VOC annotation; an object is (name, corners) or (name, corners, difficult, truncated)."""
-    things = "".join(
+    objects_xml = "".join(
         f"<object><name>{name}</name><truncated>{flags[1] if flags else 0}</truncated>"
         f"<difficult>{flags[0] if flags else 0}</difficult><bndbox><xmin>{box[0]}</xmin>"
         f"<ymin>{box[1]}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object>"
         for name, box, *flags in objects)
     return (f"<annotation><filename>{filename}</filename><size><width>{size_wh[0]}</width>"
-            f"<height>{size_wh[1]}</height></size>{things}</annotation>")
+            f"<height>{size_wh[1]}</height></size>{objects_xml}</annotation>")
 
 
 class CocoFolder:
     """root/{train,val,test}/*.png and root/annotations/{train,val,test}.json, two images each.
 
-    Each image has one cat and one dog, unless a test changes ``truth`` before ``write``.
+    Each image has one cat and one dog, unless a test changes ``ground_truth`` before ``write``.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.truth = {}
-        for at, split in enumerate(("train", "val", "test")):
+        self.ground_truth = {}
+        for i, split in enumerate(("train", "val", "test")):
             names = [f"{split}{number}.png" for number in range(2)]
             for number, name in enumerate(names):
-                draw(root / split / name, seed=10 * at + number)
-            self.truth[split] = coco(names, [
+                draw(root / split / name, seed=10 * i + number)
+            self.ground_truth[split] = coco(names, [
                 (image, label, [4 + 20 * label, 5, 12, 10]) for image in (0, 1)
                 for label in (0, 1)])
 
     def write(self) -> Path:
-        for split, truth in self.truth.items():
-            write_json(self.root / "annotations" / f"{split}.json", truth)
+        for split, ground_truth in self.ground_truth.items():
+            write_json(self.root / "annotations" / f"{split}.json", ground_truth)
         return self.root

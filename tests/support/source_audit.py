@@ -31,26 +31,26 @@ _BUILTIN_ONLY = frozenset({"eval", "compile"})
 Finding = tuple[str, str]  # where, and what
 
 
-def findings(target: Any, seen: set[Any] | None = None) -> Iterator[Finding]:
+def findings(target: Any, visited: set[Any] | None = None) -> Iterator[Finding]:
     """Of a class or function: (the qualified name of the function, the source of the call)."""
-    seen = set() if seen is None else seen
-    if target in seen:
+    visited = set() if visited is None else visited
+    if target in visited:
         return
-    seen.add(target)
+    visited.add(target)
     if inspect.isclass(target):
         for base in target.__mro__:
             if _is_read(base):
                 for function in _functions(base):
-                    yield from findings(function, seen)
+                    yield from findings(function, visited)
     elif isinstance(target, types.FunctionType) and _is_read(target):
         tree = _tree(target)
         for node in ast.walk(tree):
-            if _reaches(node):
+            if _is_unsafe_call(node):
                 yield f"{target.__module__}.{target.__qualname__}", ast.unparse(node)
             if isinstance(node, ast.Name):
                 called = target.__globals__.get(node.id)
                 if isinstance(called, (types.FunctionType, type)) and _is_read(called):
-                    yield from findings(inspect.unwrap(called), seen)
+                    yield from findings(inspect.unwrap(called), visited)
 
 
 def _is_read(item: Any) -> bool:
@@ -79,7 +79,7 @@ def _tree(function: types.FunctionType) -> ast.AST:
         return ast.Module([], [])
 
 
-def _reaches(node: ast.AST) -> bool:
+def _is_unsafe_call(node: ast.AST) -> bool:
     if isinstance(node, ast.Dict):
         return any(isinstance(key, ast.Constant) and key.value == "type" and _is_open(value)
                    for key, value in zip(node.keys, node.values))

@@ -16,7 +16,7 @@ TIMM_NAMES = {
 }
 
 
-def shaken(model: nn.Module) -> nn.Module:
+def randomized_model(model: nn.Module) -> nn.Module:
     """Give every parameter a value of its own, so that no two can be mixed up unseen."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -31,13 +31,13 @@ def shaken(model: nn.Module) -> nn.Module:
 
 def torchvision_swin(arch: str) -> nn.Module:
     name = {"tiny": "swin_t", "small": "swin_s", "base": "swin_b"}[arch]
-    return shaken(getattr(torchvision.models, name)())
+    return randomized_model(getattr(torchvision.models, name)())
 
 
 def torchvision_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
     maps = []
-    for index, part in enumerate(model.features):  # type: ignore[arg-type]
-        image = part(image)
+    for index, layer in enumerate(model.features):  # type: ignore[arg-type]
+        image = layer(image)
         if index % 2:
             maps.append(image.permute(0, 3, 1, 2))
     return maps
@@ -45,7 +45,7 @@ def torchvision_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
 
 def timm_swin(arch: str, size: tuple[int, int]) -> nn.Module:
     model = timm.create_model(TIMM_NAMES[arch], img_size=size, strict_img_size=False)
-    return shaken(model)
+    return randomized_model(model)
 
 
 def timm_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
@@ -57,20 +57,21 @@ def timm_maps(model: nn.Module, image: Tensor) -> list[Tensor]:
 
 def raw_maps(model: SwinTransformer, image: Tensor) -> list[Tensor]:
     """Our maps before the norm of each output, which a classifier does not have."""
-    kept: list[Tensor] = []
+    maps_before_norm: list[Tensor] = []
     hooks = [
-        stage.register_forward_hook(lambda _, __, out: kept.append(out[0].permute(0, 3, 1, 2)))
+        stage.register_forward_hook(
+            lambda _, __, out: maps_before_norm.append(out[0].permute(0, 3, 1, 2)))
         for stage in model.stages
     ]
     model(image)
     for hook in hooks:
         hook.remove()
-    return kept
+    return maps_before_norm
 
 
-def assert_same(ours: list[Tensor], theirs: list[Tensor], tolerance: float = 1e-4) -> None:
-    assert len(ours) == len(theirs) > 0
-    for stage, (mine, other) in enumerate(zip(ours, theirs)):
-        assert mine.shape == other.shape, stage
-        difference = (mine - other).abs().max().item()
+def assert_same(actual: list[Tensor], expected: list[Tensor], tolerance: float = 1e-4) -> None:
+    assert len(actual) == len(expected) > 0
+    for stage, (actual_map, expected_map) in enumerate(zip(actual, expected)):
+        assert actual_map.shape == expected_map.shape, stage
+        difference = (actual_map - expected_map).abs().max().item()
         assert difference <= tolerance, f"stage {stage} differs by {difference}"

@@ -145,31 +145,31 @@ def build(config: dict[str, Any], seed: int = 0, settled: bool = True) -> Any:
             nn.init.normal_(layer.bias, std=0.3)
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
-    two = hasattr(model, "roi_head")
-    dense = model.rpn_head if two else model.bbox_head
-    picture = functional.interpolate(torch.randn(4, 3, 16, 16), size=128, mode="bilinear")
+    is_two_stage = hasattr(model, "roi_head")
+    dense = model.rpn_head if is_two_stage else model.bbox_head
+    image = functional.interpolate(torch.randn(4, 3, 16, 16), size=128, mode="bilinear")
     model.train()
     with torch.no_grad():
-        dense(model.extract_feat(picture))
+        dense(model.extract_feat(image))
         model.eval()
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm2d):  # a channel that was still must not blow up
                 layer.running_var.clamp_(min=0.1)
-        maps = model.extract_feat(picture)
+        maps = model.extract_feat(image)
         outputs = dense(maps)
-        _settle([layer for name, layer in dense.named_children() if name.endswith(SCORING)],
-                torch.cat([one.flatten() for one in outputs[0]]), 0.7, -2.0)
-        if two:
-            heads, readers = model.roi_head.bbox_head, model.roi_head.bbox_roi_extractor
+        _rescale([layer for name, layer in dense.named_children() if name.endswith(SCORING)],
+                 torch.cat([item.flatten() for item in outputs[0]]), 0.7, -2.0)
+        if is_two_stage:
+            heads, extractors = model.roi_head.bbox_head, model.roi_head.bbox_roi_extractor
             several = isinstance(heads, nn.ModuleList)
-            reader = readers[0] if several else readers
+            extractor = extractors[0] if several else extractors
             corners = torch.rand(64, 2) * 64
             rois = torch.cat([torch.arange(64)[:, None] % 4, corners,
                               corners + 8 + torch.rand(64, 2) * 56], dim=1)
             for head in heads if several else [heads]:
-                logits, deltas = head(reader(maps[: reader.num_inputs], rois))
-                _settle([head.fc_cls], logits, 1.0, 0.0)
-                _settle([head.fc_reg], deltas, 0.25, 0.0)
+                logits, deltas = head(extractor(maps[: extractor.num_inputs], rois))
+                _rescale([head.fc_cls], logits, 1.0, 0.0)
+                _rescale([head.fc_reg], deltas, 0.25, 0.0)
     return model
 
 
@@ -177,13 +177,13 @@ def build(config: dict[str, Any], seed: int = 0, settled: bool = True) -> Any:
 SCORING = ("cls", "cls_predict")
 
 
-def _settle(layers: list[nn.Module], given: torch.Tensor, spread: float, middle: float) -> None:
-    """Scale last layers so that instead of ``given`` they give values of this spread."""
+def _rescale(layers: list[nn.Module], outputs: torch.Tensor, std: float, mean: float) -> None:
+    """Scale last layers so that instead of ``outputs`` they give values of this spread."""
     assert layers
     for layer in layers:
-        parts = [one for one in layer.modules() if isinstance(one, (nn.Conv2d, nn.Linear))]
+        sublayers = [item for item in layer.modules() if isinstance(item, (nn.Conv2d, nn.Linear))]
         # A separable convolution is one layer, of which the last part has the bias.
-        for part in parts if isinstance(layer, nn.ModuleList) else parts[-1:]:
-            part.weight.mul_(spread / given.std())
-            if part.bias is not None:
-                part.bias.add_(-given.mean()).mul_(spread / given.std()).add_(middle)
+        for sublayer in sublayers if isinstance(layer, nn.ModuleList) else sublayers[-1:]:
+            sublayer.weight.mul_(std / outputs.std())
+            if sublayer.bias is not None:
+                sublayer.bias.add_(-outputs.mean()).mul_(std / outputs.std()).add_(mean)

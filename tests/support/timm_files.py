@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
-def shaken(name: str, **options: Any) -> nn.Module:
+def randomized_model(name: str, **options: Any) -> nn.Module:
     """timm's whole model; norms and biases get values of their own, so that none is unseen."""
     torch.manual_seed(0)
     model: nn.Module = timm.create_model(name, **options)
@@ -25,11 +25,14 @@ def shaken(name: str, **options: Any) -> nn.Module:
 def weights_file(name: str, folder: Path, **options: Any) -> Path:
     """A file as timm publishes it: every tensor of the classifier, under timm's names."""
     path = folder / f"{name}.safetensors"
-    save_file({k: v.contiguous() for k, v in shaken(name, **options).state_dict().items()}, path)
+    save_file(
+        {k: v.contiguous()
+         for k, v in randomized_model(name, **options).state_dict().items()}, path)
     return path
 
 
-def timms_maps(name: str, file: Path, levels: tuple[int, ...], image: Tensor) -> list[Tensor]:
+def timm_feature_maps(name: str, file: Path, levels: tuple[int, ...],
+                      image: Tensor) -> list[Tensor]:
     """The maps of timm's own extractor, which has read the file by itself."""
     model = timm.create_model(
         name, features_only=True, out_indices=levels, pretrained=True,

@@ -13,27 +13,27 @@ COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
 CONFIG = '''
 default_scope = "detkit"
 pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/RandomResizedCrop", size=32, scale=(0.5, 1.0)),
     dict(type="torchvision/RandomHorizontalFlip"),
     dict(type="torchvision/RandAugment", num_ops=1, magnitude=3),
     dict(type="torchvision/RandomErasing", p=0.5),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/Resize", size=36),
     dict(type="torchvision/CenterCrop", size=32),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 train_dataloader = dict(
     batch_size=4, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(type="ClassDataset", data_root="DATA", data_prefix=dict(img="train"),
+    dataset=dict(type="ClsDataset", data_root="DATA", data_prefix=dict(img="train"),
                  pipeline=pipeline),
 )
 val_dataloader = dict(
     batch_size=4, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="ClassDataset", data_root="DATA", data_prefix=dict(img="val"),
+    dataset=dict(type="ClsDataset", data_root="DATA", data_prefix=dict(img="val"),
                  test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
@@ -44,7 +44,7 @@ val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="OptimWrapper", optimizer=dict(type="AdamW", lr=0.002, weight_decay=0.05),
-    clip_grad=dict(max_norm=5.0), constructor="LayerDecayOptimWrapperConstructor",
+    clip_grad=dict(max_norm=5.0), constructor="LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.9),
 )
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=2)]
@@ -60,7 +60,7 @@ randomness = dict(seed=3)
 auto_scale_lr = dict(base_batch_size=4)
 model = dict(
     type="ImageClassifier",
-    data_preprocessor=dict(type="ClassDataPreprocessor", mean=[128.0] * 3, std=[64.0] * 3),
+    data_preprocessor=dict(type="ClsDataPreprocessor", mean=[128.0] * 3, std=[64.0] * 3),
     backbone=dict(type="ConvNeXtV2", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16),
                   drop_path_rate=0.1, out_indices=(3,), output_norms=False),
     head=dict(type="LinearClsHead", norm_cfg=dict(type="LN", eps=1e-6), dropout=0.1,
@@ -75,7 +75,7 @@ model.update(backbone=dict(type="ConvNeXtV2", depths=(1, 1, 1, 1), dims=(8, 8, 1
 '''
 
 
-def write_pictures(folder: Path, train: int = 4, val: int = 2) -> Path:
+def write_images(folder: Path, train: int = 4, val: int = 2) -> Path:
     """``train`` and ``val`` pictures of each class in a folder for each split and class."""
     rng = np.random.default_rng(0)
     for split, number in (("train", train), ("val", val)):

@@ -38,7 +38,7 @@ val_dataloader = dict(
                  data_prefix=dict(img="images"), test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="BoxAP", ann_file="DATA/train.json")
+val_evaluator = dict(type="CocoBBoxMetric", ann_file="DATA/train.json")
 test_evaluator = val_evaluator
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=3, val_interval=1)
 val_cfg = dict(type="ValLoop")

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
+def no_leftover_threads() -> Iterator[None]:
     """Whatever a test makes happen, the threads that it started are gone when it ends."""
     before = set(threading.enumerate())
     yield

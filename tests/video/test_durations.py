@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from detkit.video.durations import Milliseconds
+from detkit.video.durations import DurationHistogram
 
 
-def test_nothing_added_is_zero() -> None:
-    none = Milliseconds()
+def test_empty_histogram_is_zero() -> None:
+    none = DurationHistogram()
     assert (none.count, none.total, none.percentile(50), none.percentile(99)) == (0, 0.0, 0.0, 0.0)
 
 
@@ -17,18 +17,18 @@ def test_nothing_added_is_zero() -> None:
     np.full(7, 0.0333),
 ], ids=["lognormal", "microsecond-to-half-an-hour", "one-value"])
 def test_percentiles_are_true_to_half_a_percent(seconds: np.ndarray) -> None:
-    kept = Milliseconds()
+    histogram = DurationHistogram()
     for value in seconds:
-        kept.add(float(value))
-    assert kept.count == len(seconds)
-    assert kept.total == pytest.approx(1e3 * seconds.sum())
+        histogram.add(float(value))
+    assert histogram.count == len(seconds)
+    assert histogram.total == pytest.approx(1e3 * seconds.sum())
     for percent in (1, 50, 95, 99, 100):
         exact = 1e3 * np.percentile(seconds, percent, method="inverted_cdf")
-        assert kept.percentile(percent) == pytest.approx(exact, rel=0.0051)
+        assert histogram.percentile(percent) == pytest.approx(exact, rel=0.0051)
 
 
 @pytest.mark.parametrize("seconds, shown", [(0.0, 1e-3), (-1.0, 1e-3), (1e9, 2.3e7)])
-def test_what_is_beyond_the_bins_counts_in_the_outermost(seconds: float, shown: float) -> None:
-    kept = Milliseconds()
-    kept.add(seconds)
-    assert kept.count == 1 and kept.percentile(50) == pytest.approx(shown, rel=0.1)
+def test_out_of_range_durations_fall_into_outermost_bins(seconds: float, shown: float) -> None:
+    histogram = DurationHistogram()
+    histogram.add(seconds)
+    assert histogram.count == 1 and histogram.percentile(50) == pytest.approx(shown, rel=0.1)

@@ -2,75 +2,77 @@
 
 import pytest
 
-from detkit.video.fps_tuning import Measured, Setting, choose, settings_for
+from detkit.video.fps_tuning import TrialConfig, TrialResult, select_config, trial_configs
 
 
-def chain(detect, rest, cores=2):
-    """A trial of a chain whose model takes ``detect`` ms at cost 1, the rest ``rest`` ms."""
-    tried = []
+def chain(model_ms, other_ms, cores=2):
+    """A trial of a chain whose model takes ``model_ms`` ms at cost 1, the rest ``other_ms`` ms."""
+    configs_tried = []
 
-    def trial(setting):
-        tried.append(setting)
-        taken = detect * setting.cost
-        return Measured(cores * 1000 / (taken + rest), taken, rest)
+    def trial(config):
+        configs_tried.append(config)
+        model_time = model_ms * config.cost
+        return TrialResult(cores * 1000 / (model_time + other_ms), model_time, other_ms)
 
-    return trial, tried
+    return trial, configs_tried
 
 
-def test_settings_go_from_the_checkpoints_own_to_the_quickest():
-    settings = settings_for(320, 32, 200)
-    assert [(one.size, one.proposals) for one in settings] == [
+def test_configs_go_from_checkpoint_settings_to_fastest():
+    configs = trial_configs(320, 32, 200)
+    assert [(config.size, config.proposals) for config in configs] == [
         (320, 200), (320, 100), (256, 100), (192, 100), (160, 100), (128, 50)]
-    assert settings[0].cost == 1.0
-    assert [one.cost for one in settings] == sorted((one.cost for one in settings), reverse=True)
+    assert configs[0].cost == 1.0
+    assert [config.cost for config in configs] == sorted((config.cost for config in configs),
+                                                         reverse=True)
 
 
 def test_a_single_stage_detector_has_no_proposals_to_save():
-    settings = settings_for(640, 32, None)
-    assert {one.proposals for one in settings} == {None}
-    assert [one.size for one in settings] == [640, 512, 416, 320, 256]
+    configs = trial_configs(640, 32, None)
+    assert {config.proposals for config in configs} == {None}
+    assert [config.size for config in configs] == [640, 512, 416, 320, 256]
     # (512 / 640) ** 2
-    assert settings[1].cost == pytest.approx(0.64)
+    assert configs[1].cost == pytest.approx(0.64)
 
 
 def test_sizes_are_multiples_of_the_divisor_and_never_below_it():
-    assert all(one.size % 128 == 0 and one.size >= 128 for one in settings_for(256, 128, 10))
+    assert all(config.size % 128 == 0 and config.size >= 128
+               for config in trial_configs(256, 128, 10))
 
 
-def test_what_is_quick_enough_stays_as_it_is():
-    trial, tried = chain(detect=20, rest=10)
-    choice = choose(settings_for(320, 32, 200), 30, trial)
-    assert choice.met and choice.setting.size == 320 and choice.setting.proposals == 200
-    assert len(tried) == 1
+def test_first_config_is_kept_when_fast_enough():
+    trial, configs_tried = chain(model_ms=20, other_ms=10)
+    choice = select_config(trial_configs(320, 32, 200), 30, trial)
+    assert choice.target_met and choice.config.size == 320 and choice.config.proposals == 200
+    assert len(configs_tried) == 1
 
 
-def test_the_first_that_reaches_the_target_with_its_margin_is_taken():
+def test_first_config_reaching_target_with_margin_is_taken():
     # 2 cores, 30 fps and a fifth more: 55.6 ms a frame, so 40.6 for the model of 52 at cost 1.
-    trial, _ = chain(detect=52, rest=15)
-    choice = choose(settings_for(320, 32, 200), 30, trial)
-    assert choice.met
-    assert (choice.setting.size, choice.setting.proposals) == (320, 100)  # 0.75 * 52 = 39
+    trial, _ = chain(model_ms=52, other_ms=15)
+    choice = select_config(trial_configs(320, 32, 200), 30, trial)
+    assert choice.target_met
+    assert (choice.config.size, choice.config.proposals) == (320, 100)  # 0.75 * 52 = 39
 
 
-def test_what_cannot_make_it_is_not_tried():
-    trial, tried = chain(detect=200, rest=10)
-    choice = choose(settings_for(320, 32, 200), 30, trial)
-    assert choice.setting == tried[-1]
-    assert [one.size for one in tried] == [320, 128]
+def test_configs_predicted_too_slow_are_skipped():
+    trial, configs_tried = chain(model_ms=200, other_ms=10)
+    choice = select_config(trial_configs(320, 32, 200), 30, trial)
+    assert choice.config == configs_tried[-1]
+    assert [config.size for config in configs_tried] == [320, 128]
 
 
-def test_without_any_quick_enough_the_quickest_is_taken_and_said_to_be_too_slow():
-    trial, _ = chain(detect=400, rest=100)
-    choice = choose(settings_for(320, 32, 200), 30, trial)
-    assert not choice.met
-    assert choice.setting.size == 128
+def test_fastest_config_is_taken_when_none_reaches_target():
+    trial, _ = chain(model_ms=400, other_ms=100)
+    choice = select_config(trial_configs(320, 32, 200), 30, trial)
+    assert not choice.target_met
+    assert choice.config.size == 128
 
 
-def test_no_settings_are_refused():
-    with pytest.raises(ValueError, match="settings: got none"):
-        choose([], 30, lambda setting: Measured(1, 1, 1))
+def test_no_configs_are_rejected():
+    with pytest.raises(ValueError, match="configs: got none"):
+        select_config([], 30, lambda config: TrialResult(1, 1, 1))
 
 
-def test_a_setting_on_the_edge_is_taken_when_nothing_has_the_margin():
-    only = [Setting(320, None, 1, 1.0)]
-    assert choose(only, 30, lambda setting: Measured(31, 20, 10)).met
+def test_config_at_target_is_taken_when_none_has_margin():
+    only = [TrialConfig(320, None, 1, 1.0)]
+    assert select_config(only, 30, lambda config: TrialResult(31, 20, 10)).target_met

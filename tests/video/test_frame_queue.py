@@ -4,110 +4,110 @@ import threading
 
 import pytest
 
-from detkit.video.frame_queue import Channel, ChannelCancelled
+from detkit.video.frame_queue import FrameQueue, QueueCancelled
 
 SOON = 10.0  # seconds; only a hang takes longer
 
 
-def test_items_come_in_order_and_the_end_is_none() -> None:
-    channel: Channel[int] = Channel(2)
-    producer = threading.Thread(target=lambda: [channel.put(n) for n in range(50)] + [
-        channel.close()], daemon=True)
+def test_get_returns_items_in_order_then_none() -> None:
+    queue: FrameQueue[int] = FrameQueue(2)
+    producer = threading.Thread(target=lambda: [queue.put(n) for n in range(50)] + [
+        queue.close()], daemon=True)
     producer.start()
     got = []
-    while (item := channel.get()) is not None:
+    while (item := queue.get()) is not None:
         got.append(item)
     producer.join(SOON)
     assert got == list(range(50))
     assert not producer.is_alive()
-    assert channel.get() is None
+    assert queue.get() is None
 
 
-def test_an_empty_closed_channel_ends_at_once() -> None:
-    channel: Channel[int] = Channel(1)
-    channel.close()
-    assert channel.get() is None
+def test_get_on_empty_closed_queue_returns_none() -> None:
+    queue: FrameQueue[int] = FrameQueue(1)
+    queue.close()
+    assert queue.get() is None
 
 
-def test_items_before_an_error_come_first() -> None:
-    channel: Channel[int] = Channel(3)
-    channel.put(1)
-    channel.put(2)
-    channel.close(OSError("gone"))
-    assert [channel.get(), channel.get()] == [1, 2]
+def test_error_is_raised_after_remaining_items() -> None:
+    queue: FrameQueue[int] = FrameQueue(3)
+    queue.put(1)
+    queue.put(2)
+    queue.close(OSError("gone"))
+    assert [queue.get(), queue.get()] == [1, 2]
     for _ in range(2):
         with pytest.raises(OSError, match="gone"):
-            channel.get()
+            queue.get()
 
 
-def test_cancel_wakes_a_producer_that_waits_for_room() -> None:
-    channel: Channel[int] = Channel(1)
+def test_cancel_unblocks_waiting_producer() -> None:
+    queue: FrameQueue[int] = FrameQueue(1)
     outcome: list[str] = []
 
     def produce() -> None:
         try:
             for number in range(3):
-                channel.put(number)
-        except ChannelCancelled:
+                queue.put(number)
+        except QueueCancelled:
             outcome.append("cancelled")
 
     producer = threading.Thread(target=produce, daemon=True)
     producer.start()
-    assert channel.get() == 0
-    channel.cancel()
+    assert queue.get() == 0
+    queue.cancel()
     producer.join(SOON)
     assert outcome == ["cancelled"]
-    with pytest.raises(ChannelCancelled):
-        channel.put(9)
+    with pytest.raises(QueueCancelled):
+        queue.put(9)
 
 
-def test_close_wakes_a_consumer_that_waits_for_items() -> None:
-    channel: Channel[int] = Channel(1)
+def test_close_unblocks_waiting_consumer() -> None:
+    queue: FrameQueue[int] = FrameQueue(1)
     got: list[object] = []
-    consumer = threading.Thread(target=lambda: got.append(channel.get()), daemon=True)
+    consumer = threading.Thread(target=lambda: got.append(queue.get()), daemon=True)
     consumer.start()
-    channel.close()
+    queue.close()
     consumer.join(SOON)
     assert got == [None]
 
 
-def test_put_after_close_is_a_fault_of_the_caller() -> None:
-    channel: Channel[int] = Channel(1)
-    channel.close()
+def test_put_after_close_raises() -> None:
+    queue: FrameQueue[int] = FrameQueue(1)
+    queue.close()
     with pytest.raises(RuntimeError, match="closed"):
-        channel.put(1)
+        queue.put(1)
 
 
-def test_a_channel_holds_at_least_one() -> None:
+def test_capacity_below_one_is_rejected() -> None:
     with pytest.raises(ValueError, match="got 0"):
-        Channel(0)
+        FrameQueue(0)
 
 
-def test_a_channel_of_the_newest_never_waits_and_counts_what_it_throws_away() -> None:
-    channel: Channel[int] = Channel(2, newest=True)
+def test_drop_oldest_never_blocks_and_counts_dropped() -> None:
+    queue: FrameQueue[int] = FrameQueue(2, drop_oldest=True)
     for number in range(10):
-        channel.put(number)
-    channel.close()
-    assert channel.dropped == 8
-    assert [channel.get(), channel.get(), channel.get()] == [8, 9, None]
+        queue.put(number)
+    queue.close()
+    assert queue.dropped == 8
+    assert [queue.get(), queue.get(), queue.get()] == [8, 9, None]
 
 
-def test_several_come_at_once_and_never_more_than_asked_for() -> None:
-    channel: Channel[int] = Channel(5)
+def test_get_up_to_returns_at_most_limit() -> None:
+    queue: FrameQueue[int] = FrameQueue(5)
     for number in range(5):
-        channel.put(number)
-    channel.close(OSError("gone"))
-    assert channel.get_up_to(3) == [0, 1, 2]
-    assert channel.get_up_to(3) == [3, 4]
+        queue.put(number)
+    queue.close(OSError("gone"))
+    assert queue.get_up_to(3) == [0, 1, 2]
+    assert queue.get_up_to(3) == [3, 4]
     with pytest.raises(OSError, match="gone"):
-        channel.get_up_to(3)
+        queue.get_up_to(3)
 
 
-def test_cancel_wakes_a_consumer_that_waits_for_items() -> None:
-    channel: Channel[int] = Channel(1)
+def test_cancel_unblocks_waiting_consumer() -> None:
+    queue: FrameQueue[int] = FrameQueue(1)
     got: list[object] = []
-    consumer = threading.Thread(target=lambda: got.append(channel.get()), daemon=True)
+    consumer = threading.Thread(target=lambda: got.append(queue.get()), daemon=True)
     consumer.start()
-    channel.cancel()
+    queue.cancel()
     consumer.join(SOON)
-    assert got == [None] and channel.cancelled
+    assert got == [None] and queue.cancelled

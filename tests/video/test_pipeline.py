@@ -23,7 +23,7 @@ def box_at_number(images: list[np.ndarray]) -> list[Detections]:
     ]
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
@@ -53,7 +53,7 @@ def test_all_frames_go_out_in_order_with_their_detections(
     assert read_back(tmp_path / "out.mp4") == read_back(source)
     assert read_back(source)[0] == list(range(count))
     assert (report.frames_in, report.frames_out) == (count, count)
-    assert report.frames_per_second > 0
+    assert report.fps > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
@@ -83,7 +83,7 @@ def test_a_phones_video_comes_out_upright_without_a_tag(tmp_path: Path, rotation
     import av
 
     source = write_video(tmp_path / "in.mp4", 5, rotation=rotation)
-    run_video(nothing, source, tmp_path / "out.mp4", plain)
+    run_video(no_detections, source, tmp_path / "out.mp4", plain)
     with av.open(str(tmp_path / "out.mp4")) as container:
         frame = next(container.decode(video=0))
     assert (frame.width, frame.height) == ((64, 160) if rotation == 90 else (160, 64))
@@ -130,7 +130,7 @@ def test_real_video_keeps_count_and_times(shared_data: Path, tmp_path: Path) -> 
     import av
 
     source = shared_data / "video_dev" / "car-detection.mp4"
-    report = run_video(nothing, source, tmp_path / "out.mp4", plain, batch_size=4)
+    report = run_video(no_detections, source, tmp_path / "out.mp4", plain, batch_size=4)
     assert (report.frames_in, report.frames_out) == (377, 377)  # its SOURCE.txt
     with av.open(str(source)) as before, av.open(str(tmp_path / "out.mp4")) as after:
         for old, new in zip(before.decode(video=0), after.decode(video=0), strict=True):

@@ -24,7 +24,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("source") / "in.mp4", COUNT)
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
@@ -53,7 +53,7 @@ BOOM = ZeroDivisionError("boom")
 def test_an_error_at_frame_n_keeps_the_frames_before_it(
     tmp_path: Path, source: Path, stage: str, number: int
 ) -> None:
-    calls = {"detector": nothing, "drawing": plain, "on_frame": lambda *args: None}
+    calls = {"detector": no_detections, "drawing": plain, "on_frame": lambda *args: None}
     calls[stage] = FailAt(number, calls[stage], BOOM)
     with pytest.raises(VideoError, match="ZeroDivisionError: boom") as caught:
         run_video(
@@ -71,28 +71,28 @@ def test_an_error_at_frame_n_keeps_the_frames_before_it(
         assert list(tmp_path.iterdir()) == [kept]
 
 
-def test_an_error_keeps_its_own_kind_as_the_cause(tmp_path: Path, source: Path) -> None:
+def test_original_error_is_the_cause(tmp_path: Path, source: Path) -> None:
     with pytest.raises(VideoError) as caught:
-        run_video(FailAt(3, nothing, BOOM), source, tmp_path / "out.mp4", plain)
+        run_video(FailAt(3, no_detections, BOOM), source, tmp_path / "out.mp4", plain)
     assert "frame 3: the model failed" in str(caught.value)
     assert caught.value.__cause__ is not None and caught.value.__cause__.__cause__ is BOOM
 
 
 @pytest.mark.parametrize("detect, message", [
     (lambda images: [], "got 0 results, expected one for each of 4 frames"),
-    (lambda images: nothing(images * 2), "got 8 results, expected one for each of 4 frames"),
+    (lambda images: no_detections(images * 2), "got 8 results, expected one for each of 4 frames"),
     (lambda images: None, "TypeError"),
 ], ids=["none", "too-many", "no-list"])
-def test_a_detector_that_answers_wrongly_is_found_out(
+def test_wrong_number_of_predictions_is_reported(
     tmp_path: Path, source: Path, detect, message: str
 ) -> None:
     with pytest.raises(VideoError, match=message):
         run_video(detect, source, tmp_path / "out.mp4", plain, batch_size=4)
 
 
-def test_a_drawing_of_another_size_is_found_out_by_the_writer(tmp_path: Path, source: Path) -> None:
+def test_drawn_image_of_wrong_size_is_rejected_by_writer(tmp_path: Path, source: Path) -> None:
     with pytest.raises(VideoError, match=r"frame 0: .*got shape \(32, 160, 3\)"):
-        run_video(nothing, source, tmp_path / "out.mp4", lambda image, found: image[:32])
+        run_video(no_detections, source, tmp_path / "out.mp4", lambda image, found: image[:32])
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
@@ -103,7 +103,7 @@ def test_a_source_cut_off_keeps_all_that_was_read(tmp_path: Path, batch_size: in
     done = []
     with pytest.raises(VideoError, match="cut.mp4: .*cut off.*out.partial.mp4"):
         run_video(
-            nothing, cut, tmp_path / "out.mp4", plain, batch_size=batch_size,
+            no_detections, cut, tmp_path / "out.mp4", plain, batch_size=batch_size,
             on_frame=lambda index, seconds, found: done.append(index),
         )
     assert len(read_back(tmp_path / "out.partial.mp4")[0]) == len(done) > 10
@@ -112,35 +112,35 @@ def test_a_source_cut_off_keeps_all_that_was_read(tmp_path: Path, batch_size: in
 @pytest.mark.parametrize("make", [
     lambda path: None, lambda path: path.write_bytes(b""), lambda path: path.write_text("text"),
 ], ids=["missing", "empty", "text"])
-def test_a_source_that_is_none_leaves_nothing_behind(tmp_path: Path, make) -> None:
+def test_invalid_source_leaves_no_files(tmp_path: Path, make) -> None:
     bad = tmp_path / "in.mp4"
     make(bad)
     with pytest.raises(VideoError, match="in.mp4"):
-        run_video(nothing, bad, tmp_path / "sub" / "out.mp4", plain)
+        run_video(no_detections, bad, tmp_path / "sub" / "out.mp4", plain)
     assert not (tmp_path / "sub").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path, source: Path) -> None:
+def test_unwritable_folder_is_reported_at_once(tmp_path: Path, source: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(VideoError, match="file/out.mp4: cannot be written"):
-        run_video(FailAt(0, nothing, BOOM), source, tmp_path / "file" / "out.mp4", plain)
+        run_video(FailAt(0, no_detections, BOOM), source, tmp_path / "file" / "out.mp4", plain)
 
 
-def test_a_device_is_no_place_for_a_video(source: Path) -> None:
+def test_device_as_output_is_rejected(source: Path) -> None:
     with pytest.raises(VideoError):
-        run_video(nothing, source, "/dev/full", plain, force=True)
+        run_video(no_detections, source, "/dev/full", plain, force=True)
 
 
 def test_an_earlier_partial_file_is_left_alone(tmp_path: Path, source: Path) -> None:
     (tmp_path / "out.partial.mp4").write_text("from yesterday")
     with pytest.raises(VideoError, match="out.partial-2.mp4"):
-        run_video(FailAt(5, nothing, BOOM), source, tmp_path / "out.mp4", plain)
+        run_video(FailAt(5, no_detections, BOOM), source, tmp_path / "out.mp4", plain)
     assert (tmp_path / "out.partial.mp4").read_text() == "from yesterday"
     assert read_back(tmp_path / "out.partial-2.mp4")[0] == list(range(5))
 
 
 def test_interrupt_keeps_what_was_done(tmp_path: Path, source: Path) -> None:
-    detect = FailAt(9, nothing, KeyboardInterrupt())
+    detect = FailAt(9, no_detections, KeyboardInterrupt())
     with pytest.raises(VideoInterrupted, match="the 9 frames"):
         run_video(detect, source, tmp_path / "out.mp4", plain)
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(9))
@@ -266,18 +266,18 @@ def test_a_failure_at_frame_300_is_over_within_five_seconds(tmp_path: Path, stag
             raise BOOM
         return given
 
-    def look(images: list[np.ndarray]) -> list[Detections]:
-        return nothing(fail(images) if stage == "detector" else images)
+    def predict(images: list[np.ndarray]) -> list[Detections]:
+        return no_detections(fail(images) if stage == "detector" else images)
 
     with pytest.raises(VideoError, match="frame 300: .*boom; the 300 frames"):
-        run_video(look, source, tmp_path / "out.mp4",
+        run_video(predict, source, tmp_path / "out.mp4",
                   lambda image, found: fail(image) if stage == "drawing" else image, workers=1)
     assert time.perf_counter() - failed_at < 5
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(300))
 
 
 @pytest.mark.parametrize("what", ["noise", "nothing"])
-def test_a_corrupt_frame_ends_the_run_with_its_number_and_the_frames_before(
+def test_corrupt_frame_ends_run_with_its_index_and_keeps_previous_frames(
     tmp_path: Path, what: str
 ) -> None:
     import av
@@ -291,12 +291,12 @@ def test_a_corrupt_frame_ends_the_run_with_its_number_and_the_frames_before(
     data[place + 5:place + size] = bad[5:]
     source.write_bytes(data)
     with pytest.raises(VideoError, match=r"in.mp4: frame \d+ cannot be read; the file is damaged"
-                                         r".*out.partial.mp4") as told:
-        run_video(nothing, source, tmp_path / "out.mp4", plain, workers=2)
-    assert "\n" not in str(told.value)
+                                         r".*out.partial.mp4") as error_info:
+        run_video(no_detections, source, tmp_path / "out.mp4", plain, workers=2)
+    assert "\n" not in str(error_info.value)
     numbers = read_back(tmp_path / "out.partial.mp4")[0]
     # Pictures are stored in another order than shown (x264: 3 B-frames in a row).
-    assert numbers[:77] == list(range(77)) and f"the {len(numbers)} frames" in str(told.value)
+    assert numbers[:77] == list(range(77)) and f"the {len(numbers)} frames" in str(error_info.value)
 
 
 def test_ctrl_c_ends_the_run_soon_and_leaves_a_video(tmp_path: Path, source: Path) -> None:

@@ -23,52 +23,52 @@ def numbers_of(images: list[np.ndarray]) -> list[int]:
 @pytest.mark.parametrize("workers, batch_size, queue_size", [
     (1, 1, 1), (2, 1, 4), (4, 1, 4), (3, 5, 4), (2, 4, 1),
 ], ids=str)
-def test_answers_of_many_looks_at_once_come_back_in_order(
+def test_concurrent_predictions_come_back_in_order(
     tmp_path: Path, workers: int, batch_size: int, queue_size: int
 ) -> None:
     source = write_video(tmp_path / "in.mp4", 203)
-    dice, here, most = random.Random(0), 0, 0
+    rng, active, max_active = random.Random(0), 0, 0
     lock = threading.Lock()
 
-    def look(images: list[np.ndarray]) -> list[int]:
-        nonlocal here, most
+    def predict(images: list[np.ndarray]) -> list[int]:
+        nonlocal active, max_active
         with lock:
-            here += 1
-            most = max(most, here)
-            nap = dice.random() * 0.004
-        time.sleep(nap)
+            active += 1
+            max_active = max(max_active, active)
+            delay = rng.random() * 0.004
+        time.sleep(delay)
         with lock:
-            here -= 1
+            active -= 1
         return numbers_of(images)
 
-    seen: list[tuple[int, int]] = []
+    results: list[tuple[int, int]] = []
     report = run_video(
-        look, source, tmp_path / "out.mp4", lambda image, number: image, workers=workers,
+        predict, source, tmp_path / "out.mp4", lambda image, number: image, workers=workers,
         batch_size=batch_size, queue_size=queue_size,
-        on_frame=lambda index, seconds, number: seen.append((index, number)),
+        on_frame=lambda index, timestamp_s, number: results.append((index, number)),
     )
-    assert seen == [(n, n) for n in range(203)]
+    assert results == [(n, n) for n in range(203)]
     assert read_back(tmp_path / "out.mp4")[0] == list(range(203))
-    assert 1 <= most <= workers and (workers == 1 or most > 1)
+    assert 1 <= max_active <= workers and (workers == 1 or max_active > 1)
     assert (report.frames_in, report.frames_out, report.frames_dropped) == (203, 203, 0)
 
 
-def test_an_error_in_one_of_many_looks_keeps_all_frames_before_it(tmp_path: Path) -> None:
+def test_error_in_concurrent_prediction_keeps_previous_frames(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 120)
 
-    def look(images: list[np.ndarray]) -> list[int]:
+    def predict(images: list[np.ndarray]) -> list[int]:
         number = number_in(images[0])
         time.sleep(0.02 if number == 59 else 0)  # 60 fails while 59 is still looked at
         return [1 // (60 - number)]
 
     with pytest.raises(VideoError, match="frame 60: the model failed: ZeroDivisionError.*the 60 "):
-        run_video(look, source, tmp_path / "out.mp4", None, workers=4)
+        run_video(predict, source, tmp_path / "out.mp4", None, workers=4)
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(60))
 
 
-def test_tracking_gets_each_frame_in_order_and_its_answer_is_drawn(tmp_path: Path) -> None:
+def test_tracker_gets_frames_in_order_and_its_result_is_drawn(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 60)
-    total, drawn, said = 0, [], []
+    total, drawn, results = 0, [], []
 
     def track(number: int, frame: Frame) -> tuple[int, int]:
         nonlocal total
@@ -82,14 +82,14 @@ def test_tracking_gets_each_frame_in_order_and_its_answer_is_drawn(tmp_path: Pat
 
     report = run_video(
         numbers_of, source, tmp_path / "out.mp4", draw, track=track, workers=3,
-        on_frame=lambda index, seconds, state: said.append(state),
+        on_frame=lambda index, timestamp_s, state: results.append(state),
     )
-    assert drawn == said == [(n, n * (n + 1) // 2) for n in range(60)]
+    assert drawn == results == [(n, n * (n + 1) // 2) for n in range(60)]
     assert {name for name, part in report.times.stages.items() if part.count == 60} == {
         "decode", "detect", "track", "draw", "encode"}
 
 
-def test_a_tracker_that_raises_ends_the_run_with_what_was_done(tmp_path: Path) -> None:
+def test_tracker_error_keeps_previous_frames(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 40)
     with pytest.raises(VideoError, match="frame 30: the tracking failed: ZeroDivision.*the 30 fr"):
         run_video(numbers_of, source, tmp_path / "out.mp4", None,
@@ -97,33 +97,33 @@ def test_a_tracker_that_raises_ends_the_run_with_what_was_done(tmp_path: Path) -
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(30))
 
 
-def test_without_a_file_everything_is_seen_and_nothing_drawn(tmp_path: Path) -> None:
+def test_without_output_frames_are_predicted_but_not_drawn(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 50)
-    seen = []
+    results = []
 
     def draw(image: np.ndarray, number: int) -> np.ndarray:
         raise AssertionError("nothing to draw on")
 
     report = run_video(numbers_of, source, None, draw,
-                       on_frame=lambda index, seconds, number: seen.append(number))
-    assert seen == list(range(50)) and report.out is None and report.frames_out == 50
+                       on_frame=lambda index, timestamp_s, number: results.append(number))
+    assert results == list(range(50)) and report.out is None and report.frames_out == 50
     assert report.times.latency.count == 50 and report.times.stages["encode"].count == 0
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_live_leaves_out_old_frames_and_is_never_late(tmp_path: Path) -> None:
+def test_live_drops_old_frames_and_keeps_latency_low(tmp_path: Path) -> None:
     """Two seconds at 50 a second, a look that takes 0.1 s: some 20 frames, each a fresh one."""
     source = write_video(tmp_path / "in.mp4", 100, rate=50)
-    seen: list[tuple[int, int]] = []
+    results: list[tuple[int, int]] = []
 
-    def look(images: list[np.ndarray]) -> list[int]:
+    def predict(images: list[np.ndarray]) -> list[int]:
         time.sleep(0.1)
         return numbers_of(images)
 
-    report = run_video(look, source, tmp_path / "out.mp4", None, live=True,
-                       on_frame=lambda index, seconds, number: seen.append((index, number)))
-    numbers = [number for _, number in seen]
-    assert seen == [(number, number) for number in sorted(set(numbers))]
+    report = run_video(predict, source, tmp_path / "out.mp4", None, live=True,
+                       on_frame=lambda index, timestamp_s, number: results.append((index, number)))
+    numbers = [number for _, number in results]
+    assert results == [(number, number) for number in sorted(set(numbers))]
     assert numbers[0] == 0 and numbers[-1] == 99  # the newest is always looked at
     assert report.frames_in == 100 and report.frames_out == len(numbers) < 60
     assert report.frames_dropped == 100 - len(numbers)
@@ -133,16 +133,16 @@ def test_live_leaves_out_old_frames_and_is_never_late(tmp_path: Path) -> None:
     assert report.times.latency.percentile(100) < 2000
 
 
-def test_live_with_batches_takes_what_is_there(tmp_path: Path) -> None:
+def test_live_batches_take_available_frames(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 60, rate=50)
     sizes = []
 
-    def look(images: list[np.ndarray]) -> list[int]:
+    def predict(images: list[np.ndarray]) -> list[int]:
         sizes.append(len(images))
         time.sleep(0.05)
         return numbers_of(images)
 
-    report = run_video(look, source, tmp_path / "out.mp4", None, live=True, batch_size=4,
+    report = run_video(predict, source, tmp_path / "out.mp4", None, live=True, batch_size=4,
                        workers=2)
     assert set(sizes) <= {1, 2, 3, 4} and sum(sizes) == report.frames_out
     numbers = read_back(tmp_path / "out.mp4")[0]
@@ -150,31 +150,31 @@ def test_live_with_batches_takes_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_stream_is_live_unless_told_otherwise(tmp_path: Path) -> None:
-    def look(images: list[np.ndarray]) -> list[int]:
+    def predict(images: list[np.ndarray]) -> list[int]:
         time.sleep(0.1)
         return numbers_of(images)
 
     with serving() as address:
-        report = run_video(look, f"{address}/mjpeg?frames=40&rate=40", tmp_path / "a.mp4", None)
-        every = run_video(look, f"{address}/mjpeg?frames=12&rate=40", tmp_path / "b.mp4", None,
-                          live=False)
+        report = run_video(predict, f"{address}/mjpeg?frames=40&rate=40", tmp_path / "a.mp4", None)
+        complete = run_video(predict, f"{address}/mjpeg?frames=12&rate=40", tmp_path / "b.mp4",
+                             None, live=False)
     assert report.frames_dropped > 0
     assert report.frames_in == report.frames_out + report.frames_dropped
-    assert every.frames_dropped == 0 and every.frames_out >= 11
+    assert complete.frames_dropped == 0 and complete.frames_out >= 11
 
 
 def test_ctrl_c_is_the_regular_end_of_a_stream(tmp_path: Path) -> None:
-    left = 10
+    remaining = 10
 
-    def look(images: list[np.ndarray]) -> list[int]:
-        nonlocal left
-        left -= 1
-        if left < 0:
+    def predict(images: list[np.ndarray]) -> list[int]:
+        nonlocal remaining
+        remaining -= 1
+        if remaining < 0:
             raise KeyboardInterrupt
         return numbers_of(images)
 
     with serving() as address:
-        report = run_video(look, f"{address}/mjpeg?frames=200", tmp_path / "out.mp4", None)
+        report = run_video(predict, f"{address}/mjpeg?frames=200", tmp_path / "out.mp4", None)
     assert report.frames_out == 10 and "stopped after 10 frames" in report.notes[0]
     assert len(read_back(tmp_path / "out.mp4")[0]) == 10
     assert report.frames_in == report.frames_out + report.frames_dropped
@@ -183,11 +183,11 @@ def test_ctrl_c_is_the_regular_end_of_a_stream(tmp_path: Path) -> None:
 def test_the_table_names_frames_stages_and_memory(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 30)
 
-    def look(images: list[np.ndarray]) -> list[int]:
+    def predict(images: list[np.ndarray]) -> list[int]:
         time.sleep(0.02)
         return numbers_of(images)
 
-    report = run_video(look, source, tmp_path / "out.mp4", lambda image, found: image)
+    report = run_video(predict, source, tmp_path / "out.mp4", lambda image, found: image)
     rows = {line[:18].strip(): line[18:].split() for line in report.table().splitlines()}
     assert rows["frames in"] == rows["frames out"] == ["30"] and rows["frames dropped"] == ["0"]
     assert rows["ms a frame"] == ["mean", "median", "p95", "p99"]
@@ -201,7 +201,7 @@ def test_the_table_names_frames_stages_and_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["batch_size", "workers"])
-def test_counts_below_one_are_refused(tmp_path: Path, name: str) -> None:
+def test_batch_size_and_workers_below_one_are_rejected(tmp_path: Path, name: str) -> None:
     source = write_video(tmp_path / "in.mp4", 2)
     with pytest.raises(ValueError, match=f"{name}: got 0"):
         run_video(numbers_of, source, None, None, **{name: 0})

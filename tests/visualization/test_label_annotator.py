@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 
-from detkit.structures.classifications import ClassScores
-from detkit.visualization.box_annotator import class_colour
-from detkit.visualization.label_annotator import UNSURE_FILL, ClassPainter, enlarged
+from detkit.structures.classifications import Classifications
+from detkit.visualization.box_annotator import class_color
+from detkit.visualization.label_annotator import UNSURE_COLOR, LabelAnnotator, upscale_small
 
 CLASSES = ("cat", "naïve dog", "日本")
 
 
-def scores(*probabilities: float, size_hw: tuple[int, int] = (120, 160)) -> ClassScores:
-    return ClassScores(np.array(probabilities, np.float32), size_hw)
+def scores(*probabilities: float, size_hw: tuple[int, int] = (120, 160)) -> Classifications:
+    return Classifications(np.array(probabilities, np.float32), size_hw)
 
 
-def has(image: np.ndarray, colour: tuple[int, int, int]) -> bool:
-    return bool((image == np.array(colour)).all(axis=-1).any())
+def has_color(image: np.ndarray, color: tuple[int, int, int]) -> bool:
+    return bool((image == np.array(color)).all(axis=-1).any())
 
 
-def touched(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
+def drawn_extent(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
     """The rows and columns, from the top left corner, that the drawing reaches to."""
     rows, columns = np.nonzero((before != after).any(axis=-1))
     assert rows.min() == columns.min() == 0
@@ -32,31 +32,30 @@ def test_the_label_lies_top_left_in_its_colour(
     label: int, probabilities: tuple[float, ...]
 ) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
-    drawn = ClassPainter(CLASSES)(image, scores(*probabilities))
+    drawn = LabelAnnotator(CLASSES)(image, scores(*probabilities))
     assert image.max() == 0
-    assert tuple(drawn[0, 0]) == class_colour(label)
-    rows, columns = touched(image, drawn)
+    assert tuple(drawn[0, 0]) == class_color(label)
+    rows, columns = drawn_extent(image, drawn)
     assert rows < 30 and columns < 160
-    assert not has(drawn, class_colour((label + 1) % 3))
+    assert not has_color(drawn, class_color((label + 1) % 3))
 
 
 def test_below_the_threshold_it_is_grey() -> None:
     image = np.zeros((120, 160, 3), np.uint8)
-    sure, unsure = (
-        ClassPainter(CLASSES, threshold=one)(image, scores(0.5, 0.3, 0.2)) for one in (0.5, 0.51)
-    )
-    assert tuple(sure[0, 0]) == class_colour(0)
-    assert tuple(unsure[0, 0]) == UNSURE_FILL and not has(unsure, class_colour(0))
+    sure, unsure = (LabelAnnotator(CLASSES, threshold=item)(image, scores(0.5, 0.3, 0.2))
+                    for item in (0.5, 0.51))
+    assert tuple(sure[0, 0]) == class_color(0)
+    assert tuple(unsure[0, 0]) == UNSURE_COLOR and not has_color(unsure, class_color(0))
 
 
 def test_bars_are_as_long_as_probable() -> None:
     image = np.zeros((400, 400, 3), np.uint8)
     # The label reads 'unsure', on grey, so that what is in a class's colour is its bar.
-    painter = ClassPainter(CLASSES, top_k=3, threshold=1.0)
-    drawn = painter(image, scores(0.5, 0.25, 0.25, size_hw=(400, 400)))
+    annotator = LabelAnnotator(CLASSES, top_k=3, threshold=1.0)
+    drawn = annotator(image, scores(0.5, 0.25, 0.25, size_hw=(400, 400)))
     lengths = []
     for label in range(3):
-        bars = (drawn == np.array(class_colour(label))).all(axis=-1)
+        bars = (drawn == np.array(class_color(label))).all(axis=-1)
         lengths.append(int(bars.sum(axis=1).max()))
     assert lengths[0] == pytest.approx(2 * lengths[1], abs=2)
     assert lengths[1] == lengths[2] > 10
@@ -67,18 +66,18 @@ def test_bars_are_as_long_as_probable() -> None:
 ], ids=str)
 def test_any_size_keeps_its_size(size_hw: tuple[int, int]) -> None:
     image = np.zeros((*size_hw, 3), np.uint8)
-    drawn = ClassPainter(CLASSES, top_k=3)(image, scores(0.2, 0.7, 0.1, size_hw=size_hw))
+    drawn = LabelAnnotator(CLASSES, top_k=3)(image, scores(0.2, 0.7, 0.1, size_hw=size_hw))
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
     # The list never takes more than half of the height, beside the label.
-    assert touched(image, drawn)[0] <= max(size_hw[0] // 2, 30)
+    assert drawn_extent(image, drawn)[0] <= max(size_hw[0] // 2, 30)
 
 
 def test_letters_grow_with_the_picture() -> None:
     sizes = []
     for side in (300, 3000):
         image = np.zeros((side, side, 3), np.uint8)
-        drawn = ClassPainter(CLASSES)(image, scores(0.8, 0.1, 0.1, size_hw=(side, side)))
-        sizes.append(touched(image, drawn)[0])
+        drawn = LabelAnnotator(CLASSES)(image, scores(0.8, 0.1, 0.1, size_hw=(side, side)))
+        sizes.append(drawn_extent(image, drawn)[0])
     # 9 of 300 rows are the smallest letters; of 3000 they are as many hundredths.
     assert sizes[1] > 5 * sizes[0]
 
@@ -87,12 +86,12 @@ def test_a_long_name_is_cut_and_the_number_stays() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     name = "a very long name of a class"
     long, short = (
-        ClassPainter((one,))(image, scores(1.0, size_hw=(64, 64))) for one in (name, "a")
+        LabelAnnotator((item,))(image, scores(1.0, size_hw=(64, 64))) for item in (name, "a")
     )
-    rows, columns = touched(image, long)
-    assert touched(image, short)[1] < columns <= 64
+    rows, columns = drawn_extent(image, long)
+    assert drawn_extent(image, short)[1] < columns <= 64
     # The right edge is filled field, not cut letters.
-    assert (long[:rows, columns - 3:columns] == np.array(class_colour(0))).all()
+    assert (long[:rows, columns - 3:columns] == np.array(class_color(0))).all()
 
 
 @pytest.mark.parametrize("size_hw, times", [
@@ -103,7 +102,7 @@ def test_small_pictures_are_enlarged_in_whole_pixels(
     size_hw: tuple[int, int], times: int
 ) -> None:
     image = np.arange(size_hw[0] * size_hw[1] * 3).reshape(*size_hw, 3).astype(np.uint8)
-    large = enlarged(image)
+    large = upscale_small(image)
     assert large.shape == (size_hw[0] * times, size_hw[1] * times, 3)
     assert np.array_equal(large[::times, ::times], image)
     assert np.array_equal(large[times - 1::times, times - 1::times], image)

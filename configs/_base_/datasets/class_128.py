@@ -3,20 +3,20 @@
 ``--data PATH`` puts other pictures, classes and splits in the places named here.
 """
 
-dataset_type = "ClassDataset"
+dataset_type = "ClsDataset"
 data_root = "data/imagenet/"
 
 train_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/RandomResizedCrop", size=128, scale=(0.35, 1.0)),
     dict(type="torchvision/RandomHorizontalFlip"),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/Resize", size=144),
     dict(type="torchvision/CenterCrop", size=128),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 
 train_dataloader = dict(

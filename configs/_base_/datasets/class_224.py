@@ -4,11 +4,11 @@
 is that of most published weights: the shorter side to 256 pixels, then the middle 224 x 224.
 """
 
-dataset_type = "ClassDataset"
+dataset_type = "ClsDataset"
 data_root = "data/imagenet/"
 
 train_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/RandomResizedCrop", size=224, interpolation="bicubic"),
     dict(type="torchvision/RandomHorizontalFlip"),
     dict(type="TimmAutoAugment", policy="rand-m9-mstd0.5-inc1"),
@@ -19,13 +19,13 @@ train_pipeline = [
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),
     ),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadPicture"),
+    dict(type="LoadClsImage"),
     dict(type="torchvision/Resize", size=256, interpolation="bicubic"),
     dict(type="torchvision/CenterCrop", size=224),
-    dict(type="PackClassInputs"),
+    dict(type="PackInputs"),
 ]
 
 train_dataloader = dict(

@@ -56,5 +56,6 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="BoxAP", ann_file=data_root + "annotations/instances_val2017.json")
+val_evaluator = dict(type="CocoBBoxMetric",
+                     ann_file=data_root + "annotations/instances_val2017.json")
 test_evaluator = val_evaluator

@@ -6,7 +6,7 @@
 model = dict(
     type="ImageClassifier",
     data_preprocessor=dict(
-        type="ClassDataPreprocessor",
+        type="ClsDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
     ),

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from detkit.analysis.complexity.counted_run import run_and_count
-from detkit.analysis.complexity.model_parts import Complexity, summed
-from detkit.analysis.complexity.test_size import test_size
-from detkit.config.error_source import blame_config
-from detkit.config.infer.infer_fields import data_classes, derive
+from detkit.analysis.complexity.model_parts import Complexity, aggregate_complexity
+from detkit.analysis.complexity.test_size import get_test_size
+from detkit.config.error_source import config_error_context
+from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.load_config import load_config
-from detkit.config.overrides import without_pretrained
+from detkit.config.overrides import remove_pretrained
 from detkit.config.task import is_classifier
 from detkit.errors import ConfigError
 
-IMAGENET = 1000
+IMAGENET_NUM_CLASSES = 1000
 
 
-def measure(
+def get_model_complexity(
     config: str | Path,
     *,
     size: tuple[int, int] | None = None,
@@ -50,37 +50,40 @@ def measure(
         cfg = load_config(config, options)
         if not isinstance(cfg.get("model"), Mapping):
             raise ConfigError(f"{config} has no model")
-        without_pretrained(cfg.model)
-        _without_download(cfg.model)
+        remove_pretrained(cfg.model)
+        _disable_pretrained(cfg.model)
         if cfg.get("data_preprocessor") is not None:
             cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
-        with blame_config(cfg, "reading the config"):
-            classes = data_classes(cfg)
-            number = len(classes) if classes is not None else None
-            assumed = is_classifier(cfg) and _assume_classes(cfg.model.get("head"), number)
-            derive(cfg, classes)
-            size = size or test_size(cfg)
+        with config_error_context(cfg, "reading the config"):
+            classes = get_config_classes(cfg)
+            num_classes = len(classes) if classes is not None else None
+            assumed = is_classifier(cfg) and _set_default_num_classes(cfg.model.get("head"),
+                                                                      num_classes)
+            infer_fields(cfg, classes)
+            size = size or get_test_size(cfg)
         model, counts, ran_on = run_and_count(cfg, size)
-        if number is None and is_classifier(cfg):
-            number = cfg.model.head.get("num_classes")
-        return replace(summed(model, counts, size, number, ran_on), classes_assumed=assumed)
+        if num_classes is None and is_classifier(cfg):
+            num_classes = cfg.model.head.get("num_classes")
+        return replace(aggregate_complexity(model, counts, size, num_classes, ran_on),
+                       classes_assumed=assumed)
 
 
-def _assume_classes(head: Any, number: int | None) -> bool:
+def _set_default_num_classes(head: Any, num_classes: int | None) -> bool:
     """Give a classifier's head ImageNet's number of classes where nothing says one."""
-    if number is not None or not isinstance(head, Mapping) or head.get("num_classes") is not None:
+    if num_classes is not None or not isinstance(head,
+                                                 Mapping) or head.get("num_classes") is not None:
         return False
-    head["num_classes"] = IMAGENET  # type: ignore[index]
+    head["num_classes"] = IMAGENET_NUM_CLASSES  # type: ignore[index]
     return True
 
 
-def _without_download(value: Any) -> None:
+def _disable_pretrained(value: Any) -> None:
     """Turn off every ``pretrained``, which some backbones fetch while they are built."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name == "pretrained" and item:
                 value[name] = False if item is True else None  # type: ignore[index]
-            _without_download(item)
+            _disable_pretrained(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _without_download(item)
+            _disable_pretrained(item)

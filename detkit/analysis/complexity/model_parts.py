@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from detkit.analysis.complexity.counting_forward import Regions, regions_of
+from detkit.analysis.complexity.counting_forward import RoICounts, get_roi_counts
 
 # What belongs to no part: what the detector computes between its parts, and weights of its own.
-BETWEEN = "between parts"
+UNASSIGNED = "between parts"
 
 
 @dataclass(frozen=True)
-class Part:
+class ModuleComplexity:
     """One part of a model.
 
     Args:
@@ -51,17 +51,17 @@ class Complexity:
     height: int
     width: int
     classes: int | None
-    regions: Regions | None
+    regions: RoICounts | None
     ran_on: str
-    parts: tuple[Part, ...]
-    inside: tuple[Part, ...]
+    parts: tuple[ModuleComplexity, ...]
+    inside: tuple[ModuleComplexity, ...]
     not_run: tuple[str, ...]
     classes_assumed: bool = False
 
     @property
-    def whole(self) -> Part:
+    def total(self) -> ModuleComplexity:
         """The sum of ``parts``."""
-        return Part(
+        return ModuleComplexity(
             "whole",
             sum(part.parameters for part in self.parts),
             sum(part.trainable for part in self.parts),
@@ -70,17 +70,17 @@ class Complexity:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for json."""
-        return {**asdict(self), "whole": asdict(self.whole)}
+        return {**asdict(self), "whole": asdict(self.total)}
 
 
-def summed(
+def aggregate_complexity(
     model: nn.Module,
     counts: Mapping[str, int],
     size: tuple[int, int],
     classes: int | None,
     ran_on: str,
 ) -> Complexity:
-    """Gather what ``multiply_adds`` counted into the parts of the model, with their weights.
+    """Gather what ``count_macs`` counted into the parts of the model, with their weights.
 
     Args:
         model: the one that ran.
@@ -89,37 +89,35 @@ def summed(
         classes, ran_on: see `Complexity`.
     """
     names = [name for name, _ in model.named_children()]
-    parts = [_part(model, counts, name) for name in names]
-    rest = _part(model, counts, BETWEEN, own=names)
-    held = tuple(part for part in [*parts, rest] if part.parameters or part.multiply_adds)
-    inside: tuple[Part, ...] = ()
-    if regions_of(model) is not None:
-        found = [_part(model, counts, name) for name in _inside(model, "roi_head")]
+    parts = [_module_complexity(model, counts, name) for name in names]
+    rest = _module_complexity(model, counts, UNASSIGNED, excluded=names)
+    nonempty = tuple(part for part in [*parts, rest] if part.parameters or part.multiply_adds)
+    inside: tuple[ModuleComplexity, ...] = ()
+    if get_roi_counts(model) is not None:
+        found = [
+            _module_complexity(model, counts, name) for name in _submodule_names(model, "roi_head")
+        ]
         inside = tuple(part for part in found if part.parameters or part.multiply_adds)
     return Complexity(
-        height=size[0],
-        width=size[1],
-        classes=classes,
-        regions=regions_of(model),
-        ran_on=ran_on,
-        parts=held,
-        inside=inside,
-        not_run=tuple(part.name for part in [*parts, *inside]
-                      if part.parameters and not part.multiply_adds and _multiplies(model, part)),
+        height=size[0], width=size[1], classes=classes, regions=get_roi_counts(model),
+        ran_on=ran_on, parts=nonempty, inside=inside, not_run=tuple(
+            part.name
+            for part in [*parts, *inside]
+            if part.parameters and not part.multiply_adds and _has_counted_layers(model, part)),
     )
 
 
-def _part(
-    model: nn.Module, counts: Mapping[str, int], name: str, own: Iterable[str] | None = None
-) -> Part:
-    """The part called ``name``; with ``own``, all that is in none of the parts of these names."""
+def _module_complexity(
+    model: nn.Module, counts: Mapping[str, int], name: str, excluded: Iterable[str] | None = None
+) -> ModuleComplexity:
+    """The part called ``name``; with ``excluded``, all that is in none of the parts of these names."""
     def belongs(path: str) -> bool:
-        if own is not None:
-            return path.partition(".")[0] not in set(own)
+        if excluded is not None:
+            return path.partition(".")[0] not in set(excluded)
         return path == name or path.startswith(f"{name}.")
 
     weights = [weight for path, weight in model.named_parameters() if belongs(path)]
-    return Part(
+    return ModuleComplexity(
         name,
         sum(weight.numel() for weight in weights),
         sum(weight.numel() for weight in weights if weight.requires_grad),
@@ -127,7 +125,7 @@ def _part(
     )
 
 
-def _inside(model: nn.Module, name: str) -> list[str]:
+def _submodule_names(model: nn.Module, name: str) -> list[str]:
     """Names of the modules in ``name``, a list's items one by one."""
     found = []
     for child, module in model.get_submodule(name).named_children():
@@ -138,7 +136,7 @@ def _inside(model: nn.Module, name: str) -> list[str]:
     return found
 
 
-def _multiplies(model: nn.Module, part: Part) -> bool:
+def _has_counted_layers(model: nn.Module, part: ModuleComplexity) -> bool:
     """Whether the part holds a layer that would have been counted."""
     layers = (nn.Linear, nn.modules.conv._ConvNd)
     return any(isinstance(module, layers) for module in model.get_submodule(part.name).modules())

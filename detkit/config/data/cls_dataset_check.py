@@ -10,18 +10,18 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
-from detkit import registry as ours
-from detkit.config.infer.infer_fields import dataset_classes
-from detkit.config.validate.registry_lookup import class_of
+from detkit import registry as detkit_registry
+from detkit.config.infer.infer_fields import get_dataset_classes
+from detkit.config.validate.registry_lookup import resolve_class
 from detkit.errors import ConfigError, DataError
 
-_SHOWN = 5
-_DATASET = "ClassDataset"
-_TO_PASS = "pass --data FOLDER (or --data sample) to use other data with this config"
+_MAX_SHOWN = 5
+_DATASET = "ClsDataset"
+_DATA_HINT = "pass --data FOLDER (or --data sample) to use other data with this config"
 
 
-def check_own_class_data(cfg: Config, splits: Sequence[str]) -> list[str] | None:
-    """Read each `ClassDataset` that ``cfg`` names for ``splits``, and tell their classes.
+def check_cls_datasets(cfg: Config, splits: Sequence[str]) -> list[str] | None:
+    """Read each `ClsDataset` that ``cfg`` names for ``splits``, and tell their classes.
 
     Args:
         cfg: not changed.
@@ -36,62 +36,67 @@ def check_own_class_data(cfg: Config, splits: Sequence[str]) -> list[str] | None
             be trained on.
         ConfigError: two splits name different classes.
     """
-    scope = str(cfg.get("default_scope") or ours.SCOPE)
-    named = [item for split in splits for item in _leaves(cfg, split, scope)]
-    missing = [f"{place} ({path})" for path, leaf in named for place in _missing(leaf)]
+    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    datasets = [item for split in splits for item in _cls_datasets(cfg, split, scope)]
+    missing = [
+        f"{file} ({path})" for path, dataset_cfg in datasets for file in _missing_files(dataset_cfg)
+    ]
     if missing:
-        places = ", ".join(dict.fromkeys(missing))
-        raise DataError(f"the config's data is not there: {places}", do=_TO_PASS)
+        files = ", ".join(dict.fromkeys(missing))
+        raise DataError(f"the config's data is not there: {files}", hint=_DATA_HINT)
     classes: list[str] | None = None
-    for path, leaf in named:
-        own = dataset_classes(leaf, scope)
-        if classes is not None and own is not None and own != classes:
-            raise ConfigError(
-                f"{path}.metainfo.classes: the splits name different classes",
-                got=some_names(own), expected=f"{some_names(classes)} as {named[0][0]} has",
-            )
-        counts, found = _counted(leaf, classes, scope, path)
-        classes = classes or found
+    for path, dataset_cfg in datasets:
+        split_classes = get_dataset_classes(dataset_cfg, scope)
+        if classes is not None and split_classes is not None and split_classes != classes:
+            raise ConfigError(f"{path}.metainfo.classes: the splits name different classes",
+                              got=format_names(split_classes),
+                              expected=f"{format_names(classes)} as {datasets[0][0]} has",
+                              )
+        counts, found_classes = _count_images(dataset_cfg, classes, scope, path)
+        classes = classes or found_classes
         if path.startswith("train"):
             empty = [name for name, count in zip(classes, counts) if not count]
             if empty:
-                raise DataError(f"{path}: no picture to train on of {some_names(empty)}",
-                                do="add pictures of it, or take it out of the classes")
+                raise DataError(f"{path}: no picture to train on of {format_names(empty)}",
+                                hint="add pictures of it, or take it out of the classes")
     return classes
 
 
-def own_class_counts(cfg: Config, classes: Sequence[str] | None) -> list[int] | None:
+def class_counts(cfg: Config, classes: Sequence[str] | None) -> list[int] | None:
     """Training pictures of each class in the config's own data; None where it has none."""
-    scope = str(cfg.get("default_scope") or ours.SCOPE)
+    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
     total: Any = None
-    for path, leaf in _leaves(cfg, "train", scope):
-        counts, _ = _counted(leaf, classes, scope, path)
+    for path, dataset_cfg in _cls_datasets(cfg, "train", scope):
+        counts, _ = _count_images(dataset_cfg, classes, scope, path)
         total = counts if total is None else total + counts
     return None if total is None else [int(count) for count in total]
 
 
-def give_classes(cfg: Config, classes: Sequence[str] | None) -> None:
-    """Name ``classes`` in every `ClassDataset` of ``cfg`` that names none.
+def set_metainfo_classes(cfg: Config, classes: Sequence[str] | None) -> None:
+    """Name ``classes`` in every `ClsDataset` of ``cfg`` that names none.
 
     One that found its classes by its own folders would number them otherwise where a split lacks
     one of them.
     """
     if classes is None:
         return
-    scope = str(cfg.get("default_scope") or ours.SCOPE)
+    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
     for split in ("train", "val", "test"):
-        for _, leaf in _leaves(cfg, split, scope):
-            if dataset_classes(leaf, scope) is None:
-                leaf["metainfo"] = {**(leaf.get("metainfo") or {}), "classes": tuple(classes)}
+        for _, dataset_cfg in _cls_datasets(cfg, split, scope):
+            if get_dataset_classes(dataset_cfg, scope) is None:
+                dataset_cfg["metainfo"] = {
+                    **(dataset_cfg.get("metainfo") or {}), "classes": tuple(classes)
+                }
 
 
-def _leaves(cfg: Config, split: str, scope: str) -> list[tuple[str, Any]]:
+def _cls_datasets(cfg: Config, split: str, scope: str) -> list[tuple[str, Any]]:
     loader = cfg.get(f"{split}_dataloader")
     if not isinstance(loader, Mapping):
         return []
-    return [(path, leaf) for path, leaf in _datasets(loader.get("dataset"),
-                                                     f"{split}_dataloader.dataset")
-            if getattr(class_of(leaf, ours.DATASETS, scope), "__name__", "") == _DATASET]
+    return [(path, dataset_cfg)
+            for path, dataset_cfg in _datasets(loader.get("dataset"), f"{split}_dataloader.dataset")
+            if getattr(resolve_class(dataset_cfg, detkit_registry.DATASETS, scope), "__name__", "")
+            == _DATASET]
 
 
 def _datasets(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -107,32 +112,34 @@ def _datasets(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _datasets(item, f"{path}[{index}]")
 
 
-def _missing(leaf: Mapping[str, Any]) -> list[Path]:
-    root = str(leaf.get("data_root") or "")
-    prefix = leaf.get("data_prefix") or {}
+def _missing_files(dataset_cfg: Mapping[str, Any]) -> list[Path]:
+    root = str(dataset_cfg.get("data_root") or "")
+    prefix = dataset_cfg.get("data_prefix") or {}
     folder = prefix if isinstance(prefix, str) else prefix.get("img", "")
-    needed = [Path(root, str(folder or ""))]
-    if leaf.get("ann_file"):
-        needed.append(Path(root, str(leaf["ann_file"])))
-    return [place for place in needed if "://" not in str(place) and not place.exists()]
+    required = [Path(root, str(folder or ""))]
+    if dataset_cfg.get("ann_file"):
+        required.append(Path(root, str(dataset_cfg["ann_file"])))
+    return [file for file in required if "://" not in str(file) and not file.exists()]
 
 
-def _counted(
-    leaf: Mapping[str, Any], classes: Sequence[str] | None, scope: str, path: str
+def _count_images(
+    dataset_cfg: Mapping[str, Any], classes: Sequence[str] | None, scope: str, path: str
 ) -> tuple[Any, list[str]]:
     """(K,) int64 pictures of each class, and the K classes."""
-    plain = ConfigDict({**leaf, "pipeline": []})
+    unloaded_cfg = ConfigDict({**dataset_cfg, "pipeline": []})
     if classes is not None:
-        plain["metainfo"] = {**(leaf.get("metainfo") or {}), "classes": tuple(classes)}
+        unloaded_cfg["metainfo"] = {
+            **(dataset_cfg.get("metainfo") or {}), "classes": tuple(classes)
+        }
     with DefaultScope.overwrite_default_scope(scope):
-        dataset = ours.DATASETS.build(plain)
+        dataset = detkit_registry.DATASETS.build(unloaded_cfg)
     names = list(dataset.metainfo.get("classes") or ())
     if not names:
-        raise DataError(f"{path}: its classes are not known", do="name them in its metainfo")
-    return np.bincount(dataset.labels(), minlength=len(names)), names
+        raise DataError(f"{path}: its classes are not known", hint="name them in its metainfo")
+    return np.bincount(dataset.get_gt_labels(), minlength=len(names)), names
 
 
-def some_names(names: Sequence[str]) -> str:
+def format_names(names: Sequence[str]) -> str:
     """The first few of ``names``, for a message."""
-    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-    return shown + (", ..." if len(names) > _SHOWN else "")
+    shown = ", ".join(f"'{name}'" for name in names[:_MAX_SHOWN])
+    return shown + (", ..." if len(names) > _MAX_SHOWN else "")

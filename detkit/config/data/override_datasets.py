@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_COCO_METRICS = ("BoxAP", "CocoMetric")
+_COCO_METRICS = ("CocoBBoxMetric", "CocoMetric")
 # What any COCO dataset takes over from the dataset whose place it takes.
-_KEPT = ("pipeline", "backend_args", "filter_cfg", "test_mode", "indices", "serialize_data",
-         "lazy_init", "max_refetch")
-_FILTERS = ("filter_empty_gt", "min_size")
+_KEPT_KEYS = ("pipeline", "backend_args", "filter_cfg", "test_mode", "indices", "serialize_data",
+              "lazy_init", "max_refetch")
+_FILTER_KEYS = ("filter_empty_gt", "min_size")
 
 
-def apply_data(cfg: Config, data: DetectionData) -> None:
+def override_datasets(cfg: Config, data: DetectionData) -> None:
     """Point every split of ``cfg`` at ``data``: files, folders, classes and evaluators.
 
     A dataset inside others (repeated, balanced, mixed) is replaced where it stands; of several
@@ -37,24 +37,25 @@ def apply_data(cfg: Config, data: DetectionData) -> None:
         loader = cfg.get(f"{split}_dataloader")
         if loader is None or split not in data.splits:
             continue
-        part = data.splits[split]
-        loader["dataset"] = replace_innermost(
-            loader["dataset"], partial(_coco, split=part, classes=classes),
+        data_split = data.splits[split]
+        loader["dataset"] = replace_innermost_dataset(
+            loader["dataset"], partial(_coco_dataset_cfg, split=data_split, classes=classes),
             f"{split}_dataloader.dataset",
         )
         if split != "train":
             key = f"{split}_evaluator"
-            cfg[key] = _evaluator(cfg.get(key), part)
+            cfg[key] = _override_evaluator(cfg.get(key), data_split)
 
 
-def replace_innermost(
-    dataset: Mapping[str, Any], make: Callable[[Mapping[str, Any]], ConfigDict], path: str
+def replace_innermost_dataset(
+    dataset: Mapping[str, Any], make_dataset: Callable[[Mapping[str, Any]], ConfigDict], path: str
 ) -> ConfigDict:
     """The same wrappers (repeated, balanced, mixed) around another dataset.
 
     Args:
         dataset: its config.
-        make: gives the new innermost dataset for the old one, of several joined for the first.
+        make_dataset: gives the new innermost dataset for the old one, of several joined for the
+            first.
         path: of ``dataset`` in the config, for messages.
 
     Raises:
@@ -62,23 +63,24 @@ def replace_innermost(
     """
     inner = dataset.get("dataset")
     if isinstance(inner, Mapping):
-        changed = ConfigDict(dataset)
-        changed["dataset"] = replace_innermost(inner, make, f"{path}.dataset")
-        return changed
-    several = dataset.get("datasets")
-    if isinstance(several, (list, tuple)) and several:
+        updated = ConfigDict(dataset)
+        updated["dataset"] = replace_innermost_dataset(inner, make_dataset, f"{path}.dataset")
+        return updated
+    datasets = dataset.get("datasets")
+    if isinstance(datasets, (list, tuple)) and datasets:
         logger.info("%s: one dataset stands in for the %d that the config joins",
-                    path, len(several))
-        return replace_innermost(several[0], make, f"{path}.datasets[0]")
+                    path, len(datasets))
+        return replace_innermost_dataset(datasets[0], make_dataset, f"{path}.datasets[0]")
     if "pipeline" not in dataset:
         raise ConfigError(f"{path} has no pipeline", expected="a pipeline to load the data with")
-    return make(dataset)
+    return make_dataset(dataset)
 
 
-def _coco(dataset: Mapping[str, Any], split: DataSplit, classes: tuple[str, ...]) -> ConfigDict:
-    kept = {key: dataset[key] for key in _KEPT if key in dataset}
+def _coco_dataset_cfg(dataset: Mapping[str, Any], split: DataSplit,
+                      classes: tuple[str, ...]) -> ConfigDict:
+    kept = {key: dataset[key] for key in _KEPT_KEYS if key in dataset}
     if isinstance(kept.get("filter_cfg"), Mapping):
-        kept["filter_cfg"] = {k: v for k, v in kept["filter_cfg"].items() if k in _FILTERS}
+        kept["filter_cfg"] = {k: v for k, v in kept["filter_cfg"].items() if k in _FILTER_KEYS}
     return ConfigDict(
         type="CocoDataset",
         data_root="",
@@ -89,13 +91,13 @@ def _coco(dataset: Mapping[str, Any], split: DataSplit, classes: tuple[str, ...]
     )
 
 
-def _evaluator(evaluator: Any, split: DataSplit) -> ConfigDict:
-    given = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    for metric in given:
+def _override_evaluator(evaluator: Any, split: DataSplit) -> ConfigDict:
+    evaluators = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    for metric in evaluators:
         if isinstance(metric, Mapping) and metric.get("type") in _COCO_METRICS:
-            changed = ConfigDict(metric)
-            changed["ann_file"] = str(split.annotation_file)
-            if changed["type"] == "CocoMetric":
-                changed["metric"] = "bbox"
-            return changed
-    return ConfigDict(type="detkit.BoxAP", ann_file=str(split.annotation_file))
+            updated = ConfigDict(metric)
+            updated["ann_file"] = str(split.annotation_file)
+            if updated["type"] == "CocoMetric":
+                updated["metric"] = "bbox"
+            return updated
+    return ConfigDict(type="detkit.CocoBBoxMetric", ann_file=str(split.annotation_file))

@@ -7,20 +7,20 @@ from typing import Any
 
 from mmengine.config import Config
 
-from detkit import registry as ours
-from detkit.config.infer.feature_info import feature_channels
-from detkit.config.infer.mismatch import Clash, as_option, refuse
-from detkit.config.validate.registry_lookup import class_of
-from detkit.config.validate.signatures import signature_of
+from detkit import registry as detkit_registry
+from detkit.config.infer.feature_info import get_feature_channels
+from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
+from detkit.config.validate.registry_lookup import resolve_class
+from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError
 
-_COUNTING = "ClassBalancedLoss"
+_CLASS_BALANCED_LOSS = "ClassBalancedLoss"
 # With these the head reads as many channels as the backbone's last level has.
-_SAME_CHANNELS = "GlobalAveragePooling"
+_CHANNEL_PRESERVING_POOLING = "GlobalAveragePooling"
 
 
-def derive_classifier(
-    model: Any, counts: Sequence[int] | None, scope: str = ours.SCOPE
+def infer_classifier_fields(
+    model: Any, counts: Sequence[int] | None, scope: str = detkit_registry.SCOPE
 ) -> None:
     """Fill in the head's ``in_channels`` and every ``class_counts``, where not given.
 
@@ -32,60 +32,64 @@ def derive_classifier(
     Raises:
         ConfigError: the config gives a number that contradicts the backbone or the data.
     """
-    _settle_channels(model, scope)
-    for path, loss in _counting(model, "model", scope):
-        given = loss.get("class_counts")
+    _infer_head_channels(model, scope)
+    for path, loss in _iter_class_balanced_losses(model, "model", scope):
+        configured = loss.get("class_counts")
         classes = (model.get("head") or {}).get("num_classes")
-        if given is None:
+        if configured is None:
             if counts is not None:
                 loss["class_counts"] = [int(count) for count in counts]
         # What is no list the loss itself refuses.
-        elif (isinstance(classes, int) and isinstance(given, (list, tuple))
-              and len(given) != classes):
+        elif (isinstance(classes, int) and isinstance(configured, (list, tuple))
+              and len(configured) != classes):
             raise ConfigError(
                 f"{path}.class_counts: the loss and the data contradict each other",
-                got=f"{len(given)} counts", expected=f"one for each of {classes} classes",
-                do="leave class_counts out to have the training split's, or pass --cfg-options "
-                f"{as_option(path)}.class_counts=None",
+                got=f"{len(configured)} counts", expected=f"one for each of {classes} classes",
+                hint="leave class_counts out to have the training split's, or pass --cfg-options "
+                f"{to_option_key(path)}.class_counts=None",
             )
 
 
-def wants_class_counts(cfg: Config) -> bool:
+def needs_class_counts(cfg: Config) -> bool:
     """Whether a loss of ``cfg`` weighs classes by counts that the config does not give."""
-    scope = str(cfg.get("default_scope") or ours.SCOPE)
-    return any(part.get("class_counts") is None
-               for _, part in _counting(cfg.get("model"), "model", scope))
+    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    return any(component.get("class_counts") is None
+               for _, component in _iter_class_balanced_losses(cfg.get("model"), "model", scope))
 
 
-def _settle_channels(model: Any, scope: str) -> None:
+def _infer_head_channels(model: Any, scope: str) -> None:
     backbone, head = model.get("backbone"), model.get("head")
-    if not all(isinstance(part, Mapping) and "type" in part for part in (backbone, head)):
+    if not all(
+            isinstance(component, Mapping) and "type" in component
+            for component in (backbone, head)):
         return
     pooling = model.get("pooling")
-    if isinstance(pooling, Mapping) and not str(pooling.get("type")).endswith(_SAME_CHANNELS):
+    if isinstance(pooling,
+                  Mapping) and not str(pooling.get("type")).endswith(_CHANNEL_PRESERVING_POOLING):
         return
-    target = class_of(head, scope=scope)
-    if target is None or "in_channels" not in signature_of(target).names:
+    target = resolve_class(head, scope=scope)
+    if target is None or "in_channels" not in get_signature(target).names:
         return
-    channels = feature_channels(backbone, scope, build=head.get("in_channels") is None)
+    channels = get_feature_channels(backbone, scope, build=head.get("in_channels") is None)
     if not channels:
         return
-    given, wanted = head.get("in_channels"), channels[-1]
-    if given is None:
-        head["in_channels"] = wanted
-    elif given != wanted:
-        refuse([Clash("model.head.in_channels", given, wanted)], "head", "backbone")
+    configured, expected = head.get("in_channels"), channels[-1]
+    if configured is None:
+        head["in_channels"] = expected
+    elif configured != expected:
+        raise_mismatches([Mismatch("model.head.in_channels", configured, expected)], "head",
+                         "backbone")
 
 
-def _counting(value: Any, path: str, scope: str) -> Iterator[tuple[str, Any]]:
+def _iter_class_balanced_losses(value: Any, path: str, scope: str) -> Iterator[tuple[str, Any]]:
     """Every loss in ``value`` that weighs classes by their counts, with its path."""
     if isinstance(value, Mapping):
         if "type" in value:
-            target = class_of(value, scope=scope)
-            if getattr(target, "__name__", "") == _COUNTING:
+            target = resolve_class(value, scope=scope)
+            if getattr(target, "__name__", "") == _CLASS_BALANCED_LOSS:
                 yield path, value
         for name, item in value.items():
-            yield from _counting(item, f"{path}.{name}", scope)
+            yield from _iter_class_balanced_losses(item, f"{path}.{name}", scope)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _counting(item, f"{path}[{index}]", scope)
+            yield from _iter_class_balanced_losses(item, f"{path}[{index}]", scope)

@@ -8,24 +8,24 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from detkit import registry as ours
-from detkit.config.infer.feature_info import backbone_levels, feature_channels
-from detkit.config.infer.head_inputs import settle_readers
-from detkit.config.infer.infer_classifier_fields import derive_classifier
-from detkit.config.infer.mismatch import Clash, as_option, refuse
-from detkit.config.infer.neck_outputs import neck_levels
+from detkit import registry as detkit_registry
+from detkit.config.infer.feature_info import get_backbone_feature_info, get_feature_channels
+from detkit.config.infer.head_inputs import infer_head_inputs
+from detkit.config.infer.infer_classifier_fields import infer_classifier_fields
+from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
+from detkit.config.infer.neck_outputs import get_neck_feature_info
 from detkit.config.task import is_classifier
-from detkit.config.validate.registry_lookup import class_of, registered
-from detkit.config.validate.signatures import signature_of
+from detkit.config.validate.registry_lookup import lookup, resolve_class
+from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError
 
-__all__ = ["data_classes", "dataset_classes", "derive", "feature_channels"]
+__all__ = ["get_config_classes", "get_dataset_classes", "infer_fields", "get_feature_channels"]
 
 # Heads whose num_classes is not the number of the data's classes.
-_OTHER_CLASSES = ("rpn_head", "semantic_head", "backbone", "reid", "track_head", "mask_iou_head")
+_IGNORED_HEADS = ("rpn_head", "semantic_head", "backbone", "reid", "track_head", "mask_iou_head")
 
 
-def derive(
+def infer_fields(
     cfg: Config, classes: Sequence[str] | None, class_counts: Sequence[int] | None = None
 ) -> None:
     """Fill in ``num_classes`` of every head, and what neck and heads read, where not given.
@@ -44,26 +44,26 @@ def derive(
     model = cfg.get("model")
     if not isinstance(model, Mapping):
         return
-    scope = str(cfg.get("default_scope") or ours.SCOPE)
+    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
     if classes is not None:
-        _derive_classes(model, list(classes), scope)
+        _infer_num_classes(model, list(classes), scope)
     if is_classifier(cfg):
-        derive_classifier(model, class_counts, scope)
+        infer_classifier_fields(model, class_counts, scope)
     else:
-        _derive_channels(model, scope)
+        _infer_channels(model, scope)
 
 
-def data_classes(cfg: Config) -> list[str] | None:
+def get_config_classes(cfg: Config) -> list[str] | None:
     """The class names that the config's training (or else test) data has, without building it."""
-    scope = str(cfg.get("default_scope") or ours.SCOPE)
+    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
     for key in ("train_dataloader", "test_dataloader", "val_dataloader"):
         loader = cfg.get(key)
         if isinstance(loader, Mapping) and isinstance(loader.get("dataset"), Mapping):
-            return dataset_classes(loader["dataset"], scope)
+            return get_dataset_classes(loader["dataset"], scope)
     return None
 
 
-def dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | None:
+def get_dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | None:
     """The class names that a dataset's config gives it, else its type's own; None if unknown.
 
     Raises:
@@ -79,53 +79,54 @@ def dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | None:
     if inner is None and isinstance(dataset.get("datasets"), (list, tuple)):
         inner = next(iter(dataset["datasets"]), None)
     if isinstance(inner, Mapping):
-        return dataset_classes(inner, scope)
-    kind = dataset.get("type")
-    built = registered(ours.DATASETS, kind, scope) if isinstance(kind, str) else kind
-    classes = getattr(built, "METAINFO", {}).get("classes")
+        return get_dataset_classes(inner, scope)
+    dataset_type = dataset.get("type")
+    dataset_class = lookup(detkit_registry.DATASETS, dataset_type, scope) if isinstance(
+        dataset_type, str) else dataset_type
+    classes = getattr(dataset_class, "METAINFO", {}).get("classes")
     return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
-def _derive_classes(model: Mapping[str, Any], classes: list[str], scope: str) -> None:
-    wrong = []
-    for path, part in _built_parts(model, "model"):
-        if any(key in path for key in _OTHER_CLASSES) or "head" not in path:
+def _infer_num_classes(model: Mapping[str, Any], classes: list[str], scope: str) -> None:
+    conflicts = []
+    for path, component in _iter_components(model, "model"):
+        if any(key in path for key in _IGNORED_HEADS) or "head" not in path:
             continue
-        given = part.get("num_classes")
-        if given is None:
-            if "num_classes" in _names(part, ours.MODELS, scope):
-                part["num_classes"] = len(classes)
-        elif given != len(classes):
-            wrong.append((path, given))
-    if wrong:
-        paths = [as_option(path) + ".num_classes" for path, _ in wrong]
-        some = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+        configured = component.get("num_classes")
+        if configured is None:
+            if "num_classes" in _argument_names(component, detkit_registry.MODELS, scope):
+                component["num_classes"] = len(classes)
+        elif configured != len(classes):
+            conflicts.append((path, configured))
+    if conflicts:
+        paths = [to_option_key(path) + ".num_classes" for path, _ in conflicts]
+        shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         raise ConfigError(
-            f"{wrong[0][0]}.num_classes: the head and the data contradict each other",
-            got=f"{wrong[0][1]} in the config",
-            expected=f"{len(classes)} as the data has ({some})",
-            do="leave num_classes out of the config, or pass --cfg-options "
+            f"{conflicts[0][0]}.num_classes: the head and the data contradict each other",
+            got=f"{conflicts[0][1]} in the config",
+            expected=f"{len(classes)} as the data has ({shown})",
+            hint="leave num_classes out of the config, or pass --cfg-options "
             + " ".join(f"{path}={len(classes)}" for path in paths),
         )
 
 
-def _built_parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _iter_components(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         if "type" in value:
             yield path, value
         for name, item in value.items():
-            yield from _built_parts(item, f"{path}.{name}")
+            yield from _iter_components(item, f"{path}.{name}")
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _built_parts(item, f"{path}[{index}]")
+            yield from _iter_components(item, f"{path}[{index}]")
 
 
-def _names(part: Mapping[str, Any], registry: Registry, scope: str) -> frozenset[str]:
-    target = class_of(part, registry, scope)
-    return signature_of(target).names if target is not None else frozenset()
+def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str) -> frozenset[str]:
+    target = resolve_class(component, registry, scope)
+    return get_signature(target).names if target is not None else frozenset()
 
 
-def _derive_channels(model: Mapping[str, Any], scope: str) -> None:
+def _infer_channels(model: Mapping[str, Any], scope: str) -> None:
     """Settle what the neck takes from the backbone, and what reads the neck takes from it."""
     backbone, neck = model.get("backbone"), model.get("neck")
     if not isinstance(backbone, Mapping) or "type" not in backbone:
@@ -134,21 +135,25 @@ def _derive_channels(model: Mapping[str, Any], scope: str) -> None:
     necks: list[Any] = list(neck) if isinstance(neck, (list, tuple)) else [neck]
     if not necks or not isinstance(necks[0], Mapping) or "type" not in necks[0]:
         return
-    takes = "in_channels" in _names(necks[0], ours.MODELS, scope)
-    build = takes and necks[0].get("in_channels") is None
-    given_by = backbone_levels(backbone, scope, build)
-    if takes and given_by is not None:
-        _settle_neck(necks[0], "model.neck[0]" if listed else "model.neck", given_by.channels)
-    levels = neck_levels(necks, None if given_by is None else given_by.strides, scope)
-    refuse(settle_readers(model, levels, scope), "head", "neck")
+    has_in_channels = "in_channels" in _argument_names(necks[0], detkit_registry.MODELS, scope)
+    build = has_in_channels and necks[0].get("in_channels") is None
+    backbone_info = get_backbone_feature_info(backbone, scope, build)
+    if has_in_channels and backbone_info is not None:
+        _infer_neck_channels(necks[0], "model.neck[0]" if listed else "model.neck",
+                             backbone_info.channels)
+    neck_info = get_neck_feature_info(necks,
+                                      None if backbone_info is None else backbone_info.strides,
+                                      scope)
+    raise_mismatches(infer_head_inputs(model, neck_info, scope), "head", "neck")
 
 
-def _settle_neck(neck: Any, path: str, channels: tuple[int, ...]) -> None:
-    given = neck.get("in_channels")
-    if given is None:
+def _infer_neck_channels(neck: Any, path: str, channels: tuple[int, ...]) -> None:
+    configured = neck.get("in_channels")
+    if configured is None:
         neck["in_channels"] = list(channels)
         return
-    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    listed = list(configured) if isinstance(configured, (list, tuple)) else [configured]
     # Some necks read fewer maps than the backbone gives, others one.
-    if not all(number in channels for number in listed):
-        refuse([Clash(f"{path}.in_channels", given, list(channels))], "neck", "backbone")
+    if not all(channel in channels for channel in listed):
+        raise_mismatches([Mismatch(f"{path}.in_channels", configured, list(channels))], "neck",
+                         "backbone")

@@ -10,50 +10,51 @@ from detkit.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Clash:
+class Mismatch:
     """A number that the config gives and that cannot be.
 
     Args:
         path: of the number, such as ``model.roi_head.bbox_head[0].in_channels``.
-        given: by the config.
-        wanted: instead.
+        actual: by the config.
+        expected: instead.
     """
 
     path: str
-    given: Any
-    wanted: Any
+    actual: Any
+    expected: Any
 
 
-def refuse(clashes: Sequence[Clash], reader: str, source: str) -> None:
-    """Raise for the first of ``clashes``, with the options that mend all; nothing if none.
+def raise_mismatches(mismatches: Sequence[Mismatch], reader: str, source: str) -> None:
+    """Raise for the first of ``mismatches``, with the options that mend all; nothing if none.
 
     Args:
-        clashes: what contradicts.
+        mismatches: what contradicts.
         reader, source: the parts that contradict each other, such as 'head' and 'neck'.
 
     Raises:
         ConfigError: there is one.
     """
-    if not clashes:
+    if not mismatches:
         return
-    first = clashes[0]
-    options = " ".join(f"{as_option(c.path)}={_as_value(c.wanted)}" for c in clashes)
+    first = mismatches[0]
+    options = " ".join(
+        f"{to_option_key(c.path)}={_format_option_value(c.expected)}" for c in mismatches)
     name = first.path.rpartition(".")[2]
     raise ConfigError(
         f"{first.path}: the {reader} and the {source} contradict each other",
-        got=f"{first.given} in the config",
-        expected=f"{first.wanted} as model.{source} gives",
-        do=f"leave {name} out to have the {source}'s, or pass --cfg-options {options}",
+        got=f"{first.actual} in the config",
+        expected=f"{first.expected} as model.{source} gives",
+        hint=f"leave {name} out to have the {source}'s, or pass --cfg-options {options}",
     )
 
 
-def as_option(path: str) -> str:
+def to_option_key(path: str) -> str:
     """A path as --cfg-options spells it: a[0].b is a.0.b."""
     return path.replace("[", ".").replace("]", "")
 
 
-def _as_value(wanted: Any) -> str:
-    if not isinstance(wanted, list):
-        return str(wanted)
+def _format_option_value(expected: Any) -> str:
+    if not isinstance(expected, list):
+        return str(expected)
     # A trailing comma is what tells one number from a list of one.
-    return ",".join(str(number) for number in wanted) + ("," if len(wanted) == 1 else "")
+    return ",".join(str(number) for number in expected) + ("," if len(expected) == 1 else "")

@@ -8,30 +8,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from detkit import registry as ours
-from detkit.config.validate.registry_lookup import class_of
+from detkit import registry as detkit_registry
+from detkit.config.validate.registry_lookup import resolve_class
 
 
 @dataclass(frozen=True)
-class NeckLevels:
+class NeckFeatureInfo:
     """What is known of a neck's levels; None for what is not.
 
     Args:
         channels: of every level.
-        count: of levels.
+        num_levels: of levels.
         strides: of each level, finest first.
-        read: levels before those that only halve the last; RoI heads read these.
+        num_roi_levels: levels before those that only halve the last; RoI heads read these.
     """
 
     channels: int | None = None
-    count: int | None = None
+    num_levels: int | None = None
     strides: tuple[int | float, ...] | None = None
-    read: int | None = None
+    num_roi_levels: int | None = None
 
 
-def neck_levels(
-    necks: Sequence[Any], strides: Sequence[int | float] | None, scope: str = ours.SCOPE
-) -> NeckLevels:
+def get_neck_feature_info(
+    necks: Sequence[Any], strides: Sequence[int | float] | None, scope: str = detkit_registry.SCOPE
+) -> NeckFeatureInfo:
     """What the last of ``necks`` gives.
 
     Strides are known of a single FPN, PAFPN, DeformableFPN, BiFPN or SimpleFeaturePyramid; numbers
@@ -44,26 +44,31 @@ def neck_levels(
     """
     last = necks[-1]
     if not isinstance(last, Mapping) or "type" not in last:
-        return NeckLevels()
-    target = class_of(last, scope=scope)
-    channels, count = (argument(last, target, name) for name in ("out_channels", "num_outs"))
+        return NeckFeatureInfo()
+    target = resolve_class(last, scope=scope)
+    channels, num_levels = (get_argument(last, target, name)
+                            for name in ("out_channels", "num_outs"))
     channels = channels if isinstance(channels, int) else None
-    count = count if isinstance(count, int) else None
-    found = None
-    if len(necks) == 1 and strides is not None and count is not None:
-        found = _read_strides(last, target, list(strides))
-    if not found or count is None or len(found) > count:
-        return NeckLevels(channels, count)
-    extra = [found[-1] * 2**step for step in range(1, count - len(found) + 1)]
-    every = tuple(int(stride) if stride == int(stride) else stride for stride in found + extra)
-    return NeckLevels(channels, count, every, len(found))
+    num_levels = num_levels if isinstance(num_levels, int) else None
+    lateral_strides = None
+    if len(necks) == 1 and strides is not None and num_levels is not None:
+        lateral_strides = _lateral_strides(last, target, list(strides))
+    if not lateral_strides or num_levels is None or len(lateral_strides) > num_levels:
+        return NeckFeatureInfo(channels, num_levels)
+    extra_strides = [
+        lateral_strides[-1] * 2**step for step in range(1, num_levels - len(lateral_strides) + 1)
+    ]
+    all_strides = tuple(
+        int(stride) if stride == int(stride) else stride
+        for stride in lateral_strides + extra_strides)
+    return NeckFeatureInfo(channels, num_levels, all_strides, len(lateral_strides))
 
 
-def argument(part: Mapping[str, Any], target: Any, name: str) -> Any:
+def get_argument(component: Mapping[str, Any], target: Any, name: str) -> Any:
     """What a part is built with: what its config gives, else its class's default, else None."""
-    given = part.get(name)
-    if given is not None or not inspect.isclass(target):
-        return given
+    value = component.get(name)
+    if value is not None or not inspect.isclass(target):
+        return value
     for base in target.__mro__:
         if "__init__" in vars(base):
             parameter = inspect.signature(vars(base)["__init__"]).parameters.get(name)
@@ -72,23 +77,23 @@ def argument(part: Mapping[str, Any], target: Any, name: str) -> Any:
     return None
 
 
-def _read_strides(
+def _lateral_strides(
     neck: Mapping[str, Any], target: Any, strides: list[int | float]
 ) -> list[int | float] | None:
     """Strides of the levels that are made of the backbone's maps, one by one."""
     if not getattr(target, "__module__", "").startswith(("mmdet.", "detkit.")):
         return None
     if target.__name__ == "SimpleFeaturePyramid":
-        scales = argument(neck, target, "scale_factors")
-        right = isinstance(scales, (list, tuple)) and all(
+        scales = get_argument(neck, target, "scale_factors")
+        is_valid = isinstance(scales, (list, tuple)) and all(
             isinstance(scale, (int, float)) and scale > 0 and math.isfinite(scale)
             for scale in scales
         )
-        return [strides[0] / scale for scale in scales] if right and len(strides) == 1 else None
+        return [strides[0] / scale for scale in scales] if is_valid and len(strides) == 1 else None
     if target.__name__ not in ("FPN", "PAFPN", "DeformableFPN", "BiFPN"):
         return None
-    start = argument(neck, target, "start_level")
-    end = argument(neck, target, "end_level")
+    start = get_argument(neck, target, "start_level")
+    end = get_argument(neck, target, "end_level")
     if start is None:
         start = 0
     if end is None or end == -1:

@@ -10,49 +10,49 @@ from __future__ import annotations
 from typing import Any
 
 # Packages whose registered types are all allowed.
-_WHOLE = ("detkit", "torch.nn.modules")
+_ALLOWED_PACKAGES = ("detkit", "torch.nn.modules")
 
 # What a class takes from mmcv.ops by the word under ``type``: no registry knows these.
-OPERATIONS = frozenset({
+MMCV_OPS = frozenset({
     "RoIAlign", "RoIPool", "DeformRoIPool", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack",
     "SimpleRoIAlign", "nms", "soft_nms",
 })
 
 # Under these keys ``type`` is a word of the class that reads it, and these are the words.
-OWN_WORDS = frozenset({"dilation", "offset", "conv", "interpolation_conv", "last_conv"})
+NON_REGISTRY_TYPES = frozenset({"dilation", "offset", "conv", "interpolation_conv", "last_conv"})
 
 # Arguments besides ``type`` whose text a class hands to a registry, and the words that are none.
-NAMING_ARGUMENTS = {
+REGISTRY_NAME_ARGUMENTS = {
     "padding_mode": frozenset({"zeros", "reflect", "replicate", "circular"}),
     "conv_type": frozenset[str](),
 }
 
 
-def _names(text: str) -> frozenset[str]:
+def _split_names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 MODEL_TYPES: dict[str, frozenset[str]] = {
-    "mmcv.cnn.bricks": _names("""
+    "mmcv.cnn.bricks": _split_names("""
         Clamp ContextBlock ConvModule Conv2dAdaptivePadding ConvWS2d ConvAWS2d DropPath Dropout
         GeneralizedAttention HSigmoid NonLocal2d Swish MultiheadAttention FFN
         BaseTransformerLayer TransformerLayerSequence PixelShufflePack Conv3d Conv2d
         ConvTranspose2d ConvTranspose3d
     """),
-    "mmcv.ops": _names("""
+    "mmcv.ops": _split_names("""
         CARAFEPack CrissCrossAttention DeformConv2dPack ModulatedDeformConv2dPack
         MultiScaleDeformableAttention SAConv2d SyncBatchNorm
     """),
-    "mmdet.models.backbones": _names("""
+    "mmdet.models.backbones": _split_names("""
         CSPDarknet CSPNeXt Darknet DetectoRS_ResNet DetectoRS_ResNeXt EfficientNet HourglassNet
         HRNet MobileNetV2 PyramidVisionTransformer PyramidVisionTransformerV2 RegNet Res2Net
         ResNeSt ResNet ResNetV1d ResNeXt SSDVGG SwinTransformer TridentResNet
     """),
-    "mmdet.models.data_preprocessors": _names("""
+    "mmdet.models.data_preprocessors": _split_names("""
         DetDataPreprocessor BatchSyncRandomResize BatchFixedSizePad MultiBranchDataPreprocessor
         BatchResize BoxInstDataPreprocessor
     """),
-    "mmdet.models.dense_heads": _names("""
+    "mmdet.models.dense_heads": _split_names("""
         AnchorFreeHead AnchorHead ATSSHead AutoAssignHead BoxInstBboxHead BoxInstMaskHead
         StageCascadeRPNHead CascadeRPNHead CenterNetHead CenterNetUpdateHead CentripetalHead
         CondInstBboxHead CondInstMaskHead ConditionalDETRHead CornerHead DABDETRHead DDODHead
@@ -64,7 +64,7 @@ MODEL_TYPES: dict[str, frozenset[str]] = {
         DecoupledSOLOLightHead SOLOV2Head SSDHead TOODHead VFNetHead YOLACTHead YOLACTProtonet
         YOLOV3Head YOLOFHead YOLOXHead
     """),
-    "mmdet.models.detectors": _names("""
+    "mmdet.models.detectors": _split_names("""
         ATSS AutoAssign DetectionTransformer BoxInst CascadeRCNN CenterNet CondInst
         ConditionalDETR CornerNet CrowdDet DABDETR DDOD DDQDETR DeformableDETR DETR DINO
         FastRCNN FasterRCNN FCOS FOVEA FSAF GFL GridRCNN HybridTaskCascade Mask2Former MaskRCNN
@@ -73,23 +73,23 @@ MODEL_TYPES: dict[str, frozenset[str]] = {
         SingleStageDetector SingleStageInstanceSegmentor SoftTeacher SOLO SOLOv2 SparseRCNN TOOD
         TridentFasterRCNN TwoStageDetector VFNet YOLACT YOLOV3 YOLOF YOLOX
     """),
-    "mmdet.models.layers": _names("""
+    "mmdet.models.layers": _split_names("""
         FrozenBatchNorm2d DropBlock ExpMomentumEMA MSDeformAttnPixelDecoder NormedLinear
         NormedConv2d PixelDecoder TransformerEncoderPixelDecoder SinePositionalEncoding
         LearnedPositionalEncoding SinePositionalEncoding3D DynamicConv
     """),
-    "mmdet.models.losses": _names("""
+    "mmdet.models.losses": _split_names("""
         AssociativeEmbeddingLoss BalancedL1Loss CrossEntropyLoss CrossEntropyCustomLoss DiceLoss
         EQLV2Loss FocalLoss FocalCustomLoss GaussianFocalLoss QualityFocalLoss
         DistributionFocalLoss GHMC GHMR IoULoss BoundedIoULoss GIoULoss DIoULoss CIoULoss
         EIoULoss SIoULoss KnowledgeDistillationKLDivLoss L2Loss MarginL2Loss MSELoss
         MultiPosCrossEntropyLoss SeesawLoss SmoothL1Loss L1Loss TripletLoss VarifocalLoss
     """),
-    "mmdet.models.necks": _names("""
+    "mmdet.models.necks": _split_names("""
         BFP ChannelMapper CSPNeXtPAFPN CTResNetNeck DilatedEncoder DyHead FPG FPN FPN_CARAFE
         FPN_DropBlock HRFPN NASFPN NASFCOS_FPN PAFPN RFP SSDNeck SSH YOLOV3Neck YOLOXPAFPN
     """),
-    "mmdet.models.roi_heads": _names("""
+    "mmdet.models.roi_heads": _split_names("""
         BBoxHead ConvFCBBoxHead Shared2FCBBoxHead Shared4Conv1FCBBoxHead DIIHead
         DoubleConvFCBBoxHead MultiInstanceBBoxHead SABLHead SCNetBBoxHead CascadeRoIHead
         DoubleHeadRoIHead DynamicRoIHead GridRoIHead HybridTaskCascadeRoIHead CoarseMaskHead
@@ -98,11 +98,11 @@ MODEL_TYPES: dict[str, frozenset[str]] = {
         MaskScoringRoIHead MultiInstanceRoIHead PISARoIHead PointRendRoIHead GenericRoIExtractor
         SingleRoIExtractor SCNetRoIHead ResLayer SparseRoIHead StandardRoIHead TridentRoIHead
     """),
-    "mmdet.models.seg_heads": _names("""
+    "mmdet.models.seg_heads": _split_names("""
         BaseSemanticHead PanopticFPNHead BasePanopticFusionHead HeuristicFusionHead
         MaskFormerFusionHead
     """),
-    "mmdet.models.task_modules": _names("""
+    "mmdet.models.task_modules": _split_names("""
         ApproxMaxIoUAssigner ATSSAssigner CenterRegionAssigner DynamicSoftLabelAssigner
         GridAssigner HungarianAssigner BboxOverlaps2D BBoxL1Cost IoUCost ClassificationCost
         FocalLossCost BinaryFocalLossCost DiceCost CrossEntropyLossCost MaxIoUAssigner
@@ -114,19 +114,19 @@ MODEL_TYPES: dict[str, frozenset[str]] = {
         CombinedSampler InstanceBalancedPosSampler IoUBalancedNegSampler MaskPseudoSampler
         MultiInsRandomSampler OHEMSampler PseudoSampler RandomSampler ScoreHLRSampler
     """),
-    "mmengine.model": _names("""
+    "mmengine.model": _split_names("""
         BaseDataPreprocessor ImgDataPreprocessor
     """),
-    "mmengine.utils": _names("""
+    "mmengine.utils": _split_names("""
         SyncBatchNorm
     """),
 }
-STEP_TYPES: dict[str, frozenset[str]] = {
-    "mmcv.transforms": _names("""
+TRANSFORM_TYPES: dict[str, frozenset[str]] = {
+    "mmcv.transforms": _split_names("""
         ToTensor ImageToTensor Normalize Resize Pad CenterCrop RandomGrayscale MultiScaleFlipAug
         TestTimeAug RandomFlip Compose KeyMapper TransformBroadcaster RandomChoice RandomApply
     """),
-    "mmdet.datasets.transforms": _names("""
+    "mmdet.datasets.transforms": _split_names("""
         RandAugment ColorTransform Color Brightness Contrast Sharpness Solarize SolarizeAdd
         Posterize Equalize AutoContrast Invert PackDetInputs ToTensor ImageToTensor Transpose
         WrapFieldsToLists GeomTransform ShearX ShearY Rotate TranslateX TranslateY Resize
@@ -139,7 +139,7 @@ STEP_TYPES: dict[str, frozenset[str]] = {
 # Data sets in COCO's form. They read their annotation file, as json, and nothing else of what
 # DATASET_ARGUMENTS lets through.
 DATASET_TYPES: dict[str, frozenset[str]] = {
-    "mmdet.datasets": _names("""
+    "mmdet.datasets": _split_names("""
         CocoDataset CityscapesDataset DeepFashionDataset iSAIDDataset LVISV05Dataset LVISV1Dataset
         Objects365V1Dataset Objects365V2Dataset
     """),
@@ -151,10 +151,10 @@ DATASET_ARGUMENTS = frozenset({
 })
 
 
-def is_listed(target: Any, types: dict[str, frozenset[str]]) -> bool:
+def is_allowed_type(target: Any, types: dict[str, frozenset[str]]) -> bool:
     """Whether ``target``, which a registry holds, is one of ``types`` or of a whole package."""
     module, name = str(getattr(target, "__module__", "")), getattr(target, "__name__", None)
-    if any(module == package or module.startswith(f"{package}.") for package in _WHOLE):
+    if any(module == package or module.startswith(f"{package}.") for package in _ALLOWED_PACKAGES):
         return True
     return any(name in names and (module == package or module.startswith(f"{package}."))
                for package, names in types.items())

@@ -7,7 +7,7 @@ loading every shipped config of mmdet 3.5.1.
 from __future__ import annotations
 
 # Class, and the argument that it was given.
-ACCEPTED_WITHOUT_EFFECT = frozenset({
+IGNORED_ARGUMENTS = frozenset({
     ("CocoMetric", "eval_mode"),
     ("DCNv2", "deformable_groups"),
     ("EpochBasedTrainLoop", "by_epoch"),
@@ -20,4 +20,4 @@ ACCEPTED_WITHOUT_EFFECT = frozenset({
 
 # What a head takes out of its loss's config before the loss is built (DETRHead), or leaves there
 # for nothing (the heads derived from it).
-TAKEN_BY_THE_HEAD = frozenset({("CrossEntropyLoss", "bg_cls_weight")})
+ARGUMENTS_POPPED_BY_HEAD = frozenset({("CrossEntropyLoss", "bg_cls_weight")})

@@ -30,39 +30,39 @@ OPEN = Signature(frozenset(), closed=False)
 
 
 @functools.lru_cache(maxsize=None)
-def signature_of(target: Callable[..., Any]) -> Signature:
+def get_signature(target: Callable[..., Any]) -> Signature:
     """The keyword arguments of ``target``; open when they cannot be found out."""
     if not inspect.isclass(target):
-        return _of_function(target)
-    if target.__new__ is not object.__new__ and "__init__" not in _own(target):
+        return _function_signature(target)
+    if target.__new__ is not object.__new__ and "__init__" not in _defined_names(target):
         return OPEN
-    return _of_init(target, [base for base in target.__mro__ if "__init__" in vars(base)])
+    return _init_signature(target, [base for base in target.__mro__ if "__init__" in vars(base)])
 
 
-def _own(target: type) -> set[str]:
+def _defined_names(target: type) -> set[str]:
     return {name for base in target.__mro__ if base is not object for name in vars(base)}
 
 
-def _of_function(target: Callable[..., Any]) -> Signature:
+def _function_signature(target: Callable[..., Any]) -> Signature:
     try:
         found = inspect.signature(target)
     except (TypeError, ValueError):
         return OPEN
-    names, required, kwargs = _split(list(found.parameters.values()))
+    names, required, kwargs = _split_parameters(list(found.parameters.values()))
     return Signature(names, required, kwargs is None)
 
 
-def _split(
+def _split_parameters(
     parameters: list[inspect.Parameter],
 ) -> tuple[frozenset[str], frozenset[str], str | None]:
-    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    names = frozenset(p.name for p in by_name)
-    required = frozenset(p.name for p in by_name if p.default is p.empty)
+    keyword_params = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    names = frozenset(p.name for p in keyword_params)
+    required = frozenset(p.name for p in keyword_params if p.default is p.empty)
     kwargs = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
     return names, required, kwargs
 
 
-def _of_init(target: type, inits: list[type]) -> Signature:
+def _init_signature(target: type, inits: list[type]) -> Signature:
     """Arguments of the first ``__init__`` in ``inits``, the rest of the resolution order."""
     owner, rest = inits[0], inits[1:]
     if owner is object:
@@ -72,13 +72,13 @@ def _of_init(target: type, inits: list[type]) -> Signature:
         parameters = list(inspect.signature(init).parameters.values())[1:]
     except (TypeError, ValueError):
         return OPEN
-    names, required, kwargs = _split(parameters)
+    names, required, kwargs = _split_parameters(parameters)
     if kwargs is None:
         return Signature(names, required)
-    use = _use_of_kwargs(init, kwargs)
+    use = _analyze_kwargs(init, kwargs)
     if use is None:
         return Signature(names, required, closed=False)
-    if not use.handed_on or not rest:
+    if not use.forwarded or not rest:
         # Swallowed: whatever else is given would change nothing, so nothing else is right.
         return Signature(names | use.popped, required)
     if use.base is not None:
@@ -87,36 +87,36 @@ def _of_init(target: type, inits: list[type]) -> Signature:
             return Signature(names, required, closed=False)
         start = order.index(use.base) + (1 if use.after else 0)
         rest = [base for base in target.__mro__[start:] if "__init__" in vars(base)]
-    base = _of_init(target, rest)
+    base = _init_signature(target, rest)
     # What the call to the base names itself cannot be given a second time through **kwargs, and
     # need not be given; what it gives by position is not known by name here.
     return Signature(
-        names | (base.names - use.given) | use.popped,
+        names | (base.names - use.explicit) | use.popped,
         required,
         base.closed,
     )
 
 
 @dataclass(frozen=True)
-class _Use:
+class _KwargsUse:
     """Whether and where an ``__init__`` hands its ``**kwargs`` on.
 
     Args:
-        handed_on: False when they are dropped.
+        forwarded: False when they are dropped.
         base: name of the class in the resolution order; None is the next one.
         after: the one after ``base`` instead, as ``super(Base, self)`` means.
-        given: arguments that the call names beside them.
+        explicit: arguments that the call names beside them.
         popped: arguments taken out of them before.
     """
 
-    handed_on: bool
+    forwarded: bool
     base: str | None
     after: bool
-    given: frozenset[str]
+    explicit: frozenset[str]
     popped: frozenset[str]
 
 
-def _use_of_kwargs(init: Callable[..., Any], kwargs: str) -> _Use | None:
+def _analyze_kwargs(init: Callable[..., Any], kwargs: str) -> _KwargsUse | None:
     """Where ``**kwargs`` go; None unless every use of them is understood."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init))))
@@ -124,28 +124,28 @@ def _use_of_kwargs(init: Callable[..., Any], kwargs: str) -> _Use | None:
         return None
     base: str | None = None
     after = False
-    given: set[str] = set()
+    explicit: set[str] = set()
     popped: set[str] = set()
-    understood = handed_on = 0
+    understood = forwarded = 0
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        spread = [k for k in node.keywords if k.arg is None and _is_name(k.value, kwargs)]
-        if spread:
-            found = _base_of_init(node.func)
+        unpacked = [k for k in node.keywords if k.arg is None and _is_name(k.value, kwargs)]
+        if unpacked:
+            found = _init_call_base(node.func)
             if found is None:
                 return None
             base, after = found
-            given |= {k.arg for k in node.keywords if k.arg is not None}
+            explicit |= {k.arg for k in node.keywords if k.arg is not None}
             understood += 1
-            handed_on += 1
+            forwarded += 1
         elif _is_literal_pop(node, kwargs):
             popped.add(str(node.args[0].value))  # type: ignore[attr-defined]
             understood += 1
     uses = sum(_is_name(node, kwargs) for node in ast.walk(tree))
-    if handed_on > 1 or uses != understood:
+    if forwarded > 1 or uses != understood:
         return None
-    return _Use(handed_on == 1, base, after, frozenset(given), frozenset(popped))
+    return _KwargsUse(forwarded == 1, base, after, frozenset(explicit), frozenset(popped))
 
 
 def _is_name(node: ast.AST, name: str) -> bool:
@@ -163,8 +163,8 @@ def _is_literal_pop(node: ast.Call, kwargs: str) -> bool:
     )
 
 
-def _base_of_init(func: ast.expr) -> tuple[str | None, bool] | None:
-    """`_Use`'s base and after for ``super().__init__`` or ``Base.__init__``; None if neither."""
+def _init_call_base(func: ast.expr) -> tuple[str | None, bool] | None:
+    """`_KwargsUse`'s base and after for ``super().__init__`` or ``Base.__init__``; None if neither."""
     if not isinstance(func, ast.Attribute) or func.attr != "__init__":
         return None
     owner = func.value

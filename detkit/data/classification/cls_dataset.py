@@ -11,17 +11,17 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
 
-from detkit.data.classification.image_label import ClassRecord
-from detkit.data.classification.list_file import read_class_list
+from detkit.data.classification.image_label import ImageLabel
+from detkit.data.classification.list_file import read_image_labels
 from detkit.data.formats.class_folder import read_class_folders
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 from detkit.registry import DATASETS
-from detkit.text import hint
+from detkit.text import did_you_mean
 
 
 @DATASETS.register_module()
-class ClassDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
+class ClsDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
     """Pictures with one class each.
 
     ``data_info`` of each: ``img_path``, ``gt_label`` (int, from 0), ``sample_idx``; and
@@ -34,7 +34,7 @@ class ClassDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
             numbered in the order of their names, and a csv is refused.
         data_root: where ``ann_file`` and ``data_prefix`` start.
         data_prefix: ``img``, the folder that paths start from.
-        others: as mmengine's ``BaseDataset``.
+        kwargs: as mmengine's ``BaseDataset``.
 
     Raises:
         DataError: a list or folder that is missing or empty; a label that is no class, by line.
@@ -46,10 +46,10 @@ class ClassDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
         metainfo: dict[str, Any] | None = None,
         data_root: str = "",
         data_prefix: dict[str, str] = {"img": ""},  # noqa: B006  mmengine copies it
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
-                         data_prefix=data_prefix, **others)
+                         data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the list file, or look into the class folders."""
@@ -59,47 +59,49 @@ class ClassDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
             source = str(self.ann_file)
             if not classes:
                 raise DataError(f"{source}: the dataset does not say which classes there are",
-                                do="give it metainfo=dict(classes=('first', 'second', ...))")
-            records: Iterator[ClassRecord] = read_class_list(Path(source))
+                                hint="give it metainfo=dict(classes=('first', 'second', ...))")
+            records: Iterator[ImageLabel] = read_image_labels(Path(source))
         else:
             source = str(folder)
-            records, found = _in_folders(source)
-            classes = classes or found
+            records, folder_classes = _list_class_folders(source)
+            classes = classes or folder_classes
         self._metainfo["classes"] = tuple(classes)
-        label_of = {name: label for label, name in enumerate(classes)}
-        infos = []
+        class_to_idx = {name: label for label, name in enumerate(classes)}
+        data_list = []
         for record in records:
-            if record.label not in label_of:
-                raise _unknown(source, record, classes)
-            info = {"img_path": os.path.join(folder, record.path),
-                    "gt_label": label_of[record.label]}
+            if record.label not in class_to_idx:
+                raise _unknown_label_error(source, record, classes)
+            data_info = {
+                "img_path": os.path.join(folder, record.path),
+                "gt_label": class_to_idx[record.label]
+            }
             if record.box is not None:
-                info["box_xyxy"] = list(record.box)
-            infos.append(info)
-        if not infos:
+                data_info["box_xyxy"] = list(record.box)
+            data_list.append(data_info)
+        if not data_list:
             raise DataError(f"{source}: it names no picture" if self.ann_file
                             else f"{source}: no class folder there holds a picture")
-        return infos
+        return data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """The label of one sample, in a list, as mmdet's samplers ask for it."""
         return [int(self.get_data_info(idx)["gt_label"])]
 
-    def labels(self) -> NDArray[np.int64]:
+    def get_gt_labels(self) -> NDArray[np.int64]:
         """(N,) int64, the labels of all samples in order."""
-        return np.array([self.get_data_info(at)["gt_label"] for at in range(len(self))], np.int64)
+        return np.array([self.get_data_info(idx)["gt_label"] for idx in range(len(self))], np.int64)
 
 
-def _in_folders(folder: str) -> tuple[Iterator[ClassRecord], tuple[str, ...]]:
+def _list_class_folders(folder: str) -> tuple[Iterator[ImageLabel], tuple[str, ...]]:
     if not folder or not os.path.isdir(folder):
         raise DataError(f"'{folder}': no such folder", expected="a folder of class folders",
-                        do="name it in the dataset's data_prefix=dict(img=...), or a csv file in "
+                        hint="name it in the dataset's data_prefix=dict(img=...), or a csv file in "
                         "ann_file")
     raw = read_class_folders(Path(folder), "data", Ledger())
     return iter(raw.records), tuple(sorted(set(raw.classes)))
 
 
-def _unknown(source: str, record: ClassRecord, classes: Sequence[str]) -> DataError:
+def _unknown_label_error(source: str, record: ImageLabel, classes: Sequence[str]) -> DataError:
     line = f", line {record.line}" if record.line else ""
     return DataError(f"{source}{line}: '{record.path}' has the label '{record.label}', which is "
-                     f"none of the {len(classes)} classes{hint(record.label, classes)}")
+                     f"none of the {len(classes)} classes{did_you_mean(record.label, classes)}")

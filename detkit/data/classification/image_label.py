@@ -9,7 +9,7 @@ from typing import NamedTuple
 Box = tuple[float, float, float, float]
 
 
-class ClassRecord(NamedTuple):
+class ImageLabel(NamedTuple):
     """One picture, or one box of a picture, with its class.
 
     Args:
@@ -26,7 +26,7 @@ class ClassRecord(NamedTuple):
 
 
 @dataclass
-class RawClassSplit:
+class RawClassificationSplit:
     """Pictures and class names of one split, unchecked.
 
     Args:
@@ -41,6 +41,6 @@ class RawClassSplit:
     name: str
     source: Path
     image_dir: Path
-    records: list[ClassRecord] = field(default_factory=list)
+    records: list[ImageLabel] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     left_out: int = 0

@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from detkit.data.classification.image_label import ClassRecord
-from detkit.data.formats.read_file import UnreadableFile, open_text
+from detkit.data.classification.image_label import ImageLabel
+from detkit.data.formats.read_file import UnreadableFileError, open_text
 from detkit.errors import DataError
 
 HEADER = ["path", "label"]
 BOX_HEADER = ["x1", "y1", "x2", "y2"]
 
 
-def write_class_list(file: Path, records: Iterable[ClassRecord], boxes: bool = False) -> None:
+def write_image_labels(file: Path, records: Iterable[ImageLabel], boxes: bool = False) -> None:
     """Write a list file; a reader never sees half of it.
 
     Args:
@@ -24,18 +24,18 @@ def write_class_list(file: Path, records: Iterable[ClassRecord], boxes: bool = F
         boxes: whether each has a box, whose corners are four more columns.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    temp_path = file.with_name(f".{file.name}.{os.getpid()}")
     # File names are bytes: what is not UTF-8 in them goes through the list unchanged.
-    with open(beside, "w", newline="", encoding="utf-8", errors="surrogateescape") as out:
+    with open(temp_path, "w", newline="", encoding="utf-8", errors="surrogateescape") as out:
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(HEADER + BOX_HEADER if boxes else HEADER)
         for record in records:
             corners = tuple(map(repr, record.box)) if boxes and record.box is not None else ()
             rows.writerow((record.path, record.label, *corners))
-    os.replace(beside, file)
+    os.replace(temp_path, file)
 
 
-def read_class_list(file: Path) -> Iterator[ClassRecord]:
+def read_image_labels(file: Path) -> Iterator[ImageLabel]:
     """The records of a list file in its order, one at a time; none for one with only a header.
 
     Raises:
@@ -52,21 +52,21 @@ def read_class_list(file: Path) -> Iterator[ClassRecord]:
                                 f"'{','.join(HEADER + BOX_HEADER)}'")
             for row in rows:
                 if row:
-                    yield _record(file, rows.line_num, row, len(header))
-    except UnreadableFile as error:
-        what = str(error).removeprefix(f"{file}: ")
-        raise DataError(f"{file}: the list of pictures {what}",
-                        do="name the csv file in the dataset's ann_file") from error
+                    yield _parse_row(file, rows.line_num, row, len(header))
+    except UnreadableFileError as error:
+        reason = str(error).removeprefix(f"{file}: ")
+        raise DataError(f"{file}: the list of pictures {reason}",
+                        hint="name the csv file in the dataset's ann_file") from error
     except csv.Error as error:
         raise DataError(f"{file}: not csv ({error})") from error
 
 
-def _record(file: Path, line: int, row: list[str], columns: int) -> ClassRecord:
+def _parse_row(file: Path, line: int, row: list[str], columns: int) -> ImageLabel:
     if len(row) != columns or not row[0] or not row[1]:
         raise DataError(f"{file}, line {line}: not a path and a label"
                         + (" and four numbers" if columns > 2 else ""), got=",".join(row)[:80])
     if columns == 2:
-        return ClassRecord(row[0], row[1], None, line)
+        return ImageLabel(row[0], row[1], None, line)
     try:
         x1, y1, x2, y2 = map(float, row[2:])
     except ValueError:
@@ -74,4 +74,4 @@ def _record(file: Path, line: int, row: list[str], columns: int) -> ClassRecord:
     if not (x1 < x2 < float("inf") and y1 < y2 < float("inf")):  # false for nan, too
         raise DataError(f"{file}, line {line}: no box", got=",".join(row[2:])[:80],
                         expected="x1 < x2 and y1 < y2, in pixels")
-    return ClassRecord(row[0], row[1], (x1, y1, x2, y2), line)
+    return ImageLabel(row[0], row[1], (x1, y1, x2, y2), line)

@@ -7,49 +7,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detkit.data.classification.class_names import decide_class_names
+from detkit.data.classification.class_names import resolve_class_names
 from detkit.data.classification.crops import read_crops
-from detkit.data.classification.image_label import ClassRecord, RawClassSplit
+from detkit.data.classification.image_label import ImageLabel, RawClassificationSplit
 from detkit.data.classification.label_check import (
-    check_counts,
-    check_empty,
-    check_identical,
-    check_pictures,
-    check_two_learnt,
+    check_class_counts,
+    check_duplicates,
+    check_empty_classes,
+    check_images,
+    check_train_classes,
 )
-from detkit.data.classification.list_file import write_class_list
+from detkit.data.classification.list_file import write_image_labels
 from detkit.data.classification.stratified_split import complete_splits
-from detkit.data.detection.load_detection_data import SAMPLE, open_data, own_folder
-from detkit.data.detection.options import KEY, DataOptions
+from detkit.data.detection.load_detection_data import SAMPLE, data_output_dir, load_detection_data
+from detkit.data.detection.options import DATA_OPTIONS_KEY, DataOptions
 from detkit.data.formats.class_csv import read_class_csv
-from detkit.data.formats.class_folder import files_below, is_picture, read_split_folders
-from detkit.data.formats.class_format_detection import READS, ClassLayout, look_for_classes
-from detkit.data.formats.run_folder import describe_runs
-from detkit.data.report.class_ledger import ClassLedger
+from detkit.data.formats.class_folder import is_image_file, read_split_folders, walk_files
+from detkit.data.formats.class_format_detection import (
+    SUPPORTED_FORMATS,
+    ClassificationFormat,
+    detect_classification_format,
+)
+from detkit.data.formats.run_folder import describe_run_dirs
+from detkit.data.report.class_ledger import ClassificationLedger
 from detkit.data.report.ledger import LOGGER
 from detkit.errors import DataError
 
 
 @dataclass(frozen=True)
-class ClassSplit:
+class ClassificationSplit:
     """One split that is ready to use.
 
     Args:
-        list_file: csv with the columns path and label (the class's name); of crops x1, y1, x2
+        annotation_file: csv with the columns path and label (the class's name); of crops x1, y1, x2
             and y2 too, in pixels of the upright picture.
         image_dir: the folder that its paths start from.
         counts: images, or crops, of each class in the order of the labels.
         image_count: their sum, at least 1.
     """
 
-    list_file: Path
+    annotation_file: Path
     image_dir: Path
     counts: tuple[int, ...]
     image_count: int
 
 
 @dataclass(frozen=True)
-class ClassData:
+class ClassificationData:
     """A set of labelled pictures that was checked.
 
     Args:
@@ -63,19 +67,19 @@ class ClassData:
     root: Path
     format: str
     classes: tuple[str, ...]
-    splits: dict[str, ClassSplit]
-    ledger: ClassLedger
+    splits: dict[str, ClassificationSplit]
+    ledger: ClassificationLedger
 
 
-def open_class_data(
+def load_classification_data(
     path: str | Path,
     work_dir: Path,
     *,
     seed: int = 0,
     classes: Sequence[str] | None = None,
-    need_train: bool = True,
+    require_train: bool = True,
     options: DataOptions = DataOptions(),
-) -> ClassData:
+) -> ClassificationData:
     """Look at labelled pictures, check them, write list files and the ledger, log a summary.
 
     Nothing is written below ``path``; lists go to ``work_dir/data``, or to
@@ -88,7 +92,7 @@ def open_class_data(
         seed: of the splits, where there are none, and of the sample.
         classes: the classes to map names to, in order, such as a checkpoint's; None for the
             sorted names of the data (of a detection set, its own order).
-        need_train: False to accept a set that has only images to measure on.
+        require_train: False to accept a set that has only images to measure on.
         options: what the user says of the boxes of a detection set.
 
     Raises:
@@ -96,99 +100,104 @@ def open_class_data(
     """
     work_dir = Path(work_dir)
     if str(path) == SAMPLE:
-        return _open_crops(SAMPLE, work_dir, seed, classes, need_train, options)
+        return _load_crops(SAMPLE, work_dir, seed, classes, require_train, options)
     root = Path(path).expanduser()
     # os.path answers no, where Path raises, for names too long for a file system.
     if not str(path) or not os.path.exists(root):
         raise DataError(f"'{path}': no such file or folder",
-                        expected=f"{READS}, or '{SAMPLE}' for the built-in set")
+                        expected=f"{SUPPORTED_FORMATS}, or '{SAMPLE}' for the built-in set")
     root = root.resolve()
-    layout = look_for_classes(root, work_dir.resolve())
-    if layout.form == "crops":
-        return _open_crops(root, work_dir, seed, classes, need_train, options)
+    layout = detect_classification_format(root, work_dir.resolve())
+    if layout.format == "crops":
+        return _load_crops(root, work_dir, seed, classes, require_train, options)
     if options != DataOptions():
-        raise DataError(f"{root}: {KEY} is for sets of boxes, and this one has none",
-                        do=f"remove {KEY}")
-    ledger = ClassLedger(str(root))
-    LOGGER.info("data: %s is read as %s", root, layout.form)
-    raws = _read(layout, work_dir.resolve(), root if root.is_dir() else root.parent, ledger)
+        raise DataError(f"{root}: {DATA_OPTIONS_KEY} is for sets of boxes, and this one has none",
+                        hint=f"remove {DATA_OPTIONS_KEY}")
+    ledger = ClassificationLedger(str(root))
+    LOGGER.info("data: %s is read as %s", root, layout.format)
+    raw_splits = _read_splits(layout, work_dir.resolve(), root if root.is_dir() else root.parent,
+                              ledger)
     # Without any split all lines of a csv were refused, which the ledger says.
-    if need_train and raws and not {"train", "all"} & set(raws):
-        raise DataError(f"{root}: no train split, only {' and '.join(raws)}",
-                        do="name a folder that has a train folder, or no split folders")
-    names, spelling = decide_class_names(raws, ledger, classes)
-    if layout.form == "folder":
-        check_empty(raws, need_train and classes is None, ledger)
-    parts: dict[str, list[ClassRecord]] = {}
-    for name, raw in raws.items():
-        parts[name] = check_pictures(raw, spelling, ledger)
+    if require_train and raw_splits and not {"train", "all"} & set(raw_splits):
+        raise DataError(f"{root}: no train split, only {' and '.join(raw_splits)}",
+                        hint="name a folder that has a train folder, or no split folders")
+    names, class_map = resolve_class_names(raw_splits, ledger, classes)
+    if layout.format == "folder":
+        check_empty_classes(raw_splits, require_train and classes is None, ledger)
+    labels_by_split: dict[str, list[ImageLabel]] = {}
+    for name, raw in raw_splits.items():
+        labels_by_split[name] = check_images(raw, class_map, ledger)
         raw.records.clear()  # of a large set, half the memory
-    image_dirs = {name: raw.image_dir for name, raw in raws.items()}
-    if not ledger.refused:
-        identical = check_identical(parts, image_dirs, ledger)
-        parts = complete_splits(parts, image_dirs, identical, seed, ledger)
-        check_counts(parts, names, ledger, refuse=need_train, known=classes is not None)
-    out = own_folder(work_dir, root)
-    ledger.log(out / "ledger.json")
-    return _finish(ClassData(root, layout.form, names, {}, ledger), parts, image_dirs, out)
+    image_dirs = {name: raw.image_dir for name, raw in raw_splits.items()}
+    if not ledger.errors:
+        duplicates = check_duplicates(labels_by_split, image_dirs, ledger)
+        labels_by_split = complete_splits(labels_by_split, image_dirs, duplicates, seed, ledger)
+        check_class_counts(labels_by_split, names, ledger, strict=require_train,
+                           classes_fixed=classes is not None)
+    output_dir = data_output_dir(work_dir, root)
+    ledger.log(output_dir / "ledger.json")
+    return _finalize(ClassificationData(root, layout.format, names, {}, ledger), labels_by_split,
+                     image_dirs, output_dir)
 
 
-def _read(
-    layout: ClassLayout, skip: Path, bound: Path, ledger: ClassLedger
-) -> dict[str, RawClassSplit]:
-    if layout.not_read:
-        more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
+def _read_splits(
+    layout: ClassificationFormat, exclude: Path, allowed_dir: Path, ledger: ClassificationLedger
+) -> dict[str, RawClassificationSplit]:
+    if layout.ignored:
+        more = f" and {len(layout.ignored) - 5} more" if len(layout.ignored) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
-            file.name for file in layout.not_read[:5]) + more)
-    ledger.notes += describe_runs(layout.runs, layout.root)
-    for folder in layout.passed_over:
-        number = sum(map(is_picture, files_below(folder)))
-        ledger.add("folder_of_no_split", f"its {number} images are in no split: the folders beside "
-                   "it are taken for the splits", "left out", file=str(folder))
-    if layout.form == "csv":
-        return read_class_csv(layout.parts, ledger, bound)
-    return read_split_folders(layout.parts, ledger, skip)
+            file.name for file in layout.ignored[:5]) + more)
+    ledger.notes += describe_run_dirs(layout.run_dirs, layout.root)
+    for folder in layout.unassigned_folders:
+        num_images = sum(map(is_image_file, walk_files(folder)))
+        ledger.add(
+            "folder_of_no_split", f"its {num_images} images are in no split: the folders beside "
+            "it are taken for the splits", "left out", file=str(folder))
+    if layout.format == "csv":
+        return read_class_csv(layout.splits, ledger, allowed_dir)
+    return read_split_folders(layout.splits, ledger, exclude)
 
 
-def _open_crops(
-    path: str | Path, work_dir: Path, seed: int, classes: Sequence[str] | None, need_train: bool,
+def _load_crops(
+    path: str | Path, work_dir: Path, seed: int, classes: Sequence[str] | None, require_train: bool,
     options: DataOptions,
-) -> ClassData:
-    data = open_data(path, work_dir, seed=seed, classes=classes, need_train=need_train,
-                     options=options)
+) -> ClassificationData:
+    data = load_detection_data(path, work_dir, seed=seed, classes=classes,
+                               require_train=require_train, options=options)
     LOGGER.info("data: the boxes of %s are read as crops", data.root)
     first = next(iter(data.splits.values()))
-    ledger = ClassLedger(str(data.root), splits=dict(data.ledger.splits), unit="crops")
-    parts = read_crops(data, ledger)
-    if need_train and len(data.classes) > 1:
-        check_two_learnt(parts["train"], ledger)
-    check_counts(parts, data.classes, ledger, refuse=False, known=True)
-    told = {(fault.kind, _quoted(fault.what)) for fault in data.ledger.faults}
-    ledger.drop(lambda fault: fault.image is None and (fault.kind, _quoted(fault.what)) in told)
+    ledger = ClassificationLedger(str(data.root), splits=dict(data.ledger.splits), unit="crops")
+    labels_by_split = read_crops(data, ledger)
+    if require_train and len(data.classes) > 1:
+        check_train_classes(labels_by_split["train"], ledger)
+    check_class_counts(labels_by_split, data.classes, ledger, strict=False, classes_fixed=True)
+    reported = {(issue.code, _first_quoted(issue.message)) for issue in data.ledger.issues}
+    ledger.remove(lambda issue: issue.image is None and
+                  (issue.code, _first_quoted(issue.message)) in reported)
     ledger.log()
     # What the detection set's own check found was logged by it, and stands in the same file.
-    ledger.put_before(data.ledger)
+    ledger.prepend(data.ledger)
     image_dirs = {name: split.image_dir for name, split in data.splits.items()}
-    return _finish(ClassData(data.root, "crops", data.classes, {}, ledger), parts, image_dirs,
-                   first.annotation_file.parent)
+    return _finalize(ClassificationData(data.root, "crops", data.classes, {}, ledger),
+                     labels_by_split, image_dirs, first.annotation_file.parent)
 
 
-def _quoted(text: str) -> str:
+def _first_quoted(text: str) -> str:
     """What stands first in quotation marks: of a finding about a class, its name."""
     return text.split("'")[1] if "'" in text else ""
 
 
-def _finish(
-    data: ClassData, parts: Mapping[str, list[ClassRecord]], image_dirs: Mapping[str, Path],
-    out: Path,
-) -> ClassData:
+def _finalize(data: ClassificationData, labels_by_split: Mapping[str, list[ImageLabel]],
+              image_dirs: Mapping[str, Path], output_dir: Path,
+              ) -> ClassificationData:
     """Write the ledger, stop at what is refused, write the lists."""
     ledger = data.ledger
-    ledger.write(out / "ledger.json")
-    ledger.raise_refused(do=f"all findings stand in {out / 'ledger.json'}")
-    for name, records in parts.items():
-        file = out / f"{name}.csv"
-        write_class_list(file, records, boxes=data.format == "crops")
+    ledger.write(output_dir / "ledger.json")
+    ledger.raise_errors(hint=f"all findings stand in {output_dir / 'ledger.json'}")
+    for name, records in labels_by_split.items():
+        file = output_dir / f"{name}.csv"
+        write_image_labels(file, records, boxes=data.format == "crops")
         counts = tuple(ledger.per_class[name].values())
-        data.splits[name] = ClassSplit(file.resolve(), image_dirs[name], counts, len(records))
+        data.splits[name] = ClassificationSplit(file.resolve(), image_dirs[name], counts,
+                                                len(records))
     return data

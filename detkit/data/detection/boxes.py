@@ -6,132 +6,139 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from detkit.data.detection.annotations import NOTES, Record
-from detkit.data.detection.categories import is_id
-from detkit.data.formats.shape_box import hull, rotation_of
-from detkit.data.images.exif import Box, Frame, Say, as_box, turn_box
-from detkit.data.report.ledger import REFUSED
+from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
+from detkit.data.detection.categories import is_valid_id
+from detkit.data.formats.shape_box import enclosing_box, rotation_degrees
+from detkit.data.images.exif import Box, ImageFrame, ReportFn, orient_box, parse_box
+from detkit.data.report.ledger import ERROR
 
 # Two numbers rounded to 0.01 pixel may add up to a little more than the image's side.
-SLACK = 0.05
-CARRIED = ("difficult", "truncated", "occluded", "object", "track_id",
-           "voc_difficult")
+CLIP_TOLERANCE = 0.05
+KEPT_FIELDS = ("difficult", "truncated", "occluded", "object", "track_id", "voc_difficult")
 
 
-def clean_box(record: Record, frame: Frame, stored_wh: tuple[int, int], say: Say) -> Box | None:
+def clean_box(record: Record, frame: ImageFrame, stored_wh: tuple[int, int],
+              report: ReportFn) -> Box | None:
     """The box of one annotation inside its image, or None when there is none to use."""
-    box = as_box(record.get("bbox"))
+    box = parse_box(record.get("bbox"))
     if box is None:
-        say("not_a_box", f"the box {record.get('bbox')!r} is not four finite numbers "
+        report(
+            "not_a_box", f"the box {record.get('bbox')!r} is not four finite numbers "
             "[x, y, width, height]", "left out")
         return None
-    for note in record.get(NOTES, ()):
-        say(*note)
-    degrees = rotation_of(record)
+    for note in record.get(PENDING_ISSUES_KEY, ()):
+        report(*note)
+    degrees = rotation_degrees(record)
     if degrees:
-        around = hull(box, degrees)
-        say("rotated_box", f"the box {list(box)} is turned by {degrees:g} degrees about its "
-            f"center, and reaches over {list(around)}", "the box around it taken")
-        box = around
-    if frame.turn != 1:
-        box = turn_box(box, frame.turn, stored_wh)
+        enclosing = enclosing_box(box, degrees)
+        report(
+            "rotated_box", f"the box {list(box)} is turned by {degrees:g} degrees about its "
+            f"center, and reaches over {list(enclosing)}", "the box around it taken")
+        box = enclosing
+    if frame.orientation != 1:
+        box = orient_box(box, frame.orientation, stored_wh)
     left, top, width, height = box
     if width <= 0 or height <= 0:
-        kind = "negative_size_box" if width < 0 or height < 0 else "zero_size_box"
-        say(kind, f"the box {list(box)} is {width} wide and {height} high", "left out")
+        code = "negative_size_box" if width < 0 or height < 0 else "zero_size_box"
+        report(code, f"the box {list(box)} is {width} wide and {height} high", "left out")
         return None
     right, bottom = left + width, top + height
     size = f"{frame.width}x{frame.height}"
     if right <= 0 or bottom <= 0 or left >= frame.width or top >= frame.height:
-        say("box_outside", f"the box {list(box)} lies outside the image of {size}", "left out")
+        report("box_outside", f"the box {list(box)} lies outside the image of {size}", "left out")
         return None
-    if (left < -SLACK or top < -SLACK or right > frame.width + SLACK
-            or bottom > frame.height + SLACK):
+    if (left < -CLIP_TOLERANCE or top < -CLIP_TOLERANCE or right > frame.width + CLIP_TOLERANCE
+            or bottom > frame.height + CLIP_TOLERANCE):
         corners = max(left, 0), max(top, 0), min(right, frame.width), min(bottom, frame.height)
         clipped = corners[0], corners[1], corners[2] - corners[0], corners[3] - corners[1]
-        say("box_clipped", f"the box {list(box)} reaches beyond the image of {size}",
-            f"clipped to {list(clipped)}")
+        report("box_clipped", f"the box {list(box)} reaches beyond the image of {size}",
+               f"clipped to {list(clipped)}")
         box = clipped
     if box[2] < 1 or box[3] < 1:
-        say("box_below_one_pixel", f"the box {list(box)} is less than a pixel wide or high",
-            "kept as truth; mmdet's loader does not train on it")
+        report("box_below_one_pixel", f"the box {list(box)} is less than a pixel wide or high",
+               "kept as truth; mmdet's loader does not train on it")
     return box
 
 
-def clean_area(record: Record, box: Box, say: Say) -> float:
+def clean_area(record: Record, box: Box, report: ReportFn) -> float:
     """Area in square pixels: the stated one if it can be the thing's, else the box's."""
-    whole = box[2] * box[3]
+    box_area = box[2] * box[3]
     stated = record.get("area")
     if isinstance(stated, bool) or not isinstance(stated, (int, float)):
-        return whole
+        return box_area
     if not 0 < stated < math.inf:
-        return whole
+        return box_area
     if list(box) != list(record["bbox"]):
-        return min(stated, whole)
+        return min(stated, box_area)
     # A mask touches at most the pixels that the box's border cuts.
     if stated > (box[2] + 2) * (box[3] + 2):
-        say("area_too_large", f"the area {stated} is more than the box {list(box)} holds",
-            f"set to {whole}")
-        return whole
+        report("area_too_large", f"the area {stated} is more than the box {list(box)} holds",
+               f"set to {box_area}")
+        return box_area
     return stated
 
 
 def clean_boxes(
-    records: Iterable[Record], frame: Frame, stored_wh: tuple[int, int],
-    index_of: dict[Any, int], say: Any,
+    records: Iterable[Record], frame: ImageFrame, stored_wh: tuple[int, int],
+    cat2label: dict[Any, int], report: Any,
 ) -> list[Record]:
     """Annotations of one image as they are to be written, without ids.
 
     Args:
         records: the image's COCO annotations.
-        index_of: class index by category id; -1 for what is no class.
-        say: takes the annotation record, then kind, finding and action.
+        cat2label: class index by category id; -1 for what is no class.
+        report: takes the annotation record, then kind, finding and action.
     """
     kept: list[Record] = []
-    seen: dict[Box, dict[int, Record]] = {}
+    kept_by_box: dict[Box, dict[int, Record]] = {}
     for record in records:
-        def say_here(kind: str, what: str, action: str, record: Record = record) -> None:
-            say(record, kind, what, action)
+        def report_issue(code: str, message: str, resolution: str, record: Record = record) -> None:
+            report(record, code, message, resolution)
 
         key = record.get("category_id")
-        index = index_of.get(key) if is_id(key) else None
+        index = cat2label.get(key) if is_valid_id(key) else None
         if index is None:
             name = ("the object has no name" if "object" in record
-                    else f"category_id {key!r} is none of the file's {_some(index_of)}")
-            say_here("unknown_category", name, REFUSED)
+                    else f"category_id {key!r} is none of the file's {_format_ids(cat2label)}")
+            report_issue("unknown_category", name, ERROR)
             continue
         if index < 0:
             continue  # its class was refused or left out as a whole, with a line of its own
-        box = clean_box(record, frame, stored_wh, say_here)
+        box = clean_box(record, frame, stored_wh, report_issue)
         if box is None:
             continue
         crowd = int(record.get("iscrowd") in (1, True))
         if record.get("ignore") in (1, True) and not crowd:
-            say_here("ignore_flag", "ignore is 1, which COCO's evaluation does not read",
-                     "kept as iscrowd 1: neither thing nor background")
+            report_issue("ignore_flag", "ignore is 1, which COCO's evaluation does not read",
+                         "kept as iscrowd 1: neither thing nor background")
             crowd = 1
-        same = seen.setdefault(box, {})
-        if index in same and same[index]["iscrowd"] == crowd:
-            say_here("duplicate_box", f"the same class and box {list(box)} as annotation "
-                     f"{same[index]['original_id']}", "merged")
+        same_box = kept_by_box.setdefault(box, {})
+        if index in same_box and same_box[index]["iscrowd"] == crowd:
+            report_issue(
+                "duplicate_box", f"the same class and box {list(box)} as annotation "
+                f"{same_box[index]['original_id']}", "merged")
             continue
-        if same and index not in same:
-            say_here("box_of_two_classes", f"the box {list(box)} has another class in annotation "
-                     f"{next(iter(same.values()))['original_id']}", "kept")
-        own_id = record.get("object", record.get("id"))
-        fresh: Record = {
+        if same_box and index not in same_box:
+            report_issue(
+                "box_of_two_classes", f"the box {list(box)} has another class in annotation "
+                f"{next(iter(same_box.values()))['original_id']}", "kept")
+        original_id = record.get("object", record.get("id"))
+        cleaned: Record = {
             "category_id": index + 1, "bbox": list(box), "iscrowd": crowd,
-            "area": clean_area(record, box, say_here),
-            "original_id": own_id if is_id(own_id) else None,
+            "area": clean_area(record, box, report_issue),
+            "original_id": original_id if is_valid_id(original_id) else None,
         }
-        fresh.update({name: record[name] for name in CARRIED
-                      if isinstance(record.get(name), (int, str))})
-        same[index] = fresh
-        kept.append(fresh)
+        cleaned.update({
+            name: record[name]
+            for name in KEPT_FIELDS
+            if isinstance(record.get(name), (int, str))
+        })
+        same_box[index] = cleaned
+        kept.append(cleaned)
     return kept
 
 
-def _some(ids: dict[Any, int]) -> str:
+def _format_ids(ids: dict[Any, int]) -> str:
     if len(ids) <= 20:
         return str(list(ids))
     return f"{len(ids)}, {next(iter(ids))!r} to {next(reversed(ids))!r}"

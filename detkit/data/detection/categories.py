@@ -9,22 +9,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detkit.data.detection.annotations import RawSplit, Record
-from detkit.data.report.class_aliases import match_spellings, merge_spellings, note_tidied, tidy
-from detkit.data.report.ledger import REFUSED, Ledger
+from detkit.data.report.class_aliases import (
+    match_class_names,
+    merge_class_names,
+    normalize_name,
+    note_normalized,
+)
+from detkit.data.report.ledger import ERROR, Ledger
 
 
 @dataclass
-class ClassTable:
+class CategoryMap:
     """Class names in order, and for each split the class index of each of its category ids.
 
     Args:
         names: in the order of their labels from 0.
-        index_of: split name -> category id as in the file -> index into ``names``; -1 for a
+        cat2label: split name -> category id as in the file -> index into ``names``; -1 for a
             category that is no class.
     """
 
     names: tuple[str, ...] = ()
-    index_of: dict[str, dict[Any, int]] = field(default_factory=dict)
+    cat2label: dict[str, dict[Any, int]] = field(default_factory=dict)
 
     def count_boxes(self, splits: Iterable[RawSplit]) -> Counter[str]:
         """How many annotations each class has in the files, usable or not."""
@@ -32,84 +37,85 @@ class ClassTable:
         for raw in splits:
             for record in raw.annotations:
                 key = record.get("category_id")
-                index = self.index_of[raw.name].get(key, -1) if is_id(key) else -1
+                index = self.cat2label[raw.name].get(key, -1) if is_valid_id(key) else -1
                 if index >= 0:
                     counts[self.names[index]] += 1
         return counts
 
 
-def is_id(value: object) -> bool:
+def is_valid_id(value: object) -> bool:
     """Whether a value can be an id: finite number or text, not a truth value."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def decide_classes(
+def resolve_categories(
     splits: Mapping[str, RawSplit],
     ledger: Ledger,
-    wanted: Sequence[str] | None = None,
+    expected: Sequence[str] | None = None,
     alphabetical: bool = False,
-) -> ClassTable:
+) -> CategoryMap:
     """Decide the classes of all splits together and note what does not fit.
 
-    Without ``wanted`` the order is that of the first split's categories, then those that only
+    Without ``expected`` the order is that of the first split's categories, then those that only
     later splits have; or the alphabet's. A category without boxes anywhere that others call
     their supercategory is no class. Spellings that differ in case, blanks, underscores or
     hyphens are one class, unless one split declares both.
 
     Args:
         splits: in the order in which their categories count, train first.
-        wanted: the classes to map to, in order; a used category that is none of them is refused.
+        expected: the classes to map to, in order; a used category that is none of them is refused.
     """
-    declared = {name: _declared(raw, ledger) for name, raw in splits.items()}
-    boxes = {name: _boxes_by_name(raw, declared[name]) for name, raw in splits.items()}
+    declared = {name: _declared_categories(raw, ledger) for name, raw in splits.items()}
+    boxes = {name: _count_boxes_by_name(raw, declared[name]) for name, raw in splits.items()}
     used: Counter[str] = sum(boxes.values(), Counter())
-    supers = _super_categories(splits, used, ledger, wanted)
-    named = {split: list(by_id.values()) for split, by_id in declared.items()}
+    supercategories = _find_supercategories(splits, used, ledger, expected)
+    names_by_split = {split: list(by_id.values()) for split, by_id in declared.items()}
     sources = {split: raw.source for split, raw in splits.items()}
-    if wanted is None:
-        spelling = merge_spellings(named, sources, ledger)
-        kept = dict.fromkeys(
-            spelling[name] for names in named.values() for name in names if name not in supers
-        )
+    if expected is None:
+        spelling = merge_class_names(names_by_split, sources, ledger)
+        kept = dict.fromkeys(spelling[name]
+                             for names in names_by_split.values()
+                             for name in names
+                             if name not in supercategories)
         order = tuple(sorted(kept) if alphabetical else kept)
     else:
-        order = tuple(wanted)
-        spelling = match_spellings(named, boxes, sources, ledger, order, "box", "boxes")
+        order = tuple(expected)
+        spelling = match_class_names(names_by_split, boxes, sources, ledger, order, "box", "boxes")
     index = {name: number for number, name in enumerate(order)}
-    return ClassTable(order, {
+    return CategoryMap(order, {
         split: {key: index.get(spelling.get(name, name), -1) for key, name in by_id.items()}
         for split, by_id in declared.items()
     })
 
 
-def _declared(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
+def _declared_categories(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
     """Category id -> tidy name, in the order of the file."""
     by_id: dict[Any, str] = {}
     names: set[str] = set()
-    place = {"file": str(raw.source), "split": raw.name}
+    location = {"file": str(raw.source), "split": raw.name}
     for record in raw.categories:
         key, name = record.get("id"), record.get("name")
-        if not is_id(key) or not isinstance(name, str) or not name.strip():
+        if not is_valid_id(key) or not isinstance(name, str) or not name.strip():
             ledger.add("class_record", f"the category {record} has no usable id and name",
-                       REFUSED, **place)
+                       ERROR, **location)
             continue
-        name = note_tidied(name, "the category name", ledger, **place)
+        name = note_normalized(name, "the category name", ledger, **location)
         if key in by_id and by_id[key] != name:
             ledger.add("duplicate_category_id",
                        f"category id {key} stands for '{by_id[key]}' and for '{name}'",
-                       REFUSED, **place)
+                       ERROR, **location)
         elif key in by_id or name in names:
             ledger.add("duplicate_class", f"the category '{name}' is declared twice (id {key})",
-                       "merged", **place)
+                       "merged", **location)
         names.add(by_id.setdefault(key, name))
     return by_id
 
 
-def _boxes_by_name(raw: RawSplit, by_id: Mapping[Any, str]) -> Counter[str]:
+def _count_boxes_by_name(raw: RawSplit, by_id: Mapping[Any, str]) -> Counter[str]:
     ids = Counter(
-        key for record in raw.annotations if is_id(key := record.get("category_id"))
+        key for record in raw.annotations if is_valid_id(key := record.get("category_id"))
     )
     counts: Counter[str] = Counter()
     for key, number in ids.items():
@@ -118,25 +124,25 @@ def _boxes_by_name(raw: RawSplit, by_id: Mapping[Any, str]) -> Counter[str]:
     return counts
 
 
-def _super_categories(
+def _find_supercategories(
     splits: Mapping[str, RawSplit], used: Counter[str], ledger: Ledger,
-    wanted: Sequence[str] | None,
+    expected: Sequence[str] | None,
 ) -> set[str]:
     def name_of(record: Record) -> str:
-        return tidy(str(record.get("name")))
+        return normalize_name(str(record.get("name")))
 
     records = [(raw, record) for raw in splits.values() for record in raw.categories]
     parents = {parent for _, record in records
                if isinstance(record.get("supercategory"), str)
-               and (parent := tidy(record["supercategory"])) != name_of(record)}
-    kept = set(map(tidy, wanted or ()))
-    found: set[str] = set()
+               and (parent := normalize_name(record["supercategory"])) != name_of(record)}
+    kept = set(map(normalize_name, expected or ()))
+    supercategories: set[str] = set()
     for raw, record in records:
         name = name_of(record)
-        if name in parents and not used[name] and name not in found and name not in kept:
-            found.add(name)
+        if name in parents and not used[name] and name not in supercategories and name not in kept:
+            supercategories.add(name)
             ledger.add("super_category",
                        f"category {record.get('id')} '{name}' has no box in any split and others "
                        "name it as their supercategory: no class", "left out",
                        file=str(raw.source))
-    return found
+    return supercategories

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detkit.data.detection.learnable import count_objects, refuse_unlearnable
-from detkit.data.images.duplicates import shared_between
+from detkit.data.detection.learnable import check_has_objects, count_objects
+from detkit.data.images.duplicates import find_cross_split_duplicates
 from detkit.data.images.image_folder import ImageFolder
-from detkit.data.images.read_image import SUFFIXES
+from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.data.report.ledger import Ledger
 
-NAMED = 3
+MAX_NAMED = 3
 
 
-def check_whole(
+def check_across_splits(
     clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
     classes: Sequence[str], ledger: Ledger, stated: Mapping[str, int] | None = None,
 ) -> None:
@@ -30,16 +30,16 @@ def check_whole(
         stated: how many boxes each class has in the files, usable or not.
     """
     for name, content in clean.items():
-        refuse_unlearnable(content, name, ledger)
+        check_has_objects(content, name, ledger)
     _check_classes(clean, classes, ledger, stated or {})
     paths: dict[str, list[Path]] = {}
     for name, content in clean.items():
         if not any(content["images"] == clean[other]["images"] for other in paths):
             paths[name] = [image_dirs[name] / image["file_name"] for image in content["images"]]
-    for group in shared_between(paths):
-        standing = ", ".join(f"{path} ({' and '.join(names)})" for path, names in group.items())
+    for group in find_cross_split_duplicates(paths):
+        locations = ", ".join(f"{path} ({' and '.join(names)})" for path, names in group.items())
         first = next(iter(group))
-        ledger.add("image_in_two_splits", f"the same bytes stand in {standing}: what is measured "
+        ledger.add("image_in_two_splits", f"the same bytes stand in {locations}: what is measured "
                    "on them was trained on, or measured twice", "kept",
                    file=str(first), image=first.name)
 
@@ -49,30 +49,37 @@ def _check_classes(
     stated: Mapping[str, int],
 ) -> None:
     counts = {name: count_objects(content) for name, content in clean.items()}
-    written = {name: Counter(box["category_id"] for box in content["annotations"])
-               for name, content in clean.items()}
-    for number, name in enumerate(classes, start=1):
-        by_split = {split: counted[number] for split, counted in counts.items()}
-        ignored = {split: counted[number] - by_split[split]
-                   for split, counted in written.items() if counted[number] > by_split[split]}
-        besides = "; crowd, difficult and tiny ones are not counted: " * bool(ignored) + ", ".join(
-            f"{split} {count}" for split, count in ignored.items())
+    annotated = {
+        name: Counter(box["category_id"]
+                      for box in content["annotations"])
+        for name, content in clean.items()
+    }
+    for category_id, name in enumerate(classes, start=1):
+        by_split = {split: split_counts[category_id] for split, split_counts in counts.items()}
+        ignored = {
+            split: split_counts[category_id] - by_split[split]
+            for split, split_counts in annotated.items()
+            if split_counts[category_id] > by_split[split]
+        }
+        ignored_note = "; crowd, difficult and tiny ones are not counted: " * bool(
+            ignored) + ", ".join(f"{split} {count}" for split, count in ignored.items())
         in_train = by_split.pop("train", None)
         elsewhere = ", ".join(f"{split} {count}" for split, count in by_split.items() if count)
         if not in_train and not elsewhere:
-            lost = "" if ignored or not stated.get(name) else (
+            dropped_note = "" if ignored or not stated.get(name) else (
                 f": all {stated[name]} that the files have were left out")
-            ledger.add("unused_class", f"the class '{name}' has no box in any split{lost}{besides}",
+            ledger.add("unused_class",
+                       f"the class '{name}' has no box in any split{dropped_note}{ignored_note}",
                        "kept")
         elif in_train == 0:
             ledger.add("class_not_in_train", f"the class '{name}' has no box in train, but in "
-                       f"{elsewhere}: it cannot be learnt, and its AP counts{besides}", "kept")
+                       f"{elsewhere}: it cannot be learnt, and its AP counts{ignored_note}", "kept")
         elif by_split and not elsewhere:
             ledger.add("class_only_in_train", f"the class '{name}' has {in_train} box(es) in train "
-                       f"and none elsewhere: it is learnt and never measured{besides}", "kept")
+                       f"and none elsewhere: it is learnt and never measured{ignored_note}", "kept")
 
 
-def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
+def note_unlisted_images(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
     """Note image files that lie beside those that annotations name, and that none names.
 
     Args:
@@ -80,7 +87,7 @@ def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
     """
     used: dict[Path, set[str]] = {}
     for folder in folders:
-        for name in folder.found:
+        for name in folder.found_paths:
             parent, _, last = name.rpartition("/")
             path = folder.folder / parent
             if ".." in parent:  # another name of a folder that may be named plainly too
@@ -88,12 +95,12 @@ def note_unlisted(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
             used.setdefault(path, set()).add(last)
     for path, names in used.items():
         extra = sorted(name for name in set(os.listdir(path)) - names
-                       if os.path.splitext(name)[1].lower() in SUFFIXES
+                       if os.path.splitext(name)[1].lower() in IMG_EXTENSIONS
                        and not name.startswith("."))
         if extra:
-            more = ", ..." if extra[NAMED:] else ""
+            more = ", ..." if extra[MAX_NAMED:] else ""
             ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
-                       + ", ".join(extra[:NAMED]) + more, "left out", file=str(path))
+                       + ", ".join(extra[:MAX_NAMED]) + more, "left out", file=str(path))
 
 
 def note_unused_folders(
@@ -106,11 +113,11 @@ def note_unused_folders(
         images: how many images lie directly in each folder below ``root``.
     """
     parents = {os.path.dirname(os.path.join(folder.folder, name))
-               for folder in folders for name in folder.found}
+               for folder in folders for name in folder.found_paths}
     used = set(map(os.path.realpath, parents))
     unused = [f"{path.relative_to(root)} ({count})" for path, count in images.items()
               if os.path.realpath(path) not in used]
     if unused:
-        more = f" and {len(unused) - NAMED} more" if unused[NAMED:] else ""
+        more = f" and {len(unused) - MAX_NAMED} more" if unused[MAX_NAMED:] else ""
         ledger.notes.append("folders of images that no annotation file names: "
-                            + ", ".join(unused[:NAMED]) + more)
+                            + ", ".join(unused[:MAX_NAMED]) + more)

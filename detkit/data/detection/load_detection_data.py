@@ -12,22 +12,26 @@ from typing import Any
 
 from detkit.data.detection.annotation_check import clean_split
 from detkit.data.detection.annotations import RawSplit
-from detkit.data.detection.categories import decide_classes
-from detkit.data.detection.cross_split_checks import check_whole, note_unlisted, note_unused_folders
-from detkit.data.detection.learnable import settle_difficult
+from detkit.data.detection.categories import resolve_categories
+from detkit.data.detection.cross_split_checks import (
+    check_across_splits,
+    note_unlisted_images,
+    note_unused_folders,
+)
+from detkit.data.detection.learnable import resolve_difficult
 from detkit.data.detection.options import DataOptions
-from detkit.data.detection.probed_split import survey_split
-from detkit.data.detection.splits import SHARES, divide, stand_in
-from detkit.data.formats.box_format import settle_format
+from detkit.data.detection.probed_split import probe_split
+from detkit.data.detection.splits import SPLIT_RATIOS, fallback_split, split_dataset
+from detkit.data.formats.box_format import resolve_box_format
 from detkit.data.formats.coco.coco_folder import read_coco_split
-from detkit.data.formats.format_detection import look
+from detkit.data.formats.format_detection import detect_format
 from detkit.data.formats.ids import match_ids
-from detkit.data.formats.run_folder import describe_runs
+from detkit.data.formats.run_folder import describe_run_dirs
 from detkit.data.formats.voc.voc_folder import read_voc_folder
-from detkit.data.images.image_folder import ImageFolder, note_readings, unify_names
-from detkit.data.images.orientation import settle_orientations
-from detkit.data.images.outside_files import check_inside, note_outside
-from detkit.data.images.thin_images import ResizeStep, leave_out_thin
+from detkit.data.images.image_folder import ImageFolder, note_name_variants, unify_file_names
+from detkit.data.images.orientation import resolve_orientations
+from detkit.data.images.outside_files import ensure_inside, note_outside_images
+from detkit.data.images.thin_images import ResizeStep, drop_thin_images
 from detkit.data.report.ledger import LOGGER, Ledger, SplitCount, write_json
 from detkit.errors import DataError
 
@@ -71,13 +75,13 @@ class DetectionData:
     ledger: Ledger
 
 
-def open_data(
+def load_detection_data(
     path: str | Path,
     work_dir: Path,
     *,
     seed: int = 0,
     classes: Sequence[str] | None = None,
-    need_train: bool = True,
+    require_train: bool = True,
     resizes: Mapping[str, Sequence[ResizeStep]] | None = None,
     options: DataOptions = DataOptions(),
 ) -> DetectionData:
@@ -91,7 +95,7 @@ def open_data(
         seed: of the splits, where the folder has none, and of the sample.
         classes: the classes to map names to, in order, such as a checkpoint's; None for the
             folder's own.
-        need_train: False to accept a folder that has only images to measure on.
+        require_train: False to accept a folder that has only images to measure on.
         resizes: by split the resizing steps of the pipeline that will read it; an image that
             they would leave nothing of is left out. None to keep such images.
         options: what the user says of its boxes.
@@ -100,69 +104,74 @@ def open_data(
         DataError: the data cannot be used; the ledger is written first where there is one.
     """
     work_dir = Path(work_dir)
-    root, form = _root(path, seed)
-    layout = look(root, skip=work_dir)
-    form = form or layout.form
+    root, data_format = _resolve_root(path, seed)
+    layout = detect_format(root, exclude=work_dir)
+    data_format = data_format or layout.format
     ledger = Ledger(str(root))
-    LOGGER.info("data: %s is read as %s", root, form)
-    if layout.not_read and form != SAMPLE:
-        more = f" and {len(layout.not_read) - 5} more" if len(layout.not_read) > 5 else ""
+    LOGGER.info("data: %s is read as %s", root, data_format)
+    if layout.ignored and data_format != SAMPLE:
+        more = f" and {len(layout.ignored) - 5} more" if len(layout.ignored) > 5 else ""
         ledger.notes.append("not read: " + ", ".join(
-            str(file.relative_to(root)) for file in layout.not_read[:5]) + more)
-    ledger.notes += describe_runs(layout.runs, root)
-    parts: dict[str, tuple[RawSplit, ImageFolder]]
-    if layout.form == "voc":
-        parts = read_voc_folder(root, layout.xml_folders, ledger)
+            str(file.relative_to(root)) for file in layout.ignored[:5]) + more)
+    ledger.notes += describe_run_dirs(layout.run_dirs, root)
+    raw_splits: dict[str, tuple[RawSplit, ImageFolder]]
+    if layout.format == "voc":
+        raw_splits = read_voc_folder(root, layout.xml_folders, ledger)
     else:
-        parts = {name: read_coco_split(root, name, file) for name, file in layout.parts.items()}
-    if need_train and not {"train", "all"} & set(parts):
-        raise DataError(f"{root}: no train split, only {' and '.join(parts)}",
-                        do="name a folder whose annotations have a train split, or no splits")
-    for raw, folder in parts.values():
+        raw_splits = {
+            name: read_coco_split(root, name, file)
+            for name, file in layout.splits.items()
+        }
+    if require_train and not {"train", "all"} & set(raw_splits):
+        raise DataError(f"{root}: no train split, only {' and '.join(raw_splits)}",
+                        hint="name a folder whose annotations have a train split, or no splits")
+    for raw, folder in raw_splits.values():
         match_ids(raw, ledger)
-        unify_names(raw.images, folder)
-        found = sorted(folder.found)
+        unify_file_names(raw.images, folder)
+        names = sorted(folder.found_paths)
         if not options.allow_outside:
-            check_inside(found, folder.folder, [root], str(raw.source))
-        note_outside(found, folder.folder, [root], str(raw.source), ledger)
-    table = decide_classes({name: raw for name, (raw, _) in parts.items()}, ledger, classes,
-                           alphabetical=layout.form == "voc")
-    stated = table.count_boxes(raw for raw, _ in parts.values())
-    surveyed = {name: survey_split(raw, folder, ledger) for name, (raw, folder) in parts.items()}
-    fits = settle_format(list(surveyed.values()), options.box_format, ledger)
-    ways = settle_orientations(list(surveyed.values()) if fits else [], ledger)
+            ensure_inside(names, folder.folder, [root], str(raw.source))
+        note_outside_images(names, folder.folder, [root], str(raw.source), ledger)
+    table = resolve_categories({name: raw
+                                for name, (raw, _) in raw_splits.items()}, ledger, classes,
+                               alphabetical=layout.format == "voc")
+    declared_counts = table.count_boxes(raw for raw, _ in raw_splits.values())
+    probed = {name: probe_split(raw, folder, ledger) for name, (raw, folder) in raw_splits.items()}
+    formats_resolved = resolve_box_format(list(probed.values()), options.box_format, ledger)
+    orientations = resolve_orientations(list(probed.values()) if formats_resolved else [], ledger)
     clean = {}
-    for name, split in surveyed.items() if fits else ():
-        clean[name] = clean_split(split, table, ways, ledger, options.empty_box_is_background)
+    for name, split in probed.items() if formats_resolved else ():
+        clean[name] = clean_split(split, table, orientations, ledger,
+                                  options.empty_box_is_background)
         split.raw.annotations.clear()  # of a large set, half the memory
         split.by_image.clear()
-        note_readings(parts[name][1], split.raw.source.name, ledger)
-    image_dirs = {name: folder.folder for name, (_, folder) in parts.items()}
-    folders = [folder for _, folder in parts.values()]
-    note_unlisted(folders, ledger)
+        note_name_variants(raw_splits[name][1], split.raw.source.name, ledger)
+    image_dirs = {name: folder.folder for name, (_, folder) in raw_splits.items()}
+    folders = [folder for _, folder in raw_splits.values()]
+    note_unlisted_images(folders, ledger)
     note_unused_folders(folders, layout.images, root, ledger)
-    out = own_folder(work_dir, root)
-    if not ledger.refused:
-        clean = _complete(clean, image_dirs, seed, ledger)
-        settle_difficult(clean, options.train_difficult, layout.form == "voc", ledger)
-        clean = leave_out_thin(clean, image_dirs, resizes or {}, ledger)
-        check_whole(clean, image_dirs, table.names, ledger, stated)
+    out = data_output_dir(work_dir, root)
+    if not ledger.errors:
+        clean = _complete_splits(clean, image_dirs, seed, ledger)
+        resolve_difficult(clean, options.train_difficult, layout.format == "voc", ledger)
+        clean = drop_thin_images(clean, image_dirs, resizes or {}, ledger)
+        check_across_splits(clean, image_dirs, table.names, ledger, declared_counts)
     ledger.write(out / "ledger.json")
     ledger.log(out / "ledger.json")
-    ledger.raise_refused(do=f"all findings stand in {out / 'ledger.json'}")
+    ledger.raise_errors(hint=f"all findings stand in {out / 'ledger.json'}")
     splits = _write_splits(clean, image_dirs, out)
-    return DetectionData(root, form, table.names, splits, ledger)
+    return DetectionData(root, data_format, table.names, splits, ledger)
 
 
-def _root(path: str | Path, seed: int) -> tuple[Path, str | None]:
+def _resolve_root(path: str | Path, seed: int) -> tuple[Path, str | None]:
     """The folder, and its format where that is known without looking."""
     if str(path) == SAMPLE:
         if Path(SAMPLE).is_dir():
             LOGGER.warning("data: the built-in sample is meant; for the folder here say ./%s",
                            SAMPLE)
-        from detkit.data.synthetic.sample import sample_folder
+        from detkit.data.synthetic.sample import ensure_sample
 
-        return sample_folder(seed).resolve(), SAMPLE
+        return ensure_sample(seed).resolve(), SAMPLE
     root = Path(path).expanduser()
     # os.path answers no, where Path raises, for names too long for a file system.
     if not str(path) or not os.path.exists(root):
@@ -170,38 +179,39 @@ def _root(path: str | Path, seed: int) -> tuple[Path, str | None]:
                         f"or '{SAMPLE}' for the built-in set")
     if not root.is_dir():
         raise DataError(f"'{path}': a file", expected="the folder of a data set",
-                        do=f"name the folder, such as {root.parent}")
+                        hint=f"name the folder, such as {root.parent}")
     return root.resolve(), None
 
 
-def _complete(
+def _complete_splits(
     clean: Mapping[str, dict[str, Any]], image_dirs: dict[str, Path], seed: int, ledger: Ledger
 ) -> dict[str, dict[str, Any]]:
     """Train, val and test, where all are to be had from what is there."""
-    done = dict(clean)
-    if set(done) in ({"all"}, {"train"}):
-        (only,) = done
-        lacks = "has no splits" if only == "all" else "has only a train split"
-        whole, count = done.pop(only), ledger.splits.pop(only)
-        done = divide(whole, image_dirs[only], seed)
-        for name, part in done.items():
-            image_dirs[name] = image_dirs[only]
-            ledger.splits[name] = SplitCount(len(part["images"]), 0, len(part["annotations"]), 0)
+    splits = dict(clean)
+    if set(splits) in ({"all"}, {"train"}):
+        (only_name,) = splits
+        problem = "has no splits" if only_name == "all" else "has only a train split"
+        combined, count = splits.pop(only_name), ledger.splits.pop(only_name)
+        splits = split_dataset(combined, image_dirs[only_name], seed)
+        for name, content in splits.items():
+            image_dirs[name] = image_dirs[only_name]
+            ledger.splits[name] = SplitCount(len(content["images"]), 0, len(content["annotations"]),
+                                             0)
         # What was left out belongs to no part; it is told with the part that most goes to.
         ledger.splits["train"].images_left_out = count.images_left_out
         ledger.splits["train"].boxes_left_out = count.boxes_left_out
-        same = done["val"]["images"] == done["test"]["images"]
+        identical = splits["val"]["images"] == splits["test"]["images"]
         ledger.notes.append(
-            f"the folder {lacks}: divided by seed {seed} into "
-            + ", ".join(f"{name} {len(part['images'])}" for name, part in done.items())
-            + " images" + (", val and test being the same" if same else "")
-            + f" ({SHARES['val']:.0%} val, {SHARES['test']:.0%} test; byte-identical images on "
+            f"the folder {problem}: divided by seed {seed} into " +
+            ", ".join(f"{name} {len(content['images'])}" for name, content in splits.items()) +
+            " images" + (", val and test being the same" if identical else "") +
+            f" ({SPLIT_RATIOS['val']:.0%} val, {SPLIT_RATIOS['test']:.0%} test; byte-identical images on "
             "one side)")
-        return done
-    return stand_in(done, image_dirs, ledger)
+        return splits
+    return fallback_split(splits, image_dirs, ledger)
 
 
-def own_folder(work_dir: Path, root: Path) -> Path:
+def data_output_dir(work_dir: Path, root: Path) -> Path:
     """Where this data set's json goes: a folder that no other data set's json is in."""
     first = work_dir / "data"
     try:

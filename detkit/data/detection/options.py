@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from detkit.data.detection.annotations import SPLITS
-from detkit.data.formats.box_format import FORMATS
+from detkit.data.formats.box_format import BOX_FORMATS
 from detkit.errors import ConfigError
 
-KEY = "data_options"
+DATA_OPTIONS_KEY = "data_options"
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DataOptions:
     """How to read a data set; the defaults are what its format means.
 
     Args:
-        box_format: what the four numbers of each box are, one of ``box_format.FORMATS``; None
+        box_format: what the four numbers of each box are, one of ``box_format.BOX_FORMATS``; None
             for what the format says: 'xywh' of COCO, 'xyxy' of Pascal VOC. A dict of them by
             'train', 'val' and 'test' where the splits differ.
         train_difficult: train on the objects that Pascal VOC marks as difficult; AP ignores
@@ -42,23 +42,24 @@ class DataOptions:
         by_split = self.box_format if isinstance(self.box_format, Mapping) else {}
         for name, value in by_split.items() if by_split else [("", self.box_format)]:
             if name and name not in SPLITS:
-                raise ConfigError(f"{KEY}.box_format.{name}", expected=" or ".join(SPLITS))
-            if value is not None and (not isinstance(value, str) or value not in FORMATS):
-                raise ConfigError(f"{KEY}.box_format{name and '.' + name}", got=repr(value),
-                                  expected=f"one of {', '.join(FORMATS)}")
+                raise ConfigError(f"{DATA_OPTIONS_KEY}.box_format.{name}",
+                                  expected=" or ".join(SPLITS))
+            if value is not None and (not isinstance(value, str) or value not in BOX_FORMATS):
+                raise ConfigError(f"{DATA_OPTIONS_KEY}.box_format{name and '.' + name}",
+                                  got=repr(value), expected=f"one of {', '.join(BOX_FORMATS)}")
         for name in ("train_difficult", "empty_box_is_background", "allow_outside"):
             if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{KEY}.{name}", got=repr(getattr(self, name)),
+                raise ConfigError(f"{DATA_OPTIONS_KEY}.{name}", got=repr(getattr(self, name)),
                                   expected="True or False")
 
-    def box_format_of(self, split: str) -> str | None:
+    def box_format_for(self, split: str) -> str | None:
         """What is said of one split's boxes."""
         if isinstance(self.box_format, Mapping):
             return self.box_format.get(split)
         return self.box_format
 
 
-def read_options(value: Any) -> DataOptions:
+def parse_data_options(value: Any) -> DataOptions:
     """The options that a config's ``data_options`` holds; the defaults for None.
 
     Raises:
@@ -67,11 +68,12 @@ def read_options(value: Any) -> DataOptions:
     if value is None:
         return DataOptions()
     if not isinstance(value, Mapping):
-        raise ConfigError(KEY, got=repr(value), expected="a dict")
+        raise ConfigError(DATA_OPTIONS_KEY, got=repr(value), expected="a dict")
     known = [field.name for field in fields(DataOptions)]
     for name in value:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            raise ConfigError(f"{KEY}.{name} is not an option", expected=" or ".join(known),
-                              do=f"did you mean '{near[0]}'?" if near else None)
+            suggestions = difflib.get_close_matches(str(name), known, 1)
+            raise ConfigError(f"{DATA_OPTIONS_KEY}.{name} is not an option",
+                              expected=" or ".join(known),
+                              hint=f"did you mean '{suggestions[0]}'?" if suggestions else None)
     return DataOptions(**value)

@@ -6,47 +6,48 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from detkit.data.classification.image_label import ClassRecord, RawClassSplit
-from detkit.data.formats.read_file import entries_of, is_folder, stop_at
-from detkit.data.formats.run_folder import describe_runs, is_run
-from detkit.data.images.read_image import SUFFIXES
-from detkit.data.report.class_aliases import note_tidied
+from detkit.data.classification.image_label import ImageLabel, RawClassificationSplit
+from detkit.data.formats.read_file import is_dir_entry, raise_walk_error, scan_entries
+from detkit.data.formats.run_folder import describe_run_dirs, is_run_dir
+from detkit.data.images.read_image import IMG_EXTENSIONS
+from detkit.data.report.class_aliases import note_normalized
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 
 # What operating systems leave in folders.
-LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "ehthumbs.db"})
+IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini", "icon\r", "ehthumbs.db"})
 
 
-def subfolders(folder: Path, skip: Path | None = None) -> list[str]:
+def list_subfolders(folder: Path, exclude: Path | None = None) -> list[str]:
     """Names of the folders in a folder, sorted; hidden ones, litter and runs' own left out.
 
     Args:
-        skip: a resolved folder that is passed over: where runs are written.
+        exclude: a resolved folder that is passed over: where runs are written.
     """
-    return sorted(entry.name for entry in _folders_in(folder) if not is_run(entry.path)
-                  and (skip is None or not _only_runs(Path(entry.path), skip)))
+    return sorted(entry.name for entry in _iter_folders(folder) if not is_run_dir(entry.path)
+                  and (exclude is None or not _is_run_output(Path(entry.path), exclude)))
 
 
-def runs_in(folder: Path) -> list[Path]:
+def find_run_dirs(folder: Path) -> list[Path]:
     """The folders in a folder that earlier runs were written to, whose pictures are no data."""
-    return sorted(Path(entry.path) for entry in _folders_in(folder) if is_run(entry.path))
+    return sorted(Path(entry.path) for entry in _iter_folders(folder) if is_run_dir(entry.path))
 
 
-def _folders_in(folder: Path) -> Iterator[os.DirEntry[str]]:
-    for entry in entries_of(folder):
-        if not entry.name.startswith((".", "__MACOSX")) and is_folder(entry):
+def _iter_folders(folder: Path) -> Iterator[os.DirEntry[str]]:
+    for entry in scan_entries(folder):
+        if not entry.name.startswith((".", "__MACOSX")) and is_dir_entry(entry):
             yield entry
 
 
-def _only_runs(folder: Path, skip: Path) -> bool:
+def _is_run_output(folder: Path, exclude: Path) -> bool:
     """Whether a folder is where runs are written, or holds that and nothing to read."""
-    real = folder.resolve()
-    return real == skip or (skip.is_relative_to(real) and not subfolders(folder, skip)
-                            and not holds_pictures(folder))
+    real_path = folder.resolve()
+    return real_path == exclude or (exclude.is_relative_to(real_path)
+                                    and not list_subfolders(folder, exclude)
+                                    and not contains_images(folder))
 
 
-def files_below(folder: Path) -> Iterator[str]:
+def walk_files(folder: Path) -> Iterator[str]:
     """Paths from ``folder``, with '/', of the files in it and below; hidden ones left out.
 
     Folder by folder in the order of their paths, then by name, as torchvision's ImageFolder.
@@ -54,94 +55,94 @@ def files_below(folder: Path) -> Iterator[str]:
     Links are followed, but for those to where one has been or to a folder around ``folder``.
 
     Raises:
-        UnreadableFile: a folder may not be read.
+        UnreadableFileError: a folder may not be read.
     """
     top = os.path.realpath(folder)
-    been = {top}
-    found = []
-    for here, below, names in os.walk(folder, onerror=stop_at, followlinks=True):
-        wanted = [name for name in sorted(below) if not name.startswith((".", "__MACOSX"))]
-        below.clear()
-        for name in wanted:
-            path = os.path.join(here, name)
+    visited = {top}
+    listing = []
+    for dirpath, dirnames, names in os.walk(folder, onerror=raise_walk_error, followlinks=True):
+        subdirs = [name for name in sorted(dirnames) if not name.startswith((".", "__MACOSX"))]
+        dirnames.clear()
+        for name in subdirs:
+            path = os.path.join(dirpath, name)
             # Only a link can lead back to where one has been, or up and into other classes.
             if os.path.islink(path):
-                real = os.path.realpath(path)
-                if real in been or top.startswith(os.path.join(real, "")):
+                real_path = os.path.realpath(path)
+                if real_path in visited or top.startswith(os.path.join(real_path, "")):
                     continue
-                been.add(real)
-            if not is_run(path):
-                below.append(name)
-        found.append((here, sorted(names)))
-    for here, names in sorted(found):
-        start = os.path.relpath(here, folder).replace(os.sep, "/")
+                visited.add(real_path)
+            if not is_run_dir(path):
+                dirnames.append(name)
+        listing.append((dirpath, sorted(names)))
+    for dirpath, names in sorted(listing):
+        prefix = os.path.relpath(dirpath, folder).replace(os.sep, "/")
         for name in names:
-            if not name.startswith(".") and name.lower() not in LITTER:
-                yield name if start == "." else f"{start}/{name}"
+            if not name.startswith(".") and name.lower() not in IGNORED_FILES:
+                yield name if prefix == "." else f"{prefix}/{name}"
 
 
-def is_picture(name: str) -> bool:
+def is_image_file(name: str) -> bool:
     """Whether a file's name ends as those of pictures do."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return os.path.splitext(name)[1].lower() in IMG_EXTENSIONS
 
 
-def holds_pictures(folder: Path, below: bool = False) -> bool:
-    """Whether a picture lies directly in a folder; or, with ``below``, anywhere below it."""
-    if below:
-        return any(is_picture(name) for name in files_below(folder))
-    return any(is_picture(name) and not name.startswith(".")
+def contains_images(folder: Path, recursive: bool = False) -> bool:
+    """Whether a picture lies directly in a folder; or, with ``recursive``, anywhere below it."""
+    if recursive:
+        return any(is_image_file(name) for name in walk_files(folder))
+    return any(is_image_file(name) and not name.startswith(".")
                for name in os.listdir(folder) if os.path.isfile(folder / name))
 
 
 def read_split_folders(
-    parts: Mapping[str, Path], ledger: Ledger, skip: Path | None = None
-) -> dict[str, RawClassSplit]:
+    split_folders: Mapping[str, Path], ledger: Ledger, exclude: Path | None = None
+) -> dict[str, RawClassificationSplit]:
     """List the pictures of all splits; val or test without class folders is left out and told.
 
     Raises:
         DataError: train, or the only split, has pictures and no class folder.
     """
-    raws: dict[str, RawClassSplit] = {}
-    for name, folder in parts.items():
-        if not subfolders(folder, skip):
-            number = sum(map(is_picture, files_below(folder)))
-            if name == "train" or len(parts) == 1:
-                raise DataError(f"{folder}: it holds {number} pictures and no class folder",
+    raw_splits: dict[str, RawClassificationSplit] = {}
+    for name, folder in split_folders.items():
+        if not list_subfolders(folder, exclude):
+            num_images = sum(map(is_image_file, walk_files(folder)))
+            if name == "train" or len(split_folders) == 1:
+                raise DataError(f"{folder}: it holds {num_images} pictures and no class folder",
                                 expected=f"{folder.name}/CLASS/*.jpg",
-                                do="put the pictures of each class into a folder of its name")
-            ledger.add("split_without_classes", f"its {number} images are in no class folder: "
+                                hint="put the pictures of each class into a folder of its name")
+            ledger.add("split_without_classes", f"its {num_images} images are in no class folder: "
                        "nothing can be measured on them", "left out", file=str(folder), split=name)
             continue
-        raws[name] = read_class_folders(folder, name, ledger, skip)
-    return raws
+        raw_splits[name] = read_class_folders(folder, name, ledger, exclude)
+    return raw_splits
 
 
 def read_class_folders(
-    folder: Path, name: str, ledger: Ledger, skip: Path | None = None
-) -> RawClassSplit:
+    folder: Path, name: str, ledger: Ledger, exclude: Path | None = None
+) -> RawClassificationSplit:
     """List the pictures of one split; files that are none, or in no class, go to the ledger.
 
     Args:
         folder: holds a folder for each class.
         name: of the split.
-        skip: a resolved folder that is passed over.
+        exclude: a resolved folder that is passed over.
     """
-    raw = RawClassSplit(name, folder, folder)
-    place = {"file": str(folder), "split": name}
+    raw = RawClassificationSplit(name, folder, folder)
+    location = {"file": str(folder), "split": name}
     for file in sorted(os.listdir(folder)):
-        if is_picture(file) and not file.startswith(".") and os.path.isfile(folder / file):
+        if is_image_file(file) and not file.startswith(".") and os.path.isfile(folder / file):
             ledger.add("picture_without_class", "it lies beside the class folders, in none of "
-                       "them", "left out", image=file, **place)
+                       "them", "left out", image=file, **location)
             raw.left_out += 1
-    ledger.notes += describe_runs(runs_in(folder), folder)
-    for class_folder in subfolders(folder, skip):
-        label = note_tidied(class_folder, "the class folder", ledger, **place)
+    ledger.notes += describe_run_dirs(find_run_dirs(folder), folder)
+    for class_folder in list_subfolders(folder, exclude):
+        label = note_normalized(class_folder, "the class folder", ledger, **location)
         raw.classes.append(label)
-        for file in files_below(folder / class_folder):
+        for file in walk_files(folder / class_folder):
             path = f"{class_folder}/{file}"
-            if is_picture(file):
-                raw.records.append(ClassRecord(path, label))
+            if is_image_file(file):
+                raw.records.append(ImageLabel(path, label))
             else:
                 ledger.add("not_a_picture", "its name is not that of a picture", "left out",
-                           image=path, **place)
+                           image=path, **location)
     return raw

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from detkit.data.detection.annotations import NOTES, Record
-from detkit.data.images.exif import Box, as_box
+from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
+from detkit.data.images.exif import Box, parse_box
 
 # How far, in pixels, corners may lie from a rectangle's for an outline to be that rectangle.
-NEAR = 1.0
+CORNER_TOLERANCE = 1.0
 
 
-def take_mask(record: Record) -> bool:
+def pop_mask_to_bbox(record: Record) -> bool:
     """Drop a record's mask, after its outline gave the box that the record lacks.
 
     A box that is missing, no box, or without extent is replaced by the outline's. A turned
@@ -28,36 +28,37 @@ def take_mask(record: Record) -> bool:
     mask = record.pop("segmentation", None)
     if not mask:
         return False
-    stated = as_box(record.get("bbox"))
+    stated = parse_box(record.get("bbox"))
     usable = stated is not None and stated[2] != 0 and stated[3] != 0
-    if usable and not rotation_of(record):
+    if usable and not rotation_degrees(record):
         return True
-    outline = mask_box(mask)
+    outline = mask_to_xywh(mask)
     if outline is None:
         if not usable:
-            record.setdefault(NOTES, [])  # an object, be its mask of any use or not
+            record.setdefault(PENDING_ISSUES_KEY, [])  # an object, be its mask of any use or not
         return True
     if not usable:
-        had = f"its bbox is {record['bbox']!r}" if "bbox" in record else "it has no bbox"
+        problem = f"its bbox is {record['bbox']!r}" if "bbox" in record else "it has no bbox"
         record["bbox"] = list(outline)
-        add_note(record, "box_from_mask", f"{had}, and its segmentation has the box "
-                 f"{list(outline)}", "the segmentation's box taken")
+        add_pending_issue(record, "box_from_mask", f"{problem}, and its segmentation has the box "
+                          f"{list(outline)}", "the segmentation's box taken")
         record["attributes"] = {}
     elif stated is not None and not _is_rectangle(mask, stated):
         record["attributes"] = {}
-        if max(abs(a - b) for a, b in zip(stated, outline)) > NEAR:
+        if max(abs(a - b) for a, b in zip(stated, outline)) > CORNER_TOLERANCE:
             record["bbox"] = list(outline)
-            add_note(record, "rotated_box", f"the box {list(stated)} is turned, and its "
-                     f"segmentation has the box {list(outline)}", "the segmentation's box taken")
+            add_pending_issue(
+                record, "rotated_box", f"the box {list(stated)} is turned, and its "
+                f"segmentation has the box {list(outline)}", "the segmentation's box taken")
     return True
 
 
-def add_note(record: Record, kind: str, what: str, action: str) -> None:
+def add_pending_issue(record: Record, code: str, message: str, resolution: str) -> None:
     """Keep a finding with its annotation, to be told when its image is checked."""
-    record.setdefault(NOTES, []).append((kind, what, action))
+    record.setdefault(PENDING_ISSUES_KEY, []).append((code, message, resolution))
 
 
-def mask_box(mask: Any) -> Box | None:
+def mask_to_xywh(mask: Any) -> Box | None:
     """The box of a COCO segmentation, xywh in pixels.
 
     Args:
@@ -67,30 +68,30 @@ def mask_box(mask: Any) -> Box | None:
         left, top, width, height; None when there is no such box or it has no extent.
     """
     if isinstance(mask, dict):
-        return _run_length_box(mask)
+        return _rle_to_xywh(mask)
     if not isinstance(mask, list):
         return None
-    numbers = list(_numbers(mask))
+    numbers = list(_flatten_numbers(mask))
     if len(numbers) < 6 or len(numbers) % 2:
         return None
     xs, ys = numbers[::2], numbers[1::2]
     left, top = min(xs), min(ys)
-    box = as_box([left, top, max(xs) - left, max(ys) - top])
+    box = parse_box([left, top, max(xs) - left, max(ys) - top])
     return box if box is not None and box[2] > 0 and box[3] > 0 else None
 
 
-def _numbers(mask: list[Any]) -> Iterator[Any]:
+def _flatten_numbers(mask: list[Any]) -> Iterator[Any]:
     """All numbers of nested lists; NaN for what is none, which makes no box."""
     for item in mask:
         if isinstance(item, list):
-            yield from _numbers(item)
+            yield from _flatten_numbers(item)
         elif isinstance(item, (int, float)) and not isinstance(item, bool):
             yield item
         else:
             yield math.nan
 
 
-def _run_length_box(mask: dict[str, Any]) -> Box | None:
+def _rle_to_xywh(mask: dict[str, Any]) -> Box | None:
     size, counts = mask.get("size"), mask.get("counts")
     if not (isinstance(size, list) and len(size) == 2
             and all(isinstance(side, int) and 0 < side < 2**15 for side in size)):
@@ -115,15 +116,15 @@ def _is_rectangle(mask: Any, box: Box) -> bool:
     """Whether a polygon is the upright rectangle itself, as written for any box."""
     if not isinstance(mask, list):
         return False
-    numbers = list(_numbers(mask))
+    numbers = list(_flatten_numbers(mask))
     left, top, width, height = box
     return all(
-        min(abs(x - left), abs(x - left - width)) <= NEAR
-        and min(abs(y - top), abs(y - top - height)) <= NEAR
+        min(abs(x - left), abs(x - left - width)) <= CORNER_TOLERANCE
+        and min(abs(y - top), abs(y - top - height)) <= CORNER_TOLERANCE
         for x, y in zip(numbers[::2], numbers[1::2]))
 
 
-def rotation_of(record: Record) -> float:
+def rotation_degrees(record: Record) -> float:
     """By how many degrees a record's box is turned about its centre; 0 when it says nothing.
 
     Source: CVAT's and Datumaro's attribute 'rotation': clockwise, the box being the one before
@@ -140,7 +141,7 @@ def rotation_of(record: Record) -> float:
     return degrees % 360 if math.isfinite(degrees) else 0.0
 
 
-def hull(box: Box, degrees: float) -> Box:
+def enclosing_box(box: Box, degrees: float) -> Box:
     """The upright box around a box that is turned about its centre.
 
     Args:
@@ -152,6 +153,6 @@ def hull(box: Box, degrees: float) -> Box:
     """
     left, top, width, height = box
     cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
-    across, down = width * cos + height * sin, width * sin + height * cos
-    x, y = left + width / 2 - across / 2, top + height / 2 - down / 2
-    return round(x, 3), round(y, 3), round(across, 3), round(down, 3)
+    hull_width, hull_height = width * cos + height * sin, width * sin + height * cos
+    x, y = left + width / 2 - hull_width / 2, top + height / 2 - hull_height / 2
+    return round(x, 3), round(y, 3), round(hull_width, 3), round(hull_height, 3)

@@ -5,32 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from detkit.data.detection.annotations import split_word
-from detkit.data.formats.read_file import entries_of, is_folder
-from detkit.data.images.image_folder import fold
+from detkit.data.detection.annotations import split_from_name
+from detkit.data.formats.read_file import is_dir_entry, scan_entries
+from detkit.data.images.image_folder import casefold_name
 
 
 class Subfolders:
     """Finds folders in folders by name; each is listed once."""
 
     def __init__(self) -> None:
-        self._listed: dict[Path, list[str]] = {}
+        self._cache: dict[Path, list[str]] = {}
 
-    def named(self, base: Path, names: Sequence[str]) -> list[Path]:
+    def find(self, base: Path, names: Sequence[str]) -> list[Path]:
         """The folders in ``base`` called one of ``names`` in any case, in the order of these.
 
         Empty when there is none, or no folder ``base``.
         """
-        wanted = [fold(name) for name in names]
-        here = [name for name in self._names(base) if fold(name) in wanted]
-        return [base / name for name in sorted(here, key=lambda name: wanted.index(fold(name)))]
+        wanted_names = [casefold_name(name) for name in names]
+        matches = [name for name in self._names(base) if casefold_name(name) in wanted_names]
+        return [
+            base / name
+            for name in sorted(matches, key=lambda name: wanted_names.index(casefold_name(name)))
+        ]
 
-    def of_split(self, base: Path, split: str) -> list[Path]:
+    def find_for_split(self, base: Path, split: str) -> list[Path]:
         """The folders in ``base`` whose names speak of a split, such as 'Training_set'."""
-        return [base / name for name in self._names(base) if split_word(name) == split]
+        return [base / name for name in self._names(base) if split_from_name(name) == split]
 
     def _names(self, base: Path) -> list[str]:
-        if base not in self._listed:
-            self._listed[base] = sorted(
-                entry.name for entry in entries_of(base) if is_folder(entry))
-        return self._listed[base]
+        if base not in self._cache:
+            self._cache[base] = sorted(
+                entry.name for entry in scan_entries(base) if is_dir_entry(entry))
+        return self._cache[base]

@@ -7,15 +7,15 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from detkit.data.formats.read_file import MOST_XML, read_file
+from detkit.data.formats.read_file import MAX_XML_BYTES, read_file
 from detkit.errors import DataError
 
-_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([-.\w]+)["']""")
+_ENCODING_PATTERN = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([-.\w]+)["']""")
 # What the parser raises for broken xml, for an encoding of several bytes, for an unknown one.
-_NOT_READ = (ElementTree.ParseError, ValueError, LookupError)
+_PARSE_ERRORS = (ElementTree.ParseError, ValueError, LookupError)
 
 
-def xml_root(path: Path) -> ElementTree.Element:
+def parse_xml(path: Path) -> ElementTree.Element:
     """The root element of an xml file.
 
     The parser knows few encodings of more than one byte, and none under a second name such as
@@ -24,23 +24,23 @@ def xml_root(path: Path) -> ElementTree.Element:
     Raises:
         DataError: the file cannot be read, or is no xml.
     """
-    content = read_file(path, MOST_XML, "an xml describes one image")
+    content = read_file(path, MAX_XML_BYTES, "an xml describes one image")
     try:
         return ElementTree.fromstring(content)
-    except _NOT_READ as error:
-        text = _decoded(content)
+    except _PARSE_ERRORS as error:
+        text = _decode_declared(content)
         if text is not None:
             try:
                 return ElementTree.fromstring(text)
-            except _NOT_READ:
+            except _PARSE_ERRORS:
                 pass
         raise DataError(f"{path}: not xml ({error})", expected="Pascal VOC") from error
 
 
-def _decoded(content: bytes) -> str | None:
+def _decode_declared(content: bytes) -> str | None:
     """The text, decoded as the file itself declares; None when it does not, or wrongly."""
     content = content.removeprefix(codecs.BOM_UTF8)
-    declared = _DECLARED.match(content)
+    declared = _ENCODING_PATTERN.match(content)
     if declared is None:
         return None
     encoding = declared[1].decode("ascii", "replace")

@@ -7,29 +7,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from detkit.data.detection.annotations import Record
-from detkit.data.images.image_probe import TURNED, ImageFacts
+from detkit.data.images.image_probe import TRANSPOSED_ORIENTATIONS, ImageInfo
 
 Box = tuple[float, float, float, float]
-Say = Callable[[str, str, str], None]
+ReportFn = Callable[[str, str, str], None]
 
 # Boxes drawn to the last pixel with the 1-based convention reach one beyond it.
 ONE_PIXEL = 1.0
 
 
 @dataclass(frozen=True)
-class Frame:
+class ImageFrame:
     """Width and height in pixels as a person sees the image, and how boxes get there.
 
     Args:
-        turn: EXIF orientation to apply to the boxes; 1 leaves them as they are.
+        orientation: EXIF orientation to apply to the boxes; 1 leaves them as they are.
     """
 
     width: int
     height: int
-    turn: int = 1
+    orientation: int = 1
 
 
-def as_box(value: object) -> Box | None:
+def parse_box(value: object) -> Box | None:
     """(left, top, width, height), or None for what is not four finite numbers.
 
     Whole numbers stay whole, so that a box that is right is written as it was read.
@@ -48,77 +48,80 @@ def as_box(value: object) -> Box | None:
     return left, top, width, height
 
 
-def is_empty(value: object) -> bool:
+def is_empty_box(value: object) -> bool:
     """Whether a box is [] or all zeros: no place at all, as tools fill in where there is none."""
-    return value == [] or as_box(value) == (0, 0, 0, 0)
+    return value == [] or parse_box(value) == (0, 0, 0, 0)
 
 
-def settle_frame(
-    record: Record, facts: ImageFacts, boxes: Sequence[Box], say: Say, way: str = "shown"
-) -> Frame | None:
+def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], report: ReportFn,
+                       box_orientation: str = "shown") -> ImageFrame | None:
     """Compare the size that the annotations state with the file's, and choose the frame.
 
     Args:
         record: COCO image record; ``width`` and ``height`` may be missing or nonsense.
-        facts: of the image file, which is readable.
+        info: of the image file, which is readable.
         boxes: the image's boxes as stated; may be empty.
-        say: takes kind, finding and action of what does not fit.
-        way: what ``settle_orientations`` decided: the boxes lie in the image as 'shown', in it
-            'turned' by a quarter, or 'unknown'.
+        report: takes kind, finding and action of what does not fit.
+        box_orientation: what ``resolve_orientations`` decided: the boxes lie in the image as
+            'shown', in it 'turned' by a quarter, or 'unknown'.
 
     Returns:
         The frame, or None when the image cannot be used: its boxes may belong to another size.
     """
-    width, height = facts.seen_wh
-    left_out = f"left out with its {len(boxes)} boxes"
-    exif = f"its EXIF orientation {facts.orientation} applied"
+    width, height = info.upright_wh
+    resolution = f"left out with its {len(boxes)} boxes"
+    exif = f"its EXIF orientation {info.orientation} applied"
     stated_width, stated_height = record.get("width"), record.get("height")
     stated: tuple[float, float] = (width, height)
     if not (isinstance(stated_width, (int, float)) and isinstance(stated_height, (int, float))
             and stated_width > 0 and stated_height > 0):
-        say("size_missing", f"the annotations state no size; the file has {width}x{height}",
-            "filled in")
-        if way == "shown":
-            return Frame(width, height)
+        report("size_missing", f"the annotations state no size; the file has {width}x{height}",
+               "filled in")
+        if box_orientation == "shown":
+            return ImageFrame(width, height)
     else:
         stated = (stated_width, stated_height)
     sizes = f"the annotations state {stated[0]}x{stated[1]}, the file has {width}x{height}"
-    if facts.orientation in TURNED and stated in (facts.stored_wh, facts.seen_wh):
-        if way == "unknown":
-            say("exif_unclear", f"{sizes} with {exif}; its boxes fit both ways up, and other "
-                "images of the set contradict each other", left_out)
+    if info.orientation in TRANSPOSED_ORIENTATIONS and stated in (info.stored_wh, info.upright_wh):
+        if box_orientation == "unknown":
+            report(
+                "exif_unclear", f"{sizes} with {exif}; its boxes fit both ways up, and other "
+                "images of the set contradict each other", resolution)
             return None
-        if way == "turned":
-            say("exif_turned", f"{sizes} with {exif}", "boxes turned with the picture")
-            return Frame(width, height, facts.orientation)
-        if stated != facts.seen_wh:
-            say("size_corrected", f"{sizes} with {exif}, which the set's boxes fit",
-                "size corrected")
-            return Frame(width, height)
+        if box_orientation == "turned":
+            report("exif_turned", f"{sizes} with {exif}", "boxes turned with the picture")
+            return ImageFrame(width, height, info.orientation)
+        if stated != info.upright_wh:
+            report("size_corrected", f"{sizes} with {exif}, which the set's boxes fit",
+                   "size corrected")
+            return ImageFrame(width, height)
     if stated == (width, height):
-        if facts.orientation in (2, 3, 4) or (facts.orientation in TURNED and width == height):
-            say("exif_unsure", f"EXIF orientation {facts.orientation} does not change the size: "
+        if info.orientation in (2, 3, 4) or (info.orientation in TRANSPOSED_ORIENTATIONS
+                                             and width == height):
+            report(
+                "exif_unsure", f"EXIF orientation {info.orientation} does not change the size: "
                 "the boxes are taken to be in the upright picture", "kept")
-        return Frame(width, height)
-    if _fits(boxes, width, height) and not _fits(boxes, *stated):
-        say("size_corrected", f"{sizes}; boxes reach beyond the first and fit the second",
-            "size corrected")
-        return Frame(width, height)
-    if stated == (height, width) and way == "shown":
-        say("size_corrected", f"{sizes}; boxes of other images reach beyond the first and fit the "
-            "second", "size corrected")
-        return Frame(width, height)
-    say("size_differs", f"{sizes}: the boxes may belong to another picture", left_out)
+        return ImageFrame(width, height)
+    if _boxes_fit(boxes, width, height) and not _boxes_fit(boxes, *stated):
+        report("size_corrected", f"{sizes}; boxes reach beyond the first and fit the second",
+               "size corrected")
+        return ImageFrame(width, height)
+    if stated == (height, width) and box_orientation == "shown":
+        report("size_corrected",
+               f"{sizes}; boxes of other images reach beyond the first and fit the "
+               "second", "size corrected")
+        return ImageFrame(width, height)
+    report("size_differs", f"{sizes}: the boxes may belong to another picture", resolution)
     return None
 
 
-def _fits(boxes: Sequence[Box], width: float, height: float) -> bool:
+def _boxes_fit(boxes: Sequence[Box], width: float, height: float) -> bool:
     # Not added to the size, which may be a whole number beyond any float.
-    return all(left + across - ONE_PIXEL <= width and top + down - ONE_PIXEL <= height
-               for left, top, across, down in boxes)
+    return all(left + box_width - ONE_PIXEL <= width and top + box_height - ONE_PIXEL <= height
+               for left, top, box_width, box_height in boxes)
 
 
-def turn_box(box: Box, orientation: int, stored_wh: tuple[int, int]) -> Box:
+def orient_box(box: Box, orientation: int, stored_wh: tuple[int, int]) -> Box:
     """Move a box from the stored picture to the upright one.
 
     Args:

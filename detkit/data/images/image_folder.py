@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from detkit.data.detection.annotations import OWN_NAME
-from detkit.data.formats.read_file import names_in
-from detkit.data.images.image_names import AS_IS, last_part, last_parts, plainest, readings
+from detkit.data.detection.annotations import ORIGINAL_NAME_KEY
+from detkit.data.formats.read_file import list_names
+from detkit.data.images.image_names import AS_IS, basename, basenames, canonical_name, name_variants
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 
-SAMPLED = 50
-LastPart = Literal["always", "elsewhere", "never"]
+MAX_SAMPLED_NAMES = 50
+BasenameMatch = Literal["always", "elsewhere", "never"]
 
 
-def fold(name: str) -> str:
+def casefold_name(name: str) -> str:
     """A name without what file systems differ in: case and the composition of accents."""
     return unicodedata.normalize("NFC", name).casefold()
 
@@ -28,24 +28,24 @@ class ImageFolder:
 
     Args:
         folder: where names start.
-        by_last_part: whether a name may be found by its last part alone: 'always', 'never', or
+        match_basename: whether a name may be found by its last part alone: 'always', 'never', or
             'elsewhere', where there is no such folder below this one as it lies in.
         exact: whether only the very name counts, as for who reads the files without this class.
 
     Attributes:
-        found: the paths below the folder that were found so far.
-        read_as: how a name was read, for those that were not found as they stand: by the way
+        found_paths: the paths below the folder that were found so far.
+        variants_used: how a name was read, for those that were not found as they stand: by the way
             of reading the paths found by name.
     """
 
     def __init__(
-        self, folder: Path, by_last_part: LastPart = "never", exact: bool = False
+        self, folder: Path, match_basename: BasenameMatch = "never", exact: bool = False
     ) -> None:
         self.folder = folder
-        self.by_last_part = by_last_part
+        self.match_basename = match_basename
         self.exact = exact
-        self.found: set[str] = set()
-        self.read_as: dict[str, dict[str, str]] = {}
+        self.found_paths: set[str] = set()
+        self.variants_used: dict[str, dict[str, str]] = {}
         self._folded: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> str | None:
@@ -54,146 +54,151 @@ class ImageFolder:
         A name that differs only in case or in the composition of accents is found, unless two
         files answer to it; so is one with backslashes, percent-encoding or inside a URL.
         """
-        for how, path in self._readings(name):
-            found = self._file(path)
-            if found is not None:
-                self.found.add(found)
-                if how != AS_IS:
-                    self.read_as.setdefault(how, {})[name] = found
-                return found
+        for variant, path in self._name_variants(name):
+            resolved = self._resolve_file(path)
+            if resolved is not None:
+                self.found_paths.add(resolved)
+                if variant != AS_IS:
+                    self.variants_used.setdefault(variant, {})[name] = resolved
+                return resolved
         return None
 
-    def _readings(self, name: str) -> Iterator[tuple[str, str]]:
+    def _name_variants(self, name: str) -> Iterator[tuple[str, str]]:
         if self.exact:
             yield AS_IS, name
             return
-        yield from readings(name)
-        if self.by_last_part == "always" or (
-                self.by_last_part == "elsewhere" and self._lies_elsewhere(name)):
-            yield from last_parts(name)
+        yield from name_variants(name)
+        if self.match_basename == "always" or (
+                self.match_basename == "elsewhere" and self._names_missing_dir(name)):
+            yield from basenames(name)
 
-    def _lies_elsewhere(self, name: str) -> bool:
-        folders = {path.replace("\\", "/").rpartition("/")[0] for _, path in readings(name)}
+    def _names_missing_dir(self, name: str) -> bool:
+        folders = {path.replace("\\", "/").rpartition("/")[0] for _, path in name_variants(name)}
         # isdir is false, where Path.is_dir raises, for names too long for a file system.
         return not any(os.path.isdir(os.path.join(self.folder, folder)) for folder in folders)
 
-    def _file(self, path: str) -> str | None:
+    def _resolve_file(self, path: str) -> str | None:
         # isfile is false, where Path.is_file raises, for names too long for a file system.
         if os.path.isfile(os.path.join(self.folder, path)):
             return path
         if self.exact or path.startswith("/"):
             return None
-        here = ""
+        current = ""
         for part in path.split("/"):
             if part in ("", "."):
                 continue
-            alike = [part] if part == ".." else self._listing(here).get(fold(part), [])
-            if part in alike:
-                alike = [part]
-            if len(alike) != 1:
+            matches = [part] if part == ".." else self._list_dir(current).get(
+                casefold_name(part), [])
+            if part in matches:
+                matches = [part]
+            if len(matches) != 1:
                 return None
-            here = f"{here}/{alike[0]}" if here else alike[0]
-        return here if os.path.isfile(os.path.join(self.folder, here)) else None
+            current = f"{current}/{matches[0]}" if current else matches[0]
+        return current if os.path.isfile(os.path.join(self.folder, current)) else None
 
-    def _listing(self, parent: str) -> dict[str, list[str]]:
+    def _list_dir(self, parent: str) -> dict[str, list[str]]:
         if parent not in self._folded:
             listing: dict[str, list[str]] = {}
-            for name in names_in(os.path.join(self.folder, parent)):
-                listing.setdefault(fold(name), []).append(name)
+            for name in list_names(os.path.join(self.folder, parent)):
+                listing.setdefault(casefold_name(name), []).append(name)
             self._folded[parent] = listing
         return self._folded[parent]
 
 
-def choose_folder(names: Sequence[str], tiers: Sequence[Sequence[Path]], who: str) -> ImageFolder:
+def choose_folder(names: Sequence[str], candidates: Sequence[Sequence[Path]],
+                  source: str) -> ImageFolder:
     """The folder that holds the named images.
 
     Args:
         names: file names as the annotations give them; at least one.
-        tiers: candidates, the likelier tiers first; within a tier none is likelier.
-        who: the annotation file, for messages.
+        candidates: candidates, the likelier tiers first; within a tier none is likelier.
+        source: the annotation file, for messages.
 
     Raises:
         DataError: no candidate holds any of the images, or two of a tier hold equally many, and
             other ones.
     """
-    step = max(1, len(names) // SAMPLED)
+    step = max(1, len(names) // MAX_SAMPLED_NAMES)
     sample = names[::step]
-    paths = {plainest(name) for name in names}
-    tried: list[Path] = []
+    paths = {canonical_name(name) for name in names}
+    searched_dirs: list[Path] = []
     # Cutting the folders off must not make one name of two images.
-    unlike = len({fold(last_part(path)) for path in paths}) == len(paths)
-    ways: tuple[LastPart, ...] = ("never", "always") if unlike else ("never",)
-    for by_last_part in ways:
-        most = (0, 0)
+    unique_basenames = len({casefold_name(basename(path)) for path in paths}) == len(paths)
+    modes: tuple[BasenameMatch, ...] = ("never", "always") if unique_basenames else ("never",)
+    for match_basename in modes:
+        best = (0, 0)
         winners: list[ImageFolder] = []
-        for tier in tiers:
-            folders = _distinct(tier)
-            tried += folders
-            for_tier = most
+        for candidate_group in candidates:
+            folders = _unique_dirs(candidate_group)
+            searched_dirs += folders
+            best_before = best
             for folder in folders:
-                candidate = ImageFolder(folder, by_last_part)
-                held = _held(candidate, sample)
-                if held > most:
-                    most, winners = held, [candidate]
+                candidate = ImageFolder(folder, match_basename)
+                num_found = _count_found(candidate, sample)
+                if num_found > best:
+                    best, winners = num_found, [candidate]
                 # By absolute names, and by '../images/', several folders lead to the same files.
-                elif held == most > for_tier and _files(candidate) != _files(winners[0]):
+                elif num_found == best > best_before and _real_paths(candidate) != _real_paths(
+                        winners[0]):
                     winners.append(candidate)
         if len(winners) > 1:
             raise DataError(
-                f"{who}: its images are in two folders, {winners[0].folder} and "
+                f"{source}: its images are in two folders, {winners[0].folder} and "
                 f"{winners[1].folder}",
-                do="keep one of the two in the data folder",
+                hint="keep one of the two in the data folder",
             )
         if winners:
-            if unlike and by_last_part == "never" and 2 * most[0] > len(sample):
+            if unique_basenames and match_basename == "never" and 2 * best[0] > len(sample):
                 # Surely the folder; lists put together call some by paths on another machine.
-                by_last_part = "elsewhere"
-            return ImageFolder(winners[0].folder, by_last_part)
-    looked = ", ".join(str(folder) for folder in dict.fromkeys(tried)) or "no folder at all"
-    raise DataError(f"{who}: none of its {len(names)} images is there, such as '{names[0]}'",
-                    do=f"put the images beside it; looked in {looked}")
+                match_basename = "elsewhere"
+            return ImageFolder(winners[0].folder, match_basename)
+    searched = ", ".join(str(folder)
+                         for folder in dict.fromkeys(searched_dirs)) or "no folder at all"
+    raise DataError(f"{source}: none of its {len(names)} images is there, such as '{names[0]}'",
+                    hint=f"put the images beside it; looked in {searched}")
 
 
-def note_readings(folder: ImageFolder, who: str, ledger: Ledger) -> None:
+def note_name_variants(folder: ImageFolder, source: str, ledger: Ledger) -> None:
     """Note the names that were found otherwise than as they stand, in one line for each way.
 
     Args:
         folder: after each name was looked up in it.
-        who: the annotation file.
+        source: the annotation file.
     """
-    for how, names in folder.read_as.items():
+    for variant, names in folder.variants_used.items():
         name, path = next(iter(names.items()))
-        ledger.notes.append(f"{who}: {len(names)} file names are found {how}, such as '{name}' as "
-                            f"'{path}'")
+        ledger.notes.append(
+            f"{source}: {len(names)} file names are found {variant}, such as '{name}' as "
+            f"'{path}'")
 
 
-def unify_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
+def unify_file_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
     """Give image records that lead to one file one name, the first one's, in place.
 
     Two lists that were put together may call an image 'a/b.jpg' and 'a\\b.jpg': under one name
-    they are seen to be the same. A name that is changed stays as ``raw.OWN_NAME``.
+    they are seen to be the same. A name that is changed stays as ``raw.ORIGINAL_NAME_KEY``.
     """
     first: dict[str, str] = {}
     for record in records:
         name = record.get("file_name")
         path = folder.find(name) if isinstance(name, str) and name else None
         if path is not None and first.setdefault(path, str(name)) != name:
-            record.update({OWN_NAME: name, "file_name": first[path]})
+            record.update({ORIGINAL_NAME_KEY: name, "file_name": first[path]})
 
 
-def _held(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:
+def _count_found(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:
     """How many of the names are there, and how many of them as they stand."""
     count = sum(folder.find(name) is not None for name in names)
-    return count, count - sum(map(len, folder.read_as.values()))
+    return count, count - sum(map(len, folder.variants_used.values()))
 
 
-def _files(folder: ImageFolder) -> set[str]:
-    return {os.path.realpath(os.path.join(folder.folder, name)) for name in folder.found}
+def _real_paths(folder: ImageFolder) -> set[str]:
+    return {os.path.realpath(os.path.join(folder.folder, name)) for name in folder.found_paths}
 
 
-def _distinct(folders: Sequence[Path]) -> list[Path]:
-    by_real: dict[Path, Path] = {}
+def _unique_dirs(folders: Sequence[Path]) -> list[Path]:
+    by_real_path: dict[Path, Path] = {}
     for folder in folders:
         if folder.is_dir():
-            by_real.setdefault(folder.resolve(), folder)
-    return list(by_real.values())
+            by_real_path.setdefault(folder.resolve(), folder)
+    return list(by_real_path.values())

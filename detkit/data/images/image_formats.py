@@ -6,42 +6,45 @@ from pathlib import Path
 
 from detkit.files import open_regular
 
-HEAD_BYTES = 32
+HEADER_BYTES = 32
 # Of camera raw files Pillow would read the small preview, and take it for the image.
-CAMERA_RAW = frozenset({".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf",
-                        ".rw2", ".raf", ".pef", ".srw", ".3fr", ".iiq"})
+CAMERA_RAW_SUFFIXES = frozenset({
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf", ".rw2", ".raf", ".pef",
+    ".srw", ".3fr", ".iiq"
+})
 # What a person would call images, though detkit's data sets have none of them.
-OTHER_SUFFIXES = CAMERA_RAW | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avifs", ".jxl",
-                               ".jxr", ".wdp", ".psd", ".psb", ".tga", ".exr", ".hdr", ".pnm",
-                               ".j2k", ".j2c", ".jpx", ".apng", ".dcm"}
+OTHER_IMAGE_SUFFIXES = CAMERA_RAW_SUFFIXES | {
+    ".heic", ".heif", ".hif", ".heics", ".heifs", ".avifs", ".jxl", ".jxr", ".wdp", ".psd", ".psb",
+    ".tga", ".exr", ".hdr", ".pnm", ".j2k", ".j2c", ".jpx", ".apng", ".dcm"
+}
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*",
-              b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_XL[1])
+JPEG_XL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+IMAGE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*",
+                    b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_XL_SIGNATURES[1])
 
 
 def is_image_like(path: Path) -> bool:
     """Whether a file that has no common image suffix is an image all the same, read or not."""
-    if path.suffix.lower() in OTHER_SUFFIXES:
+    if path.suffix.lower() in OTHER_IMAGE_SUFFIXES:
         return True
-    head = head_of(path)
-    return (head.startswith(BEGINNINGS) or is_heif(head)
-            or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-            or head[4:12] in (b"ftypavif", b"ftypavis"))
+    header = read_file_header(path)
+    return (header.startswith(IMAGE_SIGNATURES) or is_heif(header)
+            or (header[:4] == b"RIFF" and header[8:12] == b"WEBP")
+            or header[4:12] in (b"ftypavif", b"ftypavis"))
 
 
-def head_of(path: str | Path) -> bytes:
+def read_file_header(path: str | Path) -> bytes:
     """The first bytes of a file; none when it cannot be read, or is a pipe or device."""
     try:
         with open_regular(path) as file:
-            return file.read(HEAD_BYTES)
+            return file.read(HEADER_BYTES)
     except OSError:
         return b""
 
 
-def is_heif(head: bytes) -> bool:
+def is_heif(header: bytes) -> bool:
     """Whether a file that begins so is a HEIC or HEIF image."""
-    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
+    return header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS
 
 
 def register_heif() -> bool:
@@ -54,15 +57,15 @@ def register_heif() -> bool:
     return True
 
 
-def name_of_unknown(head: bytes) -> tuple[str, str | None]:
+def describe_unknown_format(header: bytes) -> tuple[str, str | None]:
     """What a file is that no reader knows, and what to do about it; None for the usual advice."""
-    if not head:
+    if not header:
         return "the file is empty", None
-    if is_heif(head):
+    if is_heif(header):
         return ("a HEIC image, which is read only where pillow-heif is installed",
                 "run: pip install pillow-heif, or convert it to JPEG")
-    if head.startswith(JPEG_XL):
+    if header.startswith(JPEG_XL_SIGNATURES):
         return "a JPEG XL image, which cannot be read here", "convert it to PNG or JPEG"
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    if header.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page, not an image", None
     return "not an image in a known format", None

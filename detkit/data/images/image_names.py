@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from detkit.data.images.read_image import SUFFIXES
+from detkit.data.images.read_image import IMG_EXTENSIONS
 
 AS_IS = ""
-SLASHES = "with backslashes read as '/'"
+BACKSLASHES = "with backslashes read as '/'"
 DECODED = "with their percent-encoding decoded"
-QUERY = "as the path inside a URL"
-LAST_PART = "by the last part of their paths alone"
-LAST_DECODED = "by the last part of their decoded paths alone"
+URL_PATH = "as the path inside a URL"
+BY_BASENAME = "by the last part of their paths alone"
+BY_DECODED_BASENAME = "by the last part of their decoded paths alone"
 
 
-def readings(name: str) -> Iterator[tuple[str, str]]:
+def name_variants(name: str) -> Iterator[tuple[str, str]]:
     """The paths that a name can stand for, each with how it is read; the name itself first.
 
     All of them mean the same file: tools write '\\' for '/', '%20' for a blank, and
@@ -32,28 +32,28 @@ def readings(name: str) -> Iterator[tuple[str, str]]:
     yield AS_IS, name
     path = name.replace("\\", "/")
     if path != name:
-        yield SLASHES, path
+        yield BACKSLASHES, path
     decoded = _decode(path)
     if decoded != path:
         yield DECODED, decoded
     if "://" in path or "?" in path:
-        yield from ((QUERY, inner) for inner in _inside_url(path))
+        yield from ((URL_PATH, inner) for inner in _inside_url(path))
 
 
-def last_parts(name: str) -> Iterator[tuple[str, str]]:
+def basenames(name: str) -> Iterator[tuple[str, str]]:
     """The last part of each of a name's readings, with how it was come by."""
-    for how, path in readings(name):
-        yield LAST_DECODED if how in (DECODED, QUERY) else LAST_PART, last_part(path)
+    for variant, path in name_variants(name):
+        yield BY_DECODED_BASENAME if variant in (DECODED, URL_PATH) else BY_BASENAME, basename(path)
 
 
-def last_part(path: str) -> str:
+def basename(path: str) -> str:
     """What stands behind the last slash of either kind."""
     return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def plainest(name: str) -> str:
+def canonical_name(name: str) -> str:
     """The last reading of a name: equal for two names that mean the same file."""
-    *_, (_, path) = readings(name)
+    *_, (_, path) = name_variants(name)
     return path
 
 
@@ -70,7 +70,7 @@ def _inside_url(path: str) -> Iterator[str]:
 
 
 def _is_image(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in SUFFIXES
+    return os.path.splitext(path)[1].lower() in IMG_EXTENSIONS
 
 
 def _decode(text: str) -> str:

@@ -19,93 +19,93 @@ from detkit.data.images.read_notes import ImageNote, mark_logged
 from detkit.errors import DataError
 
 TAIL_BYTES = 64
-THREADS = 8
+NUM_THREADS = 8
 # Pixels above which one image is decoded at a time, whatever the threads.
-LARGE = 1 << 25
-_ONE_LARGE = threading.Lock()
-TURNED = frozenset({5, 6, 7, 8})
+LARGE_IMAGE_PIXELS = 1 << 25
+_LARGE_IMAGE_LOCK = threading.Lock()
+TRANSPOSED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
-class ImageFacts:
+class ImageInfo:
     """What is known of an image file without decoding it.
 
     Args:
         stored_wh: width and height in pixels as stored.
         orientation: EXIF orientation, 1 to 8.
-        fault: why it cannot be read; None when it can.
+        error: why it cannot be read; None when it can.
         notes: what reading it had to decide, for the ledger.
     """
 
     stored_wh: tuple[int, int] = (0, 0)
     orientation: int = 1
-    fault: str | None = None
+    error: str | None = None
     notes: tuple[ImageNote, ...] = ()
 
     @property
-    def seen_wh(self) -> tuple[int, int]:
+    def upright_wh(self) -> tuple[int, int]:
         """Width and height in pixels as a person sees it."""
         width, height = self.stored_wh
-        return (height, width) if self.orientation in TURNED else (width, height)
+        return (height, width) if self.orientation in TRANSPOSED_ORIENTATIONS else (width, height)
 
 
-def image_facts(path: Path) -> ImageFacts:
+def probe_image(path: Path) -> ImageInfo:
     """Size, orientation and wholeness of one image file.
 
     JPEG and PNG files are judged by header and end marker; those without the marker, those of
     16 bits or several frames, and all other formats, are decoded to find out.
     """
-    stored: ImageFacts | None = None
+    header_info: ImageInfo | None = None
     pixels = 0
     try:
         with open_image(path) as image:
             pixels = image.width * image.height
-            if image.format in ("JPEG", "MPO", "PNG") and _has_end(path, image.format):
-                stored = ImageFacts(image.size, orientation(image))
+            if image.format in ("JPEG", "MPO", "PNG") and _has_end_marker(path, image.format):
+                header_info = ImageInfo(image.size, orientation(image))
                 if not (image.mode.startswith("I") or is_deep_color(image)
                         or frame_count(image) > 1):
-                    return stored
+                    return header_info
     except Exception:  # whatever is wrong, decoding below words it
         pass
     notes: list[ImageNote] = []
     try:
-        with _ONE_LARGE if pixels > LARGE else nullcontext():
+        with _LARGE_IMAGE_LOCK if pixels > LARGE_IMAGE_PIXELS else nullcontext():
             height, width = read_image(path, notes.append).shape[:2]
     except DataError as error:
-        return ImageFacts(fault=str(error))
-    if stored is None:
-        return ImageFacts((width, height), notes=tuple(notes))
-    return replace(stored, notes=tuple(notes))
+        return ImageInfo(error=str(error))
+    if header_info is None:
+        return ImageInfo((width, height), notes=tuple(notes))
+    return replace(header_info, notes=tuple(notes))
 
 
-def _has_end(path: Path, form: str) -> bool:
+def _has_end_marker(path: Path, image_format: str) -> bool:
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - TAIL_BYTES))
         tail = file.read()
-    if form == "PNG":
+    if image_format == "PNG":
         return tail.endswith(b"IEND\xaeB`\x82")
     return tail.rstrip(b"\x00\r\n").endswith(b"\xff\xd9")
 
 
-def survey(paths: Sequence[Path], label: str = "images") -> list[ImageFacts]:
+def probe_images(paths: Sequence[Path], label: str = "images") -> list[ImageInfo]:
     """Facts of many image files, in the order given; a progress bar when stderr is a terminal.
 
     Whoever asks says the notes: reading the same files later does not log them again.
     """
     # Filters belong to the process: set once around the threads, not in each of them.
-    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(NUM_THREADS) as pool:
         warnings.simplefilter("ignore")
-        facts = list(_shown(pool.map(image_facts, paths, chunksize=64), label, len(paths)))
-    mark_logged(note for fact in facts for note in fact.notes)
-    return facts
+        infos = list(_with_progress(pool.map(probe_image, paths, chunksize=64), label, len(paths)))
+    mark_logged(note for info in infos for note in info.notes)
+    return infos
 
 
-def _shown(facts: Iterable[ImageFacts], label: str, total: int) -> Iterable[ImageFacts]:
+def _with_progress(infos: Iterable[ImageInfo], label: str, total: int) -> Iterable[ImageInfo]:
     if not sys.stderr.isatty():
-        return facts
+        return infos
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(facts, f"reading {label}", total=total, console=console, transient=True)
+    return track(infos, f"reading {label}", total=total, console=console, transient=True)

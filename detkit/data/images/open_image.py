@@ -8,18 +8,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from detkit.data.images.pixel_limit import FLAG, max_pixels
+from detkit.data.images.pixel_limit import MAX_PIXELS_FLAG, max_pixels
 from detkit.errors import DataError
-from detkit.files import special_file
+from detkit.files import special_file_type
 
 # Those that are decoded here and in this process alone; Pillow hands others to other programs,
 # such as EPS to Ghostscript. The common ones first: each is asked in turn.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000", "MPO",
-           "HEIF", "ICO", "PSD", "PCX", "SGI", "TGA")
-_PILLOWS_LIMIT = Image.MAX_IMAGE_PIXELS
-_pillows_limits = {_PILLOWS_LIMIT}
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000",
+                  "MPO", "HEIF", "ICO", "PSD", "PCX", "SGI", "TGA")
+_PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS
+_known_pillow_limits = {_PILLOW_LIMIT}
 # A scan goes over the whole image and may be a few bytes long; encoders write about ten.
-MOST_SCANS = 500
+MAX_SCANS = 500
 START_OF_SCAN = b"\xff\xda"
 CHUNK_BYTES = 1 << 20
 
@@ -35,57 +35,57 @@ def open_image(path: str | Path) -> Image.Image:
         UnidentifiedImageError: it is of none of the known formats.
         OSError, SyntaxError, ValueError, ...: whatever Pillow raises for broken files.
     """
-    special = special_file(path)
-    if special is not None:
-        raise DataError(f"{path}: it is {special}, not an image file", do="remove it")
+    file_type = special_file_type(path)
+    if file_type is not None:
+        raise DataError(f"{path}: it is {file_type}, not an image file", hint="remove it")
     limit = max_pixels()
-    _raise_pillows_limit(limit)
+    _raise_pillow_limit(limit)
     try:
-        image = _opened(path)
+        image = _open(path)
     except Image.DecompressionBombError as error:
         stated = re.search(r"\d+", str(error))
-        raise too_large(path, f"{stated[0]}" if stated else str(error), limit) from None
+        raise too_many_pixels_error(path, f"{stated[0]}" if stated else str(error), limit) from None
     width, height = image.size
     if width * height > limit:
         image.close()
-        raise too_large(path, f"{width} x {height}", limit)
+        raise too_many_pixels_error(path, f"{width} x {height}", limit)
     return image
 
 
-def stated_wh(path: str | Path) -> tuple[int, int] | None:
+def header_wh(path: str | Path) -> tuple[int, int] | None:
     """Width and height in pixels by an image file's header, as stored.
 
     None where it states none that can be read: whoever reads the file says what is wrong.
     """
     try:
-        with _opened(path) as image:
+        with _open(path) as image:
             return image.size
     except Exception:  # Pillow's plugins raise many things on broken files
         return None
 
 
-def _opened(path: str | Path) -> Image.Image:
+def _open(path: str | Path) -> Image.Image:
     Image.init()
-    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    return Image.open(path, formats=[name for name in PILLOW_FORMATS if name in Image.OPEN])
 
 
-def _raise_pillows_limit(limit: int) -> None:
+def _raise_pillow_limit(limit: int) -> None:
     """Let Pillow open what ``limit`` allows; a limit that a program has set for itself stays.
 
     Pillow's limit is of the whole process. It refuses what is twice as large, which holds for
     the frames and icons inside of a file too.
     """
-    there = Image.MAX_IMAGE_PIXELS
-    if there is not None and there < limit and there in _pillows_limits:
-        _pillows_limits.add(limit)
+    current_limit = Image.MAX_IMAGE_PIXELS
+    if current_limit is not None and current_limit < limit and current_limit in _known_pillow_limits:
+        _known_pillow_limits.add(limit)
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def too_large(path: str | Path, size: str, limit: int) -> DataError:
+def too_many_pixels_error(path: str | Path, size: str, limit: int) -> DataError:
     """The error for an image that has more pixels than the limit."""
     return DataError(f"{path}: the image has too many pixels", got=size,
                      expected=f"at most {limit:,}",
-                     do=f"cut it into tiles, or allow more with {FLAG}")
+                     hint=f"cut it into tiles, or allow more with {MAX_PIXELS_FLAG}")
 
 
 def check_scans(image: Image.Image, path: str | Path) -> None:
@@ -96,11 +96,11 @@ def check_scans(image: Image.Image, path: str | Path) -> None:
     """
     if not image.info.get("progressive"):
         return
-    count, before = 0, b""
+    count, last_byte = 0, b""
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK_BYTES):
-            count += (before + chunk).count(START_OF_SCAN)
-            before = chunk[-1:]
-    if count > MOST_SCANS:
+            count += (last_byte + chunk).count(START_OF_SCAN)
+            last_byte = chunk[-1:]
+    if count > MAX_SCANS:
         raise DataError(f"{path}: the JPEG has {count} scans, which take as many times as long to "
-                        "decode", expected=f"at most {MOST_SCANS}", do="save it anew")
+                        "decode", expected=f"at most {MAX_SCANS}", hint="save it anew")

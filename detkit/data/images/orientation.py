@@ -7,24 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from detkit.data.detection.probed_split import SurveyedSplit
-from detkit.data.images.exif import Box, as_box
-from detkit.data.images.image_probe import TURNED
+from detkit.data.detection.probed_split import ProbedSplit
+from detkit.data.images.exif import Box, parse_box
+from detkit.data.images.image_probe import TRANSPOSED_ORIENTATIONS
 from detkit.data.report.ledger import Ledger
 
-Way = Literal["shown", "turned", "unknown"]
+BoxOrientation = Literal["shown", "turned", "unknown"]
 
 # One tool wrote a set: a few boxes that are wrong in themselves do not make it two.
-NEARLY_ALL = 0.95
-LEAST = 3
-PIXEL = 1.0
+MAJORITY_SHARE = 0.95
+MIN_IMAGES = 3
+PIXEL_TOLERANCE = 1.0
 # What an image is taken for where no box of the set tells.
-WITHOUT_WORD: dict[str, Way] = {
+DEFAULT_ORIENTATION: dict[str, BoxOrientation] = {
     "as stored": "turned", "as shown": "shown", "missing": "shown", "exchanged": "unknown"}
 
 
 @dataclass
-class Votes:
+class OrientationVotes:
     """How the boxes of some images lie in the image as shown, and in it turned by a quarter.
 
     Args:
@@ -44,18 +44,18 @@ class Votes:
     boxes_turned: int = 0
 
     @property
-    def enough(self) -> bool:
+    def has_quorum(self) -> bool:
         """Whether so many images tell that one box that is wrong in itself does not decide."""
-        return self.shown + self.turned >= min(LEAST, max(1, self.images))
+        return self.shown + self.turned >= min(MIN_IMAGES, max(1, self.images))
 
     @property
-    def clear(self) -> Way | None:
+    def majority(self) -> BoxOrientation | None:
         """The way that nearly all images that tell one tell; None when they contradict, or none
         does."""
-        told = self.shown + self.turned
-        if told and self.shown >= NEARLY_ALL * told:
+        decided_images = self.shown + self.turned
+        if decided_images and self.shown >= MAJORITY_SHARE * decided_images:
             return "shown"
-        if told and self.turned >= NEARLY_ALL * told:
+        if decided_images and self.turned >= MAJORITY_SHARE * decided_images:
             return "turned"
         return None
 
@@ -72,17 +72,17 @@ class Votes:
 
 
 @dataclass
-class Orientations:
+class BoxOrientations:
     """The way of every image for which there are two, by split and place."""
 
-    ways: dict[tuple[str, int], Way] = field(default_factory=dict)
+    chosen: dict[tuple[str, int], BoxOrientation] = field(default_factory=dict)
 
-    def way(self, split: str, at: int) -> Way:
+    def box_orientation(self, split: str, index: int) -> BoxOrientation:
         """'shown' for every image that leaves no choice."""
-        return self.ways.get((split, at), "shown")
+        return self.chosen.get((split, index), "shown")
 
 
-def settle_orientations(splits: Sequence[SurveyedSplit], ledger: Ledger) -> Orientations:
+def resolve_orientations(splits: Sequence[ProbedSplit], ledger: Ledger) -> BoxOrientations:
     """Decide for each image whether its boxes are in the image as shown or turned by a quarter.
 
     Images are judged with those whose stated size is alike: that of the stored or the upright
@@ -95,72 +95,79 @@ def settle_orientations(splits: Sequence[SurveyedSplit], ledger: Ledger) -> Orie
         splits: with boxes in xywh, pixels.
         ledger: a note says what was decided and how many boxes fit each way.
     """
-    whole: dict[str, Votes] = {}
-    by_split: dict[tuple[str, str], Votes] = {}
+    votes_by_case: dict[str, OrientationVotes] = {}
+    by_split: dict[tuple[str, str], OrientationVotes] = {}
     for split in splits:
-        for at, case in _cases(split):
-            for votes in (whole.setdefault(case, Votes()),
-                          by_split.setdefault((split.raw.name, case), Votes())):
-                votes.add(*_boxes_and_size(split, at))
-    decided = Orientations()
+        for index, case in _ambiguous_images(split):
+            for votes in (votes_by_case.setdefault(case, OrientationVotes()),
+                          by_split.setdefault((split.raw.name, case), OrientationVotes())):
+                votes.add(*_boxes_and_size(split, index))
+    orientations = BoxOrientations()
     for split in splits:
-        for at, case in _cases(split):
-            own = by_split[split.raw.name, case]
-            votes = own if own.clear and own.shown + own.turned >= LEAST else whole[case]
-            way = votes.clear if votes.enough else None
-            if way is None and votes.enough:
-                boxes, *size = _boxes_and_size(split, at)
-                alone = Votes()
-                alone.add(boxes, *size)
-                way = alone.clear or ("unknown" if boxes else "shown")
-            decided.ways[split.raw.name, at] = way or WITHOUT_WORD[case]
-    for case, votes in whole.items():
-        if votes.enough and votes.clear != WITHOUT_WORD[case]:
+        for index, case in _ambiguous_images(split):
+            split_votes = by_split[split.raw.name, case]
+            votes = split_votes if split_votes.majority and split_votes.shown + split_votes.turned >= MIN_IMAGES else votes_by_case[
+                case]
+            box_orientation = votes.majority if votes.has_quorum else None
+            if box_orientation is None and votes.has_quorum:
+                boxes, *size = _boxes_and_size(split, index)
+                image_votes = OrientationVotes()
+                image_votes.add(boxes, *size)
+                box_orientation = image_votes.majority or ("unknown" if boxes else "shown")
+            orientations.chosen[split.raw.name,
+                                index] = box_orientation or DEFAULT_ORIENTATION[case]
+    for case, votes in votes_by_case.items():
+        if votes.has_quorum and votes.majority != DEFAULT_ORIENTATION[case]:
             ledger.notes.append(_note(case, votes))
-    return decided
+    return orientations
 
 
-def _cases(split: SurveyedSplit) -> Iterator[tuple[int, str]]:
+def _ambiguous_images(split: ProbedSplit) -> Iterator[tuple[int, str]]:
     """Place and case of each image that could be either way up."""
-    for at, facts in enumerate(split.facts):
-        if facts is None or facts.fault is not None:
+    for index, info in enumerate(split.infos):
+        if info is None or info.error is not None:
             continue
-        shown, stated = facts.seen_wh, split.stated_wh(at)
+        shown, stated = info.upright_wh, split.annotated_wh(index)
         if shown[0] == shown[1]:
             continue
-        if facts.orientation in TURNED:
+        if info.orientation in TRANSPOSED_ORIENTATIONS:
             if stated is None:
-                yield at, "missing"
-            elif stated == facts.stored_wh:
-                yield at, "as stored"
+                yield index, "missing"
+            elif stated == info.stored_wh:
+                yield index, "as stored"
             elif stated == shown:
-                yield at, "as shown"
+                yield index, "as shown"
         elif stated == shown[::-1]:
-            yield at, "exchanged"
+            yield index, "exchanged"
 
 
-def _boxes_and_size(split: SurveyedSplit, at: int) -> tuple[list[Box], int, int]:
-    facts = split.facts[at]
-    assert facts is not None
-    boxes = [box for record in split.by_image.get(at, [])
-             if (box := as_box(record.get("bbox"))) is not None]
-    return boxes, *facts.seen_wh
+def _boxes_and_size(split: ProbedSplit, index: int) -> tuple[list[Box], int, int]:
+    info = split.infos[index]
+    assert info is not None
+    boxes = [box for record in split.by_image.get(index, [])
+             if (box := parse_box(record.get("bbox"))) is not None]
+    return boxes, *info.upright_wh
 
 
 def _inside(box: Box, width: int, height: int) -> bool:
-    left, top, across, down = box
-    return (across > 0 and down > 0 and left >= -PIXEL and top >= -PIXEL
-            and left + across <= width + PIXEL and top + down <= height + PIXEL)
+    left, top, box_width, box_height = box
+    return (box_width > 0 and box_height > 0 and left >= -PIXEL_TOLERANCE
+            and top >= -PIXEL_TOLERANCE and left + box_width <= width + PIXEL_TOLERANCE
+            and top + box_height <= height + PIXEL_TOLERANCE)
 
 
-def _note(case: str, votes: Votes) -> str:
+def _note(case: str, votes: OrientationVotes) -> str:
     image = ("image with its sides exchanged" if case == "exchanged"
              else "image as its file stores it")
-    what = {"as stored": "whose size is stated without their EXIF orientation",
-            "as shown": "with an EXIF orientation", "missing": "with an EXIF orientation, no size",
-            "exchanged": "whose width and height are stated the other way round"}[case]
-    read = {"shown": "all are taken as drawn on the upright image",
-            "turned": f"all are taken as drawn on the {image}"}.get(
-        votes.clear or "", "each image is judged by its own boxes")
-    return (f"{votes.images} images {what}: {votes.boxes_shown} of {votes.boxes} boxes fit the "
-            f"upright image, {votes.boxes_turned} the {image}; {read}")
+    description = {
+        "as stored": "whose size is stated without their EXIF orientation",
+        "as shown": "with an EXIF orientation", "missing": "with an EXIF orientation, no size",
+        "exchanged": "whose width and height are stated the other way round"
+    }[case]
+    decision = {
+        "shown": "all are taken as drawn on the upright image",
+        "turned": f"all are taken as drawn on the {image}"
+    }.get(votes.majority or "", "each image is judged by its own boxes")
+    return (
+        f"{votes.images} images {description}: {votes.boxes_shown} of {votes.boxes} boxes fit the "
+        f"upright image, {votes.boxes_turned} the {image}; {decision}")

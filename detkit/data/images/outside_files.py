@@ -9,94 +9,101 @@ from pathlib import Path
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 
-OPTION = "data_options.allow_outside"
+ALLOW_OUTSIDE_OPTION = "data_options.allow_outside"
 
 
-def check_inside(names: Sequence[str], folder: Path, bounds: Sequence[Path], who: str) -> None:
+def ensure_inside(names: Sequence[str], folder: Path, allowed_dirs: Sequence[Path],
+                  source: str) -> None:
     """Refuse images outside of a data set's folder: its annotations may name any file here.
 
     Args:
         names: paths from ``folder`` with '/', or absolute ones, of files that are there.
         folder: where they start.
-        bounds: absolute folders; what lies in one of them is inside.
-        who: the annotation file, for messages.
+        allowed_dirs: absolute folders; what lies in one of them is inside.
+        source: the annotation file, for messages.
 
     Raises:
         DataError: some lie outside; none of them was opened.
     """
-    outside = outside_names(names, folder, bounds)
+    outside = find_outside_names(names, folder, allowed_dirs)
     if outside:
-        raise DataError(f"{who}: {_some(outside, bounds)}", do="move or link them into it, or "
-                        "name the folder around both as --data; to use them where they are, add "
-                        f"--cfg-options {OPTION}=True")
+        raise DataError(
+            f"{source}: {_outside_message(outside, allowed_dirs)}",
+            hint="move or link them into it, or "
+            "name the folder around both as --data; to use them where they are, add "
+            f"--cfg-options {ALLOW_OUTSIDE_OPTION}=True")
 
 
-def note_outside(
-    names: Sequence[str], folder: Path, bounds: Sequence[Path], who: str, ledger: Ledger
+def note_outside_images(
+    names: Sequence[str], folder: Path, allowed_dirs: Sequence[Path], source: str, ledger: Ledger
 ) -> None:
     """Note images that lie outside of a data set's folder, and those that links lead out to.
 
     Args:
-        names, folder, bounds, who: as ``check_inside``.
+        names, folder, allowed_dirs, source: as ``ensure_inside``.
     """
-    outside = outside_names(names, folder, bounds)
+    outside = find_outside_names(names, folder, allowed_dirs)
     if outside:
-        ledger.notes.append(f"{who}: {_some(outside, bounds)}")
-    led_out = _links_out([name for name in names if name not in outside], folder, bounds)
-    if led_out:
-        name, path = next(iter(led_out.items()))
-        ledger.notes.append(f"{who}: links lead out of {bounds[0]} for {len(led_out)} of its "
-                            f"images, such as '{name}' ({path})")
+        ledger.notes.append(f"{source}: {_outside_message(outside, allowed_dirs)}")
+    linked_outside = _links_outside([name for name in names if name not in outside], folder,
+                                    allowed_dirs)
+    if linked_outside:
+        name, path = next(iter(linked_outside.items()))
+        ledger.notes.append(
+            f"{source}: links lead out of {allowed_dirs[0]} for {len(linked_outside)} of its "
+            f"images, such as '{name}' ({path})")
 
 
-def outside_names(
-    names: Iterable[str], folder: Path, bounds: Sequence[Path]
+def find_outside_names(
+    names: Iterable[str], folder: Path, allowed_dirs: Sequence[Path]
 ) -> dict[str, str]:
-    """Those of some names that lead out of all ``bounds``, each with the path that it leads to."""
-    starts = tuple(os.path.join(bound, "") for bound in bounds)
-    real: dict[str, str] = {}
+    """Those of some names that lead out of all ``allowed_dirs``, each with the path that it leads to."""
+    prefixes = tuple(os.path.join(allowed_dir, "") for allowed_dir in allowed_dirs)
+    real_paths: dict[str, str] = {}
     outside: dict[str, str] = {}
     for name in names:
-        path = _located(folder, name, real)
+        path = _resolve_path(folder, name, real_paths)
         # A link on the way to the data set itself may make an absolute name another of its own.
-        if not path.startswith(starts) and not os.path.realpath(path).startswith(starts):
+        if not path.startswith(prefixes) and not os.path.realpath(path).startswith(prefixes):
             outside[name] = path
     return outside
 
 
-def _located(folder: Path, name: str, real: dict[str, str]) -> str:
+def _resolve_path(folder: Path, name: str, real_paths: dict[str, str]) -> str:
     """The path that a name stands for; a link counts as where it stands, but '..' as the system
-    takes it: up from where a link before it leads. ``real`` keeps where those lead."""
-    parts = name.split("/")
-    if ".." not in parts:
+    takes it: up from where a link before it leads. ``real_paths`` keeps where those lead."""
+    components = name.split("/")
+    if ".." not in components:
         return os.path.abspath(os.path.join(folder, name))
-    last = len(parts) - parts[::-1].index("..")
-    climb = os.path.join(folder, "/".join(parts[:last]))
-    if climb not in real:
-        real[climb] = os.path.realpath(climb)
-    return os.path.normpath(os.path.join(real[climb], *parts[last:]))
+    last = len(components) - components[::-1].index("..")
+    parent_path = os.path.join(folder, "/".join(components[:last]))
+    if parent_path not in real_paths:
+        real_paths[parent_path] = os.path.realpath(parent_path)
+    return os.path.normpath(os.path.join(real_paths[parent_path], *components[last:]))
 
 
-def _some(outside: Mapping[str, str], bounds: Sequence[Path]) -> str:
+def _outside_message(outside: Mapping[str, str], allowed_dirs: Sequence[Path]) -> str:
     name, path = next(iter(outside.items()))
-    return (f"{len(outside)} of its images lie outside of the data folder {bounds[0]}, such as "
-            f"'{name}' ({path})")
+    return (
+        f"{len(outside)} of its images lie outside of the data folder {allowed_dirs[0]}, such as "
+        f"'{name}' ({path})")
 
 
-def _links_out(names: Sequence[str], folder: Path, bounds: Sequence[Path]) -> dict[str, str]:
-    """Those of some names that links out of all ``bounds`` lead to, each with where it is."""
-    starts = tuple(os.path.join(bound, "") for bound in bounds)
-    real: dict[str, str] = {}
-    led_out: dict[str, str] = {}
+def _links_outside(names: Sequence[str], folder: Path,
+                   allowed_dirs: Sequence[Path]) -> dict[str, str]:
+    """Those of some names that links out of all ``allowed_dirs`` lead to, each with where it is."""
+    prefixes = tuple(os.path.join(allowed_dir, "") for allowed_dir in allowed_dirs)
+    real_paths: dict[str, str] = {}
+    linked_outside: dict[str, str] = {}
     for name in names:
         path = os.path.join(folder, name)
         if os.path.islink(path):
-            to = os.path.realpath(path)
+            target = os.path.realpath(path)
         else:
             parent, last = os.path.split(path)
-            if parent not in real:
-                real[parent] = os.path.realpath(parent)
-            to = os.path.join(real[parent], last)
-        if not to.startswith(starts):
-            led_out[name] = to
-    return led_out
+            if parent not in real_paths:
+                real_paths[parent] = os.path.realpath(parent)
+            target = os.path.join(real_paths[parent], last)
+        if not target.startswith(prefixes):
+            linked_outside[name] = target
+    return linked_outside

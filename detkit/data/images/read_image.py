@@ -10,36 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from detkit.data.images.deep_color import is_deep_color, rescaled_color
+from detkit.data.images.deep_color import is_deep_color, rescale_deep_color
 from detkit.data.images.image_formats import (
-    CAMERA_RAW,
-    head_of,
+    CAMERA_RAW_SUFFIXES,
+    describe_unknown_format,
     is_heif,
-    name_of_unknown,
+    read_file_header,
     register_heif,
 )
 from detkit.data.images.open_image import check_scans, open_image
-from detkit.data.images.read_notes import ImageNote, TakeNote, log_once
-from detkit.data.images.sixteen_bits import to_eight_bits
+from detkit.data.images.read_notes import ImageNote, NoteCallback, log_once
+from detkit.data.images.sixteen_bits import to_uint8
 from detkit.errors import DataError
 
 ORIENTATION_TAG = 0x0112
 NEW_SUBFILE_TYPE = 254  # TIFF 6.0; bit 0: a smaller copy of another page, bit 2: a mask
 COPY_OR_MASK = 0b101
-COUNTED = ("TIFF", "GIF")  # files whose frames must be gone through to know their number
+MULTI_FRAME_FORMATS = ("TIFF", "GIF"
+                       )  # files whose frames must be gone through to know their number
 # Frames that are looked for: a small file may hold millions, and counting goes through all.
-MOST_FRAMES = 100
+MAX_COUNTED_FRAMES = 100
 # Pixels that are decoded to count frames, and that are laid over white at a time.
-SOME_PIXELS = 1 << 24
-REMEDY = "fetch the file again, or remove it together with its annotations"
-SUFFIXES = frozenset(
+MAX_PIXELS_PER_CHUNK = 1 << 24
+UNREADABLE_HINT = "fetch the file again, or remove it together with its annotations"
+IMG_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
      ".ppm", ".pgm", ".pbm", ".mpo", ".avif", ".jp2"}
 )
 
 # How each EXIF orientation is undone (EXIF 2.3, tag 0x0112): the picture is stored so that this
 # transposition shows it upright.
-UPRIGHT = {
+EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -50,16 +51,16 @@ UPRIGHT = {
 }
 
 
-def read_image(path: str | Path, take_note: TakeNote | None = None) -> NDArray[np.uint8]:
+def read_image(path: str | Path, on_note: NoteCallback | None = None) -> NDArray[np.uint8]:
     """Read one image file as a person sees it.
 
     EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; 16-bit ones
-    are reduced as `to_eight_bits` says; transparent pixels are laid over white. Of several
+    are reduced as `to_uint8` says; transparent pixels are laid over white. Of several
     pages or frames the first is read.
 
     Args:
         path: the file.
-        take_note: takes what a user must know of how the file was read: that it holds more
+        on_note: takes what a user must know of how the file was read: that it holds more
             frames, or that 16-bit values were scaled. None logs the first of each kind.
 
     Returns:
@@ -71,49 +72,51 @@ def read_image(path: str | Path, take_note: TakeNote | None = None) -> NDArray[n
     """
     if not os.path.exists(path) or os.path.isdir(path):
         raise DataError(f"{path}: no such image file")
-    if Path(path).suffix.lower() in CAMERA_RAW:
+    if Path(path).suffix.lower() in CAMERA_RAW_SUFFIXES:
         raise DataError(f"{path}: a camera's raw file, of which only the small preview can be read",
-                        do="develop it to JPEG or TIFF")
-    take_note = log_once(path) if take_note is None else take_note
+                        hint="develop it to JPEG or TIFF")
+    on_note = log_once(path) if on_note is None else on_note
     try:
-        return _read(path, take_note)
+        return _decode(path, on_note)
     except UnidentifiedImageError:
-        head = head_of(path)
-        if not (is_heif(head) and register_heif()):
-            what, do = name_of_unknown(head)
-            raise DataError(f"{path}: {what}", do=do or REMEDY) from None
+        header = read_file_header(path)
+        if not (is_heif(header) and register_heif()):
+            what, hint = describe_unknown_format(header)
+            raise DataError(f"{path}: {what}", hint=hint or UNREADABLE_HINT) from None
     except Exception as error:
-        raise _worded(error, path) from error
+        raise _decode_error(error, path) from error
     try:
-        return _read(path, take_note)
+        return _decode(path, on_note)
     except Exception as error:
-        raise _worded(error, path) from error
+        raise _decode_error(error, path) from error
 
 
-def _worded(error: Exception, path: str | Path) -> DataError:
+def _decode_error(error: Exception, path: str | Path) -> DataError:
     if isinstance(error, DataError):
         return error
     if isinstance(error, MemoryError):
         return DataError(f"{path}: the memory is not enough to decode the image",
-                         do="cut it into tiles")
+                         hint="cut it into tiles")
     # Pillow's plugins raise many things on broken files: OSError, SyntaxError, ValueError,
     # struct.error, EOFError, zlib.error; whichever it is, this file is not readable.
-    return DataError(f"{path}: the image cannot be decoded ({error})", do=REMEDY)
+    return DataError(f"{path}: the image cannot be decoded ({error})", hint=UNREADABLE_HINT)
 
 
-def _read(path: str | Path, take_note: TakeNote) -> NDArray[np.uint8]:
+def _decode(path: str | Path, on_note: NoteCallback) -> NDArray[np.uint8]:
     with open_image(path) as image:
         check_scans(image, path)
-        frames, deep = frame_count(image), is_deep_color(image)
+        frames, is_deep = frame_count(image), is_deep_color(image)
         image.load()
         if frames > 1:
             what = "pages" if image.format == "TIFF" else "frames"
-            least = "at least " * (image.format in COUNTED and frames == _most_counted(image))
-            take_note(ImageNote("more_frames", f"it holds {least}{frames} {what}, of which the "
-                                "first is read", "first one read"))
-        rescaled = rescaled_color(image, path, take_note) if deep else None
-        rgb = _to_rgb(image if rescaled is None else rescaled, path, take_note)
-        upright = UPRIGHT.get(orientation(image))
+            at_least = "at least " * (image.format in MULTI_FRAME_FORMATS
+                                      and frames == _max_counted_frames(image))
+            on_note(
+                ImageNote("more_frames", f"it holds {at_least}{frames} {what}, of which the "
+                          "first is read", "first one read"))
+        rescaled = rescale_deep_color(image, path, on_note) if is_deep else None
+        rgb = _to_rgb(image if rescaled is None else rescaled, path, on_note)
+        upright = EXIF_TRANSPOSE.get(orientation(image))
         return np.array(rgb if upright is None else rgb.transpose(upright))
 
 
@@ -127,11 +130,11 @@ def frame_count(image: Image.Image) -> int:
     if image.format == "MPO":
         return 1
     try:
-        if image.format not in COUNTED:
+        if image.format not in MULTI_FRAME_FORMATS:
             return int(getattr(image, "n_frames", 1))
         count = 1
         if getattr(image, "is_animated", False):
-            count = _own_pages(image, _most_counted(image))
+            count = _count_pages(image, _max_counted_frames(image))
         image.seek(0)
         return count
     except Exception:  # damage behind the first frame says nothing about that one
@@ -139,24 +142,24 @@ def frame_count(image: Image.Image) -> int:
         return 1
 
 
-def _most_counted(image: Image.Image) -> int:
+def _max_counted_frames(image: Image.Image) -> int:
     if image.format != "GIF":
-        return MOST_FRAMES
+        return MAX_COUNTED_FRAMES
     # Its frames are decoded one after the other.
-    return min(MOST_FRAMES, max(2, SOME_PIXELS // (image.width * image.height)))
+    return min(MAX_COUNTED_FRAMES, max(2, MAX_PIXELS_PER_CHUNK // (image.width * image.height)))
 
 
-def _own_pages(image: Image.Image, most: int) -> int:
-    """Those of the first ``most`` frames that are no copies or masks of others, at least 1."""
-    own = 0
-    for page in range(most):
+def _count_pages(image: Image.Image, max_frames: int) -> int:
+    """Those of the first ``max_frames`` frames that are no copies or masks of others, at least 1."""
+    count = 0
+    for page in range(max_frames):
         try:
             image.seek(page)
         except EOFError:
             break
         tags: Any = getattr(image, "tag_v2", {})
-        own += not int(tags.get(NEW_SUBFILE_TYPE, 0)) & COPY_OR_MASK
-    return max(1, own)
+        count += not int(tags.get(NEW_SUBFILE_TYPE, 0)) & COPY_OR_MASK
+    return max(1, count)
 
 
 def orientation(image: Image.Image) -> int:
@@ -165,39 +168,39 @@ def orientation(image: Image.Image) -> int:
         value = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:  # broken EXIF says nothing about the pixels, which may well be whole
         return 1
-    return value if value in UPRIGHT else 1
+    return value if value in EXIF_TRANSPOSE else 1
 
 
-def _to_rgb(image: Image.Image, path: str | Path, take_note: TakeNote) -> Image.Image:
+def _to_rgb(image: Image.Image, path: str | Path, on_note: NoteCallback) -> Image.Image:
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image
     if mode == "F":
         raise DataError(
             f"{path}: the image holds floating-point values, whose black and white are unknown",
-            do="convert it to 8 bits",
+            hint="convert it to 8 bits",
         )
     if mode == "I" or mode.startswith("I;16"):
         values = np.asarray(image)
         if mode == "I" and (values.min() < 0 or values.max() > 65535):
             raise DataError(f"{path}: the image holds 32-bit values",
                             got=f"{values.min()} to {values.max()}", expected="0 to 65535",
-                            do="convert it to 8 bits")
-        grey, note = to_eight_bits(values)
+                            hint="convert it to 8 bits")
+        gray, note = to_uint8(values)
         if note is not None:
-            take_note(note)
-        return Image.fromarray(grey).convert("RGB")
+            on_note(note)
+        return Image.fromarray(gray).convert("RGB")
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _over_white(image)
+        return _composite_on_white(image)
     return image.convert("RGB")
 
 
-def _over_white(image: Image.Image) -> Image.Image:
+def _composite_on_white(image: Image.Image) -> Image.Image:
     """The image without its transparency, some rows at a time: each takes 16 bytes a pixel."""
     result = Image.new("RGB", image.size)
-    rows = max(1, SOME_PIXELS // image.width)
+    rows = max(1, MAX_PIXELS_PER_CHUNK // image.width)
     for top in range(0, image.height, rows):
         rgba = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        result.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
+        background = Image.new("RGBA", rgba.size, "white")
+        result.paste(Image.alpha_composite(background, rgba).convert("RGB"), (0, top))
     return result

@@ -14,31 +14,32 @@ class ImageNote(NamedTuple):
     """One decision about an image file.
 
     Args:
-        kind: short name, the same for all notes of a sort.
-        what: the finding and what was done, as a sentence without the file's name.
-        action: what was done, in two or three words.
+        code: short name, the same for all notes of a sort.
+        message: the finding and what was done, as a sentence without the file's name.
+        resolution: what was done, in two or three words.
     """
 
-    kind: str
-    what: str
-    action: str
+    code: str
+    message: str
+    resolution: str
 
 
-TakeNote = Callable[[ImageNote], None]
+NoteCallback = Callable[[ImageNote], None]
 _logged: set[str] = set()
 
 
-def log_once(path: str | Path) -> TakeNote:
+def log_once(path: str | Path) -> NoteCallback:
     """What logs the first note of each kind with the file's name, once in this process."""
 
-    def take(note: ImageNote) -> None:
-        if note.kind not in _logged:
-            _logged.add(note.kind)
-            LOGGER.warning("%s: %s (said once; other files alike are not named)", path, note.what)
+    def log_note(note: ImageNote) -> None:
+        if note.code not in _logged:
+            _logged.add(note.code)
+            LOGGER.warning("%s: %s (said once; other files alike are not named)", path,
+                           note.message)
 
-    return take
+    return log_note
 
 
 def mark_logged(notes: Iterable[ImageNote]) -> None:
     """Keep `log_once` from saying what a ledger or a table of results says already."""
-    _logged.update(note.kind for note in notes)
+    _logged.update(note.code for note in notes)

@@ -14,13 +14,13 @@ from detkit.data.images.read_notes import ImageNote
 # bright. Images that stay within a quarter of a depth are stretched, which suits those as well.
 DEPTHS = (8, 12, 16)
 # The share of the darkest, and of the brightest, values that may be dead pixels or sparks.
-OUTLIERS = 1e-4
+OUTLIER_SHARE = 1e-4
 # An image whose values span less than this share of its depth's range is stretched.
-NARROW = 0.25
-SOME_VALUES = 1 << 22
+NARROW_SHARE = 0.25
+VALUES_PER_CHUNK = 1 << 22
 
 
-def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | None]:
+def to_uint8(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | None]:
     """Reduce 16-bit values to 8 bits.
 
     The depth is the least of 8, 12 and 16 bits that holds the values, but for the brightest
@@ -38,45 +38,46 @@ def to_eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], ImageNote | 
     """
     if not values.size:
         return values.astype(np.uint8), None
-    low, high = _bounds(values)
+    low, high = _value_range(values)
     depth = next(bits for bits in DEPTHS if high < 1 << bits)
-    levels = np.arange(1 << 16)
-    if low < high < low + NARROW * (1 << depth):
-        scaled = (levels.astype(np.float32) - low) * (255 / (high - low))
-        what = (f"its 16-bit values lie within {low}..{high}, a narrow band: stretched to 0..255, "
-                "each such image by its own band")
-        note = ImageNote("narrow_band", what, "stretched to 0..255")
-        return _looked_up(np.rint(scaled), values), note
+    lut = np.arange(1 << 16)
+    if low < high < low + NARROW_SHARE * (1 << depth):
+        scaled = (lut.astype(np.float32) - low) * (255 / (high - low))
+        message = (
+            f"its 16-bit values lie within {low}..{high}, a narrow band: stretched to 0..255, "
+            "each such image by its own band")
+        note = ImageNote("narrow_band", message, "stretched to 0..255")
+        return _apply_lut(np.rint(scaled), values), note
     if depth == 16:
-        return _looked_up(levels >> 8, values), None
-    what = f"its 16-bit values reach {high} at most: read as values of {depth} bits"
-    note = ImageNote("fewer_bits", what, f"read as {depth} bits")
-    return _looked_up(levels >> (depth - 8), values), note
+        return _apply_lut(lut >> 8, values), None
+    message = f"its 16-bit values reach {high} at most: read as values of {depth} bits"
+    note = ImageNote("fewer_bits", message, f"read as {depth} bits")
+    return _apply_lut(lut >> (depth - 8), values), note
 
 
-def _bounds(values: NDArray[Any]) -> tuple[int, int]:
+def _value_range(values: NDArray[Any]) -> tuple[int, int]:
     """The least and the greatest value, but for the outliers on either side."""
     counts = np.zeros(1 << 16, np.int64)
-    for part in _parts(values):
-        counts += np.bincount(part.ravel(), minlength=1 << 16)
-    below = np.cumsum(counts)
-    outliers = int(OUTLIERS * values.size)
-    low = int(np.searchsorted(below, outliers, side="right"))
-    high = int(np.searchsorted(below, values.size - outliers, side="left"))
+    for chunk in _row_chunks(values):
+        counts += np.bincount(chunk.ravel(), minlength=1 << 16)
+    cumulative = np.cumsum(counts)
+    outliers = int(OUTLIER_SHARE * values.size)
+    low = int(np.searchsorted(cumulative, outliers, side="right"))
+    high = int(np.searchsorted(cumulative, values.size - outliers, side="left"))
     return low, high
 
 
-def _looked_up(levels: NDArray[Any], values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Each value's level of 8 bits; ``levels`` are those of 0 to 65535, and are clipped."""
-    table = np.clip(levels, 0, 255).astype(np.uint8)
-    done = np.empty(values.shape, np.uint8)
-    for part, into in zip(_parts(values), _parts(done)):
-        into[...] = table[part]
-    return done
+def _apply_lut(lut: NDArray[Any], values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Each value's level of 8 bits; ``lut`` are those of 0 to 65535, and are clipped."""
+    clipped_lut = np.clip(lut, 0, 255).astype(np.uint8)
+    result = np.empty(values.shape, np.uint8)
+    for chunk, out in zip(_row_chunks(values), _row_chunks(result)):
+        out[...] = clipped_lut[chunk]
+    return result
 
 
-def _parts(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _row_chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Some rows at a time: numpy makes 64 bits of each number that is an index."""
-    rows = max(1, SOME_VALUES * len(values) // values.size)
-    for at in range(0, len(values), rows):
-        yield values[at:at + rows]
+    rows = max(1, VALUES_PER_CHUNK * len(values) // values.size)
+    for row in range(0, len(values), rows):
+        yield values[row:row + rows]

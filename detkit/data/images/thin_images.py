@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detkit.data.detection.splits import subset
-from detkit.data.report.ledger import REFUSED, Ledger, SplitCount
+from detkit.data.detection.splits import select_images
+from detkit.data.report.ledger import ERROR, Ledger, SplitCount
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ResizeStep:
     name: str
     scale: tuple[float, float]
 
-    def resized(self, width: int, height: int) -> tuple[int, int]:
+    def output_wh(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in pixels that the step gives an image.
 
         Source: mmcv's ``rescale_size``.
@@ -42,7 +42,7 @@ def resize_steps(value: Any) -> Iterator[ResizeStep]:
     """
     if isinstance(value, Mapping):
         name = str(value.get("type")).rpartition(".")[2]
-        yield from (ResizeStep(name, scale) for scale in _scales(name, value))
+        yield from (ResizeStep(name, scale) for scale in _min_scales(name, value))
         for item in value.values():
             yield from resize_steps(item)
     elif isinstance(value, (list, tuple)):
@@ -50,7 +50,7 @@ def resize_steps(value: Any) -> Iterator[ResizeStep]:
             yield from resize_steps(item)
 
 
-def leave_out_thin(
+def drop_thin_images(
     clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
     steps: Mapping[str, Sequence[ResizeStep]], ledger: Ledger,
 ) -> dict[str, dict[str, Any]]:
@@ -65,46 +65,48 @@ def leave_out_thin(
     Returns:
         The splits; one without such images is the same object as before.
     """
-    done: dict[str, dict[str, Any]] = {}
+    kept_splits: dict[str, dict[str, Any]] = {}
     for name, content in clean.items():
-        steps_here = steps.get(name, ())
-        same = next((other for other in done if clean[other] is content
-                     and steps.get(other, ()) == steps_here), None)
-        if same is not None:  # it stands in for another
-            done[name] = done[same]
+        split_steps = steps.get(name, ())
+        source_split = next((other for other in kept_splits
+                             if clean[other] is content and steps.get(other, ()) == split_steps),
+                            None)
+        if source_split is not None:  # it stands in for another
+            kept_splits[name] = kept_splits[source_split]
             continue
-        thin = dict(_thin(content, steps_here))
-        done[name] = content
-        if not thin:
+        thin_reasons = dict(_find_thin_images(content, split_steps))
+        kept_splits[name] = content
+        if not thin_reasons:
             continue
-        kept = {image["file_name"] for image in content["images"]} - set(thin)
-        done[name] = subset(content, kept)
+        kept = {image["file_name"] for image in content["images"]} - set(thin_reasons)
+        kept_splits[name] = select_images(content, kept)
         count = ledger.splits.setdefault(name, SplitCount())
-        boxes = len(content["annotations"]) - len(done[name]["annotations"])
-        count.images_used -= len(thin)
-        count.images_left_out += len(thin)
+        boxes = len(content["annotations"]) - len(kept_splits[name]["annotations"])
+        count.images_used -= len(thin_reasons)
+        count.images_left_out += len(thin_reasons)
         count.boxes_used -= boxes
         count.boxes_left_out += boxes
-        for image, what in thin.items():
-            ledger.add("thin_image", what, "left out with its boxes", file=str(image_dirs[name]),
+        for image, reason in thin_reasons.items():
+            ledger.add("thin_image", reason, "left out with its boxes", file=str(image_dirs[name]),
                        image=image, split=name)
-    return done
+    return kept_splits
 
 
-def refuse_thin(
+def check_thin_images(
     content: Mapping[str, Any], steps: Sequence[ResizeStep], source: str, ledger: Ledger
 ) -> None:
     """Refuse the images of cleaned COCO json that a pipeline would resize to nothing."""
-    for image, what in _thin(content, steps):
-        ledger.add("thin_image", what, REFUSED, file=source, image=image)
+    for image, reason in _find_thin_images(content, steps):
+        ledger.add("thin_image", reason, ERROR, file=source, image=image)
 
 
-def _thin(content: Mapping[str, Any], steps: Sequence[ResizeStep]) -> Iterator[tuple[str, str]]:
+def _find_thin_images(content: Mapping[str, Any],
+                      steps: Sequence[ResizeStep]) -> Iterator[tuple[str, str]]:
     """File names of such images, and why."""
     for image in content["images"]:
         width, height = image["width"], image["height"]
         for step in steps:
-            new_width, new_height = step.resized(width, height)
+            new_width, new_height = step.output_wh(width, height)
             if min(new_width, new_height) < 1:
                 yield image["file_name"], (
                     f"it is {width}x{height} pixels: too thin for the pipeline, whose {step.name} "
@@ -112,11 +114,11 @@ def _thin(content: Mapping[str, Any], steps: Sequence[ResizeStep]) -> Iterator[t
                 break
 
 
-def _scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+def _min_scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
     """The smallest sizes of a step by its config: longer and shorter side."""
     if name == "ResizeShortestEdge":
-        short = _pair(step.get("scale"))
-        limit = _pair(step.get("max_size"))
+        short = _parse_pair(step.get("scale"))
+        limit = _parse_pair(step.get("max_size"))
         if short is not None:
             yield math.inf if limit is None else limit[0], min(short)
         return
@@ -128,26 +130,26 @@ def _scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, float]]
         scales = step.get("scales")
         given = list(scales) if isinstance(scales, list) else [scales]
     elif name == "RandomResize":
-        given = [_smallest(step.get("scale"), step.get("ratio_range"))]
+        given = [_min_random_scale(step.get("scale"), step.get("ratio_range"))]
     else:
         return
-    for pair in map(_pair, given):
+    for pair in map(_parse_pair, given):
         if pair is not None:
             yield max(pair), min(pair)
 
 
-def _smallest(scale: Any, ratio_range: Any) -> Any:
+def _min_random_scale(scale: Any, ratio_range: Any) -> Any:
     """The smallest size that RandomResize draws."""
     if isinstance(scale, (list, tuple)) and scale and isinstance(scale[0], (list, tuple)):
-        pairs = [pair for pair in map(_pair, scale) if pair is not None]
+        pairs = [pair for pair in map(_parse_pair, scale) if pair is not None]
         return [min(sides) for sides in zip(*pairs)]
-    pair, ratios = _pair(scale), _pair(ratio_range)
+    pair, ratios = _parse_pair(scale), _parse_pair(ratio_range)
     if pair is None or ratios is None:
         return scale
     return [int(side * min(ratios)) for side in pair]
 
 
-def _pair(value: Any) -> tuple[float, float] | None:
+def _parse_pair(value: Any) -> tuple[float, float] | None:
     """Two numbers above zero, one of them twice where there is one; None for anything else."""
     sides = value if isinstance(value, (list, tuple)) else [value, value]
     if len(sides) != 2 or not all(map(_is_number, sides)):

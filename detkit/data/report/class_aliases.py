@@ -8,15 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detkit.data.report.ledger import REFUSED, Ledger
-from detkit.text import hint
+from detkit.data.report.ledger import ERROR, Ledger
+from detkit.text import did_you_mean
 
-Declared = Mapping[str, Collection[str]]
+DeclaredNames = Mapping[str, Collection[str]]
 # A file of other classes altogether has as many unknown names as it has classes.
-MOST_HINTS = 20
+MAX_HINTS = 20
 
 
-def tidy(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name with single blanks, none at its ends, and its accents composed (Unicode NFC).
 
     What looks the same is the same then: a name written on macOS often has its accents apart.
@@ -24,35 +24,37 @@ def tidy(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name).split())
 
 
-def note_tidied(name: str, thing: str, ledger: Ledger, **place: Any) -> str:
+def note_normalized(name: str, noun: str, ledger: Ledger, **location: Any) -> str:
     """``tidy(name)``, with a line in the ledger where that is another name.
 
     Args:
         name: as declared.
-        thing: what bears it, as 'the category name'.
-        place: of the ledger's line.
+        noun: what bears it, as 'the category name'.
+        location: of the ledger's line.
     """
-    done = tidy(name)
+    normalized = normalize_name(name)
     if " ".join(name.split()) != name:
-        ledger.add("class_name_blanks", f"{thing} {name!r} is read as '{done}'", "trimmed", **place)
-    elif done != name:
+        ledger.add("class_name_blanks", f"{noun} {name!r} is read as '{normalized}'", "trimmed",
+                   **location)
+    elif normalized != name:
         # Printed, the two look alike.
-        ledger.add("class_name_accents", f"{thing} {ascii(name)} is read as '{done}', its accents "
-                   "composed (Unicode NFC)", "composed", **place)
-    return done
+        ledger.add(
+            "class_name_accents", f"{noun} {ascii(name)} is read as '{normalized}', its accents "
+            "composed (Unicode NFC)", "composed", **location)
+    return normalized
 
 
-def near_key(name: str) -> str:
+def spelling_key(name: str) -> str:
     """What is left of a name without case, blanks, underscores and hyphens."""
     return re.sub(r"[\s_\-]+", "", unicodedata.normalize("NFC", name).casefold())
 
 
-def merge_spellings(
-    declared: Declared, sources: Mapping[str, Path], ledger: Ledger
+def merge_class_names(
+    declared: DeclaredNames, sources: Mapping[str, Path], ledger: Ledger
 ) -> dict[str, str]:
     """Decide which names of several splits are one class.
 
-    Names with the same ``near_key`` are, under the spelling that comes first, unless one split
+    Names with the same ``spelling_key`` are, under the spelling that comes first, unless one split
     has both of them.
 
     Args:
@@ -66,23 +68,24 @@ def merge_spellings(
     sets = [set(names) for names in declared.values()]
     for split, names in declared.items():
         for name in names:
-            by_key.setdefault(near_key(name), {}).setdefault(name, split)
-    decided: dict[str, str] = {}
-    for alike in by_key.values():
-        first = next(iter(alike))
-        together = any(sum(name in names for name in alike) > 1 for names in sets)
-        for name, split in alike.items():
-            decided[name] = name if together else first
-            if name != first:
-                ledger.add("near_class_names", f"the class names '{first}' and '{name}' are nearly "
-                           "the same", "kept apart: one split has both" if together
-                           else f"merged into '{first}'", file=str(sources[split]), split=split)
-    return decided
+            by_key.setdefault(spelling_key(name), {}).setdefault(name, split)
+    resolved: dict[str, str] = {}
+    for same_key in by_key.values():
+        canonical = next(iter(same_key))
+        in_one_split = any(sum(name in names for name in same_key) > 1 for names in sets)
+        for name, split in same_key.items():
+            resolved[name] = name if in_one_split else canonical
+            if name != canonical:
+                ledger.add(
+                    "near_class_names", f"the class names '{canonical}' and '{name}' are nearly "
+                    "the same", "kept apart: one split has both" if in_one_split else
+                    f"merged into '{canonical}'", file=str(sources[split]), split=split)
+    return resolved
 
 
-def match_spellings(
-    declared: Declared, counts: Mapping[str, Mapping[str, int]], sources: Mapping[str, Path],
-    ledger: Ledger, wanted: Sequence[str], thing: str, things: str,
+def match_class_names(
+    declared: DeclaredNames, counts: Mapping[str, Mapping[str, int]], sources: Mapping[str, Path],
+    ledger: Ledger, expected: Sequence[str], noun: str, plural_noun: str,
 ) -> dict[str, str]:
     """Decide which of the wanted classes each name means; a used name that is none is refused.
 
@@ -90,34 +93,35 @@ def match_spellings(
         declared: the names of each split.
         counts: of each split, how many things bear each name.
         sources: of each split, for the ledger.
-        wanted: the classes there are.
-        thing, things: what is counted, as 'box' and 'boxes'.
+        expected: the classes there are.
+        noun, plural_noun: what is counted, as 'box' and 'boxes'.
 
     Returns:
         Name as declared -> name as wanted; a name that is none of them is missing.
     """
     by_key: dict[str, list[str]] = {}
-    there, hints = set(wanted), 0
-    for name in wanted:
-        by_key.setdefault(near_key(name), []).append(name)
-    decided: dict[str, str] = {}
+    known, hints = set(expected), 0
+    for name in expected:
+        by_key.setdefault(spelling_key(name), []).append(name)
+    resolved: dict[str, str] = {}
     for split, names in declared.items():
-        place = {"file": str(sources[split]), "split": split}
+        location = {"file": str(sources[split]), "split": split}
         for name in dict.fromkeys(names):
-            alike = by_key.get(near_key(name), [])
-            if name in there:
-                decided[name] = name
-            elif len(alike) == 1:
-                decided[name] = alike[0]
-                ledger.add("near_class_names", f"the class '{name}' is read as '{alike[0]}'",
-                           f"merged into '{alike[0]}'", **place)
+            same_key = by_key.get(spelling_key(name), [])
+            if name in known:
+                resolved[name] = name
+            elif len(same_key) == 1:
+                resolved[name] = same_key[0]
+                ledger.add("near_class_names", f"the class '{name}' is read as '{same_key[0]}'",
+                           f"merged into '{same_key[0]}'", **location)
             elif counts[split].get(name):
                 hints += 1
-                meant = hint(name, wanted) if hints <= MOST_HINTS else ""
-                ledger.add("unknown_class", f"the class '{name}' has {counts[split][name]} "
-                           f"{things} but is none of the {len(wanted)} classes{meant}", REFUSED,
-                           **place)
+                suggestion = did_you_mean(name, expected) if hints <= MAX_HINTS else ""
+                ledger.add(
+                    "unknown_class", f"the class '{name}' has {counts[split][name]} "
+                    f"{plural_noun} but is none of the {len(expected)} classes{suggestion}", ERROR,
+                    **location)
             else:
-                ledger.add("unused_class", f"the class '{name}' has no {thing} and is none of the "
-                           f"{len(wanted)} classes", "left out", **place)
-    return decided
+                ledger.add("unused_class", f"the class '{name}' has no {noun} and is none of the "
+                           f"{len(expected)} classes", "left out", **location)
+    return resolved

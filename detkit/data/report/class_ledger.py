@@ -9,11 +9,11 @@ from typing import Any
 
 from detkit.data.report.ledger import Ledger
 
-CLASSES_NAMED = 20
+MAX_CLASSES_LISTED = 20
 
 
 @dataclass
-class ClassLedger(Ledger):
+class ClassificationLedger(Ledger):
     """Faults, and for each split how many images of each class are used.
 
     Args:
@@ -39,7 +39,7 @@ class ClassLedger(Ledger):
                 count["classes"] = self.per_class[name]
         return content
 
-    def split_lines(self) -> list[str]:
+    def split_summaries(self) -> list[str]:
         """A line for each split, on what of it and of each class is used."""
         lines = []
         for name, count in self.splits.items():
@@ -47,8 +47,9 @@ class ClassLedger(Ledger):
             if self.unit == "crops":
                 used, not_used = count.boxes_used, count.boxes_left_out
             line = f"{name}: {used} {self.unit} used; not used: {not_used}"
-            named = self.per_class.get(name, {})
-            if 0 < len(named) <= CLASSES_NAMED:
-                line += "; " + ", ".join(f"{label} {number}" for label, number in named.items())
+            class_counts = self.per_class.get(name, {})
+            if 0 < len(class_counts) <= MAX_CLASSES_LISTED:
+                line += "; " + ", ".join(f"{label} {number}"
+                                         for label, number in class_counts.items())
             lines.append(line)
         return lines

@@ -16,60 +16,66 @@ from detkit.text import printable, shorten
 
 LOGGER = logging.getLogger("detkit")
 
-REFUSED = "refused"
+ERROR = "refused"
 LEFT_OUT = "left out"
-EXAMPLES_PER_KIND = 3
+EXAMPLES_PER_CODE = 3
 # Of each kind in each split; the rest is counted. A million findings would take gigabytes.
-MOST_LISTED = 10_000
-MOST_TEXT = 1000
-LONGEST_PATH = 4096
+MAX_ISSUES_PER_GROUP = 10_000
+MAX_TEXT_CHARS = 1000
+MAX_PATH_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Issue:
     """One thing that does not fit.
 
     Args:
-        kind: short name, the same for all faults of a sort, such as ``zero_size_box``.
-        what: the finding as a sentence with its numbers.
-        action: what was done: left out, clipped, merged, kept, refused, ...
+        code: short name, the same for all faults of a sort, such as ``zero_size_box``.
+        message: the finding as a sentence with its numbers.
+        resolution: what was done: left out, clipped, merged, kept, refused, ...
         file: the file at fault, or that names the image; '' for the set as a whole.
         image: file name of the image, when the fault is about one.
         annotation: the annotation's own id in its file, or its ordinal from 1 in a VOC file.
         split: train, val or test, when the fault is in one.
     """
 
-    kind: str
-    what: str
-    action: str
+    code: str
+    message: str
+    resolution: str
     file: str = ""
     image: str | None = None
     annotation: Any = None
     split: str | None = None
 
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it stands, for a message."""
-        parts = [self.file] if self.file else []
+        components = [self.file] if self.file else []
         if self.annotation is not None:
-            parts.append(f"annotation {self.annotation}")
+            components.append(f"annotation {self.annotation}")
         if self.image is not None and self.image != self.file:
-            parts.append(f"image '{self.image}'")
-        return ", ".join(parts) or "data set"
+            components.append(f"image '{self.image}'")
+        return ", ".join(components) or "data set"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Under the keys that ledger files have had from their first version."""
+        return {"kind": self.code, "what": self.message, "action": self.resolution,
+                "file": self.file, "image": self.image, "annotation": self.annotation,
+                "split": self.split}
 
     @property
-    def sort(self) -> Sort:
+    def group(self) -> IssueGroup:
         """What it is counted under."""
-        return self.kind, self.split, _outcome(self.action)
+        return self.code, self.split, _outcome(self.resolution)
 
 
 # Kind, split, and outcome: 'refused', 'left out' or 'other'.
-Sort = tuple[str, Union[str, None], str]
+IssueGroup = tuple[str, Union[str, None], str]
 
 
-def _outcome(action: str) -> str:
-    if action == REFUSED:
-        return REFUSED
-    return LEFT_OUT if action.startswith(LEFT_OUT) else "other"
+def _outcome(resolution: str) -> str:
+    if resolution == ERROR:
+        return ERROR
+    return LEFT_OUT if resolution.startswith(LEFT_OUT) else "other"
 
 
 @dataclass
@@ -94,97 +100,98 @@ class Ledger:
         notes: decisions about the whole set that are no faults, such as a split that was made.
 
     Attributes:
-        faults: those that are kept; may be empty.
-        tally: how many there are of each sort, in the order of their first appearance.
+        issues: those that are kept; may be empty.
+        group_counts: how many there are of each sort, in the order of their first appearance.
     """
 
     source: str = ""
     splits: dict[str, SplitCount] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list, init=False)
-    tally: Counter[Sort] = field(default_factory=Counter, init=False)
+    issues: list[Issue] = field(default_factory=list, init=False)
+    group_counts: Counter[IssueGroup] = field(default_factory=Counter, init=False)
 
-    def add(self, kind: str, what: str, action: str, **place: Any) -> None:
+    def add(self, code: str, message: str, resolution: str, **location: Any) -> None:
         """Count one fault, and keep it unless there are many of its sort.
 
-        ``place`` is file, image, annotation and split, as in ``Fault``; long texts are cut.
+        ``location`` is file, image, annotation and split, as in ``Issue``; long texts are cut.
         """
-        sort = kind, place.get("split"), _outcome(action)
-        self.tally[sort] += 1
-        if self.tally[sort] > MOST_LISTED:
+        group = code, location.get("split"), _outcome(resolution)
+        self.group_counts[group] += 1
+        if self.group_counts[group] > MAX_ISSUES_PER_GROUP:
             return
-        if not isinstance(place.get("annotation"), (int, str, type(None))):
+        if not isinstance(location.get("annotation"), (int, str, type(None))):
             # NaN, a list, an object: json has no word for the first, a message none for the rest.
-            place["annotation"] = repr(place["annotation"])
-        for name, limit in (("annotation", MOST_TEXT), ("file", LONGEST_PATH),
-                            ("image", LONGEST_PATH)):
-            if isinstance(place.get(name), str):
-                place[name] = shorten(place[name], limit)
-        self.faults.append(Fault(kind, shorten(what, MOST_TEXT), shorten(action, MOST_TEXT),
-                                 **place))
+            location["annotation"] = repr(location["annotation"])
+        for name, limit in (("annotation", MAX_TEXT_CHARS), ("file", MAX_PATH_CHARS),
+                            ("image", MAX_PATH_CHARS)):
+            if isinstance(location.get(name), str):
+                location[name] = shorten(location[name], limit)
+        self.issues.append(
+            Issue(code, shorten(message, MAX_TEXT_CHARS), shorten(resolution, MAX_TEXT_CHARS),
+                  **location))
 
-    def of_kind(self, kind: str) -> list[Fault]:
+    def filter_by_code(self, code: str) -> list[Issue]:
         """The faults of one kind that are kept; empty when there are none."""
-        return [fault for fault in self.faults if fault.kind == kind]
+        return [issue for issue in self.issues if issue.code == code]
 
-    def count(self, kind: str) -> int:
+    def count(self, code: str) -> int:
         """How many faults of one kind were found."""
-        return self.counts.get(kind, 0)
+        return self.counts.get(code, 0)
 
     @property
     def counts(self) -> dict[str, int]:
         """Number of faults of each kind, the kinds in the order of their first appearance."""
         counts: dict[str, int] = {}
-        for (kind, _, _), number in self.tally.items():
-            counts[kind] = counts.get(kind, 0) + number
+        for (code, _, _), count in self.group_counts.items():
+            counts[code] = counts.get(code, 0) + count
         return counts
 
     @property
-    def refused(self) -> list[Fault]:
+    def errors(self) -> list[Issue]:
         """The faults that cannot be mended here, as far as they are kept: at least one if any."""
-        return [fault for fault in self.faults if fault.action == REFUSED]
+        return [issue for issue in self.issues if issue.resolution == ERROR]
 
     @property
     def unlisted(self) -> dict[str, int]:
         """Of each kind, how many are counted and not kept; kinds without such are missing."""
-        kept = Counter(fault.kind for fault in self.faults)
-        return {kind: number - kept[kind] for kind, number in self.counts.items()
-                if number > kept[kind]}
+        kept = Counter(issue.code for issue in self.issues)
+        return {code: count - kept[code] for code, count in self.counts.items()
+                if count > kept[code]}
 
-    def reword(self, action_of: Callable[[str, str], str]) -> None:
+    def map_resolutions(self, resolution_for: Callable[[str, str], str]) -> None:
         """Replace all actions.
 
         Args:
-            action_of: gives the new one for a kind and the old one; of faults that are counted
+            resolution_for: gives the new one for a kind and the old one; of faults that are counted
                 and not kept the old one is their sort's: 'refused', 'left out' or 'other'.
         """
-        self.faults = [replace(fault, action=action_of(fault.kind, fault.action))
-                       for fault in self.faults]
-        tally, self.tally = self.tally, Counter()
-        for (kind, split, outcome), number in tally.items():
-            self.tally[kind, split, _outcome(action_of(kind, outcome))] += number
+        self.issues = [replace(issue, resolution=resolution_for(issue.code, issue.resolution))
+                       for issue in self.issues]
+        group_counts, self.group_counts = self.group_counts, Counter()
+        for (code, split, outcome), count in group_counts.items():
+            self.group_counts[code, split, _outcome(resolution_for(code, outcome))] += count
 
-    def drop(self, unwanted: Callable[[Fault], bool]) -> None:
+    def remove(self, predicate: Callable[[Issue], bool]) -> None:
         """Take out faults; of a sort none of which is left, those that are not kept go too."""
-        kept: list[Fault] = []
-        gone: Counter[Sort] = Counter()
-        for fault in self.faults:
-            if unwanted(fault):
-                gone[fault.sort] += 1
+        kept: list[Issue] = []
+        removed: Counter[IssueGroup] = Counter()
+        for issue in self.issues:
+            if predicate(issue):
+                removed[issue.group] += 1
             else:
-                kept.append(fault)
-        self.faults = kept
-        there = {fault.sort for fault in kept}
-        for sort, number in gone.items():
-            self.tally[sort] -= number
-            if sort not in there:
-                del self.tally[sort]
+                kept.append(issue)
+        self.issues = kept
+        remaining = {issue.group for issue in kept}
+        for group, count in removed.items():
+            self.group_counts[group] -= count
+            if group not in remaining:
+                del self.group_counts[group]
 
-    def put_before(self, other: Ledger) -> None:
+    def prepend(self, other: Ledger) -> None:
         """Take in what another ledger holds, before one's own faults and notes."""
-        self.faults[:0] = other.faults
+        self.issues[:0] = other.issues
         self.notes[:0] = other.notes
-        self.tally = Counter(other.tally) + self.tally
+        self.group_counts = Counter(other.group_counts) + self.group_counts
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for a json file."""
@@ -193,7 +200,7 @@ class Ledger:
             "splits": {name: asdict(count) for name, count in self.splits.items()},
             "counts": self.counts,
             "notes": self.notes,
-            "faults": [asdict(fault) for fault in self.faults],
+            "faults": [issue.as_dict() for issue in self.issues],
         }
         return {**content, "unlisted": self.unlisted} if self.unlisted else content
 
@@ -201,7 +208,7 @@ class Ledger:
         """Write the ledger as json; a reader never sees half of it."""
         write_json(path, self.as_dict(), indent=1)
 
-    def split_lines(self) -> list[str]:
+    def split_summaries(self) -> list[str]:
         """A line for each split, on what of it is used."""
         return [f"{name}: {count.images_used} images, {count.boxes_used} boxes used; not used: "
                 f"{count.images_left_out} images, {count.boxes_left_out} boxes"
@@ -209,60 +216,61 @@ class Ledger:
 
     def summary(self) -> list[str]:
         """Lines for a person: images and boxes of each split, then each kind with examples."""
-        lines = [*self.split_lines(), *self.notes]
-        for kind, total in self.counts.items():
-            faults = self.of_kind(kind)
-            lines.append(f"{kind}: {self._split_counts(kind)}; {_actions(faults)}")
-            lines += [f"  {fault.place()}: {fault.what}".replace(f"{self.source}{os.sep}", "")
-                      for fault in faults[:EXAMPLES_PER_KIND]]
-            if total > EXAMPLES_PER_KIND:
-                lines.append(f"  ... and {total - EXAMPLES_PER_KIND} more")
+        lines = [*self.split_summaries(), *self.notes]
+        for code, total in self.counts.items():
+            issues = self.filter_by_code(code)
+            lines.append(f"{code}: {self._split_counts(code)}; {_format_resolutions(issues)}")
+            lines += [f"  {issue.location()}: {issue.message}".replace(f"{self.source}{os.sep}", "")
+                      for issue in issues[:EXAMPLES_PER_CODE]]
+            if total > EXAMPLES_PER_CODE:
+                lines.append(f"  ... and {total - EXAMPLES_PER_CODE} more")
         return lines
 
     def log(self, written_to: Path | None = None) -> None:
         """Log the summary: one record a line, warnings for the faults."""
         for line in self.summary():
-            faulty = line.split(":")[0] in self.counts or line.startswith("  ")
+            is_issue = line.split(":")[0] in self.counts or line.startswith("  ")
             # A file name may hold a line break or an escape code, json half of a character.
-            LOGGER.log(logging.WARNING if faulty else logging.INFO, "data: %s",
+            LOGGER.log(logging.WARNING if is_issue else logging.INFO, "data: %s",
                        printable(line).encode("utf-8", "backslashreplace").decode())
-        if written_to is not None and self.faults:
-            total, rest = sum(self.tally.values()), sum(self.unlisted.values())
-            which = f"all {total}" if not rest else f"{total - rest} of {total}"
+        if written_to is not None and self.issues:
+            total, num_unlisted = sum(self.group_counts.values()), sum(self.unlisted.values())
+            which = f"all {total}" if not num_unlisted else f"{total - num_unlisted} of {total}"
             LOGGER.info("data: %s findings stand in %s", which, written_to)
 
-    def raise_refused(self, do: str | None = None) -> None:
+    def raise_errors(self, hint: str | None = None) -> None:
         """Stop when there is a fault that cannot be mended here.
 
         Raises:
             DataError: names the first such fault and says how many more there are.
         """
-        refused = self.refused
-        if not refused:
+        errors = self.errors
+        if not errors:
             return
-        count = sum(number for (_, _, outcome), number in self.tally.items() if outcome == REFUSED)
+        count = sum(count for (_, _, outcome), count in self.group_counts.items()
+                    if outcome == ERROR)
         more = f" (and {count - 1} more that cannot be mended)" if count > 1 else ""
-        raise DataError(f"{refused[0].place()}: {refused[0].what}{more}", do=do)
+        raise DataError(f"{errors[0].location()}: {errors[0].message}{more}", hint=hint)
 
-    def _split_counts(self, kind: str) -> str:
+    def _split_counts(self, code: str) -> str:
         by_split: Counter[str | None] = Counter()
-        for (other, split, _), number in self.tally.items():
-            if other == kind:
-                by_split[split] += number
+        for (other, split, _), count in self.group_counts.items():
+            if other == code:
+                by_split[split] += count
         total = sum(by_split.values())
         named = [f"{split} {count}" for split, count in by_split.items() if split is not None]
         return f"{total} ({', '.join(named)})" if named else str(total)
 
 
-def _actions(faults: Iterable[Fault]) -> str:
-    actions = list(dict.fromkeys(fault.action for fault in faults))
-    more = ", ..." if len(actions) > EXAMPLES_PER_KIND else ""
-    return ", ".join(actions[:EXAMPLES_PER_KIND]) + more
+def _format_resolutions(issues: Iterable[Issue]) -> str:
+    resolutions = list(dict.fromkeys(issue.resolution for issue in issues))
+    more = ", ..." if len(resolutions) > EXAMPLES_PER_CODE else ""
+    return ", ".join(resolutions[:EXAMPLES_PER_CODE]) + more
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     """Write json through a file beside it, so that a killed run leaves no half-written one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=indent, allow_nan=False), encoding="utf-8")
-    os.replace(beside, path)
+    tmp_path = path.with_name(f".{path.name}.{os.getpid()}")
+    tmp_path.write_text(json.dumps(content, indent=indent, allow_nan=False), encoding="utf-8")
+    os.replace(tmp_path, path)

@@ -26,7 +26,7 @@ class ClassBalancedSampler(Sampler[int]):
     rounded up to a multiple of the processes.
 
     Args:
-        dataset: a classification data set: with ``labels()``, (N,) int64, or with
+        dataset: a classification data set: with ``get_gt_labels()``, (N,) int64, or with
             ``get_data_info(index)["gt_label"]``. N is at least 1.
         power: how far the classes are balanced, at least 0.
         seed: where the draws begin; the processes must agree. None: a number is drawn and shared.
@@ -44,21 +44,23 @@ class ClassBalancedSampler(Sampler[int]):
         self.seed = sync_random_seed() if seed is None else seed
         self.power = float(power)
         self.epoch = 0
-        labels = _labels_of(dataset)
+        labels = _get_labels(dataset)
         if not len(labels):
             raise DataError("ClassBalancedSampler: the data set has no picture to draw")
-        self._edges = np.cumsum(_weights(labels, self.power))
+        self._cumulative_weights = np.cumsum(_sample_weights(labels, self.power))
         self.num_samples: int = math.ceil(len(labels) / self.world_size)
         self.total_size = self.num_samples * self.world_size
 
     def __iter__(self) -> Iterator[int]:
         """The indices that this process draws in this epoch."""
-        random = np.random.default_rng([self.seed, self.epoch])
-        places = random.random(self.total_size) * self._edges[-1]
+        rng = np.random.default_rng([self.seed, self.epoch])
+        points = rng.random(self.total_size) * self._cumulative_weights[-1]
         # 'right', so that a place on an edge belongs to the picture that begins there.
-        drawn = np.searchsorted(self._edges, places, side="right")
+        indices = np.searchsorted(self._cumulative_weights, points, side="right")
         # The product above may round up to the last edge itself.
-        return iter(drawn.clip(max=len(self._edges) - 1)[self.rank::self.world_size].tolist())
+        return iter(
+            indices.clip(max=len(self._cumulative_weights) -
+                         1)[self.rank::self.world_size].tolist())
 
     def __len__(self) -> int:
         """Draws of this process in an epoch."""
@@ -69,7 +71,7 @@ class ClassBalancedSampler(Sampler[int]):
         self.epoch = epoch
 
 
-def _weights(labels: NDArray[np.int64], power: float) -> NDArray[np.float64]:
+def _sample_weights(labels: NDArray[np.int64], power: float) -> NDArray[np.float64]:
     """(N,) float64 in 0..1, the weight of each picture."""
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     # Against the rarest class, so that no power makes all of them vanish.
@@ -77,17 +79,17 @@ def _weights(labels: NDArray[np.int64], power: float) -> NDArray[np.float64]:
     return weights[inverse.reshape(-1)]
 
 
-def _labels_of(dataset: Any) -> NDArray[np.int64]:
+def _get_labels(dataset: Any) -> NDArray[np.int64]:
     """(N,) int64, the label of each picture."""
-    if hasattr(dataset, "labels"):
-        return np.asarray(dataset.labels(), dtype=np.int64).reshape(-1)
-    found = []
+    if hasattr(dataset, "get_gt_labels"):
+        return np.asarray(dataset.get_gt_labels(), dtype=np.int64).reshape(-1)
+    labels = []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index) if hasattr(dataset, "get_data_info") else {}
         if info.get("gt_label") is None:
             raise ConfigError(
                 f"ClassBalancedSampler: {type(dataset).__name__} does not say the class of its "
-                "pictures", do="use it with a ClassDataset; a detection set has many classes a "
-                               "picture, for which ClassBalancedDataset is made")
-        found.append(int(info["gt_label"]))
-    return np.asarray(found, dtype=np.int64)
+                "pictures", hint="use it with a ClsDataset; a detection set has many classes a "
+                "picture, for which ClassBalancedDataset is made")
+        labels.append(int(info["gt_label"]))
+    return np.asarray(labels, dtype=np.int64)

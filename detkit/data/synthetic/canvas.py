@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.data.synthetic.rng import Colour
+from detkit.data.synthetic.rng import Color
 
 Points = Sequence[tuple[float, float]]
 FRACTION_BITS = 4
@@ -25,7 +25,7 @@ def arc(
     return [(x + rx * math.cos(a), y + ry * math.sin(a)) for a in angles]
 
 
-def smooth(points: Points, steps: int = 6) -> list[tuple[float, float]]:
+def smooth_curve(points: Points, steps: int = 6) -> list[tuple[float, float]]:
     """A closed curve through the points (Catmull-Rom), ``steps`` points for each one given."""
     p = np.asarray(points, np.float64)
     before, after, beyond = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
@@ -37,7 +37,7 @@ def smooth(points: Points, steps: int = 6) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in np.stack(curve, 1).reshape(-1, 2)]
 
 
-class Pen:
+class Canvas:
     """Draws flat shapes on a transparent square.
 
     Args:
@@ -47,50 +47,51 @@ class Pen:
         shift: (x, y) pixels added to the middle.
 
     Attributes:
-        canvas: (side, side, 4) uint8 RGBA, colours multiplied by alpha; alpha is 0 or 255.
+        pixels: (side, side, 4) uint8 RGBA, colors multiplied by alpha; alpha is 0 or 255.
     """
 
     def __init__(
         self, side: int, matrix: NDArray[np.float64], shift: tuple[float, float] = (0.0, 0.0)
     ) -> None:
-        self.canvas: NDArray[np.uint8] = np.zeros((side, side, 4), np.uint8)
+        self.pixels: NDArray[np.uint8] = np.zeros((side, side, 4), np.uint8)
         self._matrix = matrix
-        self._middle = np.array([side / 2 + shift[0], side / 2 + shift[1]])
+        self._center = np.array([side / 2 + shift[0], side / 2 + shift[1]])
         self._unit = math.sqrt(abs(float(np.linalg.det(matrix))))
 
-    def polygon(self, points: Points, colour: Colour | None) -> None:
-        """Fill a polygon; colour None makes a hole."""
-        cv2.fillPoly(self.canvas, [self._pixels(points)], _rgba(colour), shift=FRACTION_BITS)
+    def polygon(self, points: Points, color: Color | None) -> None:
+        """Fill a polygon; color None makes a hole."""
+        cv2.fillPoly(self.pixels, [self._to_pixels(points)], _rgba(color), shift=FRACTION_BITS)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour | None) -> None:
-        """Fill an ellipse; colour None makes a hole."""
-        self.polygon(arc(x, y, rx, ry), colour)
+    def ellipse(self, x: float, y: float, rx: float, ry: float, color: Color | None) -> None:
+        """Fill an ellipse; color None makes a hole."""
+        self.polygon(arc(x, y, rx, ry), color)
 
     def stroke(
-        self, points: Points, width: float, colour: Colour, closed: bool = False
+        self, points: Points, width: float, color: Color, closed: bool = False
     ) -> None:
         """Draw a line with round ends and joints, never thinner than 2 pixels of the canvas."""
         thickness = max(2, round(width * self._unit))
         cv2.polylines(
-            self.canvas, [self._pixels(points)], closed, _rgba(colour), thickness,
+            self.pixels, [self._to_pixels(points)], closed, _rgba(color), thickness,
             shift=FRACTION_BITS,
         )  # fmt: skip
 
     @contextmanager
-    def clipped(self) -> Iterator[None]:
+    def clip_to_drawn(self) -> Iterator[None]:
         """What is drawn meanwhile shows only where something was drawn before."""
         # A pixel's four bytes as one number: whatever is drawn has alpha 255, so it is not 0.
-        whole = self.canvas.view(np.uint32)
-        drawn = (whole != 0).astype(np.uint32)
+        packed = self.pixels.view(np.uint32)
+        drawn = (packed != 0).astype(np.uint32)
         yield
-        whole *= drawn
+        packed *= drawn
 
-    def _pixels(self, points: Points) -> NDArray[np.int32]:
-        placed = np.asarray(points, np.float64) @ self._matrix.T + self._middle
+    def _to_pixels(self, points: Points) -> NDArray[np.int32]:
+        points_px = np.asarray(points, np.float64) @ self._matrix.T + self._center
         # Pixel centres lie on whole numbers for OpenCV, on halves in the thing's frame.
-        fixed: NDArray[np.int32] = np.rint((placed - 0.5) * (1 << FRACTION_BITS)).astype(np.int32)
-        return fixed
+        fixed_point: NDArray[np.int32] = np.rint(
+            (points_px - 0.5) * (1 << FRACTION_BITS)).astype(np.int32)
+        return fixed_point
 
 
-def _rgba(colour: Colour | None) -> tuple[int, int, int, int]:
-    return (0, 0, 0, 0) if colour is None else (*colour, 255)
+def _rgba(color: Color | None) -> tuple[int, int, int, int]:
+    return (0, 0, 0, 0) if color is None else (*color, 255)

@@ -85,33 +85,33 @@ def make_sample(
         DataError: the folder holds something, or an argument is outside its range.
     """
     folder = Path(folder)
-    wanted = _checked(seed, counts, size_hw, video_frames, video_size_hw)
+    split_counts = _check_arguments(seed, counts, size_hw, video_frames, video_size_hw)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
-            f"{folder} already exists and is not empty", do="name a folder that does not exist"
+            f"{folder} already exists and is not empty", hint="name a folder that does not exist"
         )
-    with _appearing(folder) as making:
-        (making / "annotations").mkdir()
+    with _atomic_folder(folder) as temp_folder:
+        (temp_folder / "annotations").mkdir()
         for split in SPLITS:
-            truth = _write_split(making / split, seed, wanted[split], size_hw)
-            _write_json(making / "annotations" / f"{split}.json", truth)
-        about = "none was asked for"
+            ground_truth = _write_split(temp_folder / split, seed, split_counts[split], size_hw)
+            _write_json(temp_folder / "annotations" / f"{split}.json", ground_truth)
+        video_summary = "none was asked for"
         if video_frames:
-            about = f"{video_frames} frames, {video_size_hw[1]}x{video_size_hw[0]}, 30 a second"
+            video_summary = f"{video_frames} frames, {video_size_hw[1]}x{video_size_hw[0]}, 30 a second"
             try:
-                _add_video(making, seed, video_frames, video_size_hw)
+                _add_video(temp_folder, seed, video_frames, video_size_hw)
             except (MissingExtraError, VideoError) as error:
                 logger.warning("the sample's video was not made: %s", error)
-        numbers = ", ".join(f"{wanted[split]} {split}" for split in SPLITS)
+        numbers = ", ".join(f"{split_counts[split]} {split}" for split in SPLITS)
         text = README.format(
             version=VERSION, seed=seed, classes=", ".join(CLASSES), counts=f"Pictures: {numbers}.",
-            height=size_hw[0], width=size_hw[1], video=about,
+            height=size_hw[0], width=size_hw[1], video=video_summary,
         )  # fmt: skip
-        (making / "README.txt").write_text(text, encoding="utf-8")
+        (temp_folder / "README.txt").write_text(text, encoding="utf-8")
     return folder
 
 
-def sample_folder(seed: int = 0) -> Path:
+def ensure_sample(seed: int = 0) -> Path:
     """The cached sample of this seed, made now if it is not there yet.
 
     It lies in ~/.cache/detkit, or where the environment variable DETKIT_CACHE says.
@@ -119,48 +119,48 @@ def sample_folder(seed: int = 0) -> Path:
     Raises:
         DataError: the cache cannot be written, or the seed is outside its range.
     """
-    folder = cache_folder() / f"sample-{VERSION}-{seed}"
-    if not _finished(folder):
+    folder = cache_dir() / f"sample-{VERSION}-{seed}"
+    if not _is_complete(folder):
         logger.info("drawing the built-in sample into %s (about 20 seconds)", folder)
         try:
             make_sample(folder, seed, video_frames=VIDEO_FRAMES)
         except (OSError, DataError) as error:
-            if _finished(folder):  # another process was quicker
+            if _is_complete(folder):  # another process was quicker
                 return folder
             if isinstance(error, DataError):
                 raise
             raise DataError(
                 f"the built-in sample cannot be written to {folder}", got=error.strerror,
-                do="set DETKIT_CACHE to a folder that can be written",
+                hint="set DETKIT_CACHE to a folder that can be written",
             ) from error  # fmt: skip
     return folder
 
 
-def sample_video(seed: int = 0) -> Path:
+def ensure_sample_video(seed: int = 0) -> Path:
     """The video of the cached sample, its truth in video.json beside it; made if not there yet.
 
     Raises:
         MissingExtraError: PyAV is not installed.
         VideoError: PyAV has no h264 encoder.
-        DataError: as for sample_folder.
+        DataError: as for ensure_sample.
     """
-    folder = sample_folder(seed)
+    folder = ensure_sample(seed)
     if not (folder / "video.json").is_file():  # made when PyAV was not there
         _add_video(folder, seed, VIDEO_FRAMES, VIDEO_SIZE_HW)
     return folder / "video.mp4"
 
 
-def _finished(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     return (folder / "README.txt").is_file()
 
 
-def cache_folder() -> Path:
+def cache_dir() -> Path:
     """Where detkit keeps what it can make again: DETKIT_CACHE, or ~/.cache/detkit."""
-    named = os.environ.get("DETKIT_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "detkit"
+    configured = os.environ.get("DETKIT_CACHE")
+    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "detkit"
 
 
-def _checked(
+def _check_arguments(
     seed: int,
     counts: Mapping[str, int] | None,
     size_hw: tuple[int, int],
@@ -174,10 +174,10 @@ def _checked(
             raise DataError("a split of the sample", got=split, expected="train, val or test")
         if count < 1:
             raise DataError(f"pictures in the sample's {split}", got=count, expected="1 or more")
-    for what, (height, width) in (("pictures", size_hw), ("video", video_size_hw)):
+    for subject, (height, width) in (("pictures", size_hw), ("video", video_size_hw)):
         if height < 96 or width < 128:
             raise DataError(
-                f"the size of the sample's {what}", got=f"{width}x{height}",
+                f"the size of the sample's {subject}", got=f"{width}x{height}",
                 expected="at least 128x96",
             )  # fmt: skip
     if video_frames < 0 or video_size_hw[0] % 2 or video_size_hw[1] % 2:
@@ -196,16 +196,16 @@ def _write_split(folder: Path, seed: int, count: int, size_hw: tuple[int, int]) 
         scene = draw_scene(seed, SPLITS.index(folder.name), index, size_hw)
         name = f"{index:06d}.jpg"
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        _, coded = cv2.imencode(".jpg", scene.image[:, :, ::-1], quality)
-        (folder / name).write_bytes(coded.tobytes())
+        _, encoded = cv2.imencode(".jpg", scene.image[:, :, ::-1], quality)
+        (folder / name).write_bytes(encoded.tobytes())
         height, width = size_hw
         images.append({"id": index + 1, "file_name": name, "height": height, "width": width})
-        for thing in scene.things:
+        for obj in scene.objects:
             annotations.append(
                 {"id": len(annotations) + 1, "image_id": index + 1,
-                 "category_id": thing.label + 1, "bbox": list(thing.box),
-                 "area": thing.box[2] * thing.box[3], "iscrowd": 0,
-                 "visibility": round(thing.visible, 4)}  # fmt: skip
+                 "category_id": obj.label + 1, "bbox": list(obj.box),
+                 "area": obj.box[2] * obj.box[3], "iscrowd": 0,
+                 "visibility": round(obj.visibility, 4)}  # fmt: skip
             )
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     return {"images": images, "annotations": annotations, "categories": categories}
@@ -214,11 +214,11 @@ def _write_split(folder: Path, seed: int, count: int, size_hw: tuple[int, int]) 
 def _add_video(folder: Path, seed: int, frames: int, size_hw: tuple[int, int]) -> None:
     """Write video.mp4 and then video.json, each whole or not at all."""
     with tempfile.TemporaryDirectory(prefix=".video-", dir=folder) as name:
-        making = Path(name)
-        truth = write_video(making / "video.mp4", seed, frames, size_hw)
-        _write_json(making / "video.json", truth)
+        temp_folder = Path(name)
+        ground_truth = write_video(temp_folder / "video.mp4", seed, frames, size_hw)
+        _write_json(temp_folder / "video.json", ground_truth)
         for file in ("video.mp4", "video.json"):
-            os.replace(making / file, folder / file)
+            os.replace(temp_folder / file, folder / file)
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:
@@ -226,13 +226,13 @@ def _write_json(file: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
+def _atomic_folder(folder: Path) -> Iterator[Path]:
     """A folder beside the one that is wanted, which takes its name if all goes well."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    temp_folder = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        yield making
-        making.chmod(0o755)
-        os.replace(making, folder)
+        yield temp_folder
+        temp_folder.chmod(0o755)
+        os.replace(temp_folder, folder)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(temp_folder, ignore_errors=True)

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.data.synthetic.canvas import Pen
-from detkit.data.synthetic.made_objects import CLASSES, DRAWERS
-from detkit.data.synthetic.rng import Dice
+from detkit.data.synthetic.canvas import Canvas
+from detkit.data.synthetic.made_objects import CLASSES, DRAW_FUNCTIONS
+from detkit.data.synthetic.rng import KeyedRng
 
 # Rooms of chance, one for each use of a seed.
-ROOM_LOOK, ROOM_IMAGE, ROOM_VIDEO = 1, 2, 8
+STREAM_APPEARANCE, STREAM_IMAGE, STREAM_VIDEO = 1, 2, 8
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,23 @@ class Pose:
     Attributes:
         x, y: the middle, pixels of the picture, y down.
         size: about the longer side, pixels.
-        turn: degrees clockwise.
-        stretch: width by height, 1 for as drawn.
+        angle: degrees clockwise.
+        aspect_ratio: width by height, 1 for as drawn.
         mirrored: left and right exchanged.
     """
 
     x: float
     y: float
     size: float
-    turn: float = 0.0
-    stretch: float = 1.0
+    angle: float = 0.0
+    aspect_ratio: float = 1.0
     mirrored: bool = False
 
     def matrix(self) -> NDArray[np.float64]:
         """(2, 2), from the thing's units to pixels."""
-        turn, root = math.radians(self.turn), math.sqrt(self.stretch)
+        angle, root = math.radians(self.angle), math.sqrt(self.aspect_ratio)
         rotation = np.array(
-            [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], np.float64
+            [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], np.float64
         )
         flip = -1.0 if self.mirrored else 1.0
         scaled: NDArray[np.float64] = rotation @ np.diag([flip * root, 1 / root]) * (self.size / 2)
@@ -53,55 +53,55 @@ class Sprite:
 
     Attributes:
         left, top: where its first pixel falls in the picture; may lie outside.
-        paint: (h, w, 3) float32 RGB 0..255, multiplied by alpha.
+        rgb: (h, w, 3) float32 RGB 0..255, multiplied by alpha.
         alpha: (h, w) float32 0..1, the share of each pixel that the thing covers.
         mask: (h, w) bool, alpha >= 0.5: the pixels that count as the thing.
     """
 
     left: int
     top: int
-    paint: NDArray[np.float32]
+    rgb: NDArray[np.float32]
     alpha: NDArray[np.float32]
     mask: NDArray[np.bool_]
 
-    def moved(self, dx: int, dy: int) -> Sprite:
+    def shifted(self, dx: int, dy: int) -> Sprite:
         """The same thing whole pixels further right and down."""
-        return Sprite(self.left + dx, self.top + dy, self.paint, self.alpha, self.mask)
+        return Sprite(self.left + dx, self.top + dy, self.rgb, self.alpha, self.mask)
 
 
-def draw_thing(
-    label: int, look: tuple[int, int, int, int], pose: Pose, light: tuple[float, float]
-) -> Sprite:
+def draw_sprite(label: int, appearance: tuple[int, int, int, int], pose: Pose,
+                light_direction: tuple[float, float]) -> Sprite:
     """Draw one thing.
 
     Args:
         label: index into CLASSES.
-        look: the key of the Dice that decide colours and details; same key, same look.
+        appearance: the key of the KeyedRng that decide colors and details; same key, same
+            appearance.
         pose: where it stands.
-        light: (x, y) of length up to 1, where the light comes from.
+        light_direction: (x, y) of length up to 1, where the light comes from.
 
     Returns:
         The sprite; its mask holds at least one pixel for sizes of 6 and more.
     """
-    fine = 4 if pose.size < 40 else 3 if pose.size < 80 else 2
+    oversampling = 4 if pose.size < 40 else 3 if pose.size < 80 else 2
     left, top = math.floor(pose.x - pose.size * 0.8) - 2, math.floor(pose.y - pose.size * 0.8) - 2
     side = math.ceil(pose.size * 1.6) + 5
-    shift = ((pose.x - left - side / 2) * fine, (pose.y - top - side / 2) * fine)
-    pen = Pen(side * fine, pose.matrix() * fine, shift)
-    DRAWERS[CLASSES[label]](pen, Dice(*look))
-    small = cv2.resize(pen.canvas, (side, side), interpolation=cv2.INTER_AREA)
+    shift = ((pose.x - left - side / 2) * oversampling, (pose.y - top - side / 2) * oversampling)
+    canvas = Canvas(side * oversampling, pose.matrix() * oversampling, shift)
+    DRAW_FUNCTIONS[CLASSES[label]](canvas, KeyedRng(*appearance))
+    small = cv2.resize(canvas.pixels, (side, side), interpolation=cv2.INTER_AREA)
     x, y, width, height = cv2.boundingRect(small[:, :, 3])
     small = small[y : y + height, x : x + width]
     alpha = small[:, :, 3].astype(np.float32) * np.float32(1 / 255)
-    shade = _shading(alpha, pose.size, light)
-    paint = small[:, :, :3].astype(np.float32) * cv2.merge([shade, shade, shade])
+    shade = _shading(alpha, pose.size, light_direction)
+    rgb = small[:, :, :3].astype(np.float32) * cv2.merge([shade, shade, shade])
     full = 255 * alpha
-    paint = np.minimum(paint, cv2.merge([full, full, full]))
-    return Sprite(left + x, top + y, paint, alpha, alpha >= 0.5)
+    rgb = np.minimum(rgb, cv2.merge([full, full, full]))
+    return Sprite(left + x, top + y, rgb, alpha, alpha >= 0.5)
 
 
 def _shading(
-    alpha: NDArray[np.float32], size: float, light: tuple[float, float]
+    alpha: NDArray[np.float32], size: float, light_direction: tuple[float, float]
 ) -> NDArray[np.float32]:
     """(h, w) float32 around 1: rounded edges, bright towards the light, dark at the rim."""
     height, width = alpha.shape
@@ -111,10 +111,10 @@ def _shading(
     slope_x = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=3)[pad:-pad, pad:-pad]
     slope_y = cv2.Sobel(soft, cv2.CV_32F, 0, 1, ksize=3)[pad:-pad, pad:-pad]
     # The rim rises from outside to inside: its slope faces the light where it points away from it.
-    bevel = -(slope_x * light[0] + slope_y * light[1]) * (pad * 0.09)
-    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(light[0])
-    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(light[1])
+    bevel = -(slope_x * light_direction[0] + slope_y * light_direction[1]) * (pad * 0.09)
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(light_direction[0])
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(light_direction[1])
     shade: NDArray[np.float32] = (
-        0.80 + 0.2 * soft[pad:-pad, pad:-pad] + bevel + 0.13 * (across + down)
+        0.80 + 0.2 * soft[pad:-pad, pad:-pad] + bevel + 0.13 * (x + y)
     )
     return shade

@@ -15,7 +15,7 @@ from detkit.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class LoadPicture(BaseTransform):  # type: ignore[misc]
+class LoadClsImage(BaseTransform):  # type: ignore[misc]
     """Read ``results['img_path']`` as a person sees it, and cut out ``results['box_xyxy']`` if set.
 
     Sets ``img``, a PIL picture in RGB, (H, W); ``ori_shape``, (H, W) of the picture in the file;
@@ -34,7 +34,7 @@ class LoadPicture(BaseTransform):  # type: ignore[misc]
 
     def __init__(self, context: float = 0.0) -> None:
         if not isinstance(context, (int, float)) or not 0 <= context < math.inf:
-            raise ConfigError("LoadPicture: context", got=repr(context),
+            raise ConfigError("LoadClsImage: context", got=repr(context),
                               expected="a share of the box's size, at least 0")
         self.context = float(context)
 
@@ -44,32 +44,33 @@ class LoadPicture(BaseTransform):  # type: ignore[misc]
         pixels = read_image(path)
         height, width = pixels.shape[:2]
         if results.get("box_xyxy") is not None:
-            left, top, right, bottom = self._window(results["box_xyxy"], width, height, path)
-            picture = Image.fromarray(pixels[top:bottom, left:right])
+            left, top, right, bottom = self._crop_window(results["box_xyxy"], width, height, path)
+            image = Image.fromarray(pixels[top:bottom, left:right])
         else:
-            picture = Image.fromarray(pixels)
-        results["img"] = picture
+            image = Image.fromarray(pixels)
+        results["img"] = image
         results["ori_shape"] = (height, width)
-        results["img_shape"] = (picture.height, picture.width)
+        results["img_shape"] = (image.height, image.width)
         return results
 
-    def _window(
+    def _crop_window(
         self, box: Sequence[float], width: int, height: int, path: object
     ) -> tuple[int, int, int, int]:
         """Left, top, right and bottom edge of the whole pixels to cut out."""
         left, top, right, bottom = (float(edge) for edge in box)
-        spelt = f"{path}: the box ({left:g}, {top:g}, {right:g}, {bottom:g})"
+        description = f"{path}: the box ({left:g}, {top:g}, {right:g}, {bottom:g})"
         # A comparison with nan is false, so a box with one is refused here too.
         if not (-math.inf < left < right < math.inf and -math.inf < top < bottom < math.inf):
-            raise DataError(f"{spelt} has no area", expected="left < right and top < bottom",
-                            do="mend the box or leave it out")
-        aside, above = self.context * (right - left), self.context * (bottom - top)
-        window = (max(0, math.floor(left - aside)), max(0, math.floor(top - above)),
-                  min(width, math.ceil(right + aside)), min(height, math.ceil(bottom + above)))
+            raise DataError(f"{description} has no area", expected="left < right and top < bottom",
+                            hint="mend the box or leave it out")
+        margin_x, margin_y = self.context * (right - left), self.context * (bottom - top)
+        window = (max(0, math.floor(left - margin_x)), max(0, math.floor(top - margin_y)),
+                  min(width, math.ceil(right + margin_x)), min(height,
+                                                               math.ceil(bottom + margin_y)))
         if window[0] >= window[2] or window[1] >= window[3]:
-            raise DataError(f"{spelt} has no pixel inside the picture",
+            raise DataError(f"{description} has no pixel inside the picture",
                             expected=f"a box within {width} x {height} pixels",
-                            do="mend the box or leave it out")
+                            hint="mend the box or leave it out")
         return window
 
     def __repr__(self) -> str:

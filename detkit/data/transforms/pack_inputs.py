@@ -13,16 +13,16 @@ from torch import Tensor
 
 from detkit.errors import ConfigError
 from detkit.registry import TRANSFORMS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 META_KEYS = ("sample_idx", "img_path", "ori_shape", "img_shape", "box_xyxy")
 
 
 @TRANSFORMS.register_module()
-class PackClassInputs(BaseTransform):  # type: ignore[misc]
+class PackInputs(BaseTransform):  # type: ignore[misc]
     """Turn ``results`` into what a classifier's data preprocessor takes.
 
-    Gives ``inputs``, (3, H, W) uint8, RGB, and ``data_samples``, a ClassSample with ``gt_label``
+    Gives ``inputs``, (3, H, W) uint8, RGB, and ``data_samples``, a DataSample with ``gt_label``
     where ``results`` have one, and the metainfo that ``meta_keys`` name.
 
     Args:
@@ -37,8 +37,10 @@ class PackClassInputs(BaseTransform):  # type: ignore[misc]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack ``results``."""
-        sample = ClassSample(metainfo={key: results[key] for key in self.meta_keys
-                                       if key in results})
+        sample = DataSample(
+            metainfo={key: results[key]
+                      for key in self.meta_keys
+                      if key in results})
         if results.get("gt_label") is not None:
             sample.gt_label = torch.tensor(int(results["gt_label"]), dtype=torch.int64)
         return {"inputs": _as_tensor(results["img"]), "data_samples": sample}
@@ -47,17 +49,17 @@ class PackClassInputs(BaseTransform):  # type: ignore[misc]
         return f"{type(self).__name__}(meta_keys={self.meta_keys})"
 
 
-def _as_tensor(picture: Any) -> Tensor:
+def _as_tensor(image: Any) -> Tensor:
     """(3, H, W) uint8 of its own memory, RGB."""
-    if isinstance(picture, Image.Image) and picture.mode == "RGB":
-        return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
-    if (isinstance(picture, Tensor) and picture.dtype == torch.uint8 and picture.ndim == 3
-            and picture.shape[0] == 3):
-        return picture.contiguous()
-    shape = getattr(picture, "shape", getattr(picture, "size", None))
+    if isinstance(image, Image.Image) and image.mode == "RGB":
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    if (isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3
+            and image.shape[0] == 3):
+        return image.contiguous()
+    shape = getattr(image, "shape", getattr(image, "size", None))
     raise ConfigError(
-        "PackClassInputs: the pipeline ends with another kind of picture",
-        got=f"{type(picture).__name__} {getattr(picture, 'mode', getattr(picture, 'dtype', ''))} "
+        "PackInputs: the pipeline ends with another kind of picture",
+        got=f"{type(image).__name__} {getattr(image, 'mode', getattr(image, 'dtype', ''))} "
             f"{'' if shape is None else tuple(shape)}",
         expected="a PIL picture in RGB, or a uint8 tensor (3, H, W)",
-        do="begin with LoadPicture and use the torchvision/... transforms between")
+        hint="begin with LoadClsImage and use the torchvision/... transforms between")

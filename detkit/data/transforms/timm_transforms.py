@@ -16,7 +16,7 @@ from detkit.registry import TRANSFORMS
 
 # Of ImageNet's pictures, 0..255.
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-_AUTO = ("original", "originalr", "v0", "v0r", "3a")
+_AUTOAUGMENT_POLICIES = ("original", "originalr", "v0", "v0r", "3a")
 _NUMBER = r"\d+(?:\.\d*)?"
 # timm skips a section that has no number, and stops at others with a bare assertion.
 _SECTIONS = {
@@ -24,9 +24,9 @@ _SECTIONS = {
              rf"[mn]\d+|p{_NUMBER}|mstd{_NUMBER}|mmax\d+|inc[01]|t(?:weights|3aw?)"),
     "augmix": ("m3, w3, d2, a1.0, b0, mstd0.5",
                rf"[mwd]\d+|a{_NUMBER}|b[01]|mstd{_NUMBER}"),
-    **{name: ("mstd0.5", rf"mstd{_NUMBER}") for name in _AUTO},
+    **{name: ("mstd0.5", rf"mstd{_NUMBER}") for name in _AUTOAUGMENT_POLICIES},
 }
-_MAKERS = {"rand": "rand_augment_transform", "augmix": "augment_and_mix_transform"}
+_FACTORIES = {"rand": "rand_augment_transform", "augmix": "augment_and_mix_transform"}
 MODES = ("const", "rand", "pixel")
 
 
@@ -67,26 +67,26 @@ class TimmAutoAugment(BaseTransform):  # type: ignore[misc]
             raise ConfigError("TimmAutoAugment: interpolation", got=repr(interpolation),
                               expected="'bilinear', 'bicubic' or 'random'")
         hparams: dict[str, Any] = {
-            "img_mean": tuple(min(255, round(part)) for part in self.mean),
+            "img_mean": tuple(min(255, round(value)) for value in self.mean),
             "translate_const": int(img_size * 0.45),
         }
         if policy.startswith("augmix"):
             hparams["translate_pct"] = 0.3
         if interpolation in modes:
             hparams["interpolation"] = modes[interpolation]
-        kind = policy.split("-")[0]
-        maker = getattr(auto_augment, _MAKERS.get(kind, "auto_augment_transform"))
+        method = policy.split("-")[0]
+        factory = getattr(auto_augment, _FACTORIES.get(method, "auto_augment_transform"))
         try:
-            self.inner = maker(policy, hparams)
+            self.inner = factory(policy, hparams)
         except (AssertionError, KeyError, ValueError) as error:
             raise ConfigError(f"TimmAutoAugment: policy '{policy}': {error!r}") from error
-        for operation in _operations(self.inner):
+        for operation in _iter_operations(self.inner):
             if operation.name.startswith("Posterize"):
-                operation.aug_fn = _posterise
+                operation.aug_fn = _posterize
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Replace the picture by the augmented one, of the same size."""
-        results["img"] = self.inner(_picture(results, "TimmAutoAugment"))
+        results["img"] = self.inner(_get_image(results, "TimmAutoAugment"))
         return results
 
     def __repr__(self) -> str:
@@ -142,15 +142,15 @@ class TimmRandomErasing(BaseTransform):  # type: ignore[misc]
                 got=f"min_area={min_area:g}, max_area={max_area:g}, min_aspect={min_aspect:g}",
                 expected="0 < min_area <= max_area <= 1 and 0 < min_aspect <= 1")
         self.mean, self.std = tuple(mean), tuple(std)
-        self._mean, self._std = (torch.tensor(part).reshape(3, 1, 1) for part in (mean, std))
+        self._mean, self._std = (torch.tensor(value).reshape(3, 1, 1) for value in (mean, std))
         self.inner = RandomErasing(
             probability=probability, min_area=min_area, max_area=max_area, min_aspect=min_aspect,
             mode=mode, min_count=min_count, max_count=max_count, device="cpu")
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Replace the picture by one with rectangles erased."""
-        picture = _picture(results, "TimmRandomErasing")
-        pixels = functional.pil_to_tensor(picture).float()
+        image = _get_image(results, "TimmRandomErasing")
+        pixels = functional.pil_to_tensor(image).float()
         erased = self.inner((pixels - self._mean) / self._std) * self._std + self._mean
         results["img"] = functional.to_pil_image(erased.round().clamp(0, 255).to(torch.uint8))
         return results
@@ -159,7 +159,7 @@ class TimmRandomErasing(BaseTransform):  # type: ignore[misc]
         return f"{type(self).__name__}({self.inner!r}, mean={self.mean}, std={self.std})"
 
 
-def _operations(inner: Any) -> Iterator[Any]:
+def _iter_operations(inner: Any) -> Iterator[Any]:
     """The single operations of one of timm's three kinds of augmentation."""
     if hasattr(inner, "policy"):
         for steps in inner.policy:
@@ -168,33 +168,33 @@ def _operations(inner: Any) -> Iterator[Any]:
         yield from inner.ops
 
 
-def _posterise(picture: Image.Image, bits: int, **_: Any) -> Image.Image:
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
     """Keep the highest ``bits`` of each number; none of them gives black.
 
     timm draws 0 bits, at magnitude 10 of 'inc1' and at those below 2.5 without. Pillow made the
     picture black before version 13, and refuses since.
     """
     if bits >= 8:
-        return picture
-    return ImageOps.posterize(picture, bits) if bits > 0 else Image.new(picture.mode, picture.size)
+        return image
+    return ImageOps.posterize(image, bits) if bits > 0 else Image.new(image.mode, image.size)
 
 
 def _check_policy(policy: Any) -> None:
-    kind, *sections = policy.split("-") if isinstance(policy, str) else [""]
-    if kind not in _SECTIONS:
+    method, *sections = policy.split("-") if isinstance(policy, str) else [""]
+    if method not in _SECTIONS:
         raise ConfigError(
             "TimmAutoAugment: policy", got=repr(policy),
             expected=f"{', '.join(_SECTIONS)} and sections, such as 'rand-m9-mstd0.5-inc1'")
-    known, pattern = _SECTIONS[kind]
+    example, pattern = _SECTIONS[method]
     for section in sections:
         if not re.fullmatch(pattern, section):
             raise ConfigError(f"TimmAutoAugment: policy '{policy}'", got=f"the section '{section}'",
-                              expected=f"sections of '{kind}', such as {known}")
+                              expected=f"sections of '{method}', such as {example}")
 
 
-def _picture(results: dict[str, Any], name: str) -> Image.Image:
-    picture = results["img"]
-    if not isinstance(picture, Image.Image):
-        raise ConfigError(f"{name} works on PIL pictures", got=f"a {type(picture).__name__}",
-                          do="begin the pipeline with LoadPicture")
-    return picture
+def _get_image(results: dict[str, Any], name: str) -> Image.Image:
+    image = results["img"]
+    if not isinstance(image, Image.Image):
+        raise ConfigError(f"{name} works on PIL pictures", got=f"a {type(image).__name__}",
+                          hint="begin the pipeline with LoadClsImage")
+    return image

@@ -18,8 +18,8 @@ from detkit.engine.divergence import ensure_finite_state
 from detkit.errors import ConfigError
 from detkit.registry import HOOKS
 
-_PARTIAL = ".partial"
-_HISTORY = ("log_history", "count_history", "max_length")
+_PARTIAL_SUFFIX = ".partial"
+_HISTORY_KEYS = ("log_history", "count_history", "max_length")
 
 
 @HOOKS.register_module()
@@ -41,8 +41,10 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
                 self.file_backend.remove(path)
 
     def _save_best_checkpoint(self, runner: Any, metrics: Any) -> None:
-        wanted = [name for name in getattr(self, "key_indicators", None) or [] if name != "auto"]
-        missing = [name for name in wanted if name not in metrics]
+        indicators = [
+            name for name in getattr(self, "key_indicators", None) or [] if name != "auto"
+        ]
+        missing = [name for name in indicators if name not in metrics]
         if metrics and missing:
             raise ConfigError("default_hooks.checkpoint.save_best is not measured", got=missing[0],
                               expected=f"one of {', '.join(map(str, metrics))}")
@@ -55,10 +57,11 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
         super()._save_best_checkpoint(runner, metrics)
         if self.best_ckpt_path is None:
             self.best_ckpt_path = previous
-        elif previous != self.best_ckpt_path and is_main_process() and self._is_ours(previous):
+        elif previous != self.best_ckpt_path and is_main_process() and self._is_in_out_dir(
+                previous):
             self.file_backend.remove(previous)
 
-    def _is_ours(self, best: str) -> bool:
+    def _is_in_out_dir(self, best: str) -> bool:
         """Whether ``best`` is a best file of this run's folder.
 
         Its path comes from a checkpoint, maybe one that another folder's run was resumed from.
@@ -68,7 +71,7 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
         return inside and name.startswith("best_") and self.file_backend.isfile(best)
 
 
-class PlainContentHook(Hook):  # type: ignore[misc]
+class PlainCheckpointHook(Hook):  # type: ignore[misc]
     """Keep what a checkpoint holds to tensors, numbers, strings, lists and dicts.
 
     Such a file is read by torch's ``weights_only=True`` without a list of exceptions.
@@ -78,9 +81,9 @@ class PlainContentHook(Hook):  # type: ignore[misc]
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Replace mmengine's buffers and numpy's values by plain ones."""
-        for part in ("meta", "message_hub", "param_schedulers"):
-            if part in checkpoint:
-                checkpoint[part] = to_plain(checkpoint[part])
+        for key in ("meta", "message_hub", "param_schedulers"):
+            if key in checkpoint:
+                checkpoint[key] = to_plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Make the buffers again that mmengine expects."""
@@ -93,8 +96,8 @@ def to_plain(value: Any) -> Any:
     """The same content in tensors, numbers, strings, lists, tuples and dicts."""
     if isinstance(value, HistoryBuffer):
         logs, counts = value.data
-        parts = (torch.as_tensor(logs), torch.as_tensor(counts), value.max_length)
-        return dict(zip(_HISTORY, parts))
+        values = (torch.as_tensor(logs), torch.as_tensor(counts), value.max_length)
+        return dict(zip(_HISTORY_KEYS, values))
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -112,7 +115,7 @@ def to_plain(value: Any) -> Any:
 
 
 def _history(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == set(_HISTORY):
+    if isinstance(value, dict) and set(value) == set(_HISTORY_KEYS):
         logs, counts = value["log_history"].numpy(), value["count_history"].numpy()
         buffer = HistoryBuffer(max_length=value["max_length"])
         # HistoryBuffer's own argument path copies through lists and loses the dtype.
@@ -123,31 +126,31 @@ def _history(value: Any) -> Any:
 
 def remove_partial_files(folder: Path) -> list[str]:
     """Remove what a run that was killed left unfinished in ``folder``; returns the names."""
-    found = [path for path in sorted(folder.glob(f".*.pth{_PARTIAL}"))
+    paths = [path for path in sorted(folder.glob(f".*.pth{_PARTIAL_SUFFIX}"))
              if path.is_file() and not path.is_symlink()]
-    for path in found:
+    for path in paths:
         path.unlink()
-    return [path.name for path in found]
+    return [path.name for path in paths]
 
 
 @contextmanager
-def whole_file(final: Path) -> Iterator[Path]:
-    """Let the body write a file under a passing name, which then takes the place of ``final``.
+def atomic_write(target: Path) -> Iterator[Path]:
+    """Let the body write a file under a passing name, which then takes the place of ``target``.
 
     It is on the disk before it has the name, and nothing of it stays where the body fails.
 
     Raises:
-        OSError: it cannot be written; of ``final``, for a disk that is full names no file.
+        OSError: it cannot be written; of ``target``, for a disk that is full names no file.
     """
-    partial = final.with_name(f".{final.name}{_PARTIAL}")
+    partial = target.with_name(f".{target.name}{_PARTIAL_SUFFIX}")
     try:
         yield partial
         if is_main_process():
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
-            os.replace(partial, final)
+            os.replace(partial, target)
     except OSError as error:
-        error.filename = str(final)
+        error.filename = str(target)
         raise
     finally:
         if is_main_process():

@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 
-class _BarHook(Hook):  # type: ignore[misc]
+class _ProgressBarHook(Hook):  # type: ignore[misc]
     """Moves a rich bar one step for each iteration."""
 
     priority = "LOWEST"
@@ -34,7 +34,7 @@ class _BarHook(Hook):  # type: ignore[misc]
 
 
 @contextmanager
-def progress_of(runner: Any) -> Iterator[None]:
+def progress_bar(runner: Any) -> Iterator[None]:
     """Show a bar below the log while the body trains; nothing unless stderr is a terminal."""
     if not (is_main_process() and sys.stderr.isatty()):
         yield
@@ -58,7 +58,7 @@ def progress_of(runner: Any) -> Iterator[None]:
         # rich puts its own stderr in place; log lines that went around it would tear the bar.
         for handler in handlers:
             handler.setStream(sys.stderr)
-        runner.register_hook(_BarHook(bar))
+        runner.register_hook(_ProgressBarHook(bar))
         try:
             yield
         finally:

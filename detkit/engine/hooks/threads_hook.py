@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from detkit.machine.threads import settle_threads
+from detkit.machine.threads import update_num_threads
 
 
 class ThreadsHook(Hook):  # type: ignore[misc]
@@ -18,4 +18,4 @@ class ThreadsHook(Hook):  # type: ignore[misc]
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None,
         mode: str = "train",
     ) -> None:
-        settle_threads()
+        update_num_threads()

@@ -16,8 +16,8 @@ from detkit.errors import ConfigError
 from detkit.registry import OPTIM_WRAPPERS
 
 _DTYPES = ("float16", "bfloat16", "auto")
-_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE",
-                 "AVX512_CORE_VNNI")
+_ISAS_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE",
+                      "AVX512_CORE_VNNI")
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -46,17 +46,17 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
         name = str(dtype).removeprefix("torch.") if dtype is not None else None
         if name is not None and name not in _DTYPES:
             raise ConfigError("optim_wrapper.dtype", got=name, expected=" or ".join(_DTYPES))
-        native = computes_in_bf16(self._device)
-        self._cast = name != "auto" or native or self._device != "cpu"
+        supports_bf16 = is_bf16_supported(self._device)
+        self._cast = name != "auto" or supports_bf16 or self._device != "cpu"
         if name == "auto":
-            name = "bfloat16" if native else None
+            name = "bfloat16" if supports_bf16 else None
         if self._device == "cuda" and name != "bfloat16":
             super().__init__(loss_scale=loss_scale, dtype=name, **kwargs)
             return
         if name == "float16":
             raise ConfigError(
                 "optim_wrapper.dtype", got=f"float16 on {self._device}", expected="bfloat16",
-                do="leave dtype out, and the device decides",
+                hint="leave dtype out, and the device decides",
             )
         OptimWrapper.__init__(self, **kwargs)
         self._scale_update_param = None
@@ -71,20 +71,20 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
                 yield
 
 
-def computes_in_bf16(device: str) -> bool:
+def is_bf16_supported(device: str) -> bool:
     """Whether the processor has instructions for bfloat16, and oneDNN may use them."""
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
-    if device != "cpu" or not allows_bf16():
+    if device != "cpu" or not onednn_allows_bf16():
         return False
     # torch asks the processor and keeps the answers private; without them the answer is no.
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
 
 
-def allows_bf16() -> bool:
+def onednn_allows_bf16() -> bool:
     """Whether ONEDNN_MAX_CPU_ISA, where it is set, lets oneDNN use instructions for bfloat16.
 
     Source: oneDNN's documentation of "CPU Dispatcher Control".
     """
-    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_BF16
+    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _ISAS_WITHOUT_BF16

@@ -13,7 +13,8 @@ from detkit.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):  # type: ignore[misc]
+class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor
+                                               ):  # type: ignore[misc]
     """mmengine's constructor with the backbone's learning rates decayed by depth.
 
     A backbone tells of each parameter its depth and how many depths there are: 0 is the stem,
@@ -63,12 +64,12 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):  # type
     def _decay(self, params: list[dict[str, Any]], model: nn.Module) -> None:
         backbone: Any = getattr(model, "backbone", None)
         if not hasattr(backbone, "get_layer_depth"):
-            kind = "no backbone" if backbone is None else f"{type(backbone).__name__} without it"
+            problem = "no backbone" if backbone is None else f"{type(backbone).__name__} without it"
             raise ConfigError(
-                "optim_wrapper.constructor LayerDecayOptimWrapperConstructor asks the model's "
-                "backbone for the depth of each parameter", got=kind,
+                "optim_wrapper.constructor LearningRateDecayOptimWrapperConstructor asks the model's "
+                "backbone for the depth of each parameter", got=problem,
                 expected="a backbone with get_layer_depth, as all of detkit's have",
-                do="use another backbone, or leave constructor and decay_rate out",
+                hint="use another backbone, or leave constructor and decay_rate out",
             )
         names = {id(weight): name for name, weight in model.named_parameters()}
         rates = {}

@@ -68,22 +68,22 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
                 ``pred_scores`` (K,), floating-point, the higher the likelier.
         """
         for sample in data_samples:
-            self.results.append(_outcome(sample))
+            self.results.append(_score_sample(sample))
 
     def compute_metrics(self, results: list[Outcome]) -> dict[str, float]:
         """The scores of all pictures, gathered from all processes."""
         if not results:
             raise DataError("ClassificationMetric: no picture was classified",
-                            do="give a data set with at least one picture")
+                            hint="give a data set with at least one picture")
         outcomes = np.asarray(results, dtype=np.int64)
         count = int(outcomes[0, 3])
         classes = self._class_names(count)
         if (outcomes[:, 3] != count).any():
             raise DataError("ClassificationMetric: pictures have different numbers of scores",
                             got=sorted(set(outcomes[:, 3].tolist())))
-        cells = np.bincount(outcomes[:, 0] * count + outcomes[:, 1], minlength=count * count)
+        confusion = np.bincount(outcomes[:, 0] * count + outcomes[:, 1], minlength=count * count)
         self.scores = ClassificationScores(
-            classes, cells.reshape(count, count),
+            classes, confusion.reshape(count, count),
             {k: float((outcomes[:, 2] < k).mean()) for k in self.topk if k <= count})
         absent = [row.name for row in self.scores.per_class if not row.support]
         if absent:
@@ -99,31 +99,32 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
         if len(names) != count:
             raise ConfigError("the model and the data have different numbers of classes",
                               got=f"{count} scores a picture", expected=f"{len(names)} as the data",
-                              do="set model.head.num_classes to the number of classes")
+                              hint="set model.head.num_classes to the number of classes")
         return tuple(names)
 
 
-def _outcome(sample: dict[str, Any]) -> Outcome:
-    scores = _as_array(sample["pred_scores"])
+def _score_sample(sample: dict[str, Any]) -> Outcome:
+    scores = _to_numpy(sample["pred_scores"])
     name = sample.get("img_path", f"picture {sample.get('sample_idx', '')}")
     if scores.ndim != 1 or not len(scores):
         raise DataError(f"{name}: pred_scores", got=f"shape {scores.shape}", expected="(K,)")
     if not np.isfinite(scores).all():
-        raise WeightsError(f"{name}: the model gives nan or infinity as scores",
-                           do="the training has diverged or the checkpoint is damaged; lower the "
-                              "learning rate, or use an earlier checkpoint")
+        raise WeightsError(
+            f"{name}: the model gives nan or infinity as scores",
+            hint="the training has diverged or the checkpoint is damaged; lower the "
+            "learning rate, or use an earlier checkpoint")
     if sample.get("gt_label") is None:
         raise DataError(f"{name}: the picture has no label", expected="gt_label")
-    truth = int(_as_array(sample["gt_label"]).reshape(()))
-    if not 0 <= truth < len(scores):
-        raise DataError(f"{name}: label {truth}", expected=f"0 to {len(scores) - 1}, for the "
+    gt_label = int(_to_numpy(sample["gt_label"]).reshape(()))
+    if not 0 <= gt_label < len(scores):
+        raise DataError(f"{name}: label {gt_label}", expected=f"0 to {len(scores) - 1}, for the "
                         f"{len(scores)} classes of the model")
-    of_truth = scores[truth]
-    rank = int((scores > of_truth).sum() + (scores[:truth] == of_truth).sum())
-    return truth, int(scores.argmax()), rank, len(scores)
+    gt_score = scores[gt_label]
+    rank = int((scores > gt_score).sum() + (scores[:gt_label] == gt_score).sum())
+    return gt_label, int(scores.argmax()), rank, len(scores)
 
 
-def _as_array(values: Any) -> NDArray[Any]:
+def _to_numpy(values: Any) -> NDArray[Any]:
     """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
     if not hasattr(values, "detach"):
         return np.asarray(values)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class PerClassMetrics:
     """One class of `ClassificationScores`.
 
     Args:
@@ -75,38 +75,38 @@ class ClassificationScores:
         return int(self.confusion.sum())
 
     @cached_property
-    def per_class(self) -> tuple[ClassRow, ...]:
+    def per_class(self) -> tuple[PerClassMetrics, ...]:
         """The scores of each class, in the order of the classes."""
-        right = self.confusion.diagonal()
+        correct = self.confusion.diagonal()
         support, predicted = self.confusion.sum(1), self.confusion.sum(0)
         return tuple(
-            ClassRow(name, _share(hits, found), _share(hits, all_of), _share(2 * hits,
-                     found + all_of), all_of, found)
-            for name, hits, all_of, found in zip(
-                self.classes, right.tolist(), support.tolist(), predicted.tolist())
-        )
+            PerClassMetrics(name, _ratio(num_correct, num_predicted), _ratio(
+                num_correct, num_labels), _ratio(2 * num_correct, num_predicted +
+                                                 num_labels), num_labels, num_predicted)
+            for name, num_correct, num_labels, num_predicted in zip(
+                self.classes, correct.tolist(), support.tolist(), predicted.tolist()))
 
     @property
     def precision(self) -> float:
         """Mean of the classes' precisions, 0 where a class is never predicted."""
-        return self._macro([row.precision for row in self.per_class])
+        return self._macro_mean([row.precision for row in self.per_class])
 
     @property
     def recall(self) -> float:
         """Mean of the classes' recalls, 0 where a class is predicted and has no picture."""
-        return self._macro([row.recall for row in self.per_class])
+        return self._macro_mean([row.recall for row in self.per_class])
 
     @property
     def f1(self) -> float:
         """Mean of the classes' F1."""
-        return self._macro([row.f1 for row in self.per_class])
+        return self._macro_mean([row.f1 for row in self.per_class])
 
     @property
     def balanced_accuracy(self) -> float:
         """Accuracy in which each class that has pictures counts alike: the mean recall."""
         return _mean([row.recall for row in self.per_class if row.support])
 
-    def _macro(self, values: Sequence[float]) -> float:
+    def _macro_mean(self, values: Sequence[float]) -> float:
         """The mean over the classes that occur, in the truth or in the predictions."""
         return _mean([0.0 if math.isnan(value) else value
                       for value, row in zip(values, self.per_class) if row.support + row.predicted])
@@ -136,8 +136,8 @@ class ClassificationScores:
         }
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
+def _ratio(numerator: int, denominator: int) -> float:
+    return numerator / denominator if denominator else math.nan
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,6 +1,6 @@
 """A classifier's scores as plain text for stdout, at most 80 columns wide.
 
-A verb that has ``ClassificationScores`` at hand, from ``ClassificationMetric.scores``, prints
+A command that has ``ClassificationScores`` at hand, from ``ClassificationMetric.scores``, prints
 ``class_scores_table(scores)`` and, where asked, ``per_class_table(scores)``.
 """
 
@@ -12,7 +12,7 @@ from detkit.evaluation.classification.classification_scores import Classificatio
 
 WIDTH = 80
 ROW = "{:<18}{:>7}  {}"
-MEANING = {
+METRIC_DESCRIPTIONS = {
     "top1": "pictures whose class has the highest score",
     "precision": "mean over classes: right ones of those predicted so",
     "recall": "mean over classes: right ones of those there are",
@@ -26,10 +26,11 @@ def class_scores_table(scores: ClassificationScores) -> str:
 
     '-' stands where there is nothing to measure.
     """
-    lines = [f"{_many(scores.images, 'picture', 'pictures')}, "
-             f"{_many(len(scores.classes), 'class', 'classes')}", ""]
+    lines = [f"{_pluralize(scores.images, 'picture', 'pictures')}, "
+             f"{_pluralize(len(scores.classes), 'class', 'classes')}", ""]
     for name, value in scores.stats.items():
-        lines.append(ROW.format(name.replace("_", " "), _digits(value), _meaning(name)))
+        lines.append(
+            ROW.format(name.replace("_", " "), _format_score(value), _describe_metric(name)))
     return "\n".join(lines)
 
 
@@ -43,20 +44,21 @@ def per_class_table(scores: ClassificationScores) -> str:
     width = min(max(longest, len("class")), WIDTH - 51)
     row = "{:<" + str(width) + "}{:>11}{:>9}{:>9}{:>11}{:>11}"
     lines = [row.format("class", "precision", "recall", "f1", "pictures", "predicted")]
-    for each in scores.per_class:
-        name = each.name if len(each.name) <= width else each.name[: width - 3] + "..."
-        lines.append(row.format(name, _digits(each.precision), _digits(each.recall),
-                                _digits(each.f1), each.support, each.predicted))
+    for metrics in scores.per_class:
+        name = metrics.name if len(metrics.name) <= width else metrics.name[: width - 3] + "..."
+        lines.append(
+            row.format(name, _format_score(metrics.precision), _format_score(metrics.recall),
+                       _format_score(metrics.f1), metrics.support, metrics.predicted))
     return "\n".join(lines)
 
 
-def _meaning(name: str) -> str:
-    return MEANING.get(name, f"pictures whose class is among the {name[3:]} highest")
+def _describe_metric(name: str) -> str:
+    return METRIC_DESCRIPTIONS.get(name, f"pictures whose class is among the {name[3:]} highest")
 
 
-def _digits(value: float) -> str:
+def _format_score(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _many(count: int, one: str, more: str) -> str:
-    return f"{count} {one if count == 1 else more}"
+def _pluralize(count: int, singular: str, plural: str) -> str:
+    return f"{count} {singular if count == 1 else plural}"

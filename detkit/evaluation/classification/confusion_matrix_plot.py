@@ -18,13 +18,13 @@ from detkit.evaluation.classification.classification_scores import Classificatio
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COUNTS_TO = 30
-NAMES_TO = 120
-LONGEST_NAME = 28
-DOTS_PER_INCH = 120
+MAX_CLASSES_WITH_COUNTS = 30
+MAX_CLASSES_WITH_NAMES = 120
+MAX_NAME_LENGTH = 28
+DPI = 120
 
 
-def draw_confusion(
+def plot_confusion_matrix(
     scores: ClassificationScores, path: str | Path, *, force: bool = False
 ) -> Path:
     """Write the confusion matrix as a PNG file: a row for each true class, a column as predicted.
@@ -52,91 +52,91 @@ def draw_confusion(
     path = Path(path)
     if path.exists() and not force:
         raise DataError(f"{path}: the file is already there",
-                        do="name another, or move it away")
+                        hint="name another, or move it away")
     count = len(scores.classes)
-    names = [_label(name, index) for index, name in enumerate(scores.classes)]
+    names = [_display_name(name, index) for index, name in enumerate(scores.classes)]
     # Inches. The cells hold a count or a line of a name; beyond, the whole keeps its size.
-    cell = 0.5 if count <= COUNTS_TO else 0.17 if count <= NAMES_TO else 14 / count
-    room = 0.075 * max(map(len, names)) + 0.7 if count <= NAMES_TO else 1.0
+    cell = 0.5 if count <= MAX_CLASSES_WITH_COUNTS else 0.17 if count <= MAX_CLASSES_WITH_NAMES else 14 / count
+    margin = 0.075 * max(map(len, names)) + 0.7 if count <= MAX_CLASSES_WITH_NAMES else 1.0
     side = max(cell * count, 2.0)
-    width, height = side + room + 1.6, side + room + 0.7
+    width, height = side + margin + 1.6, side + margin + 0.7
     # A figure with a canvas of its own leaves pyplot and its backend as they are.
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+    figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((room / width, 0.2 / height, side / width, side / height))
-    shares = _shares(scores.confusion)
+    axes = figure.add_axes((margin / width, 0.2 / height, side / width, side / height))
+    normalized = _normalize_rows(scores.confusion)
     # By the square root: of a hundred classes, confusions of a few per cent are the ones to see.
-    image = axes.imshow(shares, norm=PowerNorm(0.5, vmin=0, vmax=1),
-                        cmap=_colours(), interpolation="nearest" if count <= NAMES_TO else "auto")
-    _write_names(axes, names)
-    if count <= COUNTS_TO:
-        _write_counts(axes, scores.confusion, shares)
-    bar = figure.add_axes(((room + side + 0.25) / width, 0.2 / height, 0.18 / width,
-                           side / height))
-    figure.colorbar(image, cax=bar, ticks=[0, 0.02, 0.1, 0.25, 0.5, 0.75, 1])
-    bar.set_ylabel("share of the row")
-    half = path.with_name(path.name + ".part")
+    image = axes.imshow(normalized, norm=PowerNorm(0.5, vmin=0, vmax=1), cmap=_colormap(),
+                        interpolation="nearest" if count <= MAX_CLASSES_WITH_NAMES else "auto")
+    _draw_class_names(axes, names)
+    if count <= MAX_CLASSES_WITH_COUNTS:
+        _draw_counts(axes, scores.confusion, normalized)
+    colorbar_axes = figure.add_axes(
+        ((margin + side + 0.25) / width, 0.2 / height, 0.18 / width, side / height))
+    figure.colorbar(image, cax=colorbar_axes, ticks=[0, 0.02, 0.1, 0.25, 0.5, 0.75, 1])
+    colorbar_axes.set_ylabel("share of the row")
+    temp_path = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            figure.savefig(half, format="png", bbox_inches="tight")
-        os.replace(half, path)
+            figure.savefig(temp_path, format="png", bbox_inches="tight")
+        os.replace(temp_path, path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            half.unlink()
+            temp_path.unlink()
         raise DataError(f"{path}: the picture cannot be written ({error})") from error
     return path
 
 
-def _shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+def _normalize_rows(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """(K, K) float64, each row divided by its sum; nan in rows without pictures."""
     total = confusion.sum(1, keepdims=True)
     return np.where(total > 0, confusion / np.maximum(total, 1), np.nan)
 
 
-def _colours() -> Any:
+def _colormap() -> Any:
     from matplotlib import colormaps
 
     return colormaps["Blues"].with_extremes(bad="0.88")
 
 
-def _label(name: str, index: int) -> str:
+def _display_name(name: str, index: int) -> str:
     """What stands for a class: its name, cut if it is long; its number if no font has its signs."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties()))
-    if not name.strip() or any(not font.get_char_index(ord(sign)) for sign in name):
+    if not name.strip() or any(not font.get_char_index(ord(char)) for char in name):
         return f"class {index}"
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
+    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 3] + "..."
 
 
-def _write_names(axes: Axes, names: Sequence[str]) -> None:
+def _draw_class_names(axes: Axes, names: Sequence[str]) -> None:
     count = len(names)
-    step = 1 if count <= NAMES_TO else -(-count // 20)
-    places = list(range(0, count, step))
-    shown = [names[place] if step == 1 else str(place) for place in places]
-    size = 10 if count <= COUNTS_TO else 8
+    step = 1 if count <= MAX_CLASSES_WITH_NAMES else -(-count // 20)
+    ticks = list(range(0, count, step))
+    tick_labels = [names[tick] if step == 1 else str(tick) for tick in ticks]
+    size = 10 if count <= MAX_CLASSES_WITH_COUNTS else 8
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     # A name with two dollar signs is a name, no formula.
-    axes.set_xticks(places, shown, rotation=90, fontsize=size, parse_math=False)
-    axes.set_yticks(places, shown, fontsize=size, parse_math=False)
+    axes.set_xticks(ticks, tick_labels, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(ticks, tick_labels, fontsize=size, parse_math=False)
     axes.set_xlabel("predicted", fontsize=12, fontweight="bold")
     axes.set_ylabel("truth", fontsize=12, fontweight="bold")
-    if count <= NAMES_TO:
+    if count <= MAX_CLASSES_WITH_NAMES:
         edges = np.arange(1, count) - 0.5
         axes.hlines(edges, -0.5, count - 0.5, colors="0.85", linewidth=0.4)
         axes.vlines(edges, -0.5, count - 0.5, colors="0.85", linewidth=0.4)
 
 
-def _write_counts(
-    axes: Axes, confusion: NDArray[np.int64], shares: NDArray[np.float64]
+def _draw_counts(
+    axes: Axes, confusion: NDArray[np.int64], normalized: NDArray[np.float64]
 ) -> None:
-    for (row, column), cases in np.ndenumerate(confusion):
-        if not cases:
+    for (row, column), count in np.ndenumerate(confusion):
+        if not count:
             continue
-        text = str(cases)
+        text = str(count)
         axes.text(column, row, text, ha="center", va="center",
                   fontsize=min(10.0, 42 / len(text)),
-                  color="white" if shares[row, column] > 0.3 else "black")
+                  color="white" if normalized[row, column] > 0.3 else "black")

@@ -14,26 +14,27 @@ from numpy.typing import NDArray
 
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_results import read_results
-from detkit.evaluation.detection.coco_stats import STATS, BoxScores
-from detkit.evaluation.detection.convention_hints import convention_hints
-from detkit.evaluation.detection.ground_truth import Truth, read_truth
-from detkit.text import near_name
+from detkit.evaluation.detection.coco_stats import STATS, CocoStats
+from detkit.evaluation.detection.convention_hints import find_convention_hints
+from detkit.evaluation.detection.ground_truth import CocoGroundTruth, read_ground_truth
+from detkit.text import closest_name
 
-__all__ = ["BoxScores", "evaluate_boxes"]
-_NONE = np.full((1, 1), -1.0)
+__all__ = ["CocoStats", "evaluate_boxes"]
+_NO_PRECISION = np.full((1, 1), -1.0)
 
 
 def evaluate_boxes(
-    truth: str | Path | Mapping[str, Any] | Truth,
+    ground_truth: str | Path | Mapping[str, Any] | CocoGroundTruth,
     results: str | Path | Sequence[Mapping[str, Any]],
     classes: Sequence[str] | None = None,
     name: str = "results",
     hints: bool = False,
-) -> BoxScores:
+) -> CocoStats:
     """The twelve COCO numbers of ``results``, equal to pycocotools' to the last bit.
 
     Args:
-        truth: a COCO annotation file, what it holds, or what ``read_truth`` made of it.
+        ground_truth: a COCO annotation file, what it holds, or what ``read_ground_truth`` made of
+            it.
         results: a COCO results file or the array in it: image_id, category_id, bbox (x, y, width,
             height, pixels), score. May be empty: then every number is 0.
         classes: names of the categories to measure; all of them when None. Truths and results of
@@ -52,61 +53,71 @@ def evaluate_boxes(
     Source: pycocotools' COCOeval with iouType 'bbox' and its default parameters; difficult
     objects, which COCO's files do not know, as in Pascal VOC's development kit.
     """
-    held = truth if isinstance(truth, Truth) else read_truth(truth)
-    detections = read_results(results, held, name)
-    measured = category_positions(held, classes) if classes is not None else None
-    if measured is not None:
-        kept = set(measured)
+    gt = ground_truth if isinstance(ground_truth,
+                                    CocoGroundTruth) else read_ground_truth(ground_truth)
+    detections = read_results(results, gt, name)
+    selected = match_categories(gt, classes) if classes is not None else None
+    if selected is not None:
+        kept = set(selected)
         detections = [item for item in detections if item["category_id"] in kept]
-    places = sorted(measured if measured is not None else held.categories.values())
-    truths = [item for item in held.annotations if measured is None or item["category_id"] in kept]
-    counted = Counter(item["category_id"] for item in truths if not item["iscrowd"])
+    category_indices = sorted(selected if selected is not None else gt.categories.values())
+    ground_truths = [
+        item for item in gt.annotations if selected is None or item["category_id"] in kept
+    ]
+    counted = Counter(item["category_id"] for item in ground_truths if not item["iscrowd"])
     # Categories without truths count in no mean; each would take 500 kB of pycocotools' arrays.
-    held_here = sorted({item["category_id"] for item in truths}) or places[:1]
-    stats, precision = _run(held, held_here, truths, detections)
-    row = {place: at for at, place in enumerate(held_here)}
-    per_class = {held.class_names[place]: precision[:, :, row[place]] if place in row else _NONE
-                 for place in places}
-    notes = held.notes if truths else (*held.notes, "the truth holds no boxes: nothing to measure")
-    return BoxScores(
-        **{key: _or_nan(value) for key, value in zip(STATS, stats)},
-        per_class={name: _mean(found) for name, found in per_class.items()},
-        per_class_50={name: _mean(found[:1]) for name, found in per_class.items()},
-        per_class_truths={held.class_names[place]: counted[place] for place in places},
-        images=len(held.images),
-        truths=len(truths),
-        crowds=sum(item["iscrowd"] for item in truths),
-        detections=len(detections),
-        notes=notes,
-        hints=tuple(convention_hints(held, detections)) if hints else (),
+    evaluated_indices = sorted({item["category_id"]
+                                for item in ground_truths}) or category_indices[:1]
+    stats, precision = _run_cocoeval(gt, evaluated_indices, ground_truths, detections)
+    row = {index: position for position, index in enumerate(evaluated_indices)}
+    per_class = {
+        gt.class_names[index]: precision[:, :, row[index]] if index in row else _NO_PRECISION
+        for index in category_indices
+    }
+    notes = gt.notes if ground_truths else (*gt.notes,
+                                            "the truth holds no boxes: nothing to measure")
+    return CocoStats(
+        **{key: _or_nan(value)
+           for key, value in zip(STATS, stats)},
+        per_class={name: _mean(values)
+                   for name, values in per_class.items()},
+        per_class_50={name: _mean(values[:1])
+                      for name, values in per_class.items()}, per_class_ground_truths={
+                          gt.class_names[index]: counted[index]
+                          for index in category_indices
+                      }, images=len(gt.images), ground_truths=len(ground_truths),
+        crowds=sum(item["iscrowd"] for item in ground_truths), detections=len(detections),
+        notes=notes, hints=tuple(find_convention_hints(gt, detections)) if hints else (),
     )
 
 
-def category_positions(truth: Truth, classes: Sequence[str]) -> list[int]:
-    """The position in ``truth`` of the category that bears each name, in the order of ``classes``.
+def match_categories(ground_truth: CocoGroundTruth, classes: Sequence[str]) -> list[int]:
+    """The position in ``ground_truth`` of the category that bears each name, in the order of
+    ``classes``.
 
     Raises:
         DataError: no category has the name, or a name stands twice in ``classes``.
     """
-    by_name = {name: place for place, name in enumerate(truth.class_names)}
+    by_name = {name: index for index, name in enumerate(ground_truth.class_names)}
     for name in classes:
         if name not in by_name:
-            near = near_name(name, by_name)
+            suggestion = closest_name(name, by_name)
             raise DataError(
-                f"{truth.name}: there is no category '{name}'",
+                f"{ground_truth.name}: there is no category '{name}'",
                 expected=f"one of {', '.join(by_name)}" if len(by_name) <= 20
                 else f"one of its {len(by_name)} categories",
-                do=f"did you mean '{near}'?" if near else None,
+                hint=f"did you mean '{suggestion}'?" if suggestion else None,
             )
-    twice = [name for name, count in Counter(classes).items() if count > 1]
-    if twice:
-        raise DataError(f"the class '{twice[0]}' is named twice, one category cannot be both")
+    duplicates = [name for name, count in Counter(classes).items() if count > 1]
+    if duplicates:
+        raise DataError(f"the class '{duplicates[0]}' is named twice, one category cannot be both")
     return [by_name[name] for name in classes]
 
 
-def _run(
-    truth: Truth, places: list[int], truths: list[dict[str, Any]], detections: list[dict[str, Any]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _run_cocoeval(
+        ground_truth: CocoGroundTruth, category_indices: list[int], ground_truths: list[dict[str,
+                                                                                             Any]],
+        detections: list[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """pycocotools' twelve numbers, and its precision at every size and 100 detections.
 
     Returns:
@@ -114,20 +125,20 @@ def _run(
     """
     from pycocotools.coco import COCO
 
-    from detkit.evaluation.detection.difficult_eval import DifficultEval
+    from detkit.evaluation.detection.difficult_eval import DifficultCOCOeval
 
     # Copies: COCOeval writes its ignore flags into the annotations.
-    shared = {"images": [{"id": place} for place in truth.images.values()],
-              "categories": [{"id": place} for place in places]}
+    shared = {"images": [{"id": index} for index in ground_truth.images.values()],
+              "categories": [{"id": index} for index in category_indices]}
     with contextlib.redirect_stdout(io.StringIO()):
         # Not by loadRes: it refuses an empty list and draws a polygon for every box.
-        sides = []
-        for boxes in (truths, detections):
-            side = COCO()
-            side.dataset = {**shared, "annotations": [dict(box) for box in boxes]}
-            side.createIndex()
-            sides.append(side)
-        evaluation = DifficultEval(*sides, "bbox")
+        coco_sets = []
+        for boxes in (ground_truths, detections):
+            coco_set = COCO()
+            coco_set.dataset = {**shared, "annotations": [dict(box) for box in boxes]}
+            coco_set.createIndex()
+            coco_sets.append(coco_set)
+        evaluation = DifficultCOCOeval(*coco_sets, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -140,5 +151,5 @@ def _or_nan(value: float) -> float:
 
 def _mean(precision: NDArray[np.float64]) -> float:
     """The mean of precisions; nan where the class has no truths, which pycocotools marks by -1."""
-    there = precision[precision > -1]
-    return float(np.mean(there)) if there.size else float("nan")
+    valid = precision[precision > -1]
+    return float(np.mean(valid)) if valid.size else float("nan")

@@ -15,14 +15,14 @@ from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 from torch import Tensor
 
-from detkit.evaluation.detection.coco_eval import category_positions, evaluate_boxes
-from detkit.evaluation.detection.coco_stats import BoxScores
-from detkit.evaluation.detection.ground_truth import read_truth
+from detkit.evaluation.detection.coco_eval import evaluate_boxes, match_categories
+from detkit.evaluation.detection.coco_stats import CocoStats
+from detkit.evaluation.detection.ground_truth import read_ground_truth
 from detkit.evaluation.detection.json_values import Id
 from detkit.registry import METRICS
 
 # The names under which MMDetection's users know the twelve numbers.
-KEYS = {
+METRIC_KEYS = {
     "AP": "bbox_mAP",
     "AP50": "bbox_mAP_50",
     "AP75": "bbox_mAP_75",
@@ -36,16 +36,16 @@ KEYS = {
     "ARm": "bbox_AR_m",
     "ARl": "bbox_AR_l",
 }
-PREDICTED = ("bboxes", "scores", "labels")
+PREDICTION_FIELDS = ("bboxes", "scores", "labels")
 
 
 @METRICS.register_module()
-class BoxAP(BaseMetric):  # type: ignore[misc]
+class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
     """COCO's box scores of what a model predicts, as ``coco/bbox_mAP`` and so on, unrounded.
 
     Categories are matched to the model's classes by name, and only those classes are measured.
     A number that cannot be measured is nan. After ``evaluate``, ``scores`` holds the last
-    ``BoxScores`` (None before, and on all but the main process), which ``table.scores_table``
+    ``CocoStats`` (None before, and on all but the main process), which ``table.scores_table``
     and ``table.classes_table`` turn into text.
 
     Args:
@@ -75,10 +75,10 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        self.truth = read_truth(ann_file)
+        self.ground_truth = read_ground_truth(ann_file)
         self.outfile_prefix = outfile_prefix
         self.classwise = classwise
-        self.scores: BoxScores | None = None
+        self.scores: CocoStats | None = None
         self._category_ids: list[Id] | None = None
 
     @property
@@ -93,12 +93,12 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
         classes = (dataset_meta or {}).get("classes")
         if classes is None:
             return
-        ids = {place: found for found, place in self.truth.categories.items()}
-        self._category_ids = [ids[place] for place in category_positions(self.truth, classes)]
-        listed = [name for name in self.truth.file_order if name in classes]
+        ids = {index: category_id for category_id, index in self.ground_truth.categories.items()}
+        self._category_ids = [ids[index] for index in match_categories(self.ground_truth, classes)]
+        listed = [name for name in self.ground_truth.file_order if name in classes]
         if listed != list(classes):
             MMLogger.get_current_instance().warning(
-                f"{self.truth.name}: lists its categories in the order {', '.join(listed)}, the "
+                f"{self.ground_truth.name}: lists its categories in the order {', '.join(listed)}, the "
                 f"model its classes as {', '.join(classes)}; mmdet's CocoDataset numbers labels "
                 "by the file's order whatever the classes say, and then predictions count for "
                 "the wrong class; give the classes in the file's order")
@@ -113,37 +113,40 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
                 (N,) integer. N may be 0.
         """
         for sample in data_samples:
-            found = sample["pred_instances"]
-            arrays = {key: _as_array(found[key]) for key in PREDICTED}
+            pred_instances = sample["pred_instances"]
+            arrays = {key: _to_numpy(pred_instances[key]) for key in PREDICTION_FIELDS}
             self.results.append({"img_id": sample["img_id"], **arrays})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """The scores of all predictions, gathered from all processes; each image has an entry."""
         logger = MMLogger.get_current_instance()
-        detections = self._as_coco(results)
+        detections = self._to_coco_results(results)
         if self.outfile_prefix is not None:
-            _write(Path(f"{self.outfile_prefix}.bbox.json"), detections)
-        unseen = len(self.truth.images) - len({result["img_id"] for result in results})
-        if unseen > 0:
-            logger.warning(f"{self.truth.name}: {unseen} of {len(self.truth.images)} images were "
-                           "not shown to the model; their objects count as missed")
+            _write_results(Path(f"{self.outfile_prefix}.bbox.json"), detections)
+        num_missing = len(self.ground_truth.images) - len({result["img_id"] for result in results})
+        if num_missing > 0:
+            logger.warning(
+                f"{self.ground_truth.name}: {num_missing} of {len(self.ground_truth.images)} images were "
+                "not shown to the model; their objects count as missed")
         classes = (self.dataset_meta or {})["classes"]
-        others = sorted(set(self.truth.class_names) - set(classes))
-        if others:
-            logger.warning(f"{self.truth.name}: categories that the model does not know are not "
-                           f"measured: {', '.join(others[:10])}{', ...' * (len(others) > 10)}")
-        scores = evaluate_boxes(self.truth, detections, classes, name="the predictions")
+        unmeasured = sorted(set(self.ground_truth.class_names) - set(classes))
+        if unmeasured:
+            logger.warning(
+                f"{self.ground_truth.name}: categories that the model does not know are not "
+                f"measured: {', '.join(unmeasured[:10])}{', ...' * (len(unmeasured) > 10)}")
+        scores = evaluate_boxes(self.ground_truth, detections, classes, name="the predictions")
         for note in scores.notes:
-            logger.warning(f"{self.truth.name}: {note}")
+            logger.warning(f"{self.ground_truth.name}: {note}")
         self.scores = scores
-        metrics = {KEYS[name]: getattr(scores, name) for name in KEYS}
+        metrics = {METRIC_KEYS[name]: getattr(scores, name) for name in METRIC_KEYS}
         if self.classwise:
             metrics.update({f"{name}_precision": scores.per_class[name] for name in classes})
         return metrics
 
-    def _as_coco(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _to_coco_results(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if self._category_ids is None:
-            raise RuntimeError("BoxAP: dataset_meta with 'classes' must be set before evaluating")
+            raise RuntimeError(
+                "CocoBBoxMetric: dataset_meta with 'classes' must be set before evaluating")
         detections = []
         for result in results:
             # In float64 as in mmdet's metric, whose numbers these are to equal.
@@ -157,15 +160,15 @@ class BoxAP(BaseMetric):  # type: ignore[misc]
         return detections
 
 
-def _as_array(values: Tensor) -> NDArray[Any]:
+def _to_numpy(values: Tensor) -> NDArray[Any]:
     """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
     values = values.detach().cpu()
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
-def _write(path: Path, detections: list[dict[str, Any]]) -> None:
+def _write_results(path: Path, detections: list[dict[str, Any]]) -> None:
     """Write a results file in one step: a killed run leaves the last whole one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps(detections), encoding="utf-8")
-    os.replace(half, path)
+    temp_path = path.with_name(path.name + ".part")
+    temp_path.write_text(json.dumps(detections), encoding="utf-8")
+    os.replace(temp_path, path)

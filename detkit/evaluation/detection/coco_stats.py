@@ -11,7 +11,7 @@ STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs
 
 
 @dataclass(frozen=True)
-class BoxScores:
+class CocoStats:
     """COCO's box scores, each from 0 to 1, unrounded; nan where there is nothing to measure.
 
     Args:
@@ -30,9 +30,9 @@ class BoxScores:
         per_class: AP of each class by name, in the order of category ids; nan where the class
             has no truths.
         per_class_50: AP50 of each class, likewise.
-        per_class_truths: how many truths (crowds left out) each class has.
+        per_class_ground_truths: how many truths (crowds left out) each class has.
         images: images measured.
-        truths: annotated boxes, crowds included.
+        ground_truths: annotated boxes, crowds included.
         crowds: those of the truths that are crowd regions and cost nothing when missed.
         detections: boxes in the results.
         notes: sentences on what in the truth had to be filled in.
@@ -54,9 +54,9 @@ class BoxScores:
     ARl: float
     per_class: Mapping[str, float]
     per_class_50: Mapping[str, float]
-    per_class_truths: Mapping[str, int]
+    per_class_ground_truths: Mapping[str, int]
     images: int
-    truths: int
+    ground_truths: int
     crowds: int
     detections: int
     notes: tuple[str, ...] = ()
@@ -72,12 +72,12 @@ class BoxScores:
         return {
             **{name: _or_none(value) for name, value in zip(STATS, self.stats)},
             "images": self.images,
-            "truths": self.truths,
+            "truths": self.ground_truths,
             "crowds": self.crowds,
             "detections": self.detections,
             "classes": {
                 name: {"AP": _or_none(value), "AP50": _or_none(self.per_class_50[name]),
-                       "truths": self.per_class_truths[name]}
+                       "truths": self.per_class_ground_truths[name]}
                 for name, value in self.per_class.items()
             },
             "notes": list(self.notes),

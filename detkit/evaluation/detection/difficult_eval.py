@@ -7,7 +7,7 @@ from typing import Any
 from pycocotools.cocoeval import COCOeval
 
 
-class DifficultEval(COCOeval):  # type: ignore[misc]
+class DifficultCOCOeval(COCOeval):  # type: ignore[misc]
     """COCOeval that matches ignored objects with ``difficult`` 1 by their IoU.
 
     Both are ignored, however many detections match them. But a crowd region takes whatever lies
@@ -22,11 +22,11 @@ class DifficultEval(COCOeval):  # type: ignore[misc]
 
     def computeIoU(self, imgId: Any, catId: Any) -> Any:
         """The overlaps of one image and category, as pycocotools gives them."""
-        truths = self._gts
+        ground_truths = self._gts
         self._gts = {(imgId, catId): [
-            {**truth, "iscrowd": 0} if truth.get("difficult") else truth
-            for truth in truths[imgId, catId]]}
+            {**ground_truth, "iscrowd": 0} if ground_truth.get("difficult") else ground_truth
+            for ground_truth in ground_truths[imgId, catId]]}
         try:
             return super().computeIoU(imgId, catId)
         finally:
-            self._gts = truths
+            self._gts = ground_truths

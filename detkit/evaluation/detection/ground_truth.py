@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from detkit.errors import DataError
-from detkit.evaluation.detection.json_values import Id, as_box, as_id, as_number, read_json, shown
+from detkit.evaluation.detection.json_values import (
+    Id,
+    format_ids,
+    parse_box,
+    parse_id,
+    parse_number,
+    read_json,
+)
 
-LISTS = ("images", "annotations", "categories")
+REQUIRED_LISTS = ("images", "annotations", "categories")
 # What the data check writes into the annotation of an object that VOC's evaluation ignores.
 DIFFICULT = "voc_difficult"
 
 
 @dataclass(frozen=True)
-class Truth:
+class CocoGroundTruth:
     """What a COCO annotation file holds, as far as boxes are concerned.
 
     Args:
@@ -46,11 +53,11 @@ class Truth:
     sizes: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
-def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
+def read_ground_truth(ground_truth: str | Path | Mapping[str, Any]) -> CocoGroundTruth:
     """Read and check a COCO annotation file; what was given is not changed.
 
     Args:
-        truth: a path, or what such a file holds.
+        ground_truth: a path, or what such a file holds.
 
     Returns:
         The truth with annotations numbered anew from 1, because pycocotools takes a match with
@@ -62,136 +69,139 @@ def read_truth(truth: str | Path | Mapping[str, Any]) -> Truth:
             nowhere, or a box is not four finite numbers with width and height >= 0.
     """
     name = "truth"
-    held: Any = truth
-    if isinstance(truth, (str, Path)):
-        name = str(truth)
-        held = read_json(Path(truth))
-    if isinstance(held, list):
+    content: Any = ground_truth
+    if isinstance(ground_truth, (str, Path)):
+        name = str(ground_truth)
+        content = read_json(Path(ground_truth))
+    if isinstance(content, list):
         raise DataError(
             f"{name}: this is not an annotation file", got="an array",
             expected="an object with images, annotations and categories",
-            do="an array is a results file: give the annotation file first, the results second",
+            hint="an array is a results file: give the annotation file first, the results second",
         )
-    if not isinstance(held, Mapping):
-        raise DataError(f"{name}: this is not an annotation file", got=type(held).__name__,
+    if not isinstance(content, Mapping):
+        raise DataError(f"{name}: this is not an annotation file", got=type(content).__name__,
                         expected="an object with images, annotations and categories")
-    for key in LISTS:
-        if not isinstance(held.get(key), list):
+    for key in REQUIRED_LISTS:
+        if not isinstance(content.get(key), list):
             raise DataError(
-                f"{name}: '{key}' is {'not a list' if key in held else 'missing'}",
-                got=f"an object with {', '.join(map(str, held)) or 'nothing in it'}",
+                f"{name}: '{key}' is {'not a list' if key in content else 'missing'}",
+                got=f"an object with {', '.join(map(str, content)) or 'nothing in it'}",
                 expected="images, annotations and categories",
             )
-    images = _positions(name, "images", held["images"])
+    images = _index_ids(name, "images", content["images"])
     if not images:
         raise DataError(f"{name}: there are no images in it")
-    categories = _positions(name, "categories", held["categories"])
+    categories = _index_ids(name, "categories", content["categories"])
     if not categories:
         raise DataError(f"{name}: there are no categories in it")
-    annotations, notes = _annotations(name, held["annotations"], images, categories)
-    class_names = _class_names(held["categories"], categories)
-    return Truth(
+    annotations, notes = _read_annotations(name, content["annotations"], images, categories)
+    class_names = _class_names(content["categories"], categories)
+    return CocoGroundTruth(
         name=name,
         images=images,
         categories=categories,
         class_names=class_names,
-        file_order=tuple(class_names[categories[_known(item)]] for item in held["categories"]),
-        files={_known(item): str(item["file_name"]) for item in held["images"]
+        file_order=tuple(class_names[categories[_get_id(item)]] for item in content["categories"]),
+        files={_get_id(item): str(item["file_name"]) for item in content["images"]
                if "file_name" in item},
         annotations=annotations,
         notes=notes,
-        sizes=_sizes(held["images"], images),
+        sizes=_image_sizes(content["images"], images),
     )
 
 
-def _sizes(items: list[Any], images: Mapping[Id, int]) -> dict[int, tuple[float, float]]:
+def _image_sizes(items: list[Any], images: Mapping[Id, int]) -> dict[int, tuple[float, float]]:
     sizes = {}
     for item in items:
-        width, height = as_number(item.get("width")), as_number(item.get("height"))
+        width, height = parse_number(item.get("width")), parse_number(item.get("height"))
         if width is not None and height is not None and width > 0 and height > 0:
-            sizes[images[_known(item)]] = (width, height)
+            sizes[images[_get_id(item)]] = (width, height)
     return sizes
 
 
-def _known(item: Mapping[str, Any]) -> Id:
-    found = as_id(item["id"])
-    assert found is not None
-    return found
+def _get_id(item: Mapping[str, Any]) -> Id:
+    item_id = parse_id(item["id"])
+    assert item_id is not None
+    return item_id
 
 
-def _positions(name: str, key: str, items: list[Any]) -> dict[Id, int]:
+def _index_ids(name: str, key: str, items: list[Any]) -> dict[Id, int]:
     """Positions of the ids in ascending order, the order in which pycocotools breaks ties."""
     ids: list[Id] = []
     for index, item in enumerate(items):
-        found = as_id(item.get("id")) if isinstance(item, Mapping) else None
-        if found is None:
+        item_id = parse_id(item.get("id")) if isinstance(item, Mapping) else None
+        if item_id is None:
             got = item.get("id", "none") if isinstance(item, Mapping) else item
             raise DataError(f"{name}: {key}[{index}] has no usable id", got=repr(got),
                             expected="a whole number or a text")
-        ids.append(found)
+        ids.append(item_id)
     if len({type(item) for item in ids}) > 1:
-        odd = next(item for item in ids if type(item) is not type(ids[0]))
+        other_type = next(item for item in ids if type(item) is not type(ids[0]))
         raise DataError(f"{name}: the ids of {key} are partly numbers, partly texts",
-                        got=f"{ids[0]!r} and {odd!r}", expected="one kind")
-    twice = [item for item, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise DataError(f"{name}: {key} with the same id: {shown(twice)}")
-    return {item: place for place, item in enumerate(sorted(ids))}
+                        got=f"{ids[0]!r} and {other_type!r}", expected="one kind")
+    duplicates = [item for item, count in Counter(ids).items() if count > 1]
+    if duplicates:
+        raise DataError(f"{name}: {key} with the same id: {format_ids(duplicates)}")
+    return {item: index for index, item in enumerate(sorted(ids))}
 
 
 def _class_names(items: list[Any], categories: Mapping[Id, int]) -> tuple[str, ...]:
-    names = {categories[_known(item)]: str(item.get("name", _known(item))) for item in items}
+    names = {categories[_get_id(item)]: str(item.get("name", _get_id(item))) for item in items}
     count = Counter(names.values())
-    ids = {place: found for found, place in categories.items()}
+    ids = {index: item_id for item_id, index in categories.items()}
     return tuple(
-        names[place] if count[names[place]] == 1 else f"{names[place]} (id {ids[place]})"
-        for place in sorted(names)
+        names[index] if count[names[index]] == 1 else f"{names[index]} (id {ids[index]})"
+        for index in sorted(names)
     )
 
 
-def _annotations(
+def _read_annotations(
     name: str, items: list[Any], images: Mapping[Id, int], categories: Mapping[Id, int]
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    read: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     without_area = without_crowd = 0
     ids: list[object] = []
     for index, item in enumerate(items):
         if not isinstance(item, Mapping):
             raise DataError(f"{name}: annotations[{index}] is not an object", got=repr(item))
-        where = f"{name}: annotation {item.get('id', f'at index {index}')!r}"
-        image, category = as_id(item.get("image_id")), as_id(item.get("category_id"))
+        location = f"{name}: annotation {item.get('id', f'at index {index}')!r}"
+        image, category = parse_id(item.get("image_id")), parse_id(item.get("category_id"))
         if image is None or image not in images:
-            raise DataError(f"{where} has an image_id that is not in 'images'",
-                            got=repr(item.get("image_id")), expected=shown(images))
-        where += f" (image {image!r})"
+            raise DataError(f"{location} has an image_id that is not in 'images'",
+                            got=repr(item.get("image_id")), expected=format_ids(images))
+        location += f" (image {image!r})"
         if category is None or category not in categories:
-            raise DataError(f"{where} has a category_id that is not in 'categories'",
-                            got=repr(item.get("category_id")), expected=shown(categories))
-        box = as_box(item.get("bbox"))
+            raise DataError(f"{location} has a category_id that is not in 'categories'",
+                            got=repr(item.get("category_id")), expected=format_ids(categories))
+        box = parse_box(item.get("bbox"))
         if box is None or min(box[2:]) < 0:
-            raise DataError(f"{where} has no usable bbox", got=repr(item.get("bbox")),
+            raise DataError(f"{location} has no usable bbox", got=repr(item.get("bbox")),
                             expected="[x, y, width, height], finite, width and height >= 0")
-        area = as_number(item.get("area"))
+        area = parse_number(item.get("area"))
         if area is None:
             area = box[2] * box[3]
             without_area += 1
         elif area < 0:
-            raise DataError(f"{where} has a negative area", got=area)
+            raise DataError(f"{location} has a negative area", got=area)
         crowd = item.get("iscrowd")
         if crowd is None:
             crowd = 0
             without_crowd += 1
         elif crowd not in (0, 1):
-            raise DataError(f"{where} has an unknown iscrowd", got=repr(crowd), expected="0 or 1")
+            raise DataError(f"{location} has an unknown iscrowd", got=repr(crowd),
+                            expected="0 or 1")
         ids.append(item.get("id"))
-        read.append({"id": index + 1, "image_id": images[image], "bbox": box, "area": area,
-                     "category_id": categories[category], "iscrowd": int(crowd),
-                     "difficult": int(crowd == 1 and item.get(DIFFICULT) == 1)})
-    difficult = sum(item["difficult"] for item in read)
-    return read, _notes(ids, without_area, without_crowd, difficult)
+        annotations.append({
+            "id": index + 1, "image_id": images[image], "bbox": box, "area": area,
+            "category_id": categories[category], "iscrowd": int(crowd),
+            "difficult": int(crowd == 1 and item.get(DIFFICULT) == 1)
+        })
+    difficult = sum(item["difficult"] for item in annotations)
+    return annotations, _collect_notes(ids, without_area, without_crowd, difficult)
 
 
-def _notes(
+def _collect_notes(
     ids: list[object], without_area: int, without_crowd: int, difficult: int
 ) -> tuple[str, ...]:
     notes = []
@@ -201,9 +211,9 @@ def _notes(
     if 0 in ids:
         notes.append("an annotation has id 0, for which pycocotools counts a found object as "
                      "missed; it was given another id, so these numbers can be higher")
-    doubled = len(ids) - len(set(map(repr, ids)))
-    if doubled:
-        notes.append(f"{doubled} annotations have no id or one that was there before; "
+    num_duplicates = len(ids) - len(set(map(repr, ids)))
+    if num_duplicates:
+        notes.append(f"{num_duplicates} annotations have no id or one that was there before; "
                      "they were numbered anew, each counts once")
     if without_area:
         notes.append(f"{without_area} annotations have no area; width times height was taken")

@@ -13,8 +13,8 @@ from typing import Any, Union
 import numpy as np
 
 from detkit.errors import DataError
-from detkit.files import read_bytes, special_file
-from detkit.machine.memory import json_limit
+from detkit.files import read_bytes, special_file_type
+from detkit.machine.memory import max_json_bytes
 
 Id = Union[int, str]
 
@@ -27,10 +27,10 @@ def read_json(path: Path) -> Any:
     """
     # os.path answers no, where Path raises, for names too long for a file system.
     if not os.path.isfile(path):
-        raise DataError(f"{path}: there is no such file" if not os.path.exists(path)
-                        else f"{path}: this is not a file but {special_file(path) or 'a folder'}")
+        raise DataError(f"{path}: there is no such file" if not os.path.exists(path) else
+                        f"{path}: this is not a file but {special_file_type(path) or 'a folder'}")
     try:
-        content = read_bytes(path, json_limit(), "the memory is not enough for more", True)
+        content = read_bytes(path, max_json_bytes(), "the memory is not enough for more", True)
         return json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -44,7 +44,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: not a JSON file: {error}") from error
 
 
-def as_id(value: object) -> Id | None:
+def parse_id(value: object) -> Id | None:
     """An id as files write it, 7, 7.0 or 'seven'; None for what cannot be one."""
     if isinstance(value, bool):
         return None
@@ -57,7 +57,7 @@ def as_id(value: object) -> Id | None:
     return None
 
 
-def as_number(value: object) -> float | None:
+def parse_number(value: object) -> float | None:
     """A finite number as a float; None for anything else, text, nan and infinity included."""
     # Most are this, and asking for an abstract Real takes ten times as long.
     if type(value) is float:
@@ -71,16 +71,16 @@ def as_number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def as_box(value: object) -> list[float] | None:
+def parse_box(value: object) -> list[float] | None:
     """A box [x, y, width, height] of four finite numbers; None for anything else."""
     if not isinstance(value, (list, tuple, np.ndarray)):
         return None
-    numbers = [as_number(item) for item in value]
+    numbers = [parse_number(item) for item in value]
     box = [number for number in numbers if number is not None]
     return box if len(box) == len(numbers) == 4 else None
 
 
-def shown(ids: Any, limit: int = 8) -> str:
+def format_ids(ids: Any, limit: int = 8) -> str:
     """Ids for a message: '1..80' where they run without a gap, else the first few."""
     ids = list(ids)
     if len(ids) > 2 and all(isinstance(item, int) for item in ids):

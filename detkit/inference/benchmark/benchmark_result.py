@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from detkit.inference.predict_files import align
+from detkit.inference.predict_files import format_table
 
 MMDET = "mmdet"
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkResult:
     """What one engine does at one size.
 
     Args:
@@ -45,29 +45,27 @@ class Row:
         return asdict(self)
 
 
-def speed_table(rows: Sequence[Row]) -> str:
+def speed_table(rows: Sequence[BenchmarkResult]) -> str:
     """Rows as lines of aligned words."""
-    head = ("engine", "precision", "size", "median ms", "p95 ms", "fps", "x mmdet", "AP")
+    header = ("engine", "precision", "size", "median ms", "p95 ms", "fps", "x mmdet", "AP")
     body = [
         (row.engine, row.precision, f"{row.size[0]}x{row.size[1]}", f"{row.median:.1f}",
          f"{row.p95:.1f}", f"{row.fps:.1f}", "-" if row.ratio is None else f"{row.ratio:.2f}",
          "-" if row.ap is None else f"{row.ap:.4f}")
         for row in rows
     ]
-    return align([head, *body])
+    return format_table([header, *body])
 
 
-def share_table(rows: Sequence[Row]) -> str:
+def layer_time_table(rows: Sequence[BenchmarkResult]) -> str:
     """Where the milliseconds of a picture go, for the rows that know; empty without any."""
-    known = [row for row in rows if row.shares and row.engine_ms is not None]
-    if not known:
+    timed_rows = [row for row in rows if row.shares and row.engine_ms is not None]
+    if not timed_rows:
         return ""
-    parts = list(dict.fromkeys(part for row in known for part in row.shares))
-    head = ("ms of", "precision", "size", "pre", *parts, "post")
-    body = [
-        (row.engine, row.precision, f"{row.size[0]}x{row.size[1]}", f"{row.pre or 0:.1f}",
-         *(f"{row.shares.get(part, 0.0) * (row.engine_ms or 0):.1f}" for part in parts),
-         f"{row.post or 0:.1f}")
-        for row in known
-    ]
-    return align([head, *body])
+    components = list(dict.fromkeys(component for row in timed_rows for component in row.shares))
+    header = ("ms of", "precision", "size", "pre", *components, "post")
+    body = [(row.engine, row.precision, f"{row.size[0]}x{row.size[1]}", f"{row.pre or 0:.1f}",
+             *(f"{row.shares.get(component, 0.0) * (row.engine_ms or 0):.1f}"
+               for component in components), f"{row.post or 0:.1f}")
+            for row in timed_rows]
+    return format_table([header, *body])

@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.config.test_pipeline import pipeline_of
+from detkit.config.test_pipeline import get_test_pipeline_cfg
 from detkit.errors import DetkitError, ExportError
-from detkit.inference.benchmark.layer_times import Batch, openvino_shares, torch_shares
-from detkit.inference.detection_adapter import SampleAdapter
+from detkit.inference.benchmark.layer_times import Batch, openvino_layer_times, torch_layer_times
+from detkit.inference.detection_adapter import DetectionAdapter
 from detkit.inference.engine_predictor import EnginePredictor
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.engine import Engine
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-from detkit.inference.export.input_sizes import Size, rule_for
-from detkit.inference.letterbox import InputRule, fit
+from detkit.inference.export.input_sizes import Size, resize_spec_for_sizes
+from detkit.inference.letterbox import ResizeSpec, letterbox
 from detkit.structures.detections import Detections
 
 Image = NDArray[np.uint8]
-Look = Callable[[Sequence[Any]], list[Detections]]
+PredictFn = Callable[[Sequence[Any]], list[Detections]]
 
 
 @dataclass(frozen=True)
-class Entry:
+class BenchmarkCase:
     """An engine, a precision and a size to be measured.
 
     Args:
@@ -41,7 +41,7 @@ class Entry:
     size: Size | int | None
 
 
-class Subject:
+class BenchmarkTarget:
     """Makes looks of one checkpoint; what is converted once is kept.
 
     Args:
@@ -65,20 +65,20 @@ class Subject:
         device: str,
         max_proposals: int | None = None,
     ) -> None:
-        from detkit.inference.engines.availability import device_name
+        from detkit.inference.engines.availability import resolve_device
 
         self._device = device
-        self._graphs = CheckpointGraphs(checkpoint, device_name(device), max_proposals)
+        self._graphs = CheckpointGraphs(checkpoint, resolve_device(device), max_proposals)
         self.calibration: Sequence[Image] = ()
         self._models: dict[tuple[Size, str], Any] = {}
         self.classes = self._graphs.classes
         self.cfg = self._graphs.cfg
 
-    def canvas(self, size: Size | int | None, image_hw: Size) -> Size:
+    def canvas(self, size: Size | int | None, original_hw: Size) -> Size:
         """The canvas that a picture goes to at ``size``."""
         if isinstance(size, tuple):
             return size
-        return self._rule(size).canvas_for(image_hw)
+        return self._resize_spec(size).input_hw_for(original_hw)
 
     def check_size(self, size: Size | int | None) -> None:
         """Do nothing where the network takes a canvas of ``size``.
@@ -86,86 +86,91 @@ class Subject:
         Raises:
             ExportError: a side is no multiple of what the network needs.
         """
-        divisor = self._graphs.rule.divisor
+        divisor = self._graphs.resize_spec.divisor
         if isinstance(size, tuple) and any(side % divisor for side in size):
             raise ExportError("--size", got=f"{size[0]}x{size[1]}",
                               expected=f"height x width in multiples of {divisor}")
 
-    def _rule(self, size: Size | int | None) -> InputRule:
-        return rule_for(self._graphs.rule, [] if size is None else [size])
+    def _resize_spec(self, size: Size | int | None) -> ResizeSpec:
+        return resize_spec_for_sizes(self._graphs.resize_spec, [] if size is None else [size])
 
-    def mmdet(self, size: Size | int | None) -> Look:
+    def mmdet(self, size: Size | int | None) -> PredictFn:
         """The checkpoint in mmdet's own hands, one picture at a time as its users run it."""
-        pipeline = pipeline_of(self.cfg)
+        pipeline = get_test_pipeline_cfg(self.cfg)
         if size is not None:
-            pipeline = [_resized(step, self._rule(size)) for step in pipeline]
-        adapter = SampleAdapter(self._graphs.model, pipeline, len(self.classes))
-        return lambda images: [adapter.look([adapter.prepare(image)])[0] for image in images]
+            pipeline = [_resize_step(step, self._resize_spec(size)) for step in pipeline]
+        adapter = DetectionAdapter(self._graphs.model, pipeline, len(self.classes))
+        return lambda images: [adapter.predict([adapter.prepare(image)])[0] for image in images]
 
-    def predictor(self, entry: Entry, streams: int, threshold: float) -> EnginePredictor:
-        """A predictor over the engine of ``entry``.
+    def predictor(self, case: BenchmarkCase, num_streams: int, threshold: float) -> EnginePredictor:
+        """A predictor over the engine of ``case``.
 
         Raises:
             DetkitError: the engine does not run here, or not in this precision.
         """
-        def make(canvas: Size, probe: Image) -> Engine:
-            return self._engine(entry, canvas, streams)
+        def engine_factory(canvas: Size, sample_image: Image) -> Engine:
+            return self._engine(case, canvas, num_streams)
 
-        rule = self._rule(entry.size)
-        canvases = [entry.size] if isinstance(entry.size, tuple) else None
-        return EnginePredictor(make, rule, self.classes, canvases, threshold, streams)
+        resize_spec = self._resize_spec(case.size)
+        canvases = [case.size] if isinstance(case.size, tuple) else None
+        return EnginePredictor(engine_factory, resize_spec, self.classes, canvases, threshold,
+                               num_streams)
 
-    def shares(self, entry: Entry, image: Image) -> dict[str, float]:
+    def shares(self, case: BenchmarkCase, image: Image) -> dict[str, float]:
         """The parts' shares of the engine's time on one picture; empty where none can be had."""
-        canvas = self.canvas(entry.size, (image.shape[0], image.shape[1]))
-        fitted = fit(image, canvas, self._rule(entry.size))
-        batch: Batch = (fitted.canvas[None], np.array([fitted.valid_hw], np.int64))
-        if entry.engine == "openvino":
-            return openvino_shares(self._model(canvas, entry), batch, entry.precision)
-        if entry.engine == "torch" and entry.precision == "f32":
-            return torch_shares(self._graphs.graph(canvas), batch)
+        canvas = self.canvas(case.size, (image.shape[0], image.shape[1]))
+        letterboxed = letterbox(image, canvas, self._resize_spec(case.size))
+        batch: Batch = (letterboxed.canvas[None], np.array([letterboxed.image_hw], np.int64))
+        if case.engine == "openvino":
+            return openvino_layer_times(self._model(canvas, case), batch, case.precision)
+        if case.engine == "torch" and case.precision == "f32":
+            return torch_layer_times(self._graphs.graph(canvas), batch)
         return {}
 
-    def _engine(self, entry: Entry, canvas: Size, streams: int) -> Engine:
-        if entry.engine != "openvino":
-            return build_engine(entry.engine, self._graphs.graph(canvas), canvas, entry.precision,
-                                streams, self._device)
-        from detkit.inference.engines.availability import require
+    def _engine(self, case: BenchmarkCase, canvas: Size, num_streams: int) -> Engine:
+        if case.engine != "openvino":
+            return build_engine(case.engine, self._graphs.graph(canvas), canvas, case.precision,
+                                num_streams, self._device)
+        from detkit.inference.engines.availability import ensure_engine_available
         from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
-        require("openvino", entry.precision, self._device)
-        return OpenVinoEngine(self._model(canvas, entry), canvas, entry.precision, streams)
+        ensure_engine_available("openvino", case.precision, self._device)
+        return OpenVinoEngine(self._model(canvas, case), canvas, case.precision, num_streams)
 
-    def _model(self, canvas: Size, entry: Entry) -> Any:
+    def _model(self, canvas: Size, case: BenchmarkCase) -> Any:
         """The OpenVINO model of a canvas, float32 or quantised; bf16 is the float32 one."""
-        from detkit.inference.engines.openvino.convert import openvino_model, parts_of
+        from detkit.inference.engines.openvino.convert import (
+            build_openvino_model,
+            network_modules_of,
+        )
 
-        kind = "int8" if entry.precision == "int8" else "f32"
+        kind = "int8" if case.precision == "int8" else "f32"
         if (canvas, kind) not in self._models:
             graph = self._graphs.graph(canvas)
             if kind == "f32":
-                made = openvino_model(graph, canvas)
+                model = build_openvino_model(graph, canvas)
             else:
-                from detkit.inference.engines.openvino.int8 import quantised
+                from detkit.inference.engines.openvino.int8 import quantize
 
                 if not self.calibration:
                     raise DetkitError("int8 needs pictures to be calibrated with",
-                                      do="name a folder with a train split by --data")
-                rule = self._rule(entry.size)
-                fitted = [fit(image, canvas, rule) for image in self.calibration]
-                made = quantised(self._model(canvas, replace(entry, precision="f32")),
-                                 parts_of(graph),
-                                 [(one.canvas, one.valid_hw) for one in fitted])
-            self._models[canvas, kind] = made
+                                      hint="name a folder with a train split by --data")
+                resize_spec = self._resize_spec(case.size)
+                letterboxed = [letterbox(image, canvas, resize_spec) for image in self.calibration]
+                model = quantize(self._model(canvas, replace(case, precision="f32")),
+                                 network_modules_of(graph),
+                                 [(item.canvas, item.image_hw) for item in letterboxed])
+            self._models[canvas, kind] = model
         return self._models[canvas, kind]
 
 
-def _resized(step: Mapping[str, Any], rule: InputRule) -> dict[str, Any]:
+def _resize_step(step: Mapping[str, Any], resize_spec: ResizeSpec) -> dict[str, Any]:
     """A step of a test pipeline as the rule has it, for pictures of another size."""
     kind = str(step.get("type"))
     if kind.endswith("Resize"):
-        return {**step, "scale": rule.scale}
-    if kind.endswith("Pad") and rule.border is not None and rule.border.size_hw is not None:
-        high, wide = rule.border.size_hw
-        return {**step, "size": (wide, high)}
+        return {**step, "scale": resize_spec.scale}
+    if kind.endswith(
+            "Pad") and resize_spec.border is not None and resize_spec.border.size_hw is not None:
+        height, width = resize_spec.border.size_hw
+        return {**step, "size": (width, height)}
     return dict(step)

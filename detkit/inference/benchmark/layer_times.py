@@ -13,35 +13,35 @@ from numpy.typing import NDArray
 from torch import nn
 
 # A graph's modules by what detectors call them; the first that fits, so inner ones come first.
-PARTS = (
-    ("proposals.select", "NMS"),
-    ("stages.select", "NMS"),
-    ("boxes.select", "NMS"),
-    ("pyramid.pictures", "normalise"),
-    ("pyramid.body", "backbone"),
-    ("pyramid.neck", "neck"),
-    ("proposals", "RPN"),
-    ("stages", "RoI heads"),
-    ("boxes", "head"),
+COMPONENTS = (
+    ("rpn.nms", "NMS"),
+    ("roi_head.nms", "NMS"),
+    ("bbox_head.nms", "NMS"),
+    ("feature_extractor.preprocessor", "normalise"),
+    ("feature_extractor.backbone", "backbone"),
+    ("feature_extractor.neck", "neck"),
+    ("rpn", "RPN"),
+    ("roi_head", "RoI heads"),
+    ("bbox_head", "head"),
 )
 NAMES = ("backbone", "neck", "RPN", "RoI heads", "head", "NMS", "normalise", "other")
 RUNS = 10
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-def part_of(module: str) -> str:
+def component_of(module: str) -> str:
     """The part that a module of a static graph belongs to, 'other' for none.
 
     Args:
-        module: its dotted name in the graph, as 'stages.stages.0.head'.
+        module: its dotted name in the graph, as 'roi_head.stages.0.head'.
     """
-    for beginning, part in PARTS:
-        if module == beginning or module.startswith(f"{beginning}."):
-            return part
+    for prefix, component in COMPONENTS:
+        if module == prefix or module.startswith(f"{prefix}."):
+            return component
     return "other"
 
 
-def openvino_shares(model: Any, batch: Batch, precision: str = "f32") -> dict[str, float]:
+def openvino_layer_times(model: Any, batch: Batch, precision: str = "f32") -> dict[str, float]:
     """Each part's share of an OpenVINO model's time on one thread, from its own counters.
 
     Args:
@@ -53,26 +53,26 @@ def openvino_shares(model: Any, batch: Batch, precision: str = "f32") -> dict[st
         part to share; they sum to 1, and parts that take nothing are left out.
     """
     from detkit.inference.engines.openvino.core import openvino_core
-    from detkit.inference.engines.openvino.engine import HINTS
+    from detkit.inference.engines.openvino.engine import PRECISION_HINTS
 
     options = {"PERF_COUNT": "YES", "INFERENCE_NUM_THREADS": "1", "NUM_STREAMS": "1",
-               "INFERENCE_PRECISION_HINT": HINTS[precision]}
+               "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision]}
     request = openvino_core().compile_model(model, "CPU", options).create_infer_request()
     spent: dict[str, float] = {}
-    for turn in range(RUNS + 2):
+    for iteration in range(RUNS + 2):
         request.infer(list(batch))
-        if turn < 2:
+        if iteration < 2:
             continue
         for node in request.get_profiling_info():
             name = str(node.node_name)
-            part = "other"
+            component = "other"
             if "__module." in name:
-                part = part_of(name.split("__module.", 1)[1].split("/", 1)[0])
-            spent[part] = spent.get(part, 0.0) + node.real_time.total_seconds()
-    return _as_shares(spent)
+                component = component_of(name.split("__module.", 1)[1].split("/", 1)[0])
+            spent[component] = spent.get(component, 0.0) + node.real_time.total_seconds()
+    return _normalize(spent)
 
 
-def torch_shares(graph: nn.Module, batch: Batch) -> dict[str, float]:
+def torch_layer_times(graph: nn.Module, batch: Batch) -> dict[str, float]:
     """Each part's share of a static graph's time in eager torch, on the device that holds it.
 
     Args:
@@ -80,46 +80,48 @@ def torch_shares(graph: nn.Module, batch: Batch) -> dict[str, float]:
         batch: canvases and their valid sizes.
 
     Returns:
-        as of `openvino_shares`.
+        as of `openvino_layer_times`.
     """
     device = next(graph.parameters()).device
     modules = dict(graph.named_modules())
-    timed = [name for name, _ in PARTS if name in modules]
+    timed = [name for name, _ in COMPONENTS if name in modules]
     spent: dict[str, float] = {}
-    inputs = [torch.from_numpy(one).to(device) for one in batch]
+    inputs = [torch.from_numpy(item).to(device) for item in batch]
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         for name in timed:
             stack.enter_context(_timed(modules[name], name, spent, device))
-        for turn in range(RUNS + 2):
-            if turn == 2:
+        for iteration in range(RUNS + 2):
+            if iteration == 2:
                 spent.clear()
-            begun = _now(device)
+            start = _now(device)
             graph(*inputs)
-            spent[""] = spent.get("", 0.0) + _now(device) - begun
+            spent[""] = spent.get("", 0.0) + _now(device) - start
     # What lies within another part is taken out of it.
-    own = dict(spent)
+    self_times = dict(spent)
     for name in spent:
-        around = [outer for outer in spent if outer != name
-                  and (not outer or name.startswith(f"{outer}."))]
-        if around:
-            own[max(around, key=len)] -= spent[name]
-    parts: dict[str, float] = {}
-    for name, seconds in own.items():
-        part = part_of(name) if name else "other"
-        parts[part] = parts.get(part, 0.0) + max(0.0, seconds)
-    return _as_shares(parts)
+        enclosing = [
+            outer for outer in spent
+            if outer != name and (not outer or name.startswith(f"{outer}."))
+        ]
+        if enclosing:
+            self_times[max(enclosing, key=len)] -= spent[name]
+    component_times: dict[str, float] = {}
+    for name, seconds in self_times.items():
+        component = component_of(name) if name else "other"
+        component_times[component] = component_times.get(component, 0.0) + max(0.0, seconds)
+    return _normalize(component_times)
 
 
 @contextmanager
 def _timed(
     module: nn.Module, name: str, spent: dict[str, float], device: torch.device
 ) -> Iterator[None]:
-    begun: list[float] = []
-    before = module.register_forward_pre_hook(lambda *_: begun.append(_now(device)))
+    start: list[float] = []
+    before = module.register_forward_pre_hook(lambda *_: start.append(_now(device)))
 
     def add(*_: Any) -> None:
-        spent[name] = spent.get(name, 0.0) + _now(device) - begun.pop()
+        spent[name] = spent.get(name, 0.0) + _now(device) - start.pop()
 
     after = module.register_forward_hook(add)
     try:
@@ -135,7 +137,7 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _as_shares(spent: dict[str, float]) -> dict[str, float]:
+def _normalize(spent: dict[str, float]) -> dict[str, float]:
     total = sum(spent.values())
     if total <= 0:
         return {}

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-LookAtOne = Callable[[Image], Any]
+PredictOneFn = Callable[[Image], Any]
 WARM_UP = 3
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of single calls.
+    """DurationHistogram of single calls.
 
     Args:
         median: half of the calls took at most so long.
@@ -31,37 +31,39 @@ class Latency:
     mean: float
 
 
-def latency(look: LookAtOne, images: Sequence[Image], runs: int) -> Latency:
+def latency(predict: PredictOneFn, images: Sequence[Image], runs: int) -> Latency:
     """Time ``runs`` calls, one after the other, over ``images`` in turn.
 
     Args:
-        look: takes one (H, W, 3) uint8 RGB image.
+        predict: takes one (H, W, 3) uint8 RGB image.
         images: at least one.
         runs: at least one; some more to warm up come before.
     """
-    for turn in range(WARM_UP):
-        look(images[turn % len(images)])
-    taken = []
-    for turn in range(runs):
-        begun = time.perf_counter()
-        look(images[turn % len(images)])
-        taken.append((time.perf_counter() - begun) * 1000)
-    return Latency(float(np.median(taken)), float(np.percentile(taken, 95)),
-                   float(np.mean(taken)))
+    for iteration in range(WARM_UP):
+        predict(images[iteration % len(images)])
+    durations = []
+    for iteration in range(runs):
+        start = time.perf_counter()
+        predict(images[iteration % len(images)])
+        durations.append((time.perf_counter() - start) * 1000)
+    return Latency(float(np.median(durations)), float(np.percentile(durations, 95)),
+                   float(np.mean(durations)))
 
 
-def throughput(look: LookAtOne, images: Sequence[Image], runs: int, threads: int) -> float:
+def throughput(predict: PredictOneFn, images: Sequence[Image], runs: int, threads: int) -> float:
     """Pictures a second with ``threads`` calls at once.
 
     Args:
-        look: as above, safe to call from several threads where ``threads`` is above 1.
+        predict: as above, safe to call from several threads where ``threads`` is above 1.
         images: at least one.
         runs: pictures that are timed; at least one.
         threads: at least 1.
     """
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(WARM_UP):
-            list(pool.map(look, [images[turn % len(images)] for turn in range(threads)]))
-        begun = time.perf_counter()
-        list(pool.map(look, [images[turn % len(images)] for turn in range(runs)]))
-        return runs / (time.perf_counter() - begun)
+            list(
+                pool.map(predict,
+                         [images[iteration % len(images)] for iteration in range(threads)]))
+        start = time.perf_counter()
+        list(pool.map(predict, [images[iteration % len(images)] for iteration in range(runs)]))
+        return runs / (time.perf_counter() - start)

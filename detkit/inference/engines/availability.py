@@ -10,13 +10,14 @@ from typing import NamedTuple
 from detkit.errors import ExportError, MissingExtraError
 
 PRECISIONS = ("f32", "bf16", "f16", "int8")
-EXPORT_INT8 = ("run: detkit export CHECKPOINT --precision int8 --data PATH --out DIR, and give "
-               "DIR instead of it")
+INT8_EXPORT_HINT = (
+    "run: detkit export CHECKPOINT --precision int8 --data PATH --out DIR, and give "
+    "DIR instead of it")
 # Missing ones are told with the extra that brings them.
 EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
 
 
-class EngineState(NamedTuple):
+class EngineAvailability(NamedTuple):
     """What one engine can do here.
 
     Args:
@@ -31,7 +32,7 @@ class EngineState(NamedTuple):
     reason: str | None = None
 
 
-def available_engines(device: str = "auto") -> list[EngineState]:
+def available_engines(device: str = "auto") -> list[EngineAvailability]:
     """All engines, those that run on ``device`` with their precisions, the others with why not.
 
     Args:
@@ -40,11 +41,17 @@ def available_engines(device: str = "auto") -> list[EngineState]:
     Raises:
         DetkitError: there is no such device.
     """
-    kind = device_kind(device)
-    return [_torch(kind), _compiled(kind), _openvino(kind), _onnxruntime(kind), _tensorrt(kind)]
+    device_type = resolve_device_type(device)
+    return [
+        _torch(device_type),
+        _torch_compile(device_type),
+        _openvino(device_type),
+        _onnxruntime(device_type),
+        _tensorrt(device_type)
+    ]
 
 
-def require(name: str, precision: str, device: str = "auto") -> None:
+def ensure_engine_available(name: str, precision: str, device: str = "auto") -> None:
     """Do nothing where the engine runs in ``precision`` here.
 
     Raises:
@@ -69,7 +76,7 @@ def require(name: str, precision: str, device: str = "auto") -> None:
         )
 
 
-def require_any(precision: str, device: str = "auto") -> None:
+def ensure_precision_available(precision: str, device: str = "auto") -> None:
     """Do nothing where some engine that ``engine='auto'`` tries runs in ``precision`` here.
 
     int8 is none of them: it needs calibration, which an export does.
@@ -78,11 +85,12 @@ def require_any(precision: str, device: str = "auto") -> None:
         ExportError: there is no such precision, or none runs so on this machine.
     """
     if precision == "int8":
-        raise ExportError("int8 of a checkpoint", expected="an exported folder", do=EXPORT_INT8)
-    require("torch", precision, device)
+        raise ExportError("int8 of a checkpoint", expected="an exported folder",
+                          hint=INT8_EXPORT_HINT)
+    ensure_engine_available("torch", precision, device)
 
 
-def device_kind(device: str) -> str:
+def resolve_device_type(device: str) -> str:
     """'cpu' or 'cuda', 'auto' decided.
 
     Raises:
@@ -90,72 +98,75 @@ def device_kind(device: str) -> str:
     """
     import torch
 
-    from detkit.engine.devices import check_device
+    from detkit.engine.devices import parse_device
 
-    kind, _ = check_device(device)
-    return ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
+    device_type, _ = parse_device(device)
+    return (
+        "cuda" if torch.cuda.is_available() else "cpu") if device_type == "auto" else device_type
 
 
-def device_name(device: str) -> str:
+def resolve_device(device: str) -> str:
     """What torch calls a device: 'cpu', 'cuda' or 'cuda:N', 'auto' decided.
 
     Raises:
         DetkitError: there is no such device.
     """
-    kind = device_kind(device)
-    return device if ":" in device else kind
+    device_type = resolve_device_type(device)
+    return device if ":" in device else device_type
 
 
-def _torch(kind: str) -> EngineState:
-    return EngineState("torch", _torch_precisions(kind))
+def _torch(device_type: str) -> EngineAvailability:
+    return EngineAvailability("torch", _torch_precisions(device_type))
 
 
-def _torch_precisions(kind: str) -> tuple[str, ...]:
-    from detkit.engine.optim.amp import computes_in_bf16
+def _torch_precisions(device_type: str) -> tuple[str, ...]:
+    from detkit.engine.optim.amp import is_bf16_supported
 
-    half = ("bf16",) if computes_in_bf16(kind) else ()
-    return ("f32", *half, "f16") if kind == "cuda" else ("f32", *half)
+    half = ("bf16",) if is_bf16_supported(device_type) else ()
+    return ("f32", *half, "f16") if device_type == "cuda" else ("f32", *half)
 
 
-def _compiled(kind: str) -> EngineState:
+def _torch_compile(device_type: str) -> EngineAvailability:
     name = "torch.compile"
-    if kind == "cuda":
+    if device_type == "cuda":
         if find_spec("triton") is None:
-            return EngineState(name, (), "the library 'triton' is not installed")
-    elif not any(shutil.which(one) for one in (os.environ.get("CXX", ""), "g++", "clang++") if one):
-        return EngineState(name, (), "there is no C++ compiler")
-    return EngineState(name, _torch_precisions(kind))
+            return EngineAvailability(name, (), "the library 'triton' is not installed")
+    elif not any(
+            shutil.which(item) for item in (os.environ.get("CXX", ""), "g++", "clang++") if item):
+        return EngineAvailability(name, (), "there is no C++ compiler")
+    return EngineAvailability(name, _torch_precisions(device_type))
 
 
-def _openvino(kind: str) -> EngineState:
+def _openvino(device_type: str) -> EngineAvailability:
     if find_spec("openvino") is None:
-        return EngineState("openvino", (), "the library 'openvino' is not installed")
-    if kind != "cpu":
-        return EngineState("openvino", (), "it runs on the CPU, and another device is asked for")
-    from detkit.engine.optim.amp import allows_bf16
+        return EngineAvailability("openvino", (), "the library 'openvino' is not installed")
+    if device_type != "cpu":
+        return EngineAvailability("openvino", (),
+                                  "it runs on the CPU, and another device is asked for")
+    from detkit.engine.optim.amp import onednn_allows_bf16
     from detkit.inference.engines.openvino.core import openvino_core
 
-    capable = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    half = ("bf16",) if "BF16" in capable and allows_bf16() else ()
-    return EngineState("openvino", ("f32", *half, "int8"))
+    capabilities = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    half = ("bf16",) if "BF16" in capabilities and onednn_allows_bf16() else ()
+    return EngineAvailability("openvino", ("f32", *half, "int8"))
 
 
-def _onnxruntime(kind: str) -> EngineState:
+def _onnxruntime(device_type: str) -> EngineAvailability:
     name = "onnxruntime"
-    missing = [one for one in (name, "onnx", "onnxscript") if find_spec(one) is None]
+    missing = [item for item in (name, "onnx", "onnxscript") if find_spec(item) is None]
     if missing:
-        return EngineState(name, (), f"the library '{missing[0]}' is not installed")
+        return EngineAvailability(name, (), f"the library '{missing[0]}' is not installed")
     from detkit.inference.engines.no_telemetry import import_onnxruntime
 
     providers = import_onnxruntime().get_available_providers()
-    if kind == "cuda" and "CUDAExecutionProvider" not in providers:
-        return EngineState(name, (), "this build of it does not know the GPU")
-    return EngineState(name, ("f32",))
+    if device_type == "cuda" and "CUDAExecutionProvider" not in providers:
+        return EngineAvailability(name, (), "this build of it does not know the GPU")
+    return EngineAvailability(name, ("f32",))
 
 
-def _tensorrt(kind: str) -> EngineState:
+def _tensorrt(device_type: str) -> EngineAvailability:
     if find_spec("tensorrt") is None:
-        return EngineState("tensorrt", (), "the library 'tensorrt' is not installed")
-    if kind != "cuda":
-        return EngineState("tensorrt", (), "it needs an NVIDIA GPU")
-    return EngineState("tensorrt", ("f32", "f16"))
+        return EngineAvailability("tensorrt", (), "the library 'tensorrt' is not installed")
+    if device_type != "cuda":
+        return EngineAvailability("tensorrt", (), "it needs an NVIDIA GPU")
+    return EngineAvailability("tensorrt", ("f32", "f16"))

@@ -18,10 +18,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from detkit.data.synthetic.sample import cache_folder
-from detkit.files import sha256_of
-from detkit.inference.output_folder import write_text
-from detkit.machine.cores import cores
+from detkit.data.synthetic.sample import cache_dir
+from detkit.files import compute_sha256
+from detkit.inference.output_folder import atomic_write_text
+from detkit.machine.cores import num_cores
 
 logger = logging.getLogger(__name__)
 FOLDER = "engines"
@@ -31,7 +31,7 @@ VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS")
 
 
 @dataclass(frozen=True)
-class EngineChoice:
+class CachedEngineChoice:
     """An engine and a precision that were the fastest.
 
     Args:
@@ -43,46 +43,47 @@ class EngineChoice:
     precision: str
 
 
-def choice_file(checkpoint: Path, device: str = "cpu", **asked: object) -> Path | None:
+def choice_cache_path(checkpoint: Path, device: str = "cpu", **settings: object) -> Path | None:
     """The file that a choice is kept in; None where the user has no folder for a cache.
 
     Args:
         checkpoint: the model's file, of which the content counts.
         device: 'cpu', 'cuda' or 'cuda:N'.
-        **asked: all else that the choice depends on: sizes, precision and the like.
+        **settings: all else that the choice depends on: sizes, precision and the like.
 
     Raises:
         OSError: the checkpoint cannot be read.
     """
     try:
-        folder = cache_folder() / FOLDER
+        folder = cache_dir() / FOLDER
     except RuntimeError:  # a user without a home, as in containers
         return None
-    key = {"checkpoint": sha256_of(checkpoint), "device": device, "asked": asked,
+    key = {"checkpoint": compute_sha256(checkpoint), "device": device, "asked": settings,
            **_machine(device)}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     return folder / f"{digest[:32]}.json"
 
 
-def read_choice(path: Path | None) -> EngineChoice | None:
+def read_cached_choice(path: Path | None) -> CachedEngineChoice | None:
     """The choice that was kept; None where there is none, or the file is not one."""
     if path is None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        choice = EngineChoice(content["engine"], content["precision"])
+        choice = CachedEngineChoice(content["engine"], content["precision"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return choice if all(isinstance(word, str) for word in asdict(choice).values()) else None
+    return choice if all(isinstance(value, str) for value in asdict(choice).values()) else None
 
 
-def write_choice(path: Path, choice: EngineChoice, milliseconds: Mapping[str, float]) -> None:
+def write_cached_choice(path: Path, choice: CachedEngineChoice,
+                        milliseconds: Mapping[str, float]) -> None:
     """Keep a choice, with what the tried engines took; a cache that cannot be written is left."""
     content = {**asdict(choice),
                "milliseconds": {name: round(value, 3) for name, value in milliseconds.items()}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(content, indent=2) + "\n")
+        atomic_write_text(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         logger.debug("the choice of an engine is not kept: %s", error)
 
@@ -94,7 +95,7 @@ def _machine(device: str) -> dict[str, Any]:
 
         gpu = torch.cuda.get_device_name(device)
     return {
-        "processor": _processor(), "cores": cores(), "gpu": gpu,
+        "processor": _processor(), "cores": num_cores(), "gpu": gpu,
         "libraries": {name: _version(name) for name in LIBRARIES},
         "variables": {name: os.environ.get(name) for name in VARIABLES},
     }
@@ -105,8 +106,8 @@ def _processor(cpu_info: Path = Path("/proc/cpuinfo")) -> list[str]:
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return [platform.machine(), platform.processor()]
-    told = ("model name", "flags", "features", "cpu part")
-    return sorted({line for line in lines if line.lower().startswith(told)})
+    prefixes = ("model name", "flags", "features", "cpu part")
+    return sorted({line for line in lines if line.lower().startswith(prefixes)})
 
 
 def _version(library: str) -> str | None:

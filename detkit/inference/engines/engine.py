@@ -32,23 +32,23 @@ class Engine(Protocol):
     Attributes:
         name: 'torch', 'torch.compile', 'openvino', 'onnxruntime' or 'tensorrt'.
         precision: 'f32', 'bf16', 'f16' or 'int8'.
-        canvas_hw: height and width of the images that it takes.
-        streams: so many calls at once, each from a thread of its own, it serves well.
+        input_hw: height and width of the images that it takes.
+        num_streams: so many calls at once, each from a thread of its own, it serves well.
     """
 
     name: str
     precision: str
-    canvas_hw: tuple[int, int]
-    streams: int
+    input_hw: tuple[int, int]
+    num_streams: int
 
     def __call__(
-        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+        self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
         """Detect in a batch of canvases.
 
         Args:
             images: (B, H, W, 3) uint8 RGB, H and W those of the canvas; B may be 0.
-            valid_hw: (B, 2) int64, height and width of the part of each canvas that holds the
+            image_hw: (B, 2) int64, height and width of the part of each canvas that holds the
                 picture, at its top left; what lies beyond has no effect.
         """
         ...

@@ -18,20 +18,20 @@ from torch import nn
 
 from detkit.errors import ExportError
 from detkit.inference.engines.graph_operators import operator_name, resolve_operator
-from detkit.inference.engines.ports import AGAIN
-from detkit.machine.bounded_tensors import BoundedTensors, TooMuchError
+from detkit.inference.engines.ports import REEXPORT_HINT
+from detkit.machine.bounded_tensors import TensorLimitError, TensorMemoryLimit
 from detkit.machine.memory import available_memory
 
 KEY, VERSION = "detkit_graph", 1
 # Of the part of the file that is text, in bytes; a detector's takes one or two million.
-MOST_TEXT = 64 << 20
-MOST_STEPS, MOST_DEPTH = 200_000, 8
+MAX_TEXT_BYTES = 64 << 20
+MAX_STEPS, MAX_DEPTH = 200_000, 8
 
 
 class Value(NamedTuple):
     """The place of a value among those that a graph computes; its inputs come first."""
 
-    place: int
+    position: int
 
 
 class Weight(NamedTuple):
@@ -49,7 +49,7 @@ class Step(NamedTuple):
     last_uses: list[int]
 
 
-class DataGraph(nn.Module):
+class GraphInterpreter(nn.Module):
     """Runs the steps of a file one by one.
 
     Args:
@@ -67,43 +67,43 @@ class DataGraph(nn.Module):
         for name, tensor in tensors.items():
             self.register_buffer(names[name], tensor)
         self._steps, self._outputs = list(steps), list(outputs)
-        self._tried = False
+        self._validated = False
 
-    def forward(self, images: torch.Tensor, valid_hw: torch.Tensor) -> tuple[Any, ...]:
-        """As the graph that was written: see `detkit.inference.graph.build.static_graph`.
+    def forward(self, images: torch.Tensor, image_hw: torch.Tensor) -> tuple[Any, ...]:
+        """As the graph that was written: see `detkit.inference.graph.build.build_static_graph`.
 
         Raises:
             ExportError: in the first call, more memory is asked for than there is.
         """
-        if self._tried:
-            return self._run(images, valid_hw)
+        if self._validated:
+            return self._run(images, image_hw)
         # A step may ask for any size in a few letters; a first call that does not fit is no call.
         try:
-            with BoundedTensors(available_memory()):
-                found = self._run(images, valid_hw)
-        except TooMuchError as error:
+            with TensorMemoryLimit(available_memory()):
+                result = self._run(images, image_hw)
+        except TensorLimitError as error:
             raise ExportError("the graph asks for more memory than there is", got=str(error),
-                              do=AGAIN) from error
-        self._tried = True
-        return found
+                              hint=REEXPORT_HINT) from error
+        self._validated = True
+        return result
 
-    def _run(self, images: torch.Tensor, valid_hw: torch.Tensor) -> tuple[Any, ...]:
-        values: list[Any] = [images, valid_hw]
+    def _run(self, images: torch.Tensor, image_hw: torch.Tensor) -> tuple[Any, ...]:
+        values: list[Any] = [images, image_hw]
         for step in self._steps:
-            args = [self._filled(one, values) for one in step.args]
-            kwargs = {name: self._filled(one, values) for name, one in step.kwargs.items()}
+            args = [self._resolve(item, values) for item in step.args]
+            kwargs = {name: self._resolve(item, values) for name, item in step.kwargs.items()}
             values.append(step.call(*args, **kwargs))
-            for place in step.last_uses:
-                values[place] = None
-        return tuple(values[one.place] for one in self._outputs)
+            for position in step.last_uses:
+                values[position] = None
+        return tuple(values[item.position] for item in self._outputs)
 
-    def _filled(self, argument: Any, values: list[Any]) -> Any:
+    def _resolve(self, argument: Any, values: list[Any]) -> Any:
         if isinstance(argument, Value):
-            return values[argument.place]
+            return values[argument.position]
         if isinstance(argument, Weight):
             return getattr(self, argument.buffer)
         if isinstance(argument, list):
-            return [self._filled(one, values) for one in argument]
+            return [self._resolve(item, values) for item in argument]
         return argument
 
 
@@ -116,34 +116,34 @@ def write_graph_data(program: Any, path: Path) -> None:
     from safetensors.torch import save
 
     tensors: dict[str, torch.Tensor] = {}
-    known: dict[str, Any] = {}
+    encoded: dict[str, Any] = {}
     for spec, name in zip(program.graph_signature.input_specs, _placeholders(program)):
         if spec.kind.name == "USER_INPUT":
-            known[name] = {"value": sum("value" in one for one in known.values())}
+            encoded[name] = {"value": sum("value" in item for item in encoded.values())}
             continue
-        held = program.state_dict if spec.target in program.state_dict else program.constants
+        state = program.state_dict if spec.target in program.state_dict else program.constants
         # A file of its own memory for each: they may share it, or lie in it with gaps.
-        tensors[spec.target] = held[spec.target].detach().cpu().contiguous().clone()
-        known[name] = {"tensor": spec.target}
+        tensors[spec.target] = state[spec.target].detach().cpu().contiguous().clone()
+        encoded[name] = {"tensor": spec.target}
     steps: list[Any] = []
     outputs: list[Any] = []
-    for node in _needed(program.graph.nodes):
+    for node in _live_nodes(program.graph.nodes):
         if node.op == "output":
-            outputs = [_encoded(one, known) for one in node.args[0]]
+            outputs = [_encode(item, encoded) for item in node.args[0]]
         elif node.op == "call_function":
             name = operator_name(node.target)
             try:
                 resolve_operator(name)
             except LookupError as error:
                 raise ExportError("the torch format cannot hold the model", got=str(error.args[0]),
-                                  do="use --format openvino or onnx") from error
+                                  hint="use --format openvino or onnx") from error
             steps.append({
-                "op": name, "args": [_encoded(one, known) for one in node.args],
-                "kwargs": {key: _encoded(one, known) for key, one in node.kwargs.items()}})
-            known[node.name] = {"value": 1 + len(steps)}
+                "op": name, "args": [_encode(item, encoded) for item in node.args],
+                "kwargs": {key: _encode(item, encoded) for key, item in node.kwargs.items()}})
+            encoded[node.name] = {"value": 1 + len(steps)}
         elif node.op != "placeholder":
             raise ExportError("the torch format cannot hold the model", got=f"a {node.op} node",
-                              do="use --format openvino or onnx")
+                              hint="use --format openvino or onnx")
     text = json.dumps({"version": VERSION, "steps": steps, "outputs": outputs})
     # Not save_file, whose file none but its owner may read.
     path.write_bytes(save(tensors, {KEY: text}))
@@ -153,22 +153,23 @@ def _placeholders(program: Any) -> list[str]:
     return [node.name for node in program.graph.nodes if node.op == "placeholder"]
 
 
-def _needed(nodes: Iterable[Any]) -> list[Any]:
+def _live_nodes(nodes: Iterable[Any]) -> list[Any]:
     """Those that the outputs depend on, in order: neither checks nor what only they need."""
-    found: dict[Any, None] = {}
+    result: dict[Any, None] = {}
     for node in reversed(list(nodes)):
-        changes = isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-        if node.op != "call_function" or changes or any(user in found for user in node.users):
-            found[node] = None
-    return list(reversed(found))
+        is_mutating = isinstance(node.target,
+                                 torch._ops.OpOverload) and node.target._schema.is_mutable
+        if node.op != "call_function" or is_mutating or any(user in result for user in node.users):
+            result[node] = None
+    return list(reversed(result))
 
 
-def _encoded(argument: Any, known: Mapping[str, Any]) -> Any:
+def _encode(argument: Any, encoded: Mapping[str, Any]) -> Any:
     """An argument of a node as JSON holds it."""
     if isinstance(argument, torch.fx.Node):
-        return known[argument.name]
+        return encoded[argument.name]
     if isinstance(argument, (list, tuple)):
-        return [_encoded(one, known) for one in argument]
+        return [_encode(item, encoded) for item in argument]
     if isinstance(argument, torch.dtype):
         return {"dtype": str(argument).removeprefix("torch.")}
     if isinstance(argument, torch.memory_format):
@@ -181,7 +182,7 @@ def _encoded(argument: Any, known: Mapping[str, Any]) -> Any:
         return argument
     raise ExportError("the torch format cannot hold the model",
                       got=f"an argument of the type {type(argument).__name__}",
-                      do="use --format openvino or onnx")
+                      hint="use --format openvino or onnx")
 
 
 def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
@@ -199,8 +200,8 @@ def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-        if length > MOST_TEXT:
-            raise ValueError(f"{length} bytes of text, expected at most {MOST_TEXT}")
+        if length > MAX_TEXT_BYTES:
+            raise ValueError(f"{length} bytes of text, expected at most {MAX_TEXT_BYTES}")
         with safe_open(str(path), framework="pt") as file:
             content = json.loads((file.metadata() or {})[KEY])
             if content["version"] != VERSION:
@@ -210,72 +211,72 @@ def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
     except MemoryError:
         raise
     except Exception as error:  # of safetensors, json or torch, as the file is broken
-        said = " ".join(str(error).split())[:160]
+        message = " ".join(str(error).split())[:160]
         raise ExportError(f"{path}: no graph that detkit wrote",
-                          got=f"{type(error).__name__}: {said}", do=AGAIN) from error
+                          got=f"{type(error).__name__}: {message}", hint=REEXPORT_HINT) from error
 
 
 def _module(content: Any, tensors: Mapping[str, torch.Tensor], device: str) -> nn.Module:
-    names = {name: f"tensor{number}" for number, name in enumerate(sorted(tensors))}
-    if len(content["steps"]) > MOST_STEPS:
-        raise ValueError(f"{len(content['steps'])} steps, expected at most {MOST_STEPS}")
+    names = {name: f"tensor{index}" for index, name in enumerate(sorted(tensors))}
+    if len(content["steps"]) > MAX_STEPS:
+        raise ValueError(f"{len(content['steps'])} steps, expected at most {MAX_STEPS}")
     steps: list[Step] = []
-    for number, step in enumerate(content["steps"]):
-        before = 2 + number
-        args = [_decoded(one, before, names, device) for one in step["args"]]
-        kwargs = {str(key): _decoded(one, before, names, device)
-                  for key, one in step["kwargs"].items()}
+    for index, step in enumerate(content["steps"]):
+        num_values = 2 + index
+        args = [_decode(item, num_values, names, device) for item in step["args"]]
+        kwargs = {str(key): _decode(item, num_values, names, device)
+                  for key, item in step["kwargs"].items()}
         steps.append(Step(resolve_operator(step["op"]), args, kwargs, []))
-    outputs = [_decoded(one, 2 + len(steps), names, device) for one in content["outputs"]]
-    if not all(isinstance(one, Value) for one in outputs):
+    outputs = [_decode(item, 2 + len(steps), names, device) for item in content["outputs"]]
+    if not all(isinstance(item, Value) for item in outputs):
         raise ValueError("an output that is no value of the graph")
-    _find_last_uses(steps, {one.place for one in outputs})
-    return DataGraph(tensors, names, steps, outputs).to(device)
+    _find_last_uses(steps, {item.position for item in outputs})
+    return GraphInterpreter(tensors, names, steps, outputs).to(device)
 
 
 def _find_last_uses(steps: Sequence[Step], needed: set[int]) -> None:
     """Say at each step which values no later one takes, so that their memory is free again."""
-    seen = set(needed)
+    used = set(needed)
     for step in reversed(steps):
-        for place in _values_in([*step.args, *step.kwargs.values()]):
-            if place not in seen:
-                seen.add(place)
-                step.last_uses.append(place)
+        for position in _values_in([*step.args, *step.kwargs.values()]):
+            if position not in used:
+                used.add(position)
+                step.last_uses.append(position)
 
 
 def _values_in(arguments: Sequence[Any]) -> set[int]:
-    found: set[int] = set()
-    for one in arguments:
-        if isinstance(one, Value):
-            found.add(one.place)
-        elif isinstance(one, list):
-            found |= _values_in(one)
-    return found
+    result: set[int] = set()
+    for item in arguments:
+        if isinstance(item, Value):
+            result.add(item.position)
+        elif isinstance(item, list):
+            result |= _values_in(item)
+    return result
 
 
-def _decoded(
-    argument: Any, before: int, names: Mapping[str, str], device: str, depth: int = 0
+def _decode(
+    argument: Any, num_values: int, names: Mapping[str, str], device: str, depth: int = 0
 ) -> Any:
-    """What `_encoded` made into JSON; of values only those ``before`` the step are there."""
+    """What `_encoded` made into JSON; of values only those ``num_values`` the step are there."""
     if argument is None or isinstance(argument, (bool, str)):
         return argument
     if isinstance(argument, (int, float)):
         if isinstance(argument, int) and not -2**63 <= argument < 2**63:
             raise ValueError("a number beyond 64 bits")
         return argument
-    if isinstance(argument, list) and depth < MOST_DEPTH:
-        return [_decoded(one, before, names, device, depth + 1) for one in argument]
+    if isinstance(argument, list) and depth < MAX_DEPTH:
+        return [_decode(item, num_values, names, device, depth + 1) for item in argument]
     if not isinstance(argument, dict) or len(argument) != 1:
         raise ValueError("an argument of another form")
     (kind, value), = argument.items()
-    if kind == "value" and type(value) is int and 0 <= value < before:
+    if kind == "value" and type(value) is int and 0 <= value < num_values:
         return Value(value)
     if kind == "tensor":
         return Weight(names[value])
     if kind == "device":
         return torch.device(device)
     if kind in ("dtype", "memory_format"):
-        found = getattr(torch, str(value), None)
-        if isinstance(found, torch.dtype if kind == "dtype" else torch.memory_format):
-            return found
+        result = getattr(torch, str(value), None)
+        if isinstance(result, torch.dtype if kind == "dtype" else torch.memory_format):
+            return result
     raise ValueError(f"an argument of the kind {str(kind)[:40]!r}")

@@ -38,13 +38,13 @@ zero_ zeros zeros_like
 """.split())
 TORCHVISION = frozenset({"nms", "roi_align", "deform_conv2d"})
 # What a graph computes of the number of images in a batch.
-NUMBERS: dict[str, Callable[..., Any]] = {
-    f"operator.{one.__name__}": one for one in (
+SCALAR_OPERATORS: dict[str, Callable[..., Any]] = {
+    f"operator.{item.__name__}": item for item in (
         operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.neg,
         operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
 }
 GETITEM = "operator.getitem"
-MOST = 2**63
+MAX_INTEGER = 2**63
 
 
 def operator_name(target: Any) -> str:
@@ -62,33 +62,33 @@ def resolve_operator(name: str) -> Callable[..., Any]:
     """
     if name == GETITEM:
         return operator.getitem
-    if name in NUMBERS:
-        return _bounded(NUMBERS[name])
-    room, _, rest = name.partition(".")
+    if name in SCALAR_OPERATORS:
+        return _bounded(SCALAR_OPERATORS[name])
+    namespace, _, rest = name.partition(".")
     base, _, overload = rest.partition(".")
-    if not overload or base not in {"aten": ATEN, "torchvision": TORCHVISION}.get(room, ()):
+    if not overload or base not in {"aten": ATEN, "torchvision": TORCHVISION}.get(namespace, ()):
         raise LookupError(f"the operator {name[:80]!r}")
-    if room == "torchvision":
+    if namespace == "torchvision":
         import torchvision  # noqa: F401  registers its operators
-    found = getattr(getattr(getattr(torch.ops, room), base), overload, None)
-    if not isinstance(found, torch._ops.OpOverload) or not _is_of_tensors(found):
+    result = getattr(getattr(getattr(torch.ops, namespace), base), overload, None)
+    if not isinstance(result, torch._ops.OpOverload) or not _takes_tensors(result):
         raise LookupError(f"the operator {name[:80]!r}")
-    return _safe_roi_align if name == "torchvision.roi_align.default" else found
+    return _safe_roi_align if name == "torchvision.roi_align.default" else result
 
 
-def _is_of_tensors(operator: torch._ops.OpOverload) -> bool:
+def _takes_tensors(operator: torch._ops.OpOverload) -> bool:
     """Whether it takes or gives a tensor; some names are also of operators on lists and texts."""
     schema = operator._schema
-    return any("Tensor" in str(one.type) for one in (*schema.arguments, *schema.returns))
+    return any("Tensor" in str(item.type) for item in (*schema.arguments, *schema.returns))
 
 
 def _bounded(compute: Callable[..., Any]) -> Callable[..., Any]:
     """``compute``, held to whole numbers of 64 bits: Python's own grow without end."""
     def bounded(*numbers: Any) -> Any:
-        found = compute(*numbers)
-        if isinstance(found, int) and abs(found) >= MOST:
+        result = compute(*numbers)
+        if isinstance(result, int) and abs(result) >= MAX_INTEGER:
             raise ValueError(f"a number of the graph grew beyond 64 bits ({compute.__name__})")
-        return found
+        return result
 
     return bounded
 
@@ -96,6 +96,6 @@ def _bounded(compute: Callable[..., Any]) -> Callable[..., Any]:
 def _safe_roi_align(features: torch.Tensor, rois: torch.Tensor, *rest: Any) -> torch.Tensor:
     """torchvision's, which reads whatever lies in memory at the image that a RoI names."""
     index = rois[:, :1].nan_to_num().clamp(0, max(features.shape[0] - 1, 0))
-    found: torch.Tensor = torch.ops.torchvision.roi_align.default(
+    result: torch.Tensor = torch.ops.torchvision.roi_align.default(
         features, torch.cat([index, rois[:, 1:]], 1), *rest)
-    return found
+    return result

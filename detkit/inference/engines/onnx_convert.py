@@ -11,20 +11,20 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ExportError, MissingExtraError
-from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT
+from detkit.inference.engines.input_batch import INPUT_NAMES, OUTPUT_NAMES
 from detkit.inference.engines.no_telemetry import disable_telemetry
-from detkit.inference.engines.program import exported_program, quiet
+from detkit.inference.engines.program import export_program, quiet
 
 # The first with DeformConv.
 OPSET = 19
 
 
-def write_onnx(graph: nn.Module, canvas_hw: tuple[int, int], path: Path) -> None:
+def write_onnx(graph: nn.Module, input_hw: tuple[int, int], path: Path) -> None:
     """Write a static graph, or a program made of one, as one self-contained file.
 
     Args:
         graph: the static graph, in eval mode.
-        canvas_hw: height and width of its canvases in pixels.
+        input_hw: height and width of its canvases in pixels.
         path: the .onnx file to write.
 
     Raises:
@@ -39,14 +39,14 @@ def write_onnx(graph: nn.Module, canvas_hw: tuple[int, int], path: Path) -> None
             __import__(library)
         except ImportError as error:
             raise MissingExtraError(library, "onnx") from error
-    program: Any = exported_program(graph, canvas_hw)
+    program: Any = export_program(graph, input_hw)
     with quiet():
         try:
             torch.onnx.export(
                 program, (), str(path), dynamo=True, opset_version=OPSET, verbose=False,
-                external_data=False, input_names=list(NAMES_IN), output_names=list(NAMES_OUT),
+                external_data=False, input_names=list(INPUT_NAMES), output_names=list(OUTPUT_NAMES),
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            said = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise ExportError("ONNX cannot hold the model", got=said[0],
-                              do="use --format openvino or torch") from error
+            message = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            raise ExportError("ONNX cannot hold the model", got=message[0],
+                              hint="use --format openvino or torch") from error

@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 
 from detkit.errors import ExportError
 from detkit.inference.engines.engine import RawDetections
-from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT, check_batch, nothing
+from detkit.inference.engines.input_batch import (
+    INPUT_NAMES,
+    OUTPUT_NAMES,
+    check_batch,
+    empty_result,
+)
 from detkit.inference.engines.no_telemetry import import_onnxruntime
 from detkit.inference.engines.ports import Port, check_ports
-from detkit.machine.cores import cores
+from detkit.machine.cores import num_cores
 
-ONLY_FATAL = 4  # errors are raised, too
+LOG_FATAL_ONLY = 4  # errors are raised, too
 
 
 class OnnxRuntimeEngine:
@@ -23,8 +28,8 @@ class OnnxRuntimeEngine:
 
     Args:
         path: the .onnx file.
-        canvas_hw: height and width of the canvases in pixels.
-        streams: calls that are served side by side; each gets its share of the cores.
+        input_hw: height and width of the canvases in pixels.
+        num_streams: calls that are served side by side; each gets its share of the cores.
         threads: cores to use; None for all that the process may use.
         device: 'cpu' or 'cuda'.
 
@@ -36,22 +41,22 @@ class OnnxRuntimeEngine:
     def __init__(
         self,
         path: Path,
-        canvas_hw: tuple[int, int],
-        streams: int = 1,
+        input_hw: tuple[int, int],
+        num_streams: int = 1,
         threads: int | None = None,
         device: str = "cpu",
     ) -> None:
         onnxruntime = import_onnxruntime()
         self.name = "onnxruntime"
         self.precision = "f32"
-        self.canvas_hw = canvas_hw
-        self.streams = streams
+        self.input_hw = input_hw
+        self.num_streams = num_streams
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = ONLY_FATAL
+        options.log_severity_level = LOG_FATAL_ONLY
         # Not its own other format, of which it checks less.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         # With one thread a call runs in its caller's; more are a pool that all calls share.
-        options.intra_op_num_threads = max((threads or cores()) // streams, 1)
+        options.intra_op_num_threads = max((threads or num_cores()) // num_streams, 1)
         providers = ["CPUExecutionProvider"]
         if device != "cpu":
             providers.insert(0, "CUDAExecutionProvider")
@@ -60,18 +65,19 @@ class OnnxRuntimeEngine:
         except Exception as error:  # of a dozen classes of its own, with no common one
             raise ExportError(f"{path}: ONNX Runtime cannot read it",
                               got=" ".join(str(error).split())[:200]) from error
-        check_ports(path, canvas_hw, _ports(self._session.get_inputs()),
+        check_ports(path, input_hw, _ports(self._session.get_inputs()),
                     _ports(self._session.get_outputs()))
 
     def __call__(
-        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+        self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
         """Detect in a batch of canvases; see `Engine`."""
-        check_batch(images, valid_hw, self.canvas_hw)
+        check_batch(images, image_hw, self.input_hw)
         if not len(images):
-            return nothing(self)
-        given = dict(zip(NAMES_IN, (np.ascontiguousarray(images), np.ascontiguousarray(valid_hw))))
-        return RawDetections(*self._session.run(list(NAMES_OUT), given))
+            return empty_result(self)
+        input_feed = dict(
+            zip(INPUT_NAMES, (np.ascontiguousarray(images), np.ascontiguousarray(image_hw))))
+        return RawDetections(*self._session.run(list(OUTPUT_NAMES), input_feed))
 
     def close(self) -> None:
         """Let go of the session; the engine cannot be called any more."""
@@ -80,9 +86,9 @@ class OnnxRuntimeEngine:
 
 def _ports(ports: Any) -> list[Port]:
     """What ONNX Runtime says of a model's inputs or outputs."""
-    found = []
-    for one in ports:
-        kind = one.type.removeprefix("tensor(").removesuffix(")")
-        sides = tuple(side if isinstance(side, int) else None for side in one.shape)
-        found.append(Port(one.name, "float32" if kind == "float" else kind, sides))
-    return found
+    result = []
+    for port in ports:
+        dtype = port.type.removeprefix("tensor(").removesuffix(")")
+        shape = tuple(dim if isinstance(dim, int) else None for dim in port.shape)
+        result.append(Port(port.name, "float32" if dtype == "float" else dtype, shape))
+    return result

@@ -9,8 +9,8 @@ import numpy as np
 from detkit.inference.engines.engine import RawDetections
 
 # Candidates near a threshold fall to either side with the last bit: of those, nothing is asked.
-CLEAR = 0.1
-SHARE = 0.95
+CONFIDENT_SCORE = 0.1
+MIN_MATCHED_SHARE = 0.95
 
 
 class Tolerance(NamedTuple):
@@ -35,7 +35,7 @@ TOLERANCES = {
 }
 
 
-def agree(first: RawDetections, second: RawDetections, tolerance: Tolerance) -> bool:
+def outputs_match(first: RawDetections, second: RawDetections, tolerance: Tolerance) -> bool:
     """Whether at least 95 % of the clear results of each have a partner in the other.
 
     Args:
@@ -45,26 +45,27 @@ def agree(first: RawDetections, second: RawDetections, tolerance: Tolerance) -> 
     if len(first.counts) != len(second.counts):
         return False
     pairs = ((first, second), (second, first))
-    for one, other in pairs:
-        for image in range(len(one.counts)):
-            if not _all_have_partners(one, other, image, tolerance):
+    for result, other in pairs:
+        for image in range(len(result.counts)):
+            if not _all_matched(result, other, image, tolerance):
                 return False
     return True
 
 
-def _all_have_partners(
-    one: RawDetections, other: RawDetections, image: int, tolerance: Tolerance
+def _all_matched(
+    result: RawDetections, other: RawDetections, image: int, tolerance: Tolerance
 ) -> bool:
-    count, others = int(one.counts[image]), int(other.counts[image])
-    scores = one.scores[image, :count]
+    count, other_count = int(result.counts[image]), int(other.counts[image])
+    scores = result.scores[image, :count]
     # Beyond the score's tolerance above the line, so that a partner is above it too, or near.
-    clear = scores >= CLEAR + tolerance.score
-    if not clear.any():
+    confident = scores >= CONFIDENT_SCORE + tolerance.score
+    if not confident.any():
         return True
-    boxes = one.boxes[image, :count][clear][:, None]
-    off = np.abs(boxes - other.boxes[image, :others][None]).max(axis=-1, initial=0)
-    scored = np.abs(scores[clear][:, None] - other.scores[image, :others][None])
-    same = one.labels[image, :count][clear][:, None] == other.labels[image, :others][None]
-    partner = (off <= tolerance.pixels) & (scored <= tolerance.score) & same
+    boxes = result.boxes[image, :count][confident][:, None]
+    box_error = np.abs(boxes - other.boxes[image, :other_count][None]).max(axis=-1, initial=0)
+    score_error = np.abs(scores[confident][:, None] - other.scores[image, :other_count][None])
+    same_label = result.labels[image, :count][confident][:, None] == other.labels[
+        image, :other_count][None]
+    matched = (box_error <= tolerance.pixels) & (score_error <= tolerance.score) & same_label
     # nan is no partner of anything.
-    return bool(partner.any(axis=1).mean() >= SHARE)
+    return bool(matched.any(axis=1).mean() >= MIN_MATCHED_SHARE)

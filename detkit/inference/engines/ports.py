@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from detkit.errors import DetkitError, ExportError, is_out_of_memory
 from detkit.inference.engines.engine import Engine, RawDetections
-from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT, example
+from detkit.inference.engines.input_batch import INPUT_NAMES, OUTPUT_NAMES, dummy_batch
 
-AGAIN = "export the checkpoint again"
+REEXPORT_HINT = "export the checkpoint again"
 
 
 class Port(NamedTuple):
@@ -31,40 +31,43 @@ class Port(NamedTuple):
 
 
 def check_ports(
-    path: Path | str, canvas_hw: tuple[int, int], inputs: Sequence[Port], outputs: Sequence[Port]
+    path: Path | str, input_hw: tuple[int, int], inputs: Sequence[Port], outputs: Sequence[Port]
 ) -> None:
-    """Do nothing where a file's graph takes canvases of ``canvas_hw`` and gives detections.
+    """Do nothing where a file's graph takes canvases of ``input_hw`` and gives detections.
 
     Raises:
         ExportError: it does not.
     """
-    wanted_in = [("uint8", (None, *canvas_hw, 3)), ("int64", (None, 2))]
-    wanted_out = [("float32", (None, None, 4)), ("float32", (None, None)), ("int64", (None, None)),
-                  ("int64", (None,))]
-    for what, found, names, wanted in (("inputs", inputs, NAMES_IN, wanted_in),
-                                       ("outputs", outputs, NAMES_OUT, wanted_out)):
-        if tuple(one.name for one in found) != names:
-            raise ExportError(f"{path}: its {what}", do=AGAIN, expected=", ".join(names),
-                              got=_short(", ".join(str(one.name) for one in found) or "none"))
-        for port, (dtype, shape) in zip(found, wanted):
-            if port.dtype != dtype or not _fits(port.shape, shape):
+    expected_inputs = [("uint8", (None, *input_hw, 3)), ("int64", (None, 2))]
+    expected_outputs = [("float32", (None, None, 4)), ("float32", (None, None)),
+                        ("int64", (None, None)), ("int64", (None, ))]
+    for port_kind, actual, names, expected in (("inputs", inputs, INPUT_NAMES, expected_inputs),
+                                               ("outputs", outputs, OUTPUT_NAMES,
+                                                expected_outputs)):
+        if tuple(item.name for item in actual) != names:
+            raise ExportError(f"{path}: its {port_kind}", hint=REEXPORT_HINT,
+                              expected=", ".join(names),
+                              got=_truncate(", ".join(str(item.name) for item in actual) or "none"))
+        for port, (dtype, shape) in zip(actual, expected):
+            if port.dtype != dtype or not _shapes_match(port.shape, shape):
                 raise ExportError(
-                    f"{path}: {port.name}", got=f"{port.dtype} {_shown(port.shape)}",
-                    expected=f"{dtype} {_shown(shape)}", do=AGAIN)
+                    f"{path}: {port.name}", got=f"{port.dtype} {_format_shape(port.shape)}",
+                    expected=f"{dtype} {_format_shape(shape)}", hint=REEXPORT_HINT)
 
 
-def _fits(found: tuple[int | None, ...] | None, wanted: Sequence[int | None]) -> bool:
-    return found is None or len(found) == len(wanted) and all(
-        one is None or other is None or one == other for one, other in zip(found, wanted))
+def _shapes_match(actual: tuple[int | None, ...] | None, expected: Sequence[int | None]) -> bool:
+    return actual is None or len(actual) == len(expected) and all(
+        item is None or other is None or item == other for item, other in zip(actual, expected))
 
 
-def _shown(shape: Sequence[int | None] | None) -> str:
+def _format_shape(shape: Sequence[int | None] | None) -> str:
     if shape is None:
         return "of any shape"
-    return _short("of shape (" + ", ".join("?" if one is None else str(one) for one in shape) + ")")
+    return _truncate("of shape (" + ", ".join("?" if item is None else str(item)
+                                              for item in shape) + ")")
 
 
-def _short(text: str) -> str:
+def _truncate(text: str) -> str:
     return text if len(text) <= 100 else text[:100] + "..."
 
 
@@ -79,48 +82,50 @@ def try_engine(engine: Engine, path: Path, max_results: int | None = None) -> No
     Raises:
         ExportError: it cannot be run, or gives something else.
     """
-    found = run_checked(engine, *example(engine.canvas_hw, 1), where=str(path))
-    room = found.boxes.shape[1]
-    if max_results is not None and room != max_results:
-        raise ExportError(f"{path}: results of an image", got=f"room for {room}",
-                          expected=f"{max_results}, as the folder says", do=AGAIN)
+    actual = run_and_check(engine, *dummy_batch(engine.input_hw, 1), display_name=str(path))
+    capacity = actual.boxes.shape[1]
+    if max_results is not None and capacity != max_results:
+        raise ExportError(f"{path}: results of an image", got=f"room for {capacity}",
+                          expected=f"{max_results}, as the folder says", hint=REEXPORT_HINT)
 
 
-def run_checked(
-    engine: Engine, images: NDArray[np.uint8], valid_hw: NDArray[np.int64],
-    where: str | None = None,
+def run_and_check(
+    engine: Engine, images: NDArray[np.uint8], image_hw: NDArray[np.int64],
+    display_name: str | None = None,
 ) -> RawDetections:
     """What an engine gives for a batch, of which the shapes, dtypes and counts are right.
 
     Args:
         engine: the engine.
-        images, valid_hw: as of `Engine`.
-        where: what to call the engine in a message; None for its name.
+        images, image_hw: as of `Engine`.
+        display_name: what to call the engine in a message; None for its name.
 
     Raises:
         ExportError: the engine fails, or gives something else.
     """
-    do = "name another engine by --engine" if where is None else AGAIN
-    where = where or f"the engine {engine.name}"
+    hint = "name another engine by --engine" if display_name is None else REEXPORT_HINT
+    display_name = display_name or f"the engine {engine.name}"
     try:
-        found = engine(images, valid_hw)
+        actual = engine(images, image_hw)
     except DetkitError:
         raise
     except Exception as error:  # each library raises what it likes
         if is_out_of_memory(error):
             raise
-        raise ExportError(f"{where}: cannot be run", do=do, got=(
+        raise ExportError(f"{display_name}: cannot be run", hint=hint, got=(
             f"{type(error).__name__}: {' '.join(str(error).split())[-200:]}")) from error
     batch = len(images)
-    room = found.boxes.shape[1] if found.boxes.ndim == 3 else 0
-    for name, wanted, dtype in (("boxes", (batch, room, 4), "float32"),
-                                ("scores", (batch, room), "float32"),
-                                ("labels", (batch, room), "int64"), ("counts", (batch,), "int64")):
-        one = getattr(found, name)
-        if one.shape != wanted or one.dtype != dtype:
-            raise ExportError(f"{where}: {name}", got=f"{one.dtype} {_shown(one.shape)}",
-                              expected=f"{dtype} {_shown(wanted)}", do=do)
-    if batch and not 0 <= found.counts.min() <= found.counts.max() <= room:
-        raise ExportError(f"{where}: counts", expected=f"0 to {room}", do=do,
-                          got=f"{found.counts.min()} to {found.counts.max()}")
-    return found
+    capacity = actual.boxes.shape[1] if actual.boxes.ndim == 3 else 0
+    for name, expected, dtype in (("boxes", (batch, capacity, 4),
+                                   "float32"), ("scores", (batch, capacity), "float32"),
+                                  ("labels", (batch, capacity), "int64"), ("counts", (batch, ),
+                                                                           "int64")):
+        item = getattr(actual, name)
+        if item.shape != expected or item.dtype != dtype:
+            raise ExportError(f"{display_name}: {name}",
+                              got=f"{item.dtype} {_format_shape(item.shape)}",
+                              expected=f"{dtype} {_format_shape(expected)}", hint=hint)
+    if batch and not 0 <= actual.counts.min() <= actual.counts.max() <= capacity:
+        raise ExportError(f"{display_name}: counts", expected=f"0 to {capacity}", hint=hint,
+                          got=f"{actual.counts.min()} to {actual.counts.max()}")
+    return actual

@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 
 from detkit.errors import ExportError
 from detkit.inference.engines.engine import RawDetections
-from detkit.inference.engines.input_batch import NAMES_IN, NAMES_OUT, check_batch, nothing
+from detkit.inference.engines.input_batch import (
+    INPUT_NAMES,
+    OUTPUT_NAMES,
+    check_batch,
+    empty_result,
+)
 
-MOST_IMAGES = 16
+MAX_BATCH_SIZE = 16
 
 
 class TensorRtEngine:
@@ -24,7 +29,7 @@ class TensorRtEngine:
 
     Args:
         path: the .onnx file.
-        canvas_hw: height and width of the canvases in pixels.
+        input_hw: height and width of the canvases in pixels.
         precision: 'f32', or 'f16' where TensorRT may choose it.
         device: 'cuda' or 'cuda:N'.
 
@@ -35,7 +40,7 @@ class TensorRtEngine:
     def __init__(
         self,
         path: Path,
-        canvas_hw: tuple[int, int],
+        input_hw: tuple[int, int],
         precision: str = "f32",
         device: str = "cuda",
     ) -> None:
@@ -46,8 +51,8 @@ class TensorRtEngine:
                               "not installed") from error
         self.name = "tensorrt"
         self.precision = precision
-        self.canvas_hw = canvas_hw
-        self.streams = 1
+        self.input_hw = input_hw
+        self.num_streams = 1
         self._device = torch.device(device)
         self._trt: Any = tensorrt
         self._lock = Lock()
@@ -67,8 +72,8 @@ class TensorRtEngine:
         if self.precision == "f16":
             config.set_flag(trt.BuilderFlag.FP16)
         profile = builder.create_optimization_profile()
-        for name, rest in zip(NAMES_IN, ((*self.canvas_hw, 3), (2,))):
-            profile.set_shape(name, (1, *rest), (1, *rest), (MOST_IMAGES, *rest))
+        for name, rest in zip(INPUT_NAMES, ((*self.input_hw, 3), (2,))):
+            profile.set_shape(name, (1, *rest), (1, *rest), (MAX_BATCH_SIZE, *rest))
         config.add_optimization_profile(profile)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
@@ -76,35 +81,39 @@ class TensorRtEngine:
         return trt.Runtime(logger).deserialize_cuda_engine(plan)
 
     def __call__(
-        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+        self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
         """Detect in a batch of canvases, at most 16 at once; see `Engine`."""
-        check_batch(images, valid_hw, self.canvas_hw)
+        check_batch(images, image_hw, self.input_hw)
         if not len(images):
-            return nothing(self)
-        parts = [self._run(images[place:place + MOST_IMAGES], valid_hw[place:place + MOST_IMAGES])
-                 for place in range(0, len(images), MOST_IMAGES)]
-        boxes, scores, labels, counts = (np.concatenate(one) for one in zip(*parts))
+            return empty_result(self)
+        chunks = [
+            self._run(images[start:start + MAX_BATCH_SIZE], image_hw[start:start + MAX_BATCH_SIZE])
+            for start in range(0, len(images), MAX_BATCH_SIZE)
+        ]
+        boxes, scores, labels, counts = (np.concatenate(item) for item in zip(*chunks))
         return RawDetections(boxes, scores, labels, counts)
 
-    def _run(self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]) -> list[NDArray[Any]]:
+    def _run(self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]) -> list[NDArray[Any]]:
         with self._lock, torch.cuda.device(self._device):
             stream = torch.cuda.current_stream()
-            held = [torch.from_numpy(np.ascontiguousarray(one)).to(self._device)
-                    for one in (images, valid_hw)]
-            for name, tensor in zip(NAMES_IN, held):
+            inputs = [
+                torch.from_numpy(np.ascontiguousarray(item)).to(self._device)
+                for item in (images, image_hw)
+            ]
+            for name, tensor in zip(INPUT_NAMES, inputs):
                 self._context.set_input_shape(name, tuple(tensor.shape))
                 self._context.set_tensor_address(name, tensor.data_ptr())
-            found = []
-            for name in NAMES_OUT:
+            outputs = []
+            for name in OUTPUT_NAMES:
                 shape = tuple(self._context.get_tensor_shape(name))
-                kind = torch.int64 if name in ("labels", "counts") else torch.float32
-                found.append(torch.empty(shape, dtype=kind, device=self._device))
-                self._context.set_tensor_address(name, found[-1].data_ptr())
+                dtype = torch.int64 if name in ("labels", "counts") else torch.float32
+                outputs.append(torch.empty(shape, dtype=dtype, device=self._device))
+                self._context.set_tensor_address(name, outputs[-1].data_ptr())
             if not self._context.execute_async_v3(stream.cuda_stream):
                 raise RuntimeError("TensorRT did not run the batch")
             stream.synchronize()
-            return [one.cpu().numpy() for one in found]
+            return [item.cpu().numpy() for item in outputs]
 
     def close(self) -> None:
         """Let go of the plan; the engine cannot be called any more."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detkit.inference.engines.engine import RawDetections
-from detkit.inference.engines.input_batch import check_batch, example, nothing
-from detkit.machine.threads import settle_threads
+from detkit.inference.engines.input_batch import check_batch, dummy_batch, empty_result
+from detkit.machine.threads import update_num_threads
 
-HALF = {"bf16": torch.bfloat16, "f16": torch.float16}
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
 
 
 class TorchEngine:
@@ -22,29 +22,29 @@ class TorchEngine:
     Args:
         graph: the static graph, in eval mode; moved to ``device``, its weights laid out with the
             channels last, which is how the pictures come.
-        canvas_hw: height and width of the canvases in pixels.
+        input_hw: height and width of the canvases in pixels.
         precision: 'f32', or 'bf16' or 'f16', which cast where autocast does.
         device: 'cpu', 'cuda' or 'cuda:N'.
         compiled: compile it, with its weights frozen in; the first call of each batch size takes
             up to minutes, that of one image here and now.
 
     Attributes:
-        name, precision, canvas_hw, streams: as every `Engine` has them. torch shares one pool of
+        name, precision, input_hw, num_streams: as every `Engine` has them. torch shares one pool of
             threads among all calls, so that it is served one call at a time best.
     """
 
     def __init__(
         self,
         graph: nn.Module,
-        canvas_hw: tuple[int, int],
+        input_hw: tuple[int, int],
         precision: str = "f32",
         device: str = "cpu",
         compiled: bool = False,
     ) -> None:
         self.name = "torch.compile" if compiled else "torch"
         self.precision = precision
-        self.canvas_hw = canvas_hw
-        self.streams = 1
+        self.input_hw = input_hw
+        self.num_streams = 1
         self._device = torch.device(device)
         graph = graph.to(self._device)
         # To mypy a module has no such conversion.
@@ -52,28 +52,28 @@ class TorchEngine:
         self._graph = self._graph.to(memory_format=torch.channels_last)
         if compiled:
             # As it is at first: a graph of a file that cannot be run is not compiled either.
-            self(*example(canvas_hw, batch=1))
+            self(*dummy_batch(input_hw, batch=1))
             options: Any = {"freezing": True} if self._device.type == "cpu" else None
             self._graph = torch.compile(self._graph, options=options, dynamic=False)
-            self(*example(canvas_hw, batch=1))
+            self(*dummy_batch(input_hw, batch=1))
 
     def __call__(
-        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+        self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
         """Detect in a batch of canvases; see `Engine`."""
-        check_batch(images, valid_hw, self.canvas_hw)
+        check_batch(images, image_hw, self.input_hw)
         if not len(images):
-            return nothing(self)
-        settle_threads()
-        half = HALF.get(self.precision)
+            return empty_result(self)
+        update_num_threads()
+        autocast_dtype = AUTOCAST_DTYPES.get(self.precision)
         with torch.inference_mode(), torch.autocast(
-            self._device.type, dtype=half, enabled=half is not None
+            self._device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None
         ):
-            found = self._graph(
+            outputs = self._graph(
                 torch.from_numpy(np.ascontiguousarray(images)).to(self._device),
-                torch.from_numpy(np.ascontiguousarray(valid_hw)).to(self._device),
+                torch.from_numpy(np.ascontiguousarray(image_hw)).to(self._device),
             )
-            boxes, scores, labels, counts = (one.cpu() for one in found)
+            boxes, scores, labels, counts = (tensor.cpu() for tensor in outputs)
         return RawDetections(boxes.float().numpy(), scores.float().numpy(), labels.numpy(),
                              counts.numpy())
 

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detkit.errors import DetkitError
-from detkit.inference.engines.availability import device_name, require, require_any
+from detkit.inference.engines.availability import (
+    ensure_engine_available,
+    ensure_precision_available,
+    resolve_device,
+)
 from detkit.inference.engines.build import build_engine
 from detkit.inference.engines.choice_cache import (
-    EngineChoice,
-    choice_file,
-    read_choice,
-    write_choice,
+    CachedEngineChoice,
+    choice_cache_path,
+    read_cached_choice,
+    write_cached_choice,
 )
 from detkit.inference.engines.engine import Engine
 from detkit.inference.engines.engine_choice import choose_engine
@@ -32,12 +36,12 @@ class CheckpointEngines:
         path: the checkpoint.
         name: of the engine, or 'auto', which is decided at the first canvas for all.
         precision: 'f32', 'bf16', 'f16' or 'auto'; the same.
-        streams: calls to be served side by side.
+        num_streams: calls to be served side by side.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
         max_proposals: as of `CheckpointGraphs`.
 
     Attributes:
-        classes, rule: as of `CheckpointGraphs`.
+        classes, resize_spec: as of `CheckpointGraphs`.
 
     Raises:
         WeightsError: the file is no such checkpoint.
@@ -51,50 +55,50 @@ class CheckpointEngines:
         path: Path,
         name: str,
         precision: str,
-        streams: int,
+        num_streams: int,
         device: str,
         max_proposals: int | None = None,
     ) -> None:
         if name != "auto":
-            require(name, "f32" if precision == "auto" else precision, device)
+            ensure_engine_available(name, "f32" if precision == "auto" else precision, device)
         elif precision != "auto":
-            require_any(precision, device)
+            ensure_precision_available(precision, device)
         self._path, self._max_proposals = path, max_proposals
         self._name, self._precision = name, precision
-        self._streams, self._device = streams, device
-        self._graphs = CheckpointGraphs(path, device_name(device), max_proposals)
+        self._num_streams, self._device = num_streams, device
+        self._graphs = CheckpointGraphs(path, resolve_device(device), max_proposals)
         self.classes = self._graphs.classes
-        self.rule = self._graphs.rule
+        self.resize_spec = self._graphs.resize_spec
 
-    def engine(self, canvas_hw: tuple[int, int], probe: NDArray[np.uint8]) -> Engine:
-        """The engine of a canvas; ``probe`` (H, W, 3) is tried on where the choice is open."""
-        graph = self._graphs.graph(canvas_hw)
+    def engine(self, input_hw: tuple[int, int], sample_image: NDArray[np.uint8]) -> Engine:
+        """The engine of a canvas; ``sample_image`` (H, W, 3) is tried on where the choice is open."""
+        graph = self._graphs.graph(input_hw)
         if self._name == "auto":
-            engine = self._chosen(graph, canvas_hw, probe)
+            engine = self._choose(graph, input_hw, sample_image)
             self._name, self._precision = engine.name, engine.precision
             return engine
         precision = "f32" if self._precision == "auto" else self._precision
-        return build_engine(self._name, graph, canvas_hw, precision, self._streams, self._device)
+        return build_engine(self._name, graph, input_hw, precision, self._num_streams, self._device)
 
-    def _chosen(
-        self, graph: nn.Module, canvas_hw: tuple[int, int], probe: NDArray[np.uint8]
+    def _choose(
+        self, graph: nn.Module, input_hw: tuple[int, int], sample_image: NDArray[np.uint8]
     ) -> Engine:
         """The fastest engine: the one that was chosen before on this machine, or by trying."""
-        kept = choice_file(
-            self._path, canvas_hw=canvas_hw, precision=self._precision, streams=self._streams,
-            device=device_name(self._device), max_proposals=self._max_proposals,
+        cache_path = choice_cache_path(
+            self._path, input_hw=input_hw, precision=self._precision, num_streams=self._num_streams,
+            device=resolve_device(self._device), max_proposals=self._max_proposals,
         )
-        before = read_choice(kept)
-        if before is not None:
+        cached = read_cached_choice(cache_path)
+        if cached is not None:
             try:
-                return build_engine(before.engine, graph, canvas_hw, before.precision,
-                                    self._streams, self._device)
+                return build_engine(cached.engine, graph, input_hw, cached.precision,
+                                    self._num_streams, self._device)
             except (DetkitError, RuntimeError) as error:
                 logger.warning("%s %s, chosen before, does not run now: %s; engines are tried "
-                               "again", before.engine, before.precision, error)
-        chosen = choose_engine(graph, canvas_hw, self._precision, self._streams, self._device,
-                               probe)
-        if kept is not None and chosen.lasting:
-            choice = EngineChoice(chosen.engine.name, chosen.engine.precision)
-            write_choice(kept, choice, chosen.milliseconds)
+                               "again", cached.engine, cached.precision, error)
+        chosen = choose_engine(graph, input_hw, self._precision, self._num_streams, self._device,
+                               sample_image)
+        if cache_path is not None and chosen.cacheable:
+            choice = CachedEngineChoice(chosen.engine.name, chosen.engine.precision)
+            write_cached_choice(cache_path, choice, chosen.milliseconds)
         return chosen.engine

@@ -7,18 +7,24 @@ from typing import Any
 
 from torch import nn
 
-from detkit.config.test_pipeline import pipeline_of
-from detkit.config.validate.file_config import PIPELINE
+from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.validate.file_config import PIPELINE_KEY
 from detkit.engine.build_model import load_model
-from detkit.errors import ConfigError, DetkitError, ExportError, machine_failure, with_kind
-from detkit.inference.graph.build import static_graph
-from detkit.inference.letterbox import rule_of
+from detkit.errors import (
+    ConfigError,
+    DetkitError,
+    ExportError,
+    describe_system_failure,
+    format_error,
+)
+from detkit.inference.graph.build import build_static_graph
+from detkit.inference.letterbox import resize_spec_from_pipeline
 from detkit.inference.predictor import DETECTION
-from detkit.machine.bounded_tensors import BoundedTensors
+from detkit.machine.bounded_tensors import TensorMemoryLimit
 from detkit.machine.memory import available_memory
 from detkit.registry import import_mmdet
 
-_SHOWN = 200  # characters of an error of another library
+_MAX_MESSAGE = 200  # characters of an error of another library
 
 
 class CheckpointGraphs:
@@ -34,7 +40,7 @@ class CheckpointGraphs:
         model: the detector, in eval mode.
         cfg: the config that it carries.
         classes: the names that labels index.
-        rule: how its test pipeline brings pictures to size.
+        resize_spec: how its test pipeline brings pictures to size.
 
     Raises:
         WeightsError: the file is no such checkpoint.
@@ -54,27 +60,27 @@ class CheckpointGraphs:
         self._max_proposals = max_proposals
         self.classes = tuple(loaded.classes)
         divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1) or 1)
-        pipeline = pipeline_of(loaded.cfg, str(path))
+        pipeline = get_test_pipeline_cfg(loaded.cfg, str(path))
         try:
-            self.rule = rule_of(pipeline, divisor)
+            self.resize_spec = resize_spec_from_pipeline(pipeline, divisor)
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             # A size or a colour that is none.
-            raise ConfigError(f"the config in {path}: {PIPELINE} cannot be used",
-                              got=with_kind(error)) from error
+            raise ConfigError(f"the config in {path}: {PIPELINE_KEY} cannot be used",
+                              got=format_error(error)) from error
 
-    def graph(self, canvas_hw: tuple[int, int]) -> nn.Module:
-        """The static graph for canvases of (height, width) ``canvas_hw``; shares the weights.
+    def graph(self, input_hw: tuple[int, int]) -> nn.Module:
+        """The static graph for canvases of (height, width) ``input_hw``; shares the weights.
 
         Raises:
             ExportError: the model has no static form, or the canvas does not fit.
         """
         try:
-            with BoundedTensors(available_memory()):
-                return static_graph(self.model, canvas_hw, self._max_proposals)
+            with TensorMemoryLimit(available_memory()):
+                return build_static_graph(self.model, input_hw, self._max_proposals)
         except DetkitError:
             raise
         except Exception as error:
-            if machine_failure(error) is not None:
+            if describe_system_failure(error) is not None:
                 raise
             raise ExportError("the model that the checkpoint describes has no static form",
-                              got=with_kind(error)[:_SHOWN]) from error
+                              got=format_error(error)[:_MAX_MESSAGE]) from error

@@ -13,18 +13,18 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
-from detkit.config.data.dataset_check import check_own_data, pipeline_resizes
-from detkit.config.data.override_datasets import apply_data
-from detkit.config.validate.file_config import ensure_plain_dataset
+from detkit.config.data.dataset_check import check_coco_datasets, get_resize_steps_by_split
+from detkit.config.data.override_datasets import override_datasets
+from detkit.config.validate.file_config import ensure_safe_dataset
 from detkit.data.images.read_image import read_image
-from detkit.errors import ConfigError, DataError, ExportError, with_kind
+from detkit.errors import ConfigError, DataError, ExportError, format_error
 from detkit.registry import DATASETS, SCOPE
 
-GIVE = "name its folder by --data"
+DATA_HINT = "name its folder by --data"
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageRecord:
     """One picture of a data set.
 
     Args:
@@ -43,63 +43,64 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class EvalSplit:
     """A split.
 
     Args:
         annotation_file: in COCO's form.
-        pictures: all of it, in the file's order.
+        records: all of it, in the file's order.
     """
 
     annotation_file: Path
-    pictures: tuple[Picture, ...]
+    records: tuple[ImageRecord, ...]
 
-    def spread(self, count: int) -> Iterator[Picture]:
+    def subsample(self, count: int) -> Iterator[ImageRecord]:
         """At most ``count`` of the pictures, evenly from the whole."""
-        chosen = np.linspace(0, len(self.pictures) - 1, min(count, len(self.pictures)))
-        return (self.pictures[int(round(place))] for place in chosen)
+        chosen = np.linspace(0, len(self.records) - 1, min(count, len(self.records)))
+        return (self.records[int(round(index))] for index in chosen)
 
 
-def take_data_of(cfg: Config, data: str | None, work: Path, classes: tuple[str, ...]) -> None:
+def configure_data(cfg: Config, data: str | None, work_dir: Path, classes: tuple[str, ...]) -> None:
     """Point a checkpoint's config at ``data``; without it, check that the config's own is there.
 
     Args:
         cfg: the config that the checkpoint carries; changed in place.
         data: a folder of images and annotations, or 'sample'; None for the config's own.
-        work: a folder for what the check writes.
+        work_dir: a folder for what the check writes.
         classes: the checkpoint's.
 
     Raises:
         DetkitError: the data cannot be used.
     """
     if data is not None:
-        from detkit.data.detection.load_detection_data import open_data
-        from detkit.data.detection.options import KEY, DataOptions, read_options
+        from detkit.data.detection.load_detection_data import load_detection_data
+        from detkit.data.detection.options import DATA_OPTIONS_KEY, DataOptions, parse_data_options
 
         # What was said of the training's data need not hold for others.
-        options = read_options(cfg.get(KEY)) if _is_own(cfg, data) else DataOptions()
-        found = open_data(data, work, classes=classes, need_train=False,
-                          resizes=pipeline_resizes(cfg), options=options)
-        if "train" in found.splits and not cfg.get("train_dataloader"):
+        options = parse_data_options(cfg.get(DATA_OPTIONS_KEY)) if _is_training_data(
+            cfg, data) else DataOptions()
+        loaded = load_detection_data(data, work_dir, classes=classes, require_train=False,
+                                     resizes=get_resize_steps_by_split(cfg), options=options)
+        if "train" in loaded.splits and not cfg.get("train_dataloader"):
             # A checkpoint that only tests: its pictures to calibrate with are read the same way.
-            cfg.train_dataloader = copy.deepcopy(cfg[f"{validation_split(cfg)}_dataloader"])
-        apply_data(cfg, found)
+            cfg.train_dataloader = copy.deepcopy(cfg[f"{get_val_split(cfg)}_dataloader"])
+        override_datasets(cfg, loaded)
         return
     try:
-        check_own_data(cfg, (validation_split(cfg),))
+        check_coco_datasets(cfg, (get_val_split(cfg),))
     except DataError as error:
         raise ExportError(
             "the data that the checkpoint was validated on cannot be used, and without any no "
-            f"engine is measured ({error.what})", do=GIVE) from error
+            f"engine is measured ({error.message})", hint=DATA_HINT) from error
 
 
-def _is_own(cfg: Config, data: str) -> bool:
+def _is_training_data(cfg: Config, data: str) -> bool:
     """Whether ``data`` is the folder that images of the config's own data lie in."""
     root = Path(data).expanduser().resolve()
     for split in ("train", "val", "test"):
         loader = cfg.get(f"{split}_dataloader")
         if loader:
-            dataset = _innermost(loader["dataset"])
+            dataset = _unwrap_dataset(loader["dataset"])
             prefix = (dataset.get("data_prefix") or {}).get("img") or ""
             folder = Path(str(dataset.get("data_root") or ""), str(prefix)).resolve()
             if folder == root or root in folder.parents:
@@ -107,7 +108,7 @@ def _is_own(cfg: Config, data: str) -> bool:
     return False
 
 
-def validation_split(cfg: Mapping[str, Any]) -> str:
+def get_val_split(cfg: Mapping[str, Any]) -> str:
     """'val', or 'test' of a config that only tests.
 
     Raises:
@@ -116,10 +117,10 @@ def validation_split(cfg: Mapping[str, Any]) -> str:
     for split in ("val", "test"):
         if cfg.get(f"{split}_dataloader"):
             return split
-    raise ExportError("the checkpoint's config names no validation data", do=GIVE)
+    raise ExportError("the checkpoint's config names no validation data", hint=DATA_HINT)
 
 
-def pictures_of(cfg: Config, split: str) -> Pictures:
+def load_split(cfg: Config, split: str) -> EvalSplit:
     """The pictures of a split of ``cfg``.
 
     Raises:
@@ -129,29 +130,30 @@ def pictures_of(cfg: Config, split: str) -> Pictures:
     """
     loader = cfg.get(f"{split}_dataloader")
     if not loader:
-        raise ExportError(f"the checkpoint's config names no {split} data", do=GIVE)
+        raise ExportError(f"the checkpoint's config names no {split} data", hint=DATA_HINT)
     # Its steps are not run: only what the annotations say is read, from the local disk.
-    wanted = {**_innermost(loader["dataset"]), "pipeline": [], "backend_args": None}
-    ensure_plain_dataset(wanted, f"{split}_dataloader.dataset")
+    dataset_cfg = {**_unwrap_dataset(loader["dataset"]), "pipeline": [], "backend_args": None}
+    ensure_safe_dataset(dataset_cfg, f"{split}_dataloader.dataset")
     scope = str(cfg.get("default_scope") or SCOPE)
     with DefaultScope.overwrite_default_scope(scope):
         try:
-            dataset = DATASETS.build(wanted)
+            dataset = DATASETS.build(dataset_cfg)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{split}_dataloader.dataset cannot be built",
-                              got=with_kind(error), do=GIVE) from error
-    infos = [dataset.get_data_info(place) for place in range(len(dataset))]
+                              got=format_error(error), hint=DATA_HINT) from error
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not infos:
-        raise ExportError(f"the {split} data holds no picture", do=GIVE)
+        raise ExportError(f"the {split} data holds no picture", hint=DATA_HINT)
     if "height" not in infos[0] or "img_id" not in infos[0]:
         raise ExportError(f"the {split} data", got=type(dataset).__name__,
-                          expected="annotations in COCO's form", do=GIVE)
-    found = tuple(Picture(Path(info["img_path"]), info["img_id"],
-                          (int(info["height"]), int(info["width"]))) for info in infos)
-    return Pictures(Path(dataset.ann_file), found)
+                          expected="annotations in COCO's form", hint=DATA_HINT)
+    loaded = tuple(
+        ImageRecord(Path(info["img_path"]), info["img_id"], (int(info["height"]),
+                                                             int(info["width"]))) for info in infos)
+    return EvalSplit(Path(dataset.ann_file), loaded)
 
 
-def _innermost(dataset: Any) -> dict[str, Any]:
+def _unwrap_dataset(dataset: Any) -> dict[str, Any]:
     """The data set itself, of several the first, without those that repeat or mix it."""
     while isinstance(dataset, Mapping) and "pipeline" not in dataset:
         inner = dataset.get("dataset") or dataset.get("datasets")
@@ -160,5 +162,5 @@ def _innermost(dataset: Any) -> dict[str, Any]:
         dataset = inner[0] if isinstance(inner, (list, tuple)) else inner
     if not isinstance(dataset, Mapping):
         raise ExportError("the checkpoint's config names no data set", got=repr(dataset)[:80],
-                          do=GIVE)
+                          hint=DATA_HINT)
     return dict(dataset)

@@ -14,20 +14,25 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from detkit.config.test_pipeline import pipeline_of
+from detkit.config.test_pipeline import get_test_pipeline_cfg
 from detkit.errors import ExportError
-from detkit.files import sha256_of
-from detkit.inference.detection_adapter import SampleAdapter
+from detkit.files import compute_sha256
+from detkit.inference.detection_adapter import DetectionAdapter
 from detkit.inference.engine_predictor import EnginePredictor
-from detkit.inference.engines.availability import device_name
-from detkit.inference.engines.openvino.int8 import Canvas
-from detkit.inference.export.accuracy_check import Watch, compare
+from detkit.inference.engines.availability import resolve_device
+from detkit.inference.engines.openvino.int8 import CalibrationImage
+from detkit.inference.export.accuracy_check import ProgressFn, compare_ap
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-from detkit.inference.export.eval_split import Pictures, pictures_of, take_data_of, validation_split
-from detkit.inference.export.graph_file import refuse_precision, write_graph
-from detkit.inference.export.input_sizes import Size, canvas_of, canvases_for, rule_for
-from detkit.inference.export.manifest import NAME, Manifest
-from detkit.inference.letterbox import InputRule, fit
+from detkit.inference.export.eval_split import EvalSplit, configure_data, get_val_split, load_split
+from detkit.inference.export.graph_file import ensure_precision_supported, write_graph
+from detkit.inference.export.input_sizes import (
+    Size,
+    resize_spec_for_sizes,
+    select_input_hw,
+    select_input_sizes,
+)
+from detkit.inference.export.manifest import MANIFEST_NAME, Manifest
+from detkit.inference.letterbox import ResizeSpec, letterbox
 from detkit.structures.detections import Detections
 
 logger = logging.getLogger(__name__)
@@ -36,18 +41,18 @@ LIBRARIES = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "torch": ("safetensors",),
 }
-DROPS = {"f32": 0.1}
-OTHER_DROP = 0.5
+DEFAULT_MAX_AP_DROP = {"f32": 0.1}
+DEFAULT_MAX_AP_DROP_OTHER = 0.5
 
 
 @contextlib.contextmanager
-def unseen(what: str, total: int) -> Iterator[Callable[[], None]]:
+def no_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """A progress bar that shows nothing."""
     yield lambda: None
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportConfig:
     """What to export, and how.
 
     Args:
@@ -81,11 +86,11 @@ class Order:
         """Points of 0.01 AP that may be lost."""
         if self.max_ap_drop is not None:
             return self.max_ap_drop
-        return DROPS.get(self.precision, OTHER_DROP)
+        return DEFAULT_MAX_AP_DROP.get(self.precision, DEFAULT_MAX_AP_DROP_OTHER)
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What came of an export.
 
     Args:
@@ -97,14 +102,15 @@ class Exported:
     folder: Path | None
 
 
-def export(checkpoint: Path, out: Path, order: Order, watch: Watch = unseen) -> Exported:
+def export(checkpoint: Path, out: Path, config: ExportConfig,
+           progress: ProgressFn = no_progress) -> ExportResult:
     """Make an engine of a checkpoint, measure both, and leave the engine if it is as accurate.
 
     Args:
         checkpoint: a detector's.
         out: the folder to make; it appears when it is whole.
-        order: what to make.
-        watch: shows how far it is.
+        config: what to make.
+        progress: shows how far it is.
 
     Raises:
         WeightsError: the file is no such checkpoint.
@@ -114,101 +120,105 @@ def export(checkpoint: Path, out: Path, order: Order, watch: Watch = unseen) -> 
     """
     # mmdet and COCO's evaluation print as they go; stdout is for results.
     with contextlib.redirect_stdout(sys.stderr):
-        return _export(checkpoint, out, order, watch)
+        return _export(checkpoint, out, config, progress)
 
 
-def _export(checkpoint: Path, out: Path, order: Order, watch: Watch) -> Exported:
-    _refuse_existing(out, order.force)
-    refuse_precision(order.format, order.precision, order.device)
-    source = CheckpointGraphs(checkpoint, max_proposals=order.max_proposals)
-    with tempfile.TemporaryDirectory(prefix="detkit-") as work, _folder_beside(out) as folder:
-        take_data_of(source.cfg, order.data, Path(work), source.classes)
-        validation = pictures_of(source.cfg, validation_split(source.cfg))
-        rule = rule_for(source.rule, order.sizes)
-        seen = [picture.size_hw for picture in validation.pictures]
-        canvases = canvases_for(rule, order.sizes, seen)
-        manifest = _write(source, folder, order, rule, canvases, sha256_of(checkpoint), watch)
-        figures = _measure(source, folder, order, validation, watch)
-        if order.data is not None:
+def _export(checkpoint: Path, out: Path, config: ExportConfig,
+            progress: ProgressFn) -> ExportResult:
+    _check_output_dir(out, config.force)
+    ensure_precision_supported(config.format, config.precision, config.device)
+    source = CheckpointGraphs(checkpoint, max_proposals=config.max_proposals)
+    with tempfile.TemporaryDirectory(
+            prefix="detkit-") as work_dir, _sibling_temp_dir(out) as folder:
+        configure_data(source.cfg, config.data, Path(work_dir), source.classes)
+        validation = load_split(source.cfg, get_val_split(source.cfg))
+        resize_spec = resize_spec_for_sizes(source.resize_spec, config.sizes)
+        image_sizes = [record.size_hw for record in validation.records]
+        input_sizes = select_input_sizes(resize_spec, config.sizes, image_sizes)
+        manifest = _write(source, folder, config, resize_spec, input_sizes,
+                          compute_sha256(checkpoint), progress)
+        accuracy = _measure(source, folder, config, validation, progress)
+        if config.data is not None:
             # What was made of it for the measuring is gone by then.
-            figures = replace(figures, data=order.data)
-        manifest = replace(manifest, figures=figures)
-        if not figures.drop <= order.allowed_drop:
-            return Exported(manifest, None)
+            accuracy = replace(accuracy, data=config.data)
+        manifest = replace(manifest, accuracy=accuracy)
+        if not accuracy.drop <= config.allowed_drop:
+            return ExportResult(manifest, None)
         manifest.write(folder)
-        _put(folder, out)
-    return Exported(manifest, out)
+        _move_into_place(folder, out)
+    return ExportResult(manifest, out)
 
 
 def _write(
-    source: CheckpointGraphs, folder: Path, order: Order, rule: InputRule,
-    canvases: Sequence[Size], checkpoint_hash: str, watch: Watch,
+    source: CheckpointGraphs, folder: Path, config: ExportConfig, resize_spec: ResizeSpec,
+    input_sizes: Sequence[Size], checkpoint_hash: str, progress: ProgressFn,
 ) -> Manifest:
-    graphs, most = {}, 0
-    with watch(f"making {order.format} {order.precision}", len(canvases)) as advance:
-        for canvas in canvases:
-            graph: Any = source.graph(canvas)
-            most = int(graph.max_results)
-            pictures = None
-            if order.precision == "int8":
-                pictures = _calibration(source, order.calibration, rule, canvas, canvases)
-            graphs[canvas] = write_graph(order.format, graph, canvas, folder, pictures)
+    graphs, max_results = {}, 0
+    with progress(f"making {config.format} {config.precision}", len(input_sizes)) as advance:
+        for input_hw in input_sizes:
+            graph: Any = source.graph(input_hw)
+            max_results = int(graph.max_results)
+            calibration_images = None
+            if config.precision == "int8":
+                calibration_images = _calibration(source, config.calibration, resize_spec, input_hw,
+                                                  input_sizes)
+            graphs[input_hw] = write_graph(config.format, graph, input_hw, folder,
+                                           calibration_images)
             advance()
-    made = Manifest(
-        order.format, order.precision, source.classes, rule, most, order.max_proposals, graphs,
-        {path.name: sha256_of(path) for path in sorted(folder.iterdir())}, checkpoint_hash,
-        _versions(order.format),
-    )
-    made.write(folder)
-    return made
+    manifest = Manifest(config.format, config.precision, source.classes, resize_spec, max_results,
+                        config.max_proposals, graphs,
+                        {path.name: compute_sha256(path)
+                         for path in sorted(folder.iterdir())}, checkpoint_hash,
+                        _versions(config.format),
+                        )
+    manifest.write(folder)
+    return manifest
 
 
-def _calibration(
-    source: CheckpointGraphs, count: int, rule: InputRule, canvas: Size, canvases: Sequence[Size]
-) -> list[Canvas]:
+def _calibration(source: CheckpointGraphs, count: int, resize_spec: ResizeSpec, input_hw: Size,
+                 input_sizes: Sequence[Size]) -> list[CalibrationImage]:
     """Training pictures on a canvas: those that belong there, or any where none does."""
-    train = pictures_of(source.cfg, "train")
-    belonging = tuple(picture for picture in train.pictures
-                      if canvas_of(rule, picture.size_hw, canvases) == canvas)
-    chosen = Pictures(train.annotation_file, belonging or train.pictures).spread(count)
-    fitted = (fit(picture.read(), canvas, rule) for picture in chosen)
-    return [(one.canvas, one.valid_hw) for one in fitted]
+    train = load_split(source.cfg, "train")
+    matching = tuple(record for record in train.records
+                     if select_input_hw(resize_spec, record.size_hw, input_sizes) == input_hw)
+    chosen = EvalSplit(train.annotation_file, matching or train.records).subsample(count)
+    letterboxed = (letterbox(record.read(), input_hw, resize_spec) for record in chosen)
+    return [(item.canvas, item.image_hw) for item in letterboxed]
 
 
-def _measure(
-    source: CheckpointGraphs, folder: Path, order: Order, validation: Pictures, watch: Watch
-) -> Any:
+def _measure(source: CheckpointGraphs, folder: Path, config: ExportConfig, validation: EvalSplit,
+             progress: ProgressFn) -> Any:
     # Until here it was on the CPU, where graphs are written from it.
-    source.model.to(device_name(order.device))
-    adapter = SampleAdapter(source.model, pipeline_of(source.cfg), len(source.classes))
+    source.model.to(resolve_device(config.device))
+    adapter = DetectionAdapter(source.model, get_test_pipeline_cfg(source.cfg), len(source.classes))
     engine = EnginePredictor.from_folder(
-        folder, device=order.device, score_threshold=0.0, batch=order.batch)
+        folder, device=config.device, score_threshold=0.0, batch=config.batch)
 
-    def checkpoint_looks(images: Sequence[Any]) -> list[Detections]:
-        return [adapter.look([adapter.prepare(image)])[0] for image in images]
+    def predict_checkpoint(images: Sequence[Any]) -> list[Detections]:
+        return [adapter.predict([adapter.prepare(image)])[0] for image in images]
 
     try:
-        return compare(checkpoint_looks, engine, validation, source.classes, order.allowed_drop,
-                       watch, order.batch)
+        return compare_ap(predict_checkpoint, engine, validation, source.classes,
+                          config.allowed_drop, progress, config.batch)
     finally:
         engine.close()
 
 
-def _refuse_existing(out: Path, force: bool) -> None:
+def _check_output_dir(out: Path, force: bool) -> None:
     if out.exists() and not out.is_dir():
         raise ExportError(f"{out}: is a file", expected="a folder for the engine")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not force:
         raise ExportError(f"{out}: the folder is not empty, and nothing is overwritten unasked",
-                          do="name another --out, or add --force")
-    if not (out / NAME).is_file():
+                          hint="name another --out, or add --force")
+    if not (out / MANIFEST_NAME).is_file():
         raise ExportError(f"{out}: holds something else than an exported engine, which --force "
-                          "does not replace", do="name another --out")
+                          "does not replace", hint="name another --out")
 
 
 @contextlib.contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
+def _sibling_temp_dir(out: Path) -> Iterator[Path]:
     """A new folder on ``out``'s disk, gone at the end unless it was moved away."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".detkit-", dir=out.parent))
@@ -218,32 +228,32 @@ def _folder_beside(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _put(folder: Path, out: Path) -> None:
+def _move_into_place(folder: Path, out: Path) -> None:
     """Give the folder its name; what had it, as it may, goes when the new one is in its place."""
     # As every folder is, not as mkdtemp makes them, for their owner alone.
     mask = os.umask(0)
     os.umask(mask)
     folder.chmod(0o777 & ~mask)
-    old = folder.with_name(f"{folder.name}-old")
+    backup = folder.with_name(f"{folder.name}-old")
     if out.is_dir():
-        out.rename(old)
+        out.rename(backup)
     try:
         folder.rename(out)
     except BaseException:
-        if old.is_dir():
-            old.rename(out)
+        if backup.is_dir():
+            backup.rename(out)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(backup, ignore_errors=True)
 
 
-def _versions(form: str) -> dict[str, str]:
-    found = {}
-    for name in ("detkit", "torch", "torchvision", *LIBRARIES[form]):
+def _versions(export_format: str) -> dict[str, str]:
+    versions = {}
+    for name in ("detkit", "torch", "torchvision", *LIBRARIES[export_format]):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             if name == "detkit":
                 from detkit.version import __version__
 
-                found[name] = __version__
-    return found
+                versions[name] = __version__
+    return versions

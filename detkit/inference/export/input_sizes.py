@@ -5,63 +5,66 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from detkit.inference.letterbox import InputRule
+from detkit.inference.letterbox import ResizeSpec
 
-MOST_CANVASES = 4
+MAX_INPUT_SIZES = 4
 Size = tuple[int, int]
 
 
-def rule_for(rule: InputRule, sizes: Sequence[Size | int]) -> InputRule:
+def resize_spec_for_sizes(resize_spec: ResizeSpec, sizes: Sequence[Size | int]) -> ResizeSpec:
     """The rule that fills canvases of the sizes that were asked for; the model's own for none.
 
     Args:
-        rule: the checkpoint's.
+        resize_spec: the checkpoint's.
         sizes: (height, width) of canvases, or one number: the longer side of the pictures.
     """
     if not sizes:
-        return rule
+        return resize_spec
     sides = [(size, size) if isinstance(size, int) else (max(size), min(size)) for size in sizes]
-    scale = max(long for long, _ in sides), max(short for _, short in sides)
-    return rule.resized_to(scale)
+    scale = max(long_side for long_side, _ in sides), max(short_side for _, short_side in sides)
+    return resize_spec.with_scale(scale)
 
 
-def canvases_for(
-    rule: InputRule, sizes: Sequence[Size | int], pictures: Iterable[Size]
+def select_input_sizes(
+    resize_spec: ResizeSpec, sizes: Sequence[Size | int], image_sizes: Iterable[Size]
 ) -> list[Size]:
     """The canvases to make an engine for, the most frequent first.
 
     Args:
-        rule: of `rule_for`.
+        resize_spec: of `resize_spec_for_sizes`.
         sizes: what was asked for; whole sizes are the canvases.
-        pictures: (height, width) of pictures as they are given. Without whole sizes the canvases
+        image_sizes: (height, width) of pictures as they are given. Without whole sizes the canvases
             are those that most of them need, at most four, and a square one that any picture
             fits in.
     """
-    whole = [size for size in sizes if not isinstance(size, int)]
-    if whole:
-        return list(dict.fromkeys(whole))
-    wanted = Counter(rule.canvas_for(picture) for picture in pictures)
-    found = [canvas for canvas, _ in wanted.most_common(MOST_CANVASES)]
-    return list(dict.fromkeys([*found, square(rule)]))
+    explicit_sizes = [size for size in sizes if not isinstance(size, int)]
+    if explicit_sizes:
+        return list(dict.fromkeys(explicit_sizes))
+    counts = Counter(resize_spec.input_hw_for(original_hw) for original_hw in image_sizes)
+    common = [input_hw for input_hw, _ in counts.most_common(MAX_INPUT_SIZES)]
+    return list(dict.fromkeys([*common, square_input(resize_spec)]))
 
 
-def square(rule: InputRule) -> Size:
+def square_input(resize_spec: ResizeSpec) -> Size:
     """The canvas that holds any picture that the rule has resized, with its border."""
-    side = max(rule.scale)
-    high, wide = (side, side) if rule.border is None else rule.border.outer_hw((side, side))
-    return -(-high // rule.divisor) * rule.divisor, -(-wide // rule.divisor) * rule.divisor
+    side = max(resize_spec.scale)
+    height, width = (side, side) if resize_spec.border is None else resize_spec.border.padded_hw(
+        (side, side))
+    return -(-height // resize_spec.divisor) * resize_spec.divisor, -(
+        -width // resize_spec.divisor) * resize_spec.divisor
 
 
-def canvas_of(rule: InputRule, picture: Size, canvases: Iterable[Size]) -> Size:
-    """The canvas for a picture: of those on which it is the largest, the smallest.
+def select_input_hw(resize_spec: ResizeSpec, original_hw: Size,
+                    input_sizes: Iterable[Size]) -> Size:
+    """The canvas for a original_hw: of those on which it is the largest, the smallest.
 
     Args:
-        picture: its height and width.
-        canvases: at least one.
+        original_hw: its height and width.
+        input_sizes: at least one.
     """
-    high, wide = rule.resized_hw(picture)
+    height, width = resize_spec.resized_hw(original_hw)
 
-    def worth(canvas: Size) -> tuple[float, int]:
-        return min(canvas[0] / high, canvas[1] / wide, 1.0), -canvas[0] * canvas[1]
+    def score(input_hw: Size) -> tuple[float, int]:
+        return min(input_hw[0] / height, input_hw[1] / width, 1.0), -input_hw[0] * input_hw[1]
 
-    return max(canvases, key=worth)
+    return max(input_sizes, key=score)

@@ -8,26 +8,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detkit.errors import ExportError, with_kind
-from detkit.files import sha256_of, special_file
+from detkit.errors import ExportError, format_error
+from detkit.files import compute_sha256, special_file_type
 from detkit.inference.engines.availability import PRECISIONS
-from detkit.inference.engines.ports import AGAIN
-from detkit.inference.export.graph_file import file_name
-from detkit.inference.letterbox import Border, InputRule, rule_from
-from detkit.inference.output_folder import write_text
+from detkit.inference.engines.ports import REEXPORT_HINT
+from detkit.inference.export.graph_file import graph_file_name
+from detkit.inference.letterbox import Padding, ResizeSpec, resize_spec_from_dict
+from detkit.inference.output_folder import atomic_write_text
 
-NAME = "detkit.json"
+MANIFEST_NAME = "detkit.json"
 VERSION = 1
 FORMATS = ("openvino", "onnx", "torch")
 # Far beyond what an export writes: bytes of this file, canvases, files, a rule's number, pixels of
 # a canvas, and results.
-MOST_TEXT, MOST_GRAPHS, MOST_FILES = 16 << 20, 64, 256
-MOST_SIDE, MOST_PIXELS = 1 << 31, 1 << 26
-MOST_RESULTS = 1_000_000
+MAX_TEXT_BYTES, MAX_GRAPHS, MAX_FILES = 16 << 20, 64, 256
+MAX_SIDE, MAX_PIXELS = 1 << 31, 1 << 26
+MAX_RESULTS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Figures:
+class AccuracyReport:
     """What the gate measured.
 
     Args:
@@ -58,27 +58,27 @@ class Manifest:
         format: 'openvino', 'onnx' or 'torch'.
         precision: 'f32', 'bf16' or 'int8'.
         classes: name of each label, in order.
-        rule: how pictures are brought to the canvas.
+        resize_spec: how pictures are brought to the canvas.
         max_results: K, detections of a picture at most.
         max_proposals: those that reach the second stage at most; None for the config's number.
         graphs: the file of each canvas, by (height, width), the most frequent first.
         hashes: the sha256 of every file in the folder but this one, by name.
         checkpoint_sha256: of the file that was exported.
         versions: of the libraries that made it, by name.
-        figures: what the gate measured; None before it did.
+        accuracy: what the gate measured; None before it did.
     """
 
     format: str
     precision: str
     classes: tuple[str, ...]
-    rule: InputRule
+    resize_spec: ResizeSpec
     max_results: int
     max_proposals: int | None
     graphs: Mapping[tuple[int, int], str]
     hashes: Mapping[str, str]
     checkpoint_sha256: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    figures: Figures | None = None
+    accuracy: AccuracyReport | None = None
 
     def write(self, folder: Path) -> None:
         """Write ``detkit.json`` into the folder, whole or not at all."""
@@ -87,17 +87,17 @@ class Manifest:
             "format": self.format,
             "precision": self.precision,
             "classes": list(self.classes),
-            "rule": asdict(self.rule),
+            "rule": asdict(self.resize_spec),
             "max_results": self.max_results,
             "max_proposals": self.max_proposals,
-            "graphs": [{"canvas_hw": list(canvas), "file": file}
-                       for canvas, file in self.graphs.items()],
+            "graphs": [{"canvas_hw": list(input_hw), "file": file}
+                       for input_hw, file in self.graphs.items()],
             "hashes": dict(self.hashes),
             "checkpoint_sha256": self.checkpoint_sha256,
             "versions": dict(self.versions),
-            "figures": asdict(self.figures) if self.figures else None,
+            "figures": asdict(self.accuracy) if self.accuracy else None,
         }
-        write_text(folder / NAME, json.dumps(content, indent=2) + "\n")
+        atomic_write_text(folder / MANIFEST_NAME, json.dumps(content, indent=2) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -107,104 +107,109 @@ def read_manifest(folder: Path) -> Manifest:
         ExportError: there is none, it cannot be understood, is of another version, or a file is
             missing or another than was written.
     """
-    path = folder / NAME
-    _refuse_special(path)
+    path = folder / MANIFEST_NAME
+    _check_regular_file(path)
     if not path.is_file():
-        raise ExportError(f"{folder}: no exported engine", got=f"no {NAME} in it",
+        raise ExportError(f"{folder}: no exported engine", got=f"no {MANIFEST_NAME} in it",
                           expected="a folder that 'detkit export' wrote")
-    if path.stat().st_size > MOST_TEXT:
+    if path.stat().st_size > MAX_TEXT_BYTES:
         raise ExportError(f"{path}: its size", got=f"{path.stat().st_size} bytes",
-                          expected=f"at most {MOST_TEXT}", do=AGAIN)
+                          expected=f"at most {MAX_TEXT_BYTES}", hint=REEXPORT_HINT)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ExportError(f"{path}: cannot be read", got=_short(with_kind(error)),
-                          do=AGAIN) from error
+        raise ExportError(f"{path}: cannot be read", got=_truncate(format_error(error)),
+                          hint=REEXPORT_HINT) from error
     if version != VERSION:
-        raise ExportError(f"{path}: the folder's version", got=_short(version), expected=VERSION,
-                          do=AGAIN)
+        raise ExportError(f"{path}: the folder's version", got=_truncate(version), expected=VERSION,
+                          hint=REEXPORT_HINT)
     try:
         manifest = _from_json(content)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ExportError(f"{path}: something in it is missing or of another kind",
-                          got=_short(with_kind(error)), do=AGAIN) from error
+                          got=_truncate(format_error(error)), hint=REEXPORT_HINT) from error
     if not manifest.graphs:
-        raise ExportError(f"{path}: graphs", got="none", expected="at least one", do=AGAIN)
+        raise ExportError(f"{path}: graphs", got="none", expected="at least one",
+                          hint=REEXPORT_HINT)
     if manifest.format not in FORMATS:
-        raise ExportError(f"{path}: format", got=_short(manifest.format),
-                          expected=" or ".join(FORMATS), do=AGAIN)
+        raise ExportError(f"{path}: format", got=_truncate(manifest.format),
+                          expected=" or ".join(FORMATS), hint=REEXPORT_HINT)
     _check_sizes(path, manifest)
-    for canvas, name in manifest.graphs.items():
-        if name != file_name(manifest.format, canvas):
-            raise ExportError(f"{path}: the file of the size {canvas[0]}x{canvas[1]}",
-                              got=_short(name), expected=file_name(manifest.format, canvas),
-                              do=AGAIN)
+    for input_hw, name in manifest.graphs.items():
+        if name != graph_file_name(manifest.format, input_hw):
+            raise ExportError(f"{path}: the file of the size {input_hw[0]}x{input_hw[1]}",
+                              got=_truncate(name),
+                              expected=graph_file_name(manifest.format,
+                                                       input_hw), hint=REEXPORT_HINT)
     for name in {*manifest.graphs.values(), *manifest.hashes}:
         _check_file(folder, name, manifest.hashes)
     return manifest
 
 
-def _check_sizes(path: Path, held: Manifest) -> None:
+def _check_sizes(path: Path, manifest: Manifest) -> None:
     """Refuse numbers that no export writes, before anything of their size is made."""
-    def refuse(what: str, got: object, expected: str) -> None:
-        raise ExportError(f"{path}: {what}", got=got, expected=expected, do=AGAIN)
+    def fail(field_name: str, got: object, expected: str) -> None:
+        raise ExportError(f"{path}: {field_name}", got=got, expected=expected, hint=REEXPORT_HINT)
 
-    if len(held.graphs) > MOST_GRAPHS:
-        refuse("graphs", len(held.graphs), f"at most {MOST_GRAPHS}")
-    if len(held.hashes) > MOST_FILES:
-        refuse("hashes", len(held.hashes), f"at most {MOST_FILES}")
-    if not held.classes:
-        refuse("classes", "none", "at least one")
-    if not 1 <= held.max_results <= MOST_RESULTS:
-        refuse("max_results", held.max_results, f"1 to {MOST_RESULTS}")
-    if held.precision not in PRECISIONS:
-        refuse("precision", _short(held.precision), ", ".join(PRECISIONS))
-    for high, wide in held.graphs:
-        if min(high, wide) < 1 or high * wide > MOST_PIXELS:
-            refuse("canvas_hw", f"{high}x{wide}", f"at most {MOST_PIXELS} pixels")
-    border = held.rule.border or Border()
-    sides = [*held.rule.scale, held.rule.divisor, border.divisor, *(border.size_hw or ())]
-    if max(sides) > MOST_SIDE:
-        refuse("rule", max(sides), f"at most {MOST_SIDE}")
+    if len(manifest.graphs) > MAX_GRAPHS:
+        fail("graphs", len(manifest.graphs), f"at most {MAX_GRAPHS}")
+    if len(manifest.hashes) > MAX_FILES:
+        fail("hashes", len(manifest.hashes), f"at most {MAX_FILES}")
+    if not manifest.classes:
+        fail("classes", "none", "at least one")
+    if not 1 <= manifest.max_results <= MAX_RESULTS:
+        fail("max_results", manifest.max_results, f"1 to {MAX_RESULTS}")
+    if manifest.precision not in PRECISIONS:
+        fail("precision", _truncate(manifest.precision), ", ".join(PRECISIONS))
+    for height, width in manifest.graphs:
+        if min(height, width) < 1 or height * width > MAX_PIXELS:
+            fail("canvas_hw", f"{height}x{width}", f"at most {MAX_PIXELS} pixels")
+    border = manifest.resize_spec.border or Padding()
+    sides = [
+        *manifest.resize_spec.scale, manifest.resize_spec.divisor, border.divisor,
+        *(border.size_hw or ())
+    ]
+    if max(sides) > MAX_SIDE:
+        fail("rule", max(sides), f"at most {MAX_SIDE}")
 
 
-def _short(value: object) -> str:
+def _truncate(value: object) -> str:
     text = str(value)
     return text if len(text) <= 160 else text[:160] + "..."
 
 
-def _refuse_special(path: Path) -> None:
-    kind = special_file(path)
+def _check_regular_file(path: Path) -> None:
+    kind = special_file_type(path)
     if kind is not None:
-        raise ExportError(f"{path}: is {kind}", expected="a file", do=AGAIN)
+        raise ExportError(f"{path}: is {kind}", expected="a file", hint=REEXPORT_HINT)
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:
-    rule = content["rule"]
-    figures = content["figures"]
+    resize_spec = content["rule"]
+    accuracy = content["figures"]
     return Manifest(
         format=content["format"],
         precision=content["precision"],
         classes=tuple(str(name) for name in content["classes"]),
-        rule=rule_from(rule),
+        resize_spec=resize_spec_from_dict(resize_spec),
         max_results=int(content["max_results"]),
         max_proposals=content["max_proposals"],
-        graphs={(int(one["canvas_hw"][0]), int(one["canvas_hw"][1])): str(one["file"])
-                for one in content["graphs"]},
+        graphs={(int(entry["canvas_hw"][0]), int(entry["canvas_hw"][1])): str(entry["file"])
+                for entry in content["graphs"]},
         hashes={str(name): str(value) for name, value in content["hashes"].items()},
         checkpoint_sha256=str(content["checkpoint_sha256"]),
         versions=dict(content["versions"]),
-        figures=Figures(**figures) if figures else None,
+        accuracy=AccuracyReport(**accuracy) if accuracy else None,
     )
 
 
 def _check_file(folder: Path, name: str, hashes: Mapping[str, str]) -> None:
     # A name with a path in it would lead out of the folder.
     path = folder / Path(name).name
-    _refuse_special(path)
+    _check_regular_file(path)
     if Path(name).name != name or not path.is_file():
-        raise ExportError(f"{folder}: the file {_short(name)} is missing", do=AGAIN)
-    if sha256_of(path) != hashes.get(name):
+        raise ExportError(f"{folder}: the file {_truncate(name)} is missing", hint=REEXPORT_HINT)
+    if compute_sha256(path) != hashes.get(name):
         raise ExportError(f"{path}: is not the file that was exported", got="another sha256",
-                          do=AGAIN)
+                          hint=REEXPORT_HINT)

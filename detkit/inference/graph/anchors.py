@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 
-def lay_priors(
+def register_anchors(
     module: nn.Module, generator: Any, sizes_hw: Sequence[tuple[int, int]]
 ) -> list[str]:
     """Lay a generator's priors down in ``module``, a buffer for each level; the buffers' names.

@@ -34,35 +34,35 @@ class BoxDecoder(nn.Module):
         _check_clip(coder)
         self.register_buffer("means", torch.tensor(coder.means, dtype=torch.float32), False)
         self.register_buffer("stds", torch.tensor(coder.stds, dtype=torch.float32), False)
-        self._longest = abs(math.log(16 / 1000))
-        self._most_pixels = float(coder.ctr_clamp) if coder.add_ctr_clamp else None
+        self._max_log_scale = abs(math.log(16 / 1000))
+        self._max_shift = float(coder.ctr_clamp) if coder.add_ctr_clamp else None
 
-    def forward(self, boxes: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
+    def forward(self, boxes: Tensor, deltas: Tensor, clip_bounds: Tensor) -> Tensor:
         """Boxes after their deltas.
 
         Args:
             boxes: (..., 4) float32, xyxy, pixels of the canvas.
             deltas: (..., 4) float32, as the head gives them.
-            limits: broadcastable to (..., 4) float32: width, height, width, height of the
+            clip_bounds: broadcastable to (..., 4) float32: width, height, width, height of the
                 picture, in pixels.
 
         Returns:
-            (..., 4) float32, xyxy, within 0 and ``limits``.
+            (..., 4) float32, xyxy, within 0 and ``clip_bounds``.
         """
         deltas = deltas * self.stds + self.means
-        centre = (boxes[..., :2] + boxes[..., 2:]) * 0.5
+        center = (boxes[..., :2] + boxes[..., 2:]) * 0.5
         size = boxes[..., 2:] - boxes[..., :2]
-        step = size * deltas[..., :2]
-        growth = deltas[..., 2:]
-        if self._most_pixels is not None:
-            step = step.clamp(-self._most_pixels, self._most_pixels)
-            growth = growth.clamp(max=self._longest)
+        shift = size * deltas[..., :2]
+        log_scale = deltas[..., 2:]
+        if self._max_shift is not None:
+            shift = shift.clamp(-self._max_shift, self._max_shift)
+            log_scale = log_scale.clamp(max=self._max_log_scale)
         else:
-            growth = growth.clamp(-self._longest, self._longest)
-        centre = centre + step
-        half = size * growth.exp() * 0.5
-        corners = torch.cat([centre - half, centre + half], dim=-1)
-        return torch.minimum(corners.clamp(min=0), limits)
+            log_scale = log_scale.clamp(-self._max_log_scale, self._max_log_scale)
+        center = center + shift
+        half = size * log_scale.exp() * 0.5
+        corners = torch.cat([center - half, center + half], dim=-1)
+        return torch.minimum(corners.clamp(min=0), clip_bounds)
 
 
 class PointDecoder(nn.Module):
@@ -81,22 +81,22 @@ class PointDecoder(nn.Module):
         super().__init__()
         _check_clip(coder)
 
-    def forward(self, points: Tensor, sides: Tensor, limits: Tensor) -> Tensor:
+    def forward(self, points: Tensor, sides: Tensor, clip_bounds: Tensor) -> Tensor:
         """Boxes about points.
 
         Args:
             points: (..., 2) float32, xy, pixels of the canvas.
             sides: (..., 4) float32, pixels from the point to the left, top, right and bottom.
-            limits: as `BoxDecoder`'s.
+            clip_bounds: as `BoxDecoder`'s.
 
         Returns:
-            (..., 4) float32, xyxy, within 0 and ``limits``.
+            (..., 4) float32, xyxy, within 0 and ``clip_bounds``.
         """
         corners = torch.cat([points - sides[..., :2], points + sides[..., 2:]], dim=-1)
-        return torch.minimum(corners.clamp(min=0), limits)
+        return torch.minimum(corners.clamp(min=0), clip_bounds)
 
 
-def decoder_of(coder: Any) -> nn.Module:
+def build_box_decoder(coder: Any) -> nn.Module:
     """What decodes as a head's ``bbox_coder`` does.
 
     Raises:
@@ -112,7 +112,7 @@ def _check_clip(coder: Any) -> None:
         raise ExportError("the head's bbox_coder.clip_border", got=False, expected=True)
 
 
-def limits_of(valid_hw: Tensor) -> Tensor:
+def clip_bounds_of(image_hw: Tensor) -> Tensor:
     """(B, 2) int64 heights and widths as (B, 1, 4) float32 limits of x, y, x, y."""
-    width_height = valid_hw.flip(1).float()
+    width_height = image_hw.flip(1).float()
     return torch.cat([width_height, width_height], dim=1).unsqueeze(1)

@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ExportError
-from detkit.inference.graph.model_copy import shared_copy
+from detkit.inference.graph.model_copy import copy_sharing_weights
 
 
-def static_graph(
-    model: nn.Module, canvas_hw: tuple[int, int], max_proposals: int | None = None
+def build_static_graph(
+    model: nn.Module, input_hw: tuple[int, int], max_proposals: int | None = None
 ) -> nn.Module:
     """One module of tensors in and tensors out that finds what mmdet's ``predict`` finds.
 
@@ -22,7 +22,7 @@ def static_graph(
 
     Args:
         model: the detector, in eval mode. Its ``test_cfg`` decides thresholds and numbers.
-        canvas_hw: height and width of the canvas in pixels; each a multiple of the model's
+        input_hw: height and width of the canvas in pixels; each a multiple of the model's
             ``pad_size_divisor``.
         max_proposals: of a two-stage detector, at most so many proposals go on to the second
             stage, the likeliest; None for as many as the config says. Fewer are quicker, and
@@ -36,20 +36,20 @@ def static_graph(
 
     detector: Any = model
     divisor = int(getattr(detector.data_preprocessor, "pad_size_divisor", 1))
-    if min(canvas_hw) < 1 or any(side % divisor for side in canvas_hw):
-        raise ExportError("the canvas", got=f"{canvas_hw[0]}x{canvas_hw[1]}",
+    if min(input_hw) < 1 or any(side % divisor for side in input_hw):
+        raise ExportError("the canvas", got=f"{input_hw[0]}x{input_hw[1]}",
                           expected=f"height x width in multiples of {divisor}")
-    stages = _stages(detector)
-    twin = shared_copy(detector)
-    if stages == 2:
-        graph: nn.Module = TwoStageGraph(twin, canvas_hw, max_proposals)
+    num_stages = _num_stages(detector)
+    model_copy = copy_sharing_weights(detector)
+    if num_stages == 2:
+        graph: nn.Module = TwoStageGraph(model_copy, input_hw, max_proposals)
     else:
-        graph = SingleStageGraph(twin, canvas_hw)
+        graph = SingleStageGraph(model_copy, input_hw)
     # Constants are made on the CPU, wherever the weights lie.
     return graph.to(next(detector.parameters()).device).eval()
 
 
-def _stages(detector: Any) -> int:
+def _num_stages(detector: Any) -> int:
     """Whether a detector looks at its proposals again: 2, or not: 1.
 
     Raises:
@@ -57,12 +57,12 @@ def _stages(detector: Any) -> int:
     """
     from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 
-    for stages, base in ((2, TwoStageDetector), (1, SingleStageDetector)):
-        own = (getattr(type(detector), name, None) for name in ("predict", "extract_feat"))
-        if isinstance(detector, base) and list(own) == [base.predict, base.extract_feat]:
-            if stages == 1 or (detector.with_rpn and detector.with_bbox):
-                return stages
+    for num_stages, base in ((2, TwoStageDetector), (1, SingleStageDetector)):
+        methods = (getattr(type(detector), name, None) for name in ("predict", "extract_feat"))
+        if isinstance(detector, base) and list(methods) == [base.predict, base.extract_feat]:
+            if num_stages == 1 or (detector.with_rpn and detector.with_bbox):
+                return num_stages
     raise ExportError("the model has no static form", got=type(detector).__name__,
                       expected="Faster or Cascade R-CNN, or a single-stage detector such as "
                       "RetinaNet, EfficientDet, FCOS, ATSS or RTMDet",
-                      do="use --engine mmdet")
+                      hint="use --engine mmdet")

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from detkit.models.layers.deform_conv import DeformConv2d
 
 # Of mmcv: what takes its offsets along, and what makes them.
-_GIVEN = ("DeformConv2d", "ModulatedDeformConv2d")
-_MAKING = ("DeformConv2dPack", "ModulatedDeformConv2dPack")
+_CONVS = ("DeformConv2d", "ModulatedDeformConv2d")
+_CONV_PACKS = ("DeformConv2dPack", "ModulatedDeformConv2dPack")
 
 
-class FollowedDeformConv(nn.Module):
+class ExportableDeformConv(nn.Module):
     """A deformable convolution of mmcv's by torchvision's operator; the weights are shared.
 
     Args:
@@ -44,12 +44,13 @@ class FollowedDeformConv(nn.Module):
             offset, mask: only where the layer does not make them by itself.
         """
         if self.conv_offset is not None:
-            moves = self.conv_offset(x)
+            offset_and_mask = self.conv_offset(x)
             if self._modulated:
-                third = moves.shape[1] // 3
-                offset, mask = moves[:, : 2 * third], moves[:, 2 * third :].sigmoid()
+                third = offset_and_mask.shape[1] // 3
+                offset, mask = offset_and_mask[:, :2 * third], offset_and_mask[:, 2 *
+                                                                               third:].sigmoid()
             else:
-                offset = moves
+                offset = offset_and_mask
         # torchvision's kernel for the CPU knows no 16 bits, which autocast may bring.
         x32 = x.float()
         out: Tensor = torch.ops.torchvision.deform_conv2d(
@@ -61,7 +62,7 @@ class FollowedDeformConv(nn.Module):
         return out.to(x.dtype)
 
 
-class FollowedDepthwise(nn.Module):
+class ExportableDepthwise(nn.Module):
     """detkit's depthwise ``DeformConv2d``, quick in eager mode, by the operator when followed.
 
     Args:
@@ -80,21 +81,22 @@ class FollowedDepthwise(nn.Module):
             return out
         self.conv.depthwise = False
         try:
-            followed: Tensor = self.conv(x)
+            make_exportable: Tensor = self.conv(x)
         finally:
             self.conv.depthwise = True
-        return followed
+        return make_exportable
 
 
-def followed(module: nn.Module) -> nn.Module:
+def make_exportable(module: nn.Module) -> nn.Module:
     """``module`` with its deformable convolutions replaced, in place and at any depth."""
     for name, child in module.named_children():
-        setattr(module, name, followed(child))
-    kind = type(module)
+        setattr(module, name, make_exportable(child))
+    module_type = type(module)
     if isinstance(module, DeformConv2d):
-        return FollowedDepthwise(module) if module.depthwise else module
-    if kind.__module__.startswith("mmcv.ops") and kind.__name__ in _GIVEN + _MAKING:
-        return FollowedDeformConv(module)
+        return ExportableDepthwise(module) if module.depthwise else module
+    if module_type.__module__.startswith(
+            "mmcv.ops") and module_type.__name__ in _CONVS + _CONV_PACKS:
+        return ExportableDeformConv(module)
     return module
 
 

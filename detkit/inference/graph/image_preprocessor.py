@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detkit.errors import ExportError
 
 
-class Pictures(nn.Module):
+class ImagePreprocessor(nn.Module):
     """Canvases of bytes to the network's input, as mmdet's ``DetDataPreprocessor`` makes it.
 
     Args:
@@ -42,12 +42,12 @@ class Pictures(nn.Module):
         self._as_bgr = not preprocessor._channel_conversion
         self._pad_value = float(preprocessor.pad_value)
 
-    def forward(self, images: Tensor, valid_hw: Tensor) -> Tensor:
+    def forward(self, images: Tensor, image_hw: Tensor) -> Tensor:
         """Normalise the pictures and put the pad value beyond them.
 
         Args:
             images: (B, H, W, 3) uint8 RGB.
-            valid_hw: (B, 2) int64, the part of each canvas, at its top left, that is picture.
+            image_hw: (B, 2) int64, the part of each canvas, at its top left, that is picture.
 
         Returns:
             (B, 3, H, W) float32.
@@ -59,7 +59,7 @@ class Pictures(nn.Module):
         height, width = images.shape[1], images.shape[2]
         rows = torch.arange(height, device=images.device).view(1, 1, height, 1)
         columns = torch.arange(width, device=images.device).view(1, 1, 1, width)
-        inside = (rows < valid_hw[:, 0].view(-1, 1, 1, 1)) & (
-            columns < valid_hw[:, 1].view(-1, 1, 1, 1)
+        inside = (rows < image_hw[:, 0].view(-1, 1, 1, 1)) & (
+            columns < image_hw[:, 1].view(-1, 1, 1, 1)
         )
         return torch.where(inside, normalized, torch.full_like(normalized, self._pad_value))

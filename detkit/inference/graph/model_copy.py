@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from detkit.inference.graph.exportable_deform_conv import followed
+from detkit.inference.graph.exportable_deform_conv import make_exportable
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def shared_copy(model: Model) -> Model:
+def copy_sharing_weights(model: Model) -> Model:
     """A copy in eval mode that shares weights and buffers, of layers that exporters can follow.
 
     Its weights need no gradients, and gradient checkpointing is off. The model itself stays as it
@@ -22,9 +22,9 @@ def shared_copy(model: Model) -> Model:
     memo: dict[int, Any] = {id(buffer): buffer for buffer in model.buffers()}
     for weight in model.parameters():
         memo[id(weight)] = nn.Parameter(weight.detach(), requires_grad=False)
-    twin = copy.deepcopy(model, memo)
-    followed(twin)
-    for part in twin.modules():
-        if getattr(part, "with_cp", False):
-            setattr(part, "with_cp", False)
-    return twin.eval()
+    model_copy = copy.deepcopy(model, memo)
+    make_exportable(model_copy)
+    for module in model_copy.modules():
+        if getattr(module, "with_cp", False):
+            setattr(module, "with_cp", False)
+    return model_copy.eval()

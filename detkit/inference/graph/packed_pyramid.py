@@ -24,11 +24,11 @@ from torchvision.ops import roi_align
 from detkit.errors import ExportError
 from detkit.ops.roi_align.roi_align import roi_align_forward
 
-FRAME = 1
+BORDER = 1
 AVERAGE = 1  # the pool mode of mmcv's extension
 
 
-class Atlas:
+class PackedPyramid:
     """Where each level lies on one map: on shelves, the largest first.
 
     Args:
@@ -41,44 +41,45 @@ class Atlas:
     """
 
     def __init__(self, sizes_hw: Sequence[tuple[int, int]]) -> None:
-        framed = [(high + 2 * FRAME, wide + 2 * FRAME) for high, wide in sizes_hw]
-        self.width = max(wide for _, wide in framed)
+        framed = [(height + 2 * BORDER, width + 2 * BORDER) for height, width in sizes_hw]
+        self.width = max(width for _, width in framed)
         self.shelves: list[list[int]] = []
         self.heights: list[int] = []
         self.corners: list[tuple[int, int]] = []
         left = self.width
-        for level, (high, wide) in enumerate(framed):
-            if left + wide > self.width:
+        for level, (height, width) in enumerate(framed):
+            if left + width > self.width:
                 self.shelves.append([])
-                self.heights.append(high)
+                self.heights.append(height)
                 left = 0
             self.shelves[-1].append(level)
-            self.corners.append((left + FRAME, sum(self.heights[:-1]) + FRAME))
-            left += wide
+            self.corners.append((left + BORDER, sum(self.heights[:-1]) + BORDER))
+            left += width
 
-    def draw(self, levels: Sequence[Tensor]) -> Tensor:
+    def pack(self, levels: Sequence[Tensor]) -> Tensor:
         """The levels, (B, C, h, w) each, on one map (B, C, H, W)."""
         shelves = []
         for place, shelf in enumerate(self.shelves):
             row = []
             for level in shelf:
-                framed = F.pad(levels[level], (FRAME,) * 4, mode="replicate")
+                framed = F.pad(levels[level], (BORDER,) * 4, mode="replicate")
                 lower = self.heights[place] - framed.shape[2]
                 row.append(F.pad(framed, (0, 0, 0, lower)) if lower else framed)
-            wide = sum(part.shape[3] for part in row)
-            if wide < self.width:
-                row[-1] = F.pad(row[-1], (0, self.width - wide))
+            width = sum(tile.shape[3] for tile in row)
+            if width < self.width:
+                row[-1] = F.pad(row[-1], (0, self.width - width))
             shelves.append(torch.cat(row, dim=3) if len(row) > 1 else row[0])
         return torch.cat(shelves, dim=2) if len(shelves) > 1 else shelves[0]
 
 
 class RoIFeatures(nn.Module):
-    """mmdet's ``SingleRoIExtractor`` over an `Atlas`, or over each level where that is not exact.
+    """mmdet's ``SingleRoIExtractor`` over an `PackedPyramid`, or over each level where that is not
+    exact.
 
     Args:
         extractor: the extractor, with RoIAlign layers that average.
         sizes_hw: height and width of each level that it reads, in cells.
-        canvas_hw: height and width of the canvas in pixels.
+        input_hw: height and width of the canvas in pixels.
 
     Raises:
         ExportError: another extractor or layer.
@@ -86,10 +87,10 @@ class RoIFeatures(nn.Module):
     B images; R RoIs of each; C channels; P x P bins.
     """
 
-    places: Tensor
+    level_offsets: Tensor
 
     def __init__(
-        self, extractor: Any, sizes_hw: Sequence[tuple[int, int]], canvas_hw: tuple[int, int]
+        self, extractor: Any, sizes_hw: Sequence[tuple[int, int]], input_hw: tuple[int, int]
     ) -> None:
         super().__init__()
         _check(extractor)
@@ -97,57 +98,58 @@ class RoIFeatures(nn.Module):
         self._bins = (int(layer.output_size[0]), int(layer.output_size[1]))
         self._sampling_ratio = int(layer.sampling_ratio)
         self._aligned = bool(layer.aligned)
-        self._finest = float(extractor.finest_scale)
-        self._scales = [float(one.spatial_scale) for one in extractor.roi_layers]
-        self._sizes = [(int(high), int(wide)) for high, wide in sizes_hw]
-        self.in_one = self._aligned and _covered(self._sizes, self._scales, canvas_hw)
-        self.atlas = Atlas(self._sizes) if self.in_one else None
-        corners = [(0, 0)] * len(self._sizes) if self.atlas is None else self.atlas.corners
+        self._finest_scale = float(extractor.finest_scale)
+        self._scales = [float(roi_layer.spatial_scale) for roi_layer in extractor.roi_layers]
+        self._sizes = [(int(height), int(width)) for height, width in sizes_hw]
+        self.is_packed = self._aligned and _levels_cover_input(self._sizes, self._scales, input_hw)
+        self.packed_pyramid = PackedPyramid(self._sizes) if self.is_packed else None
+        corners = [(0, 0)] * len(
+            self._sizes) if self.packed_pyramid is None else self.packed_pyramid.corners
         table = [[scale, left, top] for scale, (left, top) in zip(self._scales, corners)]
-        self.register_buffer("places", torch.tensor(table, dtype=torch.float32), False)
+        self.register_buffer("level_offsets", torch.tensor(table, dtype=torch.float32), False)
 
-    def lay(self, maps: Sequence[Tensor]) -> list[Tensor]:
+    def pack_levels(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """What `forward` reads of all levels' maps: the atlas, or the levels as they are."""
-        read = list(maps)[: len(self._sizes)]
-        return read if self.atlas is None else [self.atlas.draw(read)]
+        level_maps = list(maps)[: len(self._sizes)]
+        return level_maps if self.packed_pyramid is None else [self.packed_pyramid.pack(level_maps)]
 
-    def forward(self, laid: Sequence[Tensor], rois: Tensor) -> Tensor:
+    def forward(self, packed: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Features of RoIs.
 
         Args:
-            laid: from `lay`, of these or another extractor's features of the same levels.
+            packed: from `lay`, of these or another extractor's features of the same levels.
             rois: (B, R, 4) float32, xyxy, pixels of the canvas, within the picture.
 
         Returns:
             (B * R, C, P, P) of the maps' dtype.
         """
         levels = self._levels(rois)
-        if self.in_one:
-            place = self.places[levels]
+        if self.is_packed:
+            place = self.level_offsets[levels]
             scale, corner = place[..., :1], place[..., 1:]
-            moved = rois * scale + torch.cat([corner, corner], dim=-1)
-            return self._align(laid[0], moved, 1.0)
-        chosen = levels.reshape(-1, 1, 1, 1)
-        features = self._align(laid[0], rois, self._scales[0])
+            packed_rois = rois * scale + torch.cat([corner, corner], dim=-1)
+            return self._align(packed[0], packed_rois, 1.0)
+        roi_levels = levels.reshape(-1, 1, 1, 1)
+        features = self._align(packed[0], rois, self._scales[0])
         for level in range(1, len(self._scales)):
-            there = self._align(laid[level], rois, self._scales[level])
-            features = torch.where(chosen == level, there, features)
+            level_features = self._align(packed[level], rois, self._scales[level])
+            features = torch.where(roi_levels == level, level_features, features)
         return features
 
     def _align(self, features: Tensor, boxes: Tensor, scale: float) -> Tensor:
-        batch, number = boxes.shape[0], self._number(boxes)
+        batch, num_rois = boxes.shape[0], self._num_rois(boxes)
         image = torch.arange(batch, device=boxes.device, dtype=boxes.dtype).view(-1, 1, 1)
-        indexed = torch.cat([image.expand(-1, number, -1), boxes], dim=-1).reshape(-1, 5)
-        followed = is_tracing() or torch.compiler.is_compiling()  # type: ignore[no-untyped-call]
-        if features.is_cpu and not followed:
-            return self._align_here(features, indexed, scale)
+        indexed = torch.cat([image.expand(-1, num_rois, -1), boxes], dim=-1).reshape(-1, 5)
+        exporting = is_tracing() or torch.compiler.is_compiling()  # type: ignore[no-untyped-call]
+        if features.is_cpu and not exporting:
+            return self._align_on_cpu(features, indexed, scale)
         aligned: Tensor = roi_align(
             features, indexed.to(features.dtype), self._bins, scale, self._sampling_ratio,
             self._aligned,
         )
         return aligned
 
-    def _align_here(self, features: Tensor, indexed: Tensor, scale: float) -> Tensor:
+    def _align_on_cpu(self, features: Tensor, indexed: Tensor, scale: float) -> Tensor:
         """By our own operator: torchvision's, which exporters know, has one thread on a CPU."""
         aligned = features.new_empty((len(indexed), features.shape[1], *self._bins))
         unused = features.new_empty(0)
@@ -158,7 +160,7 @@ class RoIFeatures(nn.Module):
         return aligned
 
     @staticmethod
-    def _number(rois: Tensor) -> int:
+    def _num_rois(rois: Tensor) -> int:
         return rois.shape[1]
 
     def _levels(self, rois: Tensor) -> Tensor:
@@ -168,26 +170,26 @@ class RoIFeatures(nn.Module):
         logarithm taken apart into comparisons.
         """
         size = rois[..., 2:] - rois[..., :2]
-        side = torch.sqrt(size[..., 0] * size[..., 1]) / self._finest + 1e-6
+        side = torch.sqrt(size[..., 0] * size[..., 1]) / self._finest_scale + 1e-6
         level = torch.zeros_like(side, dtype=torch.int64)
         for step in range(1, len(self._sizes)):
             level = level + (side >= 2.0**step).to(torch.int64)
         return level
 
 
-def _covered(
-    sizes_hw: Sequence[tuple[int, int]], scales: Sequence[float], canvas_hw: tuple[int, int]
+def _levels_cover_input(
+    sizes_hw: Sequence[tuple[int, int]], scales: Sequence[float], input_hw: tuple[int, int]
 ) -> bool:
     """Whether every level reaches the end of the canvas, and none is larger than a finer one."""
-    reach = all(
+    covers = all(
         side >= length * scale
-        for size, scale in zip(sizes_hw, scales) for side, length in zip(size, canvas_hw)
+        for size, scale in zip(sizes_hw, scales) for side, length in zip(size, input_hw)
     )
-    falling = all(
+    non_increasing = all(
         finer[0] >= coarser[0] and finer[1] >= coarser[1]
         for finer, coarser in zip(sizes_hw, sizes_hw[1:])
     )
-    return reach and falling
+    return covers and non_increasing
 
 
 def _check(extractor: Any) -> None:

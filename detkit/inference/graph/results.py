@@ -8,25 +8,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from detkit.inference.graph.batched_nms import NOTHING, take
+from detkit.inference.graph.batched_nms import INVALID_SCORE, gather_rows
 
 # boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest first;
 # labels (B, K) int64; counts (B,) int64
 Results = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def results_of(boxes: Tensor, labels: Tensor, best: Tensor, chosen: Tensor) -> Results:
+def pack_results(boxes: Tensor, labels: Tensor, best: Tensor, keep_indices: Tensor) -> Results:
     """The chosen candidates, of each image as many as there are.
 
     Args:
         boxes: (B, N, 4) float32, xyxy, pixels of the canvas.
         labels: (B, N) int64.
-        best, chosen: (B, K), what ``Select`` gives: scores, and places among the N.
+        best, keep_indices: (B, K), what ``BatchedNMS`` gives: scores, and places among the N.
     """
-    found = best > NOTHING
+    valid = best > INVALID_SCORE
     return (
-        torch.where(found.unsqueeze(-1), take(boxes, chosen), 0.0),
-        torch.where(found, best, 0.0),
-        torch.where(found, torch.gather(labels, 1, chosen), 0),
-        found.sum(dim=1),
+        torch.where(valid.unsqueeze(-1), gather_rows(boxes, keep_indices), 0.0),
+        torch.where(valid, best, 0.0),
+        torch.where(valid, torch.gather(labels, 1, keep_indices), 0),
+        valid.sum(dim=1),
     )

@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detkit.errors import ExportError
-from detkit.inference.graph.batched_nms import NOTHING, Select, iou_threshold, take
+from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS, gather_rows, iou_threshold
 from detkit.inference.graph.box_coder import BoxDecoder
 from detkit.inference.graph.packed_pyramid import RoIFeatures
-from detkit.inference.graph.results import Results, results_of
+from detkit.inference.graph.results import Results, pack_results
 
 
-class BoxStage(nn.Module):
+class RoIStage(nn.Module):
     """One stage: RoIs to class scores and moved boxes.
 
     Args:
         extractor: the stage's ``SingleRoIExtractor``.
         head: the stage's box head, shared.
         sizes_hw: height and width of each level that the extractor reads, in cells.
-        canvas_hw: height and width of the canvas in pixels.
+        input_hw: height and width of the canvas in pixels.
 
     Raises:
         ExportError: parts that a static graph does not know.
@@ -38,35 +38,35 @@ class BoxStage(nn.Module):
         extractor: Any,
         head: Any,
         sizes_hw: Sequence[tuple[int, int]],
-        canvas_hw: tuple[int, int],
+        input_hw: tuple[int, int],
     ) -> None:
         super().__init__()
         if not _is_known(head):
             raise ExportError("the roi_head's bbox_head", got=type(head).__name__,
                               expected="one with softmax scores and box deltas")
-        self.features = RoIFeatures(extractor, sizes_hw, canvas_hw)
+        self.features = RoIFeatures(extractor, sizes_hw, input_hw)
         self.head = head
-        self._plain = _is_plain(head)
+        self._fc_only = _is_fc_only(head)
         self.decode = BoxDecoder(head.bbox_coder)
-        self.kinds = 1 if head.reg_class_agnostic else int(head.num_classes)
+        self.num_reg_classes = 1 if head.reg_class_agnostic else int(head.num_classes)
 
-    def forward(self, laid: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, packed: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, R, C + 1) and deltas (B, R, kinds, 4) of RoIs (B, R, 4).
 
         Args:
-            laid: the maps, from ``RoIFeatures.lay``.
+            packed: the maps, from ``RoIFeatures.lay``.
         """
-        logits, deltas = self._predict(self.features(laid, rois))
-        batch, number = rois.shape[0], rois.shape[1]
+        logits, deltas = self._predict(self.features(packed, rois))
+        batch, num_rois = rois.shape[0], rois.shape[1]
         return (
-            logits.float().reshape(batch, number, -1),
-            deltas.float().reshape(batch, number, self.kinds, 4),
+            logits.float().reshape(batch, num_rois, -1),
+            deltas.float().reshape(batch, num_rois, self.num_reg_classes, 4),
         )
 
     def _predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The head's logits and deltas of features (B * R, C, P, P)."""
         head: Any = self.head
-        if not self._plain:
+        if not self._fc_only:
             logits, deltas = head(features)
             return logits, deltas
         # Features come with their channels side by side: rather than these, the first layer's
@@ -81,25 +81,26 @@ class BoxStage(nn.Module):
         return head.fc_cls(hidden), head.fc_reg(hidden)
 
 
-def _is_plain(head: Any) -> bool:
+def _is_fc_only(head: Any) -> bool:
     """Whether a box head is but linear layers that its two outputs share."""
     if not type(head).__name__.startswith("Shared") or head.with_avg_pool:
         return False
     branches = ("shared_convs", "cls_convs", "cls_fcs", "reg_convs", "reg_fcs")
-    bare = all(len(getattr(head, name, ())) == 0 for name in branches)
+    no_extra_layers = all(len(getattr(head, name, ())) == 0 for name in branches)
     layers = [*getattr(head, "shared_fcs", ()), getattr(head, "fc_cls", None),
               getattr(head, "fc_reg", None)]
-    return bare and len(head.shared_fcs) > 0 and all(type(one) is nn.Linear for one in layers)
+    return no_extra_layers and len(head.shared_fcs) > 0 and all(
+        type(item) is nn.Linear for item in layers)
 
 
-class BoxStages(nn.Module):
+class CascadeRoIHeadGraph(nn.Module):
     """mmdet's box prediction of a standard or cascade RoI head, with results of fixed size.
 
     Args:
         roi_head: the RoI head; what it has for masks is left out.
         cfg: the model's ``test_cfg.rcnn``.
         sizes_hw: height and width of the pyramid's levels, in cells.
-        canvas_hw: height and width of the canvas in pixels.
+        input_hw: height and width of the canvas in pixels.
         proposals: R.
 
     Raises:
@@ -113,7 +114,7 @@ class BoxStages(nn.Module):
         roi_head: Any,
         cfg: Any,
         sizes_hw: Sequence[tuple[int, int]],
-        canvas_hw: tuple[int, int],
+        input_hw: tuple[int, int],
         proposals: int,
     ) -> None:
         super().__init__()
@@ -121,66 +122,67 @@ class BoxStages(nn.Module):
         heads = list(roi_head.bbox_head) if cascade else [roi_head.bbox_head]
         extractors = list(roi_head.bbox_roi_extractor) if cascade else [
             roi_head.bbox_roi_extractor]
-        read = list(sizes_hw)[: extractors[0].num_inputs]
+        level_sizes = list(sizes_hw)[: extractors[0].num_inputs]
         self.stages = nn.ModuleList(
-            BoxStage(extractor, head, read, canvas_hw)
+            RoIStage(extractor, head, level_sizes, input_hw)
             for extractor, head in zip(extractors, heads)
         )
-        if any(one.num_inputs != len(read) for one in extractors) or len(
-            {stage.features.in_one for stage in self.stages}  # type: ignore[union-attr]
+        if any(item.num_inputs != len(level_sizes) for item in extractors) or len(
+            {stage.features.is_packed for stage in self.stages}  # type: ignore[union-attr]
         ) > 1:
             raise ExportError("the roi_head's bbox_roi_extractor", got="stages that differ",
                               expected="the same levels and RoIAlign in all stages")
-        classes = int(heads[-1].num_classes)
-        self._classes = classes
+        num_classes = int(heads[-1].num_classes)
+        self._num_classes = num_classes
         self._threshold = float(cfg.get("score_thr", 0.0))
         # Scores of a RoI sum to one at most: so many of them can be above the threshold.
-        above = math.ceil(1 / self._threshold) if self._threshold > 0 else classes
-        self._candidates = proposals * min(classes, above)
-        most = int(cfg.get("max_per_img", -1))
-        most = self._candidates if most <= 0 else min(most, self._candidates)
-        self.select = Select(iou_threshold(cfg.get("nms"), "test_cfg.rcnn"), most, canvas_hw,
-                             classes)
+        max_labels_per_roi = math.ceil(1 / self._threshold) if self._threshold > 0 else num_classes
+        self._candidates = proposals * min(num_classes, max_labels_per_roi)
+        max_per_img = int(cfg.get("max_per_img", -1))
+        max_per_img = self._candidates if max_per_img <= 0 else min(max_per_img, self._candidates)
+        self.nms = BatchedNMS(iou_threshold(cfg.get("nms"), "test_cfg.rcnn"), max_per_img, input_hw,
+                              num_classes)
 
     def forward(
-        self, maps: Sequence[Tensor], rois: Tensor, real: Tensor, limits: Tensor
+        self, maps: Sequence[Tensor], rois: Tensor, valid: Tensor, clip_bounds: Tensor
     ) -> Results:
         """Objects in the picture.
 
         Args:
             maps: of the levels, (B, C, h, w) each.
             rois: (B, R, 4) float32, xyxy, pixels of the canvas.
-            real: (B, R) bool; the other RoIs give nothing.
-            limits: (B, 1, 4) float32, from ``boxes.limits_of``.
+            valid: (B, R) bool; the other RoIs give nothing.
+            clip_bounds: (B, 1, 4) float32, from ``boxes.clip_bounds_of``.
 
         Returns:
             boxes (B, K, 4) float32, scores (B, K) float32, labels (B, K) int64, counts (B,)
             int64; zeros beyond the count.
         """
         first: Any = self.stages[0]
-        laid = first.features.lay(maps)
-        logits, deltas = first(laid, rois)
+        packed = first.features.pack_levels(maps)
+        logits, deltas = first(packed, rois)
         total, stage = logits, first
-        for later in list(self.stages)[1:]:
-            rois = stage.decode(rois, _of_the_likeliest(deltas, logits), limits)
-            logits, deltas = later(laid, rois)
-            total, stage = total + logits, later
+        for next_stage in list(self.stages)[1:]:
+            rois = stage.decode(rois, _select_top_class_deltas(deltas, logits), clip_bounds)
+            logits, deltas = next_stage(packed, rois)
+            total, stage = total + logits, next_stage
         scores = (total / len(self.stages)).softmax(-1)[..., :-1]
-        boxes = stage.decode(rois.unsqueeze(2), deltas, limits.unsqueeze(1))
-        return self._results(boxes, torch.where(real.unsqueeze(-1), scores, NOTHING))
+        boxes = stage.decode(rois.unsqueeze(2), deltas, clip_bounds.unsqueeze(1))
+        return self._results(boxes, torch.where(valid.unsqueeze(-1), scores, INVALID_SCORE))
 
     def _results(self, boxes: Tensor, scores: Tensor) -> Results:
         """Class-wise suppression of boxes (B, R, kinds, 4) with scores (B, R, C)."""
-        flat = torch.where(scores > self._threshold, scores, NOTHING).flatten(1)
-        likely, places = torch.topk(flat, self._candidates, dim=1)
-        labels = places % self._classes
-        rows = places if boxes.shape[2] > 1 else places.div(self._classes, rounding_mode="floor")
-        candidates = take(boxes.flatten(1, 2), rows)
-        best, chosen = self.select(candidates, likely, labels)
-        return results_of(candidates, labels, best, chosen)
+        flat = torch.where(scores > self._threshold, scores, INVALID_SCORE).flatten(1)
+        topk_scores, topk_indices = torch.topk(flat, self._candidates, dim=1)
+        labels = topk_indices % self._num_classes
+        rows = topk_indices if boxes.shape[2] > 1 else topk_indices.div(
+            self._num_classes, rounding_mode="floor")
+        candidates = gather_rows(boxes.flatten(1, 2), rows)
+        best, keep_indices = self.nms(candidates, topk_scores, labels)
+        return pack_results(candidates, labels, best, keep_indices)
 
 
-def _of_the_likeliest(deltas: Tensor, logits: Tensor) -> Tensor:
+def _select_top_class_deltas(deltas: Tensor, logits: Tensor) -> Tensor:
     """Of deltas (B, R, kinds, 4) those of the likeliest object class: (B, R, 4)."""
     if deltas.shape[2] == 1:
         return deltas[:, :, 0]

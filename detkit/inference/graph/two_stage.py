@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detkit.inference.graph.batched_nms import NOTHING
-from detkit.inference.graph.box_coder import limits_of
-from detkit.inference.graph.feature_extractor import Pyramid
+from detkit.inference.graph.batched_nms import INVALID_SCORE
+from detkit.inference.graph.box_coder import clip_bounds_of
+from detkit.inference.graph.feature_extractor import FeatureExtractor
 from detkit.inference.graph.results import Results
-from detkit.inference.graph.roi_heads import BoxStages
-from detkit.inference.graph.rpn import Proposals
+from detkit.inference.graph.roi_heads import CascadeRoIHeadGraph
+from detkit.inference.graph.rpn import RPNGraph
 
 
 class TwoStageGraph(nn.Module):
@@ -22,7 +22,7 @@ class TwoStageGraph(nn.Module):
 
     Args:
         model: mmdet's ``TwoStageDetector``, Faster or Cascade R-CNN, in eval mode.
-        canvas_hw: height and width in pixels of what it will be given, multiples of the model's
+        input_hw: height and width in pixels of what it will be given, multiples of the model's
             ``pad_size_divisor``.
         max_proposals: fewer proposals than the config's ``test_cfg.rpn.max_per_img``; None for
             as many.
@@ -34,33 +34,33 @@ class TwoStageGraph(nn.Module):
     """
 
     def __init__(
-        self, model: Any, canvas_hw: tuple[int, int], max_proposals: int | None = None
+        self, model: Any, input_hw: tuple[int, int], max_proposals: int | None = None
     ) -> None:
         super().__init__()
-        self.pyramid = Pyramid(model, canvas_hw)
-        sizes_hw = self.pyramid.sizes_hw
+        self.feature_extractor = FeatureExtractor(model, input_hw)
+        sizes_hw = self.feature_extractor.sizes_hw
         rpn = dict(model.test_cfg.rpn)
         if max_proposals is not None:
             rpn["max_per_img"] = min(max_proposals, int(rpn.get("max_per_img", max_proposals)))
-        self.proposals = Proposals(model.rpn_head, rpn, sizes_hw, canvas_hw)
-        self.stages = BoxStages(model.roi_head, model.test_cfg.rcnn, sizes_hw, canvas_hw,
-                                self.proposals.select.most)
-        self.max_results = self.stages.select.most
+        self.rpn = RPNGraph(model.rpn_head, rpn, sizes_hw, input_hw)
+        self.roi_head = CascadeRoIHeadGraph(model.roi_head, model.test_cfg.rcnn, sizes_hw, input_hw,
+                                            self.rpn.nms.max_per_img)
+        self.max_results = self.roi_head.nms.max_per_img
 
-    def forward(self, images: Tensor, valid_hw: Tensor) -> Results:
+    def forward(self, images: Tensor, image_hw: Tensor) -> Results:
         """Detect.
 
         Args:
             images: (B, H, W, 3) uint8 RGB.
-            valid_hw: (B, 2) int64, height and width of the part of each canvas that holds the
+            image_hw: (B, 2) int64, height and width of the part of each canvas that holds the
                 picture, at its top left; what lies beyond has no effect.
 
         Returns:
             boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest
             first; labels (B, K) int64; counts (B,) int64. Zeros beyond the count.
         """
-        maps = self.pyramid(images, valid_hw)
-        limits = limits_of(valid_hw)
-        rois, scores = self.proposals(maps, limits)
-        results: Results = self.stages(maps, rois, scores > NOTHING, limits)
+        maps = self.feature_extractor(images, image_hw)
+        clip_bounds = clip_bounds_of(image_hw)
+        rois, scores = self.rpn(maps, clip_bounds)
+        results: Results = self.roi_head(maps, rois, scores > INVALID_SCORE, clip_bounds)
         return results

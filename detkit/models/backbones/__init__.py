@@ -1,15 +1,15 @@
 """Backbones: each publishes the channels and strides of the maps that it gives.
 
 Two give one vector for each image in place of maps, for classifiers alone: ``TimmNetwork`` and
-``TeachingNetwork``.
+``ClassicNetwork``.
 """
 
-from detkit.models.backbones.classic.classic_network import TeachingNetwork
+from detkit.models.backbones.classic.classic_network import ClassicNetwork
 from detkit.models.backbones.convnextv2.convnextv2 import ConvNeXtV2
 from detkit.models.backbones.efficientnet.efficientnet import EfficientNet
 from detkit.models.backbones.swin.swin import SwinTransformer
 from detkit.models.backbones.timm.timm_backbone import TimmBackbone
 from detkit.models.backbones.timm.timm_network import TimmNetwork
 
-__all__ = ["ConvNeXtV2", "EfficientNet", "SwinTransformer", "TeachingNetwork", "TimmBackbone",
+__all__ = ["ConvNeXtV2", "EfficientNet", "SwinTransformer", "ClassicNetwork", "TimmBackbone",
            "TimmNetwork"]

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from detkit.aliases import current_arch
 from detkit.errors import ConfigError
 from detkit.models.validation import is_number
 
@@ -14,105 +15,106 @@ Arch = TypeVar("Arch")
 
 
 def find_arch(
-    family: str,
-    known: Mapping[str, Arch],
-    kind: type[Arch],
+    owner: str,
+    archs: Mapping[str, Arch],
+    arch_type: type[Arch],
     arch: str | Mapping[str, Any],
-    **changes: Any,
+    **overrides: Any,
 ) -> Arch:
     """Look up or build an arch, with every change that is not None made to it.
 
     Args:
-        family: the backbone's name, for messages.
-        known: its arches by name.
-        kind: their dataclass; the fields that a mapping leaves out are its defaults.
-        arch: one of ``known``, or a mapping of the fields of ``kind``.
-        changes: fields of ``kind``.
+        owner: the backbone's name, for messages.
+        archs: its arches by name.
+        arch_type: their dataclass; the fields that a mapping leaves out are its defaults.
+        arch: one of ``archs``, or a mapping of the fields of ``arch_type``.
+        overrides: fields of ``arch_type``.
 
     Raises:
         ConfigError: no such arch or field, or the fields contradict each other.
     """
     if isinstance(arch, str):
-        if arch not in known:
-            near = get_close_matches(arch, known, 1)
+        arch = current_arch(owner, arch)
+        if arch not in archs:
+            suggestions = get_close_matches(arch, archs, 1)
             raise ConfigError(
-                f"{family}: arch",
+                f"{owner}: arch",
                 got=repr(arch),
-                expected=f"one of {', '.join(known)}, or a dict",
-                do=f"did you mean '{near[0]}'?" if near else None,
+                expected=f"one of {', '.join(archs)}, or a dict",
+                hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
             )
-        base = known[arch]
+        base = archs[arch]
     elif isinstance(arch, Mapping):
-        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        field_names = [field.name for field in fields(arch_type)]  # type: ignore[arg-type]
         for name in arch:
-            if name not in names:
-                near = get_close_matches(str(name), names, 1)
+            if name not in field_names:
+                suggestions = get_close_matches(str(name), field_names, 1)
                 raise ConfigError(
-                    f"{family}: the arch's key '{name}' is not known",
-                    expected=f"some of {', '.join(names)}",
-                    do=f"did you mean '{near[0]}'?" if near else None,
+                    f"{owner}: the arch's key '{name}' is not known",
+                    expected=f"some of {', '.join(field_names)}",
+                    hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
                 )
-        base = kind(**arch)
+        base = arch_type(**arch)
     else:
-        raise ConfigError(f"{family}: arch", got=repr(arch),
-                          expected=f"one of {', '.join(known)}, or a dict")
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(base, **given)  # type: ignore[type-var]
+        raise ConfigError(f"{owner}: arch", got=repr(arch),
+                          expected=f"one of {', '.join(archs)}, or a dict")
+    values = {name: value for name, value in overrides.items() if value is not None}
+    return replace(base, **values)  # type: ignore[type-var]
 
 
-def check_levels(family: str, levels: int, out_indices: object) -> tuple[int, ...]:
+def check_out_indices(owner: str, levels: int, out_indices: object) -> tuple[int, ...]:
     """``out_indices`` as a tuple.
 
     Raises:
         ConfigError: they are not ascending numbers of levels that there are.
     """
-    indices = _numbers_below(levels, out_indices)
+    indices = _as_indices_below(levels, out_indices)
     if not indices or list(indices) != sorted(set(indices)):
         raise ConfigError(
-            f"{family}: out_indices",
+            f"{owner}: out_indices",
             got=repr(out_indices),
             expected=f"ascending stages from 0 to {levels - 1}, at least one",
         )
     return indices
 
 
-def check_frozen(family: str, stages: int, frozen_stages: object) -> int:
+def check_frozen_stages(owner: str, stages: int, frozen_stages: object) -> int:
     """``frozen_stages`` as it is.
 
     Raises:
         ConfigError: it is no number of stages that there are, and not -1 either.
     """
     if frozen_stages not in range(-1, stages + 1):
-        raise ConfigError(f"{family}: frozen_stages", got=repr(frozen_stages),
+        raise ConfigError(f"{owner}: frozen_stages", got=repr(frozen_stages),
                           expected=f"a whole number from -1 to {stages}")
     return int(frozen_stages)  # type: ignore[call-overload, no-any-return]
 
 
-def check_some_stages(family: str, name: str, stages: int, given: object) -> tuple[int, ...]:
+def check_stage_indices(owner: str, name: str, stages: int, values: object) -> tuple[int, ...]:
     """A choice of stages, maybe none, as a tuple.
 
     Raises:
         ConfigError: one of them does not exist.
     """
-    chosen = _numbers_below(stages, given)
-    if chosen is None:
-        raise ConfigError(f"{family}: {name}", got=repr(given),
+    indices = _as_indices_below(stages, values)
+    if indices is None:
+        raise ConfigError(f"{owner}: {name}", got=repr(values),
                           expected=f"some of the stages 0 to {stages - 1}, or ()")
-    return chosen
+    return indices
 
 
-def check_drop_path(family: str, rate: object) -> None:
+def check_drop_path(owner: str, rate: object) -> None:
     """Raise ConfigError unless ``rate`` is a probability below 1."""
     if not (is_number(rate) and 0 <= rate < 1):  # type: ignore[operator]
-        raise ConfigError(f"{family}: drop_path_rate", got=repr(rate),
+        raise ConfigError(f"{owner}: drop_path_rate", got=repr(rate),
                           expected="a number from 0 to below 1")
 
 
-def _numbers_below(limit: int, given: object) -> tuple[int, ...] | None:
-    """``given`` as a tuple, if it is a sequence of whole numbers from 0 to below ``limit``."""
+def _as_indices_below(limit: int, values: object) -> tuple[int, ...] | None:
+    """``values`` as a tuple, if it is a sequence of whole numbers from 0 to below ``limit``."""
     # Compared, not looked up: what stands in a config need not be hashable.
-    if isinstance(given, Sequence) and all(
-        isinstance(number, int) and 0 <= number < limit for number in given
+    if isinstance(values, Sequence) and all(
+        isinstance(index, int) and 0 <= index < limit for index in values
     ):
-        return tuple(given)
+        return tuple(values)
     return None

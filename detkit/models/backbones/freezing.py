@@ -17,18 +17,18 @@ def freeze_stages(backbone: nn.Module, frozen_stages: int, stem: Sequence[nn.Mod
         stem: what stands before the stages.
     """
     frozen = list(stem) if frozen_stages >= 0 else []
-    parts = dict(backbone.named_children())
-    for index, stage in enumerate(parts["stages"].children()):
+    children = dict(backbone.named_children())
+    for index, stage in enumerate(children["stages"].children()):
         if index < frozen_stages:
             frozen.append(stage)
-            if f"norm{index}" in parts:
-                frozen.append(parts[f"norm{index}"])
+            if f"norm{index}" in children:
+                frozen.append(children[f"norm{index}"])
     for module in frozen:
         module.eval()
         module.requires_grad_(False)
 
 
-def hold_batch_norms(backbone: nn.Module) -> None:
+def freeze_bn(backbone: nn.Module) -> None:
     """Put every batch norm in eval mode, so that its statistics stay."""
     for module in backbone.modules():
         if isinstance(module, _BatchNorm):

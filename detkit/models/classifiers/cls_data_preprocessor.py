@@ -15,7 +15,7 @@ from detkit.registry import MODELS
 
 
 @MODELS.register_module()
-class ClassDataPreprocessor(BaseDataPreprocessor):  # type: ignore[misc]  # mmengine has no types
+class ClsDataPreprocessor(BaseDataPreprocessor):  # type: ignore[misc]  # mmengine has no types
     """Stack pictures, bring them to the device and normalise them: ``(pixel - mean) / std``.
 
     Args:
@@ -33,13 +33,13 @@ class ClassDataPreprocessor(BaseDataPreprocessor):  # type: ignore[misc]  # mmen
         self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
     ) -> None:
         super().__init__()
-        means = _channels("mean", [0.0] if mean is None else mean)
-        stds = _channels("std", [1.0] if std is None else std)
+        means = _channel_values("mean", [0.0] if mean is None else mean)
+        stds = _channel_values("std", [1.0] if std is None else std)
         if min(stds) <= 0:
-            raise ConfigError("ClassDataPreprocessor: std", got=list(stds),
+            raise ConfigError("ClsDataPreprocessor: std", got=list(stds),
                               expected="numbers above 0")
         if len(means) != len(stds) and 1 not in (len(means), len(stds)):
-            raise ConfigError("ClassDataPreprocessor: mean and std differ in length",
+            raise ConfigError("ClsDataPreprocessor: mean and std differ in length",
                               got=f"{len(means)} and {len(stds)}",
                               expected="one number for each channel in both")
         # Not persistent: they are the config's, and a checkpoint has it.
@@ -61,38 +61,38 @@ class ClassDataPreprocessor(BaseDataPreprocessor):  # type: ignore[misc]  # mmen
         Raises:
             DataError: no picture, pictures of several sizes, or other channels than the mean's.
         """
-        batch = _stacked(data["inputs"]).to(self.device, non_blocking=True)
+        batch = _stack_images(data["inputs"]).to(self.device, non_blocking=True)
         channels = max(len(self.mean), len(self.std))
         if batch.ndim != 4 or channels not in (1, batch.shape[1]):
             raise DataError(
-                "ClassDataPreprocessor: pictures", got=tuple(batch.shape),
+                "ClsDataPreprocessor: pictures", got=tuple(batch.shape),
                 expected=f"(B, {'C' if channels == 1 else channels}, H, W)",
-                do="end the pipeline with PackClassInputs",
+                hint="end the pipeline with PackInputs",
             )
         batch = (batch.float() - self.mean.float()).div_(self.std.float())
         return dict(inputs=batch, data_samples=data.get("data_samples"))
 
 
-def _channels(name: str, numbers: object) -> tuple[float, ...]:
+def _channel_values(name: str, numbers: object) -> tuple[float, ...]:
     if isinstance(numbers, (list, tuple)) and numbers and all(map(is_number, numbers)):
         return tuple(float(number) for number in numbers)
-    raise ConfigError(f"ClassDataPreprocessor: {name}", got=repr(numbers),
+    raise ConfigError(f"ClsDataPreprocessor: {name}", got=repr(numbers),
                       expected="a list of numbers, one for each channel")
 
 
-def _stacked(pictures: Tensor | Sequence[Tensor]) -> Tensor:
+def _stack_images(images: Tensor | Sequence[Tensor]) -> Tensor:
     """(B, C, H, W) of pictures (C, H, W)."""
-    if isinstance(pictures, Tensor):
-        return pictures
-    if not pictures:
-        raise DataError("ClassDataPreprocessor: the batch has no picture")
-    sizes = {tuple(picture.shape): None for picture in pictures}
+    if isinstance(images, Tensor):
+        return images
+    if not images:
+        raise DataError("ClsDataPreprocessor: the batch has no picture")
+    sizes = {tuple(image.shape): None for image in images}
     if len(sizes) > 1:
-        shown = ", ".join(" x ".join(map(str, size)) for size in list(sizes)[:4])
+        size_text = ", ".join(" x ".join(map(str, size)) for size in list(sizes)[:4])
         raise DataError(
-            "the pictures of a batch differ in size", got=f"{shown} (channels x height x width)",
-            expected="one size",
-            do="end the pipeline, before PackClassInputs, with a crop to one size, such as "
+            "the pictures of a batch differ in size",
+            got=f"{size_text} (channels x height x width)", expected="one size",
+            hint="end the pipeline, before PackInputs, with a crop to one size, such as "
             "torchvision/RandomResizedCrop to train and torchvision/CenterCrop to test",
         )
-    return torch.stack(list(pictures))
+    return torch.stack(list(images))

@@ -13,14 +13,14 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from detkit.errors import ConfigError, DataError
-from detkit.models.build import build_part
+from detkit.models.build import build_module
 from detkit.models.classifiers.pooling import GlobalAveragePooling, last_feature
-from detkit.models.classifiers.random_batch_augment import BatchMixing
+from detkit.models.classifiers.random_batch_augment import RandomBatchAugment
 from detkit.models.losses.class_targets import check_labels
 from detkit.registry import MODELS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
-_AVERAGE = {"type": "GlobalAveragePooling"}
+_DEFAULT_POOLING = {"type": "GlobalAveragePooling"}
 
 
 @MODELS.register_module()
@@ -33,8 +33,8 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
             ``LinearClsHead``.
         pooling: config of what makes (B, C) of what the backbone gives; None for a backbone that
             gives (B, C).
-        data_preprocessor: None is ``dict(type='ClassDataPreprocessor')``.
-        train_cfg: ``augments`` and ``probs`` of ``BatchMixing``, done while training only.
+        data_preprocessor: None is ``dict(type='ClsDataPreprocessor')``.
+        train_cfg: ``augments`` and ``probs`` of ``RandomBatchAugment``, done while training only.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a whole classifier's file; see
             ``detkit.models.weights.classifier_weights``.
 
@@ -49,36 +49,37 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         self,
         backbone: Mapping[str, Any],
         head: Mapping[str, Any],
-        pooling: Mapping[str, Any] | None = _AVERAGE,
+        pooling: Mapping[str, Any] | None = _DEFAULT_POOLING,
         data_preprocessor: Mapping[str, Any] | torch.nn.Module | None = None,
         train_cfg: Mapping[str, Any] | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
-        preprocessor = data_preprocessor or {"type": "ClassDataPreprocessor"}
+        preprocessor = data_preprocessor or {"type": "ClsDataPreprocessor"}
         if not isinstance(preprocessor, torch.nn.Module):
             # By our registry: mmengine's knows ours only where a config's scope is in force.
-            preprocessor = build_part("model.data_preprocessor", preprocessor,
-                                      "ClassDataPreprocessor")
+            preprocessor = build_module("model.data_preprocessor", preprocessor,
+                                        "ClsDataPreprocessor")
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
-        self.backbone = build_part("model.backbone", backbone, "SwinTransformer")
+        self.backbone = build_module("model.backbone", backbone, "SwinTransformer")
         self.pooling = None
         if pooling is not None:
-            self.pooling = build_part("model.pooling", pooling, "GlobalAveragePooling")
-        self.head = build_part("model.head", head, "LinearClsHead")
-        self.mixing = BatchMixing.of(train_cfg)
+            self.pooling = build_module("model.pooling", pooling, "GlobalAveragePooling")
+        self.head = build_module("model.head", head, "LinearClsHead")
+        self.batch_augments = RandomBatchAugment.from_train_cfg(train_cfg)
         self._check_channels()
 
     def _check_channels(self) -> None:
         """Compare what the backbone publishes with the head's, where pooling keeps channels."""
-        published = getattr(self.backbone, "feature_channels", None)
-        if not published or not isinstance(self.pooling, (GlobalAveragePooling, type(None))):
+        backbone_channels = getattr(self.backbone, "feature_channels", None)
+        if not backbone_channels or not isinstance(self.pooling,
+                                                   (GlobalAveragePooling, type(None))):
             return
-        if self.head.in_channels != published[-1]:
+        if self.head.in_channels != backbone_channels[-1]:
             raise ConfigError(
                 f"model.head.in_channels does not fit the backbone {type(self.backbone).__name__}",
                 got=self.head.in_channels,
-                expected=f"{published[-1]}, the channels of the backbone's last level",
-                do=f"write model.head.in_channels={published[-1]}",
+                expected=f"{backbone_channels[-1]}, the channels of the backbone's last level",
+                hint=f"write model.head.in_channels={backbone_channels[-1]}",
             )
 
     def init_weights(self) -> None:
@@ -88,16 +89,16 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
             ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
             WeightsError: the file cannot be read, or does not fit.
         """
-        asked, again = self.init_cfg, self.is_init
+        init_cfg, already_initialized = self.init_cfg, self.is_init
         self.init_cfg = None
         try:
             super().init_weights()
         finally:
-            self.init_cfg = asked
-        if asked and not again:
-            from detkit.models.weights.classifier_weights import initialise_classifier
+            self.init_cfg = init_cfg
+        if init_cfg and not already_initialized:
+            from detkit.models.weights.classifier_weights import initialize_classifier
 
-            initialise_classifier(self, asked)
+            initialize_classifier(self, init_cfg)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Pictures (B, 3, H, W), normalised -> features (B, C). B may be 0.
@@ -118,9 +119,9 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
     def forward(
         self,
         inputs: Tensor,
-        data_samples: list[ClassSample] | None = None,
+        data_samples: list[DataSample] | None = None,
         mode: str = "tensor",
-    ) -> Tensor | dict[str, Tensor] | list[ClassSample]:
+    ) -> Tensor | dict[str, Tensor] | list[DataSample]:
         """Do what ``mode`` says.
 
         Args:
@@ -147,11 +148,11 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode: got {mode!r}, expected 'tensor', 'loss' or 'predict'")
 
-    def loss(self, inputs: Tensor, data_samples: list[ClassSample] | None) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor]:
         """What ``forward`` does for 'loss'."""
-        labels = _labels(data_samples, self.head.num_classes).to(inputs.device)
-        if self.mixing is not None and self.training:
-            inputs, labels = self.mixing(inputs, labels, self.head.num_classes)
+        labels = _gather_labels(data_samples, self.head.num_classes).to(inputs.device)
+        if self.batch_augments is not None and self.training:
+            inputs, labels = self.batch_augments(inputs, labels, self.head.num_classes)
         try:
             losses: dict[str, Tensor] = self.head.loss(self.extract_feat(inputs), labels)
         except ValueError as error:
@@ -159,42 +160,42 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
                 raise
             raise DataError(
                 "a batch of one picture is too little for the model's batch norm", got=1,
-                expected="two and more", do="pass --cfg-options train_dataloader.drop_last=True, "
+                expected="two and more", hint="pass --cfg-options train_dataloader.drop_last=True, "
                 "or a larger train_dataloader.batch_size",
             ) from error
         return losses
 
     def predict(
-        self, inputs: Tensor, data_samples: list[ClassSample] | None = None
-    ) -> list[ClassSample]:
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None
+    ) -> list[DataSample]:
         """What ``forward`` does for 'predict'."""
         logits = self.head(self.extract_feat(inputs))
         # One copy for the batch; a metric would else make one for each picture.
         scores = logits.detach().float().softmax(1).cpu()
-        samples = data_samples or [ClassSample() for _ in scores]
-        for sample, of_picture in zip(samples, scores, strict=True):
-            sample.pred_scores = of_picture
+        samples = data_samples or [DataSample() for _ in scores]
+        for sample, image_scores in zip(samples, scores, strict=True):
+            sample.pred_scores = image_scores
         return samples
 
 
-def _labels(samples: Sequence[ClassSample] | None, classes: int) -> Tensor:
+def _gather_labels(samples: Sequence[DataSample] | None, num_classes: int) -> Tensor:
     """(B,) int64, the labels of the samples.
 
     Raises:
         DataError: no samples, one without a label, or a label of no class.
     """
     if samples is None or any("gt_label" not in sample for sample in samples):
-        missing = next((_name(s) for s in samples or [] if "gt_label" not in s), "")
+        missing = next((_image_name(s) for s in samples or [] if "gt_label" not in s), "")
         raise DataError("a picture to train on has no class", got=missing or "no data_samples",
                         expected="gt_label of each",
-                        do="let the pipeline end with PackClassInputs")
+                        hint="let the pipeline end with PackInputs")
     if not samples:
         return torch.zeros(0, dtype=torch.int64)
     labels = torch.stack([sample.gt_label for sample in samples])
-    check_labels(labels, classes, [_name(sample) for sample in samples])
+    check_labels(labels, num_classes, [_image_name(sample) for sample in samples])
     return labels
 
 
-def _name(sample: ClassSample) -> str:
+def _image_name(sample: DataSample) -> str:
     path = sample.get("img_path")
     return f"picture '{path}'" if path else "a picture without a path"

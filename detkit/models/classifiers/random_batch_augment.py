@@ -13,14 +13,14 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from detkit.errors import ConfigError
-from detkit.models.build import build_part
+from detkit.models.build import build_module
 from detkit.models.validation import is_number
 from detkit.registry import MODELS
 
 _KEYS = ("augments", "probs")
 
 
-class _Mixed:
+class _BatchTransform:
     """A transform of torchvision's over a batch and the shares of classes in it."""
 
     transform: type
@@ -31,26 +31,26 @@ class _Mixed:
             raise ConfigError(f"{name}: alpha", got=repr(alpha), expected="a number above 0")
         # Numbers even where the model is built on the meta device.
         with torch.device("cpu"):
-            self._mix = self.transform(alpha=alpha)
+            self._transform = self.transform(alpha=alpha)
 
-    def __call__(self, inputs: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Tensor, Tensor]:
         """Mix each picture with the one before it, the first with the last.
 
         Args:
             inputs: (B, C, H, W) float.
-            shares: (B, K) float, of each class in each picture.
+            soft_targets: (B, K) float, of each class in each picture.
 
         Returns:
             both, mixed, in new tensors. A batch of one is mixed with itself: nothing changes.
         """
         if not len(inputs):
-            return inputs, shares
-        mixed, shares = self._mix(inputs, shares)
-        return mixed, shares
+            return inputs, soft_targets
+        mixed, soft_targets = self._transform(inputs, soft_targets)
+        return mixed, soft_targets
 
 
 @MODELS.register_module()
-class MixUp(_Mixed):
+class MixUp(_BatchTransform):
     """Blend two pictures of a batch, by a share drawn for the whole batch.
 
     Args:
@@ -66,7 +66,7 @@ class MixUp(_Mixed):
 
 
 @MODELS.register_module()
-class CutMix(_Mixed):
+class CutMix(_BatchTransform):
     """Put a rectangle of one picture of a batch into another, the same for the whole batch.
 
     Args:
@@ -81,7 +81,7 @@ class CutMix(_Mixed):
     transform = v2.CutMix
 
 
-class BatchMixing:
+class RandomBatchAugment:
     """One of several ways to mix, drawn for each batch from torch's global generator.
 
     Args:
@@ -102,11 +102,13 @@ class BatchMixing:
         if not isinstance(ways, (list, tuple)) or not ways:
             raise ConfigError("model.train_cfg.augments", got=repr(augments),
                               expected="a list such as [dict(type='MixUp', alpha=0.8)]")
-        self.ways = [build_part("model.train_cfg.augments", way, "MixUp") for way in ways]
-        self.probs = _shares(probs, len(ways))
+        self.augments = [
+            build_module("model.train_cfg.augments", augment, "MixUp") for augment in ways
+        ]
+        self.probs = _check_probs(probs, len(ways))
 
     @classmethod
-    def of(cls, train_cfg: Mapping[str, Any] | None) -> BatchMixing | None:
+    def from_train_cfg(cls, train_cfg: Mapping[str, Any] | None) -> RandomBatchAugment | None:
         """What ``train_cfg`` of a classifier asks for; None where it asks for nothing.
 
         Raises:
@@ -127,36 +129,36 @@ class BatchMixing:
             return None
         return cls(train_cfg["augments"], train_cfg.get("probs"))
 
-    def __call__(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, inputs: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Mix a batch, or leave it.
 
         Args:
             inputs: (B, C, H, W) float. B may be 0.
             labels: (B,) integer, each of a class.
-            classes: K.
+            num_classes: K.
 
         Returns:
             the pictures, and (B, K) float32 shares of classes, each row summing to 1; where
             nothing is drawn, what was given.
         """
-        drawn = float(torch.rand((), device="cpu"))
-        for way, prob in zip(self.ways, self.probs):
-            if drawn < prob:
-                shares = torch.nn.functional.one_hot(labels, classes).float()
-                mixed: tuple[Tensor, Tensor] = way(inputs, shares)
+        draw = float(torch.rand((), device="cpu"))
+        for augment, prob in zip(self.augments, self.probs):
+            if draw < prob:
+                soft_targets = torch.nn.functional.one_hot(labels, num_classes).float()
+                mixed: tuple[Tensor, Tensor] = augment(inputs, soft_targets)
                 return mixed
-            drawn -= prob
+            draw -= prob
         return inputs, labels
 
 
-def _shares(probs: Sequence[float] | None, ways: int) -> tuple[float, ...]:
+def _check_probs(probs: Sequence[float] | None, ways: int) -> tuple[float, ...]:
     if probs is None:
         # The last takes what rounding leaves, so that no batch is left out.
         return (*(1 / ways for _ in range(ways - 1)), 1.0)
-    right = isinstance(probs, (list, tuple)) and len(probs) == ways and all(
+    valid = isinstance(probs, (list, tuple)) and len(probs) == ways and all(
         is_number(prob) and prob >= 0 for prob in probs
     )
-    if not right or sum(probs) > 1 + 1e-9:
+    if not valid or sum(probs) > 1 + 1e-9:
         raise ConfigError("model.train_cfg.probs", got=repr(probs),
                           expected=f"a list of {ways} numbers from 0, the share of the batches "
                           "for each of augments, together at most 1")

@@ -16,7 +16,7 @@ from detkit.models.validation import check_count
 from detkit.registry import MODELS
 
 # Of all anchors' scores at first, so that the many without an object do not drown the few with.
-FIRST_SCORE = 0.01
+PRIOR_PROB = 0.01
 _NAME = "EfficientDetHead"
 
 
@@ -61,17 +61,17 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
 
     def _init_layers(self) -> None:
         self.act = nn.SiLU()
-        self.cls_tower, self.cls_norms = self._tower()
-        self.reg_tower, self.reg_norms = self._tower()
+        self.cls_tower, self.cls_norms = self._build_tower()
+        self.reg_tower, self.reg_norms = self._build_tower()
         scores = self.num_base_priors * self.cls_out_channels
         self.cls_predict = SeparableConv2d(self.feat_channels, scores, bias=True)
         self.reg_predict = SeparableConv2d(
             self.feat_channels, self.num_base_priors * self.bbox_coder.encode_size, bias=True
         )
         bias = cast(Tensor, self.cls_predict[1].bias)
-        nn.init.constant_(bias, math.log(FIRST_SCORE / (1 - FIRST_SCORE)))
+        nn.init.constant_(bias, math.log(PRIOR_PROB / (1 - PRIOR_PROB)))
 
-    def _tower(self) -> tuple[nn.ModuleList, nn.ModuleList]:
+    def _build_tower(self) -> tuple[nn.ModuleList, nn.ModuleList]:
         widths = [self.in_channels] + [self.feat_channels] * self.stacked_convs
         convs = nn.ModuleList(SeparableConv2d(a, b) for a, b in zip(widths, widths[1:]))
         norms = nn.ModuleList(
@@ -96,17 +96,17 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
         if len(x) != self.num_ins:
             raise ConfigError(f"{_NAME}: maps of the neck", got=len(x),
                               expected=f"{self.num_ins}, as num_ins and the anchors' strides say",
-                              do="give model.bbox_head.num_ins and anchor_generator.strides as "
+                              hint="give model.bbox_head.num_ins and anchor_generator.strides as "
                               "many levels as model.neck.num_outs")
         scores, deltas = [], []
         for level, features in enumerate(x):
             scores.append(self.cls_predict(
-                self._through(self.cls_tower, self.cls_norms[level], features)))
+                self._apply_tower(self.cls_tower, self.cls_norms[level], features)))
             deltas.append(self.reg_predict(
-                self._through(self.reg_tower, self.reg_norms[level], features)))
+                self._apply_tower(self.reg_tower, self.reg_norms[level], features)))
         return scores, deltas
 
-    def _through(self, convs: nn.ModuleList, norms: Any, features: Tensor) -> Tensor:
+    def _apply_tower(self, convs: nn.ModuleList, norms: Any, features: Tensor) -> Tensor:
         for conv, norm in zip(convs, norms):
             features = self.act(norm(conv(features)))
         return features

@@ -9,14 +9,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.build import build_part
+from detkit.models.build import build_module
 from detkit.models.layers.feature_norm import build_feature_norm
 from detkit.models.validation import check_count, is_number
 from detkit.registry import MODELS
 
-CROSS_ENTROPY = "SoftCrossEntropyLoss"
+DEFAULT_LOSS = "SoftCrossEntropyLoss"
 # Of timm's and the official code's last layers, for Swin and ConvNeXt.
-_FIRST_DEVIATION = 0.02
+_INIT_STD = 0.02
 
 
 @MODELS.register_module()
@@ -52,11 +52,11 @@ class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         self.norm = build_feature_norm(name, norm_cfg, in_channels)
         self.dropout = nn.Dropout(check_dropout(name, dropout))
         self.fc = nn.Linear(in_channels, num_classes)
-        self.loss_cls = build_part(f"{name}: loss", loss or {"type": CROSS_ENTROPY}, CROSS_ENTROPY)
+        self.loss_cls = build_module(f"{name}: loss", loss or {"type": DEFAULT_LOSS}, DEFAULT_LOSS)
 
     def init_weights(self) -> None:
         """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""
-        first_linear_weights(self)
+        init_linear_layers(self)
         super().init_weights()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -100,14 +100,14 @@ def check_features(owner: str, features: Tensor, in_channels: int) -> None:
         raise ConfigError(
             f"model.head: {owner} with in_channels={in_channels} gets other features",
             got=tuple(features.shape), expected=f"(B, {in_channels})",
-            do="let in_channels be the channels of the backbone's last level",
+            hint="let in_channels be the channels of the backbone's last level",
         )
 
 
-def first_linear_weights(head: nn.Module) -> None:
+def init_linear_layers(head: nn.Module) -> None:
     """Set every linear layer of ``head`` as a training from nothing begins with it."""
     for module in head.modules():
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=_FIRST_DEVIATION)
+            nn.init.trunc_normal_(module.weight, std=_INIT_STD)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

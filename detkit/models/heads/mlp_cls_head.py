@@ -10,12 +10,12 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.build import build_part
+from detkit.models.build import build_module
 from detkit.models.heads.linear_cls_head import (
-    CROSS_ENTROPY,
+    DEFAULT_LOSS,
     check_dropout,
     check_features,
-    first_linear_weights,
+    init_linear_layers,
 )
 from detkit.models.layers.feature_norm import build_feature_norm
 from detkit.models.validation import check_count, check_counts
@@ -61,22 +61,22 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         check_counts(name, "hidden_channels", hidden_channels, each="hidden layer")
         check_dropout(name, dropout)
         self.num_classes, self.in_channels = num_classes, in_channels
-        widths = (in_channels, *hidden_channels)
+        layer_channels = (in_channels, *hidden_channels)
         self.hidden = nn.Sequential(*(
             nn.Sequential(
-                nn.Linear(before, width),
+                nn.Linear(in_width, width),
                 build_feature_norm(name, norm_cfg, width),
-                _activation(name, act_cfg),
+                _build_activation(name, act_cfg),
                 nn.Dropout(dropout),
             )
-            for before, width in zip(widths, widths[1:])
+            for in_width, width in zip(layer_channels, layer_channels[1:])
         ))
-        self.fc = nn.Linear(widths[-1], num_classes)
-        self.loss_cls = build_part(f"{name}: loss", loss or {"type": CROSS_ENTROPY}, CROSS_ENTROPY)
+        self.fc = nn.Linear(layer_channels[-1], num_classes)
+        self.loss_cls = build_module(f"{name}: loss", loss or {"type": DEFAULT_LOSS}, DEFAULT_LOSS)
 
     def init_weights(self) -> None:
         """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""
-        first_linear_weights(self)
+        init_linear_layers(self)
         super().init_weights()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         return {"loss": self.loss_cls(self(features), targets)}
 
 
-def _activation(owner: str, act_cfg: Mapping[str, Any] | None) -> nn.Module:
+def _build_activation(owner: str, act_cfg: Mapping[str, Any] | None) -> nn.Module:
     if act_cfg is None:
         return nn.GELU()
     try:

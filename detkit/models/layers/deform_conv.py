@@ -21,7 +21,7 @@ class DeformConv2d(nn.Conv2d):
     0 and masks 2 * sigmoid(0) = 1. mmcv's ``DCNv2`` has sigmoid alone and so halves what it begins
     with: the ``weight`` of such a checkpoint must be halved to give the same numbers here, the
     rest fits as it is. An initialiser that goes through all convolutions touches ``conv_offset``
-    too: ``with_offsets_at_rest`` mends that.
+    too: ``add_zero_init_offsets`` mends that.
 
     Offsets commonly learn at a tenth of the rate:
     ``optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(conv_offset=dict(lr_mult=0.1))))``.
@@ -56,12 +56,12 @@ class DeformConv2d(nn.Conv2d):
         deform_groups: int = 1,
     ) -> None:
         for name, count in (("groups", groups), ("deform_groups", deform_groups)):
-            divided = (in_channels, out_channels) if name == "groups" else (in_channels,)
-            if not isinstance(count, int) or count < 1 or any(c % count for c in divided):
+            channels = (in_channels, out_channels) if name == "groups" else (in_channels,)
+            if not isinstance(count, int) or count < 1 or any(c % count for c in channels):
                 raise ConfigError(
                     f"DeformConv2d: {name}",
                     got=repr(count),
-                    expected=f"a whole number that divides the channels {divided}",
+                    expected=f"a whole number that divides the channels {channels}",
                 )
         super().__init__(
             in_channels,
@@ -78,9 +78,9 @@ class DeformConv2d(nn.Conv2d):
         self.depthwise = groups == in_channels == out_channels and deform_groups == 1
         self._window = cast("tuple[tuple[int, int], tuple[int, int], tuple[int, int]]",
                             (self.stride, self.padding, self.dilation))
-        self._build_offset()
+        self._build_conv_offset()
 
-    def _build_offset(self) -> None:
+    def _build_conv_offset(self) -> None:
         taps = self.kernel_size[0] * self.kernel_size[1]
         kernel, dilation = list(self.kernel_size), list(self.dilation)
         padding = list(self._window[1])
@@ -119,15 +119,15 @@ class DeformConv2d(nn.Conv2d):
         """
         top, left = self._crop
         height, width = input.shape[2:]
-        moves = self.conv_offset(input[:, :, top : height - top, left : width - left])
+        offset_mask = self.conv_offset(input[:, :, top : height - top, left : width - left])
         dtype = torch.promote_types(input.dtype, torch.float32)
         x, weight = input.to(dtype), self.weight.to(dtype)
         bias = None if self.bias is None else self.bias.to(dtype)
         taps = self.kernel_size[0] * self.kernel_size[1]
-        offset = moves[:, : 2 * taps * self.deform_groups].to(dtype)
+        offset = offset_mask[:, : 2 * taps * self.deform_groups].to(dtype)
         mask = None
         if self.modulated:
-            mask = 2 * moves[:, 2 * taps * self.deform_groups :].to(dtype).sigmoid()
+            mask = 2 * offset_mask[:, 2 * taps * self.deform_groups :].to(dtype).sigmoid()
         if self.depthwise and input.device.type == "cpu":
             out = deform_depthwise(x, offset, weight, bias, mask, *self._window)
         else:
@@ -142,26 +142,26 @@ class DeformConv2d(nn.Conv2d):
                 self.deform_groups,
                 self.modulated,
             )
-        return out.to(moves.dtype)
+        return out.to(offset_mask.dtype)
 
     def extra_repr(self) -> str:
         """What ``nn.Conv2d`` shows, the version and its groups."""
-        plain: str = super().extra_repr()  # type: ignore[no-untyped-call]
-        return f"{plain}, modulated={self.modulated}, deform_groups={self.deform_groups}"
+        conv_repr: str = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{conv_repr}, modulated={self.modulated}, deform_groups={self.deform_groups}"
 
 
-class OffsetsAtRest:
+class ZeroInitOffsets:
     """A step of mmengine's ``init_cfg``: all deformable convolutions begin as plain ones."""
 
     def __call__(self, module: nn.Module) -> None:
         """Reset the offsets of every ``DeformConv2d`` in it."""
-        for part in module.modules():
-            if isinstance(part, DeformConv2d):
-                part.reset_offsets()
+        for submodule in module.modules():
+            if isinstance(submodule, DeformConv2d):
+                submodule.reset_offsets()
 
 
-def with_offsets_at_rest(init_cfg: Any) -> Any:
-    """``init_cfg`` with ``OffsetsAtRest`` behind its initialisers.
+def add_zero_init_offsets(init_cfg: Any) -> Any:
+    """``init_cfg`` with ``ZeroInitOffsets`` behind its initialisers.
 
     A 'Pretrained' step is done last wherever it stands, by mmengine and by our loader, so
     offsets are zero unless the file has them.
@@ -173,12 +173,12 @@ def with_offsets_at_rest(init_cfg: Any) -> Any:
     if init_cfg and not isinstance(init_cfg, (Mapping, list, tuple)):
         return init_cfg
     steps = [init_cfg] if isinstance(init_cfg, Mapping) and init_cfg else list(init_cfg or ())
-    return [*steps, dict(type=OffsetsAtRest)]
+    return [*steps, dict(type=ZeroInitOffsets)]
 
 
-def _pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
+def _pair(name: str, value: int | Sequence[int], minimum: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
+    if len(pair) != 2 or not all(isinstance(v, int) and v >= minimum for v in pair):
         raise ConfigError(f"DeformConv2d: {name}", got=repr(value),
-                          expected=f"a whole number from {least}, or two of them (y, x)")
+                          expected=f"a whole number from {minimum}, or two of them (y, x)")
     return pair

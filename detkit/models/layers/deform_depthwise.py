@@ -42,16 +42,16 @@ def deform_depthwise(
     batch, channels, height, width = x.shape
     kernel = (weight.shape[2], weight.shape[3])
     rows, columns = offset.shape[2:]
-    corners, shares = _corners(
+    corners, corner_weights = _corners(
         offset, mask, (height, width), kernel, stride, padding, dilation
     )
     table = x.permute(0, 2, 3, 1).reshape(batch * height * width, channels)
     taps = weight.flatten(1).t().contiguous()
     out = x.new_zeros(channels) if bias is None else bias
     out = out.expand(batch * rows * columns, channels)
-    for where, share, factor in zip(corners, shares, taps):
-        sampled = F.embedding_bag(where, table, per_sample_weights=share, mode="sum")
-        out = torch.addcmul(out, sampled, factor)
+    for cells, cell_weights, tap_weight in zip(corners, corner_weights, taps):
+        sampled = F.embedding_bag(cells, table, per_sample_weights=cell_weights, mode="sum")
+        out = torch.addcmul(out, sampled, tap_weight)
     return out.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
 
 
@@ -76,17 +76,17 @@ def _corners(
     # be whole numbers. One pixel outside a gradient is left, which clamping there would cut off.
     y, x = y.clamp(-2, size[0] + 1), x.clamp(-2, size[1] + 1)
     top, left = y.detach().floor(), x.detach().floor()
-    down, right = y - top, x - left
-    shares = torch.stack(
-        [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1
+    dy, dx = y - top, x - left
+    corner_weights = torch.stack(
+        [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx], -1
     )
     if mask is not None:
-        shares = shares * mask.unsqueeze(-1)
+        corner_weights = corner_weights * mask.unsqueeze(-1)
     ys = torch.stack([top, top, top + 1, top + 1], -1).long()
     xs = torch.stack([left, left + 1, left, left + 1], -1).long()
-    seen = (ys >= 0) & (ys < size[0]) & (xs >= 0) & (xs < size[1])
-    image = torch.arange(batch, device=device).view(-1, 1, 1, 1, 1)
+    inside = (ys >= 0) & (ys < size[0]) & (xs >= 0) & (xs < size[1])
+    batch_index = torch.arange(batch, device=device).view(-1, 1, 1, 1, 1)
     pixel = ys.clamp(0, size[0] - 1) * size[1] + xs.clamp(0, size[1] - 1)
-    count = (kernel[0] * kernel[1], batch * rows * columns, 4)
-    corners = (image * (size[0] * size[1]) + pixel).transpose(0, 1).reshape(count)
-    return corners, (shares * seen).transpose(0, 1).reshape(count)
+    shape = (kernel[0] * kernel[1], batch * rows * columns, 4)
+    corners = (batch_index * (size[0] * size[1]) + pixel).transpose(0, 1).reshape(shape)
+    return corners, (corner_weights * inside).transpose(0, 1).reshape(shape)

@@ -8,7 +8,7 @@ from torch import nn
 from detkit.errors import ConfigError
 from detkit.models.layers.norm import check_norm_cfg
 
-_OF_VECTORS = (nn.LayerNorm, nn.BatchNorm1d, nn.GroupNorm, nn.SyncBatchNorm)
+_VECTOR_NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.GroupNorm, nn.SyncBatchNorm)
 
 
 def build_feature_norm(owner: str, norm_cfg: object, channels: int) -> nn.Module:
@@ -31,7 +31,7 @@ def build_feature_norm(owner: str, norm_cfg: object, channels: int) -> nn.Module
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
                           expected=f"a norm for {channels} channels ({error})") from error
-    if not isinstance(norm, _OF_VECTORS):
+    if not isinstance(norm, _VECTOR_NORMS):
         raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
                           expected="a norm of vectors (B, C), such as dict(type='LN') or "
                           "dict(type='BN1d')")

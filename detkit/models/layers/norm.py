@@ -13,7 +13,8 @@ from detkit.models.validation import is_count, is_number
 
 _EXAMPLE = "a dict such as dict(type='BN') or dict(type='GN', num_groups=8)"
 # They take other shapes than (B, C, H, W), which would come out at the first image.
-_NOT_OF_MAPS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm3d)
+_UNSUPPORTED_NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm3d, nn.InstanceNorm1d,
+                      nn.InstanceNorm3d)
 
 
 def check_norm_cfg(owner: str, norm_cfg: object) -> dict[str, Any]:
@@ -24,15 +25,15 @@ def check_norm_cfg(owner: str, norm_cfg: object) -> dict[str, Any]:
     """
     if not isinstance(norm_cfg, Mapping) or not norm_cfg.get("type"):
         raise ConfigError(f"{owner}: norm_cfg", got=repr(norm_cfg), expected=_EXAMPLE)
-    found = dict(norm_cfg)
-    if not (is_number(found.get("eps", 1e-5)) and found.get("eps", 1e-5) > 0):
-        raise ConfigError(f"{owner}: norm_cfg.eps", got=repr(found["eps"]),
+    cfg = dict(norm_cfg)
+    if not (is_number(cfg.get("eps", 1e-5)) and cfg.get("eps", 1e-5) > 0):
+        raise ConfigError(f"{owner}: norm_cfg.eps", got=repr(cfg["eps"]),
                           expected="a number above 0")
     # None is torch's word for the mean over all steps.
-    if not (found.get("momentum") is None or is_number(found["momentum"])):
-        raise ConfigError(f"{owner}: norm_cfg.momentum", got=repr(found["momentum"]),
+    if not (cfg.get("momentum") is None or is_number(cfg["momentum"])):
+        raise ConfigError(f"{owner}: norm_cfg.momentum", got=repr(cfg["momentum"]),
                           expected="a number, or None")
-    return found
+    return cfg
 
 
 def build_norm(owner: str, norm_cfg: object, channels: int) -> nn.Module:
@@ -62,7 +63,7 @@ def build_norm(owner: str, norm_cfg: object, channels: int) -> nn.Module:
     except (TypeError, ValueError, AssertionError) as error:
         raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
                           expected=f"a norm for {channels} channels ({error})") from error
-    if type(norm) in _NOT_OF_MAPS:
+    if type(norm) in _UNSUPPORTED_NORMS:
         raise ConfigError(f"{owner}: norm_cfg", got=repr(cfg),
                           expected=f"a norm of maps (B, C, H, W): {_EXAMPLE}")
     return norm

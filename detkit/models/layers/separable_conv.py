@@ -24,7 +24,7 @@ class SeparableConv2d(nn.Sequential):
         )
         pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
         super().__init__(depthwise, pointwise)
-        for part in (depthwise, pointwise):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="linear")
+        for conv in (depthwise, pointwise):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
         if pointwise.bias is not None:
             nn.init.zeros_(pointwise.bias)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.build import build_part
+from detkit.models.build import build_module
 from detkit.models.losses.class_weights import effective_number_weights
 from detkit.registry import MODELS
 
@@ -36,19 +36,19 @@ class ClassBalancedLoss(nn.Module):
         loss: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        inner: Any = loss or {"type": "SoftCrossEntropyLoss"}
-        if isinstance(inner, Mapping) and inner.get("class_weight") is not None:
-            raise ConfigError("ClassBalancedLoss: loss.class_weight", got=inner["class_weight"],
+        loss_cfg: Any = loss or {"type": "SoftCrossEntropyLoss"}
+        if isinstance(loss_cfg, Mapping) and loss_cfg.get("class_weight") is not None:
+            raise ConfigError("ClassBalancedLoss: loss.class_weight", got=loss_cfg["class_weight"],
                               expected="none: the weights come from class_counts")
-        self.is_counted = class_counts is not None
+        self.has_class_counts = class_counts is not None
         # Without counts too, so that a wrong beta comes out where the model is built.
         weights = effective_number_weights((1,) if class_counts is None else class_counts, beta)
-        if isinstance(inner, Mapping):
-            inner = {**inner, "class_weight": weights if self.is_counted else None}
+        if isinstance(loss_cfg, Mapping):
+            loss_cfg = {**loss_cfg, "class_weight": weights if self.has_class_counts else None}
         try:
-            self.loss = build_part("ClassBalancedLoss: loss", inner, "SoftCrossEntropyLoss")
+            self.loss = build_module("ClassBalancedLoss: loss", loss_cfg, "SoftCrossEntropyLoss")
         except TypeError as error:
-            raise ConfigError("ClassBalancedLoss: loss", got=inner["type"],
+            raise ConfigError("ClassBalancedLoss: loss", got=loss_cfg["type"],
                               expected="one that takes class_weight, such as SoftCrossEntropyLoss "
                               "or SoftmaxFocalLoss") from error
 
@@ -66,11 +66,11 @@ class ClassBalancedLoss(nn.Module):
             ConfigError: no ``class_counts``, or another number of them than K.
             DataError: targets of another shape, or labels of no class.
         """
-        if not self.is_counted:
+        if not self.has_class_counts:
             raise ConfigError(
                 "ClassBalancedLoss: class_counts are not known",
                 expected="the number of training pictures of each class",
-                do="train with --data, which counts them, or give them in the config",
+                hint="train with --data, which counts them, or give them in the config",
             )
         loss: Tensor = self.loss(logits, targets)
         return loss

@@ -15,7 +15,7 @@ from detkit.errors import DataError
 Targets = Tensor
 
 
-def shares_of(targets: Targets, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def to_soft_targets(targets: Targets, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The share of each class in what is expected of each picture.
 
     Args:
@@ -29,28 +29,28 @@ def shares_of(targets: Targets, logits: Tensor, label_smoothing: float = 0.0) ->
     Raises:
         DataError: labels outside 0..K-1 that lie on a CPU, or targets of another shape.
     """
-    classes = logits.shape[1]
+    num_classes = logits.shape[1]
     if targets.ndim == 1 and not targets.is_floating_point() and len(targets) == len(logits):
-        check_labels(targets, classes)
-        shares = torch.zeros_like(logits).scatter_(1, targets[:, None].long(), 1.0)
+        check_labels(targets, num_classes)
+        soft_targets = torch.zeros_like(logits).scatter_(1, targets[:, None].long(), 1.0)
     elif targets.shape == logits.shape and targets.is_floating_point():
-        shares = targets.to(logits.dtype)
+        soft_targets = targets.to(logits.dtype)
     else:
         raise DataError(
             "the targets of a classifier", got=f"{tuple(targets.shape)} {targets.dtype}",
-            expected=f"labels ({len(logits)},) or shares ({len(logits)}, {classes})",
+            expected=f"labels ({len(logits)},) or shares ({len(logits)}, {num_classes})",
         )
     if label_smoothing:
-        shares = shares * (1 - label_smoothing) + label_smoothing / classes
-    return shares
+        soft_targets = soft_targets * (1 - label_smoothing) + label_smoothing / num_classes
+    return soft_targets
 
 
-def check_labels(labels: Tensor, classes: int, names: Sequence[str] | None = None) -> None:
+def check_labels(labels: Tensor, num_classes: int, names: Sequence[str] | None = None) -> None:
     """Look whether each label is that of a class. On a GPU nothing is looked at: it would wait.
 
     Args:
         labels: (B,) integer.
-        classes: K.
+        num_classes: K.
         names: of the pictures, for the message.
 
     Raises:
@@ -58,12 +58,12 @@ def check_labels(labels: Tensor, classes: int, names: Sequence[str] | None = Non
     """
     if labels.device.type != "cpu" or not len(labels):
         return
-    wrong = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(wrong):
-        first = int(wrong[0])
-        where = f" of {names[first]}" if names and names[first] else ""
+    invalid = ((labels < 0) | (labels >= num_classes)).nonzero()
+    if len(invalid):
+        first = int(invalid[0])
+        name_suffix = f" of {names[first]}" if names and names[first] else ""
         raise DataError(
-            f"label{where}", got=int(labels[first]),
-            expected=f"0..{classes - 1}, for the model has {classes} classes",
-            do="let model.head.num_classes be the number of the data's classes; with --data it is",
+            f"label{name_suffix}", got=int(labels[first]),
+            expected=f"0..{num_classes - 1}, for the model has {num_classes} classes",
+            hint="let model.head.num_classes be the number of the data's classes; with --data it is",
         )

@@ -20,20 +20,20 @@ def check_class_weight(owner: str, class_weight: object) -> Tensor | None:
     if class_weight is None:
         return None
     weights = class_weight.tolist() if isinstance(class_weight, Tensor) else class_weight
-    right = isinstance(weights, (list, tuple)) and any(weights) and all(
+    valid = isinstance(weights, (list, tuple)) and any(weights) and all(
         is_number(weight) and weight >= 0 for weight in weights
     )
-    if not right:
+    if not valid:
         raise ConfigError(f"{owner}: class_weight", got=repr(weights),
                           expected="a list of numbers from 0, one for each class, not all 0")
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def check_weight_count(owner: str, weights: Tensor | None, classes: int) -> None:
+def check_weight_count(owner: str, weights: Tensor | None, num_classes: int) -> None:
     """Raise ConfigError unless there are as many weights as classes, or none."""
-    if weights is not None and len(weights) != classes:
+    if weights is not None and len(weights) != num_classes:
         raise ConfigError(f"{owner}: weights of classes", got=len(weights),
-                          expected=f"{classes}, one for each class of the head")
+                          expected=f"{num_classes}, one for each class of the head")
 
 
 def effective_number_weights(counts: Sequence[int], beta: float) -> list[float]:
@@ -55,8 +55,8 @@ def effective_number_weights(counts: Sequence[int], beta: float) -> list[float]:
     if not (is_number(beta) and 0 <= beta < 1):
         raise ConfigError("ClassBalancedLoss: beta", got=repr(beta),
                           expected="a number from 0 to below 1")
-    right = isinstance(counts, (list, tuple)) and all(is_count(count, 0) for count in counts)
-    if not right or not any(counts):
+    valid = isinstance(counts, (list, tuple)) and all(is_count(count, 0) for count in counts)
+    if not valid or not any(counts):
         raise ConfigError("ClassBalancedLoss: class_counts", got=repr(counts),
                           expected="whole numbers from 0, one for each class, not all 0")
     weights = [(1 - beta) / (1 - beta**count) if count else 0.0 for count in counts]

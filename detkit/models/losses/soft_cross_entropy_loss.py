@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.losses.class_targets import shares_of
+from detkit.models.losses.class_targets import to_soft_targets
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.validation import is_number
 from detkit.registry import MODELS
@@ -44,7 +44,7 @@ class SoftCrossEntropyLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        self.label_smoothing, self.loss_weight = check_loss_numbers(
+        self.label_smoothing, self.loss_weight = check_loss_args(
             type(self).__name__, label_smoothing, loss_weight
         )
         weights = check_class_weight(type(self).__name__, class_weight)
@@ -66,20 +66,20 @@ class SoftCrossEntropyLoss(nn.Module):
         """
         check_weight_count(type(self).__name__, self.class_weight, logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        shares = shares_of(targets, logits, self.label_smoothing)
+        soft_targets = to_soft_targets(targets, logits, self.label_smoothing)
         # Where nothing is expected, nothing is lost: 0 times -inf would be nan.
-        terms = shares * F.log_softmax(logits, 1).masked_fill(shares == 0, 0)
-        return self.loss_weight * mean_over_pictures(-terms, self.class_weight)
+        terms = soft_targets * F.log_softmax(logits, 1).masked_fill(soft_targets == 0, 0)
+        return self.loss_weight * mean_over_images(-terms, self.class_weight)
 
 
-def mean_over_pictures(terms: Tensor, class_weight: Tensor | None) -> Tensor:
+def mean_over_images(terms: Tensor, class_weight: Tensor | None) -> Tensor:
     """The weighted sum over classes, averaged over pictures: (B, K) -> 0-d; 0 for none."""
     if class_weight is not None:
         terms = terms * class_weight.to(terms.dtype)
     return terms.sum() / max(len(terms), 1)
 
 
-def check_loss_numbers(
+def check_loss_args(
     owner: str, label_smoothing: float, loss_weight: float
 ) -> tuple[float, float]:
     """Both as floats.

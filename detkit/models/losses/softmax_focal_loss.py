@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.losses.class_targets import shares_of
+from detkit.models.losses.class_targets import to_soft_targets
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
-from detkit.models.losses.soft_cross_entropy_loss import check_loss_numbers, mean_over_pictures
+from detkit.models.losses.soft_cross_entropy_loss import check_loss_args, mean_over_images
 from detkit.models.validation import is_number
 from detkit.registry import MODELS
 
 # Below this a probability is as good as 1: the slope of a root is infinite there.
-_LEAST = 1e-12
+_MIN_COMPLEMENT = 1e-12
 
 
 @MODELS.register_module()
@@ -53,7 +53,7 @@ class SoftmaxFocalLoss(nn.Module):
             raise ConfigError(f"{type(self).__name__}: gamma", got=repr(gamma),
                               expected="a number from 0")
         self.gamma = float(gamma)
-        self.label_smoothing, self.loss_weight = check_loss_numbers(
+        self.label_smoothing, self.loss_weight = check_loss_args(
             type(self).__name__, label_smoothing, loss_weight
         )
         weights = check_class_weight(type(self).__name__, class_weight)
@@ -75,9 +75,9 @@ class SoftmaxFocalLoss(nn.Module):
         """
         check_weight_count(type(self).__name__, self.class_weight, logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        shares = shares_of(targets, logits, self.label_smoothing)
-        log_p = F.log_softmax(logits, 1).masked_fill(shares == 0, 0)
+        soft_targets = to_soft_targets(targets, logits, self.label_smoothing)
+        log_p = F.log_softmax(logits, 1).masked_fill(soft_targets == 0, 0)
         # 1 - p without the cancellation near p = 1.
-        rest = (-torch.expm1(log_p)).clamp(min=_LEAST)
-        terms = shares * rest.pow(self.gamma) * log_p
-        return self.loss_weight * mean_over_pictures(-terms, self.class_weight)
+        complement = (-torch.expm1(log_p)).clamp(min=_MIN_COMPLEMENT)
+        terms = soft_targets * complement.pow(self.gamma) * log_p
+        return self.loss_weight * mean_over_images(-terms, self.class_weight)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.layers.norm import build_norm
-from detkit.models.necks.bifpn_layer import BiFPNLayer, halve
+from detkit.models.necks.bifpn_layer import BiFPNLayer, downsample
 from detkit.models.validation import check_count, check_counts
 from detkit.registry import MODELS
 
 # The paper's. Its mean over about the last hundred steps wants some images in each.
-PAPERS_NORM: Mapping[str, Any] = {"type": "BN", "eps": 1e-3, "momentum": 0.01}
+DEFAULT_NORM_CFG: Mapping[str, Any] = {"type": "BN", "eps": 1e-3, "momentum": 0.01}
 
 
 @MODELS.register_module()
@@ -63,20 +63,21 @@ class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
         super().__init__(init_cfg=init_cfg)
         check_counts("BiFPN", "in_channels", in_channels, "map")
         check_count("BiFPN", "start_level", start_level, 0, len(in_channels) - 1)
-        used = list(in_channels[start_level:])
+        used_channels = list(in_channels[start_level:])
         check_count("BiFPN", "out_channels", out_channels)
         check_count("BiFPN", "num_layers", num_layers)
-        check_count("BiFPN", "num_outs", num_outs, max(2, len(used)))
+        check_count("BiFPN", "num_outs", num_outs, max(2, len(used_channels)))
         self.in_channels = list(in_channels)
         self.start_level = start_level
         self.num_outs = num_outs
-        self._norm_cfg = PAPERS_NORM if norm_cfg is None else norm_cfg
+        self._norm_cfg = DEFAULT_NORM_CFG if norm_cfg is None else norm_cfg
 
-        self.project_down = nn.ModuleList(self._projection(c, out_channels) for c in used)
-        self.project_up = nn.ModuleList(self._projection(c, out_channels) for c in used[1:])
+        self.project_down = nn.ModuleList(self._projection(c, out_channels) for c in used_channels)
+        self.project_up = nn.ModuleList(
+            self._projection(c, out_channels) for c in used_channels[1:])
         self.project_extra: nn.Module | None = None
-        if num_outs > len(used):
-            self.project_extra = self._projection(used[-1], out_channels)
+        if num_outs > len(used_channels):
+            self.project_extra = self._projection(used_channels[-1], out_channels)
         self.layers = nn.ModuleList(
             BiFPNLayer(num_outs, out_channels, self._norm) for _ in range(num_layers)
         )
@@ -100,17 +101,19 @@ class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
             raise ConfigError("BiFPN: maps of the backbone", got=len(inputs),
                               expected=f"{len(self.in_channels)}, as in_channels has")
         maps = inputs[self.start_level :]
-        for_down = [project(x) for project, x in zip(self.project_down, maps)]
-        for_up = for_down[:1] + [project(x) for project, x in zip(self.project_up, maps[1:])]
+        top_down_inputs = [project(x) for project, x in zip(self.project_down, maps)]
+        bottom_up_inputs = top_down_inputs[:1] + [
+            project(x) for project, x in zip(self.project_up, maps[1:])
+        ]
         if self.project_extra is not None:
-            extra = halve(self.project_extra(maps[-1]))
+            extra = downsample(self.project_extra(maps[-1]))
             for level in range(len(maps), self.num_outs):
-                extra = extra if level == len(maps) else halve(extra)
-                for_down.append(extra)
-                for_up.append(extra)
+                extra = extra if level == len(maps) else downsample(extra)
+                top_down_inputs.append(extra)
+                bottom_up_inputs.append(extra)
         for layer in self.layers:
-            for_down = for_up = layer(for_down, for_up)
-        return tuple(for_down)
+            top_down_inputs = bottom_up_inputs = layer(top_down_inputs, bottom_up_inputs)
+        return tuple(top_down_inputs)
 
     def _projection(self, channels: int, out_channels: int) -> nn.Module:
         if channels == out_channels:

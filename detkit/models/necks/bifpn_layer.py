@@ -16,7 +16,7 @@ from detkit.models.layers.separable_conv import SeparableConv2d
 
 NormBuilder = Callable[[int], nn.Module]
 # Keeps a sum of shares that are all zero from dividing by zero; the paper's number.
-EPSILON = 1e-4
+EPS = 1e-4
 
 
 class FusionNode(nn.Module):
@@ -39,7 +39,7 @@ class FusionNode(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """As many (B, C, H, W) as ``weight`` has numbers -> (B, C, H, W)."""
-        out: Tensor = self.norm(self.conv(self.act(fuse(maps, self.weight))))
+        out: Tensor = self.norm(self.conv(self.act(weighted_fusion(maps, self.weight))))
         return out
 
 
@@ -62,32 +62,33 @@ class BiFPNLayer(nn.Module):
             for level in range(1, levels)
         )
 
-    def forward(self, for_down: Sequence[Tensor], for_up: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, top_down_inputs: Sequence[Tensor],
+                bottom_up_inputs: Sequence[Tensor]) -> list[Tensor]:
         """Fuse all levels.
 
         Args:
-            for_down: L maps (B, C, H, W), finest first, which the pass down reads.
-            for_up: L maps of the same sizes, which the pass up reads; of the first nothing is
-                read. The same maps as ``for_down`` in all layers but the first.
+            top_down_inputs: L maps (B, C, H, W), finest first, which the pass down reads.
+            bottom_up_inputs: L maps of the same sizes, which the pass up reads; of the first
+                nothing is read. The same maps as ``top_down_inputs`` in all layers but the first.
 
         Returns:
             L maps of those sizes.
         """
-        middle = list(for_down)
+        top_down = list(top_down_inputs)
         for level in reversed(range(len(self.down))):
-            size = for_down[level].shape[2:]
-            coarser = F.interpolate(middle[level + 1], size=size, mode="nearest")
-            middle[level] = self.down[level]([for_down[level], coarser])
-        outs = middle[:1]
+            size = top_down_inputs[level].shape[2:]
+            coarser = F.interpolate(top_down[level + 1], size=size, mode="nearest")
+            top_down[level] = self.down[level]([top_down_inputs[level], coarser])
+        outputs = top_down[:1]
         for level, node in enumerate(self.up, start=1):
-            finer = halve(outs[-1], for_up[level])
+            finer = downsample(outputs[-1], bottom_up_inputs[level])
             # The coarsest level has no node on the way down.
-            between = [middle[level]] if level < len(self.up) else []
-            outs.append(node([for_up[level], *between, finer]))
-        return outs
+            intermediate = [top_down[level]] if level < len(self.up) else []
+            outputs.append(node([bottom_up_inputs[level], *intermediate, finer]))
+        return outputs
 
 
-def fuse(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
+def weighted_fusion(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
     """Sum maps, each times its share: what is positive of its weight, over the sum of those.
 
     Args:
@@ -97,15 +98,15 @@ def fuse(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
     Returns:
         one map, in the maps' dtype.
     """
-    positive = weight.relu()
-    shares = positive / (positive.sum() + EPSILON)
-    out = maps[0] * shares[0]
-    for index, each in enumerate(maps[1:], start=1):
-        out = out + each * shares[index]
+    relu_weight = weight.relu()
+    normalized_weights = relu_weight / (relu_weight.sum() + EPS)
+    out = maps[0] * normalized_weights[0]
+    for index, feature in enumerate(maps[1:], start=1):
+        out = out + feature * normalized_weights[index]
     return out
 
 
-def halve(x: Tensor, like: Tensor | None = None) -> Tensor:
+def downsample(x: Tensor, like: Tensor | None = None) -> Tensor:
     """Take the maximum of 3 x 3 pixels around every second one.
 
     Args:

@@ -9,7 +9,7 @@ from mmdet.models.necks import FPN
 from torch import nn
 
 from detkit.errors import ConfigError
-from detkit.models.layers.deform_conv import DeformConv2d, with_offsets_at_rest
+from detkit.models.layers.deform_conv import DeformConv2d, add_zero_init_offsets
 from detkit.models.validation import check_count, check_counts
 from detkit.registry import MODELS
 
@@ -68,16 +68,16 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
         )
         # Behind these stand the extra levels' convolutions.
         for module in self.fpn_convs[: len(self.lateral_convs)]:
-            plain = module.conv
-            if type(plain) is not nn.Conv2d:
-                raise ConfigError(f"{_NAME}: conv_cfg", got=type(plain).__name__,
+            conv = module.conv
+            if type(conv) is not nn.Conv2d:
+                raise ConfigError(f"{_NAME}: conv_cfg", got=type(conv).__name__,
                                   expected="none, for the convolutions become deformable ones")
             module.conv = DeformConv2d(
-                plain.in_channels,
-                plain.out_channels,
+                conv.in_channels,
+                conv.out_channels,
                 (3, 3),
                 padding=1,
-                bias=plain.bias is not None,
+                bias=conv.bias is not None,
                 modulated=modulated,
                 deform_groups=deform_groups,
             )
@@ -87,12 +87,12 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
 
         Raises: what mmengine raises where the file cannot be read.
         """
-        given = self.init_cfg
-        self.init_cfg = with_offsets_at_rest(given)
+        init_cfg = self.init_cfg
+        self.init_cfg = add_zero_init_offsets(init_cfg)
         try:
             super().init_weights()
         finally:
-            self.init_cfg = given
+            self.init_cfg = init_cfg
 
 
 def _check_levels(
@@ -100,11 +100,11 @@ def _check_levels(
 ) -> None:
     """Raise ConfigError for what FPN asserts without a word."""
     check_counts(_NAME, "in_channels", in_channels, "map")
-    maps = len(in_channels)
-    check_count(_NAME, "start_level", start_level, 0, maps - 1)
+    num_inputs = len(in_channels)
+    check_count(_NAME, "start_level", start_level, 0, num_inputs - 1)
     if end_level != -1:
-        check_count(_NAME, "end_level", end_level, start_level, maps - 1)
-    to_the_end = end_level in (-1, maps - 1)
-    used = (maps if to_the_end else end_level + 1) - start_level
+        check_count(_NAME, "end_level", end_level, start_level, num_inputs - 1)
+    uses_last_level = end_level in (-1, num_inputs - 1)
+    num_used = (num_inputs if uses_last_level else end_level + 1) - start_level
     # Extra levels come behind the last map alone.
-    check_count(_NAME, "num_outs", num_outs, used, None if to_the_end else used)
+    check_count(_NAME, "num_outs", num_outs, num_used, None if uses_last_level else num_used)

@@ -76,10 +76,10 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
         if len(channels) != 1:
             raise ConfigError(f"{_NAME}: in_channels", got=channels,
                               expected="one number: the neck reads one map",
-                              do="use FPN, or give the backbone one level alone")
+                              hint="use FPN, or give the backbone one level alone")
         check_count(_NAME, "in_channels", channels[0])
         check_count(_NAME, "out_channels", out_channels)
-        scales = _checked_scales(scale_factors)
+        scales = _validate_scales(scale_factors)
         check_count(_NAME, "num_outs", num_outs, len(scales))
         if channels[0] % max(1, scales[0]):
             raise ConfigError(
@@ -87,7 +87,8 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
                 expected=f"a multiple of {int(scales[0])}: each doubling halves the channels",
             )
         self.scale_factors, self.num_outs = scales, num_outs
-        self.levels = nn.ModuleList(_level(channels[0], out_channels, scale) for scale in scales)
+        self.levels = nn.ModuleList(
+            _build_level(channels[0], out_channels, scale) for scale in scales)
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Make the levels.
@@ -105,7 +106,7 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
         """
         if not isinstance(inputs, Tensor) and len(inputs) != 1:
             raise ConfigError(f"{_NAME}: maps of the backbone", got=len(inputs), expected="one",
-                              do="use FPN, or give the backbone one level alone")
+                              hint="use FPN, or give the backbone one level alone")
         x = inputs if isinstance(inputs, Tensor) else inputs[0]
         outputs = [level(x) for level in self.levels]
         while len(outputs) < self.num_outs:
@@ -113,31 +114,31 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
         return tuple(outputs)
 
 
-def _checked_scales(given: object) -> tuple[float, ...]:
-    scales = list(given) if isinstance(given, (list, tuple)) else []
-    right = bool(scales) and all(
+def _validate_scales(scale_factors: object) -> tuple[float, ...]:
+    scales = list(scale_factors) if isinstance(scale_factors, (list, tuple)) else []
+    valid = bool(scales) and all(
         is_number(scale) and scale > 0 and math.log2(scale).is_integer() for scale in scales
     )
-    if not right or scales != sorted(set(scales), reverse=True):
-        raise ConfigError(f"{_NAME}: scale_factors", got=repr(given),
+    if not valid or scales != sorted(set(scales), reverse=True):
+        raise ConfigError(f"{_NAME}: scale_factors", got=repr(scale_factors),
                           expected="falling powers of two, such as (4.0, 2.0, 1.0, 0.5)")
     return tuple(float(scale) for scale in scales)
 
 
-def _level(channels: int, out_channels: int, scale: float) -> nn.Sequential:
-    parts: list[nn.Module] = []
+def _build_level(channels: int, out_channels: int, scale: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
     steps = round(math.log2(scale))
     for step in range(steps):
-        parts.append(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2))
+        layers.append(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2))
         channels //= 2
         if step < steps - 1:
-            parts += [ChannelNorm(channels), nn.GELU()]
+            layers += [ChannelNorm(channels), nn.GELU()]
     if steps < 0:
-        parts.append(nn.MaxPool2d(2**-steps, ceil_mode=True))
-    parts += [
+        layers.append(nn.MaxPool2d(2**-steps, ceil_mode=True))
+    layers += [
         nn.Conv2d(channels, out_channels, 1, bias=False),
         ChannelNorm(out_channels),
         nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
         ChannelNorm(out_channels),
     ]
-    return nn.Sequential(*parts)
+    return nn.Sequential(*layers)

@@ -12,21 +12,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from detkit.aliases import update_names
 from detkit.checkpoints.read_checkpoint import read_checkpoint
 from detkit.errors import WeightsError
-from detkit.models.weights.backbone_weights import translate_backbone
+from detkit.models.weights.backbone_weights import convert_backbone_state_dict
 from detkit.models.weights.converted_state_dict import StateDict
-from detkit.models.weights.state_dict import backbone_names, some, unwrapped
+from detkit.models.weights.state_dict import shorten, strip_backbone_prefixes, unwrap
 
-_LARGEST = 2**31
+_MAX_INT = 2**31
 # What may say which network of a class it is.
 _ARCH_KEYS = ("arch", "name", "depth")
 # Parts that a backbone may have beside its arch's, which its weights then have too.
-_EXTRAS = (".conv_offset.", ".attention.")
+_OPTIONAL_MODULES = (".conv_offset.", ".attention.")
 
 
 @dataclass(frozen=True)
-class BackboneOrigin:
+class DetectedBackbone:
     """A backbone that was found in a checkpoint.
 
     Args:
@@ -34,17 +35,17 @@ class BackboneOrigin:
         arch: which of that class, such as 'tiny' (a model of timm: its name); None where it is
             not known or has no name.
         description: what to call it in a sentence: "SwinTransformer 'tiny'".
-        by_config: whether the config in the file says so; else its names do, and a class that
+        from_config: whether the config in the file says so; else its names do, and a class that
             wraps any network of timm may fit the file too.
     """
 
     type: str | None
     arch: str | None
     description: str
-    by_config: bool = False
+    from_config: bool = False
 
 
-def backbone_in(checkpoint: str | Path) -> BackboneOrigin:
+def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
     """Find out what backbone a checkpoint holds.
 
     Args:
@@ -56,55 +57,57 @@ def backbone_in(checkpoint: str | Path) -> BackboneOrigin:
     """
     content = read_checkpoint(checkpoint)
     origin = str(checkpoint)
-    names = unwrapped(content, origin)
-    told = _by_config(content)
-    if told is not None and told.arch is not None:
-        return told
-    state, _ = backbone_names(names, None, origin)
-    found = _by_names(state)
-    if found is None:
-        return told or BackboneOrigin(
-            None, None, f"no backbone that detkit knows by its names ({some(state, 3)})")
-    if told is not None and told.type != found.type:
-        return told
-    return BackboneOrigin(found.type, found.arch, found.description, told is not None)
+    state_dict = unwrap(content, origin)
+    config_result = _detect_by_config(content)
+    if config_result is not None and config_result.arch is not None:
+        return config_result
+    state, _ = strip_backbone_prefixes(state_dict, None, origin)
+    result = _detect_by_keys(state)
+    if result is None:
+        return config_result or DetectedBackbone(
+            None, None, f"no backbone that detkit knows by its names ({shorten(state, 3)})")
+    if config_result is not None and config_result.type != result.type:
+        return config_result
+    return DetectedBackbone(result.type, result.arch, result.description, config_result is not None)
 
 
-def described(kind: str, arch: str | None) -> str:
+def describe_backbone(class_name: str, arch: str | None) -> str:
     """A backbone in a sentence: "SwinTransformer 'tiny'", or its class alone."""
-    return kind if arch is None else f"{kind} '{arch}'"
+    return class_name if arch is None else f"{class_name} '{arch}'"
 
 
-def _by_config(content: Mapping[str, Any]) -> BackboneOrigin | None:
+def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
     meta = content.get("meta")
     text = meta.get("cfg") if isinstance(meta, Mapping) else None
-    backbone = _backbone_of(text) if isinstance(text, str) else None
+    backbone = _parse_backbone_cfg(text) if isinstance(text, str) else None
     if not backbone or not isinstance(backbone.get("type"), str):
         return None
-    kind = backbone["type"].rpartition(".")[2]
+    update_names(backbone)
+    class_name = backbone["type"].rpartition(".")[2]
     arch = next((backbone[key] for key in _ARCH_KEYS if backbone.get(key) is not None), None)
-    if arch is None and _is_ours(text or ""):
-        arch = _default_arch(kind)
+    if arch is None and _is_detkit_config(text or ""):
+        arch = _default_arch(class_name)
     # An int of thousands of digits has no text.
-    number = isinstance(arch, int) and abs(arch) < _LARGEST
-    named = str(arch) if isinstance(arch, str) or number else None
-    return BackboneOrigin(kind, named, described(kind, named), by_config=True)
+    is_small_int = isinstance(arch, int) and abs(arch) < _MAX_INT
+    arch_name = str(arch) if isinstance(arch, str) or is_small_int else None
+    return DetectedBackbone(class_name, arch_name, describe_backbone(class_name, arch_name),
+                            from_config=True)
 
 
-def _backbone_of(text: str) -> dict[str, Any] | None:
+def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
     """``model.backbone`` of a config's text, read as literals and never executed."""
     try:
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "model":
-                for value in _values_of(node.value, "backbone"):
-                    found = ast.literal_eval(_CallsAsDicts().visit(value))
-                    return found if isinstance(found, dict) else None
+                for value in _find_values(node.value, "backbone"):
+                    result = ast.literal_eval(_DictCallTransformer().visit(value))
+                    return result if isinstance(result, dict) else None
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         pass
     return None
 
 
-def _values_of(node: ast.expr, key: str) -> Iterable[ast.expr]:
+def _find_values(node: ast.expr, key: str) -> Iterable[ast.expr]:
     """What stands under ``key`` in ``dict(...)`` or ``{...}``, at any depth, the outer first."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
@@ -114,13 +117,13 @@ def _values_of(node: ast.expr, key: str) -> Iterable[ast.expr]:
                         if isinstance(name, ast.Constant) and name.value == key)
 
 
-class _CallsAsDicts(ast.NodeTransformer):
+class _DictCallTransformer(ast.NodeTransformer):
     """``dict(a=1)`` -> ``{'a': 1}``, and inf and nan -> None, as ``literal_eval`` takes them."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
         self.generic_visit(node)
-        plain = isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args
-        if not plain or any(keyword.arg is None for keyword in node.keywords):
+        is_dict_call = isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args
+        if not is_dict_call or any(keyword.arg is None for keyword in node.keywords):
             return node
         return ast.Dict(keys=[ast.Constant(keyword.arg) for keyword in node.keywords],
                         values=[keyword.value for keyword in node.keywords])
@@ -129,33 +132,34 @@ class _CallsAsDicts(ast.NodeTransformer):
         return ast.Constant(None) if node.id in ("inf", "nan") else node
 
 
-def _is_ours(text: str) -> bool:
+def _is_detkit_config(text: str) -> bool:
     return "default_scope = 'detkit'" in text
 
 
-def _default_arch(kind: str) -> Any:
+def _default_arch(class_name: str) -> Any:
     from detkit.models import backbones
 
-    target = getattr(backbones, kind, None)
+    target = getattr(backbones, class_name, None)
     parameter = inspect.signature(target).parameters.get("arch") if target else None
     return None if parameter is None else parameter.default
 
 
-def _by_names(state: StateDict) -> BackboneOrigin | None:
+def _detect_by_keys(state: StateDict) -> DetectedBackbone | None:
     """The class whose adapter knows the names, and which arch of it fits."""
     if state and all(name.startswith("body.") for name in state):
-        return BackboneOrigin("TimmBackbone", None, "a TimmBackbone of a name that it does not say")
-    for kind, (archs, built_as) in _published().items():
+        return DetectedBackbone("TimmBackbone", None,
+                                "a TimmBackbone of a name that it does not say")
+    for class_name, (archs, variants) in _candidate_archs().items():
         smallest = next(iter(archs))
-        for more in built_as:
-            if _missing_of(state, kind, smallest, more) is not None:
+        for variant in variants:
+            if _first_mismatch(state, class_name, smallest, variant) is not None:
                 arch = next((arch for arch in archs
-                             if _missing_of(state, kind, arch, more) == ""), None)
-                return BackboneOrigin(kind, arch, described(kind, arch))
+                             if _first_mismatch(state, class_name, arch, variant) == ""), None)
+                return DetectedBackbone(class_name, arch, describe_backbone(class_name, arch))
     return None
 
 
-def _published() -> dict[str, tuple[Iterable[str], tuple[dict[str, Any], ...]]]:
+def _candidate_archs() -> dict[str, tuple[Iterable[str], tuple[dict[str, Any], ...]]]:
     """Of each class its arches, and the arguments that a file may have been made for."""
     from detkit.models.backbones.convnextv2 import archs as convnextv2_archs
     from detkit.models.backbones.efficientnet import archs as efficientnet_archs
@@ -165,11 +169,12 @@ def _published() -> dict[str, tuple[Iterable[str], tuple[dict[str, Any], ...]]]:
         "SwinTransformer": (tuple(swin_archs.ARCHS), ({},)),
         "ConvNeXtV2": (tuple(convnextv2_archs.ARCHS), ({},)),
         # The small one first, for each that is tried is built.
-        "EfficientNet": (("nano", *efficientnet_archs.ARCHS), paddings),
+        "EfficientNet": (("micro", *efficientnet_archs.ARCHS), paddings),
     }
 
 
-def _missing_of(state: StateDict, kind: str, arch: str, more: dict[str, Any]) -> str | None:
+def _first_mismatch(state: StateDict, class_name: str, arch: str, variant: dict[str,
+                                                                                Any]) -> str | None:
     """The first name in which the file and the arch differ, '' where there is none.
 
     None where the file has no layout of the class.
@@ -177,17 +182,18 @@ def _missing_of(state: StateDict, kind: str, arch: str, more: dict[str, Any]) ->
     from detkit.models import backbones
 
     with torch.device("meta"):
-        net: nn.Module = getattr(backbones, kind)(arch=arch, **more)
+        model: nn.Module = getattr(backbones, class_name)(arch=arch, **variant)
     try:
-        found = translate_backbone(state, net, kind)
+        result = convert_backbone_state_dict(state, model, class_name)
     except WeightsError:
         return None
-    own = net.state_dict()
-    for name, value in own.items():
-        if name not in found.tensors and name not in found.optional:
+    model_state = model.state_dict()
+    for name, value in model_state.items():
+        if name not in result.tensors and name not in result.optional:
             return name
-        if name in found.tensors and found.tensors[name].shape != value.shape:
+        if name in result.tensors and result.tensors[name].shape != value.shape:
             return name
-    more_names = (name for name in found.tensors
-                  if name not in own and not any(extra in name for extra in _EXTRAS))
-    return next(more_names, "")
+    unexpected = (name for name in result.tensors
+                  if name not in model_state and not any(extra in name
+                                                         for extra in _OPTIONAL_MODULES))
+    return next(unexpected, "")

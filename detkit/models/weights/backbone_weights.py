@@ -15,29 +15,34 @@ from mmengine.logging import print_log
 from torch import nn
 
 from detkit.errors import ConfigError, WeightsError
-from detkit.models.weights.converted_state_dict import StateDict, Translation
-from detkit.models.weights.load_weights import LoadReport, Part, report_of, set_all
-from detkit.models.weights.state_dict import backbone_names, content_of
+from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.weights.load_weights import (
+    LoadReport,
+    ModuleWeights,
+    build_load_report,
+    load_all_or_none,
+)
+from detkit.models.weights.state_dict import read_state_dict, strip_backbone_prefixes
 
-__all__ = ["LoadReport", "called", "family_of", "initialise_from",
-           "load_backbone_weights", "translate_backbone"]
+__all__ = ["LoadReport", "display_name", "model_family", "initialize_weights",
+           "load_backbone_weights", "convert_backbone_state_dict"]
 
-Adapter = Callable[[StateDict, nn.Module], Translation]
+CheckpointFilterFn = Callable[[StateDict, nn.Module], ConvertedStateDict]
 
-Loader = Callable[[Any, str, "str | None"], LoadReport]
+LoadFn = Callable[[Any, str, "str | None"], LoadReport]
 
 
-def initialise_from(
+def initialize_weights(
     module: nn.Module,
     init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-    load: Loader | None = None,
+    load_fn: LoadFn | None = None,
 ) -> None:
     """Do what mmengine's ``init_cfg`` asks for, 'Pretrained' by way of our loader and last.
 
     Args:
         module: whose weights they are.
         init_cfg: a step or several.
-        load: takes the module, a checkpoint and a prefix; None is ``load_backbone_weights``.
+        load_fn: takes the module, a checkpoint and a prefix; None is ``load_backbone_weights``.
 
     Raises:
         ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
@@ -47,21 +52,21 @@ def initialise_from(
         return
     from mmengine.model import PretrainedInit, initialize
 
-    named = ("Pretrained", PretrainedInit)
+    pretrained_types = ("Pretrained", PretrainedInit)
     steps = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg)
     for step in steps:
-        if "type" not in step or (step["type"] in named and not step.get("checkpoint")):
+        if "type" not in step or (step["type"] in pretrained_types and not step.get("checkpoint")):
             raise ConfigError(
                 f"{type(module).__name__}: init_cfg",
                 got=dict(step),
                 expected="a type, as in dict(type='Pretrained', checkpoint=FILE)",
             )
-    pretrained = [s for s in steps if s["type"] in named]
+    pretrained = [s for s in steps if s["type"] in pretrained_types]
     others = [dict(step) for step in steps if step not in pretrained]
     if others:
         initialize(module, others)
     for step in pretrained:
-        report = (load or load_backbone_weights)(module, step["checkpoint"], step.get("prefix"))
+        report = (load_fn or load_backbone_weights)(module, step["checkpoint"], step.get("prefix"))
         print_log(str(report), logger="current", level=logging.INFO)
 
 
@@ -81,14 +86,18 @@ def load_backbone_weights(
         WeightsError: the file cannot be read; no layout is recognised; a parameter has no
             source or another shape; the file has parameters that the backbone lacks.
     """
-    origin, content = content_of(checkpoint)
-    tensors, elsewhere = backbone_names(content, prefix, origin)
-    parts = [Part("", backbone, translate_backbone(tensors, backbone, origin))]
-    set_all(parts, origin, called(backbone), "choose the arch that the file was made for")
-    return report_of(parts, origin, elsewhere)
+    origin, content = read_state_dict(checkpoint)
+    tensors, skipped_keys = strip_backbone_prefixes(content, prefix, origin)
+    module_weights = [
+        ModuleWeights("", backbone, convert_backbone_state_dict(tensors, backbone, origin))
+    ]
+    load_all_or_none(module_weights, origin, display_name(backbone),
+                     "choose the arch that the file was made for")
+    return build_load_report(module_weights, origin, skipped_keys)
 
 
-def translate_backbone(state: StateDict, backbone: nn.Module, origin: str) -> Translation:
+def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
+                                origin: str) -> ConvertedStateDict:
     """Bring a checkpoint under the backbone's names by its adapter.
 
     Args:
@@ -100,27 +109,27 @@ def translate_backbone(state: StateDict, backbone: nn.Module, origin: str) -> Tr
         WeightsError: no layout is recognised, or none is known for the backbone.
     """
     try:
-        return _adapter_of(backbone)(state, backbone)
+        return _filter_fn_for(backbone)(state, backbone)
     except WeightsError as error:
         raise WeightsError(
-            f"checkpoint '{origin}': {error.what}", got=error.got, expected=error.expected
+            f"checkpoint '{origin}': {error.message}", got=error.got, expected=error.expected
         ) from error
 
 
-def called(backbone: nn.Module) -> str:
+def display_name(backbone: nn.Module) -> str:
     """A backbone in a message: its class, and the network that it is where it wraps several."""
     name = getattr(backbone, "name", None)
     return type(backbone).__name__ + (f" '{name}'" if isinstance(name, str) else "")
 
 
-def family_of(backbone: nn.Module) -> str | None:
+def model_family(backbone: nn.Module) -> str | None:
     """The name of the class, the backbone's or one that it is made of, whose filter it has."""
     return next((cls.__name__ for cls in type(backbone).__mro__
                  if "checkpoint_filter_fn" in vars(cls)), None)
 
 
-def _adapter_of(backbone: nn.Module) -> Adapter:
-    convert: Adapter | None = getattr(backbone, "checkpoint_filter_fn", None)
+def _filter_fn_for(backbone: nn.Module) -> CheckpointFilterFn:
+    convert: CheckpointFilterFn | None = getattr(backbone, "checkpoint_filter_fn", None)
     if convert is None:
         raise WeightsError(
             "no layout of weights is known for this backbone",

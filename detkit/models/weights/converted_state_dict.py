@@ -11,10 +11,10 @@ from torch import Tensor
 StateDict = dict[str, Tensor]
 
 # Pairs of a pattern and what is put in its place, both as ``re.sub`` takes them.
-Rules = list[tuple[str, str]]
+RenameRules = list[tuple[str, str]]
 
 
-def renamed(name: str, rules: Rules) -> str:
+def rename_key(name: str, rules: RenameRules) -> str:
     """``name`` with every rule applied, one after the other."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
@@ -22,47 +22,47 @@ def renamed(name: str, rules: Rules) -> str:
 
 
 @dataclass
-class Translation:
+class ConvertedStateDict:
     """A foreign checkpoint, renamed and reordered for one of our backbones.
 
     Args:
         layout: whose names the file has, as users call them.
         tensors: under our names, in our order and size.
         sources: from our name to the file's, for messages.
-        unused: names in the file that have no place in a backbone.
-        optional: names of ours that the file may lack; see ``may_lack``.
+        unexpected_keys: names in the file that have no place in a backbone.
+        optional: names of ours that the file may lack; see ``allow_missing``.
         resized: names of ours whose tensor was fitted to another size.
     """
 
     layout: str
     tensors: StateDict = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    unused: list[str] = field(default_factory=list)
+    unexpected_keys: list[str] = field(default_factory=list)
     optional: frozenset[str] = frozenset()
     resized: list[str] = field(default_factory=list)
 
-    def put(self, name: str, source: str, value: Tensor) -> None:
+    def add(self, name: str, source: str, value: Tensor) -> None:
         """File ``value``, called ``source`` in the file, under our ``name``."""
         self.tensors[name] = value
         self.sources[name] = source
 
-    def may_lack(self, own: Iterable[str], group: re.Pattern[str]) -> None:
+    def allow_missing(self, model_keys: Iterable[str], pattern: re.Pattern[str]) -> None:
         """Let the file lack all of a group of our names; with one of them there, it needs all.
 
         To be called when every tensor is filed.
 
         Args:
-            own: our names.
-            group: found in a name; names where it finds the same text are one group.
+            model_keys: our names.
+            pattern: found in a name; names where it finds the same text are one group.
         """
         groups: dict[str, set[str]] = {}
-        for name in own:
-            match = group.search(name)
+        for name in model_keys:
+            match = pattern.search(name)
             if match:
                 groups.setdefault(match[0], set()).add(name)
-        absent = (names for names in groups.values() if names.isdisjoint(self.tensors))
-        self.optional = self.optional.union(*absent)
+        missing_groups = (names for names in groups.values() if names.isdisjoint(self.tensors))
+        self.optional = self.optional.union(*missing_groups)
 
-    def source(self, name: str) -> str:
+    def source_name(self, name: str) -> str:
         """The file's name for what is ``name`` here."""
         return self.sources.get(name, name)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import Translation
-from detkit.models.weights.state_dict import some
+from detkit.models.weights.converted_state_dict import ConvertedStateDict
+from detkit.models.weights.state_dict import shorten
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class LoadReport:
         layout: whose names it has.
         loaded: our parameters and buffers that were set.
         resized: those of them whose size was fitted.
-        kept: ours that the file may lack and does (norms of outputs, offsets), or has for other
-            classes; they stay as they are.
-        unused: theirs that have no place here, such as the classification head.
+        missing_keys: ours that the file may lack and does (norms of outputs, offsets), or has for
+            other classes; they stay as they are.
+        unexpected_keys: theirs that have no place here, such as the classification head.
         notes: what else there is to know, each a sentence without its full stop.
     """
 
@@ -32,52 +32,57 @@ class LoadReport:
     layout: str
     loaded: tuple[str, ...]
     resized: tuple[str, ...]
-    kept: tuple[str, ...]
-    unused: tuple[str, ...]
+    missing_keys: tuple[str, ...]
+    unexpected_keys: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"weights of {self.origin} ({self.layout} layout): {len(self.loaded)} tensors loaded"
         if self.resized:
-            text += f"; resized: {some(self.resized)}"
-        if self.kept:
-            text += f"; not in the file, left as initialised: {some(self.kept)}"
-        if self.unused:
-            text += f"; not needed here: {some(self.unused)}"
+            text += f"; resized: {shorten(self.resized)}"
+        if self.missing_keys:
+            text += f"; not in the file, left as initialised: {shorten(self.missing_keys)}"
+        if self.unexpected_keys:
+            text += f"; not needed here: {shorten(self.unexpected_keys)}"
         return "; ".join((text, *self.notes))
 
 
 @dataclass(frozen=True)
-class Part:
+class ModuleWeights:
     """A module and what is to be loaded into it.
 
     Args:
         prefix: of its names in messages and the report, such as 'backbone.'.
         module: whose parameters and buffers are set.
-        translation: the file's tensors under the module's names.
-        outside: names of the module that the file has no say in, such as a loss's numbers.
+        converted: the file's tensors under the module's names.
+        excluded_keys: names of the module that the file has no say in, such as a loss's numbers.
     """
 
     prefix: str
     module: nn.Module
-    translation: Translation
-    outside: frozenset[str] = frozenset()
+    converted: ConvertedStateDict
+    excluded_keys: frozenset[str] = frozenset()
 
     @property
-    def own(self) -> dict[str, Tensor]:
+    def model_state(self) -> dict[str, Tensor]:
         """The module's parameters and buffers by name."""
-        own: Mapping[str, Tensor] = self.module.state_dict(keep_vars=True)
-        return {name: value for name, value in own.items() if name not in self.outside}
+        model_state: Mapping[str, Tensor] = self.module.state_dict(keep_vars=True)
+        return {
+            name: value
+            for name, value in model_state.items()
+            if name not in self.excluded_keys
+        }
 
 
-def set_all(parts: Sequence[Part], origin: str, owner: str, do: str) -> None:
+def load_all_or_none(module_weights: Sequence[ModuleWeights], origin: str, owner: str,
+                     hint: str) -> None:
     """Set every tensor of every part, or none of them.
 
     Args:
-        parts: with their translations; the first one's layout is named.
+        module_weights: with their translations; the first one's layout is named.
         origin: the file, for messages.
         owner: what they are parts of, for messages.
-        do: what to do where they do not fit.
+        hint: what to do where they do not fit.
 
     Raises:
         WeightsError: a tensor has no source or another shape, or the file has more; by name.
@@ -85,54 +90,64 @@ def set_all(parts: Sequence[Part], origin: str, owner: str, do: str) -> None:
     missing: list[str] = []
     unexpected: list[str] = []
     misshapen: list[str] = []
-    for part in parts:
-        own, given = part.own, part.translation
-        optional = given.optional
-        missing += [part.prefix + n for n in own if n not in given.tensors and n not in optional]
-        unexpected += [given.source(name) for name in given.tensors if name not in own]
+    for weights in module_weights:
+        model_state, converted = weights.model_state, weights.converted
+        optional = converted.optional
+        missing += [
+            weights.prefix + n
+            for n in model_state
+            if n not in converted.tensors and n not in optional
+        ]
+        unexpected += [
+            converted.source_name(name) for name in converted.tensors if name not in model_state
+        ]
         misshapen += [
-            f"{part.prefix}{name} is {tuple(value.shape)}, '{given.source(name)}' of the file is "
-            f"{tuple(given.tensors[name].shape)}"
-            for name, value in own.items()
-            if name in given.tensors and value.shape != given.tensors[name].shape
+            f"{weights.prefix}{name} is {tuple(value.shape)}, '{converted.source_name(name)}' of the file is "
+            f"{tuple(converted.tensors[name].shape)}"
+            for name, value in model_state.items()
+            if name in converted.tensors and value.shape != converted.tensors[name].shape
         ]
     if missing or unexpected or misshapen:
         problems = [
-            f"missing {some(missing)}" if missing else "",
-            f"unexpected {some(unexpected)}" if unexpected else "",
-            f"shapes differ: {some(misshapen)}" if misshapen else "",
+            f"missing {shorten(missing)}" if missing else "",
+            f"unexpected {shorten(unexpected)}" if unexpected else "",
+            f"shapes differ: {shorten(misshapen)}" if misshapen else "",
         ]
         raise WeightsError(
-            f"checkpoint '{origin}' ({parts[0].translation.layout} layout) does not fit "
+            f"checkpoint '{origin}' ({module_weights[0].converted.layout} layout) does not fit "
             f"{owner}: " + "; ".join(filter(None, problems)),
-            do=f"nothing was loaded; {do}",
+            hint=f"nothing was loaded; {hint}",
         )
     with torch.no_grad():
-        for part in parts:
-            own = part.own
-            for name, value in part.translation.tensors.items():
-                own[name].copy_(value)
+        for weights in module_weights:
+            model_state = weights.model_state
+            for name, value in weights.converted.tensors.items():
+                model_state[name].copy_(value)
 
 
-def report_of(
-    parts: Sequence[Part], origin: str, elsewhere: Sequence[str], notes: Sequence[str] = ()
-) -> LoadReport:
+def build_load_report(module_weights: Sequence[ModuleWeights], origin: str,
+                      skipped_keys: Sequence[str], notes: Sequence[str] = ()) -> LoadReport:
     """What became of a checkpoint that was set.
 
     Args:
-        parts: as ``set_all`` takes them.
+        module_weights: as ``load_all_or_none`` takes them.
         origin: the file.
-        elsewhere: names of the file that were never looked at.
+        skipped_keys: names of the file that were never looked at.
         notes: of the report.
     """
     return LoadReport(
-        origin=origin,
-        layout=parts[0].translation.layout,
-        loaded=tuple(part.prefix + name for part in parts for name in part.translation.tensors),
-        resized=tuple(part.prefix + name for part in parts for name in part.translation.resized),
-        kept=tuple(part.prefix + name for part in parts for name in part.own
-                   if name not in part.translation.tensors),
-        unused=tuple(name for part in parts for name in part.translation.unused)
-        + tuple(elsewhere),
+        origin=origin, layout=module_weights[0].converted.layout,
+        loaded=tuple(weights.prefix + name
+                     for weights in module_weights
+                     for name in weights.converted.tensors),
+        resized=tuple(weights.prefix + name
+                      for weights in module_weights
+                      for name in weights.converted.resized),
+        missing_keys=tuple(weights.prefix + name
+                           for weights in module_weights
+                           for name in weights.model_state
+                           if name not in weights.converted.tensors),
+        unexpected_keys=tuple(name for weights in module_weights
+                              for name in weights.converted.unexpected_keys) + tuple(skipped_keys),
         notes=tuple(notes),
     )

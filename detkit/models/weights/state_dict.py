@@ -15,13 +15,13 @@ from detkit.models.weights.converted_state_dict import StateDict
 
 # Averaged weights before the last step's: a file that has both was published for the former.
 # mmengine is not among them: its 'state_dict' already is the average.
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "module", "ema")
+_WRAPPER_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "module", "ema")
 # What stands before a model's names, and what before a backbone's in it.
-_AROUND_A_MODEL = ("module.", "model.")
-_AROUND_A_BACKBONE = (*_AROUND_A_MODEL, "backbone.", "encoder.")
+_MODEL_PREFIXES = ("module.", "model.")
+_BACKBONE_PREFIXES = (*_MODEL_PREFIXES, "backbone.", "encoder.")
 
 
-def content_of(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """What to call a checkpoint, and the names and tensors in it, as its maker has them.
 
     Args:
@@ -31,12 +31,12 @@ def content_of(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Mapping
         WeightsError: the file cannot be read, or holds no tensors.
     """
     if isinstance(checkpoint, Mapping):
-        return "the given dict", unwrapped(dict(checkpoint), "the given dict")
+        return "the given dict", unwrap(dict(checkpoint), "the given dict")
     origin = str(checkpoint)
-    return origin, unwrapped(read_checkpoint(checkpoint), origin)
+    return origin, unwrap(read_checkpoint(checkpoint), origin)
 
 
-def unwrapped(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+def unwrap(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     """The names and tensors in what a file holds, out of the dicts that its maker put around.
 
     Args:
@@ -49,18 +49,18 @@ def unwrapped(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     for _ in range(4):
         if any(isinstance(value, Tensor) for value in content.values()):
             return content
-        inside = [content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)]
-        if not inside:
+        inner = [content[k] for k in _WRAPPER_KEYS if isinstance(content.get(k), Mapping)]
+        if not inner:
             break
-        content = inside[0]
+        content = inner[0]
     raise WeightsError(
         f"checkpoint '{origin}': no weights in it",
-        got=f"the keys {some([str(key) for key in content])}" if content else "an empty dict",
-        expected=f"names and tensors, maybe under one of {', '.join(_WRAPPERS)}",
+        got=f"the keys {shorten([str(key) for key in content])}" if content else "an empty dict",
+        expected=f"names and tensors, maybe under one of {', '.join(_WRAPPER_KEYS)}",
     )
 
 
-def backbone_names(
+def strip_backbone_prefixes(
     content: Mapping[str, Any], prefix: str | None, origin: str
 ) -> tuple[StateDict, list[str]]:
     """Cut common prefixes off; where some names are a backbone's, only those are taken.
@@ -76,45 +76,45 @@ def backbone_names(
     Raises:
         WeightsError: no name begins with the prefix that was given.
     """
-    return _without(content, prefix, origin, _AROUND_A_BACKBONE)
+    return _strip_prefixes(content, prefix, origin, _BACKBONE_PREFIXES)
 
 
-def model_names(
+def strip_model_prefixes(
     content: Mapping[str, Any], prefix: str | None, origin: str
 ) -> tuple[StateDict, list[str]]:
     """The same for a whole model: a backbone's names keep what says that they are."""
-    return _without(content, prefix, origin, _AROUND_A_MODEL)
+    return _strip_prefixes(content, prefix, origin, _MODEL_PREFIXES)
 
 
-def some(names: Iterable[str], limit: int = 8) -> str:
+def shorten(names: Iterable[str], limit: int = 8) -> str:
     """The first names, and how many there are more."""
     names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    suffix = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + suffix
 
 
-def _without(
+def _strip_prefixes(
     content: Mapping[str, Any], prefix: str | None, origin: str, prefixes: tuple[str, ...]
 ) -> tuple[StateDict, list[str]]:
     tensors = {name: value for name, value in content.items()
                if isinstance(name, str) and isinstance(value, Tensor)}
     check_state_dict(tensors, f"checkpoint '{origin}'")
-    elsewhere: list[str] = [str(name) for name in content if name not in tensors]
+    skipped_keys: list[str] = [str(name) for name in content if name not in tensors]
     pending = [prefix if prefix.endswith(".") else f"{prefix}."] if prefix else list(prefixes)
     while pending:
-        found = [p for p in pending if any(name.startswith(p) for name in tensors)]
-        if not found:
+        matching = [p for p in pending if any(name.startswith(p) for name in tensors)]
+        if not matching:
             break
-        pending.remove(found[0])
-        elsewhere += [name for name in tensors if not name.startswith(found[0])]
+        pending.remove(matching[0])
+        skipped_keys += [name for name in tensors if not name.startswith(matching[0])]
         tensors = {
-            name.removeprefix(found[0]): value
+            name.removeprefix(matching[0]): value
             for name, value in tensors.items()
-            if name.startswith(found[0])
+            if name.startswith(matching[0])
         }
     if prefix and pending:
         raise WeightsError(
             f"checkpoint '{origin}': no name in it begins with '{prefix}'",
-            got=some(list(tensors)),
+            got=shorten(list(tensors)),
         )
-    return tensors, elsewhere
+    return tensors, skipped_keys

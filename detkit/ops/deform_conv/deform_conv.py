@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from detkit.ops.deform_conv.kernel import Window, deform_convolve, deform_gradients
+from detkit.ops.deform_conv.kernel import ConvParams, deform_conv2d_backward, deform_conv2d_forward
 
 
 def deform_conv_forward(
@@ -40,8 +40,8 @@ def deform_conv_forward(
     Raises:
         RuntimeError: shapes do not fit each other (torchvision's message).
     """
-    window = Window((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
-    output.detach().copy_(deform_convolve(input, offset, weight, window))
+    params = ConvParams((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
+    output.detach().copy_(deform_conv2d_forward(input, offset, weight, params))
 
 
 def deform_conv_backward_input(
@@ -72,8 +72,8 @@ def deform_conv_backward_input(
             next. The weight's gradient, which torchvision's kernel gives along with the others,
             is left in it, so that the whole is not worked out twice.
     """
-    window = Window((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
-    gradients = deform_gradients(gradOutput, input, offset, weight, window)
+    params = ConvParams((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
+    gradients = deform_conv2d_backward(gradOutput, input, offset, weight, params)
     gradInput.copy_(gradients.input)
     gradOffset.copy_(gradients.offset)
     columns.resize_(weight.shape).copy_(gradients.weight)
@@ -106,9 +106,9 @@ def deform_conv_backward_parameters(
         columns: empty, or what ``deform_conv_backward_input`` left; emptied.
     """
     if columns.shape != gradWeight.shape:
-        window = Window((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
+        params = ConvParams((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
         kernel = gradWeight.new_zeros(gradWeight.shape)
-        gradient = deform_gradients(gradOutput, input, offset, kernel, window).weight
+        gradient = deform_conv2d_backward(gradOutput, input, offset, kernel, params).weight
     else:
         gradient = columns.clone()
         columns.resize_(0)

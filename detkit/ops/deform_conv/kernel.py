@@ -13,10 +13,10 @@ import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
-from detkit.ops.arithmetic import kernel_scope, working_dtype
+from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
 
 
-class Window(NamedTuple):
+class ConvParams(NamedTuple):
     """How the window moves: (y, x) pairs in pixels of the input, and the two groupings."""
 
     stride: tuple[int, int]
@@ -26,7 +26,7 @@ class Window(NamedTuple):
     deform_groups: int
 
 
-class DeformGradients(NamedTuple):
+class DeformConvGradients(NamedTuple):
     """Gradients in the working dtype, each shaped as the tensor it belongs to."""
 
     input: Tensor
@@ -36,11 +36,11 @@ class DeformGradients(NamedTuple):
     bias: Tensor
 
 
-def deform_convolve(
+def deform_conv2d_forward(
     input: Tensor,
     offset: Tensor,
     weight: Tensor,
-    window: Window,
+    params: ConvParams,
     mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
@@ -50,7 +50,7 @@ def deform_convolve(
         input: (B, C, H, W) floating. B may be 0.
         offset: (B, D * K * 2, P, Q), pixels of the input; taps outside it read 0.
         weight: (O, C / G, kernel height, kernel width).
-        window: strides, paddings, dilations and groups.
+        params: strides, paddings, dilations and groups.
         mask: (B, D * K, P, Q), unitless, or None for ones.
         bias: (O,) or None for zeros.
 
@@ -62,22 +62,22 @@ def deform_convolve(
 
     Source: arXiv 1703.06211 and, with the mask, 1811.11168. Is torchvision's kernel.
     """
-    with kernel_scope(input.device):
-        arguments, dtype = _kernel_arguments(input, offset, weight, window, mask, bias)
+    with no_grad_no_autocast(input.device):
+        arguments, dtype = _kernel_arguments(input, offset, weight, params, mask, bias)
         result: Tensor = torch.ops.torchvision.deform_conv2d(*arguments)
         return result.to(dtype)
 
 
-def deform_gradients(
+def deform_conv2d_backward(
     grad_output: Tensor,
     input: Tensor,
     offset: Tensor,
     weight: Tensor,
-    window: Window,
+    params: ConvParams,
     mask: Tensor | None = None,
     bias: Tensor | None = None,
-) -> DeformGradients:
-    """Carry a gradient back through ``deform_convolve``.
+) -> DeformConvGradients:
+    """Carry a gradient back through ``deform_conv2d_forward``.
 
     Args:
         grad_output: (B, O, P, Q) floating. The others are those given forward.
@@ -90,19 +90,19 @@ def deform_gradients(
 
     Source: is torchvision's kernel.
     """
-    with kernel_scope(input.device):
-        arguments, dtype = _kernel_arguments(input, offset, weight, window, mask, bias)
+    with no_grad_no_autocast(input.device):
+        arguments, dtype = _kernel_arguments(input, offset, weight, params, mask, bias)
         gradients = torch.ops.torchvision._deform_conv2d_backward(
             grad_output.to(dtype).contiguous(), *arguments
         )
-        return DeformGradients(*gradients)
+        return DeformConvGradients(*gradients)
 
 
 def _kernel_arguments(
     input: Tensor,
     offset: Tensor,
     weight: Tensor,
-    window: Window,
+    params: ConvParams,
     mask: Tensor | None,
     bias: Tensor | None,
 ) -> tuple[tuple[Tensor | int | bool, ...], torch.dtype]:
@@ -111,6 +111,6 @@ def _kernel_arguments(
     mask_or_empty = input.new_zeros((input.shape[0], 0)) if mask is None else mask
     bias_or_zeros = input.new_zeros(weight.shape[0]) if bias is None else bias
     tensors = (input, weight, offset, mask_or_empty, bias_or_zeros)
-    same = tuple(tensor.detach().to(dtype).contiguous() for tensor in tensors)
-    sizes = (*window.stride, *window.padding, *window.dilation)
-    return (*same, *sizes, window.groups, window.deform_groups, mask is not None), dtype
+    prepared = tuple(tensor.detach().to(dtype).contiguous() for tensor in tensors)
+    geometry = (*params.stride, *params.padding, *params.dilation)
+    return (*prepared, *geometry, params.groups, params.deform_groups, mask is not None), dtype

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from detkit.ops.deform_conv.kernel import Window, deform_convolve, deform_gradients
+from detkit.ops.deform_conv.kernel import ConvParams, deform_conv2d_backward, deform_conv2d_forward
 
 
 def modulated_deform_conv_forward(
@@ -49,12 +49,12 @@ def modulated_deform_conv_forward(
     Raises:
         RuntimeError: shapes do not fit each other (torchvision's message).
     """
-    window = Window(
+    params = ConvParams(
         (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
     )
-    used_bias = bias if with_bias else None
-    offset, mask = _leading(offset, output.shape), _leading(mask, output.shape)
-    output.detach().copy_(deform_convolve(input, offset, weight, window, mask, used_bias))
+    optional_bias = bias if with_bias else None
+    offset, mask = _view_as_output(offset, output.shape), _view_as_output(mask, output.shape)
+    output.detach().copy_(deform_conv2d_forward(input, offset, weight, params, mask, optional_bias))
 
 
 def modulated_deform_conv_backward(
@@ -89,39 +89,39 @@ def modulated_deform_conv_backward(
         grad_input, grad_weight, grad_offset, grad_mask: shaped as their tensors; overwritten.
         grad_bias: (O,), overwritten; left alone when ``with_bias`` is false.
     """
-    window = Window(
+    params = ConvParams(
         (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
     )
-    used_bias = bias if with_bias else None
-    gradients = deform_gradients(
+    optional_bias = bias if with_bias else None
+    gradients = deform_conv2d_backward(
         grad_output,
         input,
-        _leading(offset, grad_output.shape),
+        _view_as_output(offset, grad_output.shape),
         weight,
-        window,
-        _leading(mask, grad_output.shape),
-        used_bias,
+        params,
+        _view_as_output(mask, grad_output.shape),
+        optional_bias,
     )
     grad_input.copy_(gradients.input)
     grad_weight.copy_(gradients.weight)
-    grad_offset.copy_(_spread(gradients.offset, grad_offset.shape))
-    grad_mask.copy_(_spread(gradients.mask, grad_mask.shape))
+    grad_offset.copy_(_undo_view(gradients.offset, grad_offset.shape))
+    grad_mask.copy_(_undo_view(gradients.mask, grad_mask.shape))
     if with_bias:
         grad_bias.copy_(gradients.bias)
 
 
-def _leading(numbers: Tensor, output_shape: torch.Size) -> Tensor:
+def _view_as_output(values: Tensor, output_shape: torch.Size) -> Tensor:
     """Read an image's offsets or masks as if they had the output's height and width."""
-    if numbers.shape[2:] == output_shape[2:]:
-        return numbers
-    shape = (*numbers.shape[:2], *output_shape[2:])
-    return numbers.flatten(1)[:, : math.prod(shape[1:])].reshape(shape)
+    if values.shape[2:] == output_shape[2:]:
+        return values
+    shape = (*values.shape[:2], *output_shape[2:])
+    return values.flatten(1)[:, : math.prod(shape[1:])].reshape(shape)
 
 
-def _spread(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Undo ``_leading``: the numbers that were not read have gradient 0."""
+def _undo_view(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Undo ``_view_as_output``: the numbers that were not read have gradient 0."""
     if gradient.shape == shape:
         return gradient
-    spread = gradient.new_zeros(shape)
-    spread.view(shape[0], -1)[:, : math.prod(gradient.shape[1:])] = gradient.flatten(1)
-    return spread
+    full_gradient = gradient.new_zeros(shape)
+    full_gradient.view(shape[0], -1)[:, : math.prod(gradient.shape[1:])] = gradient.flatten(1)
+    return full_gradient

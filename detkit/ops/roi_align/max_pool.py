@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from detkit.ops.roi_align.samples import Samples, bins_along, samples_along
+from detkit.ops.roi_align.samples import AxisSamples, divide_into_bins, sample_bins
 
 
-def highest_forward(
+def roi_align_max_forward(
     features: Tensor,
     rois: Tensor,
     output: Tensor,
@@ -38,7 +38,8 @@ def highest_forward(
         sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
         aligned: whether pixels' centres, not their corners, lie on whole coordinates.
     """
-    down, across = _samples(rois, output, features.shape[2:], scale, sampling_ratio, aligned)
+    samples_y, samples_x = _axis_samples(rois, output, features.shape[2:], scale, sampling_ratio,
+                                         aligned)
     image = rois[:, 0].long()[:, None, None]
     rows = features.permute(0, 2, 3, 1)
     shape = (output.shape[0], output.shape[2], output.shape[3], output.shape[1])
@@ -46,12 +47,12 @@ def highest_forward(
     best_y = rois.new_full(shape, -1)
     best_x = rois.new_full(shape, -1)
     # Step through the samples of all bins at once: as many steps as the largest bin has samples.
-    for i in range(down.low.shape[2]):
-        for j in range(across.low.shape[2]):
+    for i in range(samples_y.low.shape[2]):
+        for j in range(samples_x.low.shape[2]):
             value = torch.zeros_like(highest)
-            for y, x, weight in _corners(down, across, i, j):
+            for y, x, weight in _corners(samples_y, samples_x, i, j):
                 value += rows[image, y, x].to(rois.dtype) * weight[..., None]
-            exists = (down.exists[:, :, i] & across.exists[:, :, j])[:, :, None, None]
+            exists = (samples_y.exists[:, :, i] & samples_x.exists[:, :, j])[:, :, None, None]
             better = (value > highest) & exists
             highest = torch.where(better, value, highest)
             best_y = torch.where(better, torch.full_like(best_y, i), best_y)
@@ -62,7 +63,7 @@ def highest_forward(
     argmax_x.copy_(best_x.permute(0, 3, 1, 2))
 
 
-def highest_backward(
+def roi_align_max_backward(
     grad_output: Tensor,
     rois: Tensor,
     argmax_y: Tensor,
@@ -81,50 +82,53 @@ def highest_backward(
         grad_input: (B, C, H, W), filled.
     """
     channels, height, width = grad_input.shape[1:]
-    down, across = _samples(rois, grad_output, (height, width), scale, sampling_ratio, aligned)
+    samples_y, samples_x = _axis_samples(rois, grad_output, (height, width), scale, sampling_ratio,
+                                         aligned)
     total = rois.new_zeros(grad_input.numel())
-    if down.low.shape[2] and across.low.shape[2]:
-        y_of, x_of = argmax_y.long(), argmax_x.long()
-        shares = torch.where(y_of >= 0, grad_output.to(rois.dtype), 0.0)
+    if samples_y.low.shape[2] and samples_x.low.shape[2]:
+        index_y, index_x = argmax_y.long(), argmax_x.long()
+        shares = torch.where(index_y >= 0, grad_output.to(rois.dtype), 0.0)
         channel = torch.arange(channels, device=rois.device)[:, None, None]
         plane = rois[:, 0].long()[:, None, None, None] * channels + channel
-        for y, y_weight in ((down.low, down.low_weight), (down.high, down.high_weight)):
-            y, y_weight = _chosen(y, y_of, 2), _chosen(y_weight, y_of, 2)
-            for x, x_weight in ((across.low, across.low_weight), (across.high, across.high_weight)):
-                x, x_weight = _chosen(x, x_of, 3), _chosen(x_weight, x_of, 3)
+        for y, y_weight in ((samples_y.low, samples_y.low_weight), (samples_y.high,
+                                                                    samples_y.high_weight)):
+            y, y_weight = _gather_samples(y, index_y, 2), _gather_samples(y_weight, index_y, 2)
+            for x, x_weight in ((samples_x.low, samples_x.low_weight), (samples_x.high,
+                                                                        samples_x.high_weight)):
+                x, x_weight = _gather_samples(x, index_x, 3), _gather_samples(x_weight, index_x, 3)
                 cell = (plane * height + y) * width + x
                 total.index_add_(0, cell.flatten(), (shares * y_weight * x_weight).flatten())
     grad_input.copy_(total.view(grad_input.shape))
 
 
-def _samples(
+def _axis_samples(
     rois: Tensor,
     pooled: Tensor,
     map_hw: tuple[int, int] | torch.Size,
     scale: float,
     sampling_ratio: int,
     aligned: bool,
-) -> tuple[Samples, Samples]:
+) -> tuple[AxisSamples, AxisSamples]:
     bins_y, bins_x = pooled.shape[2:]
-    along_y = bins_along(rois[:, 2], rois[:, 4], bins_y, scale, sampling_ratio, aligned)
-    along_x = bins_along(rois[:, 1], rois[:, 3], bins_x, scale, sampling_ratio, aligned)
-    return samples_along(along_y, bins_y, map_hw[0]), samples_along(along_x, bins_x, map_hw[1])
+    along_y = divide_into_bins(rois[:, 2], rois[:, 4], bins_y, scale, sampling_ratio, aligned)
+    along_x = divide_into_bins(rois[:, 1], rois[:, 3], bins_x, scale, sampling_ratio, aligned)
+    return sample_bins(along_y, bins_y, map_hw[0]), sample_bins(along_x, bins_x, map_hw[1])
 
 
 def _corners(
-    down: Samples, across: Samples, i: int, j: int
+    samples_y: AxisSamples, samples_x: AxisSamples, i: int, j: int
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Give the four cells around sample (i, j) of all bins: y (R, P, 1), x (R, 1, Q), weights."""
-    return [
-        (y[:, :, i, None], x[:, None, :, j], y_weight[:, :, i, None] * x_weight[:, None, :, j])
-        for y, y_weight in ((down.low, down.low_weight), (down.high, down.high_weight))
-        for x, x_weight in ((across.low, across.low_weight), (across.high, across.high_weight))
-    ]
+    return [(y[:, :, i, None], x[:, None, :, j], y_weight[:, :, i, None] * x_weight[:, None, :, j])
+            for y, y_weight in ((samples_y.low, samples_y.low_weight), (samples_y.high,
+                                                                        samples_y.high_weight))
+            for x, x_weight in ((samples_x.low, samples_x.low_weight), (samples_x.high,
+                                                                        samples_x.high_weight))]
 
 
-def _chosen(values: Tensor, number: Tensor, axis: int) -> Tensor:
-    """Pick from (R, bins, S) the sample ``number`` (R, C, P, Q) of the bin along ``axis``."""
+def _gather_samples(values: Tensor, sample_index: Tensor, axis: int) -> Tensor:
+    """Pick from (R, bins, S) the sample ``sample_index`` (R, C, P, Q) of the bin along ``axis``."""
     bins = torch.arange(values.shape[1], device=values.device)
     bins = bins[:, None] if axis == 2 else bins
     roi = torch.arange(values.shape[0], device=values.device)[:, None, None, None]
-    return values[roi, bins, number.clamp(min=0)]
+    return values[roi, bins, sample_index.clamp(min=0)]

@@ -15,19 +15,19 @@ import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
-from detkit.ops.roi_align.max_pool import highest_backward, highest_forward
-from detkit.ops.roi_align.sparse_average import average_backward, average_forward
+from detkit.ops.roi_align.max_pool import roi_align_max_backward, roi_align_max_forward
+from detkit.ops.roi_align.sparse_average import roi_align_avg_backward, roi_align_avg_forward
 
 MAX = 0
-OFF_THE_MAP = -1e6  # pixels
+OUTSIDE_MAP = -1e6  # pixels
 
 # Ours lays the whole map out anew and makes the weights before it sums; torchvision's starts at
 # once, but takes longer for each value of each bin. So ours pays from some number of values on,
 # and from some share of the map's. Measured on one thread, where torchvision is at its best:
 # values at which both take equally long, for a small map, and the map's values that weigh as much
 # as one of a bin.
-FORWARD_LEAST_VALUES, FORWARD_MAP_SHARE = 80_000, 6
-BACKWARD_LEAST_VALUES, BACKWARD_MAP_SHARE = 10_000, 30
+FORWARD_MIN_VALUES, FORWARD_MAP_SHARE = 80_000, 6
+BACKWARD_MIN_VALUES, BACKWARD_MAP_SHARE = 10_000, 30
 
 
 def roi_align_forward(
@@ -64,15 +64,15 @@ def roi_align_forward(
     """
     if output.numel() == 0:
         return
-    boxes = _usable(rois.to(_wide(features)), sampling_ratio, aligned)
+    boxes = _replace_invalid_rois(rois.to(_accumulation_dtype(features)), sampling_ratio, aligned)
     if pool_mode == MAX:
-        highest_forward(
+        roi_align_max_forward(
             features, boxes, output, argmax_y, argmax_x, spatial_scale, sampling_ratio, aligned
         )
     elif features.device.type == "cpu" and (
-        output.numel() >= FORWARD_LEAST_VALUES + features.numel() / FORWARD_MAP_SHARE
+        output.numel() >= FORWARD_MIN_VALUES + features.numel() / FORWARD_MAP_SHARE
     ):
-        average_forward(features, boxes, output, spatial_scale, sampling_ratio, aligned)
+        roi_align_avg_forward(features, boxes, output, spatial_scale, sampling_ratio, aligned)
     else:
         averages = torch.ops.torchvision.roi_align(
             features.to(boxes.dtype),
@@ -111,14 +111,14 @@ def roi_align_backward(
     if grad_input.numel() == 0 or grad_output.numel() == 0:
         grad_input.zero_()
         return
-    boxes = _usable(rois.to(_wide(grad_input)), sampling_ratio, aligned)
+    boxes = _replace_invalid_rois(rois.to(_accumulation_dtype(grad_input)), sampling_ratio, aligned)
     options = (spatial_scale, sampling_ratio, aligned)
     if pool_mode == MAX:
-        highest_backward(grad_output, boxes, argmax_y, argmax_x, grad_input, *options)
+        roi_align_max_backward(grad_output, boxes, argmax_y, argmax_x, grad_input, *options)
     elif grad_input.device.type == "cpu" and (
-        grad_output.numel() >= BACKWARD_LEAST_VALUES + grad_input.numel() / BACKWARD_MAP_SHARE
+        grad_output.numel() >= BACKWARD_MIN_VALUES + grad_input.numel() / BACKWARD_MAP_SHARE
     ):
-        average_backward(grad_output, boxes, grad_input, *options)
+        roi_align_avg_backward(grad_output, boxes, grad_input, *options)
     else:
         sums = torch.ops.torchvision._roi_align_backward(
             grad_output.to(boxes.dtype),
@@ -133,14 +133,14 @@ def roi_align_backward(
         grad_input.copy_(sums)
 
 
-def _wide(values: Tensor) -> torch.dtype:
+def _accumulation_dtype(values: Tensor) -> torch.dtype:
     return torch.float64 if values.dtype == torch.float64 else torch.float32
 
 
-def _usable(boxes: Tensor, sampling_ratio: int, aligned: bool) -> Tensor:
+def _replace_invalid_rois(boxes: Tensor, sampling_ratio: int, aligned: bool) -> Tensor:
     """Put off every map what torchvision's kernel cannot take: it would not return, or worse."""
-    lost = ~torch.isfinite(boxes).all(1)
+    invalid = ~torch.isfinite(boxes).all(1)
     if aligned and sampling_ratio <= 0:
-        lost |= (boxes[:, 3:] < boxes[:, 1:3]).any(1)
-    nowhere = boxes.new_tensor([0, OFF_THE_MAP, OFF_THE_MAP, OFF_THE_MAP, OFF_THE_MAP])
-    return torch.where(lost[:, None], nowhere, boxes)
+        invalid |= (boxes[:, 3:] < boxes[:, 1:3]).any(1)
+    outside = boxes.new_tensor([0, OUTSIDE_MAP, OUTSIDE_MAP, OUTSIDE_MAP, OUTSIDE_MAP])
+    return torch.where(invalid[:, None], outside, boxes)

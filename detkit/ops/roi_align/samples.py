@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Bins:
+class AxisBins:
     """The bins of all RoIs along one axis.
 
     Args:
@@ -30,10 +30,10 @@ class Bins:
     samples: Tensor
 
 
-def bins_along(
-    low: Tensor, high: Tensor, number: int, scale: float, sampling_ratio: int, aligned: bool
-) -> Bins:
-    """Divide the side of each RoI from ``low`` to ``high`` (R,), pixels, into ``number`` bins.
+def divide_into_bins(
+    low: Tensor, high: Tensor, num_bins: int, scale: float, sampling_ratio: int, aligned: bool
+) -> AxisBins:
+    """Divide the side of each RoI from ``low`` to ``high`` (R,), pixels, into ``num_bins`` bins.
 
     ``scale`` is cells for one pixel. With ``sampling_ratio`` 0 a bin has a sample for each cell
     it has begun. Without ``aligned`` RoIs are half a cell off and at least one cell long.
@@ -43,17 +43,17 @@ def bins_along(
     length = high * scale - offset - start
     if not aligned:
         length = length.clamp(min=1)
-    step = length / number
+    step = length / num_bins
     usable = torch.isfinite(step) & torch.isfinite(start)
     if sampling_ratio > 0:
         samples = usable.long() * sampling_ratio
     else:
         samples = torch.where(usable, step.ceil().clamp(min=0), torch.zeros_like(step)).long()
-    return Bins(start, step, samples)
+    return AxisBins(start, step, samples)
 
 
 @dataclass(frozen=True)
-class Samples:
+class AxisSamples:
     """Linear interpolation between two cells for each sample along one axis.
 
     Args:
@@ -71,19 +71,19 @@ class Samples:
     exists: Tensor
 
 
-def samples_along(bins: Bins, number: int, size: int) -> Samples:
-    """Place the samples of ``number`` bins along an axis of ``size`` cells. R may be 0."""
-    most = int(bins.samples.max()) if bins.samples.numel() else 0
+def sample_bins(bins: AxisBins, num_bins: int, size: int) -> AxisSamples:
+    """Place the samples of ``num_bins`` bins along an axis of ``size`` cells. R may be 0."""
+    max_samples = int(bins.samples.max()) if bins.samples.numel() else 0
     start, step = bins.start[:, None, None], bins.step[:, None, None]
-    each = torch.arange(most, device=start.device)
-    exists = each < bins.samples[:, None, None]
+    sample_index = torch.arange(max_samples, device=start.device)
+    exists = sample_index < bins.samples[:, None, None]
     per_bin = bins.samples.clamp(min=1).to(start.dtype)[:, None, None]
-    number_of_bin = torch.arange(number, device=start.device)[:, None]
-    position = start + number_of_bin * step + (each + 0.5) * step / per_bin
-    seen = (position >= -1) & (position <= size) & exists
-    position = torch.where(seen, position.clamp(min=0), torch.zeros_like(position))
+    bin_index = torch.arange(num_bins, device=start.device)[:, None]
+    position = start + bin_index * step + (sample_index + 0.5) * step / per_bin
+    inside = (position >= -1) & (position <= size) & exists
+    position = torch.where(inside, position.clamp(min=0), torch.zeros_like(position))
     low = position.floor().clamp(max=size - 1)
     high_weight = torch.where(low >= size - 1, torch.zeros_like(low), position - low)
-    low_weight = (1 - high_weight) * seen
+    low_weight = (1 - high_weight) * inside
     low = low.long()
-    return Samples(low, (low + 1).clamp(max=size - 1), low_weight, high_weight * seen, exists)
+    return AxisSamples(low, (low + 1).clamp(max=size - 1), low_weight, high_weight * inside, exists)

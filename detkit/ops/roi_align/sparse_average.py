@@ -22,7 +22,7 @@ from detkit.ops.roi_align.taps import make_taps
 BLOCK_VALUES = 2**18
 
 
-def average_forward(
+def roi_align_avg_forward(
     features: Tensor,
     rois: Tensor,
     output: Tensor,
@@ -40,22 +40,22 @@ def average_forward(
         sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
         aligned: whether pixels' centres, not their corners, lie on whole coordinates.
     """
-    number, channels, bins = rois.shape[0], features.shape[1], output.shape[2:]
+    num_rois, channels, bins = rois.shape[0], features.shape[1], output.shape[2:]
     map_hw = (features.shape[2], features.shape[3])
     taps = make_taps(rois, (bins[0], bins[1]), map_hw, scale, sampling_ratio, aligned)
     lengths = taps.lengths.repeat_interleave(bins.numel())
-    cells = _cells_first(features, rois.dtype)
+    cells = _flatten_cells(features, rois.dtype)
     rows = _weighted_sums(cells, taps.cells, lengths.cumsum(0) - lengths, taps.weights)
-    bins_last = rows.view(number, bins.numel(), channels).transpose(1, 2)
-    place = torch.empty_like(taps.order)
-    place[taps.order] = torch.arange(number)
+    bins_last = rows.view(num_rois, bins.numel(), channels).transpose(1, 2)
+    rank = torch.empty_like(taps.order)
+    rank[taps.order] = torch.arange(num_rois)
     if output.is_contiguous() and output.dtype == rows.dtype:
-        torch.index_select(bins_last, 0, place, out=output.view(bins_last.shape))
+        torch.index_select(bins_last, 0, rank, out=output.view(bins_last.shape))
     else:
-        output.copy_(bins_last.index_select(0, place).view(output.shape))
+        output.copy_(bins_last.index_select(0, rank).view(output.shape))
 
 
-def average_backward(
+def roi_align_avg_backward(
     grad_output: Tensor,
     rois: Tensor,
     grad_input: Tensor,
@@ -72,15 +72,16 @@ def average_backward(
     """
     batch, channels, height, width = grad_input.shape
     bins = grad_output.shape[2:]
-    each = bins.numel()
+    num_bins = bins.numel()
     taps = make_taps(rois, (bins[0], bins[1]), (height, width), scale, sampling_ratio, aligned)
-    row = (taps.order[:, None] * each + torch.arange(each)).flatten().int()
-    rows = row.repeat_interleave(taps.lengths.repeat_interleave(each), output_size=len(taps.cells))
+    row = (taps.order[:, None] * num_bins + torch.arange(num_bins)).flatten().int()
+    rows = row.repeat_interleave(taps.lengths.repeat_interleave(num_bins),
+                                 output_size=len(taps.cells))
     cells, by_cell = taps.cells.sort(stable=True)
     starts = torch.searchsorted(cells, torch.arange(batch * height * width, dtype=torch.int32))
     bins_first = grad_output.flatten(2).transpose(1, 2).to(rois.dtype).reshape(-1, channels)
     sums = _weighted_sums(bins_first, rows[by_cell], starts, taps.weights[by_cell])
-    _copy_cells(sums.view(batch, height * width, channels), grad_input)
+    _copy_cells_back(sums.view(batch, height * width, channels), grad_input)
 
 
 def _weighted_sums(table: Tensor, index: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ def _weighted_sums(table: Tensor, index: Tensor, starts: Tensor, weights: Tensor
     return sums
 
 
-def _cells_first(features: Tensor, dtype: torch.dtype) -> Tensor:
+def _flatten_cells(features: Tensor, dtype: torch.dtype) -> Tensor:
     """Lay (B, C, H, W) out as (B * H * W, C) of ``dtype``; free for channels_last maps."""
     cells_last = features.flatten(2).transpose(1, 2)
     if features.dtype == dtype and cells_last.is_contiguous():
@@ -101,10 +102,10 @@ def _cells_first(features: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty(cells_last.shape, dtype=dtype).copy_(cells_last).flatten(0, 1)
 
 
-def _copy_cells(cells: Tensor, features: Tensor) -> None:
+def _copy_cells_back(cells: Tensor, features: Tensor) -> None:
     """Write (B, H * W, C) into (B, C, H, W)."""
     cells_last = features.view(*features.shape[:2], -1).transpose(1, 2)
-    many = max(64, BLOCK_VALUES // features.shape[1])
-    for first in range(0, cells.shape[1], many):
-        block = slice(first, first + many)
+    block_size = max(64, BLOCK_VALUES // features.shape[1])
+    for first in range(0, cells.shape[1], block_size):
+        block = slice(first, first + block_size)
         cells_last[:, block].copy_(cells[:, block])

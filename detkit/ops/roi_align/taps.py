@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detkit.ops.roi_align.samples import Bins, bins_along, samples_along
+from detkit.ops.roi_align.samples import AxisBins, divide_into_bins, sample_bins
 
 # Sample counts that get a group of their own; others are rounded up to the next of them, and the
 # weights in excess are 0. Few groups mean few calls; close ones mean little excess.
-GROUPED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+SAMPLE_COUNT_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
 @dataclass(frozen=True)
-class Taps:
+class SparseTaps:
     """The matrix, in rows of one length for each RoI; the RoIs are sorted by that length.
 
     Args:
@@ -45,7 +45,7 @@ def make_taps(
     scale: float,
     sampling_ratio: int,
     aligned: bool,
-) -> Taps:
+) -> SparseTaps:
     """Make the matrix that turns cells (images * H * W) into bins (R * P * Q).
 
     Args:
@@ -59,54 +59,55 @@ def make_taps(
     Source: RoIAlign of Mask R-CNN (arXiv 1703.06870); edges as in torchvision's kernel.
     """
     height, width = map_hw
-    along_y = bins_along(rois[:, 2], rois[:, 4], bins_hw[0], scale, sampling_ratio, aligned)
-    along_x = bins_along(rois[:, 1], rois[:, 3], bins_hw[1], scale, sampling_ratio, aligned)
+    along_y = divide_into_bins(rois[:, 2], rois[:, 4], bins_hw[0], scale, sampling_ratio, aligned)
+    along_x = divide_into_bins(rois[:, 1], rois[:, 3], bins_hw[1], scale, sampling_ratio, aligned)
     y_cell, y_weight, y_length = _axis_taps(along_y, bins_hw[0], height)
     x_cell, x_weight, x_length = _axis_taps(along_x, bins_hw[1], width)
     image = rois[:, 0].int()[:, None, None]
     y_cell = (y_cell + image * height) * width
 
-    longest = int(x_length.max()) + 1
+    key_base = int(x_length.max()) + 1
     # One number for the two lengths: torch compares rows one by one, numbers all at once.
-    keys, order = (y_length * longest + x_length).sort(stable=True)
+    keys, order = (y_length * key_base + x_length).sort(stable=True)
     keys, counts = torch.unique_consecutive(keys, return_counts=True)
-    lengths = torch.stack((keys // longest, keys % longest), 1)
+    lengths = torch.stack((keys // key_base, keys % key_base), 1)
     rows = bins_hw[0] * bins_hw[1]
     total = int((lengths.prod(1) * counts).sum()) * rows
     cells = torch.empty(total, dtype=torch.int32)
     weights = torch.empty(total, dtype=rois.dtype)
     roi = entry = 0
     for (k, el), count in zip(lengths.tolist(), counts.tolist()):
-        members = order[roi : roi + count]
-        part = slice(entry, entry + count * rows * k * el)
+        roi_index = order[roi : roi + count]
+        block = slice(entry, entry + count * rows * k * el)
         shape = (count, *bins_hw, k, el)
-        y, x = y_cell[members, :, :k], x_cell[members, :, :el]
-        torch.add(y[:, :, None, :, None], x[:, None, :, None, :], out=cells[part].view(shape))
-        y, x = y_weight[members, :, :k], x_weight[members, :, :el]
-        torch.mul(y[:, :, None, :, None], x[:, None, :, None, :], out=weights[part].view(shape))
-        roi, entry = roi + count, part.stop
-    return Taps(order, cells, weights, (y_length * x_length)[order])
+        y, x = y_cell[roi_index, :, :k], x_cell[roi_index, :, :el]
+        torch.add(y[:, :, None, :, None], x[:, None, :, None, :], out=cells[block].view(shape))
+        y, x = y_weight[roi_index, :, :k], x_weight[roi_index, :, :el]
+        torch.mul(y[:, :, None, :, None], x[:, None, :, None, :], out=weights[block].view(shape))
+        roi, entry = roi + count, block.stop
+    return SparseTaps(order, cells, weights, (y_length * x_length)[order])
 
 
-def _axis_taps(bins: Bins, number: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _axis_taps(bins: AxisBins, num_bins: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Give cells (R, P, K) int32, weights (R, P, K), and how many of K each RoI uses, (R,)."""
-    samples = samples_along(bins, number, size)
-    most = samples.low.shape[2]
-    if most == 0:
-        empty = torch.zeros(len(bins.start), number, 1)
+    samples = sample_bins(bins, num_bins, size)
+    max_samples = samples.low.shape[2]
+    if max_samples == 0:
+        empty = torch.zeros(len(bins.start), num_bins, 1)
         return empty.int(), empty.to(bins.start.dtype), torch.ones_like(bins.samples)
     share = 1 / bins.samples.clamp(min=1).to(bins.start.dtype)[:, None, None]
     low_weight, high_weight = samples.low_weight * share, samples.high_weight * share
-    grouped = torch.tensor([count for count in GROUPED if count < most] + [most])
-    used = grouped[torch.searchsorted(grouped, bins.samples)]
+    buckets = torch.tensor([count for count in SAMPLE_COUNT_BUCKETS if count < max_samples] +
+                           [max_samples])
+    used = buckets[torch.searchsorted(buckets, bins.samples)]
     spacing = bins.step / bins.samples.clamp(min=1)
     if not bool(((spacing >= 0) & (spacing <= 1)).all()):
         cells = torch.cat((samples.low[..., None], samples.high[..., None]), -1).flatten(2)
         weights = torch.stack((low_weight, high_weight), -1).flatten(2)
         return cells.int(), weights, used * 2
     first = samples.low[:, :, :1]
-    place = (samples.low - first).clamp(0, most - 1)
-    weights = low_weight.new_zeros(*place.shape[:2], most + 1)
-    weights.scatter_add_(2, place, low_weight).scatter_add_(2, place + 1, high_weight)
-    cells = (first + torch.arange(most + 1)).clamp(max=size - 1)
+    cell_offset = (samples.low - first).clamp(0, max_samples - 1)
+    weights = low_weight.new_zeros(*cell_offset.shape[:2], max_samples + 1)
+    weights.scatter_add_(2, cell_offset, low_weight).scatter_add_(2, cell_offset + 1, high_weight)
+    cells = (first + torch.arange(max_samples + 1)).clamp(max=size - 1)
     return cells.int(), weights, used + 1

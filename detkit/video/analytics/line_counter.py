@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
-from detkit.video.analytics.tracked_detections import Tracked
+from detkit.video.analytics.tracked_detections import TrackedDetections
 
-Anchor = Literal["centre", "bottom"]
+Anchor = Literal["center", "bottom"]
 DEAD_BAND = 0.1
-FARTHEST = 1e5  # pixels; OpenCV draws in 32 bits
-FRAMES_REMEMBERED = 300  # a track that was not seen for so long has ended
+MAX_COORDINATE = 1e5  # pixels; OpenCV draws in 32 bits
+LOST_TRACK_FRAMES = 300  # a track that was not seen for so long has ended
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,23 @@ class Crossing:
     Args:
         id: the track.
         label: its class in the frame in which it was over.
-        inwards: whether it counts as in.
+        entering: whether it counts as in.
     """
 
     id: int
     label: int
-    inwards: bool
+    entering: bool
 
 
 @dataclass
-class _Walk:
+class _TrackState:
     """Where a track comes from: its side (0 before it was clear of the line), its last point."""
 
     side: int
     point: tuple[float, float]
     distance: float
     over_line: bool
-    seen: int
+    last_frame: int
 
 
 class LineCounter:
@@ -60,43 +60,43 @@ class LineCounter:
     Args:
         start: (x, y), one end, in pixels of the frames.
         end: (x, y), the other end.
-        anchor: the point of a box that crosses, its centre or the middle of its lower side.
+        anchor: the point of a box that crosses, its center or the middle of its lower side.
 
     Attributes:
         start: as given.
         end: as given.
-        in_per_class: label to how many went in.
-        out_per_class: label to how many went out.
+        in_count_per_class: label to how many went in.
+        out_count_per_class: label to how many went out.
 
     Raises:
         VideoError: both ends are one point, or one is too far away.
     """
 
     def __init__(
-        self, start: tuple[float, float], end: tuple[float, float], anchor: Anchor = "centre"
+        self, start: tuple[float, float], end: tuple[float, float], anchor: Anchor = "center"
     ) -> None:
-        near = (np.abs([*start, *end]) < FARTHEST).all()
-        if not near or tuple(start) == tuple(end):
+        in_range = (np.abs([*start, *end]) < MAX_COORDINATE).all()
+        if not in_range or tuple(start) == tuple(end):
             raise VideoError("the line to count at", got=f"{start} to {end}",
-                             expected="x1,y1,x2,y2 of two points", do="name another line")
+                             expected="x1,y1,x2,y2 of two points", hint="name another line")
         self.start, self.end = start, end
-        self.in_per_class: Counter[int] = Counter()
-        self.out_per_class: Counter[int] = Counter()
+        self.in_count_per_class: Counter[int] = Counter()
+        self.out_count_per_class: Counter[int] = Counter()
         self._anchor = anchor
-        self._walks: dict[int, _Walk] = {}
+        self._track_states: dict[int, _TrackState] = {}
         self._frame = 0
 
     @property
     def in_count(self) -> int:
         """So many went in."""
-        return self.in_per_class.total()
+        return self.in_count_per_class.total()
 
     @property
     def out_count(self) -> int:
         """So many went out."""
-        return self.out_per_class.total()
+        return self.out_count_per_class.total()
 
-    def __call__(self, tracked: Tracked) -> list[Crossing]:
+    def __call__(self, tracked: TrackedDetections) -> list[Crossing]:
         """Who crossed with this frame; call it for each frame, in order.
 
         Args:
@@ -109,20 +109,23 @@ class LineCounter:
         rows = np.flatnonzero(tracked.ids >= 0)
         boxes = tracked.detections.boxes_xyxy[rows].astype(np.float64)
         points = anchor_points(boxes, self._anchor)
-        apart = self._distances(points)
+        distances = self._distances(points)
         bands = DEAD_BAND * (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf)
         crossings = []
         for track, label, point, distance, band in zip(
             tracked.ids[rows].tolist(), tracked.detections.labels[rows].tolist(),
-            points.tolist(), apart.tolist(), bands.tolist(),
+            points.tolist(), distances.tolist(), bands.tolist(),
         ):
             if self._step(track, (point[0], point[1]), distance, band):
-                inwards = distance > 0
-                (self.in_per_class if inwards else self.out_per_class)[label] += 1
-                crossings.append(Crossing(track, label, inwards))
-        if self._frame % FRAMES_REMEMBERED == 0:
-            self._walks = {track: walk for track, walk in self._walks.items()
-                           if self._frame - walk.seen < FRAMES_REMEMBERED}
+                entering = distance > 0
+                (self.in_count_per_class if entering else self.out_count_per_class)[label] += 1
+                crossings.append(Crossing(track, label, entering))
+        if self._frame % LOST_TRACK_FRAMES == 0:
+            self._track_states = {
+                track: state
+                for track, state in self._track_states.items()
+                if self._frame - state.last_frame < LOST_TRACK_FRAMES
+            }
         return crossings
 
     def _step(
@@ -130,31 +133,31 @@ class LineCounter:
     ) -> bool:
         """Move a track on to ``point``; whether it has crossed with that."""
         side = 0 if abs(distance) <= band else 1 if distance > 0 else -1
-        walk = self._walks.get(track)
-        if walk is None:
-            self._walks[track] = _Walk(side, point, distance, False, self._frame)
+        state = self._track_states.get(track)
+        if state is None:
+            self._track_states[track] = _TrackState(side, point, distance, False, self._frame)
             return False
-        before = walk.distance
-        if (before > 0) != (distance > 0):
+        previous = state.distance
+        if (previous > 0) != (distance > 0):
             # Where on the line, from 0 at its start to 1 at its end, the way from there to here
             # meets it.
-            part = before / (before - distance)
-            meets = np.add(walk.point, part * np.subtract(point, walk.point))
-            along = np.subtract(self.end, self.start)
-            place = np.dot(meets - self.start, along) / np.dot(along, along)
-            walk.over_line = bool(0 <= place <= 1)
-        walk.point, walk.distance, walk.seen = point, distance, self._frame
-        crossed = side == -walk.side != 0 and walk.over_line
+            ratio = previous / (previous - distance)
+            intersection = np.add(state.point, ratio * np.subtract(point, state.point))
+            direction = np.subtract(self.end, self.start)
+            position = np.dot(intersection - self.start, direction) / np.dot(direction, direction)
+            state.over_line = bool(0 <= position <= 1)
+        state.point, state.distance, state.last_frame = point, distance, self._frame
+        crossed = side == -state.side != 0 and state.over_line
         if side:
-            walk.side = side
+            state.side = side
         return crossed
 
     def _distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far (N,) points (N, 2) are from the line prolonged, in pixels; left hand above 0."""
         x, y = np.subtract(self.end, self.start)
-        away = points - np.asarray(self.start, np.float64)
+        offsets = points - np.asarray(self.start, np.float64)
         # y points downwards in pictures, so the left hand's side is the one of the minus.
-        distances: NDArray[np.float64] = (away[:, 0] * y - away[:, 1] * x) / np.hypot(x, y)
+        distances: NDArray[np.float64] = (offsets[:, 0] * y - offsets[:, 1] * x) / np.hypot(x, y)
         return distances
 
 

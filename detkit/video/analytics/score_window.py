@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.structures.classifications import ClassScores
+from detkit.structures.classifications import Classifications
 
 
 @dataclass(frozen=True)
 class FrameScores:
     """What a classifier says of one frame, and of the frames up to it."""
 
-    raw: ClassScores
-    smoothed: ClassScores
+    raw: Classifications
+    smoothed: Classifications
 
 
 class ScoreWindow:
@@ -36,8 +36,8 @@ class ScoreWindow:
             raise ValueError(f"size: got {size}, expected at least 1")
         self._last: deque[NDArray[np.float32]] = deque(maxlen=size)
 
-    def add(self, scores: ClassScores) -> FrameScores:
+    def add(self, scores: Classifications) -> FrameScores:
         """The scores of the next frame, with the mean over the window that ends with it."""
         self._last.append(scores.probabilities)
         mean: NDArray[np.float64] = np.stack(self._last).mean(axis=0, dtype=np.float64)
-        return FrameScores(scores, ClassScores(mean.astype(np.float32), scores.size_hw))
+        return FrameScores(scores, Classifications(mean.astype(np.float32), scores.size_hw))

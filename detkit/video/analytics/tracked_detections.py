@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked:
+class TrackedDetections:
     """What a tracker says of one frame, frozen and validated. N may be 0.
 
     Args:
@@ -36,20 +36,20 @@ class Tracked:
             raise ValueError(f"ids: got shape {ids.shape}, expected ({len(self.detections)},)")
         if (ids < -1).any():
             raise ValueError(f"ids: got {ids.min()}, expected at least -1")
-        named = ids[ids >= 0]
-        if len(np.unique(named)) != len(named):
+        assigned = ids[ids >= 0]
+        if len(np.unique(assigned)) != len(assigned):
             raise ValueError(f"ids: got {ids.tolist()}, expected each track once")
         ids.flags.writeable = False
         object.__setattr__(self, "ids", ids)
 
     @classmethod
-    def empty(cls, size_hw: tuple[int, int]) -> Tracked:
+    def empty(cls, size_hw: tuple[int, int]) -> TrackedDetections:
         """Nothing in a frame of ``size_hw`` (height, width) pixels."""
         return cls(Detections.empty(size_hw), np.zeros(0, np.int64))
 
     def __eq__(self, other: object) -> bool:
         """Whether both have equal detections of the same tracks, in the same order."""
-        if not isinstance(other, Tracked):
+        if not isinstance(other, TrackedDetections):
             return NotImplemented
         return self.detections == other.detections and np.array_equal(self.ids, other.ids)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from detkit.errors import VideoError
 
 
-class OutFile:
+class AtomicOutput:
     """The file that a run is to leave, and the name under which it is written until then.
 
     Args:
@@ -63,14 +63,14 @@ class OutFile:
         self.partial.unlink(missing_ok=True)
 
     def _make_partial(self) -> Path:
-        number = 1
+        attempt = 1
         while True:
-            mark = ".partial" if number == 1 else f".partial-{number}"
-            partial = self.path.with_name(f"{self.path.stem}{mark}{self.path.suffix}")
+            suffix = ".partial" if attempt == 1 else f".partial-{attempt}"
+            partial = self.path.with_name(f"{self.path.stem}{suffix}{self.path.suffix}")
             try:
                 partial.open("xb").close()
             except FileExistsError:
-                number += 1
+                attempt += 1
             else:
                 return partial
 
@@ -78,5 +78,5 @@ class OutFile:
 def _exists(path: Path) -> VideoError:
     return VideoError(
         f"{path}: exists, and nothing is overwritten unasked",
-        do="name another --out, or add --force",
+        hint="name another --out, or add --force",
     )

@@ -7,15 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from detkit.video.io.containers import cause_of, load_av, open_file
+from detkit.video.io.containers import error_reason, load_av, open_file
 
 # What browsers play out of an mp4. FFmpeg would write more into it.
-COPIED_INTO_MP4 = ("aac", "mp3", "opus", "flac")
+MP4_COPY_CODECS = ("aac", "mp3", "opus", "flac")
 ENCODER = "aac"
-AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+AAC_SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025,
+                    8000)
 
 
-class SoundTrack:
+class AudioTrack:
     """Takes the first sound stream of a file along: copied where the container holds its codec.
 
     Otherwise it is decoded and encoded as AAC. What sounds before the first picture is left
@@ -27,8 +28,8 @@ class SoundTrack:
         out_format: FFmpeg's name of the container that is written, as 'mp4'.
 
     Attributes:
-        begins_with_pictures: whether its first packet will have the time 0.
-        fault: why the sound is left out, or ends early; None when all is well.
+        starts_with_video: whether its first packet will have the time 0.
+        error: why the sound is left out, or ends early; None when all is well.
 
     Raises:
         VideoError: the file cannot be opened.
@@ -41,52 +42,52 @@ class SoundTrack:
         self._start = start
         self._container: Any = open_file(file, str(file))
         self._source: Any = self._container.streams.audio[0]
-        self.fault: str | None = None
+        self.error: str | None = None
         if self._source.codec_context is None:
             self._container.close()
             raise ValueError("its codec is not known")
         codec = self._source.codec_context.codec.canonical_name
         self._copy = (
-            out_format == "matroska" or codec in COPIED_INTO_MP4
+            out_format == "matroska" or codec in MP4_COPY_CODECS
             or (out_format == "mov" and codec.startswith("pcm_"))
         )
         self._packets: Iterator[Any] = iter(())
-        self._waiting: Any = None
+        self._pending_packet: Any = None
         if self._copy:
-            self._packets = self._copied()
-            self._waiting = self._next()
-        self.begins_with_pictures = self._waiting is not None and self._waiting.pts == 0
+            self._packets = self._copy_packets()
+            self._pending_packet = self._next()
+        self.starts_with_video = self._pending_packet is not None and self._pending_packet.pts == 0
 
-    def join(self, out: Any) -> None:
+    def add_to_container(self, out: Any) -> None:
         """Add the stream to PyAV's output container, before anything is written to that."""
         if self._copy and self._source.codec_context.codec.canonical_name in out.supported_codecs:
             self._stream: Any = out.add_stream_from_template(self._source)
             return
         source = self._source.codec_context
-        rate = source.sample_rate if source.sample_rate in AAC_RATES else 48000
+        rate = source.sample_rate if source.sample_rate in AAC_SAMPLE_RATES else 48000
         layout = "mono" if source.channels == 1 else "stereo"
         self._stream = out.add_stream(ENCODER, rate=rate, layout=layout)
         self._container.seek(0)
-        self._packets, self._waiting = self._encoded(rate, layout), None
+        self._packets, self._pending_packet = self._encode_packets(rate, layout), None
 
-    def until(self, seconds: Fraction | float | None) -> Iterator[Any]:
-        """The packets not yet given that begin before ``seconds``; all that are left for None."""
+    def packets_until(self, timestamp_s: Fraction | float | None) -> Iterator[Any]:
+        """The packets not yet given that begin before ``timestamp_s``; all that are left for None."""
         while True:
-            if self._waiting is None:
-                self._waiting = self._next()
-            packet = self._waiting
+            if self._pending_packet is None:
+                self._pending_packet = self._next()
+            packet = self._pending_packet
             if packet is None:
                 return
-            if seconds is not None and packet.pts * packet.time_base >= seconds:
+            if timestamp_s is not None and packet.pts * packet.time_base >= timestamp_s:
                 return
-            self._waiting = None
+            self._pending_packet = None
             packet.stream = self._stream
             yield packet
 
-    def end(self, fault: str) -> None:
-        """Give no more packets, for the reason ``fault``."""
-        self.fault = fault
-        self._packets, self._waiting = iter(()), None
+    def end(self, error: str) -> None:
+        """Give no more packets, for the reason ``error``."""
+        self.error = error
+        self._packets, self._pending_packet = iter(()), None
 
     def close(self) -> None:
         """Let the file go; may be called twice."""
@@ -96,10 +97,10 @@ class SoundTrack:
         try:
             return next(self._packets, None)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            self.fault = cause_of(error)
+            self.error = error_reason(error)
             return None
 
-    def _copied(self) -> Iterator[Any]:
+    def _copy_packets(self) -> Iterator[Any]:
         shift = round(self._start / self._source.time_base)
         for packet in self._container.demux(self._source):
             if packet.size and packet.pts is not None and packet.pts >= shift:
@@ -107,7 +108,7 @@ class SoundTrack:
                 packet.dts = packet.pts
                 yield packet
 
-    def _encoded(self, rate: int, layout: str) -> Iterator[Any]:
+    def _encode_packets(self, rate: int, layout: str) -> Iterator[Any]:
         resampler = self._av.AudioResampler(format="fltp", layout=layout, rate=rate)
         for frame in self._container.decode(self._source):
             if frame.pts is None or frame.pts * frame.time_base < self._start:

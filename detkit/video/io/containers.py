@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detkit.errors import MissingExtraError, VideoError
-from detkit.files import special_file
+from detkit.files import special_file_type
 
 # The largest frame of any level of H.264 (6.2: 139,264 macroblocks), HEVC (6.2) and AV1 (6.3).
 MAX_FRAME_PIXELS = 35_651_584
@@ -31,7 +31,7 @@ PLAYLIST_FORMATS = ("hls", "dash")
 STREAM_PROTOCOLS = ("rtsp", "rtp", "srtp", "rtmp", "rtmps", "rtmpt", "rtmpts", "ffrtmphttp",
                     "srt", "udp", "tcp", "tls", "http", "https", "httpproxy", "crypto")
 HTTP_PROTOCOLS = ("http", "https", "httpproxy", "tcp", "tls", "crypto", "data")
-NAMED_FORMATS = "mp4, mov, mkv, webm, avi, ts, mpeg, flv, wmv, ogv, gif, ..."
+COMMON_FORMATS = "mp4, mov, mkv, webm, avi, ts, mpeg, flv, wmv, ogv, gif, ..."
 
 
 def open_file(path: Path, name: str, max_pixels: int = MAX_FRAME_PIXELS) -> Any:
@@ -50,10 +50,10 @@ def open_file(path: Path, name: str, max_pixels: int = MAX_FRAME_PIXELS) -> Any:
         MissingExtraError: PyAV is not installed.
     """
     av = load_av()
-    kind = special_file(path)
-    if kind is not None:
-        raise VideoError(f"{name}: is {kind}, not a video file", expected="a regular file",
-                         do=_for_special(path))
+    file_type = special_file_type(path)
+    if file_type is not None:
+        raise VideoError(f"{name}: is {file_type}, not a video file", expected="a regular file",
+                         hint=_special_file_hint(path))
     if not path.exists():
         raise VideoError(f"{name}: no such file")
     if not path.is_file():
@@ -63,24 +63,24 @@ def open_file(path: Path, name: str, max_pixels: int = MAX_FRAME_PIXELS) -> Any:
         return _open(f"file:{path}", FILE_FORMATS, FILE_PROTOCOLS, max_pixels)
     except av.error.ArgumentError as error:
         raise VideoError(
-            f"{name}: not a video in a format that is read, or damaged", expected=NAMED_FORMATS,
-            do="playlists and other files that name files are not followed; for images there is "
-               "'detkit predict'",
+            f"{name}: not a video in a format that is read, or damaged", expected=COMMON_FORMATS,
+            hint="playlists and other files that name files are not followed; for images there is "
+            "'detkit predict'",
         ) from error
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
         raise VideoError(
-            f"{name}: cannot be opened as a video", got=cause_of(error),
+            f"{name}: cannot be opened as a video", got=error_reason(error),
             expected="a video file, whole",
         ) from error
 
 
-def open_address(
-    address: str, options: dict[str, str], timeout: float, max_pixels: int = MAX_FRAME_PIXELS
+def open_url(
+    url: str, options: dict[str, str], timeout: float, max_pixels: int = MAX_FRAME_PIXELS
 ) -> Any:
     """Open a stream; playlists of an http address may name other hosts, and no local file.
 
     Args:
-        address: 'http://...', 'rtsp://...' and the like.
+        url: 'http://...', 'rtsp://...' and the like.
         options: FFmpeg's.
         timeout: for opening and for each packet, in seconds.
         max_pixels: a decoder refuses frames of more pixels.
@@ -89,22 +89,22 @@ def open_address(
         av.error.FFmpegError: it cannot be opened.
         MissingExtraError: PyAV is not installed.
     """
-    if address.lower().startswith(("http://", "https://")):
-        return _open(address, (*STREAM_FORMATS, *PLAYLIST_FORMATS), HTTP_PROTOCOLS, max_pixels,
+    if url.lower().startswith(("http://", "https://")):
+        return _open(url, (*STREAM_FORMATS, *PLAYLIST_FORMATS), HTTP_PROTOCOLS, max_pixels,
                      options, timeout=timeout)
-    return _open(address, STREAM_FORMATS, STREAM_PROTOCOLS, max_pixels, options, timeout=timeout)
+    return _open(url, STREAM_FORMATS, STREAM_PROTOCOLS, max_pixels, options, timeout=timeout)
 
 
 def open_device(
-    address: str, device_format: str, options: dict[str, str], timeout: float,
+    url: str, device_format: str, options: dict[str, str], timeout: float,
     max_pixels: int = MAX_FRAME_PIXELS,
 ) -> Any:
-    """Open a camera by FFmpeg's input device ``device_format``; as `open_address`."""
-    return _open(address, (device_format,), (), max_pixels, options, format=device_format,
+    """Open a camera by FFmpeg's input device ``device_format``; as `open_url`."""
+    return _open(url, (device_format,), (), max_pixels, options, format=device_format,
                  timeout=timeout)
 
 
-def create(file: Any, format_name: str, options: dict[str, str]) -> Any:
+def create_container(file: Any, format_name: str, options: dict[str, str]) -> Any:
     """A container that is written through ``file``, an object with ``write`` and ``seek``."""
     return load_av().open(file, "w", format=format_name, options=options)
 
@@ -131,30 +131,30 @@ def decoder_limit(max_pixels: int) -> str:
     return str(min(2 * max_pixels, 2**62))
 
 
-def cause_of(error: BaseException) -> str:
+def error_reason(error: BaseException) -> str:
     """What FFmpeg or the system says of the error."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def _open(
-    address: str, formats: tuple[str, ...], protocols: tuple[str, ...], max_pixels: int,
-    options: dict[str, str] | None = None, **how: Any,
+    url: str, formats: tuple[str, ...], protocols: tuple[str, ...], max_pixels: int,
+    options: dict[str, str] | None = None, **kwargs: Any,
 ) -> Any:
     return load_av().open(
         # Tags in another encoding than UTF-8 say nothing about the pictures.
-        address, metadata_errors="replace", options={
+        url, metadata_errors="replace", options={
             **(options or {}),
             "format_whitelist": ",".join(formats),
             "protocol_whitelist": ",".join(protocols),
             "enable_drefs": "0",  # of QuickTime: tracks in other files
             "use_absolute_path": "0",
             "max_pixels": decoder_limit(max_pixels),
-        }, **how,
+        }, **kwargs,
     )
 
 
-def _for_special(path: Path) -> str | None:
-    number = path.name[len("video"):]
-    if path.parent == Path("/dev") and path.name.startswith("video") and number.isdigit():
-        return f"a camera is named by its number alone: {number}"
+def _special_file_hint(path: Path) -> str | None:
+    camera_index = path.name[len("video"):]
+    if path.parent == Path("/dev") and path.name.startswith("video") and camera_index.isdigit():
+        return f"a camera is named by its number alone: {camera_index}"
     return None

@@ -47,21 +47,21 @@ QUARTER_TURNS = (UPRIGHT, Orientation(True, False, True), Orientation(False, Tru
                  Orientation(True, True, False))
 
 
-def orientation_of(decoded: Any) -> Orientation:
+def frame_orientation(decoded: Any) -> Orientation:
     """How a frame that PyAV decoded is to be shown; as it is stored when it says nothing.
 
     A rotation by another angle than a multiple of 90 degrees counts as the nearest one.
     """
     try:
-        held = decoded.side_data.get("DISPLAYMATRIX")
+        matrix_data = decoded.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV lists no side data beside a kind that it does not know, as EXIF
         return QUARTER_TURNS[round((decoded.rotation or 0) / 90) % 4]
-    if held is None or held.buffer_size != MATRIX_BYTES:
+    if matrix_data is None or matrix_data.buffer_size != MATRIX_BYTES:
         return UPRIGHT
-    return orientation_of_matrix(np.frombuffer(held, np.int32).reshape(3, 3))
+    return orientation_from_matrix(np.frombuffer(matrix_data, np.int32).reshape(3, 3))
 
 
-def orientation_of_matrix(matrix: NDArray[np.int32]) -> Orientation:
+def orientation_from_matrix(matrix: NDArray[np.int32]) -> Orientation:
     """The orientation that is nearest to a display matrix.
 
     Args:

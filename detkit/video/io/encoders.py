@@ -21,16 +21,16 @@ class Encoder:
         name: FFmpeg's.
         options: of its context, from x264's preset and crf and whether frames are to be written
             at once.
-        finest_tick: the shortest time base that its format can say, in seconds.
-        takes_preset: whether ``preset`` changes anything.
-        not_in: suffixes of files that cannot hold what it writes.
+        min_time_base: the shortest time base that its format can say, in seconds.
+        supports_preset: whether ``preset`` changes anything.
+        unsupported_suffixes: suffixes of files that cannot hold what it writes.
     """
 
     name: str
     options: Callable[[str, int, bool], dict[str, str]]
-    finest_tick: Fraction
-    takes_preset: bool = False
-    not_in: tuple[str, ...] = ()
+    min_time_base: Fraction
+    supports_preset: bool = False
+    unsupported_suffixes: tuple[str, ...] = ()
 
 
 def _x264(preset: str, crf: int, live: bool) -> dict[str, str]:
@@ -50,8 +50,8 @@ def _mpeg4(preset: str, crf: int, live: bool) -> dict[str, str]:
 # 'auto' takes the first that the installed PyAV has and the file can hold.
 ENCODERS = {encoder.name: encoder for encoder in (
     # Ticks down to a microsecond: an mp4's is 1/n of a second with n in 32 bits.
-    Encoder("libx264", _x264, Fraction(1, 1_000_000), takes_preset=True),
-    Encoder("libvpx-vp9", _vp9, Fraction(1, 1_000_000), not_in=(".mov",)),
+    Encoder("libx264", _x264, Fraction(1, 1_000_000), supports_preset=True),
+    Encoder("libvpx-vp9", _vp9, Fraction(1, 1_000_000), unsupported_suffixes=(".mov",)),
     # Its header has 16 bits for the ticks of a second (ISO/IEC 14496-2, 6.3.3).
     Encoder("mpeg4", _mpeg4, Fraction(1, 65_535)),
 )}
@@ -70,26 +70,27 @@ def choose_encoder(name: str, suffix: str) -> Encoder:
     suffix = suffix.lower()
     if name == AUTO:
         for encoder in ENCODERS.values():
-            if suffix not in encoder.not_in and is_there(encoder.name):
+            if suffix not in encoder.unsupported_suffixes and is_available(encoder.name):
                 return encoder
-        raise VideoError(f"no encoder for a {suffix} file in the installed PyAV",
-                         expected=f"one of {', '.join(ENCODERS)}",
-                         do="name a file of another kind with --out, or install PyAV from its "
-                            "wheel: pip install av")
+        raise VideoError(
+            f"no encoder for a {suffix} file in the installed PyAV",
+            expected=f"one of {', '.join(ENCODERS)}",
+            hint="name a file of another kind with --out, or install PyAV from its "
+            "wheel: pip install av")
     if name not in ENCODERS:
         raise VideoError("the encoder", got=f"'{name}'",
                          expected=f"{AUTO} or one of {', '.join(ENCODERS)}")
-    if not is_there(name):
-        there = [other for other in ENCODERS if is_there(other)]
+    if not is_available(name):
+        available = [other for other in ENCODERS if is_available(other)]
         raise VideoError(f"--encoder {name}: the installed PyAV was built without it",
-                         expected=f"one of {', '.join(there)}" if there else None)
-    if suffix in ENCODERS[name].not_in:
+                         expected=f"one of {', '.join(available)}" if available else None)
+    if suffix in ENCODERS[name].unsupported_suffixes:
         raise VideoError(f"--encoder {name}: a {suffix} file cannot hold what it writes",
-                         do="name an .mp4 or .mkv file with --out")
+                         hint="name an .mp4 or .mkv file with --out")
     return ENCODERS[name]
 
 
-def is_there(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Whether the installed PyAV has the encoder.
 
     Raises:

@@ -12,7 +12,7 @@ from detkit.errors import VideoError
 from detkit.video.io.frame import Frame, VideoInfo
 from detkit.video.io.source import Source
 
-MOST_BYTES = 200_000_000
+MAX_BUFFER_BYTES = 200_000_000
 
 
 class FirstFrames:
@@ -27,7 +27,7 @@ class FirstFrames:
         count: at most so many frames; at least 1.
 
     Attributes:
-        name, info, count: as of every source; ``live`` is False, ``sound`` None.
+        name, info, count: as of every source; ``live`` is False, ``audio`` None.
 
     Raises:
         ValueError: a count below 1.
@@ -35,20 +35,20 @@ class FirstFrames:
     """
 
     live = False
-    sound: Path | None = None
-    sound_start = Fraction(0)
+    audio: Path | None = None
+    audio_start = Fraction(0)
 
     def __init__(self, source: Source, count: int) -> None:
         if count < 1:
             raise ValueError(f"count: got {count}, expected at least 1")
         self._source = source
-        self._most = count
+        self._max_frames = count
         self.count = 0
-        self._kept: list[Frame] | None = None
+        self._buffer: list[Frame] | None = None
         if source.live:
             height, width = source.info.size_hw
-            self._most = max(1, min(count, MOST_BYTES // (3 * height * width)))
-            self._kept = list(islice(source, self._most))
+            self._max_frames = max(1, min(count, MAX_BUFFER_BYTES // (3 * height * width)))
+            self._buffer = list(islice(source, self._max_frames))
 
     @property
     def name(self) -> str:
@@ -66,8 +66,8 @@ class FirstFrames:
         return ()
 
     def __iter__(self) -> Iterator[Frame]:
-        frames = iter(self._source if self._kept is None else self._kept)
-        while self.count < self._most:
+        frames = iter(self._source if self._buffer is None else self._buffer)
+        while self.count < self._max_frames:
             try:
                 frame = next(frames, None)
             except VideoError:

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 
-class DiskFile:
+class FragmentedFile:
     """A new file that an encoder's library writes through.
 
     After the first write that fails nothing more is written, the library's clearing up
@@ -24,7 +24,7 @@ class DiskFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "wb", buffering=0, opener=_open_at_once)
+        self._file = open(path, "wb", buffering=0, opener=_open_nonblocking)
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
@@ -35,10 +35,10 @@ class DiskFile:
         """
         if self.error is not None:
             raise self.error
-        left = memoryview(data)
+        remaining = memoryview(data)
         try:
-            while left:  # a disk that is nearly full takes a part
-                left = left[self._file.write(left):]
+            while remaining:  # a disk that is nearly full takes a part
+                remaining = remaining[self._file.write(remaining):]
         except OSError as error:
             self.error = error
             raise
@@ -57,7 +57,7 @@ class DiskFile:
         self._file.close()
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """Open a named pipe that nobody reads with an error, instead of waiting for a reader."""
     if not hasattr(os, "O_NONBLOCK"):
         return os.open(path, flags, 0o666)
@@ -66,7 +66,7 @@ def _open_at_once(path: str, flags: int) -> int:
     return descriptor
 
 
-def cut_behind_last_fragment(path: Path) -> None:
+def truncate_to_last_fragment(path: Path) -> None:
     """Shorten a fragmented mp4 whose writing was broken off to the fragments that are whole.
 
     Source: ISO/IEC 14496-12, 4.2 (size and type of a box), 8.8 (movie fragments).
@@ -76,7 +76,7 @@ def cut_behind_last_fragment(path: Path) -> None:
     with path.open("r+b") as file:
         while position + 8 <= size:
             file.seek(position)
-            length, kind = struct.unpack(">I4s", file.read(8))
+            length, box_type = struct.unpack(">I4s", file.read(8))
             if length == 1:
                 long = file.read(8)
                 length = struct.unpack(">Q", long)[0] if len(long) == 8 else 0
@@ -84,6 +84,6 @@ def cut_behind_last_fragment(path: Path) -> None:
                 break
             position += length
             # A fragment is its table, 'moof', and its pictures, 'mdat'.
-            if kind != b"moof":
+            if box_type != b"moof":
                 end = position
         file.truncate(end)

@@ -38,15 +38,15 @@ class VideoInfo:
     Args:
         size_hw: height and width of its upright pictures, in pixels.
         time_base: the seconds of one tick.
-        rate: frames per second on average.
+        fps: frames per second on average.
         frame_count: as the file declares it; None when it does not. Not always true.
         pixel_aspect: width by height of one pixel; 1 nearly always.
-        has_sound: whether there is an audio stream beside.
+        has_audio: whether there is an audio stream beside.
     """
 
     size_hw: tuple[int, int]
     time_base: Fraction
-    rate: Fraction
+    fps: Fraction
     frame_count: int | None
     pixel_aspect: Fraction
-    has_sound: bool
+    has_audio: bool

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.data.images.open_image import stated_wh
-from detkit.data.images.read_image import SUFFIXES, read_image
+from detkit.data.images.open_image import header_wh
+from detkit.data.images.read_image import IMG_EXTENSIONS, read_image
 from detkit.errors import DataError, VideoError
-from detkit.files import special_file
+from detkit.files import special_file_type
 from detkit.video.io.containers import MAX_FRAME_PIXELS
 from detkit.video.io.frame import Frame, VideoInfo
 
-DEFAULT_RATE = Fraction(25)
-NAMED = 5
+DEFAULT_FPS = Fraction(25)
+MAX_LISTED = 5
 
 
 class FrameFolder:
@@ -30,44 +30,44 @@ class FrameFolder:
 
     Args:
         folder: where the pictures lie; all of one size.
-        rate: how many make a second.
+        fps: how many make a second.
         max_pixels: pictures of more pixels are refused.
 
     Attributes:
-        name, info, live, sound, sound_start, count, notes: as of `VideoReader`.
+        name, info, live, audio, audio_start, count, notes: as of `VideoReader`.
 
     Raises:
         VideoError: there is no picture in it, or the first cannot be read.
     """
 
     live = False
-    sound = None
-    sound_start = Fraction(0)
+    audio = None
+    audio_start = Fraction(0)
 
     def __init__(
-        self, folder: str | Path, rate: Fraction = DEFAULT_RATE,
+        self, folder: str | Path, fps: Fraction = DEFAULT_FPS,
         max_pixels: int = MAX_FRAME_PIXELS,
     ) -> None:
         self._max_pixels = max_pixels
         self.name = str(folder)
         self.count = 0
         try:
-            inside = list(Path(folder).iterdir())
+            entries = list(Path(folder).iterdir())
         except OSError as error:
             raise VideoError(f"{folder}: cannot be read", got=error.strerror) from error
         self._files = sorted(
-            (file for file in inside
-             if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")),
-            key=lambda file: natural_key(file.name),
+            (file for file in entries
+             if file.suffix.lower() in IMG_EXTENSIONS and not file.name.startswith(".")),
+            key=lambda file: natural_sort_key(file.name),
         )
         if not self._files:
-            raise VideoError(f"{folder}: no picture in it", got=f"{len(inside)} other files",
-                             expected=f"files ending in {', '.join(sorted(SUFFIXES))}")
-        self.notes = _left_out(self.name, sorted(
-            file.name for file in set(inside) - set(self._files) if not file.name.startswith(".")))
-        height, width = _read(self._files[0], max_pixels).shape[:2]
+            raise VideoError(f"{folder}: no picture in it", got=f"{len(entries)} other files",
+                             expected=f"files ending in {', '.join(sorted(IMG_EXTENSIONS))}")
+        self.notes = _skipped_note(self.name, sorted(
+            file.name for file in set(entries) - set(self._files) if not file.name.startswith(".")))
+        height, width = _read_frame(self._files[0], max_pixels).shape[:2]
         self.info = VideoInfo(
-            (height, width), 1 / Fraction(rate), Fraction(rate), len(self._files), Fraction(1),
+            (height, width), 1 / Fraction(fps), Fraction(fps), len(self._files), Fraction(1),
             False,
         )
 
@@ -79,7 +79,7 @@ class FrameFolder:
         """
         for file in self._files:
             begin = time.perf_counter()
-            image = _read(file, self._max_pixels)
+            image = _read_frame(file, self._max_pixels)
             if image.shape[:2] != self.info.size_hw:
                 height, width = self.info.size_hw
                 raise VideoError(
@@ -95,25 +95,25 @@ class FrameFolder:
         """Nothing is held open."""
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural_sort_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key that sorts numbers inside names by value: 'a2' before 'a10', and 'a02' beside 'a2'."""
     parts = re.findall(r"\d+|\D+", name)
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part.lower())
                  for part in parts)
 
 
-def _left_out(folder: str, names: Sequence[str]) -> tuple[str, ...]:
+def _skipped_note(folder: str, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
-    some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
     return (f"{folder}: left out, as their names do not end as an image's do: {len(names)} "
-            f"({some})",)
+            f"({listed})",)
 
 
-def _read(file: Path, max_pixels: int) -> NDArray[np.uint8]:
-    kind = special_file(file)
-    if kind is not None:
-        raise VideoError(f"{file}: is {kind}, not a picture", do="take it out of the folder")
+def _read_frame(file: Path, max_pixels: int) -> NDArray[np.uint8]:
+    file_type = special_file_type(file)
+    if file_type is not None:
+        raise VideoError(f"{file}: is {file_type}, not a picture", hint="take it out of the folder")
     _check_pixels(file, max_pixels)
     try:
         return read_image(file)
@@ -123,8 +123,8 @@ def _read(file: Path, max_pixels: int) -> NDArray[np.uint8]:
 
 def _check_pixels(file: Path, max_pixels: int) -> None:
     """Judge a picture by its header; whether it is one at all its reading tells."""
-    size = stated_wh(file)
+    size = header_wh(file)
     if size is not None and size[0] * size[1] > max_pixels:
         raise VideoError(f"{file}: has too many pixels", got=f"{size[0]}x{size[1]}",
                          expected=f"at most {max_pixels} pixels",
-                         do="scale it down, or allow more with --max-pixels")
+                         hint="scale it down, or allow more with --max-pixels")

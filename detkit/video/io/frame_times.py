@@ -8,7 +8,7 @@ from fractions import Fraction
 # damage; an mp4 holds a step of less than 2**31 of its ticks, the finest of which is 1 us here.
 MAX_STEP_SECONDS = 6 * 3600
 MAX_STEP_TICKS = 2**31 - 1
-FINEST_TICK = Fraction(1, 1_000_000)
+MIN_TIME_BASE = Fraction(1, 1_000_000)
 
 
 class FrameTimes:
@@ -23,39 +23,41 @@ class FrameTimes:
         start: what the stream says of its first frame, in ticks; None when nothing.
 
     Attributes:
-        leaps: how many times leapt and were not taken as they are.
-        skipped: the ticks that were left out so.
+        num_jumps: how many times leapt and were not taken as they are.
+        skipped_ticks: the ticks that were left out so.
     """
 
     def __init__(self, time_base: Fraction, step: int, start: int | None) -> None:
-        seconds = min(Fraction(MAX_STEP_SECONDS), MAX_STEP_TICKS * max(time_base, FINEST_TICK))
-        self._longest = max(step, int(seconds / time_base))
+        seconds = min(Fraction(MAX_STEP_SECONDS), MAX_STEP_TICKS * max(time_base, MIN_TIME_BASE))
+        self._max_step = max(step, int(seconds / time_base))
         self._step = step
         self._start = start or 0
         self._last = -1
-        self.leaps = self.skipped = 0
+        self.num_jumps = self.skipped_ticks = 0
 
-    def add(self, said: int | None) -> int:
-        """The time of the next frame, of which the stream says ``said``."""
+    def add(self, reported: int | None) -> int:
+        """The time of the next frame, of which the stream says ``reported``."""
         time = self._last + self._step
         if self._last < 0:
             time = 0
-        elif said is not None:
-            leap = said - self._start - self.skipped - time
-            if abs(leap) > self._longest:
-                self.leaps += 1
-                self.skipped += leap
+        elif reported is not None:
+            jump = reported - self._start - self.skipped_ticks - time
+            if abs(jump) > self._max_step:
+                self.num_jumps += 1
+                self.skipped_ticks += jump
             else:
-                time = max(time + leap, self._last + 1)
+                time = max(time + jump, self._last + 1)
         self._last = time
         return time
 
-    def duration(self, said: int | None) -> int:
+    def duration(self, reported: int | None) -> int:
         """A frame's duration in ticks; 0 when it is not known, or not to be believed."""
-        return said if said is not None and 0 < said <= self._longest else 0
+        return reported if reported is not None and 0 < reported <= self._max_step else 0
 
     def notes(self) -> list[str]:
         """A sentence on times that leapt; none without."""
-        if not self.leaps:
+        if not self.num_jumps:
             return []
-        return [f"times of frames that leap too far, each taken as one regular step: {self.leaps}"]
+        return [
+            f"times of frames that leap too far, each taken as one regular step: {self.num_jumps}"
+        ]

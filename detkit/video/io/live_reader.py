@@ -13,26 +13,26 @@ from detkit.errors import VideoError
 from detkit.video.io.containers import (
     MAX_FRAME_PIXELS,
     PLAYLIST_FORMATS,
-    cause_of,
+    error_reason,
     load_av,
-    open_address,
     open_device,
+    open_url,
 )
 from detkit.video.io.declared_length import check_declared_length
 from detkit.video.io.decoding import (
     STALL_SECONDS,
-    Decoding,
-    Upright,
-    choose_stream,
-    has_times,
-    info_of,
+    FrameDecoder,
+    UprightConverter,
+    has_timestamps,
+    read_video_info,
+    select_video_stream,
 )
 from detkit.video.io.frame import Frame, VideoInfo
 from detkit.video.io.frame_times import FrameTimes
 
 # Rows of pictures without times of their own: FFmpeg counts them at 25 a second, whatever comes.
-CLOCKLESS = ("mpjpeg", "mjpeg", "image2pipe")
-ARRIVAL_CLOCK = Fraction(1, 90_000)
+FORMATS_WITHOUT_TIMES = ("mpjpeg", "mjpeg", "image2pipe")
+ARRIVAL_TIME_BASE = Fraction(1, 90_000)
 # FFmpeg's AVFMT_FLAG_NONBLOCK, which has no name among its options: a camera is opened and read
 # so that reading never waits in the kernel, where no time limit reaches it.
 CAMERA_OPTIONS = {"fflags": "+4"}
@@ -45,7 +45,7 @@ class LiveReader:
     where it has some; else a frame's time is that of its arrival. Times start at 0 and rise.
 
     Args:
-        address: 'rtsp://...', 'http://...', or what `camera_address` gives.
+        url: 'rtsp://...', 'http://...', or what `camera_address` gives.
         options: FFmpeg's, for opening it.
         container_format: FFmpeg's input device for a camera; None to find the format out.
         name: what messages call it; the address when left out.
@@ -54,7 +54,7 @@ class LiveReader:
     Attributes:
         name, info, count, notes: as of `VideoReader`.
         live: whether it has no end of its own; False of a recording at an address.
-        sound: None; the sound of a stream is not kept.
+        audio: None; the sound of a stream is not kept.
         ended: whether the other side ended the stream.
 
     Raises:
@@ -62,28 +62,29 @@ class LiveReader:
         MissingExtraError: PyAV is not installed.
     """
 
-    sound = None
-    sound_start = Fraction(0)
+    audio = None
+    audio_start = Fraction(0)
 
     def __init__(
-        self, address: str, options: dict[str, str] | None = None,
+        self, url: str, options: dict[str, str] | None = None,
         container_format: str | None = None, name: str | None = None,
         max_pixels: int = MAX_FRAME_PIXELS,
     ) -> None:
         av = self._av = load_av()
-        self.name = name or address
+        self.name = name or url
         self.count = 0
         self.ended = False
         self._times: FrameTimes | None = None
         # A second of looking at the stream before the first picture, instead of five.
-        asked = {"analyzeduration": "1000000", **(options or {})}
+        open_options = {"analyzeduration": "1000000", **(options or {})}
         try:
-            self._container: Any = open_address(
-                address, asked, STALL_SECONDS, max_pixels
+            self._container: Any = open_url(
+                url, open_options, STALL_SECONDS, max_pixels
             ) if container_format is None else open_device(
-                address, container_format, asked, STALL_SECONDS, max_pixels)
+                url, container_format, open_options, STALL_SECONDS, max_pixels)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
-            raise VideoError(f"{self.name}: cannot be opened", got=self._why(error)) from error
+            raise VideoError(f"{self.name}: cannot be opened",
+                             got=self._open_error_reason(error)) from error
         try:
             self._open_stream(max_pixels)
         except BaseException:
@@ -91,24 +92,27 @@ class LiveReader:
             raise
 
     def _open_stream(self, max_pixels: int) -> None:
-        stream = self._stream = choose_stream(self._container, self.name, max_pixels)
+        stream = self._stream = select_video_stream(self._container, self.name, max_pixels)
         # Threads that each hold a frame would hold every picture back.
         stream.thread_type = "SLICE"
-        self._decoding = Decoding(self._container, stream, self.name, max_pixels, forgiving=True)
-        self._rest = iter(self._decoding)
+        self._decoder = FrameDecoder(self._container, stream, self.name, max_pixels,
+                                     skip_corrupt=True)
+        self._frames = iter(self._decoder)
         self._first = self._next()
         if self._first is None:
             raise VideoError(f"{self.name}: no picture comes from it")
         # Times of packets are kept until there is a frame, which the decoding does not see.
-        self._decoding.lost.add_frame(self._first.pts, 1)
-        self._upright = Upright(self._first)
-        said = info_of(self._container, stream, self._upright.size_hw)
+        self._decoder.lost_frames.add_frame(self._first.pts, 1)
+        self._to_upright = UprightConverter(self._first)
+        reported = read_video_info(self._container, stream, self._to_upright.size_hw)
         self.live = self._container.duration is None
-        self._clockless = self._container.format.name in CLOCKLESS or not has_times(stream)
-        self.info = VideoInfo(
-            said.size_hw, ARRIVAL_CLOCK if self._clockless else said.time_base, said.rate,
-            said.frame_count, said.pixel_aspect, said.has_sound,
-        )
+        self._without_times = self._container.format.name in FORMATS_WITHOUT_TIMES or not has_timestamps(
+            stream)
+        self.info = VideoInfo(reported.size_hw,
+                              ARRIVAL_TIME_BASE if self._without_times else reported.time_base,
+                              reported.fps, reported.frame_count, reported.pixel_aspect,
+                              reported.has_audio,
+                              )
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame as it comes; ends when the other side ends the stream.
@@ -117,33 +121,33 @@ class LiveReader:
             VideoError: nothing came for 4 seconds, or a recording came to an end before its own.
         """
         decoded = self._first
-        said = self._arrival() if self._clockless else decoded.pts
-        start = said or 0
+        reported = self._arrival_pts() if self._without_times else decoded.pts
+        start = reported or 0
         times = self._times = FrameTimes(self.info.time_base, 1, start)
         pts = 0
         spent = 0.0
         while decoded is not None:
-            arrived = self._decoding.packet_at
-            pts = times.add(said)
+            arrived = self._decoder.last_packet_time
+            pts = times.add(reported)
             begin = time.perf_counter()
-            image = self._upright(decoded)
+            image = self._to_upright(decoded)
             spent += time.perf_counter() - begin
             self.count += 1
             yield Frame(self.count - 1, image, pts, 0, arrived, spent)
-            begin, waited = time.perf_counter(), self._decoding.waited
+            begin, wait_seconds = time.perf_counter(), self._decoder.wait_seconds
             decoded = self._next()
-            spent = time.perf_counter() - begin - (self._decoding.waited - waited)
+            spent = time.perf_counter() - begin - (self._decoder.wait_seconds - wait_seconds)
             if decoded is not None:
-                said = self._arrival() if self._clockless else decoded.pts
+                reported = self._arrival_pts() if self._without_times else decoded.pts
         self.ended = True
-        if not self.live and not self._clockless:
+        if not self.live and not self._without_times:
             check_declared_length(self.name, self._stream, start, self.count,
-                                  (pts + times.skipped) * self.info.time_base)
+                                  (pts + times.skipped_ticks) * self.info.time_base)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the damage that was passed over so far, and on times that leapt."""
-        damaged = self._decoding.lost.damaged
+        damaged = self._decoder.lost_frames.damaged
         notes = [f"damaged packets passed over: {damaged}"] if damaged else []
         notes += self._times.notes() if self._times is not None else []
         return tuple(f"{self.name}: {note}" for note in notes)
@@ -152,12 +156,12 @@ class LiveReader:
         """Let the stream go; may be called twice."""
         self._container.close()
 
-    def _arrival(self) -> int:
-        return round(self._decoding.packet_at / ARRIVAL_CLOCK)
+    def _arrival_pts(self) -> int:
+        return round(self._decoder.last_packet_time / ARRIVAL_TIME_BASE)
 
     def _next(self) -> Any:
         try:
-            return next(self._rest, None)
+            return next(self._frames, None)
         except VideoError as error:
             reason = error.__cause__
             if isinstance(reason, self._av.error.ExitError):
@@ -168,10 +172,9 @@ class LiveReader:
                 declared = self._declared_bytes()
                 if not declared or 0 < self._stream.frames <= self.count:
                     return None
-                raise VideoError(
-                    f"{self.name}: ended early, after {self.count} frames", got=cause_of(reason),
-                    expected=f"{declared} bytes",
-                ) from reason
+                raise VideoError(f"{self.name}: ended early, after {self.count} frames",
+                                 got=error_reason(reason), expected=f"{declared} bytes",
+                                 ) from reason
             raise
 
     def _declared_bytes(self) -> int:
@@ -180,12 +183,12 @@ class LiveReader:
             return 0
         return max(0, int(self._container.size))
 
-    def _why(self, error: Exception) -> str:
+    def _open_error_reason(self, error: Exception) -> str:
         if isinstance(error, self._av.error.ExitError):
             return f"no answer for {STALL_SECONDS:g} s"
         if isinstance(error, self._av.error.ArgumentError):
-            return f"a format that is not read ({cause_of(error)})"
-        return cause_of(error)
+            return f"a format that is not read ({error_reason(error)})"
+        return error_reason(error)
 
 
 def open_camera(index: int, max_pixels: int = MAX_FRAME_PIXELS) -> LiveReader:
@@ -199,12 +202,13 @@ def open_camera(index: int, max_pixels: int = MAX_FRAME_PIXELS) -> LiveReader:
     if sys.platform.startswith("linux"):
         device = Path(f"/dev/video{index}")
         if not device.exists():
-            there = ", ".join(sorted(path.name[len("video"):]
-                                     for path in Path("/dev").glob("video[0-9]*")))
-            raise VideoError(f"{name}: there is no {device}",
-                             expected=f"one of the cameras {there}" if there else "a camera")
+            available = ", ".join(
+                sorted(path.name[len("video"):] for path in Path("/dev").glob("video[0-9]*")))
+            raise VideoError(
+                f"{name}: there is no {device}",
+                expected=f"one of the cameras {available}" if available else "a camera")
         return LiveReader(str(device), CAMERA_OPTIONS, "v4l2", name, max_pixels)
     if sys.platform == "darwin":
         return LiveReader(f"{index}:none", {"framerate": "30"}, "avfoundation", name, max_pixels)
     raise VideoError(f"{name}: cameras are opened by number on Linux and macOS only",
-                     do="give the camera's RTSP or HTTP address")
+                     hint="give the camera's RTSP or HTTP address")

@@ -24,11 +24,12 @@ class LostFrames:
         self.damaged = 0
         self.discarded = 0
         self._first_damage: int | None = None
-        self._before: list[int] | None = []  # times of the packets until the first frame comes
+        self._pts_before_first_frame: list[int] | None = [
+        ]  # times of the packets until the first frame comes
         self._early = 0
         self._first: int | None = None
         self._last: int | None = None
-        self._regular = self._all = 0  # steps from frame to frame
+        self._regular_steps = self._steps = 0  # steps from frame to frame
         self._missing = 0
         self._first_gap: int | None = None
 
@@ -38,8 +39,8 @@ class LostFrames:
             self.add_damage(packet.pts)
         if packet.is_discard:
             self.discarded += 1
-        elif self._before is not None and packet.size and packet.pts is not None:
-            self._before.append(packet.pts)
+        elif self._pts_before_first_frame is not None and packet.size and packet.pts is not None:
+            self._pts_before_first_frame.append(packet.pts)
 
     def add_damage(self, pts: int | None) -> None:
         """Note that a packet is damaged."""
@@ -56,14 +57,14 @@ class LostFrames:
         """
         if pts is None:
             return
-        if self._before is not None:
-            self._early = sum(early < pts for early in self._before)
-            self._before, self._first = None, pts
+        if self._pts_before_first_frame is not None:
+            self._early = sum(early < pts for early in self._pts_before_first_frame)
+            self._pts_before_first_frame, self._first = None, pts
         if self._last is not None:
-            self._all += 1
+            self._steps += 1
             gap = pts - self._last
             if abs(gap - step) <= max(1, JITTER * step):
-                self._regular += 1
+                self._regular_steps += 1
             elif gap >= (2 - JITTER) * step:
                 self._missing += round(gap / step) - 1
                 if self._first_gap is None:
@@ -90,7 +91,7 @@ class LostFrames:
         if self.damaged:
             notes.append(f"damaged packets passed over or decoded as far as they can be: "
                          f"{self.damaged}{at(self._first_damage)}")
-        if self._missing and self._regular >= REGULAR_SHARE * self._all:
+        if self._missing and self._regular_steps >= REGULAR_SHARE * self._steps:
             notes.append(f"{_frames(self._missing)} missing, by the times of the others"
                          f"{at(self._first_gap)}")
         if declared is not None and count < declared - self.discarded:

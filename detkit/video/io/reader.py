@@ -10,7 +10,13 @@ from typing import Any
 from detkit.errors import VideoError
 from detkit.video.io.containers import MAX_FRAME_PIXELS, open_file
 from detkit.video.io.declared_length import check_declared_length
-from detkit.video.io.decoding import Decoding, Upright, choose_stream, has_times, info_of
+from detkit.video.io.decoding import (
+    FrameDecoder,
+    UprightConverter,
+    has_timestamps,
+    read_video_info,
+    select_video_stream,
+)
 from detkit.video.io.frame import Frame
 from detkit.video.io.frame_times import FrameTimes
 
@@ -30,8 +36,8 @@ class VideoReader:
         name: the path as it was given.
         info: what the file says of the stream.
         live: False; a file waits until it is read.
-        sound: the file, where there is sound beside the pictures; else None.
-        sound_start: the first picture's time on the file's own clock, in seconds.
+        audio: the file, where there is sound beside the pictures; else None.
+        audio_start: the first picture's time on the file's own clock, in seconds.
         count: the frames that were given out so far.
         notes: sentences on frames that the file lacks, once all was read; empty before.
 
@@ -49,24 +55,24 @@ class VideoReader:
         self.notes: tuple[str, ...] = ()
         self._container: Any = open_file(self._path, self.name, max_pixels)
         try:
-            self._stream = choose_stream(self._container, self.name, max_pixels)
+            self._stream = select_video_stream(self._container, self.name, max_pixels)
             self._stream.thread_type = "AUTO"
-            decoding = Decoding(self._container, self._stream, self.name, max_pixels)
-            self._lost = decoding.lost
-            self._rest = iter(decoding)
-            self._first: Any = next(self._rest, None)
+            decoder = FrameDecoder(self._container, self._stream, self.name, max_pixels)
+            self._lost_frames = decoder.lost_frames
+            self._frames = iter(decoder)
+            self._first: Any = next(self._frames, None)
             if self._first is None:
                 raise VideoError(
                     f"{path}: there is no frame in it that can be decoded",
                     expected=f"at least one, of at most {max_pixels} pixels",
                 )
-            self._upright = Upright(self._first)
-            self.info = info_of(self._container, self._stream, self._upright.size_hw)
+            self._to_upright = UprightConverter(self._first)
+            self.info = read_video_info(self._container, self._stream, self._to_upright.size_hw)
         except BaseException:
             self._container.close()
             raise
-        self.sound = self._path if self.info.has_sound else None
-        self.sound_start = (self._first.pts or 0) * self.info.time_base
+        self.audio = self._path if self.info.has_audio else None
+        self.audio_start = (self._first.pts or 0) * self.info.time_base
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame.
@@ -75,27 +81,27 @@ class VideoReader:
             VideoError: the file ends early or cannot be decoded further; every frame that could
                 be decoded came before.
         """
-        step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        step = max(1, round(1 / (self.info.fps * self.info.time_base)))
         start = self._first.pts or 0
-        timed = has_times(self._stream)
+        timed = has_timestamps(self._stream)
         times = FrameTimes(self.info.time_base, step, start)
         begin = time.perf_counter()
         decoded: Any = self._first
         while decoded is not None:
-            said = decoded.pts if timed else None
-            pts = times.add(said)
-            self._lost.add_frame(None if said is None else start + pts, step)
+            reported = decoded.pts if timed else None
+            pts = times.add(reported)
+            self._lost_frames.add_frame(None if reported is None else start + pts, step)
             duration = times.duration(getattr(decoded, "duration", None))
-            image = self._upright(decoded)
+            image = self._to_upright(decoded)
             spent = time.perf_counter() - begin
             self.count += 1
             yield Frame(self.count - 1, image, pts, duration, begin, spent)
             begin = time.perf_counter()
-            decoded = next(self._rest, None)
+            decoded = next(self._frames, None)
         self.notes = tuple(f"{self.name}: {note}" for note in (
-            *self._lost.notes(self.count, self.info.frame_count, self.info.time_base),
+            *self._lost_frames.notes(self.count, self.info.frame_count, self.info.time_base),
             *times.notes()))
-        end = (pts + times.skipped + (duration or step)) * self.info.time_base
+        end = (pts + times.skipped_ticks + (duration or step)) * self.info.time_base
         check_declared_length(self.name, self._stream, start, self.count, end)
 
     def close(self) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.errors import VideoError
-from detkit.video.io.audio import SoundTrack
-from detkit.video.io.containers import cause_of, create, load_av, open_file
+from detkit.video.io.audio import AudioTrack
+from detkit.video.io.containers import create_container, error_reason, load_av, open_file
 from detkit.video.io.encoders import AUTO, choose_encoder
-from detkit.video.io.fragmented_file import DiskFile, cut_behind_last_fragment
+from detkit.video.io.fragmented_file import FragmentedFile, truncate_to_last_fragment
 from detkit.video.io.frame import Frame, VideoInfo
 
 MKV = ".mkv"
@@ -26,13 +26,13 @@ SUFFIXES = tuple(FORMATS)
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "medium")
 # Times finer than what the encoder can say (nanoseconds) are rounded to the first of these that
 # it can.
-ROUNDED_TICKS = (Fraction(1, 90_000), Fraction(1, 60_000))
+FALLBACK_TIME_BASES = (Fraction(1, 90_000), Fraction(1, 60_000))
 # x264 plans its bits by the rate, and no more than that; beyond these a rate is not meant.
-MIN_RATE, MAX_RATE = Fraction(1, 1000), Fraction(1000)
-USUAL_RATE = Fraction(25)
+MIN_FPS, MAX_FPS = Fraction(1, 1000), Fraction(1000)
+DEFAULT_ENCODER_FPS = Fraction(25)
 FRAGMENT_MICROSECONDS = 500_000
 # Beyond these x264 gains little, and holds a picture back for each.
-MOST_THREADS = 4
+MAX_ENCODER_THREADS = 4
 BT601 = 6
 LIMITED_RANGE = 1
 
@@ -50,15 +50,15 @@ class VideoWriter:
         info: of the video that the frames come from.
         preset, crf: x264's speed and quality.
         encoder: one of ``ENCODERS``, or 'auto' for the first that is there.
-        sound: a file whose sound goes along; None for none.
-        sound_start: the first picture's time on that file's clock, in seconds.
+        audio: a file whose sound goes along; None for none.
+        audio_start: the first picture's time on that file's clock, in seconds.
         live: each frame is written before the next one comes, at the price of a larger file.
         on_written: called with the index of each frame that lies in the file.
 
     Attributes:
         count: the frames that lie in the file; once it is closed, those that can be played.
         encoder_note: a sentence on the encoder where 'auto' did not find x264; else None.
-        sound_fault: why the sound is left out or ends early; None when all is well.
+        audio_error: why the sound is left out or ends early; None when all is well.
 
     Raises:
         VideoError: another suffix, no such encoder here, or the file cannot be written.
@@ -67,7 +67,7 @@ class VideoWriter:
 
     def __init__(
         self, path: Path, info: VideoInfo, preset: str = PRESETS[0], crf: int = 23, *,
-        encoder: str = AUTO, sound: Path | None = None, sound_start: Fraction = Fraction(0),
+        encoder: str = AUTO, audio: Path | None = None, audio_start: Fraction = Fraction(0),
         live: bool = False, on_written: Callable[[int], None] = lambda index: None,
     ) -> None:
         av = self._av = load_av()
@@ -77,35 +77,36 @@ class VideoWriter:
         self._source_base = info.time_base
         self._encoder = choose_encoder(encoder, path.suffix)
         self.encoder_note: str | None = None
-        if encoder == AUTO and not self._encoder.takes_preset:
+        if encoder == AUTO and not self._encoder.supports_preset:
             self.encoder_note = (f"the installed PyAV has no libx264: {path.suffix} is written by "
                                  f"{self._encoder.name}")
-        self._time_base = next(base for base in (info.time_base, *ROUNDED_TICKS)
-                               if base >= self._encoder.finest_tick)
+        self._time_base = next(base for base in (info.time_base, *FALLBACK_TIME_BASES)
+                               if base >= self._encoder.min_time_base)
         self._last_pts = -1
         self._end = Fraction(0)
         self._on_written = on_written
-        self._on_their_way: dict[int, int] = {}
-        self._sound: SoundTrack | None = None
+        self._pending_frames: dict[int, int] = {}
+        self._audio: AudioTrack | None = None
         self._has_edit_list = False
-        self.sound_fault: str | None = None
+        self.audio_error: str | None = None
         self.count = 0
         # Its first packet writes the head. A head without packets would crash FFmpeg's closing.
-        kind = FORMATS[path.suffix.lower()]
+        format_name = FORMATS[path.suffix.lower()]
         with _as_video_error(av, path):
-            self._disk = DiskFile(path)
-        if sound is not None:
-            self._open_sound(sound, sound_start, kind)
+            self._file = FragmentedFile(path)
+        if audio is not None:
+            self._open_audio(audio, audio_start, format_name)
         self._container: Any = None
         try:
             with _as_video_error(av, path):
-                self._container = create(
-                    self._disk, kind, {} if kind == "matroska" else self._mp4_options())
+                self._container = create_container(
+                    self._file, format_name,
+                    {} if format_name == "matroska" else self._mp4_options())
                 self._stream = self._add_stream(info, preset, crf, live)
-                if self._sound is not None:
-                    self._sound.join(self._container)
+                if self._audio is not None:
+                    self._audio.add_to_container(self._container)
         except BaseException:
-            self._let_go()
+            self._release()
             raise
 
     def add(self, frame: Frame) -> None:
@@ -120,22 +121,22 @@ class VideoWriter:
                 got=f"shape {frame.image.shape}, {frame.image.dtype}",
                 expected=f"shape {(*self._size_hw, 3)}, uint8",
             )
-        picture = self._to_picture(_to_i420(_even(frame.image)))
-        picture.time_base = self._time_base
-        picture.pts = self._last_pts = max(self._rescale(frame.pts), self._last_pts + 1)
-        self._end = (picture.pts + self._rescale(frame.duration)) * self._time_base
-        self._on_their_way[picture.pts] = frame.index
-        if hasattr(picture, "duration") and frame.duration:
-            picture.duration = self._rescale(frame.duration)
-        picture.colorspace, picture.color_range = BT601, LIMITED_RANGE
+        av_frame = self._to_av_frame(_to_i420(_pad_to_even(frame.image)))
+        av_frame.time_base = self._time_base
+        av_frame.pts = self._last_pts = max(self._rescale(frame.pts), self._last_pts + 1)
+        self._end = (av_frame.pts + self._rescale(frame.duration)) * self._time_base
+        self._pending_frames[av_frame.pts] = frame.index
+        if hasattr(av_frame, "duration") and frame.duration:
+            av_frame.duration = self._rescale(frame.duration)
+        av_frame.colorspace, av_frame.color_range = BT601, LIMITED_RANGE
         with _as_video_error(self._av, self._path):
-            self._mux(self._stream.encode(picture))
+            self._mux(self._stream.encode(av_frame))
 
-    def close(self, whole: bool = True) -> None:
+    def close(self, complete: bool = True) -> None:
         """Write what the encoder still holds, then the index; may be called twice.
 
         Args:
-            whole: whether all frames came; then the sound goes on to its own end. Else it ends
+            complete: whether all frames came; then the sound goes on to its own end. Else it ends
                 with the last frame.
 
         Raises:
@@ -143,55 +144,55 @@ class VideoWriter:
         """
         if self._container is None:
             return
-        failed_before = self._disk.error is not None
+        failed_before = self._file.error is not None
         container = self._container
         try:
             with _as_video_error(self._av, self._path):
                 try:
                     if not failed_before:
                         if self._last_pts >= 0:
-                            self._mux(self._last_packets())
-                        self._mux_sound(None if whole else self._end)
+                            self._mux(self._flush_encoder())
+                        self._mux_audio(None if complete else self._end)
                 finally:
                     container.close()
         except VideoError as error:
-            if isinstance(error.__cause__, self._av.error.InvalidDataError) and self._sound:
-                raise VideoError(error.what, got=error.got, do="its sound may be damaged; "
+            if isinstance(error.__cause__, self._av.error.InvalidDataError) and self._audio:
+                raise VideoError(error.message, got=error.got, hint="its sound may be damaged; "
                                  "--no-audio leaves it out") from error.__cause__
             if not failed_before:  # else it has been said
                 raise
         finally:
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """Close everything, and find out what can be played when the disk had enough."""
-        if self._sound is not None:
-            self._sound.close()
-            self.sound_fault = self.sound_fault or self._sound.fault
+        if self._audio is not None:
+            self._audio.close()
+            self.audio_error = self.audio_error or self._audio.error
         self._container = None
-        self._disk.close()
-        if self._disk.error is not None:
+        self._file.close()
+        if self._file.error is not None:
             if self._path.suffix.lower() != MKV:
                 with suppress(OSError):
-                    cut_behind_last_fragment(self._path)
+                    truncate_to_last_fragment(self._path)
             self.count = _count_frames(self._av, self._path)
 
-    def _open_sound(self, sound: Path, start: Fraction, kind: str) -> None:
+    def _open_audio(self, audio: Path, start: Fraction, format_name: str) -> None:
         try:
-            self._sound = SoundTrack(sound, start, kind)
+            self._audio = AudioTrack(audio, start, format_name)
         except (VideoError, self._av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-            self.sound_fault = cause_of(error)
+            self.audio_error = error_reason(error)
 
     def _mp4_options(self) -> dict[str, str]:
         # The pictures need no edit list so; a sound that begins at another time than they needs
         # one, and that is known only with its first packet.
         flags = "hybrid_fragmented+negative_cts_offsets"
-        self._has_edit_list = self._sound is not None and not self._sound.begins_with_pictures
+        self._has_edit_list = self._audio is not None and not self._audio.starts_with_video
         if self._has_edit_list:
             flags += "+delay_moov"
         return {"movflags": flags, "frag_duration": str(FRAGMENT_MICROSECONDS)}
 
-    def _last_packets(self) -> list[Any]:
+    def _flush_encoder(self) -> list[Any]:
         packets: list[Any] = self._stream.encode(None)
         if packets and self._has_edit_list:
             # FFmpeg's edit list ends a picture early where the last fragment has but one.
@@ -199,7 +200,7 @@ class VideoWriter:
             packets[-1].duration = 2 * round(step)
         return packets
 
-    def _to_picture(self, planes: NDArray[np.uint8]) -> Any:
+    def _to_av_frame(self, planes: NDArray[np.uint8]) -> Any:
         # Without a copy where PyAV reckons the height right: it rounds down to fours.
         if planes.shape[0] * 2 // 3 % 4 == 0:
             return self._av.VideoFrame.from_numpy_buffer(planes, "yuv420p")
@@ -208,36 +209,36 @@ class VideoWriter:
     def _mux(self, packets: Iterable[Any]) -> None:
         for packet in packets:  # one for each frame
             pts = packet.pts
-            self._mux_sound(pts * packet.time_base)
+            self._mux_audio(pts * packet.time_base)
             self._container.mux(packet)
             self.count += 1
-            self._on_written(self._on_their_way.pop(pts))
+            self._on_written(self._pending_frames.pop(pts))
 
-    def _mux_sound(self, until: Fraction | None) -> None:
-        if self._sound is None:
+    def _mux_audio(self, until: Fraction | None) -> None:
+        if self._audio is None:
             return
         try:
-            for packet in self._sound.until(until):
+            for packet in self._audio.packets_until(until):
                 self._container.mux(packet)
         except self._av.error.FFmpegError as error:
-            if self._disk.error is not None:
+            if self._file.error is not None:
                 raise
-            self._sound.end(cause_of(error))  # damage, which the format does not take
+            self._audio.end(error_reason(error))  # damage, which the format does not take
 
     def _rescale(self, ticks: int) -> int:
         return round(ticks * self._source_base / self._time_base)
 
     def _add_stream(self, info: VideoInfo, preset: str, crf: int, live: bool) -> Any:
-        from detkit.machine.cores import cores
+        from detkit.machine.cores import num_cores
 
         height, width = (side + side % 2 for side in info.size_hw)
-        rate = info.rate if MIN_RATE <= info.rate <= MAX_RATE else USUAL_RATE
-        stream = self._container.add_stream(self._encoder.name, rate=rate.limit_denominator(1001))
+        fps = info.fps if MIN_FPS <= info.fps <= MAX_FPS else DEFAULT_ENCODER_FPS
+        stream = self._container.add_stream(self._encoder.name, rate=fps.limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = self._time_base
         context = stream.codec_context
         context.time_base = self._time_base
-        context.thread_count = min(cores(), MOST_THREADS)
+        context.thread_count = min(num_cores(), MAX_ENCODER_THREADS)
         context.options = self._encoder.options(preset, crf, live)
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
         if info.pixel_aspect != 1:
@@ -246,8 +247,8 @@ class VideoWriter:
             context.open()
         except self._av.error.FFmpegError as error:
             raise VideoError(f"{self._path}: {self._encoder.name} cannot write frames of "
-                             f"{width}x{height}", got=cause_of(error),
-                             do="choose another --encoder, or scale the video down") from error
+                             f"{width}x{height}", got=error_reason(error),
+                             hint="choose another --encoder, or scale the video down") from error
         return stream
 
 
@@ -274,9 +275,9 @@ class _as_video_error:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, exc_type: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, self._caught):
-            raise VideoError(f"{self._path}: cannot be written", got=cause_of(error)) from error
+            raise VideoError(f"{self._path}: cannot be written", got=error_reason(error)) from error
 
 
 def _count_frames(av: Any, path: Path) -> int:
@@ -291,7 +292,7 @@ def _count_frames(av: Any, path: Path) -> int:
     return count
 
 
-def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return image

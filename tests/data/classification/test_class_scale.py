@@ -10,15 +10,16 @@ PROGRAM = """
 import resource, sys, time
 from pathlib import Path
 import detkit.data.classification.cls_dataset
-from detkit.data.classification.load_classification_data import open_class_data
+from detkit.data.classification.load_classification_data import load_classification_data
 def mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, start, worked = mib(), time.perf_counter(), time.process_time()
-data = open_class_data(sys.argv[1], Path(sys.argv[2]))
+data = load_classification_data(sys.argv[1], Path(sys.argv[2]))
 opened, worked = time.perf_counter() - start, time.process_time() - worked
 split = data.splits["train"]
-dataset = detkit.data.classification.cls_dataset.ClassDataset(
-    str(split.list_file), {"classes": data.classes}, data_prefix={"img": str(split.image_dir)})
+dataset = detkit.data.classification.cls_dataset.ClsDataset(
+    str(split.annotation_file), {"classes": data.classes}, data_prefix={"img":
+    str(split.image_dir)})
 print(len(dataset), opened, time.perf_counter() - start - opened, mib() - before, worked)
 """
 

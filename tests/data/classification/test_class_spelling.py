@@ -4,13 +4,13 @@ import json
 import unicodedata
 
 import pytest
-from class_sets import Pictures
+from class_sets import ImageSet
 from small_sets import coco, draw, voc_xml, write_json
 
-from detkit.data.classification.load_classification_data import open_class_data
+from detkit.data.classification.load_classification_data import load_classification_data
 from detkit.data.detection.annotation_check import check_coco
-from detkit.data.detection.load_detection_data import open_data
-from detkit.data.report.class_aliases import near_key, tidy
+from detkit.data.detection.load_detection_data import load_detection_data
+from detkit.data.report.class_aliases import normalize_name, spelling_key
 
 COMPOSED = "p\u00eache"
 APART = "pe\u0302che"
@@ -21,11 +21,11 @@ assert unicodedata.normalize("NFD", COMPOSED) == APART
     ("", ""), ("cat", "cat"), (" a  b\t", "a b"), (APART, COMPOSED), (COMPOSED, COMPOSED),
     ("\u1100\u1161", "\uac00"), ("\ufb01", "\ufb01")])
 def test_a_tidy_name_has_its_accents_composed_and_its_blanks_single(name, done):
-    assert tidy(name) == done
+    assert normalize_name(name) == done
 
 
 def test_near_names_do_not_differ_in_composition():
-    assert near_key(APART.upper()) == near_key(COMPOSED)
+    assert spelling_key(APART.upper()) == spelling_key(COMPOSED)
 
 
 def folder(root, train, val):
@@ -43,20 +43,20 @@ def folder(root, train, val):
     ((COMPOSED, "b"), (APART, "b")), ((APART, "b"), (COMPOSED, "b")),
     ((APART, "b"), (APART, "b")), ((COMPOSED, APART, "b"), (APART, "b"))])
 def test_two_compositions_are_one_class(tmp_path, train, val):
-    data = open_data(folder(tmp_path / "set", train, val), tmp_path / "work")
+    data = load_detection_data(folder(tmp_path / "set", train, val), tmp_path / "work")
     assert data.classes == (COMPOSED, "b")
     assert data.splits["train"].box_count == 2 * len(train) and data.splits["val"].box_count == 4
-    faults = data.ledger.of_kind("class_name_accents")
-    assert len(faults) == (train + val).count(APART)
+    issues = data.ledger.filter_by_code("class_name_accents")
+    assert len(issues) == (train + val).count(APART)
     # Printed as it stands, the name would not show what is the matter.
-    assert all(r"'pe\u0302che'" in fault.what for fault in faults)
+    assert all(r"'pe\u0302che'" in issue.message for issue in issues)
 
 
 @pytest.mark.parametrize("wanted", [COMPOSED, APART])
 @pytest.mark.parametrize("written", [COMPOSED, APART])
 def test_a_checkpoints_classes_are_found_in_either_composition(tmp_path, wanted, written):
     root = folder(tmp_path / "set", (written, "b"), (written, "b"))
-    data = open_data(root, tmp_path / "work", classes=(wanted, "b"))
+    data = load_detection_data(root, tmp_path / "work", classes=(wanted, "b"))
     assert data.classes == (wanted, "b")  # the checkpoint's own spelling
     assert data.splits["train"].box_count == 4
 
@@ -65,12 +65,12 @@ def test_a_super_category_in_another_composition_is_no_class(tmp_path):
     root = folder(tmp_path / "set", ("cat", "dog"), ("cat", "dog"))
     for split in ("train", "val"):
         file = root / "annotations" / f"{split}.json"
-        truth = json.loads(file.read_text())
-        for record in truth["categories"]:
+        ground_truth = json.loads(file.read_text())
+        for record in ground_truth["categories"]:
             record["supercategory"] = COMPOSED
-        truth["categories"].append({"id": 9, "name": APART, "supercategory": "none"})
-        write_json(file, truth)
-    assert open_data(root, tmp_path / "work").classes == ("cat", "dog")
+        ground_truth["categories"].append({"id": 9, "name": APART, "supercategory": "none"})
+        write_json(file, ground_truth)
+    assert load_detection_data(root, tmp_path / "work").classes == ("cat", "dog")
 
 
 def test_xml_files_may_mix_both(tmp_path):
@@ -78,7 +78,7 @@ def test_xml_files_may_mix_both(tmp_path):
         draw(tmp_path / "set" / f"{at}.png", seed=at)
         (tmp_path / "set" / f"{at}.xml").write_text(voc_xml(
             f"{at}.png", objects=[((COMPOSED, APART)[at % 2], (1, 2, 30, 40))]), encoding="utf-8")
-    data = open_data(tmp_path / "set", tmp_path / "work")
+    data = load_detection_data(tmp_path / "set", tmp_path / "work")
     assert data.classes == (COMPOSED,)
     assert sum(split.box_count for split in data.splits.values()) == 6
 
@@ -86,28 +86,28 @@ def test_xml_files_may_mix_both(tmp_path):
 def test_a_configs_own_file_in_the_other_composition_is_refused_with_the_cause(tmp_path):
     root = folder(tmp_path / "set", (APART, "b"), (APART, "b"))
     ledger = check_coco(root / "annotations" / "train.json", root / "train", (COMPOSED, "b"))
-    fault = next(fault for fault in ledger.refused if fault.kind == "missing_class")
-    assert r"'pe\u0302che'" in fault.what and r"'p\xeache'" in fault.what
+    issue = next(issue for issue in ledger.errors if issue.code == "missing_class")
+    assert r"'pe\u0302che'" in issue.message and r"'p\xeache'" in issue.message
 
 
 def test_class_folders_and_csv_labels(tmp_path):
-    pictures = Pictures(tmp_path / "set")
+    image_set = ImageSet(tmp_path / "set")
     folders = [f"Train/{COMPOSED}", "Train/b", f"VALIDATION/{APART}", "VALIDATION/b"]
-    pictures.draw(*(f"{name}/{at}.jpg" for name in folders for at in range(3)))
-    data = open_class_data(tmp_path / "set", tmp_path / "work")
+    image_set.draw(*(f"{name}/{at}.jpg" for name in folders for at in range(3)))
+    data = load_classification_data(tmp_path / "set", tmp_path / "work")
     assert data.classes == ("b", COMPOSED)
     assert [split.counts for split in data.splits.values()] == [(3, 3)] * 3
     assert data.ledger.counts == {"class_name_accents": 1}
 
 
 def test_csv_labels_and_paths(tmp_path):
-    pictures = Pictures(tmp_path / "set")
-    pictures.draw(*(f"my lot/{at}.jpg" for at in range(8)))
+    image_set = ImageSet(tmp_path / "set")
+    image_set.draw(*(f"my lot/{at}.jpg" for at in range(8)))
     ways = (r"my lot\{}.jpg", "my%20lot/{}.jpg", "my lot/{}.jpg", r"My Lot\{}.JPG")
     rows = [f"{ways[at % 4].format(at)},{(COMPOSED, 'b', APART, 'b')[at % 4]}" for at in range(8)]
     text = "\n".join(["Path,Label", *rows])
     (tmp_path / "set" / "LABELS.CSV").write_text(text, encoding="utf-8")
-    data = open_class_data(tmp_path / "set", tmp_path / "work")
+    data = load_classification_data(tmp_path / "set", tmp_path / "work")
     assert data.classes == ("b", COMPOSED)
     assert sum(split.image_count for split in data.splits.values()) == 8
     assert data.ledger.count("missing_image") == 0

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from drawn_objects import annotations_of, on_their_objects
+from drawn_objects import annotations_of, count_boxes_on_objects
 from small_sets import coco, draw, write_json
 
 from detkit.data.detection.annotation_check import check_coco
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.detection.options import DataOptions
 from detkit.errors import DataError
 
@@ -19,24 +19,24 @@ def images_of(data, split="train"):
 
 @pytest.mark.parametrize("box", [None, [], [4, 5, 0, 10], [500, 5, 12, 10]],
                          ids=["null", "empty", "zero", "outside"])
-def test_an_image_whose_boxes_are_all_unusable_is_no_background(coco_folder, tmp_path, box):
-    for record in coco_folder.truth["train"]["annotations"][:2]:
+def test_image_with_only_unusable_boxes_is_not_background(coco_folder, tmp_path, box):
+    for record in coco_folder.ground_truth["train"]["annotations"][:2]:
         record["bbox"] = box
-    data = open_data(coco_folder.write(), tmp_path / "work")
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert images_of(data) == ["train1.png"]
-    (fault,) = data.ledger.of_kind("image_without_usable_box")
-    assert (fault.image, fault.action) == ("train0.png", "left out with its 2 boxes")
+    (issue,) = data.ledger.filter_by_code("image_without_usable_box")
+    assert (issue.image, issue.resolution) == ("train0.png", "left out with its 2 boxes")
     count = data.ledger.splits["train"]
     assert (count.images_left_out, count.boxes_left_out) == (1, 2)
 
 
 def test_the_boxes_without_numbers_of_the_case(shared_cases, tmp_path):
-    data = open_data(shared_cases / "data" / "xany_empty_bbox", tmp_path / "work")
+    data = load_detection_data(shared_cases / "data" / "xany_empty_bbox", tmp_path / "work")
     assert {name for split in data.splits for name in images_of(data, split)} == {
         "img1.jpg", "img5.jpg", "img6.jpg"}
-    assert [fault.image for fault in data.ledger.of_kind("image_without_usable_box")] == [
+    assert [issue.image for issue in data.ledger.filter_by_code("image_without_usable_box")] == [
         "img2.jpg", "img3.jpg", "img4.jpg"]
-    assert on_their_objects(data) == (6, 6)
+    assert count_boxes_on_objects(data) == (6, 6)
 
 
 def with_negatives(root, empty):
@@ -51,49 +51,51 @@ def with_negatives(root, empty):
 
 
 @pytest.mark.parametrize("empty", [[], [0, 0, 0, 0], [0.0, 0.0, 0.0, 0.0]])
-def test_images_of_empty_boxes_are_background_on_the_users_word(tmp_path, empty):
+def test_empty_box_is_background_option(tmp_path, empty):
     root = with_negatives(tmp_path / "set", empty)
-    data = open_data(root, tmp_path / "work")
+    data = load_detection_data(root, tmp_path / "work")
     assert [data.splits[name].image_count for name in ("train", "val")] == [3, 3]
     option = "data_options.empty_box_is_background=True"
     notes = "\n".join(data.ledger.notes)
     assert "train: 5 images are left out" in notes and option in notes
-    data = open_data(root, tmp_path / "work2", options=DataOptions(empty_box_is_background=True))
+    data = load_detection_data(root, tmp_path / "work2",
+                               options=DataOptions(empty_box_is_background=True))
     assert data.ledger.counts == {"empty_box": 10, "image_without_boxes": 10}
     assert [data.splits[name].image_count for name in ("train", "val")] == [8, 8]
 
 
 def test_an_empty_box_with_a_mask_is_an_object(tmp_path):
     root = with_negatives(tmp_path / "set", [])
-    truth = json.loads((root / "train.json").read_text())
-    truth["annotations"][7]["segmentation"] = [[1, 1, 2, 2]]  # a line: no outline
-    write_json(root / "train.json", truth)
-    data = open_data(root, tmp_path / "work", options=DataOptions(empty_box_is_background=True))
+    ground_truth = json.loads((root / "train.json").read_text())
+    ground_truth["annotations"][7]["segmentation"] = [[1, 1, 2, 2]]  # a line: no outline
+    write_json(root / "train.json", ground_truth)
+    data = load_detection_data(root, tmp_path / "work",
+                               options=DataOptions(empty_box_is_background=True))
     assert (data.splits["train"].image_count, data.splits["val"].image_count) == (7, 8)
     assert data.ledger.count("image_without_usable_box") == 1
 
 
 def test_too_few_images_beside_those_of_empty_boxes_are_refused_with_the_option(tmp_path):
     root = with_negatives(tmp_path / "set", [])
-    truth = json.loads((root / "train.json").read_text())
-    del truth["annotations"][0]["bbox"]
-    write_json(root / "train.json", truth)
+    ground_truth = json.loads((root / "train.json").read_text())
+    del ground_truth["annotations"][0]["bbox"]
+    write_json(root / "train.json", ground_truth)
     with pytest.raises(DataError, match="only 2 images .*empty_box_is_background=True"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
 
 
 def test_a_list_for_a_category_id_is_refused(coco_folder, tmp_path):
-    coco_folder.truth["train"]["annotations"][0]["category_id"] = [1]
-    del coco_folder.truth["train"]["annotations"][1]
+    coco_folder.ground_truth["train"]["annotations"][0]["category_id"] = [1]
+    del coco_folder.ground_truth["train"]["annotations"][1]
     with pytest.raises(DataError, match=r"category_id \[1\] is none of the file's"):
-        open_data(coco_folder.write(), tmp_path / "work")
+        load_detection_data(coco_folder.write(), tmp_path / "work")
 
 
 def test_exchanged_corners_of_the_case_are_put_in_order(shared_cases, tmp_path):
-    data = open_data(shared_cases / "data" / "voc_exchanged", tmp_path / "work")
+    data = load_detection_data(shared_cases / "data" / "voc_exchanged", tmp_path / "work")
     assert data.ledger.counts == {"corners_exchanged": 6, "box_clipped": 1}
     # The sixteenth is p4's (-5, -3, 30, 30), which stands for no drawn object.
-    assert on_their_objects(data) == (15, 16)
+    assert count_boxes_on_objects(data) == (15, 16)
     assert data.ledger.splits["train"].images_left_out == 0
 
 
@@ -101,43 +103,43 @@ def test_exchanged_corners_of_the_case_are_put_in_order(shared_cases, tmp_path):
     ("cvat_all_crowd", "instances_default.json: .* 12 boxes 12 are crowd regions"),
     ("all_crowd_splits", "instances_train.json: .* 12 boxes 12 are crowd regions"),
     ("imglab_bbox_dict", "none of its 12 boxes can be used; not_a_box in 12.*'cx': 53.0")])
-def test_nothing_to_learn_from_is_refused_with_the_cause(shared_cases, tmp_path, case, cause):
+def test_split_without_objects_raises_with_the_cause(shared_cases, tmp_path, case, cause):
     with pytest.raises(DataError, match=cause):
-        open_data(shared_cases / "data" / case, tmp_path / "work")
+        load_detection_data(shared_cases / "data" / case, tmp_path / "work")
 
 
 def test_a_val_split_of_crowds_is_refused(coco_folder, tmp_path):
-    for record in coco_folder.truth["val"]["annotations"]:
+    for record in coco_folder.ground_truth["val"]["annotations"]:
         record["iscrowd"] = 1
     with pytest.raises(DataError, match="val.json: nothing can be learnt or measured"):
-        open_data(coco_folder.write(), tmp_path / "work")
+        load_detection_data(coco_folder.write(), tmp_path / "work")
 
 
 def test_a_config_own_file_of_crowds_is_refused(coco_folder):
-    for record in coco_folder.truth["train"]["annotations"]:
+    for record in coco_folder.ground_truth["train"]["annotations"]:
         record["iscrowd"] = 1
     root = coco_folder.write()
     with pytest.raises(DataError, match="4 are crowd regions"):
-        check_coco(root / "annotations" / "train.json", root / "train").raise_refused()
+        check_coco(root / "annotations" / "train.json", root / "train").raise_errors()
 
 
 def test_a_class_of_crowds_alone_is_told(coco_folder, tmp_path):
-    for record in coco_folder.truth["train"]["annotations"]:
+    for record in coco_folder.ground_truth["train"]["annotations"]:
         record["iscrowd"] = int(record["category_id"] == 2)
-    data = open_data(coco_folder.write(), tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert fault.kind == "class_not_in_train" and "'dog'" in fault.what
-    assert "train 2" in fault.what
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert issue.code == "class_not_in_train" and "'dog'" in issue.message
+    assert "train 2" in issue.message
 
 
 def test_a_class_whose_boxes_were_all_left_out_is_told_with_their_number(coco_folder, tmp_path):
-    for truth in coco_folder.truth.values():
-        for record in truth["annotations"]:
+    for ground_truth in coco_folder.ground_truth.values():
+        for record in ground_truth["annotations"]:
             if record["category_id"] == 2:
                 record["bbox"] = None
-    data = open_data(coco_folder.write(), tmp_path / "work")
-    (fault,) = data.ledger.of_kind("unused_class")
-    assert "'dog'" in fault.what and "all 6" in fault.what
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
+    (issue,) = data.ledger.filter_by_code("unused_class")
+    assert "'dog'" in issue.message and "all 6" in issue.message
 
 
 def crowds(data, split):
@@ -147,26 +149,26 @@ def crowds(data, split):
 
 
 def test_difficult_objects_are_trained_on_and_not_measured(shared_cases, tmp_path):
-    data = open_data(shared_cases / "data" / "voc_difficult", tmp_path / "work")
+    data = load_detection_data(shared_cases / "data" / "voc_difficult", tmp_path / "work")
     assert crowds(data, "train") == {("a", 1, 0), ("b", 0, 0)}
     assert crowds(data, "val") == crowds(data, "test") == {("a", 1, 1), ("b", 0, 0)}
     assert any("train 4, val 1, test 1" in note and "ignored in AP" in note
                for note in data.ledger.notes)
-    (fault,) = data.ledger.faults
-    assert fault.kind == "class_only_in_train" and "'a'" in fault.what
+    (issue,) = data.ledger.issues
+    assert issue.code == "class_only_in_train" and "'a'" in issue.message
 
 
 def test_difficult_objects_are_not_trained_on_when_the_user_says_so(shared_cases, tmp_path):
-    data = open_data(shared_cases / "data" / "voc_difficult", tmp_path / "work",
-                     options=DataOptions(train_difficult=False))
+    data = load_detection_data(shared_cases / "data" / "voc_difficult", tmp_path / "work",
+                               options=DataOptions(train_difficult=False))
     assert crowds(data, "train") == {("a", 1, 1), ("b", 0, 0)}
-    (fault,) = data.ledger.of_kind("unused_class")
-    assert "'a'" in fault.what and "train 4" in fault.what
+    (issue,) = data.ledger.filter_by_code("unused_class")
+    assert "'a'" in issue.message and "train 4" in issue.message
 
 
 def test_difficult_in_a_coco_file_is_a_field_that_nothing_reads(coco_folder, tmp_path):
-    for record in coco_folder.truth["val"]["annotations"]:
+    for record in coco_folder.ground_truth["val"]["annotations"]:
         record["difficult"] = 1
-    data = open_data(coco_folder.write(), tmp_path / "work")
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert all(box["iscrowd"] == 0 for *_, box in annotations_of(data))
     assert any("does not read it" in note for note in data.ledger.notes)

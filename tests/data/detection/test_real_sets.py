@@ -8,18 +8,18 @@ from collections import Counter
 import pytest
 
 from detkit.data.detection.annotation_check import check_coco
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.errors import DataError
 
 
 @pytest.fixture(scope="module")
 def blood(shared_data, tmp_path_factory):
-    return open_data(shared_data / "det_bccd_voc", tmp_path_factory.mktemp("blood"))
+    return load_detection_data(shared_data / "det_bccd_voc", tmp_path_factory.mktemp("blood"))
 
 
 @pytest.fixture(scope="module")
 def chess(shared_data, tmp_path_factory):
-    return open_data(shared_data / "det_chess_coco", tmp_path_factory.mktemp("chess"))
+    return load_detection_data(shared_data / "det_chess_coco", tmp_path_factory.mktemp("chess"))
 
 
 def content(data, split):
@@ -39,11 +39,11 @@ def test_blood_cells_are_all_there_but_the_two_boxes_without_size(blood):
     assert {name: split.image_count for name, split in blood.splits.items()} == {
         "train": 205, "val": 87, "test": 72}
     assert blood.ledger.counts == {"zero_size_box": 2}
-    assert sorted((fault.image, fault.what.split("[")[1].split("]")[0])
-                  for fault in blood.ledger.faults) == [
+    assert sorted((issue.image, issue.message.split("[")[1].split("]")[0])
+                  for issue in blood.ledger.issues) == [
         ("BloodImage_00338.jpg", "504, 337, 0, 0"), ("BloodImage_00343.jpg", "181, 329, 0, 0")]
-    assert all(fault.file.endswith(fault.image.replace("jpg", "xml"))
-               for fault in blood.ledger.faults)
+    assert all(issue.file.endswith(issue.image.replace("jpg", "xml"))
+               for issue in blood.ledger.issues)
 
 
 def test_blood_cells_keep_truncated(blood):
@@ -58,13 +58,13 @@ def test_chess_faults_are_found_by_name(chess):
     assert ledger.counts == {
         "super_category": 1, "duplicate_box": 1, "image_id_zero": 2, "annotation_id_zero": 2,
         "image_without_boxes": 1, "class_only_in_train": 1}
-    assert "category 0 'pieces'" in ledger.of_kind("super_category")[0].what
-    (twice,) = ledger.of_kind("duplicate_box")
-    assert twice.split == "train" and "[334, 31, 141, 174]" in twice.what
-    (empty,) = ledger.of_kind("image_without_boxes")
+    assert "category 0 'pieces'" in ledger.filter_by_code("super_category")[0].message
+    (duplicate,) = ledger.filter_by_code("duplicate_box")
+    assert duplicate.split == "train" and "[334, 31, 141, 174]" in duplicate.message
+    (empty,) = ledger.filter_by_code("image_without_boxes")
     assert empty.split == "test" and empty.image.startswith("e0d38d15")
-    assert "'bishop' has 1 box" in ledger.of_kind("class_only_in_train")[0].what
-    assert [fault.split for fault in ledger.of_kind("annotation_id_zero")] == ["val", "test"]
+    assert "'bishop' has 1 box" in ledger.filter_by_code("class_only_in_train")[0].message
+    assert [issue.split for issue in ledger.filter_by_code("annotation_id_zero")] == ["val", "test"]
 
 
 def test_chess_counts_are_the_published_ones_less_the_duplicate(chess):
@@ -86,15 +86,15 @@ def test_mmdets_dataset_drops_nothing_of_the_cleaned_json(name, request):
                 ann_file=str(split.annotation_file), data_prefix={"img": str(split.image_dir)},
                 metainfo={"classes": data.classes}, filter_cfg={"filter_empty_gt": False},
                 pipeline=[])
-        infos = [dataset.get_data_info(at) for at in range(len(dataset))]
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         assert len(infos) == split.image_count
         assert sum(len(info["instances"]) for info in infos) == split.box_count
-        truth = json.loads(split.annotation_file.read_text())["annotations"]
-        labels = Counter(thing["bbox_label"] for info in infos for thing in info["instances"])
-        assert labels == Counter(box["category_id"] - 1 for box in truth)
+        ground_truth = json.loads(split.annotation_file.read_text())["annotations"]
+        labels = Counter(instance["bbox_label"] for info in infos for instance in info["instances"])
+        assert labels == Counter(box["category_id"] - 1 for box in ground_truth)
 
 
-def test_the_ledger_file_says_the_same(chess):
+def test_ledger_json_has_the_counts_of_the_ledger(chess):
     path = chess.splits["train"].annotation_file.parent / "ledger.json"
     ledger = json.loads(path.read_text())
     assert ledger["counts"] == chess.ledger.counts
@@ -116,25 +116,25 @@ def test_the_ledger_file_says_the_same(chess):
     ("cls_trashnet", "no annotation file; the folder holds 600 images"),
     ("photos", "none of its 1 images is there, such as 'terrain1.jpg'"),
 ])
-def test_other_folders_say_what_they_are(shared_data, tmp_path, folder, message):
+def test_unsupported_folders_are_named_in_the_error(shared_data, tmp_path, folder, message):
     with pytest.raises(DataError, match=message):
-        open_data(shared_data / folder, tmp_path)
+        load_detection_data(shared_data / folder, tmp_path)
 
 
 def test_a_stated_area_that_no_box_can_hold_is_told(shared_data):
     # sahi's file gives every box the area of the whole picture, 2048 x 1365 = 2795520; and the
     # picture was renamed, so that it is missing as well.
     ledger = check_coco(shared_data / "photos" / "sahi_terrain1_coco.json", shared_data / "photos")
-    assert ledger.of_kind("missing_image")[0].image == "terrain1.jpg"
+    assert ledger.filter_by_code("missing_image")[0].image == "terrain1.jpg"
 
 
 def test_a_config_that_names_the_chess_file_itself_is_checked(shared_data, chess):
     folder = shared_data / "det_chess_coco" / "train"
     file = folder / "_annotations.coco.json"
     ledger = check_coco(file, folder, chess.classes)
-    assert ledger.refused == [] and ledger.count("duplicate_box") == 1
-    assert {fault.action for fault in ledger.faults} == {"found"}
-    turned = check_coco(file, folder, chess.classes[::-1])
-    (fault,) = turned.of_kind("class_order")
-    assert "label 0 is 'bishop' in the file and 'white-rook' in the config" in fault.what
-    assert turned.refused
+    assert ledger.errors == [] and ledger.count("duplicate_box") == 1
+    assert {issue.resolution for issue in ledger.issues} == {"found"}
+    reversed_ledger = check_coco(file, folder, chess.classes[::-1])
+    (issue,) = reversed_ledger.filter_by_code("class_order")
+    assert "label 0 is 'bishop' in the file and 'white-rook' in the config" in issue.message
+    assert reversed_ledger.errors

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from detkit.data.classification.load_classification_data import open_class_data
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.classification.load_classification_data import load_classification_data
+from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.errors import DataError
 
 # images of train, val and test; words of the notes
@@ -35,11 +35,11 @@ OPENED = {
 @pytest.mark.parametrize("name, images, words", [(name, *right) for name, right in OPENED.items()],
                          ids=OPENED.keys())
 def test_all_images_and_boxes_are_used(shared_cases, tmp_path, name, images, words):
-    data = open_data(shared_cases / "data" / name, tmp_path)
+    data = load_detection_data(shared_cases / "data" / name, tmp_path)
     assert tuple(split.image_count for split in data.splits.values()) == images
     # Each image there has one box of 'a' and one of 'b'.
     assert all(split.box_count == 2 * split.image_count for split in data.splits.values())
-    assert data.classes == ("a", "b") and data.ledger.faults == []
+    assert data.classes == ("a", "b") and data.ledger.issues == []
     for split in data.splits.values():
         for image in json.loads(split.annotation_file.read_text())["images"]:
             assert (split.image_dir / image["file_name"]).is_file()
@@ -48,7 +48,7 @@ def test_all_images_and_boxes_are_used(shared_cases, tmp_path, name, images, wor
 
 
 def test_a_name_composed_in_two_ways_is_one_class(shared_cases, tmp_path):
-    data = open_data(shared_cases / "data" / "class_names_nfd", tmp_path)
+    data = load_detection_data(shared_cases / "data" / "class_names_nfd", tmp_path)
     assert data.classes == ("p\u00eache", "bl\u00e9")
     assert {name: split.box_count for name, split in data.splits.items()} == {
         "train": 12, "val": 8, "test": 8}
@@ -68,15 +68,15 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name, message", REFUSED.items(), ids=REFUSED.keys())
-def test_what_cannot_be_read_is_named(shared_cases, tmp_path, name, message):
+def test_unreadable_sets_are_errors_that_name_the_file(shared_cases, tmp_path, name, message):
     with pytest.raises(DataError, match=message):
-        open_data(shared_cases / "data" / name, tmp_path)
+        load_detection_data(shared_cases / "data" / name, tmp_path)
 
 
 @pytest.mark.parametrize("name, classes, images", [
     ("cls_capital_splits", ("cat", "dog", "owl"), [9, 6, 9]),
     ("cls_csv_windows", ("cat", "dog"), [6, 2, 2])])
 def test_classification_folders_and_lists(shared_cases, tmp_path, name, classes, images):
-    data = open_class_data(shared_cases / "data" / name, tmp_path)
+    data = load_classification_data(shared_cases / "data" / name, tmp_path)
     assert data.classes == classes
     assert [split.image_count for split in data.splits.values()] == images

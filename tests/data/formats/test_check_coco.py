@@ -13,27 +13,27 @@ def checked(folder, classes=None):
 
 def test_good_data(coco_folder):
     ledger = checked(coco_folder, ("cat", "dog"))
-    assert ledger.faults == [] and ledger.splits["data"].boxes_used == 4
-    ledger.raise_refused()
+    assert ledger.issues == [] and ledger.splits["data"].boxes_used == 4
+    ledger.raise_errors()
 
 
 def test_faults_are_found_and_nothing_is_written(coco_folder):
-    coco_folder.truth["train"]["annotations"][0]["bbox"] = [4, 5, 0, 10]
+    coco_folder.ground_truth["train"]["annotations"][0]["bbox"] = [4, 5, 0, 10]
     root = coco_folder.write()
     before = sorted(root.parent.rglob("*"))
-    (fault,) = check_coco(root / "annotations" / "train.json", root / "train").faults
-    assert (fault.kind, fault.action, fault.annotation) == ("zero_size_box", "found", 1)
+    (issue,) = check_coco(root / "annotations" / "train.json", root / "train").issues
+    assert (issue.code, issue.resolution, issue.annotation) == ("zero_size_box", "found", 1)
     assert sorted(root.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("classes, kind", [
+@pytest.mark.parametrize("classes, code", [
     (("cat",), "unknown_class"), (("cat", "dog", "cow"), "missing_class"),
     (("dog", "cat"), "class_order"), (("cat", "dgo"), "unknown_class")])
-def test_classes_of_a_config_that_the_file_contradicts_are_refused(coco_folder, classes, kind):
+def test_classes_of_a_config_that_the_file_contradicts_are_refused(coco_folder, classes, code):
     ledger = checked(coco_folder, classes)
-    assert kind in ledger.counts
+    assert code in ledger.counts
     with pytest.raises(DataError, match="train.json"):
-        ledger.raise_refused()
+        ledger.raise_errors()
 
 
 def test_a_file_that_is_no_coco_truth(tmp_path):

@@ -1,10 +1,10 @@
 """Ids of images and categories that annotations write as another type."""
 
 import pytest
-from drawn_objects import on_their_objects
+from drawn_objects import count_boxes_on_objects
 
-from detkit.data.detection.load_detection_data import open_data
-from detkit.data.formats.ids import whole
+from detkit.data.detection.load_detection_data import load_detection_data
+from detkit.data.formats.ids import parse_int_id
 from detkit.errors import DataError
 
 
@@ -12,51 +12,51 @@ from detkit.errors import DataError
     ("", None), ("a", None), ("1.5", None), (1.5, None), ("1e3", None), ("9" * 5000, None),
     ("3", 3), (" 3 ", 3), ("3.0", 3), ("003", 3), (3.0, 3), (3, 3), ("-1", -1)])
 def test_the_whole_number_of_an_id(value, number):
-    assert whole(value) == number
+    assert parse_int_id(value) == number
 
 
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
 def test_text_for_a_number_is_matched_by_value_and_told_once(coco_folder, tmp_path, key):
-    for record in coco_folder.truth["train"]["annotations"]:
+    for record in coco_folder.ground_truth["train"]["annotations"]:
         record[key] = str(record[key])
-    data = open_data(coco_folder.write(), tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert fault.kind == "id_of_another_type" and f"{key} '1' is 1" in fault.what
-    assert "4 annotations" in fault.what and data.splits["train"].box_count == 4
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert issue.code == "id_of_another_type" and f"{key} '1' is 1" in issue.message
+    assert "4 annotations" in issue.message and data.splits["train"].box_count == 4
 
 
 def test_a_number_for_text_is_matched_by_value(coco_folder, tmp_path):
-    for record in coco_folder.truth["train"]["images"]:
+    for record in coco_folder.ground_truth["train"]["images"]:
         record["id"] = f"00{record['id']}"
-    data = open_data(coco_folder.write(), tmp_path / "work")
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert data.splits["train"].box_count == 4
 
 
 def test_of_two_ids_with_one_value_neither_is_chosen(coco_folder, tmp_path):
-    truth = coco_folder.truth["train"]
-    truth["images"][1]["id"] = "1"
-    for record in truth["annotations"][2:]:
+    ground_truth = coco_folder.ground_truth["train"]
+    ground_truth["images"][1]["id"] = "1"
+    for record in ground_truth["annotations"][2:]:
         record["image_id"] = "01"
-    data = open_data(coco_folder.write(), tmp_path / "work")
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert data.ledger.count("unknown_image") == 2 and data.splits["train"].box_count == 2
 
 
 @pytest.mark.parametrize("case", ["via_text_image_id", "via_mixed_image_id", "text_category_id",
                                   "all_text_ids"])
-def test_all_boxes_of_the_cases_are_on_their_objects(shared_cases, tmp_path, case):
-    data = open_data(shared_cases / "data" / case, tmp_path / "work")
-    assert on_their_objects(data) == (12, 12)
+def test_all_boxes_match_their_drawn_objects(shared_cases, tmp_path, case):
+    data = load_detection_data(shared_cases / "data" / case, tmp_path / "work")
+    assert count_boxes_on_objects(data) == (12, 12)
     assert data.ledger.count("id_of_another_type") == (case != "all_text_ids")
 
 
 def test_annotations_that_call_the_image_id_otherwise_are_refused_with_the_key(
         shared_cases, tmp_path):
     with pytest.raises(DataError, match="none of the 8 annotations has 'image_id'.*'item_id'"):
-        open_data(shared_cases / "data" / "item_id_key", tmp_path / "work")
+        load_detection_data(shared_cases / "data" / "item_id_key", tmp_path / "work")
 
 
 def test_annotations_without_any_image_id_are_refused(coco_folder, tmp_path):
-    for record in coco_folder.truth["val"]["annotations"]:
+    for record in coco_folder.ground_truth["val"]["annotations"]:
         del record["image_id"]
     with pytest.raises(DataError, match="val.json: none of the 4 annotations has 'image_id'"):
-        open_data(coco_folder.write(), tmp_path / "work")
+        load_detection_data(coco_folder.write(), tmp_path / "work")

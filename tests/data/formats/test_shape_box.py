@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from drawn_objects import annotations_of, drawn_box, on_their_objects
+from drawn_objects import annotations_of, count_boxes_on_objects, drawn_box
 from pycocotools import mask as coco_mask
 from small_sets import voc_xml
 
 from detkit.data.detection.annotation_check import check_coco
-from detkit.data.detection.load_detection_data import open_data
-from detkit.data.formats.shape_box import hull, mask_box
+from detkit.data.detection.load_detection_data import load_detection_data
+from detkit.data.formats.shape_box import enclosing_box, mask_to_xywh
 from detkit.data.formats.voc.voc_file import read_voc
 from detkit.data.report.ledger import Ledger
 
@@ -42,7 +42,7 @@ MASKS = {
 
 @pytest.mark.parametrize("mask, box", MASKS.values(), ids=MASKS.keys())
 def test_the_box_of_a_mask(mask, box):
-    assert mask_box(mask) == box
+    assert mask_to_xywh(mask) == box
 
 
 @pytest.mark.parametrize("degrees, box", [
@@ -50,46 +50,46 @@ def test_the_box_of_a_mask(mask, box):
     # Half of (40 + 10) / sqrt 2 = 17.678 about the center (30, 25).
     (45, (12.322, 7.322, 35.355, 35.355)), (-45, (12.322, 7.322, 35.355, 35.355))])
 def test_the_box_around_a_turned_one(degrees, box):
-    assert hull((10, 20, 40, 10), degrees) == pytest.approx(box, abs=0.001)
+    assert enclosing_box((10, 20, 40, 10), degrees) == pytest.approx(box, abs=0.001)
 
 
 @pytest.mark.parametrize("bbox", [None, [], [0, 0, 0, 0], "gone"])
 def test_a_box_without_extent_is_replaced_by_its_outlines(coco_folder, tmp_path, bbox):
-    record = coco_folder.truth["train"]["annotations"][0]
+    record = coco_folder.ground_truth["train"]["annotations"][0]
     record.update(bbox=bbox, segmentation=[[4, 5, 16, 5, 16, 15]])
     if bbox == "gone":
         del record["bbox"]
-    data = open_data(coco_folder.write(), tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert (fault.kind, fault.annotation) == ("box_from_mask", 1)
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert (issue.code, issue.annotation) == ("box_from_mask", 1)
     assert annotations_of(data)[0][3] == [4, 5, 12, 10]
 
 
-def test_a_config_own_file_without_boxes_is_refused_for_its_loader_reads_none(coco_folder):
-    record = coco_folder.truth["train"]["annotations"][0]
+def test_config_own_file_without_bbox_is_an_error(coco_folder):
+    record = coco_folder.ground_truth["train"]["annotations"][0]
     record.update(bbox=[], segmentation=[[4, 5, 16, 5, 16, 15]])
     root = coco_folder.write()
     ledger = check_coco(root / "annotations" / "train.json", root / "train")
-    assert [fault.kind for fault in ledger.refused] == ["box_from_mask"]
+    assert [issue.code for issue in ledger.errors] == ["box_from_mask"]
 
 
 @pytest.mark.parametrize("case, replaced", [("segm_some", 5), ("segm_only", 10)])
 def test_outlines_of_the_cases_are_on_their_objects(shared_cases, tmp_path, case, replaced):
-    data = open_data(shared_cases / "data" / case, tmp_path / "work")
+    data = load_detection_data(shared_cases / "data" / case, tmp_path / "work")
     assert data.ledger.counts == {"box_from_mask": replaced}
-    assert on_their_objects(data) == (10, 10)
+    assert count_boxes_on_objects(data) == (10, 10)
 
 
 def test_turned_boxes_of_the_case_reach_over_what_is_drawn(shared_cases, tmp_path):
-    data = open_data(shared_cases / "data" / "cvat_rotation", tmp_path / "work")
+    data = load_detection_data(shared_cases / "data" / "cvat_rotation", tmp_path / "work")
     assert data.ledger.counts == {"rotated_box": 6}
-    found = annotations_of(data)
+    annotations = annotations_of(data)
     # 20 x 60 about (70, 60), turned by 60 degrees: 10 + 51.96 wide, 17.32 + 30 high.
     assert all(box == pytest.approx([39.02, 36.34, 61.96, 47.32], abs=0.01)
-               for _, _, _, box, _ in found)
+               for _, _, _, box, _ in annotations)
     assert all(np.abs(np.subtract(box, drawn_box(pixels, name))).max() <= 2
-               for _, pixels, name, box, _ in found)
-    assert all(annotation["area"] == 1200 for *_, annotation in found)
+               for _, pixels, name, box, _ in annotations)
+    assert all(annotation["area"] == 1200 for *_, annotation in annotations)
 
 
 @pytest.mark.parametrize("points, box", [
@@ -97,9 +97,9 @@ def test_turned_boxes_of_the_case_reach_over_what_is_drawn(shared_cases, tmp_pat
     ([[10, 2, 18, 10, 10, 18, 2, 10]], [2, 2, 16, 16]),  # the outline after it
 ], ids=["rectangle", "outline"])
 def test_a_turned_box_with_an_outline(coco_folder, tmp_path, points, box):
-    coco_folder.truth["train"]["annotations"][0].update(
+    coco_folder.ground_truth["train"]["annotations"][0].update(
         segmentation=points, attributes={"rotation": 90.0})
-    data = open_data(coco_folder.write(), tmp_path / "work")
+    data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert data.ledger.counts == {"rotated_box": 1}
     assert annotations_of(data)[0][3] == box
 

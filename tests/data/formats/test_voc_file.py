@@ -5,7 +5,7 @@ import json
 import pytest
 from small_sets import draw, voc_xml
 
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.formats.voc.voc_file import read_voc
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
@@ -26,18 +26,19 @@ def test_the_273_boxes_are_those_of_the_published_coco_file(shared_data, publish
     files = sorted((gts / "pascalvoc_format").glob("*.xml"))
     ledger = Ledger()
     raw = read_voc([(path, None) for path in files], "all", gts, ledger)
-    truth = json.loads((gts / published).read_text())
-    ours = corner_boxes(raw.images, raw.annotations, raw.categories)
-    assert len(ours) == 273 and ledger.faults == []
-    assert ours == corner_boxes(truth["images"], truth["annotations"], truth["categories"])
+    ground_truth = json.loads((gts / published).read_text())
+    boxes = corner_boxes(raw.images, raw.annotations, raw.categories)
+    assert len(boxes) == 273 and ledger.issues == []
+    assert boxes == corner_boxes(ground_truth["images"], ground_truth["annotations"],
+                                 ground_truth["categories"])
     # SOURCE.txt counts 38 difficult boxes and 20 classes.
     assert sum(box["difficult"] for box in raw.annotations) == 38
     assert len(raw.categories) == 20
 
 
 def write_set(root, xml_by_stem):
-    for at, (stem, text) in enumerate(xml_by_stem.items()):
-        draw(root / "JPEGImages" / f"{stem}.png", seed=at)
+    for i, (stem, text) in enumerate(xml_by_stem.items()):
+        draw(root / "JPEGImages" / f"{stem}.png", seed=i)
         path = root / "Annotations" / f"{stem}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -54,12 +55,12 @@ def test_difficult_and_truncated_stay_as_fields(tmp_path):
         name: voc_xml(f"{name}.png", objects=[("cat", (1, 2, 30, 40), 1, 0),
                                               ("dog", (5, 6, 30, 40), 0, 1)])
         for name in "abc"})
-    boxes = all_boxes(open_data(root, tmp_path / "work"))
+    boxes = all_boxes(load_detection_data(root, tmp_path / "work"))
     assert {(box["category_id"], box["difficult"], box["truncated"], box["object"])
             for box in boxes} == {(1, 1, 0, 1), (2, 0, 1, 2)}
 
 
-def test_parts_of_a_person_are_no_objects(tmp_path):
+def test_voc_person_parts_are_not_objects(tmp_path):
     # VOC 2007 person layout: parts with boxes of their own stand inside an object.
     text = voc_xml("a.png").replace(
         "<bndbox>", "<part><name>head</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>11</xmax>"
@@ -73,11 +74,11 @@ def test_parts_of_a_person_are_no_objects(tmp_path):
 
 def test_a_broken_xml_leaves_its_image_out_and_is_named(tmp_path):
     root = write_set(tmp_path / "set", {
-        "0": "<annotation><obj", **{str(at): voc_xml(f"{at}.png") for at in range(1, 6)}})
-    data = open_data(root, tmp_path / "work")
+        "0": "<annotation><obj", **{str(i): voc_xml(f"{i}.png") for i in range(1, 6)}})
+    data = load_detection_data(root, tmp_path / "work")
     # Its image is then one that no annotation names, told as well.
     assert data.ledger.counts == {"broken_annotation": 1, "images_without_record": 1}
-    assert data.ledger.faults[0].file.endswith("0.xml")
+    assert data.ledger.issues[0].file.endswith("0.xml")
     assert sum(count.images_left_out for count in data.ledger.splits.values()) == 1
 
 
@@ -85,7 +86,7 @@ def test_mostly_broken_xml_is_refused(tmp_path):
     root = write_set(tmp_path / "set", {
         "a": voc_xml("a.png"), "b": "<annotation>", "c": "<annotation>"})
     with pytest.raises(DataError, match="only 1 images can be used and 2 can not"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
 
 
 OBJECTS = {
@@ -98,46 +99,46 @@ OBJECTS = {
 }
 
 
-@pytest.mark.parametrize("thing, kind", OBJECTS.values(), ids=OBJECTS.keys())
-def test_a_bad_object_is_told_with_its_xml_and_ordinal(tmp_path, thing, kind):
-    files = {str(at): voc_xml(f"{at}.png") for at in range(5)}
-    files["2"] = voc_xml("2.png", objects=[("cat", (1, 2, 30, 40)), thing])
-    data = open_data(write_set(tmp_path / "set", files), tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert (fault.kind, fault.annotation, fault.image) == (kind, 2, "2.png")
-    assert fault.file.endswith("2.xml")
+@pytest.mark.parametrize("bad_object, code", OBJECTS.values(), ids=OBJECTS.keys())
+def test_a_bad_object_is_told_with_its_xml_and_ordinal(tmp_path, bad_object, code):
+    files = {str(i): voc_xml(f"{i}.png") for i in range(5)}
+    files["2"] = voc_xml("2.png", objects=[("cat", (1, 2, 30, 40)), bad_object])
+    data = load_detection_data(write_set(tmp_path / "set", files), tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert (issue.code, issue.annotation, issue.image) == (code, 2, "2.png")
+    assert issue.file.endswith("2.xml")
 
 
 def test_an_object_without_name_is_refused(tmp_path):
-    files = {str(at): voc_xml(f"{at}.png") for at in range(3)}
+    files = {str(i): voc_xml(f"{i}.png") for i in range(3)}
     files["1"] = voc_xml("1.png", objects=[("", (1, 2, 30, 40))])
     with pytest.raises(DataError, match="1.xml, annotation 1, .* no name"):
-        open_data(write_set(tmp_path / "set", files), tmp_path / "work")
+        load_detection_data(write_set(tmp_path / "set", files), tmp_path / "work")
 
 
-def test_the_image_with_the_xmls_own_name_wins_and_it_is_said(tmp_path):
-    files = {str(at): voc_xml(f"{at}.png") for at in range(4)}
+def test_image_named_like_the_xml_takes_precedence_and_is_noted(tmp_path):
+    files = {str(i): voc_xml(f"{i}.png") for i in range(4)}
     files["0"] = voc_xml("3.png")
-    data = open_data(write_set(tmp_path / "set", files), tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert fault.kind == "two_images_named" and "'3.png'" in fault.what
+    data = load_detection_data(write_set(tmp_path / "set", files), tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert issue.code == "two_images_named" and "'3.png'" in issue.message
 
 
 def test_a_zero_size_in_the_xml_is_filled_in(tmp_path):
-    files = {str(at): voc_xml(f"{at}.png", size_wh=(0, 0)) for at in range(3)}
-    data = open_data(write_set(tmp_path / "set", files), tmp_path / "work")
+    files = {str(i): voc_xml(f"{i}.png", size_wh=(0, 0)) for i in range(3)}
+    data = load_detection_data(write_set(tmp_path / "set", files), tmp_path / "work")
     assert data.ledger.counts == {"size_missing": 3}
 
 
 def test_two_images_of_one_name_are_an_error(tmp_path):
-    root = write_set(tmp_path / "set", {str(at): voc_xml(f"{at}.png") for at in range(3)})
+    root = write_set(tmp_path / "set", {str(i): voc_xml(f"{i}.png") for i in range(3)})
     draw(root / "JPEGImages" / "1.jpg")
     with pytest.raises(DataError, match="two images have the same name: .*1.jpg|1.png"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
 
 
 def test_names_in_other_scripts_and_with_blanks(tmp_path):
     names = ["\u732b 1", "d\u00e9j\u00e0 vu", "a&b"]
     files = {name: voc_xml("x", objects=[("\u72ac", (1, 2, 30, 40))]) for name in names}
-    data = open_data(write_set(tmp_path / "set", files), tmp_path / "work")
-    assert data.classes == ("\u72ac",) and data.ledger.faults == []
+    data = load_detection_data(write_set(tmp_path / "set", files), tmp_path / "work")
+    assert data.classes == ("\u72ac",) and data.ledger.issues == []

@@ -16,7 +16,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 def first_and_notes(path):
     notes = []
-    return read_image(path, notes.append)[0, 0].tolist(), [note.what for note in notes]
+    return read_image(path, notes.append)[0, 0].tolist(), [note.message for note in notes]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
@@ -42,7 +42,7 @@ def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path):
     assert first_and_notes(path) == ([255, 255, 255], [])
 
 
-def test_views_beside_the_image_of_a_jpeg_are_not_said(shared_cases):
+def test_mpo_secondary_images_are_not_reported(shared_cases):
     notes = []
     assert read_image(shared_cases / "images" / "mpo.jpg", notes.append).shape == (120, 200, 3)
     assert notes == []
@@ -56,7 +56,7 @@ def test_views_beside_the_image_of_a_jpeg_are_not_said(shared_cases):
     ("a.jxl", b"\xff\x0a rest", "JPEG XL.*PNG or JPEG"),
     ("a.NEF", b"II*\0", "raw file.*develop"),
 ], ids=["heic", "heic-named-jpg", "empty", "html", "jxl", "raw"])
-def test_what_cannot_be_read_is_called_by_its_name(tmp_path, monkeypatch, name, content, message):
+def test_unreadable_formats_are_named_in_the_error(tmp_path, monkeypatch, name, content, message):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name}: .*{message}"):

@@ -6,21 +6,21 @@ import json
 import pytest
 from small_sets import coco, draw, write_json
 
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.images.image_folder import ImageFolder
-from detkit.data.images.image_names import plainest
+from detkit.data.images.image_names import canonical_name
 from detkit.errors import DataError
 
 BOX = [4, 5, 12, 10]
 
 
-def opened(root, tmp_path, names):
+def load_set(root, tmp_path, names):
     write_json(root / "annotations.json", coco(
-        names, [(at, 0, BOX) for at in range(len(names))], classes=["cat"]))
-    return open_data(root, tmp_path / "work")
+        names, [(i, 0, BOX) for i in range(len(names))], classes=["cat"]))
+    return load_detection_data(root, tmp_path / "work")
 
 
-def used(data):
+def used_names(data):
     return sorted(image["file_name"] for split in data.splits.values()
                   for image in json.loads(split.annotation_file.read_text())["images"])
 
@@ -47,14 +47,14 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name, path", NAMES.values(), ids=NAMES.keys())
-def test_a_name_finds_its_file(tmp_path, name, path):
+def test_file_is_found_under_every_name_variant(tmp_path, name, path):
     draw(tmp_path / path, size_wh=(4, 4))
-    found = ImageFolder(tmp_path).find(name)
-    assert found is not None and (tmp_path / found).samefile(tmp_path / path)
+    path_found = ImageFolder(tmp_path).find(name)
+    assert path_found is not None and (tmp_path / path_found).samefile(tmp_path / path)
 
 
 @pytest.mark.parametrize("name", ["", "..", "lot", "a?1.png", "%00.png", "x" * 300])
-def test_what_is_no_file_is_not_found(tmp_path, name):
+def test_names_without_a_file_are_not_found(tmp_path, name):
     draw(tmp_path / "lot" / "1.png", size_wh=(4, 4))
     draw(tmp_path / "1.png", size_wh=(4, 4))
     assert ImageFolder(tmp_path).find(name) is None
@@ -77,46 +77,49 @@ def test_exact_names_alone_count_for_who_opens_the_files_by_them(tmp_path):
 
 def test_each_name_is_read_in_its_own_way_and_each_way_is_said(tmp_path):
     root = tmp_path / "set"
-    for at in range(6):
-        draw(root / "images" / "my lot" / f"{at}.png", seed=at)
-    data = opened(root, tmp_path, ["my lot/0.png", "my lot/1.png", r"my lot\2.png",
-                                   "my%20lot/3.png", r"my%20lot\4.png", "/x/?d=my%20lot/5.png"])
-    assert used(data) == [f"my lot/{at}.png" for at in range(6)]
-    assert data.ledger.faults == []
-    said = [note for note in data.ledger.notes if "file names are found" in note]
-    assert [note.split()[1] for note in said] == ["1", "2", "1"]
-    assert r"'my lot\2.png'" in said[0] and "'my%20lot/3.png'" in said[1] and "?d=" in said[2]
+    for i in range(6):
+        draw(root / "images" / "my lot" / f"{i}.png", seed=i)
+    data = load_set(root, tmp_path, [
+        "my lot/0.png", "my lot/1.png", r"my lot\2.png", "my%20lot/3.png", r"my%20lot\4.png",
+        "/x/?d=my%20lot/5.png"
+    ])
+    assert used_names(data) == [f"my lot/{i}.png" for i in range(6)]
+    assert data.ledger.issues == []
+    name_notes = [note for note in data.ledger.notes if "file names are found" in note]
+    assert [note.split()[1] for note in name_notes] == ["1", "2", "1"]
+    assert r"'my lot\2.png'" in name_notes[0] and "'my%20lot/3.png'" in name_notes[
+        1] and "?d=" in name_notes[2]
 
 
 def test_one_image_under_two_spellings_is_merged(tmp_path):
     root = tmp_path / "set"
-    for at in range(3):
-        draw(root / "lot" / f"{at}.png", seed=at)
+    for i in range(3):
+        draw(root / "lot" / f"{i}.png", seed=i)
     names = ["lot/0.png", "lot/1.png", "lot/2.png", r"lot\0.png"]
     write_json(root / "annotations.json", coco(
         names, [(0, 0, BOX), (1, 0, BOX), (2, 0, BOX), (3, 1, [20, 5, 12, 10])]))
-    data = open_data(root, tmp_path / "work")
-    assert used(data) == ["lot/0.png", "lot/1.png", "lot/2.png"]
+    data = load_detection_data(root, tmp_path / "work")
+    assert used_names(data) == ["lot/0.png", "lot/1.png", "lot/2.png"]
     assert data.ledger.counts["duplicate_image"] == 1
     assert sum(split.box_count for split in data.splits.values()) == 4
 
 
 def test_the_last_part_stands_for_a_path_only_where_no_two_share_it(tmp_path):
     root = tmp_path / "set"
-    for at in range(3):
-        draw(root / "images" / f"my {at}.png", seed=at)
-    data = opened(root, tmp_path, [f"C:\\x\\my%20{at}.png" for at in range(3)])
-    assert used(data) == ["my 0.png", "my 1.png", "my 2.png"]
+    for i in range(3):
+        draw(root / "images" / f"my {i}.png", seed=i)
+    data = load_set(root, tmp_path, [f"C:\\x\\my%20{i}.png" for i in range(3)])
+    assert used_names(data) == ["my 0.png", "my 1.png", "my 2.png"]
     assert "decoded" in next(note for note in data.ledger.notes if "3 file names" in note)
 
 
-def test_some_names_may_be_paths_of_another_machine(tmp_path):
+def test_absolute_paths_of_another_machine_are_found_by_basename(tmp_path):
     root = tmp_path / "set"
-    for at in range(12):
-        draw(root / "images" / f"{at}.png", seed=at)
-    data = opened(root, tmp_path, [f"{at}.png" for at in range(7)]
-                  + [f"C:\\data\\{at}.png" for at in range(7, 12)])
-    assert used(data) == sorted(f"{at}.png" for at in range(12)) and data.ledger.faults == []
+    for i in range(12):
+        draw(root / "images" / f"{i}.png", seed=i)
+    data = load_set(root, tmp_path,
+                    [f"{i}.png" for i in range(7)] + [f"C:\\data\\{i}.png" for i in range(7, 12)])
+    assert used_names(data) == sorted(f"{i}.png" for i in range(12)) and data.ledger.issues == []
     assert any("5 file names are found by the last part" in note for note in data.ledger.notes)
 
 
@@ -124,15 +127,15 @@ def test_a_name_in_a_folder_that_is_there_stands_for_no_other_file(tmp_path):
     root = tmp_path / "set"
     for name in ("lot/0.png", "lot/1.png", "lot/2.png", "lot/3.png", "4.png"):
         draw(root / "images" / name, seed=int(name[-5]))
-    data = opened(root, tmp_path, [f"lot/{at}.png" for at in range(5)])
-    assert [fault.image for fault in data.ledger.of_kind("missing_image")] == ["lot/4.png"]
+    data = load_set(root, tmp_path, [f"lot/{i}.png" for i in range(5)])
+    assert [issue.image for issue in data.ledger.filter_by_code("missing_image")] == ["lot/4.png"]
 
 
 @pytest.mark.parametrize("name, plain", [
     ("a/b.png", "a/b.png"), (r"a\b.png", "a/b.png"), ("a%2Fb.png", "a/b.png"),
     ("/x/?d=a/b.png", "a/b.png"), ("http://h/a%20b.png?x", "http://h/a b.png")])
 def test_names_of_one_file_have_one_plain_form(name, plain):
-    assert plainest(name) == plain
+    assert canonical_name(name) == plain
 
 
 # The json file, and the folder of its images: as CVAT, FiftyOne and people by hand lay them.
@@ -150,18 +153,18 @@ FOLDERS = {
 @pytest.mark.parametrize("json_at, images_at", FOLDERS.values(), ids=FOLDERS.keys())
 def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
     root = tmp_path / "set"
-    names = [f"{at}.png" for at in range(3)]
-    for at, name in enumerate(names):
-        draw(root / images_at / name, seed=at)
+    names = [f"{i}.png" for i in range(3)]
+    for i, name in enumerate(names):
+        draw(root / images_at / name, seed=i)
         # A folder of another subset holds images of the same names.
-        draw(root / "images" / "Validation" / name, seed=at + 10)
-    text = json.dumps(coco(names, [(at, 0, BOX) for at in range(3)], classes=["cat"])).encode()
+        draw(root / "images" / "Validation" / name, seed=i + 10)
+    text = json.dumps(coco(names, [(i, 0, BOX) for i in range(3)], classes=["cat"])).encode()
     path = root / json_at
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text) if json_at.endswith("GZ") else text)
-    data = open_data(root, tmp_path / "work")
+    data = load_detection_data(root, tmp_path / "work")
     assert {split.image_dir for split in data.splits.values()} == {root / images_at}
-    assert data.ledger.faults == []
+    assert data.ledger.issues == []
     # That folder is a split without annotations, which is named.
     assert "folders of images that no annotation file names: images/Validation (3)" in (
         data.ledger.notes)
@@ -171,8 +174,8 @@ def test_a_packed_copy_is_passed_over_and_said(coco_folder, tmp_path):
     root = coco_folder.write()
     for path in list((root / "annotations").iterdir()):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    data = open_data(root, tmp_path / "work")
-    assert data.ledger.faults == []
+    data = load_detection_data(root, tmp_path / "work")
+    assert data.ledger.issues == []
     assert any("not read: " in note and "train.json.gz" in note for note in data.ledger.notes)
 
 
@@ -181,20 +184,20 @@ def test_a_packed_copy_is_passed_over_and_said(coco_folder, tmp_path):
 def test_a_broken_gz_is_named(tmp_path, content):
     (tmp_path / "train.json.gz").write_bytes(content)
     with pytest.raises(DataError, match="train.json.gz"):
-        open_data(tmp_path, tmp_path / "work")
+        load_detection_data(tmp_path, tmp_path / "work")
 
 
 def test_two_sizes_stated_of_one_file_are_not_put_together(tmp_path):
-    names = [f"lot/{at}.png" for at in range(6)]
-    for at, name in enumerate(names):
-        draw(tmp_path / name, seed=at)
-    truth = coco([*names, "lot\\0.png"], [(at, 0, BOX) for at in range(7)], classes=["cat"])
-    truth["images"][6].update(width=32, height=24)
-    write_json(tmp_path / "annotations.json", truth)
-    data = open_data(tmp_path, tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert fault.kind == "duplicate_image_sizes" and fault.action == "left out with its boxes"
-    assert "'lot/0.png' of 64x48" in fault.what and "'lot\\0.png' of 32x24" in fault.what
-    assert used(data) == names and sum(split.box_count for split in data.splits.values()) == 6
+    names = [f"lot/{i}.png" for i in range(6)]
+    for i, name in enumerate(names):
+        draw(tmp_path / name, seed=i)
+    ground_truth = coco([*names, "lot\\0.png"], [(i, 0, BOX) for i in range(7)], classes=["cat"])
+    ground_truth["images"][6].update(width=32, height=24)
+    write_json(tmp_path / "annotations.json", ground_truth)
+    data = load_detection_data(tmp_path, tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert issue.code == "duplicate_image_sizes" and issue.resolution == "left out with its boxes"
+    assert "'lot/0.png' of 64x48" in issue.message and "'lot\\0.png' of 32x24" in issue.message
+    assert used_names(data) == names and sum(split.box_count for split in data.splits.values()) == 6
     assert sum(count.boxes_left_out for count in data.ledger.splits.values()) == 1
     assert "detkit_name" not in data.splits["train"].annotation_file.read_text()

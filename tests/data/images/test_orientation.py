@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from drawn_objects import on_their_objects
+from drawn_objects import count_boxes_on_objects
 from PIL import Image
 from small_sets import coco, draw, write_json
 
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.detection.load_detection_data import load_detection_data
 
 # Of an image stored 64x48 and shown 48x64: fits both, only the upright one, only the stored one.
 BOTH, UPRIGHT, STORED = [10, 4, 20, 8], [10, 50, 20, 10], [50, 4, 10, 20]
@@ -17,69 +17,70 @@ def turned_set(root, boxes, stated_wh=(64, 48)):
     """One photograph with EXIF orientation 6 for each list of boxes."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    names = [f"{at}.jpg" for at in range(len(boxes))]
-    for at, name in enumerate(names):
-        draw(root / "images" / name, seed=at, exif=exif)
+    names = [f"{i}.jpg" for i in range(len(boxes))]
+    for i, name in enumerate(names):
+        draw(root / "images" / name, seed=i, exif=exif)
     write_json(root / "coco.json", coco(
-        names, [(at, 0, box) for at, some in enumerate(boxes) for box in some],
+        names, [(i, 0, box) for i, image_boxes in enumerate(boxes) for box in image_boxes],
         classes=("cat",), size_wh=stated_wh))
     return root
 
 
 def boxes_by_image(data):
-    found = {}
+    result = {}
     for split in data.splits.values():
         content = json.loads(split.annotation_file.read_text())
         names = {image["id"]: image["file_name"] for image in content["images"]}
         for box in content["annotations"]:
-            found.setdefault(names[box["image_id"]], {})[tuple(box["bbox"])] = 1
-    return {name: [list(box) for box in boxes] for name, boxes in found.items()}
+            result.setdefault(names[box["image_id"]], {})[tuple(box["bbox"])] = 1
+    return {name: [list(box) for box in boxes] for name, boxes in result.items()}
 
 
-def test_the_word_of_three_images_holds_for_those_whose_boxes_fit_both_ways(tmp_path):
+def test_three_clear_images_decide_the_ambiguous_ones(tmp_path):
     boxes = [[BOTH]] * 3 + [[BOTH, UPRIGHT]] * 3
-    data = open_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
+    data = load_detection_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
     assert data.ledger.counts == {"size_corrected": 6}
-    assert all(BOTH in found for found in boxes_by_image(data).values())
+    assert all(BOTH in result for result in boxes_by_image(data).values())
     assert any("9 of 9 boxes fit the upright image, 6 the" in note for note in data.ledger.notes)
 
 
 def test_boxes_in_the_stored_image_are_turned_whatever_size_is_stated(tmp_path):
     boxes = [[BOTH]] * 3 + [[STORED]] * 3
-    data = open_data(turned_set(tmp_path / "set", boxes, stated_wh=(48, 64)), tmp_path / "work")
+    data = load_detection_data(turned_set(tmp_path / "set", boxes, stated_wh=(48, 64)),
+                               tmp_path / "work")
     # Clockwise by a quarter the new x is counted from the old bottom: 48 - (4 + 8) = 36, y = 10.
     assert data.ledger.counts == {"exif_turned": 6}
     assert boxes_by_image(data)["0.jpg"] == [[36, 10, 8, 20]]
 
 
-def test_one_sloppy_box_does_not_turn_the_others(tmp_path):
+def test_one_bad_box_does_not_change_the_orientation_of_others(tmp_path):
     sloppy = [10, 4, 20, 48]  # reaches 4 pixels below the stored image, and fits the upright one
     boxes = [[BOTH]] * 9 + [[BOTH, sloppy]]
-    data = open_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
+    data = load_detection_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
     # The stated size is the stored image's: its boxes are turned, the sloppy one clipped.
     assert data.ledger.counts == {"exif_turned": 10, "box_clipped": 1}
-    assert all([36, 10, 8, 20] in found for found in boxes_by_image(data).values())
+    assert all([36, 10, 8, 20] in result for result in boxes_by_image(data).values())
     assert not any("fit the upright image" in note for note in data.ledger.notes)
 
 
-def test_images_all_of_which_tell_are_believed_however_few(tmp_path):
-    data = open_data(turned_set(tmp_path / "set", [[UPRIGHT]] * 2), tmp_path / "work",
-                     need_train=False)
+def test_two_unambiguous_images_decide_the_orientation(tmp_path):
+    data = load_detection_data(turned_set(tmp_path / "set", [[UPRIGHT]] * 2), tmp_path / "work",
+                               require_train=False)
     assert data.ledger.count("size_corrected") == 2
 
 
-def test_in_a_set_that_contradicts_itself_each_image_speaks_for_itself(tmp_path):
+def test_contradicting_images_are_oriented_one_by_one(tmp_path):
     boxes = [[UPRIGHT], [STORED]] * 3 + [[BOTH]]
-    data = open_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
+    data = load_detection_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
     assert data.ledger.counts == {"size_corrected": 3, "exif_turned": 3, "exif_unclear": 1}
-    found = boxes_by_image(data)
+    result = boxes_by_image(data)
     # 48 - (4 + 20) = 24
-    assert found["0.jpg"] == [UPRIGHT] and found["1.jpg"] == [[24, 50, 20, 10]]
-    assert "6.jpg" not in found
+    assert result["0.jpg"] == [UPRIGHT] and result["1.jpg"] == [[24, 50, 20, 10]]
+    assert "6.jpg" not in result
 
 
 @pytest.mark.parametrize("case, boxes", [
     ("ls_exif_size", 12), ("exif_upright", 16), ("sizes_exchanged", 16)])
-def test_all_boxes_of_the_cases_are_on_their_objects(shared_cases, tmp_path, case, boxes):
-    data = open_data(shared_cases / "data" / case, tmp_path / "work")
-    assert on_their_objects(data) == (boxes, boxes)
+def test_all_boxes_match_their_drawn_objects(shared_cases, tmp_path, case, boxes):
+    data = load_detection_data(shared_cases / "data" / case, tmp_path / "work")
+    assert count_boxes_on_objects(data) == (boxes, boxes)

@@ -17,10 +17,10 @@ from detkit.cli.main import build_parser
 from detkit.data.images import image_probe as headers
 from detkit.data.images import open_image as image_open
 from detkit.data.images import read_image as images
-from detkit.data.images.image_probe import image_facts, survey
-from detkit.data.images.pixel_limit import DEFAULT, VARIABLE, max_pixels
+from detkit.data.images.image_probe import probe_image, probe_images
+from detkit.data.images.pixel_limit import DEFAULT_MAX_PIXELS, MAX_PIXELS_ENV, max_pixels
 from detkit.data.images.read_image import read_image
-from detkit.data.images.sixteen_bits import to_eight_bits
+from detkit.data.images.sixteen_bits import to_uint8
 from detkit.errors import ConfigError, DataError
 
 
@@ -31,36 +31,36 @@ def png_of(path, width, height, *chunks):
                 + struct.pack(">I", zlib.crc32(kind + content)))
 
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(
-        ">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + b"".join(chunk(*one) for one in chunks)
+        ">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + b"".join(chunk(*item) for item in chunks)
         + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
     return path
 
 
 def test_phones_of_200_megapixels_are_within_the_limit():
-    assert 16320 * 12240 < max_pixels() == DEFAULT
+    assert 16320 * 12240 < max_pixels() == DEFAULT_MAX_PIXELS
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size", [(20_000, 20_000), (2**31 - 1, 2**31 - 1)])
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, size):
     path = png_of(tmp_path / "bomb.png", *size)
-    for said in (image_facts(path).fault, str(pytest.raises(DataError, read_image, path).value)):
-        assert str(path) in said and "too many pixels" in said and "300,000,000" in said
-        assert "--max-pixels" in said
+    for message in (probe_image(path).error, str(pytest.raises(DataError, read_image, path).value)):
+        assert str(path) in message and "too many pixels" in message and "300,000,000" in message
+        assert "--max-pixels" in message
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "gif", "bmp", "jp2", "ppm"])
 def test_the_limit_holds_for_every_format(tmp_path, monkeypatch, suffix):
     path = draw(tmp_path / f"a.{suffix}", (20, 10))
-    monkeypatch.setenv(VARIABLE, "199")
+    monkeypatch.setenv(MAX_PIXELS_ENV, "199")
     with pytest.raises(DataError, match="too many pixels: got 20 x 10, expected at most 199"):
         read_image(path)
-    monkeypatch.setenv(VARIABLE, "200")
+    monkeypatch.setenv(MAX_PIXELS_ENV, "200")
     assert read_image(path).shape == (10, 20, 3)
 
 
 def test_the_flag_holds_in_processes_that_are_started_and_not_beyond(tmp_path, monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(MAX_PIXELS_ENV, raising=False)
     args = build_parser("predict", "predict").parse_args(
         ["model.pth", "a.png", "--out", "x", "--max-pixels", "77"])
     with pixel_limit(args.max_pixels):
@@ -70,13 +70,13 @@ def test_the_flag_holds_in_processes_that_are_started_and_not_beyond(tmp_path, m
         assert out.stdout == "77\n"
         with pixel_limit(None):
             assert max_pixels() == 77
-    assert max_pixels() == DEFAULT
+    assert max_pixels() == DEFAULT_MAX_PIXELS
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "many", "1e9", "9" * 5000])
-def test_an_environment_without_sense_is_told(monkeypatch, text):
-    monkeypatch.setenv(VARIABLE, text)
-    with pytest.raises(ConfigError, match=f"{VARIABLE}: got "):
+def test_invalid_max_pixels_variable_is_an_error(monkeypatch, text):
+    monkeypatch.setenv(MAX_PIXELS_ENV, text)
+    with pytest.raises(ConfigError, match=f"{MAX_PIXELS_ENV}: got "):
         max_pixels()
 
 
@@ -108,63 +108,63 @@ def test_compressed_texts_in_an_image_are_not_unpacked(tmp_path):
 
 
 def test_pages_and_frames_are_counted_to_a_hundred(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MOST_FRAMES", 4)
+    monkeypatch.setattr(images, "MAX_COUNTED_FRAMES", 4)
     for suffix, word in (("tif", "pages"), ("gif", "frames")):
         path = tmp_path / f"a.{suffix}"
-        frames = [Image.new("RGB", (8, 8), (30 * at, 0, 0)) for at in range(8)]
+        frames = [Image.new("RGB", (8, 8), (30 * i, 0, 0)) for i in range(8)]
         frames[0].save(path, save_all=True, append_images=frames[1:])
         notes = []
         read_image(path, notes.append)
-        assert [note.what for note in notes] == [
+        assert [note.message for note in notes] == [
             f"it holds at least 4 {word}, of which the first is read"]
 
 
 def test_large_frames_of_a_gif_are_not_all_decoded_to_count_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "SOME_PIXELS", 3 * 64)
-    frames = [Image.new("RGB", (8, 8), (30 * at, 0, 0)) for at in range(8)]
+    monkeypatch.setattr(images, "MAX_PIXELS_PER_CHUNK", 3 * 64)
+    frames = [Image.new("RGB", (8, 8), (30 * i, 0, 0)) for i in range(8)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     notes = []
     read_image(tmp_path / "a.gif", notes.append)
-    assert "at least 3 frames" in notes[0].what
+    assert "at least 3 frames" in notes[0].message
 
 
 def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
     path = draw(tmp_path / "a.jpg", progressive=True)
     assert read_image(path).shape == (48, 64, 3)
     content = path.read_bytes()
-    at = content.rindex(b"\xff\xda")
-    last, end = content[at:-2], content[-2:]
-    path.write_bytes(content[:at] + 600 * last + end)
+    i = content.rindex(b"\xff\xda")
+    last, end = content[i:-2], content[-2:]
+    path.write_bytes(content[:i] + 600 * last + end)
     with pytest.raises(DataError, match=r"a\.jpg: the JPEG has 6\d\d scans"):
         read_image(path)
 
 
 def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
-    paths = [draw(tmp_path / f"{at}.bmp", seed=at) for at in range(16)]
-    at_once, most, lock, read = 0, 0, threading.Lock(), headers.read_image
+    paths = [draw(tmp_path / f"{i}.bmp", seed=i) for i in range(16)]
+    num_running, max_running, lock, real_read = 0, 0, threading.Lock(), headers.read_image
 
-    def counted(*given):
-        nonlocal at_once, most
+    def counting_read(*args):
+        nonlocal num_running, max_running
         with lock:
-            at_once += 1
-            most = max(most, at_once)
+            num_running += 1
+            max_running = max(max_running, num_running)
         threading.Event().wait(0.005)
-        done = read(*given)
+        result = real_read(*args)
         with lock:
-            at_once -= 1
-        return done
+            num_running -= 1
+        return result
 
-    monkeypatch.setattr(headers, "read_image", counted)
-    monkeypatch.setattr(headers, "LARGE", 64 * 48 - 1)
-    assert [facts.stored_wh for facts in survey(paths)] == 16 * [(64, 48)]
-    assert most == 1
+    monkeypatch.setattr(headers, "read_image", counting_read)
+    monkeypatch.setattr(headers, "LARGE_IMAGE_PIXELS", 64 * 48 - 1)
+    assert [info.stored_wh for info in probe_images(paths)] == 16 * [(64, 48)]
+    assert max_running == 1
 
 
 def test_sixteen_bits_take_little_more_than_the_image(tmp_path):
     """Eight bytes for each value, as numpy's own counting takes, were 2.4 GB at the limit."""
     values = np.arange(3000 * 4000, dtype=np.uint32).reshape(3000, 4000).astype(np.uint16)
     tracemalloc.start()
-    to_eight_bits(values)
+    to_uint8(values)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 6 * values.size
@@ -180,11 +180,11 @@ def test_transparency_over_white_is_the_same_by_strips(tmp_path, monkeypatch, mo
     else:
         image = image.convert(mode)
     image.save(tmp_path / "a.png")
-    whole = read_image(tmp_path / "a.png")
-    monkeypatch.setattr(images, "SOME_PIXELS", 20 * 7)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), whole)
+    expected = read_image(tmp_path / "a.png")
+    monkeypatch.setattr(images, "MAX_PIXELS_PER_CHUNK", 20 * 7)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), expected)
     with Image.open(tmp_path / "a.png") as stored:
         rgba = stored.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
-    np.testing.assert_array_equal(whole, np.asarray(
+    np.testing.assert_array_equal(expected, np.asarray(
         Image.alpha_composite(white, rgba).convert("RGB")))

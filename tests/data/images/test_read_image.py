@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detkit.data.images.image_probe import image_facts, survey
+from detkit.data.images.image_probe import probe_image, probe_images
 from detkit.data.images.read_image import read_image
 from detkit.errors import DataError
 
 ORIENTATION = 0x0112
 
 
-def picture(size_wh=(6, 4)):
+def ramp_image(size_wh=(6, 4)):
     """Every pixel differs, so that no turn goes unseen."""
     ramp = np.arange(size_wh[0] * size_wh[1], dtype=np.uint8).reshape(size_wh[1], size_wh[0])
     return np.stack([ramp, ramp + 60, ramp + 120], axis=-1)
@@ -26,13 +26,13 @@ def save(path, image, **options):
 def with_orientation(path, orientation, image=None):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return save(path, image or Image.fromarray(picture()), exif=exif)
+    return save(path, image or Image.fromarray(ramp_image()), exif=exif)
 
 
 def test_rgb_png_comes_back_as_it_was_written(tmp_path):
-    read = read_image(save(tmp_path / "a.png", Image.fromarray(picture())))
+    read = read_image(save(tmp_path / "a.png", Image.fromarray(ramp_image())))
     assert read.dtype == np.uint8 and read.flags.c_contiguous
-    np.testing.assert_array_equal(read, picture())
+    np.testing.assert_array_equal(read, ramp_image())
 
 
 def test_photographs_equal_opencvs_decoding(shared_data):
@@ -46,9 +46,9 @@ def test_exif_is_applied_as_opencv_applies_it(tmp_path, orientation, suffix):
     path = with_orientation(tmp_path / f"a.{suffix}", orientation)
     seen = read_image(path)
     assert seen.shape == ((4, 6, 3) if orientation < 5 else (6, 4, 3))
-    facts = image_facts(path)
-    assert facts.fault is None and facts.seen_wh == (seen.shape[1], seen.shape[0])
-    assert facts.stored_wh == (6, 4)
+    info = probe_image(path)
+    assert info.error is None and info.upright_wh == (seen.shape[1], seen.shape[0])
+    assert info.stored_wh == (6, 4)
     if suffix == "jpg":
         np.testing.assert_array_equal(seen, cv2.imread(str(path))[..., ::-1])
 
@@ -56,7 +56,7 @@ def test_exif_is_applied_as_opencv_applies_it(tmp_path, orientation, suffix):
 def test_turned_png_is_upright(tmp_path):
     # Orientation 6: shown turned clockwise by a quarter, which numpy's rot90 does with k=-1.
     path = with_orientation(tmp_path / "a.png", 6)
-    np.testing.assert_array_equal(read_image(path), np.rot90(picture(), -1))
+    np.testing.assert_array_equal(read_image(path), np.rot90(ramp_image(), -1))
 
 
 GREY = np.array([[0, 50], [200, 255]], np.uint8)
@@ -112,46 +112,46 @@ def test_one_pixel_image(tmp_path):
 def test_other_formats_are_read_and_measured(tmp_path, suffix):
     path = save(tmp_path / f"a.{suffix}", Image.new("RGB", (6, 4), "white"))
     assert read_image(path).shape == (4, 6, 3)
-    assert image_facts(path).seen_wh == (6, 4)
+    assert probe_image(path).upright_wh == (6, 4)
 
 
 def test_turned_tiff_is_read_and_measured_upright(tmp_path):
     path = with_orientation(tmp_path / "a.tif", 6)
-    np.testing.assert_array_equal(read_image(path), np.rot90(picture(), -1))
-    assert image_facts(path).seen_wh == (4, 6)
+    np.testing.assert_array_equal(read_image(path), np.rot90(ramp_image(), -1))
+    assert probe_image(path).upright_wh == (4, 6)
 
 
-def broken(tmp_path, how):
+def broken(tmp_path, damage):
     path = tmp_path / "broken.jpg"
-    if how == "missing":
+    if damage == "missing":
         return path
     Image.effect_noise((64, 64), 90).save(path)
-    whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "text": b"no image at all",
-                      "header only": whole[:30]}[how])
+    content = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "text": b"no image at all",
+                      "header only": content[:30]}[damage])
     return path
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "cut", "text", "header only"])
-def test_what_cannot_be_read_is_an_error_with_its_name(tmp_path, how):
-    path = broken(tmp_path, how)
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "header only"])
+def test_unreadable_image_is_an_error_with_its_path(tmp_path, damage):
+    path = broken(tmp_path, damage)
     with pytest.raises(DataError, match="broken.jpg"):
         read_image(path)
-    assert "broken.jpg" in image_facts(path).fault
+    assert "broken.jpg" in probe_image(path).error
 
 
 def test_cut_png_is_found_without_decoding_all_others(tmp_path):
     good = save(tmp_path / "good.png", Image.effect_noise((64, 64), 90))
     cut = tmp_path / "cut.png"
     cut.write_bytes(good.read_bytes()[:-40])
-    facts = survey([good, cut])
-    assert [fact.fault is None for fact in facts] == [True, False]
+    info = probe_images([good, cut])
+    assert [entry.error is None for entry in info] == [True, False]
 
 
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     path = save(tmp_path / "a.jpg", Image.effect_noise((64, 64), 90))
     path.write_bytes(path.read_bytes() + b"maker's notes " * 20)
-    assert image_facts(path).fault is None and image_facts(path).seen_wh == (64, 64)
+    assert probe_image(path).error is None and probe_image(path).upright_wh == (64, 64)
 
 
 def test_floating_point_image_is_refused_and_names_the_remedy(tmp_path):
@@ -161,4 +161,4 @@ def test_floating_point_image_is_refused_and_names_the_remedy(tmp_path):
 
 
 def test_no_images_to_survey():
-    assert survey([]) == []
+    assert probe_images([]) == []

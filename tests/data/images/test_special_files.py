@@ -9,11 +9,11 @@ import socket
 import pytest
 from small_sets import coco, draw, voc_xml, write_json
 
-from detkit.data.classification.list_file import read_class_list
-from detkit.data.classification.load_classification_data import open_class_data
-from detkit.data.detection.load_detection_data import open_data
+from detkit.data.classification.list_file import read_image_labels
+from detkit.data.classification.load_classification_data import load_classification_data
+from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.formats import read_file
-from detkit.data.images.image_probe import image_facts
+from detkit.data.images.image_probe import probe_image
 from detkit.data.images.read_image import read_image
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_eval import evaluate_boxes
@@ -37,8 +37,8 @@ def alarm():
 @pytest.fixture
 def class_folder(tmp_path):
     root = tmp_path / "pets"
-    for at in range(12):
-        draw(root / ("cat", "dog")[at % 2] / f"{at}.png", seed=at)
+    for i in range(12):
+        draw(root / ("cat", "dog")[i % 2] / f"{i}.png", seed=i)
     return root
 
 
@@ -57,18 +57,18 @@ def test_a_pipe_among_json_files_is_an_error(coco_folder, tmp_path, name):
         for file in (root / "annotations").glob("*.json"):
             file.unlink()
     with pytest.raises(DataError, match=r"json(\.gz)?: cannot be read \(it is a named pipe"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
 
 
 def test_a_pipe_among_xml_files_is_an_error(tmp_path):
-    for at in range(3):
-        draw(tmp_path / "set" / "JPEGImages" / f"{at}.png", seed=at)
-        xml = tmp_path / "set" / "Annotations" / f"{at}.xml"
+    for i in range(3):
+        draw(tmp_path / "set" / "JPEGImages" / f"{i}.png", seed=i)
+        xml = tmp_path / "set" / "Annotations" / f"{i}.xml"
         xml.parent.mkdir(exist_ok=True)
-        xml.write_text(voc_xml(f"{at}.png"))
+        xml.write_text(voc_xml(f"{i}.png"))
     pipe_in_place_of(tmp_path / "set" / "Annotations" / "1.xml")
     with pytest.raises(DataError, match=r"1\.xml: cannot be read \(it is a named pipe"):
-        open_data(tmp_path / "set", tmp_path / "work")
+        load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "data.yaml"])
@@ -76,7 +76,7 @@ def test_a_pipe_among_other_files_is_an_error(tmp_path, name):
     draw(tmp_path / "set" / "a.png")
     pipe_in_place_of(tmp_path / "set" / name)
     with pytest.raises(DataError, match=f"{name}: cannot be read .it is a named pipe"):
-        open_data(tmp_path / "set", tmp_path / "work")
+        load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
 def test_a_pipe_as_a_split_list_is_an_error(tmp_path):
@@ -85,23 +85,23 @@ def test_a_pipe_as_a_split_list_is_an_error(tmp_path):
     (tmp_path / "set" / "Annotations" / "a.xml").write_text(voc_xml("a.png"))
     pipe_in_place_of(tmp_path / "set" / "ImageSets" / "Main" / "train.txt")
     with pytest.raises(DataError, match=r"train\.txt: cannot be read \(it is a named pipe"):
-        open_data(tmp_path / "set", tmp_path / "work")
+        load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
-def test_a_pipe_among_pictures_is_left_out_with_its_name(class_folder, tmp_path):
+def test_pipe_among_images_is_dropped_and_reported(class_folder, tmp_path):
     pipe_in_place_of(class_folder / "cat" / "pipe.jpg")
-    data = open_class_data(class_folder, tmp_path / "work")
-    (fault,) = data.ledger.faults
-    assert fault.image == "cat/pipe.jpg" and "named pipe" in fault.what
+    data = load_classification_data(class_folder, tmp_path / "work")
+    (issue,) = data.ledger.issues
+    assert issue.image == "cat/pipe.jpg" and "named pipe" in issue.message
 
 
 def test_a_pipe_as_a_table_is_an_error(class_folder, tmp_path):
     pipe_in_place_of(class_folder / "train.csv")
-    for given in (class_folder, class_folder / "train.csv"):
+    for source in (class_folder, class_folder / "train.csv"):
         with pytest.raises(DataError, match=r"train\.csv: cannot be read \(it is a named pipe"):
-            open_class_data(given, tmp_path / "work")
+            load_classification_data(source, tmp_path / "work")
     with pytest.raises(DataError, match="list of pictures cannot be read .it is a named pipe"):
-        list(read_class_list(class_folder / "train.csv"))
+        list(read_image_labels(class_folder / "train.csv"))
 
 
 def test_images_that_are_no_files_are_called_by_what_they_are(tmp_path):
@@ -113,15 +113,15 @@ def test_images_that_are_no_files_are_called_by_what_they_are(tmp_path):
                            ("/dev/zero", "a device")):
             with pytest.raises(DataError, match=f"{path}: it is {what}"):
                 read_image(path)
-            assert what in image_facts(path).fault
+            assert what in probe_image(path).error
 
 
 def test_evaluate_says_that_a_pipe_is_no_file(tmp_path):
-    truth = write_json(tmp_path / "truth.json", coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
+    ground_truth = write_json(tmp_path / "truth.json", coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
     pipe = pipe_in_place_of(tmp_path / "results.json")
-    for given in ((pipe, []), (truth, pipe)):
+    for source in ((pipe, []), (ground_truth, pipe)):
         with pytest.raises(DataError, match="results.json: this is not a file but a named pipe"):
-            evaluate_boxes(*given)
+            evaluate_boxes(*source)
 
 
 def test_a_packed_file_is_unpacked_no_further_than_its_limit(tmp_path):
@@ -138,7 +138,7 @@ def test_json_larger_than_the_memory_is_not_read(coco_folder, tmp_path, monkeypa
     size = (root / "annotations" / "train.json").stat().st_size
     monkeypatch.setattr(memory, "available_memory", lambda: 3 * (size - 1))
     with pytest.raises(DataError, match="train.json: cannot be read .*the memory is not enough"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
     with pytest.raises(DataError, match="the memory is not enough"):
         evaluate_boxes(root / "annotations" / "train.json", [])
 
@@ -157,9 +157,9 @@ def test_the_memory_of_a_container_counts(tmp_path):
 def test_an_xml_that_describes_more_than_an_image_is_not_read(tmp_path, monkeypatch):
     draw(tmp_path / "set" / "a.png")
     (tmp_path / "set" / "a.xml").write_text(voc_xml("a.png"))
-    monkeypatch.setattr("detkit.data.formats.xml_text.MOST_XML", 100)
+    monkeypatch.setattr("detkit.data.formats.xml_text.MAX_XML_BYTES", 100)
     with pytest.raises(DataError, match=r"a\.xml: cannot be read \(it holds .* one image"):
-        open_data(tmp_path / "set", tmp_path / "work")
+        load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
 def refuse_listing(monkeypatch, folder):
@@ -175,50 +175,50 @@ def refuse_listing(monkeypatch, folder):
 
 
 @pytest.mark.parametrize("folder", ["annotations", "train", "val"])
-def test_a_folder_that_cannot_be_read_does_not_vanish(coco_folder, tmp_path, monkeypatch, folder):
+def test_unreadable_folder_is_an_error(coco_folder, tmp_path, monkeypatch, folder):
     root = coco_folder.write()
     refuse_listing(monkeypatch, root / folder)
     with pytest.raises(DataError, match=f"{folder}: cannot be read .Permission denied"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_class_split_that_cannot_be_read_does_not_vanish(tmp_path, monkeypatch, deep):
-    for at in range(12):
-        draw(tmp_path / "pets" / ("train", "val")[at % 2] / ("a", "b")[at % 4 // 2] / f"{at}.png",
-             seed=at)
+def test_unreadable_class_split_is_an_error(tmp_path, monkeypatch, deep):
+    for i in range(12):
+        draw(tmp_path / "pets" / ("train", "val")[i % 2] / ("a", "b")[i % 4 // 2] / f"{i}.png",
+             seed=i)
     folder = tmp_path / "pets" / "val" / ("a" if deep else "")
     refuse_listing(monkeypatch, folder)
     with pytest.raises(DataError, match="cannot be read .Permission denied"):
-        open_class_data(tmp_path / "pets", tmp_path / "work")
+        load_classification_data(tmp_path / "pets", tmp_path / "work")
 
 
-def test_a_users_own_ledger_hides_no_split(coco_folder, tmp_path):
+def test_foreign_ledger_json_does_not_hide_a_split(coco_folder, tmp_path):
     root = coco_folder.write()
     for split in ("train", "val"):
         (root / "annotations" / f"{split}.json").rename(root / split / f"{split}.json")
         write_json(root / split / "ledger.json", {"entries": [1, 2], "balance": 3})
-    data = open_data(root, tmp_path / "work")
+    data = load_detection_data(root, tmp_path / "work")
     assert {name: split.image_count for name, split in data.splits.items()} == {
         "train": 2, "val": 2, "test": 2}
 
 
-def test_a_users_own_ledger_hides_no_class(class_folder, tmp_path):
+def test_foreign_ledger_json_does_not_hide_a_class(class_folder, tmp_path):
     draw(class_folder / "emu" / "0.png", seed=90)
     write_json(class_folder / "emu" / "ledger.json", [])
     draw(class_folder / "emu" / "1.png", seed=91)
-    data = open_class_data(class_folder, tmp_path / "work")
+    data = load_classification_data(class_folder, tmp_path / "work")
     assert data.classes == ("cat", "dog", "emu")
 
 
-def test_what_an_earlier_run_wrote_is_passed_over_and_told(coco_folder, class_folder, tmp_path):
+def test_output_of_an_earlier_run_is_skipped_and_noted(coco_folder, class_folder, tmp_path):
     root = coco_folder.write()
-    open_data(root, root / "runs")
-    data = open_data(root, tmp_path / "work")
+    load_detection_data(root, root / "runs")
+    data = load_detection_data(root, tmp_path / "work")
     assert [note for note in data.ledger.notes if note.startswith("passed over")] == [
         "passed over, as an earlier run wrote there (its ledger.json says so): runs/data"]
-    open_class_data(class_folder, class_folder / "runs")
-    pets = open_class_data(class_folder, tmp_path / "more")
+    load_classification_data(class_folder, class_folder / "runs")
+    pets = load_classification_data(class_folder, tmp_path / "more")
     assert [note for note in pets.ledger.notes if note.startswith("passed over")]
     assert pets.classes == ("cat", "dog")
 
@@ -227,29 +227,29 @@ def test_a_link_to_itself_is_no_folder(coco_folder, tmp_path):
     root = coco_folder.write()
     (root / "annotations" / "loop").symlink_to(root / "annotations" / "loop")
     (root / "train" / "loop").symlink_to(root / "train" / "loop")
-    assert open_data(root, tmp_path / "work").ledger.faults == []
+    assert load_detection_data(root, tmp_path / "work").ledger.issues == []
 
 
 def test_a_list_of_many_gigabytes_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(read_file, "MOST_LIST", 10)
+    monkeypatch.setattr(read_file, "MAX_LIST_BYTES", 10)
     (tmp_path / "a.csv").write_text("path,label\na.png,cat\n")
     with pytest.raises(DataError, match="a.csv: it holds 0 MB"):
-        open_class_data(tmp_path / "a.csv", tmp_path / "work")
+        load_classification_data(tmp_path / "a.csv", tmp_path / "work")
 
 
 def test_json_nested_without_end_is_an_error(coco_folder, tmp_path):
     root = coco_folder.write()
     (root / "annotations" / "train.json").write_text('{"images": ' + "[" * 100_000)
     with pytest.raises(DataError, match="train.json: nested too deeply"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
 
 
 def test_a_key_that_stands_twice_is_an_error(coco_folder, tmp_path):
     root = coco_folder.write()
     file = root / "annotations" / "train.json"
-    text = json.dumps(coco_folder.truth["train"])
+    text = json.dumps(coco_folder.ground_truth["train"])
     file.write_text(text[:-1] + ', "annotations": []}')
     with pytest.raises(DataError, match="train.json: an object has the key 'annotations' twice"):
-        open_data(root, tmp_path / "work")
+        load_detection_data(root, tmp_path / "work")
     file.write_text(text[:-1] + ', "info": 1, "info": 2}')  # not read, whatever it says
-    assert open_data(root, tmp_path / "work").ledger.faults == []
+    assert load_detection_data(root, tmp_path / "work").ledger.issues == []

@@ -14,7 +14,7 @@ from detkit.errors import ConfigError, DataError
 from detkit.registry import DATA_SAMPLERS
 
 
-class Labelled:
+class LabeledDataset:
     """A data set that has nothing but labels."""
 
     def __init__(self, labels):
@@ -26,12 +26,12 @@ class Labelled:
     def __getitem__(self, index):
         return int(index)
 
-    def labels(self):
+    def get_gt_labels(self):
         return self._labels
 
 
 # 900 of class 0, 90 of class 1, 10 of class 3; class 2 has none.
-SKEWED = Labelled([0] * 900 + [1] * 90 + [3] * 10)
+SKEWED = LabeledDataset([0] * 900 + [1] * 90 + [3] * 10)
 
 
 @pytest.mark.parametrize(
@@ -54,67 +54,67 @@ def test_classes_are_drawn_in_the_stated_shares(power, shares):
         sampler.set_epoch(epoch)
         drawn += sampler
     assert len(drawn) == 20 * 1000
-    labels = SKEWED.labels()[drawn]
+    labels = SKEWED.get_gt_labels()[drawn]
     for label, share in shares.items():
         # Four standard deviations of the binomial share.
         assert abs((labels == label).mean() - share) < 4 * math.sqrt(share * (1 - share) / 20000)
     if power == 1:
         # Within a class each picture alike: about 667 of each of the ten, +- 4 * sqrt(667).
-        of_rare = np.bincount(drawn, minlength=1000)[-10:]
-        assert abs(of_rare - 20000 / 30).max() < 4 * math.sqrt(20000 / 30)
+        rare_counts = np.bincount(drawn, minlength=1000)[-10:]
+        assert abs(rare_counts - 20000 / 30).max() < 4 * math.sqrt(20000 / 30)
 
 
-def test_an_epoch_depends_on_seed_and_number_alone():
-    def pass_over(seed, epoch):
+def test_order_depends_only_on_seed_and_epoch():
+    def draw_epoch(seed, epoch):
         sampler = ClassBalancedSampler(SKEWED, seed=seed)
         list(sampler)
         sampler.set_epoch(epoch)
         return list(sampler)
 
-    assert pass_over(3, 5) == pass_over(3, 5)
-    assert pass_over(3, 5) != pass_over(3, 6)
-    assert pass_over(3, 5) != pass_over(4, 5)
+    assert draw_epoch(3, 5) == draw_epoch(3, 5)
+    assert draw_epoch(3, 5) != draw_epoch(3, 6)
+    assert draw_epoch(3, 5) != draw_epoch(4, 5)
 
 
 @pytest.mark.parametrize("count", [7, 8])
-def test_processes_take_turns_at_one_stream(monkeypatch, count):
-    data = Labelled([0] * (count - 2) + [1] * 2)
+def test_ranks_interleave_one_sequence(monkeypatch, count):
+    data = LabeledDataset([0] * (count - 2) + [1] * 2)
 
-    def of(rank, world_size):
+    def draw_rank(rank, world_size):
         monkeypatch.setattr(class_balanced_sampler, "get_dist_info", lambda: (rank, world_size))
         sampler = ClassBalancedSampler(data, seed=2)
         assert len(sampler) == len(list(sampler)) == math.ceil(count / world_size)
         return list(sampler)
 
     # numpy's stream is the same however long it is read: one process that draws eight.
-    first, second = of(0, 2), of(1, 2)
-    together = [index for pair in zip(first, second) for index in pair]
-    assert together[:count] == of(0, 1)
+    first, second = draw_rank(0, 2), draw_rank(1, 2)
+    interleaved = [index for pair in zip(first, second) for index in pair]
+    assert interleaved[:count] == draw_rank(0, 1)
 
 
-def test_under_the_seeded_sampler_positions_are_numbered_over_the_processes():
-    plain = ClassBalancedSampler(SKEWED, seed=2)
+def test_seeded_sampler_gives_each_draw_its_own_seed():
+    sampler = ClassBalancedSampler(SKEWED, seed=2)
     seeded = SeededSampler(ClassBalancedSampler(SKEWED, seed=2), seed=9, rank=0, world_size=1)
     seeded.set_epoch(4)
-    plain.set_epoch(4)
+    sampler.set_epoch(4)
     drawn = list(seeded)
-    assert drawn == list(plain) and len(seeded) == 1000 and seeded.power == 1
+    assert drawn == list(sampler) and len(seeded) == 1000 and seeded.power == 1
     # The same picture drawn twice is augmented from other numbers.
-    assert len({draw.entropy for draw in drawn}) == 1000
+    assert len({draw.seed for draw in drawn}) == 1000
 
 
-def test_a_loader_gives_its_batches_and_can_begin_in_the_middle():
+def test_dataloader_resumes_mid_epoch():
     def loader():
         sampler = ClassBalancedSampler(SKEWED, seed=2)
         return seeded_dataloader(DataLoader(SKEWED, batch_size=64, sampler=sampler), 0, 0, 1)
 
-    whole = [batch.tolist() for batch in loader()]
+    batches = [batch.tolist() for batch in loader()]
     resumed = loader()
     resumed.batch_sampler.skip_next = 10
-    assert [batch.tolist() for batch in resumed] == whole[10:]
+    assert [batch.tolist() for batch in resumed] == batches[10:]
 
 
-def test_a_data_set_without_labels_gives_those_of_its_records():
+def test_labels_fall_back_to_gt_label_of_data_info():
     data = BaseDataset(serialize_data=True, lazy_init=True)
     data.load_data_list = lambda: [{"gt_label": 0}, {"gt_label": 0}, {"gt_label": 1}]
     data.full_init()
@@ -128,7 +128,7 @@ def test_a_data_set_without_labels_gives_those_of_its_records():
     assert abs(drawn.count(2) - 450) < 60
 
 
-def test_a_data_set_of_boxes_is_refused_by_name():
+def test_detection_dataset_raises_config_error():
     class Boxes(list):
         pass
 
@@ -136,12 +136,12 @@ def test_a_data_set_of_boxes_is_refused_by_name():
         ClassBalancedSampler(Boxes([1, 2]))
 
 
-def test_an_empty_data_set_is_refused():
+def test_empty_dataset_raises_data_error():
     with pytest.raises(DataError, match="no picture to draw"):
-        ClassBalancedSampler(Labelled([]), seed=0)
+        ClassBalancedSampler(LabeledDataset([]), seed=0)
 
 
 @pytest.mark.parametrize("power", [-1, float("nan"), float("inf"), "half"])
-def test_a_power_that_is_no_number_from_0_is_refused(power):
+def test_invalid_power_raises_config_error(power):
     with pytest.raises(ConfigError, match="ClassBalancedSampler: power"):
         ClassBalancedSampler(SKEWED, power=power, seed=0)

@@ -15,7 +15,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from detkit.data.synthetic.made_objects import CLASSES
-from detkit.data.synthetic.sample import make_sample, sample_folder, sample_video
+from detkit.data.synthetic.sample import ensure_sample, ensure_sample_video, make_sample
 from detkit.errors import DataError, MissingExtraError
 
 COUNTS = {"train": 14, "val": 10, "test": 10}
@@ -50,8 +50,8 @@ def test_same_seed_gives_same_bytes_in_another_process_with_other_threads(sample
         f"make_sample(Path(sys.argv[1]), 3, {COUNTS}, video_frames=6, **{SIZES})"
     )
     process = run_python(code, tmp_path / "again", PYTHONHASHSEED="77", OMP_NUM_THREADS="2")
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
     assert digests(tmp_path / "again") == digests(sample)
 
 
@@ -61,45 +61,48 @@ def test_other_seed_gives_other_pictures_and_other_video(sample, tmp_path):
     assert shared == set()
 
 
-def test_more_pictures_leave_the_first_ones_as_they_are(sample, tmp_path):
-    fewer = {"train": 3, "val": 2, "test": 1}
-    small = make_sample(tmp_path / "small", 3, fewer, size_hw=(120, 160), video_frames=0)
-    whole = digests(sample)
-    pictures = {n: d for n, d in digests(small).items() if n.endswith(".jpg")}
-    assert len(pictures) == 6
-    assert pictures == {name: whole[name] for name in pictures}
+def test_larger_counts_keep_the_first_images(sample, tmp_path):
+    small_counts = {"train": 3, "val": 2, "test": 1}
+    small = make_sample(tmp_path / "small", 3, small_counts, size_hw=(120, 160), video_frames=0)
+    full = digests(sample)
+    images = {n: d for n, d in digests(small).items() if n.endswith(".jpg")}
+    assert len(images) == 6
+    assert images == {name: full[name] for name in images}
 
 
 def test_no_two_pictures_are_the_same(sample):
-    pictures = [digest for name, digest in digests(sample).items() if name.endswith(".jpg")]
-    assert len(pictures) == len(set(pictures)) == 34
+    images = [digest for name, digest in digests(sample).items() if name.endswith(".jpg")]
+    assert len(images) == len(set(images)) == 34
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_pycocotools_loads_each_split_and_finds_every_class(sample, split):
-    truth = COCO(sample / "annotations" / f"{split}.json")
-    assert len(truth.getImgIds()) == COUNTS[split]
-    assert [c["name"] for c in truth.loadCats(truth.getCatIds())] == list(CLASSES)
+    ground_truth = COCO(sample / "annotations" / f"{split}.json")
+    assert len(ground_truth.getImgIds()) == COUNTS[split]
+    assert [c["name"] for c in ground_truth.loadCats(ground_truth.getCatIds())] == list(CLASSES)
     assert len(CLASSES) == 10
-    assert {a["category_id"] for a in truth.loadAnns(truth.getAnnIds())} == set(range(1, 11))
-    assert truth.getAnnIds() == list(range(1, len(truth.getAnnIds()) + 1))
+    assert {a["category_id"]
+            for a in ground_truth.loadAnns(ground_truth.getAnnIds())} == set(range(1, 11))
+    assert ground_truth.getAnnIds() == list(range(1, len(ground_truth.getAnnIds()) + 1))
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_pictures_have_their_stated_size_and_boxes_lie_within(sample, split):
-    truth = json.loads((sample / "annotations" / f"{split}.json").read_text())
-    for image in truth["images"]:
-        with Image.open(sample / split / image["file_name"]) as picture:
-            assert picture.size == (image["width"], image["height"]) == (160, 120)
-    assert {a["image_id"] for a in truth["annotations"]} == {i["id"] for i in truth["images"]}
-    for annotation in truth["annotations"]:
+    ground_truth = json.loads((sample / "annotations" / f"{split}.json").read_text())
+    for image in ground_truth["images"]:
+        with Image.open(sample / split / image["file_name"]) as opened:
+            assert opened.size == (image["width"], image["height"]) == (160, 120)
+    assert {a["image_id"]
+            for a in ground_truth["annotations"]} == {i["id"]
+                                                      for i in ground_truth["images"]}
+    for annotation in ground_truth["annotations"]:
         x, y, width, height = annotation["bbox"]
         assert all(isinstance(number, int) for number in annotation["bbox"])
         assert 0 <= x < x + width <= 160 and 0 <= y < y + height <= 120
         assert annotation["area"] == width * height
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+def test_non_empty_folder_raises_and_is_unchanged(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="not empty"):
         make_sample(tmp_path, counts=COUNTS)
@@ -118,7 +121,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     ],
     ids=["seed", "split", "count", "size", "odd", "frames"],
 )
-def test_arguments_outside_their_range_are_named(tmp_path, arguments, words):
+def test_out_of_range_arguments_raise(tmp_path, arguments, words):
     with pytest.raises(DataError, match=words):
         make_sample(tmp_path / "sample", **arguments)
     assert list(tmp_path.iterdir()) == []
@@ -127,15 +130,15 @@ def test_arguments_outside_their_range_are_named(tmp_path, arguments, words):
 @pytest.mark.parametrize(
     ("stop", "leaves"), [(signal.SIGINT, 0), (signal.SIGKILL, 1)], ids=["interrupted", "killed"]
 )
-def test_a_stopped_make_leaves_no_half_set_and_can_be_made_again(tmp_path, stop, leaves):
+def test_interrupted_make_leaves_no_partial_set(tmp_path, stop, leaves):
     code = (
         "import sys; from pathlib import Path\n"
         "from detkit.data.synthetic.sample import make_sample\n"
         "make_sample(Path(sys.argv[1]))"
     )
     process = run_python(code, tmp_path / "sample")
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob(".sample-*/train/000003.jpg")) and time.monotonic() < until:
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".sample-*/train/000003.jpg")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(stop)
     process.communicate(timeout=60)
@@ -146,7 +149,7 @@ def test_a_stopped_make_leaves_no_half_set_and_can_be_made_again(tmp_path, stop,
     assert (tmp_path / "sample" / "annotations" / "test.json").is_file()
 
 
-def test_without_pyav_all_but_the_video_is_made_and_a_line_says_so(tmp_path, monkeypatch, caplog):
+def test_without_pyav_only_the_video_is_missing_with_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "av", None)  # what import finds when it is not installed
     make_sample(tmp_path / "sample", 3, COUNTS, video_frames=6, **SIZES)
     (line,) = caplog.messages
@@ -155,29 +158,29 @@ def test_without_pyav_all_but_the_video_is_made_and_a_line_says_so(tmp_path, mon
     assert names == ["README.txt", "annotations", "test", "train", "val"]
 
 
-def test_the_cached_folder_is_taken_as_it_is_and_a_lacking_video_added(tmp_path, monkeypatch):
+def test_cached_sample_is_reused_and_missing_video_added(tmp_path, monkeypatch):
     monkeypatch.setenv("DETKIT_CACHE", str(tmp_path))
     monkeypatch.setattr("detkit.data.synthetic.sample.COUNTS", {"train": 2, "val": 1, "test": 1})
     monkeypatch.setattr("detkit.data.synthetic.sample.VIDEO_FRAMES", 2)
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "av", None)
-        folder = sample_folder(5)
+        folder = ensure_sample(5)
         with pytest.raises(MissingExtraError, match="detkit"):
-            sample_video(5)
+            ensure_sample_video(5)
     assert folder.parent == tmp_path and folder.name.endswith("-5")
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*.jpg")}
     assert len(before) == 4 and not (folder / "video.mp4").exists()
-    video = sample_video(5)
+    video = ensure_sample_video(5)
     assert video.is_file() and len(json.loads((folder / "video.json").read_text())["images"]) == 2
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*.jpg")} == before
     assert not list(folder.glob(".video*"))
 
 
-def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(tmp_path, monkeypatch):
+def test_unwritable_cache_raises_with_a_hint(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DETKIT_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="set DETKIT_CACHE"):
-        sample_folder(5)
+        ensure_sample(5)
 
 
 def test_pictures_differ_in_brightness_and_in_texture(sample):

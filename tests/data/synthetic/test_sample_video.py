@@ -7,7 +7,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from detkit.data.synthetic.made_objects import CLASSES
-from detkit.data.synthetic.video import draw_frames, throw_tracks, write_video
+from detkit.data.synthetic.video import draw_frames, random_tracks, write_video
 
 av = pytest.importorskip("av", reason="the video needs PyAV (the extra 'video')")
 SIZE_HW, FRAMES = (144, 192), 40
@@ -20,47 +20,47 @@ def video(tmp_path_factory):
 
 
 def test_every_frame_decodes_and_has_truth(video):
-    file, truth = video
+    file, ground_truth = video
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264" and stream.average_rate == 30
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    assert len(frames) == len(truth["images"]) == FRAMES
+    assert len(frames) == len(ground_truth["images"]) == FRAMES
     assert all(frame.shape == (*SIZE_HW, 3) for frame in frames)
-    assert [image["frame_index"] for image in truth["images"]] == list(range(FRAMES))
-    counted = {a["image_id"] for a in truth["annotations"] if not a["iscrowd"]}
-    assert counted == {image["id"] for image in truth["images"]}
+    assert [image["frame_index"] for image in ground_truth["images"]] == list(range(FRAMES))
+    counted = {a["image_id"] for a in ground_truth["annotations"] if not a["iscrowd"]}
+    assert counted == {image["id"] for image in ground_truth["images"]}
 
 
 def test_frames_hold_what_was_drawn(video):
-    # h264 at this quality changes a pixel by a few grey levels, a frame out of step by far more.
+    # h264 at this quality changes a pixel by a few gray levels, a frame out of step by far more.
     file, _ = video
     with av.open(str(file)) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     drawn = [image for image, _ in draw_frames(0, FRAMES, SIZE_HW)]
     for index in (0, 17, FRAMES - 1):
-        own = np.abs(decoded[index].astype(int) - drawn[index]).mean()
-        other = np.abs(decoded[index].astype(int) - drawn[(index + 9) % FRAMES]).mean()
-        assert own < 6 and own < 0.5 * other
+        same_frame = np.abs(decoded[index].astype(int) - drawn[index]).mean()
+        other_frame = np.abs(decoded[index].astype(int) - drawn[(index + 9) % FRAMES]).mean()
+        assert same_frame < 6 and same_frame < 0.5 * other_frame
 
 
 def test_tracks_keep_their_class_move_and_are_sometimes_hidden(video):
-    _, truth = video
-    places: dict[int, list[list[int]]] = {}
+    _, ground_truth = video
+    boxes_by_track: dict[int, list[list[int]]] = {}
     classes: dict[int, set[int]] = {}
-    for annotation in truth["annotations"]:
-        places.setdefault(annotation["track_id"], []).append(annotation["bbox"])
+    for annotation in ground_truth["annotations"]:
+        boxes_by_track.setdefault(annotation["track_id"], []).append(annotation["bbox"])
         classes.setdefault(annotation["track_id"], set()).add(annotation["category_id"])
         x, y, width, height = annotation["bbox"]
         assert 0 <= x < x + width <= SIZE_HW[1] and 0 <= y < y + height <= SIZE_HW[0]
         assert annotation["iscrowd"] == int(annotation["visibility"] < 0.3)
-    assert len(places) >= 5
+    assert len(boxes_by_track) >= 5
     assert all(len(names) == 1 for names in classes.values())
-    assert all(len(set(map(tuple, boxes))) > len(boxes) / 2 for boxes in places.values())
-    assert any(0.3 < a["visibility"] < 0.95 for a in truth["annotations"])
+    assert all(len(set(map(tuple, boxes))) > len(boxes) / 2 for boxes in boxes_by_track.values())
+    assert any(0.3 < a["visibility"] < 0.95 for a in ground_truth["annotations"])
 
 
-def test_a_track_stands_once_in_a_frame(video):
+def test_each_track_appears_once_per_frame(video):
     pairs = [(a["image_id"], a["track_id"]) for a in video[1]["annotations"]]
     assert len(pairs) == len(set(pairs))
 
@@ -68,12 +68,12 @@ def test_a_track_stands_once_in_a_frame(video):
 def test_pycocotools_loads_the_truth(video, tmp_path):
     file = tmp_path / "video.json"
     file.write_text(json.dumps(video[1]))
-    truth = COCO(file)
-    assert len(truth.getImgIds()) == FRAMES and len(truth.getCatIds()) == 10
+    ground_truth = COCO(file)
+    assert len(ground_truth.getImgIds()) == FRAMES and len(ground_truth.getCatIds()) == 10
 
 
 def test_the_whole_video_shows_all_classes_and_is_never_empty():
-    tracks = throw_tracks(0, 180, (480, 640))
+    tracks = random_tracks(0, 180, (480, 640))
     assert sorted(track.label for track in tracks) == list(range(len(CLASSES)))
     for frame in range(180):
         poses = [track.pose(frame) for track in tracks]
@@ -81,5 +81,5 @@ def test_the_whole_video_shows_all_classes_and_is_never_empty():
         assert len(inside) >= 3  # those that never leave
 
 
-def test_no_frames_is_an_empty_truth():
+def test_zero_frames_give_no_annotations():
     assert list(draw_frames(0, 0, SIZE_HW)) == []

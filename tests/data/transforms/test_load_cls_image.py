@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from detkit.data.transforms.load_cls_image import LoadPicture
-from detkit.data.transforms.pack_inputs import PackClassInputs
+from detkit.data.transforms.load_cls_image import LoadClsImage
+from detkit.data.transforms.pack_inputs import PackInputs
 from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
@@ -25,16 +25,16 @@ def load(path, box=None, **options):
     results = {"img_path": str(path)}
     if box is not None:
         results["box_xyxy"] = box
-    return LoadPicture(**options)(results)
+    return LoadClsImage(**options)(results)
 
 
-def edges(picture):
+def crop_window(picture):
     """Left, top, right and bottom of the window that was cut out of the ramp."""
     pixels = np.asarray(picture)
     return (pixels[0, 0, 0], pixels[0, 0, 1], pixels[-1, -1, 0] + 1, pixels[-1, -1, 1] + 1)
 
 
-def test_a_photograph_is_what_pillow_makes_of_it(shared_data):
+def test_loaded_photo_equals_pillow_rgb(shared_data):
     paths = [path for path in sorted((shared_data / "photos").iterdir())
              if path.suffix in (".jpg", ".jpeg", ".png")]
     assert len(paths) >= 5
@@ -64,13 +64,13 @@ def test_a_photograph_is_what_pillow_makes_of_it(shared_data):
 )
 def test_a_box_is_cut_out(ramp, box, context, expected):
     results = load(ramp, box, context=context)
-    assert edges(results["img"]) == expected
+    assert crop_window(results["img"]) == expected
     left, top, right, bottom = expected
     assert results["img_shape"] == (bottom - top, right - left)
     assert results["ori_shape"] == (20, 30)
 
 
-def test_context_says_nothing_of_a_whole_picture(ramp):
+def test_context_is_ignored_without_a_box(ramp):
     assert load(ramp, context=2.0)["img"].size == (30, 20)
 
 
@@ -85,7 +85,7 @@ def test_context_says_nothing_of_a_whole_picture(ramp):
         ((-9, -9, 0, 5), "has no pixel"),
     ],
 )
-def test_a_box_without_pixels_is_named_with_its_file(ramp, box, message):
+def test_box_without_pixels_error_names_file_and_box(ramp, box, message):
     with pytest.raises(DataError, match=message):
         load(ramp, box)
 
@@ -96,31 +96,31 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("context", [-0.1, float("inf"), "much"])
-def test_a_context_that_is_no_share_is_refused(context):
-    with pytest.raises(ConfigError, match="LoadPicture: context"):
-        LoadPicture(context=context)
+def test_invalid_context_raises_config_error(context):
+    with pytest.raises(ConfigError, match="LoadClsImage: context"):
+        LoadClsImage(context=context)
 
 
-def test_packing_keeps_pixels_label_and_what_it_is_told(ramp):
+def test_packing_keeps_pixels_label_and_metainfo(ramp):
     results = load(ramp, (5, 4, 9, 10)) | {"gt_label": 3, "sample_idx": 7}
-    packed = PackClassInputs()(results)
+    packed = PackInputs()(results)
     inputs, sample = packed["inputs"], packed["data_samples"]
     assert (inputs.dtype, inputs.shape) == (torch.uint8, (3, 6, 4))
     assert inputs[0, 0].tolist() == [5, 6, 7, 8] and inputs[1, :, 0].tolist() == [*range(4, 10)]
     assert (sample.gt_label.dtype, sample.gt_label.shape, int(sample.gt_label)) == (
         torch.int64, (), 3)
     assert (sample.img_path, sample.sample_idx, sample.ori_shape) == (str(ramp), 7, (20, 30))
-    assert "box_xyxy" not in PackClassInputs(meta_keys=("img_path",))(results)["data_samples"]
+    assert "box_xyxy" not in PackInputs(meta_keys=("img_path",))(results)["data_samples"]
 
 
 def test_a_picture_without_label_is_packed_for_prediction(ramp):
-    sample = PackClassInputs()(load(ramp))["data_samples"]
+    sample = PackInputs()(load(ramp))["data_samples"]
     assert "gt_label" not in sample and "sample_idx" not in sample
 
 
-def test_a_tensor_is_packed_as_it_is():
+def test_uint8_tensor_is_packed_unchanged():
     given = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
-    assert torch.equal(PackClassInputs()({"img": given})["inputs"], given)
+    assert torch.equal(PackInputs()({"img": given})["inputs"], given)
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_a_tensor_is_packed_as_it_is():
      Image.new("L", (4, 4))],
     ids=["an array, perhaps BGR", "floats", "one channel", "grey"],
 )
-def test_packing_refuses_what_may_not_be_rgb(picture):
-    with pytest.raises(ConfigError, match="PackClassInputs: .*expected a PIL picture in RGB"):
-        PackClassInputs()({"img": picture})
+def test_packing_non_rgb_input_raises_config_error(picture):
+    with pytest.raises(ConfigError, match="PackInputs: .*expected a PIL picture in RGB"):
+        PackInputs()({"img": picture})
 
 
-def test_both_are_registered_and_say_their_arguments():
-    assert repr(TRANSFORMS.build({"type": "LoadPicture", "context": 0.2})) == (
-        "LoadPicture(context=0.2)")
-    assert repr(TRANSFORMS.build({"type": "PackClassInputs", "meta_keys": "img_path"})) == (
-        "PackClassInputs(meta_keys=('img_path',))")
+def test_transforms_are_registered_with_repr():
+    assert repr(TRANSFORMS.build({"type": "LoadClsImage", "context": 0.2})) == (
+        "LoadClsImage(context=0.2)")
+    assert repr(TRANSFORMS.build({"type": "PackInputs", "meta_keys": "img_path"})) == (
+        "PackInputs(meta_keys=('img_path',))")

@@ -10,13 +10,14 @@ from detkit.errors import DataError
 from detkit.registry import TRANSFORMS
 
 
-def test_it_gives_what_mmdets_loader_gives(shared_data):
+def test_load_image_equals_mmcv_load_image_from_file(shared_data):
     path = str(shared_data / "photos" / "udacity_test1.jpg")
-    ours = TRANSFORMS.build({"type": "LoadImage"})({"img_path": path})
-    theirs = LoadImageFromFile()({"img_path": path})
-    np.testing.assert_array_equal(ours["img"], theirs["img"])
-    assert ours["img"].flags.c_contiguous
-    assert ours["img_shape"] == theirs["img_shape"] and ours["ori_shape"] == theirs["ori_shape"]
+    result = TRANSFORMS.build({"type": "LoadImage"})({"img_path": path})
+    expected = LoadImageFromFile()({"img_path": path})
+    np.testing.assert_array_equal(result["img"], expected["img"])
+    assert result["img"].flags.c_contiguous
+    assert result["img_shape"] == expected["img_shape"] and result["ori_shape"] == expected[
+        "ori_shape"]
 
 
 def test_float_keeps_the_values(tmp_path):

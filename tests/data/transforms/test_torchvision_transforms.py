@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from detkit.config.load_config import load_config
-from detkit.data.transforms import torchvision_transforms as ours
-from detkit.data.transforms.load_cls_image import LoadPicture
+from detkit.data.transforms import torchvision_transforms as wrappers
+from detkit.data.transforms.load_cls_image import LoadClsImage
 from detkit.data.transforms.timm_transforms import TimmAutoAugment, TimmRandomErasing
-from detkit.engine.reproducibility import Draw, SeededDataset
+from detkit.engine.reproducibility import SeededDataset, SeededIndex
 from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
 # Of v2, and not one picture in and one picture out.
-NOT_OURS = {
+EXCLUDED = {
     "ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop",
     "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode",  # boxes and points
     "CutMix", "MixUp",  # a batch
@@ -67,51 +67,55 @@ def seed(number=0):
     torch.manual_seed(number)
 
 
-def pixels_after(transform, picture):
+def pixels_after(transform, image):
     seed()
-    results = transform({"img": picture})
+    results = transform({"img": image})
     assert isinstance(results["img"], Image.Image) and results["img"].mode == "RGB"
     return np.asarray(results["img"])
 
 
-def test_every_transform_of_torchvision_is_taken_or_left_out_knowingly():
-    theirs = {name for name, item in vars(v2).items()
-              if inspect.isclass(item) and issubclass(item, v2.Transform)}
-    assert theirs == {*ours.NAMES, *ours.CONTAINERS, *NOT_OURS}
+def test_every_torchvision_transform_is_wrapped_or_excluded():
+    reference = {
+        name
+        for name, item in vars(v2).items()
+        if inspect.isclass(item) and issubclass(item, v2.Transform)
+    }
+    assert reference == {*wrappers.NAMES, *wrappers.CONTAINERS, *EXCLUDED}
 
 
-@pytest.mark.parametrize("name", ours.NAMES)
-def test_each_does_to_a_picture_what_torchvisions_own_does(name, photo):
+@pytest.mark.parametrize("name", wrappers.NAMES)
+def test_wrapped_transform_equals_torchvision(name, photo):
     arguments = ARGUMENTS.get(name, {})
     changed = pixels_after(build(f"torchvision/{name}", **arguments), photo)
     # None passes the picture through because it is not a tensor.
     assert np.array_equal(changed, np.asarray(photo)) == (name in UNCHANGED)
-    worded = {**arguments, "fill": [255] * 3} if "fill" in arguments else arguments
+    parsed = {**arguments, "fill": [255] * 3} if "fill" in arguments else arguments
     seed()
     given = v2.functional.pil_to_tensor(photo) if name in ("GaussianNoise", "RandomErasing") \
         else photo
-    theirs = getattr(v2, name)(**worded)(given)
-    theirs = theirs if isinstance(theirs, Image.Image) else v2.functional.to_pil_image(theirs)
-    assert np.array_equal(changed, np.asarray(theirs.convert("RGB")))
+    reference = getattr(v2, name)(**parsed)(given)
+    reference = reference if isinstance(reference,
+                                        Image.Image) else v2.functional.to_pil_image(reference)
+    assert np.array_equal(changed, np.asarray(reference.convert("RGB")))
 
 
-def test_the_picture_before_it_is_left_alone(photo):
+def test_input_image_is_not_modified(photo):
     before = np.array(photo)
     for name in ("RandomErasing", "Pad", "RandAugment"):
         build(f"torchvision/{name}", **ARGUMENTS.get(name, {}))({"img": photo})
     assert np.array_equal(before, np.asarray(photo))
 
 
-def test_evaluation_is_timms_to_the_last_bit(shared_data):
-    wanted = timm.data.create_transform(
+def test_eval_pipeline_equals_timm_bit_for_bit(shared_data):
+    reference = timm.data.create_transform(
         (3, 224, 224), is_training=False, interpolation="bicubic", crop_pct=0.875,
         use_prefetcher=True)  # which leaves uint8
     resize = build("torchvision/Resize", size=256, interpolation="bicubic")
     crop = build("torchvision/CenterCrop", size=224)
     for path in sorted((shared_data / "photos").glob("*.jp*g")):
-        results = crop(resize(LoadPicture()({"img_path": str(path)})))
+        results = crop(resize(LoadClsImage()({"img_path": str(path)})))
         with Image.open(path) as image:
-            expected = np.asarray(wanted(image.convert("RGB")))
+            expected = np.asarray(reference(image.convert("RGB")))
         assert np.array_equal(np.asarray(results["img"]).transpose(2, 0, 1), expected), path.name
         assert results["img_shape"] == (224, 224)
 
@@ -121,14 +125,15 @@ def test_evaluation_is_timms_to_the_last_bit(shared_data):
     [("bicubic", "BICUBIC"), (3, "BICUBIC"), (2, "BILINEAR"), (0, "NEAREST"),
      ("lanczos", "LANCZOS"), (v2.InterpolationMode.BOX, "BOX")],
 )
-def test_an_interpolation_is_a_word_or_pillows_number(given, mode):
+def test_interpolation_accepts_names_and_pillow_codes(given, mode):
     inner = build("torchvision/Resize", size=9, interpolation=given).inner
     assert inner.interpolation is v2.InterpolationMode[mode]
 
 
-def test_what_is_not_said_is_torchvisions_default():
-    mine, theirs = build("torchvision/RandomResizedCrop", size=9).inner, v2.RandomResizedCrop(9)
-    assert repr(mine) == repr(theirs)
+def test_omitted_arguments_use_torchvision_defaults():
+    actual, reference = build("torchvision/RandomResizedCrop",
+                              size=9).inner, v2.RandomResizedCrop(9)
+    assert repr(actual) == repr(reference)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +152,13 @@ def test_what_is_not_said_is_torchvisions_default():
         ("AugMix", {"severity": 11}, "severity must be between"),
     ],
 )
-def test_a_wrong_argument_is_one_sentence(name, arguments, message):
+def test_invalid_argument_raises_config_error(name, arguments, message):
     with pytest.raises(ConfigError, match=message):
         build(f"torchvision/{name}", **arguments)
 
 
-def test_an_array_is_refused_with_what_to_do():
-    with pytest.raises(ConfigError, match="got a ndarray; begin the pipeline with LoadPicture"):
+def test_numpy_array_input_raises_with_a_hint():
+    with pytest.raises(ConfigError, match="got a ndarray; begin the pipeline with LoadClsImage"):
         build("torchvision/Resize", size=9)({"img": np.zeros((9, 9, 3), np.uint8)})
 
 
@@ -167,18 +172,18 @@ def test_containers_hold_transforms_of_the_registry(photo):
     assert np.array_equal(pixels_after(never, photo), np.asarray(photo))
     shuffled = build("torchvision/RandomOrder", transforms=[flip, invert])
     assert np.array_equal(pixels_after(shuffled, photo), both)
-    one = build("torchvision/RandomChoice", transforms=[flip, invert], p=[0, 1])
-    assert np.array_equal(pixels_after(one, photo), np.asarray(v2.functional.invert(photo)))
-    assert repr(one) == ("torchvision/RandomChoice([torchvision/RandomHorizontalFlip(p=1), "
-                         "torchvision/RandomInvert(p=1)], p=[0.0, 1.0])")
+    choice = build("torchvision/RandomChoice", transforms=[flip, invert], p=[0, 1])
+    assert np.array_equal(pixels_after(choice, photo), np.asarray(v2.functional.invert(photo)))
+    assert repr(choice) == ("torchvision/RandomChoice([torchvision/RandomHorizontalFlip(p=1), "
+                            "torchvision/RandomInvert(p=1)], p=[0.0, 1.0])")
 
 
 CONFIG = """
 default_scope = "detkit"
 train_dataloader = dict(batch_size=2, num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(type="ClassDataset", pipeline=[
-        dict(type="LoadPicture"), {step}, dict(type="PackClassInputs")]))
+    dataset=dict(type="ClsDataset", pipeline=[
+        dict(type="LoadClsImage"), {step}, dict(type="PackInputs")]))
 """
 
 
@@ -199,7 +204,7 @@ train_dataloader = dict(batch_size=2, num_workers=0,
         ("dict(type='TimmAutoAugment', polcy='v0')", "did you mean 'policy'"),
     ],
 )
-def test_the_check_of_configs_knows_their_arguments(tmp_path, step, message):
+def test_config_check_validates_transform_arguments(tmp_path, step, message):
     path = tmp_path / "config.py"
     path.write_text(CONFIG.replace("{step}", step))
     if message is None:
@@ -221,11 +226,11 @@ AUGMENTATIONS = [
 ]
 
 
-class Pictures(torch.utils.data.Dataset):
+class AugmentedImage(torch.utils.data.Dataset):
     """One picture again and again, through one augmentation after the other."""
 
-    def __init__(self, picture):
-        self.picture = picture
+    def __init__(self, image):
+        self.image = image
         self.steps = [TRANSFORMS.build(step) for step in AUGMENTATIONS]
 
     def __len__(self):
@@ -233,44 +238,45 @@ class Pictures(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         step = self.steps[index % len(self.steps)]
-        return np.asarray(step({"img": self.picture})["img"])
+        return np.asarray(step({"img": self.image})["img"])
 
 
-def test_a_draw_is_a_function_of_its_numbers_whatever_was_drawn_before(photo):
-    drawn = SeededDataset(Pictures(photo))
+def test_seeded_item_does_not_depend_on_earlier_items(photo):
+    dataset = SeededDataset(AugmentedImage(photo))
     for number, step in enumerate(AUGMENTATIONS):
-        first = drawn[Draw(number, 11)]
-        others = [drawn[Draw(number, entropy)] for entropy in range(20, 30)]
-        assert np.array_equal(drawn[Draw(number, 11)], first), step
+        first = dataset[SeededIndex(number, 11)]
+        others = [dataset[SeededIndex(number, entropy)] for entropy in range(20, 30)]
+        assert np.array_equal(dataset[SeededIndex(number, 11)], first), step
         assert any(not np.array_equal(first, other) for other in others), step
 
 
 @pytest.mark.slow
-def test_started_workers_give_what_the_process_itself_gives(photo):
-    drawn = SeededDataset(Pictures(photo))
-    order = [Draw(index, 50 + index) for index in range(len(drawn))]
-    here = [drawn[index] for index in order]
-    there = DataLoader(drawn, batch_size=None, sampler=order, num_workers=2,
+def test_spawned_workers_equal_the_main_process(photo):
+    dataset = SeededDataset(AugmentedImage(photo))
+    order = [SeededIndex(index, 50 + index) for index in range(len(dataset))]
+    here = [dataset[index] for index in order]
+    there = DataLoader(dataset, batch_size=None, sampler=order, num_workers=2,
                        multiprocessing_context="spawn")
-    for mine, theirs in zip(here, there, strict=True):
-        assert np.array_equal(mine, np.asarray(theirs))
+    for actual, reference in zip(here, there, strict=True):
+        assert np.array_equal(actual, np.asarray(reference))
 
 
-def test_a_pickled_one_does_the_same(photo):
+def test_pickled_transform_gives_same_output(photo):
     for number, step in enumerate(AUGMENTATIONS):
-        made = TRANSFORMS.build(step)
-        again = pickle.loads(pickle.dumps(made))
-        assert type(again) is type(made) and repr(again) == repr(made)
-        assert np.array_equal(pixels_after(again, photo), pixels_after(made, photo)), number
+        transform = TRANSFORMS.build(step)
+        unpickled = pickle.loads(pickle.dumps(transform))
+        assert type(unpickled) is type(transform) and repr(unpickled) == repr(transform)
+        assert np.array_equal(pixels_after(unpickled, photo), pixels_after(transform,
+                                                                           photo)), number
 
 
 @pytest.mark.parametrize("policy", ["rand-m10-inc1", "rand-m1-n3-p1-mstd1", "v0r-mstd3", "augmix"])
-def test_no_draw_of_a_policy_fails(policy, photo):
+def test_policies_never_fail_over_100_seeds(policy, photo):
     # Pillow 13 refuses to posterise to 0 bits, which timm draws in each of these.
-    mine = TimmAutoAugment(policy, img_size=48)
+    actual = TimmAutoAugment(policy, img_size=48)
     for number in range(100):
         seed(number)
-        assert mine({"img": photo})["img"].size == photo.size
+        assert actual({"img": photo})["img"].size == photo.size
 
 
 def test_a_picture_too_thin_to_scale_is_refused_by_name():
@@ -283,25 +289,25 @@ def test_a_picture_too_thin_to_scale_is_refused_by_name():
     assert build("torchvision/Resize", size=8, max_size=20000)(dict(thin))["img"].size == (1, 20000)
 
 
-def test_posterising_to_no_bits_is_black(photo):
-    mine = TimmAutoAugment("rand-m10-n1-p1.0-inc1")
-    ops = [op for op in mine.inner.ops if op.name == "PosterizeIncreasing"]
+def test_posterize_to_zero_bits_is_black(photo):
+    actual = TimmAutoAugment("rand-m10-n1-p1.0-inc1")
+    ops = [op for op in actual.inner.ops if op.name == "PosterizeIncreasing"]
     # 4 bits are left at magnitude 0 and none at 10 of 10; Pillow before 13 made that black.
     assert len(ops) == 1 and not np.asarray(ops[0](photo)).any()
 
 
 @pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "v0", "augmix-m5-w4-d2"])
-def test_timms_policies_draw_as_in_timms_own_training(policy, photo):
+def test_timm_policies_equal_timm_training_transform(policy, photo):
     # Its training transform beside crop and flip, which are turned off.
-    theirs = timm.data.create_transform(
+    reference = timm.data.create_transform(
         (3, 48, 64), is_training=True, auto_augment=policy, scale=(1, 1), ratio=(4 / 3, 4 / 3),
         hflip=0, interpolation="bilinear", use_prefetcher=True, separate=True)[1]
-    mine = TimmAutoAugment(policy, img_size=48, interpolation="bilinear")
+    actual = TimmAutoAugment(policy, img_size=48, interpolation="bilinear")
     for number in range(20):
         seed(number)
-        expected = np.asarray(theirs(photo))
+        expected = np.asarray(reference(photo))
         seed(number)
-        assert np.array_equal(np.asarray(mine({"img": photo})["img"]), expected)
+        assert np.array_equal(np.asarray(actual({"img": photo})["img"]), expected)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +327,7 @@ def test_erasing_with_a_constant_gives_the_mean_and_leaves_the_rest(photo):
     assert 0.15 < erased.mean() < 0.4
 
 
-def test_erasing_with_noise_has_the_spread_of_the_pictures(photo):
+def test_pixel_erasing_noise_has_given_mean_and_std(photo):
     grey = Image.new("RGB", (200, 200), (7, 7, 7))
     erase = TimmRandomErasing(probability=1, mode="pixel", min_area=0.3, mean=[128, 128, 128],
                               std=[20, 20, 20])

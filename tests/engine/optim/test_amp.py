@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from detkit.config.overrides import turn_on_amp
-from detkit.engine.optim.amp import AmpOptimWrapper, allows_bf16, computes_in_bf16
+from detkit.config.overrides import enable_amp
+from detkit.engine.optim.amp import AmpOptimWrapper, is_bf16_supported, onednn_allows_bf16
 from detkit.errors import ConfigError
 
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="this is about a machine's CPU")
@@ -33,7 +33,7 @@ def test_a_step_casts_the_forward_and_updates_float32_weights() -> None:
 
 @cpu_only
 @pytest.mark.parametrize("dtype", ["float16", torch.float16, "int8"])
-def test_another_dtype_is_refused(dtype: str | torch.dtype) -> None:
+def test_unsupported_dtype_raises(dtype: str | torch.dtype) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     with pytest.raises(ConfigError, match="optim_wrapper.dtype"):
         AmpOptimWrapper(optimizer=optimizer, dtype=dtype)
@@ -44,7 +44,7 @@ def test_another_dtype_is_refused(dtype: str | torch.dtype) -> None:
     ("dtype", "expected"),
     [(None, torch.float16), ("float16", torch.float16), ("bfloat16", torch.bfloat16)],
 )
-def test_a_gpu_casts_to_what_is_asked(dtype: str | None, expected: torch.dtype) -> None:
+def test_gpu_autocast_uses_the_requested_dtype(dtype: str | None, expected: torch.dtype) -> None:
     model = nn.Linear(4, 2).cuda()
     wrapper = AmpOptimWrapper(
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1), dtype=dtype)
@@ -55,9 +55,9 @@ def test_a_gpu_casts_to_what_is_asked(dtype: str | None, expected: torch.dtype) 
     assert torch.isfinite(model.weight).all()
 
 
-def test_asking_for_amp_is_not_undone_by_a_config_that_leaves_it_to_the_processor() -> None:
+def test_amp_flag_overrides_dtype_auto() -> None:
     cfg = Config(dict(optim_wrapper=dict(type="AmpOptimWrapper", dtype="auto")))
-    turn_on_amp(cfg)
+    enable_amp(cfg)
     assert cfg.optim_wrapper == {"type": "detkit.AmpOptimWrapper"}
 
 
@@ -65,12 +65,12 @@ def test_asking_for_amp_is_not_undone_by_a_config_that_leaves_it_to_the_processo
     (None, True), ("", True), ("ALL", True), ("AVX512_CORE_BF16", True), ("avx512_core_amx", True),
     ("AVX512_CORE", False), ("avx2", False), ("SSE41", False),
 ])
-def test_a_limit_on_onednn_s_instructions_is_heeded(
+def test_onednn_max_cpu_isa_disables_bf16(
     isa: str | None, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if isa is None:
         monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     else:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", isa)
-    assert allows_bf16() is allowed
-    assert allowed or not computes_in_bf16("cpu")
+    assert onednn_allows_bf16() is allowed
+    assert allowed or not is_bf16_supported("cpu")

@@ -12,17 +12,17 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.engine.runner import DetRunner
 from detkit.errors import ConfigError
 from detkit.models.backbones import SwinTransformer
 from detkit.registry import MODELS
 
-OURS = "LayerDecayOptimWrapperConstructor"
+CONSTRUCTOR = "LearningRateDecayOptimWrapperConstructor"
 LR, RATE, DECAY = 0.01, 0.5, 0.05
 
-# Swin-nano has 2, 2, 4 and 2 blocks, so 12 depths: the stem, ten blocks, and what stands behind.
+# Swin-micro has 2, 2, 4 and 2 blocks, so 12 depths: the stem, ten blocks, and what stands behind.
 DEPTHS = {
     "patch_embed.conv1.weight": 0,
     "patch_embed.norm.bias": 0,
@@ -52,8 +52,8 @@ class Detector(nn.Module):
 
 
 @pytest.fixture
-def nano() -> SwinTransformer:
-    return SwinTransformer("nano")
+def swin() -> SwinTransformer:
+    return SwinTransformer("micro")
 
 
 def groups(model: nn.Module, paramwise: dict[str, Any], **others: Any) -> dict[str, dict[str, Any]]:
@@ -61,45 +61,45 @@ def groups(model: nn.Module, paramwise: dict[str, Any], **others: Any) -> dict[s
     optimizer = dict(type="AdamW", lr=LR, weight_decay=DECAY)
     with DefaultScope.overwrite_default_scope("detkit"):
         wrapper = build_optim_wrapper(model, dict(
-            constructor=OURS, optimizer=optimizer, paramwise_cfg=paramwise, **others))
+            constructor=CONSTRUCTOR, optimizer=optimizer, paramwise_cfg=paramwise, **others))
     found = {id(weight): group for group in wrapper.optimizer.param_groups
              for weight in group["params"]}
     return {name: found[id(weight)] for name, weight in model.named_parameters()
             if id(weight) in found}
 
 
-def test_swin_tells_the_depth_of_each_parameter(nano: SwinTransformer) -> None:
-    assert {name: nano.get_layer_depth(name) for name in DEPTHS} == {
+def test_swin_tells_the_depth_of_each_parameter(swin: SwinTransformer) -> None:
+    assert {name: swin.get_layer_depth(name) for name in DEPTHS} == {
         name: (depth, 12) for name, depth in DEPTHS.items()}
-    assert set(DEPTHS) <= {name for name, _ in nano.named_parameters()}
+    assert set(DEPTHS) <= {name for name, _ in swin.named_parameters()}
 
 
-def test_depths_of_all_of_swins_parameters_are_in_range(nano: SwinTransformer) -> None:
-    depths = [nano.get_layer_depth(f"a.{name}", "a.") for name, _ in nano.named_parameters()]
+def test_depths_of_all_of_swins_parameters_are_in_range(swin: SwinTransformer) -> None:
+    depths = [swin.get_layer_depth(f"a.{name}", "a.") for name, _ in swin.named_parameters()]
     assert {number for _, number in depths} == {12}
     assert {depth for depth, _ in depths} == set(range(12))
-    assert nano.get_layer_depth("neck.weight", "a.") == (11, 12)
+    assert swin.get_layer_depth("neck.weight", "a.") == (11, 12)
 
 
 def test_stages_that_are_not_built_are_no_depths() -> None:
     # Two stages of 2 blocks each, the stem, and the norm behind.
-    short = SwinTransformer("nano", out_indices=(1,))
+    short = SwinTransformer("micro", out_indices=(1,))
     assert short.get_layer_depth("stages.1.blocks.1.mlp.fc1.weight") == (4, 6)
     assert short.get_layer_depth("norm1.weight") == (5, 6)
 
 
-def test_the_backbone_decays_and_the_rest_keeps_the_full_rate(nano: SwinTransformer) -> None:
-    found = groups(Detector(nano), dict(decay_rate=RATE))
+def test_the_backbone_decays_and_the_rest_keeps_the_full_rate(swin: SwinTransformer) -> None:
+    found = groups(Detector(swin), dict(decay_rate=RATE))
     # The norms behind keep the full rate, the last block has half of it, and so on.
     for name, depth in DEPTHS.items():
         assert found[f"backbone.{name}"]["lr"] == pytest.approx(LR * RATE ** (11 - depth))
         assert found[f"backbone.{name}"]["weight_decay"] == DECAY
     assert found["neck.weight"]["lr"] == found["neck.bias"]["lr"] == LR
-    assert len(found) == len(list(Detector(nano).named_parameters()))
+    assert len(found) == len(list(Detector(swin).named_parameters()))
 
 
-def test_the_other_keys_of_paramwise_cfg_go_on_working(nano: SwinTransformer) -> None:
-    found = groups(Detector(nano), dict(
+def test_the_other_keys_of_paramwise_cfg_go_on_working(swin: SwinTransformer) -> None:
+    found = groups(Detector(swin), dict(
         decay_rate=RATE, norm_decay_mult=0.0, bias_lr_mult=2.0, bias_decay_mult=0.5,
         custom_keys={"relative_position_bias_table": dict(decay_mult=0.0),
                      "backbone.patch_embed": dict(lr_mult=0.1)}))
@@ -118,19 +118,19 @@ def test_the_other_keys_of_paramwise_cfg_go_on_working(nano: SwinTransformer) ->
 
 
 def test_frozen_parameters_are_left_out() -> None:
-    model = Detector(SwinTransformer("nano", frozen_stages=1))
+    model = Detector(SwinTransformer("micro", frozen_stages=1))
     found = groups(model, dict(decay_rate=RATE))
     assert not [name for name in found if name.startswith(("backbone.patch_embed",
                                                            "backbone.stages.0"))]
     assert found["backbone.stages.1.blocks.0.mlp.fc1.weight"]["lr"] == pytest.approx(LR * RATE**8)
 
 
-def test_a_step_moves_parameters_by_their_rate(nano: SwinTransformer) -> None:
+def test_a_step_moves_parameters_by_their_rate(swin: SwinTransformer) -> None:
     """SGD on a gradient of ones: each parameter moves by its own learning rate."""
-    model = Detector(nano)
+    model = Detector(swin)
     with DefaultScope.overwrite_default_scope("detkit"):
         wrapper = build_optim_wrapper(model, dict(
-            constructor=OURS, optimizer=dict(type="SGD", lr=LR),
+            constructor=CONSTRUCTOR, optimizer=dict(type="SGD", lr=LR),
             paramwise_cfg=dict(decay_rate=RATE)))
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     for weight in model.parameters():
@@ -145,37 +145,37 @@ def test_a_step_moves_parameters_by_their_rate(nano: SwinTransformer) -> None:
 
 
 @pytest.mark.parametrize("rate", [None, 0, 1.1, -0.5, "0.8", True])
-def test_a_rate_out_of_range_is_refused(nano: SwinTransformer, rate: Any) -> None:
+def test_a_rate_out_of_range_is_refused(swin: SwinTransformer, rate: Any) -> None:
     paramwise = {} if rate is None else dict(decay_rate=rate)
     with pytest.raises(ConfigError, match="decay_rate: got .* expected a number above 0"):
-        groups(Detector(nano), paramwise)
+        groups(Detector(swin), paramwise)
 
 
-def test_a_rate_of_one_decays_nothing(nano: SwinTransformer) -> None:
-    assert {group["lr"] for group in groups(Detector(nano), dict(decay_rate=1)).values()} == {LR}
+def test_decay_rate_one_changes_no_learning_rate(swin: SwinTransformer) -> None:
+    assert {group["lr"] for group in groups(Detector(swin), dict(decay_rate=1)).values()} == {LR}
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [(nn.Linear(1, 1), "got no backbone"), (Detector(nn.Linear(1, 1)), "got Linear without it")],
     ids=["no backbone", "one that does not tell"],
 )
-def test_a_model_that_tells_no_depths_is_refused(model: nn.Module, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"{said}, expected a backbone with get_layer_depth"):
+def test_a_model_that_tells_no_depths_is_refused(model: nn.Module, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"{message}, expected a backbone with get_layer_depth"):
         groups(model, dict(decay_rate=RATE))
 
 
 LINES = f"""
-optim_wrapper["constructor"] = "{OURS}"
+optim_wrapper["constructor"] = "{CONSTRUCTOR}"
 optim_wrapper["paramwise_cfg"] = dict(decay_rate=0.5, norm_decay_mult=0.0)
 optim_wrapper["optimizer"] = dict(type="AdamW", lr=0.001, weight_decay=0.05)
-model["backbone"] = dict(type="SwinTransformer", arch="nano", out_indices=(1, 2, 3))
+model["backbone"] = dict(type="SwinTransformer", arch="micro", out_indices=(1, 2, 3))
 """
 
 
 def test_a_config_that_asks_for_it_gets_it(tmp_path: Path, tiny_data: Path) -> None:
     cfg = load_config(tiny_training.write_config(tmp_path, tiny_data, LINES))
-    derive(cfg, tiny_training.CLASSES)
+    infer_fields(cfg, tiny_training.CLASSES)
     cfg.work_dir = str(tmp_path / "work")
     runner = DetRunner.from_cfg(cfg)
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -189,20 +189,20 @@ def test_a_config_that_asks_for_it_gets_it(tmp_path: Path, tiny_data: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ('optim_wrapper["paramwise_cfg"]["decay_rat"] = 0.5',
          r"paramwise_cfg\.decay_rat: .* reads; did you mean 'decay_rate'"),
-        (f'optim_wrapper["constructor"] = "{OURS[:-2]}"',
-         rf"optim_wrapper\.constructor: .*did you mean '{OURS}'"),
+        (f'optim_wrapper["constructor"] = "{CONSTRUCTOR[:-2]}"',
+         rf"optim_wrapper\.constructor: .*did you mean '{CONSTRUCTOR}'"),
         ('optim_wrapper.pop("constructor")',
          r"paramwise_cfg\.decay_rate: .* is not a key of paramwise_cfg that Default"),
     ],
     ids=["misspelt key", "misspelt name", "no constructor"],
 )
-def test_what_would_decay_nothing_is_refused(
-    tmp_path: Path, tiny_data: Path, change: str, said: str
+def test_decay_without_effect_is_rejected(
+    tmp_path: Path, tiny_data: Path, change: str, message: str
 ) -> None:
     path = tiny_training.write_config(tmp_path, tiny_data, LINES + change + "\n")
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         load_config(path)

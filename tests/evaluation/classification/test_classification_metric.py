@@ -12,24 +12,24 @@ from timm.utils import accuracy
 from detkit.errors import ConfigError, DataError, WeightsError
 from detkit.evaluation.classification.classification_metric import ClassificationMetric
 from detkit.registry import METRICS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 CLASSES = ("ant", "bee", "cow")
 
 
-def sample(scores, label, **more):
-    made = ClassSample(metainfo={"img_path": "a.jpg"} | more)
-    made.pred_scores = torch.as_tensor(scores)
+def sample(scores, label, **metainfo):
+    data_sample = DataSample(metainfo={"img_path": "a.jpg"} | metainfo)
+    data_sample.pred_scores = torch.as_tensor(scores)
     if label is not None:
-        made.gt_label = torch.tensor(label)
-    return made.to_dict()
+        data_sample.gt_label = torch.tensor(label)
+    return data_sample.to_dict()
 
 
 def one_hot(label, count=3):
-    return [0.8 if place == label else 0.2 / (count - 1) for place in range(count)]
+    return [0.8 if index == label else 0.2 / (count - 1) for index in range(count)]
 
 
-def measured(samples, classes=CLASSES, **options):
+def run_metric(samples, classes=CLASSES, **options):
     metric = METRICS.build({"type": "ClassificationMetric", **options})
     metric.dataset_meta = None if classes is None else {"classes": classes}
     for start in range(0, len(samples), 4):
@@ -39,7 +39,7 @@ def measured(samples, classes=CLASSES, **options):
 
 def test_a_set_without_pictures_is_refused():
     with pytest.raises(DataError, match="no picture was classified"):
-        measured([])
+        run_metric([])
 
 
 def test_three_classes_by_hand():
@@ -50,13 +50,13 @@ def test_three_classes_by_hand():
     # cow        0    0    2    recall 2/2
     # precision 3/4  1/2  2/4
     # f1: 6/8, 2*1/(2+1+3) = 1/3, 4/(4+2+0) = 2/3
-    cells = [(0, 0, 3), (0, 1, 1), (1, 0, 1), (1, 1, 1), (1, 2, 2), (2, 2, 2)]
-    samples = [sample(one_hot(said), truth) for truth, said, times in cells
-               for _ in range(times)]
-    numbers, metric = measured(samples, topk=(1, 2, 5))
+    confusion = [(0, 0, 3), (0, 1, 1), (1, 0, 1), (1, 1, 1), (1, 2, 2), (2, 2, 2)]
+    samples = [sample(one_hot(predicted), label) for label, predicted, count in confusion
+               for _ in range(count)]
+    metrics, metric = run_metric(samples, topk=(1, 2, 5))
     # Top 2: of the equal two others the lower label is second, so bee taken for cow (2 x) has
     # ant second and is missed; ant taken for bee, bee taken for ant are found.
-    assert numbers == pytest.approx({
+    assert metrics == pytest.approx({
         "cls/top1": 6 / 10, "cls/top2": 8 / 10,
         "cls/precision": (3 / 4 + 1 / 2 + 2 / 4) / 3, "cls/recall": (3 / 4 + 1 / 4 + 1) / 3,
         "cls/f1": (6 / 8 + 1 / 3 + 2 / 3) / 3, "cls/balanced_accuracy": 2 / 3,
@@ -67,12 +67,13 @@ def test_three_classes_by_hand():
 
 def test_a_class_without_pictures_and_one_that_is_never_predicted():
     # ant: 2 of 2 right, one bee beside. bee: 1 picture, never predicted. cow: no picture.
-    numbers, metric = measured([sample(one_hot(0), 0), sample(one_hot(0), 0),
-                                sample(one_hot(0), 1)])
+    metrics, metric = run_metric(
+        [sample(one_hot(0), 0), sample(one_hot(0), 0),
+         sample(one_hot(0), 1)])
     # As scikit-learn's average="macro" with its default zero_division: classes that occur count,
     # a quotient by zero as 0; and balanced accuracy is the mean recall of the classes with
     # pictures. Precision: ant 2/3, bee 0; recall: ant 1, bee 0; f1: ant 4 / (4 + 1 + 0), bee 0.
-    assert numbers == pytest.approx({
+    assert metrics == pytest.approx({
         "cls/top1": 2 / 3, "cls/precision": (2 / 3 + 0) / 2, "cls/recall": 1 / 2,
         "cls/f1": (4 / 5 + 0) / 2, "cls/balanced_accuracy": 1 / 2,
     })
@@ -81,11 +82,11 @@ def test_a_class_without_pictures_and_one_that_is_never_predicted():
     assert (bee.recall, bee.f1, bee.support, cow.support) == (0, 0, 1, 0)
 
 
-def test_a_class_that_is_predicted_and_has_no_picture_costs_all_but_balanced_accuracy():
+def test_false_predictions_of_absent_class_lower_all_but_balanced_accuracy():
     # ant: 1 of 2 right, the other taken for cow, of which there is none; bee does not occur.
     # Precision: ant 1, cow 0; recall: ant 1/2, cow 0 (a quotient by zero); f1: ant 2/3, cow 0.
-    numbers, _ = measured([sample(one_hot(0), 0), sample(one_hot(2), 0)])
-    assert numbers == pytest.approx({
+    metrics, _ = run_metric([sample(one_hot(0), 0), sample(one_hot(2), 0)])
+    assert metrics == pytest.approx({
         "cls/top1": 1 / 2, "cls/precision": 1 / 2, "cls/recall": 1 / 4, "cls/f1": 1 / 3,
         "cls/balanced_accuracy": 1 / 2,
     })
@@ -96,30 +97,30 @@ def test_top_k_is_timms():
     scores = torch.rand(400, 20, generator=draw).softmax(1)
     labels = torch.randint(0, 20, (400,), generator=draw)
     samples = [sample(row, int(label)) for row, label in zip(scores, labels)]
-    numbers, _ = measured(samples, classes=None)
+    metrics, _ = run_metric(samples, classes=None)
     top1, top5 = accuracy(scores, labels, topk=(1, 5))
-    assert numbers["cls/top1"] * 100 == pytest.approx(float(top1))
-    assert numbers["cls/top5"] * 100 == pytest.approx(float(top5))
+    assert metrics["cls/top1"] * 100 == pytest.approx(float(top1))
+    assert metrics["cls/top5"] * 100 == pytest.approx(float(top5))
 
 
 def test_of_equal_scores_the_lower_label_stands_first():
     constant = [0.2] * 5
-    numbers, metric = measured([sample(constant, label) for label in range(5)],
-                               classes=None, topk=(1, 2, 4))
-    assert (numbers["cls/top1"], numbers["cls/top2"], numbers["cls/top4"]) == (0.2, 0.4, 0.8)
+    metrics, metric = run_metric([sample(constant, label) for label in range(5)], classes=None,
+                                 topk=(1, 2, 4))
+    assert (metrics["cls/top1"], metrics["cls/top2"], metrics["cls/top4"]) == (0.2, 0.4, 0.8)
     assert metric.scores.confusion[:, 0].tolist() == [1] * 5
     assert metric.scores.classes == ("0", "1", "2", "3", "4")
 
 
 def test_k_above_the_number_of_classes_is_left_out():
-    numbers, _ = measured([sample(one_hot(0), 0)])
-    assert [key for key in numbers if "top" in key] == ["cls/top1"]
+    metrics, _ = run_metric([sample(one_hot(0), 0)])
+    assert [key for key in metrics if "top" in key] == ["cls/top1"]
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_floats_are_taken(kind):
     given = {"pred_scores": torch.tensor(one_hot(1), dtype=kind), "gt_label": 1}
-    assert measured([given])[0]["cls/top1"] == 1
+    assert run_metric([given])[0]["cls/top1"] == 1
 
 
 @pytest.mark.parametrize(
@@ -134,18 +135,18 @@ def test_any_floats_are_taken(kind):
     ],
     ids=["nan", "infinity", "label too high", "label below 0", "no label", "shape"],
 )
-def test_what_cannot_be_measured_is_named(given, error, message):
+def test_invalid_data_sample_error_names_the_image(given, error, message):
     with pytest.raises(error, match=message):
         ClassificationMetric().process({}, [given])
 
 
-def test_another_number_of_classes_is_refused_with_both():
+def test_class_count_mismatch_raises_config_error():
     with pytest.raises(ConfigError, match="got 4 scores a picture, expected 3 as the data"):
-        measured([sample(one_hot(0, 4), 0)])
+        run_metric([sample(one_hot(0, 4), 0)])
 
 
 @pytest.mark.parametrize("topk", [(), 0, (1, 0), (1.5,), "five"])
-def test_a_k_that_is_no_count_is_refused(topk):
+def test_invalid_topk_raises_config_error(topk):
     with pytest.raises(ConfigError, match="topk"):
         ClassificationMetric(topk=topk)
 
@@ -175,25 +176,27 @@ def test_memory_does_not_grow_with_the_classes():
     assert metric.scores.images == 20_000
 
 
-def _on_one_rank(rank, folder):
+def _run_rank(rank, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1")
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank,
                                          world_size=2)
     metric = ClassificationMetric()
     metric.dataset_meta = {"classes": CLASSES}
     # Five pictures over two processes: the second one's third repeats the first picture.
-    truths, said = [0, 1, 2, 0, 1, 0], [0, 1, 0, 0, 2, 0]
-    metric.process({}, [sample(one_hot(said[at]), truths[at]) for at in range(rank, 6, 2)])
-    numbers = metric.evaluate(5)
-    torch.save((numbers, metric.scores and metric.scores.confusion.tolist()), f"{folder}/{rank}")
+    labels, predicted = [0, 1, 2, 0, 1, 0], [0, 1, 0, 0, 2, 0]
+    metric.process({}, [sample(one_hot(predicted[at]), labels[at]) for at in range(rank, 6, 2)])
+    metrics = metric.evaluate(5)
+    torch.save((metrics, metric.scores and metric.scores.confusion.tolist()), f"{folder}/{rank}")
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path):
-    torch.multiprocessing.spawn(_on_one_rank, (str(tmp_path),), nprocs=2)
+    torch.multiprocessing.spawn(_run_rank, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / str(rank), weights_only=False) for rank in (0, 1))
-    alone, metric = measured([sample(one_hot(said), truth) for truth, said in
-                              zip([0, 1, 2, 0, 1], [0, 1, 0, 0, 2])])
-    assert first[0] == second[0] == alone
+    single, metric = run_metric([
+        sample(one_hot(predicted), label)
+        for label, predicted in zip([0, 1, 2, 0, 1], [0, 1, 0, 0, 2])
+    ])
+    assert first[0] == second[0] == single
     assert (first[1], second[1]) == (metric.scores.confusion.tolist(), None)

@@ -13,30 +13,31 @@ from detkit.evaluation.classification.classification_table import (
     class_scores_table,
     per_class_table,
 )
-from detkit.evaluation.classification.confusion_matrix_plot import draw_confusion
+from detkit.evaluation.classification.confusion_matrix_plot import plot_confusion_matrix
 
 
-def some(classes=("ant", "bee", "cow"), confusion=((3, 1, 0), (1, 1, 2), (0, 0, 0)), top=None):
+def make_scores(
+        classes=("ant", "bee", "cow"), confusion=((3, 1, 0), (1, 1, 2), (0, 0, 0)), top=None):
     return ClassificationScores(classes, np.array(confusion), top or {1: 0.5})
 
 
-def of_size(count):
-    return some([f"class number {place}" for place in range(count)], np.eye(count) * 9 + 1,
-                {1: 0.5, 5: 0.7})
+def make_scores_of_size(count):
+    return make_scores([f"class number {index}" for index in range(count)],
+                       np.eye(count) * 9 + 1, {1: 0.5, 5: 0.7})
 
 
-def test_nothing_measured_is_dashes():
-    text = class_scores_table(some(["ant"], [[0]], {1: float("nan")}))
+def test_no_images_shows_dashes():
+    text = class_scores_table(make_scores(["ant"], [[0]], {1: float("nan")}))
     assert text.splitlines()[0] == "0 pictures, 1 class"
-    assert [line.split()[-1] for line in per_class_table(some(["ant"], [[0]])).splitlines()] == [
-        "predicted", "0"]
+    assert [line.split()[-1] for line in per_class_table(make_scores(["ant"], [[0]])).splitlines()
+            ] == ["predicted", "0"]
     assert text.count(" -  ") == 5
 
 
 def test_the_numbers_for_the_whole_set():
     # precision: 3/4, 1/2, 0/2, mean 5/12; recall: 3/4, 1/4, none, mean 1/3; f1: 6/8, 2/6, 0,
     # mean 13/36.
-    assert class_scores_table(some(top={1: 0.5, 2: 0.875})).splitlines() == [
+    assert class_scores_table(make_scores(top={1: 0.5, 2: 0.875})).splitlines() == [
         "8 pictures, 3 classes",
         "",
         "top1               0.5000  pictures whose class has the highest score",
@@ -49,7 +50,7 @@ def test_the_numbers_for_the_whole_set():
 
 
 def test_the_numbers_of_each_class():
-    assert per_class_table(some()).splitlines() == [
+    assert per_class_table(make_scores()).splitlines() == [
         "class  precision   recall       f1   pictures  predicted",
         "ant       0.7500   0.7500   0.7500          4          4",
         "bee       0.5000   0.2500   0.3333          4          2",
@@ -57,19 +58,20 @@ def test_the_numbers_of_each_class():
     ]
 
 
-def test_no_line_is_wider_than_the_page():
-    wide = some(["a" * 200, "b", "c"], np.full((3, 3), 10 ** 7), {1: 1.0, 1000: 1.0})
+def test_lines_fit_table_width():
+    wide = make_scores(["a" * 200, "b", "c"], np.full((3, 3), 10 ** 7), {1: 1.0, 1000: 1.0})
     lines = (class_scores_table(wide) + "\n" + per_class_table(wide)).splitlines()
     assert max(map(len, lines)) <= WIDTH
 
 
 def test_json_has_every_number_and_null_where_there_is_none():
-    back = json.loads(json.dumps(some().as_dict(), allow_nan=False))
-    assert back["classes"]["cow"] == {
+    restored = json.loads(json.dumps(make_scores().as_dict(), allow_nan=False))
+    assert restored["classes"]["cow"] == {
         "precision": 0, "recall": None, "f1": 0, "support": 0, "predicted": 2}
-    assert (back["images"], back["top1"], back["balanced_accuracy"]) == (8, 0.5, 0.5)
-    assert back["confusion"] == {"rows": "truth", "columns": "predicted",
-                                 "counts": [[3, 1, 0], [1, 1, 2], [0, 0, 0]]}
+    assert (restored["images"], restored["top1"], restored["balanced_accuracy"]) == (8, 0.5, 0.5)
+    assert restored["confusion"] == {
+        "rows": "truth", "columns": "predicted", "counts": [[3, 1, 0], [1, 1, 2], [0, 0, 0]]
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,26 +79,26 @@ def test_json_has_every_number_and_null_where_there_is_none():
     [({"confusion": [[1, 2]]}, r"shape \(1, 2\), expected \(3, 3\)"),
      ({"confusion": -np.eye(3)}, "negative")],
 )
-def test_a_matrix_that_is_none_is_refused(changed, message):
+def test_invalid_confusion_matrix_raises(changed, message):
     with pytest.raises(ValueError, match=message):
-        some(**changed)
+        make_scores(**changed)
 
 
 @pytest.mark.parametrize("count", [1, 3, pytest.param(31, marks=pytest.mark.slow), 121])
 def test_the_picture_is_written_and_has_the_diagonal(tmp_path, count):
-    path = draw_confusion(of_size(count), tmp_path / "new" / "confusion.png")
+    path = plot_confusion_matrix(make_scores_of_size(count), tmp_path / "new" / "confusion.png")
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     assert min(pixels.shape[:2]) > 200 and max(pixels.shape[:2]) < 4000
     # Blues: far more blue than red on the diagonal, whatever else is white, grey or black.
     assert (pixels[..., 2] - pixels[..., 0] > 60).any()
-    assert [found.name for found in path.parent.iterdir()] == ["confusion.png"]
+    assert [file.name for file in path.parent.iterdir()] == ["confusion.png"]
 
 
-def test_the_cells_lie_where_truth_and_prediction_say(tmp_path):
+def test_plot_rows_are_true_and_columns_predicted_classes(tmp_path):
     # All cows are taken for ants: the dark cell of the third row stands on the left.
-    only = some(confusion=[[5, 0, 0], [0, 5, 0], [5, 0, 0]])
-    path = draw_confusion(only, tmp_path / "c.png")
+    scores = make_scores(confusion=[[5, 0, 0], [0, 5, 0], [5, 0, 0]])
+    path = plot_confusion_matrix(scores, tmp_path / "c.png")
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     dark = (abs(pixels - [8, 48, 107]).max(-1) < 3)  # the last colour of matplotlib's Blues
@@ -104,36 +106,36 @@ def test_the_cells_lie_where_truth_and_prediction_say(tmp_path):
     rows, columns = np.nonzero(dark[:, : int(pixels.shape[1] * 0.7)])
     left, top = columns.min(), rows.min()
     cell = (rows.max() - top + 1) / 3
-    places = {(int((row - top) / cell), int((column - left) / cell))
-              for row, column in zip(rows, columns)}
-    assert places == {(0, 0), (1, 1), (2, 0)}
+    dark_cells = {(int((row - top) / cell), int((column - left) / cell))
+                  for row, column in zip(rows, columns)}
+    assert dark_cells == {(0, 0), (1, 1), (2, 0)}
 
 
-def test_names_that_no_font_or_formula_can_take_are_drawn(tmp_path):
-    odd = some(["$\\frac$", "紙", ""])
-    assert draw_confusion(odd, tmp_path / "c.png").stat().st_size > 1000
+def test_plot_handles_names_with_math_and_missing_glyphs(tmp_path):
+    unusual_names = make_scores(["$\\frac$", "紙", ""])
+    assert plot_confusion_matrix(unusual_names, tmp_path / "c.png").stat().st_size > 1000
 
 
-def test_a_picture_that_is_there_stays_unless_forced(tmp_path):
+def test_existing_plot_is_overwritten_only_with_force(tmp_path):
     path = tmp_path / "c.png"
     path.write_text("mine")
     with pytest.raises(DataError, match="c.png: the file is already there"):
-        draw_confusion(some(), path)
+        plot_confusion_matrix(make_scores(), path)
     assert path.read_text() == "mine"
-    draw_confusion(some(), path, force=True)
+    plot_confusion_matrix(make_scores(), path, force=True)
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_plot_path_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="c.png: the picture cannot be written"):
-        draw_confusion(some(), tmp_path / "file" / "c.png")
+        plot_confusion_matrix(make_scores(), tmp_path / "file" / "c.png")
 
 
-def test_pyplot_is_left_as_it_is(tmp_path):
+def test_plotting_leaves_pyplot_state_unchanged(tmp_path):
     import matplotlib
     import matplotlib.pyplot as plt
 
     before = matplotlib.get_backend(), plt.get_fignums(), dict(matplotlib.rcParams)
-    draw_confusion(some(), tmp_path / "c.png")
+    plot_confusion_matrix(make_scores(), tmp_path / "c.png")
     assert (matplotlib.get_backend(), plt.get_fignums(), dict(matplotlib.rcParams)) == before

@@ -120,7 +120,7 @@ def test_unusable_truth_is_named(truth, words, tmp_path):
     ],
     ids=["empty", "cut off", "a photograph", "too deep"],
 )
-def test_what_is_not_json_is_said_to_be_so(content, words, tmp_path):
+def test_invalid_json_raises_data_error(content, words, tmp_path):
     path = tmp_path / "truth.json"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -134,7 +134,7 @@ def test_a_folder_is_said_to_be_no_file(tmp_path):
         evaluate_boxes(tmp_path, [])
 
 
-def test_a_byte_order_mark_does_no_harm(tmp_path):
+def test_json_with_bom_is_read(tmp_path):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(TRUTH), encoding="utf-8-sig")
     assert evaluate_boxes(path, [GOOD]).AP == pytest.approx(1)

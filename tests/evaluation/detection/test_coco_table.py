@@ -6,18 +6,18 @@ import pytest
 
 from detkit.evaluation.detection.coco_eval import evaluate_boxes
 from detkit.evaluation.detection.coco_stats import STATS
-from detkit.evaluation.detection.coco_table import MEANING, classes_table, scores_table
+from detkit.evaluation.detection.coco_table import STAT_DESCRIPTIONS, classes_table, scores_table
 
 
 def scores_of(names, found=True):
-    truth = {
+    ground_truth = {
         "images": [{"id": 1}],
         "categories": [{"id": index + 1, "name": name} for index, name in enumerate(names)],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50],
                          "area": 2500, "iscrowd": 0}],
     }
     result = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 1}
-    return evaluate_boxes(truth, [result] * found)
+    return evaluate_boxes(ground_truth, [result] * found)
 
 
 @pytest.mark.parametrize("found", [False, True], ids=["nothing found", "all found"])
@@ -30,24 +30,24 @@ def test_twelve_rows_with_four_digits_or_a_dash(found):
     assert rows == [[name, "-" if name[-1] in "sl" else digits] for name in STATS]
 
 
-def test_meanings_are_those_that_pycocotools_prints(capsys):
+def test_descriptions_match_pycocotools_summary(capsys):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth = COCO()
-    truth.dataset = {"images": [{"id": 1}], "categories": [{"id": 1}], "annotations": []}
-    truth.createIndex()
-    evaluation = COCOeval(truth, truth, "bbox")
+    ground_truth = COCO()
+    ground_truth.dataset = {"images": [{"id": 1}], "categories": [{"id": 1}], "annotations": []}
+    ground_truth.createIndex()
+    evaluation = COCOeval(ground_truth, ground_truth, "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     capsys.readouterr()
     evaluation.summarize()
     printed = re.findall(r"Average (\w+) .*IoU=(\S+)\s*\| area=\s*(\w+) \| maxDets=\s*(\d+)",
                          capsys.readouterr().out)
-    ours = [(kind.title(), iou, objects.split(",")[0], str(count))
-            for kind, iou, objects, count in MEANING.values()]
-    assert ours == printed
-    assert tuple(MEANING) == STATS
+    descriptions = [(measure.title(), iou, objects.split(",")[0], str(count))
+                    for measure, iou, objects, count in STAT_DESCRIPTIONS.values()]
+    assert descriptions == printed
+    assert tuple(STAT_DESCRIPTIONS) == STATS
 
 
 @pytest.mark.parametrize("names", [["a"], ["a class of a rather long name" * 4, "b"]],

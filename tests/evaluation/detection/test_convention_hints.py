@@ -12,7 +12,7 @@ SIZE = (200, 160)
 CLASSES = [(1, "a"), (2, "b"), (3, "c")]
 
 
-def truth(images=8, classes=CLASSES):
+def make_ground_truth(images=8, classes=CLASSES):
     """Three boxes, of three classes, in each image; no two images alike."""
     rng = np.random.default_rng(0)
     annotations = []
@@ -32,17 +32,17 @@ def truth(images=8, classes=CLASSES):
     }
 
 
-def results(held, box=lambda x, y, w, h: [x, y, w, h], category=lambda c: c, image=lambda i: i,
-            score=lambda s: s):
+def make_results(ground_truth, box=lambda x, y, w, h: [x, y, w, h], category=lambda c: c,
+                 image=lambda i: i, score=lambda s: s):
     """The truth's own boxes as results, one pixel to the side, written in some convention."""
-    return [{"image_id": image(one["image_id"]), "category_id": category(one["category_id"]),
-             "bbox": [float(v) for v in box(one["bbox"][0] + 1, *one["bbox"][1:])],
+    return [{"image_id": image(item["image_id"]), "category_id": category(item["category_id"]),
+             "bbox": [float(v) for v in box(item["bbox"][0] + 1, *item["bbox"][1:])],
              "score": score(0.99 - 0.01 * at)}
-            for at, one in enumerate(held["annotations"])]
+            for at, item in enumerate(ground_truth["annotations"])]
 
 
-def hints(held, found):
-    return evaluate_boxes(held, found, hints=True).hints
+def hints(ground_truth, found):
+    return evaluate_boxes(ground_truth, found, hints=True).hints
 
 
 WIDTH, HEIGHT = SIZE
@@ -69,60 +69,67 @@ CONVENTIONS = {
 
 
 @pytest.mark.parametrize("changes, message", CONVENTIONS.values(), ids=CONVENTIONS)
-def test_a_convention_is_known(changes, message):
-    held = truth()
-    found = hints(held, results(held, **changes))
+def test_box_and_class_conventions_are_detected(changes, message):
+    ground_truth = make_ground_truth()
+    found = hints(ground_truth, make_results(ground_truth, **changes))
     assert len(found) == 1 and re.search(message, found[0]), found
 
 
 def test_shifted_image_ids_are_known():
-    held = truth()
-    found = [one for one in results(held, image=lambda i: i - 1) if one["image_id"] > 0]
-    (hint,) = hints(held, found)
+    ground_truth = make_ground_truth()
+    found = [
+        item for item in make_results(ground_truth, image=lambda i: i - 1) if item["image_id"] > 0
+    ]
+    (hint,) = hints(ground_truth, found)
     assert "image ids" in hint and "+1 on each" in hint
 
 
 def test_shifted_category_ids_and_a_class_without_truths_are_known():
-    held = truth(classes=[(0, "things"), *CLASSES])
-    (hint,) = hints(held, results(held, category=lambda c: c - 1))
+    ground_truth = make_ground_truth(classes=[(0, "things"), *CLASSES])
+    (hint,) = hints(ground_truth, make_results(ground_truth, category=lambda c: c - 1))
     assert "shifted" in hint and "+1 on each category_id" in hint and "'things'" in hint
 
 
-@pytest.mark.parametrize("make", [
-    lambda held: results(held),
-    lambda held: results(held)[:3],  # a detector that finds little
-    lambda held: results(held, category=lambda c: c) + results(held, category=lambda c: 1),
-    lambda held: [
-        {"image_id": image, "category_id": 1 + at % 3, "score": 0.9 - at / 200,
-         "bbox": np.random.default_rng(image * 100 + at).uniform(0, 80, 4).tolist()}
-        for image in range(1, 9) for at in range(100)],
-], ids=["right", "few", "some-of-a-wrong-class", "random"])
-def test_plain_results_have_no_hint(make):
-    held = truth()
-    assert hints(held, make(held)) == ()
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ground_truth: make_results(ground_truth),
+        lambda ground_truth: make_results(ground_truth)[:3],  # a detector that finds little
+        lambda ground_truth: make_results(ground_truth, category=lambda c: c) + make_results(
+            ground_truth, category=lambda c: 1),
+        lambda ground_truth: [{
+            "image_id": image, "category_id": 1 + at % 3, "score": 0.9 - at / 200, "bbox": np.random
+            .default_rng(image * 100 + at).uniform(0, 80, 4).tolist()
+        } for image in range(1, 9) for at in range(100)],
+    ],
+    ids=["right", "few", "some-of-a-wrong-class", "random"])
+def test_valid_results_have_no_hint(make):
+    ground_truth = make_ground_truth()
+    assert hints(ground_truth, make(ground_truth)) == ()
 
 
 @pytest.mark.parametrize("annotations, found", [
     (True, False), (False, True), (False, False),
 ], ids=["no-results", "no-truths", "nothing"])
-def test_empty_sides_have_no_hint(annotations, found):
-    held = truth()
-    found = results(held) if found else []
-    held["annotations"] = held["annotations"] if annotations else []
-    assert hints(held, found) == ()
+def test_empty_ground_truth_or_results_have_no_hint(annotations, found):
+    ground_truth = make_ground_truth()
+    found = make_results(ground_truth) if found else []
+    ground_truth["annotations"] = ground_truth["annotations"] if annotations else []
+    assert hints(ground_truth, found) == ()
 
 
 def test_sizes_may_be_missing():
-    held = truth()
-    for image in held["images"]:
+    ground_truth = make_ground_truth()
+    for image in ground_truth["images"]:
         del image["width"], image["height"]
-    (hint,) = hints(held, results(held, **CONVENTIONS["corners"][0]))
+    (hint,) = hints(ground_truth, make_results(ground_truth, **CONVENTIONS["corners"][0]))
     assert "corners" in hint
 
 
 def test_hints_are_given_only_when_asked_for():
-    held = truth()
-    assert evaluate_boxes(held, results(held, **CONVENTIONS["corners"][0])).hints == ()
+    ground_truth = make_ground_truth()
+    assert evaluate_boxes(ground_truth, make_results(ground_truth,
+                                                     **CONVENTIONS["corners"][0])).hints == ()
 
 
 @pytest.mark.parametrize("name, ap, message", [
@@ -131,11 +138,11 @@ def test_hints_are_given_only_when_asked_for():
     ("ev_corners", "0.0016", "corners x1, y1, x2, y2"),
     ("ev_roboflow_placeholder", "0.0162", r"+1 on each category_id"),
 ])
-def test_the_command_says_the_number_and_the_hint(shared_cases, capsys, name, ap, message):
+def test_evaluate_command_prints_ap_and_hint(shared_cases, capsys, name, ap, message):
     folder = shared_cases / "evaluate" / name
     assert main(["evaluate", str(folder / "truth.json"), str(folder / "results.json")]) == 0
     printed = capsys.readouterr()
     assert ap in printed.out
-    said = printed.err.splitlines()
-    assert len(said) == (1 if message else 0)
-    assert not message or message in said[0]
+    warnings = printed.err.splitlines()
+    assert len(warnings) == (1 if message else 0)
+    assert not message or message in warnings[0]

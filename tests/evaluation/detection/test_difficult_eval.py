@@ -7,7 +7,7 @@ from detkit.evaluation.detection.coco_eval import evaluate_boxes
 EASY, HARD = [10, 10, 40, 40], [60, 10, 40, 40]
 
 
-def truth(**hard):
+def ground_truth(**hard):
     return {
         "images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}],
         "annotations": [
@@ -37,10 +37,10 @@ DIFFICULT = {"iscrowd": 1, "voc_difficult": 1}
     # Without iscrowd the field says nothing; nor does plain 'difficult'.
     ({"voc_difficult": 1}, (EASY,), 51 / 101), ({"difficult": 1}, (EASY,), 51 / 101),
 ])
-def test_what_a_difficult_object_costs(hard, found, ap):
-    assert evaluate_boxes(truth(**hard), detections(*found)).AP == pytest.approx(ap)
+def test_ap_with_difficult_objects(hard, found, ap):
+    assert evaluate_boxes(ground_truth(**hard), detections(*found)).AP == pytest.approx(ap)
 
 
-def test_ignored_objects_are_told():
+def test_difficult_objects_are_reported_in_notes():
     assert any("1 annotations are difficult" in note
-               for note in evaluate_boxes(truth(**DIFFICULT), []).notes)
+               for note in evaluate_boxes(ground_truth(**DIFFICULT), []).notes)

@@ -1,19 +1,24 @@
 """The benchmark's tables, by hand."""
 
-from detkit.inference.benchmark.benchmark_result import MMDET, Row, share_table, speed_table
+from detkit.inference.benchmark.benchmark_result import (
+    MMDET,
+    BenchmarkResult,
+    layer_time_table,
+    speed_table,
+)
 
-FAST = Row("openvino", "f32", (192, 320), 20.04, 25.5, 80.0, 0.5839, 4.0, 0.5, 18.0, 0.25,
-           {"backbone": 0.5, "RoI heads": 0.25})
+FAST = BenchmarkResult("openvino", "f32", (192, 320), 20.04, 25.5, 80.0, 0.5839, 4.0, 0.5, 18.0,
+                       0.25, {"backbone": 0.5, "RoI heads": 0.25})
 
 
 def test_no_rows_give_the_head_alone():
     assert speed_table([]).split() == ["engine", "precision", "size", "median", "ms", "p95", "ms",
                                        "fps", "x", "mmdet", "AP"]
-    assert share_table([]) == ""
+    assert layer_time_table([]) == ""
 
 
 def test_a_row_says_what_was_not_measured_by_a_dash():
-    row = Row(MMDET, "f32", (192, 320), 80.0, 90.0, 12.0)
+    row = BenchmarkResult(MMDET, "f32", (192, 320), 80.0, 90.0, 12.0)
     assert speed_table([row]).splitlines()[1].split() == [
         "mmdet", "f32", "192x320", "80.0", "90.0", "12.0", "-", "-"]
 
@@ -24,7 +29,7 @@ def test_a_row_says_its_figures():
 
 
 def test_shares_are_milliseconds_of_the_engine():
-    lines = share_table([Row(MMDET, "f32", (1, 1), 1, 1, 1), FAST]).splitlines()
+    lines = layer_time_table([BenchmarkResult(MMDET, "f32", (1, 1), 1, 1, 1), FAST]).splitlines()
     assert len(lines) == 2
     # 0.5 and 0.25 of 18 ms
     assert lines[1].split() == ["openvino", "f32", "192x320", "0.5", "9.0", "4.5", "0.2"]

@@ -9,7 +9,7 @@ from small_detector import SmallDetector
 
 from detkit.data.images.read_image import read_image
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
-from detkit.inference.letterbox import fit
+from detkit.inference.letterbox import letterbox
 
 CANVAS = (64, 96)
 
@@ -23,12 +23,12 @@ def graphs(thumbnail: Path) -> dict[str, torch.nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def pictures(shared_data: Path, thumbnail: Path):
+def image_batch(shared_data: Path, thumbnail: Path):
     """Three real pictures: canvases (3, 64, 96, 3) uint8 and the valid part of each."""
-    rule = CheckpointGraphs(thumbnail).rule
+    resize_spec = CheckpointGraphs(thumbnail).resize_spec
     files = sorted((shared_data / "det_bccd_voc").rglob("*.jpg"))[:2]
     files += sorted((shared_data / "photos").rglob("*.jpg"))[:1]
-    fitted = [fit(read_image(file), CANVAS, rule) for file in files]
-    assert len(fitted) == 3
-    return (np.stack([one.canvas for one in fitted]),
-            np.array([one.valid_hw for one in fitted], np.int64))
+    letterboxed = [letterbox(read_image(file), CANVAS, resize_spec) for file in files]
+    assert len(letterboxed) == 3
+    return (np.stack([item.canvas for item in letterboxed]),
+            np.array([item.image_hw for item in letterboxed], np.int64))

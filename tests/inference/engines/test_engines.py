@@ -23,56 +23,58 @@ ENGINES = [
 ]
 
 
-def eager(graph, images, valid_hw):
+def eager(graph, images, image_hw):
     with torch.inference_mode():
-        found = graph(torch.from_numpy(images), torch.from_numpy(valid_hw))
-    return [one.numpy() for one in found]
+        result = graph(torch.from_numpy(images), torch.from_numpy(image_hw))
+    return [item.numpy() for item in result]
 
 
 @pytest.mark.parametrize(("name", "graph"), ENGINES)
-def test_an_engine_finds_what_eager_torch_finds(name, graph, graphs, pictures):
+def test_an_engine_finds_what_eager_torch_finds(name, graph, graphs, image_batch):
     states = {state.name: state for state in available_engines("cpu")}
     if states[name].reason:
         pytest.skip(states[name].reason)
-    expected = {count: eager(graphs[graph], *(one[:count] for one in pictures))
+    expected = {count: eager(graphs[graph], *(item[:count] for item in image_batch))
                 for count in (1, 3)}
     assert expected[3][3].min() > 0, "a test of nothing found shows nothing"
     engine = build_engine(name, graphs[graph], CANVAS, device="cpu")
     for count in (1, 3):
-        found = engine(*(one[:count] for one in pictures))
+        result = engine(*(item[:count] for item in image_batch))
         boxes, scores, labels, counts = expected[count]
-        np.testing.assert_array_equal(found.counts, counts)
-        np.testing.assert_array_equal(found.labels, labels)
-        np.testing.assert_allclose(found.scores, scores, atol=1e-4, rtol=0)
-        np.testing.assert_allclose(found.boxes, boxes, atol=0.01, rtol=0)
-        assert [one.dtype for one in (found.boxes, found.scores, found.labels, found.counts)] == [
-            np.float32, np.float32, np.int64, np.int64]
-    assert (engine.name, engine.precision, engine.canvas_hw) == (name, "f32", CANVAS)
-    none = engine(pictures[0][:0], pictures[1][:0])
-    most = expected[1][0].shape[1]
-    assert none.boxes.shape == (0, most, 4) and none.counts.shape == (0,)
+        np.testing.assert_array_equal(result.counts, counts)
+        np.testing.assert_array_equal(result.labels, labels)
+        np.testing.assert_allclose(result.scores, scores, atol=1e-4, rtol=0)
+        np.testing.assert_allclose(result.boxes, boxes, atol=0.01, rtol=0)
+        assert [item.dtype for item in (result.boxes, result.scores, result.labels, result.counts)
+                ] == [np.float32, np.float32, np.int64, np.int64]
+    assert (engine.name, engine.precision, engine.input_hw) == (name, "f32", CANVAS)
+    empty = engine(image_batch[0][:0], image_batch[1][:0])
+    max_results = expected[1][0].shape[1]
+    assert empty.boxes.shape == (0, max_results, 4) and empty.counts.shape == (0,)
     engine.close()
     engine.close()
 
 
 @pytest.fixture(scope="module")
 def openvino(graphs):
-    engine = build_engine("openvino", graphs["deformable"], CANVAS, streams=2, device="cpu")
+    engine = build_engine("openvino", graphs["deformable"], CANVAS, num_streams=2, device="cpu")
     yield engine
     engine.close()
 
 
-def test_calls_from_many_threads_do_not_mix(openvino, pictures):
-    alone = [openvino(pictures[0][one:one + 1], pictures[1][one:one + 1]) for one in range(3)]
+def test_calls_from_many_threads_do_not_mix(openvino, image_batch):
+    expected_alone = [
+        openvino(image_batch[0][item:item + 1], image_batch[1][item:item + 1]) for item in range(3)
+    ]
     wrong = []
 
-    def look(number):
+    def predict(index):
         for _ in range(5):
-            found = openvino(pictures[0][number:number + 1], pictures[1][number:number + 1])
-            if not np.array_equal(found.boxes, alone[number].boxes):
-                wrong.append(number)
+            result = openvino(image_batch[0][index:index + 1], image_batch[1][index:index + 1])
+            if not np.array_equal(result.boxes, expected_alone[index].boxes):
+                wrong.append(index)
 
-    threads = [threading.Thread(target=look, args=(number % 3,)) for number in range(6)]
+    threads = [threading.Thread(target=predict, args=(index % 3,)) for index in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -80,12 +82,12 @@ def test_calls_from_many_threads_do_not_mix(openvino, pictures):
     assert not wrong
 
 
-def test_what_lies_beyond_the_picture_has_no_effect(openvino, pictures):
-    images, valid_hw = pictures[0].copy(), pictures[1]
-    before = openvino(images, valid_hw)
-    for image, (height, width) in zip(images, valid_hw):
+def test_padding_pixels_have_no_effect(openvino, image_batch):
+    images, image_hw = image_batch[0].copy(), image_batch[1]
+    before = openvino(images, image_hw)
+    for image, (height, width) in zip(images, image_hw):
         image[height:], image[:, width:] = 255, 255
-    after = openvino(images, valid_hw)
+    after = openvino(images, image_hw)
     np.testing.assert_array_equal(before.boxes, after.boxes)
 
 

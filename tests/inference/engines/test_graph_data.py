@@ -15,42 +15,42 @@ from detkit.errors import ExportError
 from detkit.inference.engines import graph_data
 from detkit.inference.engines.graph_data import KEY, read_graph_data, write_graph_data
 from detkit.inference.engines.graph_operators import ATEN, resolve_operator
-from detkit.inference.engines.input_batch import example
+from detkit.inference.engines.input_batch import dummy_batch
 from detkit.inference.engines.ports import try_engine
-from detkit.inference.engines.program import exported_program
-from detkit.inference.export.graph_file import file_name, read_graph
+from detkit.inference.engines.program import export_program
+from detkit.inference.export.graph_file import graph_file_name, read_graph
 
 CANVAS = (64, 96)
 
 
 @pytest.fixture(scope="module", params=["cascade", "deformable"])
 def written(request, graphs, tmp_path_factory):
-    path = tmp_path_factory.mktemp("graph") / file_name("torch", CANVAS)
-    write_graph_data(exported_program(graphs[request.param], CANVAS), path)
+    path = tmp_path_factory.mktemp("graph") / graph_file_name("torch", CANVAS)
+    write_graph_data(export_program(graphs[request.param], CANVAS), path)
     return path, graphs[request.param]
 
 
 def test_a_graph_comes_back_as_it_was_for_any_batch(written):
     path, graph = written
-    again = read_graph_data(path)
+    restored = read_graph_data(path)
     for batch in (1, 3):
-        inputs = [torch.from_numpy(one) for one in example(CANVAS, batch)]
+        inputs = [torch.from_numpy(item) for item in dummy_batch(CANVAS, batch)]
         with torch.inference_mode():
-            for found, expected in zip(again(*inputs), graph(*inputs), strict=True):
-                assert torch.equal(found, expected)
+            for result, expected in zip(restored(*inputs), graph(*inputs), strict=True):
+                assert torch.equal(result, expected)
 
 
 def test_the_file_holds_no_path_of_the_machine_that_wrote_it(written):
     assert str(Path(__file__).parents[3]).encode() not in written[0].read_bytes()
 
 
-@pytest.mark.parametrize("route", ["opaque_constant", "size_expression", "shared_library"])
-def test_code_in_a_torch_export_archive_is_not_run(route, tmp_path):
+@pytest.mark.parametrize("attack", ["opaque_constant", "size_expression", "shared_library"])
+def test_code_in_a_torch_export_archive_is_not_run(attack, tmp_path):
     touched = tmp_path / "touched"
     path = hostile_programs.save_program(tmp_path / "program.pt2")
-    if getattr(hostile_programs, route)(path, touched) is None:
+    if getattr(hostile_programs, attack)(path, touched) is None:
         pytest.skip("no compiler to make a library with")
-    path = path.rename(tmp_path / file_name("torch", CANVAS))
+    path = path.rename(tmp_path / graph_file_name("torch", CANVAS))
     with pytest.raises(ExportError, match=f"{path.name}.*export the checkpoint again") as caught:
         read_graph("torch", path, CANVAS, "f32", device="cpu")
     assert "\n" not in str(caught.value)
@@ -94,10 +94,10 @@ def test_the_operators_that_are_named_are_torch_s_and_take_no_path():
         assert packet is not None, name
         for overload in packet.overloads():
             try:
-                found = resolve_operator(f"aten.{name}.{overload}")
+                result = resolve_operator(f"aten.{name}.{overload}")
             except LookupError:
                 continue
-            texts |= {one.name for one in found._schema.arguments if "str" in str(one.type)}
+            texts |= {item.name for item in result._schema.arguments if "str" in str(item.type)}
     # Each chooses among a few ways to compute; none names a file.
     assert texts == {"approximate", "equation", "indexing", "mode", "padding", "reduce",
                      "rounding_mode", "side"}
@@ -147,72 +147,73 @@ def test_a_number_that_grows_without_end_is_stopped(tmp_path):
     steps += [step("operator.mul", {"value": 1 + n}, {"value": 1 + n}) for n in range(1, 40)]
     module = read_graph_data(write(tmp_path / "graph.safetensors", steps, [{"value": 2}]))
     with pytest.raises(ValueError, match="64 bits"):
-        module(*(torch.from_numpy(one) for one in example(CANVAS, 1)))
+        module(*(torch.from_numpy(item) for item in dummy_batch(CANVAS, 1)))
 
 
-def test_a_roi_of_an_image_that_is_not_there_reads_no_other_memory():
+def test_roi_with_invalid_image_index_is_clamped():
     features = torch.arange(16.0).reshape(1, 1, 4, 4)
     align = resolve_operator("torchvision.roi_align.default")
-    here, beyond = (torch.tensor([[image, 0.0, 0, 4, 4]]) for image in (0, 10**9))
-    expected = align(features, here, 1.0, 2, 2, 2, True)
-    torch.testing.assert_close(align(features, beyond, 1.0, 2, 2, 2, True), expected)
+    valid_roi, invalid_roi = (torch.tensor([[image, 0.0, 0, 4, 4]]) for image in (0, 10**9))
+    expected = align(features, valid_roi, 1.0, 2, 2, 2, True)
+    torch.testing.assert_close(align(features, invalid_roi, 1.0, 2, 2, 2, True), expected)
     torch.testing.assert_close(
-        expected, torch.ops.torchvision.roi_align(features, here, 1.0, 2, 2, 2, True))
+        expected, torch.ops.torchvision.roi_align(features, valid_roi, 1.0, 2, 2, 2, True))
 
 
-def test_a_model_beyond_the_operators_is_refused_when_it_is_written(tmp_path):
-    class Odd(torch.nn.Module):
+def test_unsupported_operator_is_rejected_on_write(tmp_path):
+    class UnsupportedOp(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.ones(1))
 
-        def forward(self, images, valid_hw):
-            return torch.special.bessel_j0(images * self.weight), valid_hw
+        def forward(self, images, image_hw):
+            return torch.special.bessel_j0(images * self.weight), image_hw
 
     path = tmp_path / "graph.safetensors"
     with pytest.raises(ExportError, match="bessel_j0.*--format openvino or onnx"):
-        write_graph_data(exported_program(Odd().eval(), CANVAS), path)
+        write_graph_data(export_program(UnsupportedOp().eval(), CANVAS), path)
     assert not path.exists()
 
 
 def test_weights_that_share_memory_are_written_each(tmp_path):
-    class Shared(torch.nn.Module):
+    class SharedMemory(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
             self.register_buffer("turned", self.weight.detach().T)
 
-        def forward(self, images, valid_hw):
-            return images.float() @ self.turned @ self.weight, valid_hw
+        def forward(self, images, image_hw):
+            return images.float() @ self.turned @ self.weight, image_hw
 
-    path, graph = tmp_path / "graph.safetensors", Shared().eval()
-    write_graph_data(exported_program(graph, CANVAS), path)
-    inputs = [torch.from_numpy(one) for one in example(CANVAS, 1)]
+    path, graph = tmp_path / "graph.safetensors", SharedMemory().eval()
+    write_graph_data(export_program(graph, CANVAS), path)
+    inputs = [torch.from_numpy(item) for item in dummy_batch(CANVAS, 1)]
     np.testing.assert_array_equal(read_graph_data(path)(*inputs)[0].detach(),
                                   graph(*inputs)[0].detach())
     with safe_open(str(path), "pt") as file:
         assert sorted(file.keys()) == ["turned", "weight"]
 
 
-def steps_of(*calls):
+def make_steps(*calls):
     return [{"op": op, "args": list(args), "kwargs": {}} for op, *args in calls]
 
 
 # Each takes 4 TB, or walks through as much.
 @pytest.mark.parametrize("steps", [
-    steps_of(("aten.zeros.default", [1_000_000, 1_000_000])),
-    steps_of(("aten.arange.default", 1_000_000_000_000)),
-    steps_of(("aten.repeat.default", {"tensor": "weight"}, [1_000_000, 500_000])),
-    steps_of(("aten.expand.default", {"tensor": "weight"}, [500_000_000_000, 2]),
-             ("aten.sum.default", {"value": 2})),
-    steps_of(*[("aten.zeros.default", [1 << 18])] * 200,
-             ("aten.stack.default", [{"value": 2 + one} for one in range(200)])),
+    make_steps(("aten.zeros.default", [1_000_000, 1_000_000])),
+    make_steps(("aten.arange.default", 1_000_000_000_000)),
+    make_steps(("aten.repeat.default", {"tensor": "weight"}, [1_000_000, 500_000])),
+    make_steps(("aten.expand.default", {"tensor": "weight"}, [500_000_000_000, 2]),
+               ("aten.sum.default", {"value": 2})),
+    make_steps(*[("aten.zeros.default", [1 << 18])] * 200,
+               ("aten.stack.default", [{"value": 2 + item} for item in range(200)])),
 ], ids=["zeros", "arange", "repeat", "view", "many"])
 @pytest.mark.parametrize("engine", ["torch", "torch.compile"])
-def test_steps_that_ask_for_more_memory_than_there_is_are_not_taken(
+def test_steps_exceeding_memory_are_rejected(
     steps, engine, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(graph_data, "available_memory", lambda: 3 << 20)
-    path = write(tmp_path / file_name("torch", CANVAS), steps, [{"value": 1 + len(steps)}] * 4)
+    path = write(tmp_path / graph_file_name("torch", CANVAS), steps,
+                 [{"value": 1 + len(steps)}] * 4)
     with pytest.raises(ExportError, match="tensors of [0-9,]+ bytes, at most 3,145,728 are made"):
         try_engine(read_graph("torch", path, CANVAS, "f32", engine, device="cpu"), path)

@@ -60,7 +60,7 @@ def test_a_signal_after_engines_were_closed_reaches_its_handler(body: str) -> No
     assert (ran.returncode, ran.stdout) == (0, "alive\n"), ran.stderr
 
 
-def test_no_other_place_makes_a_core(repository) -> None:
+def test_core_is_created_in_one_module(repository) -> None:
     rooms = (repository / "detkit").rglob("*.py")
     assert [path.name for path in rooms if "Core()" in path.read_text(encoding="utf-8")] == [
-        "openvino_core.py"]
+        "core.py"]

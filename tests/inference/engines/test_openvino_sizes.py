@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detkit.errors import ExportError
-from detkit.inference.engines.input_batch import NAMES_IN
+from detkit.inference.engines.input_batch import INPUT_NAMES
 from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
 CANVAS = (64, 96)
@@ -19,25 +19,26 @@ def _save(path: Path, rows: int) -> Path:
     """A model whose results come of a number that is repeated in ``rows`` rows of 1000."""
     op = ov.opset13
     images = op.parameter([-1, *CANVAS, 3], np.uint8)
-    valid_hw = op.parameter([-1, 2], np.int64)
-    for one, name in zip((images, valid_hw), NAMES_IN):
-        one.output(0).get_tensor().set_names({name})
+    image_hw = op.parameter([-1, 2], np.int64)
+    for item, name in zip((images, image_hw), INPUT_NAMES):
+        item.output(0).get_tensor().set_names({name})
 
-    def whole(*numbers: int) -> object:
+    def int_constant(*numbers: int) -> object:
         return op.constant(np.array(numbers, np.int64))
 
-    total = op.reduce_sum(op.tile(op.convert(valid_hw, "f32"), whole(rows, 500)), whole(0, 1))
-    batch = op.gather(op.shape_of(valid_hw), whole(0), op.constant(0))
-    boxes = op.broadcast(total, op.concat([batch, whole(5, 4)], 0))
-    scores = op.broadcast(total, op.concat([batch, whole(5)], 0))
+    total = op.reduce_sum(op.tile(op.convert(image_hw, "f32"), int_constant(rows, 500)),
+                          int_constant(0, 1))
+    batch = op.gather(op.shape_of(image_hw), int_constant(0), op.constant(0))
+    boxes = op.broadcast(total, op.concat([batch, int_constant(5, 4)], 0))
+    scores = op.broadcast(total, op.concat([batch, int_constant(5)], 0))
     labels = op.convert(scores, "i64")
     counts = op.convert(op.broadcast(total, batch), "i64")
     results = []
-    for one, name in ((boxes, "boxes"), (scores, "scores"), (labels, "labels"),
-                      (counts, "counts")):
-        one.output(0).get_tensor().set_names({name})
-        results.append(op.result(one))
-    ov.save_model(ov.Model(results, [images, valid_hw]), str(path), compress_to_fp16=False)
+    for item, name in ((boxes, "boxes"), (scores, "scores"), (labels, "labels"), (counts,
+                                                                                  "counts")):
+        item.output(0).get_tensor().set_names({name})
+        results.append(op.result(item))
+    ov.save_model(ov.Model(results, [images, image_hw]), str(path), compress_to_fp16=False)
     return path
 
 

@@ -11,31 +11,41 @@ from detkit.errors import ExportError
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.graph_data import KEY
 from detkit.inference.engines.openvino.core import import_openvino, import_openvino_module
-from detkit.inference.engines.ports import run_checked, try_engine
+from detkit.inference.engines.ports import run_and_check, try_engine
 from detkit.inference.export.graph_file import read_graph
 
 CANVAS = (64, 96)
-RIGHT = {"boxes": np.zeros((1, 5, 4), np.float32), "scores": np.zeros((1, 5), np.float32),
-         "labels": np.zeros((1, 5), np.int64), "counts": np.ones(1, np.int64)}
+VALID_OUTPUTS = {
+    "boxes": np.zeros((1, 5, 4), np.float32), "scores": np.zeros((1, 5), np.float32),
+    "labels": np.zeros((1, 5), np.int64), "counts": np.ones(1, np.int64)
+}
 INPUTS = {"images": (np.uint8, [-1, *CANVAS, 3]), "valid_hw": (np.int64, [-1, 2])}
 # What differs in the outputs, or in the inputs, and what is said of it.
 OUTPUTS = {
-    "none": (dict(RIGHT), None),
-    "renamed": ({"rects": RIGHT["boxes"], **{name: RIGHT[name] for name in list(RIGHT)[1:]}},
-                "outputs: got rects, scores, labels, counts, expected boxes"),
-    "fewer": ({name: RIGHT[name] for name in list(RIGHT)[:3]}, "outputs: got boxes, scores"),
-    "more": ({**RIGHT, "extra": RIGHT["counts"]}, "outputs: got .*extra"),
-    "order": ({name: RIGHT[name] for name in reversed(RIGHT)}, "outputs: got counts"),
-    "boxes-rank": ({**RIGHT, "boxes": np.zeros((1, 4), np.float32)}, "boxes: got float32"),
-    "boxes-side": ({**RIGHT, "boxes": np.zeros((1, 5, 5), np.float32)}, "boxes: got float32"),
-    "boxes-dtype": ({**RIGHT, "boxes": np.zeros((1, 5, 4), np.int64)}, "boxes: got int64"),
-    "labels-dtype": ({**RIGHT, "labels": np.zeros((1, 5), np.float32)}, "labels: got float32"),
-    "rooms-differ": ({**RIGHT, "scores": np.zeros((1, 6), np.float32)}, "scores: got float32"),
-    "other-batch": ({**RIGHT, "counts": np.ones(3, np.int64)}, "counts: got int64"),
-    "counts-high": ({**RIGHT, "counts": np.full(1, 6, np.int64)}, "counts: got 6 to 6, expected 0"),
-    "counts-low": ({**RIGHT, "counts": np.full(1, -1, np.int64)}, "counts: got -1 to -1"),
+    "none": (dict(VALID_OUTPUTS), None), "renamed": ({
+        "rects": VALID_OUTPUTS["boxes"],
+        **{name: VALID_OUTPUTS[name]
+           for name in list(VALID_OUTPUTS)[1:]}
+    }, "outputs: got rects, scores, labels, counts, expected boxes"),
+    "fewer": ({name: VALID_OUTPUTS[name]
+               for name in list(VALID_OUTPUTS)[:3]}, "outputs: got boxes, scores"),
+    "more": ({**VALID_OUTPUTS, "extra": VALID_OUTPUTS["counts"]}, "outputs: got .*extra"),
+    "order": ({name: VALID_OUTPUTS[name]
+               for name in reversed(VALID_OUTPUTS)}, "outputs: got counts"),
+    "boxes-rank": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 4), np.float32)}, "boxes: got float32"),
+    "boxes-side": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 5, 5),
+                                                       np.float32)}, "boxes: got float32"),
+    "boxes-dtype": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 5, 4), np.int64)}, "boxes: got int64"),
+    "labels-dtype": ({**VALID_OUTPUTS, "labels": np.zeros((1, 5),
+                                                          np.float32)}, "labels: got float32"),
+    "rooms-differ": ({**VALID_OUTPUTS, "scores": np.zeros((1, 6),
+                                                          np.float32)}, "scores: got float32"),
+    "other-batch": ({**VALID_OUTPUTS, "counts": np.ones(3, np.int64)}, "counts: got int64"),
+    "counts-high": ({**VALID_OUTPUTS, "counts": np.full(1, 6, np.int64)},
+                    "counts: got 6 to 6, expected 0"),
+    "counts-low": ({**VALID_OUTPUTS, "counts": np.full(1, -1, np.int64)}, "counts: got -1 to -1"),
 }
-ODD_INPUTS = {
+INVALID_INPUTS = {
     "canvas": ({**INPUTS, "images": (np.uint8, [-1, 32, 32, 3])}, "images: got uint8"),
     "channels-first": ({**INPUTS, "images": (np.uint8, [-1, 3, *CANVAS])}, "images: got uint8"),
     "rank": ({**INPUTS, "images": (np.uint8, [*CANVAS, 3])}, "images: got uint8"),
@@ -73,7 +83,7 @@ def write_torch(path, inputs, outputs):
     tensors = {name: torch.from_numpy(value.copy()) for name, value in outputs.items()}
     steps = [{"op": "aten.clone.default", "args": [{"tensor": name}], "kwargs": {}}
              for name in outputs]
-    values = [{"value": 2 + place} for place in range(len(steps))]
+    values = [{"value": 2 + index} for index in range(len(steps))]
     save_file(tensors, str(path),
               {KEY: json.dumps({"version": 1, "steps": steps, "outputs": values})})
 
@@ -82,7 +92,7 @@ FORMATS = {"openvino": (write_openvino, "graph.xml"), "onnx": (write_onnx, "grap
            "torch": (write_torch, "graph.safetensors")}
 
 
-def take(form, folder, inputs, outputs):
+def read_and_try(form, folder, inputs, outputs):
     write, name = FORMATS[form]
     write(folder / name, inputs, outputs)
     engine = read_graph(form, folder / name, CANVAS, "f32", device="cpu")
@@ -94,38 +104,38 @@ def take(form, folder, inputs, outputs):
 def test_outputs_that_differ_are_one_line(form, odd, tmp_path):
     outputs, message = OUTPUTS[odd]
     if message is None:
-        take(form, tmp_path, INPUTS, outputs)
+        read_and_try(form, tmp_path, INPUTS, outputs)
         return
     if form == "torch" and odd in ("renamed", "boxes-dtype"):
         return  # Its outputs have an order and no names, and are turned into floats.
     if form == "torch" and odd in ("fewer", "more", "order"):
         message = "cannot be run|: got"
     with pytest.raises(ExportError, match=message) as caught:
-        take(form, tmp_path, INPUTS, outputs)
+        read_and_try(form, tmp_path, INPUTS, outputs)
     assert "graph." in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["openvino", "onnx"])
-@pytest.mark.parametrize("odd", ODD_INPUTS)
+@pytest.mark.parametrize("odd", INVALID_INPUTS)
 def test_inputs_that_differ_are_one_line(form, odd, tmp_path):
-    inputs, message = ODD_INPUTS[odd]
+    inputs, message = INVALID_INPUTS[odd]
     with pytest.raises(ExportError, match=message) as caught:
-        take(form, tmp_path, inputs, RIGHT)
+        read_and_try(form, tmp_path, inputs, VALID_OUTPUTS)
     assert "graph." in str(caught.value) and "\n" not in str(caught.value)
 
 
-class Fake:
+class FakeEngine:
     """Gives what it was made with."""
 
-    name, precision, canvas_hw, streams = "fake", "f32", CANVAS, 1
+    name, precision, input_hw, num_streams = "fake", "f32", CANVAS, 1
 
-    def __init__(self, found):
-        self.found = found
+    def __init__(self, output):
+        self.output = output
 
-    def __call__(self, images, valid_hw):
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
+    def __call__(self, images, image_hw):
+        if isinstance(self.output, Exception):
+            raise self.output
+        return self.output
 
     def close(self):
         """Nothing."""
@@ -134,14 +144,14 @@ class Fake:
 def test_an_engine_s_own_error_is_one_line_and_a_lack_of_memory_stays_one():
     images, valid = np.zeros((1, *CANVAS, 3), np.uint8), np.ones((1, 2), np.int64)
     with pytest.raises(ExportError, match="the engine fake: cannot be run: got IndexError: a b"):
-        run_checked(Fake(IndexError("a\nb")), images, valid)
+        run_and_check(FakeEngine(IndexError("a\nb")), images, valid)
     with pytest.raises(RuntimeError, match="alloc"):
-        run_checked(Fake(RuntimeError("std::bad_alloc")), images, valid)
-    right = RawDetections(**RIGHT)
-    assert run_checked(Fake(right), images, valid) is right
+        run_and_check(FakeEngine(RuntimeError("std::bad_alloc")), images, valid)
+    valid_output = RawDetections(**VALID_OUTPUTS)
+    assert run_and_check(FakeEngine(valid_output), images, valid) is valid_output
 
 
-def xml(path, constant="", layer="", head=""):
+def write_openvino_xml(path, constant="", layer="", head=""):
     """A model that adds a constant to its input, of 16 bytes of weights."""
     path.with_suffix(".bin").write_bytes(bytes(16))
     constant = constant or 'element_type="f32" shape="4" offset="0" size="16"'
@@ -172,5 +182,6 @@ def xml(path, constant="", layer="", head=""):
         "doctype", "no-xml", "no-inputs"])
 def test_an_openvino_file_that_leads_elsewhere_is_one_line(spoil, message, tmp_path):
     with pytest.raises(ExportError, match=message) as caught:
-        read_graph("openvino", xml(tmp_path / "graph.xml", **spoil), CANVAS, "f32", device="cpu")
+        read_graph("openvino", write_openvino_xml(tmp_path / "graph.xml", **spoil), CANVAS, "f32",
+                   device="cpu")
     assert "graph.xml" in str(caught.value) and "\n" not in str(caught.value)

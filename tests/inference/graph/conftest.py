@@ -17,18 +17,18 @@ SETS = {
 
 
 @pytest.fixture(scope="session")
-def real_pictures(shared_data: Path) -> Callable[[str, int], list[Image]]:
+def real_images(shared_data: Path) -> Callable[[str, int], list[Image]]:
     """The first pictures of a data set, RGB, scaled down to 320 pixels at most."""
 
     def read(name: str, count: int) -> list[Image]:
         folder, pattern = SETS[name]
         paths = sorted((shared_data / folder).rglob(pattern))[:count]
         assert len(paths) == count
-        pictures = []
+        images = []
         for path in paths:
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             scale = 320 / max(image.shape[:2])
-            pictures.append(cv2.resize(image, None, fx=scale, fy=scale))
-        return pictures
+            images.append(cv2.resize(image, None, fx=scale, fy=scale))
+        return images
 
     return read

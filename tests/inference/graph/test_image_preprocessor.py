@@ -8,7 +8,7 @@ import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 
 from detkit.errors import ExportError
-from detkit.inference.graph.image_preprocessor import Pictures
+from detkit.inference.graph.image_preprocessor import ImagePreprocessor
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -22,14 +22,14 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 def test_pixels_are_equal_to_the_last_bit(settings: dict[str, Any]) -> None:
     preprocessor = DetDataPreprocessor(pad_size_divisor=32, **settings)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
-    valid_hw = [(50, 96), (64, 1)]
-    inputs = [torch.from_numpy(image[:high, :wide, ::-1].copy()).permute(2, 0, 1)
-              for image, (high, wide) in zip(images, valid_hw)]
-    wanted = preprocessor(dict(inputs=inputs), training=False)["inputs"]
-    found = Pictures(preprocessor)(torch.from_numpy(images), torch.tensor(valid_hw))
-    assert torch.equal(found, wanted)
+    image_hw = [(50, 96), (64, 1)]
+    inputs = [torch.from_numpy(image[:height, :width, ::-1].copy()).permute(2, 0, 1)
+              for image, (height, width) in zip(images, image_hw)]
+    expected = preprocessor(dict(inputs=inputs), training=False)["inputs"]
+    actual = ImagePreprocessor(preprocessor)(torch.from_numpy(images), torch.tensor(image_hw))
+    assert torch.equal(actual, expected)
 
 
 def test_what_is_no_preprocessor_of_pictures_is_refused() -> None:
     with pytest.raises(ExportError, match="data_preprocessor"):
-        Pictures(torch.nn.Identity())
+        ImagePreprocessor(torch.nn.Identity())

@@ -13,21 +13,21 @@ CANVAS = (96, 160)
 STRIDES = [4, 8, 16, 32]
 
 
-def extractor_of(**layer: Any) -> Any:
+def build_extractor(**layer: Any) -> Any:
     return SingleRoIExtractor(dict(dict(type="RoIAlign", output_size=5), **layer), 6, STRIDES,
                               finest_scale=12)
 
 
-def maps_of(canvas_hw: tuple[int, int] = CANVAS) -> list[Tensor]:
+def random_maps(input_hw: tuple[int, int] = CANVAS) -> list[Tensor]:
     torch.manual_seed(0)
-    return [torch.randn(2, 6, -(-canvas_hw[0] // stride), -(-canvas_hw[1] // stride))
+    return [torch.randn(2, 6, -(-input_hw[0] // stride), -(-input_hw[1] // stride))
             for stride in STRIDES]
 
 
-def rois_of(canvas_hw: tuple[int, int] = CANVAS) -> Tensor:
+def random_rois(input_hw: tuple[int, int] = CANVAS) -> Tensor:
     """(2, 84, 4): of all sizes, and at and on the edges of the picture, without area too."""
     torch.manual_seed(1)
-    limits = torch.tensor([canvas_hw[1], canvas_hw[0]]).float()
+    limits = torch.tensor([input_hw[1], input_hw[0]]).float()
     corner = torch.rand(2, 80, 2) * limits
     size = torch.rand(2, 80, 2) ** 3 * limits
     drawn = torch.cat([corner, torch.minimum(corner + size, limits)], dim=-1)
@@ -37,7 +37,7 @@ def rois_of(canvas_hw: tuple[int, int] = CANVAS) -> Tensor:
     return torch.cat([drawn, edges.expand(2, -1, -1)], dim=1)
 
 
-def theirs(extractor: Any, maps: list[Tensor], rois: Tensor) -> Tensor:
+def extract_with_mmdet(extractor: Any, maps: list[Tensor], rois: Tensor) -> Tensor:
     image = torch.arange(2.0).view(2, 1, 1).expand(-1, rois.shape[1], -1)
     features: Tensor = extractor(tuple(maps), torch.cat([image, rois], dim=-1).reshape(-1, 5))
     return features
@@ -46,29 +46,29 @@ def theirs(extractor: Any, maps: list[Tensor], rois: Tensor) -> Tensor:
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("sampling_ratio", [0, 1, 2, 3])
 def test_features_are_those_of_mmdets_extractor(aligned: bool, sampling_ratio: int) -> None:
-    extractor = extractor_of(aligned=aligned, sampling_ratio=sampling_ratio)
-    maps, rois = maps_of(), rois_of()
+    extractor = build_extractor(aligned=aligned, sampling_ratio=sampling_ratio)
+    maps, rois = random_maps(), random_rois()
     levels = extractor.map_roi_levels(torch.nn.functional.pad(rois.reshape(-1, 4), (1, 0)), 4)
     assert set(levels.tolist()) == {0, 1, 2, 3}
-    ours = RoIFeatures(extractor, [one.shape[2:] for one in maps], CANVAS)
-    assert ours.in_one == aligned
-    found = ours(ours.lay(maps), rois)
-    torch.testing.assert_close(found, theirs(extractor, maps, rois), rtol=0, atol=5e-5)
+    features = RoIFeatures(extractor, [item.shape[2:] for item in maps], CANVAS)
+    assert features.is_packed == aligned
+    actual = features(features.pack_levels(maps), rois)
+    torch.testing.assert_close(actual, extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)
 
 
 def test_levels_that_end_before_the_picture_are_read_one_by_one() -> None:
     # 10 pixels at stride 4 in a network that drops what is left over: 2 cells, which end at 8.
-    maps, rois = maps_of((96, 160)), rois_of((99, 163))
-    extractor = extractor_of(sampling_ratio=2)
-    ours = RoIFeatures(extractor, [one.shape[2:] for one in maps], (99, 163))
-    assert not ours.in_one
-    found = ours(ours.lay(maps), rois)
-    torch.testing.assert_close(found, theirs(extractor, maps, rois), rtol=0, atol=5e-5)
+    maps, rois = random_maps((96, 160)), random_rois((99, 163))
+    extractor = build_extractor(sampling_ratio=2)
+    features = RoIFeatures(extractor, [item.shape[2:] for item in maps], (99, 163))
+    assert not features.is_packed
+    actual = features(features.pack_levels(maps), rois)
+    torch.testing.assert_close(actual, extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)
 
 
 def test_one_level_alone_is_read_as_it_is() -> None:
     extractor = SingleRoIExtractor(dict(type="RoIAlign", output_size=3, sampling_ratio=2), 6, [16])
-    maps, rois = [torch.randn(2, 6, 6, 10)], rois_of()
-    ours = RoIFeatures(extractor, [(6, 10)], CANVAS)
-    torch.testing.assert_close(ours(ours.lay(maps), rois), theirs(extractor, maps, rois),
-                               rtol=0, atol=5e-5)
+    maps, rois = [torch.randn(2, 6, 6, 10)], random_rois()
+    features = RoIFeatures(extractor, [(6, 10)], CANVAS)
+    torch.testing.assert_close(features(features.pack_levels(maps), rois),
+                               extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)

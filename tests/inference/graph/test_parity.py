@@ -8,12 +8,12 @@ import mmdet
 import numpy as np
 import pytest
 import torch
-from graph_parity import assert_equal
+from graph_parity import assert_matches_mmdet
 from mmengine.config import Config
 from numpy.typing import NDArray
 from thumbnails import BACKBONES, HEADS, PIPELINE, build, single_stage, two_stage
 
-from detkit.inference.graph.build import static_graph
+from detkit.inference.graph.build import build_static_graph
 
 FPN = dict(type="FPN", in_channels=[8, 16, 32, 64], out_channels=16, num_outs=5)
 NECKS: dict[str, dict[str, Any]] = {
@@ -39,47 +39,48 @@ KINDS: dict[str, dict[str, Any]] = {
     **{name: two_stage(neck=neck) for name, neck in NECKS.items()},
     **{name: single_stage(name) for name in HEADS},
 }
-Pictures = Callable[[str, int], list[NDArray[np.uint8]]]
+ReadImages = Callable[[str, int], list[NDArray[np.uint8]]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_graph_finds_what_mmdet_finds(kind: str, real_pictures: Pictures) -> None:
+def test_graph_finds_what_mmdet_finds(kind: str, real_images: ReadImages) -> None:
     model = build(KINDS[kind])
-    found = assert_equal(model, PIPELINE, real_pictures("cells", 1))
-    found += assert_equal(model, PIPELINE, real_pictures("photos", 2)[1:])
+    counts = assert_matches_mmdet(model, PIPELINE, real_images("cells", 1))
+    counts += assert_matches_mmdet(model, PIPELINE, real_images("photos", 2)[1:])
     # A batch of pictures with different shapes and different parts of the canvas.
-    first, second, third = real_pictures("chess", 3)
-    found += assert_equal(model, PIPELINE, [
+    first, second, third = real_images("chess", 3)
+    counts += assert_matches_mmdet(model, PIPELINE, [
         first, np.ascontiguousarray(second[:100, :200]),
         np.ascontiguousarray(third.transpose(1, 0, 2)[:, :150]),
     ])
-    assert min(found) > 20, found
+    assert min(counts) > 20, counts
 
 
 @pytest.mark.parametrize("kind", ["cascade", "retina"])
 @pytest.mark.parametrize(
     "size_hw", [(1, 1), (1, 64), (300, 2), (33, 31)], ids=lambda size: f"{size[0]}x{size[1]}")
-def test_odd_sizes_are_found_in_as_mmdet_does(kind: str, size_hw: tuple[int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
-    assert_equal(build(KINDS[kind]), PIPELINE, [picture])
+def test_odd_image_sizes_match_mmdet(kind: str, size_hw: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
+    assert_matches_mmdet(build(KINDS[kind]), PIPELINE, [image])
 
 
-def test_a_grey_picture_is_found_in_as_mmdet_does(real_pictures: Pictures) -> None:
-    grey = real_pictures("cells", 1)[0].mean(axis=2, keepdims=True).astype(np.uint8)
-    assert assert_equal(build(KINDS["cascade"]), PIPELINE, [grey.repeat(3, axis=2)])[0] > 20
+def test_gray_image_matches_mmdet(real_images: ReadImages) -> None:
+    gray_image = real_images("cells", 1)[0].mean(axis=2, keepdims=True).astype(np.uint8)
+    assert assert_matches_mmdet(build(KINDS["cascade"]), PIPELINE,
+                                [gray_image.repeat(3, axis=2)])[0] > 20
 
 
 @pytest.mark.parametrize("kind", ["cascade", "convnextv2_backbone", "fcos"])
-def test_a_canvas_larger_than_needed_is_padding(kind: str, real_pictures: Pictures) -> None:
+def test_a_canvas_larger_than_needed_is_padding(kind: str, real_images: ReadImages) -> None:
     model = build(KINDS[kind])
     # As mmdet pads: some networks see the padding.
     model.data_preprocessor.pad_size_divisor = 192
-    assert assert_equal(model, PIPELINE, real_pictures("chess", 1))[0] > 20
+    assert assert_matches_mmdet(model, PIPELINE, real_images("chess", 1))[0] > 20
 
 
 @pytest.mark.parametrize("kind", ["cascade", "rtmdet"])
-def test_what_lies_beyond_the_picture_has_no_effect(kind: str) -> None:
-    graph = static_graph(build(KINDS[kind]), (96, 128))
+def test_padding_pixels_have_no_effect(kind: str) -> None:
+    graph = build_static_graph(build(KINDS[kind]), (96, 128))
     images = torch.randint(0, 256, (2, 96, 128, 3), dtype=torch.uint8)
     images[1, :70, :90] = images[0, :70, :90]
     with torch.inference_mode():
@@ -91,36 +92,36 @@ def test_what_lies_beyond_the_picture_has_no_effect(kind: str) -> None:
 
 @pytest.mark.parametrize("config", [
     two_stage(), single_stage("retina")], ids=["two_stage", "single_stage"])
-def test_nothing_is_found_above_a_score_that_none_has(
-    config: dict[str, Any], real_pictures: Pictures
+def test_unreachable_score_threshold_gives_no_detections(
+    config: dict[str, Any], real_images: ReadImages
 ) -> None:
     model = build(config)
     for cfg in (model.test_cfg, getattr(model, "roi_head", model).test_cfg):
         (cfg.get("rcnn") or cfg)["score_thr"] = 0.9999
     if not hasattr(model, "roi_head"):
         model.bbox_head.test_cfg["score_thr"] = 0.9999
-    assert assert_equal(model, PIPELINE, real_pictures("cells", 2)) == [0, 0]
+    assert assert_matches_mmdet(model, PIPELINE, real_images("cells", 2)) == [0, 0]
 
 
-def test_of_more_than_the_config_wants_the_best_are_given(real_pictures: Pictures) -> None:
-    assert assert_equal(build(single_stage("atss", max_per_img=7)), PIPELINE,
-                        real_pictures("cells", 2)) == [7, 7]
+def test_max_per_img_keeps_highest_scores(real_images: ReadImages) -> None:
+    assert assert_matches_mmdet(build(single_stage("atss", max_per_img=7)), PIPELINE,
+                                real_images("cells", 2)) == [7, 7]
 
 
 def test_fewer_proposals_than_the_config_allows_may_be_asked_for() -> None:
     model = build(two_stage())
-    graph = static_graph(model, (96, 128), max_proposals=3)
+    graph = build_static_graph(model, (96, 128), max_proposals=3)
     model.rpn_head.test_cfg["max_per_img"] = model.test_cfg["rpn"]["max_per_img"] = 3
-    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    assert assert_equal(model, PIPELINE, [picture], graph)[0] > 0
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    assert assert_matches_mmdet(model, PIPELINE, [image], graph)[0] > 0
 
 
 def test_a_padded_pipeline_puts_its_colour_around_and_lets_boxes_reach_there(
-    real_pictures: Pictures,
+    real_images: ReadImages,
 ) -> None:
     padded = [*PIPELINE[:2], dict(type="Pad", size=(160, 160),
                                   pad_val=dict(img=(114, 114, 114))), PIPELINE[2]]
-    assert min(assert_equal(build(KINDS["rtmdet"]), padded, real_pictures("chess", 2))) > 20
+    assert min(assert_matches_mmdet(build(KINDS["rtmdet"]), padded, real_images("chess", 2))) > 20
 
 
 @pytest.mark.slow
@@ -131,7 +132,7 @@ def test_a_padded_pipeline_puts_its_colour_around_and_lets_boxes_reach_there(
     "retinanet/retinanet_r50_fpn_1x_coco.py",
 ])
 def test_mmdets_own_detectors_of_80_classes_in_full_size(
-    family: str, real_pictures: Pictures
+    family: str, real_images: ReadImages
 ) -> None:
     config = Config.fromfile(str(Path(mmdet.__file__).parent / ".mim" / "configs" / family))
     model_config = config.model.to_dict()
@@ -143,4 +144,4 @@ def test_mmdets_own_detectors_of_80_classes_in_full_size(
     model = build(model_config)
     if model.with_mask:
         model.roi_head.mask_head = None  # masks are not what is compared
-    assert min(assert_equal(model, pipeline, real_pictures("photos", 2))) > 20
+    assert min(assert_matches_mmdet(model, pipeline, real_images("photos", 2))) > 20

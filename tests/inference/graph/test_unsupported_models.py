@@ -7,10 +7,10 @@ import torch
 from thumbnails import PREPROCESSOR, build, single_stage, two_stage
 
 from detkit.errors import ExportError
-from detkit.inference.graph.build import static_graph
+from detkit.inference.graph.build import build_static_graph
 
 
-def changed(config: dict[str, Any], part: str, **values: Any) -> dict[str, Any]:
+def with_changes(config: dict[str, Any], part: str, **values: Any) -> dict[str, Any]:
     *path, last = part.split(".")
     config = holder = dict(config)
     for key in path:
@@ -22,31 +22,33 @@ def changed(config: dict[str, Any], part: str, **values: Any) -> dict[str, Any]:
 
 SOFT = dict(type="soft_nms", iou_threshold=0.5)
 CASES = {
-    "soft_nms": (changed(two_stage(), "test_cfg.rcnn", nms=SOFT), "test_cfg.rcnn.nms"),
+    "soft_nms": (with_changes(two_stage(), "test_cfg.rcnn", nms=SOFT), "test_cfg.rcnn.nms"),
     "soft_nms_of_proposals": (two_stage(nms=SOFT), "test_cfg.rpn.nms"),
-    "double_head": (changed(two_stage(cascade=False), "roi_head", type="DoubleHeadRoIHead",
-                            reg_roi_scale_factor=1.3), "roi_head"),
-    "all_levels_added": (changed(two_stage(cascade=False), "roi_head", bbox_roi_extractor=dict(
-        type="GenericRoIExtractor", aggregation="sum", out_channels=16,
-        featmap_strides=[4, 8, 16, 32],
-        roi_layer=dict(type="RoIAlign", output_size=5))), "bbox_roi_extractor"),
-    "roi_pool": (changed(two_stage(cascade=False), "roi_head.bbox_roi_extractor",
-                         roi_layer=dict(type="RoIPool", output_size=5)), "roi_layer"),
-    "boxes_beyond_the_picture": (
-        changed(single_stage("rtmdet"), "bbox_head", bbox_coder=dict(
-            type="DistancePointBBoxCoder", clip_border=False)), "clip_border"),
+    "double_head": (with_changes(two_stage(cascade=False), "roi_head", type="DoubleHeadRoIHead",
+                                 reg_roi_scale_factor=1.3), "roi_head"),
+    "all_levels_added": (with_changes(
+        two_stage(cascade=False), "roi_head",
+        bbox_roi_extractor=dict(type="GenericRoIExtractor", aggregation="sum", out_channels=16,
+                                featmap_strides=[4, 8, 16, 32],
+                                roi_layer=dict(type="RoIAlign",
+                                               output_size=5))), "bbox_roi_extractor"),
+    "roi_pool": (with_changes(two_stage(cascade=False), "roi_head.bbox_roi_extractor",
+                              roi_layer=dict(type="RoIPool", output_size=5)), "roi_layer"),
+    "boxes_beyond_the_picture": (with_changes(
+        single_stage("rtmdet"), "bbox_head", bbox_coder=dict(type="DistancePointBBoxCoder",
+                                                             clip_border=False)), "clip_border"),
     "small_boxes_left_out": (single_stage("retina", min_bbox_size=5), "min_bbox_size"),
-    "another_way_to_boxes": (
-        changed(single_stage("atss"), "bbox_head", type="GFLHead", reg_max=16), "bbox_head"),
+    "another_way_to_boxes": (with_changes(single_stage("atss"), "bbox_head", type="GFLHead",
+                                          reg_max=16), "bbox_head"),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_part_without_a_static_form_is_named(case: str) -> None:
-    config, named = CASES[case]
+def test_unsupported_component_is_named(case: str) -> None:
+    config, message = CASES[case]
     model = build(config, settled=False)
-    with pytest.raises(ExportError, match=named.replace(".", r"\.")) as error:
-        static_graph(model, (64, 96))
+    with pytest.raises(ExportError, match=message.replace(".", r"\.")) as error:
+        build_static_graph(model, (64, 96))
     assert "\n" not in str(error.value)
 
 
@@ -54,10 +56,10 @@ def test_a_detector_of_another_kind_is_refused() -> None:
     model: Any = torch.nn.Linear(1, 1)
     model.data_preprocessor = torch.nn.Identity()
     with pytest.raises(ExportError, match="no static form: got Linear"):
-        static_graph(model, (64, 64))
+        build_static_graph(model, (64, 64))
 
 
 def test_a_canvas_that_does_not_fit_the_divisor_is_refused() -> None:
     assert PREPROCESSOR["pad_size_divisor"] == 32
     with pytest.raises(ExportError, match="got 64x50, expected height x width in multiples of 32"):
-        static_graph(build(two_stage(), settled=False), (64, 50))
+        build_static_graph(build(two_stage(), settled=False), (64, 50))

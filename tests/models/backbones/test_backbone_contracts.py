@@ -27,11 +27,11 @@ EFFICIENT = dict(stem_channels=8, groups=[("mbconv", 3, 1, 1, 8, 1), ("mbconv", 
 # Small ones of each kind; each published network is compared with others' in a file of its own.
 CASES: dict[str, dict[str, Any]] = {
     "swin": dict(type="SwinTransformer", arch=SWIN, out_indices=(0, 1)),
-    "swin-nano": dict(type="SwinTransformer", arch="nano", depths=(1, 1, 1, 1)),
+    "swin-micro": dict(type="SwinTransformer", arch="micro", depths=(1, 1, 1, 1)),
     "convnextv2": dict(type="ConvNeXtV2", arch=CONVNEXT, out_indices=(0, 1)),
     "convnextv2-all": dict(type="ConvNeXtV2", arch=CONVNEXT, out_indices=(0, 1), stem="conv",
                            deform_stages=(0, 1), attention_stages=(1,)),
-    "efficientnet-nano": dict(type="EfficientNet", arch="nano"),
+    "efficientnet-micro": dict(type="EfficientNet", arch="micro"),
     "efficientnet-same": dict(type="EfficientNet", arch=EFFICIENT, padding="same",
                               out_indices=(0, 1)),
     "efficientnet-fused": dict(type="EfficientNet", arch="v2_s", out_indices=(0, 1)),
@@ -45,15 +45,16 @@ NAMES = list(CASES)
 # Those that give one vector for each image; they promise no sizes, stages or recomputing.
 VECTORS: dict[str, dict[str, Any]] = {
     "timm-network": dict(type="TimmNetwork", name="test_resnet"),
-    "teaching-lenet5": dict(type="TeachingNetwork", name="lenet5"),
-    "teaching-resnet18": dict(type="TeachingNetwork", name="resnet18"),
+    "teaching-lenet5": dict(type="ClassicNetwork", name="lenet5"),
+    "teaching-resnet18": dict(type="ClassicNetwork", name="resnet18"),
 }
 ALL = [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) if name == "teaching-resnet18" else name
                  for name in VECTORS)]
 # Where the tracer takes seconds each, the default suite takes one of a kind.
 QUICK = ("swin", "convnextv2", "efficientnet-same", "timm-convnext")
-SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-              for name in NAMES]
+NAMES_SLOW_MARKED = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
+]
 
 
 def build(name: str, **changes: Any) -> nn.Module:
@@ -63,7 +64,7 @@ def build(name: str, **changes: Any) -> nn.Module:
     return model
 
 
-def settled(name: str, **changes: Any) -> nn.Module:
+def build_with_statistics(name: str, **changes: Any) -> nn.Module:
     """In eval mode, with statistics of its norms that are not those of an untrained network."""
     model = build(name, **changes)
     model.init_weights()  # type: ignore[operator]
@@ -75,11 +76,11 @@ def settled(name: str, **changes: Any) -> nn.Module:
     return model.eval()
 
 
-def picture(*shape: int) -> Tensor:
+def make_image(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def test_every_backbone_of_the_registry_is_here() -> None:
+def test_all_registered_backbones_are_covered() -> None:
     registered = {name for name, kind in MODELS.module_dict.items()
                   if kind.__module__.startswith("detkit.models.backbones.")}
     assert registered == set(backbones.__all__)
@@ -92,7 +93,7 @@ def test_every_backbone_of_the_registry_is_here() -> None:
 def test_maps_are_finite_and_as_published_at_any_size(name: str, shape: tuple[int, ...]) -> None:
     model = build(name).eval()
     with torch.no_grad():
-        maps = model(picture(*shape))
+        maps = model(make_image(*shape))
     channels, strides = model.feature_channels, model.feature_strides
     assert isinstance(maps, tuple)
     for level, channel, stride in zip(maps, channels, strides, strict=True):
@@ -105,7 +106,7 @@ def test_maps_are_finite_and_as_published_at_any_size(name: str, shape: tuple[in
 def test_vectors_are_finite_and_as_published(name: str, shape: tuple[int, ...]) -> None:
     model = build(name).eval()
     with torch.no_grad():
-        vectors = model(picture(*shape))
+        vectors = model(make_image(*shape))
     assert isinstance(vectors, tuple) and model.feature_strides is None
     assert [vector.shape for vector in vectors] == [(shape[0], model.feature_channels[-1])]
     assert vectors[0].isfinite().all()
@@ -113,7 +114,7 @@ def test_vectors_are_finite_and_as_published(name: str, shape: tuple[int, ...]) 
 
 # timm's make no promise for it.
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("timm")])
-def test_no_image_gives_maps_of_no_image_in_eval_mode(name: str) -> None:
+def test_empty_batch_gives_empty_maps_in_eval_mode(name: str) -> None:
     model = build(name).eval()
     maps = model(torch.empty(0, 3, 75, 64))
     for level, channel, stride in zip(maps, model.feature_channels, model.feature_strides,
@@ -138,7 +139,7 @@ def test_backward_reaches_every_parameter(name: str) -> None:
             if parameter.ndim < 2:  # timm's ResNet begins with zero at the end of each branch
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.train()
-    sum((level**3).sum() for level in model(picture(2, 3, 70, 102))).backward()
+    sum((level**3).sum() for level in model(make_image(2, 3, 70, 102))).backward()
     for key, parameter in model.named_parameters():
         assert parameter.requires_grad, key
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, key
@@ -147,12 +148,12 @@ def test_backward_reaches_every_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("frozen", [0, 1])
-def test_frozen_stages_learn_nothing_and_stay_in_eval_mode(name: str, frozen: int) -> None:
+def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen: int) -> None:
     free, model = build(name), build(name, frozen_stages=frozen)
     # mmengine's runner reads nothing of what train() returns; nn.Module's returns itself.
     assert model.train() is model
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    sum(level.square().sum() for level in model(picture(2, 3, 64, 64))).backward()
+    sum(level.square().sum() for level in model(make_image(2, 3, 64, 64))).backward()
     still = {key for key, p in model.named_parameters() if not p.requires_grad}
     assert still and len(still) < len(list(free.parameters()))
     for key, parameter in model.named_parameters():
@@ -175,7 +176,7 @@ def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
     for with_cp in (False, True):
         model = build(name, with_cp=with_cp).train()
         torch.manual_seed(3)
-        maps = model(picture(2, 3, 64, 96))
+        maps = model(make_image(2, 3, 64, 96))
         torch.stack([level.square().mean() for level in maps]).sum().backward()
         results.append([*maps, *(p.grad for p in model.parameters())])
     for plain, recomputed in zip(*results, strict=True):
@@ -186,17 +187,17 @@ def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])
 def test_a_copy_made_after_a_step_gives_the_same_maps(name: str, how: str) -> None:
     model = build(name).train()
-    model(picture(2, 3, 64, 64))[0].sum().backward()
+    model(make_image(2, 3, 64, 64))[0].sum().backward()
     copied = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))
     with torch.no_grad():
-        pairs = zip(model.eval()(picture(1, 3, 40, 64)), copied.eval()(picture(1, 3, 40, 64)))
+        pairs = zip(model.eval()(make_image(1, 3, 40, 64)), copied.eval()(make_image(1, 3, 40, 64)))
         assert all(torch.equal(one, two) for one, two in pairs)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_one_image_does_not_see_the_others_of_its_batch(name: str) -> None:
-    model = settled(name)
-    images = picture(3, 3, 44, 64)
+def test_output_is_independent_of_other_images_in_batch(name: str) -> None:
+    model = build_with_statistics(name)
+    images = make_image(3, 3, 44, 64)
     with torch.no_grad():
         together = model(images)
         for index in range(3):
@@ -206,9 +207,9 @@ def test_one_image_does_not_see_the_others_of_its_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_channels_last_gives_the_same_maps_and_gradients(name: str) -> None:
-    model = settled(name)
+    model = build_with_statistics(name)
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    image = picture(2, 3, 75, 64)
+    image = make_image(2, 3, 75, 64)
     maps = model(image), other(image.contiguous(memory_format=torch.channels_last))
     for one, two in zip(*maps, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
@@ -221,8 +222,8 @@ def test_channels_last_gives_the_same_maps_and_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
-    model = settled(name)
-    image = picture(2, 3, 64, 96)
+    model = build_with_statistics(name)
+    image = make_image(2, 3, 64, 96)
     with torch.no_grad():
         exact = model(image)
         with torch.autocast("cpu", torch.bfloat16):
@@ -232,10 +233,10 @@ def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
         assert (one - two.float()).norm() < 0.1 * one.norm()
 
 
-@pytest.mark.parametrize("name", SOME_QUICK)
+@pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
 def test_torch_export_gives_the_same_maps(name: str) -> None:
-    model = settled(name)
-    image = picture(1, 3, 75, 64)
+    model = build_with_statistics(name)
+    image = make_image(1, 3, 75, 64)
     with torch.no_grad():
         exported = torch.export.export(model, (image,)).module()
         for one, two in zip(model(image), exported(image), strict=True):
@@ -243,8 +244,8 @@ def test_torch_export_gives_the_same_maps(name: str) -> None:
 
 
 def compiled_and_plain(name: str, backend: str) -> None:
-    model = settled(name)
-    image = picture(1, 3, 64, 96)
+    model = build_with_statistics(name)
+    image = make_image(1, 3, 64, 96)
     torch._dynamo.reset()
     quick = torch.compile(model, backend=backend)
     with torch.no_grad():
@@ -264,7 +265,7 @@ def compiled_and_plain(name: str, backend: str) -> None:
 
 @pytest.mark.parametrize("name", [name if name == "convnextv2" else
                                   pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
-def test_torch_compile_traces_it_to_the_same_maps_and_gradients(name: str) -> None:
+def test_torch_compile_eager_backend_gives_same_maps_and_gradients(name: str) -> None:
     compiled_and_plain(name, "aot_eager")
 
 
@@ -289,7 +290,7 @@ def test_recomputing_under_torch_compile_gives_the_same_gradients_and_statistics
         model.train()
         run = torch.compile(model, backend="aot_eager") if compiled else model
         torch.manual_seed(3)
-        maps = run(picture(2, 3, 64, 64))
+        maps = run(make_image(2, 3, 64, 64))
         torch.stack([level.square().mean() for level in maps]).sum().backward()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         results.append([*maps, *gradients, *(b for b in model.buffers() if b.is_floating_point())])
@@ -299,14 +300,14 @@ def test_recomputing_under_torch_compile_gives_the_same_gradients_and_statistics
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_torch_compile_makes_kernels_of_it_with_the_same_maps_and_gradients(name: str) -> None:
+def test_torch_compile_inductor_gives_same_maps_and_gradients(name: str) -> None:
     if not (shutil.which("g++") or shutil.which("clang++")):
         pytest.skip("torch's compiler for the CPU needs a C++ compiler")
     compiled_and_plain(name, "inductor")
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_parameter_has_a_depth_and_the_first_layer_is_the_lowest(name: str) -> None:
+def test_layer_depth_covers_all_parameters_and_starts_at_zero(name: str) -> None:
     model = build(name)
     depths = {}
     for key, _ in model.named_parameters():
@@ -319,7 +320,7 @@ def test_every_parameter_has_a_depth_and_the_first_layer_is_the_lowest(name: str
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_it_is_a_module_of_mmengine_whose_weights_are_set_once(name: str) -> None:
+def test_init_weights_runs_once(name: str) -> None:
     model = build(name)
     assert isinstance(model, BaseModule)
     model.init_weights()
@@ -327,7 +328,7 @@ def test_it_is_a_module_of_mmengine_whose_weights_are_set_once(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "deform_stages" in CASES[name]])
-def test_offsets_are_zero_behind_any_initialiser_unless_the_file_has_them(
+def test_offsets_stay_zero_after_init_unless_checkpoint_has_them(
     name: str, tmp_path: Path
 ) -> None:
     plain = build(name, deform_stages=())
@@ -355,6 +356,6 @@ def test_offsets_are_zero_behind_any_initialiser_unless_the_file_has_them(
     dict(out_indices=[[0]]), dict(out_indices="01"), dict(in_channels="3"),
     dict(in_channels=None), dict(in_channels=0),
 ], ids=str)
-def test_what_is_of_another_kind_is_refused_by_name(kind: str, arguments: dict[str, Any]) -> None:
+def test_invalid_argument_type_is_rejected_by_name(kind: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         getattr(backbones, kind)(**arguments)

@@ -11,9 +11,9 @@ import torchvision
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError, WeightsError
-from detkit.models.backbones import TeachingNetwork
-from detkit.models.backbones.classic.classic_networks import TEACHING_NETWORKS
-from detkit.models.backbones.classic.lenet5 import LeNet5, squash
+from detkit.models.backbones import ClassicNetwork
+from detkit.models.backbones.classic.classic_networks import CLASSIC_NETWORKS
+from detkit.models.backbones.classic.lenet5 import LeNet5, scaled_tanh
 from detkit.models.backbones.classic.zfnet import ZFNet
 from detkit.models.weights.backbone_weights import load_backbone_weights
 
@@ -26,20 +26,21 @@ SMALL: dict[str, dict[str, Any]] = {
 # Hundreds of megabytes each, or a near relation of a quicker one.
 HEAVY = ("vgg11", "wide_resnet50_2", "resnext50_32x4d", "resnet50", "alexnet", "seresnet50",
          "zfnet", "densenet121", "coatnet_nano_rw_224")
-NAMES = list(TEACHING_NETWORKS)
-SOME_QUICK = [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
-              for name in NAMES]
+NAMES = list(CLASSIC_NETWORKS)
+NAMES_SLOW_MARKED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in NAMES
+]
 
 
-def count(model: nn.Module) -> int:
+def num_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def picture(*shape: int) -> Tensor:
+def make_image(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def sizes(model: Any, image: Tensor, kinds: tuple[type, ...]) -> list[int]:
+def layer_output_sizes(model: Any, image: Tensor, kinds: tuple[type, ...]) -> list[int]:
     """Sides of the maps that come out of each layer of these kinds."""
     found: list[int] = []
     hooks = [module.register_forward_hook(lambda _, __, out: found.append(out.shape[-1]))
@@ -52,27 +53,28 @@ def sizes(model: Any, image: Tensor, kinds: tuple[type, ...]) -> list[int]:
 
 
 def test_lenet5_has_the_papers_60000_trainable_parameters() -> None:
-    parts = {name: count(part) for name, part in LeNet5(in_channels=1).named_children()}
+    parts = {name: num_parameters(part) for name, part in LeNet5(in_channels=1).named_children()}
     # C1 6 * (25 + 1); S2 6 * 2; C3 60 kernels * 25 + 16; S4 16 * 2; C5 120 * (16 * 25 + 1);
     # F6 84 * (120 + 1): each as the paper has it, and 60,000 in all. Its radial basis functions
     # behind F6 are fixed and not among them.
     assert parts == dict(c1=156, s2=12, c3=1516, s4=32, c5=48120, f6=10164)
     assert sum(parts.values()) == 60000
     # Colour: two more channels of 6 * 25 weights.
-    assert count(LeNet5()) == 60000 + 2 * 6 * 25
+    assert num_parameters(LeNet5()) == 60000 + 2 * 6 * 25
 
 
 def test_lenet5s_maps_are_the_papers_and_larger_images_are_averaged() -> None:
     model = LeNet5(in_channels=1)
     kinds = tuple(type(part) for part in (model.c1, model.s2, model.c3))
-    assert sizes(model, picture(1, 1, 32, 32), kinds) == [28, 14, 10, 5, 1]
-    assert model(picture(2, 1, 32, 32)).shape == model(picture(2, 1, 75, 160)).shape == (2, 84)
+    assert layer_output_sizes(model, make_image(1, 1, 32, 32), kinds) == [28, 14, 10, 5, 1]
+    assert model(make_image(2, 1, 32, 32)).shape == model(make_image(2, 1, 75,
+                                                                     160)).shape == (2, 84)
     # The paper, section II.B: the squashing takes 1 to 1 and -1 to -1.
-    ends = squash(torch.tensor([-1.0, 0.0, 1.0]))
+    ends = scaled_tanh(torch.tensor([-1.0, 0.0, 1.0]))
     assert torch.allclose(ends, torch.tensor([-1.0, 0.0, 1.0]), atol=1e-4)
 
 
-def test_lenet5s_third_layer_looks_where_the_papers_table_says() -> None:
+def test_lenet5_c3_connections_match_paper_table() -> None:
     model = LeNet5(in_channels=1)
     with torch.no_grad():
         model.c3.weight.fill_(1.0)
@@ -91,29 +93,30 @@ def test_subsampling_is_a_factor_times_the_sum_of_four_plus_a_bias() -> None:
         part.bias.fill_(0.5)
     out = part(torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(1, 6, 2, 2))
     # 0.1 * (1 + 2 + 3 + 4) + 0.5 = 1.5
-    assert torch.allclose(out.flatten(), squash(torch.full((6,), 1.5)))
+    assert torch.allclose(out.flatten(), scaled_tanh(torch.full((6,), 1.5)))
 
 
 def test_zfnet_has_the_papers_maps_and_its_layers_parameters() -> None:
     model = ZFNet()
     # Figure 3: 224 -> 110, pooled 55 -> 26, pooled 13 -> 13 -> 13 -> 13, pooled 6.
     kinds = (nn.Conv2d, nn.MaxPool2d)
-    assert sizes(model, picture(1, 3, 224, 224), kinds) == [110, 55, 26, 13, 13, 13, 13, 6]
-    assert sizes(model, picture(1, 3, 225, 225), kinds)[-1] == 6
+    assert layer_output_sizes(model, make_image(1, 3, 224, 224),
+                              kinds) == [110, 55, 26, 13, 13, 13, 13, 6]
+    assert layer_output_sizes(model, make_image(1, 3, 225, 225), kinds)[-1] == 6
     # 96 * (3 * 49 + 1) + 256 * (96 * 25 + 1) + 384 * (256 * 9 + 1) + 384 * (384 * 9 + 1)
     # + 256 * (384 * 9 + 1) + 4096 * (256 * 36 + 1) + 4096 * (4096 + 1) = 58,260,608
     # (and with the last layer, 1000 * 4097 more, the 62.4 million of a 1000-class ZFNet).
-    assert count(model) == 58_260_608
-    assert model.eval()(picture(2, 3, 224, 224)).shape == (2, 4096)
+    assert num_parameters(model) == 58_260_608
+    assert model.eval()(make_image(2, 3, 224, 224)).shape == (2, 4096)
 
 
-@pytest.mark.parametrize("name", SOME_QUICK)
-def test_each_publishes_what_it_gives_and_learns(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
+def test_feature_channels_match_output_and_gradients_flow(name: str) -> None:
     torch.manual_seed(0)
-    model = TeachingNetwork(name, **SMALL.get(name, {}))
-    side = max(model.smallest_side, 32)
+    model = ClassicNetwork(name, **SMALL.get(name, {}))
+    image_size = max(model.min_size, 32)
     model.train()
-    (features,) = model(picture(2, 3, side, side))
+    (features,) = model(make_image(2, 3, image_size, image_size))
     assert features.shape == (2, *model.feature_channels) and features.isfinite().all()
     features.square().mean().backward()
     unreached = [path for path, parameter in model.named_parameters() if parameter.grad is None]
@@ -121,69 +124,74 @@ def test_each_publishes_what_it_gives_and_learns(name: str) -> None:
     assert model.feature_strides is None
 
 
-@pytest.mark.parametrize("name", SOME_QUICK)
-def test_an_image_that_is_too_small_gives_one_error_and_the_smallest_is_taken(name: str) -> None:
-    model = TeachingNetwork(name, **SMALL.get(name, {})).eval()
-    side = model.smallest_side
+@pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
+def test_image_below_min_size_raises_and_min_size_works(name: str) -> None:
+    model = ClassicNetwork(name, **SMALL.get(name, {})).eval()
+    image_size = model.min_size
     with torch.no_grad():
-        assert model(torch.zeros(1, 3, side, side))[0].shape == (1, *model.feature_channels)
-    for height, width in ((side - 1, side), (side, side - 1)):
-        with pytest.raises(ConfigError, match=rf"{name}.*got {width} x {height} pixels.*{side}"):
+        assert model(torch.zeros(1, 3, image_size,
+                                 image_size))[0].shape == (1, *model.feature_channels)
+    for height, width in ((image_size - 1, image_size), (image_size, image_size - 1)):
+        with pytest.raises(ConfigError,
+                           match=rf"{name}.*got {width} x {height} pixels.*{image_size}"):
             model(torch.zeros(1, 3, height, width))
 
 
 @pytest.mark.parametrize("name", [name if name.startswith("vit") else
                                   pytest.param(name, marks=pytest.mark.slow) for name in SMALL])
-def test_networks_of_one_size_say_which_and_img_size_sets_it(name: str) -> None:
-    model = TeachingNetwork(name, img_size=64).eval()
-    assert model.image_side == 64 and TEACHING_NETWORKS[name].side == 224
+def test_fixed_size_networks_check_image_size(name: str) -> None:
+    model = ClassicNetwork(name, img_size=64).eval()
+    assert model.fixed_size == 64 and CLASSIC_NETWORKS[name].image_size == 224
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, *model.feature_channels)
     with pytest.raises(ConfigError, match="one size alone.*got 96 x 64.*expected 64 x 64"):
         model(torch.zeros(1, 3, 64, 96))
 
 
-def of_its_maker(name: str) -> tuple[nn.Module, Any]:
+def reference_and_features(name: str) -> tuple[nn.Module, Any]:
     """The whole network, and how it computes what its last layer is fed with."""
     torch.manual_seed(0)
-    entry = TEACHING_NETWORKS[name]
-    if entry.maker == "timm":
-        whole: Any = timm.create_model(name, **SMALL.get(name, {})).eval()
-        return whole, lambda x: whole.forward_head(whole.forward_features(x), pre_logits=True)
+    entry = CLASSIC_NETWORKS[name]
+    if entry.library == "timm":
+        reference: Any = timm.create_model(name, **SMALL.get(name, {})).eval()
+        return reference, lambda x: reference.forward_head(reference.forward_features(x), pre_logits
+                                                           =True)
     options = dict(init_weights=False, aux_logits=True) if name == "googlenet" else {}
-    whole = getattr(torchvision.models, name)(**options).eval()
-    fed: list[Tensor] = []
-    whole.get_submodule(entry.last).register_forward_pre_hook(lambda _, x: fed.append(x[0]))
-    return whole, lambda x: (whole(x), fed.pop())[1]
+    reference = getattr(torchvision.models, name)(**options).eval()
+    classifier_inputs: list[Tensor] = []
+    reference.get_submodule(
+        entry.classifier).register_forward_pre_hook(lambda _, x: classifier_inputs.append(x[0]))
+    return reference, lambda x: (reference(x), classifier_inputs.pop())[1]
 
 
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=pytest.mark.slow) if name in (*HEAVY, "convit_tiny") else name
-    for name in NAMES if TEACHING_NETWORKS[name].maker != "detkit"])
-def test_its_makers_file_gives_what_its_makers_last_layer_is_fed_with(name: str) -> None:
-    whole, features = of_its_maker(name)
-    ours = TeachingNetwork(name, **SMALL.get(name, {})).eval()
-    report = load_backbone_weights(ours, whole.state_dict())
-    assert report.layout == TEACHING_NETWORKS[name].maker and report.kept == ()
-    side = max(ours.smallest_side, 64) if ours.image_side is None else ours.image_side
-    image = picture(2, 3, side, side)
+    for name in NAMES if CLASSIC_NETWORKS[name].library != "detkit"])
+def test_library_checkpoint_gives_classifier_input_features(name: str) -> None:
+    reference, features = reference_and_features(name)
+    model_under_test = ClassicNetwork(name, **SMALL.get(name, {})).eval()
+    report = load_backbone_weights(model_under_test, reference.state_dict())
+    assert report.layout == CLASSIC_NETWORKS[name].library and report.missing_keys == ()
+    image_size = max(model_under_test.min_size,
+                     64) if model_under_test.fixed_size is None else model_under_test.fixed_size
+    image = make_image(2, 3, image_size, image_size)
     with torch.no_grad():
-        assert torch.allclose(ours(image)[0], features(image), atol=1e-5)
+        assert torch.allclose(model_under_test(image)[0], features(image), atol=1e-5)
     if name == "googlenet":
-        assert any(unused.startswith("aux1.") for unused in report.unused)
+        assert any(unused.startswith("aux1.") for unused in report.unexpected_keys)
     # Ours under a classifier's prefix loads too; the head's is not needed.
-    state = {f"backbone.{key}": value for key, value in ours.state_dict().items()}
-    again = load_backbone_weights(TeachingNetwork(name, **SMALL.get(name, {})),
+    state = {f"backbone.{key}": value for key, value in model_under_test.state_dict().items()}
+    again = load_backbone_weights(ClassicNetwork(name, **SMALL.get(name, {})),
                                   {**state, "head.fc.weight": torch.ones(2, 2)})
-    assert again.kept == () and again.unused == ("head.fc.weight",)
+    assert again.missing_keys == () and again.unexpected_keys == ("head.fc.weight",)
 
 
 def test_the_file_of_another_network_is_refused() -> None:
     state = torchvision.models.resnet18().state_dict()
     with pytest.raises(WeightsError, match="names of lenet5.*layout of detkit"):
-        load_backbone_weights(TeachingNetwork("lenet5"), state)
+        load_backbone_weights(ClassicNetwork("lenet5"), state)
     del state["layer1.0.conv2.weight"]
     with pytest.raises(WeightsError, match="missing model.layer1.0.conv2.weight"):
-        load_backbone_weights(TeachingNetwork("resnet18"), state)
+        load_backbone_weights(ClassicNetwork("resnet18"), state)
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -194,13 +202,13 @@ def test_the_file_of_another_network_is_refused() -> None:
     (dict(name="resnet18", num_classes=5), "'num_classes' is not taken"),
     (dict(name="resnet18", colour=5), "resnet18 cannot be built so.*colour"),
     (dict(name="vit_tiny_patch16_224", image=5), "no argument 'image'.*img_size"),
-    (dict(name="convit_tiny", num_classes=5), "TeachingNetwork.*'num_classes'"),
+    (dict(name="convit_tiny", num_classes=5), "ClassicNetwork.*'num_classes'"),
 ], ids=str)
-def test_a_name_or_argument_that_there_is_not_is_refused(
+def test_unknown_name_or_argument_is_rejected(
     arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        TeachingNetwork(**arguments)
+        ClassicNetwork(**arguments)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "zfnet", "googlenet", "resnet18",
@@ -208,7 +216,7 @@ def test_a_name_or_argument_that_there_is_not_is_refused(
                                   "vit_tiny_patch16_224"])
 def test_depths_begin_at_the_stem_and_grow_towards_the_head(name: str) -> None:
     with torch.device("meta"):
-        model = TeachingNetwork(name)
+        model = ClassicNetwork(name)
     number = model.get_layer_depth("head.fc.weight", "backbone.")[1]
     depths = [model.get_layer_depth(f"backbone.{path}", "backbone.")[0]
               for path, _ in model.named_parameters()]
@@ -222,7 +230,7 @@ def test_depths_begin_at_the_stem_and_grow_towards_the_head(name: str) -> None:
     assert number - 1 in (expected, expected + 1)
 
 
-def test_lenet5_learns_to_tell_stripes_that_lie_from_stripes_that_stand() -> None:
+def test_lenet5_learns_horizontal_versus_vertical_stripes() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(LeNet5(), nn.Linear(84, 2))
     waves = (torch.arange(32) / 2).sin().expand(16, 3, 32, 32)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from convnextv2_models import LAYOUTS, raw_maps, shaken, timm_convnextv2, timm_maps
+from convnextv2_models import LAYOUTS, randomized_model, raw_maps, timm_convnextv2, timm_maps
 from safetensors.torch import save_file
 from timm.layers.grn import GlobalResponseNorm as TimmNorm
 
@@ -25,7 +25,7 @@ SLOW = [pytest.param(a, marks=pytest.mark.slow) for a in ARCHS if a not in QUICK
 SIZES = [(1, 64, 64), (3, 96, 160), (1, 224, 224)]
 
 
-def pictures(batch: int, height: int, width: int) -> list[torch.Tensor]:
+def make_images(batch: int, height: int, width: int) -> list[torch.Tensor]:
     """Noise, and a ramp with an edge and no noise."""
     ramp = torch.linspace(-2, 2, width).expand(batch, 3, height, width).clone()
     ramp[:, :, height // 3 :] *= -1
@@ -40,11 +40,12 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
     ours = ConvNeXtV2(arch).eval()
     report = load_backbone_weights(ours, tmp_path / "timm.safetensors")
     assert report.layout == "timm"
-    assert set(report.unused) == {"head.norm.weight", "head.norm.bias", "head.fc.weight",
-                                  "head.fc.bias"}
+    assert set(report.unexpected_keys) == {
+        "head.norm.weight", "head.norm.bias", "head.fc.weight", "head.fc.bias"
+    }
     with torch.no_grad():
         for size in SIZES[:1] if arch == "huge" else SIZES:
-            for image in pictures(*size):
+            for image in make_images(*size):
                 pairs = zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True)
                 for stage, (mine, other) in enumerate(pairs):
                     difference = (mine - other).abs().max().item()
@@ -67,7 +68,7 @@ def test_each_gradient_agrees_with_timm(
     theirs = timm_convnextv2(arch).train()
     ours = ConvNeXtV2(arch, drop_path_rate=0.0).train()
     load_backbone_weights(ours, theirs.state_dict())
-    image = pictures(*size)[0]
+    image = make_images(*size)[0]
     cells = [size[1] * size[2] // stride**2 for stride in ours.feature_strides]
     assert sum(n >= c for n, c in zip(cells, ours.feature_channels)) == folded
     torch.manual_seed(2)
@@ -90,7 +91,7 @@ def test_each_gradient_agrees_with_timm(
 # B x H x W x C. With few cells the gain goes into the map, with many into the weights.
 @pytest.mark.parametrize("shape", [(2, 2, 3, 8), (2, 5, 7, 8), (1, 1, 1, 8)], ids=str)
 def test_response_norm_agrees_with_timms_and_with_its_folded_form(shape: tuple[int, ...]) -> None:
-    block = shaken(ConvNeXtV2Block(8))
+    block = randomized_model(ConvNeXtV2Block(8))
     x = torch.randn(*shape[:3], 32)
     theirs = TimmNorm(32, channels_last=True)
     assert isinstance(block.grn, GlobalResponseNorm)
@@ -99,12 +100,12 @@ def test_response_norm_agrees_with_timms_and_with_its_folded_form(shape: tuple[i
         theirs.bias.copy_(block.grn.beta)
         torch.testing.assert_close(block.grn(x), theirs(x), rtol=1e-5, atol=1e-5)
         expected = block.pwconv2(theirs(x))
-        torch.testing.assert_close(block._normalised_and_projected(x), expected,
+        torch.testing.assert_close(block._normalize_and_project(x), expected,
                                    rtol=1e-5, atol=1e-5)
 
 
 def test_response_norm_of_a_double_model_is_double() -> None:
-    block = shaken(ConvNeXtV2Block(8)).double()
+    block = randomized_model(ConvNeXtV2Block(8)).double()
     x = torch.randn(2, 5, 7, 32, dtype=torch.float64)
     # The norm of a channel over all cells, next to the mean of those of all channels.
     strength = x.norm(dim=(1, 2), keepdim=True)
@@ -113,7 +114,7 @@ def test_response_norm_of_a_double_model_is_double() -> None:
     with torch.no_grad():
         assert block.grn.gain(x).dtype == torch.float64
         torch.testing.assert_close(block.grn(x), expected, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(block._normalised_and_projected(x), block.pwconv2(expected),
+        torch.testing.assert_close(block._normalize_and_project(x), block.pwconv2(expected),
                                    rtol=1e-12, atol=1e-12)
 
 
@@ -143,8 +144,12 @@ def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> Non
     ours = ConvNeXtV2("atto").eval()
     report = load_backbone_weights(ours, tmp_path / "file.pth")
     assert report.layout == layout
-    assert set(report.kept) <= {f"norm{i}.{what}" for i in range(4) for what in ("weight", "bias")}
-    image = pictures(1, 64, 96)[0]
+    assert set(report.missing_keys) <= {
+        f"norm{i}.{what}"
+        for i in range(4)
+        for what in ("weight", "bias")
+    }
+    image = make_images(1, 64, 96)[0]
     with torch.no_grad():
         for mine, other in zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True):
             torch.testing.assert_close(mine, other, rtol=0, atol=1e-4)
@@ -152,7 +157,7 @@ def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("fault", ["renamed", "missing", "shape"])
-def test_a_file_with_one_fault_is_refused_by_that_name(layout: str, fault: str) -> None:
+def test_checkpoint_with_one_wrong_key_is_rejected_by_key(layout: str, fault: str) -> None:
     content = LAYOUTS[layout](timm_convnextv2("atto").state_dict())
     state = content.get("model", content.get("state_dict", content))
     name = next(n for n in state if "stages.2." in n and ("dwconv" in n or "conv_dw" in n
@@ -180,10 +185,10 @@ def test_our_own_file_loads_whole_and_other_stages_are_not_needed() -> None:
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     target = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
     report = load_backbone_weights(target, {"state_dict": state})
-    assert report.layout == "detkit" and report.kept == () and report.unused == ()
+    assert report.layout == "detkit" and report.missing_keys == () and report.unexpected_keys == ()
     report = load_backbone_weights(ConvNeXtV2(**{**SMALL, "out_indices": (0,),
                                                  "deform_stages": (0,)}), state)
-    assert "norm1.weight" in report.unused and "stages.1.downsample.conv.weight" in report.unused
+    assert "norm1.weight" in report.unexpected_keys and "stages.1.downsample.conv.weight" in report.unexpected_keys
 
 
 def test_weights_of_another_network_are_refused() -> None:
@@ -191,20 +196,20 @@ def test_weights_of_another_network_are_refused() -> None:
         load_backbone_weights(ConvNeXtV2(**SMALL), {"layer1.0.conv1.weight": torch.ones(1)})
 
 
-def test_deformable_stages_begin_as_the_plain_ones() -> None:
-    plain = shaken(ConvNeXtV2(**SMALL))
+def test_deformable_stages_initially_match_plain_stages() -> None:
+    plain = randomized_model(ConvNeXtV2(**SMALL))
     state = plain.state_dict()
     deformed = ConvNeXtV2(**SMALL, deform_stages=(0, 1)).eval()
     deformed.init_weights()
     report = load_backbone_weights(deformed, state)
-    assert report.kept and all(".conv_offset." in name for name in report.kept)
-    image = pictures(2, 40, 56)[0]
+    assert report.missing_keys and all(".conv_offset." in name for name in report.missing_keys)
+    image = make_images(2, 40, 56)[0]
     for one, two in zip(plain(image), deformed(image), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
 
 
 def test_attention_is_torchs_multi_head_attention_added_with_its_factor() -> None:
-    model = shaken(ConvNeXtV2(**SMALL, attention_stages=(1,)))
+    model = randomized_model(ConvNeXtV2(**SMALL, attention_stages=(1,)))
     block = model.stages[1].attention
     reference = torch.nn.MultiheadAttention(16, block.heads, batch_first=True)
     reference.load_state_dict({
@@ -253,7 +258,7 @@ def test_depths_of_parameters_of_tiny(name: str, depth: int) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_arguments_that_cannot_be_are_refused_by_name(
+def test_invalid_arguments_are_rejected_by_name(
     arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from efficientnet_models import picture, shaken
+from efficientnet_models import make_image, randomized_model
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -36,17 +36,17 @@ def small(**changes: Any) -> EfficientNet:
     return model
 
 
-def settled(**changes: Any) -> EfficientNet:
+def small_with_statistics(**changes: Any) -> EfficientNet:
     """In eval mode, with statistics that are not those of the beginning."""
-    model = shaken(small(**changes))
+    model = randomized_model(small(**changes))
     assert isinstance(model, EfficientNet)
     return model
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_published_channels_and_strides_are_true(arch: str) -> None:
+def test_feature_info_matches_output_maps(arch: str) -> None:
     arguments: dict[str, Any] = dict(arch=arch, out_indices=(0, 2, 3), head_conv=True)
-    channels, strides = EfficientNet.features_of(**arguments, with_cp=True)
+    channels, strides = EfficientNet.feature_info(**arguments, with_cp=True)
     with torch.device("meta"):
         model = EfficientNet(**arguments).eval()
         assert (model.feature_channels, model.feature_strides) == (channels, strides)
@@ -63,7 +63,7 @@ def test_published_channels_and_strides_are_true(arch: str) -> None:
 )
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
 def test_any_size_gives_finite_maps_rounded_up(padding: str, shape: tuple[int, ...]) -> None:
-    model = EfficientNet("nano", padding=padding).eval()
+    model = EfficientNet("micro", padding=padding).eval()
     for enabled in (False, True):
         with torch.set_grad_enabled(enabled):
             maps = model(torch.randn(shape))
@@ -73,22 +73,22 @@ def test_any_size_gives_finite_maps_rounded_up(padding: str, shape: tuple[int, .
             assert level.isfinite().all()
 
 
-def test_the_small_one_is_smaller_than_lite0() -> None:
+def test_micro_arch_has_fewer_parameters_than_lite0() -> None:
     # Lite0 as a backbone: 4,652,008 of timm's classifier, without 1280 x 1000 + 1000 and
     # 1280 x 320 + 2 x 1280 of what stands behind the last stage.
     lite0 = 4_652_008 - 1_281_000 - 412_160
     counts = {name: sum(p.numel() for p in EfficientNet(name).parameters())
-              for name in ("lite0", "nano")}
-    assert counts["nano"] < counts["lite0"] == lite0
+              for name in ("lite0", "micro")}
+    assert counts["micro"] < counts["lite0"] == lite0
 
 
-@pytest.mark.parametrize("arch", ["nano", "lite0", "small"])
+@pytest.mark.parametrize("arch", ["micro", "lite0", "small"])
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 def test_backward_reaches_every_parameter(arch: str, training: bool) -> None:
     model = small(head_conv=True) if arch == "small" else EfficientNet(arch, drop_path_rate=0)
     model.init_weights()
     model.train(training)
-    maps = model(picture(2, 3, 76, 60))
+    maps = model(make_image(2, 3, 76, 60))
     # A cubed map: what follows batch statistics has a mean that no parameter moves.
     sum(((level + 0.3) ** 3).sum() for level in maps).backward()
     for name, parameter in model.named_parameters():
@@ -101,9 +101,9 @@ def test_frozen_stages_zero_freezes_the_stem_alone() -> None:
     assert still == {"stem"}
 
 
-def test_norm_eval_trains_the_weights_on_the_statistics_that_were_there() -> None:
-    model = settled(norm_eval=True, drop_path_rate=0.0)
-    image = picture(2, 3, 40, 40)
+def test_norm_eval_trains_affine_weights_with_fixed_statistics() -> None:
+    model = small_with_statistics(norm_eval=True, drop_path_rate=0.0)
+    image = make_image(2, 3, 40, 40)
     with torch.no_grad():
         expected = model(image)
     statistics = {name: value.clone() for name, value in model.named_buffers()}
@@ -120,7 +120,7 @@ def test_norm_eval_trains_the_weights_on_the_statistics_that_were_there() -> Non
 
 @pytest.mark.parametrize("norm_eval", [False, True])
 def test_checkpointing_changes_neither_maps_nor_gradients_nor_statistics(norm_eval: bool) -> None:
-    image = picture(2, 3, 37, 52)
+    image = make_image(2, 3, 37, 52)
     found = []
     for with_cp in (False, True):
         model = small(with_cp=with_cp, drop_path_rate=0.3, norm_eval=norm_eval).train()
@@ -135,9 +135,9 @@ def test_checkpointing_changes_neither_maps_nor_gradients_nor_statistics(norm_ev
         torch.testing.assert_close(plain, recomputed)
 
 
-def test_a_map_that_was_handed_out_is_not_written_to_by_later_stages() -> None:
-    model = settled(head_conv=True)
-    image = picture(1, 3, 64, 64)
+def test_output_maps_are_not_modified_in_place() -> None:
+    model = small_with_statistics(head_conv=True)
+    image = make_image(1, 3, 64, 64)
     with torch.no_grad():
         first = EfficientNet.forward(model, image)[0].clone()
         kept: list[Tensor] = []
@@ -147,7 +147,7 @@ def test_a_map_that_was_handed_out_is_not_written_to_by_later_stages() -> None:
     assert torch.equal(maps[0], kept[0]) and torch.equal(maps[0], first)
 
 
-def test_drop_path_grows_from_the_first_block_by_the_share_of_blocks_before_it() -> None:
+def test_drop_path_rate_grows_linearly_over_blocks() -> None:
     # 2 + 2 + 1 + 2 blocks, and the rate is reached behind the last: 0.7 * index / 7.
     blocks = [block for stage in small(drop_path_rate=0.7).stages for block in stage]
     assert [block.drop_path.rate for block in blocks] == pytest.approx(
@@ -159,7 +159,7 @@ def test_drop_path_grows_from_the_first_block_by_the_share_of_blocks_before_it()
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
-def test_weights_begin_with_the_variance_that_the_papers_code_gives_them() -> None:
+def test_init_variance_matches_reference_code() -> None:
     torch.manual_seed(0)
     model = EfficientNet("b0", deform_stages=(3,))
     model.init_weights()
@@ -171,11 +171,12 @@ def test_weights_begin_with_the_variance_that_the_papers_code_gives_them() -> No
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
-def test_deformable_stages_begin_as_the_plain_network_and_learn(padding: str) -> None:
-    plain, bent = settled(padding=padding), settled(padding=padding, deform_stages=(1,))
+def test_deformable_stages_initially_match_plain_network_and_train(padding: str) -> None:
+    plain, bent = small_with_statistics(padding=padding), small_with_statistics(
+        padding=padding, deform_stages=(1, ))
     missing = bent.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert {name.split(".depthwise.")[0] for name in missing} == {"stages.1.0", "stages.1.1"}
-    image = picture(2, 3, 49, 64)
+    image = make_image(2, 3, 49, 64)
     for one, two in zip(plain(image), bent(image), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
     bent(image)[-1].square().sum().backward()
@@ -183,9 +184,9 @@ def test_deformable_stages_begin_as_the_plain_network_and_learn(padding: str) ->
         assert bent.get_parameter(name).grad.abs().sum() > 0, name  # type: ignore[union-attr]
 
 
-def test_group_norm_in_place_of_batch_norm_sees_one_image_alone_while_training() -> None:
+def test_group_norm_is_independent_of_batch_in_training() -> None:
     model = small(norm_cfg=dict(type="GN", num_groups=4)).train()
-    images = picture(2, 3, 33, 40)
+    images = make_image(2, 3, 33, 40)
     for both, alone in zip(model(images), model(images[:1]), strict=True):
         torch.testing.assert_close(both[:1], alone, rtol=1e-4, atol=1e-4)
     assert isinstance(model.stem.norm, nn.GroupNorm)
@@ -196,7 +197,7 @@ def test_group_norm_in_place_of_batch_norm_sees_one_image_alone_while_training()
     (dict(arch="b0", padding="same"), 1e-3), (dict(arch="v2_s", norm_eps=1e-5), 1e-5),
     (dict(arch="b0", norm_cfg=dict(type="SyncBN", eps=0.01, momentum=0.03)), 0.01),
 ], ids=str)
-def test_eps_is_that_of_the_weights_published_for_arch_and_padding(
+def test_default_norm_eps_follows_arch_and_padding(
     arguments: dict[str, Any], eps: float
 ) -> None:
     with torch.device("meta"):
@@ -207,7 +208,7 @@ def test_eps_is_that_of_the_weights_published_for_arch_and_padding(
     assert {norm.momentum for norm in norms} == {momentum}
 
 
-def test_layer_depths_count_the_blocks_between_stem_and_what_is_behind() -> None:
+def test_layer_depth_counts_blocks() -> None:
     model = small(head_conv=True)
     # 5 blocks in stage 0, 2 in stage 1: depths 1 to 7 of 0 to 8.
     for name, depth in (
@@ -255,7 +256,7 @@ def test_layer_depths_count_the_blocks_between_stem_and_what_is_behind() -> None
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_arguments_that_cannot_be_are_refused_by_name(
+def test_invalid_arguments_are_rejected_by_name(
     arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):

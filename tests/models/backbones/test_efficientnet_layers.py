@@ -11,7 +11,7 @@ from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle, same_
 from detkit.models.backbones.efficientnet.layers import SqueezeExcite
 
 
-def test_a_norm_in_eval_mode_is_folded_and_gives_torchs_own_numbers_and_gradients() -> None:
+def test_folded_eval_norm_matches_torch_with_gradients() -> None:
     torch.manual_seed(0)
     layer = ConvNorm(6, 4, 3, 1, ConvStyle(dict(type="BN", eps=1e-3)), activate=False).eval()
     assert isinstance(layer.norm, _BatchNorm)
@@ -30,7 +30,7 @@ def test_a_norm_in_eval_mode_is_folded_and_gives_torchs_own_numbers_and_gradient
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
 
 
-def test_squeeze_and_excitation_is_two_layers_on_the_means() -> None:
+def test_squeeze_excite_matches_two_convolutions_on_means() -> None:
     torch.manual_seed(0)
     layer = SqueezeExcite(6, 2, ConvStyle(dict(type="BN")))
     image = torch.randn(3, 6, 5, 4)
@@ -49,7 +49,7 @@ def test_squeeze_and_excitation_is_two_layers_on_the_means() -> None:
     (7, 5, 1, (2, 2)),  # 7 windows need 11
     (8, 1, 2, (0, 0)),  # 4 windows need 7: nothing to add
 ])
-def test_same_padding_puts_the_odd_zero_behind(
+def test_same_padding_puts_odd_pixel_at_end(
     size: int, kernel: int, stride: int, expected: tuple[int, int]
 ) -> None:
     assert same_padding(size, kernel, stride) == expected

@@ -9,7 +9,7 @@ import pytest
 import torch
 from efficientnet_models import (
     assert_same,
-    picture,
+    make_image,
     timm_maps,
     timm_model,
     torchvision_maps,
@@ -18,7 +18,7 @@ from efficientnet_models import (
 from torch import nn
 
 from detkit.models.backbones import EfficientNet
-from detkit.models.backbones.efficientnet.checkpoint_filter import translate_efficientnet
+from detkit.models.backbones.efficientnet.checkpoint_filter import efficientnet_checkpoint_filter_fn
 from detkit.models.weights.backbone_weights import load_backbone_weights
 
 SAME: dict[str, Any] = dict(padding="same")
@@ -55,18 +55,18 @@ def test_each_stage_agrees_with_timm_through_its_file(
 ) -> None:
     from safetensors.torch import save_file
 
-    theirs = timm_model(name)
-    save_file(theirs.state_dict(), tmp_path / "net.safetensors")
-    ours = EfficientNet(**arguments).eval()
-    report = load_backbone_weights(ours, tmp_path / "net.safetensors")
-    assert report.layout == "timm" and report.kept == ()
+    reference = timm_model(name)
+    save_file(reference.state_dict(), tmp_path / "net.safetensors")
+    model = EfficientNet(**arguments).eval()
+    report = load_backbone_weights(model, tmp_path / "net.safetensors")
+    assert report.layout == "timm" and report.missing_keys == ()
     for shape in SIZES:
-        image = picture(*shape)
+        image = make_image(*shape)
         with torch.no_grad():
-            expected = timm_maps(theirs, image)
-            assert_same(ours(image), expected)
+            expected = timm_maps(reference, image)
+            assert_same(model(image), expected)
         # Where a gradient is wanted, squeeze and excitation is computed in another way.
-        assert_same(ours(image), expected)
+        assert_same(model(image), expected)
 
 
 @pytest.mark.parametrize("name", [
@@ -74,40 +74,40 @@ def test_each_stage_agrees_with_timm_through_its_file(
     *(slow(name) for name in ("b1", "b2", "b3", "b4", "b5", "b6", "b7", "v2_m", "v2_l")),
 ])
 def test_each_stage_agrees_with_torchvision_through_its_file(name: str, tmp_path: Path) -> None:
-    theirs = torchvision_model(f"efficientnet_{name}")
-    torch.save(theirs.state_dict(), tmp_path / "net.pth")
-    ours = EfficientNet(name).eval()
-    report = load_backbone_weights(ours, tmp_path / "net.pth")
-    assert report.layout == "torchvision" and report.kept == ()
+    reference = torchvision_model(f"efficientnet_{name}")
+    torch.save(reference.state_dict(), tmp_path / "net.pth")
+    model = EfficientNet(name).eval()
+    report = load_backbone_weights(model, tmp_path / "net.pth")
+    assert report.layout == "torchvision" and report.missing_keys == ()
     for shape in SIZES:
-        image = picture(*shape)
+        image = make_image(*shape)
         with torch.no_grad():
-            assert_same(ours(image), torchvision_maps(theirs, image))
+            assert_same(model(image), torchvision_maps(reference, image))
 
 
 @pytest.mark.parametrize("name, arguments", [
     ("efficientnet_b0", dict(arch="b0")), ("tf_efficientnetv2_s", dict(arch="v2_s", **SAME)),
 ])
 def test_the_heads_convolution_agrees_with_timm(name: str, arguments: dict[str, Any]) -> None:
-    theirs = timm_model(name)
-    ours = EfficientNet(head_conv=True, out_indices=(3,), **arguments).eval()
-    report = load_backbone_weights(ours, theirs.state_dict())
-    assert set(report.unused) == {"classifier.weight", "classifier.bias"}
-    image = picture(2, 3, 64, 70)
+    reference = timm_model(name)
+    model = EfficientNet(head_conv=True, out_indices=(3,), **arguments).eval()
+    report = load_backbone_weights(model, reference.state_dict())
+    assert set(report.unexpected_keys) == {"classifier.weight", "classifier.bias"}
+    image = make_image(2, 3, 64, 70)
     with torch.no_grad():
-        assert_same(ours(image)[1:], [theirs.forward_features(image)])  # type: ignore[operator]
-    assert ours.feature_channels[-1] == 1280 and ours.feature_strides == (32, 32)
+        assert_same(model(image)[1:], [reference.forward_features(image)])  # type: ignore[operator]
+    assert model.feature_channels[-1] == 1280 and model.feature_strides == (32, 32)
 
 
 @pytest.mark.parametrize("wrong", [dict(padding="symmetric", norm_eps=1e-5), dict(norm_eps=1e-5)],
                          ids=["padding", "eps"])
-def test_the_wrong_padding_or_eps_would_be_seen_by_these_tests(wrong: dict[str, Any]) -> None:
-    theirs = timm_model("tf_efficientnet_b0")
-    ours = EfficientNet(**{**SAME, **wrong}).eval()
-    load_backbone_weights(ours, theirs.state_dict())
-    image = picture(1, 3, 96, 128)
+def test_wrong_padding_or_eps_changes_maps(wrong: dict[str, Any]) -> None:
+    reference = timm_model("tf_efficientnet_b0")
+    model = EfficientNet(**{**SAME, **wrong}).eval()
+    load_backbone_weights(model, reference.state_dict())
+    image = make_image(1, 3, 96, 128)
     with torch.no_grad(), pytest.raises(AssertionError, match="differs"):
-        assert_same(ours(image), timm_maps(theirs, image))
+        assert_same(model(image), timm_maps(reference, image))
 
 
 # In double precision where batch statistics of many layers would make much of single rounding.
@@ -121,34 +121,34 @@ def test_the_wrong_padding_or_eps_would_be_seen_by_these_tests(wrong: dict[str, 
 def test_gradients_agree_with_timm_in_both_modes(
     name: str, arguments: dict[str, Any], dtype: torch.dtype, training: bool
 ) -> None:
-    theirs = timm_model(name).train(training).to(dtype)
-    ours = EfficientNet(drop_path_rate=0.0, **arguments).train(training).to(dtype)
-    load_backbone_weights(ours, theirs.state_dict())
+    reference = timm_model(name).train(training).to(dtype)
+    model = EfficientNet(drop_path_rate=0.0, **arguments).train(training).to(dtype)
+    load_backbone_weights(model, reference.state_dict())
     # Batch statistics of 3 x 5 x 6 places and more at the coarsest stage.
-    image = picture(3, 3, 160, 190).to(dtype)
-    maps, expected = ours(image), timm_maps(theirs, image)
+    image = make_image(3, 3, 160, 190).to(dtype)
+    maps, expected = model(image), timm_maps(reference, image)
     single = dtype == torch.float32
     assert_same(maps, expected, (1e-3 if training else 1e-4) if single else 1e-9)
-    weights = [picture(*one.shape).to(dtype) for one in expected]
+    weights = [make_image(*one.shape).to(dtype) for one in expected]
     for some in (maps, expected):
         torch.stack([(one * w).mean() for one, w in zip(some, weights)]).sum().backward()
-    gradients = {key: p.grad for key, p in theirs.named_parameters() if p.grad is not None}
-    wanted = translate_efficientnet(gradients, ours).tensors
-    assert set(wanted) == {key for key, _ in ours.named_parameters()}
+    gradients = {key: p.grad for key, p in reference.named_parameters() if p.grad is not None}
+    wanted = efficientnet_checkpoint_filter_fn(gradients, model).tensors
+    assert set(wanted) == {key for key, _ in model.named_parameters()}
     largest = max(want.norm() for want in wanted.values())
     for key, want in wanted.items():
-        got = ours.get_parameter(key).grad
+        got = model.get_parameter(key).grad
         assert got is not None
         # A bias before batch statistics has none but rounding.
         slack = largest * (1e-6 if single else 1e-12)
         assert (got - want).norm() <= (1e-3 if single else 1e-7) * want.norm() + slack, key
     if training:
-        assert_statistics_agree(ours, theirs)
+        assert_statistics_agree(model, reference)
 
 
-def assert_statistics_agree(ours: nn.Module, theirs: nn.Module) -> None:
-    wanted = translate_efficientnet(theirs.state_dict(), ours).tensors
+def assert_statistics_agree(model: nn.Module, reference: nn.Module) -> None:
+    wanted = efficientnet_checkpoint_filter_fn(reference.state_dict(), model).tensors
     names = [key for key in wanted if ".running_" in key or key.endswith("tracked")]
     assert len(names) > 100
     for key in names:
-        torch.testing.assert_close(ours.get_buffer(key), wanted[key], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(model.get_buffer(key), wanted[key], rtol=1e-3, atol=1e-4)

@@ -13,7 +13,7 @@ from torch import nn
 from detkit.models.backbones import EfficientNet
 from detkit.models.backbones.efficientnet.archs import ARCHS
 from detkit.models.backbones.efficientnet.scaling import (
-    RELEASED,
+    COMPOUND_SCALES,
     compound_scale,
     scale_channels,
     scale_repeats,
@@ -28,16 +28,16 @@ COEFFICIENTS = {
 
 @pytest.mark.parametrize("name", COEFFICIENTS)
 def test_the_archs_have_the_releases_coefficients(name: str) -> None:
-    arch, scale = ARCHS[name], RELEASED[name]
+    arch, scale = ARCHS[name], COMPOUND_SCALES[name]
     assert (arch.width, arch.depth, arch.resolution) == COEFFICIENTS[name]
     assert (scale.width, scale.depth, scale.resolution) == COEFFICIENTS[name]
 
 
 @pytest.mark.parametrize("name, phi", [("b0", 0), ("b1", 0.5), ("b2", 1), ("b3", 2)])
-def test_the_law_gives_the_first_released_networks_as_they_are_rounded(
+def test_compound_scale_matches_released_b1_to_b3(
     name: str, phi: float
 ) -> None:
-    law, released = compound_scale(phi), RELEASED[name]
+    law, released = compound_scale(phi), COMPOUND_SCALES[name]
     assert round(law.depth, 1) == released.depth
     # 1.1^0.5 is 1.049: the release has 1.0, which the rounding to 8 channels makes of it anyway.
     assert abs(law.width - released.width) < 0.05
@@ -45,7 +45,7 @@ def test_the_law_gives_the_first_released_networks_as_they_are_rounded(
     assert abs(law.resolution - released.resolution) <= 4
 
 
-def test_a_step_of_the_law_doubles_the_cost() -> None:
+def test_compound_scale_step_doubles_macs() -> None:
     # Cost goes with depth, and with the squares of width and resolution.
     for phi in (0.5, 1, 3, 6):
         scale = compound_scale(phi)
@@ -75,13 +75,13 @@ def test_repeats_are_rounded_up() -> None:
 @pytest.mark.parametrize("name", [*COEFFICIENTS, "v2_s", "v2_m", "v2_l"])
 def test_channels_depths_and_parameters_are_torchvisions(name: str) -> None:
     with torch.device("meta"):
-        theirs = getattr(torchvision.models, f"efficientnet_{name}")()
-        ours = EfficientNet(name, out_indices=(3,), head_conv=True)
-    parts = list(theirs.features)
+        reference = getattr(torchvision.models, f"efficientnet_{name}")()
+        model = EfficientNet(name, out_indices=(3,), head_conv=True)
+    parts = list(reference.features)
     rows = [(part[-1].out_channels, len(part)) for part in parts[1:-1]]
     assert [(g.channels, g.repeats) for g in ARCHS[name].scaled] == rows
-    assert ARCHS[name].ends == (parts[0].out_channels, parts[-1].out_channels)
-    assert parameters(ours) + parameters(theirs.classifier) == parameters(theirs)
+    assert ARCHS[name].stem_head_channels == (parts[0].out_channels, parts[-1].out_channels)
+    assert parameters(model) + parameters(reference.classifier) == parameters(reference)
 
 
 @pytest.mark.parametrize("name, theirs_name", [
@@ -90,17 +90,17 @@ def test_channels_depths_and_parameters_are_torchvisions(name: str) -> None:
 ])
 def test_parameters_stage_by_stage_are_timms(name: str, theirs_name: str) -> None:
     with torch.device("meta"):
-        theirs = timm.create_model(theirs_name)
-        ours = EfficientNet(name, head_conv=True)
-    reductions = [info["reduction"] for info in theirs.feature_info]
-    stages = [int(re.sub(r"\D", "", info["module"])) for info in theirs.feature_info]
-    ends = [stage for stage, reduction in zip(stages, reductions) if reduction >= 4]
-    assert len(ends) == 4
+        reference = timm.create_model(theirs_name)
+        model = EfficientNet(name, head_conv=True)
+    reductions = [info["reduction"] for info in reference.feature_info]
+    stages = [int(re.sub(r"\D", "", info["module"])) for info in reference.feature_info]
+    stage_ends = [stage for stage, reduction in zip(stages, reductions) if reduction >= 4]
+    assert len(stage_ends) == 4
     start = 0
-    for stage, end in zip(ours.stages, ends):
-        assert parameters(stage) == sum(parameters(b) for b in theirs.blocks[start : end + 1])
+    for stage, end in zip(model.stages, stage_ends):
+        assert parameters(stage) == sum(parameters(b) for b in reference.blocks[start : end + 1])
         start = end + 1
-    assert parameters(ours) + parameters(theirs.classifier) == parameters(theirs)
+    assert parameters(model) + parameters(reference.classifier) == parameters(reference)
 
 
 # Table 2 of arXiv 1905.11946, table 8 of arXiv 2104.00298 for S: millions, as they are printed.
@@ -110,9 +110,9 @@ def test_parameters_stage_by_stage_are_timms(name: str, theirs_name: str) -> Non
 ])
 def test_parameters_are_as_many_as_the_paper_prints(name: str, millions: float) -> None:
     with torch.device("meta"):
-        ours = EfficientNet(name, head_conv=True)
-    width = ours.feature_channels[-1]
-    count = (parameters(ours) + width * 1000 + 1000) / 1e6
+        model = EfficientNet(name, head_conv=True)
+    width = model.feature_channels[-1]
+    count = (parameters(model) + width * 1000 + 1000) / 1e6
     # B2 has 9.11 in every implementation: the table says 9.2.
     assert count == pytest.approx(millions, abs=0.1 if millions < 10 else 0.5)
 

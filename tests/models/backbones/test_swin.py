@@ -26,9 +26,9 @@ def small(**changes: Any) -> SwinTransformer:
     return model
 
 
-@pytest.mark.parametrize("arch", ["nano", "tiny", "small", "base", "large"])
-def test_published_channels_and_strides_are_true(arch: str) -> None:
-    channels, strides = SwinTransformer.features_of(arch=arch, out_indices=(0, 2), with_cp=True)
+@pytest.mark.parametrize("arch", ["micro", "tiny", "small", "base", "large"])
+def test_feature_info_matches_output_maps(arch: str) -> None:
+    channels, strides = SwinTransformer.feature_info(arch=arch, out_indices=(0, 2), with_cp=True)
     model = SwinTransformer(arch, depths=(1, 1, 1, 1), out_indices=(0, 2))
     assert (model.feature_channels, model.feature_strides) == (channels, strides)
     height, width = 45, 67
@@ -43,7 +43,7 @@ def test_published_channels_and_strides_are_true(arch: str) -> None:
     [(0, 3, 64, 64), (1, 3, 1, 1), (1, 3, 203, 317), (2, 3, 35, 32), (3, 3, 24, 96)],
     ids=["no image", "one pixel", "odd", "barely odd", "flat"],
 )
-@pytest.mark.parametrize("arch", ["nano", SMALL["arch"]], ids=["nano", "small"])
+@pytest.mark.parametrize("arch", ["micro", SMALL["arch"]], ids=["micro", "small"])
 def test_any_size_gives_finite_maps_rounded_up(arch: Any, shape: tuple[int, ...]) -> None:
     model = SwinTransformer(arch, out_indices=(0, 1))
     for enabled in (False, True):
@@ -82,7 +82,7 @@ def test_the_state_dict_holds_parameters_alone() -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 1])
-def test_padding_has_a_say_in_the_maps_unless_it_is_masked(shift: int) -> None:
+def test_mask_padding_makes_maps_independent_of_padding(shift: int) -> None:
     # 5 x 7 tokens in windows of 3 need padding. Real tokens have value 1 and padding 0, and all
     # logits are 0: the output is the share of real tokens among those that a token sees.
     attention = WindowAttention(2, 1, 3, shift, qkv_bias=False)
@@ -104,7 +104,7 @@ def test_padding_has_a_say_in_the_maps_unless_it_is_masked(shift: int) -> None:
         torch.testing.assert_close(seen[0, 4, 6], torch.full((2,), share))
 
 
-def test_shifted_windows_forbid_what_the_roll_brought_together() -> None:
+def test_window_mask_blocks_attention_across_rolled_edges() -> None:
     # A map of 4 x 4, windows of 2, shift 1. The last window holds, after the roll, the tokens
     # (3, 3), (3, 0), (0, 3), (0, 0): the four corners, none of which may see another.
     mask = window_mask(4, 4, 2, 1)
@@ -145,7 +145,7 @@ def test_drop_path_keeps_the_expectation_and_drops_whole_images() -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_arguments_that_cannot_be_are_refused_by_name(
+def test_invalid_arguments_are_rejected_by_name(
     arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -156,7 +156,7 @@ def test_arguments_that_cannot_be_are_refused_by_name(
     {"window_size": 0}, {"embed_dims": 0}, {"depths": (0, 2)}, {"depths": 2}, {"num_heads": (0, 1)},
     {"mlp_ratio": 0}, {"drop_path_rate": 1.0}, {"frozen_stages": 3}, {"out_indices": 1},
 ], ids=str)
-def test_numbers_that_cannot_be_are_refused_by_name(arguments: dict[str, Any]) -> None:
+def test_invalid_numbers_are_rejected_by_name(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"Swin: {next(iter(arguments))}: got"):
         small(**arguments)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from swin_models import (
     assert_same,
+    randomized_model,
     raw_maps,
-    shaken,
     timm_maps,
     timm_swin,
     torchvision_maps,
@@ -25,7 +25,7 @@ ARCHS = [
 ]
 
 
-def picture(*shape: int) -> Tensor:
+def make_image(*shape: int) -> Tensor:
     """A ramp with noise: neither flat nor without structure."""
     generator = torch.Generator().manual_seed(1)
     ramp = torch.linspace(-2, 2, shape[-1]).expand(shape)
@@ -34,41 +34,41 @@ def picture(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_each_stage_agrees_with_torchvision_through_its_file(arch: str, tmp_path: Path) -> None:
-    theirs = torchvision_swin(arch)
-    torch.save(theirs.state_dict(), tmp_path / "swin.pth")
-    ours = SwinTransformer(arch).eval()
-    load_backbone_weights(ours, tmp_path / "swin.pth")
+    reference = torchvision_swin(arch)
+    torch.save(reference.state_dict(), tmp_path / "swin.pth")
+    model = SwinTransformer(arch).eval()
+    load_backbone_weights(model, tmp_path / "swin.pth")
     # 224: no padding. 132 x 260: padding in every stage, odd maps. 64: one window in the last.
     for size in ((224, 224), (132, 260), (64, 64)):
-        image = picture(2, 3, *size)
+        image = make_image(2, 3, *size)
         with torch.no_grad():
-            assert_same(raw_maps(ours, image), torchvision_maps(theirs, image))
+            assert_same(raw_maps(model, image), torchvision_maps(reference, image))
 
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    ours = SwinTransformer(arch).eval()
+    model = SwinTransformer(arch).eval()
     # timm rolls before it pads, the others pad before they roll (microsoft, torchvision, mmdet,
     # we): they agree where every map is whole windows. Maps below a window shrink timm's window.
     for size in ((224, 224), (224, 448)):
-        theirs = timm_swin(arch, size)
-        save_file(theirs.state_dict(), tmp_path / "swin.safetensors")
-        report = load_backbone_weights(ours, tmp_path / "swin.safetensors")
+        reference = timm_swin(arch, size)
+        save_file(reference.state_dict(), tmp_path / "swin.safetensors")
+        report = load_backbone_weights(model, tmp_path / "swin.safetensors")
         assert report.layout == "timm"
-        image = picture(1, 3, *size)
+        image = make_image(1, 3, *size)
         with torch.no_grad():
-            assert_same(raw_maps(ours, image), timm_maps(theirs, image))
+            assert_same(raw_maps(model, image), timm_maps(reference, image))
 
 
 def test_training_mode_agrees_with_eval_mode_and_torchvision_in_maps_and_gradients() -> None:
     # With gradients wanted the attention is computed in another way than without.
-    theirs = torchvision_swin("tiny")
-    ours = SwinTransformer("tiny", drop_path_rate=0.0).train()
-    load_backbone_weights(ours, theirs.state_dict())
-    image = picture(2, 3, 96, 132)
-    maps, expected = raw_maps(ours, image), torchvision_maps(theirs, image)
+    reference = torchvision_swin("tiny")
+    model = SwinTransformer("tiny", drop_path_rate=0.0).train()
+    load_backbone_weights(model, reference.state_dict())
+    image = make_image(2, 3, 96, 132)
+    maps, expected = raw_maps(model, image), torchvision_maps(reference, image)
     assert_same(maps, expected)
     weights = [torch.randn_like(one) for one in maps]
     for some in (maps, expected):
@@ -85,15 +85,15 @@ def test_training_mode_agrees_with_eval_mode_and_torchvision_in_maps_and_gradien
         ("stages.3.blocks.1.norm2.bias", "features.7.1.norm2.bias"),
     ]
     for mine, other in pairs:
-        got = ours.get_parameter(mine).grad
-        want = theirs.get_parameter(other).grad
+        got = model.get_parameter(mine).grad
+        want = reference.get_parameter(other).grad
         assert got is not None and want is not None
         assert (got - want).norm() <= 1e-3 * want.norm(), mine
 
 
 def test_fused_and_explicit_attention_agree_under_bf16_autocast() -> None:
-    model = shaken(SwinTransformer("nano"))
-    image = picture(2, 3, 96, 72)
+    model = randomized_model(SwinTransformer("micro"))
+    image = make_image(2, 3, 96, 72)
     with torch.autocast("cpu", torch.bfloat16):
         explicit = model(image)
         with torch.no_grad():
@@ -113,15 +113,15 @@ def test_each_output_agrees_with_mmdet_through_its_file(
     size: tuple[int, int], tmp_path: Path
 ) -> None:
     mmdet_swin = pytest.importorskip("mmdet.models.backbones.swin")
-    theirs = shaken(mmdet_swin.SwinTransformer())
-    state = {f"backbone.{name}": value for name, value in theirs.state_dict().items()}
+    reference = randomized_model(mmdet_swin.SwinTransformer())
+    state = {f"backbone.{name}": value for name, value in reference.state_dict().items()}
     state["rpn_head.rpn_conv.weight"] = torch.zeros(1)
     torch.save({"meta": {"epoch": 3}, "state_dict": state}, tmp_path / "detector.pth")
-    ours = SwinTransformer("tiny").eval()
-    report = load_backbone_weights(ours, tmp_path / "detector.pth")
+    model = SwinTransformer("tiny").eval()
+    report = load_backbone_weights(model, tmp_path / "detector.pth")
     assert report.layout == "mmdet"
-    assert report.kept == ()
-    assert "rpn_head.rpn_conv.weight" in report.unused
-    image = picture(1, 3, *size)
+    assert report.missing_keys == ()
+    assert "rpn_head.rpn_conv.weight" in report.unexpected_keys
+    image = make_image(1, 3, *size)
     with torch.no_grad():
-        assert_same(list(ours(image)), list(theirs(image)))
+        assert_same(list(model(image)), list(reference(image)))

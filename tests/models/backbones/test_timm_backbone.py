@@ -13,10 +13,10 @@ from mmengine.registry import DefaultScope
 from timm.layers import RelPosBias, resize_rel_pos_bias_table_simple
 from torch import Tensor, nn
 
-from detkit.config.infer.infer_fields import feature_channels
+from detkit.config.infer.infer_fields import get_feature_channels
 from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import TimmBackbone
-from detkit.models.backbones.timm.relative_position_bias import AnySizeBias
+from detkit.models.backbones.timm.relative_position_bias import DynamicRelPosBias
 from detkit.registry import MODELS
 
 slow = pytest.mark.slow
@@ -74,7 +74,7 @@ def test_a_plain_transformer_gives_one_map_of_whole_patches(name: str, patch: in
     assert small(name, strides=(patch,)).feature_strides == (patch,)
 
 
-def test_of_several_maps_with_one_stride_the_deepest_is_given() -> None:
+def test_deepest_map_of_each_stride_is_used() -> None:
     # VOLO-D1: stages of stride 8, 16, 16, 16 with 192, 384, 384, 384 channels.
     model = small("volo_d1_224", strides=(16,), img_size=64).eval()
     image = torch.randn(1, 3, 64, 64)
@@ -93,7 +93,7 @@ def test_images_may_have_other_than_three_channels(name: str, colours: int) -> N
     assert [tuple(level.shape) for level in maps] == expected_shapes(model, shape)
 
 
-def test_a_model_that_cannot_be_run_is_refused_with_its_own_words(
+def test_error_of_failing_timm_model_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -149,7 +149,7 @@ def test_frozen_stages_want_no_gradient_and_stay_in_eval_mode(
     assert model.get_submodule(moving.rstrip(".")).training
 
 
-def test_norms_keep_their_statistics_where_asked() -> None:
+def test_norm_eval_keeps_running_statistics() -> None:
     for norm_eval, switched in ((False, True), (True, True), (True, False)):
         model = small(norm_eval=norm_eval)
         if switched:  # and else as it was built, which is for training
@@ -204,7 +204,7 @@ def test_compiled_and_channels_last_maps_are_the_same(name: str) -> None:
         torch.testing.assert_close(moved, maps, rtol=1e-4, atol=1e-4)
 
 
-def test_coatnets_mlp_biases_at_another_size_are_timms() -> None:
+def test_coatnet_mlp_biases_at_other_size_match_timm() -> None:
     name = "coatnet_rmlp_nano_rw_224"
     theirs = timm.create_model(name, num_classes=0).eval()
     ours = TimmBackbone(name).eval()
@@ -221,7 +221,7 @@ def test_coatnets_mlp_biases_at_another_size_are_timms() -> None:
 def test_a_table_of_biases_is_stretched_to_the_map() -> None:
     torch.manual_seed(0)
     timms = RelPosBias((5, 5), num_heads=3)
-    biases = AnySizeBias(timms)
+    biases = DynamicRelPosBias(timms)
     torch.testing.assert_close(biases.get_bias(), timms.get_bias())
     # timm's other, plain way to stretch, and its own index, for a map of 4 x 7: 7 x 13 offsets.
     expected = RelPosBias((4, 7), num_heads=3)
@@ -234,21 +234,21 @@ def test_a_table_of_biases_is_stretched_to_the_map() -> None:
     assert table.grad is not None
 
 
-def test_maps_of_a_network_without_padding_keep_their_place() -> None:
+def test_maps_of_unpadded_network_stay_aligned() -> None:
     # What a cell looks at lies around the middle of its own square of stride x stride pixels.
     model = small("inception_v3", strides=(4, 8)).eval()
     image = torch.randn(1, 3, 203, 269, requires_grad=True)
     for level, stride in zip(model(image), model.feature_strides, strict=True):
         row, column = level.shape[-2] // 2, level.shape[-1] // 2
         gradient, = torch.autograd.grad(level[0, :, row, column].sum(), image, retain_graph=True)
-        looks = gradient[0].abs().sum(0)
-        centre_y = (looks.sum(1) * (torch.arange(203) + 0.5)).sum() / looks.sum()
-        centre_x = (looks.sum(0) * (torch.arange(269) + 0.5)).sum() / looks.sum()
-        assert abs(centre_y - (row + 0.5) * stride) < 0.6 * stride
-        assert abs(centre_x - (column + 0.5) * stride) < 0.6 * stride
+        gradient_map = gradient[0].abs().sum(0)
+        center_y = (gradient_map.sum(1) * (torch.arange(203) + 0.5)).sum() / gradient_map.sum()
+        center_x = (gradient_map.sum(0) * (torch.arange(269) + 0.5)).sum() / gradient_map.sum()
+        assert abs(center_y - (row + 0.5) * stride) < 0.6 * stride
+        assert abs(center_x - (column + 0.5) * stride) < 0.6 * stride
 
 
-def test_a_model_of_one_size_pads_to_it_and_refuses_more() -> None:
+def test_fixed_size_model_pads_small_and_rejects_large_images() -> None:
     model = small("test_vit_relpos", strides=None, img_size=64).eval()
     with torch.no_grad():
         level, = model(torch.randn(1, 3, 40, 50))
@@ -261,7 +261,7 @@ def test_a_registry_config_builds_it_and_channels_are_known_without_weights() ->
     config = dict(type="TimmBackbone", name="test_resnet", pretrained=True, strides=(8, 16))
     with DefaultScope.overwrite_default_scope("detkit"):
         assert isinstance(MODELS.build(dict(config)), TimmBackbone)
-        assert feature_channels(config) == (48, 192)
+        assert get_feature_channels(config) == (48, 192)
     with torch.device("meta"):
         assert all(weight.is_meta for weight in TimmBackbone("test_vit", strides=None).parameters())
 
@@ -303,7 +303,7 @@ def test_every_parameter_has_a_depth_and_depths_do_not_fall(name: str) -> None:
     (dict(name="test_vit", strides=None, img_size="a"), ConfigError, "cannot build test_vit"),
     (dict(name="pit_ti_224", strides=None, frozen_stages=1), ConfigError, "frozen_stages at -1"),
 ], ids=str)
-def test_what_cannot_be_is_refused_in_one_line(
+def test_invalid_arguments_are_rejected(
     arguments: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
@@ -311,7 +311,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_one_image_does_not_see_the_other_images_of_the_batch() -> None:
+def test_output_is_independent_of_other_images_in_batch() -> None:
     model = small("test_maxvit").eval()
     images: Tensor = torch.randn(2, 3, 44, 32)
     with torch.no_grad():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from timm_files import shaken, weights_file
+from timm_files import randomized_model, weights_file
 from torch import Tensor
 
 from detkit.errors import ConfigError, WeightsError
@@ -22,42 +22,42 @@ MORE_ENDINGS = ["mobilenetv3_small_050", "test_efficientnet", "test_vit2", "test
                 "test_nfnet"]
 
 
-def picture(*shape: int) -> Tensor:
+def make_image(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("name", [
     *ENDINGS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_ENDINGS)])
-def test_features_are_what_timms_last_layer_is_fed_with(name: str, tmp_path: Path) -> None:
-    theirs: Any = shaken(name)
+def test_features_match_timm_pre_logits(name: str, tmp_path: Path) -> None:
+    reference: Any = randomized_model(name)
     file = weights_file(name, tmp_path)
-    ours = TimmNetwork(name, init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
-    ours.init_weights()
+    model = TimmNetwork(name, init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
+    model.init_weights()
     side = timm.get_pretrained_cfg(name).input_size[-1]  # type: ignore[union-attr]
-    image = picture(2, 3, side, side)
+    image = make_image(2, 3, side, side)
     with torch.no_grad():
-        (features,) = ours(image)
-        expected = theirs.forward_head(theirs.forward_features(image), pre_logits=True)
-        logits = theirs.get_classifier()(features)
-        assert torch.allclose(logits, theirs(image), atol=1e-5)
-    assert features.shape == (2, *ours.feature_channels)
+        (features,) = model(image)
+        expected = reference.forward_head(reference.forward_features(image), pre_logits=True)
+        logits = reference.get_classifier()(features)
+        assert torch.allclose(logits, reference(image), atol=1e-5)
+    assert features.shape == (2, *model.feature_channels)
     assert torch.allclose(features, expected, atol=1e-6)
-    assert ours.feature_strides is None
-    keys = {key.removeprefix("model.") for key in ours.state_dict()}
-    assert keys <= set(theirs.state_dict()) and keys >= {
-        key for key in theirs.state_dict() if not key.startswith(("head", "fc", "classifier"))}
+    assert model.feature_strides is None
+    keys = {key.removeprefix("model.") for key in model.state_dict()}
+    assert keys <= set(reference.state_dict()) and keys >= {
+        key for key in reference.state_dict() if not key.startswith(("head", "fc", "classifier"))}
 
 
-def test_a_size_that_the_network_does_not_take_gives_one_error_that_says_both() -> None:
+def test_unsupported_image_size_raises_with_both_sizes() -> None:
     model = TimmNetwork("swin_tiny_patch4_window7_224", img_size=64, window_size=2,
                         embed_dim=12, depths=(1, 1), num_heads=(1, 2)).eval()
-    assert model(picture(1, 3, 64, 64))[0].shape == (1, 24) == (1, *model.feature_channels)
+    assert model(make_image(1, 3, 64, 64))[0].shape == (1, 24) == (1, *model.feature_channels)
     with pytest.raises(ConfigError, match="no images of this size.*got 96 x 64.*img_size") as error:
-        model(picture(1, 3, 64, 96))
+        model(make_image(1, 3, 64, 96))
     assert "\n" not in str(error.value)
 
 
-def test_an_error_that_the_size_has_no_part_in_stays_as_it_is() -> None:
+def test_error_unrelated_to_image_size_is_reraised() -> None:
     with pytest.raises(RuntimeError):
         TimmNetwork("test_resnet")(torch.zeros(1, 3, 64, 64, dtype=torch.int64))
 
@@ -69,7 +69,7 @@ def test_an_error_that_the_size_has_no_part_in_stays_as_it_is() -> None:
     (dict(name="test_resnet", features_only=True), ConfigError, "TimmBackbone gives maps"),
     (dict(name="test_resnet", drop_paths=1), ConfigError, "no argument 'drop_paths'"),
 ], ids=str)
-def test_a_name_or_argument_that_there_is_not_is_refused(
+def test_unknown_name_or_argument_is_rejected(
     arguments: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
@@ -118,8 +118,9 @@ def test_a_networks_checkpoint_starts_a_detectors_backbone_of_the_same_name(
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     report = load_backbone_weights(body, as_checkpoint(network))
-    assert {"head.fc.weight", "head.fc.bias"} <= set(report.unused) and report.kept == ()
-    image = picture(1, 3, 160, 160)
+    assert {"head.fc.weight", "head.fc.bias"} <= set(
+        report.unexpected_keys) and report.missing_keys == ()
+    image = make_image(1, 3, 160, 160)
     with torch.no_grad():
         # Of the network's own maps, as timm gives them.
         maps = network.model.forward_intermediates(image, intermediates_only=True, norm=False,
@@ -128,15 +129,15 @@ def test_a_networks_checkpoint_starts_a_detectors_backbone_of_the_same_name(
             assert any(level.shape == one.shape and torch.allclose(level, one, atol=1e-5)
                        for one in maps)
     if name == "test_vit":  # the last norm, and nothing else, is the classifier's
-        assert {"norm.weight", "norm.bias"} <= set(report.unused)
+        assert {"norm.weight", "norm.bias"} <= set(report.unexpected_keys)
 
 
 def test_a_backbones_checkpoint_starts_a_network_where_it_has_all_of_it() -> None:
     body = TimmBackbone("test_resnet")
     report = load_backbone_weights(TimmNetwork("test_resnet"), as_checkpoint(body))
-    assert report.layout == "detkit" and report.kept == ()
+    assert report.layout == "detkit" and report.missing_keys == ()
     again = load_backbone_weights(TimmBackbone("test_resnet"), as_checkpoint(body))
-    assert again.layout == "detkit" and again.kept == ()
+    assert again.layout == "detkit" and again.missing_keys == ()
     with pytest.raises(WeightsError, match="detkit layout.*missing model.norm.weight"):
         load_backbone_weights(TimmNetwork("test_vit"),
                               as_checkpoint(TimmBackbone("test_vit", strides=None)))

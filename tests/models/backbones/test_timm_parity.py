@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from timm_files import timms_maps, weights_file
+from timm_files import timm_feature_maps, weights_file
 
 from detkit.models.backbones import TimmBackbone
 from detkit.models.weights.backbone_weights import load_backbone_weights
@@ -47,7 +47,7 @@ def test_maps_are_those_of_timms_extractor(
     image = torch.randn(2, 3, side, side)
     with torch.no_grad():
         maps = ours(image)
-    for mine, other in zip(maps, timms_maps(name, file, levels, image), strict=True):
+    for mine, other in zip(maps, timm_feature_maps(name, file, levels, image), strict=True):
         # Without padding (Inception) theirs are smaller, and ours have edges around them.
         above, beside = ((m - o) // 2 for m, o in zip(mine.shape[-2:], other.shape[-2:]))
         inner = mine[..., above : above + other.shape[-2], beside : beside + other.shape[-1]]
@@ -73,5 +73,5 @@ def test_the_map_of_a_plain_transformer_is_that_of_timms_extractor(
     image = torch.randn(1, 3, side, side)
     with torch.no_grad():
         mine, = ours(image)
-    other, = timms_maps(name, file, (-1,), image)
+    other, = timm_feature_maps(name, file, (-1,), image)
     torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)

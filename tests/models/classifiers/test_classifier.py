@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from detkit.engine.optim.layer_decay import LayerDecayOptimWrapperConstructor
+from detkit.engine.optim.layer_decay import LearningRateDecayOptimWrapperConstructor
 from detkit.errors import ConfigError, DataError
 from detkit.models.backbones import ConvNeXtV2
 from detkit.models.classifiers.image_classifier import ImageClassifier
 from detkit.models.weights.backbone_weights import load_backbone_weights
 from detkit.registry import MODELS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 K = 3
 CONVNEXT: dict[str, Any] = dict(
@@ -30,7 +30,7 @@ HEAD: dict[str, Any] = dict(type="LinearClsHead", num_classes=K, in_channels=16,
 
 
 @MODELS.register_module()
-class GivesWhatItIsTold(BaseModule):  # type: ignore[misc]
+class FixedOutputBackbone(BaseModule):  # type: ignore[misc]
     """A backbone for the tests: zeros of some shape for each picture."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -48,12 +48,12 @@ def classifier(**changes: Any) -> ImageClassifier:
     return model
 
 
-def pictures(batch: int = 4) -> Tensor:
+def make_images(batch: int = 4) -> Tensor:
     return torch.randn(batch, 3, 32, 40, generator=torch.Generator().manual_seed(1))
 
 
-def samples(labels: list[int]) -> list[ClassSample]:
-    return [ClassSample(metainfo=dict(img_path=f"{i}.jpg"), gt_label=label)
+def samples(labels: list[int]) -> list[DataSample]:
+    return [DataSample(metainfo=dict(img_path=f"{i}.jpg"), gt_label=label)
             for i, label in enumerate(labels)]
 
 
@@ -76,17 +76,17 @@ def test_logits_agree_with_timms_on_the_same_weights() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_its_modes_say_the_same_of_a_batch() -> None:
+def test_tensor_loss_and_predict_modes_agree() -> None:
     model = classifier().eval()
-    features = model.extract_feat(pictures())
+    features = model.extract_feat(make_images())
     assert features.shape == (4, 16)
-    logits = model(pictures())
+    logits = model(make_images())
     torch.testing.assert_close(logits, model.head(features))
     labels = [2, 0, 1, 1]
-    losses = model(pictures(), samples(labels), mode="loss")
+    losses = model(make_images(), samples(labels), mode="loss")
     assert list(losses) == ["loss"]
     torch.testing.assert_close(losses["loss"], F.cross_entropy(logits, torch.tensor(labels)))
-    found = model(pictures(), samples(labels), mode="predict")
+    found = model(make_images(), samples(labels), mode="predict")
     assert [int(sample.gt_label) for sample in found] == labels
     assert [sample.img_path for sample in found] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
     for sample, expected in zip(found, logits.softmax(1), strict=True):
@@ -95,42 +95,42 @@ def test_its_modes_say_the_same_of_a_batch() -> None:
 
 
 def test_samples_are_made_where_none_are_given() -> None:
-    found = classifier().eval()(pictures(), None, mode="predict")
-    assert [type(sample) for sample in found] == [ClassSample] * 4
+    found = classifier().eval()(make_images(), None, mode="predict")
+    assert [type(sample) for sample in found] == [DataSample] * 4
     assert float(found[0].pred_scores.detach().sum()) == pytest.approx(1)
 
 
-def test_no_picture_gives_nothing() -> None:
+def test_empty_batch_gives_empty_results() -> None:
     model = classifier().eval()
-    assert model(pictures(0)).shape == (0, K)
-    assert model(pictures(0), [], mode="predict") == []
-    assert model(pictures(0), [], mode="loss")["loss"] == 0
+    assert model(make_images(0)).shape == (0, K)
+    assert model(make_images(0), [], mode="predict") == []
+    assert model(make_images(0), [], mode="loss")["loss"] == 0
 
 
 def test_scores_are_float32_under_autocast() -> None:
     model = classifier().eval()
     with torch.autocast("cpu", torch.bfloat16):
-        assert model(pictures()).dtype == torch.bfloat16
-        found = model(pictures(), None, mode="predict")
-        assert model(pictures(), samples([0] * 4), mode="loss")["loss"].dtype == torch.float32
+        assert model(make_images()).dtype == torch.bfloat16
+        found = model(make_images(), None, mode="predict")
+        assert model(make_images(), samples([0] * 4), mode="loss")["loss"].dtype == torch.float32
     assert all(sample.pred_scores.dtype == torch.float32 for sample in found)
     assert float(found[0].pred_scores.sum()) == pytest.approx(1, abs=1e-6)
 
 
-def test_batches_are_mixed_while_training_alone() -> None:
+def test_batch_augments_run_only_in_training() -> None:
     model = classifier(train_cfg=dict(augments=[dict(type="CutMix")]))
     given: list[Tensor] = []
     model.backbone.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    model(pictures(), samples([0, 1, 2, 0]), mode="loss")
-    model(pictures(), samples([0, 1, 2, 0]), mode="predict")
-    model.eval()(pictures(), samples([0, 1, 2, 0]), mode="loss")
-    assert [torch.equal(inputs, pictures()) for inputs in given] == [False, True, True]
+    model(make_images(), samples([0, 1, 2, 0]), mode="loss")
+    model(make_images(), samples([0, 1, 2, 0]), mode="predict")
+    model.eval()(make_images(), samples([0, 1, 2, 0]), mode="loss")
+    assert [torch.equal(inputs, make_images()) for inputs in given] == [False, True, True]
 
 
 def test_vectors_need_no_pooling() -> None:
-    parts: dict[str, Any] = dict(backbone=dict(type="GivesWhatItIsTold", shape=(16,)))
+    parts: dict[str, Any] = dict(backbone=dict(type="FixedOutputBackbone", shape=(16,)))
     for pooling in (None, dict(type="GlobalAveragePooling")):
-        assert classifier(**parts, pooling=pooling)(pictures()).shape == (4, K)
+        assert classifier(**parts, pooling=pooling)(make_images()).shape == (4, K)
 
 
 @pytest.mark.parametrize(("parts", "message"), [
@@ -160,42 +160,42 @@ def test_features_that_do_not_fit_are_refused(
     shape: tuple[int, ...], pooling: bool, message: str
 ) -> None:
     parts: dict[str, Any] = {} if pooling else dict(pooling=None)
-    model = classifier(backbone=dict(type="GivesWhatItIsTold", shape=shape), **parts)
+    model = classifier(backbone=dict(type="FixedOutputBackbone", shape=shape), **parts)
     with pytest.raises(ConfigError, match=message):
-        model(pictures())
+        model(make_images())
 
 
-def test_a_label_of_no_class_is_refused_by_the_name_of_its_picture() -> None:
+def test_label_out_of_range_is_rejected_by_image_name() -> None:
     expected = r"label of picture '1.jpg': got 3, expected 0\.\.2, for the model has 3 classes"
     with pytest.raises(DataError, match=expected):
-        classifier()(pictures(), samples([0, 3, 1, 4]), mode="loss")
+        classifier()(make_images(), samples([0, 3, 1, 4]), mode="loss")
 
 
-@pytest.mark.parametrize("given", [None, [ClassSample(metainfo=dict(img_path="a.jpg"))]],
+@pytest.mark.parametrize("given", [None, [DataSample(metainfo=dict(img_path="a.jpg"))]],
                          ids=["no-samples", "no-label"])
-def test_a_loss_without_labels_is_refused(given: list[ClassSample] | None) -> None:
+def test_a_loss_without_labels_is_refused(given: list[DataSample] | None) -> None:
     with pytest.raises(DataError, match="a picture to train on has no class: got"):
-        classifier()(pictures(1), given, mode="loss")
+        classifier()(make_images(1), given, mode="loss")
 
 
-def test_one_picture_is_refused_where_a_batch_norm_is_to_learn_from_it() -> None:
+def test_single_image_batch_with_batch_norm_is_rejected_in_training() -> None:
     head = {**HEAD, "norm_cfg": dict(type="BN1d")}
     model = classifier(head=head).train()
     with pytest.raises(DataError, match="batch of one picture.*drop_last=True"):
-        model(pictures(1), samples([0]), mode="loss")
-    model.eval()(pictures(1), samples([0]), mode="loss")
+        model(make_images(1), samples([0]), mode="loss")
+    model.eval()(make_images(1), samples([0]), mode="loss")
 
 
-def test_another_mode_is_refused() -> None:
+def test_unknown_mode_is_rejected() -> None:
     with pytest.raises(ValueError, match="mode: got 'train', expected 'tensor', 'loss' or"):
-        classifier()(pictures(), None, mode="train")
+        classifier()(make_images(), None, mode="train")
 
 
-def test_a_model_that_classifies_says_so() -> None:
+def test_classifier_has_task_classification() -> None:
     assert ImageClassifier.task == "classification"
 
 
-def test_every_part_makes_its_first_weights_once() -> None:
+def test_init_weights_initializes_each_component_once() -> None:
     model = classifier()
     with torch.no_grad():
         model.head.fc.bias.fill_(9)
@@ -206,7 +206,7 @@ def test_every_part_makes_its_first_weights_once() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_whole_classifiers_file_starts_it(tmp_path: Path) -> None:
+def test_pretrained_init_cfg_loads_classifier_checkpoint(tmp_path: Path) -> None:
     first = classifier()
     first.init_weights()
     torch.save(dict(state_dict=first.state_dict()), tmp_path / "first.pth")
@@ -220,7 +220,7 @@ def test_a_whole_classifiers_file_starts_it(tmp_path: Path) -> None:
 
 def test_learning_rates_decay_by_depth_in_the_backbone_alone() -> None:
     model = classifier()
-    wrapper = LayerDecayOptimWrapperConstructor(
+    wrapper = LearningRateDecayOptimWrapperConstructor(
         dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=1.0)), dict(decay_rate=0.5))(model)
     names = {id(weight): name for name, weight in model.named_parameters()}
     rates = {names[id(group["params"][0])]: group["lr"]
@@ -232,7 +232,7 @@ def test_learning_rates_decay_by_depth_in_the_backbone_alone() -> None:
     assert rates["head.norm.weight"] == rates["head.fc.weight"] == 1.0
 
 
-def test_convnext_without_norms_of_its_outputs_gives_what_they_take() -> None:
+def test_convnext_without_output_norms_gives_unnormalized_maps() -> None:
     torch.manual_seed(0)
     normed = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1)).eval()
     bare = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1), output_norms=False).eval()
@@ -240,11 +240,12 @@ def test_convnext_without_norms_of_its_outputs_gives_what_they_take() -> None:
         f"norm{i}.{name}" for i in (0, 1) for name in ("weight", "bias")}
     # Each other's files fit: what one has no place for, or lacks, is said and changes nothing.
     report = load_backbone_weights(bare, normed.state_dict())
-    assert set(report.unused) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
+    assert set(
+        report.unexpected_keys) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
     report = load_backbone_weights(normed, bare.state_dict())
-    assert set(report.kept) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
+    assert set(report.missing_keys) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
     with torch.no_grad():
-        for level, (raw, expected) in enumerate(zip(bare(pictures()), normed(pictures()))):
+        for level, (raw, expected) in enumerate(zip(bare(make_images()), normed(make_images()))):
             norm: nn.Module = normed.get_submodule(f"norm{level}")
             found = norm(raw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             torch.testing.assert_close(found, expected)
@@ -257,4 +258,4 @@ def test_convnext_without_norms_of_its_outputs_can_be_frozen() -> None:
              if not parameter.requires_grad}
     assert still == {"stemproj", "stemnorm", "stages0"}
     assert model.get_layer_depth("backbone.stages.1.blocks.0.norm.weight", "backbone.") == (2, 4)
-    assert ConvNeXtV2.features_of("atto", (3,), output_norms=False) == ((320,), (32,))
+    assert ConvNeXtV2.feature_info("atto", (3,), output_norms=False) == ((320,), (32,))

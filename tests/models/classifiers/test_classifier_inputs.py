@@ -10,26 +10,26 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from detkit.errors import ConfigError, DataError
-from detkit.models.classifiers.cls_data_preprocessor import ClassDataPreprocessor
+from detkit.models.classifiers.cls_data_preprocessor import ClsDataPreprocessor
 from detkit.models.classifiers.pooling import GlobalAveragePooling
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-def pictures(count: int = 2, height: int = 5, width: int = 7) -> list[Tensor]:
+def make_images(count: int = 2, height: int = 5, width: int = 7) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     shape = (3, height, width)
     return [torch.randint(256, shape, dtype=torch.uint8, generator=generator) for _ in range(count)]
 
 
 @pytest.mark.parametrize("kind", ["list", "batch", "float"])
-def test_normalisation_agrees_with_torchvisions(kind: str) -> None:
-    listed = pictures()
+def test_normalization_matches_torchvision(kind: str) -> None:
+    listed = make_images()
     given: Any = listed if kind == "list" else torch.stack(listed)
     given = given.float() if kind == "float" else given
     before = torch.stack(listed).clone()
-    found = ClassDataPreprocessor(MEAN, STD)(dict(inputs=given))
+    found = ClsDataPreprocessor(MEAN, STD)(dict(inputs=given))
     scaled = torch.stack(listed).float() / 255
     expected = tv.normalize(scaled, [m / 255 for m in MEAN], [s / 255 for s in STD])
     torch.testing.assert_close(found["inputs"], expected, rtol=1e-5, atol=1e-5)
@@ -38,36 +38,36 @@ def test_normalisation_agrees_with_torchvisions(kind: str) -> None:
 
 
 def test_without_mean_and_std_pixels_stay_as_they_are() -> None:
-    found = ClassDataPreprocessor()(dict(inputs=pictures()))["inputs"]
+    found = ClsDataPreprocessor()(dict(inputs=make_images()))["inputs"]
     assert found.dtype == torch.float32
-    assert torch.equal(found, torch.stack(pictures()).float())
+    assert torch.equal(found, torch.stack(make_images()).float())
 
 
-def test_normalisation_is_done_in_float32_under_autocast() -> None:
-    preprocess = ClassDataPreprocessor(MEAN, STD)
-    plain = preprocess(dict(inputs=pictures()))["inputs"]
+def test_normalization_runs_in_float32_under_autocast() -> None:
+    preprocess = ClsDataPreprocessor(MEAN, STD)
+    plain = preprocess(dict(inputs=make_images()))["inputs"]
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(preprocess(dict(inputs=pictures()))["inputs"], plain)
+        assert torch.equal(preprocess(dict(inputs=make_images()))["inputs"], plain)
 
 
-def test_samples_are_handed_on() -> None:
-    samples = [ClassSample(gt_label=1), ClassSample(gt_label=0)]
-    found = ClassDataPreprocessor()(dict(inputs=pictures(), data_samples=samples), True)
+def test_data_samples_pass_through_preprocessor() -> None:
+    samples = [DataSample(gt_label=1), DataSample(gt_label=0)]
+    found = ClsDataPreprocessor()(dict(inputs=make_images(), data_samples=samples), True)
     assert found["data_samples"] is samples
 
 
-def test_the_batch_goes_where_the_model_is() -> None:
-    preprocess = ClassDataPreprocessor(MEAN, STD).to("meta")
-    assert preprocess(dict(inputs=pictures()))["inputs"].device.type == "meta"
+def test_batch_is_moved_to_model_device() -> None:
+    preprocess = ClsDataPreprocessor(MEAN, STD).to("meta")
+    assert preprocess(dict(inputs=make_images()))["inputs"].device.type == "meta"
 
 
-def test_a_checkpoint_holds_nothing_of_it() -> None:
-    assert not ClassDataPreprocessor(MEAN, STD).state_dict()
+def test_preprocessor_is_not_in_state_dict() -> None:
+    assert not ClsDataPreprocessor(MEAN, STD).state_dict()
 
 
-def test_pictures_of_several_sizes_are_refused_with_the_remedy() -> None:
+def test_images_of_different_sizes_are_rejected_with_suggestion() -> None:
     with pytest.raises(DataError, match="3 x 5 x 7, 3 x 6 x 7.*end the pipeline.*with a crop"):
-        ClassDataPreprocessor()(dict(inputs=pictures() + pictures(1, 6)))
+        ClsDataPreprocessor()(dict(inputs=make_images() + make_images(1, 6)))
 
 
 @pytest.mark.parametrize(("inputs", "message"), [
@@ -75,18 +75,18 @@ def test_pictures_of_several_sizes_are_refused_with_the_remedy() -> None:
     ([torch.zeros(1, 4, 4)], r"got \(1, 1, 4, 4\), expected \(B, 3, H, W\)"),
     ([torch.zeros(4, 4)], r"got \(1, 4, 4\), expected \(B, 3, H, W\)"),
 ], ids=["none", "grey", "flat"])
-def test_pictures_that_cannot_be_are_refused(inputs: list[Tensor], message: str) -> None:
+def test_invalid_images_are_rejected(inputs: list[Tensor], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        ClassDataPreprocessor(MEAN, STD)(dict(inputs=inputs))
+        ClsDataPreprocessor(MEAN, STD)(dict(inputs=inputs))
 
 
 @pytest.mark.parametrize("wrong", [
     dict(mean=127.5), dict(mean=[]), dict(mean=["a"]), dict(std=[0, 1, 1]), dict(std=[-1]),
     dict(mean=[1, 2], std=[1, 2, 3]),
 ], ids=str)
-def test_a_mean_or_std_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="ClassDataPreprocessor: (mean|std)"):
-        ClassDataPreprocessor(**wrong)
+def test_invalid_mean_or_std_is_rejected(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="ClsDataPreprocessor: (mean|std)"):
+        ClsDataPreprocessor(**wrong)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
@@ -105,6 +105,6 @@ def test_vectors_pass_through_the_pooling() -> None:
 
 @pytest.mark.parametrize("features", [(), None, torch.zeros(2, 3, 4), [torch.zeros(5)]],
                          ids=["nothing", "none", "tokens", "flat"])
-def test_what_cannot_be_pooled_is_refused(features: Any) -> None:
+def test_pooling_rejects_invalid_features(features: Any) -> None:
     with pytest.raises(ConfigError, match="cannot be pooled.*a map .* or a vector"):
         GlobalAveragePooling()(features)

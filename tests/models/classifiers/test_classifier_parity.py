@@ -25,14 +25,14 @@ import pytest
 import timm
 import torch
 import torchvision
-from convnextv2_models import shaken as shaken_convnextv2
+from convnextv2_models import randomized_model as randomized_convnextv2
 from efficientnet_models import timm_model as timm_efficientnet
 from efficientnet_models import torchvision_model as torchvision_efficientnet
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 from safetensors.torch import save_file
-from swin_models import shaken as shaken_swin
+from swin_models import randomized_model as randomized_swin
 from torch import Tensor, nn
 
 from detkit.registry import MODELS
@@ -56,25 +56,26 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "torchvision efficientnet_b0": (EFFICIENT, 256),
 }
 QUICK = ("efficientnet_b0",)
-SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-              for name in CASES]
+NAMES_SLOW_MARKED = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES
+]
 PHOTOS = ["udacity_test1.jpg", "sahi_terrain1.jpg", "sahi_small-vehicles1.jpeg",
           "sahi_terrain2_gray.png"]
 
 
-def their_model(name: str) -> nn.Module:
+def reference_model(name: str) -> nn.Module:
     """At random; every tensor with a value of its own, features of order one to the end."""
     if name == "torchvision swin_t":
-        return shaken_swin(torchvision.models.swin_t())
+        return randomized_swin(torchvision.models.swin_t())
     if name == "torchvision efficientnet_b0":
         return torchvision_efficientnet("efficientnet_b0")
     if name == "efficientnet_b0":
         return timm_efficientnet(name)
     model = timm.create_model(name)
-    return shaken_swin(model) if name.startswith("swin") else shaken_convnextv2(model)
+    return randomized_swin(model) if name.startswith("swin") else randomized_convnextv2(model)
 
 
-def their_transform(name: str, model: Any) -> Any:
+def reference_transform(name: str, model: Any) -> Any:
     if name == "torchvision swin_t":
         return torchvision.models.Swin_T_Weights.DEFAULT.transforms()
     if name == "torchvision efficientnet_b0":
@@ -83,13 +84,13 @@ def their_transform(name: str, model: Any) -> Any:
     return timm.data.create_transform(**settings, is_training=False)
 
 
-def our_batch(paths: list[Path], resized: int, model: Any) -> Tensor:
+def preprocess_with_pipeline(paths: list[Path], resized: int, model: Any) -> Tensor:
     with DefaultScope.overwrite_default_scope("detkit"):
         pipeline = Compose([
-            dict(type="LoadPicture"),
+            dict(type="LoadClsImage"),
             dict(type="torchvision/Resize", size=resized, interpolation="bicubic"),
             dict(type="torchvision/CenterCrop", size=224),
-            dict(type="PackClassInputs"),
+            dict(type="PackInputs"),
         ])
     packed = [pipeline(dict(img_path=str(path))) for path in paths]
     batch: Tensor = model.data_preprocessor(
@@ -97,34 +98,35 @@ def our_batch(paths: list[Path], resized: int, model: Any) -> Tensor:
     return batch
 
 
-def our_model(parts: dict[str, Any], file: Path) -> Any:
+def build_classifier(parts: dict[str, Any], file: Path) -> Any:
     model = MODELS.build(dict(
         type="ImageClassifier", backbone=parts["backbone"],
         head={**parts["head"], "num_classes": CLASSES},
-        data_preprocessor=dict(type="ClassDataPreprocessor", mean=MEAN, std=STD),
+        data_preprocessor=dict(type="ClsDataPreprocessor", mean=MEAN, std=STD),
         init_cfg=dict(type="Pretrained", checkpoint=str(file)),
     ))
     model.init_weights()
     return model.eval()
 
 
-@pytest.mark.parametrize("name", SOME_QUICK)
+@pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
 def test_logits_of_photographs_agree_with_the_weights_own_library(
     name: str, shared_data: Path, tmp_path: Path
 ) -> None:
     parts, resized = CASES[name]
-    theirs, file = their_model(name), tmp_path / "weights.safetensors"
-    save_file({key: value.contiguous() for key, value in theirs.state_dict().items()}, file)
+    reference, file = reference_model(name), tmp_path / "weights.safetensors"
+    save_file({key: value.contiguous() for key, value in reference.state_dict().items()}, file)
     paths = [shared_data / "photos" / photo for photo in PHOTOS[:2 if name in QUICK else 4]]
-    ours, transform = our_model(parts, file), their_transform(name, theirs)
+    model_under_test, transform = build_classifier(parts,
+                                                   file), reference_transform(name, reference)
 
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    their_batch = torch.stack([transform(picture) for picture in pictures])
-    our_images = our_batch(paths, resized, ours)
+    images = [Image.open(path).convert("RGB") for path in paths]
+    reference_batch = torch.stack([transform(image) for image in images])
+    preprocessed = preprocess_with_pipeline(paths, resized, model_under_test)
     with torch.no_grad():
-        expected, logits = theirs(their_batch), ours(our_images)
-    assert our_images.shape == their_batch.shape
-    assert (our_images - their_batch).abs().max() < 1e-5
+        expected, logits = reference(reference_batch), model_under_test(preprocessed)
+    assert preprocessed.shape == reference_batch.shape
+    assert (preprocessed - reference_batch).abs().max() < 1e-5
     difference, spread = (logits - expected).abs().max().item(), expected.std().item()
     assert spread > 0.05, "logits that are all alike agree by themselves"
     assert difference < 1e-4 * min(1.0, spread), (difference, spread)

@@ -16,10 +16,10 @@ from torch import Tensor
 from detkit.engine.optim.amp import AmpOptimWrapper
 from detkit.models.classifiers.image_classifier import ImageClassifier
 from detkit.registry import MODELS
-from detkit.structures.data_sample import ClassSample
+from detkit.structures.data_sample import DataSample
 
 K = 4
-NORMALISED: dict[str, Any] = dict(type="ClassDataPreprocessor", mean=[127.5], std=[64.0])
+NORMALISED: dict[str, Any] = dict(type="ClsDataPreprocessor", mean=[127.5], std=[64.0])
 SMALL: dict[str, Any] = dict(
     type="ImageClassifier", data_preprocessor=NORMALISED,
     backbone=dict(type="ConvNeXtV2", arch=dict(depths=(1, 1), dims=(8, 16), drop_path_rate=0.0),
@@ -29,13 +29,13 @@ SMALL: dict[str, Any] = dict(
 )
 # The published forms of each family's nano: what a config of a classifier says of them.
 FORMS: dict[str, dict[str, Any]] = {
-    "swin": dict(backbone=dict(type="SwinTransformer", arch="nano", out_indices=(3,)),
+    "swin": dict(backbone=dict(type="SwinTransformer", arch="micro", out_indices=(3,)),
                  head=dict(type="LinearClsHead", in_channels=384)),
     "convnextv2": dict(
         backbone=dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
         head=dict(type="LinearClsHead", in_channels=320, norm_cfg=dict(type="LN", eps=1e-6))),
     "efficientnet": dict(
-        backbone=dict(type="EfficientNet", arch="nano", out_indices=(3,), head_conv=True),
+        backbone=dict(type="EfficientNet", arch="micro", out_indices=(3,), head_conv=True),
         head=dict(type="MLPClsHead", in_channels=None, hidden_channels=(32,))),
 }
 
@@ -53,20 +53,20 @@ def batch(count: int = 8, size: int = 32) -> dict[str, Any]:
     shape = (3, size, size)
     inputs = [torch.randint(256, shape, dtype=torch.uint8, generator=generator)
               for _ in range(count)]
-    return dict(inputs=inputs, data_samples=[ClassSample(gt_label=i % K) for i in range(count)])
+    return dict(inputs=inputs, data_samples=[DataSample(gt_label=i % K) for i in range(count)])
 
 
 def wrapped(model: torch.nn.Module, lr: float = 0.01, **kwargs: Any) -> OptimWrapper:
     return OptimWrapper(torch.optim.AdamW(model.parameters(), lr), **kwargs)
 
 
-def right(found: list[ClassSample]) -> float:
+def accuracy(found: list[DataSample]) -> float:
     return sum(int(s.pred_scores.argmax()) == int(s.gt_label) for s in found) / len(found)
 
 
 @pytest.mark.parametrize("name", [name if name == "convnextv2" else
                                   pytest.param(name, marks=pytest.mark.slow) for name in FORMS])
-def test_each_family_learns_eight_pictures(name: str) -> None:
+def test_each_backbone_family_overfits_eight_images(name: str) -> None:
     form = copy.deepcopy(FORMS[name])
     form["backbone"]["drop_path_rate"] = 0.0
     if form["head"]["in_channels"] is None:
@@ -128,7 +128,7 @@ def test_gradients_add_up_over_two_half_batches() -> None:
         torch.testing.assert_close(parts.state_dict()[name], value, msg=name)
 
 
-def test_its_moving_average_predicts() -> None:
+def test_ema_model_predicts() -> None:
     model = build(SMALL).train()
     average = ExponentialMovingAverage(model, momentum=0.5)
     start = model.head.fc.weight.detach().clone()
@@ -141,7 +141,7 @@ def test_its_moving_average_predicts() -> None:
     assert len(average.module.eval().val_step(batch())) == 8
 
 
-def test_mixed_batches_teach_the_classes_of_unmixed_pictures() -> None:
+def test_training_on_mixed_batches_learns_original_classes() -> None:
     cfg = {**SMALL, "train_cfg": dict(augments=[dict(type="MixUp", alpha=0.8),
                                                 dict(type="CutMix", alpha=1.0)])}
     model, data = build(cfg).train(), batch()
@@ -149,7 +149,7 @@ def test_mixed_batches_teach_the_classes_of_unmixed_pictures() -> None:
     for _ in range(80):
         model.train_step(data, wrapper)
     with torch.no_grad():
-        assert right(model.eval().val_step(data)) >= 7 / 8
+        assert accuracy(model.eval().val_step(data)) >= 7 / 8
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def lone_process(tmp_path: Path) -> Iterator[None]:
     torch.distributed.destroy_process_group()
 
 
-def test_it_trains_in_the_wrapper_of_several_devices(lone_process: None) -> None:
+def test_trains_in_distributed_data_parallel(lone_process: None) -> None:
     alone, model = build(SMALL).train(), build(SMALL).train()
     shared = MMDistributedDataParallel(model)
     losses: list[list[Tensor]] = []

@@ -9,58 +9,58 @@ import torch
 from torch import Tensor
 
 from detkit.errors import ConfigError
-from detkit.models.classifiers.random_batch_augment import BatchMixing
+from detkit.models.classifiers.random_batch_augment import RandomBatchAugment
 from detkit.registry import MODELS
 
 K = 5
 MIXUP, CUTMIX = dict(type="MixUp", alpha=0.8), dict(type="CutMix", alpha=1.0)
 
 
-def flat_pictures(batch: int) -> tuple[Tensor, Tensor]:
+def constant_images(batch: int) -> tuple[Tensor, Tensor]:
     """Pictures that are all over the number of their class."""
     labels = torch.arange(batch) % K
     return labels.float()[:, None, None, None].expand(batch, 3, 16, 12).clone(), labels
 
 
-@pytest.mark.parametrize("way", [MIXUP, CUTMIX], ids=["mixup", "cutmix"])
+@pytest.mark.parametrize("augment", [MIXUP, CUTMIX], ids=["mixup", "cutmix"])
 @pytest.mark.parametrize("batch", [2, 3, 8])
-def test_shares_are_those_of_the_classes_in_each_picture(way: dict[str, Any], batch: int) -> None:
+def test_soft_targets_match_image_mixture(augment: dict[str, Any], batch: int) -> None:
     torch.manual_seed(0)
-    pictures, labels = flat_pictures(batch)
-    before, changed = pictures.clone(), 0
+    images, labels = constant_images(batch)
+    before, changed = images.clone(), 0
     for _ in range(20):
-        mixed, shares = BatchMixing([way])(pictures, labels, K)
-        assert mixed.shape == pictures.shape and shares.shape == (batch, K)
-        torch.testing.assert_close(shares.sum(1), torch.ones(batch))
+        mixed, soft_targets = RandomBatchAugment([augment])(images, labels, K)
+        assert mixed.shape == images.shape and soft_targets.shape == (batch, K)
+        torch.testing.assert_close(soft_targets.sum(1), torch.ones(batch))
         # A picture of 0.3 ones and 0.7 fours has the mean 0.3 * 1 + 0.7 * 4.
-        expected = shares @ torch.arange(K).float()
+        expected = soft_targets @ torch.arange(K).float()
         torch.testing.assert_close(mixed.mean((1, 2, 3)), expected, rtol=1e-4, atol=1e-4)
-        changed += not torch.equal(mixed, pictures)
-    assert torch.equal(pictures, before)
+        changed += not torch.equal(mixed, images)
+    assert torch.equal(images, before)
     assert changed >= 15
 
 
-@pytest.mark.parametrize("way", [MIXUP, CUTMIX], ids=["mixup", "cutmix"])
-def test_a_batch_of_one_is_mixed_with_itself(way: dict[str, Any]) -> None:
+@pytest.mark.parametrize("augment", [MIXUP, CUTMIX], ids=["mixup", "cutmix"])
+def test_a_batch_of_one_is_mixed_with_itself(augment: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    picture = torch.randn(1, 3, 8, 8)
-    mixed, shares = BatchMixing(way)(picture, torch.tensor([2]), K)
-    torch.testing.assert_close(mixed, picture)
-    torch.testing.assert_close(shares, torch.eye(K)[[2]])
+    image = torch.randn(1, 3, 8, 8)
+    mixed, soft_targets = RandomBatchAugment(augment)(image, torch.tensor([2]), K)
+    torch.testing.assert_close(mixed, image)
+    torch.testing.assert_close(soft_targets, torch.eye(K)[[2]])
 
 
-def test_no_picture_is_no_trouble() -> None:
-    pictures, labels = flat_pictures(0)
-    mixed, shares = BatchMixing([MIXUP, CUTMIX])(pictures, labels, K)
-    assert mixed.shape == pictures.shape and shares.shape == (0, K)
+def test_empty_batch_is_unchanged() -> None:
+    images, labels = constant_images(0)
+    mixed, soft_targets = RandomBatchAugment([MIXUP, CUTMIX])(images, labels, K)
+    assert mixed.shape == images.shape and soft_targets.shape == (0, K)
 
 
-def kinds(mixing: BatchMixing, batches: int) -> dict[str, int]:
-    """How often each way was drawn. A blend is uniform where pictures are; a cut is not."""
-    pictures, labels = flat_pictures(4)
+def count_augments(batch_augment: RandomBatchAugment, batches: int) -> dict[str, int]:
+    """How often each augment was drawn. A blend is uniform where pictures are; a cut is not."""
+    images, labels = constant_images(4)
     found = {"none": 0, "mixup": 0, "cutmix": 0}
     for _ in range(batches):
-        mixed, targets = mixing(pictures, labels, K)
+        mixed, targets = batch_augment(images, labels, K)
         if targets.ndim == 1:
             found["none"] += 1
         else:
@@ -69,48 +69,48 @@ def kinds(mixing: BatchMixing, batches: int) -> dict[str, int]:
     return found
 
 
-def test_shares_of_batches_are_as_asked_for() -> None:
+def test_augment_frequencies_match_probs() -> None:
     torch.manual_seed(0)
     # 400 draws: the deviation of a count is at most 10. CutMix may cut nothing, and looks like
     # MixUp then: with alpha 1 the rectangle is under a cell high or wide in 3 of 100.
-    found = kinds(BatchMixing([MIXUP, CUTMIX], [0.2, 0.5]), 400)
+    found = count_augments(RandomBatchAugment([MIXUP, CUTMIX], [0.2, 0.5]), 400)
     assert found["none"] == pytest.approx(120, abs=35)
     assert found["mixup"] == pytest.approx(80, abs=35)
     assert found["cutmix"] == pytest.approx(200, abs=35)
 
 
-def test_without_shares_of_batches_each_is_mixed_one_way_or_the_other() -> None:
+def test_without_probs_every_batch_is_augmented() -> None:
     torch.manual_seed(0)
-    found = kinds(BatchMixing([MIXUP, CUTMIX]), 400)
+    found = count_augments(RandomBatchAugment([MIXUP, CUTMIX]), 400)
     assert found["none"] == 0
     assert found["mixup"] == pytest.approx(200, abs=40)
-    assert kinds(BatchMixing([MIXUP]), 20)["mixup"] == 20
+    assert count_augments(RandomBatchAugment([MIXUP]), 20)["mixup"] == 20
 
 
-def test_torchs_generator_decides_all_of_it() -> None:
-    pictures, labels = flat_pictures(6)
-    mixing = BatchMixing([MIXUP, CUTMIX], [0.4, 0.4])
+def test_batch_augment_is_reproducible_from_torch_seed() -> None:
+    images, labels = constant_images(6)
+    batch_augment = RandomBatchAugment([MIXUP, CUTMIX], [0.4, 0.4])
     torch.manual_seed(3)
     for _ in range(5):
-        mixing(pictures, labels, K)
+        batch_augment(images, labels, K)
     state = torch.get_rng_state()
-    first = [mixing(pictures, labels, K) for _ in range(8)]
+    first = [batch_augment(images, labels, K) for _ in range(8)]
     torch.set_rng_state(state)
-    again = [mixing(pictures, labels, K) for _ in range(8)]
+    again = [batch_augment(images, labels, K) for _ in range(8)]
     for (mixed, targets), (mixed_again, targets_again) in zip(first, again):
         assert torch.equal(mixed, mixed_again) and torch.equal(targets, targets_again)
 
 
 def test_mixing_works_where_the_model_is_built_on_the_meta_device() -> None:
     with torch.device("meta"):
-        mixing = BatchMixing([MIXUP, CUTMIX])
-    mixed, shares = mixing(*flat_pictures(3), K)
-    assert mixed.device.type == shares.device.type == "cpu"
+        batch_augment = RandomBatchAugment([MIXUP, CUTMIX])
+    mixed, soft_targets = batch_augment(*constant_images(3), K)
+    assert mixed.device.type == soft_targets.device.type == "cpu"
 
 
 @pytest.mark.parametrize("nothing", [None, {}, dict(augments=None), dict(augments=[])], ids=str)
 def test_a_train_cfg_without_augments_mixes_nothing(nothing: dict[str, Any] | None) -> None:
-    assert BatchMixing.of(nothing) is None
+    assert RandomBatchAugment.from_train_cfg(nothing) is None
 
 
 @pytest.mark.parametrize(("train_cfg", "message"), [
@@ -125,9 +125,9 @@ def test_a_train_cfg_without_augments_mixes_nothing(nothing: dict[str, Any] | No
     (dict(augments=[dict(type="MixUp", alpha=0)]), "MixUp: alpha: got 0"),
     (dict(augments=[dict(type="CutMix", alpha="1")]), "CutMix: alpha"),
 ], ids=lambda value: value if isinstance(value, str) else "")
-def test_a_train_cfg_that_cannot_be_is_refused(train_cfg: dict[str, Any], message: str) -> None:
+def test_invalid_train_cfg_is_rejected(train_cfg: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        BatchMixing.of(train_cfg)
+        RandomBatchAugment.from_train_cfg(train_cfg)
 
 
 def test_the_transforms_of_detectors_keep_their_names() -> None:

@@ -29,7 +29,7 @@ def test_the_linear_head_is_a_linear_layer() -> None:
     torch.testing.assert_close(head(features()), expected)
 
 
-def test_the_linear_head_normalises_before_it() -> None:
+def test_linear_head_applies_norm_before_fc() -> None:
     head = LinearClsHead(3, 8, norm_cfg=dict(type="LN", eps=1e-6))
     assert set(head.state_dict()) == {"norm.weight", "norm.bias", "fc.weight", "fc.bias"}
     with torch.no_grad():

@@ -35,66 +35,70 @@ LAYERS: dict[str, dict[str, Any]] = {
 }
 
 
-def layer(name: str, modulated: bool = True, moved: bool = False) -> DeformConv2d:
+def layer(name: str, modulated: bool = True, random_offsets: bool = False) -> DeformConv2d:
     torch.manual_seed(1)
-    made = DeformConv2d(**LAYERS[name], modulated=modulated)
-    if moved:
-        nn.init.normal_(made.conv_offset.weight, std=0.1)
-        assert made.conv_offset.bias is not None
-        nn.init.normal_(made.conv_offset.bias)
-    return made
+    deform_conv = DeformConv2d(**LAYERS[name], modulated=modulated)
+    if random_offsets:
+        nn.init.normal_(deform_conv.conv_offset.weight, std=0.1)
+        assert deform_conv.conv_offset.bias is not None
+        nn.init.normal_(deform_conv.conv_offset.bias)
+    return deform_conv
 
 
-def plain(made: DeformConv2d, image: Tensor) -> Tensor:
-    pairs = dict(stride=made.stride, padding=made.padding, dilation=made.dilation)
-    return F.conv2d(image, made.weight, made.bias, groups=made.groups, **pairs)  # type: ignore
+def plain_conv_output(deform_conv: DeformConv2d, image: Tensor) -> Tensor:
+    pairs = dict(stride=deform_conv.stride, padding=deform_conv.padding,
+                 dilation=deform_conv.dilation)
+    return F.conv2d(image, deform_conv.weight, deform_conv.bias, groups=deform_conv.groups,
+                    **pairs)  # type: ignore
 
 
 @pytest.mark.parametrize("shape", [(0, 13, 17), (2, 13, 17), (1, 12, 9)], ids=str)
 @pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_at_first_it_is_the_plain_convolution(
+def test_initial_output_equals_plain_convolution(
     name: str, modulated: bool, shape: tuple[int, ...]
 ) -> None:
-    made = layer(name, modulated)
-    image = torch.randn(shape[0], made.in_channels, *shape[1:])
-    torch.testing.assert_close(made(image), plain(made, image), rtol=0, atol=1e-6)
+    deform_conv = layer(name, modulated)
+    image = torch.randn(shape[0], deform_conv.in_channels, *shape[1:])
+    torch.testing.assert_close(deform_conv(image), plain_conv_output(deform_conv, image), rtol=0,
+                               atol=1e-6)
     # Channels last is another memory format and no other layer.
     last = image.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(made(last), plain(made, image), rtol=0, atol=1e-6)
+    torch.testing.assert_close(deform_conv(last), plain_conv_output(deform_conv, image), rtol=0,
+                               atol=1e-6)
 
 
 def test_weight_and_bias_begin_as_those_of_a_plain_convolution() -> None:
     torch.manual_seed(5)
     ours = DeformConv2d(8, 6, 3, groups=2)
     torch.manual_seed(5)
-    theirs = nn.Conv2d(8, 6, 3, groups=2)
+    reference = nn.Conv2d(8, 6, 3, groups=2)
     state = ours.state_dict()
     assert set(state) == {"weight", "bias", "conv_offset.weight", "conv_offset.bias"}
-    assert torch.equal(state["weight"], theirs.weight) and ours.bias is not None
-    assert torch.equal(ours.bias, torch.as_tensor(theirs.bias))
+    assert torch.equal(state["weight"], reference.weight) and ours.bias is not None
+    assert torch.equal(ours.bias, torch.as_tensor(reference.bias))
 
 
 @pytest.mark.parametrize("name", ["dense", "strided", "grouped", "depthwise 3"])
-def test_version_two_is_mmcvs_with_half_the_weight(name: str) -> None:
-    ours = layer(name, moved=True)
-    theirs = ModulatedDeformConv2dPack(**LAYERS[name])
-    theirs.load_state_dict(ours.state_dict())
+def test_v2_matches_mmcv_with_half_weight(name: str) -> None:
+    ours = layer(name, random_offsets=True)
+    reference = ModulatedDeformConv2dPack(**LAYERS[name])
+    reference.load_state_dict(ours.state_dict())
     with torch.no_grad():
         ours.weight.mul_(0.5)  # 2 * sigmoid(m) * w / 2 = sigmoid(m) * w
     image = torch.randn(2, ours.in_channels, 9, 11)
-    torch.testing.assert_close(ours(image), theirs(image), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["strided", "depthwise 3"])
-def test_version_one_is_mmcvs(name: str) -> None:
+def test_v1_matches_mmcv(name: str) -> None:
     arguments = {**LAYERS[name], "bias": False}
     torch.manual_seed(2)
-    ours, theirs = DeformConv2d(**arguments, modulated=False), DeformConv2dPack(**arguments)
+    ours, reference = DeformConv2d(**arguments, modulated=False), DeformConv2dPack(**arguments)
     nn.init.normal_(ours.conv_offset.weight, std=0.1)
-    theirs.load_state_dict(ours.state_dict())
+    reference.load_state_dict(ours.state_dict())
     image = torch.randn(2, ours.in_channels, 9, 11)
-    torch.testing.assert_close(ours(image), theirs(image), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
 # far: offsets that leave the image by far, on all sides. none: whole places, where a bilinear
@@ -106,7 +110,7 @@ def test_version_one_is_mmcvs(name: str) -> None:
     ((7, 7), (1, 1), (3, 3), (1, 1)),
 ], ids=["3", "oblong", "7"])
 @pytest.mark.parametrize("masked", [False, True], ids=["v1", "v2"])
-def test_the_depthwise_form_has_torchvisions_numbers_and_gradients(
+def test_depthwise_kernel_matches_torchvision_with_gradients(
     masked: bool, kernel: Any, stride: Any, padding: Any, dilation: Any, far: float
 ) -> None:
     torch.manual_seed(3)
@@ -126,17 +130,17 @@ def test_the_depthwise_form_has_torchvisions_numbers_and_gradients(
             out = deform_conv2d(x, moves, w, b, stride, padding, dilation, m)
         (out**2).sum().backward()
         results.append([out.detach(), *(leaf.grad for leaf in leaves)])
-    for mine, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+    for mine, reference in zip(*results, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize("name", ["dense", "depthwise 7", "depthwise, two offset groups"])
 def test_backward_reaches_input_and_every_parameter(name: str, modulated: bool) -> None:
-    made = layer(name, modulated, moved=True)
-    image = torch.randn(2, made.in_channels, 8, 8, requires_grad=True)
-    (made(image) ** 3).sum().backward()
-    for key, tensor in [("input", image), *made.named_parameters()]:
+    deform_conv = layer(name, modulated, random_offsets=True)
+    image = torch.randn(2, deform_conv.in_channels, 8, 8, requires_grad=True)
+    (deform_conv(image) ** 3).sum().backward()
+    for key, tensor in [("input", image), *deform_conv.named_parameters()]:
         assert tensor.grad is not None and tensor.grad.abs().sum() > 0, key
 
 
@@ -145,14 +149,14 @@ def test_backward_reaches_input_and_every_parameter(name: str, modulated: bool) 
 def test_autocast_samples_in_float32_and_gives_back_what_a_convolution_gives(
     name: str, dtype: torch.dtype
 ) -> None:
-    made = layer(name, moved=True)
-    image = torch.randn(2, made.in_channels, 8, 8)
+    deform_conv = layer(name, random_offsets=True)
+    image = torch.randn(2, deform_conv.in_channels, 8, 8)
     with torch.autocast("cpu", dtype=dtype):
-        out = made(image)
-        assert out.dtype == plain(made, image).dtype == dtype
+        out = deform_conv(image)
+        assert out.dtype == plain_conv_output(deform_conv, image).dtype == dtype
         (out.float() ** 2).sum().backward()
-    assert made.weight.grad is not None and made.weight.grad.dtype == torch.float32
-    exact = made(image)
+    assert deform_conv.weight.grad is not None and deform_conv.weight.grad.dtype == torch.float32
+    exact = deform_conv(image)
     # Only offsets and result are rounded: of offsets of some pixels to 8 bits, 1/64 pixel is left.
     error = (out.float() - exact).abs().max() / exact.abs().max()
     assert error < 0.05
@@ -160,51 +164,51 @@ def test_autocast_samples_in_float32_and_gives_back_what_a_convolution_gives(
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 7"])
 def test_a_whole_model_in_half_precision_keeps_its_dtype(name: str) -> None:
-    made = layer(name).to(torch.bfloat16)
-    image = torch.randn(1, made.in_channels, 8, 8, dtype=torch.bfloat16)
-    out = made(image)
+    deform_conv = layer(name).to(torch.bfloat16)
+    image = torch.randn(1, deform_conv.in_channels, 8, 8, dtype=torch.bfloat16)
+    out = deform_conv(image)
     assert out.dtype == torch.bfloat16
-    torch.testing.assert_close(out, plain(made, image), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(out, plain_conv_output(deform_conv, image), rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 3"])
 def test_torch_export_gives_the_same_map_at_other_sizes(name: str) -> None:
-    made = layer(name, moved=True).eval()
+    deform_conv = layer(name, random_offsets=True).eval()
     side = torch.export.Dim.DYNAMIC
     with torch.no_grad():
         exported = torch.export.export(
-            made, (torch.randn(2, made.in_channels, 13, 15),),
+            deform_conv, (torch.randn(2, deform_conv.in_channels, 13, 15),),
             dynamic_shapes=({0: side, 2: side, 3: side},)).module()
         for shape in ((2, 13, 15), (3, 10, 21)):
-            image = torch.randn(shape[0], made.in_channels, *shape[1:])
-            torch.testing.assert_close(exported(image), made(image))
+            image = torch.randn(shape[0], deform_conv.in_channels, *shape[1:])
+            torch.testing.assert_close(exported(image), deform_conv(image))
 
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 3"])
 def test_torch_compile_traces_it_whole_and_trains_it_alike(name: str) -> None:
-    made = layer(name, moved=True)
-    image = torch.randn(2, made.in_channels, 9, 9)
+    deform_conv = layer(name, random_offsets=True)
+    image = torch.randn(2, deform_conv.in_channels, 9, 9)
     # aot_eager: dynamo, functions and their gradients as compiled, without waiting for a compiler.
-    compiled = torch.compile(made, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(deform_conv, fullgraph=True, backend="aot_eager")
     gradients = []
-    for model in (made, compiled):
-        made.zero_grad()
+    for model in (deform_conv, compiled):
+        deform_conv.zero_grad()
         out = model(image)
         (out**2).sum().backward()
-        gradients.append([out.detach()] + [p.grad for p in made.parameters()])
+        gradients.append([out.detach()] + [p.grad for p in deform_conv.parameters()])
     for one, two in zip(*gradients, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_gives_the_same_map(copied: Any) -> None:
-    made = layer("depthwise 7", moved=True)
-    image = torch.randn(1, made.in_channels, 9, 9)
-    made(image).sum().backward()
-    assert torch.equal(copied(made)(image), made(image))
+    deform_conv = layer("depthwise 7", random_offsets=True)
+    image = torch.randn(1, deform_conv.in_channels, 9, 9)
+    deform_conv(image).sum().backward()
+    assert torch.equal(copied(deform_conv)(image), deform_conv(image))
 
 
-def test_offsets_are_read_by_small_windows_where_the_depthwise_kernel_is_large() -> None:
+def test_conv_offset_is_3x3_for_large_depthwise_kernel() -> None:
     # 3 taps x 3 numbers of 7 x 7 places = 147 channels, each of 3 x 3 x 384 weights and a bias.
     offsets = DeformConv2d(384, 384, 7, padding=3, groups=384).conv_offset
     assert sum(p.numel() for p in offsets.parameters()) == 147 * (9 * 384 + 1)
@@ -212,12 +216,13 @@ def test_offsets_are_read_by_small_windows_where_the_depthwise_kernel_is_large()
     assert DeformConv2d(8, 8, 7, padding=3).conv_offset.kernel_size == (7, 7)
 
 
-def test_reset_offsets_makes_it_plain_again() -> None:
-    made = layer("dense", moved=True)
+def test_reset_offsets_restores_plain_convolution() -> None:
+    deform_conv = layer("dense", random_offsets=True)
     image = torch.randn(1, 6, 7, 7)
-    assert not torch.allclose(made(image), plain(made, image), atol=1e-2)
-    made.reset_offsets()
-    torch.testing.assert_close(made(image), plain(made, image), rtol=0, atol=1e-6)
+    assert not torch.allclose(deform_conv(image), plain_conv_output(deform_conv, image), atol=1e-2)
+    deform_conv.reset_offsets()
+    torch.testing.assert_close(deform_conv(image), plain_conv_output(deform_conv, image), rtol=0,
+                               atol=1e-6)
 
 
 @pytest.mark.parametrize("changes, word", [
@@ -225,6 +230,6 @@ def test_reset_offsets_makes_it_plain_again() -> None:
     (dict(groups=0), "groups"), (dict(kernel_size=0), "kernel_size"), (dict(stride=0), "stride"),
     (dict(padding=-1), "padding"), (dict(dilation=(1, 1, 1)), "dilation"),
 ], ids=str)
-def test_numbers_that_cannot_be_are_refused_by_name(changes: dict[str, Any], word: str) -> None:
+def test_invalid_numbers_are_rejected_by_name(changes: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=f"DeformConv2d: {word}: got"):
         DeformConv2d(**{**LAYERS["dense"], **changes})

@@ -41,7 +41,7 @@ def test_a_norm_of_maps_is_built_with_its_arguments(cfg: dict[str, Any], kind: t
     (dict(type="LN"), r"expected a norm of maps"),
     (dict(type="BN1d"), r"expected a norm of maps"),
 ], ids=str)
-def test_what_is_no_norm_of_maps_is_refused_in_one_line(cfg: Any, words: str) -> None:
+def test_unsupported_norm_is_rejected(cfg: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=f"^Neck: norm_cfg.*{words}") as caught:
         build_norm("Neck", cfg, 8)
     assert "\n" not in str(caught.value)

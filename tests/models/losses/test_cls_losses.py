@@ -39,10 +39,12 @@ def shares() -> Tensor:
     return torch.rand(B, K, generator=torch.Generator().manual_seed(1)).softmax(1)
 
 
-def same(ours: Tensor, theirs: Tensor, logits: Tensor) -> None:
+def assert_same_loss_and_gradient(loss_value: Tensor, reference: Tensor, logits: Tensor) -> None:
     """Both values and both gradients."""
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-    gradients = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(loss_value, reference, rtol=1e-5, atol=1e-6)
+    gradients = [
+        torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (loss_value, reference)
+    ]
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
 
 
@@ -58,10 +60,11 @@ EACH = pytest.mark.parametrize("cfg", ALL, ids=lambda cfg: str(cfg.get("loss", c
 def test_cross_entropy_of_labels_agrees_with_torchs_sum_over_the_pictures(
     logits: Tensor, labels: Tensor, smoothing: float, weights: list[float] | None
 ) -> None:
-    ours = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(logits, labels)
+    loss_value = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(logits,
+                                                                                       labels)
     weight = None if weights is None else torch.tensor(weights)
-    theirs = F.cross_entropy(logits, labels, weight, label_smoothing=smoothing, reduction="sum")
-    same(ours, theirs / B, logits)
+    reference = F.cross_entropy(logits, labels, weight, label_smoothing=smoothing, reduction="sum")
+    assert_same_loss_and_gradient(loss_value, reference / B, logits)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -69,16 +72,19 @@ def test_cross_entropy_of_labels_agrees_with_torchs_sum_over_the_pictures(
 def test_cross_entropy_of_shares_agrees_with_torchs_mean(
     logits: Tensor, shares: Tensor, smoothing: float, weights: list[float] | None
 ) -> None:
-    ours = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(logits, shares)
+    loss_value = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(logits,
+                                                                                       shares)
     weight = None if weights is None else torch.tensor(weights)
-    same(ours, F.cross_entropy(logits, shares, weight, label_smoothing=smoothing), logits)
+    assert_same_loss_and_gradient(
+        loss_value, F.cross_entropy(logits, shares, weight, label_smoothing=smoothing), logits)
 
 
 def test_cross_entropy_agrees_with_timms(logits: Tensor, labels: Tensor, shares: Tensor) -> None:
-    same(SoftCrossEntropyLoss(0.1)(logits, labels),
-         timm.loss.LabelSmoothingCrossEntropy(0.1)(logits, labels), logits)
-    same(SoftCrossEntropyLoss()(logits, shares), timm.loss.SoftTargetCrossEntropy()(logits, shares),
-         logits)
+    assert_same_loss_and_gradient(
+        SoftCrossEntropyLoss(0.1)(logits, labels),
+        timm.loss.LabelSmoothingCrossEntropy(0.1)(logits, labels), logits)
+    assert_same_loss_and_gradient(SoftCrossEntropyLoss()(logits, shares),
+                                  timm.loss.SoftTargetCrossEntropy()(logits, shares), logits)
 
 
 @EACH
@@ -86,7 +92,8 @@ def test_a_label_and_the_whole_share_of_its_class_give_the_same(
     cfg: dict[str, Any], logits: Tensor, labels: Tensor
 ) -> None:
     loss = MODELS.build(cfg)
-    same(loss(logits, labels), loss(logits, F.one_hot(labels, K).float()), logits)
+    assert_same_loss_and_gradient(loss(logits, labels), loss(logits,
+                                                             F.one_hot(labels, K).float()), logits)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -95,8 +102,9 @@ def test_focal_loss_of_gamma_0_is_cross_entropy(
 ) -> None:
     for targets in (labels, shares):
         options: dict[str, Any] = dict(label_smoothing=smoothing, class_weight=WEIGHTS)
-        same(SoftmaxFocalLoss(0.0, **options)(logits, targets),
-             SoftCrossEntropyLoss(**options)(logits, targets), logits)
+        assert_same_loss_and_gradient(
+            SoftmaxFocalLoss(0.0, **options)(logits, targets),
+            SoftCrossEntropyLoss(**options)(logits, targets), logits)
 
 
 def test_focal_loss_of_a_hand_worked_batch() -> None:
@@ -115,10 +123,10 @@ def test_focal_loss_of_two_classes_agrees_with_torchvisions_of_one(gamma: float)
     # A softmax over (0, x) is a sigmoid of x.
     x = torch.linspace(-8, 8, 9).requires_grad_()
     labels = torch.arange(9) % 2
-    ours = SoftmaxFocalLoss(gamma)(torch.stack([torch.zeros(9), x], 1), labels)
-    theirs = torchvision.ops.sigmoid_focal_loss(x, labels.float(), alpha=-1, gamma=gamma,
-                                                reduction="mean")
-    same(ours, theirs, x)
+    loss_value = SoftmaxFocalLoss(gamma)(torch.stack([torch.zeros(9), x], 1), labels)
+    reference = torchvision.ops.sigmoid_focal_loss(x, labels.float(), alpha=-1, gamma=gamma,
+                                                   reduction="mean")
+    assert_same_loss_and_gradient(loss_value, reference, x)
 
 
 def test_weights_by_effective_number_of_a_hand_worked_case() -> None:
@@ -150,7 +158,7 @@ def test_class_balanced_loss_is_its_loss_with_those_weights(
     weights = effective_number_weights(counts, 0.99)
     assert sum(weights) == pytest.approx(K) and weights == sorted(weights)
     plain = MODELS.build(dict(type=inner, label_smoothing=0.1, class_weight=weights))
-    same(balanced(logits, labels), plain(logits, labels), logits)
+    assert_same_loss_and_gradient(balanced(logits, labels), plain(logits, labels), logits)
 
 
 def test_class_balanced_loss_without_counts_is_refused(logits: Tensor, labels: Tensor) -> None:
@@ -198,7 +206,8 @@ def test_its_weight_is_a_factor(cfg: dict[str, Any], logits: Tensor, labels: Ten
     inner = {**cfg.get("loss", dict(type=LOSSES[0])), "loss_weight": 2.0}
     balanced = cfg["type"] == "ClassBalancedLoss"
     doubled = {**cfg, "loss": inner} if balanced else {**cfg, "loss_weight": 2.0}
-    same(MODELS.build(doubled)(logits, labels), 2 * MODELS.build(cfg)(logits, labels), logits)
+    assert_same_loss_and_gradient(
+        MODELS.build(doubled)(logits, labels), 2 * MODELS.build(cfg)(logits, labels), logits)
 
 
 @EACH

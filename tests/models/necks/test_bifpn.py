@@ -15,12 +15,12 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.errors import ConfigError
 from detkit.models.heads import EfficientDetHead
 from detkit.models.necks import BiFPN
-from detkit.models.necks.bifpn_layer import BiFPNLayer, fuse, halve
+from detkit.models.necks.bifpn_layer import BiFPNLayer, downsample, weighted_fusion
 from detkit.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -32,44 +32,44 @@ def maps(channels: list[int], sizes: list[tuple[int, int]], batch: int = 2) -> l
     return [torch.randn(batch, c, *s, generator=generator) for c, s in zip(channels, sizes)]
 
 
-def sums_alone(layer: BiFPNLayer) -> BiFPNLayer:
+def without_convolutions(layer: BiFPNLayer) -> BiFPNLayer:
     """Make each node's activation, convolution and norm hand on what they get."""
     for node in [*layer.down, *layer.up]:
         node.act = node.conv = node.norm = nn.Identity()
     return layer
 
 
-def filled(value: float, side: int) -> Tensor:
+def constant_map(value: float, side: int) -> Tensor:
     return torch.full((1, 1, side, side), float(value))
 
 
 def test_three_levels_are_summed_as_in_the_paper() -> None:
-    layer = sums_alone(BiFPNLayer(3, 1, lambda channels: nn.Identity()))
+    layer = without_convolutions(BiFPNLayer(3, 1, lambda channels: nn.Identity()))
     with torch.no_grad():
         layer.down[1].weight.copy_(torch.tensor([1.0, 3.0]))
         layer.down[0].weight.copy_(torch.tensor([1.0, 1.0]))
         layer.up[0].weight.copy_(torch.tensor([2.0, 1.0, 1.0]))
         layer.up[1].weight.copy_(torch.tensor([-5.0, 1.0]))
-        outs = layer([filled(8, 4), filled(4, 2), filled(12, 1)],
-                     [filled(0, 4), filled(6, 2), filled(7, 1)])
+        outs = layer([constant_map(8, 4), constant_map(4, 2), constant_map(12, 1)],
+                     [constant_map(0, 4), constant_map(6, 2), constant_map(7, 1)])
     # Maps are constant, so that resizing changes nothing. Without the 1e-4:
     # middle_td = (1 * 4 + 3 * 12) / 4 = 10
     # fine_out = (1 * 8 + 1 * 10) / 2 = 9
     # middle_out = (2 * 6 + 1 * 10 + 1 * 9) / 4 = 7.75
     # coarse_out = (relu(-5) * 7 + 1 * 7.75) / 1 = 7.75
     for out, side, value in zip(outs, (4, 2, 1), (9, 7.75, 7.75), strict=True):
-        torch.testing.assert_close(out, filled(value, side), rtol=2e-4, atol=0)
+        torch.testing.assert_close(out, constant_map(value, side), rtol=2e-4, atol=0)
 
 
-def test_the_sum_of_shares_lacks_one_by_the_papers_epsilon() -> None:
+def test_fusion_weights_sum_to_one_minus_epsilon() -> None:
     # 1 / (1 + 1 + 0.0001) of each.
-    out = fuse([torch.ones(1), torch.ones(1)], torch.ones(2))
+    out = weighted_fusion([torch.ones(1), torch.ones(1)], torch.ones(2))
     assert out.item() == pytest.approx(2 / 2.0001, abs=1e-7)
-    assert fuse([torch.ones(1)], torch.tensor([-1.0])).item() == 0.0
+    assert weighted_fusion([torch.ones(1)], torch.tensor([-1.0])).item() == 0.0
 
 
 def test_resizing_takes_the_nearest_pixel_down_and_the_maximum_up() -> None:
-    layer = sums_alone(BiFPNLayer(2, 1, lambda channels: nn.Identity()))
+    layer = without_convolutions(BiFPNLayer(2, 1, lambda channels: nn.Identity()))
     fine = torch.zeros(1, 1, 3, 3)
     fine[0, 0, 2, 0] = 6.0
     coarse = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
@@ -169,7 +169,8 @@ def test_any_sizes_give_finite_maps_of_the_sizes_they_had(
 
 @pytest.mark.parametrize("height, width", [(1, 1), (5, 8), (9, 2)])
 def test_halving_rounds_up(height: int, width: int) -> None:
-    assert halve(torch.zeros(1, 1, height, width)).shape[2:] == (-(-height // 2), -(-width // 2))
+    assert downsample(torch.zeros(1, 1, height,
+                                  width)).shape[2:] == (-(-height // 2), -(-width // 2))
 
 
 @pytest.mark.parametrize("norm_cfg", [None, GN], ids=["BN", "GN"])
@@ -186,7 +187,7 @@ def test_backward_reaches_every_parameter(
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_a_share_that_falls_to_zero_leaves_the_rest_finite() -> None:
+def test_zero_fusion_weight_keeps_output_finite() -> None:
     neck = BiFPN([3, 4], 8, num_outs=3, norm_cfg=GN)
     for name, parameter in neck.named_parameters():
         if parameter.dim() == 1 and name.split(".")[-2].isdigit():  # layers.0.down.1.weight
@@ -197,7 +198,7 @@ def test_a_share_that_falls_to_zero_leaves_the_rest_finite() -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in neck.parameters())
 
 
-def test_the_papers_norm_is_the_default_and_another_can_be_had() -> None:
+def test_norm_cfg_default_and_override() -> None:
     norms = [m for m in BiFPN([3], num_outs=2).modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms and all((m.eps, m.momentum) == (1e-3, 0.01) for m in norms)
     grouped = BiFPN([3], num_outs=2, norm_cfg=dict(type="GN", num_groups=16))
@@ -257,7 +258,7 @@ def test_autocast_keeps_the_maps_in_bfloat16_and_near() -> None:
     (dict(norm_cfg=dict(type="GN")), "norm_cfg"), (dict(norm_cfg="BN"), "norm_cfg"),
     (dict(in_channels=None), "in_channels"), (dict(out_channels="8"), "out_channels"),
 ], ids=str)
-def test_numbers_that_cannot_be_are_refused_by_name(arguments: dict[str, Any], word: str) -> None:
+def test_invalid_numbers_are_rejected_by_name(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=f"BiFPN: {word}: got"):
         BiFPN(**{"in_channels": [3, 4, 5], **arguments})
 
@@ -270,7 +271,7 @@ def test_another_number_of_maps_is_refused() -> None:
 def detector(config: str, changes: dict[str, Any], classes: int = 1) -> Any:
     """The config's model, changed."""
     cfg = load_config(CONFIGS / config, changes)
-    derive(cfg, [f"thing {number}" for number in range(classes)])
+    infer_fields(cfg, [f"thing {number}" for number in range(classes)])
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("detkit"):
         return MODELS.build(cfg.model)
@@ -295,11 +296,11 @@ def test_the_config_efficientdet_d0_is_the_published_size() -> None:
      {"model.neck": dict(_delete_=True, type="BiFPN", out_channels=64, num_layers=2,
                          num_outs=5)}),
     ("efficientdet_d0.py",
-     {"model.backbone": dict(_delete_=True, type="SwinTransformer", arch="nano",
+     {"model.backbone": dict(_delete_=True, type="SwinTransformer", arch="micro",
                              out_indices=(1, 2, 3)),
       "model.neck.num_layers": 1}),
 ], ids=["cascade", "retinanet"])
-def test_a_detector_with_it_trains_all_of_it_and_predicts(
+def test_detector_with_bifpn_trains_all_parameters_and_predicts(
     config: str, changes: dict[str, Any]
 ) -> None:
     side = 128
@@ -317,7 +318,7 @@ def test_a_detector_with_it_trains_all_of_it_and_predicts(
     assert not without
 
 
-def test_the_head_begins_with_a_score_of_one_in_a_hundred_on_every_level() -> None:
+def test_head_initial_scores_equal_prior_prob() -> None:
     head = EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **HEAD).eval()
     head.init_weights()
     for scores, deltas in zip(*head([torch.zeros(1, 4, 2, 3)] * 5), strict=True):

@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
-from detkit.config.validate.signatures import signature_of
+from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError
 from detkit.models.backbones import SwinTransformer
 from detkit.models.layers.deform_conv import DeformConv2d
@@ -35,7 +35,7 @@ def maps(batch: int = 2) -> list[Tensor]:
     return [torch.randn(batch, c, *s, generator=generator) for c, s in zip(CHANNELS, sizes)]
 
 
-def moved(neck: DeformableFPN) -> DeformableFPN:
+def with_random_offsets(neck: DeformableFPN) -> DeformableFPN:
     generator = torch.Generator().manual_seed(8)
     for conv in neck.modules():
         if isinstance(conv, DeformConv2d):
@@ -48,23 +48,23 @@ def moved(neck: DeformableFPN) -> DeformableFPN:
 @pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize("case", CASES)
 def test_an_fpns_weights_load_and_give_its_maps(case: str, modulated: bool, batch: int) -> None:
-    plain = FPN(CHANNELS, 8, **CASES[case]).eval()
-    plain.init_weights()
-    ours = DeformableFPN(
+    plain_fpn = FPN(CHANNELS, 8, **CASES[case]).eval()
+    plain_fpn.init_weights()
+    neck_under_test = DeformableFPN(
         in_channels=CHANNELS, out_channels=8, modulated=modulated, deform_groups=2, **CASES[case]
     ).eval()
-    missing, unknown = ours.load_state_dict(plain.state_dict(), strict=False)
-    deformed = len(plain.lateral_convs)
+    missing, unknown = neck_under_test.load_state_dict(plain_fpn.state_dict(), strict=False)
+    deformed = len(plain_fpn.lateral_convs)
     assert not unknown
     assert missing == [f"fpn_convs.{level}.conv.conv_offset.{name}"
                        for level in range(deformed) for name in ("weight", "bias")]
     # In float64, where the order of a sum's terms has no say in the first ten digits.
     inputs = [x.double() for x in maps(batch)]
-    for one, two in zip(ours.double()(inputs), plain.double()(inputs), strict=True):
+    for one, two in zip(neck_under_test.double()(inputs), plain_fpn.double()(inputs), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-10)
 
 
-def test_initialising_sets_what_fpn_sets_and_leaves_offsets_at_zero() -> None:
+def test_init_weights_matches_fpn_with_zero_offsets() -> None:
     torch.manual_seed(0)
     neck = DeformableFPN(in_channels=CHANNELS, out_channels=64, num_outs=3)
     neck.init_weights()
@@ -77,7 +77,7 @@ def test_initialising_sets_what_fpn_sets_and_leaves_offsets_at_zero() -> None:
 
 def test_a_file_named_in_init_cfg_is_loaded_offsets_included(tmp_path: Any) -> None:
     arguments = dict(in_channels=CHANNELS, out_channels=8, num_outs=3)
-    trained = moved(DeformableFPN(**arguments)).eval()
+    trained = with_random_offsets(DeformableFPN(**arguments)).eval()
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "neck.pth")
     file = dict(type="Pretrained", checkpoint=str(tmp_path / "neck.pth"))
     with DefaultScope.overwrite_default_scope("detkit"):
@@ -89,21 +89,21 @@ def test_a_file_named_in_init_cfg_is_loaded_offsets_included(tmp_path: Any) -> N
 
 def test_offsets_are_zero_behind_a_file_that_has_none(tmp_path: Any) -> None:
     arguments: dict[str, Any] = dict(in_channels=CHANNELS, out_channels=8, num_outs=3)
-    plain = FPN(**arguments).eval()
-    torch.save({"state_dict": plain.state_dict()}, tmp_path / "fpn.pth")
+    plain_fpn = FPN(**arguments).eval()
+    torch.save({"state_dict": plain_fpn.state_dict()}, tmp_path / "fpn.pth")
     steps = [dict(type="Pretrained", checkpoint=str(tmp_path / "fpn.pth")),
              dict(type="Kaiming", layer="Conv2d")]
     with DefaultScope.overwrite_default_scope("detkit"):
-        ours = DeformableFPN(**arguments, init_cfg=steps).eval()
-        ours.init_weights()
-        assert ours.init_cfg == steps
-    for one, two in zip(ours.double()([x.double() for x in maps()]),
-                        plain.double()([x.double() for x in maps()]), strict=True):
+        neck_under_test = DeformableFPN(**arguments, init_cfg=steps).eval()
+        neck_under_test.init_weights()
+        assert neck_under_test.init_cfg == steps
+    for one, two in zip(neck_under_test.double()([x.double() for x in maps()]),
+                        plain_fpn.double()([x.double() for x in maps()]), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-10)
 
 
 def test_moved_taps_are_torchvisions_deformable_convolution() -> None:
-    neck = moved(DeformableFPN(in_channels=[4], out_channels=4, num_outs=1)).eval()
+    neck = with_random_offsets(DeformableFPN(in_channels=[4], out_channels=4, num_outs=1)).eval()
     image = torch.randn(2, 4, 9, 9)
     lateral = neck.lateral_convs[0](image)
     conv = neck.fpn_convs[0].conv
@@ -124,13 +124,13 @@ def test_backward_reaches_every_parameter_at_the_first_step() -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_it_stands_behind_swin_at_an_odd_size() -> None:
+def test_deformable_fpn_with_swin_at_odd_size() -> None:
     arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
     backbone = SwinTransformer(arch)
     neck = DeformableFPN(
         in_channels=list(backbone.feature_channels), out_channels=8, num_outs=5)
     with torch.no_grad():
-        levels = moved(neck)(backbone(torch.randn(1, 3, 75, 101)))
+        levels = with_random_offsets(neck)(backbone(torch.randn(1, 3, 75, 101)))
     # ceil(75 / 4), ceil(101 / 4) and so on; the last takes every second pixel.
     assert [tuple(level.shape[2:]) for level in levels] == [
         (19, 26), (10, 13), (5, 7), (3, 4), (2, 2)]
@@ -139,13 +139,14 @@ def test_it_stands_behind_swin_at_an_odd_size() -> None:
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_gives_the_same_maps(copied: Any) -> None:
-    neck = moved(DeformableFPN(in_channels=CHANNELS, out_channels=8, num_outs=3))
+    neck = with_random_offsets(DeformableFPN(in_channels=CHANNELS, out_channels=8, num_outs=3))
     for one, two in zip(neck(maps()), copied(neck)(maps()), strict=True):
         assert torch.equal(one, two)
 
 
 def test_torch_export_gives_the_same_maps() -> None:
-    neck = moved(DeformableFPN(in_channels=CHANNELS, out_channels=8, num_outs=4)).eval()
+    neck = with_random_offsets(DeformableFPN(in_channels=CHANNELS, out_channels=8,
+                                             num_outs=4)).eval()
     with torch.no_grad():
         exported = torch.export.export(neck, (maps(),)).module()
         for one, two in zip(exported(maps()), neck(maps()), strict=True):
@@ -153,7 +154,7 @@ def test_torch_export_gives_the_same_maps() -> None:
 
 
 def test_torch_compile_gives_the_same_maps_and_gradients() -> None:
-    neck = moved(DeformableFPN(in_channels=CHANNELS, out_channels=8, num_outs=3))
+    neck = with_random_offsets(DeformableFPN(in_channels=CHANNELS, out_channels=8, num_outs=3))
     compiled = torch.compile(neck, backend="aot_eager")
     gradients = []
     for model in (neck, compiled):
@@ -164,10 +165,10 @@ def test_torch_compile_gives_the_same_maps_and_gradients() -> None:
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
 
 
-def test_its_arguments_are_fpns_and_two_more() -> None:
-    ours, fpns = signature_of(DeformableFPN), signature_of(FPN)
-    assert ours.closed
-    assert ours.names == fpns.names | {"modulated", "deform_groups"}
+def test_signature_extends_fpn_by_two_arguments() -> None:
+    neck_under_test, fpns = get_signature(DeformableFPN), get_signature(FPN)
+    assert neck_under_test.closed
+    assert neck_under_test.names == fpns.names | {"modulated", "deform_groups"}
 
 
 def test_the_registry_builds_it() -> None:
@@ -179,7 +180,7 @@ def test_the_registry_builds_it() -> None:
     assert neck.fpn_convs[0].conv.conv_offset.out_channels == 2 * 9
 
 
-def test_what_cannot_be_is_refused_by_name() -> None:
+def test_invalid_arguments_are_rejected_by_name() -> None:
     arguments = dict(in_channels=CHANNELS, out_channels=8, num_outs=3)
     with pytest.raises(ConfigError, match="deform_groups: got 3"):
         DeformableFPN(deform_groups=3, **arguments)  # type: ignore[arg-type]
@@ -198,10 +199,10 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     (dict(out_channels=0), "out_channels: got 0"),
     (dict(add_extra_convs="on_top"), "add_extra_convs: got 'on_top'"),
 ], ids=str)
-def test_levels_that_cannot_be_are_refused_by_name(arguments: dict[str, Any], words: str) -> None:
+def test_invalid_levels_are_rejected_by_name(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"^DeformableFPN: {words}"):
         DeformableFPN(**{"in_channels": CHANNELS, "out_channels": 8, "num_outs": 3, **arguments})
 
 
-def test_a_tuple_of_channels_is_as_good_as_a_list() -> None:
+def test_in_channels_may_be_tuple() -> None:
     assert len(DeformableFPN(in_channels=(4, 6), out_channels=8, num_outs=2)(maps()[:2])) == 2

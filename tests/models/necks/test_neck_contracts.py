@@ -47,7 +47,7 @@ def loss(levels: tuple[Tensor, ...]) -> Tensor:
     return torch.stack([(level**3).mean() for level in levels]).sum()
 
 
-def test_every_neck_of_the_registry_is_here() -> None:
+def test_all_registered_necks_are_covered() -> None:
     registered = {name for name, kind in MODELS.module_dict.items()
                   if kind.__module__.startswith("detkit.models.necks.")}
     assert registered == set(necks.__all__)

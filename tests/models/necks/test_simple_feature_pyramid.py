@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from timm.layers import LayerNorm2d
 
-from detkit.config.infer.infer_fields import derive
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.errors import ConfigError
 from detkit.models.necks import SimpleFeaturePyramid
 from detkit.models.necks.simple_feature_pyramid import ChannelNorm
@@ -80,7 +80,7 @@ def test_norm_over_channels_agrees_with_timms() -> None:
     torch.testing.assert_close(ours(x), theirs(x))
 
 
-def test_mmengine_knows_the_norms_as_norms() -> None:
+def test_norm_decay_mult_applies_to_channel_norm() -> None:
     neck = small()
     optimizer = build_optim_wrapper(neck, dict(
         optimizer=dict(type="SGD", lr=1.0, weight_decay=1.0),
@@ -121,7 +121,7 @@ def test_its_channels_come_from_the_backbone() -> None:
     model = dict(backbone=dict(type="TimmBackbone", name="test_vit", strides=None),
                  neck=dict(type="SimpleFeaturePyramid", out_channels=8))
     cfg = Config(dict(default_scope="detkit", model=model))
-    derive(cfg, None)
+    infer_fields(cfg, None)
     assert cfg.model.neck.in_channels == [64]
     with DefaultScope.overwrite_default_scope("detkit"):
         neck = MODELS.build(cfg.model.neck)
@@ -145,7 +145,7 @@ def test_its_channels_come_from_the_backbone() -> None:
     (dict(scale_factors=("a",)), "falling powers of two"),
     (dict(scale_factors=([1],)), "falling powers of two"),
 ], ids=str)
-def test_what_cannot_be_is_refused_by_name(arguments: dict[str, Any], words: str) -> None:
+def test_invalid_arguments_are_rejected_by_name(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"SimpleFeaturePyramid: .*{words}"):
         small(**arguments)
 

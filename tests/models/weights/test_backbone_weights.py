@@ -61,11 +61,11 @@ def test_wrappers_and_prefixes_are_taken_off(
     wrap: Callable[[State], State], tmp_path: Path
 ) -> None:
     torch.save(wrap(microsoft()), tmp_path / "file.pth")
-    ours = model()
-    report = load_backbone_weights(ours, tmp_path / "file.pth")
+    backbone = model()
+    report = load_backbone_weights(backbone, tmp_path / "file.pth")
     assert report.layout == "microsoft"
-    assert torch.equal(ours.state_dict()[QKV.replace("layers", "stages")], microsoft()[QKV])
-    assert report.kept == ("norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias")
+    assert torch.equal(backbone.state_dict()[QKV.replace("layers", "stages")], microsoft()[QKV])
+    assert report.missing_keys == ("norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias")
     text = str(report)
     assert "norm0.weight" in text and "head.weight" in text
 
@@ -86,18 +86,18 @@ def test_wrappers_and_prefixes_are_taken_off(
     ],
     ids=["empty", "missing", "renamed", "shape", "deeper", "position", "other"],
 )
-def test_a_file_that_does_not_fit_is_refused_by_name_and_loads_nothing(
+def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     spoil: Callable[[State], Any], words: str, tmp_path: Path
 ) -> None:
     state = microsoft()
     spoil(state)
     torch.save({"model": state}, tmp_path / "file.pth")
-    ours = model()
-    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    backbone = model()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
     with pytest.raises(WeightsError, match=words) as caught:
-        load_backbone_weights(ours, tmp_path / "file.pth")
+        load_backbone_weights(backbone, tmp_path / "file.pth")
     assert "file.pth" in str(caught.value) and "\n" not in str(caught.value)
-    for name, value in ours.state_dict().items():
+    for name, value in backbone.state_dict().items():
         assert torch.equal(value, before[name])
 
 
@@ -108,7 +108,7 @@ def test_our_own_checkpoints_load_with_the_norms_of_the_outputs() -> None:
         source.get_submodule("norm1").weight.fill_(3)
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     report = load_backbone_weights(target, {"state_dict": state, "message_hub": {}})
-    assert report.layout == "detkit" and report.kept == () and report.unused == ()
+    assert report.layout == "detkit" and report.missing_keys == () and report.unexpected_keys == ()
     for name, value in target.state_dict().items():
         assert torch.equal(value, source.state_dict()[name]), name
 
@@ -133,45 +133,45 @@ OWN_QKV = "stages.1.blocks.0.attn.qkv.weight"
     (lambda s: move(s, "norm0.", "norms0."), "unexpected norms0.weight, norms0.bias"),
 ], ids=["renamed", "missing", "shape", "renamed-norm", "half-a-norm", "shape-of-norm",
         "norm-of-no-stage", "no-norm"])
-def test_a_file_of_ours_with_one_fault_is_refused_by_that_name(
+def test_checkpoint_with_one_wrong_key_is_rejected_by_key(
     spoil: Callable[[State], Any], words: str
 ) -> None:
     state = dict(model().state_dict())
     spoil(state)
-    ours = model()
-    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    backbone = model()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
     with pytest.raises(WeightsError, match=f"detkit layout.*{words}"):
-        load_backbone_weights(ours, state)
-    for name, value in ours.state_dict().items():
+        load_backbone_weights(backbone, state)
+    for name, value in backbone.state_dict().items():
         assert torch.equal(value, before[name])
 
 
-def test_half_a_norm_in_a_foreign_detector_is_refused() -> None:
+def test_checkpoint_with_incomplete_norm_is_rejected() -> None:
     state = microsoft() | {"norm0.weight": torch.ones(8), "norm0.weigth": torch.ones(8)}
     with pytest.raises(WeightsError, match="missing norm0.bias; unexpected norm0.weigth"):
         load_backbone_weights(model(), state)
 
 
-def test_norms_of_other_outputs_are_kept_or_not_needed_and_said_to_be() -> None:
+def test_norms_of_other_outputs_are_reported_missing_or_unexpected() -> None:
     one, both = model(out_indices=(1,)), model()
     report = load_backbone_weights(both, one.state_dict())
-    assert report.kept == ("norm0.weight", "norm0.bias") and report.unused == ()
+    assert report.missing_keys == ("norm0.weight", "norm0.bias") and report.unexpected_keys == ()
     assert "left as initialised: norm0.weight, norm0.bias" in str(report)
     report = load_backbone_weights(one, both.state_dict())
-    assert report.kept == () and report.unused == ("norm0.weight", "norm0.bias")
+    assert report.missing_keys == () and report.unexpected_keys == ("norm0.weight", "norm0.bias")
 
 
-def test_stages_that_were_not_asked_for_are_reported_as_not_needed() -> None:
+def test_unused_stages_are_reported_unexpected() -> None:
     report = load_backbone_weights(model(out_indices=(0,)), microsoft())
-    assert QKV in report.unused and "layers.0.downsample.norm.weight" in report.unused
+    assert QKV in report.unexpected_keys and "layers.0.downsample.norm.weight" in report.unexpected_keys
 
 
 def test_a_bias_table_is_stretched_to_another_window() -> None:
     state = microsoft()
-    ours = model(window_size=5)
-    report = load_backbone_weights(ours, state)
+    backbone = model(window_size=5)
+    report = load_backbone_weights(backbone, state)
     name = "blocks.1.attn.relative_position_bias_table"
-    got = ours.state_dict()[f"stages.1.{name}"]
+    got = backbone.state_dict()[f"stages.1.{name}"]
     # 5 x 5 offsets of windows of 3 become 9 x 9 of windows of 5, for each of the two heads.
     for head in range(2):
         table = state[f"layers.1.{name}"][:, head].view(1, 1, 5, 5)
@@ -184,12 +184,12 @@ def test_pretrained_init_cfg_goes_through_the_loader_and_tells_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.save({"model": microsoft()}, tmp_path / "file.pth")
-    ours = model(init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "file.pth")))
+    backbone = model(init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "file.pth")))
 
     class Detector(BaseModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.backbone = ours
+            self.backbone = backbone
 
     MMLogger.get_current_instance().addHandler(caplog.handler)  # it hands nothing upwards
     try:
@@ -198,13 +198,13 @@ def test_pretrained_init_cfg_goes_through_the_loader_and_tells_the_log(
         MMLogger.get_current_instance().removeHandler(caplog.handler)
     told = caplog.text
     assert "microsoft layout" in told and "head.weight" in told
-    assert torch.equal(ours.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
+    assert torch.equal(backbone.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
 
 
 @pytest.mark.parametrize("init_cfg", [
     {"type": "Pretrained"}, {"type": "Pretrained", "checkpoint": ""}, {"checkpoint": "a.pth"},
 ], ids=["no-checkpoint", "empty-checkpoint", "no-type"])
-def test_an_init_cfg_that_says_too_little_is_refused(init_cfg: dict[str, str]) -> None:
+def test_incomplete_init_cfg_is_rejected(init_cfg: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"SwinTransformer: init_cfg: got .*checkpoint=FILE"):
         model(init_cfg=init_cfg).init_weights()
 
@@ -212,11 +212,11 @@ def test_an_init_cfg_that_says_too_little_is_refused(init_cfg: dict[str, str]) -
 def test_a_prefix_picks_one_model_of_several(tmp_path: Path) -> None:
     state = {f"teacher.{k}": v for k, v in microsoft().items()}
     state |= {f"student.{k}": v * 0 for k, v in microsoft().items()}
-    ours = model()
-    load_backbone_weights(ours, state, prefix="teacher")
-    assert torch.equal(ours.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
+    backbone = model()
+    load_backbone_weights(backbone, state, prefix="teacher")
+    assert torch.equal(backbone.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
     with pytest.raises(WeightsError, match="'pupil'"):
-        load_backbone_weights(ours, state, prefix="pupil")
+        load_backbone_weights(backbone, state, prefix="pupil")
 
 
 def test_a_backbone_without_an_adapter_is_refused_by_name() -> None:
@@ -238,7 +238,7 @@ def test_mmengines_own_checkpoint_is_read_with_its_log_and_numpy_numbers(tmp_pat
     assert read["message_hub"]["log_scalars"]["train/loss"].current() == 1.5
 
 
-class Telltale:
+class CodeRunsOnUnpickling:
     """Writes a file when it is unpickled with code allowed."""
 
     def __init__(self, path: Path) -> None:
@@ -248,7 +248,7 @@ class Telltale:
         return Path.touch, (self.path,)
 
 
-class Reaching:
+class UnpicklesBuiltin:
     """Asks for an attribute of something that mmengine's log never asks for."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -256,11 +256,11 @@ class Reaching:
 
 
 def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
-    torch.save({"model": {}, "x": Telltale(tmp_path / "ran")}, tmp_path / "bad.pth")
+    torch.save({"model": {}, "x": CodeRunsOnUnpickling(tmp_path / "ran")}, tmp_path / "bad.pth")
     with pytest.raises(WeightsError, match="running code.*Path"):
         read_checkpoint(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()
-    torch.save({"x": Reaching()}, tmp_path / "reaching.pth")
+    torch.save({"x": UnpicklesBuiltin()}, tmp_path / "reaching.pth")
     with pytest.raises(WeightsError):
         read_checkpoint(tmp_path / "reaching.pth")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from convnextv2_models import shaken
+from convnextv2_models import randomized_model
 
 from detkit.errors import WeightsError
 from detkit.models.backbones import ConvNeXtV2
@@ -42,31 +42,32 @@ def move(state: State, old: str, new: str) -> None:
     (lambda s: move(s, OFFSET, "extra"), f"missing {OFFSET}.weight.*unexpected extra"),
 ], ids=["renamed", "missing", "shape", "renamed-norm", "half-a-norm", "shape-of-norm",
         "norm-of-no-stage", "missing-offset", "renamed-offset", "offset-elsewhere"])
-def test_a_file_of_ours_with_one_fault_is_refused_by_that_name(
+def test_checkpoint_with_one_wrong_key_is_rejected_by_key(
     spoil: Callable[[State], Any], words: str
 ) -> None:
-    state = dict(shaken(model()).state_dict())
+    state = dict(randomized_model(model()).state_dict())
     spoil(state)
-    ours = model()
-    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    backbone = model()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
     with pytest.raises(WeightsError, match=f"detkit layout.*{words}"):
-        load_backbone_weights(ours, state)
-    for name, value in ours.state_dict().items():
+        load_backbone_weights(backbone, state)
+    for name, value in backbone.state_dict().items():
         assert torch.equal(value, before[name])
 
 
-def test_norms_of_other_outputs_are_kept_or_not_needed_and_said_to_be() -> None:
+def test_norms_of_other_outputs_are_reported_missing_or_unexpected() -> None:
     one, both = model(out_indices=(1,)), model()
     report = load_backbone_weights(both, one.state_dict())
-    assert report.kept == ("norm0.weight", "norm0.bias") and report.unused == ()
+    assert report.missing_keys == ("norm0.weight", "norm0.bias") and report.unexpected_keys == ()
     assert "left as initialised: norm0.weight, norm0.bias" in str(report)
     report = load_backbone_weights(one, both.state_dict())
-    assert report.kept == () and report.unused == ("norm0.weight", "norm0.bias")
+    assert report.missing_keys == () and report.unexpected_keys == ("norm0.weight", "norm0.bias")
 
 
 def test_a_plain_file_of_ours_leaves_all_offsets_as_they_are() -> None:
     report = load_backbone_weights(model(), model(deform_stages=()).state_dict())
     # Two blocks with a weight and a bias each.
-    assert len(report.kept) == 4 and all(".conv_offset." in name for name in report.kept)
+    assert len(report.missing_keys) == 4 and all(".conv_offset." in name
+                                                 for name in report.missing_keys)
     with pytest.raises(WeightsError, match=f"unexpected .*{OFFSET}.weight"):
         load_backbone_weights(model(deform_stages=()), model().state_dict())

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from efficientnet_models import (
     assert_same,
-    picture,
+    make_image,
     timm_maps,
     timm_model,
     torchvision_model,
@@ -80,12 +80,13 @@ def test_a_file_of_lukemelas_gives_the_maps_of_timms_tf_model(
     ours = EfficientNet(**SAME).eval()
     report = load_backbone_weights(ours, tmp_path / "efficientnet-b0.pth")
     assert report.layout == "lukemelas"
-    assert report.kept and all(name.endswith(".num_batches_tracked") for name in report.kept)
-    assert set(report.unused) == {
+    assert report.missing_keys and all(
+        name.endswith(".num_batches_tracked") for name in report.missing_keys)
+    assert set(report.unexpected_keys) == {
         "_conv_head.weight", "_fc.weight", "_fc.bias",
         *(f"_bn1.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")),
     }
-    image = picture(2, 3, 96, 65)
+    image = make_image(2, 3, 96, 65)
     with torch.no_grad():
         assert_same(ours(image), timm_maps(timm_model("tf_efficientnet_b0"), image))
 
@@ -114,7 +115,7 @@ SPOILED: dict[str, tuple[Callable[[State, str], Any], str]] = {
 
 @pytest.mark.parametrize("fault", SPOILED)
 @pytest.mark.parametrize("layout", MIDDLE)
-def test_a_file_that_does_not_fit_is_refused_by_name_and_loads_nothing(
+def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     layout: str, fault: str, states: dict[str, State]
 ) -> None:
     state, key = dict(states[layout]), MIDDLE[layout]
@@ -135,22 +136,22 @@ def test_a_file_that_does_not_fit_is_refused_by_name_and_loads_nothing(
 
 
 @pytest.mark.parametrize("layout", MIDDLE)
-def test_stages_that_were_not_asked_for_are_reported_as_not_needed(
+def test_unused_stages_are_reported_unexpected(
     layout: str, states: dict[str, State]
 ) -> None:
     ours = EfficientNet(padding=padding_of(layout), out_indices=(1,))
     report = load_backbone_weights(ours, states[layout])
-    assert report.layout == layout and MIDDLE[layout] in report.unused
+    assert report.layout == layout and MIDDLE[layout] in report.unexpected_keys
     assert set(report.loaded) >= {name for name, _ in ours.named_parameters()}
 
 
-def test_a_deeper_file_is_refused_by_its_first_block_too_many() -> None:
+def test_checkpoint_of_deeper_arch_is_rejected_by_first_extra_block() -> None:
     state = torchvision.models.efficientnet_b1().state_dict()
     with pytest.raises(WeightsError, match=r"unexpected features\.1\.1\.block"):
         load_backbone_weights(EfficientNet("b0"), state)
 
 
-def test_names_of_ours_in_a_foreign_file_are_nobodys(states: dict[str, State]) -> None:
+def test_detkit_keys_in_other_layout_are_unexpected(states: dict[str, State]) -> None:
     state = {**states["timm"], "stem.conv.weight": states["timm"]["conv_stem.weight"]}
     del state["conv_stem.weight"]
     with pytest.raises(WeightsError, match="missing stem.conv.weight.*unexpected stem.conv.weight"):
@@ -162,14 +163,14 @@ def test_names_of_ours_in_a_foreign_file_are_nobodys(states: dict[str, State]) -
     ("lukemelas", dict(padding="symmetric"), "expected padding='same', norm_eps=0.001"),
     ("timm", dict(arch="b5"), "norm_eps=1e-05 or padding='same', norm_eps=0.001"),
 ], ids=["torchvision", "lukemelas", "timm"])
-def test_weights_of_another_origin_than_the_backbone_was_built_for_are_refused(
+def test_checkpoint_trained_with_other_padding_or_eps_is_rejected(
     layout: str, arguments: dict[str, Any], words: str, states: dict[str, State]
 ) -> None:
     with pytest.raises(WeightsError, match=words):
         load_backbone_weights(EfficientNet(**arguments), states[layout])
 
 
-def test_an_eps_that_was_said_is_the_users_own_word(states: dict[str, State]) -> None:
+def test_explicit_norm_eps_must_match_checkpoint(states: dict[str, State]) -> None:
     for arguments in (dict(norm_eps=1e-4), dict(norm_cfg=dict(type="BN", eps=1e-4))):
         ours = EfficientNet(**arguments)  # type: ignore[arg-type]
         load_backbone_weights(ours, states["torchvision"])
@@ -188,8 +189,8 @@ def test_our_own_checkpoint_loads_through_init_cfg_with_head_and_prefix(
     for name, value in whole.state_dict().items():
         assert torch.equal(value, states["detkit"][name]), name
     report = load_backbone_weights(EfficientNet(), checkpoint)
-    assert report.layout == "detkit" and report.kept == ()
-    assert {"head.fc.weight", "head_conv.conv.weight"} <= set(report.unused)
+    assert report.layout == "detkit" and report.missing_keys == ()
+    assert {"head.fc.weight", "head_conv.conv.weight"} <= set(report.unexpected_keys)
 
 
 @pytest.mark.parametrize("layout", MIDDLE)
@@ -201,19 +202,19 @@ def test_plain_weights_load_into_deformable_stages_and_give_the_same_maps(
     bent = EfficientNet(padding=padding, deform_stages=(0, 2, 3)).eval()
     load_backbone_weights(plain, states[layout])
     report = load_backbone_weights(bent, states[layout])
-    offsets = [name for name in report.kept if not name.endswith("tracked")]
+    offsets = [name for name in report.missing_keys if not name.endswith("tracked")]
     # Stage 0 has 3 blocks, stage 2 has 6, stage 3 has 5; a weight and a bias each.
     assert len(offsets) == 28 and all(".depthwise.conv.conv_offset." in name for name in offsets)
-    image = picture(1, 3, 64, 49)
+    image = make_image(1, 3, 64, 49)
     with torch.no_grad():
         assert_same(bent(image), list(plain(image)), 2e-5)
 
 
 def test_offsets_of_a_deformable_file_are_needed_each() -> None:
-    bent = EfficientNet("nano", deform_stages=(2, 3))
+    bent = EfficientNet("micro", deform_stages=(2, 3))
     state = dict(bent.state_dict())
-    report = load_backbone_weights(EfficientNet("nano", deform_stages=(2, 3)), state)
-    assert report.layout == "detkit" and report.kept == ()
+    report = load_backbone_weights(EfficientNet("micro", deform_stages=(2, 3)), state)
+    assert report.layout == "detkit" and report.missing_keys == ()
     name = next(name for name in state if name.endswith(".conv_offset.weight"))
     del state[name]
     with pytest.raises(WeightsError, match=f"missing {name}$|missing {name};"):
@@ -229,7 +230,7 @@ def test_counts_of_batches_are_not_needed_where_the_norm_is_another_and_statisti
     report = load_backbone_weights(
         group, {name: value for name, value in state.items() if name not in statistics}
     )
-    assert len(report.unused) == len(statistics) / 2
+    assert len(report.unexpected_keys) == len(statistics) / 2
 
 
 @pytest.mark.parametrize("state", [{}, {"layers.0.weight": torch.ones(1)}], ids=["none", "other"])

@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
-from timm_files import shaken, timms_maps, weights_file
+from timm_files import randomized_model, timm_feature_maps, weights_file
 
 from detkit.errors import WeightsError
 from detkit.models.backbones import SwinTransformer, TimmBackbone
@@ -39,14 +39,14 @@ def file_of(state: State, folder: Path) -> Path:
 def test_a_file_of_timm_loads_whole_but_for_its_classifier(
     wrap: Callable[[State], State], tmp_path: Path
 ) -> None:
-    state = shaken("test_resnet").state_dict()
+    state = randomized_model("test_resnet").state_dict()
     path = file_of(wrap(state), tmp_path)
-    ours = backbone(init_cfg=dict(type="Pretrained", checkpoint=str(path)), pretrained=True)
-    ours.init_weights()  # the file goes before the hub
-    for name, value in ours.state_dict().items():
+    model = backbone(init_cfg=dict(type="Pretrained", checkpoint=str(path)), pretrained=True)
+    model.init_weights()  # the file goes before the hub
+    for name, value in model.state_dict().items():
         assert torch.equal(value, state[name.removeprefix("body.")]), name
     report = load_backbone_weights(backbone(), path)
-    assert set(report.unused) >= {"fc.weight", "fc.bias"} and report.kept == ()
+    assert set(report.unexpected_keys) >= {"fc.weight", "fc.bias"} and report.missing_keys == ()
 
 
 @pytest.mark.parametrize("spoil, words", [
@@ -57,22 +57,22 @@ def test_a_file_of_timm_loads_whole_but_for_its_classifier(
     (lambda s: s.clear(), "empty dict"),
 ], ids=["missing", "renamed", "shape", "more", "empty"])
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
-def test_a_file_that_does_not_fit_is_refused_by_name_and_loads_nothing(
+def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     name: str, spoil: Callable[[State], Any], words: str, tmp_path: Path
 ) -> None:
     key = {"test_resnet": KEY, "test_convnext": "stages.1.blocks.0.mlp.fc1.weight"}[name]
-    state = shaken(name).state_dict()
+    state = randomized_model(name).state_dict()
     state[KEY] = state.pop(key)
     spoil(state)
     if KEY in state:
         state[key] = state.pop(KEY)
     state = {one.replace(KEY, key): value for one, value in state.items()}
-    ours = backbone(name=name)
-    before = {one: value.clone() for one, value in ours.state_dict().items()}
+    model = backbone(name=name)
+    before = {one: value.clone() for one, value in model.state_dict().items()}
     with pytest.raises(WeightsError, match=words.replace(KEY, key)) as caught:
-        load_backbone_weights(ours, file_of(state, tmp_path))
+        load_backbone_weights(model, file_of(state, tmp_path))
     assert "\n" not in str(caught.value)
-    for one, value in ours.state_dict().items():
+    for one, value in model.state_dict().items():
         assert torch.equal(value, before[one])
 
 
@@ -80,15 +80,16 @@ def test_the_file_of_another_model_is_refused(tmp_path: Path) -> None:
     for name, other in (("test_resnet", "test_vit"), ("test_convnext", "test_resnet")):
         with pytest.raises(WeightsError, match="file.pth"):
             load_backbone_weights(backbone(name=name),
-                                  file_of(shaken(other).state_dict(), tmp_path))
+                                  file_of(randomized_model(other).state_dict(), tmp_path))
 
 
 def test_our_own_checkpoints_load_and_deeper_levels_are_not_needed() -> None:
     source = backbone()
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     report = load_backbone_weights(backbone(strides=(4, 8)), {"state_dict": state})
-    assert report.layout == "detkit" and report.kept == ()
-    assert report.unused and all(name.startswith(("layer3", "layer4")) for name in report.unused)
+    assert report.layout == "detkit" and report.missing_keys == ()
+    assert report.unexpected_keys and all(
+        name.startswith(("layer3", "layer4")) for name in report.unexpected_keys)
     target = backbone()
     load_backbone_weights(target, {"state_dict": state})
     for name, value in target.state_dict().items():
@@ -97,11 +98,11 @@ def test_our_own_checkpoints_load_and_deeper_levels_are_not_needed() -> None:
 
 def test_position_embeddings_are_stretched_as_timm_stretches_them(tmp_path: Path) -> None:
     file = weights_file("test_vit", tmp_path)  # 10 x 10 patches
-    ours = TimmBackbone("test_vit", strides=None, img_size=(96, 128)).eval()
-    assert load_backbone_weights(ours, file).resized == ("body.pos_embed",)
-    theirs = timm.create_model("test_vit", img_size=(96, 128), pretrained=True,
-                               pretrained_cfg_overlay=dict(file=str(file)))
-    torch.testing.assert_close(ours.body.pos_embed, theirs.pos_embed)
+    model = TimmBackbone("test_vit", strides=None, img_size=(96, 128)).eval()
+    assert load_backbone_weights(model, file).resized == ("body.pos_embed",)
+    reference = timm.create_model("test_vit", img_size=(96, 128), pretrained=True,
+                                  pretrained_cfg_overlay=dict(file=str(file)))
+    torch.testing.assert_close(model.body.pos_embed, reference.pos_embed)
     # Without img_size they are stretched to each image, which timm does too.
     free = TimmBackbone("test_vit", strides=None).eval()
     load_backbone_weights(free, file)
@@ -114,19 +115,19 @@ def test_position_embeddings_are_stretched_as_timm_stretches_them(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_release_file_is_brought_under_timms_names() -> None:
+def test_original_release_checkpoint_is_converted_by_timm() -> None:
     # microsoft's Swin has its patch merging at the end of a stage, timm at the head of the next.
-    ours = SwinTransformer("tiny", drop_path_rate=0.0).eval()
-    ours.init_weights()
-    state = {name.replace("stages.", "layers."): value for name, value in ours.state_dict().items()
+    model = SwinTransformer("tiny", drop_path_rate=0.0).eval()
+    model.init_weights()
+    state = {name.replace("stages.", "layers."): value for name, value in model.state_dict().items()
              if not name.startswith("norm")}
-    theirs = TimmBackbone("swin_tiny_patch4_window7_224").eval()
-    report = load_backbone_weights(theirs, {"model": state})
-    assert report.layout == "timm" and report.kept == ()
+    reference = TimmBackbone("swin_tiny_patch4_window7_224").eval()
+    report = load_backbone_weights(reference, {"model": state})
+    assert report.layout == "timm" and report.missing_keys == ()
     image = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        for index, (one, two) in enumerate(zip(theirs(image), ours(image), strict=True)):
-            norm = ours.get_submodule(f"norm{index}")
+        for index, (one, two) in enumerate(zip(reference(image), model(image), strict=True)):
+            norm = model.get_submodule(f"norm{index}")
             normed = norm(one.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             torch.testing.assert_close(normed, two, rtol=1e-4, atol=1e-4)
 
@@ -183,13 +184,13 @@ def test_published_weights_are_fetched_once_when_weights_are_made(
 ) -> None:
     path = weights_file("test_resnet", tmp_path)
     hub.content = path.read_bytes()
-    ours = backbone(pretrained=True)
+    model = backbone(pretrained=True)
     assert not hub.asked  # building needs no network
-    ours.init_weights()
+    model.init_weights()
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        expected = timms_maps("test_resnet", path, (1, 2, 3, 4), image)
-        torch.testing.assert_close(ours.eval()(image), tuple(expected))
+        expected = timm_feature_maps("test_resnet", path, (1, 2, 3, 4), image)
+        torch.testing.assert_close(model.eval()(image), tuple(expected))
     asked = len(hub.asked)
     assert any(one.startswith("GET") for one in hub.asked)
     backbone(pretrained=True).init_weights()
@@ -200,18 +201,18 @@ def test_without_network_one_line_says_how_to_give_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_client(monkeypatch, "http://127.0.0.1:9", tmp_path)  # the discard port: nobody answers
-    ours = backbone(pretrained=True)
+    model = backbone(pretrained=True)
     with pytest.raises(WeightsError, match="test_resnet.*could not be fetched.*init_cfg") as caught:
-        ours.init_weights()
+        model.init_weights()
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_nobody_published_says_so() -> None:
+def test_timm_model_without_pretrained_weights_raises() -> None:
     with pytest.raises(WeightsError, match="no published weights for test_maxvit"):
         TimmBackbone("test_maxvit", pretrained=True).init_weights()
 
 
-def test_safetensors_and_pth_are_the_same_to_it(tmp_path: Path) -> None:
+def test_safetensors_and_pth_load_equally(tmp_path: Path) -> None:
     path = weights_file("test_efficientnet", tmp_path)
     other = file_of(load_file(path), tmp_path)
     reports = [load_backbone_weights(backbone(name="test_efficientnet"), one)

@@ -132,7 +132,7 @@ def test_backward_twice_over_one_graph_gives_the_same() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_offset_of_one_pixel_reads_the_neighbour() -> None:
+def test_offset_of_one_pixel_reads_neighbor() -> None:
     # 1x1 kernel of weight 1, offset (y, x) = (0, 1) everywhere: each cell reads the one to its
     # right, the last column reads outside: 0.
     image = torch.arange(1.0, 7.0).view(1, 1, 2, 3)  # 1 2 3 / 4 5 6
@@ -184,7 +184,7 @@ def test_module_trains_under_autocast(module: type[torch.nn.Module]) -> None:
         assert tensor.grad is not None and tensor.grad.isfinite().all()
 
 
-def test_v2_takes_numbers_in_order_when_there_are_more_than_cells() -> None:
+def test_v2_with_oversized_offsets_matches_mmcv_memory_order() -> None:
     # 1x1 window of weight 1 over the row 10 20 30, so three cells; offsets and mask of 2 x 3.
     # In memory the offsets are 0 0 0 | 1 0 -1 | ... : the first three are y, the next three x,
     # so the cells read 20, 20, 20. The mask's first three are 1 2 3.

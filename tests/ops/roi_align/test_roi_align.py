@@ -7,7 +7,7 @@ from torch import Tensor
 
 import detkit  # noqa: F401  (places the finder that mmcv.ops needs)
 from detkit.ops.roi_align import roi_align as dispatch
-from detkit.ops.roi_align.sparse_average import average_backward, average_forward
+from detkit.ops.roi_align.sparse_average import roi_align_avg_backward, roi_align_avg_forward
 
 HEIGHT, WIDTH = 13, 17
 
@@ -45,7 +45,7 @@ ROIS = {
 }
 
 
-def both(
+def compare_with_torchvision(
     features: Tensor, rois: Tensor, scale: float, ratio: int, aligned: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Ours, called whatever the size, and torchvision's: output and gradient."""
@@ -56,9 +56,9 @@ def both(
     slope = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1)).to(expected)
     (expected_grad,) = torch.autograd.grad(expected, features, slope)
     output = torch.full_like(expected, torch.nan)
-    average_forward(features.detach(), rois, output, scale, ratio, aligned)
+    roi_align_avg_forward(features.detach(), rois, output, scale, ratio, aligned)
     grad = torch.full_like(features, torch.nan).detach()
-    average_backward(slope, rois, grad, scale, ratio, aligned)
+    roi_align_avg_backward(slope, rois, grad, scale, ratio, aligned)
     return [output.detach(), grad], [expected.detach(), expected_grad]
 
 
@@ -66,41 +66,43 @@ def both(
 @pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "not aligned"])
 @pytest.mark.parametrize("ratio", [0, 1, 2, 3])
 @pytest.mark.parametrize("case", [name for name in ROIS if name != "none"])
-def test_average_is_torchvisions(case: str, ratio: int, aligned: bool, dtype: torch.dtype) -> None:
+def test_average_matches_torchvision(case: str, ratio: int, aligned: bool,
+                                     dtype: torch.dtype) -> None:
     rois = ROIS[case].to(dtype)
-    ours, theirs = both(random_map(dtype), rois, 0.25, ratio, aligned)
-    for got, expected in zip(ours, theirs):
+    use_cpu_kernel, theirs = compare_with_torchvision(random_map(dtype), rois, 0.25, ratio, aligned)
+    for got, expected in zip(use_cpu_kernel, theirs):
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_average_is_torchvisions_at_a_scale_that_is_no_power_of_two() -> None:
-    ours, theirs = both(random_map(), ROIS["scattered"].float(), 13 / 50, 0, True)
-    for got, expected in zip(ours, theirs):
+def test_average_matches_torchvision_at_odd_scale() -> None:
+    use_cpu_kernel, theirs = compare_with_torchvision(random_map(), ROIS["scattered"].float(),
+                                                      13 / 50, 0, True)
+    for got, expected in zip(use_cpu_kernel, theirs):
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("mode", ["avg", "max"])
-@pytest.mark.parametrize("ours", [True, False], ids=["ours", "torchvision's"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
 def test_a_box_that_is_not_finite_gives_zeros_and_no_gradient(
-    ours: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
+    use_cpu_kernel: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose_form(monkeypatch, ours)
+    force_kernel(monkeypatch, use_cpu_kernel)
     rois = rois_of((torch.nan, 0, 9, 9), (0, 0, torch.inf, 9)).float()
     rois[1, 0] = torch.nan
     assert_zeros(rois, ratio, mode)
 
 
-@pytest.mark.parametrize("ours", [True, False], ids=["ours", "torchvision's"])
-def test_a_box_turned_over_gives_zeros(ours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
+def test_inverted_box_gives_zeros(use_cpu_kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # torchvision's own kernel asks for a negative amount of memory and raises
-    choose_form(monkeypatch, ours)
+    force_kernel(monkeypatch, use_cpu_kernel)
     assert_zeros(rois_of((30, 5, 10, 20), (5, 30, 10, 20)).float(), 0, "avg")
 
 
-def choose_form(monkeypatch: pytest.MonkeyPatch, ours: bool) -> None:
-    for limit in ("FORWARD_LEAST_VALUES", "BACKWARD_LEAST_VALUES"):
-        monkeypatch.setattr(dispatch, limit, -(10**12) if ours else 10**12)
+def force_kernel(monkeypatch: pytest.MonkeyPatch, use_cpu_kernel: bool) -> None:
+    for limit in ("FORWARD_MIN_VALUES", "BACKWARD_MIN_VALUES"):
+        monkeypatch.setattr(dispatch, limit, -(10**12) if use_cpu_kernel else 10**12)
 
 
 def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
@@ -114,14 +116,14 @@ def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("ours", [True, False], ids=["ours", "torchvision's"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
 @pytest.mark.parametrize("case", ["none", "scattered"])
-def test_mmcvs_layer_gives_the_same_on_either_form(
-    case: str, ours: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+def test_mmcv_layer_gives_same_output_with_both_kernels(
+    case: str, use_cpu_kernel: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmcv.ops import RoIAlign
 
-    choose_form(monkeypatch, ours)
+    force_kernel(monkeypatch, use_cpu_kernel)
     features = random_map().to(memory_format=layout).requires_grad_()
     rois = ROIS[case].float()
     got = RoIAlign(7, 0.25)(features, rois)
@@ -142,7 +144,7 @@ def test_gradients_hold_in_float64(
 ) -> None:
     from mmcv.ops import roi_align
 
-    choose_form(monkeypatch, ours=True)
+    force_kernel(monkeypatch, use_cpu_kernel=True)
     features = random_map(torch.float64, 1)[:1, :, :4, :5].requires_grad_()
     rois = rois_of((2, 3, 18, 14), (-9, -9, 30, 12))
     assert torch.autograd.gradcheck(
@@ -152,13 +154,13 @@ def test_gradients_hold_in_float64(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("mode", ["avg", "max"])
-@pytest.mark.parametrize("ours", [True, False], ids=["ours", "torchvision's"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
 def test_half_precision_is_float32_rounded_once(
-    ours: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    use_cpu_kernel: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmcv.ops import roi_align
 
-    choose_form(monkeypatch, ours)
+    force_kernel(monkeypatch, use_cpu_kernel)
     features = random_map(dtype).requires_grad_()
     wide = features.detach().float().requires_grad_()
     rois = ROIS["scattered"].float()
@@ -179,7 +181,8 @@ def test_a_result_does_not_depend_on_the_number_of_threads() -> None:
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            outcomes.append(both(random_map(), ROIS["scattered"].float(), 0.25, 0, True)[0])
+            outcomes.append(
+                compare_with_torchvision(random_map(), ROIS["scattered"].float(), 0.25, 0, True)[0])
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(one, two) for one, two in zip(*outcomes))
@@ -235,12 +238,12 @@ def square_sum(mode: str, device: str, dtype: torch.dtype) -> tuple[Tensor, Tens
     and weight is exact in float32, so that sums alone are rounded.
     """
     features = random_map().to(device, dtype).requires_grad_()
-    output = at_eighths(features, mode)
+    output = rounded_to_eighths(features, mode)
     output.square().sum().backward()
     return output.detach().cpu(), features.grad.cpu()
 
 
-def at_eighths(features: Tensor, mode: str) -> Tensor:
+def rounded_to_eighths(features: Tensor, mode: str) -> Tensor:
     from mmcv.ops import roi_align
 
     rois = (ROIS["scattered"] * 8).round() / 8
@@ -259,7 +262,7 @@ def rounding_bounds(mode: str) -> tuple[float, Tensor]:
     """
     unit = torch.finfo(torch.float32).eps / 2
     features = random_map().double().requires_grad_()
-    output = at_eighths(features, mode)
+    output = rounded_to_eighths(features, mode)
     of_output = 4 * 16**0.5 * unit * float(features.detach().abs().max())
     # d/df of sum(|2 output| * output) is the sum of the magnitudes, as no weight is below 0.
     magnitudes, = torch.autograd.grad((2 * output.detach().abs() * output).sum(), features,
@@ -275,7 +278,7 @@ def assert_alike(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], mo
 
 
 @pytest.mark.parametrize("mode", ["avg", "max"])
-def test_float32_is_off_by_the_rounding_of_sums_alone(mode: str) -> None:
+def test_float32_error_is_within_summation_rounding(mode: str) -> None:
     exact = square_sum(mode, "cpu", torch.float64)
     assert_alike(square_sum(mode, "cpu", torch.float32), exact, mode)
     # The bounds are tight: far below the values.
@@ -286,7 +289,7 @@ def test_float32_is_off_by_the_rounding_of_sums_alone(mode: str) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("mode", ["avg", "max"])
-def test_a_gpu_agrees_with_the_cpu(mode: str) -> None:
+def test_gpu_matches_cpu(mode: str) -> None:
     # Both round, so that they may lie twice as far from each other as from the exact value; the
     # bounds' factor leaves that room.
     assert_alike(square_sum(mode, "cuda", torch.float32), square_sum(mode, "cpu", torch.float32),

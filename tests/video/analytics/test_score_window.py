@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detkit.structures.classifications import ClassScores
+from detkit.structures.classifications import Classifications
 from detkit.video.analytics.score_window import ScoreWindow
 
 FRAMES = [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0), (0.25, 0.75)]
@@ -20,23 +20,24 @@ FRAMES = [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0), (0.25, 0.75)]
 ])
 def test_a_frame_has_the_mean_of_the_last(size: int, first: list[float]) -> None:
     window = ScoreWindow(size)
-    seen = [window.add(ClassScores(np.array(frame), (4, 6))) for frame in FRAMES]
-    assert [one.smoothed.probabilities[0] for one in seen] == pytest.approx(first)
-    assert [float(one.smoothed.probabilities.sum()) for one in seen] == pytest.approx([1] * 4)
-    assert [tuple(one.raw.probabilities) for one in seen] == FRAMES
-    assert all(one.smoothed.size_hw == (4, 6) for one in seen)
+    results = [window.add(Classifications(np.array(frame), (4, 6))) for frame in FRAMES]
+    assert [scores.smoothed.probabilities[0] for scores in results] == pytest.approx(first)
+    assert [float(scores.smoothed.probabilities.sum())
+            for scores in results] == pytest.approx([1] * 4)
+    assert [tuple(scores.raw.probabilities) for scores in results] == FRAMES
+    assert all(scores.smoothed.size_hw == (4, 6) for scores in results)
 
 
-def test_one_wrong_frame_does_not_turn_the_label() -> None:
+def test_single_wrong_frame_does_not_change_label() -> None:
     window = ScoreWindow(5)
     frames = [(0.9, 0.1)] * 4 + [(0.0, 1.0)]
-    last = [window.add(ClassScores(np.array(frame), (4, 6))) for frame in frames][-1]
+    last = [window.add(Classifications(np.array(frame), (4, 6))) for frame in frames][-1]
     # (4 * 0.9 + 0) / 5 = 0.72
     assert (last.raw.label, last.smoothed.label) == (1, 0)
     assert last.smoothed.score == pytest.approx(0.72)
 
 
 @pytest.mark.parametrize("size", [0, -3])
-def test_a_window_of_no_frames_is_refused(size: int) -> None:
+def test_window_size_below_one_is_rejected(size: int) -> None:
     with pytest.raises(ValueError, match=f"got {size}, expected at least 1"):
         ScoreWindow(size)

@@ -7,15 +7,15 @@ import pytest
 
 from detkit.errors import MissingExtraError
 from detkit.structures.detections import Detections
-from detkit.video.analytics.tracked_detections import Tracked
+from detkit.video.analytics.tracked_detections import TrackedDetections
 from detkit.video.analytics.tracking import Tracker
 
 SIZE = (480, 640)
 
 
-def frame(*centres, scores=None, labels=None, side=40) -> Detections:
+def frame(*centers, scores=None, labels=None, side=40) -> Detections:
     """Squares around (x, y); they score 0.9 and have label 0 unless told otherwise."""
-    points = np.array(centres, np.float32).reshape(-1, 2)
+    points = np.array(centers, np.float32).reshape(-1, 2)
     return Detections(
         np.hstack([points - side / 2, points + side / 2]),
         np.full(len(points), 0.9, np.float32) if scores is None else np.array(scores, np.float32),
@@ -26,14 +26,14 @@ def frame(*centres, scores=None, labels=None, side=40) -> Detections:
 def test_frames_without_anything_are_frames_too() -> None:
     tracker = Tracker(30, 0.3)
     for _ in range(3):
-        assert tracker(frame()) == Tracked.empty(SIZE)
+        assert tracker(frame()) == TrackedDetections.empty(SIZE)
     assert tracker(frame((100, 100))).ids.tolist() == [-1]
     assert tracker(frame((102, 100))).ids.tolist() == [1]
-    assert tracker(frame()) == Tracked.empty(SIZE)
+    assert tracker(frame()) == TrackedDetections.empty(SIZE)
     assert tracker(frame((106, 100))).ids.tolist() == [1]
 
 
-def test_entries_keep_their_order_and_come_back_unchanged() -> None:
+def test_tracked_detections_keep_order_and_values() -> None:
     tracker = Tracker(30, 0.3)
     tracker(frame((100, 100), (300, 100), (500, 100)))
     tracker(frame((100, 100), (300, 100), (500, 100)))
@@ -44,7 +44,7 @@ def test_entries_keep_their_order_and_come_back_unchanged() -> None:
     assert tracked.ids.tolist() == [3, -1, 1, 2]
 
 
-def test_two_that_cross_keep_their_ids() -> None:
+def test_crossing_objects_keep_their_ids() -> None:
     # Towards each other on two rows 16 px apart, so that they overlap in the middle.
     tracker = Tracker(30, 0.3)
     for step in range(60):
@@ -53,7 +53,7 @@ def test_two_that_cross_keep_their_ids() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "same"), [(10, True), (29, True), (40, False)], ids=str)
-def test_what_is_hidden_for_less_than_a_second_is_the_same(hidden: int, same: bool) -> None:
+def test_track_survives_occlusion_below_one_second(hidden: int, same: bool) -> None:
     tracker = Tracker(30, 0.3)
     for step in range(20):
         tracker(frame((100 + 3 * step, 100)))
@@ -63,10 +63,10 @@ def test_what_is_hidden_for_less_than_a_second_is_the_same(hidden: int, same: bo
     assert [tracker(frame((x, 100))).ids.tolist() for x in places][-1] == [1 if same else 2]
 
 
-@pytest.mark.parametrize("rate", [10, 60])
-def test_the_second_is_counted_at_the_videos_rate(rate: int) -> None:
-    for hidden, same in ((rate - 2, True), (rate + 2, False)):
-        tracker = Tracker(rate, 0.3)
+@pytest.mark.parametrize("fps", [10, 60])
+def test_lost_track_second_follows_fps(fps: int) -> None:
+    for hidden, same in ((fps - 2, True), (fps + 2, False)):
+        tracker = Tracker(fps, 0.3)
         for _ in range(5):
             tracker(frame((100, 100)))
         for _ in range(hidden):
@@ -79,9 +79,9 @@ def test_frames_left_out_do_not_break_a_track() -> None:
     # 8 px a frame: after 9 frames left out it is 80 px, two of its sides, further on.
     tracker = Tracker(30, 0.3)
     place, ids = 60, []
-    for skipped in (0,) * 15 + (1, 2, 0, 9, 4, 0, 9):
-        place += 8 * (1 + skipped)
-        ids += tracker(frame((place, 100)), skipped=skipped).ids.tolist()
+    for skipped_frames in (0,) * 15 + (1, 2, 0, 9, 4, 0, 9):
+        place += 8 * (1 + skipped_frames)
+        ids += tracker(frame((place, 100)), skipped_frames=skipped_frames).ids.tolist()
     assert ids == [-1] + [1] * 21
 
 
@@ -89,13 +89,13 @@ def test_a_stall_ends_the_tracks_without_error() -> None:
     tracker = Tracker(30, 0.3)
     for _ in range(5):
         tracker(frame((100, 100)))
-    assert tracker(frame((100, 100)), skipped=3000).ids.tolist() == [-1]
+    assert tracker(frame((100, 100)), skipped_frames=3000).ids.tolist() == [-1]
     assert tracker(frame((100, 100))).ids.tolist() == [2]
 
 
-def test_low_scores_go_on_with_a_track_but_begin_none() -> None:
+def test_low_scores_continue_but_do_not_start_tracks() -> None:
     tracker = Tracker(30, 0.5)
-    assert tracker.lowest_score == 0.1
+    assert tracker.min_score == 0.1
     for step in range(5):
         tracked = tracker(frame((100 + step, 100), (400, 300), scores=[0.9, 0.4]))
         assert len(tracked) == 1  # the other is no detection at this threshold
@@ -113,14 +113,14 @@ def test_a_score_at_the_threshold_begins_a_track(threshold: float) -> None:
     assert [tracker(found).ids.tolist() for _ in range(3)] == [[-1], [1], [1]]
 
 
-def test_a_label_that_flickers_is_one_track() -> None:
+def test_flickering_label_stays_one_track() -> None:
     tracker = Tracker(30, 0.3)
     ids = [tracker(frame((100 + step, 100), labels=[step % 2])).ids.tolist()
            for step in range(10)]
     assert ids == [[-1]] + [[1]] * 9
 
 
-def test_hundred_at_once_are_told_apart() -> None:
+def test_hundred_objects_keep_distinct_tracks() -> None:
     start = np.stack(np.meshgrid(np.arange(10) * 60, np.arange(10) * 45), axis=-1).reshape(-1, 2)
     way = np.random.default_rng(0).uniform(-0.4, 0.4, start.shape)
     tracker = Tracker(30, 0.3)
@@ -136,17 +136,17 @@ def test_two_trackers_do_not_share_their_ids() -> None:
         assert [tracker(frame((9, 9))).ids.tolist() for _ in range(2)] == [[-1], [1]]
 
 
-@pytest.mark.parametrize(("rate", "threshold"), [
+@pytest.mark.parametrize(("fps", "threshold"), [
     (0, 0.3), (-1, 0.3), (float("nan"), 0.3), (float("inf"), 0.3), (30, -0.1), (30, 1.1),
 ])
-def test_a_rate_or_threshold_that_cannot_be_is_refused(rate: float, threshold: float) -> None:
+def test_invalid_fps_or_threshold_is_rejected(fps: float, threshold: float) -> None:
     with pytest.raises(ValueError, match="got"):
-        Tracker(rate, threshold)
+        Tracker(fps, threshold)
 
 
 def test_frames_left_out_cannot_be_negative() -> None:
-    with pytest.raises(ValueError, match="skipped: got -1"):
-        Tracker(30, 0.3)(frame(), skipped=-1)
+    with pytest.raises(ValueError, match="skipped_frames: got -1"):
+        Tracker(30, 0.3)(frame(), skipped_frames=-1)
 
 
 @pytest.mark.parametrize("library", ["trackers", "supervision"])
@@ -159,15 +159,15 @@ def test_a_missing_library_is_named_with_its_extra(
 
 
 @pytest.mark.parametrize("ids", [[], [1], [1, 2, 3], [[1, 2]], [1, 1], [-2, 1]], ids=str)
-def test_ids_that_do_not_fit_are_refused(ids) -> None:
+def test_invalid_track_ids_are_rejected(ids) -> None:
     with pytest.raises(ValueError, match="ids: got"):
-        Tracked(frame((100, 100), (200, 100)), np.array(ids, np.int64))
+        TrackedDetections(frame((100, 100), (200, 100)), np.array(ids, np.int64))
 
 
 def test_supervision_gets_the_same_boxes_and_ids() -> None:
-    tracked = Tracked(frame((100, 100), (200, 100), (300, 100)), np.array([7, -1, -1]))
-    theirs = tracked.to_supervision()
-    assert theirs.tracker_id.tolist() == [7, -1, -1]
-    assert np.array_equal(theirs.xyxy, tracked.detections.boxes_xyxy)
+    tracked = TrackedDetections(frame((100, 100), (200, 100), (300, 100)), np.array([7, -1, -1]))
+    reference = tracked.to_supervision()
+    assert reference.tracker_id.tolist() == [7, -1, -1]
+    assert np.array_equal(reference.xyxy, tracked.detections.boxes_xyxy)
     with pytest.raises(ValueError, match="read-only"):
         tracked.ids[0] = 1

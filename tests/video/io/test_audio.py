@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_video import read_back, rising_tone, sound_of, write_video
+from numbered_video import read_audio, read_back, rising_tone, write_video
 
 from detkit.structures.detections import Detections
 from detkit.video.pipeline import run_video
@@ -13,12 +13,12 @@ from detkit.video.pipeline import run_video
 RATE = 48000
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
 def run(source: Path, out: Path, **options):
-    return run_video(nothing, source, out, None, **options)
+    return run_video(no_detections, source, out, None, **options)
 
 
 def codecs(path: Path) -> list[str]:
@@ -30,7 +30,7 @@ def codecs(path: Path) -> list[str]:
 
 def seconds_off(path: Path, delay: float = 0.0) -> float:
     """By how many seconds the rising tone in a file is late, found where both agree best."""
-    samples, rate, first = sound_of(path)
+    samples, rate, first = read_audio(path)
     middle = len(samples) // 2
     piece = samples[middle - 2000:middle + 2000]
     tone = rising_tone(len(samples) + 8000, rate) / 32768
@@ -51,16 +51,16 @@ def seconds_off(path: Path, delay: float = 0.0) -> float:
     ("ac3", ".mkv", ".mkv", "ac3"),
     ("ac3", ".mkv", ".mp4", "aac"),
 ], ids=lambda value: value)
-def test_sound_is_copied_where_the_container_takes_it_and_else_encoded(
+def test_audio_is_copied_if_container_allows_else_encoded(
     tmp_path: Path, codec: str, suffix: str, out_suffix: str, kept: str
 ) -> None:
-    source = write_video(tmp_path / f"in{suffix}", 75, sound=(codec, RATE))
+    source = write_video(tmp_path / f"in{suffix}", 75, audio=(codec, RATE))
     out = tmp_path / f"out{out_suffix}"
     report = run(source, out)
     assert codecs(out) == ["h264", kept]
     assert report.notes == ()
     assert read_back(out) == (list(range(75)), [Fraction(n, 25) for n in range(75)])
-    samples, rate, _ = sound_of(out)
+    samples, rate, _ = read_audio(out)
     assert rate == RATE and len(samples) / rate == pytest.approx(3.0, abs=0.06)
     # An encoder's first frame is silence, and no file says so in all containers.
     assert seconds_off(out) == pytest.approx(seconds_off(source), abs=0.03)
@@ -68,8 +68,8 @@ def test_sound_is_copied_where_the_container_takes_it_and_else_encoded(
 
 @pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
 @pytest.mark.parametrize("count", [40, 75])
-def test_sound_that_begins_later_stays_later(tmp_path: Path, count: int, preset: str) -> None:
-    source = write_video(tmp_path / "in.mp4", count, sound=("aac", RATE), sound_delay=1.0)
+def test_delayed_audio_keeps_its_delay(tmp_path: Path, count: int, preset: str) -> None:
+    source = write_video(tmp_path / "in.mp4", count, audio=("aac", RATE), audio_delay=1.0)
     run(source, tmp_path / "out.mp4", preset=preset)
     assert seconds_off(tmp_path / "out.mp4", delay=1.0) == pytest.approx(0, abs=0.03)
     assert read_back(tmp_path / "out.mp4") == (
@@ -77,10 +77,10 @@ def test_sound_that_begins_later_stays_later(tmp_path: Path, count: int, preset:
 
 
 @pytest.mark.parametrize("count", [1, 13, 40, 75])
-def test_pictures_that_the_encoder_reorders_stay_with_the_sound(tmp_path: Path, count: int) -> None:
+def test_reordered_frames_stay_in_sync_with_audio(tmp_path: Path, count: int) -> None:
     import av
 
-    source = write_video(tmp_path / "in.mp4", count, sound=("aac", RATE))
+    source = write_video(tmp_path / "in.mp4", count, audio=("aac", RATE))
     run(source, tmp_path / "out.mp4", preset="veryfast")
     assert read_back(tmp_path / "out.mp4")[0] == list(range(count))
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -89,17 +89,17 @@ def test_pictures_that_the_encoder_reorders_stay_with_the_sound(tmp_path: Path, 
         assert seconds_off(tmp_path / "out.mp4") == pytest.approx(0, abs=0.03)
 
 
-def test_pictures_that_begin_later_take_the_sound_with_them(tmp_path: Path) -> None:
+def test_delayed_video_shifts_audio(tmp_path: Path) -> None:
     """Frames start at 2 s in the file; what is written starts with the first picture."""
     times = list(range(50, 125))
     source = write_video(tmp_path / "in.mkv", 75, times=times, time_base=Fraction(1, 25),
-                         sound=("aac", RATE), sound_delay=1.0)
+                         audio=("aac", RATE), audio_delay=1.0)
     run(source, tmp_path / "out.mp4")
     # A tone that began one second before the first picture.
     assert seconds_off(tmp_path / "out.mp4", delay=-1.0) == pytest.approx(0, abs=0.03)
 
 
-def test_copied_sound_is_the_same_to_the_sample(shared_data: Path, tmp_path: Path) -> None:
+def test_copied_audio_is_identical(shared_data: Path, tmp_path: Path) -> None:
     import av
 
     source = shared_data / "video_dev" / "car-detection.mp4"
@@ -114,14 +114,14 @@ def test_copied_sound_is_the_same_to_the_sample(shared_data: Path, tmp_path: Pat
     assert packets[0] == packets[1] and len(packets[0]) > 1000
 
 
-def test_sound_can_be_left_out(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", 10, sound=("aac", RATE))
-    run(source, tmp_path / "out.mp4", sound=False)
+def test_audio_can_be_disabled(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 10, audio=("aac", RATE))
+    run(source, tmp_path / "out.mp4", audio=False)
     assert codecs(tmp_path / "out.mp4") == ["h264"]
 
 
-def test_sound_ends_with_the_frames_that_were_done(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", 100, sound=("aac", RATE))
+def test_audio_ends_with_last_written_frame(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", 100, audio=("aac", RATE))
     left = 50
 
     def tire(image: np.ndarray, found: Detections) -> np.ndarray:
@@ -132,21 +132,21 @@ def test_sound_ends_with_the_frames_that_were_done(tmp_path: Path) -> None:
         return image
 
     with pytest.raises(Exception, match="the 50 frames"):
-        run_video(nothing, source, tmp_path / "out.mp4", tire)
-    samples, rate, _ = sound_of(tmp_path / "out.partial.mp4")
+        run_video(no_detections, source, tmp_path / "out.mp4", tire)
+    samples, rate, _ = read_audio(tmp_path / "out.partial.mp4")
     assert len(samples) / rate == pytest.approx(2.0, abs=0.06)
 
 
-def test_damaged_sound_costs_no_picture_and_is_said(tmp_path: Path) -> None:
+def test_damaged_audio_keeps_all_frames_and_is_reported(tmp_path: Path) -> None:
     import av
 
-    source = write_video(tmp_path / "in.mkv", 75, sound=("ac3", RATE))
+    source = write_video(tmp_path / "in.mkv", 75, audio=("ac3", RATE))
     with av.open(str(source)) as container:
-        held = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+        packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
     data = bytearray(source.read_bytes())
-    places = [(data.index(piece), len(piece)) for piece in held]
-    for place, size in places[len(places) // 2:]:
-        data[place:place + size] = bytes(size)
+    offsets = [(data.index(piece), len(piece)) for piece in packets]
+    for offset, size in offsets[len(offsets) // 2:]:
+        data[offset:offset + size] = bytes(size)
     source.write_bytes(data)
     report = run(source, tmp_path / "out.mp4")
     assert read_back(tmp_path / "out.mp4")[0] == list(range(75))
@@ -154,22 +154,22 @@ def test_damaged_sound_costs_no_picture_and_is_said(tmp_path: Path) -> None:
     assert "in.mkv: its sound could not be kept to the end: " in note
 
 
-def test_sound_that_nobody_can_decode_is_left_out_and_said(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "a.mov", 12, codec="mpeg4", sound=("pcm_s16le", 44100))
+def test_undecodable_audio_is_left_out_and_reported(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mov", 12, codec="mpeg4", audio=("pcm_s16le", 44100))
     data = source.read_bytes()
     assert data.count(b"sowt") == 1
     source.write_bytes(data.replace(b"sowt", b"zzzz"))
-    report = run_video(nothing, source, tmp_path / "out.mp4", None)
+    report = run_video(no_detections, source, tmp_path / "out.mp4", None)
     assert report.frames_out == 12
     assert any("sound could not be kept" in note for note in report.notes)
 
 
-def test_damaged_sound_ends_the_sound_and_not_the_video(tmp_path: Path) -> None:
+def test_damaged_audio_ends_audio_but_not_video(tmp_path: Path) -> None:
     """AAC in a transport stream begins each packet with ff f1 (ISO/IEC 13818-7, 6.2)."""
-    source = write_video(tmp_path / "a.ts", 50, sound=("aac", 44100))
+    source = write_video(tmp_path / "a.ts", 50, audio=("aac", 44100))
     data = source.read_bytes()
-    place = data.index(b"\xff\xf1", len(data) // 2)
-    source.write_bytes(data[:place] + b"\x00\x00" + data[place + 2:])
-    report = run_video(nothing, source, tmp_path / "out.mp4", None)
+    offset = data.index(b"\xff\xf1", len(data) // 2)
+    source.write_bytes(data[:offset] + b"\x00\x00" + data[offset + 2:])
+    report = run_video(no_detections, source, tmp_path / "out.mp4", None)
     assert report.frames_out == 50
     assert any("sound could not be kept to the end" in note for note in report.notes)

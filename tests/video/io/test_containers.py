@@ -47,15 +47,15 @@ def site(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat", "list.mp4", "list.txt"])
 @pytest.mark.parametrize("text", [HLS, CONCAT, SDP], ids=["hls", "concat", "sdp"])
-def test_a_local_playlist_is_refused_whatever_it_is_called(
+def test_local_playlist_is_rejected_under_any_name(
     tmp_path: Path, private: Path, name: str, text: str
 ) -> None:
     playlist = tmp_path / name
     playlist.write_text(text.format(private.name))
     message = f"{name}: (not a video in a format that is read|cannot be opened as a video)"
-    with pytest.raises(VideoError, match=message) as told:
+    with pytest.raises(VideoError, match=message) as error_info:
         VideoReader(playlist)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error_info.value)
 
 
 @pytest.mark.parametrize("name", ["concat:private.ts", "subfile,,start,0,end,0,,:private.ts",
@@ -97,12 +97,12 @@ def test_a_playlist_at_an_address_opens_no_local_file(
     elsewhere = tmp_path.with_name(tmp_path.name + "-not-served")
     elsewhere.mkdir()
     (tmp_path / "list.m3u8").write_text(text.format(write_video(elsewhere / "private.ts", 12)))
-    with pytest.raises(VideoError, match="list.m3u8") as told:
+    with pytest.raises(VideoError, match="list.m3u8") as error_info:
         open_source(f"{site}/list.m3u8")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error_info.value)
 
 
-def test_a_list_for_concatenation_at_an_address_is_refused(
+def test_remote_concat_list_is_rejected(
     tmp_path: Path, private: Path, site: str
 ) -> None:
     (tmp_path / "list.ffconcat").write_text(CONCAT.format(private.name))
@@ -115,15 +115,15 @@ def test_a_list_for_concatenation_at_an_address_is_refused(
     (lambda path: path.symlink_to("/dev/zero"), "a device"),
     (lambda path: socket.socket(socket.AF_UNIX).bind(str(path)), "a socket"),
 ], ids=["pipe", "device", "socket"])
-@pytest.mark.parametrize("place", ["file", "folder"])
-def test_what_is_no_regular_file_is_not_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, kind: str, place: str
+@pytest.mark.parametrize("location", ["file", "folder"])
+def test_special_files_are_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, kind: str, location: str
 ) -> None:
     monkeypatch.chdir(tmp_path)  # a socket's path is short
-    special = Path("frame.png" if place == "folder" else "clip.mp4")
+    special = Path("frame.png" if location == "folder" else "clip.mp4")
     make(special)
     with pytest.raises(VideoError, match=f"{special}: is {kind}"):
-        open_source(special if place == "file" else tmp_path)
+        open_source(special if location == "file" else tmp_path)
 
 
 def test_a_tag_in_another_encoding_does_not_hide_the_video(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_tag_in_another_encoding_does_not_hide_the_video(tmp_path: Path) -> No
     assert len(list(VideoReader(path))) == 1
 
 
-def test_videos_are_opened_for_reading_at_one_place(repository: Path) -> None:
+def test_videos_are_opened_only_in_containers(repository: Path) -> None:
     """'av.open' without the mode "w" stands in containers.py alone."""
     found = set()
     for path in (repository / "detkit").rglob("*.py"):
@@ -158,7 +158,7 @@ def test_videos_are_opened_for_reading_at_one_place(repository: Path) -> None:
     assert found == {"detkit/video/io/containers.py"}
 
 
-def test_a_track_whose_media_lies_in_another_file_is_not_read_from_there(tmp_path: Path) -> None:
+def test_external_media_reference_is_not_followed(tmp_path: Path) -> None:
     """QuickTime's data references; FFmpeg, when it may, reads the twelve frames over there."""
     import av
 

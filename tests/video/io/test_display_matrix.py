@@ -7,7 +7,7 @@ import pytest
 from numbered_video import write_video
 from PIL import Image
 
-from detkit.video.io.display_matrix import QUARTER_TURNS, UPRIGHT, orientation_of_matrix
+from detkit.video.io.display_matrix import QUARTER_TURNS, UPRIGHT, orientation_from_matrix
 from detkit.video.io.reader import VideoReader
 
 ONE = 1 << 16  # 16.16 fixed point
@@ -46,7 +46,7 @@ def first_image(path: Path) -> np.ndarray:
 
 
 @CASES
-def test_a_file_is_shown_as_its_matrix_says(tmp_path: Path, numbers, shown) -> None:
+def test_frame_is_oriented_by_display_matrix(tmp_path: Path, numbers, shown) -> None:
     stored = first_image(write_video(tmp_path / "a.mp4", 2))
     path = with_matrix(write_video(tmp_path / "b.mp4", 2), numbers)
     expected = Image.fromarray(stored)
@@ -61,14 +61,14 @@ def test_a_file_is_shown_as_its_matrix_says(tmp_path: Path, numbers, shown) -> N
 
 
 @CASES
-def test_scale_and_a_tilt_change_nothing(numbers, shown) -> None:
+def test_scale_and_tilt_do_not_change_orientation(numbers, shown) -> None:
     a, b, c, d = numbers
     tilt = np.radians(20)
     turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
     matrix = np.zeros((3, 3))
     matrix[:2, :2] = 0.5 * ONE * np.array([[a, b], [c, d]]) @ turn
     plain = np.array([[a, b, 0], [c, d, 0], [0, 0, 1]], np.int32)
-    assert orientation_of_matrix(matrix.astype(np.int32)) == orientation_of_matrix(plain)
+    assert orientation_from_matrix(matrix.astype(np.int32)) == orientation_from_matrix(plain)
 
 
 def test_frames_with_side_data_unknown_to_pyav_are_turned(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_quarter_turns_are_numpys(turns: int) -> None:
 
 
 def test_a_matrix_of_zeros_leaves_the_frame_as_it_is() -> None:
-    assert orientation_of_matrix(np.zeros((3, 3), np.int32)) == UPRIGHT
+    assert orientation_from_matrix(np.zeros((3, 3), np.int32)) == UPRIGHT
 
 
 @pytest.mark.parametrize("name, x, y", [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numbered_video import number_in, numbered_image, read_back, write_video
 
-from detkit.cli.main import run_verb
+from detkit.cli.main import run_command
 from detkit.errors import VideoError
 from detkit.structures.detections import Detections
 from detkit.video.io import encoders
@@ -19,15 +19,15 @@ from detkit.video.pipeline import run_video
 CODECS = {"libx264": "h264", "libvpx-vp9": "vp9", "mpeg4": "mpeg4"}
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> None:
     """A PyAV that was built without GPL libraries."""
-    there = encoders.is_there
-    monkeypatch.setattr(encoders, "is_there", lambda name: "x264" not in name and there(name))
+    there = encoders.is_available
+    monkeypatch.setattr(encoders, "is_available", lambda name: "x264" not in name and there(name))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -39,7 +39,7 @@ def test_every_encoder_gives_each_frame_at_its_time(
 ) -> None:
     import av
 
-    if suffix in ENCODERS[name].not_in:
+    if suffix in ENCODERS[name].unsupported_suffixes:
         return
     images = [numbered_image(number) for number in range(30)]
     images = [np.where(image == 128, np.uint8([200, 120, 40]), image) for image in images]
@@ -64,11 +64,11 @@ def test_every_encoder_gives_each_frame_at_its_time(
 
 @pytest.mark.parametrize("suffix, expected", [(".mp4", "libvpx-vp9"), (".mkv", "libvpx-vp9"),
                                               (".mov", "mpeg4")])
-def test_without_x264_auto_takes_another_and_says_so(
+def test_auto_falls_back_without_x264_and_reports_it(
     tmp_path: Path, free: None, suffix: str, expected: str
 ) -> None:
     source = write_video(tmp_path / "a.mp4", 12)
-    report = run_video(nothing, source, tmp_path / f"out{suffix}", None)
+    report = run_video(no_detections, source, tmp_path / f"out{suffix}", None)
     assert [note for note in report.notes if "no libx264" in note and expected in note]
     assert read_back(tmp_path / f"out{suffix}")[0] == list(range(12))
 
@@ -82,17 +82,20 @@ def test_with_x264_auto_takes_it(tmp_path: Path) -> None:
     ("libvpx-vp9", ".mov", "--encoder libvpx-vp9: a .mov file cannot hold"),
     ("h265", ".mp4", "got 'h265', expected auto or one of libx264"),
 ])
-def test_an_encoder_that_cannot_be_used_is_said(
+def test_unusable_encoder_is_reported(
     free: None, name: str, suffix: str, message: str
 ) -> None:
     with pytest.raises(VideoError, match=message):
         choose_encoder(name, suffix)
 
 
-def test_a_preset_without_x264_is_refused_before_anything_is_loaded(
+def test_preset_without_x264_is_rejected_early(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", 3)
-    assert run_verb("video", ["no-such.pth", str(clip), "--out", str(tmp_path / "out.mp4"),
-                              "--encoder", "mpeg4", "--preset", "medium"]) == 2
+    assert run_command("video", [
+        "no-such.pth",
+        str(clip), "--out",
+        str(tmp_path / "out.mp4"), "--encoder", "mpeg4", "--preset", "medium"
+    ]) == 2
     assert "--preset medium: is of libx264, and mpeg4 writes" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from detkit.video.io.frame import Frame, VideoInfo
 from detkit.video.io.reader import VideoReader
 
 
-def test_fewer_than_one_frame_are_refused(tmp_path):
+def test_count_below_one_is_rejected(tmp_path):
     reader = VideoReader(write_video(tmp_path / "a.mp4", 3))
     with pytest.raises(ValueError, match="count: got 0"):
         FirstFrames(reader, 0)
@@ -21,15 +21,15 @@ def test_fewer_than_one_frame_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("asked, given", [(1, 1), (5, 5), (12, 12), (99, 12)])
-def test_the_first_frames_come_and_no_more(tmp_path, asked, given):
+def test_yields_at_most_count_frames(tmp_path, asked, given):
     first = FirstFrames(VideoReader(write_video(tmp_path / "a.mp4", 12)), asked)
     assert [number_in(frame.image) for frame in first] == list(range(given))
     assert first.count == given
-    assert first.info.frame_count is None and first.sound is None and not first.live
+    assert first.info.frame_count is None and first.audio is None and not first.live
     first.close()
 
 
-def test_damage_ends_them_and_only_a_source_without_any_frame_fails(tmp_path):
+def test_damaged_file_ends_early_and_source_without_frames_raises(tmp_path):
     first = FirstFrames(VideoReader(cut_off(write_video(tmp_path / "a.mkv", 60))), 64)
     assert 0 < len(list(first)) < 60
     first.close()
@@ -45,7 +45,7 @@ def cut_off(path):
 class Camera:
     """A live source that gives a picture every 20 ms, without an end."""
 
-    name, live, sound, sound_start = "camera", True, None, Fraction(0)
+    name, live, audio, audio_start = "camera", True, None, Fraction(0)
 
     def __init__(self, size_hw=(4, 4)):
         self.info = VideoInfo(size_hw, Fraction(1, 50), Fraction(50), None, Fraction(1), False)
@@ -68,7 +68,7 @@ class BrokenCamera(Camera):
         raise VideoError("nothing comes")
 
 
-def test_of_a_live_source_frames_are_gathered_first():
+def test_live_source_is_buffered_first():
     camera = Camera()
     first = FirstFrames(camera, 5)
     begun = time.perf_counter()
@@ -78,6 +78,6 @@ def test_of_a_live_source_frames_are_gathered_first():
     assert camera.closed
 
 
-def test_large_frames_of_a_live_source_are_fewer():
+def test_live_buffer_holds_fewer_large_frames():
     # 3 * 4000 * 5000 is 60 MB: three of them are below 200 MB.
     assert len(list(FirstFrames(Camera((4000, 5000)), 64))) == 3

@@ -8,7 +8,7 @@ import pytest
 from numbered_video import numbered_image, read_back
 
 from detkit.errors import VideoError
-from detkit.video.io.fragmented_file import DiskFile, cut_behind_last_fragment
+from detkit.video.io.fragmented_file import FragmentedFile, truncate_to_last_fragment
 from detkit.video.io.frame import Frame, VideoInfo
 from detkit.video.io.writer import VideoWriter
 
@@ -31,23 +31,23 @@ def fragmented(path: Path) -> list[int]:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     data = path.read_bytes()
-    place = data.index(b"moof") - 4
-    while place < len(data):
-        length = int.from_bytes(data[place:place + 4], "big")
-        if data[place + 4:place + 8] == b"mdat":
-            ends.append(place + length)
-        place += length
+    offset = data.index(b"moof") - 4
+    while offset < len(data):
+        length = int.from_bytes(data[offset:offset + 4], "big")
+        if data[offset + 4:offset + 8] == b"mdat":
+            ends.append(offset + length)
+        offset += length
     return ends
 
 
-def test_a_file_cut_anywhere_is_whole_to_its_last_fragment(tmp_path: Path) -> None:
+def test_truncated_file_plays_to_last_complete_fragment(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     ends = fragmented(path)
     data = path.read_bytes()
     assert len(ends) == FRAMES // 10
     for where in sorted({*range(ends[1] - 20, len(data), 331), *ends, ends[2] + 1, ends[3] - 1}):
         path.write_bytes(data[:where])
-        cut_behind_last_fragment(path)
+        truncate_to_last_fragment(path)
         assert path.stat().st_size == max(end for end in ends if end <= max(where, ends[0]))
         whole = sum(end <= where for end in ends)
         assert read_back(path)[0] == list(range(10 * whole))
@@ -58,20 +58,20 @@ def test_a_file_without_any_fragment_becomes_empty_or_a_head(tmp_path: Path, siz
     path = tmp_path / "a.mp4"
     fragmented(path)
     path.write_bytes(path.read_bytes()[:size])
-    cut_behind_last_fragment(path)
+    truncate_to_last_fragment(path)
     assert path.stat().st_size in (0, 28)  # 'ftyp' of 28 bytes
 
 
-def test_after_a_write_that_fails_nothing_more_is_written(tmp_path: Path) -> None:
-    full = DiskFile(Path("/dev/full"))
+def test_no_writes_after_failed_write(tmp_path: Path) -> None:
+    full = FragmentedFile(Path("/dev/full"))
     for _ in range(2):
-        with pytest.raises(OSError) as told:
+        with pytest.raises(OSError) as error_info:
             full.write(b"data")
-        assert told.value.errno == errno.ENOSPC
+        assert error_info.value.errno == errno.ENOSPC
     assert full.error is not None
     full.close()
 
-    good = DiskFile(tmp_path / "a")
+    good = FragmentedFile(tmp_path / "a")
     good.write(b"12345")
     good.seek(1)
     good.write(b"x")
@@ -81,7 +81,7 @@ def test_after_a_write_that_fails_nothing_more_is_written(tmp_path: Path) -> Non
     assert (tmp_path / "a").read_bytes() == b"1x345"
 
 
-def test_a_writer_on_a_full_disk_says_so_once_and_closes(tmp_path: Path) -> None:
+def test_full_disk_is_reported_once_and_writer_closes(tmp_path: Path) -> None:
     from fractions import Fraction
 
     path = tmp_path / "full.mp4"
@@ -96,16 +96,16 @@ def test_a_writer_on_a_full_disk_says_so_once_and_closes(tmp_path: Path) -> None
     assert writer.count == 0
 
 
-def test_a_named_pipe_that_nobody_reads_is_an_error_and_no_wait(tmp_path: Path) -> None:
+def test_unread_named_pipe_fails_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="No such device or address"):
-        DiskFile(tmp_path / "pipe")
+        FragmentedFile(tmp_path / "pipe")
 
 
 def test_a_named_pipe_that_is_read_takes_all_that_is_written(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    file = DiskFile(tmp_path / "pipe")
+    file = FragmentedFile(tmp_path / "pipe")
     file.write(b"line")
     file.close()
     assert os.read(reader, 100) == b"line"

@@ -10,11 +10,11 @@ from PIL import Image
 
 from detkit.errors import VideoError
 from detkit.structures.detections import Detections
-from detkit.video.io.frame_folder import FrameFolder, natural_key
+from detkit.video.io.frame_folder import FrameFolder, natural_sort_key
 from detkit.video.pipeline import run_video
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
@@ -34,14 +34,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "frames"
 
 
-def test_pictures_come_in_natural_order_at_the_rate_asked_for(folder: Path) -> None:
+def test_images_come_in_natural_order_at_given_fps(folder: Path) -> None:
     source = FrameFolder(folder, Fraction(10))
     frames = list(source)
     assert [number_in(frame.image) for frame in frames] == list(range(12))
     assert [frame.pts * source.info.time_base for frame in frames] == [
         Fraction(n, 10) for n in range(12)]
     assert (source.info.size_hw, source.info.frame_count, source.count) == ((64, 160), 12, 12)
-    assert not source.live and source.sound is None
+    assert not source.live and source.audio is None
 
 
 @pytest.mark.parametrize("names", [
@@ -49,32 +49,32 @@ def test_pictures_come_in_natural_order_at_the_rate_asked_for(folder: Path) -> N
     ["2.png", "10.png", "x.png"], ["f007.png", "f8.png"],
 ], ids=str)
 def test_natural_order(names: list[str]) -> None:
-    assert sorted(reversed(names), key=natural_key) == names
+    assert sorted(reversed(names), key=natural_sort_key) == names
 
 
 def test_a_folder_becomes_a_video(folder: Path, tmp_path: Path) -> None:
-    report = run_video(nothing, folder, tmp_path / "out.mp4", None, rate=Fraction(30000, 1001))
+    report = run_video(no_detections, folder, tmp_path / "out.mp4", None, fps=Fraction(30000, 1001))
     numbers, times = read_back(tmp_path / "out.mp4")
     assert numbers == list(range(12)) and report.frames_out == 12
     assert times == [n * Fraction(1001, 30000) for n in range(12)]
 
 
-def test_a_picture_of_another_size_ends_it_and_the_others_are_kept(
+def test_image_of_other_size_ends_run_and_keeps_previous_frames(
     folder: Path, tmp_path: Path
 ) -> None:
     save(folder, "f8.png", 7, (32, 160))
     with pytest.raises(VideoError, match=r"f8.png: .*got 160x32, expected 160x64 as 'f1.png'.*"
                                          r"the 7 frames"):
-        run_video(nothing, folder, tmp_path / "out.mp4", None)
+        run_video(no_detections, folder, tmp_path / "out.mp4", None)
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(7))
 
 
-def test_a_picture_that_cannot_be_read_ends_it_with_its_name(folder: Path, tmp_path: Path) -> None:
+def test_unreadable_image_ends_run_with_its_name(folder: Path, tmp_path: Path) -> None:
     (folder / "f4.png").write_bytes((folder / "f4.png").read_bytes()[:60])
     with pytest.raises(VideoError, match="f4.png: .*the 3 frames"):
-        run_video(nothing, folder, tmp_path / "out.mp4", None)
+        run_video(no_detections, folder, tmp_path / "out.mp4", None)
 
 
-def test_a_folder_without_pictures_is_said(tmp_path: Path) -> None:
+def test_folder_without_images_is_reported(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="no picture in it: got 0 other files"):
         FrameFolder(tmp_path)

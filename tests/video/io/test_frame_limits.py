@@ -51,14 +51,14 @@ def test_a_size_that_grows_beyond_the_limit_ends_the_run_with_the_frames_before(
     assert [frame.image.shape[:2] for frame in reader] == [SMALL] * 6
     reader.close()
     with pytest.raises(VideoError, match=f"frame 4 has too many pixels.*at most {limit}.*max-pixels"
-                                         ".*the 4 frames that were done") as told:
+                                         ".*the 4 frames that were done") as error_info:
         run_video(lambda images: [Detections.empty(image.shape[:2]) for image in images],
                   source, tmp_path / "out.mp4", None, max_pixels=limit)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error_info.value)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "mkv"])
-def test_frames_are_judged_before_one_is_decoded(tmp_path: Path, suffix: str) -> None:
+def test_frame_size_is_checked_before_decoding(tmp_path: Path, suffix: str) -> None:
     source = write_video(tmp_path / f"a.{suffix}", 12)
     with pytest.raises(VideoError, match=f"a.{suffix}: its frames have too many pixels: "
                                          "got 160x64, expected at most 10239 pixels"):
@@ -70,14 +70,14 @@ def test_a_header_of_sixteen_thousand_rows_takes_no_memory(tmp_path: Path) -> No
     """AVI says the size in 'strf', 4 bytes behind its own size: BITMAPINFOHEADER."""
     source = write_video(tmp_path / "a.avi", 3, codec="ffvhuff")  # which says no size itself
     data = bytearray(source.read_bytes())
-    place = data.index(b"strf") + 8 + 4
-    data[place:place + 8] = (16_000).to_bytes(4, "little") * 2
+    offset = data.index(b"strf") + 8 + 4
+    data[offset:offset + 8] = (16_000).to_bytes(4, "little") * 2
     source.write_bytes(data)
     with pytest.raises(VideoError, match="at most 35651584 pixels"):
         open_source(source)
 
 
-def test_a_folder_of_pictures_has_the_same_limit(tmp_path: Path) -> None:
+def test_image_folder_has_the_same_pixel_limit(tmp_path: Path) -> None:
     for number in range(2):
         Image.fromarray(numbered_image(number)).save(tmp_path / f"{number}.png")
     with pytest.raises(VideoError, match="0.png: has too many pixels: got 160x64, .*10239 pixels"):

@@ -16,7 +16,7 @@ from detkit.video.io.source import open_source
 from detkit.video.pipeline import run_video
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
@@ -26,7 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detkit.video.io.live_reader.STALL_SECONDS", 1.0)
 
 
-def test_a_transport_stream_comes_with_its_own_times(tmp_path: Path) -> None:
+def test_transport_stream_keeps_its_timestamps(tmp_path: Path) -> None:
     stream = write_video(tmp_path / "a.ts", 60)
     with serving(stream) as address:
         source = open_source(f"{address}/ts?part=1")
@@ -38,7 +38,7 @@ def test_a_transport_stream_comes_with_its_own_times(tmp_path: Path) -> None:
         Fraction(n, 25) for n in range(60)]
 
 
-def test_pictures_without_times_have_the_times_of_their_arrival() -> None:
+def test_frames_without_timestamps_get_arrival_times() -> None:
     with serving() as address:
         source = open_source(f"{address}/mjpeg?frames=40&rate=40")
         frames = list(source)
@@ -58,28 +58,29 @@ def test_a_stream_that_stalls_ends_with_its_frames_in_a_file(
     tmp_path: Path, impatient: None, path: str, done: int
 ) -> None:
     with serving(write_video(tmp_path / "a.ts", 60)) as address:
-        with pytest.raises(VideoError, match=r"no picture came for 1 s.*out.partial.mp4") as told:
-            run_video(nothing, f"{address}/{path}", tmp_path / "out.mp4", None, live=False)
-    assert "\n" not in str(told.value) and address in str(told.value)
+        with pytest.raises(VideoError,
+                           match=r"no picture came for 1 s.*out.partial.mp4") as error_info:
+            run_video(no_detections, f"{address}/{path}", tmp_path / "out.mp4", None, live=False)
+    assert "\n" not in str(error_info.value) and address in str(error_info.value)
     numbers = read_back(tmp_path / "out.partial.mp4")[0]
     # At the end of a torn stream pictures lack those that they refer to (x264: 3 B-frames).
     assert numbers == sorted(numbers) and len(numbers) >= done
     assert numbers[:-4] == list(range(len(numbers) - 4))
-    assert f"the {len(numbers)} frames that were done" in str(told.value)
+    assert f"the {len(numbers)} frames that were done" in str(error_info.value)
 
 
 @pytest.mark.slow
-def test_a_stall_is_said_within_five_seconds(tmp_path: Path) -> None:
+def test_stall_is_reported_within_five_seconds(tmp_path: Path) -> None:
     with serving() as address:
         last = 0.0
 
-        def look(images: list[np.ndarray]) -> list[Detections]:
+        def predict(images: list[np.ndarray]) -> list[Detections]:
             nonlocal last
             last = time.perf_counter()
-            return nothing(images)
+            return no_detections(images)
 
         with pytest.raises(VideoError, match="no picture came for 4 s"):
-            run_video(look, f"{address}/mjpeg?frames=20&then=stall", tmp_path / "o.mp4", None)
+            run_video(predict, f"{address}/mjpeg?frames=20&then=stall", tmp_path / "o.mp4", None)
         assert 3 < time.perf_counter() - last < 5
 
 
@@ -89,24 +90,24 @@ def test_a_stall_is_said_within_five_seconds(tmp_path: Path) -> None:
     ("text", "not a video|cannot be opened"),
     ("mjpeg?frames=0", "cannot be opened|no picture|not a video"),
 ], ids=["silent", "nothing-but-a-head", "text", "empty"])
-def test_an_address_that_gives_no_picture_is_said_in_one_line(
+def test_url_without_frames_is_reported_in_one_line(
     impatient: None, path: str, message: str
 ) -> None:
     with serving() as address:
-        with pytest.raises(VideoError, match=message) as told:
+        with pytest.raises(VideoError, match=message) as error_info:
             open_source(f"{address}/{path}")
-    assert "\n" not in str(told.value) and address in str(told.value)
+    assert "\n" not in str(error_info.value) and address in str(error_info.value)
 
 
 @pytest.mark.parametrize("address", ["rtsp://127.0.0.1:9/stream", "http://127.0.0.1:9/stream"])
-def test_an_address_where_nobody_is_is_said_with_its_cause(address: str) -> None:
+def test_unreachable_url_is_reported_with_cause(address: str) -> None:
     with pytest.raises(VideoError, match=f"{address}: cannot be opened: got Connection refused"):
         open_source(address)
 
 
-def test_a_stream_that_the_other_side_ends_is_whole(tmp_path: Path) -> None:
+def test_stream_ended_by_server_is_complete(tmp_path: Path) -> None:
     with serving() as address:
-        report = run_video(nothing, f"{address}/mjpeg?frames=30", tmp_path / "out.mp4", None,
+        report = run_video(no_detections, f"{address}/mjpeg?frames=30", tmp_path / "out.mp4", None,
                            live=False)
     assert report.frames_out >= 29
     assert len(read_back(tmp_path / "out.mp4")[0]) == report.frames_out
@@ -117,7 +118,7 @@ def test_a_live_source_keeps_no_times_of_its_packets(tmp_path: Path) -> None:
     with serving(stream) as address:
         source = open_source(f"{address}/ts?part=1")
         assert len(list(source)) == 60
-        assert source._decoding.lost._before is None
+        assert source._decoder.lost_frames._pts_before_first_frame is None
         source.close()
 
 
@@ -145,7 +146,7 @@ def test_a_recording_at_an_address_is_not_live(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_a_device_gives_pictures_as_a_camera_does() -> None:
+def test_device_gives_frames_like_a_camera() -> None:
     """FFmpeg's own source of test pictures, opened the way that cameras are."""
     source = LiveReader("testsrc=size=160x64:rate=25:duration=1", CAMERA_OPTIONS, "lavfi",
                         "camera 0")
@@ -157,7 +158,7 @@ def test_a_device_gives_pictures_as_a_camera_does() -> None:
         Fraction(n, 25) for n in range(25)]
 
 
-def test_a_camera_that_is_not_there_is_said() -> None:
+def test_missing_camera_is_reported() -> None:
     with pytest.raises(VideoError, match="camera 97: "):
         open_camera(97)
 
@@ -167,7 +168,7 @@ def test_a_camera_that_is_not_there_is_said() -> None:
     ("nothing.mp4", "nothing.mp4: no such file"),
     ("97", "camera 97"),
 ], ids=["scheme", "file", "camera"])
-def test_what_is_no_source_is_said(text: str, message: str) -> None:
+def test_invalid_source_is_reported(text: str, message: str) -> None:
     with pytest.raises(VideoError, match=message):
         open_source(text)
 
@@ -182,7 +183,7 @@ def test_a_rate_is_for_folders_only(tmp_path: Path) -> None:
     ("mp4", "libx264"), ("mkv", "libx264"), ("ts", "libx264"), ("avi", "mpeg4"),
     ("flv", "libx264"),
 ])
-def test_a_download_cut_short_of_its_length_is_an_error_that_keeps_what_came(
+def test_truncated_download_fails_and_keeps_received_frames(
     tmp_path: Path, suffix: str, codec: str
 ) -> None:
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -206,15 +207,17 @@ def test_a_download_cut_short_of_its_length_is_an_error_that_keeps_what_came(
     thread.start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        whole = run_video(nothing, f"{address}/whole.{suffix}", tmp_path / "whole.mp4", None,
+        whole = run_video(no_detections, f"{address}/whole.{suffix}", tmp_path / "whole.mp4", None,
                           live=False)
-        with pytest.raises(VideoError, match=f"{address}/cut.{suffix}: ended early, after .*"
-                                             f"expected {len(data)} bytes.*out.partial") as told:
-            run_video(nothing, f"{address}/cut.{suffix}", tmp_path / "out.mp4", None, live=False)
+        with pytest.raises(
+                VideoError, match=f"{address}/cut.{suffix}: ended early, after .*"
+                f"expected {len(data)} bytes.*out.partial") as error_info:
+            run_video(no_detections, f"{address}/cut.{suffix}", tmp_path / "out.mp4", None,
+                      live=False)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
     assert whole.frames_out == 200
     count = len(read_back(tmp_path / "out.partial.mp4")[0])
-    assert 50 < count < 190 and f"the {count} frames that were done" in str(told.value)
+    assert 50 < count < 190 and f"the {count} frames that were done" in str(error_info.value)

@@ -1,4 +1,4 @@
-"""Frames that a file lacks are counted and said."""
+"""Frames that a file lacks are counted and reported."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,11 +38,11 @@ def read(path: Path) -> tuple[list[int], tuple[str, ...]]:
     ("a.mp4", {}), ("a.mkv", {}), ("a.ts", {}),
     ("slow.mp4", {"times": [0, 1, 5, 6, 30, 31, 40, 41, 90, 100], "time_base": Fraction(1, 30)}),
 ], ids=["mp4", "mkv", "ts", "uneven-times"])
-def test_a_whole_file_has_no_notes(tmp_path: Path, name: str, options: dict) -> None:
+def test_intact_file_has_no_notes(tmp_path: Path, name: str, options: dict) -> None:
     assert read(write_video(tmp_path / name, 10, **options)) == (list(range(10)), ())
 
 
-def test_a_frame_that_is_missing_in_the_middle_is_said_with_its_time(tmp_path: Path) -> None:
+def test_missing_frame_is_reported_with_its_time(tmp_path: Path) -> None:
     # At 25 frames per second frame 7 would begin at 0.28 s.
     path = write_video(tmp_path / "a.mkv", 19, times=[n for n in range(20) if n != 7])
     reader = VideoReader(path)
@@ -60,7 +60,7 @@ def test_frames_before_the_first_key_frame_are_counted(tmp_path: Path) -> None:
     assert len(notes) == 1 and "passed over at the beginning" in notes[0]
 
 
-def test_the_damaged_recording_of_the_cases_is_said(shared_cases: Path) -> None:
+def test_damaged_recording_is_reported(shared_cases: Path) -> None:
     reader = VideoReader(shared_cases / "video" / "damaged.ts")
     # The seventh of twelve frames, ten a second, is lost; ts.ts is the same without damage.
     assert sum(1 for _ in reader) == 11
@@ -68,19 +68,19 @@ def test_the_damaged_recording_of_the_cases_is_said(shared_cases: Path) -> None:
     assert "1 frame is missing" in reader.notes[1] and "0.60 s" in reader.notes[1]
 
 
-def test_the_run_of_a_damaged_video_hands_the_notes_on(shared_cases: Path) -> None:
-    def look(images: list[np.ndarray]) -> list[Detections]:
+def test_run_passes_on_notes_of_damaged_video(shared_cases: Path) -> None:
+    def predict(images: list[np.ndarray]) -> list[Detections]:
         return [Detections.empty(image.shape[:2]) for image in images]
 
-    report = run_video(look, shared_cases / "video" / "damaged.ts", None, None)
+    report = run_video(predict, shared_cases / "video" / "damaged.ts", None, None)
     assert report.frames_in == 11 and len(report.notes) == 2
 
 
-@pytest.mark.parametrize("declared, discarded, said", [
+@pytest.mark.parametrize("declared, discarded, reported", [
     (None, 0, False), (3, 0, False), (2, 0, False), (5, 0, True), (5, 2, False), (5, 1, True),
 ], ids=["not-declared", "all", "more", "fewer", "trimmed", "trimmed-and-fewer"])
-def test_fewer_frames_than_declared_are_said(
-    declared: int | None, discarded: int, said: bool
+def test_fewer_frames_than_declared_is_reported(
+    declared: int | None, discarded: int, reported: bool
 ) -> None:
     lost = LostFrames()
     for pts in range(discarded):
@@ -89,8 +89,8 @@ def test_fewer_frames_than_declared_are_said(
         lost.add_packet(Packet(discarded + pts))
         lost.add_frame(discarded + pts, 1)
     notes = lost.notes(3, declared, Fraction(1, 25))
-    assert bool(notes) == said
-    if said:
+    assert bool(notes) == reported
+    if reported:
         assert f"3 of the {declared - discarded} frames" in notes[0]
 
 
@@ -101,7 +101,7 @@ def test_a_frame_without_a_time_is_no_gap() -> None:
     assert lost.notes(5, None, Fraction(1, 25)) == []
 
 
-def test_a_folder_of_images_names_what_it_leaves_out(tmp_path: Path) -> None:
+def test_image_folder_lists_skipped_files(tmp_path: Path) -> None:
     from PIL import Image
 
     for name in ("f1.png", "f2.png"):

@@ -15,14 +15,14 @@ from detkit.video.pipeline import run_video
 
 SEED = 12
 KINDS = {
-    "aac.mp4": {"sound": ("aac", 44100)},
+    "aac.mp4": {"audio": ("aac", 44100)},
     "begin.mp4": {"options": {"movflags": "faststart"}},
     "fragments.mp4": {"options": {"movflags": "frag_keyframe+empty_moov"}},
-    "opus.mkv": {"sound": ("libopus", 48000)},
-    "mp3.avi": {"codec": "mpeg4", "sound": ("mp3", 44100)},
-    "aac.ts": {"sound": ("aac", 44100)},
+    "opus.mkv": {"audio": ("libopus", 48000)},
+    "mp3.avi": {"codec": "mpeg4", "audio": ("mp3", 44100)},
+    "aac.ts": {"audio": ("aac", 44100)},
     "vp8.webm": {"codec": "libvpx"},
-    "pcm.mov": {"codec": "mpeg4", "sound": ("pcm_s16le", 44100)},
+    "pcm.mov": {"codec": "mpeg4", "audio": ("pcm_s16le", 44100)},
     "h264.flv": {},
     "mpeg2.mpg": {"codec": "mpeg2video"},
     "vp8.ogv": {"codec": "libvpx"},
@@ -38,65 +38,66 @@ def write_seed(path: Path) -> Path:
     return path
 
 
-def change_bytes(data: bytearray, draw: random.Random) -> None:
-    for _ in range(draw.randrange(1, 20)):
-        data[draw.randrange(len(data))] = draw.randrange(256)
+def change_bytes(data: bytearray, rng: random.Random) -> None:
+    for _ in range(rng.randrange(1, 20)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
 
 
-def cut_off(data: bytearray, draw: random.Random) -> None:
-    del data[draw.randrange(1, len(data)):]
+def cut_off(data: bytearray, rng: random.Random) -> None:
+    del data[rng.randrange(1, len(data)):]
 
 
-def take_out(data: bytearray, draw: random.Random) -> None:
-    begin = draw.randrange(len(data))
-    del data[begin:begin + draw.randrange(1, 200)]
+def take_out(data: bytearray, rng: random.Random) -> None:
+    begin = rng.randrange(len(data))
+    del data[begin:begin + rng.randrange(1, 200)]
 
 
-def set_number(data: bytearray, draw: random.Random) -> None:
-    begin, size = draw.randrange(len(data) - 8), draw.choice([4, 8])
-    data[begin:begin + size] = draw.choice([b"\xff", b"\x00", b"\x7f", b"\x80"]) * size
+def set_number(data: bytearray, rng: random.Random) -> None:
+    begin, size = rng.randrange(len(data) - 8), rng.choice([4, 8])
+    data[begin:begin + size] = rng.choice([b"\xff", b"\x00", b"\x7f", b"\x80"]) * size
 
 
-def spoil_head(data: bytearray, draw: random.Random) -> None:
-    for _ in range(draw.randrange(1, 8)):
-        data[draw.randrange(min(600, len(data)))] = draw.choice([0, 255, 127, 128])
+def spoil_head(data: bytearray, rng: random.Random) -> None:
+    for _ in range(rng.randrange(1, 8)):
+        data[rng.randrange(min(600, len(data)))] = rng.choice([0, 255, 127, 128])
 
 
-def spoil_tail(data: bytearray, draw: random.Random) -> None:
-    for _ in range(draw.randrange(1, 8)):
-        data[-1 - draw.randrange(min(900, len(data)))] = draw.choice([0, 255, 127, 128])
+def spoil_tail(data: bytearray, rng: random.Random) -> None:
+    for _ in range(rng.randrange(1, 8)):
+        data[-1 - rng.randrange(min(900, len(data)))] = rng.choice([0, 255, 127, 128])
 
 
-def repeat(data: bytearray, draw: random.Random) -> None:
-    begin = draw.randrange(len(data))
-    part = data[begin:begin + draw.randrange(1, 100)]
-    data[begin:begin] = part * draw.randrange(1, 20)
+def repeat(data: bytearray, rng: random.Random) -> None:
+    begin = rng.randrange(len(data))
+    part = data[begin:begin + rng.randrange(1, 100)]
+    data[begin:begin] = part * rng.randrange(1, 20)
 
 
 CHANGES: list[Callable[[bytearray, random.Random], None]] = [
     change_bytes, cut_off, take_out, set_number, spoil_head, spoil_tail, repeat]
 
 
-def nothing(images: list[np.ndarray]) -> list[Detections]:
+def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
 @pytest.mark.parametrize("cases", [4, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", KINDS)
-def test_a_changed_video_gives_frames_or_one_line(tmp_path: Path, name: str, cases: int) -> None:
+def test_mutated_video_gives_frames_or_one_line_error(tmp_path: Path, name: str,
+                                                      cases: int) -> None:
     seed = write_seed(tmp_path / name).read_bytes()
     for case in range(cases):
-        draw = random.Random(f"{SEED} {name} {case}")
+        rng = random.Random(f"{SEED} {name} {case}")
         data = bytearray(seed)
-        draw.choice(CHANGES)(data, draw)
+        rng.choice(CHANGES)(data, rng)
         source, out = tmp_path / f"case{case}{Path(name).suffix}", tmp_path / "out.mp4"
         source.write_bytes(data)
         try:
-            run_video(nothing, source, out, None, force=True)
+            run_video(no_detections, source, out, None, force=True)
         except VideoError as error:
-            said = str(error)
-            assert "\n" not in said and str(tmp_path) in said, (name, case, said)
+            message = str(error)
+            assert "\n" not in message and str(tmp_path) in message, (name, case, message)
             # Of an error that nobody expected the message would begin with its class.
-            assert "Error: " not in said, (name, case, said)
+            assert "Error: " not in message, (name, case, message)
         assert source.read_bytes() == data
         source.unlink()

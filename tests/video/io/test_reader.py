@@ -90,8 +90,8 @@ def test_colours_follow_the_files_range(
 def test_real_video_has_the_frames_that_pyav_counts(shared_data: Path) -> None:
     path = shared_data / "video_dev" / "car-detection.mp4"  # 377 frames at 12.5: its SOURCE.txt
     reader = VideoReader(path)
-    assert (reader.info.rate, reader.info.size_hw) == (Fraction(25, 2), (432, 768))
-    assert reader.info.has_sound
+    assert (reader.info.fps, reader.info.size_hw) == (Fraction(25, 2), (432, 768))
+    assert reader.info.has_audio
     assert sum(1 for _ in reader) == reader.info.frame_count == 377
 
 
@@ -122,7 +122,7 @@ def test_an_mp4_without_its_index_is_no_video(tmp_path: Path) -> None:
         VideoReader(tmp_path / "cut.mp4")
 
 
-def test_a_stream_that_starts_between_key_frames_is_read_from_the_first_whole_picture(
+def test_stream_starting_between_key_frames_begins_at_first_decodable_frame(
     tmp_path: Path,
 ) -> None:
     path = write_video(tmp_path / "a.ts", 60)
@@ -177,7 +177,7 @@ def _sound_only(path: Path) -> None:
     (_sound_only, "not a video"),
     (_no_frames, "there is no frame in it"),
 ], ids=["missing", "folder", "empty", "text", "garbage", "image", "sound-only", "zero-frames"])
-def test_what_is_no_video_is_said_with_its_name(tmp_path: Path, make, message: str) -> None:
+def test_non_video_is_reported_with_its_name(tmp_path: Path, make, message: str) -> None:
     path = tmp_path / "clip.mp4"
     make(path)
     with pytest.raises(VideoError, match=f"clip.mp4: .*{message}"):

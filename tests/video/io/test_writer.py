@@ -1,4 +1,4 @@
-"""Frames into files: sizes, times, colours, and what browsers ask for."""
+"""Frames into files: sizes, times, colors, and what browsers ask for."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -35,13 +35,13 @@ def test_file_is_plain_h264_yuv420p_with_one_index(tmp_path: Path, suffix: str) 
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (stream.frames, stream.average_rate) == (30, 25)
     # The fragments that it was written in are gone from sight: to a reader all are one 'mdat'.
-    data, place, kinds = path.read_bytes(), 0, []
-    while place < len(data):
-        length = int.from_bytes(data[place:place + 4], "big")
+    data, offset, kinds = path.read_bytes(), 0, []
+    while offset < len(data):
+        length = int.from_bytes(data[offset:offset + 4], "big")
         if length == 1:
-            length = int.from_bytes(data[place + 8:place + 16], "big")
-        kinds.append(data[place + 4:place + 8])
-        place += length
+            length = int.from_bytes(data[offset + 8:offset + 16], "big")
+        kinds.append(data[offset + 4:offset + 8])
+        offset += length
     assert [kind for kind in kinds if kind not in (b"free", b"wide")] == [b"ftyp", b"mdat", b"moov"]
 
 
@@ -84,30 +84,30 @@ def test_odd_sides_get_a_copy_of_the_last_row_or_column(tmp_path: Path, size_hw,
     assert np.abs(frames[0].astype(int) - (200, 120, 40)).max() <= 6
 
 
-@pytest.mark.parametrize("colour", [
+@pytest.mark.parametrize("color", [
     (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0),
 ], ids=str)
-def test_colours_are_those_that_opencv_reads(tmp_path: Path, colour) -> None:
+def test_colours_are_those_that_opencv_reads(tmp_path: Path, color) -> None:
     import cv2
 
     path = tmp_path / "a.mp4"
-    write(path, info(), [np.full((64, 160, 3), colour, np.uint8)] * 2)
+    write(path, info(), [np.full((64, 160, 3), color, np.uint8)] * 2)
     read = cv2.VideoCapture(str(path)).read()[1][..., ::-1]
-    assert np.abs(read.astype(int) - colour).max() <= 4
+    assert np.abs(read.astype(int) - color).max() <= 4
 
 
 @pytest.mark.parametrize("image", [
     np.zeros((64, 161, 3), np.uint8), np.zeros((64, 160, 3), np.float32),
     np.zeros((64, 160), np.uint8),
 ], ids=["size", "float", "grey"])
-def test_another_picture_than_announced_is_refused(tmp_path: Path, image) -> None:
+def test_frame_of_wrong_shape_is_rejected(tmp_path: Path, image) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", info())
     with pytest.raises(VideoError, match=r"frame 7: .*got shape .*expected shape \(64, 160, 3\)"):
         writer.add(Frame(7, image, 7, 1))
     writer.close()
 
 
-def test_another_suffix_is_refused(tmp_path: Path) -> None:
+def test_unknown_suffix_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"got '.avi', expected a name ending in .mp4"):
         VideoWriter(tmp_path / "a.avi", info())
 
@@ -131,7 +131,7 @@ def test_every_preset_keeps_frames_and_times(tmp_path: Path, preset: str, suffix
     assert sorted(written) == list(range(40))
 
 
-def test_of_what_is_live_each_frame_is_written_before_the_next(tmp_path: Path) -> None:
+def test_live_frames_are_written_without_delay(tmp_path: Path) -> None:
     written = []
     writer = VideoWriter(tmp_path / "a.mp4", info(), "veryfast", live=True,
                          on_written=written.append)
@@ -142,7 +142,7 @@ def test_of_what_is_live_each_frame_is_written_before_the_next(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("size_hw", [(66, 62), (270, 480), (65, 63), (64, 64)], ids=str)
-def test_heights_of_every_kind_keep_their_picture(tmp_path: Path, size_hw) -> None:
+def test_any_frame_size_keeps_its_content(tmp_path: Path, size_hw) -> None:
     import av
 
     ramp = np.add.outer(np.arange(size_hw[0]), np.arange(size_hw[1])) % 200
@@ -160,7 +160,7 @@ def test_closing_without_a_frame_leaves_no_frame(tmp_path: Path) -> None:
     assert writer.count == 0
 
 
-def test_a_side_beyond_the_encoders_is_said_with_its_size(tmp_path: Path) -> None:
+def test_frame_too_large_for_encoder_is_reported_with_its_size(tmp_path: Path) -> None:
     """x264's sides end at 16,384."""
     with pytest.raises(VideoError, match="libx264 cannot write frames of 2x20000"):
         VideoWriter(tmp_path / "a.mp4", info((20_000, 2)))

@@ -9,14 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detkit.data.detection.annotations import NOTES, OWN_NAME, RawSplit, Record
+from detkit.data.detection.annotations import (
+    ORIGINAL_NAME_KEY,
+    PENDING_ISSUES_KEY,
+    RawSplit,
+    Record,
+)
 from detkit.data.formats.read_file import read_file
-from detkit.data.formats.shape_box import take_mask
+from detkit.data.formats.shape_box import pop_mask_to_bbox
 from detkit.errors import DataError
-from detkit.machine.memory import json_limit
+from detkit.machine.memory import max_json_bytes
 
-READ = frozenset({"images", "annotations", "categories", "id", "image_id", "category_id", "bbox",
-                  "file_name", "width", "height", "name", "iscrowd", "ignore", "segmentation"})
+READ_KEYS = frozenset({
+    "images", "annotations", "categories", "id", "image_id", "category_id", "bbox", "file_name",
+    "width", "height", "name", "iscrowd", "ignore", "segmentation"
+})
 
 
 def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
@@ -29,20 +36,20 @@ def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
     masks = 0
 
     # Masks are most of COCO's bytes: dropped as each record is made, they never fill the memory.
-    def without_mask(pairs: list[tuple[str, Any]]) -> Record:
+    def drop_mask(pairs: list[tuple[str, Any]]) -> Record:
         nonlocal masks
         record = dict(pairs)
         if len(record) < len(pairs):
-            _check_twice(pairs, path)
-        record.pop(NOTES, None)
-        record.pop(OWN_NAME, None)
-        masks += take_mask(record)
+            _check_duplicate_keys(pairs, path)
+        record.pop(PENDING_ISSUES_KEY, None)
+        record.pop(ORIGINAL_NAME_KEY, None)
+        masks += pop_mask_to_bbox(record)
         return record
 
-    content = _read_json(path, without_mask)
-    wrong = why_not_coco(content)
-    if wrong is not None:
-        raise DataError(f"{path}: not COCO truth: {wrong}",
+    content = _read_json(path, drop_mask)
+    problem = coco_format_error(content)
+    if problem is not None:
+        raise DataError(f"{path}: not COCO truth: {problem}",
                         expected="an object with the lists images, annotations and categories")
     return RawSplit(name, path, image_dir, content["images"], content["annotations"],
                     content["categories"], masks)
@@ -55,7 +62,7 @@ def is_coco(path: Path) -> bool:
         DataError: the file cannot be read as json at all.
     """
     content = _read_json(path)
-    if why_not_coco(content) is not None:
+    if coco_format_error(content) is not None:
         return False
     annotations = content["annotations"]
     return not annotations or any("bbox" in record or record.get("segmentation")
@@ -72,17 +79,17 @@ def json_stem(path: Path) -> str:
     return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
-def _read_json(path: Path, hook: Any = None) -> Any:
+def _read_json(path: Path, object_hook: Any = None) -> Any:
     try:
-        content = read_file(path, json_limit(), "the memory is not enough for more", True)
+        content = read_file(path, max_json_bytes(), "the memory is not enough for more", True)
         text = content.decode("utf-8-sig")
         del content
         if not text.strip():
             raise DataError(f"{path}: the file is empty", expected="COCO json")
-        return json.loads(text, object_pairs_hook=hook)
+        return json.loads(text, object_pairs_hook=object_hook)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path}: not a whole gzip file ({error})", expected="COCO json",
-                        do="unpack it to see what is wrong") from error
+                        hint="unpack it to see what is wrong") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file", expected="COCO json in UTF-8") from error
     except json.JSONDecodeError as error:
@@ -94,17 +101,17 @@ def _read_json(path: Path, hook: Any = None) -> Any:
         raise DataError(f"{path}: nested too deeply for COCO json") from error
 
 
-def _check_twice(pairs: Sequence[tuple[str, Any]], path: Path) -> None:
+def _check_duplicate_keys(pairs: Sequence[tuple[str, Any]], path: Path) -> None:
     """Refuse an object that says a thing twice and otherwise; json keeps the last alone."""
-    seen: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in READ and seen.setdefault(key, value) != value:
+        if key in READ_KEYS and values.setdefault(key, value) != value:
             raise DataError(f"{path}: an object has the key '{key}' twice, with different values",
-                            got=f"{repr(seen[key]):.60} and {repr(value):.60}",
+                            got=f"{repr(values[key]):.60} and {repr(value):.60}",
                             expected="each key once")
 
 
-def why_not_coco(content: Any) -> str | None:
+def coco_format_error(content: Any) -> str | None:
     """What json content is instead of COCO truth; None when it is COCO truth."""
     if isinstance(content, list):
         if content and isinstance(content[0], dict) and "score" in content[0]:

@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detkit.data.detection.annotations import SPLITS, RawSplit, split_word
+from detkit.data.detection.annotations import SPLITS, RawSplit, split_from_name
 from detkit.data.formats.coco.coco_file import is_coco, json_stem, read_coco
-from detkit.data.formats.read_file import UnreadableFile
+from detkit.data.formats.read_file import UnreadableFileError
 from detkit.data.formats.subfolders import Subfolders
 from detkit.data.images.image_folder import ImageFolder, choose_folder
 from detkit.errors import DataError
 
-OTHER_TASKS = re.compile(r"captions|image_info|panoptic|stuff|unlabeled")
-ALIASES = {
+OTHER_TASK_PATTERN = re.compile(r"captions|image_info|panoptic|stuff|unlabeled")
+SPLIT_ALIASES = {
     "train": ("train", "training"), "val": ("val", "valid", "validation"),
     "test": ("test", "testing"), "all": (),
 }
@@ -31,61 +31,61 @@ def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
     Raises:
         DataError: two files could be the same split.
     """
-    words: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     unnamed: list[Path] = []
-    there = set(files)
+    present = set(files)
     for path in files:
-        if path.suffix.lower() == ".gz" and path.with_suffix("") in there:
+        if path.suffix.lower() == ".gz" and path.with_suffix("") in present:
             continue
-        if OTHER_TASKS.search(json_stem(path).lower()):
+        if OTHER_TASK_PATTERN.search(json_stem(path).lower()):
             continue
-        word = split_word(json_stem(path))
+        split = split_from_name(json_stem(path))
         for folder in path.relative_to(root).parents[:-1]:
-            word = word or split_word(folder.name)
-        if word is None:
+            split = split or split_from_name(folder.name)
+        if split is None:
             unnamed.append(path)
         else:
-            words.setdefault(word, []).append(path)
+            by_split.setdefault(split, []).append(path)
     chosen: dict[str, Path] = {}
     for name in SPLITS:
-        only = _only_one(words.get(name, []), f"the {name} split", is_coco)
-        if only is not None:
-            chosen[name] = only
+        selected = _select_file(by_split.get(name, []), f"the {name} split", is_coco)
+        if selected is not None:
+            chosen[name] = selected
     if chosen:
         return chosen
-    only = _only_one(unnamed, "the annotations", readable_coco)
-    return {} if only is None else {"all": only}
+    selected = _select_file(unnamed, "the annotations", is_readable_coco)
+    return {} if selected is None else {"all": selected}
 
 
-def _only_one(
-    paths: Sequence[Path], what: str, fits: Callable[[Path], bool]
+def _select_file(
+    paths: Sequence[Path], description: str, predicate: Callable[[Path], bool]
 ) -> Path | None:
-    likely = [path for path in paths if json_stem(path).lower().startswith("instances")]
-    if len(likely) != 1:
-        likely = list(paths)
-    if len(likely) == 1 and _plainly_named(likely[0]):
-        return likely[0]  # reading it will say what is wrong with it; no need to read it twice
-    likely = [path for path in likely if fits(path)]
-    if len(likely) > 1:
-        raise DataError(f"two files could be {what}: {likely[0]} and {likely[1]}",
-                        do="name one of the two folders, or keep one of the two files")
-    return likely[0] if likely else None
+    matches = [path for path in paths if json_stem(path).lower().startswith("instances")]
+    if len(matches) != 1:
+        matches = list(paths)
+    if len(matches) == 1 and _has_standard_name(matches[0]):
+        return matches[0]  # reading it will say what is wrong with it; no need to read it twice
+    matches = [path for path in matches if predicate(path)]
+    if len(matches) > 1:
+        raise DataError(f"two files could be {description}: {matches[0]} and {matches[1]}",
+                        hint="name one of the two folders, or keep one of the two files")
+    return matches[0] if matches else None
 
 
-def readable_coco(path: Path) -> bool:
+def is_readable_coco(path: Path) -> bool:
     """Files that no split is named by may be anything: a broken one is just another file."""
     try:
         return is_coco(path)
-    except UnreadableFile:
+    except UnreadableFileError:
         raise
     except DataError:
         return False
 
 
-def _plainly_named(path: Path) -> bool:
+def _has_standard_name(path: Path) -> bool:
     stem = json_stem(path).lower()
     return stem.startswith(("instances", "_annotations")) or any(
-        stem in aliases for aliases in ALIASES.values())
+        stem in aliases for aliases in SPLIT_ALIASES.values())
 
 
 def read_coco_split(root: Path, name: str, path: Path) -> tuple[RawSplit, ImageFolder]:
@@ -99,33 +99,33 @@ def read_coco_split(root: Path, name: str, path: Path) -> tuple[RawSplit, ImageF
              if isinstance(record.get("file_name"), str) and record["file_name"]]
     if not names:
         raise DataError(f"{path}: it lists no image", expected="at least one with a file_name")
-    folder = choose_folder(names, _tiers(root, name, path), str(path))
+    folder = choose_folder(names, _image_dir_candidates(root, name, path), str(path))
     raw.image_dir = folder.folder
     return raw, folder
 
 
-def _tiers(root: Path, name: str, path: Path) -> list[list[Path]]:
+def _image_dir_candidates(root: Path, name: str, path: Path) -> list[list[Path]]:
     """Folders that the images may be in, the likelier first; names count in any case."""
     folders = Subfolders()
 
-    def below(bases: Sequence[Path], names: Sequence[str]) -> list[Path]:
-        return [folder for base in bases for folder in folders.named(base, names)]
+    def find_subfolders(bases: Sequence[Path], names: Sequence[str]) -> list[Path]:
+        return [folder for base in bases for folder in folders.find(base, names)]
 
-    above = [path.parent]
-    while above[-1] != root and root in above[-1].parents:
-        above.append(above[-1].parent)
+    ancestors = [path.parent]
+    while ancestors[-1] != root and root in ancestors[-1].parents:
+        ancestors.append(ancestors[-1].parent)
     stem = json_stem(path)
-    bases = above + below(above, IMAGE_FOLDERS)
-    named = below(bases, ALIASES[name])
-    own = below([path.parent], [stem])
-    if split_word(path.parent.name) == name and path.parent != root:
-        own += [path.parent, *below([path.parent], IMAGE_FOLDERS)]
+    bases = ancestors + find_subfolders(ancestors, IMAGE_FOLDERS)
+    named_dirs = find_subfolders(bases, SPLIT_ALIASES[name])
+    own_dirs = find_subfolders([path.parent], [stem])
+    if split_from_name(path.parent.name) == name and path.parent != root:
+        own_dirs += [path.parent, *find_subfolders([path.parent], IMAGE_FOLDERS)]
     return [
-        below(bases, re.findall(r"[a-z]+\d{4}", stem.lower())),
-        own,
-        named + below(named, IMAGE_FOLDERS),
+        find_subfolders(bases, re.findall(r"[a-z]+\d{4}", stem.lower())),
+        own_dirs,
+        named_dirs + find_subfolders(named_dirs, IMAGE_FOLDERS),
         bases,
         # CVAT's instances_SUBSET.json stands beside images/SUBSET, whatever the subset's name.
-        below(bases, [re.sub("^instances_", "", stem, flags=re.IGNORECASE)]),
-        [folder for base in bases for folder in folders.of_split(base, name)],
+        find_subfolders(bases, [re.sub("^instances_", "", stem, flags=re.IGNORECASE)]),
+        [folder for base in bases for folder in folders.find_for_split(base, name)],
     ]

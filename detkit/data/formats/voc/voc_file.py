@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.detection.annotations import RawSplit, Record
-from detkit.data.formats.read_file import UnreadableFile
-from detkit.data.formats.shape_box import take_mask
-from detkit.data.formats.voc.voc_shape import add_shape
-from detkit.data.formats.xml_text import xml_root
+from detkit.data.formats.read_file import UnreadableFileError
+from detkit.data.formats.shape_box import pop_mask_to_bbox
+from detkit.data.formats.voc.voc_shape import add_shape_fields
+from detkit.data.formats.xml_text import parse_xml
 from detkit.data.report.ledger import Ledger, SplitCount
 from detkit.errors import DataError
 
 FLAGS = ("difficult", "truncated")
-UNSET = frozenset({"", "0", "0.0", "unspecified", "false", "no", "none"})
+FALSE_VALUES = frozenset({"", "0", "0.0", "unspecified", "false", "no", "none"})
 
 
 def read_voc(
@@ -42,10 +42,10 @@ def read_voc(
     for path, image in xml_files:
         try:
             contents.append((path, image, parse_voc(path)))
-        except UnreadableFile:
+        except UnreadableFileError:
             raise
         except DataError as error:
-            ledger.add("broken_annotation", error.what, "left out with its image",
+            ledger.add("broken_annotation", error.message, "left out with its image",
                        file=str(path), image=image, split=name)
             ledger.splits.setdefault(name, SplitCount()).images_left_out += 1
     names = sorted({
@@ -74,8 +74,8 @@ def read_voc(
                 "object": ordinal,
                 **{flag: _flag(item, flag) for flag in FLAGS},
             }
-            add_shape(record, item)
-            split.masks_left_out += take_mask(record)
+            add_shape_fields(record, item)
+            split.dropped_masks += pop_mask_to_bbox(record)
             split.annotations.append(record)
     return split
 
@@ -86,7 +86,7 @@ def parse_voc(path: Path) -> ElementTree.Element:
     Raises:
         DataError: the file cannot be read, is no xml, or no VOC annotation.
     """
-    root = xml_root(path)
+    root = parse_xml(path)
     if root.tag != "annotation":
         raise DataError(f"{path}: no Pascal VOC annotation", got=f"<{root.tag}>",
                         expected="<annotation>")
@@ -115,4 +115,4 @@ def _box(item: ElementTree.Element) -> list[Any] | None:
 
 
 def _flag(item: ElementTree.Element, name: str) -> int:
-    return int(_text(item, name).lower() not in UNSET)
+    return int(_text(item, name).lower() not in FALSE_VALUES)

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detkit.data.detection.annotations import RawSplit
-from detkit.data.formats.read_file import UnreadableFile, names_in
+from detkit.data.formats.read_file import UnreadableFileError, list_names
 from detkit.data.formats.subfolders import Subfolders
 from detkit.data.formats.voc.voc_file import parse_voc, read_voc
 from detkit.data.formats.voc.voc_layout import XmlFolders
-from detkit.data.formats.voc.voc_lists import XmlNames, read_split_lists
-from detkit.data.images.image_folder import ImageFolder, choose_folder, fold
-from detkit.data.images.image_names import last_part
-from detkit.data.images.read_image import SUFFIXES
+from detkit.data.formats.voc.voc_lists import XmlNameIndex, read_split_lists
+from detkit.data.images.image_folder import ImageFolder, casefold_name, choose_folder
+from detkit.data.images.image_names import basename
+from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.data.report.ledger import Ledger, SplitCount
 from detkit.errors import DataError
 
@@ -31,27 +31,30 @@ def read_voc_folder(
         DataError: an xml is broken, a list names no xml, or images are not found.
     """
     if set(folders) != {"all"}:
-        return {name: _read(root, name, part, part.files(), ledger)
-                for name, part in folders.items()}
-    whole = folders["all"]
-    files = whole.files()
-    lists = read_split_lists(whole.base, ledger)
+        return {name: _read_split(root, name, xml_folders, xml_folders.files(), ledger)
+                for name, xml_folders in folders.items()}
+    all_folders = folders["all"]
+    files = all_folders.files()
+    lists = read_split_lists(all_folders.base, ledger)
     if not lists:
-        return {"all": _read(root, "all", whole, files, ledger)}
-    names = XmlNames(files)
-    listed = {name: _listed(name, lines, names, whole.base, ledger)
+        return {"all": _read_split(root, "all", all_folders, files, ledger)}
+    names = XmlNameIndex(files)
+    listed = {name: _resolve_list(name, lines, names, all_folders.base, ledger)
               for name, lines in lists.items()}
-    used = {stem for stems in listed.values() for stem in stems}
+    listed_stems = {stem for stems in listed.values() for stem in stems}
     for stem, path in files.items():
-        if stem not in used:
+        if stem not in listed_stems:
             ledger.add("not_in_any_list", "no list in ImageSets/Main names it", "left out",
                        file=str(path))
-    return {name: _read(root, name, whole, {stem: files[stem] for stem in stems}, ledger)
-            for name, stems in listed.items()}
+    return {
+        name: _read_split(root, name, all_folders, {stem: files[stem]
+                                                    for stem in stems}, ledger)
+        for name, stems in listed.items()
+    }
 
 
-def _listed(
-    name: str, lines: Sequence[str], names: XmlNames, base: Path, ledger: Ledger
+def _resolve_list(
+    name: str, lines: Sequence[str], names: XmlNameIndex, base: Path, ledger: Ledger
 ) -> list[str]:
     """The xml files that a list names, by their path from ``base`` without the ending."""
     stems: dict[str, None] = {}
@@ -71,122 +74,133 @@ def _listed(
     return list(stems)
 
 
-def _read(
-    root: Path, name: str, part: XmlFolders, files: Mapping[str, Path], ledger: Ledger
+def _read_split(
+    root: Path, name: str, xml_folders: XmlFolders, files: Mapping[str, Path], ledger: Ledger
 ) -> tuple[RawSplit, ImageFolder]:
     stems = list(files)
     parents = {stem.rpartition("/")[0] for stem in stems}
-    tiers = _tiers(root, part.base)
+    candidates = _image_dir_candidates(root, xml_folders.base)
     if len(parents) == 1:
         # The images of one folder of xml files lie in one folder too, and need no other name.
-        tiers = _inside(tiers, name, *parents)
+        candidates = _insert_subfolders(candidates, name, *parents)
         stems = [stem.rpartition("/")[2] for stem in stems]
-    names = _image_names(stems, tiers)
-    raw = read_voc(list(zip(files.values(), names)), name, part.folders[0]
-                   if len(part.folders) == 1 else part.base, ledger)
+    names = _image_names(stems, candidates)
+    raw = read_voc(list(zip(files.values(), names)), name, xml_folders.folders[0]
+                   if len(xml_folders.folders) == 1 else xml_folders.base, ledger)
     if not raw.images:
         first = next(iter(files.values()))
         raise DataError(f"{first}: no Pascal VOC annotation, nor any other of the {name} split")
     if len(parents) > 1:
-        _keep_folders(raw, {str(path): stem.rpartition("/")[0] for (stem, path), image
-                            in zip(files.items(), names) if image is None})
-    chosen = choose_folder([record["file_name"] for record in raw.images], tiers,
+        _prefix_ambiguous_names(
+            raw, {
+                str(path): stem.rpartition("/")[0]
+                for (stem, path), image in zip(files.items(), names)
+                if image is None
+            })
+    chosen = choose_folder([record["file_name"] for record in raw.images], candidates,
                            str(raw.source))
     raw.image_dir = chosen.folder
     for record in raw.images:
-        named, taken = record.pop("named"), record["file_name"]
-        if fold(Path(named).stem) != fold(Path(taken).stem) and chosen.find(named) is not None:
-            ledger.add("two_images_named", f"the xml names '{named}', which is there too; the "
-                       f"image with the xml's own name is taken, '{taken}'", "kept",
-                       file=record["source_file"], image=taken, split=name)
+        xml_name, file_name = record.pop("named"), record["file_name"]
+        if casefold_name(Path(xml_name).stem) != casefold_name(
+                Path(file_name).stem) and chosen.find(xml_name) is not None:
+            ledger.add("two_images_named", f"the xml names '{xml_name}', which is there too; the "
+                       f"image with the xml's own name is taken, '{file_name}'", "kept",
+                       file=record["source_file"], image=file_name, split=name)
     return raw, chosen
 
 
-def _keep_folders(raw: RawSplit, parents: Mapping[str, str]) -> None:
+def _prefix_ambiguous_names(raw: RawSplit, parents: Mapping[str, str]) -> None:
     """Put the folder of its xml before a bare name that another xml's image has too.
 
     Args:
         raw: image records are changed in place.
         parents: by xml file, of those whose own words name the image.
     """
-    last_parts = Counter(fold(last_part(record["file_name"])) for record in raw.images)
+    basenames = Counter(casefold_name(basename(record["file_name"])) for record in raw.images)
     for record in raw.images:
         name, parent = record["file_name"], parents.get(record["source_file"])
-        if parent and last_part(name) == name and last_parts[fold(name)] > 1:
+        if parent and basename(name) == name and basenames[casefold_name(name)] > 1:
             record["file_name"] = f"{parent}/{name}"
 
 
-def _tiers(root: Path, base: Path) -> list[list[Path]]:
+def _image_dir_candidates(root: Path, base: Path) -> list[list[Path]]:
     """Folders that the images may be in, the likelier first; names count in any case."""
     folders = Subfolders()
-    return [folders.named(base.parent, IMAGE_FOLDERS), [base], [base.parent, root],
-            folders.named(root, IMAGE_FOLDERS)]
+    return [folders.find(base.parent, IMAGE_FOLDERS), [base], [base.parent, root],
+            folders.find(root, IMAGE_FOLDERS)]
 
 
-def _inside(tiers: Sequence[list[Path]], name: str, parent: str) -> list[list[Path]]:
+def _insert_subfolders(candidates: Sequence[list[Path]], name: str,
+                       parent: str) -> list[list[Path]]:
     """Before each tier the folders in it that are called as those of the xml files are."""
     if not parent:
-        return list(tiers)
+        return list(candidates)
     folders = Subfolders()
     widened = []
-    for tier in tiers:
-        inner = tier
-        for step in parent.split("/"):
-            inner = [below for folder in inner for below in folders.named(folder, [step])]
-        of_split = [below for folder in tier for below in folders.of_split(folder, name)]
-        widened += [inner, tier, of_split]
+    for group in candidates:
+        subfolders = group
+        for component in parent.split("/"):
+            subfolders = [
+                subfolder for folder in subfolders
+                for subfolder in folders.find(folder, [component])
+            ]
+        split_dirs = [
+            subfolder for folder in group for subfolder in folders.find_for_split(folder, name)
+        ]
+        widened += [subfolders, group, split_dirs]
     return widened
 
 
-def _image_names(stems: Sequence[str], tiers: Sequence[Sequence[Path]]) -> list[str | None]:
+def _image_names(stems: Sequence[str], candidates: Sequence[Sequence[Path]]) -> list[str | None]:
     """The image that shares each xml's name; where there is none, the name inside it counts.
 
     Args:
         stems: paths without the ending, as far as images lie in sub-folders of the same names.
     """
-    wanted = {fold(stem) for stem in stems}
-    last_parts = {fold(stem.rpartition("/")[2]) for stem in stems}
+    wanted_stems = {casefold_name(stem) for stem in stems}
+    basenames = {casefold_name(stem.rpartition("/")[2]) for stem in stems}
     parents = {stem.rpartition("/")[0]: None for stem in stems}
-    in_one_folder = len(last_parts) == len(stems)
+    in_one_folder = len(basenames) == len(stems)
     if in_one_folder:  # the images may lie in one folder, without being mixed up
         parents[""] = None
-        wanted |= last_parts
+        wanted_stems |= basenames
     by_stem: dict[str, str] = {}
-    for folder in [folder for tier in tiers for folder in tier if folder.is_dir()]:
+    for folder in [folder for group in candidates for folder in group if folder.is_dir()]:
         for parent in parents:
-            by_stem.update(_images_in(folder, parent, wanted, by_stem))
-    return [by_stem.get(fold(stem))
-            or (by_stem.get(fold(stem.rpartition("/")[2])) if in_one_folder else None)
+            by_stem.update(_find_images(folder, parent, wanted_stems, by_stem))
+    return [by_stem.get(casefold_name(stem))
+            or (by_stem.get(casefold_name(stem.rpartition("/")[2])) if in_one_folder else None)
             for stem in stems]
 
 
-def _images_in(
-    folder: Path, parent: str, wanted: set[str], found: Mapping[str, str]
+def _find_images(
+    folder: Path, parent: str, wanted_stems: set[str], known: Mapping[str, str]
 ) -> dict[str, str]:
     """Those wanted and not found yet, by their folded path from ``folder`` without the ending."""
-    here: dict[str, str] = {}
-    for file_name in names_in(folder / parent):
+    matches: dict[str, str] = {}
+    for file_name in list_names(folder / parent):
         path = f"{parent}/{file_name}" if parent else file_name
         name, suffix = os.path.splitext(path)
-        stem = fold(name)
-        if suffix.lower() not in SUFFIXES or stem not in wanted or stem in found:
+        stem = casefold_name(name)
+        if suffix.lower() not in IMG_EXTENSIONS or stem not in wanted_stems or stem in known:
             continue
-        if here.setdefault(stem, path) != path:
-            raise DataError(f"two images have the same name: {folder / here[stem]} and "
-                            f"{folder / path}", do="keep one of the two")
-    return here
+        if matches.setdefault(stem, path) != path:
+            raise DataError(f"two images have the same name: {folder / matches[stem]} and "
+                            f"{folder / path}", hint="keep one of the two")
+    return matches
 
 
 def is_voc(paths: Sequence[Path]) -> bool:
     """Whether any of some xml files is a VOC annotation.
 
     Raises:
-        UnreadableFile: one cannot be read, and may well be one.
+        UnreadableFileError: one cannot be read, and may well be one.
     """
     for path in paths:
         try:
             parse_voc(path)
-        except UnreadableFile:
+        except UnreadableFileError:
             raise
         except DataError:
             continue

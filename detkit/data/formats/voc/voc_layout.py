@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detkit.data.detection.annotations import split_word
-from detkit.data.formats.read_file import names_in
+from detkit.data.detection.annotations import split_from_name
+from detkit.data.formats.read_file import list_names
 from detkit.data.formats.voc.voc_lists import read_split_lists
-from detkit.data.images.image_folder import fold
+from detkit.data.images.image_folder import casefold_name
 from detkit.errors import DataError
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")
@@ -36,18 +36,18 @@ class XmlFolders:
         Raises:
             DataError: two files differ in nothing but the case of their ending.
         """
-        found: dict[str, Path] = {}
+        xml_paths: dict[str, Path] = {}
         for folder in self.folders:
             start = folder.relative_to(self.base).as_posix()
-            for name in names_in(folder):
+            for name in list_names(folder):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() != ".xml" or name.startswith("."):
                     continue
                 key = stem if start == "." else f"{start}/{stem}"
-                if found.setdefault(key, folder / name) != folder / name:
-                    raise DataError(f"two xml files have the same name: {found[key]} and "
-                                    f"{folder / name}", do="keep one of the two")
-        return dict(sorted(found.items()))
+                if xml_paths.setdefault(key, folder / name) != folder / name:
+                    raise DataError(f"two xml files have the same name: {xml_paths[key]} and "
+                                    f"{folder / name}", hint="keep one of the two")
+        return dict(sorted(xml_paths.items()))
 
 
 def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolders]:
@@ -60,36 +60,36 @@ def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolder
     """
     by_split: dict[str, list[Path]] = {}
     for folder in folders:
-        words = (split_word(part.name) for part in _upwards(root, folder)[:-1])
+        words = (split_from_name(parent.name) for parent in _self_and_parents(root, folder)[:-1])
         by_split.setdefault(next(filter(None, words), "all"), []).append(folder)
-    bases = {_base(root, folder) for folder in folders}
+    bases = {_annotation_root(root, folder) for folder in folders}
     if "all" in by_split and len(by_split) > 1:
         (base, *others) = bases
         if base is None or others or not read_split_lists(base):
             named = next(group[0] for name, group in by_split.items() if name != "all")
-            raise _two_folders(by_split["all"][0], named)
+            raise _ambiguous_folders_error(by_split["all"][0], named)
         by_split = {"all": list(folders)}  # the lists say the splits, not the sub-folders' names
     chosen = {}
     for name, group in by_split.items():
-        bases = {_base(root, folder) for folder in group}
+        bases = {_annotation_root(root, folder) for folder in group}
         if len(group) > 1 and (None in bases or len(bases) > 1):
-            raise _two_folders(*group[:2])
+            raise _ambiguous_folders_error(*group[:2])
         chosen[name] = XmlFolders(bases.pop() or group[0], tuple(group))
     return chosen
 
 
-def _base(root: Path, folder: Path) -> Path | None:
+def _annotation_root(root: Path, folder: Path) -> Path | None:
     """The nearest folder around ``folder``, or itself, that bears a name for annotations."""
-    return next((part for part in _upwards(root, folder)
-                 if fold(part.name) in ANNOTATION_FOLDERS), None)
+    return next((parent for parent in _self_and_parents(root, folder)
+                 if casefold_name(parent.name) in ANNOTATION_FOLDERS), None)
 
 
-def _upwards(root: Path, folder: Path) -> list[Path]:
+def _self_and_parents(root: Path, folder: Path) -> list[Path]:
     """``folder`` and those around it, up to ``root``."""
-    return [part for part in (folder, *folder.parents)
-            if part == root or root in part.parents]
+    return [parent for parent in (folder, *folder.parents)
+            if parent == root or root in parent.parents]
 
 
-def _two_folders(first: Path, second: Path) -> DataError:
+def _ambiguous_folders_error(first: Path, second: Path) -> DataError:
     return DataError(f"two folders of Pascal VOC files: {first} and {second}",
-                     do="name the one to use")
+                     hint="name the one to use")

@@ -9,7 +9,7 @@ from typing import Any
 from detkit.data.detection.annotations import Record
 
 
-def add_shape(record: Record, item: ElementTree.Element) -> None:
+def add_shape_fields(record: Record, item: ElementTree.Element) -> None:
     """Add what an object's xml says of its shape to its record, in the words of COCO.
 
     ``polygon`` (Roboflow's x1, y1, ... or LabelMe's pt) becomes ``segmentation``; the rotation
@@ -25,10 +25,10 @@ def add_shape(record: Record, item: ElementTree.Element) -> None:
     for attribute in item.iterfind("attributes/attribute"):
         if (attribute.findtext("name") or "").strip() == "rotation":
             record["attributes"] = {"rotation": attribute.findtext("value") or ""}
-    turned = item.find("robndbox")
-    if turned is not None and record.get("bbox") is None:
+    rotated = item.find("robndbox")
+    if rotated is not None and record.get("bbox") is None:
         x, y, width, height, angle = (
-            _float(turned.findtext(name)) for name in ("cx", "cy", "w", "h", "angle"))
+            _float(rotated.findtext(name)) for name in ("cx", "cy", "w", "h", "angle"))
         record["bbox"] = [x - width / 2, y - height / 2, width, height]
         record["attributes"] = {"rotation": math.degrees(angle)}
 

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from detkit.errors import ExportError, is_out_of_memory
 from detkit.inference.engines.engine import RawDetections
-from detkit.inference.engines.input_batch import NAMES_OUT, check_batch, nothing
+from detkit.inference.engines.input_batch import OUTPUT_NAMES, check_batch, empty_result
 from detkit.inference.engines.openvino.core import import_openvino, openvino_core
 from detkit.inference.engines.openvino.file_check import check_openvino_file
-from detkit.inference.engines.ports import AGAIN, Port, check_ports
-from detkit.machine.cores import cores
+from detkit.inference.engines.ports import REEXPORT_HINT, Port, check_ports
+from detkit.machine.cores import num_cores
 from detkit.machine.memory import available_memory
 
-_FIRST = Lock()
-TYPES = {"u8": "uint8", "i64": "int64", "i32": "int32", "f32": "float32", "f16": "float16"}
-HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+_DTYPE_LOCK = Lock()
+DTYPES = {"u8": "uint8", "i64": "int64", "i32": "int32", "f32": "float32", "f16": "float16"}
+PRECISION_HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoEngine:
@@ -32,10 +32,10 @@ class OpenVinoEngine:
 
     Args:
         model: the ``openvino.Model`` with any batch size, or the .xml file that it was saved to.
-        canvas_hw: height and width of the canvases in pixels.
+        input_hw: height and width of the canvases in pixels.
         precision: 'f32', 'bf16', or 'int8' for a model that was quantised; the numbers that are
             not are then computed in float32.
-        streams: calls that are served side by side, each with its share of the cores; 1 gives
+        num_streams: calls that are served side by side, each with its share of the cores; 1 gives
             all cores to one call, for the shortest wait.
         threads: cores to use; None for all that the process may use.
         cache_dir: where OpenVINO keeps what it compiled; None keeps nothing.
@@ -48,32 +48,32 @@ class OpenVinoEngine:
     def __init__(
         self,
         model: Any,
-        canvas_hw: tuple[int, int],
+        input_hw: tuple[int, int],
         precision: str = "f32",
-        streams: int = 1,
+        num_streams: int = 1,
         threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
         openvino = import_openvino()
-        with _FIRST:
+        with _DTYPE_LOCK:
             # Two threads in their first look at a type wait for each other for ever.
             openvino.Type.u8.to_dtype()
         self.name = "openvino"
         self.precision = precision
-        self.canvas_hw = canvas_hw
-        self.streams = streams
+        self.input_hw = input_hw
+        self.num_streams = num_streams
         self._core = openvino_core()
         self._model = self._read(model) if isinstance(model, (str, Path)) else model
         self._options = {
-            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
-            "NUM_STREAMS": str(streams),
-            "INFERENCE_NUM_THREADS": str(threads or cores()),
+            "PERFORMANCE_HINT": "LATENCY" if num_streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": str(num_streams),
+            "INFERENCE_NUM_THREADS": str(threads or num_cores()),
             # Said, since OpenVINO's own choice is bf16 wherever the processor has it.
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
             **({"CACHE_DIR": str(cache_dir)} if cache_dir else {}),
         }
         self._lock = Lock()
-        self._pools: dict[int, _Pool] = {}
+        self._pools: dict[int, _RequestPool] = {}
         try:
             self._pool_for(1)
         except RuntimeError as error:
@@ -89,22 +89,22 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise ExportError(f"{path}: OpenVINO cannot read it",
                               got=" ".join(str(error).split())[-200:]) from error
-        check_ports(path, self.canvas_hw, _ports(model.inputs), _ports(model.outputs))
+        check_ports(path, self.input_hw, _ports(model.inputs), _ports(model.outputs))
         return model
 
     def __call__(
-        self, images: NDArray[np.uint8], valid_hw: NDArray[np.int64]
+        self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
         """Detect in a batch of canvases; see `Engine`."""
-        check_batch(images, valid_hw, self.canvas_hw)
+        check_batch(images, image_hw, self.input_hw)
         if not len(images):
-            return nothing(self)
-        inputs = [np.ascontiguousarray(images), np.ascontiguousarray(valid_hw)]
+            return empty_result(self)
+        inputs = [np.ascontiguousarray(images), np.ascontiguousarray(image_hw)]
         with self._pool_for(len(images)).request() as request:
-            found = request.infer(inputs, share_inputs=True)
+            result = request.infer(inputs, share_inputs=True)
             # Copies: the request's own tensors are the next caller's.
             boxes, scores, labels, counts = (
-                np.array(found[place]) for place in range(len(NAMES_OUT))
+                np.array(result[index]) for index in range(len(OUTPUT_NAMES))
             )
         return RawDetections(boxes, scores, labels, counts)
 
@@ -113,48 +113,48 @@ class OpenVinoEngine:
         with self._lock:
             self._pools.clear()
 
-    def _pool_for(self, batch: int) -> _Pool:
+    def _pool_for(self, batch: int) -> _RequestPool:
         """Requests of the model compiled for one image, which is quicker, or for any number."""
         size = 1 if batch == 1 else -1
         with self._lock:
             if size not in self._pools:
                 model = self._model.clone()
-                model.reshape({model.inputs[0]: [size, *self.canvas_hw, 3],
+                model.reshape({model.inputs[0]: [size, *self.input_hw, 3],
                                model.inputs[1]: [size, 2]})
-                _refuse_giants(model)
+                _check_layer_sizes(model)
                 compiled = self._core.compile_model(model, "CPU", self._options)
-                self._pools[size] = _Pool(compiled, self.streams)
+                self._pools[size] = _RequestPool(compiled, self.num_streams)
             return self._pools[size]
 
 
-def _refuse_giants(model: Any) -> None:
+def _check_layer_sizes(model: Any) -> None:
     """Refuse a layer whose result no memory has room for: a few letters of a file ask for it."""
-    most = available_memory() // 2  # A constant is made once more while it is folded.
+    max_bytes = available_memory() // 2  # A constant is made once more while it is folded.
     for layer in model.get_ordered_ops():
         for result in layer.outputs():
             shape = result.get_partial_shape()
             if shape.rank.is_dynamic:
                 continue
-            sides = [side.get_length() for side in shape if not side.is_dynamic]
-            size = prod(sides) * max(result.get_element_type().size, 1)
-            if size > most or min(sides, default=0) < 0:
+            dims = [dim.get_length() for dim in shape if not dim.is_dynamic]
+            size = prod(dims) * max(result.get_element_type().size, 1)
+            if size > max_bytes or min(dims, default=0) < 0:
                 raise ExportError("OpenVINO's model asks for more memory than there is",
-                                  got=f"{size:,} bytes for one layer's result", do=AGAIN)
+                                  got=f"{size:,} bytes for one layer's result", hint=REEXPORT_HINT)
 
 
 def _ports(ports: Any) -> list[Port]:
     """What OpenVINO says of a model's inputs or outputs."""
-    found = []
-    for one in ports:
-        shape = one.get_partial_shape()
-        sides = None if shape.rank.is_dynamic else tuple(
-            None if side.is_dynamic else side.get_length() for side in shape)
-        kind = TYPES.get(one.get_element_type().get_type_name(), "another type")
-        found.append(Port(min(one.get_names(), default=None), kind, sides))
-    return found
+    result = []
+    for item in ports:
+        shape = item.get_partial_shape()
+        dims = None if shape.rank.is_dynamic else tuple(
+            None if dim.is_dynamic else dim.get_length() for dim in shape)
+        dtype = DTYPES.get(item.get_element_type().get_type_name(), "another type")
+        result.append(Port(min(item.get_names(), default=None), dtype, dims))
+    return result
 
 
-class _Pool:
+class _RequestPool:
     """Infer requests that are lent to one caller each; more callers than requests wait."""
 
     def __init__(self, compiled: Any, size: int) -> None:
@@ -164,8 +164,8 @@ class _Pool:
 
     @contextmanager
     def request(self) -> Iterator[Any]:
-        one = self._free.get()
+        item = self._free.get()
         try:
-            yield one
+            yield item
         finally:
-            self._free.put(one)
+            self._free.put(item)

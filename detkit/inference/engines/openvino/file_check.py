@@ -12,13 +12,15 @@ from pathlib import Path
 from xml.parsers import expat
 
 from detkit.errors import ExportError
-from detkit.inference.engines.ports import AGAIN
+from detkit.inference.engines.ports import REEXPORT_HINT
 
 # In bytes and in layers; a detector's has one to ten million bytes and a few thousand layers.
-MOST_TEXT, MOST_LAYERS, MOST_DEPTH = 128 << 20, 50_000, 64
-BITS = {"boolean": 8, "u1": 1, "u2": 2, "u4": 4, "i4": 4, "nf4": 4, "f4e2m1": 4, "u8": 8, "i8": 8,
-        "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8, "u16": 16, "i16": 16, "f16": 16, "bf16": 16,
-        "u32": 32, "i32": 32, "f32": 32, "u64": 64, "i64": 64, "f64": 64}
+MAX_TEXT_BYTES, MAX_LAYERS, MAX_DEPTH = 128 << 20, 50_000, 64
+ELEMENT_BITS = {
+    "boolean": 8, "u1": 1, "u2": 2, "u4": 4, "i4": 4, "nf4": 4, "f4e2m1": 4, "u8": 8, "i8": 8,
+    "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8, "u16": 16, "i16": 16, "f16": 16, "bf16": 16, "u32": 32,
+    "i32": 32, "f32": 32, "u64": 64, "i64": 64, "f64": 64
+}
 OPSET = re.compile(r"opset[0-9]{1,3}")
 
 
@@ -29,23 +31,23 @@ def check_openvino_file(path: Path) -> None:
         ExportError: they are not, or the file is no XML.
     """
     size = path.stat().st_size
-    if size > MOST_TEXT:
+    if size > MAX_TEXT_BYTES:
         raise ExportError(f"{path}: its size", got=f"{size} bytes",
-                          expected=f"at most {MOST_TEXT}", do=AGAIN)
+                          expected=f"at most {MAX_TEXT_BYTES}", hint=REEXPORT_HINT)
     weights = path.with_suffix(".bin")
-    look = _Look(weights.stat().st_size if weights.is_file() else 0)
+    checker = _ModelFileChecker(weights.stat().st_size if weights.is_file() else 0)
     parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler = look.start, look.end
-    parser.StartDoctypeDeclHandler = look.doctype
+    parser.StartElementHandler, parser.EndElementHandler = checker.start, checker.end
+    parser.StartDoctypeDeclHandler = checker.doctype
     try:
         with path.open("rb") as stream:
             parser.ParseFile(stream)
     except (expat.ExpatError, ValueError) as error:
         raise ExportError(f"{path}: no OpenVINO model", got=" ".join(str(error).split())[:200],
-                          do=AGAIN) from error
+                          hint=REEXPORT_HINT) from error
 
 
-class _Look:
+class _ModelFileChecker:
     """Handlers of a parser; they raise ValueError at what is wrong."""
 
     def __init__(self, weights: int) -> None:
@@ -56,33 +58,33 @@ class _Look:
     def doctype(self, *_: object) -> None:
         raise ValueError("a DOCTYPE")
 
-    def start(self, tag: str, held: dict[str, str]) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
-        if self._depth > MOST_DEPTH:
-            raise ValueError(f"elements within each other deeper than {MOST_DEPTH}")
+        if self._depth > MAX_DEPTH:
+            raise ValueError(f"elements within each other deeper than {MAX_DEPTH}")
         if tag == "layer":
             self._layers += 1
-            if self._layers > MOST_LAYERS:
-                raise ValueError(f"more than {MOST_LAYERS} layers")
-            version = held.get("version", "")
+            if self._layers > MAX_LAYERS:
+                raise ValueError(f"more than {MAX_LAYERS} layers")
+            version = attributes.get("version", "")
             if not OPSET.fullmatch(version):
                 raise ValueError(f"a layer of {version[:40]!r}, expected one of OpenVINO's opsets")
-            self._is_constant = held.get("type") == "Const"
+            self._is_constant = attributes.get("type") == "Const"
         elif tag == "data" and self._is_constant:
-            self._check_constant(held)
+            self._check_constant(attributes)
 
     def end(self, tag: str) -> None:
         self._depth -= 1
 
-    def _check_constant(self, held: dict[str, str]) -> None:
+    def _check_constant(self, attributes: dict[str, str]) -> None:
         try:
-            sides = [int(side) for side in held["shape"].split(",") if side.strip()]
-            offset, size = int(held["offset"]), int(held["size"])
-            bits = BITS[held["element_type"]]
+            dims = [int(dim) for dim in attributes["shape"].split(",") if dim.strip()]
+            offset, size = int(attributes["offset"]), int(attributes["size"])
+            bits = ELEMENT_BITS[attributes["element_type"]]
         except (KeyError, ValueError) as error:
             raise ValueError(f"a constant without sense ({error})") from error
-        wanted = -(-math.prod(sides) * bits // 8)
-        if min([0, *sides]) < 0 or size != wanted:
-            raise ValueError(f"a constant of {size} bytes, expected {wanted} by its shape")
+        expected_size = -(-math.prod(dims) * bits // 8)
+        if min([0, *dims]) < 0 or size != expected_size:
+            raise ValueError(f"a constant of {size} bytes, expected {expected_size} by its shape")
         if offset < 0 or offset + size > self._weights:
             raise ValueError(f"a constant at {offset} to {offset + size} of {self._weights} bytes")

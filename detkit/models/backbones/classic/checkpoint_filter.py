@@ -1,4 +1,4 @@
-"""Checkpoints for ``TeachingNetwork``: of who makes the network, torchvision or timm, and ours."""
+"""Checkpoints for ``ClassicNetwork``: of who makes the network, torchvision or timm, and ours."""
 
 from __future__ import annotations
 
@@ -8,52 +8,55 @@ from typing import Protocol, cast
 from torch import nn
 
 from detkit.errors import WeightsError
-from detkit.models.backbones.classic.classic_networks import TeachingEntry
-from detkit.models.backbones.timm.checkpoint_filter import translate_timm
-from detkit.models.weights.converted_state_dict import StateDict, Translation
+from detkit.models.backbones.classic.classic_networks import ClassicNetworkEntry
+from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
+from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
 
-_OURS = "model."
+_MODEL_PREFIX = "model."
 # GoogLeNet's auxiliary classifiers, which are not built.
 _AUXILIARY = re.compile(r"^aux\d\.")
 # As torchvision's DenseNets were saved once: 'norm.1' for 'norm1'.
-_DOTTED = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.(\d\.)")
+_DOTTED_DENSENET = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
 
 class _Network(Protocol):
-    """What is read of a ``TeachingNetwork``."""
+    """What is read of a ``ClassicNetwork``."""
 
     name: str
-    entry: TeachingEntry
+    entry: ClassicNetworkEntry
 
 
-def translate_teaching(state: StateDict, backbone: nn.Module) -> Translation:
+def classic_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
     """Bring a checkpoint of a teaching network under our names, the maker's after 'model.'.
 
     Args:
-        state: names without wrappers and prefixes.
-        backbone: our ``TeachingNetwork``.
+        state_dict: names without wrappers and prefixes.
+        model: our ``ClassicNetwork``.
 
     Raises:
         WeightsError: none of the network's names is in the file.
     """
-    network = cast(_Network, backbone)
-    if network.entry.maker == "timm":
-        return translate_timm(state, backbone)
-    own = backbone.state_dict()
-    counters = frozenset(name for name in own if name.endswith(".num_batches_tracked"))
-    ours = any(name in own for name in state)
-    translation = Translation("detkit" if ours else network.entry.maker, optional=counters)
-    for source, value in state.items():
-        name = source if ours else _OURS + _DOTTED.sub(r"\1\2", source)
-        last = network.entry.last and source.startswith(f"{network.entry.last}.")
-        if name not in own and (last or _AUXILIARY.match(source)):
-            translation.unused.append(source)
+    network = cast(_Network, model)
+    if network.entry.library == "timm":
+        return timm_checkpoint_filter_fn(state_dict, model)
+    model_state = model.state_dict()
+    batch_counters = frozenset(name for name in model_state
+                               if name.endswith(".num_batches_tracked"))
+    is_detkit = any(name in model_state for name in state_dict)
+    converted = ConvertedStateDict("detkit" if is_detkit else network.entry.library,
+                                   optional=batch_counters)
+    for source, value in state_dict.items():
+        name = source if is_detkit else _MODEL_PREFIX + _DOTTED_DENSENET.sub(r"\1\2", source)
+        is_classifier = network.entry.classifier and source.startswith(
+            f"{network.entry.classifier}.")
+        if name not in model_state and (is_classifier or _AUXILIARY.match(source)):
+            converted.unexpected_keys.append(source)
         else:
-            translation.put(name, source, value)
-    if not any(name in own for name in translation.tensors):
+            converted.add(name, source, value)
+    if not any(name in model_state for name in converted.tensors):
         raise WeightsError(
             f"these are not the names of {network.name}",
-            got=", ".join(list(state)[:3]) + ", ..." if state else "no tensors",
-            expected=f"the layout of {network.entry.maker} or detkit",
+            got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
+            expected=f"the layout of {network.entry.library} or detkit",
         )
-    return translation
+    return converted

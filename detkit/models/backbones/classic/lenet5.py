@@ -13,7 +13,7 @@ from detkit.models.validation import check_count
 
 # Which of S2's six maps each of C3's sixteen looks at: table I of the paper. Six times three
 # neighbours, six times four, three times four with a gap, once all: 60 kernels.
-_LOOKS_AT = (
+_CONNECTIONS = (
     *((i, (i + 1) % 6, (i + 2) % 6) for i in range(6)),
     *((i, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6) for i in range(6)),
     (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5),
@@ -53,24 +53,24 @@ class LeNet5(nn.Module):
         self.f6 = nn.Linear(120, 84)
         self.num_features = 84
         for layer, fan_in in ((self.c1, 25 * in_channels), (self.c5, 400), (self.f6, 120)):
-            _first_weights(layer.weight, fan_in)
+            _init_weights(layer.weight, fan_in)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W), H and W at least 32 -> (B, 84), what F6 says."""
-        x = self.s2(squash(self.c1(x)))
-        x = self.s4(squash(self.c3(x)))
-        x = squash(self.c5(F.adaptive_avg_pool2d(x, 5)))
-        return squash(self.f6(x.flatten(1)))
+        x = self.s2(scaled_tanh(self.c1(x)))
+        x = self.s4(scaled_tanh(self.c3(x)))
+        x = scaled_tanh(self.c5(F.adaptive_avg_pool2d(x, 5)))
+        return scaled_tanh(self.f6(x.flatten(1)))
 
 
-def squash(x: Tensor) -> Tensor:
+def scaled_tanh(x: Tensor) -> Tensor:
     """1.7159 tanh(2 x / 3), which takes 1 to 1 and -1 to -1; shape as it comes."""
     return 1.7159 * torch.tanh(2 / 3 * x)
 
 
-def _first_weights(weight: Tensor, fan_in: int) -> None:
+def _init_weights(weight: Tensor, fan_in: int) -> None:
     """Uniform, of deviation fan_in ** -0.5: sums of order one, where the squashing is steep."""
     bound = (3 / fan_in) ** 0.5
     with torch.no_grad():
@@ -91,7 +91,7 @@ class Subsampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H // 2, W // 2)."""
-        return squash(F.avg_pool2d(x, 2) * 4 * self.factor + self.bias)
+        return scaled_tanh(F.avg_pool2d(x, 2) * 4 * self.factor + self.bias)
 
 
 class TableConv(nn.Module):
@@ -104,15 +104,15 @@ class TableConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(60, 5, 5))
         self.bias = nn.Parameter(torch.zeros(16))
-        rows = [row for row, maps in enumerate(_LOOKS_AT) for _ in maps]
-        columns = [column for maps in _LOOKS_AT for column in maps]
+        rows = [row for row, maps in enumerate(_CONNECTIONS) for _ in maps]
+        columns = [column for maps in _CONNECTIONS for column in maps]
         self.places: Tensor
         self.register_buffer("places", torch.tensor([rows, columns]), persistent=False)
         for kernel, row in zip(self.weight, rows):
-            _first_weights(kernel, 25 * len(_LOOKS_AT[row]))
+            _init_weights(kernel, 25 * len(_CONNECTIONS[row]))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 6, H, W) -> (B, 16, H - 4, W - 4)."""
-        whole = self.weight.new_zeros(16, 6, 5, 5)
+        dense_weight = self.weight.new_zeros(16, 6, 5, 5)
         rows, columns = self.places
-        return F.conv2d(x, whole.index_put((rows, columns), self.weight), self.bias)
+        return F.conv2d(x, dense_weight.index_put((rows, columns), self.weight), self.bias)

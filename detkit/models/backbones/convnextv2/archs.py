@@ -60,14 +60,14 @@ ARCHS: dict[str, ConvNeXtV2Arch] = {
 }
 
 
-def convnextv2_arch(arch: str | Mapping[str, Any], **changes: Any) -> ConvNeXtV2Arch:
+def convnextv2_arch(arch: str | Mapping[str, Any], **overrides: Any) -> ConvNeXtV2Arch:
     """Look up or build an arch, with every change that is not None made to it.
 
     Args:
         arch: one of ``ARCHS``, or a mapping of ``ConvNeXtV2Arch``'s fields (others as for tiny).
-        changes: fields of ``ConvNeXtV2Arch``.
+        overrides: fields of ``ConvNeXtV2Arch``.
 
     Raises:
         ConfigError: no such arch or field, or the fields contradict each other.
     """
-    return find_arch("ConvNeXtV2", ARCHS, ConvNeXtV2Arch, arch, **changes)
+    return find_arch("ConvNeXtV2", ARCHS, ConvNeXtV2Arch, arch, **overrides)

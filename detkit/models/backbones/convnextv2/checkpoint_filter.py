@@ -11,21 +11,26 @@ import re
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import Rules, StateDict, Translation, renamed
+from detkit.models.weights.converted_state_dict import (
+    ConvertedStateDict,
+    RenameRules,
+    StateDict,
+    rename_key,
+)
 
 # What a classifier or an autoencoder has behind its stages, and the loss's own numbers.
-_ELSEWHERE = re.compile(
+_IGNORED = re.compile(
     r"^(head|norm|norm_pre|gap|decoder|proj|pred|mask_token|fc)(\.|$)|^(decoder|mask)_"
 )
 _STAGE = re.compile(r"^stages\.(\d+)\.")
 _NORM = re.compile(r"^norm(\d+)\.")
 _OFFSET = re.compile(r"\.conv_offset\.")
 _ATTENTION = re.compile(r"\.attention\.")
-_FLAT = re.compile(r"(\.grn\.(gamma|beta)|\.bias)$")
+_VECTOR_PARAMS = re.compile(r"(\.grn\.(gamma|beta)|\.bias)$")
 _POINTWISE = re.compile(r"\.pwconv[12]\.weight$")
 
 # The rules of a layout in turn: every one that matches is applied.
-_OFFICIAL: Rules = [
+_OFFICIAL: RenameRules = [
     (r"^downsample_layers\.0\.0\.", "stem.proj."),
     (r"^downsample_layers\.0\.1\.", "stem.norm."),
     (r"^downsample_layers\.(\d+)\.0\.", r"stages.\1.downsample.norm."),
@@ -33,14 +38,15 @@ _OFFICIAL: Rules = [
     (r"^stages\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
 ]
 # Sparse layers keep what they wrap one name further down.
-_SPARSE: Rules = [*_OFFICIAL, (r"\.(ln|linear)\.(weight|bias)$", r".\2"),
-                  (r"\.kernel$", ".weight")]
-_MMPRETRAIN: Rules = [
+_SPARSE: RenameRules = [
+    *_OFFICIAL, (r"\.(ln|linear)\.(weight|bias)$", r".\2"), (r"\.kernel$", ".weight")
+]
+_MMPRETRAIN: RenameRules = [
     *_OFFICIAL,
     (r"\.depthwise_conv\.", ".dwconv."),
     (r"\.pointwise_conv([12])\.", r".pwconv\1."),
 ]
-_TIMM: Rules = [
+_TIMM: RenameRules = [
     (r"^stem[._]0\.", "stem.proj."),
     (r"^stem[._]1\.", "stem.norm."),
     # As timm's features_only names them.
@@ -52,7 +58,7 @@ _TIMM: Rules = [
     (r"\.mlp\.grn\.weight$", ".grn.gamma"),
     (r"\.mlp\.grn\.bias$", ".grn.beta"),
 ]
-_RULES: dict[str, Rules] = {
+_LAYOUT_RULES: dict[str, RenameRules] = {
     "detkit": [],
     "facebookresearch": _OFFICIAL,
     "facebookresearch FCMAE": _SPARSE,
@@ -61,44 +67,45 @@ _RULES: dict[str, Rules] = {
 }
 
 
-def translate_convnextv2(state: StateDict, backbone: nn.Module) -> Translation:
+def convnextv2_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
     """Bring a ConvNeXt V2 checkpoint under our names.
 
     Args:
-        state: names without wrappers and prefixes.
-        backbone: our ``ConvNeXtV2``; says which stages there are.
+        state_dict: names without wrappers and prefixes.
+        model: our ``ConvNeXtV2``; says which stages there are.
 
     Raises:
         WeightsError: the names are those of no layout that is known.
     """
-    layout = _layout(state)
-    own = backbone.state_dict()
-    translation = Translation(layout)
-    names = {source: renamed(source, _RULES[layout]) for source in state}
+    layout = _layout(state_dict)
+    model_state = model.state_dict()
+    converted = ConvertedStateDict(layout)
+    names = {source: rename_key(source, _LAYOUT_RULES[layout]) for source in state_dict}
     stages = {match[1] for match in map(_STAGE.match, names.values()) if match}
-    for source, value in state.items():
+    for source, value in state_dict.items():
         name = names[source]
-        if name not in own and (_ELSEWHERE.match(source) or _is_beyond(name, own, stages)):
-            translation.unused.append(source)
+        if name not in model_state and (_IGNORED.match(source)
+                                        or _is_unused_stage(name, model_state, stages)):
+            converted.unexpected_keys.append(source)
             continue
         if source.endswith(".kernel"):
-            value = _dense(value)
-        elif _FLAT.search(name) and value.ndim > 1 and value.numel() == value.shape[-1]:
+            value = _to_dense_kernel(value)
+        elif _VECTOR_PARAMS.search(name) and value.ndim > 1 and value.numel() == value.shape[-1]:
             value = value.flatten()
         elif _POINTWISE.search(name) and value.shape[2:] == (1, 1):
             value = value.flatten(1)
-        translation.put(name, source, value)
+        converted.add(name, source, value)
     # Foreign files have no norm for each output, and ours none for outputs that they had not.
-    translation.may_lack(own, _NORM)
+    converted.allow_missing(model_state, _NORM)
     # A plain network's file begins a deformable one.
-    translation.may_lack(own, _OFFSET)
+    converted.allow_missing(model_state, _OFFSET)
     if layout != "detkit":
-        translation.may_lack(own, _ATTENTION)
-    return translation
+        converted.allow_missing(model_state, _ATTENTION)
+    return converted
 
 
-def _layout(state: StateDict) -> str:
-    names = " ".join(state)
+def _layout(state_dict: StateDict) -> str:
+    names = " ".join(state_dict)
     if re.search(r"(^| )stages[._]\d+\.blocks\.\d+\.mlp\.grn\.", names):
         return "timm"
     if re.search(r"(^| )stages\.\d+\.\d+\.pointwise_conv1\.", names):
@@ -110,27 +117,27 @@ def _layout(state: StateDict) -> str:
         return "detkit"
     raise WeightsError(
         "these are not the names of a ConvNeXt V2",
-        got=", ".join(list(state)[:3]) + ", ..." if state else "no tensors",
+        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
         expected="the layout of facebookresearch, timm, mmpretrain or detkit",
     )
 
 
-def _is_beyond(name: str, own: StateDict, stages: set[str]) -> bool:
+def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> bool:
     """Whether the name belongs to a stage, or the output of one of the file's, not asked for."""
     norm, match = _NORM.match(name), _STAGE.match(name)
     if norm is not None:
         return norm[1] in stages and name[norm.end() :] in ("weight", "bias")
-    return match is not None and not any(other.startswith(match[0]) for other in own)
+    return match is not None and not any(other.startswith(match[0]) for other in model_state)
 
 
-def _dense(kernel: Tensor) -> Tensor:
+def _to_dense_kernel(kernel: Tensor) -> Tensor:
     """A sparse layer's kernel as a convolution's weight (out, in, height, width).
 
     (K, C) of a depthwise one becomes (C, 1, k, k), (K, in, out) of another (out, in, k, k), with
     K = k * k cells that run down the columns.
     """
-    side = round(kernel.shape[0] ** 0.5)
-    if kernel.ndim not in (2, 3) or side**2 != kernel.shape[0]:
+    kernel_size = round(kernel.shape[0] ** 0.5)
+    if kernel.ndim not in (2, 3) or kernel_size**2 != kernel.shape[0]:
         return kernel
     weight = kernel.t()[:, None] if kernel.ndim == 2 else kernel.permute(2, 1, 0)
-    return weight.reshape(*weight.shape[:2], side, side).transpose(2, 3).contiguous()
+    return weight.reshape(*weight.shape[:2], kernel_size, kernel_size).transpose(2, 3).contiguous()

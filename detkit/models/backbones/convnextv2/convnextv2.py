@@ -11,9 +11,13 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from detkit.models.backbones.arch_lookup import check_frozen, check_levels, check_some_stages
+from detkit.models.backbones.arch_lookup import (
+    check_frozen_stages,
+    check_out_indices,
+    check_stage_indices,
+)
 from detkit.models.backbones.convnextv2.archs import convnextv2_arch
-from detkit.models.backbones.convnextv2.checkpoint_filter import translate_convnextv2
+from detkit.models.backbones.convnextv2.checkpoint_filter import convnextv2_checkpoint_filter_fn
 from detkit.models.backbones.convnextv2.layers import (
     NORM_EPS,
     ConvNeXtV2Block,
@@ -22,14 +26,14 @@ from detkit.models.backbones.convnextv2.layers import (
     GlobalAttention,
 )
 from detkit.models.backbones.freezing import freeze_stages
-from detkit.models.layers.deform_conv import with_offsets_at_rest
+from detkit.models.layers.deform_conv import add_zero_init_offsets
 from detkit.models.layers.stems import ConvStem, PatchStem
 from detkit.models.validation import check_count
-from detkit.models.weights.backbone_weights import initialise_from
+from detkit.models.weights.backbone_weights import initialize_weights
 from detkit.registry import MODELS
 
 _NAME = "ConvNeXtV2"
-_BLOCKS_OF_A_DEPTH = 3
+_BLOCKS_PER_LAYER = 3
 
 
 @MODELS.register_module()
@@ -68,7 +72,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
     Source: arXiv 2301.00808. Agrees with timm's on the same weights.
     """
 
-    checkpoint_filter_fn = staticmethod(translate_convnextv2)
+    checkpoint_filter_fn = staticmethod(convnextv2_checkpoint_filter_fn)
 
     def __init__(
         self,
@@ -91,12 +95,12 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
             arch, depths=depths, dims=dims, drop_path_rate=drop_path_rate, stem=stem
         )
         stages = len(self.arch.depths)
-        self.out_indices = check_levels(_NAME, stages, out_indices)
+        self.out_indices = check_out_indices(_NAME, stages, out_indices)
         self.feature_channels = tuple(self.arch.dims[i] for i in self.out_indices)
         self.feature_strides = tuple(self.arch.strides[i] for i in self.out_indices)
-        self.frozen_stages = check_frozen(_NAME, stages, frozen_stages)
-        deformed = check_some_stages(_NAME, "deform_stages", stages, deform_stages)
-        attended = check_some_stages(_NAME, "attention_stages", stages, attention_stages)
+        self.frozen_stages = check_frozen_stages(_NAME, stages, frozen_stages)
+        deform_indices = check_stage_indices(_NAME, "deform_stages", stages, deform_stages)
+        attention_indices = check_stage_indices(_NAME, "attention_stages", stages, attention_stages)
 
         check_count(_NAME, "in_channels", in_channels)
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
@@ -107,14 +111,14 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         self.stages = nn.ModuleList()
         for stage, channels in enumerate(self.arch.dims[: self.out_indices[-1] + 1]):
             blocks = [
-                ConvNeXtV2Block(channels, rates.pop(0), stage in deformed)
+                ConvNeXtV2Block(channels, rates.pop(0), stage in deform_indices)
                 for _ in range(self.arch.depths[stage])
             ]
             self.stages.append(
                 ConvNeXtV2Stage(
                     Downsample(self.arch.dims[stage - 1], channels) if stage else None,
                     blocks,
-                    GlobalAttention(channels) if stage in attended else None,
+                    GlobalAttention(channels) if stage in attention_indices else None,
                     with_cp=with_cp,
                 )
             )
@@ -125,13 +129,13 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         self._freeze()
 
     @classmethod
-    def features_of(
+    def feature_info(
         cls,
         arch: str | Mapping[str, Any] = "tiny",
         out_indices: Sequence[int] = (0, 1, 2, 3),
         depths: Sequence[int] | None = None,
         dims: Sequence[int] | None = None,
-        **others: Any,
+        **kwargs: Any,
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels and strides of the maps for these arguments, without building anything.
 
@@ -140,11 +144,11 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         Raises:
             ConfigError: an arch or an index that does not exist.
         """
-        found = convnextv2_arch(arch, depths=depths, dims=dims)
-        indices = check_levels(_NAME, len(found.depths), out_indices)
+        resolved_arch = convnextv2_arch(arch, depths=depths, dims=dims)
+        indices = check_out_indices(_NAME, len(resolved_arch.depths), out_indices)
         return (
-            tuple(found.dims[i] for i in indices),
-            tuple(found.strides[i] for i in indices),
+            tuple(resolved_arch.dims[i] for i in indices),
+            tuple(resolved_arch.strides[i] for i in indices),
         )
 
     def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
@@ -161,19 +165,19 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
 
         Source: the fine-tuning settings of arXiv 2301.00808 and mmpretrain's method of this name.
         """
-        groups = [-(-depth // _BLOCKS_OF_A_DEPTH) for depth in self.arch.depths]
-        before = list(accumulate(groups[: len(self.stages)], initial=1))
-        count = before[-1] + 1
-        own = name[len(prefix) :] if name.startswith(prefix) else ""
-        if own.startswith("stem."):
-            return 0, count
-        match = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+)|(attention))?", own)
+        stage_layers = [-(-depth // _BLOCKS_PER_LAYER) for depth in self.arch.depths]
+        stage_starts = list(accumulate(stage_layers[: len(self.stages)], initial=1))
+        num_layers = stage_starts[-1] + 1
+        local_name = name[len(prefix) :] if name.startswith(prefix) else ""
+        if local_name.startswith("stem."):
+            return 0, num_layers
+        match = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+)|(attention))?", local_name)
         if match is None:
-            return count - 1, count
+            return num_layers - 1, num_layers
         stage = int(match[1])
         if match[3]:
-            return before[stage + 1] - 1, count
-        return before[stage] + int(match[2] or 0) // _BLOCKS_OF_A_DEPTH, count
+            return stage_starts[stage + 1] - 1, num_layers
+        return stage_starts[stage] + int(match[2] or 0) // _BLOCKS_PER_LAYER, num_layers
 
     def init_weights(self) -> None:
         """Convolutions and linear layers from a normal of deviation 0.02, cut at two units, zero
@@ -187,7 +191,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        initialise_from(self, with_offsets_at_rest(self.init_cfg))
+        initialize_weights(self, add_zero_init_offsets(self.init_cfg))
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

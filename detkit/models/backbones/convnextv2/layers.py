@@ -17,7 +17,7 @@ from detkit.models.layers.deform_conv import DeformConv2d
 from detkit.models.layers.drop_path import DropPath
 
 NORM_EPS = 1e-6
-KERNEL = 7
+KERNEL_SIZE = 7
 
 
 class GlobalResponseNorm(nn.Module):
@@ -61,8 +61,9 @@ class ConvNeXtV2Block(nn.Module):
 
     def __init__(self, channels: int, drop_path: float = 0.0, deform: bool = False) -> None:
         super().__init__()
-        convolution = DeformConv2d if deform else nn.Conv2d
-        self.dwconv = convolution(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
+        conv_class = DeformConv2d if deform else nn.Conv2d
+        self.dwconv = conv_class(channels, channels, KERNEL_SIZE, padding=KERNEL_SIZE // 2,
+                                 groups=channels)
         self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.grn = GlobalResponseNorm(4 * channels)
@@ -73,10 +74,10 @@ class ConvNeXtV2Block(nn.Module):
         """(B, H, W, C) -> (B, H, W, C)."""
         branch = self.dwconv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         branch = F.gelu(self.pwconv1(self.norm(branch)))
-        out: Tensor = x + self.drop_path(self._normalised_and_projected(branch))
+        out: Tensor = x + self.drop_path(self._normalize_and_project(branch))
         return out
 
-    def _normalised_and_projected(self, x: Tensor) -> Tensor:
+    def _normalize_and_project(self, x: Tensor) -> Tensor:
         """``pwconv2(grn(x))``, (B, H, W, 4C) -> (B, H, W, C)."""
         batch, height, width = x.shape[:3]
         if height * width < self.norm.normalized_shape[0]:

@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 
 from detkit.errors import ConfigError
 from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
-from detkit.models.backbones.efficientnet.scaling import RELEASED, scale_channels, scale_repeats
+from detkit.models.backbones.efficientnet.scaling import (
+    COMPOUND_SCALES,
+    scale_channels,
+    scale_repeats,
+)
 from detkit.models.validation import check_count, is_count, is_number
 
 
@@ -74,7 +78,7 @@ class EfficientNetArch:
     resolution: int = 224
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "groups", _checked_groups(self.groups))
+        object.__setattr__(self, "groups", _validate_groups(self.groups))
         for name in ("width", "depth", "norm_eps"):
             if not (is_number(getattr(self, name)) and getattr(self, name) > 0):
                 raise ConfigError(f"EfficientNet: {name}", got=repr(getattr(self, name)),
@@ -98,9 +102,9 @@ class EfficientNetArch:
     @property
     def stages(self) -> tuple[tuple[int, ...], ...]:
         """For each stage the indices of its groups; those before the first stride belong to 0."""
-        ends = [index for index, group in enumerate(self.groups) if group.stride == 2][1:]
-        starts, ends = [0, *ends], [*ends, len(self.groups)]
-        return tuple(tuple(range(start, end)) for start, end in zip(starts, ends))
+        stage_ends = [index for index, group in enumerate(self.groups) if group.stride == 2][1:]
+        stage_starts, stage_ends = [0, *stage_ends], [*stage_ends, len(self.groups)]
+        return tuple(tuple(range(start, end)) for start, end in zip(stage_starts, stage_ends))
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -114,28 +118,28 @@ class EfficientNetArch:
         return tuple(4 * 2**stage for stage in range(len(self.stages)))
 
     @property
-    def ends(self) -> tuple[int, int]:
+    def stem_head_channels(self) -> tuple[int, int]:
         """Scaled channels of the stem and of the head's convolution."""
         return (scale_channels(self.stem_channels, self.width),
                 scale_channels(self.head_channels, self.width))
 
 
-def _checked_groups(groups: object) -> tuple[BlockGroup, ...]:
+def _validate_groups(groups: object) -> tuple[BlockGroup, ...]:
     rows = groups if isinstance(groups, Sequence) and not isinstance(groups, str) else ()
-    found = tuple(_checked_group(index, row) for index, row in enumerate(rows))
-    if not any(group.stride == 2 for group in found):
+    validated = tuple(_validate_group(index, row) for index, row in enumerate(rows))
+    if not any(group.stride == 2 for group in validated):
         raise ConfigError("EfficientNet: groups", got=repr(groups),
                           expected="rows of BlockGroup's fields, one at least with stride 2")
-    return found
+    return validated
 
 
-def _checked_group(index: int, row: Any) -> BlockGroup:
+def _validate_group(index: int, row: Any) -> BlockGroup:
     try:
         group = BlockGroup(**row) if isinstance(row, Mapping) else BlockGroup(*row)
     except TypeError:
         raise ConfigError(f"EfficientNet: groups[{index}]", got=repr(row),
                           expected=f"some of {', '.join(BlockGroup._fields)}") from None
-    right = {
+    checks = {
         "kind": group.kind in ("mbconv", "fused"),
         "kernel": is_count(group.kernel) and group.kernel % 2 == 1,
         "stride": group.stride in (1, 2),
@@ -145,8 +149,8 @@ def _checked_group(index: int, row: Any) -> BlockGroup:
         "squeeze": is_number(group.squeeze) and 0 <= group.squeeze <= 1
         and (group.kind == "mbconv" or group.squeeze == 0),
     }
-    for name, fine in right.items():
-        if not fine:
+    for name, valid in checks.items():
+        if not valid:
             raise ConfigError(
                 f"EfficientNet: groups[{index}].{name}",
                 got=repr(getattr(group, name)),
@@ -156,15 +160,15 @@ def _checked_group(index: int, row: Any) -> BlockGroup:
     return group
 
 
-def _b(name: str) -> EfficientNetArch:
-    scale = RELEASED[name]
+def _compound_arch(name: str) -> EfficientNetArch:
+    scale = COMPOUND_SCALES[name]
     # torchvision took B5 to B7 over from the release, with its eps but without its padding.
     eps = 1e-3 if name in ("b5", "b6", "b7") else 1e-5
     return EfficientNetArch(width=scale.width, depth=scale.depth, norm_eps=eps,
                             resolution=scale.resolution)
 
 
-def _v2(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
+def _v2_arch(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
     """Rows of expansion, channels, repeats: three fused, then MBConv with squeeze."""
     strides = (1, 2, 2, 2, 1, 2, 1)
     groups = tuple(
@@ -184,7 +188,7 @@ _LITE0 = tuple(group._replace(squeeze=0) for group in _B0)
 # Behind that Lite0's widths with the expansion cut to 4, and less at stride 32, where a detector
 # looks for its largest boxes alone. SiLU and squeeze and excitation stay: they cost little on maps
 # this small, and Lite0 lacks them for the sake of integer arithmetic, not of accuracy.
-_NANO = EfficientNetArch(
+_MICRO = EfficientNetArch(
     groups=(
         BlockGroup("fused", 3, 1, 1, 16, 1, 0),
         BlockGroup("fused", 3, 2, 3, 24, 2, 0),
@@ -201,29 +205,28 @@ _NANO = EfficientNetArch(
 
 # V2: arXiv 2104.00298, table 4, and the release for M and L; resolutions are those of the tests.
 ARCHS: dict[str, EfficientNetArch] = {
-    **{name: _b(name) for name in RELEASED},
-    "lite0": EfficientNetArch(groups=_LITE0, activation="relu6"),
-    "v2_s": _v2((1, 24, 2), (4, 48, 4), (4, 64, 4), (4, 128, 6), (6, 160, 9), (6, 256, 15),
-                resolution=384),
-    "v2_m": _v2((1, 24, 3), (4, 48, 5), (4, 80, 5), (4, 160, 7), (6, 176, 14), (6, 304, 18),
-                (6, 512, 5), resolution=480),
-    "v2_l": _v2((1, 32, 4), (4, 64, 7), (4, 96, 7), (4, 192, 10), (6, 224, 19), (6, 384, 25),
-                (6, 640, 7), resolution=480),
-    "nano": _NANO,
+    **{name: _compound_arch(name)
+       for name in COMPOUND_SCALES}, "lite0": EfficientNetArch(groups=_LITE0, activation="relu6"),
+    "v2_s": _v2_arch((1, 24, 2), (4, 48, 4), (4, 64, 4), (4, 128, 6), (6, 160, 9), (6, 256, 15),
+                     resolution=384), "v2_m": _v2_arch((1, 24, 3), (4, 48, 5), (4, 80, 5),
+                                                       (4, 160, 7), (6, 176, 14), (6, 304, 18),
+                                                       (6, 512, 5), resolution=480),
+    "v2_l": _v2_arch((1, 32, 4), (4, 64, 7), (4, 96, 7), (4, 192, 10), (6, 224, 19), (6, 384, 25),
+                     (6, 640, 7), resolution=480), "micro": _MICRO,
 }
 
 
-def efficientnet_arch(arch: str | Mapping[str, Any], **changes: Any) -> EfficientNetArch:
+def efficientnet_arch(arch: str | Mapping[str, Any], **overrides: Any) -> EfficientNetArch:
     """Look up or build an arch, with every change that is not None made to it.
 
     Args:
         arch: one of ``ARCHS`` ('v2-s' is 'v2_s'), or a mapping of ``EfficientNetArch``'s fields
             (others as for b0).
-        changes: fields of ``EfficientNetArch``.
+        overrides: fields of ``EfficientNetArch``.
 
     Raises:
         ConfigError: no such arch or field, or a field that cannot be.
     """
     if isinstance(arch, str):
         arch = arch.replace("-", "_")
-    return find_arch("EfficientNet", ARCHS, EfficientNetArch, arch, **changes)
+    return find_arch("EfficientNet", ARCHS, EfficientNetArch, arch, **overrides)

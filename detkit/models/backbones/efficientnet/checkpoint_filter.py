@@ -18,13 +18,13 @@ from torch import nn
 
 from detkit.errors import WeightsError
 from detkit.models.backbones.efficientnet.archs import BlockGroup, EfficientNetArch
-from detkit.models.weights.converted_state_dict import StateDict, Translation
+from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
 
-_BUFFER = ".num_batches_tracked"
+_BATCH_COUNTER = ".num_batches_tracked"
 _OFFSET = re.compile(r"\.conv_offset\.")
 _CLASSIFIER = re.compile(r"^(classifier(\.1)?|_fc)\.(weight|bias)$")
 
-Names = Iterator[tuple[str, str]]
+NamePairs = Iterator[tuple[str, str]]
 
 
 class _Network(Protocol):
@@ -36,41 +36,44 @@ class _Network(Protocol):
     norm_eps_is_given: bool
 
 
-def translate_efficientnet(state: StateDict, backbone: nn.Module) -> Translation:
+def efficientnet_checkpoint_filter_fn(state_dict: StateDict,
+                                      model: nn.Module) -> ConvertedStateDict:
     """Bring an EfficientNet checkpoint under our names.
 
     Args:
-        state: names without wrappers and prefixes.
-        backbone: our ``EfficientNet``; says which blocks there are, and how it pads.
+        state_dict: names without wrappers and prefixes.
+        model: our ``EfficientNet``; says which blocks there are, and how it pads.
 
     Raises:
         WeightsError: the names are those of no layout that is known, or the layout's weights
             were trained with another padding or eps than the backbone has.
     """
-    net = cast(_Network, backbone)
-    layout = _layout(state)
-    _check_origin(layout, net)
-    own = backbone.state_dict()
+    efficientnet = cast(_Network, model)
+    layout = _layout(state_dict)
+    _check_padding_and_eps(layout, efficientnet)
+    model_state = model.state_dict()
     # Old files do not count their batches.
-    translation = Translation(layout, optional=frozenset(n for n in own if n.endswith(_BUFFER)))
-    places = None if layout == "detkit" else dict(_places(layout, net))
-    for source, value in state.items():
-        place, _, leaf = source.rpartition(".")
-        name = source if places is None else f"{places.get(place, place)}.{leaf}"
-        if places is not None and place not in places and name in own:
+    converted = ConvertedStateDict(
+        layout, optional=frozenset(n for n in model_state if n.endswith(_BATCH_COUNTER)))
+    module_names = None if layout == "detkit" else dict(_module_name_pairs(layout, efficientnet))
+    for source, value in state_dict.items():
+        place, _, param_name = source.rpartition(".")
+        name = source if module_names is None else f"{module_names.get(place, place)}.{param_name}"
+        if module_names is not None and place not in module_names and name in model_state:
             # One of our names in a file of another layout: nobody's.
             name = f"{layout}.{source}"
-        if name not in own and (_CLASSIFIER.match(source) or _is_elsewhere(name, own)):
-            translation.unused.append(source)
+        if name not in model_state and (_CLASSIFIER.match(source)
+                                        or _is_unused_module(name, model_state)):
+            converted.unexpected_keys.append(source)
         else:
-            translation.put(name, source, value)
+            converted.add(name, source, value)
     # A plain network's file begins a deformable one.
-    translation.may_lack(own, _OFFSET)
-    return translation
+    converted.allow_missing(model_state, _OFFSET)
+    return converted
 
 
-def _layout(state: StateDict) -> str:
-    names = " ".join(state)
+def _layout(state_dict: StateDict) -> str:
+    names = " ".join(state_dict)
     for layout, pattern in (
         ("timm", r"(^| )blocks\.\d+\.\d+\.(conv|conv_\w+|bn\d)\."),
         ("torchvision", r"(^| )features\.\d+\.\d+\.block\."),
@@ -81,106 +84,110 @@ def _layout(state: StateDict) -> str:
             return layout
     raise WeightsError(
         "these are not the names of an EfficientNet",
-        got=", ".join(list(state)[:3]) + ", ..." if state else "no tensors",
+        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
         expected="the layout of torchvision, timm, lukemelas or detkit",
     )
 
 
-def _check_origin(layout: str, net: _Network) -> None:
+def _check_padding_and_eps(layout: str, efficientnet: _Network) -> None:
     """Refuse weights that were certainly trained with another padding or eps."""
     trained = {
-        "torchvision": [("symmetric", net.arch.norm_eps)],
+        "torchvision": [("symmetric", efficientnet.arch.norm_eps)],
         "timm": [("symmetric", 1e-5), ("same", 1e-3)],
         "lukemelas": [("same", 1e-3)],
-    }.get(layout, [(net.padding, net.norm_eps)])
+    }.get(layout, [(efficientnet.padding, efficientnet.norm_eps)])
     for padding, eps in trained:
-        if padding == net.padding and (net.norm_eps_is_given or eps == net.norm_eps):
+        if padding == efficientnet.padding and (efficientnet.norm_eps_is_given
+                                                or eps == efficientnet.norm_eps):
             return
     choices = " or ".join(f"padding='{padding}', norm_eps={eps:g}" for padding, eps in trained)
     raise WeightsError(
         f"weights in the layout of {layout} were trained with another padding or eps",
-        got=f"a backbone with padding='{net.padding}', norm_eps={net.norm_eps:g}",
+        got=f"a backbone with padding='{efficientnet.padding}', norm_eps={efficientnet.norm_eps:g}",
         expected=choices + (" (the latter where its name begins with tf_)"
                             if layout == "timm" else ""),
     )
 
 
-def _is_elsewhere(name: str, own: StateDict) -> bool:
+def _is_unused_module(name: str, model_state: StateDict) -> bool:
     """Whether it is of a stage or a head that was not asked for, or a count we do not keep."""
     match = re.match(r"(stages\.\d+|head_conv)\.", name)
-    if match and not any(other.startswith(match[0]) for other in own):
+    if match and not any(other.startswith(match[0]) for other in model_state):
         return True
-    norm = name.removesuffix(_BUFFER)
-    return norm != name and f"{norm}.weight" in own
+    norm = name.removesuffix(_BATCH_COUNTER)
+    return norm != name and f"{norm}.weight" in model_state
 
 
-def _places(layout: str, net: _Network) -> Names:
+def _module_name_pairs(layout: str, efficientnet: _Network) -> NamePairs:
     """(their name, our name) of each module that has parameters, for the whole arch."""
-    groups = net.arch.scaled
-    ends = {
+    groups = efficientnet.arch.scaled
+    stem_head_names = {
         "timm": ("conv_stem", "bn1", "conv_head", "bn2"),
         "torchvision": ("features.0.0", "features.0.1", f"features.{len(groups) + 1}.0",
                         f"features.{len(groups) + 1}.1"),
         "lukemelas": ("_conv_stem", "_bn0", "_conv_head", "_bn1"),
     }[layout]
-    yield from zip(ends, ("stem.conv", "stem.norm", "head_conv.conv", "head_conv.norm"))
-    count = 0
-    for stage, rows in enumerate(net.arch.stages):
+    yield from zip(stem_head_names, ("stem.conv", "stem.norm", "head_conv.conv", "head_conv.norm"))
+    block_index = 0
+    for stage, rows in enumerate(efficientnet.arch.stages):
         block = 0
         for row in rows:
             for repeat in range(groups[row].repeats):
-                theirs = {
+                source_prefix = {
                     "timm": f"blocks.{row}.{repeat}",
                     "torchvision": f"features.{row + 1}.{repeat}.block",
-                    "lukemelas": f"_blocks.{count}",
+                    "lukemelas": f"_blocks.{block_index}",
                 }[layout]
-                for their_part, our_part in _PARTS[layout](groups[row]):
-                    yield f"{theirs}.{their_part}", f"stages.{stage}.{block}.{our_part}"
-                block, count = block + 1, count + 1
+                for source_name, model_name in _BLOCK_MODULE_NAMES[layout](groups[row]):
+                    yield f"{source_prefix}.{source_name}", f"stages.{stage}.{block}.{model_name}"
+                block, block_index = block + 1, block_index + 1
 
 
 def _convolutions(group: BlockGroup) -> list[str]:
     """Our names of a block's convolutions with norms, in their order."""
-    expanded = group.expansion != 1
+    has_expansion = group.expansion != 1
     if group.kind == "fused":
-        return ["fused", "project"] if expanded else ["fused"]
-    return ["expand", "depthwise", "project"] if expanded else ["depthwise", "project"]
+        return ["fused", "project"] if has_expansion else ["fused"]
+    return ["expand", "depthwise", "project"] if has_expansion else ["depthwise", "project"]
 
 
-def _timm_parts(group: BlockGroup) -> Names:
-    expanded = group.expansion != 1
+def _timm_block_modules(group: BlockGroup) -> NamePairs:
+    has_expansion = group.expansion != 1
     # 'pw' is the expansion where there is one, and else the projection.
     conv = {
         "expand": "conv_pw",
         "depthwise": "conv_dw",
-        "fused": "conv_exp" if expanded else "conv",
-        "project": "conv_pwl" if expanded else "conv_pw",
+        "fused": "conv_exp" if has_expansion else "conv",
+        "project": "conv_pwl" if has_expansion else "conv_pw",
     }
-    for index, part in enumerate(_convolutions(group), 1):
-        yield conv[part], f"{part}.conv"
-        yield f"bn{index}", f"{part}.norm"
+    for index, conv_name in enumerate(_convolutions(group), 1):
+        yield conv[conv_name], f"{conv_name}.conv"
+        yield f"bn{index}", f"{conv_name}.norm"
     yield from (("se.conv_reduce", "se.reduce"), ("se.conv_expand", "se.expand"))
 
 
-def _torchvision_parts(group: BlockGroup) -> Names:
+def _torchvision_block_modules(group: BlockGroup) -> NamePairs:
     place = 0
-    for part in _convolutions(group):
-        if part == "project" and group.squeeze:
+    for conv_name in _convolutions(group):
+        if conv_name == "project" and group.squeeze:
             yield from ((f"{place}.fc1", "se.reduce"), (f"{place}.fc2", "se.expand"))
             place += 1
-        yield f"{place}.0", f"{part}.conv"
-        yield f"{place}.1", f"{part}.norm"
+        yield f"{place}.0", f"{conv_name}.conv"
+        yield f"{place}.1", f"{conv_name}.norm"
         place += 1
 
 
-def _lukemelas_parts(group: BlockGroup) -> Names:
+def _lukemelas_block_modules(group: BlockGroup) -> NamePairs:
     # The norms keep their numbers where there is no expansion. There are no fused blocks.
     norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
-    for part in _convolutions(group):
-        if part in norm:
-            yield f"_{part}_conv", f"{part}.conv"
-            yield norm[part], f"{part}.norm"
+    for conv_name in _convolutions(group):
+        if conv_name in norm:
+            yield f"_{conv_name}_conv", f"{conv_name}.conv"
+            yield norm[conv_name], f"{conv_name}.norm"
     yield from (("_se_reduce", "se.reduce"), ("_se_expand", "se.expand"))
 
 
-_PARTS = {"timm": _timm_parts, "torchvision": _torchvision_parts, "lukemelas": _lukemelas_parts}
+_BLOCK_MODULE_NAMES = {
+    "timm": _timm_block_modules, "torchvision": _torchvision_block_modules,
+    "lukemelas": _lukemelas_block_modules
+}

@@ -79,22 +79,22 @@ class ConvNorm(nn.Module):
         deform: bool = False,
     ) -> None:
         super().__init__()
-        kind = DeformConv2d if deform else nn.Conv2d
-        ahead = kernel // 2 if style.padding == "symmetric" else 0
-        self.conv = kind(in_channels, out_channels, kernel, stride, ahead, groups=groups,
-                         bias=False)
+        conv_class = DeformConv2d if deform else nn.Conv2d
+        padding = kernel // 2 if style.padding == "symmetric" else 0
+        self.conv = conv_class(in_channels, out_channels, kernel, stride, padding, groups=groups,
+                               bias=False)
         self.norm = build_norm("EfficientNet", style.norm, out_channels)
         self.style = style
         self.activate = activate
         self.deform = deform
-        self._geometry = (kernel, stride, groups)
+        self._conv_args = (kernel, stride, groups)
 
     def reset_parameters(self) -> None:
         """Weights from a normal of variance 2 / fan-out; norms and offsets change nothing.
 
         Source: the initialiser of the paper's code, which counts a depthwise kernel as k * k.
         """
-        kernel, _, groups = self._geometry
+        kernel, _, groups = self._conv_args
         fan_out = kernel**2 * self.conv.out_channels / groups
         nn.init.normal_(self.conv.weight, std=(2 / fan_out) ** 0.5)
         if isinstance(self.conv, DeformConv2d):
@@ -114,22 +114,22 @@ class ConvNorm(nn.Module):
             (B, O, ceil(H / stride), ceil(W / stride)), in memory of its own.
         """
         if self.deform:
-            out = self.norm(self.conv(self._padded(x)[0]))
+            out = self.norm(self.conv(self._pad_input(x)[0]))
         else:
-            folded = self._folded()
+            folded = self._fold_norm()
             weight, bias = folded or (self.conv.weight, None)
             if gate is None:
-                _, stride, groups = self._geometry
-                x, padding = self._padded(x)
+                _, stride, groups = self._conv_args
+                x, padding = self._pad_input(x)
                 out = F.conv2d(x, weight, bias, stride, padding, 1, groups)
             else:
-                out = _gated(x, gate, weight, bias)
+                out = _gated_conv2d(x, gate, weight, bias)
             out = out if folded else self.norm(out)
         return self.style.activate(out) if self.activate else out
 
-    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def _pad_input(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """The input, padded where it has to be lopsided, and what the convolution is to add."""
-        kernel, stride, _ = self._geometry
+        kernel, stride, _ = self._conv_args
         if self.style.padding == "symmetric":
             return x, (kernel // 2, kernel // 2)
         top, bottom = same_padding(x.shape[2], kernel, stride)
@@ -138,7 +138,7 @@ class ConvNorm(nn.Module):
             return x, (top, left)
         return F.pad(x, (left, right, top, bottom)), (0, 0)
 
-    def _folded(self) -> tuple[Tensor, Tensor] | None:
+    def _fold_norm(self) -> tuple[Tensor, Tensor] | None:
         """Weight and bias with the norm in them; None where it needs the map itself."""
         norm = self.norm
         if not isinstance(norm, _BatchNorm) or norm.training or not norm.affine:
@@ -147,24 +147,24 @@ class ConvNorm(nn.Module):
         if mean is None or variance is None:
             return None
         # In a model of half precision the sums still want the full one.
-        given = self.conv.weight
-        dtype = torch.promote_types(given.dtype, torch.float32)
+        conv_weight = self.conv.weight
+        dtype = torch.promote_types(conv_weight.dtype, torch.float32)
         scale = norm.weight.to(dtype) * torch.rsqrt(variance.to(dtype) + norm.eps)
-        weight = given.to(dtype) * scale.view(-1, 1, 1, 1)
+        weight = conv_weight.to(dtype) * scale.view(-1, 1, 1, 1)
         bias = norm.bias.to(dtype) - mean.to(dtype) * scale
-        return weight.to(given.dtype), bias.to(given.dtype)
+        return weight.to(conv_weight.dtype), bias.to(conv_weight.dtype)
 
 
-def _gated(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _gated_conv2d(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolve (B, C, H, W) times gate (B, C) with a weight (O, C, 1, 1)."""
     if not (x.requires_grad or gate.requires_grad or weight.requires_grad):
         return F.conv2d(x.mul_(gate[:, :, None, None]), weight, bias)
     # The gates go into a matrix for each image: no second map is made, and none is kept for the
     # backward pass.
-    matrices = (weight.flatten(1) * gate[:, None]).transpose(1, 2)
+    weights = (weight.flatten(1) * gate[:, None]).transpose(1, 2)
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
     if bias is None:
-        out = torch.bmm(pixels, matrices)
+        out = torch.bmm(pixels, weights)
     else:
-        out = torch.baddbmm(bias, pixels, matrices)
+        out = torch.baddbmm(bias, pixels, weights)
     return out.reshape(*x.shape[:1], *x.shape[2:], out.shape[-1]).permute(0, 3, 1, 2)

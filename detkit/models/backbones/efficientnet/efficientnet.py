@@ -12,17 +12,21 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_frozen, check_levels, check_some_stages
+from detkit.models.backbones.arch_lookup import (
+    check_frozen_stages,
+    check_out_indices,
+    check_stage_indices,
+)
 from detkit.models.backbones.efficientnet.archs import EfficientNetArch, efficientnet_arch
-from detkit.models.backbones.efficientnet.checkpoint_filter import translate_efficientnet
+from detkit.models.backbones.efficientnet.checkpoint_filter import efficientnet_checkpoint_filter_fn
 from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle
 from detkit.models.backbones.efficientnet.layers import SqueezeExcite
-from detkit.models.backbones.efficientnet.stages import EfficientNetStage, blocks_of
-from detkit.models.backbones.freezing import freeze_stages, hold_batch_norms
-from detkit.models.layers.deform_conv import with_offsets_at_rest
+from detkit.models.backbones.efficientnet.stages import EfficientNetStage, build_blocks
+from detkit.models.backbones.freezing import freeze_bn, freeze_stages
+from detkit.models.layers.deform_conv import add_zero_init_offsets
 from detkit.models.layers.norm import check_norm_cfg
 from detkit.models.validation import check_count
-from detkit.models.weights.backbone_weights import initialise_from
+from detkit.models.weights.backbone_weights import initialize_weights
 from detkit.registry import MODELS
 
 _NAME = "EfficientNet"
@@ -55,7 +59,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
     ========================================  ============  ==============
 
     Args:
-        arch: 'b0' to 'b7', 'lite0', 'v2_s', 'v2_m', 'v2_l', 'nano', or a dict of
+        arch: 'b0' to 'b7', 'lite0', 'v2_s', 'v2_m', 'v2_l', 'micro', or a dict of
             ``EfficientNetArch``'s fields.
         in_channels: channels of the image.
         out_indices: stages whose maps are handed out, ascending; 0 to 3 have strides 4 to 32.
@@ -86,7 +90,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
     Source: arXiv 1905.11946, 2104.00298. Agrees with timm's and torchvision's on the same weights.
     """
 
-    checkpoint_filter_fn = staticmethod(translate_efficientnet)
+    checkpoint_filter_fn = staticmethod(efficientnet_checkpoint_filter_fn)
 
     def __init__(
         self,
@@ -107,28 +111,28 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         super().__init__(init_cfg=init_cfg)
         self.arch = efficientnet_arch(arch, drop_path_rate=drop_path_rate)
         stages = len(self.arch.stages)
-        self.out_indices = check_levels(_NAME, stages, out_indices)
-        self.feature_channels, self.feature_strides = _features(
+        self.out_indices = check_out_indices(_NAME, stages, out_indices)
+        self.feature_channels, self.feature_strides = _feature_info(
             self.arch, self.out_indices, head_conv
         )
-        self.frozen_stages = check_frozen(_NAME, stages, frozen_stages)
-        self.deform_stages = check_some_stages(_NAME, "deform_stages", stages, deform_stages)
+        self.frozen_stages = check_frozen_stages(_NAME, stages, frozen_stages)
+        self.deform_stages = check_stage_indices(_NAME, "deform_stages", stages, deform_stages)
         if padding not in ("symmetric", "same"):
             raise ConfigError(f"{_NAME}: padding", got=repr(padding),
                               expected="'symmetric' or 'same'")
         self.padding, self.norm_eval = padding, norm_eval
-        given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
-        norm = _norm(self.arch, padding, norm_eps, given)
+        norm_cfg_given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
+        norm = _norm(self.arch, padding, norm_eps, norm_cfg_given)
         self.norm_eps = float(norm["eps"])
         # What was not said can be wrong for a file; what was said is the user's own word.
-        self.norm_eps_is_given = norm_eps is not None or "eps" in given
+        self.norm_eps_is_given = norm_eps is not None or "eps" in norm_cfg_given
 
         style = ConvStyle(norm, padding, self.arch.activation)
         check_count(_NAME, "in_channels", in_channels)
-        stem_channels, head_channels = self.arch.ends
+        stem_channels, head_channels = self.arch.stem_head_channels
         self.stem = ConvNorm(in_channels, stem_channels, 3, 2, style)
         self.stages = nn.ModuleList(
-            EfficientNetStage(blocks_of(self.arch, stage, style, stage in self.deform_stages),
+            EfficientNetStage(build_blocks(self.arch, stage, style, stage in self.deform_stages),
                               with_cp=with_cp)
             for stage in range(self.out_indices[-1] + 1)
         )
@@ -138,12 +142,12 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         self._freeze()
 
     @classmethod
-    def features_of(
+    def feature_info(
         cls,
         arch: str | Mapping[str, Any] = "b0",
         out_indices: Sequence[int] = (0, 1, 2, 3),
         head_conv: bool = False,
-        **others: Any,
+        **kwargs: Any,
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels and strides of the maps for these arguments, without building anything.
 
@@ -152,8 +156,10 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         Raises:
             ConfigError: an arch or an index that does not exist.
         """
-        found = efficientnet_arch(arch)
-        return _features(found, check_levels(_NAME, len(found.stages), out_indices), head_conv)
+        resolved_arch = efficientnet_arch(arch)
+        return _feature_info(resolved_arch,
+                             check_out_indices(_NAME, len(resolved_arch.stages), out_indices),
+                             head_conv)
 
     def init_weights(self) -> None:
         """Convolutions from a normal of variance 2 / fan-out, as the paper's code does; then the
@@ -165,7 +171,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         for module in self.modules():
             if isinstance(module, (ConvNorm, SqueezeExcite)):
                 module.reset_parameters()
-        initialise_from(self, with_offsets_at_rest(self.init_cfg))
+        initialize_weights(self, add_zero_init_offsets(self.init_cfg))
         if self.norm_eval and not self.init_cfg:
             print_log(
                 "EfficientNet: norm_eval=True keeps the statistics of its norms, and no init_cfg "
@@ -211,13 +217,13 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         Source: ours, for mmpretrain's has none: block by block, as its Swin's method of this name.
         """
         depths = [sum(1 for _ in stage.children()) for stage in self.stages]
-        number = sum(depths) + 2
-        own = name[len(prefix) :].split(".") if name.startswith(prefix) else [""]
-        if own[0] == "stem":
-            return 0, number
-        if own[0] != "stages":
-            return number - 1, number
-        return sum(depths[: int(own[1])]) + int(own[2]) + 1, number
+        num_layers = sum(depths) + 2
+        local_name = name[len(prefix) :].split(".") if name.startswith(prefix) else [""]
+        if local_name[0] == "stem":
+            return 0, num_layers
+        if local_name[0] != "stages":
+            return num_layers - 1, num_layers
+        return sum(depths[: int(local_name[1])]) + int(local_name[2]) + 1, num_layers
 
     def train(self, mode: bool = True) -> EfficientNet:
         """Switch to training or eval mode; frozen stages, and with ``norm_eval`` all batch norms,
@@ -229,34 +235,35 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
     def _freeze(self) -> None:
         freeze_stages(self, self.frozen_stages, [self.stem])
         if self.norm_eval:
-            hold_batch_norms(self)
+            freeze_bn(self)
 
 
-def _features(
+def _feature_info(
     arch: EfficientNetArch, indices: tuple[int, ...], head_conv: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if head_conv and indices[-1] != len(arch.stages) - 1:
         raise ConfigError(f"{_NAME}: head_conv stands behind the last stage", got=indices,
                           expected=f"out_indices that end with {len(arch.stages) - 1}")
-    more = (*indices, -1) if head_conv else indices
-    channels = (*arch.channels, arch.ends[1]) if head_conv else arch.channels
+    indices_with_head = (*indices, -1) if head_conv else indices
+    channels = (*arch.channels, arch.stem_head_channels[1]) if head_conv else arch.channels
     strides = (*arch.strides, arch.strides[-1]) if head_conv else arch.strides
-    return tuple(channels[i] for i in more), tuple(strides[i] for i in more)
+    return tuple(channels[i] for i in indices_with_head), tuple(strides[i]
+                                                                for i in indices_with_head)
 
 
 def _norm(
-    arch: EfficientNetArch, padding: str, eps: float | None, given: Mapping[str, Any]
+    arch: EfficientNetArch, padding: str, eps: float | None, norm_cfg_given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """``norm_cfg`` with the eps that is meant, if it is of a type that is."""
-    if given["type"] not in _NORMS:
-        raise ConfigError(f"{_NAME}: norm_cfg.type", got=repr(given["type"]),
+    if norm_cfg_given["type"] not in _NORMS:
+        raise ConfigError(f"{_NAME}: norm_cfg.type", got=repr(norm_cfg_given["type"]),
                           expected=f"one of {', '.join(_NORMS)}")
-    if eps is not None and given.get("eps", eps) != eps:
+    if eps is not None and norm_cfg_given.get("eps", eps) != eps:
         raise ConfigError(f"{_NAME}: norm_eps and norm_cfg.eps contradict each other",
-                          got=f"{eps} and {given['eps']}", expected="one of them")
+                          got=f"{eps} and {norm_cfg_given['eps']}", expected="one of them")
     if eps is None:
         eps = 1e-3 if padding == "same" else arch.norm_eps
-    norm = {"eps": eps, **given}
+    norm = {"eps": eps, **norm_cfg_given}
     if not (isinstance(norm["eps"], (int, float)) and norm["eps"] > 0):
         raise ConfigError(f"{_NAME}: norm_eps", got=repr(norm["eps"]),
                           expected="a number above 0")

@@ -17,16 +17,16 @@ class SqueezeExcite(nn.Module):
 
     Args:
         channels: C.
-        squeezed: channels between the two layers.
+        squeeze_channels: channels between the two layers.
         style: says the activation between them.
 
     Source: arXiv 1709.01507.
     """
 
-    def __init__(self, channels: int, squeezed: int, style: ConvStyle) -> None:
+    def __init__(self, channels: int, squeeze_channels: int, style: ConvStyle) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(channels, squeezed, 1)
-        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.reduce = nn.Conv2d(channels, squeeze_channels, 1)
+        self.expand = nn.Conv2d(squeeze_channels, channels, 1)
         self.style = style
 
     def reset_parameters(self) -> None:
@@ -39,10 +39,10 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), each in (0, 1)."""
         # On a single pixel the convolutions are linear layers, which cost less to call.
-        means = F.linear(x.mean((2, 3)), self.reduce.weight.flatten(1), self.reduce.bias)
-        means = F.linear(self.style.activate(means), self.expand.weight.flatten(1),
-                         self.expand.bias)
-        return means.sigmoid()
+        pooled = F.linear(x.mean((2, 3)), self.reduce.weight.flatten(1), self.reduce.bias)
+        pooled = F.linear(self.style.activate(pooled), self.expand.weight.flatten(1),
+                          self.expand.bias)
+        return pooled.sigmoid()
 
 
 class MBConv(nn.Module):
@@ -50,9 +50,9 @@ class MBConv(nn.Module):
 
     Args:
         in_channels, out_channels: C before and behind.
-        inner: channels between; where they equal ``in_channels`` nothing is expanded.
+        mid_channels: channels between; where they equal ``in_channels`` nothing is expanded.
         kernel, stride: the depthwise convolution's.
-        squeezed: channels inside squeeze and excitation; 0 leaves it out.
+        squeeze_channels: channels inside squeeze and excitation; 0 leaves it out.
         style: of all convolutions.
         drop_path: probability of leaving out the block while training, where it is residual.
         deform: whether the depthwise convolution is deformable.
@@ -64,20 +64,21 @@ class MBConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        inner: int,
+        mid_channels: int,
         kernel: int,
         stride: int,
-        squeezed: int,
+        squeeze_channels: int,
         style: ConvStyle,
         drop_path: float = 0.0,
         deform: bool = False,
     ) -> None:
         super().__init__()
-        expanded = inner != in_channels
-        self.expand = ConvNorm(in_channels, inner, 1, 1, style) if expanded else None
-        self.depthwise = ConvNorm(inner, inner, kernel, stride, style, groups=inner, deform=deform)
-        self.se = SqueezeExcite(inner, squeezed, style) if squeezed else None
-        self.project = ConvNorm(inner, out_channels, 1, 1, style, activate=False)
+        has_expansion = mid_channels != in_channels
+        self.expand = ConvNorm(in_channels, mid_channels, 1, 1, style) if has_expansion else None
+        self.depthwise = ConvNorm(mid_channels, mid_channels, kernel, stride, style,
+                                  groups=mid_channels, deform=deform)
+        self.se = SqueezeExcite(mid_channels, squeeze_channels, style) if squeeze_channels else None
+        self.project = ConvNorm(mid_channels, out_channels, 1, 1, style, activate=False)
         self.residual = stride == 1 and in_channels == out_channels
         self.drop_path = DropPath(drop_path)
 
@@ -86,7 +87,7 @@ class MBConv(nn.Module):
         out = x if self.expand is None else self.expand(x)
         out = self.depthwise(out)
         out = self.project(out, None if self.se is None else self.se(out))
-        return _joined(x, self.drop_path(out)) if self.residual else out
+        return _add_residual(x, self.drop_path(out)) if self.residual else out
 
 
 class FusedMBConv(nn.Module):
@@ -94,8 +95,8 @@ class FusedMBConv(nn.Module):
 
     Args:
         in_channels, out_channels: C before and behind.
-        inner: channels between; where they equal ``in_channels`` the first convolution is the
-            whole block.
+        mid_channels: channels between; where they equal ``in_channels`` the first convolution is
+            the whole block.
         kernel, stride: the first convolution's.
         style: of all convolutions.
         drop_path: probability of leaving out the block while training, where it is residual.
@@ -107,19 +108,19 @@ class FusedMBConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        inner: int,
+        mid_channels: int,
         kernel: int,
         stride: int,
         style: ConvStyle,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        expanded = inner != in_channels
-        self.fused = ConvNorm(in_channels, inner if expanded else out_channels, kernel, stride,
-                              style)
+        has_expansion = mid_channels != in_channels
+        self.fused = ConvNorm(in_channels, mid_channels if has_expansion else out_channels, kernel,
+                              stride, style)
         self.project: ConvNorm | None = None
-        if expanded:
-            self.project = ConvNorm(inner, out_channels, 1, 1, style, activate=False)
+        if has_expansion:
+            self.project = ConvNorm(mid_channels, out_channels, 1, 1, style, activate=False)
         self.residual = stride == 1 and in_channels == out_channels
         self.drop_path = DropPath(drop_path)
 
@@ -128,9 +129,9 @@ class FusedMBConv(nn.Module):
         out = self.fused(x)
         if self.project is not None:
             out = self.project(out)
-        return _joined(x, self.drop_path(out)) if self.residual else out
+        return _add_residual(x, self.drop_path(out)) if self.residual else out
 
 
-def _joined(x: Tensor, branch: Tensor) -> Tensor:
+def _add_residual(x: Tensor, branch: Tensor) -> Tensor:
     """The sum; the branch's memory is used again where nothing has to remember it."""
     return x + branch if branch.requires_grad else branch.add_(x)

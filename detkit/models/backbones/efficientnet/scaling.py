@@ -27,7 +27,7 @@ class Scale(NamedTuple):
 
 # B1 to B3 are the law at phi = 0.5, 1 and 2, rounded; for B4 to B7 the authors chose wider and
 # finer ones than the law gives at any phi. So the release's numbers stand here as they are.
-RELEASED: dict[str, Scale] = {
+COMPOUND_SCALES: dict[str, Scale] = {
     "b0": Scale(1.0, 1.0, 224),
     "b1": Scale(1.1, 1.0, 240),
     "b2": Scale(1.2, 1.1, 260),
@@ -47,12 +47,12 @@ def compound_scale(phi: float) -> Scale:
 
     Returns:
         depth 1.2^phi, width 1.1^phi, resolution 224 * 1.15^phi to the nearest pixel. The released
-        networks, ``RELEASED``, are near it (B1 to B3) or were chosen beside it (B4 to B7).
+        networks, ``COMPOUND_SCALES``, are near it (B1 to B3) or were chosen beside it (B4 to B7).
 
     Source: arXiv 1905.11946, eq. 3 and section 5.1.
     """
-    side = round(_BASE_RESOLUTION * _RESOLUTION**phi)
-    return Scale(_DEPTH**phi, _WIDTH**phi, side)
+    resolution = round(_BASE_RESOLUTION * _RESOLUTION**phi)
+    return Scale(_DEPTH**phi, _WIDTH**phi, resolution)
 
 
 def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
@@ -62,9 +62,9 @@ def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
 
     Source: agrees with the official release, timm and torchvision.
     """
-    wanted = channels * width
-    rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * wanted else rounded + divisor
+    scaled = channels * width
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * scaled else rounded + divisor
 
 
 def scale_repeats(repeats: int, depth: float) -> int:

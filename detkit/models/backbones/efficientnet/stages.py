@@ -21,7 +21,7 @@ from detkit.models.backbones.efficientnet.layers import FusedMBConv, MBConv
 from detkit.models.backbones.efficientnet.scaling import scale_channels
 
 
-def blocks_of(
+def build_blocks(
     arch: EfficientNetArch, stage: int, style: ConvStyle, deform: bool = False
 ) -> list[nn.Module]:
     """Build the blocks of a stage.
@@ -42,20 +42,20 @@ def blocks_of(
     if deform and all(groups[row].kind == "fused" for row in rows):
         raise ConfigError("EfficientNet: deform_stages", got=stage,
                           expected="stages that have a depthwise convolution")
-    total = sum(group.repeats for group in groups)
-    before = sum(group.repeats for group in groups[: rows[0]])
-    channels = groups[rows[0] - 1].channels if rows[0] else arch.ends[0]
+    num_blocks = sum(group.repeats for group in groups)
+    num_blocks_before = sum(group.repeats for group in groups[: rows[0]])
+    channels = groups[rows[0] - 1].channels if rows[0] else arch.stem_head_channels[0]
     blocks: list[nn.Module] = []
     for group in (groups[row] for row in rows):
         for repeat in range(group.repeats):
             sizes = (channels, group.channels, scale_channels(channels, group.expansion),
                      group.kernel, group.stride if repeat == 0 else 1)
-            rate = arch.drop_path_rate * (before + len(blocks)) / total
+            rate = arch.drop_path_rate * (num_blocks_before + len(blocks)) / num_blocks
             if group.kind == "fused":
                 blocks.append(FusedMBConv(*sizes, style, rate))
             else:
-                squeezed = max(1, int(channels * group.squeeze)) if group.squeeze else 0
-                blocks.append(MBConv(*sizes, squeezed, style, rate, deform))
+                squeeze_channels = max(1, int(channels * group.squeeze)) if group.squeeze else 0
+                blocks.append(MBConv(*sizes, squeeze_channels, style, rate, deform))
             channels = group.channels
     return blocks
 
@@ -84,25 +84,25 @@ class EfficientNetStage(nn.Sequential):
                 x = checkpoint(block, x, use_reentrant=False)
             else:
                 x = checkpoint(block, x, use_reentrant=False,
-                               context_fn=partial(_two_runs, block))
+                               context_fn=partial(_recompute_contexts, block))
         return x
 
 
-def _two_runs(
+def _recompute_contexts(
     block: nn.Module,
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Contexts for a block's two runs, of which the second leaves the running statistics alone."""
-    return nullcontext(), _statistics_kept(block)
+    return nullcontext(), _freeze_running_stats(block)
 
 
 @contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
+def _freeze_running_stats(block: nn.Module) -> Iterator[None]:
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    saved = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, kept):
+        for norm, (momentum, count) in zip(norms, saved):
             norm.momentum, norm.num_batches_tracked = momentum, count

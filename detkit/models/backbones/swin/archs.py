@@ -76,11 +76,11 @@ class SwinArch:
         return tuple(4 * 2**stage for stage in range(len(self.depths)))
 
 
-# tiny to large: arXiv 2103.14030, section 3.3. nano: windows of 5 divide 80, 40, 20 and 10, the
+# tiny to large: arXiv 2103.14030, section 3.3. micro: windows of 5 divide 80, 40, 20 and 10, the
 # maps of a 320 px image, so that nothing is padded; 16 to 24 channels a head; convolutions stand
 # in for the hundreds of thousands of images that attention needs to learn what is near.
 ARCHS: dict[str, SwinArch] = {
-    "nano": SwinArch(
+    "micro": SwinArch(
         embed_dims=48,
         depths=(2, 2, 4, 2),
         window_size=5,
@@ -96,14 +96,14 @@ ARCHS: dict[str, SwinArch] = {
 }
 
 
-def swin_arch(arch: str | Mapping[str, Any], **changes: Any) -> SwinArch:
+def swin_arch(arch: str | Mapping[str, Any], **overrides: Any) -> SwinArch:
     """Look up or build an arch, with every change that is not None made to it.
 
     Args:
         arch: one of ``ARCHS``, or a mapping of ``SwinArch``'s fields (others as for tiny).
-        changes: fields of ``SwinArch``.
+        overrides: fields of ``SwinArch``.
 
     Raises:
         ConfigError: no such arch or field, or the fields contradict each other.
     """
-    return find_arch("Swin", ARCHS, SwinArch, arch, **changes)
+    return find_arch("Swin", ARCHS, SwinArch, arch, **overrides)

@@ -13,20 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import Rules, StateDict, Translation
+from detkit.models.weights.converted_state_dict import ConvertedStateDict, RenameRules, StateDict
 
 # What follows from the window's side, and what a classifier or a segmenter has behind its stages.
-_DERIVED = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
+_DERIVED_BUFFERS = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
 _HEAD = re.compile(r"^(head|norm|avgpool|fc)\.")
 _STAGE = re.compile(r"^stages\.(\d+)\.(?:(downsample)\.)?")
 _NORM = re.compile(r"^norm(\d+)\.")
 
-_OURS: Rules = [(r"^(patch_embed|stages|norm\d)\b", r"\1")]
-_MICROSOFT: Rules = [
+_DETKIT: RenameRules = [(r"^(patch_embed|stages|norm\d)\b", r"\1")]
+_MICROSOFT: RenameRules = [
     (r"^layers[._](\d+)\.(blocks\.\d+|downsample)\.", r"stages.\1.\2."),
     (r"^(patch_embed\.(?:proj|norm)|norm\d)\.", r"\1."),
 ]
-_MMDET: Rules = [
+_MMDET: RenameRules = [
     (r"^(stages\.\d+\.blocks\.\d+\.attn)\.w_msa\.", r"\1."),
     (r"^(stages\.\d+\.blocks\.\d+)\.ffn\.layers\.0\.0\.", r"\1.mlp.fc1."),
     (r"^(stages\.\d+\.blocks\.\d+)\.ffn\.layers\.1\.", r"\1.mlp.fc2."),
@@ -36,41 +36,41 @@ _MMDET: Rules = [
 ]
 
 
-def translate_swin(state: StateDict, backbone: nn.Module) -> Translation:
+def swin_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
     """Bring a Swin checkpoint under our names.
 
     Args:
-        state: names without wrappers and prefixes.
-        backbone: our ``SwinTransformer``; says which stages there are and how wide its windows.
+        state_dict: names without wrappers and prefixes.
+        model: our ``SwinTransformer``; says which stages there are and how wide its windows.
 
     Raises:
         WeightsError: the names are those of no layout that is known.
     """
-    layout = _layout(state)
-    own = backbone.state_dict()
-    translation = Translation(layout)
-    names = {source: _RENAMERS[layout](source) for source in state}
+    layout = _layout(state_dict)
+    model_state = model.state_dict()
+    converted = ConvertedStateDict(layout)
+    names = {source: _LAYOUT_RENAMERS[layout](source) for source in state_dict}
     stages = {match[1] for match in map(_STAGE.match, names.values()) if match}
-    for source, value in state.items():
+    for source, value in state_dict.items():
         name = names[source]
-        if _DERIVED.search(source) or (_HEAD.match(source) and name not in own):
-            translation.unused.append(source)
-        elif name not in own and _is_beyond(name, own, stages):
-            translation.unused.append(source)
+        if _DERIVED_BUFFERS.search(source) or (_HEAD.match(source) and name not in model_state):
+            converted.unexpected_keys.append(source)
+        elif name not in model_state and _is_unused_stage(name, model_state, stages):
+            converted.unexpected_keys.append(source)
         else:
             if layout == "mmdet" and ".downsample." in name:
                 value = _channels_last(value)
-            if name.endswith("relative_position_bias_table") and name in own:
-                value, resized = _fit_table(value, own[name])
-                translation.resized += [name] * resized
-            translation.put(name, source, value)
+            if name.endswith("relative_position_bias_table") and name in model_state:
+                value, resized = _resize_bias_table(value, model_state[name])
+                converted.resized += [name] * resized
+            converted.add(name, source, value)
     # Classifiers have no norm for each output, and detectors none for outputs that they had not.
-    translation.may_lack(own, _NORM)
-    return translation
+    converted.allow_missing(model_state, _NORM)
+    return converted
 
 
-def _layout(state: StateDict) -> str:
-    names = " ".join(state)
+def _layout(state_dict: StateDict) -> str:
+    names = " ".join(state_dict)
     if re.search(r"(^| )features\.\d+\.\d+\.attn\.qkv\.", names):
         return "torchvision"
     if ".attn.w_msa." in names:
@@ -84,16 +84,16 @@ def _layout(state: StateDict) -> str:
         return "timm" if later and not head else "microsoft"
     raise WeightsError(
         "these are not the names of a Swin Transformer",
-        got=", ".join(list(state)[:3]) + ", ..." if state else "no tensors",
+        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
         expected="the layout of microsoft, timm, torchvision, mmdet or detkit",
     )
 
 
-def _is_beyond(name: str, own: StateDict, stages: set[str]) -> bool:
+def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> bool:
     """Whether the name belongs to a stage, its merging or its output that was not asked for.
 
     Args:
-        name, own: under our names.
+        name, model_state: under our names.
         stages: numbers of those that the file has; a norm of any other is nobody's.
     """
     norm, match = _NORM.match(name), _STAGE.match(name)
@@ -101,12 +101,12 @@ def _is_beyond(name: str, own: StateDict, stages: set[str]) -> bool:
         return norm[1] in stages and name[norm.end() :] in ("weight", "bias")
     if match is None:
         return False
-    stage, merging = match.groups()
-    wanted = f"stages.{stage}." + ("downsample." if merging else "blocks.")
-    return not any(other.startswith(wanted) for other in own)
+    stage, is_downsample = match.groups()
+    stage_prefix = f"stages.{stage}." + ("downsample." if is_downsample else "blocks.")
+    return not any(other.startswith(stage_prefix) for other in model_state)
 
 
-def _by(rules: Rules) -> Callable[[str], str]:
+def _renamer(rules: RenameRules) -> Callable[[str], str]:
     def rename(name: str) -> str:
         for pattern, replacement in rules:
             if re.match(pattern, name):
@@ -117,7 +117,7 @@ def _by(rules: Rules) -> Callable[[str], str]:
 
 
 def _from_timm(name: str) -> str:
-    name = _by(_MICROSOFT)(name)
+    name = _renamer(_MICROSOFT)(name)
     match = re.match(r"stages\.(\d+)\.downsample\.(.*)", name)
     return f"stages.{int(match[1]) - 1}.downsample.{match[2]}" if match else name
 
@@ -127,21 +127,21 @@ def _from_torchvision(name: str) -> str:
     match = re.match(r"features\.(\d+)\.(.*)", name)
     if match is None:
         return name
-    place, rest = int(match[1]), match[2]
-    if place == 0:
+    index, rest = int(match[1]), match[2]
+    if index == 0:
         return re.sub(r"^2\.", "patch_embed.norm.", re.sub(r"^0\.", "patch_embed.proj.", rest))
-    if place % 2 == 0:
-        return f"stages.{place // 2 - 1}.downsample.{rest}"
+    if index % 2 == 0:
+        return f"stages.{index // 2 - 1}.downsample.{rest}"
     rest = rest.replace(".mlp.0.", ".mlp.fc1.").replace(".mlp.3.", ".mlp.fc2.")
-    return f"stages.{place // 2}.blocks.{rest}"
+    return f"stages.{index // 2}.blocks.{rest}"
 
 
-_RENAMERS: dict[str, Callable[[str], str]] = {
-    "detkit": _by(_OURS),
-    "microsoft": _by(_MICROSOFT),
+_LAYOUT_RENAMERS: dict[str, Callable[[str], str]] = {
+    "detkit": _renamer(_DETKIT),
+    "microsoft": _renamer(_MICROSOFT),
     "timm": _from_timm,
     "torchvision": _from_torchvision,
-    "mmdet": _by(_MMDET),
+    "mmdet": _renamer(_MMDET),
 }
 
 
@@ -155,11 +155,11 @@ def _channels_last(value: Tensor) -> Tensor:
     return split.movedim((-1, -2), (-3, -2)).reshape(value.shape)
 
 
-def _fit_table(value: Tensor, own: Tensor) -> tuple[Tensor, bool]:
+def _resize_bias_table(value: Tensor, model_state: Tensor) -> tuple[Tensor, bool]:
     """Stretch a bias table ((2S - 1)^2, A) to our window's side, bicubic in the offsets."""
-    old, new = round(value.shape[0] ** 0.5), round(own.shape[0] ** 0.5)
-    fits = value.ndim == 2 and value.shape[1] == own.shape[1] and old**2 == value.shape[0]
-    if value.shape == own.shape or not fits:
+    old, new = round(value.shape[0] ** 0.5), round(model_state.shape[0] ** 0.5)
+    fits = value.ndim == 2 and value.shape[1] == model_state.shape[1] and old**2 == value.shape[0]
+    if value.shape == model_state.shape or not fits:
         return value, False
     grid = value.float().t().reshape(1, -1, old, old)
     grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)

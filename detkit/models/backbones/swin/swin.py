@@ -9,10 +9,10 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from detkit.models.backbones.arch_lookup import check_frozen, check_levels
+from detkit.models.backbones.arch_lookup import check_frozen_stages, check_out_indices
 from detkit.models.backbones.freezing import freeze_stages
 from detkit.models.backbones.swin.archs import swin_arch
-from detkit.models.backbones.swin.checkpoint_filter import translate_swin
+from detkit.models.backbones.swin.checkpoint_filter import swin_checkpoint_filter_fn
 from detkit.models.backbones.swin.layers import (
     NORM_EPS,
     PatchMerging,
@@ -22,7 +22,7 @@ from detkit.models.backbones.swin.layers import (
 from detkit.models.backbones.swin.window_attention import WindowAttention
 from detkit.models.layers.stems import ConvStem, PatchStem
 from detkit.models.validation import check_count
-from detkit.models.weights.backbone_weights import initialise_from
+from detkit.models.weights.backbone_weights import initialize_weights
 from detkit.registry import MODELS
 
 
@@ -36,7 +36,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
     torchvision; mmdet shifts there). Stages behind the last of ``out_indices`` are not built.
 
     Args:
-        arch: 'nano', 'tiny', 'small', 'base', 'large', or a dict of ``SwinArch``'s fields.
+        arch: 'micro', 'tiny', 'small', 'base', 'large', or a dict of ``SwinArch``'s fields.
         in_channels: channels of the image.
         embed_dims, depths, num_heads, window_size, mlp_ratio, drop_path_rate, stem, local_conv:
             None keeps the arch's; see ``SwinArch``.
@@ -65,7 +65,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
     Source: arXiv 2103.14030. Agrees with torchvision's, timm's and mmdet's on the same weights.
     """
 
-    checkpoint_filter_fn = staticmethod(translate_swin)
+    checkpoint_filter_fn = staticmethod(swin_checkpoint_filter_fn)
 
     def __init__(
         self,
@@ -104,10 +104,10 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             stem=stem,
             local_conv=local_conv,
         )
-        self.out_indices = check_levels("Swin", len(self.arch.depths), out_indices)
+        self.out_indices = check_out_indices("Swin", len(self.arch.depths), out_indices)
         self.feature_channels = tuple(self.arch.channels[i] for i in self.out_indices)
         self.feature_strides = tuple(self.arch.strides[i] for i in self.out_indices)
-        self.frozen_stages = check_frozen("Swin", len(self.arch.depths), frozen_stages)
+        self.frozen_stages = check_frozen_stages("Swin", len(self.arch.depths), frozen_stages)
 
         check_count("Swin", "in_channels", in_channels)
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
@@ -148,14 +148,14 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         self._freeze()
 
     @classmethod
-    def features_of(
+    def feature_info(
         cls,
         arch: str | Mapping[str, Any] = "tiny",
         out_indices: Sequence[int] = (0, 1, 2, 3),
         embed_dims: int | None = None,
         depths: Sequence[int] | None = None,
         num_heads: Sequence[int] | None = None,
-        **others: Any,
+        **kwargs: Any,
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels and strides of the maps for these arguments, without building anything.
 
@@ -164,11 +164,11 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         Raises:
             ConfigError: an arch or an index that does not exist.
         """
-        found = swin_arch(arch, embed_dims=embed_dims, depths=depths, num_heads=num_heads)
-        indices = check_levels("Swin", len(found.depths), out_indices)
+        resolved_arch = swin_arch(arch, embed_dims=embed_dims, depths=depths, num_heads=num_heads)
+        indices = check_out_indices("Swin", len(resolved_arch.depths), out_indices)
         return (
-            tuple(found.channels[i] for i in indices),
-            tuple(found.strides[i] for i in indices),
+            tuple(resolved_arch.channels[i] for i in indices),
+            tuple(resolved_arch.strides[i] for i in indices),
         )
 
     def init_weights(self) -> None:
@@ -188,7 +188,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
                 nn.init.zeros_(module.bias)
             elif isinstance(module, WindowAttention):
                 nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)
-        initialise_from(self, self.init_cfg)
+        initialize_weights(self, self.init_cfg)
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -225,15 +225,15 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         Source: agrees with mmpretrain's method of the same name.
         """
         depths = self.arch.depths[: len(self.stages)]
-        number = sum(depths) + 2
-        own = name[len(prefix) :].split(".") if name.startswith(prefix) else [""]
-        if own[0] == "patch_embed":
-            return 0, number
-        if own[0] != "stages":
-            return number - 1, number
-        stage = int(own[1])
-        block = int(own[3]) + 1 if own[2] == "blocks" else depths[stage]
-        return sum(depths[:stage]) + block, number
+        num_layers = sum(depths) + 2
+        local_name = name[len(prefix) :].split(".") if name.startswith(prefix) else [""]
+        if local_name[0] == "patch_embed":
+            return 0, num_layers
+        if local_name[0] != "stages":
+            return num_layers - 1, num_layers
+        stage = int(local_name[1])
+        block = int(local_name[3]) + 1 if local_name[2] == "blocks" else depths[stage]
+        return sum(depths[:stage]) + block, num_layers
 
     def train(self, mode: bool = True) -> SwinTransformer:
         """Switch to training or eval mode; frozen stages stay in eval mode."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FORBIDDEN = -100.0  # added to a logit: exp(-100) is 0 next to any other, and fits in float16
+MASK_VALUE = -100.0  # added to a logit: exp(-100) is 0 next to any other, and fits in float16
 
 
 class WindowAttention(nn.Module):
@@ -81,7 +81,7 @@ class WindowAttention(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             # What the projection would do anyway: so the map is moved about in half the bytes.
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        rows, columns = _whole_windows(height, width, self.window_size)
+        rows, columns = _num_windows(height, width, self.window_size)
         shift_y, shift_x = _shifts(rows, columns, self.shift)
         x = _pad_and_roll(x, 1, rows * self.window_size, shift_y)
         x = _pad_and_roll(x, 2, columns * self.window_size, shift_x)
@@ -101,18 +101,18 @@ class WindowAttention(nn.Module):
         """(B, Hp, Wp, C) -> the same, before the projection."""
         shape = x.shape
         batch, _, _, channels = shape
-        side, heads, size = self.window_size, self.heads, channels // self.heads
-        tokens = side**2
+        window_size, heads, size = self.window_size, self.heads, channels // self.heads
+        tokens = window_size**2
         bias = self.position_bias()
         if mask is not None:
             bias = bias + mask
         bias = bias.to(x.dtype)
-        if self._wants_bias_gradient(x):
-            qkv = self.qkv(x).view(batch, rows, side, columns, side, 3, heads, size)
+        if self._needs_bias_gradient(x):
+            qkv = self.qkv(x).view(batch, rows, window_size, columns, window_size, 3, heads, size)
             qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(3, -1, heads, tokens, size)
-            attended = self._explicit(qkv, bias)
+            attended = self._explicit_attention(qkv, bias)
         else:
-            x = x.view(batch, rows, side, columns, side, channels).transpose(2, 3)
+            x = x.view(batch, rows, window_size, columns, window_size, channels).transpose(2, 3)
             qkv = self.qkv(x.reshape(-1, tokens, channels)).view(-1, tokens, 3, heads, size)
             query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             if mask is not None and batch != 1:
@@ -125,10 +125,10 @@ class WindowAttention(nn.Module):
                 dropout_p=self.attention_dropout if self.training else 0.0,
                 scale=self.scale,
             )
-        attended = attended.reshape(batch, rows, columns, heads, side, side, size)
+        attended = attended.reshape(batch, rows, columns, heads, window_size, window_size, size)
         return attended.permute(0, 1, 4, 2, 5, 3, 6).reshape(shape)
 
-    def _explicit(self, qkv: Tensor, bias: Tensor) -> Tensor:
+    def _explicit_attention(self, qkv: Tensor, bias: Tensor) -> Tensor:
         """Attention step by step, on qkv (3, B * V, A, T, C / A) and bias (1 or V, A, T, T).
 
         Returns:
@@ -141,14 +141,14 @@ class WindowAttention(nn.Module):
         weights = F.dropout(logits.softmax(-1), self.attention_dropout, self.training)
         return weights @ value
 
-    def _wants_bias_gradient(self, x: Tensor) -> bool:
+    def _needs_bias_gradient(self, x: Tensor) -> bool:
         """Whether to do without torch's fused attention.
 
         On the CPU it has no gradient for an additive mask, and what stands in for it then took
         1.4 to 1.9 times the time of the explicit form (forward + backward, windows of 49 tokens).
         """
-        wanted = torch.is_grad_enabled() and self.relative_position_bias_table.requires_grad
-        return wanted and x.device.type == "cpu"
+        needs_grad = torch.is_grad_enabled() and self.relative_position_bias_table.requires_grad
+        return needs_grad and x.device.type == "cpu"
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, window_size={self.window_size}, shift={self.shift}"
@@ -177,7 +177,7 @@ def window_mask(
     Returns:
         (V, 1, T, T) float32, 0 or -100, or None where nothing has to be forbidden.
     """
-    rows, columns = _whole_windows(height, width, window_size)
+    rows, columns = _num_windows(height, width, window_size)
     shift_y, shift_x = _shifts(rows, columns, shift)
     padding = mask_padding and (rows * window_size, columns * window_size) != (height, width)
     if not (shift_y or shift_x or padding):
@@ -192,26 +192,27 @@ def window_mask(
     if padding:
         region = region.masked_fill((vertical == 3) | (horizontal == 3), 15)
     region = region.view(rows * columns, 1, 1, window_size**2)
-    differ = region != region.transpose(2, 3)
-    return torch.zeros(differ.shape, device=device).masked_fill_(differ, FORBIDDEN)
+    different_region = region != region.transpose(2, 3)
+    return torch.zeros(different_region.shape,
+                       device=device).masked_fill_(different_region, MASK_VALUE)
 
 
 def _regions(
-    edge: int, count: int, side: int, shift: int, device: torch.device | None
+    edge: int, count: int, window_size: int, shift: int, device: torch.device | None
 ) -> Tensor:
     """(count, S) int64 for one axis, rolled by ``shift``: 0 inner, 1 and 2 the two ends that
     meet in the last window, 3 padding (at and behind ``edge``)."""
-    length = count * side
-    place = torch.arange(length, device=device)
-    region = (place >= length - side).long() + (place >= length - shift).long()
+    length = count * window_size
+    position = torch.arange(length, device=device)
+    region = (position >= length - window_size).long() + (position >= length - shift).long()
     if shift == 0:
         region = torch.zeros_like(region)
-    return region.masked_fill((place + shift) % length >= edge, 3).view(count, side)
+    return region.masked_fill((position + shift) % length >= edge, 3).view(count, window_size)
 
 
-def _whole_windows(height: int, width: int, side: int) -> tuple[int, int]:
+def _num_windows(height: int, width: int, window_size: int) -> tuple[int, int]:
     """How many windows it takes to cover the map, downwards and across."""
-    return -(-height // side), -(-width // side)
+    return -(-height // window_size), -(-width // window_size)
 
 
 def _shifts(rows: int, columns: int, shift: int) -> tuple[int, int]:
@@ -224,9 +225,9 @@ def _pad_and_roll(x: Tensor, axis: int, length: int, shift: int) -> Tensor:
     size = x.shape[axis]
     if size == length and shift == 0:
         return x
-    head, rest = torch.split_with_sizes(x, [shift, size - shift], axis)
-    filler = x.new_zeros([*x.shape[:axis], length - size, *x.shape[axis + 1 :]])
-    return torch.cat([rest, filler, head], axis)
+    first, rest = torch.split_with_sizes(x, [shift, size - shift], axis)
+    padding = x.new_zeros([*x.shape[:axis], length - size, *x.shape[axis + 1 :]])
+    return torch.cat([rest, padding, first], axis)
 
 
 def _roll_back_and_crop(x: Tensor, axis: int, size: int, shift: int) -> Tensor:
@@ -234,17 +235,17 @@ def _roll_back_and_crop(x: Tensor, axis: int, size: int, shift: int) -> Tensor:
     length = x.shape[axis]
     if size == length and shift == 0:
         return x
-    rest, _, head = torch.split_with_sizes(
+    rest, _, first = torch.split_with_sizes(
         x, [size - shift, length - size, shift], axis
     )
-    return torch.cat([head, rest], axis)
+    return torch.cat([first, rest], axis)
 
 
-def _position_index(side: int) -> Tensor:
+def _position_index(window_size: int) -> Tensor:
     """(T * T,) int64: the row of the bias table for each query and key.
 
     The row is (dy + S - 1) * (2S - 1) + (dx + S - 1), with (dy, dx) from key to query.
     """
-    y, x = torch.arange(side**2) // side, torch.arange(side**2) % side
+    y, x = torch.arange(window_size**2) // window_size, torch.arange(window_size**2) % window_size
     dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
-    return ((dy + side - 1) * (2 * side - 1) + dx + side - 1).flatten()
+    return ((dy + window_size - 1) * (2 * window_size - 1) + dx + window_size - 1).flatten()

@@ -11,77 +11,87 @@ import torch
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import StateDict, Translation
+from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
 
 # What our classes call timm's model: TimmBackbone and TimmNetwork.
-_OURS = ("body.", "model.")
+_MODEL_PREFIXES = ("body.", "model.")
 # What timm calls the function of a family that brings a release file under timm's names.
-_FILTERS = ("checkpoint_filter_fn", "checkpoint_filter_fn_encoder",
-            "_filter_torchvision_pretrained", "_filter_fn")
+_TIMM_FILTER_FNS = ("checkpoint_filter_fn", "checkpoint_filter_fn_encoder",
+                    "_filter_torchvision_pretrained", "_filter_fn")
 
 
-def translate_timm(state: StateDict, backbone: nn.Module) -> Translation:
+def timm_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
     """Bring a checkpoint of a model of timm under our names, which are timm's after a prefix.
 
     Args:
-        state: names without wrappers and prefixes.
-        backbone: our ``TimmBackbone``, ``TimmNetwork``, or a ``TeachingNetwork`` of timm's.
+        state_dict: names without wrappers and prefixes.
+        model: our ``TimmBackbone``, ``TimmNetwork``, or a ``ClassicNetwork`` of timm's.
 
     Raises:
         WeightsError: timm's own converter for the model breaks over the file.
     """
-    own = backbone.state_dict()
-    prefix = next(one for one in _OURS if any(name.startswith(one) for name in own))
-    counters = frozenset(name for name in own if name.endswith(".num_batches_tracked"))
-    bare = {name.removeprefix(prefix): value for name, value in own.items()}
-    whole = _whole_model(backbone)
-    known = whole.state_dict()
-    theirs = next((one for one in _OURS if any(name.startswith(one) for name in state)
-                   and any(name.removeprefix(one) in bare for name in state)), "")
-    translation = Translation("detkit" if theirs else "timm", optional=counters)
-    if theirs:
-        state = {name.removeprefix(theirs): value for name, value in state.items()}
-    fits = all(name in state and state[name].shape == value.shape for name, value in bare.items())
-    named = state if theirs or fits else _converted(state, whole, str(backbone.name))
-    for name, value in named.items():
-        if name in bare:
-            translation.put(prefix + name, theirs + name, value)
-            if name in state and state[name].shape != value.shape:
-                translation.resized.append(prefix + name)
-        elif name in known:
-            translation.unused.append(name)
+    model_state = model.state_dict()
+    prefix = next(candidate for candidate in _MODEL_PREFIXES if any(
+        name.startswith(candidate) for name in model_state))
+    batch_counters = frozenset(name for name in model_state
+                               if name.endswith(".num_batches_tracked"))
+    pruned_state = {name.removeprefix(prefix): value for name, value in model_state.items()}
+    full_model = _full_model(model)
+    full_state = full_model.state_dict()
+    source_prefix = next((candidate for candidate in _MODEL_PREFIXES
+                          if any(name.startswith(candidate) for name in state_dict) and any(
+                              name.removeprefix(candidate) in pruned_state for name in state_dict)),
+                         "")
+    converted = ConvertedStateDict("detkit" if source_prefix else "timm", optional=batch_counters)
+    if source_prefix:
+        state_dict = {name.removeprefix(source_prefix): value for name, value in state_dict.items()}
+    all_match = all(name in state_dict and state_dict[name].shape == value.shape
+                    for name, value in pruned_state.items())
+    renamed_state = state_dict if source_prefix or all_match else _apply_timm_filter(
+        state_dict, full_model, str(model.name))
+    for name, value in renamed_state.items():
+        if name in pruned_state:
+            converted.add(prefix + name, source_prefix + name, value)
+            if name in state_dict and state_dict[name].shape != value.shape:
+                converted.resized.append(prefix + name)
+        elif name in full_state:
+            converted.unexpected_keys.append(name)
         else:
-            translation.put(name, name, value)
-    return translation
+            converted.add(name, name, value)
+    return converted
 
 
-def _whole_model(backbone: Any) -> nn.Module:
+def _full_model(model: Any) -> nn.Module:
     """timm's model with classifier and all levels, without content."""
     import timm
 
     with torch.device("meta"):
-        model: nn.Module = timm.create_model(backbone.name, **backbone.options)
-    return model
+        full_model: nn.Module = timm.create_model(model.name, **model.options)
+    return full_model
 
 
-def _converted(state: StateDict, whole: nn.Module, name: str) -> dict[str, Tensor]:
+def _apply_timm_filter(state_dict: StateDict, full_model: nn.Module,
+                       name: str) -> dict[str, Tensor]:
     import timm
 
-    home = importlib.import_module(timm.models.model_entrypoint(name.partition(".")[0]).__module__)
-    found = [getattr(home, one) for one in _FILTERS if hasattr(home, one)]
-    if not found:
-        return state
-    convert: Callable[..., dict[str, Tensor]] = found[0]
-    takes = inspect.signature(convert).parameters
-    extra = {"adapt_layer_scale": True} if "adapt_layer_scale" in takes else {}
-    arguments = (dict(state), whole) if "model" in takes else (dict(state),)
+    module = importlib.import_module(
+        timm.models.model_entrypoint(name.partition(".")[0]).__module__)
+    filter_fns = [
+        getattr(module, candidate) for candidate in _TIMM_FILTER_FNS if hasattr(module, candidate)
+    ]
+    if not filter_fns:
+        return state_dict
+    filter_fn: Callable[..., dict[str, Tensor]] = filter_fns[0]
+    parameters = inspect.signature(filter_fn).parameters
+    extra_args = {"adapt_layer_scale": True} if "adapt_layer_scale" in parameters else {}
+    arguments = (dict(state_dict), full_model) if "model" in parameters else (dict(state_dict),)
     try:
-        converted = convert(*arguments, **extra)
+        converted = filter_fn(*arguments, **extra_args)
     # Written for one family's files each, the converters break over any other as they have it.
     except Exception as error:
         raise WeightsError(
             f"timm cannot bring these names under {name}'s ({type(error).__name__}: {error})",
-            got=", ".join(list(state)[:3]) + ", ..." if state else "no tensors",
+            got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
             expected="timm's own layout, or that of the model's original release",
         ) from error
     return {key: value for key, value in converted.items() if isinstance(value, Tensor)}

@@ -16,7 +16,7 @@ from torch import nn
 from detkit.errors import ConfigError, WeightsError
 
 # Arguments of timm.create_model that would make something else than a backbone, and ours instead.
-_OURS_INSTEAD = {
+_UNSUPPORTED_ARGS = {
     "features_only": "the maps of features are what it gives anyway",
     "feature_cls": "the maps of features are what it gives anyway",
     "out_indices": "choose levels with strides=(4, 8, 16, 32)",
@@ -24,8 +24,8 @@ _OURS_INSTEAD = {
     "checkpoint_path": "give init_cfg=dict(type='Pretrained', checkpoint=FILE)",
 }
 # The same for one that keeps its end and gives one vector for each image.
-_WHOLE = {
-    **_OURS_INSTEAD,
+_UNSUPPORTED_NETWORK_ARGS = {
+    **_UNSUPPORTED_ARGS,
     "features_only": "TimmBackbone gives maps",
     "feature_cls": "TimmBackbone gives maps",
     "out_indices": "TimmBackbone gives maps",
@@ -47,24 +47,27 @@ def check_timm_name(name: str, owner: str = "TimmBackbone") -> None:
 
     arch, _, tag = str(name).partition(".")
     if not (isinstance(name, str) and timm.is_model(arch)):
-        near = get_close_matches(arch, timm.list_models(), n=3) if isinstance(name, str) else []
+        suggestions = get_close_matches(arch, timm.list_models(), n=3) if isinstance(name,
+                                                                                     str) else []
         raise ConfigError(
-            f"{owner}: name",
-            got=repr(name),
-            expected="a model of timm" + (f"; did you mean {', '.join(near)}?" if near else ""),
+            f"{owner}: name", got=repr(name), expected="a model of timm" +
+            (f"; did you mean {', '.join(suggestions)}?" if suggestions else ""),
         )
-    tags = [one.partition(".")[2] for one in timm.models.get_arch_pretrained_cfgs(arch)]
+    tags = [
+        pretrained_name.partition(".")[2]
+        for pretrained_name in timm.models.get_arch_pretrained_cfgs(arch)
+    ]
     if tag and tag not in tags:
         raise WeightsError(
             f"{owner}: {arch} has no weights of that name",
             got=repr(tag),
             expected=f"one of {', '.join(filter(None, tags))}" if any(tags) else "no tag",
-            do="or give a local file: init_cfg=dict(type='Pretrained', checkpoint=FILE)",
+            hint="or give a local file: init_cfg=dict(type='Pretrained', checkpoint=FILE)",
         )
 
 
 def create_timm_model(
-    name: str, options: Mapping[str, Any], owner: str = "TimmBackbone", **more: Any
+    name: str, options: Mapping[str, Any], owner: str = "TimmBackbone", **extra_args: Any
 ) -> nn.Module:
     """Build timm's model at random, never downloading anything.
 
@@ -72,7 +75,7 @@ def create_timm_model(
         name: as ``check_timm_name`` lets it pass.
         options: arguments for ``timm.create_model`` from the user.
         owner: who asks, for messages.
-        more: arguments for it from us.
+        extra_args: arguments for it from us.
 
     Raises:
         ConfigError: an argument that this model does not have, or a value that it refuses.
@@ -80,11 +83,13 @@ def create_timm_model(
     import timm
 
     for key in options:
-        if key in _OURS_INSTEAD:
-            raise ConfigError(f"{owner}: {name}: the argument '{key}' is not taken",
-                              do=(_OURS_INSTEAD if owner == "TimmBackbone" else _WHOLE)[key])
+        if key in _UNSUPPORTED_ARGS:
+            raise ConfigError(
+                f"{owner}: {name}: the argument '{key}' is not taken",
+                hint=(_UNSUPPORTED_ARGS
+                      if owner == "TimmBackbone" else _UNSUPPORTED_NETWORK_ARGS)[key])
     try:
-        model: nn.Module = timm.create_model(name, pretrained=False, **{**options, **more})
+        model: nn.Module = timm.create_model(name, pretrained=False, **{**options, **extra_args})
     # timm's models check their arguments in as many ways as there are authors.
     except Exception as error:
         match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
@@ -100,12 +105,14 @@ def create_timm_model(
 def _unknown_argument(name: str, key: str, owner: str) -> ConfigError:
     import timm
 
-    known = sorted(set(inspect.signature(type(timm.create_model(name)).__init__).parameters)
-                   - {"self", "kwargs", *_OURS_INSTEAD})
-    ours = ["strides", "frozen_stages", "norm_eval", "with_cp"] if owner == "TimmBackbone" else []
-    near = get_close_matches(key, [*known, *ours], n=1)
+    model_args = sorted(
+        set(inspect.signature(type(timm.create_model(name)).__init__).parameters) -
+        {"self", "kwargs", *_UNSUPPORTED_ARGS})
+    wrapper_args = ["strides", "frozen_stages", "norm_eval", "with_cp"
+                    ] if owner == "TimmBackbone" else []
+    suggestions = get_close_matches(key, [*model_args, *wrapper_args], n=1)
     return ConfigError(
         f"{owner}: {name} has no argument '{key}'",
-        expected=f"one of {', '.join(known)}",
-        do=f"did you mean '{near[0]}'?" if near else None,
+        expected=f"one of {', '.join(model_args)}",
+        hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
     )

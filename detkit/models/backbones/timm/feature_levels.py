@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
-from detkit.models.backbones.timm.relative_position_bias import free_relative_biases
+from detkit.models.backbones.timm.relative_position_bias import enable_dynamic_img_size
 
 logger = logging.getLogger(__name__)
 
 # Those options of timm's models that let them take images of any size.
-_FREE_SIZE = {"dynamic_img_size": True, "strict_img_size": False}
-_ODD = (203, 317)
+_DYNAMIC_SIZE_ARGS = {"dynamic_img_size": True, "strict_img_size": False}
+_PROBE_SIZE = (203, 317)
 # Networks without padding have no map at all of images below some 75 pixels.
-_LEAST = 96
+_MIN_SIZE = 96
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TimmLevels:
         channels, strides: of each level.
         options: for ``create_timm_model``, the user's and those that free its size.
         multiple: images are padded to multiples of this side.
-        canvas: (H, W) that every image is padded to, where a model takes one size alone.
+        fixed_size: (H, W) that every image is padded to, where a model takes one size alone.
         rounds_up: whether maps of padded images have exactly a cell for each stride.
     """
 
@@ -46,31 +46,31 @@ class TimmLevels:
     strides: tuple[int, ...]
     options: Mapping[str, Any]
     multiple: int
-    canvas: tuple[int, int] | None
+    fixed_size: tuple[int, int] | None
     rounds_up: bool
 
-    def padded(self, height: int, width: int) -> tuple[int, int]:
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """The size that an image of this size is padded to.
 
         Raises:
             ConfigError: it is larger than the one size that the model takes.
         """
-        if self.canvas is not None:
-            if height > self.canvas[0] or width > self.canvas[1]:
+        if self.fixed_size is not None:
+            if height > self.fixed_size[0] or width > self.fixed_size[1]:
                 raise ConfigError(
                     "TimmBackbone: this model takes images of one size alone",
                     got=f"{height} x {width} pixels",
-                    expected=f"at most {self.canvas[0]} x {self.canvas[1]}",
-                    do="give the backbone img_size=(H, W) of the largest image, or resize to less",
+                    expected=f"at most {self.fixed_size[0]} x {self.fixed_size[1]}",
+                    hint="give the backbone img_size=(H, W) of the largest image, or resize to less",
                 )
-            return self.canvas
-        least = 1 if self.rounds_up else _LEAST
-        rows = -(-max(height, least) // self.multiple)
-        columns = -(-max(width, least) // self.multiple)
+            return self.fixed_size
+        min_size = 1 if self.rounds_up else _MIN_SIZE
+        rows = -(-max(height, min_size) // self.multiple)
+        columns = -(-max(width, min_size) // self.multiple)
         return rows * self.multiple, columns * self.multiple
 
 
-def find_levels(
+def resolve_levels(
     name: str, strides: Sequence[int] | None, options: Mapping[str, Any]
 ) -> TimmLevels:
     """Find the deepest level of each stride, and how images must be padded for it.
@@ -87,25 +87,29 @@ def find_levels(
     check_timm_name(name)
     with torch.device("meta"), torch.no_grad():
         model = create_timm_model(name, options, num_classes=0)
-        known = inspect.signature(type(model).__init__).parameters
-        free = {k: v for k, v in _FREE_SIZE.items() if k in known and k not in options}
-        options = {**options, **free}
-        if free:
+        parameters = inspect.signature(type(model).__init__).parameters
+        dynamic_args = {
+            k: v
+            for k, v in _DYNAMIC_SIZE_ARGS.items()
+            if k in parameters and k not in options
+        }
+        options = {**options, **dynamic_args}
+        if dynamic_args:
             model = create_timm_model(name, options, num_classes=0)
-        free_relative_biases(model)
+        enable_dynamic_img_size(model)
         indices = _indices(name, model, strides)
         reductions = tuple(int(model.feature_info[i]["reduction"])  # type: ignore[index]
                            for i in indices)
-        keep_levels(model, indices)
-        return _tried(name, model.eval(), indices, reductions, options)
+        prune_to_levels(model, indices)
+        return _probe_levels(name, model.eval(), indices, reductions, options)
 
 
-def keep_levels(model: nn.Module, indices: Sequence[int]) -> None:
+def prune_to_levels(model: nn.Module, indices: Sequence[int]) -> None:
     """Drop the classifier, the last norm and whatever lies behind the last of the levels."""
     model.prune_intermediate_layers(list(indices), prune_norm=True)  # type: ignore[operator]
 
 
-def run_levels(model: Any, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
+def forward_levels(model: Any, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
     """The maps (B, C, h, w) of these levels, as timm gives them."""
     maps: list[Tensor] = model.forward_intermediates(
         images, indices=list(indices), norm=False, output_fmt="NCHW", intermediates_only=True
@@ -117,66 +121,66 @@ def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int,
     info = getattr(model, "feature_info", None)
     if not info or not hasattr(model, "forward_intermediates"):
         raise ConfigError(f"TimmBackbone: timm's {name} gives no maps of features",
-                          do="choose another model")
+                          hint="choose another model")
     deepest = {int(level["reduction"]): index for index, level in enumerate(info)}
     if strides is None:
         return (len(info) - 1,)
-    asked = list(strides) if isinstance(strides, (list, tuple)) else []
-    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in asked)
-    if not asked or not whole or asked != sorted(set(asked)):
+    requested = list(strides) if isinstance(strides, (list, tuple)) else []
+    all_ints = all(isinstance(stride, int) and not isinstance(stride, bool) for stride in requested)
+    if not requested or not all_ints or requested != sorted(set(requested)):
         raise ConfigError("TimmBackbone: strides", got=repr(strides),
                           expected="ascending whole numbers, at least one, or None")
-    if set(asked) <= set(deepest):
-        return tuple(deepest[stride] for stride in asked)
-    has = ", ".join(map(str, sorted(deepest)))
+    if set(requested) <= set(deepest):
+        return tuple(deepest[stride] for stride in requested)
+    available = ", ".join(map(str, sorted(deepest)))
     if len(deepest) == 1:
         raise ConfigError(
-            f"TimmBackbone: {name} is a plain transformer: all its maps have stride {has}",
-            got=f"strides={tuple(asked)}",
-            expected=f"strides=None or ({has},)",
-            do="and neck=dict(type='SimpleFeaturePyramid') makes the other levels",
+            f"TimmBackbone: {name} is a plain transformer: all its maps have stride {available}",
+            got=f"strides={tuple(requested)}",
+            expected=f"strides=None or ({available},)",
+            hint="and neck=dict(type='SimpleFeaturePyramid') makes the other levels",
         )
-    raise ConfigError(f"TimmBackbone: {name} has no such level", got=f"strides={tuple(asked)}",
-                      expected=f"some of the strides that it has: {has}")
+    raise ConfigError(f"TimmBackbone: {name} has no such level", got=f"strides={tuple(requested)}",
+                      expected=f"some of the strides that it has: {available}")
 
 
-def _tried(
+def _probe_levels(
     name: str, model: Any, indices: tuple[int, ...], strides: tuple[int, ...],
     options: Mapping[str, Any],
 ) -> TimmLevels:
     """Run the model with images of less and less free sizes until the maps are as they should."""
     native = options.get("img_size") or model.pretrained_cfg["input_size"][-2:]
-    canvas = (native, native) if isinstance(native, int) else (int(native[0]), int(native[1]))
-    deepest, side = strides[-1], max(canvas)
-    colours = options.get("in_chans", 3)
+    fixed_size = (native, native) if isinstance(native, int) else (int(native[0]), int(native[1]))
+    deepest, longest_side = strides[-1], max(fixed_size)
+    in_chans = options.get("in_chans", 3)
     trials: list[tuple[int, tuple[int, int]]] = [
-        (1, _ODD),
+        (1, _PROBE_SIZE),
         (deepest, (5 * deepest, 8 * deepest)),
         (2 * deepest, (6 * deepest, 8 * deepest)),
-        (side, (side, 2 * side)),
+        (longest_side, (longest_side, 2 * longest_side)),
     ]
-    ran: TimmLevels | None = None
+    first_result: TimmLevels | None = None
     for multiple, size in trials:
-        found = _run(name, model, indices, (colours, *size))
-        if isinstance(found, str):
+        result = _run(name, model, indices, (in_chans, *size))
+        if isinstance(result, str):
             continue
-        channels = tuple(int(level.shape[1]) for level in found)
-        wanted = [tuple(-(-edge // stride) for edge in size) for stride in strides]
-        shapes = [tuple(level.shape[-2:]) for level in found]
-        levels = TimmLevels(indices, channels, strides, options, multiple, None, shapes == wanted)
-        if shapes == wanted:
+        channels = tuple(int(level.shape[1]) for level in result)
+        expected = [tuple(-(-length // stride) for length in size) for stride in strides]
+        shapes = [tuple(level.shape[-2:]) for level in result]
+        levels = TimmLevels(indices, channels, strides, options, multiple, None, shapes == expected)
+        if shapes == expected:
             return levels
-        ran = ran or levels
-    if ran is not None:
-        return ran
-    found = _run(name, model, indices, (colours, *canvas))
-    if isinstance(found, str):
-        raise ConfigError(f"TimmBackbone: timm's {name} cannot give its levels ({found})",
-                          got=f"strides {strides}", do="choose another model")
-    channels = tuple(int(level.shape[1]) for level in found)
-    shapes = [tuple(level.shape[-2:]) for level in found]
-    fits = shapes == [tuple(-(-edge // stride) for edge in canvas) for stride in strides]
-    return TimmLevels(indices, channels, strides, options, 1, canvas, fits)
+        first_result = first_result or levels
+    if first_result is not None:
+        return first_result
+    result = _run(name, model, indices, (in_chans, *fixed_size))
+    if isinstance(result, str):
+        raise ConfigError(f"TimmBackbone: timm's {name} cannot give its levels ({result})",
+                          got=f"strides {strides}", hint="choose another model")
+    channels = tuple(int(level.shape[1]) for level in result)
+    shapes = [tuple(level.shape[-2:]) for level in result]
+    fits = shapes == [tuple(-(-length // stride) for length in fixed_size) for stride in strides]
+    return TimmLevels(indices, channels, strides, options, 1, fixed_size, fits)
 
 
 def _run(
@@ -184,7 +188,7 @@ def _run(
 ) -> list[Tensor] | str:
     """The maps of an image (C, H, W), or in one line why there are none."""
     try:
-        return run_levels(model, torch.zeros(1, *shape), indices)
+        return forward_levels(model, torch.zeros(1, *shape), indices)
     # That it fails is the answer; how it fails is as manifold as timm's models.
     except Exception as error:
         logger.debug("%s does not take images of %s", name, shape, exc_info=error)

@@ -9,7 +9,7 @@ from torch import nn
 from detkit.errors import ConfigError
 
 
-def layer_of_each(
+def get_layer_ids(
     model: Any, name: str, coarse: bool, owner: str = "TimmBackbone"
 ) -> dict[str, int]:
     """The number of the layer that each parameter belongs to; 0 is the stem.
@@ -32,17 +32,17 @@ def layer_of_each(
         raise ConfigError(
             f"{owner}: timm does not say what the {'stages' if coarse else 'layers'} of "
             f"{name} are",
-            do="leave frozen_stages at -1" if coarse else "train without layer-wise decay",
+            hint="leave frozen_stages at -1" if coarse else "train without layer-wise decay",
         ) from error
-    found: dict[str, int] = timm.models.group_parameters(model, matcher, reverse=True)
-    return found
+    layer_ids: dict[str, int] = timm.models.group_parameters(model, matcher, reverse=True)
+    return layer_ids
 
 
-def frozen_parts(model: nn.Module, name: str, stages: int) -> tuple[list[str], list[str]]:
+def find_frozen_layers(model: nn.Module, name: str, stages: int) -> tuple[list[str], list[str]]:
     """What to freeze: parameters, and the outermost modules that hold nothing else.
 
     Args:
-        model, name: as for ``layer_of_each``.
+        model, name: as for ``get_layer_ids``.
         stages: -1 nothing; 0 the stem; n also the first n stages.
 
     Raises:
@@ -50,7 +50,7 @@ def frozen_parts(model: nn.Module, name: str, stages: int) -> tuple[list[str], l
     """
     if stages == -1:
         return [], []
-    layers = layer_of_each(model, name, coarse=True)
+    layers = get_layer_ids(model, name, coarse=True)
     last = max(layers.values())
     if isinstance(stages, bool) or stages not in range(0, last + 1):
         raise ConfigError("TimmBackbone: frozen_stages", got=repr(stages),
@@ -59,8 +59,8 @@ def frozen_parts(model: nn.Module, name: str, stages: int) -> tuple[list[str], l
     frozen = set(parameters)
     modules: list[str] = []
     for path, module in model.named_modules():
-        held = [f"{path}.{key}" if path else key for key, _ in module.named_parameters()]
-        inside = any(path.startswith(f"{outer}.") for outer in modules)
-        if held and not inside and frozen.issuperset(held):
+        param_names = [f"{path}.{key}" if path else key for key, _ in module.named_parameters()]
+        is_nested = any(path.startswith(f"{outer}.") for outer in modules)
+        if param_names and not is_nested and frozen.issuperset(param_names):
             modules.append(path)
     return parameters, modules

@@ -8,63 +8,65 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Size = tuple[int, int]
+FeatureSize = tuple[int, int]
 
 
-class AnySizeBias(nn.Module):
+class DynamicRelPosBias(nn.Module):
     """Stands in for timm's ``RelPosBias`` or ``RelPosMlp``: same parameters, biases for any map.
 
     A table is stretched bicubically in the offsets, as for a Swin with another window; an MLP is
     asked for the offsets that there are. At the map's own size the biases are timm's.
 
     Args:
-        timms: the module to stand in for; its parameters are taken over under their names.
+        rel_pos_module: the module to stand in for; its parameters are taken over under their names.
 
     Attributes:
-        size: (rows, columns) of the map that is attended to next; see ``notice_size``.
+        size: (rows, columns) of the map that is attended to next; see ``update_feature_size``.
 
     Source: arXiv 2106.04803, section 2.1, for the table; arXiv 2111.09883, section 3.3, for the
     MLP. Agrees with timm's ``set_input_size`` for the MLP.
     """
 
-    def __init__(self, timms: Any) -> None:
+    def __init__(self, rel_pos_module: Any) -> None:
         super().__init__()
-        self.own: Size = (int(timms.window_size[0]), int(timms.window_size[1]))
-        self.size: Size = self.own
-        self.has_table = hasattr(timms, "relative_position_bias_table")
+        self.native_size: FeatureSize = (int(rel_pos_module.window_size[0]),
+                                         int(rel_pos_module.window_size[1]))
+        self.size: FeatureSize = self.native_size
+        self.has_table = hasattr(rel_pos_module, "relative_position_bias_table")
         if self.has_table:
-            self.relative_position_bias_table = timms.relative_position_bias_table
+            self.relative_position_bias_table = rel_pos_module.relative_position_bias_table
         else:
-            self.mlp = timms.mlp
+            self.mlp = rel_pos_module.mlp
 
     def get_bias(self) -> Tensor:
         """The biases of the logits: (1, heads, N, N) for a map of N = rows x columns."""
         rows, columns = self.size
-        grid: Tensor = self._stretched() if self.has_table else self._asked()  # (offsets, heads)
+        grid: Tensor = self._resized_table() if self.has_table else self._mlp_biases(
+        )  # (offsets, heads)
         device = grid.device
         row = torch.arange(rows, device=device).repeat_interleave(columns)
         column = torch.arange(columns, device=device).repeat(rows)
-        down = row[:, None] - row[None, :] + rows - 1
-        right = column[:, None] - column[None, :] + columns - 1
-        biases = grid[down * (2 * columns - 1) + right]
+        dy = row[:, None] - row[None, :] + rows - 1
+        dx = column[:, None] - column[None, :] + columns - 1
+        biases = grid[dy * (2 * columns - 1) + dx]
         return biases.permute(2, 0, 1).unsqueeze(0).contiguous()
 
     def forward(self, attn: Tensor, shared_rel_pos: Tensor | None = None) -> Tensor:
         """Add the biases to logits (B, heads, N, N)."""
         return attn + self.get_bias()
 
-    def _stretched(self) -> Tensor:
+    def _resized_table(self) -> Tensor:
         table: Tensor = self.relative_position_bias_table
-        if self.size == self.own:
+        if self.size == self.native_size:
             return table
-        (old_rows, old_columns), (rows, columns) = self.own, self.size
+        (old_rows, old_columns), (rows, columns) = self.native_size, self.size
         grid = table.t().reshape(1, -1, 2 * old_rows - 1, 2 * old_columns - 1)
-        new = (2 * rows - 1, 2 * columns - 1)
-        grid = F.interpolate(grid, size=new, mode="bicubic", align_corners=False)
-        stretched: Tensor = grid.flatten(2)[0].t()
-        return stretched
+        new_size = (2 * rows - 1, 2 * columns - 1)
+        grid = F.interpolate(grid, size=new_size, mode="bicubic", align_corners=False)
+        resized: Tensor = grid.flatten(2)[0].t()
+        return resized
 
-    def _asked(self) -> Tensor:
+    def _mlp_biases(self) -> Tensor:
         weight = self.mlp.fc1.weight
         rows, columns = (
             torch.arange(1 - n, n, device=weight.device, dtype=weight.dtype) for n in self.size
@@ -75,12 +77,12 @@ class AnySizeBias(nn.Module):
         return biases.flatten(0, 1)
 
 
-def notice_size(attention: Any, inputs: tuple[Tensor, ...]) -> None:
+def update_feature_size(attention: Any, inputs: tuple[Tensor, ...]) -> None:
     """Before attention runs over a map (B, C, H, W): tell its biases the size."""
     attention.rel_pos.size = tuple(map(int, inputs[0].shape[-2:]))
 
 
-def free_relative_biases(model: nn.Module) -> None:
+def enable_dynamic_img_size(model: nn.Module) -> None:
     """Make each attention of ``model`` that looks at a whole map fit for maps of any size.
 
     Attention inside windows or grids keeps its biases: its size does not change.
@@ -91,7 +93,7 @@ def free_relative_biases(model: nn.Module) -> None:
         if not isinstance(block, TransformerBlock2d):
             continue
         biases = block.attn.rel_pos
-        kind = type(biases).__name__
-        if kind == "RelPosBias" or (kind == "RelPosMlp" and biases.mode == "cr"):
-            block.attn.rel_pos = AnySizeBias(biases)
-            block.attn.register_forward_pre_hook(notice_size)
+        class_name = type(biases).__name__
+        if class_name == "RelPosBias" or (class_name == "RelPosMlp" and biases.mode == "cr"):
+            block.attn.rel_pos = DynamicRelPosBias(biases)
+            block.attn.register_forward_pre_hook(update_feature_size)

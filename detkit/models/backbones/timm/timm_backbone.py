@@ -11,15 +11,19 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.freezing import hold_batch_norms
-from detkit.models.backbones.layer_depth import depth_of
-from detkit.models.backbones.timm.checkpoint_filter import translate_timm
+from detkit.models.backbones.freezing import freeze_bn
+from detkit.models.backbones.layer_depth import get_layer_depth
+from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
 from detkit.models.backbones.timm.create import create_timm_model
-from detkit.models.backbones.timm.feature_levels import find_levels, keep_levels, run_levels
-from detkit.models.backbones.timm.hub import published_weights
-from detkit.models.backbones.timm.layer_groups import frozen_parts, layer_of_each
-from detkit.models.backbones.timm.relative_position_bias import free_relative_biases
-from detkit.models.weights.backbone_weights import initialise_from, load_backbone_weights
+from detkit.models.backbones.timm.feature_levels import (
+    forward_levels,
+    prune_to_levels,
+    resolve_levels,
+)
+from detkit.models.backbones.timm.hub import fetch_pretrained
+from detkit.models.backbones.timm.layer_groups import find_frozen_layers, get_layer_ids
+from detkit.models.backbones.timm.relative_position_bias import enable_dynamic_img_size
+from detkit.models.weights.backbone_weights import initialize_weights, load_backbone_weights
 from detkit.registry import MODELS
 
 
@@ -61,7 +65,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
     Source: timm. Agrees with its ``forward_intermediates`` on the same weights.
     """
 
-    checkpoint_filter_fn = staticmethod(translate_timm)
+    checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
 
     def __init__(
         self,
@@ -77,16 +81,16 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         super().__init__(init_cfg=init_cfg)
         options = {key: value for key, value in kwargs.items() if value is not None}
         self.name, self.pretrained, self.norm_eval = name, pretrained, norm_eval
-        self.levels = find_levels(name, strides, options)
+        self.levels = resolve_levels(name, strides, options)
         self.options = self.levels.options
         self.feature_channels = self.levels.channels
         self.feature_strides = self.levels.strides
         self.body: Any = create_timm_model(name, self.levels.options, num_classes=0)
-        free_relative_biases(self.body)
-        keep_levels(self.body, self.levels.indices)
+        enable_dynamic_img_size(self.body)
+        prune_to_levels(self.body, self.levels.indices)
         if with_cp:
-            _recompute(self.body, name)
-        self._frozen_parameters, self._frozen_modules = frozen_parts(
+            _enable_grad_checkpointing(self.body, name)
+        self._frozen_parameters, self._frozen_modules = find_frozen_layers(
             self.body, name, frozen_stages
         )
         self._freeze()
@@ -100,9 +104,9 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
             WeightsError: weights cannot be had or read, or do not fit.
         """
         if self.init_cfg:
-            initialise_from(self, self.init_cfg)
+            initialize_weights(self, self.init_cfg)
         elif self.pretrained:
-            report = load_backbone_weights(self, published_weights(self.name))
+            report = load_backbone_weights(self, fetch_pretrained(self.name))
             print_log(str(report), logger="current")
         self._is_init = True
 
@@ -119,16 +123,16 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
             ConfigError: the model takes one size alone, and the image is larger.
         """
         height, width = x.shape[-2:]
-        rows, columns = self.levels.padded(height, width)
+        rows, columns = self.levels.padded_size(height, width)
         if (rows, columns) != (height, width):
             x = F.pad(x, (0, columns - width, 0, rows - height))
-        maps = run_levels(self.body, x, self.levels.indices)
-        fitted = []
+        maps = forward_levels(self.body, x, self.levels.indices)
+        outputs = []
         for level, stride in zip(maps, self.feature_strides):
             if not self.levels.rounds_up:
-                level = _repeat_edges(level, -(-rows // stride), -(-columns // stride))
-            fitted.append(level[..., : -(-height // stride), : -(-width // stride)])
-        return tuple(fitted)
+                level = _pad_replicate(level, -(-rows // stride), -(-columns // stride))
+            outputs.append(level[..., : -(-height // stride), : -(-width // stride)])
+        return tuple(outputs)
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """Switch to training or eval mode; frozen stages, and norms if so asked, stay in eval."""
@@ -151,8 +155,8 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 
         Source: mmpretrain's backbones have the same method; timm's own grouping.
         """
-        layers = layer_of_each(self.body, self.name, coarse=False)
-        return depth_of(layers, param_name, prefix, inside="body.")
+        layers = get_layer_ids(self.body, self.name, coarse=False)
+        return get_layer_depth(layers, param_name, prefix, inner_prefix="body.")
 
     def _freeze(self) -> None:
         for path in self._frozen_parameters:
@@ -160,20 +164,20 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         for path in self._frozen_modules:
             self.body.get_submodule(path).eval()
         if self.norm_eval:
-            hold_batch_norms(self)
+            freeze_bn(self)
 
 
-def _recompute(model: Any, name: str) -> None:
+def _enable_grad_checkpointing(model: Any, name: str) -> None:
     try:
         model.set_grad_checkpointing(True)
     # No such method, or one that refuses by an assertion.
     except (AttributeError, AssertionError) as error:
         raise ConfigError(f"TimmBackbone: with_cp: timm cannot recompute the blocks of {name}",
-                          do="leave with_cp out") from error
+                          hint="leave with_cp out") from error
 
 
-def _repeat_edges(level: Tensor, rows: int, columns: int) -> Tensor:
+def _pad_replicate(level: Tensor, rows: int, columns: int) -> Tensor:
     """Bring a map to rows x columns by its edges, as many cells on one side as on the other."""
-    down, right = max(rows - level.shape[-2], 0), max(columns - level.shape[-1], 0)
-    sides = (right // 2, right - right // 2, down // 2, down - down // 2)
-    return F.pad(level, sides, mode="replicate") if any(sides) else level
+    pad_y, pad_x = max(rows - level.shape[-2], 0), max(columns - level.shape[-1], 0)
+    padding = (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2)
+    return F.pad(level, padding, mode="replicate") if any(padding) else level

@@ -10,12 +10,12 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.layer_depth import depth_of
-from detkit.models.backbones.timm.checkpoint_filter import translate_timm
+from detkit.models.backbones.layer_depth import get_layer_depth
+from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
 from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
-from detkit.models.backbones.timm.hub import published_weights
-from detkit.models.backbones.timm.layer_groups import layer_of_each
-from detkit.models.weights.backbone_weights import initialise_from, load_backbone_weights
+from detkit.models.backbones.timm.hub import fetch_pretrained
+from detkit.models.backbones.timm.layer_groups import get_layer_ids
+from detkit.models.weights.backbone_weights import initialize_weights, load_backbone_weights
 from detkit.registry import MODELS
 
 _NAME = "TimmNetwork"
@@ -50,7 +50,7 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
     Source: timm. Agrees with its ``forward_head(..., pre_logits=True)`` on the same weights.
     """
 
-    checkpoint_filter_fn = staticmethod(translate_timm)
+    checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
 
     feature_strides = None
 
@@ -79,9 +79,9 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
             WeightsError: weights cannot be had or read, or do not fit.
         """
         if self.init_cfg:
-            initialise_from(self, self.init_cfg)
+            initialize_weights(self, self.init_cfg)
         elif self.pretrained:
-            report = load_backbone_weights(self, published_weights(self.name, _NAME))
+            report = load_backbone_weights(self, fetch_pretrained(self.name, _NAME))
             print_log(str(report), logger="current")
         self._is_init = True
 
@@ -100,13 +100,13 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
         try:
             return (self.model(x),)
         except (AssertionError, RuntimeError, ValueError) as error:
-            reason = self._refusal_of(x)
+            reason = self._input_size_error(x)
             if reason is None:
                 raise
             raise ConfigError(
                 f"{_NAME}: {self.name} takes no images of this size ({reason})",
                 got=f"{x.shape[-1]} x {x.shape[-2]} pixels",
-                do="set img_size, where the model has it, or resize the images",
+                hint="set img_size, where the model has it, or resize the images",
             ) from error
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
@@ -124,18 +124,18 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
 
         Source: mmpretrain's backbones have the same method; timm's own grouping.
         """
-        layers = layer_of_each(self.model, self.name, coarse=False, owner=_NAME)
-        return depth_of(layers, param_name, prefix, inside="model.")
+        layers = get_layer_ids(self.model, self.name, coarse=False, owner=_NAME)
+        return get_layer_depth(layers, param_name, prefix, inner_prefix="model.")
 
-    def _refusal_of(self, x: Tensor) -> str | None:
+    def _input_size_error(self, x: Tensor) -> str | None:
         """Why the shape alone makes the model fail; None where it does not.
 
         Asked only after a failure: a second model without content is run on torch's meta device.
         """
         with torch.device("meta"), torch.no_grad():
-            shadow = create_timm_model(self.name, self.options, _NAME, num_classes=0).eval()
+            meta_model = create_timm_model(self.name, self.options, _NAME, num_classes=0).eval()
             try:
-                shadow(torch.empty(x.shape))
+                meta_model(torch.empty(x.shape))
             except (AssertionError, RuntimeError, ValueError) as error:
                 return " ".join(str(error).split())[:150] or type(error).__name__
         return None

@@ -1,0 +1,66 @@
+"""Names of earlier versions, which files and command lines still have: the one table of them.
+
+Configs and the config text inside checkpoints are brought to today's names as they are read, so
+that nothing else in detkit knows an old one. Keys of files that are read by others, such as the
+ledger's, are not renamed at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Registered types.
+TYPES = {
+    "BoxAP": "CocoBBoxMetric",
+    "ClassDataPreprocessor": "ClsDataPreprocessor",
+    "ClassDataset": "ClsDataset",
+    "LayerDecayOptimWrapperConstructor": "LearningRateDecayOptimWrapperConstructor",
+    "LoadPicture": "LoadClsImage",
+    "PackClassInputs": "PackInputs",
+    "TeachingNetwork": "ClassicNetwork",
+}
+
+# Architectures, by the type that has them. ConvNeXt V2's nano is an official size and stays.
+ARCHS = {
+    "EfficientNet": {"nano": "micro"},
+    "SwinTransformer": {"nano": "micro"},
+}
+
+# Command-line flags.
+FLAGS = {"--no-pictures": "--no-images"}
+
+# Attributes of the package ``detkit``.
+EXPORTS = {"ClassScores": "Classifications"}
+
+
+def current_type(name: str) -> str:
+    """Today's name of a registered type, plain or as ``scope.Name``; others as they are."""
+    scope, dot, plain = name.rpartition(".")
+    if scope not in ("", "detkit"):
+        return name
+    return scope + dot + TYPES.get(plain, plain)
+
+
+def current_arch(type_name: str, arch: str) -> str:
+    """Today's name of an architecture of a backbone; others as they are."""
+    return ARCHS.get(type_name.rpartition(".")[2], {}).get(arch, arch)
+
+
+def update_names(value: Any) -> None:
+    """Bring the types and architectures in a config to today's names, in place.
+
+    Args:
+        value: a config, or any dict or list in one.
+    """
+    if isinstance(value, Mapping):
+        for key in ("type", "constructor"):
+            if isinstance(value.get(key), str):
+                value[key] = current_type(value[key])  # type: ignore[index]
+        if isinstance(value.get("type"), str) and isinstance(value.get("arch"), str):
+            value["arch"] = current_arch(value["type"], value["arch"])  # type: ignore[index]
+        for item in value.values():
+            update_names(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            update_names(item)
