@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from detkit.machine.cores import num_cores
-from detkit.machine.load import count_free_cores, read_cpu_times
+from detkit.machine.cpu_limits import num_cores
+from detkit.machine.cpu_load import count_free_cores, read_cpu_times
 from detkit.machine.threads import initial_num_threads, start_core_monitor, update_num_threads
 
 CLASSES = ("a", "b", "c")

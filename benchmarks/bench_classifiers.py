@@ -24,7 +24,7 @@ from mmengine.registry import init_default_scope
 
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
-from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.pipeline_cfg import get_test_pipeline_cfg
 from detkit.inference.classification_adapter import ClassificationAdapter
 from detkit.registry import MODELS
 from detkit.structures.data_sample import DataSample

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from detkit.app.demo_model import DemoModel
 from detkit.app.html import status
-from detkit.app.image import (
+from detkit.app.image_tab import (
     CameraTimings,
     ImageOutput,
     ResultCache,
@@ -21,7 +21,7 @@ from detkit.app.image import (
     predict_file,
     render_result,
 )
-from detkit.app.video import predict_video
+from detkit.app.video_tab import predict_video
 from detkit.app.visitors import VisitorRegistry
 from detkit.errors import DetkitError, format_error
 from detkit.text import printable

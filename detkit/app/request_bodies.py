@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from detkit.app.calls import CallValidator
+from detkit.app.call_validation import CallValidator
 from detkit.app.visitors import Tab, Upload, Visitor, VisitorRegistry
 
 MAX_CALL_BYTES = 6 * 1024 * 1024  # of a request; a camera's JPEG of 4 megapixels takes less

@@ -126,8 +126,8 @@ def page_server(
     import gradio
     import uvicorn
 
-    from detkit.app.calls import CallValidator
-    from detkit.app.gate import AccessControlMiddleware
+    from detkit.app.access_control import AccessControlMiddleware
+    from detkit.app.call_validation import CallValidator
     from detkit.app.protocol import PageProtocol
     from detkit.app.style import HEAD, STYLE
 

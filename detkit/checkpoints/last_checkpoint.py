@@ -126,7 +126,7 @@ def check_intact(checkpoint: Path) -> None:
     Raises:
         WeightsError: it cannot be read, or its content is not what was written.
     """
-    from detkit.checkpoints.archive_layout import verify_checksums
+    from detkit.checkpoints.file_structure import verify_checksums
     from detkit.checkpoints.read_checkpoint import read_checkpoint
 
     read_checkpoint(checkpoint)  # First: what would unpack to too much is refused here.

@@ -14,9 +14,9 @@ from urllib.parse import urlparse
 import numpy
 import torch
 
-from detkit.checkpoints.archive_layout import check_file_structure
 from detkit.checkpoints.content import MalformedCheckpointError, check_content
 from detkit.checkpoints.download import download
+from detkit.checkpoints.file_structure import check_file_structure
 from detkit.checkpoints.pickle_check import UnsafeCheckpointError, UnsafeGlobalError
 from detkit.errors import WeightsError
 from detkit.files import special_file_type

@@ -203,7 +203,7 @@ def _row(
 ) -> BenchmarkResult:
     from detkit.inference.benchmark.benchmark_result import MMDET, BenchmarkResult
     from detkit.inference.benchmark.speed import latency, throughput
-    from detkit.machine.cores import num_cores
+    from detkit.machine.cpu_limits import num_cores
 
     num_streams = num_cores() if case.engine == "openvino" else 1
     with ExitStack() as stack:

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             TemporaryDirectory(prefix="detkit-serve-", ignore_cleanup_errors=True) as folder:
         model = load_demo_model(args)
         with offline_gradio(Path(folder)):
-            from detkit.app.image import ResultCache
+            from detkit.app.image_tab import ResultCache
             from detkit.app.page import Page
 
             default = DETECTION_THRESHOLD if model.is_detector else CLASS_THRESHOLD

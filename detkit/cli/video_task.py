@@ -60,7 +60,7 @@ def build_task(args: argparse.Namespace, info: VideoInfo) -> Task:
 
 def _streams() -> int:
     """Calls side by side: one core each, but not more than keep the frames' memory small."""
-    from detkit.machine.cores import num_cores
+    from detkit.machine.cpu_limits import num_cores
 
     return min(num_cores(), MAX_STREAMS)
 

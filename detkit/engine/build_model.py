@@ -18,7 +18,7 @@ from detkit.aliases import update_names
 from detkit.checkpoints.config_text import parse_literals
 from detkit.checkpoints.content import check_state_dict
 from detkit.checkpoints.last_checkpoint import load_checkpoint
-from detkit.config.test_pipeline import find_test_pipeline
+from detkit.config.pipeline_cfg import find_test_pipeline
 from detkit.config.validate.file_config import (
     ensure_safe_model,
     ensure_safe_pipeline,
@@ -27,7 +27,7 @@ from detkit.config.validate.file_config import (
 from detkit.engine.devices import parse_device
 from detkit.engine.nonfinite import ensure_finite_weights, select_checked_weights
 from detkit.errors import DetkitError, WeightsError, format_error
-from detkit.machine.bounded_tensors import TensorMemoryLimit
+from detkit.machine.tensor_memory_limit import TensorMemoryLimit
 from detkit.trust import trust_enabled, trust_files
 
 _MAX_SHOWN = 3

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.errors import DetkitError
-from detkit.machine.cores import num_cores
+from detkit.machine.cpu_limits import num_cores
 from detkit.machine.threads import THREADS_ENV_VAR, initial_num_threads
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
-from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.pipeline_cfg import get_test_pipeline_cfg
 from detkit.data.images.read_image import read_image
 from detkit.engine.build_model import load_model
 from detkit.errors import DataError

@@ -13,8 +13,8 @@ from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
 from detkit.errors import DetkitError, WeightsError, describe_system_failure, format_error
-from detkit.machine.bounded_tensors import TensorLimitError, TensorMemoryLimit
 from detkit.machine.memory import available_memory
+from detkit.machine.tensor_memory_limit import TensorLimitError, TensorMemoryLimit
 from detkit.machine.threads import update_num_threads
 from detkit.registry import SCOPE
 

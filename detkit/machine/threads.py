@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from time import monotonic, perf_counter
 
-from detkit.machine.load import CpuTimes, count_free_cores, read_cpu_times
+from detkit.machine.cpu_load import CpuTimes, count_free_cores, read_cpu_times
 
 THREADS_ENV_VAR = "OMP_NUM_THREADS"
 TOLERATED_LOAD = 0.2  # of a core, in use by others, that costs less than a thread does

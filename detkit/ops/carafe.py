@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
+from detkit.ops.precision import no_grad_no_autocast, working_dtype
 
 
 def carafe_naive_forward(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
+from detkit.ops.precision import no_grad_no_autocast, working_dtype
 
 # Sampled values held at once; at 4 bytes each, 64 MiB and as much again for the way back.
 MAX_SAMPLES_PER_BATCH = 2**24

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from detkit.ops.arithmetic import no_grad_no_autocast
+from detkit.ops.precision import no_grad_no_autocast
 
 
 def masked_im2col_forward(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
+from detkit.ops.precision import no_grad_no_autocast, working_dtype
 
 
 def ms_deform_attn_forward(

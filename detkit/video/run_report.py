@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detkit.inference.predict_files import format_table
-from detkit.video.durations import DurationHistogram
+from detkit.video.duration_histogram import DurationHistogram
 from detkit.video.io.frame import Frame
 
 DECODE, DETECT, TRACK, DRAW, ENCODE = "decode", "detect", "track", "draw", "encode"

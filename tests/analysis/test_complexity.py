@@ -13,9 +13,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from detkit.analysis.complexity.input_size import get_test_size as size_of
 from detkit.analysis.complexity.model_complexity import get_model_complexity
 from detkit.analysis.complexity.model_parts import Complexity
-from detkit.analysis.complexity.test_size import get_test_size as size_of
 from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.load_config import load_config
 from detkit.errors import ConfigError

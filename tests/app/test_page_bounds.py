@@ -24,7 +24,7 @@ from page_server import MAX_UPLOAD_MB
 
 from detkit.app import protocol, request_bodies, visitors
 from detkit.app.demo_model import DemoModel
-from detkit.app.image import decode_data_url
+from detkit.app.image_tab import decode_data_url
 from detkit.app.server import MB
 from detkit.errors import DataError
 
@@ -52,7 +52,7 @@ def test_camera_image_is_sent_as_data_url(browser):
 
 
 def test_a_drawn_video_ends_at_its_bound(browser, served, tmp_path):
-    from detkit.app.video import predict_video
+    from detkit.app.video_tab import predict_video
 
     clip = write_video(tmp_path / "clip.mp4", 400)
     model = DemoModel(_Nothing(), "")

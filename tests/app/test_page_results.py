@@ -16,8 +16,8 @@ from thumbnail_checkpoint import CLASSES, save_thumbnail
 
 from detkit.app.demo_model import DemoModel
 from detkit.app.html import budget, class_bars, detections_table, status
-from detkit.app.image import CameraTimings, predict_camera_frame, predict_file, render_result
-from detkit.app.video import predict_video
+from detkit.app.image_tab import CameraTimings, predict_camera_frame, predict_file, render_result
+from detkit.app.video_tab import predict_video
 from detkit.cli.build_predictor import build_predictor
 from detkit.cli.main import build_parser
 from detkit.errors import DetkitError
@@ -247,7 +247,7 @@ def test_invalid_camera_image_is_reported(detector, sent):
 
 def test_camera_fps_is_frames_per_time(monkeypatch):
     times, clock = CameraTimings(), [10.0]
-    monkeypatch.setattr("detkit.app.image.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("detkit.app.image_tab.time.perf_counter", lambda: clock[0])
     assert times.add({"model": 5.0}) == ({"model": 5.0}, None)
     clock[0] = 10.5
     assert times.add({"model": 7.0}) == ({"model": 6.0}, 2.0)

@@ -9,7 +9,7 @@ import pytest
 from detkit.app import visitors as app_visitors
 from detkit.app.demo_model import DemoResult
 from detkit.app.hosts import AllowedHosts, allowed_hosts
-from detkit.app.image import ResultCache
+from detkit.app.image_tab import ResultCache
 from detkit.app.visitors import IDLE_SECONDS, MAX_TABS, VisitorRegistry
 from detkit.structures.classifications import Classifications
 

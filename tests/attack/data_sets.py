@@ -51,7 +51,7 @@ def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
 
 def _open(given: Path, out: Path, as_classes: bool) -> int:
     """The check of the data, and then each image as training would read it."""
-    from detkit.data.classification.list_file import read_image_labels
+    from detkit.data.classification.label_csv import read_image_labels
     from detkit.data.classification.load_classification_data import load_classification_data
     from detkit.data.detection.load_detection_data import load_detection_data
     from detkit.data.images.read_image import read_image

@@ -11,7 +11,7 @@ from torch import nn
 
 from detkit.config.data.dataset_check import check_coco_datasets
 from detkit.config.load_config import load_config
-from detkit.config.validate.built_keys import is_component_key
+from detkit.config.validate.component_keys import is_component_key
 from detkit.config.validate.config_check import check_config
 from detkit.errors import ConfigError, DataError
 from detkit.registry import import_mmdet

@@ -14,7 +14,7 @@ from source_audit import findings
 from detkit import registry as detkit_registry
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
-from detkit.config.test_pipeline import find_test_pipeline
+from detkit.config.pipeline_cfg import find_test_pipeline
 from detkit.config.validate.file_types import (
     DATASET_TYPES,
     MODEL_TYPES,

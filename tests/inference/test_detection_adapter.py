@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.pipeline_cfg import get_test_pipeline_cfg
 from detkit.errors import ConfigError, WeightsError
 from detkit.inference.detection_adapter import DetectionAdapter
 

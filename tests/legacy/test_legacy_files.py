@@ -23,7 +23,7 @@ from PIL import Image
 
 from detkit import Predictor
 from detkit.cli.main import main
-from detkit.engine.config import load_config
+from detkit.config.load_config import load_config
 
 HERE = Path(__file__).resolve().parent
 EXPECTED: dict[str, Any] = json.loads((HERE / "expected.json").read_text())

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from detkit.machine import threads
-from detkit.machine.load import CpuTimes
+from detkit.machine.cpu_load import CpuTimes
 from detkit.machine.threads import (
     MAX_READINGS_TO_INCREASE,
     READINGS_TO_INCREASE,

@@ -5,7 +5,7 @@ import threading
 
 from detkit.app.demo_model import DemoModel
 from detkit.app.hosts import allowed_hosts
-from detkit.app.image import ResultCache
+from detkit.app.image_tab import ResultCache
 from detkit.app.server import MB, cookie_name, offline_gradio, open_port, page_server
 from detkit.app.visitors import VisitorRegistry
 from detkit.inference.predictor import Predictor

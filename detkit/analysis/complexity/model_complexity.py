@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from detkit.analysis.complexity.counted_run import run_and_count
+from detkit.analysis.complexity.input_size import get_test_size
 from detkit.analysis.complexity.model_parts import Complexity, aggregate_complexity
-from detkit.analysis.complexity.test_size import get_test_size
 from detkit.config.error_source import config_error_context
 from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.load_config import load_config

@@ -7,7 +7,7 @@ from typing import Any
 
 from detkit import registry as detkit_registry
 from detkit.config.infer.mismatch import Mismatch
-from detkit.config.infer.neck_outputs import NeckFeatureInfo, get_argument
+from detkit.config.infer.neck_feature_info import NeckFeatureInfo, get_argument
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
 

@@ -13,7 +13,7 @@ from detkit.config.infer.feature_info import get_backbone_feature_info, get_feat
 from detkit.config.infer.head_inputs import infer_head_inputs
 from detkit.config.infer.infer_classifier_fields import infer_classifier_fields
 from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
-from detkit.config.infer.neck_outputs import get_neck_feature_info
+from detkit.config.infer.neck_feature_info import get_neck_feature_info
 from detkit.config.task import is_classifier
 from detkit.config.validate.registry_lookup import lookup, resolve_class
 from detkit.config.validate.signatures import get_signature

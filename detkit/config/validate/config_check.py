@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 
 from detkit import registry as detkit_registry
 from detkit.config.validate import key_schema
-from detkit.config.validate.built_keys import COMPONENT_LIST_KEYS, is_component_key
+from detkit.config.validate.component_keys import COMPONENT_LIST_KEYS, is_component_key
 from detkit.config.validate.mmdet_exceptions import ARGUMENTS_POPPED_BY_HEAD, IGNORED_ARGUMENTS
 from detkit.config.validate.registry_lookup import (
     TOP_LEVEL_REGISTRIES,

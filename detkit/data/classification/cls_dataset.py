@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
 
 from detkit.data.classification.image_label import ImageLabel
-from detkit.data.classification.list_file import read_image_labels
+from detkit.data.classification.label_csv import read_image_labels
 from detkit.data.formats.class_folder import read_class_folders
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detkit.data.classification.image_label import ImageLabel
-from detkit.data.detection.learnable import DIFFICULT
 from detkit.data.detection.load_detection_data import DataSplit, DetectionData
-from detkit.data.report.class_ledger import ClassificationLedger
+from detkit.data.detection.usable_objects import DIFFICULT
+from detkit.data.report.classification_ledger import ClassificationLedger
 from detkit.data.report.ledger import SplitCount
 
 MIN_SIDE = 4.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from detkit.data.classification.image_label import ImageLabel, RawClassificationSplit
 from detkit.data.images.duplicates import find_identical_files
 from detkit.data.images.image_probe import probe_images
-from detkit.data.report.class_ledger import ClassificationLedger
+from detkit.data.report.classification_ledger import ClassificationLedger
 from detkit.data.report.ledger import ERROR, SplitCount
 
 MAX_LISTED = 3

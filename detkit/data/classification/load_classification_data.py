@@ -17,7 +17,7 @@ from detkit.data.classification.label_check import (
     check_images,
     check_train_classes,
 )
-from detkit.data.classification.list_file import write_image_labels
+from detkit.data.classification.label_csv import write_image_labels
 from detkit.data.classification.stratified_split import complete_splits
 from detkit.data.detection.load_detection_data import SAMPLE, data_output_dir, load_detection_data
 from detkit.data.detection.options import DATA_OPTIONS_KEY, DataOptions
@@ -28,8 +28,8 @@ from detkit.data.formats.class_format_detection import (
     ClassificationFormat,
     detect_classification_format,
 )
-from detkit.data.formats.run_folder import describe_run_dirs
-from detkit.data.report.class_ledger import ClassificationLedger
+from detkit.data.formats.run_dirs import describe_run_dirs
+from detkit.data.report.classification_ledger import ClassificationLedger
 from detkit.data.report.ledger import LOGGER
 from detkit.errors import DataError
 

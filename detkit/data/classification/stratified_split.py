@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detkit.data.classification.image_label import ImageLabel
 from detkit.data.detection.splits import SPLIT_RATIOS, fallback_split
-from detkit.data.report.class_ledger import ClassificationLedger
+from detkit.data.report.classification_ledger import ClassificationLedger
 from detkit.data.report.ledger import ERROR, SplitCount
 
 MIN_PER_CLASS = 3

@@ -15,11 +15,11 @@ from detkit.data.detection.annotations import (
 )
 from detkit.data.detection.boxes import clean_boxes
 from detkit.data.detection.categories import CategoryMap, is_valid_id, resolve_categories
-from detkit.data.detection.learnable import check_usable_boxes
 from detkit.data.detection.probed_split import ProbedSplit, probe_split
+from detkit.data.detection.usable_objects import check_usable_boxes
 from detkit.data.formats.box_format import resolve_box_format
 from detkit.data.formats.coco.coco_file import read_coco
-from detkit.data.formats.ids import match_ids
+from detkit.data.formats.id_matching import match_ids
 from detkit.data.images.exif import is_empty_box, parse_box, resolve_image_size
 from detkit.data.images.image_folder import ImageFolder
 from detkit.data.images.orientation import BoxOrientations, resolve_orientations

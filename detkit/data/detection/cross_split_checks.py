@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detkit.data.detection.learnable import check_has_objects, count_objects
+from detkit.data.detection.usable_objects import check_has_objects, count_objects
 from detkit.data.images.duplicates import find_cross_split_duplicates
 from detkit.data.images.image_folder import ImageFolder
 from detkit.data.images.read_image import IMG_EXTENSIONS

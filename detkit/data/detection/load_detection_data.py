@@ -18,15 +18,15 @@ from detkit.data.detection.cross_split_checks import (
     note_unlisted_images,
     note_unused_folders,
 )
-from detkit.data.detection.learnable import resolve_difficult
 from detkit.data.detection.options import DataOptions
 from detkit.data.detection.probed_split import probe_split
 from detkit.data.detection.splits import SPLIT_RATIOS, fallback_split, split_dataset
+from detkit.data.detection.usable_objects import resolve_difficult
 from detkit.data.formats.box_format import resolve_box_format
 from detkit.data.formats.coco.coco_folder import read_coco_split
 from detkit.data.formats.format_detection import detect_format
-from detkit.data.formats.ids import match_ids
-from detkit.data.formats.run_folder import describe_run_dirs
+from detkit.data.formats.id_matching import match_ids
+from detkit.data.formats.run_dirs import describe_run_dirs
 from detkit.data.formats.voc.voc_folder import read_voc_folder
 from detkit.data.images.image_folder import ImageFolder, note_name_variants, unify_file_names
 from detkit.data.images.orientation import resolve_orientations

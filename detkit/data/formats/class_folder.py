@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detkit.data.classification.image_label import ImageLabel, RawClassificationSplit
 from detkit.data.formats.read_file import is_dir_entry, raise_walk_error, scan_entries
-from detkit.data.formats.run_folder import describe_run_dirs, is_run_dir
+from detkit.data.formats.run_dirs import describe_run_dirs, is_run_dir
 from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.data.report.class_aliases import note_normalized
 from detkit.data.report.ledger import Ledger

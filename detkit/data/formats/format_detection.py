@@ -15,7 +15,7 @@ from detkit.data.formats.coco.coco_folder import (
     is_readable_coco,
 )
 from detkit.data.formats.read_file import UnreadableFileError, raise_walk_error, unreadable_error
-from detkit.data.formats.run_folder import has_ledger
+from detkit.data.formats.run_dirs import has_ledger
 from detkit.data.formats.voc.voc_file import parse_voc
 from detkit.data.formats.voc.voc_folder import is_voc
 from detkit.data.formats.voc.voc_layout import XmlFolders, find_voc_folders

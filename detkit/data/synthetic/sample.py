@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 
-from detkit.data.synthetic.made_objects import CLASSES
+from detkit.data.synthetic.object_shapes import CLASSES
 from detkit.data.synthetic.scene import draw_scene
 from detkit.data.synthetic.video import write_video
 from detkit.errors import DataError, MissingExtraError, VideoError

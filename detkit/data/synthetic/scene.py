@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.data.synthetic.lighting import Lighting, apply_lighting, random_lighting
-from detkit.data.synthetic.made_objects import CLASSES, MAX_ROTATION
+from detkit.data.synthetic.object_shapes import CLASSES, MAX_ROTATION
 from detkit.data.synthetic.rng import KeyedRng
 from detkit.data.synthetic.sprite import STREAM_APPEARANCE, STREAM_IMAGE, Pose, Sprite, draw_sprite
 from detkit.data.synthetic.textures import FloatImage, draw_background, gray_to_rgb

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.data.synthetic.canvas import Canvas
-from detkit.data.synthetic.made_objects import CLASSES, DRAW_FUNCTIONS
+from detkit.data.synthetic.object_shapes import CLASSES, DRAW_FUNCTIONS
 from detkit.data.synthetic.rng import KeyedRng
 
 # Rooms of chance, one for each use of a seed.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.data.synthetic.lighting import apply_lighting, random_lighting
-from detkit.data.synthetic.made_objects import CLASSES, MAX_ROTATION
+from detkit.data.synthetic.object_shapes import CLASSES, MAX_ROTATION
 from detkit.data.synthetic.rng import KeyedRng
 from detkit.data.synthetic.scene import VisibleObject, compose, find_visible_objects
 from detkit.data.synthetic.sprite import STREAM_APPEARANCE, STREAM_VIDEO, Pose, draw_sprite

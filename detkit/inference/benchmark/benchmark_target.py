@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.pipeline_cfg import get_test_pipeline_cfg
 from detkit.errors import DetkitError, ExportError
 from detkit.inference.benchmark.layer_times import Batch, openvino_layer_times, torch_layer_times
 from detkit.inference.detection_adapter import DetectionAdapter

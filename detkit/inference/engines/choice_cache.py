@@ -21,7 +21,7 @@ from typing import Any
 from detkit.data.synthetic.sample import cache_dir
 from detkit.files import compute_sha256
 from detkit.inference.output_folder import atomic_write_text
-from detkit.machine.cores import num_cores
+from detkit.machine.cpu_limits import num_cores
 
 logger = logging.getLogger(__name__)
 FOLDER = "engines"

@@ -19,8 +19,8 @@ from torch import nn
 from detkit.errors import ExportError
 from detkit.inference.engines.graph_operators import operator_name, resolve_operator
 from detkit.inference.engines.ports import REEXPORT_HINT
-from detkit.machine.bounded_tensors import TensorLimitError, TensorMemoryLimit
 from detkit.machine.memory import available_memory
+from detkit.machine.tensor_memory_limit import TensorLimitError, TensorMemoryLimit
 
 KEY, VERSION = "detkit_graph", 1
 # Of the part of the file that is text, in bytes; a detector's takes one or two million.

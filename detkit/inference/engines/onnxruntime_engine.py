@@ -18,7 +18,7 @@ from detkit.inference.engines.input_batch import (
 )
 from detkit.inference.engines.no_telemetry import import_onnxruntime
 from detkit.inference.engines.ports import Port, check_ports
-from detkit.machine.cores import num_cores
+from detkit.machine.cpu_limits import num_cores
 
 LOG_FATAL_ONLY = 4  # errors are raised, too
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.pipeline_cfg import get_test_pipeline_cfg
 from detkit.config.validate.file_config import PIPELINE_KEY
 from detkit.engine.build_model import load_model
 from detkit.errors import (
@@ -20,8 +20,8 @@ from detkit.errors import (
 from detkit.inference.graph.build import build_static_graph
 from detkit.inference.letterbox import resize_spec_from_pipeline
 from detkit.inference.predictor import DETECTION
-from detkit.machine.bounded_tensors import TensorMemoryLimit
 from detkit.machine.memory import available_memory
+from detkit.machine.tensor_memory_limit import TensorMemoryLimit
 from detkit.registry import import_mmdet
 
 _MAX_MESSAGE = 200  # characters of an error of another library

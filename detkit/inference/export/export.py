@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from detkit.config.test_pipeline import get_test_pipeline_cfg
+from detkit.config.pipeline_cfg import get_test_pipeline_cfg
 from detkit.errors import ExportError
 from detkit.files import compute_sha256
 from detkit.inference.detection_adapter import DetectionAdapter

@@ -16,8 +16,8 @@ from torch.nn import functional
 from detkit.errors import ExportError
 from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS, gather_rows, iou_threshold
 from detkit.inference.graph.box_coder import BoxDecoder
-from detkit.inference.graph.packed_pyramid import RoIFeatures
 from detkit.inference.graph.results import Results, pack_results
+from detkit.inference.graph.roi_extractor import RoIFeatures
 
 
 class RoIStage(nn.Module):

@@ -16,7 +16,7 @@ from detkit.errors import ConfigError, DataError
 from detkit.models.build import build_module
 from detkit.models.classifiers.pooling import GlobalAveragePooling, last_feature
 from detkit.models.classifiers.random_batch_augment import RandomBatchAugment
-from detkit.models.losses.class_targets import check_labels
+from detkit.models.losses.soft_targets import check_labels
 from detkit.registry import MODELS
 from detkit.structures.data_sample import DataSample
 

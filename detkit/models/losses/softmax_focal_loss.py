@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.losses.class_targets import to_soft_targets
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.losses.soft_cross_entropy_loss import check_loss_args, mean_over_images
+from detkit.models.losses.soft_targets import to_soft_targets
 from detkit.models.validation import is_number
 from detkit.registry import MODELS
 

@@ -13,7 +13,7 @@ import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
-from detkit.ops.arithmetic import no_grad_no_autocast, working_dtype
+from detkit.ops.precision import no_grad_no_autocast, working_dtype
 
 
 class ConvParams(NamedTuple):

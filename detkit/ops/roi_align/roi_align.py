@@ -15,7 +15,7 @@ import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
-from detkit.ops.roi_align.max_pool import roi_align_max_backward, roi_align_max_forward
+from detkit.ops.roi_align.max_samples import roi_align_max_backward, roi_align_max_forward
 from detkit.ops.roi_align.sparse_average import roi_align_avg_backward, roi_align_avg_forward
 
 MAX = 0

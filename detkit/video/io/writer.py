@@ -229,7 +229,7 @@ class VideoWriter:
         return round(ticks * self._source_base / self._time_base)
 
     def _add_stream(self, info: VideoInfo, preset: str, crf: int, live: bool) -> Any:
-        from detkit.machine.cores import num_cores
+        from detkit.machine.cpu_limits import num_cores
 
         height, width = (side + side % 2 for side in info.size_hw)
         fps = info.fps if MIN_FPS <= info.fps <= MAX_FPS else DEFAULT_ENCODER_FPS

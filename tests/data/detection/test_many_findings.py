@@ -10,7 +10,7 @@ from detkit import text
 from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.report import ledger as ledgers
 from detkit.data.report.class_aliases import match_class_names
-from detkit.data.report.class_ledger import ClassificationLedger
+from detkit.data.report.classification_ledger import ClassificationLedger
 from detkit.data.report.ledger import ERROR, Ledger
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_eval import evaluate_boxes

@@ -9,7 +9,7 @@ import socket
 import pytest
 from small_sets import coco, draw, voc_xml, write_json
 
-from detkit.data.classification.list_file import read_image_labels
+from detkit.data.classification.label_csv import read_image_labels
 from detkit.data.classification.load_classification_data import load_classification_data
 from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.formats import read_file

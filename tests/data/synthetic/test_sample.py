@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from detkit.data.synthetic.made_objects import CLASSES
+from detkit.data.synthetic.object_shapes import CLASSES
 from detkit.data.synthetic.sample import ensure_sample, ensure_sample_video, make_sample
 from detkit.errors import DataError, MissingExtraError
 

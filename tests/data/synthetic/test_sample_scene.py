@@ -5,7 +5,7 @@ import pytest
 
 from detkit.data.synthetic.canvas import Canvas, arc
 from detkit.data.synthetic.lighting import random_lighting
-from detkit.data.synthetic.made_objects import CLASSES, MAX_ROTATION
+from detkit.data.synthetic.object_shapes import CLASSES, MAX_ROTATION
 from detkit.data.synthetic.rng import KeyedRng
 from detkit.data.synthetic.scene import (
     BACKGROUND,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from detkit.data.synthetic.made_objects import CLASSES
+from detkit.data.synthetic.object_shapes import CLASSES
 from detkit.data.synthetic.video import draw_frames, random_tracks, write_video
 
 av = pytest.importorskip("av", reason="the video needs PyAV (the extra 'video')")

@@ -19,7 +19,7 @@ from detkit.inference.engines.input_batch import OUTPUT_NAMES, check_batch, empt
 from detkit.inference.engines.openvino.core import import_openvino, openvino_core
 from detkit.inference.engines.openvino.file_check import check_openvino_file
 from detkit.inference.engines.ports import REEXPORT_HINT, Port, check_ports
-from detkit.machine.cores import num_cores
+from detkit.machine.cpu_limits import num_cores
 from detkit.machine.memory import available_memory
 
 _DTYPE_LOCK = Lock()

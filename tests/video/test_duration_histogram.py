@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detkit.video.durations import DurationHistogram
+from detkit.video.duration_histogram import DurationHistogram
 
 
 def test_empty_histogram_is_zero() -> None:

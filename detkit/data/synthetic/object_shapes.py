@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from detkit.data.synthetic.canvas import Canvas, arc, smooth_curve
-from detkit.data.synthetic.natural_objects import (
+from detkit.data.synthetic.object_shapes_natural import (
     draw_fish,
     draw_key,
     draw_leaf,

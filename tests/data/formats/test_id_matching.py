@@ -4,7 +4,7 @@ import pytest
 from drawn_objects import count_boxes_on_objects
 
 from detkit.data.detection.load_detection_data import load_detection_data
-from detkit.data.formats.ids import parse_int_id
+from detkit.data.formats.id_matching import parse_int_id
 from detkit.errors import DataError
 
 

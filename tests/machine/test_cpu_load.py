@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detkit.machine.load import CpuTimes, count_free_cores, read_cpu_times
+from detkit.machine.cpu_load import CpuTimes, count_free_cores, read_cpu_times
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -62,7 +62,7 @@ def write_proc(
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A /proc of two cores of three, this process, its child and grandchild, and a stranger."""
-    monkeypatch.setattr("detkit.machine.load.cpu_affinity", lambda: {0, 2})
+    monkeypatch.setattr("detkit.machine.cpu_load.cpu_affinity", lambda: {0, 2})
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "stat").write_text(
         "cpu  9 9 9 9 9 9 9 9 0 0\n"

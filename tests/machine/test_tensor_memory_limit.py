@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from detkit.machine.bounded_tensors import TensorLimitError, TensorMemoryLimit
+from detkit.machine.tensor_memory_limit import TensorLimitError, TensorMemoryLimit
 
 ROW = torch.ones(1000)
 HUGE = 10**12

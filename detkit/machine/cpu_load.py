@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.machine.cores import ROOT, cpu_affinity, read_cpu_quotas
+from detkit.machine.cpu_limits import ROOT, cpu_affinity, read_cpu_quotas
 
 # user, nice, system, irq, softirq, steal: what a line of /proc/stat counts as not idle. The
 # hypervisor's part, steal, is other machines' use of the core; guest time is in user already.

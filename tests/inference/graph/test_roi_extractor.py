@@ -7,7 +7,7 @@ import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
-from detkit.inference.graph.packed_pyramid import RoIFeatures
+from detkit.inference.graph.roi_extractor import RoIFeatures
 
 CANVAS = (96, 160)
 STRIDES = [4, 8, 16, 32]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from detkit.machine import cores as machine
-from detkit.machine.cores import num_cores, read_cpu_quotas
+from detkit.machine import cpu_limits as machine
+from detkit.machine.cpu_limits import num_cores, read_cpu_quotas
 
 V2, V1 = "0::/{}\n", "4:cpu,cpuacct:/{}\n0::/\n"
 

@@ -18,7 +18,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 
-from detkit.app.calls import CallValidator
+from detkit.app.call_validation import CallValidator
 from detkit.app.hosts import AllowedHosts
 from detkit.app.request_bodies import RequestBodyReader, RequestRejected
 from detkit.app.visitors import SWEEP_SECONDS, Visitor, VisitorRegistry
