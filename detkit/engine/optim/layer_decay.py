@@ -13,8 +13,9 @@ from detkit.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor
-                                               ):  # type: ignore[misc]
+class LearningRateDecayOptimWrapperConstructor(  # type: ignore[misc]
+    DefaultOptimWrapperConstructor
+):
     """mmengine's constructor with the backbone's learning rates decayed by depth.
 
     A backbone tells of each parameter its depth and how many depths there are: 0 is the stem,
