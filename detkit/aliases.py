@@ -7,8 +7,9 @@ ledger's, are not renamed at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
+
+from detkit.walk import walk_dicts
 
 # Registered types.
 TYPES = {
@@ -53,14 +54,9 @@ def update_names(value: Any) -> None:
     Args:
         value: a config, or any dict or list in one.
     """
-    if isinstance(value, Mapping):
+    for _, component in walk_dicts(value):
         for key in ("type", "constructor"):
-            if isinstance(value.get(key), str):
-                value[key] = current_type(value[key])  # type: ignore[index]
-        if isinstance(value.get("type"), str) and isinstance(value.get("arch"), str):
-            value["arch"] = current_arch(value["type"], value["arch"])  # type: ignore[index]
-        for item in value.values():
-            update_names(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            update_names(item)
+            if isinstance(component.get(key), str):
+                component[key] = current_type(component[key])
+        if isinstance(component.get("type"), str) and isinstance(component.get("arch"), str):
+            component["arch"] = current_arch(component["type"], component["arch"])

@@ -8,6 +8,7 @@ so that nothing has to be imported by hand.
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from mmdet import registry as mmdet_registry
@@ -16,6 +17,11 @@ from mmengine.registry import Registry
 from detkit.aliases import current_type
 
 SCOPE = "detkit"
+
+
+def get_default_scope(cfg: Mapping[str, Any]) -> str:
+    """The scope in which plain names of ``cfg`` are looked up: its ``default_scope``, or detkit."""
+    return str(cfg.get("default_scope") or SCOPE)
 
 
 def import_mmdet() -> None:

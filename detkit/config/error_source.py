@@ -19,12 +19,10 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from detkit.config.validate.config_check import (
-    iter_config_dicts,
-    iter_typed_dicts,
-    unqualified_name,
-)
+from detkit.config.validate.config_check import unqualified_name
 from detkit.errors import ConfigError, DetkitError, describe_system_failure, strip_worker_traceback
+from detkit.text import shorten
+from detkit.walk import Node, walk, walk_dicts
 
 _MAX_CHARS = 160
 # Shorter values stand in messages by chance.
@@ -81,7 +79,7 @@ def build_config_error(cfg: Mapping[str, Any], error: BaseException, action: str
     """The one line for ``error``: the component of ``cfg``, what it was given, what it takes."""
     content = dict(cfg.items())
     text = " ".join(strip_worker_traceback(str(error)).split()) or _failing_line(error)
-    cause = f"{type(error).__name__}: {truncate(text)}" if text else type(error).__name__
+    cause = f"{type(error).__name__}: {shorten(text, _MAX_CHARS)}" if text else type(error).__name__
     if "(in a data loading process" not in text:
         cause += _raise_location(error)
     value = _quoted_value(content, text)
@@ -124,11 +122,6 @@ def _raise_location(error: BaseException) -> str:
     return location
 
 
-def truncate(text: str) -> str:
-    """``text``, cut where it is long."""
-    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "..."
-
-
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """``error``, what caused it, what caused that, and so on."""
     visited: set[int] = set()
@@ -152,24 +145,17 @@ def _frames(error: BaseException) -> list[FrameType]:
 def _quoted_value(content: Mapping[str, Any], text: str) -> str | None:
     """The path of the only value of the config that ``text`` quotes; None for none or several."""
     result = [
-        path for path, value in _leaves(content)
-        if not (value is None or isinstance(value, bool)) and len(repr(value)) >= _MIN_QUOTE_CHARS
+        node.path for node in walk(content) if _is_quotable(node)
+        and not ((value := node.value) is None or isinstance(value, bool)) and len(repr(value)) >= _MIN_QUOTE_CHARS
         and (repr(value) in text or isinstance(value, str) and text.endswith(f"got {value}"))
     ]
     return result[0] if len(result) == 1 else None
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is no dict, with its path; lists whole and each of their items."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _leaves(item, f"{path}.{name}" if path else str(name))
-        return
-    yield path, value
-    if isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            if isinstance(item, (Mapping, list, tuple)):
-                yield from _leaves(item, f"{path}[{index}]")
+def _is_quotable(node: Node) -> bool:
+    """Whether an error may quote a value: no dict, and no single item of a list."""
+    return not isinstance(node.value, Mapping) and (isinstance(node.value, (list, tuple))
+                                                    or not node.path.endswith("]"))
 
 
 def _find_component(
@@ -177,7 +163,9 @@ def _find_component(
 ) -> tuple[str, Mapping[str, Any], Any, int] | None:
     """The innermost component at work: path, dict in the config, class or None, index of frame."""
     components_by_type: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for path, component in iter_typed_dicts(content):
+    for path, component in walk_dicts(content):
+        if "type" not in component:
+            continue
         components_by_type.setdefault(unqualified_name(component["type"]), []).append(
             (path, component))
     built_cfg: Mapping[str, Any] | None = None
@@ -204,7 +192,7 @@ def _is_builder_frame(frame: FrameType) -> bool:
 
 def _find_config_dict(content: Mapping[str, Any], frames: list[FrameType]) -> str | None:
     """The path of a dict of the config that the code at work holds, the innermost code first."""
-    dicts = [(path, value) for path, value in iter_config_dicts(content) if path and value]
+    dicts = [(path, value) for path, value in walk_dicts(content) if path and value]
     for frame in frames:
         if isinstance(frame.f_locals.get("self"), Runner):
             return None  # It holds all of them.

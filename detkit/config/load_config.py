@@ -12,9 +12,10 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.aliases import update_names
-from detkit.config.validate.config_check import check_config, closest_match
+from detkit.config.validate.config_check import check_config
 from detkit.errors import ConfigError, format_error
 from detkit.files import special_file_type
+from detkit.text import closest_name, name_hint
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def _read(path: Path) -> Config:
 def _suggest_file(path: Path) -> str | None:
     if not path.parent.is_dir():
         return None
-    suggestion = closest_match(path.name, [file.name for file in path.parent.glob("*.py")])
+    suggestion = closest_name(path.name, [file.name for file in path.parent.glob("*.py")])
     return f"did you mean '{path.parent / suggestion}'?" if suggestion else None
 
 
@@ -127,24 +128,20 @@ def _check_top_level_key(key: str, path: Path, referenced: set[str]) -> None:
     if key in _IGNORED_KEYS:
         logger.warning("%s: the top-level key '%s' has no effect", path, key)
         return
-    suggestion = closest_match(key, RUNNER_KEYS)
-    raise ConfigError(
-        f"{path}: top-level key '{key}' is none that a run reads, nor is it read in the config",
-        hint=f"did you mean '{suggestion}'?" if suggestion else "remove it",
-    )
+    raise ConfigError(f"{path}: unknown top-level key '{key}'",
+                      hint=name_hint(key, RUNNER_KEYS) or "remove it")
 
 
 def _merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     for dotted_key in options:
         top_key = dotted_key.partition(".")[0]
         if top_key not in RUNNER_KEYS:
-            suggestion = closest_match(top_key, RUNNER_KEYS)
-            note = f"did you mean '{suggestion}'?" if suggestion else None
+            hint = name_hint(top_key, RUNNER_KEYS)
             if top_key in cfg:
-                note = "it is a variable of the file, already used: set the key that it went into"
-            raise ConfigError(
-                f"--cfg-options {dotted_key}: '{top_key}' is no key that a run reads", hint=note
-            )
+                hint = (f"'{top_key}' is a variable of the file and already evaluated: set the "
+                        "keys that use it")
+            raise ConfigError(f"--cfg-options {dotted_key}: unknown top-level key '{top_key}'",
+                              hint=hint)
         _check_option_type(cfg, dotted_key, options[dotted_key])
     try:
         cfg.merge_from_dict(dict(options))

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from detkit import registry as detkit_registry
+from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.errors import ConfigError
+from detkit.registry import METRICS, OPTIM_WRAPPERS, SCOPE, get_default_scope
+from detkit.walk import walk_dicts
 
 # mmengine's classes whose stand-ins a resumed or killed run needs, by what a config calls them.
 _REPLACEMENTS = {
@@ -26,7 +29,7 @@ def substitute_components(cfg: Config) -> None:
     A config without a ``default_scope`` gets detkit's.
     """
     if cfg.get("default_scope") is None:
-        cfg.default_scope = detkit_registry.SCOPE
+        cfg.default_scope = SCOPE
     for loader in (cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")):
         # torch refuses to keep workers that there are none of; num_workers=0 says enough.
         if isinstance(loader, Mapping) and not loader.get("num_workers"):
@@ -53,12 +56,14 @@ def enable_amp(cfg: Config) -> None:
     Raises:
         ConfigError: the config's optim_wrapper is of another kind than the plain one.
     """
-    wrapper = cfg.get("optim_wrapper")
+    wrapper, scope = cfg.get("optim_wrapper"), get_default_scope(cfg)
     if wrapper is None:
         raise ConfigError("--amp: the config has no optim_wrapper, so it does not train")
-    type_name = str(wrapper.get("type") or "OptimWrapper").rpartition(".")[2]
-    if type_name not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise ConfigError("--amp: optim_wrapper.type", got=type_name, expected="OptimWrapper")
+    if wrapper.get("type") is not None and not (
+            resolve_class(wrapper, OPTIM_WRAPPERS, scope) is OptimWrapper
+            or is_subclass(wrapper, AmpOptimWrapper, OPTIM_WRAPPERS, scope)):
+        raise ConfigError("--amp: optim_wrapper.type", got=wrapper["type"],
+                          expected="OptimWrapper")
     wrapper["type"] = "detkit.AmpOptimWrapper"
     if wrapper.get("dtype") == "auto":
         # It would be float32 on most CPUs; who asks for mixed precision gets it.
@@ -97,35 +102,27 @@ def test_only_config(cfg: Config) -> Config:
             cfg.pop(key)
     # Which checkpoint is used is said by the caller alone; the backbone need not be fetched.
     remove_pretrained(cfg.model)
-    cfg.test_evaluator = _substitute_metric(cfg.test_evaluator)
+    cfg.test_evaluator = _substitute_metric(cfg.test_evaluator, get_default_scope(cfg))
     return cfg
 
 
 def remove_pretrained(value: Any) -> None:
-    """Take every ``init_cfg`` that would read a file out of ``value``, in place."""
-    if isinstance(value, Mapping):
-        init = value.get("init_cfg")
+    """Set every ``init_cfg`` that reads a checkpoint to None, in place."""
+    for _, component in walk_dicts(value):
+        init = component.get("init_cfg")
         steps = init if isinstance(init, (list, tuple)) else [init]
-        if any(isinstance(s, Mapping) and s.get("type") == "Pretrained" for s in steps):
-            value["init_cfg"] = None  # type: ignore[index]
-        for item in value.values():
-            remove_pretrained(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            remove_pretrained(item)
+        if any(isinstance(step, Mapping) and step.get("type") == "Pretrained" for step in steps):
+            component["init_cfg"] = None
 
 
-def _substitute_metric(evaluator: Any) -> Any:
+def _substitute_metric(evaluator: Any, scope: str) -> Any:
     """`CocoBBoxMetric` in place of a CocoMetric that measures boxes; it gives the same numbers."""
+    from mmdet.evaluation import CocoMetric
+
     if not isinstance(evaluator, Mapping):
         return evaluator
-    type_name = evaluator.get("type")
-    if type_name == "CocoMetric" and evaluator.get("metric", "bbox") in ("bbox", ["bbox"]):
+    measures_boxes = evaluator.get("metric", "bbox") in ("bbox", ["bbox"])
+    if measures_boxes and resolve_class(evaluator, METRICS, scope) is CocoMetric:
         kept = {k: evaluator[k] for k in ("ann_file", "outfile_prefix") if k in evaluator}
         return ConfigDict(type="detkit.CocoBBoxMetric", **kept)
     return evaluator
-
-
-def is_coco_bbox_metric(evaluator: Any) -> bool:
-    """Whether ``evaluator`` is one `CocoBBoxMetric`."""
-    return isinstance(evaluator, Mapping) and str(evaluator.get("type")).endswith("CocoBBoxMetric")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.validate.file_config import PIPELINE_KEY, ensure_safe_pipeline
 from detkit.errors import ConfigError
 
@@ -33,11 +34,9 @@ def get_test_pipeline_cfg(cfg: Mapping[str, Any],
 def find_test_pipeline(cfg: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """The steps as the config writes them, unchecked; None where it has no list of dicts there."""
     loader: Any = cfg.get("test_dataloader")
-    dataset: Any = loader.get("dataset") if isinstance(loader, Mapping) else None
-    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
-        inner = dataset.get("dataset", dataset.get("datasets"))
-        dataset = inner[0] if isinstance(inner, (list, tuple)) and inner else inner
-    pipeline = dataset["pipeline"] if isinstance(dataset, Mapping) else cfg.get("test_pipeline")
+    datasets = unwrap_dataset(loader.get("dataset")) if isinstance(loader, Mapping) else ()
+    pipeline = next((dataset["pipeline"] for dataset in datasets if "pipeline" in dataset),
+                    cfg.get("test_pipeline"))
     if not isinstance(pipeline, (list, tuple)) or not pipeline:
         return None
     if not all(isinstance(step, Mapping) for step in pipeline):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from detkit import registry as detkit_registry
 from detkit.config.validate.registry_lookup import resolve_class
+from detkit.registry import get_default_scope
 
 CLASSIFICATION = "classification"
 
@@ -20,5 +20,5 @@ def is_classifier(cfg: Mapping[str, Any]) -> bool:
     model = cfg.get("model")
     if not isinstance(model, Mapping) or "type" not in model:
         return False
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    scope = get_default_scope(cfg)
     return bool(getattr(resolve_class(model, scope=scope), "task", None) == CLASSIFICATION)

@@ -9,7 +9,7 @@ import pytest
 import tiny_classifier as tiny
 from mmengine.config import Config
 
-from detkit.config.data.override_cls_datasets import override_cls_datasets
+from detkit.config.data.override_datasets import override_cls_datasets
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier

@@ -155,7 +155,7 @@ def test_options_reach_into_lists(tiny_config: Path) -> None:
     ("key", "message"),
     [
         ("optim_wraper.optimizer.lr", "did you mean 'optim_wrapper'"),
-        ("test_pipeline", "variable of the file, already used"),
+        ("test_pipeline", "variable of the file"),
         ("model.backbone.depht", "did you mean 'depth'"),
         ("param_scheduler.5.T_max", "cfg-options"),
     ],
@@ -188,7 +188,7 @@ def test_base_files_are_merged_and_their_variables_count_as_read(
         ("model = dict(", "cannot be read"),
         ("_base_ = 'nowhere.py'", "cannot be read"),
         ("model = undefined", "cannot be read"),
-        ("model = dict()\nunread = 1", "'unread' is none that a run reads"),
+        ("model = dict()\nunread = 1", "bad.py: .*'unread'"),
     ],
     ids=["syntax", "no base", "undefined name", "a name that nothing reads"],
 )

@@ -21,6 +21,7 @@ from mmengine.config import Config
 
 from detkit import Predictor
 from detkit.cli.main import run_command
+from detkit.config.validate.file_config import ensure_safe_model
 from detkit.engine.build_model import load_model
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
@@ -193,7 +194,7 @@ def _coco() -> dict[str, Any]:
 def test_a_data_set_in_cocos_form_is_read() -> None:
     found = load_split(Config({"val_dataloader": {"dataset": {
         **_coco(), "backend_args": {"backend": "http"}}}}), "val")
-    assert [image.image_id for image in found.pictures] == [1]
+    assert [image.image_id for image in found.records] == [1]
 
 
 @pytest.mark.parametrize(("change", "where"), [
@@ -208,6 +209,32 @@ def test_a_data_set_that_could_run_code_is_refused(change: dict[str, Any], where
     with pytest.raises(WeightsError, match=rf"val_dataloader\.dataset\.{where}"):
         load_split(cfg, "val")
     assert not Path("hit").exists()
+
+
+def _classifier(pooling: str) -> Config:
+    return Config({"model": {"type": "ImageClassifier",
+                             "backbone": {"type": "ClassicNetwork", "name": "lenet5"},
+                             "pooling": {"type": pooling},
+                             "head": {"type": "LinearClsHead", "in_channels": 84,
+                                      "num_classes": 2}}})
+
+
+@pytest.mark.parametrize("pooling", ["GlobalAveragePooling", "detkit.GlobalAveragePooling"])
+def test_type_that_hides_an_unlisted_mmdet_type_is_accepted(pooling: str) -> None:
+    ensure_safe_model(_classifier(pooling), "file.pth")
+
+
+@pytest.mark.parametrize("change", [
+    {"model.pooling.type": "mmdet.GlobalAveragePooling"}, {"default_scope": "mmdet"},
+    {"model.pooling._scope_": "mmdet"}, {"model._scope_": "mmdet"},
+], ids=["scope in the type", "default scope", "scope of the component", "scope around it"])
+def test_unlisted_mmdet_type_is_rejected_where_it_would_be_built(change: dict[str, str]) -> None:
+    cfg = _classifier("GlobalAveragePooling")
+    for component in (cfg.model, cfg.model.backbone, cfg.model.head):
+        component.type = f"detkit.{component.type}"
+    cfg.merge_from_dict(change)
+    with pytest.raises(WeightsError, match=r"model\.pooling\.type: got '.*GlobalAveragePooling'"):
+        ensure_safe_model(cfg, "file.pth")
 
 
 @pytest.fixture
@@ -232,7 +259,7 @@ def test_a_type_of_another_library_is_taken_from_a_file_that_is_trusted(
 
 
 def test_importable_type_name_is_rejected_even_when_trusted(thumbnail: dict[str, Any]) -> None:
-    with pytest.raises(WeightsError, match="nothing is imported"):
+    with pytest.raises(WeightsError, match=r"model\.neck\.type: got 'hitting\.registry\.X'"):
         file = _saved(thumbnail, ("type='FPN'", "type='hitting.registry.X'"))
         load_model(file, "cpu", trust=True)
     assert not Path("hit").exists()

@@ -15,13 +15,14 @@ from detkit import registry as detkit_registry
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.pipeline_cfg import find_test_pipeline
+from detkit.config.validate.file_config import ALLOWED_SCOPES
 from detkit.config.validate.file_types import (
     DATASET_TYPES,
     MODEL_TYPES,
     TRANSFORM_TYPES,
     is_allowed_type,
 )
-from detkit.config.validate.registry_lookup import lookup_all, registered_names
+from detkit.config.validate.registry_lookup import lookup, registered_names
 from detkit.engine.build_model import _ensure_data_only, _parse_config
 from detkit.errors import WeightsError
 
@@ -55,11 +56,18 @@ SAFE_CALLS_IN_DATA = ("mmengine.config.", "mmengine.fileio.", "mmengine.utils.mi
 DATA_READERS = {"load_data_list", "_serialize_data", "get_data_info", "_load_metainfo"}
 
 
+def _lookup_all(name: str) -> list[Any]:
+    """What ``name`` is in each scope and registry that a checkpoint's config may use."""
+    registries = dict.fromkeys(item for items, _ in CATEGORIES.values() for item in items)
+    targets = [lookup(registry, name, scope) for registry in registries for scope in ALLOWED_SCOPES]
+    return [target for target in dict.fromkeys(targets) if target is not None]
+
+
 def _allowed_types(kind: str) -> Iterator[Any]:
     registries, types = CATEGORIES[kind]
-    found = {target for registry in registries for name in registered_names(registry)
-             for target in lookup_all(registry, name) if is_allowed_type(target, types)}
-    yield from sorted(found, key=lambda target: f"{target.__module__}.{target.__name__}")
+    allowed = {target for registry in registries for name in registered_names(registry)
+               for target in _lookup_all(name) if is_allowed_type(target, types)}
+    yield from sorted(allowed, key=lambda target: f"{target.__module__}.{target.__name__}")
 
 
 def _is_safe(where: str, kind: str) -> bool:
@@ -86,7 +94,7 @@ def test_no_listed_type_executes_imports_or_reads_what_it_is_given(kind: str) ->
 def test_every_listed_name_is_a_registered_type() -> None:
     for registries, types in CATEGORIES.values():
         names = {target.__name__ for registry in registries for name in registered_names(registry)
-                 for target in lookup_all(registry, name)}
+                 for target in _lookup_all(name)}
         assert not {name for listed in types.values() for name in listed} - names
 
 
@@ -96,9 +104,7 @@ def test_every_listed_name_is_a_registered_type() -> None:
     "LoadImageFromFile", "OpenImagesDataset",
 ])
 def test_unsafe_types_are_detected_and_not_allowed(name: str) -> None:
-    registries = (detkit_registry.MODELS, detkit_registry.TASK_UTILS, detkit_registry.TRANSFORMS,
-                  detkit_registry.DATASETS)
-    targets = [target for registry in registries for target in lookup_all(registry, name)]
+    targets = _lookup_all(name)
     assert targets
     for target in targets:
         assert any(not _is_safe(where, "models") for where, _ in findings(target))

@@ -8,7 +8,7 @@ from typing import Any
 from detkit import registry as detkit_registry
 from detkit.config.infer.mismatch import Mismatch
 from detkit.config.infer.neck_feature_info import NeckFeatureInfo, get_argument
-from detkit.config.validate.registry_lookup import resolve_class
+from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.config.validate.signatures import get_signature
 
 _EXTRACTORS = ("bbox_roi_extractor", "mask_roi_extractor")
@@ -27,6 +27,8 @@ def infer_head_inputs(
         levels: of the neck; what is not known of them is left alone.
         scope: the config's default scope.
     """
+    from mmdet.models.roi_heads.bbox_heads import BBoxHead
+
     mismatches: list[Mismatch] = []
     for key in ("rpn_head", "bbox_head"):
         for path, component in _iter_components(model.get(key), f"model.{key}"):
@@ -44,7 +46,7 @@ def infer_head_inputs(
             _is_single_roi_extractor(component, scope) for component in extractors
         )
         for path, component in _iter_components(head.get("bbox_head"), f"{head_path}.bbox_head"):
-            must_match = keeps_channels and _is_subclass(component, "BBoxHead", scope)
+            must_match = keeps_channels and is_subclass(component, BBoxHead, scope=scope)
             mismatches += _infer_argument(path, component, "in_channels", levels.channels,
                                           must_match, scope)
     return mismatches
@@ -61,8 +63,10 @@ def _iter_components(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _infer_dense_head(path: str, component: Any, levels: NeckFeatureInfo,
                       scope: str) -> list[Mismatch]:
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+
     # What is no dense head (DETR's, CenterNet's) may read something else; its numbers stay.
-    is_dense_head = _is_subclass(component, "BaseDenseHead", scope)
+    is_dense_head = is_subclass(component, BaseDenseHead, scope=scope)
     mismatches = _infer_argument(path, component, "in_channels", levels.channels, is_dense_head,
                                  scope)
     if not is_dense_head:
@@ -93,9 +97,11 @@ def _generator_arguments(component: Mapping[str, Any], scope: str) -> list[str]:
 
 def _infer_roi_extractor(path: str, component: Any, levels: NeckFeatureInfo,
                          scope: str) -> list[Mismatch]:
+    from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
+
     mismatches = _infer_argument(path, component, "out_channels", levels.channels,
                                  _is_single_roi_extractor(component, scope), scope)
-    if levels.strides is None or not _is_subclass(component, "BaseRoIExtractor", scope):
+    if levels.strides is None or not is_subclass(component, BaseRoIExtractor, scope=scope):
         return mismatches
     configured = component.get("featmap_strides")
     if configured is None:
@@ -130,13 +136,9 @@ def _infer_argument(
 
 
 def _is_single_roi_extractor(component: Mapping[str, Any], scope: str) -> bool:
-    target = resolve_class(component, scope=scope) if "type" in component else None
-    return getattr(target, "__name__", "") == "SingleRoIExtractor"
+    from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
-
-def _is_subclass(component: Mapping[str, Any], name: str, scope: str) -> bool:
-    target = resolve_class(component, scope=scope) if "type" in component else None
-    return any(base.__name__ == name for base in getattr(target, "__mro__", ()))
+    return resolve_class(component, scope=scope) is SingleRoIExtractor
 
 
 def _equals(configured: Any, expected: Any) -> bool:

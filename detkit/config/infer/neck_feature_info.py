@@ -81,16 +81,20 @@ def _lateral_strides(
     neck: Mapping[str, Any], target: Any, strides: list[int | float]
 ) -> list[int | float] | None:
     """Strides of the levels that are made of the backbone's maps, one by one."""
-    if not getattr(target, "__module__", "").startswith(("mmdet.", "detkit.")):
-        return None
-    if target.__name__ == "SimpleFeaturePyramid":
+    from mmdet.models.necks import FPN, PAFPN
+
+    from detkit.models.necks.bifpn import BiFPN
+    from detkit.models.necks.deformable_fpn import DeformableFPN
+    from detkit.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
+
+    if target is SimpleFeaturePyramid:
         scales = get_argument(neck, target, "scale_factors")
         is_valid = isinstance(scales, (list, tuple)) and all(
             isinstance(scale, (int, float)) and scale > 0 and math.isfinite(scale)
             for scale in scales
         )
         return [strides[0] / scale for scale in scales] if is_valid and len(strides) == 1 else None
-    if target.__name__ not in ("FPN", "PAFPN", "DeformableFPN", "BiFPN"):
+    if target not in (FPN, PAFPN, DeformableFPN, BiFPN):
         return None
     start = get_argument(neck, target, "start_level")
     end = get_argument(neck, target, "end_level")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.registry import Registry
@@ -16,13 +15,15 @@ from detkit.config.validate.component_keys import COMPONENT_LIST_KEYS, is_compon
 from detkit.config.validate.mmdet_exceptions import ARGUMENTS_POPPED_BY_HEAD, IGNORED_ARGUMENTS
 from detkit.config.validate.registry_lookup import (
     TOP_LEVEL_REGISTRIES,
-    child_registry,
     equivalent_registries,
     lookup,
     registered_names,
+    registry_at,
 )
 from detkit.config.validate.signatures import OPEN, Signature, get_signature
 from detkit.errors import ConfigError
+from detkit.text import name_hint
+from detkit.walk import Node, walk
 
 logger = logging.getLogger(__name__)
 
@@ -75,33 +76,35 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         ConfigError: the first name or argument that does not exist, by its path, with the
             nearest right one.
     """
-    detkit_registry.import_mmdet(
-    )  # Here, where it is quiet: the first look-up would do it with its warnings.
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    # Imported here without warnings: the first lookup would import it with them.
+    detkit_registry.import_mmdet()
+    scope = detkit_registry.get_default_scope(cfg)
     for key, value in cfg.items():
         key_schema.check_keys(value, key, unknown_name_error)
         if key in TOP_LEVEL_REGISTRIES:
-            _check(value, key, key, TOP_LEVEL_REGISTRIES[key], scope)
+            _check_components(value, key, scope)
 
 
-def _check(
-    value: Any, path: str, key: str, registry: Registry, scope: str, owner: Any = None
-) -> None:
-    """Check ``value``, that ``owner``, the class built from the typed dict around it, is given."""
-    if isinstance(value, Mapping):
-        if "type" in value and key not in NON_REGISTRY_TYPE_KEYS:
-            owner = _check_component(value, path, key, registry, scope)
-            if unqualified_name(value["type"]) in _EXTERNAL_WRAPPERS:
-                return
-        elif "type" not in value:
-            _check_type_spelling(value, path)
-            _check_has_type(value, path, key, registry, owner)
-        for name, item in value.items():
-            _check(item, f"{path}.{name}", str(name), child_registry(str(name), registry),
-                   scope, owner)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", key, registry, scope, owner)
+def _check_components(value: Any, key: str, scope: str) -> None:
+    """Check every dict in the value of the top-level key ``key``."""
+    # For each dict, by id, the class built from the closest typed dict: itself or one around it.
+    owners: dict[int, Any] = {}
+    for node in walk(value, key, key, enter=_is_own_config):
+        if not isinstance(node.value, Mapping):
+            continue
+        registry, owner = registry_at(node.keys), owners.get(id(node.parent))
+        if "type" not in node.value:
+            _check_type_spelling(node.value, node.path)
+            _check_has_type(node.value, node.path, node.key, registry, owner)
+        elif node.key not in NON_REGISTRY_TYPE_KEYS:
+            owner = _check_component(node.value, node.path, node.key, registry, scope)
+        owners[id(node.value)] = owner
+
+
+def _is_own_config(node: Node) -> bool:
+    """False for a dict whose content belongs to another library's registry."""
+    return not (isinstance(node.value, Mapping) and node.key not in NON_REGISTRY_TYPE_KEYS
+                and unqualified_name(node.value.get("type", "")) in _EXTERNAL_WRAPPERS)
 
 
 def _check_component(
@@ -239,32 +242,6 @@ def unqualified_name(name: Any) -> str:
 def unknown_name_error(
     path: str, name: str, known: Iterable[str], expected: str, note: str | None = None
 ) -> ConfigError:
-    """The error for a name that does not exist, with the nearest that does."""
-    suggestion = closest_match(name, known)
-    hint = "; ".join(part for part in (note,
-                                       f"did you mean '{suggestion}'?" if suggestion else None)
-                     if part)
-    return ConfigError(f"{path}: '{name}' is not {expected}", hint=hint or None)
-
-
-def closest_match(name: str, known: Iterable[str]) -> str | None:
-    """The most similar of ``known``, None when nothing is alike."""
-    by_lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), list(by_lower), 1, 0.6)
-    return by_lower[found[0]] if found else None
-
-
-def iter_typed_dicts(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every dict with a ``type`` in ``value``, with its path, outermost first."""
-    return ((path, found) for path, found in iter_config_dicts(value) if "type" in found)
-
-
-def iter_config_dicts(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every dict in ``value``, itself included, with its path, outermost first."""
-    if isinstance(value, Mapping):
-        yield path, value
-        for name, item in value.items():
-            yield from iter_config_dicts(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from iter_config_dicts(item, f"{path}[{index}]")
+    """The error for a name that does not exist, with the closest that does."""
+    hints = [hint for hint in (note, name_hint(name, known)) if hint is not None]
+    return ConfigError(f"{path}: '{name}' is not {expected}", hint="; ".join(hints) or None)

@@ -7,7 +7,7 @@ What would begin the weights from elsewhere is taken out: the file has them all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import isfinite, prod
 from typing import Any
 
@@ -25,9 +25,11 @@ from detkit.config.validate.file_types import (
     TRANSFORM_TYPES,
     is_allowed_type,
 )
-from detkit.config.validate.registry_lookup import lookup_all
+from detkit.config.validate.registry_lookup import lookup
 from detkit.errors import ConfigError, WeightsError
+from detkit.text import shorten
 from detkit.trust import trust_enabled
+from detkit.walk import Node, walk, walk_dicts
 
 TRUST_HINT = "pass --trust if you trust whoever made the file (trust=True in Python)"
 PIPELINE_KEY = "test_dataloader.dataset.pipeline"
@@ -59,11 +61,11 @@ def ensure_safe_model(cfg: Mapping[str, Any], origin: str) -> None:
         WeightsError: the first thing that is refused, by its path in the config.
     """
     detkit_registry.import_mmdet()
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    scope = detkit_registry.get_default_scope(cfg)
     if not trust_enabled() and scope not in ALLOWED_SCOPES:
         raise _unsafe_config_error(origin, "default_scope", scope,
                                    f"one of {', '.join(ALLOWED_SCOPES)}")
-    _check(cfg["model"], "model", "model", _MODEL, origin)
+    _check(cfg["model"], "model", "model", _MODEL, origin, scope)
     try:
         check_config({"default_scope": scope, "model": cfg["model"]})
     except ConfigError as error:
@@ -79,7 +81,7 @@ def ensure_safe_pipeline(pipeline: Sequence[Mapping[str, Any]], origin: str) -> 
     detkit_registry.import_mmdet()
     for index, step in enumerate(pipeline):
         if not is_loading_step(step):
-            _check(step, f"{PIPELINE_KEY}[{index}]", "", _STEPS, origin)
+            _check(step, f"{PIPELINE_KEY}[{index}]", "", _STEPS, origin, detkit_registry.SCOPE)
     upscaling = prod(_scale_factors([step for step in pipeline if not is_loading_step(step)]))
     if upscaling > MAX_UPSCALING and not trust_enabled():
         raise _unsafe_config_error(origin, f"{PIPELINE_KEY} enlarges an image's sides",
@@ -92,56 +94,66 @@ def is_loading_step(step: Mapping[str, Any]) -> bool:
     return name.startswith("Load") or name == "FilterAnnotations"
 
 
-def ensure_safe_dataset(dataset: Mapping[str, Any], path: str) -> None:
-    """Refuse a data set of a file's config that reads more than an annotation file of COCO's form.
+def ensure_safe_dataset(dataset: Mapping[str, Any], path: str, scope: str) -> None:
+    """Reject a dataset of a checkpoint's config that reads more than a COCO annotation file.
+
+    Args:
+        dataset: its config.
+        path: of ``dataset`` in the config, for the message.
+        scope: the default scope in which it is built.
 
     Raises:
         WeightsError: its type or one of its arguments is not on the list.
     """
-    _check(dataset, path, "dataset", _DATASET, "the checkpoint")
+    _check(dataset, path, "dataset", _DATASET, "the checkpoint", scope)
     for name, value in dataset.items():
         if value is not None and name not in DATASET_ARGUMENTS and not trust_enabled():
             raise _unsafe_config_error("the checkpoint", f"{path}.{name}", value, "none")
 
 
 def remove_pretrained_sources(value: Any) -> None:
-    """Take out of ``value``, in place, what names the weights that a model begins with."""
-    if isinstance(value, Mapping):
+    """Disable every ``init_cfg`` and ``pretrained`` in ``value``, in place."""
+    for _, component in walk_dicts(value):
         for name in ("init_cfg", "pretrained"):
-            if name in value:
-                value[name] = False if value[name] is True else None  # type: ignore[index]
-        for item in value.values():
-            remove_pretrained_sources(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            remove_pretrained_sources(item)
+            if name in component:
+                component[name] = False if isinstance(component[name], bool) else None
 
 
-def _check(value: Any, path: str, key: str, category: str, origin: str) -> None:
-    if isinstance(value, Mapping):
-        if "type" in value:
-            _check_type(value["type"], f"{path}.type", key, category, origin)
-        for name, item in value.items():
-            inner = f"{path}.{name}"
-            if not isinstance(name, str):
-                raise WeightsError(f"the config in {origin}: {path}", expected="keys that are text",
-                                   got=f"a key of the type {type(name).__name__}")
-            if name == "_scope_" and item not in ALLOWED_SCOPES and not trust_enabled():
-                raise _unsafe_config_error(origin, inner, item,
-                                           f"one of {', '.join(ALLOWED_SCOPES)}")
-            if category == _MODEL and name in REGISTRY_NAME_ARGUMENTS and isinstance(item, str) \
-                    and item not in REGISTRY_NAME_ARGUMENTS[name]:
-                _check_type(item, inner, "", category, origin)
-            if name != "type":
-                _check(item, inner, name, category, origin)
-    elif isinstance(value, (list, tuple, set)):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", key, category, origin)
-    elif isinstance(value, (int, float)) and not trust_enabled():
-        _check_number(value, path, category, origin)
-    elif isinstance(value, str) and not trust_enabled():
-        if (_URL if category == _DATASET else _PATH_OR_URL).search(value):
-            raise _unsafe_config_error(origin, path, value, "no path or address")
+def _check(value: Any, path: str, key: str, category: str, origin: str, scope: str) -> None:
+    # A component is built in the scope of the closest _scope_ around it, or in the default scope.
+    scopes = {scope, *(str(component["_scope_"]) for _, component in walk_dicts(value)
+                       if "_scope_" in component)}
+
+    def check_type(name: Any, path: str, key: str) -> None:
+        _check_type(name, path, key, category, origin, scopes)
+
+    for node in walk(value, path, key):
+        if isinstance(node.value, Mapping):
+            _check_dict(node, category, origin, check_type)
+        elif trust_enabled() or node.key == "type":
+            continue  # A type has been checked with its dict.
+        elif isinstance(node.value, (int, float)):
+            _check_number(node.value, node.path, category, origin)
+        elif isinstance(node.value, str):
+            if (_URL if category == _DATASET else _PATH_OR_URL).search(node.value):
+                raise _unsafe_config_error(origin, node.path, node.value, "no path and no URL")
+
+
+def _check_dict(node: Node, category: str, origin: str,
+                check_type: Callable[[Any, str, str], None]) -> None:
+    path, value = node.path, node.value
+    if "type" in value:
+        check_type(value["type"], f"{path}.type", node.key)
+    for name, item in value.items():
+        if not isinstance(name, str):
+            raise WeightsError(f"the config in {origin}: {path}", expected="keys of type str",
+                               got=f"a key of the type {type(name).__name__}")
+        if name == "_scope_" and item not in ALLOWED_SCOPES and not trust_enabled():
+            raise _unsafe_config_error(origin, f"{path}.{name}", item,
+                                       f"one of {', '.join(ALLOWED_SCOPES)}")
+        if category == _MODEL and name in REGISTRY_NAME_ARGUMENTS and isinstance(item, str) \
+                and item not in REGISTRY_NAME_ARGUMENTS[name]:
+            check_type(item, f"{path}.{name}", "")
 
 
 def _check_number(value: float, path: str, category: str, origin: str) -> None:
@@ -164,27 +176,32 @@ def _scale_factors(value: Any, key: str = "") -> Iterator[float]:
         yield value
 
 
-def _check_type(name: Any, path: str, key: str, category: str, origin: str) -> None:
-    """Refuse a name that no registry has, which mmengine would import, or that is not listed."""
-    found = []
+def _check_type(
+    name: Any, path: str, key: str, category: str, origin: str, scopes: Collection[str]
+) -> None:
+    """Reject a name that is not registered, which mmengine would import, or not allowed.
+
+    Of several classes with one name, only those that the registries would build in ``scopes`` are
+    checked, not the classes that they hide in a parent registry.
+    """
+    targets = []
     if isinstance(name, str):
-        found = [
-            entry for registry in _REGISTRIES[category] for entry in lookup_all(registry, name)
-        ]
+        candidates = [lookup(registry, name, scope)
+                      for registry in _REGISTRIES[category] for scope in scopes]
+        targets = [target for target in candidates if target is not None]
         is_literal = key in NON_REGISTRY_TYPE_KEYS and name in NON_REGISTRY_TYPES
-        if category == _MODEL and not found and (name in MMCV_OPS or is_literal):
+        if category == _MODEL and not targets and (name in MMCV_OPS or is_literal):
             return
-    if not found:
-        raise _unsafe_config_error(origin, path, name, "a registered name, for nothing is imported",
-                                   None)
-    if not trust_enabled() and not all(is_allowed_type(entry, _TYPES[category]) for entry in found):
+    if not targets:
         raise _unsafe_config_error(origin, path, name,
-                                   f"{category} that is built from numbers and texts alone")
+                                   "a registered name; names are never imported", None)
+    if not trust_enabled() and not all(is_allowed_type(target, _TYPES[category])
+                                       for target in targets):
+        raise _unsafe_config_error(origin, path, name, f"{category} from the list of safe types")
 
 
 def _unsafe_config_error(
     origin: str, path: str, got: Any, expected: str, hint: str | None = TRUST_HINT
 ) -> WeightsError:
-    shown = repr(got)
-    shown = shown if len(shown) <= 80 else f"{shown[:80]}..."
-    return WeightsError(f"the config in {origin}: {path}", got=shown, expected=expected, hint=hint)
+    return WeightsError(f"the config in {origin}: {path}", got=shorten(repr(got), 83),
+                        expected=expected, hint=hint)

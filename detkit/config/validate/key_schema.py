@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,8 @@ from detkit.config.task import is_classifier
 from detkit.config.validate.registry_lookup import lookup, registered_names
 from detkit.errors import ConfigError
 from detkit.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from detkit.text import closest_name
+from detkit.walk import walk
 
 ErrorFactory = Callable[[str, str, list[str], str], Exception]
 
@@ -68,7 +69,7 @@ def check_keys(value: Any, path: str, make_error: ErrorFactory) -> None:
             _check_batch_augments(value.get("train_cfg"), f"{path}.train_cfg", make_error)
             return
         for name in ("train_cfg", "test_cfg"):
-            _check_spelling_recursive(value.get(name), f"{path}.{name}", make_error)
+            _check_model_cfg(value.get(name), f"{path}.{name}", make_error)
     if path.endswith("_dataloader"):
         _check_known_keys(value, path, _DATALOADER, make_error, "a key of a dataloader")
         for name, minimum in _MIN_COUNTS.items():
@@ -115,22 +116,23 @@ def _check_optim_wrapper(value: Mapping[str, Any], path: str, make_error: ErrorF
                       make_error, expected)
 
 
-def _check_spelling_recursive(value: Any, path: str, make_error: ErrorFactory) -> None:
-    """Each model reads keys of its own here; what is nearly one of the usual ones is a slip."""
-    if isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _check_spelling_recursive(item, f"{path}[{index}]", make_error)
-    elif isinstance(value, Mapping) and "type" not in value:
-        _check_spelling(value, path, _MODEL_CFG, make_error, "a key that a detector reads")
-        for name, item in value.items():
-            _check_spelling_recursive(item, f"{path}.{name}", make_error)
+def _check_model_cfg(value: Any, path: str, make_error: ErrorFactory) -> None:
+    """Reject misspelled common keys of a detector's train_cfg or test_cfg; others are free."""
+    for node in walk(value, path, enter=lambda node: not _is_component(node.value)):
+        if isinstance(node.value, Mapping) and not _is_component(node.value):
+            _check_spelling(node.value, node.path, _MODEL_CFG, make_error,
+                            "a key that a detector reads")
+
+
+def _is_component(value: Any) -> bool:
+    return isinstance(value, Mapping) and "type" in value
 
 
 def _check_spelling(
     value: Mapping[str, Any], path: str, known: list[str], make_error: ErrorFactory, expected: str
 ) -> None:
     for name in value:
-        if name not in known and difflib.get_close_matches(str(name), known, 1, 0.85):
+        if name not in known and closest_name(str(name), known, 0.85):
             raise make_error(f"{path}.{name}", str(name), known, expected)
 
 

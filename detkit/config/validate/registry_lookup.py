@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.registry import FUNCTIONS, Registry
 
 from detkit import registry as detkit_registry
+from detkit.aliases import current_type
 
 TOP_LEVEL_REGISTRIES: dict[str, Registry] = {
     "model": detkit_registry.MODELS,
@@ -71,6 +74,12 @@ def child_registry(key: str, current: Registry) -> Registry:
     return current
 
 
+def registry_at(keys: Sequence[str]) -> Registry:
+    """The registry for the value at the dict keys ``keys``, the first a top-level one."""
+    return functools.reduce(lambda registry, key: child_registry(key, registry), keys[1:],
+                            TOP_LEVEL_REGISTRIES[keys[0]])
+
+
 def equivalent_registries(registry: Registry) -> list[Registry]:
     """Registries whose names also serve where ``registry`` is expected."""
     if registry in (detkit_registry.MODELS, detkit_registry.TASK_UTILS):
@@ -90,6 +99,7 @@ def lookup(registry: Registry, name: str, scope: str = detkit_registry.SCOPE) ->
         name: as it stands after ``type=``.
         scope: where the search for a plain name begins, the config's ``default_scope``.
     """
+    name = current_type(name)
     prefix, _, rest = name.partition(".")
     if rest:
         return next((n._module_dict.get(rest) for n in _lineage(registry) if n.scope == prefix),
@@ -98,20 +108,22 @@ def lookup(registry: Registry, name: str, scope: str = detkit_registry.SCOPE) ->
                 None)
 
 
-def lookup_all(registry: Registry, name: str) -> list[Any]:
-    """All that ``name`` (plain or ``scope.Name``) is in ``registry`` and its parents."""
-    prefix, _, rest = name.partition(".")
-    nodes = [node for node in _lineage(registry) if not rest or node.scope == prefix]
-    plain_name = rest or name
-    return [node._module_dict[plain_name] for node in nodes if plain_name in node._module_dict]
-
-
 def resolve_class(component: Mapping[str, Any], registry: Registry = detkit_registry.MODELS,
                   scope: str = detkit_registry.SCOPE) -> Any | None:
     """What a part of a config is built from, its ``type`` a name or a class; None for no such."""
-    component_type = component["type"]
+    component_type = component.get("type")
     return lookup(registry, component_type, scope) if isinstance(component_type,
                                                                  str) else component_type
+
+
+def is_subclass(component: Any, base: type | tuple[type, ...],
+                registry: Registry = detkit_registry.MODELS,
+                scope: str = detkit_registry.SCOPE) -> bool:
+    """Whether ``component`` is the config of a class derived from ``base``, or of ``base``."""
+    if not isinstance(component, Mapping) or "type" not in component:
+        return False
+    target = resolve_class(component, registry, scope)
+    return inspect.isclass(target) and issubclass(target, base)
 
 
 def registered_names(registry: Registry, scope: str = detkit_registry.SCOPE) -> list[str]:
