@@ -1,4 +1,4 @@
-"""The test pipeline that a checkpoint's config carries."""
+"""The test pipeline in a checkpoint's config."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from detkit.errors import ConfigError
 
 def get_test_pipeline_cfg(cfg: Mapping[str, Any],
                           origin: str = "the checkpoint") -> list[dict[str, Any]]:
-    """The test pipeline that a config carries, wrappers such as RepeatDataset opened.
-
-    Its steps are checked: they may be built.
+    """Return the test pipeline of a config; its steps are checked and safe to build.
 
     Raises:
         ConfigError: there is none.
-        WeightsError: a step is none of those that are built from numbers and texts alone.
+        WeightsError: a step is not on the list of safe transforms.
     """
     pipeline = find_test_pipeline(cfg)
     if pipeline is None:
         raise ConfigError(
             "the checkpoint's config has no test pipeline",
             expected=PIPELINE_KEY,
-            hint="use a checkpoint that was trained with a test_dataloader in its config",
+            hint="use a checkpoint whose config has a test_dataloader",
         )
     ensure_safe_pipeline(pipeline, origin)
     return pipeline
 
 
 def find_test_pipeline(cfg: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The steps as the config writes them, unchecked; None where it has no list of dicts there."""
+    """Return the unchecked steps of the test pipeline; None if it is no list of dicts."""
     loader: Any = cfg.get("test_dataloader")
     datasets = unwrap_dataset(loader.get("dataset")) if isinstance(loader, Mapping) else ()
     pipeline = next((dataset["pipeline"] for dataset in datasets if "pipeline" in dataset),

@@ -1,4 +1,4 @@
-"""What the model of a config is for: finding objects, or naming whole pictures."""
+"""The task of a config's model: detection or classification."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CLASSIFICATION = "classification"
 
 
 def is_classifier(cfg: Mapping[str, Any]) -> bool:
-    """Whether the model of ``cfg`` says that its task is classification; all others detect.
+    """Whether the class of the model has ``task = "classification"``; other models detect.
 
     Args:
-        cfg: a whole config; one without a model is no classifier's.
+        cfg: a complete config; False if it has no model.
     """
     model = cfg.get("model")
     if not isinstance(model, Mapping) or "type" not in model:

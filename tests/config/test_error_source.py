@@ -197,7 +197,7 @@ def test_error_in_component_code_has_file_and_line() -> None:
             MyNet().forward()
     line = str(caught.value)
     assert f"at {__file__}:{MyNet.forward.__code__.co_firstlineno + 1}" in line
-    assert "see what" not in line
+    assert "see the arguments" not in line
 
 
 def test_traceback_goes_only_to_the_log_of_its_run(tmp_path: Path) -> None:
