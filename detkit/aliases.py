@@ -1,8 +1,7 @@
-"""Names of earlier versions, which files and command lines still have: the one table of them.
+"""Names of earlier versions, still used by config files, checkpoints and scripts.
 
-Configs and the config text inside checkpoints are brought to today's names as they are read, so
-that nothing else in detkit knows an old one. Keys of files that are read by others, such as the
-ledger's, are not renamed at all.
+Configs, and the config text in checkpoints, are updated to the current names when they are read;
+the rest of detkit knows only current names.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ TYPES = {
     "TeachingNetwork": "ClassicNetwork",
 }
 
-# Architectures, by the type that has them. ConvNeXt V2's nano is an official size and stays.
+# Architectures, by type. ConvNeXt V2's nano is an official size and keeps its name.
 ARCHS = {
     "EfficientNet": {"nano": "micro"},
     "SwinTransformer": {"nano": "micro"},
@@ -36,7 +35,7 @@ EXPORTS = {"ClassScores": "Classifications"}
 
 
 def current_type(name: str) -> str:
-    """Today's name of a registered type, plain or as ``scope.Name``; others as they are."""
+    """Return the current name of a registered type, plain or ``scope.Name``."""
     scope, dot, plain = name.rpartition(".")
     if scope not in ("", "detkit"):
         return name
@@ -44,15 +43,15 @@ def current_type(name: str) -> str:
 
 
 def current_arch(type_name: str, arch: str) -> str:
-    """Today's name of an architecture of a backbone; others as they are."""
+    """Return the current name of an architecture of the backbone ``type_name``."""
     return ARCHS.get(type_name.rpartition(".")[2], {}).get(arch, arch)
 
 
 def update_names(value: Any) -> None:
-    """Bring the types and architectures in a config to today's names, in place.
+    """Replace the earlier names of types and architectures in a config, in place.
 
     Args:
-        value: a config, or any dict or list in one.
+        value: a config, or any dict or list in it.
     """
     for _, component in walk_dicts(value):
         for key in ("type", "constructor"):

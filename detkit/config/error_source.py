@@ -81,7 +81,7 @@ def build_config_error(cfg: Mapping[str, Any], error: BaseException, action: str
     content = dict(cfg.items())
     text = " ".join(strip_worker_traceback(str(error)).split()) or _failing_line(error)
     cause = f"{type(error).__name__}: {shorten(text, _MAX_CHARS)}" if text else type(error).__name__
-    if "(in a data loading process" not in text:
+    if "(in a dataloader worker" not in text:
         cause += _raise_location(error)
     value = _quoted_value(content, text)
     frames = _frames(error)
@@ -157,7 +157,7 @@ def _quoted_value(content: Mapping[str, Any], text: str) -> str | None:
 def _is_quotable(node: Node) -> bool:
     """Whether errors quote such a value: no dict, no scalar item of a list, not too short."""
     value = node.value
-    if isinstance(value, (Mapping, set, bool)) or value is None:
+    if isinstance(value, (Mapping, bool)) or value is None:
         return False
     is_scalar_item = node.path.endswith("]") and not isinstance(value, (list, tuple))
     return not is_scalar_item and len(repr(value)) >= _MIN_QUOTE_CHARS

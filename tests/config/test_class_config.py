@@ -94,10 +94,10 @@ def test_mmdet_backbone_channels_come_from_a_forward_pass(config: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model.head.num_classes": 3}, "model.head.num_classes.*got 3.*expected 2 as the data has"
+        ({"model.head.num_classes": 3}, "model.head.num_classes.*got 3.*expected 2 as the dataset has"
          r" \(cat, dog\).*--cfg-options model.head.num_classes=2"),
-        ({"model.head.in_channels": 32}, "model.head.in_channels: the head and the backbone "
-         "contradict.*got 32.*expected 16.*--cfg-options model.head.in_channels=16"),
+        ({"model.head.in_channels": 32}, "model.head.in_channels: the head does not match "
+         "the backbone.*got 32.*expected 16.*--cfg-options model.head.in_channels=16"),
         ({"model.head.loss": {"type": "ClassBalancedLoss", "class_counts": [1, 2, 3],
                               "_delete_": True}},
          r"model.head.loss.class_counts.*got 3 counts, expected one for each of 2 classes"),

@@ -121,7 +121,7 @@ def test_dataloader_worker_error_is_one_line() -> None:
     with pytest.raises(ConfigError) as caught:
         with config_error_context({}, "training"):
             raise ValueError(message)
-    assert "ValueError: no img (in a data loading process at loading.py:7)" in str(caught.value)
+    assert "ValueError: no img (in a dataloader worker at loading.py:7)" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 

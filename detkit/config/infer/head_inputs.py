@@ -1,4 +1,4 @@
-"""Parts of a model that read the neck: their channels, levels and strides follow from it."""
+"""Infer channels, levels and strides of the components that read the neck."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _EXTRACTORS = ("bbox_roi_extractor", "mask_roi_extractor")
 def infer_head_inputs(
     model: Mapping[str, Any], levels: NeckFeatureInfo, scope: str = detkit_registry.SCOPE
 ) -> list[Mismatch]:
-    """Give the parts that read the neck what they do not say, and list what they say wrongly.
+    """Set the omitted inputs of heads and RoI extractors, and return those that do not match.
 
-    Heads of one stage read every level; extractors of regions the first ones, and the heads behind
-    them what a plain extractor hands on.
+    Dense heads read every level, RoI extractors the first levels, and bbox heads the channels
+    that a SingleRoIExtractor passes on.
 
     Args:
-        model: its config; changed in place where it gives nothing.
-        levels: of the neck; what is not known of them is left alone.
+        model: its config; omitted values are set in place.
+        levels: of the neck; nothing is inferred from unknown values.
         scope: the config's default scope.
     """
     from mmdet.models.roi_heads.bbox_heads import BBoxHead
@@ -38,7 +38,7 @@ def infer_head_inputs(
         for name in _EXTRACTORS:
             for path, component in _iter_components(head.get(name), f"{head_path}.{name}"):
                 mismatches += _infer_roi_extractor(path, component, levels, scope)
-        # A shared head may change the channels; other extractors may join levels.
+        # A shared head may change the channels; other extractors may concatenate levels.
         extractors = [
             component for _, component in _iter_components(head.get("bbox_roi_extractor"), "")
         ]
@@ -53,7 +53,7 @@ def infer_head_inputs(
 
 
 def _iter_components(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """What may be one part or a list of them; a roi_head need not have a type here."""
+    """Yield the path and the config of a component, or of each in a list of components."""
     if isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _iter_components(item, f"{path}[{index}]")
@@ -65,7 +65,7 @@ def _infer_dense_head(path: str, component: Any, levels: NeckFeatureInfo,
                       scope: str) -> list[Mismatch]:
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
-    # What is no dense head (DETR's, CenterNet's) may read something else; its numbers stay.
+    # Other heads (DETR's, CenterNet's) may have other inputs; their values stay.
     is_dense_head = is_subclass(component, BaseDenseHead, scope=scope)
     mismatches = _infer_argument(path, component, "in_channels", levels.channels, is_dense_head,
                                  scope)
@@ -90,7 +90,7 @@ def _infer_dense_head(path: str, component: Any, levels: NeckFeatureInfo,
 
 
 def _generator_arguments(component: Mapping[str, Any], scope: str) -> list[str]:
-    """The head's arguments that make its anchors or points."""
+    """The names of the head's anchor and point generator arguments."""
     names = get_signature(resolve_class(component, scope=scope)).names
     return sorted(name for name in names if name.endswith("_generator"))
 
@@ -120,7 +120,7 @@ def _infer_roi_extractor(path: str, component: Any, levels: NeckFeatureInfo,
 def _infer_argument(
     path: str, component: Any, name: str, expected: Any, must_match: bool, scope: str
 ) -> list[Mismatch]:
-    """Fill in one argument; where ``must_match``, what is given must be what is wanted."""
+    """Set an omitted argument; if ``must_match``, return a value that differs as a mismatch."""
     if expected is None or "type" not in component:
         return []
     configured = component.get(name)
@@ -129,7 +129,7 @@ def _infer_argument(
         if target is not None and name in get_signature(target).names:
             component[name] = list(expected) if isinstance(expected, list) else expected
     elif must_match and not _equals(configured, expected):
-        # Lists of channels belong to heads that read the backbone.
+        # Heads that read the backbone have lists of channels.
         if isinstance(expected, list) or isinstance(configured, int):
             return [Mismatch(f"{path}.{name}", _normalize(configured), expected)]
     return []
@@ -146,7 +146,7 @@ def _equals(configured: Any, expected: Any) -> bool:
 
 
 def _normalize(configured: Any) -> Any:
-    """Lists for tuples, and one number for a pair of equal ones, as mmdet reads strides."""
+    """Convert tuples to lists and pairs of equal numbers to one number, as mmdet does."""
     if not isinstance(configured, (list, tuple)):
         return configured
     return [

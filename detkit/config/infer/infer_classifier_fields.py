@@ -1,4 +1,4 @@
-"""Numbers that a classifier's config need not say: the head's channels and the loss's counts."""
+"""Infer the fields that a classifier's config omits: head channels and class counts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from detkit.walk import walk_dicts
 def infer_classifier_fields(
     model: Any, counts: Sequence[int] | None, scope: str = detkit_registry.SCOPE
 ) -> None:
-    """Fill in the head's ``in_channels`` and every ``class_counts``, where not given.
+    """Set the head's ``in_channels`` and every ``class_counts`` that the config omits.
 
     Args:
-        model: the classifier's config, ``num_classes`` derived already; changed in place.
-        counts: training pictures of each class, in the order of the labels; None when not known.
+        model: the classifier's config, with ``num_classes``; changed in place.
+        counts: number of training images of each class, in label order; None if unknown.
         scope: the config's default scope.
 
     Raises:
-        ConfigError: the config gives a number that contradicts the backbone or the data.
+        ConfigError: a value in the config does not match the backbone or the dataset.
     """
     _infer_head_channels(model, scope)
     for path, loss in _iter_class_balanced_losses(model, scope):
@@ -36,19 +36,19 @@ def infer_classifier_fields(
         if configured is None:
             if counts is not None:
                 loss["class_counts"] = [int(count) for count in counts]
-        # What is no list the loss itself refuses.
+        # The loss itself rejects a value that is no list.
         elif (isinstance(classes, int) and isinstance(configured, (list, tuple))
               and len(configured) != classes):
             raise ConfigError(
-                f"{path}.class_counts: the loss and the data contradict each other",
+                f"{path}.class_counts: the loss does not match the dataset",
                 got=f"{len(configured)} counts", expected=f"one for each of {classes} classes",
-                hint="leave class_counts out to have the training split's, or pass --cfg-options "
+                hint="omit class_counts to count the training split, or pass --cfg-options "
                 f"{to_option_key(path)}.class_counts=None",
             )
 
 
 def needs_class_counts(cfg: Config) -> bool:
-    """Whether a loss of ``cfg`` weighs classes by counts that the config does not give."""
+    """Whether a loss of ``cfg`` weights classes by counts that the config omits."""
     losses = _iter_class_balanced_losses(cfg.get("model"), detkit_registry.get_default_scope(cfg))
     return any(loss.get("class_counts") is None for _, loss in losses)
 
@@ -77,7 +77,7 @@ def _infer_head_channels(model: Any, scope: str) -> None:
 
 
 def _keeps_channels(pooling: Mapping[str, Any], scope: str) -> bool:
-    """Whether the head reads as many channels as the backbone's last level has."""
+    """Whether the pooled vector has as many channels as the backbone's last level."""
     from mmdet.models.reid.gap import GlobalAveragePooling as MmdetGlobalAveragePooling
 
     from detkit.models.classifiers.pooling import GlobalAveragePooling

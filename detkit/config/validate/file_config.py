@@ -1,7 +1,7 @@
-"""The config inside a file, checked whole before anything of it is built: it is data, not code.
+"""Check the config in a checkpoint before anything is built from it: it must be data, not code.
 
-Every ``type`` in it must be on the list of `file_types`, and no text may be an address or a path.
-What would begin the weights from elsewhere is taken out: the file has them all.
+Every ``type`` must be on the list in `file_types`, and no string may be a URL or a path. Sources
+of initial weights are removed: the checkpoint has all weights.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from detkit.walk import Node, walk, walk_dicts
 TRUST_HINT = "pass --trust if you trust whoever made the file (trust=True in Python)"
 PIPELINE_KEY = "test_dataloader.dataset.pipeline"
 ALLOWED_SCOPES = ("detkit", "mmdet", "mmengine")
-_MODEL, _STEPS, _DATASET = "a component of a model", "a pipeline step", "a data set in COCO's form"
+_MODEL, _STEPS, _DATASET = "a model component", "a pipeline step", "a dataset in COCO format"
 _REGISTRIES: dict[str, tuple[Registry, ...]] = {
     _MODEL: (detkit_registry.MODELS, detkit_registry.TASK_UTILS),
     _STEPS: (detkit_registry.TRANSFORMS,),
     _DATASET: (detkit_registry.DATASETS,),
 }
 _TYPES = {_MODEL: MODEL_TYPES, _STEPS: TRANSFORM_TYPES, _DATASET: DATASET_TYPES}
-# A list of so many values takes a GB, and a square picture of such a side, too.
+# A list of this many values takes about a GB, and so does a square image with sides this long.
 MAX_NUMBERS = {_MODEL: 10**8, _STEPS: 2**14, _DATASET: 2**63}
 MAX_UPSCALING = 8
 _SCALE_KEY = re.compile(r"(^|_)(scale_factor|ratio_range|side_range|scale_range|img_ratios?)$")
@@ -50,15 +50,15 @@ _PATH_OR_URL = re.compile(r"://|^\s*(?:[~/]|\.\.?[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
 
 def ensure_safe_model(cfg: Mapping[str, Any], origin: str) -> None:
-    """Refuse a config whose model is more than numbers, texts and listed component types.
+    """Reject a config whose model has more than numbers, strings and allowed component types.
 
     Args:
-        cfg: its ``model``, with the data preprocessor in it, is checked;
-            `remove_pretrained_sources` is done.
-        origin: the file, for the message.
+        cfg: its ``model``, which includes the data preprocessor, is checked; call
+            `remove_pretrained_sources` before.
+        origin: the checkpoint file, for the message.
 
     Raises:
-        WeightsError: the first thing that is refused, by its path in the config.
+        WeightsError: a value is rejected; the message has its path in the config.
     """
     detkit_registry.import_mmdet()
     scope = detkit_registry.get_default_scope(cfg)
@@ -73,10 +73,10 @@ def ensure_safe_model(cfg: Mapping[str, Any], origin: str) -> None:
 
 
 def ensure_safe_pipeline(pipeline: Sequence[Mapping[str, Any]], origin: str) -> None:
-    """Refuse a test pipeline with a step that is not on the list; loaders are never built.
+    """Reject a test pipeline with a step that is not allowed; loading steps are never built.
 
     Raises:
-        WeightsError: the first thing that is refused, by its path in the config.
+        WeightsError: a value is rejected; the message has its path in the config.
     """
     detkit_registry.import_mmdet()
     for index, step in enumerate(pipeline):
@@ -84,12 +84,12 @@ def ensure_safe_pipeline(pipeline: Sequence[Mapping[str, Any]], origin: str) -> 
             _check(step, f"{PIPELINE_KEY}[{index}]", "", _STEPS, origin, detkit_registry.SCOPE)
     upscaling = prod(_scale_factors([step for step in pipeline if not is_loading_step(step)]))
     if upscaling > MAX_UPSCALING and not trust_enabled():
-        raise _unsafe_config_error(origin, f"{PIPELINE_KEY} enlarges an image's sides",
+        raise _unsafe_config_error(origin, f"{PIPELINE_KEY} upscales images",
                                    f"{upscaling:g} times", f"at most {MAX_UPSCALING} times")
 
 
 def is_loading_step(step: Mapping[str, Any]) -> bool:
-    """Whether a step loads images or annotations, which come as arrays or not at all here."""
+    """Whether a step loads images or annotations; inference gets images as arrays instead."""
     name = str(step.get("type", "")).rsplit(".", 1)[-1]
     return name.startswith("Load") or name == "FilterAnnotations"
 
@@ -103,7 +103,7 @@ def ensure_safe_dataset(dataset: Mapping[str, Any], path: str, scope: str) -> No
         scope: the default scope in which it is built.
 
     Raises:
-        WeightsError: its type or one of its arguments is not on the list.
+        WeightsError: its type or one of its arguments is not allowed.
     """
     _check(dataset, path, "dataset", _DATASET, "the checkpoint", scope)
     for name, value in dataset.items():
@@ -157,21 +157,21 @@ def _check_dict(node: Node, category: str, origin: str,
 
 
 def _check_number(value: float, path: str, category: str, origin: str) -> None:
-    """Refuse a size that no memory has room for: of a picture's side, or of a list."""
+    """Reject an image size or a list length that does not fit in memory."""
     limit = MAX_NUMBERS[category]
     if isfinite(value) and abs(value) > limit and (category == _STEPS or isinstance(value, int)):
         raise _unsafe_config_error(origin, path, value, f"a number of at most {limit:,}")
 
 
 def _scale_factors(value: Any, key: str = "") -> Iterator[float]:
-    """By how much each argument that scales a picture enlarges its sides."""
+    """Yield the factor by which each argument that resizes an image can enlarge its sides."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _scale_factors(item, str(name))
     elif isinstance(value, (list, tuple)):
-        found = [factor for item in value for factor in _scale_factors(item, key)]
-        # Of a range or a choice one is taken; steps follow on each other.
-        yield from [max(found, default=1.0)] if _SCALE_KEY.search(key) else found
+        factors = [factor for item in value for factor in _scale_factors(item, key)]
+        # One value of a range or a choice is used; the factors of consecutive steps multiply.
+        yield from [max(factors, default=1.0)] if _SCALE_KEY.search(key) else factors
     elif _SCALE_KEY.search(key) and isinstance(value, (int, float)) and value > 1:
         yield value
 

@@ -1,4 +1,4 @@
-"""Dicts of a config that have no ``type``, but a fixed set of keys all the same."""
+"""Check the keys of config dicts that have no ``type`` but a fixed set of keys."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _DATALOADER = [
     *(name for name in inspect.signature(DataLoader.__init__).parameters if name != "self"),
     "num_batch_per_epoch", "disable_subprocess_warning",
 ]
-# Of a dataloader, with the least that each may be.
+# Integers of a dataloader, with their minimum.
 _MIN_COUNTS = {"batch_size": 1, "num_workers": 0}
 _PARAMWISE = [
     "custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "flat_decay_mult",
     "dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate",
 ]
-# Of mmengine's constructor and of ours; those of others have keys of their own.
+# Keys of mmengine's and detkit's constructors; others are not checked.
 _PARAMWISE_BY_CONSTRUCTOR = {
     "DefaultOptimWrapperConstructor": _PARAMWISE,
     "LearningRateDecayOptimWrapperConstructor": [*_PARAMWISE, "decay_rate"],
@@ -55,10 +55,16 @@ _TOP_LEVEL_KEYS = {
 
 
 def check_keys(value: Any, path: str, make_error: ErrorFactory) -> None:
-    """Check the keys of the dict at the top-level key ``path``.
+    """Check the keys of the value at the top-level key ``path``.
+
+    Args:
+        value: of any type.
+        path: the top-level key.
+        make_error: makes the error for an unknown key from its path, its name, the known keys and
+            a description of what was expected.
 
     Raises:
-        ConfigError: something else stands where only a dict can.
+        ConfigError: the value is not a dict where one is required.
     """
     if path in _DICT_KEYS and value is not None and not isinstance(value, Mapping):
         raise ConfigError(path, got=repr(value), expected="a dict")
@@ -79,14 +85,14 @@ def check_keys(value: Any, path: str, make_error: ErrorFactory) -> None:
     elif path == "optim_wrapper":
         _check_optim_wrapper(value, path, make_error)
     elif path == "default_hooks":
-        # Other names are free; a near miss of a default would leave that default in force.
+        # Other names are allowed; a misspelled default name would leave the default hook active.
         _check_spelling(value, path, _DEFAULT_HOOKS, make_error, "a default hook")
 
 
 def _check_count(value: Any, path: str, minimum: int) -> None:
     is_int = isinstance(value, int) and not isinstance(value, bool)
     if value is not None and not (is_int and value >= minimum):
-        raise ConfigError(path, got=repr(value), expected=f"a whole number from {minimum} on")
+        raise ConfigError(path, got=repr(value), expected=f"an integer of at least {minimum}")
 
 
 def _check_batch_augments(value: Any, path: str, make_error: ErrorFactory) -> None:
