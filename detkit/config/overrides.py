@@ -94,7 +94,8 @@ def test_only_config(cfg: Config) -> Config:
     """
     missing = [k for k in ("test_dataloader", "test_cfg", "test_evaluator") if cfg.get(k) is None]
     if missing:
-        raise ConfigError(f"the config has no {missing[0]}", hint="pass --data, or add it to the config")
+        raise ConfigError(f"the config has no {missing[0]}",
+                          hint="pass --data, or add it to the config")
     cfg = Config(cfg._cfg_dict.copy(), filename=cfg.filename)
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler",
                 "val_dataloader", "val_cfg", "val_evaluator", "custom_hooks", "auto_scale_lr",

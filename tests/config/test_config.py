@@ -109,6 +109,10 @@ WRONG = {
     "paramwise_cfg": (
         "optim_wrapper['paramwise_cfg'] = dict(custom_key=dict())",
         r"optim_wrapper\.paramwise_cfg\.custom_key: .*'custom_keys'"),
+    "paramwise_cfg of detkit's constructor": (
+        "optim_wrapper['constructor'] = 'LearningRateDecayOptimWrapperConstructor'; "
+        "optim_wrapper['paramwise_cfg'] = dict(decay_rat=0.5)",
+        r"optim_wrapper\.paramwise_cfg\.decay_rat: .*'decay_rate'"),
     "scheduler": (
         "param_scheduler[1]['T_mx'] = 3", r"param_scheduler\[1\]\.T_mx: .*'T_max'"),
     "hook": (

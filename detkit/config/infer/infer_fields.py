@@ -90,7 +90,8 @@ def get_dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | N
 def _infer_num_classes(model: Mapping[str, Any], classes: list[str], scope: str) -> None:
     conflicts = []
     for path, component in walk_dicts(model, "model"):
-        if "type" not in component or any(key in path for key in _IGNORED_HEADS) or "head" not in path:
+        is_head = "head" in path and not any(key in path for key in _IGNORED_HEADS)
+        if "type" not in component or not is_head:
             continue
         configured = component.get("num_classes")
         if configured is None:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mmengine.optim import DefaultOptimWrapperConstructor
 from torch.utils.data import DataLoader
 
 from detkit.config.task import is_classifier
@@ -27,11 +28,6 @@ _PARAMWISE = [
     "custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "flat_decay_mult",
     "dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate",
 ]
-# Keys of mmengine's and detkit's constructors; others are not checked.
-_PARAMWISE_BY_CONSTRUCTOR = {
-    "DefaultOptimWrapperConstructor": _PARAMWISE,
-    "LearningRateDecayOptimWrapperConstructor": [*_PARAMWISE, "decay_rate"],
-}
 _CLIP_GRAD = ["max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value", "type"]
 _DEFAULT_HOOKS = [
     "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
@@ -108,18 +104,21 @@ def _check_optim_wrapper(value: Mapping[str, Any], path: str, make_error: ErrorF
     if isinstance(clip_grad, Mapping):
         _check_known_keys(clip_grad, f"{path}.clip_grad", _CLIP_GRAD, make_error,
                           "a key of clip_grad")
-    constructor = value.get("constructor")
-    if isinstance(constructor, str) and lookup(OPTIM_WRAPPER_CONSTRUCTORS, constructor) is None:
-        raise make_error(f"{path}.constructor", constructor,
-                         registered_names(OPTIM_WRAPPER_CONSTRUCTORS),
-                         "the name of an optimizer wrapper constructor")
-    name = str(constructor or "DefaultOptimWrapperConstructor").rpartition(".")[2]
+    constructor = value.get("constructor") or DefaultOptimWrapperConstructor
+    if isinstance(constructor, str):
+        name, constructor = constructor, lookup(OPTIM_WRAPPER_CONSTRUCTORS, constructor)
+        if constructor is None:
+            raise make_error(f"{path}.constructor", name,
+                             registered_names(OPTIM_WRAPPER_CONSTRUCTORS),
+                             "the name of an optimizer wrapper constructor")
+    # A constructor of detkit states its additional keys; those of other libraries are unknown.
+    extra_keys = getattr(constructor, "extra_paramwise_keys", None)
+    if constructor is DefaultOptimWrapperConstructor:
+        extra_keys = ()
     paramwise = value.get("paramwise_cfg")
-    if not isinstance(paramwise, Mapping) or name not in _PARAMWISE_BY_CONSTRUCTOR:
-        return
-    expected = f"a key of paramwise_cfg that {name} reads"
-    _check_known_keys(paramwise, f"{path}.paramwise_cfg", _PARAMWISE_BY_CONSTRUCTOR[name],
-                      make_error, expected)
+    if isinstance(paramwise, Mapping) and extra_keys is not None:
+        _check_known_keys(paramwise, f"{path}.paramwise_cfg", [*_PARAMWISE, *extra_keys],
+                          make_error, f"a key of paramwise_cfg that {constructor.__name__} reads")
 
 
 def _check_model_cfg(value: Any, path: str, make_error: ErrorFactory) -> None:
