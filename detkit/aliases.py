@@ -1,14 +1,14 @@
-"""Names of earlier versions, which files and command lines still have: the one table of them.
+"""Names of earlier versions, still used by config files, checkpoints and scripts.
 
-Configs and the config text inside checkpoints are brought to today's names as they are read, so
-that nothing else in detkit knows an old one. Keys of files that are read by others, such as the
-ledger's, are not renamed at all.
+Configs, and the config text in checkpoints, are updated to the current names when they are read;
+the rest of detkit knows only current names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
+
+from detkit.walk import walk_dicts
 
 # Registered types.
 TYPES = {
@@ -21,7 +21,7 @@ TYPES = {
     "TeachingNetwork": "ClassicNetwork",
 }
 
-# Architectures, by the type that has them. ConvNeXt V2's nano is an official size and stays.
+# Architectures, by type. ConvNeXt V2's nano is an official size and keeps its name.
 ARCHS = {
     "EfficientNet": {"nano": "micro"},
     "SwinTransformer": {"nano": "micro"},
@@ -35,7 +35,7 @@ EXPORTS = {"ClassScores": "Classifications"}
 
 
 def current_type(name: str) -> str:
-    """Today's name of a registered type, plain or as ``scope.Name``; others as they are."""
+    """Return the current name of a registered type, plain or ``scope.Name``."""
     scope, dot, plain = name.rpartition(".")
     if scope not in ("", "detkit"):
         return name
@@ -43,24 +43,19 @@ def current_type(name: str) -> str:
 
 
 def current_arch(type_name: str, arch: str) -> str:
-    """Today's name of an architecture of a backbone; others as they are."""
+    """Return the current name of an architecture of the backbone ``type_name``."""
     return ARCHS.get(type_name.rpartition(".")[2], {}).get(arch, arch)
 
 
 def update_names(value: Any) -> None:
-    """Bring the types and architectures in a config to today's names, in place.
+    """Replace the earlier names of types and architectures in a config, in place.
 
     Args:
-        value: a config, or any dict or list in one.
+        value: a config, or any dict or list in it.
     """
-    if isinstance(value, Mapping):
+    for _, component in walk_dicts(value):
         for key in ("type", "constructor"):
-            if isinstance(value.get(key), str):
-                value[key] = current_type(value[key])  # type: ignore[index]
-        if isinstance(value.get("type"), str) and isinstance(value.get("arch"), str):
-            value["arch"] = current_arch(value["type"], value["arch"])  # type: ignore[index]
-        for item in value.values():
-            update_names(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            update_names(item)
+            if isinstance(component.get(key), str):
+                component[key] = current_type(component[key])
+        if isinstance(component.get("type"), str) and isinstance(component.get("arch"), str):
+            component["arch"] = current_arch(component["type"], component["arch"])

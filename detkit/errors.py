@@ -1,7 +1,4 @@
-"""The one family of errors that people see: what is wrong, got and expected, what to do.
-
-And what to say of the errors that no one's input caused: of memory, disks and processes.
-"""
+"""Errors for users, and messages for failures of memory, disks and processes."""
 
 from __future__ import annotations
 
@@ -9,20 +6,20 @@ import re
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory",
                   "not enough memory", "bad_alloc", "alloc_failed", "outofmemory")
-# How gloo, which has no error class of its own, says that it lost another process.
+# Messages of gloo, which has no error class, for a lost connection to another process.
 _CONNECTION_LOST = re.compile(r"connection (closed|reset) by peer|/gloo/transport/", re.IGNORECASE)
 _WORKER_EXIT = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: ([\w ]+)|exited)")
 _MAX_MESSAGE_CHARS = 160
 
 
 class DetkitError(Exception):
-    """Something a user can mend. The command line prints it as one line and exits with code 2.
+    """An error that the user can correct. The commands print it as one line, exit code 2.
 
     Args:
-        message: the thing that is wrong and where it stands (file, key path, annotation id).
-        got: the value that was found; left out of the message when None.
-        expected: what would have been right; left out when None.
-        hint: what to do now, as a sentence; left out when None.
+        message: what is wrong and where (file, key path, annotation id).
+        got: the actual value; omitted from the message if None.
+        expected: the valid values; omitted if None.
+        hint: what the user can do; omitted if None.
     """
 
     def __init__(
@@ -54,19 +51,19 @@ class DetkitError(Exception):
 
 
 class ConfigError(DetkitError):
-    """A config names something that does not exist, or contradicts the data or itself."""
+    """A config has an unknown name or an invalid value, or does not match the data."""
 
 
 class DataError(DetkitError):
-    """Images or annotations cannot be used as they are."""
+    """Images or annotations are invalid."""
 
 
 class WeightsError(DetkitError):
-    """A checkpoint cannot be read, or does not fit the model it is loaded into."""
+    """A checkpoint cannot be read, or does not match the model."""
 
 
 class DivergedError(DetkitError):
-    """A training ended because a loss, a gradient or a weight became NaN or infinite."""
+    """Training stopped because a loss, a gradient or a weight became NaN or infinite."""
 
 
 class VideoError(DetkitError):
@@ -74,87 +71,88 @@ class VideoError(DetkitError):
 
 
 class MissingExtraError(DetkitError):
-    """An optional library is needed and not installed.
+    """An optional library is required and not installed.
 
     Args:
         library: the import name of the library.
-        extra: the extra of detkit that brings it.
+        extra: the extra of detkit that installs it.
     """
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(
-            f"this needs the library '{library}', which is not installed",
+            f"this requires the library '{library}', which is not installed",
             hint=f"run: pip install 'detkit[{extra}]'",
         )
 
 
 class ExportError(DetkitError):
-    """A model or a machine cannot do what an export or an engine asks of it."""
+    """A model cannot be exported, or an engine cannot run on this machine."""
 
 
 def format_error(error: BaseException) -> str:
-    """The class and the text of ``error`` in one line; the class alone where it has no text."""
+    """Return the class and the message of ``error`` in one line; the class alone without one."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that the memory, the computer's or a GPU's, was not enough."""
+    """Whether ``error`` reports that CPU or GPU memory was exhausted."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def describe_system_failure(error: BaseException) -> str | None:
-    """The line for an error that memory, a file, a disk or another process caused; None for others.
+    """Return a message for a failure of memory, a file, a disk or another process; else None.
 
-    Such an error says nothing about the config or the code that was at work when it came.
+    Such a failure is not caused by the config or by the code that raised it.
     """
     message = " ".join(strip_worker_traceback(str(error)).split())
-    message = message if len(
-        message) <= _MAX_MESSAGE_CHARS else message[:_MAX_MESSAGE_CHARS] + "..."
+    if len(message) > _MAX_MESSAGE_CHARS:
+        message = message[:_MAX_MESSAGE_CHARS] + "..."
     if is_out_of_memory(error):
         message = message.partition(". ")[0]
-        return ("the memory is not enough; use a smaller batch, smaller images or a smaller model"
+        return ("out of memory; use a smaller batch size, smaller images or a smaller model"
                 + (f" ({message})" if message else ""))
     worker = _WORKER_EXIT.search(str(error))
     if worker is not None:
         return _worker_exit_message(worker[1])
-    if any(cls.__name__ == "DistError"
-           for cls in type(error).__mro__) or (isinstance(error, ConnectionError)
-                                               or type(error) is RuntimeError
-                                               and _CONNECTION_LOST.search(message)):
-        return ("a process or server that this one works with ended or cannot be reached"
-                + (f" ({message})" if message else "") + "; its own messages say why")
+    # torch's class, by name: this module must not import torch.
+    is_dist_error = any(cls.__name__ == "DistError" for cls in type(error).__mro__)
+    if is_dist_error or isinstance(error, ConnectionError) or (
+            type(error) is RuntimeError and _CONNECTION_LOST.search(message)):
+        return ("the connection to another process or server was lost or refused"
+                + (f" ({message})" if message else "") + "; see its messages for the cause")
     if isinstance(error, OSError):
         if error.filename is not None:
             return f"{error.filename}: {error.strerror or message}"
-        # An error of a data loading process is made again from its text alone.
+        # torch recreates an error of a dataloader worker from its message alone.
         return message if error.errno is None and "[Errno" in message else error.strerror
     if type(error) is RuntimeError and "No space left on device" in message:
         return message
     if type(error) is RuntimeError and "PytorchStreamWriter failed" in message:
-        return f"a file cannot be written; is there space left on its disk? ({message})"
+        return f"a file cannot be written; check the free disk space ({message})"
     return None
 
 
 def _worker_exit_message(signal: str | None) -> str:
-    """The line for a data loading process that is gone; ``signal`` ended it, None if none did."""
+    """The message for a dead dataloader worker; ``signal`` is None if it was not killed."""
     if signal is not None and signal.strip() == "Bus error":
-        return ("a data loading process was ended by a bus error: its shared memory probably ran "
-                "out; give the container more (docker run --shm-size), or use fewer "
+        return ("a dataloader worker was killed by a bus error: the shared memory is probably "
+                "exhausted; give the container more (docker run --shm-size), or reduce "
                 "train_dataloader.num_workers")
     if signal is None or signal.strip() == "Killed":
-        how = "ended unexpectedly" if signal is None else "was killed"
-        return (f"a data loading process {how}: the memory probably ran out; use fewer "
-                "train_dataloader.num_workers or a smaller train_dataloader.batch_size")
-    return (f"a data loading process was ended ({signal.strip()}); "
-            "train_dataloader.num_workers=0 shows what it was doing")
+        event = "exited unexpectedly" if signal is None else "was killed"
+        return (f"a dataloader worker {event}: the memory is probably exhausted; reduce "
+                "train_dataloader.num_workers or train_dataloader.batch_size")
+    return (f"a dataloader worker was killed ({signal.strip()}); set "
+            "train_dataloader.num_workers=0 to see the cause")
 
 
 def strip_worker_traceback(message: str) -> str:
-    """What was raised in a data loading process, and where; any other message as it is.
+    """Return the error of a dataloader worker with its location, from a message with a traceback.
 
-    torch puts that process's whole traceback into the message. An error of detkit needs no place.
+    torch puts the worker's traceback into the message; other messages are returned unchanged. An
+    error of detkit gets no location.
     """
     if "Original Traceback" not in message:
         return message
@@ -163,4 +161,4 @@ def strip_worker_traceback(message: str) -> str:
         return last.partition("Error: ")[2].strip()
     locations = re.findall(r'File ".*?([^"/]+)", line (\d+)', message)
     location = " at {}:{}".format(*locations[-1]) if locations else ""
-    return f"{message.strip().splitlines()[-1]} (in a data loading process{location})"
+    return f"{message.strip().splitlines()[-1]} (in a dataloader worker{location})"

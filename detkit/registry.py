@@ -1,13 +1,14 @@
-"""Children of mmdet's registries, scope ``detkit``.
+"""Registries of scope ``detkit``, children of mmdet's.
 
-With ``default_scope = 'detkit'`` a plain name in a config is looked up here first, then in
-mmdet, then in mmengine. ``locations`` name the rooms, or modules of them, that register something,
-so that nothing has to be imported by hand.
+With ``default_scope = 'detkit'`` a plain name in a config is looked up in detkit, then in mmdet,
+then in mmengine. ``locations`` are the modules that register classes; they are imported on the
+first lookup.
 """
 
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from mmdet import registry as mmdet_registry
@@ -18,8 +19,13 @@ from detkit.aliases import current_type
 SCOPE = "detkit"
 
 
+def get_default_scope(cfg: Mapping[str, Any]) -> str:
+    """Return the scope for plain names in ``cfg``: its ``default_scope``, or detkit."""
+    return str(cfg.get("default_scope") or SCOPE)
+
+
 def import_mmdet() -> None:
-    """Import mmdet whole, without what it says of optional libraries that nobody asked for."""
+    """Import all of mmdet, without its warnings about optional libraries."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         import mmdet.datasets
@@ -28,16 +34,16 @@ def import_mmdet() -> None:
 
 
 class _AliasedRegistry(Registry):  # type: ignore[misc]
-    """A registry that also knows the names of earlier versions."""
+    """A registry that also accepts the names of earlier versions."""
 
     def get(self, key: str) -> Any:
-        """The class of today's name, or of an earlier one."""
+        """Return the class registered as ``key``, a current or an earlier name."""
         return super().get(current_type(key) if isinstance(key, str) else key)
 
 
 def _child(name: str, parent: Registry, locations: list[str] | None = None) -> Registry:
-    # A look-up imports the locations of the registry it begins at, never those of the parents it
-    # climbs to: without mmdet's own, its names would be unknown here until someone imports them.
+    # A lookup imports only the locations of the registry where it starts, not of its parents, so
+    # mmdet's locations are repeated here.
     import_locations = [*parent._locations, *(locations or ["detkit.engine"])]
     return _AliasedRegistry(name, parent=parent, scope=SCOPE, locations=import_locations)
 
@@ -55,7 +61,7 @@ _TRANSFORM_LOCATIONS = [
 _ENGINE_LOCATIONS = ["detkit.engine"]
 _METRIC_LOCATIONS = [
     "detkit.evaluation.detection.coco_metric",
-    "detkit.evaluation.classification.classification_metric"
+    "detkit.evaluation.classification.classification_metric",
 ]
 
 RUNNERS = _child("runner", mmdet_registry.RUNNERS)

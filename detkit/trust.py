@@ -1,4 +1,4 @@
-"""Whether the user trusts the files that this run reads: their code runs only if he says so."""
+"""Whether checkpoints may execute code when they are read: only with the user's ``--trust``."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# torch.load heeds them wherever it is called, mmengine's calls too, whose own fallback would run
-# what is in the file.
-WEIGHTS_ONLY_ENV, NO_WEIGHTS_ONLY_ENV = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+# Read by every torch.load, including mmengine's, whose fallback would unpickle any object.
+WEIGHTS_ONLY_ENV = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+NO_WEIGHTS_ONLY_ENV = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 TRUST_NOTICE = "--trust: code in the checkpoints of this run may be executed"
 
-# A context variable, because files are read by functions far below the command (mmengine's
-# initializers among them), whose signatures are not ours.
+# A context variable, because mmengine's functions, such as its initializers, also read files, and
+# they have no parameter for it.
 _TRUST: ContextVar[bool] = ContextVar("detkit_trust", default=False)
 
 
 def trust_enabled() -> bool:
-    """Whether code in the files that are read now may be executed; False unless it was said."""
+    """Whether code in checkpoints may be executed; False by default."""
     return _TRUST.get()
 
 
 @contextmanager
 def trust_files(trust: bool = True) -> Iterator[None]:
-    """Within the block, read checkpoints with what code they hold, or (False) as data alone.
+    """Within the block, allow checkpoints to execute code, or (False) forbid it.
 
     Args:
-        trust: what the user said of whoever made the files. Nothing of it outlasts the block.
+        trust: whether the user trusts the source of the files. The previous setting is restored
+            at the end of the block.
     """
     saved_env = {name: os.environ.get(name) for name in (WEIGHTS_ONLY_ENV, NO_WEIGHTS_ONLY_ENV)}
     token = _TRUST.set(trust)
@@ -43,7 +44,7 @@ def trust_files(trust: bool = True) -> Iterator[None]:
 
 
 def force_weights_only() -> None:
-    """Have each ``torch.load`` in this process and its children read data, unless trusted."""
+    """Make ``torch.load`` in this process and its children reject code, unless trusted."""
     if not trust_enabled():
         _set_environment(False)
 

@@ -1,4 +1,4 @@
-"""The messages that users read."""
+"""Messages of errors."""
 
 import pytest
 
@@ -18,19 +18,19 @@ from detkit.errors import DetkitError, MissingExtraError, format_error
         ({"got": 0}, "a.json: got 0"),
         ({"got": "two\n  lines"}, "a.json: got two lines"),
     ],
-    ids=["what alone", "got", "expected", "hint", "all", "zero is a value", "lines are joined"],
+    ids=["message alone", "got", "expected", "hint", "all", "got zero", "several lines"],
 )
-def test_message_says_what_got_expected_and_do(parts, message):
+def test_message_has_got_expected_and_hint(parts, message):
     error = DetkitError("a.json", **parts)
     assert str(error) == message
     assert (error.message, error.got) == ("a.json", parts.get("got"))
 
 
 def test_every_error_derives_from_detkit_error():
-    kinds = [kind for kind in vars(errors).values()
-             if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert len(kinds) >= 6
-    assert all(issubclass(kind, DetkitError) for kind in kinds)
+    classes = [cls for cls in vars(errors).values()
+               if isinstance(cls, type) and issubclass(cls, Exception)]
+    assert len(classes) >= 6
+    assert all(issubclass(cls, DetkitError) for cls in classes)
 
 
 def test_missing_library_error_names_the_pip_extra():
@@ -38,9 +38,9 @@ def test_missing_library_error_names_the_pip_extra():
     assert "'supervision'" in message and "pip install 'detkit[video]'" in message
 
 
-@pytest.mark.parametrize("error, said", [
+@pytest.mark.parametrize("error, line", [
     (AssertionError(), "AssertionError"),
     (ValueError("two\n  lines"), "ValueError: two lines"),
 ])
-def test_format_error_is_one_line(error, said):
-    assert format_error(error) == said
+def test_format_error_is_one_line(error, line):
+    assert format_error(error) == line

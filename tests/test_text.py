@@ -1,15 +1,22 @@
-"""Texts made fit for a message."""
+"""Text of messages."""
 
 import pytest
 
 from detkit.cli.main import run_command
-from detkit.text import closest_name, printable
+from detkit.text import (
+    closest_name,
+    closest_names,
+    did_you_mean,
+    list_names,
+    name_hint,
+    printable,
+)
 
 
 @pytest.mark.parametrize("text, shown", [
     ("", ""),
     ("kočka 猫 🐈", "kočka 猫 🐈"),
-    ("👩\u200d🔬", "👩\u200d🔬"),  # letters that join are no commands
+    ("👩\u200d🔬", "👩\u200d🔬"),  # joiners are kept
     ("a\nb", r"a\nb"),
     ("\x1b[2Kdone", r"\x1b[2Kdone"),
     ("gnp.\u202egpj", r"gnp.\u202egpj"),
@@ -31,5 +38,34 @@ def test_error_line_shows_a_file_name_with_escape_codes_as_text(tmp_path, capsys
     assert "\x1b" not in error and r"a\x1b[1A\x1b[2Kfine.pth" in error
 
 
-def test_near_name_is_none_without_names():
+def test_closest_name_without_candidates_is_none():
     assert closest_name("cat", []) is None
+
+
+def test_closest_name_ignores_case_and_returns_the_candidate_as_it_is():
+    assert closest_name("ZEBAR", ["horse", "Zebra"]) == "Zebra"
+
+
+def test_closest_name_above_the_cutoff_only():
+    assert closest_name("nms_pr", ["nms_pre"], cutoff=0.85) == "nms_pre"
+    assert closest_name("nms_x", ["nms_pre"], cutoff=0.85) is None
+
+
+def test_closest_names_returns_the_most_similar_first():
+    assert closest_names("resnet5", ["vit", "resnet152", "resnet50"], 2) == [
+        "resnet50", "resnet152"]
+
+
+@pytest.mark.parametrize(("candidates", "hint"), [
+    ([], None), (["horse"], None), (["dog"], "did you mean 'dog'?"),
+])
+def test_name_hint_and_its_form_at_the_end_of_a_message(candidates, hint):
+    assert name_hint("dgo", candidates) == hint
+    assert did_you_mean("dgo", candidates) == (f"; {hint}" if hint else "")
+
+
+@pytest.mark.parametrize(("names", "line"), [
+    ([], ""), (["a"], "a"), (["a", "b"], "a, b"), (iter("abcd"), "a, b and 2 more"),
+])
+def test_list_names(names, line):
+    assert list_names(names, 2) == line

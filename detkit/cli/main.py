@@ -19,7 +19,7 @@ from detkit.machine.termination import (
     sigterm_as_interrupt,
 )
 from detkit.machine.threads import start_core_monitor, stop_core_monitor
-from detkit.text import printable
+from detkit.text import did_you_mean, printable
 from detkit.trust import NO_WEIGHTS_ONLY_ENV, TRUST_NOTICE, trust_files
 from detkit.version import __version__
 
@@ -139,11 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return OK
     if argv[0] not in COMMANDS:
-        import difflib
-
-        close_matches = difflib.get_close_matches(argv[0], COMMANDS, 1)
-        hint = f"; did you mean '{close_matches[0]}'?" if close_matches else ""
-        print(f"error: no command '{argv[0]}', expected one of {', '.join(COMMANDS)}{hint}",
-              file=sys.stderr)
+        print(f"error: no command '{argv[0]}', expected one of {', '.join(COMMANDS)}"
+              f"{did_you_mean(argv[0], COMMANDS)}", file=sys.stderr)
         return BAD_INPUT
     return run_command(argv[0], argv[1:])

@@ -1,1 +1,1 @@
-"""Configs in mmdet's dialect: loaded, validated, completed, and changed by the command line."""
+"""Configs in mmdet's format: loaded, validated, completed and overridden."""

@@ -1,4 +1,4 @@
-"""Configs in mmdet's dialect, loaded so that nothing in them can be wrong in silence."""
+"""Load a config in mmdet's format and validate all of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.aliases import update_names
-from detkit.config.validate.config_check import check_config, closest_match
+from detkit.config.validate.config_check import check_config
 from detkit.errors import ConfigError, format_error
 from detkit.files import special_file_type
+from detkit.text import closest_name, name_hint
 
 logger = logging.getLogger(__name__)
 
-# What mmengine's Runner reads from a config.
+# Top-level keys that mmengine's Runner reads.
 RUNNER_KEYS = frozenset({
     "model", "work_dir", "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg",
     "val_cfg", "test_cfg", "auto_scale_lr", "optim_wrapper", "param_scheduler", "val_evaluator",
@@ -27,26 +28,25 @@ RUNNER_KEYS = frozenset({
     "randomness", "experiment_name", "compile", "sync_bn", "find_unused_parameters",
     "model_wrapper_cfg", "activation_checkpointing", "efficient_conv_bn_eval", "custom_imports",
     "tta_model", "tta_pipeline", "runner_type",
-    # Not the Runner but the data check reads this one.
+    # Read by detkit's data check.
     "data_options",
 })
-# Names without effect that configs shipped with mmdet carry; they are said, not refused.
+# Keys without effect that configs shipped with mmdet have: logged, not an error.
 _IGNORED_KEYS = frozenset({
     "cudnn_benchmark", "gpu_ids", "optimizer_config", "data", "train_pipeline", "test_pipeline",
 })
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with its ``_base_`` files, put ``options`` over it, and check all of it.
+    """Read a config with its ``_base_`` files, apply ``options``, and validate the result.
 
     Args:
-        path: a config file of mmengine's text dialect (.py), or .json or .yaml.
-        options: values by dotted key, as ``--cfg-options`` gives them; a number in a key is an
-            index of a list.
+        path: a config file: .py in mmengine's text format, .json or .yaml.
+        options: values by dotted key, as in ``--cfg-options``; a number in a key is a list index.
 
     Raises:
-        ConfigError: the file cannot be read, a top-level key is none that a run reads, or a
-            name or argument in it does not exist. The message names the key's path.
+        ConfigError: the file cannot be read, a top-level key is unknown, or a name or argument
+            does not exist. The message has the path of the key.
     """
     path = Path(path)
     cfg = _read(path)
@@ -68,13 +68,13 @@ def _read(path: Path) -> Config:
     try:
         return Config.fromfile(str(path))
     except RuntimeError as error:
-        # mmengine's lazy mode dies so, without a word, when a plain config calls a function.
+        # mmengine's lazy mode fails like this, without a message, if a config calls a function.
         raise ConfigError(
             f"{path} cannot be read", got=format_error(error),
             hint=None if isinstance(error, RecursionError) else
-            "a config without _base_ holds assignments only, and imports or calls nothing",
+            "a config without _base_ must contain only assignments, no imports and no calls",
         ) from error
-    # A config is a program: it may end in anything, as ZeroDivisionError or RecursionError.
+    # A .py config is a program and may raise anything, such as ZeroDivisionError.
     except Exception as error:
         reason = format_error(error)
         raise ConfigError(f"{path} cannot be read", got=reason) from error
@@ -83,18 +83,18 @@ def _read(path: Path) -> Config:
 def _suggest_file(path: Path) -> str | None:
     if not path.parent.is_dir():
         return None
-    suggestion = closest_match(path.name, [file.name for file in path.parent.glob("*.py")])
+    suggestion = closest_name(path.name, [file.name for file in path.parent.glob("*.py")])
     return f"did you mean '{path.parent / suggestion}'?" if suggestion else None
 
 
 def _referenced_names(path: Path, visited: set[Path]) -> set[str]:
-    """Names that the config file ``path`` or one of its bases reads somewhere."""
+    """Names that the config file ``path`` or one of its base files reads."""
     path = path.resolve()
     if path in visited or path.suffix != ".py" or not path.is_file():
         return set()
     visited.add(path)
     text = path.read_text(encoding="utf-8")
-    # Jinja-like references, {{_base_.name}}, are text that Python cannot parse everywhere.
+    # References such as {{_base_.name}} are not valid Python everywhere.
     names = set(re.findall(r"_base_\.(\w+)", text))
     try:
         tree = ast.parse(text)
@@ -127,24 +127,20 @@ def _check_top_level_key(key: str, path: Path, referenced: set[str]) -> None:
     if key in _IGNORED_KEYS:
         logger.warning("%s: the top-level key '%s' has no effect", path, key)
         return
-    suggestion = closest_match(key, RUNNER_KEYS)
-    raise ConfigError(
-        f"{path}: top-level key '{key}' is none that a run reads, nor is it read in the config",
-        hint=f"did you mean '{suggestion}'?" if suggestion else "remove it",
-    )
+    raise ConfigError(f"{path}: unknown top-level key '{key}'",
+                      hint=name_hint(key, RUNNER_KEYS) or "remove it")
 
 
 def _merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     for dotted_key in options:
         top_key = dotted_key.partition(".")[0]
         if top_key not in RUNNER_KEYS:
-            suggestion = closest_match(top_key, RUNNER_KEYS)
-            note = f"did you mean '{suggestion}'?" if suggestion else None
+            hint = name_hint(top_key, RUNNER_KEYS)
             if top_key in cfg:
-                note = "it is a variable of the file, already used: set the key that it went into"
-            raise ConfigError(
-                f"--cfg-options {dotted_key}: '{top_key}' is no key that a run reads", hint=note
-            )
+                hint = (f"'{top_key}' is a variable of the file and already evaluated: set the "
+                        "keys that use it")
+            raise ConfigError(f"--cfg-options {dotted_key}: unknown top-level key '{top_key}'",
+                              hint=hint)
         _check_option_type(cfg, dotted_key, options[dotted_key])
     try:
         cfg.merge_from_dict(dict(options))
@@ -153,7 +149,7 @@ def _merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _check_option_type(cfg: Config, dotted_key: str, value: Any) -> None:
-    """Refuse a number or word in the place of a dict: whoever reads it would fail far from here."""
+    """Reject a scalar in place of a dict; it would cause an unrelated error later."""
     current: Any = cfg._cfg_dict
     for name in dotted_key.split("."):
         if isinstance(current, Mapping):
@@ -163,7 +159,6 @@ def _check_option_type(cfg: Config, dotted_key: str, value: Any) -> None:
         else:
             return
     if isinstance(current, Mapping) and isinstance(value, (str, int, float)):
-        raise ConfigError(
-            f"--cfg-options {dotted_key}", got=f"'{value}'", expected=
-            f"a dict, or a key in it: {', '.join(f'{dotted_key}.{name}' for name in current)}",
-        )
+        keys = ", ".join(f"{dotted_key}.{name}" for name in current)
+        raise ConfigError(f"--cfg-options {dotted_key}", got=f"'{value}'",
+                          expected=f"a dict, or a key in it: {keys}")

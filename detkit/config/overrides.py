@@ -1,4 +1,4 @@
-"""What the command line asks of a run, put into its config before the Runner is built."""
+"""Changes to a config before the Runner is built: flags of the command line, replaced classes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from detkit import registry as detkit_registry
+from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.errors import ConfigError
+from detkit.registry import METRICS, OPTIM_WRAPPERS, SCOPE, get_default_scope
+from detkit.walk import walk_dicts
 
-# mmengine's classes whose stand-ins a resumed or killed run needs, by what a config calls them.
+# mmengine's classes, and detkit's replacements that make a run resumable.
 _REPLACEMENTS = {
     "CheckpointHook": "detkit.CheckpointHook",
     "EarlyStoppingHook": "detkit.EarlyStoppingHook",
@@ -21,14 +24,14 @@ _REPLACEMENTS = {
 
 
 def substitute_components(cfg: Config) -> None:
-    """Name detkit's hooks, loops and AMP in ``cfg``, whatever scope it looks names up in.
+    """Replace mmengine's hooks, loops and AMP wrapper in ``cfg`` by detkit's, in place.
 
     A config without a ``default_scope`` gets detkit's.
     """
     if cfg.get("default_scope") is None:
-        cfg.default_scope = detkit_registry.SCOPE
+        cfg.default_scope = SCOPE
     for loader in (cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")):
-        # torch refuses to keep workers that there are none of; num_workers=0 says enough.
+        # torch rejects persistent_workers=True with num_workers=0.
         if isinstance(loader, Mapping) and not loader.get("num_workers"):
             loader["persistent_workers"] = False  # type: ignore[index]
     train_cfg: Any = cfg.get("train_cfg")
@@ -48,84 +51,80 @@ def substitute_components(cfg: Config) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Train in mixed precision, as ``--amp`` asks.
+    """Enable mixed precision training in ``cfg``, for ``--amp``.
 
     Raises:
-        ConfigError: the config's optim_wrapper is of another kind than the plain one.
+        ConfigError: optim_wrapper is missing, or is neither an OptimWrapper nor an AmpOptimWrapper.
     """
-    wrapper = cfg.get("optim_wrapper")
+    wrapper, scope = cfg.get("optim_wrapper"), get_default_scope(cfg)
     if wrapper is None:
-        raise ConfigError("--amp: the config has no optim_wrapper, so it does not train")
-    type_name = str(wrapper.get("type") or "OptimWrapper").rpartition(".")[2]
-    if type_name not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise ConfigError("--amp: optim_wrapper.type", got=type_name, expected="OptimWrapper")
+        raise ConfigError("--amp: the config has no optim_wrapper")
+    if wrapper.get("type") is not None and not (
+            resolve_class(wrapper, OPTIM_WRAPPERS, scope) is OptimWrapper
+            or is_subclass(wrapper, AmpOptimWrapper, OPTIM_WRAPPERS, scope)):
+        raise ConfigError("--amp: optim_wrapper.type", got=wrapper["type"],
+                          expected="OptimWrapper")
     wrapper["type"] = "detkit.AmpOptimWrapper"
     if wrapper.get("dtype") == "auto":
-        # It would be float32 on most CPUs; who asks for mixed precision gets it.
+        # 'auto' would be float32 on most CPUs.
         wrapper.pop("dtype")
 
 
 def enable_lr_scaling(cfg: Config) -> None:
-    """Scale the learning rate with the batch size, as ``--auto-scale-lr`` asks.
+    """Scale the learning rate with the batch size, for ``--auto-scale-lr``.
 
     Raises:
-        ConfigError: the config does not say for which batch size its learning rate is meant.
+        ConfigError: the config has no ``auto_scale_lr.base_batch_size``.
     """
     scaling = cfg.get("auto_scale_lr")
     if not isinstance(scaling, Mapping) or "base_batch_size" not in scaling:
         raise ConfigError(
-            "--auto-scale-lr: the config does not say for which batch size its lr is meant",
-            hint="add auto_scale_lr = dict(base_batch_size=16), with the right number",
+            "--auto-scale-lr: the config has no auto_scale_lr.base_batch_size",
+            hint="add auto_scale_lr = dict(base_batch_size=16), with the batch size that the "
+            "learning rate is meant for",
         )
     scaling["enable"] = True  # type: ignore[index]
 
 
 def test_only_config(cfg: Config) -> Config:
-    """A copy of ``cfg`` that tests and does nothing else: no training, no hook that saves.
+    """Return a copy of ``cfg`` for testing only: no training, no custom hooks.
 
     Raises:
         ConfigError: the config has no test split.
     """
     missing = [k for k in ("test_dataloader", "test_cfg", "test_evaluator") if cfg.get(k) is None]
     if missing:
-        raise ConfigError(f"the config has no {missing[0]}", hint="pass --data, or add it")
+        raise ConfigError(f"the config has no {missing[0]}",
+                          hint="pass --data, or add it to the config")
     cfg = Config(cfg._cfg_dict.copy(), filename=cfg.filename)
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler",
                 "val_dataloader", "val_cfg", "val_evaluator", "custom_hooks", "auto_scale_lr",
                 "resume", "load_from"):
         if key in cfg:
             cfg.pop(key)
-    # Which checkpoint is used is said by the caller alone; the backbone need not be fetched.
+    # The caller loads the checkpoint; pretrained weights need not be downloaded.
     remove_pretrained(cfg.model)
-    cfg.test_evaluator = _substitute_metric(cfg.test_evaluator)
+    cfg.test_evaluator = _substitute_metric(cfg.test_evaluator, get_default_scope(cfg))
     return cfg
 
 
 def remove_pretrained(value: Any) -> None:
-    """Take every ``init_cfg`` that would read a file out of ``value``, in place."""
-    if isinstance(value, Mapping):
-        init = value.get("init_cfg")
+    """Set every ``init_cfg`` that reads a checkpoint to None, in place."""
+    for _, component in walk_dicts(value):
+        init = component.get("init_cfg")
         steps = init if isinstance(init, (list, tuple)) else [init]
-        if any(isinstance(s, Mapping) and s.get("type") == "Pretrained" for s in steps):
-            value["init_cfg"] = None  # type: ignore[index]
-        for item in value.values():
-            remove_pretrained(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            remove_pretrained(item)
+        if any(isinstance(step, Mapping) and step.get("type") == "Pretrained" for step in steps):
+            component["init_cfg"] = None
 
 
-def _substitute_metric(evaluator: Any) -> Any:
-    """`CocoBBoxMetric` in place of a CocoMetric that measures boxes; it gives the same numbers."""
+def _substitute_metric(evaluator: Any, scope: str) -> Any:
+    """Replace a CocoMetric of boxes by `CocoBBoxMetric`, which gives the same numbers."""
+    from mmdet.evaluation import CocoMetric
+
     if not isinstance(evaluator, Mapping):
         return evaluator
-    type_name = evaluator.get("type")
-    if type_name == "CocoMetric" and evaluator.get("metric", "bbox") in ("bbox", ["bbox"]):
+    measures_boxes = evaluator.get("metric", "bbox") in ("bbox", ["bbox"])
+    if measures_boxes and resolve_class(evaluator, METRICS, scope) is CocoMetric:
         kept = {k: evaluator[k] for k in ("ann_file", "outfile_prefix") if k in evaluator}
         return ConfigDict(type="detkit.CocoBBoxMetric", **kept)
     return evaluator
-
-
-def is_coco_bbox_metric(evaluator: Any) -> bool:
-    """Whether ``evaluator`` is one `CocoBBoxMetric`."""
-    return isinstance(evaluator, Mapping) and str(evaluator.get("type")).endswith("CocoBBoxMetric")

@@ -1,24 +1,24 @@
-"""What the model of a config is for: finding objects, or naming whole pictures."""
+"""The task of a config's model: detection or classification."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from detkit import registry as detkit_registry
 from detkit.config.validate.registry_lookup import resolve_class
+from detkit.registry import get_default_scope
 
 CLASSIFICATION = "classification"
 
 
 def is_classifier(cfg: Mapping[str, Any]) -> bool:
-    """Whether the model of ``cfg`` says that its task is classification; all others detect.
+    """Whether the class of the model has ``task = "classification"``; other models detect.
 
     Args:
-        cfg: a whole config; one without a model is no classifier's.
+        cfg: a complete config; False if it has no model.
     """
     model = cfg.get("model")
     if not isinstance(model, Mapping) or "type" not in model:
         return False
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    scope = get_default_scope(cfg)
     return bool(getattr(resolve_class(model, scope=scope), "task", None) == CLASSIFICATION)

@@ -40,7 +40,7 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
     """
     model = cfg.get("model")
     backbone: Any = model.get("backbone") if isinstance(model, Mapping) else None
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    scope = detkit_registry.get_default_scope(cfg)
     has_type = isinstance(backbone, Mapping) and "type" in backbone
     target = resolve_class(backbone, scope=scope) if has_type else None
     if target is None:

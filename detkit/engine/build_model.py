@@ -28,6 +28,7 @@ from detkit.engine.devices import parse_device
 from detkit.engine.nonfinite import ensure_finite_weights, select_checked_weights
 from detkit.errors import DetkitError, WeightsError, format_error
 from detkit.machine.tensor_memory_limit import TensorMemoryLimit
+from detkit.text import list_names
 from detkit.trust import trust_enabled, trust_files
 
 _MAX_SHOWN = 3
@@ -164,8 +165,7 @@ def _limit_memory(weights: Mapping[str, torch.Tensor]) -> AbstractContextManager
 
 
 def _build_model(cfg: Config, origin: str) -> nn.Module:
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
-    with DefaultScope.overwrite_default_scope(scope):
+    with DefaultScope.overwrite_default_scope(detkit_registry.get_default_scope(cfg)):
         try:
             model: nn.Module = detkit_registry.MODELS.build(cfg.model)
         except DetkitError:
@@ -196,10 +196,9 @@ def load_state_dict_strict(model: nn.Module, weights: Any, origin: str) -> None:
                                                      "has, and the model has not,"),
                            (mismatched_keys, "has in another shape than the model")):
         if names:
-            more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
             raise WeightsError(
                 f"{origin} does not fit the model of the config: "
-                f"it {problem} {', '.join(names[:_MAX_SHOWN])}{more}"
+                f"it {problem} {list_names(names, _MAX_SHOWN)}"
             )
     ensure_finite_weights(
         select_checked_weights({"state_dict": weights}, model)["state_dict"], origin)

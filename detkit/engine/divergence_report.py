@@ -15,6 +15,7 @@ from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
 from detkit.engine.nonfinite import nonfinite_names
 from detkit.engine.reproducibility import seed_iteration
 from detkit.errors import DivergedError
+from detkit.text import list_names
 
 _MAX_SHOWN = 4
 
@@ -45,8 +46,7 @@ class Divergence:
 def divergence_error(runner: Any, found: Divergence) -> DivergedError:
     """The error for ``found``: step, component, images, last good checkpoint, what to try."""
     names = image_names(found.batch) if found.images is None else found.images
-    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-    images = f"; images of the batch: {', '.join(names[:_MAX_SHOWN])}{more}" if names else ""
+    images = f"; images of the batch: {list_names(names, _MAX_SHOWN)}" if names else ""
     source = f", first in {found.source}" if found.source else ""
     hub = runner.message_hub
     # The loop counts a step before the checkpoint of its epoch is written; the hub's number stays.

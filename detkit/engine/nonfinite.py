@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from detkit.errors import WeightsError
+from detkit.text import list_names
 
 # What of a checkpoint must be finite; its log may hold the NaN of an accuracy of nothing.
 _CHECKED_KEYS = ("state_dict", "ema_state_dict", "optimizer")
@@ -37,8 +38,7 @@ def nonfinite_names(named_tensors: Iterable[tuple[str, Any]]) -> list[str]:
 
 def shorten_names(names: list[str]) -> str:
     """The first names and how many more there are."""
-    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-    return ", ".join(names[:_MAX_SHOWN]) + more
+    return list_names(names, _MAX_SHOWN)
 
 
 def named_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

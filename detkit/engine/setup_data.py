@@ -12,18 +12,17 @@ from mmengine.config import Config
 from detkit.config.data.cls_dataset_check import (
     check_cls_datasets,
     class_counts,
-    format_names,
     set_metainfo_classes,
 )
 from detkit.config.data.dataset_check import check_coco_datasets, get_resize_steps_by_split
-from detkit.config.data.override_cls_datasets import override_cls_datasets
-from detkit.config.data.override_datasets import override_datasets
+from detkit.config.data.override_datasets import override_cls_datasets, override_datasets
 from detkit.config.infer.infer_classifier_fields import needs_class_counts
 from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.task import is_classifier
 from detkit.data.detection.options import DATA_OPTIONS_KEY, DataOptions, parse_data_options
 from detkit.engine.main_process import run_on_main_process
 from detkit.errors import DataError
+from detkit.text import list_names
 
 if TYPE_CHECKING:
     from detkit.data.detection.load_detection_data import DetectionData
@@ -87,8 +86,8 @@ def check_same_classes(
     """
     if classes is None or checkpoint_classes is None or list(classes) == list(checkpoint_classes):
         return
-    raise DataError(f"the data's classes are not those of {checkpoint}", got=format_names(classes),
-                    expected=format_names(checkpoint_classes),
+    raise DataError(f"the data's classes are not those of {checkpoint}", got=list_names(classes),
+                    expected=list_names(checkpoint_classes),
                     hint="use the data, or the metainfo.classes, that it was "
                     "trained with",
                     )

@@ -61,7 +61,7 @@ class Outcome:
         wrong += [f"looked up: {name}" for name in self.names[:3]]
         if self.memory > MEMORY_LIMIT and self.ended != "memory":
             wrong.append(f"memory: {self.memory / 2**20:.0f} MiB")
-        if "memory is not enough" in self.line:
+        if "memory is not enough" in self.line or "out of memory" in self.line:
             wrong.append(f"memory: {self.line}")
         if self.output > OUTPUT_LIMIT:
             wrong.append(f"output: {self.output} bytes")

@@ -78,8 +78,8 @@ def test_confusion_matrix_may_not_overwrite_scores(
     [
         (["train", "{config}", "--data", "nonsense"], "'nonsense': no such file or folder"),
         (["train", "{config}", "--data", "{place}/empty"], "empty"),
-        (["train", "{nowhere}"], "the config's data is not there: "),
-        (["test", "{nowhere}", "{detector}"], "the config's data is not there: "),
+        (["train", "{nowhere}"], "the config's dataset files do not exist: "),
+        (["test", "{nowhere}", "{detector}"], "the config's dataset files do not exist: "),
         (["test", "{config}", "{detector}", "--data", "{place}/data"], "none of the 2 classes"),
         (["test", "{config}", "{place}/none.pth", "--data", "{place}/data"], "none.pth"),
         (["train", "{config}", "--backbone-from", "none.pth"], "none.pth: no such file"),

@@ -128,13 +128,13 @@ def test_interrupt_prints_one_word_and_exits_130(command, capsys):
 
 def test_too_little_memory_is_one_line(command, capsys):
     assert main([command, "big"]) == 2
-    assert capsys.readouterr().err.startswith("error: the memory is not enough; use a smaller")
+    assert capsys.readouterr().err.startswith("error: out of memory; use a smaller")
 
 
 @pytest.mark.parametrize(("fault", "told"), [
-    ("worker", "a data loading process was killed: the memory probably ran out; use fewer"),
-    ("pipe", "a process or server that this one works with ended"),
-    ("peer", "a process or server that this one works with ended"),
+    ("worker", "a dataloader worker was killed: the memory is probably exhausted"),
+    ("pipe", "the connection to another process or server was lost"),
+    ("peer", "the connection to another process or server was lost"),
     ("disk", "No space left on device"),
 ])
 def test_system_error_is_one_line_and_exit_code_2(command, fault, told, capsys):

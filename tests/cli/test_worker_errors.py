@@ -40,13 +40,13 @@ def test_killed_data_worker_is_one_line():
     with pytest.raises(RuntimeError) as caught:
         next(iter(DataLoader(_Killed(), num_workers=1, timeout=1)))
     line = describe_system_failure(caught.value)
-    assert "the memory probably ran out; use fewer train_dataloader.num_workers" in line
+    assert "the memory is probably exhausted; reduce train_dataloader.num_workers" in line
 
 
 @pytest.mark.parametrize(("kind", "said", "told"), [
-    (MemoryError, "Unable to allocate 9 GiB", "the memory is not enough; use a smaller batch"),
+    (MemoryError, "Unable to allocate 9 GiB", "out of memory; use a smaller batch"),
     (FileNotFoundError, "[Errno 2] No such file or directory: 'a.jpg'",
-     "FileNotFoundError: [Errno 2] No such file or directory: 'a.jpg' (in a data loading process"),
+     "FileNotFoundError: [Errno 2] No such file or directory: 'a.jpg' (in a dataloader worker"),
 ])
 def test_system_error_in_data_worker_is_one_line(kind, said, told):
     # As torch raises it: the same class, made of nothing but the text.

@@ -1,4 +1,4 @@
-"""Fixtures of the configs' tests: tiny runs."""
+"""Fixtures of the config tests: tiny runs."""
 
 from run_fixtures import tiny_config, tiny_data, trained_classifier
 

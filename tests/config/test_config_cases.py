@@ -1,4 +1,4 @@
-"""Configs as people write them: an entry without a type, and a part of a file's classes."""
+"""Configs from users: a component without a type, and a subset of the dataset's classes."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from detkit.registry import import_mmdet
 
 
 def case(cases: Path, folder: Path, repository: Path, name: str) -> Path:
-    """A copy of a case's config with its two placeholders filled in, and the data that it names."""
+    """Copy a case's config, with its two placeholders replaced, and its data."""
     for split, count in (("train", 4), ("val", 2)):
         (folder / "data" / "base" / split).mkdir(parents=True)
         annotations: list[dict] = []
@@ -45,7 +45,7 @@ def case(cases: Path, folder: Path, repository: Path, name: str) -> Path:
     return path
 
 
-def test_a_head_without_a_type_is_named_by_its_path(
+def test_head_without_type_error_has_its_path(
     shared_cases: Path, tmp_path: Path, repository: Path
 ) -> None:
     path = case(shared_cases, tmp_path, repository, "num80.py")

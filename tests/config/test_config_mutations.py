@@ -1,4 +1,4 @@
-"""A config with one thing wrong is refused in one line, or it works; a traceback is a fault."""
+"""A config with one mutation works or is rejected in one line, never with a traceback."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ STEP_UP_TO = 3_000_000
 
 
 class StepLimitReached(BaseException):
-    """Ends a training that works; no error, so that nothing turns it into one."""
+    """Ends a training that works; no Exception, so that it is never converted to an error."""
 
 
 @pytest.fixture
 def limit_to_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings end after a step, or before the first one where the model is large."""
+    """Stop training after one step, or before the first if the model is large."""
     step = DivergenceGuard.train_step
 
     def limited(guard: DivergenceGuard, batch: Any) -> None:
@@ -45,7 +45,7 @@ def limit_to_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """A tiny data set for detectors (False) and one for classifiers (True)."""
+    """A tiny dataset for detectors (False) and one for classifiers (True)."""
     folder = tmp_path_factory.mktemp("mutated")
     boxes = tiny_training.write_data(folder / "boxes", images=4)
     for split in ("val", "test"):
@@ -56,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
 def tracebacks(
     bases: list[Any], count: int, data: dict[bool, Path], folder: Path
 ) -> Iterator[tuple[str, str]]:
-    """Each mutation that ends in anything but success or one line, with what it ended in."""
+    """Each mutation that ends in neither success nor one line, with its outcome."""
     for mutation in config_mutations.mutations(bases, count, SEED):
         path = config_mutations.write(mutation, folder)
         kind = "class" in mutation.name
@@ -68,7 +68,7 @@ def tracebacks(
 
 
 def _outcome(config: Path, data: Path, folder: Path) -> str | None:
-    """None for a training that works or is refused; else the end of the traceback."""
+    """None for a training that works or is rejected; else the end of the traceback."""
     try:
         train(config, data=str(data), work_dir=folder, device="cpu", seed=1)
     except DetkitError as error:

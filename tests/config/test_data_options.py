@@ -1,4 +1,4 @@
-"""``data_options`` of a config or of --cfg-options reaches the check of the data."""
+"""``data_options`` of a config or of --cfg-options are used by the data check."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def test_train_difficult_option_excludes_difficult_objects(
         repository, data, tmp_path, train_difficult=False)) == 4
 
 
-def test_a_misspelt_option_is_refused(repository, shared_cases, tmp_path):
+def test_misspelled_option_is_rejected(repository, shared_cases, tmp_path):
     with pytest.raises(DetkitError, match="did you mean 'box_format'"):
         load_annotations(repository, shared_cases / "data" / "xyxy_boxes", tmp_path,
                          box_formt="xyxy")

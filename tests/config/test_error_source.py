@@ -1,4 +1,4 @@
-"""What another library raises becomes one line that names the component of the config."""
+"""An exception of another library becomes one line with the component of the config."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detkit.errors import ConfigError, DataError
 from detkit.registry import MODELS, import_mmdet
 
 
-def _built(cfg: Config) -> None:
+def _build_model(cfg: Config) -> None:
     import_mmdet()
     with DefaultScope.overwrite_default_scope("detkit"), config_error_context(
             cfg, "building the model"):
@@ -48,13 +48,13 @@ def _config(changes: dict[str, Any]) -> Config:
         ({"model.roi_head.bbox_head.loss_cls.loss_weight": {}, "model.train_cfg.rcnn": 3},
          "model.roi_head", "int"),
     ],
-    ids=["a word for a number", "no such depth", "None for a list", "a number for a dict"],
+    ids=["string for a number", "invalid depth", "None for a list", "number for a dict"],
 )
 def test_error_names_the_component_that_cannot_be_built(
     changes: dict[str, Any], path: str, value: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        _built(_config(changes))
+        _build_model(_config(changes))
     line = str(caught.value)
     assert line.startswith(f"{path}") and value in line and "\n" not in line
 
@@ -68,7 +68,7 @@ def test_error_names_the_wrong_component_among_several_of_its_type() -> None:
         bbox_roi_extractor=extractor, bbox_head=heads)})
     cfg.model.train_cfg.rcnn = [cfg.model.train_cfg.rcnn] * 2
     with pytest.raises(ConfigError, match=r"model\.roi_head\.bbox_head\[1\].*fc_out_channels"):
-        _built(cfg)
+        _build_model(cfg)
 
 
 def test_error_names_the_config_value_quoted_in_the_message() -> None:
@@ -99,9 +99,9 @@ def test_error_names_the_hook_that_mmengine_reraises_for() -> None:
         ({"test_dataloader": {"num_workers": -1}}, r"test_dataloader\.num_workers: got -1"),
         ({"val_dataloader": {"batch_size": True}}, r"val_dataloader\.batch_size: got True"),
     ],
-    ids=["type misspelt", "a word", "negative", "a truth value"],
+    ids=["misspelled type", "string", "negative", "bool"],
 )
-def test_error_before_any_build_names_the_config_key(
+def test_config_check_error_names_the_key(
     changes: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(ConfigError, match=path):
@@ -111,7 +111,7 @@ def test_error_before_any_build_names_the_config_key(
 def test_assertion_without_message_shows_the_source_line() -> None:
     with pytest.raises(ConfigError, match="AssertionError: raise AssertionError"):
         with config_error_context({}, "building the model"):
-            raise AssertionError  # pytest would give words to an assert.
+            raise AssertionError  # pytest would add a message to an assert.
 
 
 def test_dataloader_worker_error_is_one_line() -> None:
@@ -121,7 +121,7 @@ def test_dataloader_worker_error_is_one_line() -> None:
     with pytest.raises(ConfigError) as caught:
         with config_error_context({}, "training"):
             raise ValueError(message)
-    assert "ValueError: no img (in a data loading process at loading.py:7)" in str(caught.value)
+    assert "ValueError: no img (in a dataloader worker at loading.py:7)" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
@@ -197,7 +197,7 @@ def test_error_in_component_code_has_file_and_line() -> None:
             MyNet().forward()
     line = str(caught.value)
     assert f"at {__file__}:{MyNet.forward.__code__.co_firstlineno + 1}" in line
-    assert "see what" not in line
+    assert "see the arguments" not in line
 
 
 def test_traceback_goes_only_to_the_log_of_its_run(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""No route from the config inside a file to code, a pickle or an address; each tried with a folder.
+"""The config in a checkpoint cannot run code, load a pickle or open a URL.
 
-Every payload makes the folder ``hit`` beside the test's files.
+Every payload would create the folder ``hit`` in the working directory.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mmengine.config import Config
 
 from detkit import Predictor
 from detkit.cli.main import run_command
+from detkit.config.validate.file_config import ensure_safe_model
 from detkit.engine.build_model import load_model
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
@@ -29,7 +30,7 @@ from detkit.inference.export.eval_split import load_split
 from detkit.registry import MODELS
 from detkit.trust import TRUST_NOTICE, trust_enabled, trust_files
 
-OWN_PREPROCESSOR = thumbnail_checkpoint.CONFIG.split("backbone=")[0].split("type='CascadeRCNN',")[1]
+PREPROCESSOR = thumbnail_checkpoint.CONFIG.split("backbone=")[0].split("type='CascadeRCNN',")[1]
 BUILT = thumbnail_checkpoint.CONFIG
 ANCHORS = BUILT[BUILT.index("dict(\n            type='AnchorGenerator'"):
                 BUILT.index(",\n        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),")]
@@ -52,7 +53,7 @@ HIT = "__import__('os').mkdir('hit')"
 
 
 class CodeRunner:
-    """Makes the folder when it is unpickled."""
+    """Creates the folder when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return os.mkdir, ("hit",)
@@ -60,7 +61,7 @@ class CodeRunner:
 
 @pytest.fixture(scope="session")
 def thumbnail(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the thumbnail detector's checkpoint holds."""
+    """Content of the thumbnail detector's checkpoint."""
     path = tmp_path_factory.mktemp("thumbnail") / "model.pth"
     content: dict[str, Any] = torch.load(
         thumbnail_checkpoint.save_thumbnail(path), weights_only=True)
@@ -69,7 +70,7 @@ def thumbnail(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The payloads' folder, in which no test leaves ``hit``."""
+    """The working directory, with the payloads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     package = tmp_path / "hitting"
@@ -84,7 +85,7 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _saved(thumbnail: dict[str, Any], *changes: tuple[str, str], **more: Any) -> Path:
-    """The checkpoint with texts of its config replaced."""
+    """Save the checkpoint with parts of its config text replaced."""
     text = thumbnail_checkpoint.CONFIG
     for old, new in changes:
         assert text.count(old) == 1, old
@@ -93,10 +94,10 @@ def _saved(thumbnail: dict[str, Any], *changes: tuple[str, str], **more: Any) ->
     return Path("file.pth")
 
 
-# Changes of the config, and what of the message says where the route begins.
-MODEL_ROUTES = {
+# Changes of the config, and the expected path and value in the message.
+UNSAFE_MODELS = {
     "preprocessor": (
-        [(OWN_PREPROCESSOR, "\n    "),
+        [(PREPROCESSOR, "\n    "),
          ("model = ", "data_preprocessor = dict(type='os.mkdir', path='hit')\nmodel = ")],
         "model.data_preprocessor.type: got 'os.mkdir'"),
     "eval": (
@@ -105,10 +106,10 @@ MODEL_ROUTES = {
     "pickle": (
         [(ANCHORS, "dict(type='AppearanceFreeLink', checkpoint='evil.pth')")],
         "model.rpn_head.anchor_generator.type: got 'AppearanceFreeLink'"),
-    "teacher's config": (
+    "teacher config": (
         [(MODEL, ONE_STAGE.format(KD))],
         "model.type: got 'KnowledgeDistillationSingleStageDetector'"),
-    "teacher's weights": (
+    "teacher weights": (
         [(MODEL, ONE_STAGE.format(LAD))],
         "model.type: got 'LAD'"),
     "scope": (
@@ -123,30 +124,30 @@ MODEL_ROUTES = {
     "nms": (
         [("nms=dict(type='nms', iou_threshold=0.5)", f"nms=dict(type={HIT!r})")],
         "model.test_cfg.rcnn.nms.type: got"),
-    "no text": (
+    "number as type": (
         [("type='FPN',", "type=5,")], "model.neck.type: got 5"),
-    "address": (
+    "URL": (
         [("type='FPN',", "type='FPN', upsample_cfg=dict(mode='http://127.0.0.1:9/x'),")],
         "model.neck.upsample_cfg.mode: got 'http://127.0.0.1:9/x'"),
     "path": (
         [("type='FPN',", "type='FPN', upsample_cfg=dict(mode='~/x'),")],
         "model.neck.upsample_cfg.mode: got '~/x'"),
-    "key": (
+    "key of a dict": (
         [("type='FPN',", "type='FPN', upsample_cfg={1: 2},")],
         "model.neck.upsample_cfg: got a key of the type int"),
 }
 
 
-@pytest.mark.parametrize("route", MODEL_ROUTES)
-def test_a_model_that_could_run_code_is_refused_before_it_is_built(
-    thumbnail: dict[str, Any], route: str
+@pytest.mark.parametrize("name", UNSAFE_MODELS)
+def test_unsafe_model_is_rejected_before_it_is_built(
+    thumbnail: dict[str, Any], name: str
 ) -> None:
-    changes, message = MODEL_ROUTES[route]
-    with pytest.raises(WeightsError) as refusal:
+    changes, message = UNSAFE_MODELS[name]
+    with pytest.raises(WeightsError) as error:
         load_model(_saved(thumbnail, *changes), "cpu")
     assert not Path("hit").exists()
-    assert message in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 STEP = "dict(type='os.mkdir', path='hit')"
@@ -156,15 +157,15 @@ STEPS = {
     "random choice": f"dict(type='RandomChoice', transforms=[[{RESIZE}], [{STEP}]])",
     "test time augmentation": f"dict(type='TestTimeAug', transforms=[[{STEP}]])",
     "branches": f"dict(type='MultiBranch', branch_field=['a'], a=[{STEP}])",
-    "torchvision's": f"dict(type='torchvision/RandomApply', transforms=[{STEP}])",
+    "torchvision": f"dict(type='torchvision/RandomApply', transforms=[{STEP}])",
     "resize type": "dict(type='RandomResize', scale=(9, 9), resize_type='os.mkdir', path='hit')",
     "scope": "dict(type='Pad', size_divisor=32, _scope_='hitting')",
-    "albumentations'": "dict(type='Albu', transforms=[])",
+    "albumentations": "dict(type='Albu', transforms=[])",
 }
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_pipeline_step_that_could_run_code_is_refused_before_it_is_built(
+def test_unsafe_pipeline_step_is_rejected_before_it_is_built(
     thumbnail: dict[str, Any], step: str
 ) -> None:
     with pytest.raises(WeightsError, match=r"test_dataloader\.dataset\.pipeline\[1\]"):
@@ -190,10 +191,10 @@ def _coco() -> dict[str, Any]:
             "data_prefix": {"img": "images"}}
 
 
-def test_a_data_set_in_cocos_form_is_read() -> None:
-    found = load_split(Config({"val_dataloader": {"dataset": {
+def test_dataset_in_coco_format_is_read() -> None:
+    split = load_split(Config({"val_dataloader": {"dataset": {
         **_coco(), "backend_args": {"backend": "http"}}}}), "val")
-    assert [image.image_id for image in found.records] == [1]
+    assert [image.image_id for image in split.records] == [1]
 
 
 @pytest.mark.parametrize(("change", "where"), [
@@ -201,8 +202,8 @@ def test_a_data_set_in_cocos_form_is_read() -> None:
     ({"type": "hitting.registry.Any"}, "type"),
     ({"type": "OpenImagesDataset"}, "type"),
     ({"ann_file": "http://127.0.0.1:9/coco.json"}, "ann_file"),
-], ids=["pickle", "import", "not listed", "address"])
-def test_a_data_set_that_could_run_code_is_refused(change: dict[str, Any], where: str) -> None:
+], ids=["pickle", "import", "not listed", "URL"])
+def test_unsafe_dataset_is_rejected(change: dict[str, Any], where: str) -> None:
     Path("evil.pkl").write_bytes(pickle.dumps(CodeRunner()))
     cfg = Config({"val_dataloader": {"dataset": {**_coco(), **change}}})
     with pytest.raises(WeightsError, match=rf"val_dataloader\.dataset\.{where}"):
@@ -210,16 +211,42 @@ def test_a_data_set_that_could_run_code_is_refused(change: dict[str, Any], where
     assert not Path("hit").exists()
 
 
+def _classifier(pooling: str) -> Config:
+    return Config({"model": {"type": "ImageClassifier",
+                             "backbone": {"type": "ClassicNetwork", "name": "lenet5"},
+                             "pooling": {"type": pooling},
+                             "head": {"type": "LinearClsHead", "in_channels": 84,
+                                      "num_classes": 2}}})
+
+
+@pytest.mark.parametrize("pooling", ["GlobalAveragePooling", "detkit.GlobalAveragePooling"])
+def test_type_that_hides_an_unlisted_mmdet_type_is_accepted(pooling: str) -> None:
+    ensure_safe_model(_classifier(pooling), "file.pth")
+
+
+@pytest.mark.parametrize("change", [
+    {"model.pooling.type": "mmdet.GlobalAveragePooling"}, {"default_scope": "mmdet"},
+    {"model.pooling._scope_": "mmdet"}, {"model._scope_": "mmdet"},
+], ids=["scope in the type", "default scope", "scope of the component", "scope around it"])
+def test_unlisted_mmdet_type_is_rejected_where_it_would_be_built(change: dict[str, str]) -> None:
+    cfg = _classifier("GlobalAveragePooling")
+    for component in (cfg.model, cfg.model.backbone, cfg.model.head):
+        component.type = f"detkit.{component.type}"
+    cfg.merge_from_dict(change)
+    with pytest.raises(WeightsError, match=r"model\.pooling\.type: got '.*GlobalAveragePooling'"):
+        ensure_safe_model(cfg, "file.pth")
+
+
 @pytest.fixture
 def foreign_type() -> Any:
-    """A registered type that detkit does not know."""
+    """A registered type that is not on the list."""
     name = "NeckOfAnotherLibrary"
     MODELS.register_module(name=name, module=type(name, (FPN,), {"__module__": "another"}))
     yield name
     MODELS._module_dict.pop(name)
 
 
-def test_a_type_of_another_library_is_taken_from_a_file_that_is_trusted(
+def test_type_of_another_library_requires_trust(
     thumbnail: dict[str, Any], foreign_type: str
 ) -> None:
     file = _saved(thumbnail, ("type='FPN'", f"type='{foreign_type}'"))
@@ -232,7 +259,7 @@ def test_a_type_of_another_library_is_taken_from_a_file_that_is_trusted(
 
 
 def test_importable_type_name_is_rejected_even_when_trusted(thumbnail: dict[str, Any]) -> None:
-    with pytest.raises(WeightsError, match="nothing is imported"):
+    with pytest.raises(WeightsError, match=r"model\.neck\.type: got 'hitting\.registry\.X'"):
         file = _saved(thumbnail, ("type='FPN'", "type='hitting.registry.X'"))
         load_model(file, "cpu", trust=True)
     assert not Path("hit").exists()
@@ -268,7 +295,7 @@ def test_trust_applies_to_one_run_only(
     assert len([line for line in message.splitlines() if line.startswith("error: ")]) == 1
 
 
-def test_no_environment_and_no_command_reads_more_than_data(
+def test_environment_cannot_enable_unpickling(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def load(_: Any) -> int:
@@ -284,7 +311,7 @@ def test_no_environment_and_no_command_reads_more_than_data(
     assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"
 
 
-def test_trust_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_is_restored_after_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
     with trust_files():
         assert trust_enabled() and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
@@ -325,7 +352,7 @@ def test_invalid_pipeline_error_is_one_line(
         assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
 
 
-def test_resume_takes_the_state_and_executes_no_config_in_the_file(
+def test_resume_does_not_execute_the_config_in_the_checkpoint(
     trained_classifier: tuple[Path, TrainResult]
 ) -> None:
     config, result = trained_classifier

@@ -1,4 +1,4 @@
-"""A checkpoint of a few letters that asks for more than there is, refused in one line."""
+"""A small checkpoint whose model or pipeline needs too much memory is rejected in one line."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_images_of_ordinary_size_are_accepted(content: dict[str, Any], tmp_path:
     ("pad_size_divisor=32", "pad_size_divisor=0"),
     ("neck=dict(", "neck=dict(upsample_cfg=dict(scale_factor=50.0), "),
 ])
-def test_a_model_whose_parts_do_not_work_together_ends_in_one_line(
+def test_model_with_incompatible_components_error_is_one_line(
     content: dict[str, Any], tmp_path: Path, old: str, new: str
 ) -> None:
     path = _saved(content, tmp_path, old, new)

@@ -1,4 +1,4 @@
-"""The list of component types that a file may name: read in their source, and long enough."""
+"""The component types allowed in a checkpoint: analyzed in their source, and complete."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from detkit import registry as detkit_registry
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.pipeline_cfg import find_test_pipeline
+from detkit.config.validate.file_config import ALLOWED_SCOPES
 from detkit.config.validate.file_types import (
     DATASET_TYPES,
     MODEL_TYPES,
     TRANSFORM_TYPES,
     is_allowed_type,
 )
-from detkit.config.validate.registry_lookup import lookup_all, registered_names
+from detkit.config.validate.registry_lookup import lookup, registered_names
 from detkit.engine.build_model import _ensure_data_only, _parse_config
 from detkit.errors import WeightsError
 
@@ -29,64 +30,71 @@ ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
 CATEGORIES = {
     "models": ((detkit_registry.MODELS, detkit_registry.TASK_UTILS), MODEL_TYPES),
     "steps": ((detkit_registry.TRANSFORMS,), TRANSFORM_TYPES),
-    "data sets": ((detkit_registry.DATASETS,), DATASET_TYPES),
+    "datasets": ((detkit_registry.DATASETS,), DATASET_TYPES),
 }
-# What allowed types come upon, and why no text of a file's config gets there.
+# Unsafe calls reachable from allowed types, and why no string of a config reaches them.
 SAFE_CALLS = {
-    # Fed by a ``type`` of the config, which is on the list.
+    # The argument is a ``type`` of the config, which is on the list.
     "mmcv.ops.nms.batched_nms": "nms",
     "mmdet.models.roi_heads.roi_extractors.base_roi_extractor.BaseRoIExtractor.build_roi_layers":
         "roi_layer",
     "mmdet.models.necks.fpn_carafe.FPN_CARAFE.__init__": "upsample_cfg",
-    # REGISTRY_NAME_ARGUMENTS: held against the list like a ``type``.
+    # REGISTRY_NAME_ARGUMENTS: checked like a ``type``.
     "mmcv.cnn.bricks.conv_module.ConvModule.__init__": "padding_mode",
     "mmdet.models.layers.transformer.utils.PatchEmbed.__init__": "conv_type",
-    # The class's own names, or numbers.
+    # Attribute names of the class itself, or numbers.
     "mmcv.transforms.utils.cache_random_params": "names of its own methods",
     "mmengine.structures.base_data_element.BaseDataElement.keys": "names of its own data",
     "mmengine.logging.logger._get_logging_file_handlers": "the program's log",
-    # Objects of configs written as Python, which no literal is.
+    # Objects of Python configs; a config of literals has none.
     "mmengine.config.lazy.LazyAttr.build": "LazyAttr",
     "mmengine.config.lazy.LazyObject.build": "LazyObject",
 }
-# What reads a data set's file: of COCO's form, as json, at a local path; DATASET_ARGUMENTS lets
-# nothing else through.
+# Functions that read the annotation file of a dataset: COCO json at a local path, because of
+# DATASET_ARGUMENTS.
 SAFE_CALLS_IN_DATA = ("mmengine.config.", "mmengine.fileio.", "mmengine.utils.misc.")
 DATA_READERS = {"load_data_list", "_serialize_data", "get_data_info", "_load_metainfo"}
 
 
-def _allowed_types(kind: str) -> Iterator[Any]:
-    registries, types = CATEGORIES[kind]
-    found = {target for registry in registries for name in registered_names(registry)
-             for target in lookup_all(registry, name) if is_allowed_type(target, types)}
-    yield from sorted(found, key=lambda target: f"{target.__module__}.{target.__name__}")
+def _lookup_all(name: str) -> list[Any]:
+    """The classes of ``name`` in each scope and registry that a checkpoint may use."""
+    registries = dict.fromkeys(item for items, _ in CATEGORIES.values() for item in items)
+    targets = [lookup(registry, name, scope) for registry in registries for scope in ALLOWED_SCOPES]
+    return [target for target in dict.fromkeys(targets) if target is not None]
 
 
-def _is_safe(where: str, kind: str) -> bool:
+def _allowed_types(category: str) -> Iterator[Any]:
+    registries, types = CATEGORIES[category]
+    allowed = {target for registry in registries for name in registered_names(registry)
+               for target in _lookup_all(name) if is_allowed_type(target, types)}
+    yield from sorted(allowed, key=lambda target: f"{target.__module__}.{target.__name__}")
+
+
+def _is_safe(where: str, category: str) -> bool:
     if where in SAFE_CALLS or where.startswith("detkit."):
-        return True  # detkit's own source is held to rules of its own
-    if kind != "data sets":
+        return True  # tests/rules checks detkit's source
+    if category != "datasets":
         return False
     return where.startswith(SAFE_CALLS_IN_DATA) or where.rpartition(".")[2] in DATA_READERS
 
 
-@pytest.mark.parametrize("kind", CATEGORIES)
-def test_no_listed_type_executes_imports_or_reads_what_it_is_given(kind: str) -> None:
-    checked, faults = 0, []
-    for target in _allowed_types(kind):
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_allowed_types_neither_execute_nor_import_nor_read_arguments(category: str) -> None:
+    checked, unsafe = 0, []
+    for target in _allowed_types(category):
         checked += 1
-        faults += [f"{target.__name__}: {where}: {what}" for where, what in findings(target)
-                   if not _is_safe(where, kind)
-                   # Of a data set: proposal_file, which DATASET_ARGUMENTS refuses.
-                   and not (kind == "data sets" and where.endswith(".load_proposals"))]
-    assert checked >= {"models": 300, "steps": 80, "data sets": 8}[kind]
-    assert not faults, "\n".join(faults)
+        unsafe += [f"{target.__name__}: {where}: {call}" for where, call in findings(target)
+                   if not _is_safe(where, category)
+                   # Reads proposal_file, which DATASET_ARGUMENTS rejects.
+                   and not (category == "datasets" and where.endswith(".load_proposals"))]
+    assert checked >= {"models": 300, "steps": 80, "datasets": 8}[category]
+    assert not unsafe, "\n".join(unsafe)
 
 
-def test_every_listed_name_is_a_registered_type() -> None:
+def test_every_allowed_name_is_registered() -> None:
     for registries, types in CATEGORIES.values():
         names = {target.__name__ for registry in registries for name in registered_names(registry)
-                 for target in lookup_all(registry, name)}
+                 for target in _lookup_all(name)}
         assert not {name for listed in types.values() for name in listed} - names
 
 
@@ -96,17 +104,15 @@ def test_every_listed_name_is_a_registered_type() -> None:
     "LoadImageFromFile", "OpenImagesDataset",
 ])
 def test_unsafe_types_are_detected_and_not_allowed(name: str) -> None:
-    registries = (detkit_registry.MODELS, detkit_registry.TASK_UTILS, detkit_registry.TRANSFORMS,
-                  detkit_registry.DATASETS)
-    targets = [target for registry in registries for target in lookup_all(registry, name)]
+    targets = _lookup_all(name)
     assert targets
     for target in targets:
         assert any(not _is_safe(where, "models") for where, _ in findings(target))
         assert not any(is_allowed_type(target, types) for _, types in CATEGORIES.values())
 
 
-def _as_carried_by_checkpoint(cfg: Config, name: str) -> Config:
-    """``cfg`` as a checkpoint carries it; ``pretty_text`` says the same and takes a second."""
+def _as_read_from_checkpoint(cfg: Config, name: str) -> Config:
+    """``cfg`` as read from a checkpoint, without ``pretty_text``, which takes a second."""
     text = "\n".join(f"{key} = {value!r}" for key, value in cfg.to_dict().items())
     return _parse_config({"cfg": text}, name)
 
@@ -115,12 +121,12 @@ CONFIGS = sorted(path for path in (Path(__file__).parents[2] / "configs").glob("
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_checkpoint_of_each_shipped_config_is_taken(path: Path) -> None:
+def test_checkpoint_of_each_shipped_config_is_accepted(path: Path) -> None:
     cfg = load_config(path)
     infer_fields(cfg, ("cat", "dog"))
-    carried = _as_carried_by_checkpoint(cfg, path.name)
-    assert find_test_pipeline(carried)
-    _ensure_data_only(carried, path.name)
+    cfg = _as_read_from_checkpoint(cfg, path.name)
+    assert find_test_pipeline(cfg)
+    _ensure_data_only(cfg, path.name)
 
 
 FAMILIES = [
@@ -137,48 +143,48 @@ FAMILIES = [
     "dcnv2/faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py",
     "cascade_rpn/cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py",
 ]
-# Models of mmdet's zoo that a file may not name, and why.
-REFUSED = {
+# Models of mmdet's zoo that are rejected, and why.
+REJECTED = {
     **dict.fromkeys(["BaseReID", "ByteTrack", "DeepSORT", "Mask2FormerVideo", "MaskTrackRCNN",
-                     "OCSORT", "QDTrack", "StrongSORT"], "follow objects through videos"),
-    **dict.fromkeys(["GLIP", "GroundingDINO"], "fetch a language model"),
-    "CLRNet": "finds lanes, no boxes",
-    "Detectron2Wrapper": "builds what another library's config names",
+                     "OCSORT", "QDTrack", "StrongSORT"], "trackers"),
+    **dict.fromkeys(["GLIP", "GroundingDINO"], "download a language model"),
+    "CLRNet": "detects lanes, not boxes",
+    "Detectron2Wrapper": "builds a config of another library",
     "KnowledgeDistillationSingleStageDetector": "executes a teacher's config",
     "LAD": "unpickles a teacher",
 }
 
 
-def _refusal(path: Path) -> str | None:
-    """The error for a checkpoint of a config of mmdet's zoo, None where it is taken."""
+def _rejection(path: Path) -> str | None:
+    """The error for a checkpoint of a config of mmdet's zoo; None if it is accepted."""
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
     except (FileNotFoundError, ModuleNotFoundError):
-        return None  # its base lies in a package that is not installed
+        return None  # its base is in a package that is not installed
     if cfg.get("custom_imports"):
         return None  # its types are in a package that is not installed
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
         return None
     try:
-        _ensure_data_only(_as_carried_by_checkpoint(cfg, path.name), path.name)
+        _ensure_data_only(_as_read_from_checkpoint(cfg, path.name), path.name)
     except WeightsError as error:
         return str(error)
     return None
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_checkpoint_of_a_family_of_mmdet_is_taken(name: str) -> None:
-    assert _refusal(ZOO / name) is None
+def test_checkpoint_of_an_mmdet_family_is_accepted(name: str) -> None:
+    assert _rejection(ZOO / name) is None
 
 
 @pytest.mark.slow
-def test_checkpoints_of_all_of_mmdets_zoo_are_taken_but_for_those_that_are_named() -> None:
+def test_checkpoints_of_all_mmdet_configs_are_accepted_except_listed_ones() -> None:
     paths = [path for path in sorted(ZOO.rglob("*.py")) if "_base_" not in path.parts]
     assert len(paths) > 700
-    refused = {path: error for path in paths if (error := _refusal(path)) is not None}
-    strange = {path.relative_to(ZOO): error for path, error in refused.items()
-               if not any(f"model.type: got '{name}'" in error for name in REFUSED)}
-    assert not strange
-    found = {name for name in REFUSED for error in refused.values() if f"got '{name}'" in error}
-    # Those that follow objects take the base configs of packages that may be missing.
-    assert found >= {"GLIP", "GroundingDINO", "Detectron2Wrapper"}
+    rejected = {path: error for path in paths if (error := _rejection(path)) is not None}
+    unexpected = {path.relative_to(ZOO): error for path, error in rejected.items()
+                  if not any(f"model.type: got '{name}'" in error for name in REJECTED)}
+    assert not unexpected
+    names = {name for name in REJECTED for error in rejected.values() if f"got '{name}'" in error}
+    # Trackers need the base configs of packages that may be missing.
+    assert names >= {"GLIP", "GroundingDINO", "Detectron2Wrapper"}

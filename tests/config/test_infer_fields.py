@@ -1,4 +1,4 @@
-"""Classes come from the data and channels from the backbone; contradictions say both sides."""
+"""Classes come from the dataset, channels from the backbone; mismatches report both values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detkit.errors import ConfigError
 ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
-def test_classes_and_channels_are_filled_in(tiny_config: Path) -> None:
+def test_classes_and_channels_are_inferred(tiny_config: Path) -> None:
     cfg = load_config(tiny_config)
     infer_fields(cfg, ["a", "b", "c"])
     assert cfg.model.roi_head.bbox_head.num_classes == 3
@@ -45,7 +45,7 @@ def test_num_classes_mismatch_error_suggests_the_fix(tiny_config: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_a_neck_that_contradicts_our_backbone_says_both(repository: Path) -> None:
+def test_neck_mismatch_error_has_both_values(repository: Path) -> None:
     cfg = load_config(repository / "configs" / "cascade_swin.py",
                       {"model.neck.in_channels": [64, 128, 256, 512]})
     with pytest.raises(ConfigError, match=r"got \[64, 128, 256, 512\].*expected \[96, 192, 384"):
@@ -55,13 +55,13 @@ def test_a_neck_that_contradicts_our_backbone_says_both(repository: Path) -> Non
 @pytest.mark.parametrize(
     "part", ["rpn_head.in_channels", "roi_head.bbox_roi_extractor.out_channels"]
 )
-def test_a_head_that_contradicts_the_neck_says_both(tiny_config: Path, part: str) -> None:
+def test_head_mismatch_error_has_both_values(tiny_config: Path, part: str) -> None:
     cfg = load_config(tiny_config, {f"model.{part}": 256})
     with pytest.raises(ConfigError, match=f"model.{part}: .*got 256.*expected 16"):
         infer_fields(cfg, None)
 
 
-@pytest.mark.parametrize(("name", "options", "remedy"), [
+@pytest.mark.parametrize(("name", "options", "fix"), [
     ("efficientdet_d0", {"model.neck.out_channels": 88}, "model.bbox_head.in_channels=88"),
     ("efficientdet_d0", {"model.neck.num_outs": 4},
      "model.bbox_head.num_ins=4 model.bbox_head.anchor_generator.strides=8,16,32,64"),
@@ -74,14 +74,14 @@ def test_a_head_that_contradicts_the_neck_says_both(tiny_config: Path, part: str
         "model.backbone": dict(_delete_=True, type="TimmBackbone", name="test_vit", strides=None),
         "model.neck.in_channels": 768}, "model.neck.in_channels=64,"),
 ])
-def test_a_contradiction_names_the_options_that_mend_it(
-    repository: Path, name: str, options: dict[str, object], remedy: str
+def test_mismatch_error_has_the_options_that_correct_it(
+    repository: Path, name: str, options: dict[str, object], fix: str
 ) -> None:
     path = repository / "configs" / f"{name}.py"
     with pytest.raises(ConfigError) as caught:
         infer_fields(load_config(path, options), None)
-    assert str(caught.value).endswith(f"--cfg-options {remedy}")
-    infer_fields(load_config(path, {**options, **parse_options(remedy.split())}), None)
+    assert str(caught.value).endswith(f"--cfg-options {fix}")
+    infer_fields(load_config(path, {**options, **parse_options(fix.split())}), None)
 
 
 @pytest.mark.parametrize("neck", [dict(type="BiFPN"), dict(type="FPN", out_channels=48)],
@@ -96,7 +96,7 @@ def test_neck_out_channels_reach_every_head(repository: Path, neck: dict[str, ob
     assert [head.in_channels for head in cfg.model.roi_head.bbox_head] == [width] * 3
 
 
-def test_levels_of_a_head_come_from_the_neck(repository: Path) -> None:
+def test_head_levels_come_from_the_neck(repository: Path) -> None:
     options = {"model.bbox_head.num_ins": None, "model.bbox_head.in_channels": None,
                "model.bbox_head.anchor_generator.strides": None, "model.neck.num_outs": 4}
     cfg = load_config(repository / "configs" / "efficientdet_d0.py", options)
@@ -108,8 +108,8 @@ def test_levels_of_a_head_come_from_the_neck(repository: Path) -> None:
 @pytest.mark.parametrize("behind", [
     dict(bbox_roi_extractor=dict(type="GenericRoIExtractor", aggregation="concat")),
     dict(bbox_roi_extractor=dict(type="SingleRoIExtractor"), shared_head=dict(type="ResLayer")),
-], ids=["extractor that joins levels", "shared head"])
-def test_heads_that_do_not_read_the_neck_itself_keep_their_channels(
+], ids=["extractor that concatenates levels", "shared head"])
+def test_heads_that_do_not_read_the_neck_directly_keep_their_channels(
     behind: dict[str, object]
 ) -> None:
     head = dict(type="Shared2FCBBoxHead", in_channels=1024)
@@ -122,7 +122,7 @@ def test_heads_that_do_not_read_the_neck_itself_keep_their_channels(
 
 def test_string_for_classes_is_rejected(tiny_config: Path) -> None:
     cfg = load_config(tiny_config, {"train_dataloader.dataset.metainfo.classes": "cat"})
-    with pytest.raises(ConfigError, match=r"the text 'cat', expected .*\('cat',\)"):
+    with pytest.raises(ConfigError, match=r"'cat', expected .*\('cat',\)"):
         get_config_classes(cfg)
 
 
@@ -135,7 +135,7 @@ def test_string_for_classes_is_rejected(tiny_config: Path) -> None:
         (dict(type="SwinTransformer", arch="tiny", out_indices=(1, 2)), (192, 384)),
         (dict(type="RPNHead"), None),
     ],
-    ids=["ResNet-50", "some levels", "mmdet's Swin", "our Swin", "no backbone"],
+    ids=["ResNet-50", "subset of levels", "mmdet's Swin", "detkit's Swin", "no backbone"],
 )
 def test_channels_of_backbones(
     backbone: dict[str, object], expected: tuple[int, ...] | None
@@ -149,7 +149,7 @@ def test_channels_of_backbones(
      "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py", "yolo/yolov3_d53_8xb8-320-273e_coco.py",
      "lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py"],
 )
-def test_mmdets_configs_agree_with_the_data_that_they_name(name: str) -> None:
+def test_mmdet_configs_match_their_datasets(name: str) -> None:
     cfg = load_config(ZOO / name)
     before = cfg.model.to_dict()
     infer_fields(cfg, get_config_classes(cfg))

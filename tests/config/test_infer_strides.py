@@ -1,4 +1,4 @@
-"""Strides come from the backbone through the neck; a contradiction names every option."""
+"""Strides come from the backbone through the neck; a mismatch lists every option."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VIT_14 = dict(**VIT, patch_size=14)
 
 
 def infer_model(backbone: dict[str, Any], neck: Any, **parts: Any) -> Any:
-    """The model of a config with these parts, and a dense head without strides."""
+    """The inferred model of a config with these components and a dense head without strides."""
     head = dict(type="RPNHead", anchor_generator=dict(type="AnchorGenerator"))
     cfg = Config(dict(default_scope="detkit",
                       model=dict(backbone=backbone, neck=neck, **{"rpn_head": head, **parts})))
@@ -59,8 +59,8 @@ def test_strides_follow_from_backbone_and_neck(
     (SWIN, dict(type="FPN", num_outs=5, start_level=4)),
     (SWIN, dict(type="BiFPN", start_level="one")),
     (VIT, dict(type="SimpleFeaturePyramid", scale_factors=(0,))),
-], ids=["backbone that does not tell", "other neck", "two necks", "too few levels", "no such start",
-        "start that is no number", "scale of zero"])
+], ids=["backbone with unknown strides", "other neck", "two necks", "too few levels",
+        "no such start", "start that is no number", "scale of zero"])
 def test_unknown_strides_are_left_alone(backbone: dict[str, Any], neck: Any) -> None:
     assert "strides" not in infer_model(backbone, neck).rpn_head.anchor_generator
 
@@ -68,7 +68,7 @@ def test_unknown_strides_are_left_alone(backbone: dict[str, Any], neck: Any) -> 
 @pytest.mark.parametrize(("published", "expected"), [
     (None, None), ([(2, 2), (4, 4)], None), ((4,), None), ((4, 8), (4, 8))],
     ids=["nothing", "pairs", "too few", "one for each level"])
-def test_strides_of_anyones_backbone_count_where_they_are_numbers(
+def test_published_strides_are_used_if_they_are_numbers(
     published: Any, expected: Any
 ) -> None:
     class Backbone(torch.nn.Module):
@@ -78,7 +78,7 @@ def test_strides_of_anyones_backbone_count_where_they_are_numbers(
     assert levels is not None and levels.channels == (8, 16) and levels.strides == expected
 
 
-def test_regions_read_the_levels_before_the_extra_ones() -> None:
+def test_roi_extractors_read_the_levels_before_the_extra_ones() -> None:
     model = infer_model(SWIN, dict(type="BiFPN", start_level=1), roi_head=dict(
         bbox_roi_extractor=dict(type="SingleRoIExtractor")))
     assert model.roi_head.bbox_roi_extractor.featmap_strides == [8, 16, 32]
@@ -105,7 +105,7 @@ def test_inferred_strides_override_head_defaults() -> None:
     ("timm_resnext50", {"model.backbone.name": "test_resnet", "model.backbone.strides": None},
      "32,64,128,256,512"),
 ], ids=["patches of 14", "finer scales", "BiFPN on one map", "later levels", "one level"])
-def test_strides_that_contradict_are_refused_and_the_remedy_works(
+def test_stride_mismatch_is_rejected_and_the_suggested_options_work(
     repository: Path, name: str, options: dict[str, Any], rpn: str
 ) -> None:
     cfg = load_config(repository / "configs" / f"{name}.py", options)
@@ -118,7 +118,7 @@ def test_strides_that_contradict_are_refused_and_the_remedy_works(
     infer_fields(load_config(repository / "configs" / f"{name}.py", {**options, **remedy}), None)
 
 
-def test_pairs_and_some_of_the_first_levels_are_no_contradiction() -> None:
+def test_stride_pairs_and_fewer_roi_levels_are_accepted() -> None:
     anchors = dict(type="AnchorGenerator", strides=[(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)])
     extractor = dict(type="GenericRoIExtractor", featmap_strides=(4, 8))
     model = infer_model(SWIN, dict(type="FPN", num_outs=5, out_channels=8),
@@ -127,7 +127,7 @@ def test_pairs_and_some_of_the_first_levels_are_no_contradiction() -> None:
     assert list(model.roi_head.bbox_roi_extractor.featmap_strides) == [4, 8]
 
 
-def test_mmdets_anchors_take_strides_that_are_not_whole() -> None:
+def test_mmdet_anchors_accept_fractional_strides() -> None:
     from mmdet.models.task_modules import AnchorGenerator
 
     priors = AnchorGenerator([3.5], [1.0], [8]).grid_priors([(2, 3)], device="cpu")[0]

@@ -1,4 +1,4 @@
-"""``--data`` replaces a config's data wherever it stands, and leaves its pipelines."""
+"""``--data`` replaces the datasets of a config, inside wrappers too, and keeps pipelines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 
 PIPELINE = [dict(type="LoadImageFromFile"), dict(type="PackDetInputs")]
-PLAIN = dict(type="LVISV1Dataset", data_root="theirs", ann_file="a.json", pipeline=PIPELINE,
+PLAIN = dict(type="LVISV1Dataset", data_root="old", ann_file="a.json", pipeline=PIPELINE,
              data_prefix=dict(img="i"), filter_cfg=dict(filter_empty_gt=True, bbox_min_size=32))
 
 
@@ -32,9 +32,9 @@ WRAPPED: dict[str, dict[str, Any]] = {
     "plain": PLAIN,
     "repeated": dict(type="RepeatDataset", times=3, dataset=PLAIN),
     "mixed": dict(type="MultiImageMixDataset", dataset=PLAIN, pipeline=[]),
-    "joined": dict(type="ConcatDataset", datasets=[PLAIN, PLAIN]),
-    "joined in repeated": dict(type="RepeatDataset", times=3,
-                               dataset=dict(type="ConcatDataset", datasets=[PLAIN])),
+    "concatenated": dict(type="ConcatDataset", datasets=[PLAIN, PLAIN]),
+    "concatenated and repeated": dict(
+        type="RepeatDataset", times=3, dataset=dict(type="ConcatDataset", datasets=[PLAIN])),
 }
 
 
@@ -42,16 +42,16 @@ WRAPPED: dict[str, dict[str, Any]] = {
 def test_the_innermost_dataset_is_replaced(dataset: dict[str, Any]) -> None:
     cfg = Config(dict(train_dataloader=dict(batch_size=2, dataset=dataset)))
     override_datasets(cfg, _data())
-    found = cfg.train_dataloader.dataset
+    dataset_cfg = cfg.train_dataloader.dataset
     wrappers = 0
-    while "dataset" in found:
-        wrappers, found = wrappers + 1, found.dataset
+    while "dataset" in dataset_cfg:
+        wrappers, dataset_cfg = wrappers + 1, dataset_cfg.dataset
     assert wrappers == (1 if "dataset" in dataset else 0)
-    assert found.type == "CocoDataset" and found.pipeline == PIPELINE
-    assert (found.data_root, found.ann_file, found.data_prefix) == (
+    assert dataset_cfg.type == "CocoDataset" and dataset_cfg.pipeline == PIPELINE
+    assert (dataset_cfg.data_root, dataset_cfg.ann_file, dataset_cfg.data_prefix) == (
         "", "/d/train.json", {"img": "/d/train"})
-    assert found.metainfo == {"classes": ("a", "b")}
-    assert found.filter_cfg == {"filter_empty_gt": True}
+    assert dataset_cfg.metainfo == {"classes": ("a", "b")}
+    assert dataset_cfg.filter_cfg == {"filter_empty_gt": True}
     assert cfg.train_dataloader.batch_size == 2
 
 
@@ -74,15 +74,15 @@ def test_evaluator_reads_the_ground_truth_of_the_new_dataset(evaluator: Any,
     assert cfg.val_evaluator == expected
 
 
-def test_missing_annotation_files_are_one_error_that_names_the_flag() -> None:
+def test_missing_annotation_files_are_reported_together() -> None:
     cfg = Config({f"{s}_dataloader": dict(dataset=dict(PLAIN, ann_file=f"{s}.json"))
                   for s in ("train", "val")})
-    with pytest.raises(DataError, match=r"theirs/train.json \(train_dataloader.dataset\).*"
-                                        r"theirs/val.json.*--data"):
+    with pytest.raises(DataError, match=r"old/train.json \(train_dataloader.dataset\).*"
+                                        r"old/val.json.*--data"):
         check_coco_datasets(cfg, ("train", "val", "test"))
 
 
-def test_own_classes_without_metainfo_are_refused(tmp_path: Path) -> None:
+def test_custom_classes_without_metainfo_are_rejected(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "a.json").write_text(json.dumps({
         "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],
@@ -91,7 +91,7 @@ def test_own_classes_without_metainfo_are_refused(tmp_path: Path) -> None:
     }))
     dataset = dict(type="CocoDataset", data_root=str(tmp_path), ann_file="a.json")
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
-    # mmdet would look for COCO's 80 names in the file and train on none of its boxes.
+    # mmdet would use COCO's 80 classes and train on none of the boxes.
     with pytest.raises(DataError, match="'cell' has 1 boxes.*train_dataloader.dataset.metainfo"):
         check_coco_datasets(cfg, ("train",))
 

@@ -88,7 +88,7 @@ def test_one_folder_is_trained_with_balance_in_mixed_precision(
     ("corrupt", "message"),
     [
         (lambda data: shutil.rmtree(data),
-         r"the config's data is not there: .*train \(train_dataloader.dataset\), .*val .*--data"),
+         r"the config's dataset files do not exist: .*train \(train_dataloader.dataset\), .*val .*--data"),
         (lambda data: [file.unlink() for file in (data / "train" / "red").iterdir()],
          "no picture to train on of 'red'|red.*no picture"),
         (lambda data: (data / "val" / "red").rename(data / "val" / "pink"), "pink"),

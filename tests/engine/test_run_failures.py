@@ -60,7 +60,7 @@ def test_a_stopped_loading_process_is_named_and_ended(folder: Path) -> None:
 
 def test_a_killed_loading_process_is_said_with_the_last_checkpoint(folder: Path) -> None:
     loader = DataLoader(_StoppingDataset(signal.SIGKILL), num_workers=1)
-    with pytest.raises(DetkitError, match="memory probably ran out.*epoch_3.pth: --resume"):
+    with pytest.raises(DetkitError, match="memory is probably exhausted.*epoch_3.pth: --resume"):
         with explain_failures(folder):
             list(loader)
 

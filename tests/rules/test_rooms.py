@@ -8,8 +8,8 @@ import pytest
 
 # Each room may import those below it; rooms on one floor do not import each other.
 FLOORS = [
-    {"aliases", "errors", "version", "machine", "files", "text", "trust"},
-    {"ops", "structures", "checkpoints"},
+    {"errors", "version", "machine", "files", "text", "trust", "walk"},
+    {"aliases", "ops", "structures", "checkpoints"},
     {"registry"},
     {"models", "data", "evaluation", "visualization"},
     {"config"},

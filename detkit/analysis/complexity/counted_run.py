@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from detkit import registry as detkit_registry
 from detkit.analysis.complexity.counting_forward import forward_once, get_roi_counts
 from detkit.analysis.complexity.mac_count import count_macs, fake_tensor_mode, needs_real_tensors
 from detkit.errors import ConfigError, DetkitError
+from detkit.registry import MODELS, get_default_scope
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _count_on_cpu(cfg: Config, size: tuple[int, int]) -> tuple[nn.Module, dict[s
 
 def _count_model_macs(cfg: Config, model: nn.Module, size: tuple[int, int]) -> dict[str, int]:
     image = torch.zeros(1, 3, *size)
-    with DefaultScope.overwrite_default_scope(_default_scope(cfg)):
+    with DefaultScope.overwrite_default_scope(get_default_scope(cfg)):
         roi_counts = get_roi_counts(model)
         if roi_counts is None:
             return count_macs(model, lambda: forward_once(model, image, None))
@@ -102,14 +102,10 @@ def _count_model_macs(cfg: Config, model: nn.Module, size: tuple[int, int]) -> d
 
 
 def _build_model(cfg: Config, device: str) -> nn.Module:
-    with DefaultScope.overwrite_default_scope(_default_scope(cfg)), torch.device(device):
+    with DefaultScope.overwrite_default_scope(get_default_scope(cfg)), torch.device(device):
         # Some detectors write into what they are given.
-        model: nn.Module = detkit_registry.MODELS.build(copy.deepcopy(cfg.model))
+        model: nn.Module = MODELS.build(copy.deepcopy(cfg.model))
     return model.eval()
-
-
-def _default_scope(cfg: Config) -> str:
-    return str(cfg.get("default_scope") or detkit_registry.SCOPE)
 
 
 def _counting_error(cfg: Config, size: tuple[int, int], error: Exception) -> ConfigError:

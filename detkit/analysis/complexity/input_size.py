@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from detkit.config.data.datasets import unwrap_dataset
 from detkit.errors import ConfigError
 
 SIZE_HINT = "pass --size, as --size 800x1280"
@@ -49,11 +50,9 @@ get_test_size.__test__ = False  # type: ignore[attr-defined]
 
 def _pipelines(cfg: Config) -> Iterator[Any]:
     for key in ("test_dataloader", "val_dataloader"):
-        dataset = (cfg.get(key) or {}).get("dataset")
-        while isinstance(dataset, Mapping):
+        for dataset in unwrap_dataset((cfg.get(key) or {}).get("dataset")):
             if isinstance(dataset.get("pipeline"), (list, tuple)):
                 yield dataset["pipeline"]
-            dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
 
 
 def _size_after_resize(step: Mapping[str, Any]) -> tuple[int, int]:

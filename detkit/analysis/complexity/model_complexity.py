@@ -15,8 +15,8 @@ from detkit.analysis.complexity.model_parts import Complexity, aggregate_complex
 from detkit.config.error_source import config_error_context
 from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.load_config import load_config
-from detkit.config.overrides import remove_pretrained
 from detkit.config.task import is_classifier
+from detkit.config.validate.file_config import remove_pretrained_sources
 from detkit.errors import ConfigError
 
 IMAGENET_NUM_CLASSES = 1000
@@ -50,8 +50,7 @@ def get_model_complexity(
         cfg = load_config(config, options)
         if not isinstance(cfg.get("model"), Mapping):
             raise ConfigError(f"{config} has no model")
-        remove_pretrained(cfg.model)
-        _disable_pretrained(cfg.model)
+        remove_pretrained_sources(cfg.model)
         if cfg.get("data_preprocessor") is not None:
             cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
         with config_error_context(cfg, "reading the config"):
@@ -75,15 +74,3 @@ def _set_default_num_classes(head: Any, num_classes: int | None) -> bool:
         return False
     head["num_classes"] = IMAGENET_NUM_CLASSES  # type: ignore[index]
     return True
-
-
-def _disable_pretrained(value: Any) -> None:
-    """Turn off every ``pretrained``, which some backbones fetch while they are built."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            if name == "pretrained" and item:
-                value[name] = False if item is True else None  # type: ignore[index]
-            _disable_pretrained(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _disable_pretrained(item)

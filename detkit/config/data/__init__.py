@@ -1,1 +1,1 @@
-"""Data in a config: the user's own put into it, and the data that it names checked."""
+"""The datasets of a config: replaced by ``--data``, or checked."""

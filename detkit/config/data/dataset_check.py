@@ -1,71 +1,66 @@
-"""The data that a config itself names: there, and checked, before anything is trained on it."""
+"""Check the COCO datasets that a config names, before training or testing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
-from detkit import registry as detkit_registry
+from detkit.config.data.datasets import dataset_files, iter_split_datasets, raise_missing_files
 from detkit.config.infer.infer_fields import get_dataset_classes
-from detkit.errors import DataError
+from detkit.config.validate.registry_lookup import resolve_class
+from detkit.registry import DATASETS, get_default_scope
 
 if TYPE_CHECKING:
     from detkit.data.images.thin_images import ResizeStep
 
-_COCO_DATASETS = ("CocoDataset", "mmdet.CocoDataset")
 
-
-def check_coco_datasets(cfg: Config, splits: tuple[str, ...]) -> None:
+def check_coco_datasets(cfg: Config, splits: Sequence[str]) -> None:
     """Check each COCO dataset that ``cfg`` names for ``splits``.
 
+    Of datasets in other formats, only the existence of the annotation file is checked.
+
     Raises:
-        DataError: an annotation file is not there, or a fault cannot be left as it is.
+        DataError: an annotation file does not exist, or has an error that cannot be ignored.
     """
+    from mmdet.datasets import CocoDataset
+
     from detkit.data.detection.annotation_check import check_coco
     from detkit.data.detection.options import DATA_OPTIONS_KEY, parse_data_options
 
     options = parse_data_options(cfg.get(DATA_OPTIONS_KEY))
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
-    missing = []
-    checked: set[tuple[str, str]] = set()
+    scope = get_default_scope(cfg)
     resizes = get_resize_steps_by_split(cfg)
-    datasets = [
-        item for split in splits
-        for item in _datasets(cfg.get(f"{split}_dataloader"), f"{split}_dataloader")
-    ]
-    for path, dataset in datasets:
-        annotations, images = _dataset_files(dataset)
-        if annotations is None or (str(annotations), str(images)) in checked:
+    missing = []
+    checked = set()
+    for path, dataset in iter_split_datasets(cfg, splits):
+        annotation_file, image_dir = files = dataset_files(dataset)
+        if "type" not in dataset or annotation_file is None or files in checked:
             continue
-        checked.add((str(annotations), str(images)))
-        if not annotations.is_file():
-            missing.append(f"{annotations} ({path})")
-        elif dataset.get("type") in _COCO_DATASETS:
-            # Without metainfo mmdet takes COCO's own 80 and drops all other boxes in silence;
-            # classes that the config states are meant, be they a part of the file's.
-            ledger = check_coco(annotations, images, get_dataset_classes(dataset, scope),
-                                resizes[path.partition("_")[0]],
+        checked.add(files)
+        if not annotation_file.is_file():
+            missing.append((annotation_file, path))
+        elif resolve_class(dataset, DATASETS, scope) is CocoDataset:
+            split = path.partition("_")[0]
+            # Without metainfo mmdet uses COCO's 80 classes and drops all other boxes without a
+            # message. Classes stated in the config may be a subset of the file's on purpose.
+            ledger = check_coco(annotation_file, image_dir, get_dataset_classes(dataset, scope),
+                                resizes[split],
                                 allow_other_classes=_has_metainfo_classes(dataset),
-                                box_format=options.box_format_for(path.partition("_")[0]))
+                                box_format=options.box_format_for(split))
             ledger.log()
             ledger.raise_errors(
-                f"mend the file, put its classes into {path}.metainfo, or pass its folder as "
-                "--data, which takes its classes and writes a mended copy"
+                f"correct the file, put its classes into {path}.metainfo, or pass its folder as "
+                "--data, which uses its classes and writes a corrected copy"
             )
-    if missing:
-        raise DataError(
-            f"the config's annotation files are not there: {', '.join(missing)}",
-            hint="pass --data FOLDER (or --data sample) to use other data with this config",
-        )
+    raise_missing_files(missing)
 
 
 def get_resize_steps_by_split(cfg: Config) -> dict[str, list[ResizeStep]]:
-    """The resizing steps of the pipelines that read each split; val and test are read by both's.
+    """Return the resize steps of the pipelines that read each split.
 
-    One list of images stands in for the other where a data set lacks one of the two.
+    'val' and 'test' have the steps of both: a dataset without one of them uses the other twice.
     """
     from detkit.data.images.thin_images import resize_steps
 
@@ -77,24 +72,3 @@ def get_resize_steps_by_split(cfg: Config) -> dict[str, list[ResizeStep]]:
 def _has_metainfo_classes(dataset: Mapping[str, Any]) -> bool:
     metainfo = dataset.get("metainfo")
     return isinstance(metainfo, Mapping) and bool(metainfo.get("classes"))
-
-
-def _datasets(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, Mapping):
-        if "ann_file" in value and "type" in value:
-            yield path, value
-        for name in ("dataset", "datasets"):
-            if name in value:
-                yield from _datasets(value[name], f"{path}.{name}")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _datasets(item, f"{path}[{index}]")
-
-
-def _dataset_files(dataset: Mapping[str, Any]) -> tuple[Path | None, Path]:
-    root = str(dataset.get("data_root") or "")
-    prefix = (dataset.get("data_prefix") or {}).get("img", "")
-    annotations = dataset.get("ann_file")
-    if not annotations or "://" in str(annotations) or "://" in root:
-        return None, Path(root, prefix)
-    return Path(root, str(annotations)), Path(root, prefix)

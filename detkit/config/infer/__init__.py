@@ -1,1 +1,1 @@
-"""Fields of a config that follow from the data or the backbone: inferred, or compared."""
+"""Config fields inferred from the dataset and the backbone, or compared with them."""

@@ -1,4 +1,4 @@
-"""The levels that a backbone gives: what it publishes, else what a run of it shows."""
+"""Channels and strides of a backbone's feature maps: published by its class, or measured."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BackboneFeatureInfo:
-    """What a backbone gives, finest first.
+    """Feature maps of a backbone, the highest resolution first.
 
     Args:
         channels: of each level.
-        strides: of each level; None where the backbone does not publish them.
+        strides: of each level; None if the backbone does not publish them.
     """
 
     channels: tuple[int, ...]
@@ -31,28 +31,28 @@ class BackboneFeatureInfo:
 def get_feature_channels(
     backbone: Mapping[str, Any], scope: str = detkit_registry.SCOPE, build: bool = True
 ) -> tuple[int, ...] | None:
-    """Channels of each level that a backbone gives, finest first; None when not known.
+    """Return the channels of each level, the highest resolution first; None if unknown.
 
     Args:
         backbone, scope, build: those of ``get_backbone_feature_info``.
     """
-    levels = get_backbone_feature_info(backbone, scope, build)
-    return None if levels is None else levels.channels
+    info = get_backbone_feature_info(backbone, scope, build)
+    return None if info is None else info.channels
 
 
 def get_backbone_feature_info(
     backbone: Mapping[str, Any], scope: str = detkit_registry.SCOPE, build: bool = True
 ) -> BackboneFeatureInfo | None:
-    """The levels that a backbone gives; None when they are not known.
+    """Return the channels and strides of a backbone's levels; None if unknown.
 
-    A backbone that does not say is built and run on torch's meta device, where tensors have a
-    shape and no content; one that cannot be, on the CPU.
+    A backbone that does not publish them is built and run on torch's meta device, which has
+    shapes but no data, or on the CPU if that fails.
 
     Args:
         backbone: its config.
         scope: the config's default scope.
-        build: False asks only backbones of detkit, and others whose class publishes its channels:
-            they know without a forward pass.
+        build: False skips backbones of other libraries that do not publish their channels, so no
+            forward pass is needed.
     """
     target = resolve_class(backbone, scope=scope)
     if target is None or not (build or hasattr(target, "feature_channels")
@@ -63,9 +63,9 @@ def get_backbone_feature_info(
         try:
             return _probe_backbone(target, arguments, device)
         except Exception as error:
-            # Any backbone, of anyone, may be asked; one that fails in earnest fails again when
-            # the model is built, and says why.
-            logger.debug("%s does not tell its levels on %s", target, device, exc_info=error)
+            # A backbone that cannot be built at all fails again, with its own message, when the
+            # model is built.
+            logger.debug("%s cannot be probed on %s", target, device, exc_info=error)
     return None
 
 
@@ -80,13 +80,13 @@ def _probe_backbone(target: Any, arguments: Mapping[str, Any], device: str) -> B
                 tuple(int(channels) for channels in published),
                 _parse_strides(getattr(module, "feature_strides", None), len(published)),
             )
-        module.eval()  # Not chained: train() of mmdet's backbones returns nothing.
+        module.eval()  # Not chained: train() of mmdet's backbones returns None.
         levels = module(torch.zeros(1, 3, 128, 128))
     return BackboneFeatureInfo(tuple(int(level.shape[1]) for level in levels))
 
 
 def _parse_strides(strides: Any, num_levels: int) -> tuple[int | float, ...] | None:
-    """Published strides, one for each level; None where they are something else."""
+    """Return the published strides if there is a positive number for each level, else None."""
     is_valid = isinstance(strides, (list, tuple)) and len(strides) == num_levels and all(
         isinstance(stride, (int, float)) and stride > 0 for stride in strides
     )

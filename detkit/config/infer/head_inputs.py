@@ -1,4 +1,4 @@
-"""Parts of a model that read the neck: their channels, levels and strides follow from it."""
+"""Infer channels, levels and strides of the components that read the neck."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from detkit import registry as detkit_registry
 from detkit.config.infer.mismatch import Mismatch
 from detkit.config.infer.neck_feature_info import NeckFeatureInfo, get_argument
-from detkit.config.validate.registry_lookup import resolve_class
+from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.config.validate.signatures import get_signature
 
 _EXTRACTORS = ("bbox_roi_extractor", "mask_roi_extractor")
@@ -17,16 +17,18 @@ _EXTRACTORS = ("bbox_roi_extractor", "mask_roi_extractor")
 def infer_head_inputs(
     model: Mapping[str, Any], levels: NeckFeatureInfo, scope: str = detkit_registry.SCOPE
 ) -> list[Mismatch]:
-    """Give the parts that read the neck what they do not say, and list what they say wrongly.
+    """Set the omitted inputs of heads and RoI extractors, and return those that do not match.
 
-    Heads of one stage read every level; extractors of regions the first ones, and the heads behind
-    them what a plain extractor hands on.
+    Dense heads read every level, RoI extractors the first levels, and bbox heads the channels
+    that a SingleRoIExtractor passes on.
 
     Args:
-        model: its config; changed in place where it gives nothing.
-        levels: of the neck; what is not known of them is left alone.
+        model: its config; omitted values are set in place.
+        levels: of the neck; nothing is inferred from unknown values.
         scope: the config's default scope.
     """
+    from mmdet.models.roi_heads.bbox_heads import BBoxHead
+
     mismatches: list[Mismatch] = []
     for key in ("rpn_head", "bbox_head"):
         for path, component in _iter_components(model.get(key), f"model.{key}"):
@@ -36,7 +38,7 @@ def infer_head_inputs(
         for name in _EXTRACTORS:
             for path, component in _iter_components(head.get(name), f"{head_path}.{name}"):
                 mismatches += _infer_roi_extractor(path, component, levels, scope)
-        # A shared head may change the channels; other extractors may join levels.
+        # A shared head may change the channels; other extractors may concatenate levels.
         extractors = [
             component for _, component in _iter_components(head.get("bbox_roi_extractor"), "")
         ]
@@ -44,14 +46,14 @@ def infer_head_inputs(
             _is_single_roi_extractor(component, scope) for component in extractors
         )
         for path, component in _iter_components(head.get("bbox_head"), f"{head_path}.bbox_head"):
-            must_match = keeps_channels and _is_subclass(component, "BBoxHead", scope)
+            must_match = keeps_channels and is_subclass(component, BBoxHead, scope=scope)
             mismatches += _infer_argument(path, component, "in_channels", levels.channels,
                                           must_match, scope)
     return mismatches
 
 
 def _iter_components(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """What may be one part or a list of them; a roi_head need not have a type here."""
+    """Yield the path and the config of a component, or of each in a list of components."""
     if isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _iter_components(item, f"{path}[{index}]")
@@ -61,8 +63,10 @@ def _iter_components(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _infer_dense_head(path: str, component: Any, levels: NeckFeatureInfo,
                       scope: str) -> list[Mismatch]:
-    # What is no dense head (DETR's, CenterNet's) may read something else; its numbers stay.
-    is_dense_head = _is_subclass(component, "BaseDenseHead", scope)
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+
+    # Other heads (DETR's, CenterNet's) may have other inputs; their values stay.
+    is_dense_head = is_subclass(component, BaseDenseHead, scope=scope)
     mismatches = _infer_argument(path, component, "in_channels", levels.channels, is_dense_head,
                                  scope)
     if not is_dense_head:
@@ -86,16 +90,18 @@ def _infer_dense_head(path: str, component: Any, levels: NeckFeatureInfo,
 
 
 def _generator_arguments(component: Mapping[str, Any], scope: str) -> list[str]:
-    """The head's arguments that make its anchors or points."""
+    """The names of the head's anchor and point generator arguments."""
     names = get_signature(resolve_class(component, scope=scope)).names
     return sorted(name for name in names if name.endswith("_generator"))
 
 
 def _infer_roi_extractor(path: str, component: Any, levels: NeckFeatureInfo,
                          scope: str) -> list[Mismatch]:
+    from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
+
     mismatches = _infer_argument(path, component, "out_channels", levels.channels,
                                  _is_single_roi_extractor(component, scope), scope)
-    if levels.strides is None or not _is_subclass(component, "BaseRoIExtractor", scope):
+    if levels.strides is None or not is_subclass(component, BaseRoIExtractor, scope=scope):
         return mismatches
     configured = component.get("featmap_strides")
     if configured is None:
@@ -114,7 +120,7 @@ def _infer_roi_extractor(path: str, component: Any, levels: NeckFeatureInfo,
 def _infer_argument(
     path: str, component: Any, name: str, expected: Any, must_match: bool, scope: str
 ) -> list[Mismatch]:
-    """Fill in one argument; where ``must_match``, what is given must be what is wanted."""
+    """Set an omitted argument; if ``must_match``, return a value that differs as a mismatch."""
     if expected is None or "type" not in component:
         return []
     configured = component.get(name)
@@ -123,20 +129,16 @@ def _infer_argument(
         if target is not None and name in get_signature(target).names:
             component[name] = list(expected) if isinstance(expected, list) else expected
     elif must_match and not _equals(configured, expected):
-        # Lists of channels belong to heads that read the backbone.
+        # Heads that read the backbone have lists of channels.
         if isinstance(expected, list) or isinstance(configured, int):
             return [Mismatch(f"{path}.{name}", _normalize(configured), expected)]
     return []
 
 
 def _is_single_roi_extractor(component: Mapping[str, Any], scope: str) -> bool:
-    target = resolve_class(component, scope=scope) if "type" in component else None
-    return getattr(target, "__name__", "") == "SingleRoIExtractor"
+    from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
-
-def _is_subclass(component: Mapping[str, Any], name: str, scope: str) -> bool:
-    target = resolve_class(component, scope=scope) if "type" in component else None
-    return any(base.__name__ == name for base in getattr(target, "__mro__", ()))
+    return resolve_class(component, scope=scope) is SingleRoIExtractor
 
 
 def _equals(configured: Any, expected: Any) -> bool:
@@ -144,7 +146,7 @@ def _equals(configured: Any, expected: Any) -> bool:
 
 
 def _normalize(configured: Any) -> Any:
-    """Lists for tuples, and one number for a pair of equal ones, as mmdet reads strides."""
+    """Convert tuples to lists and pairs of equal numbers to one number, as mmdet does."""
     if not isinstance(configured, (list, tuple)):
         return configured
     return [

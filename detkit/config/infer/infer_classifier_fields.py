@@ -1,4 +1,4 @@
-"""Numbers that a classifier's config need not say: the head's channels and the loss's counts."""
+"""Infer the fields that a classifier's config omits: head channels and class counts."""
 
 from __future__ import annotations
 
@@ -10,51 +10,47 @@ from mmengine.config import Config
 from detkit import registry as detkit_registry
 from detkit.config.infer.feature_info import get_feature_channels
 from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
-from detkit.config.validate.registry_lookup import resolve_class
+from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError
-
-_CLASS_BALANCED_LOSS = "ClassBalancedLoss"
-# With these the head reads as many channels as the backbone's last level has.
-_CHANNEL_PRESERVING_POOLING = "GlobalAveragePooling"
+from detkit.walk import walk_dicts
 
 
 def infer_classifier_fields(
     model: Any, counts: Sequence[int] | None, scope: str = detkit_registry.SCOPE
 ) -> None:
-    """Fill in the head's ``in_channels`` and every ``class_counts``, where not given.
+    """Set the head's ``in_channels`` and every ``class_counts`` that the config omits.
 
     Args:
-        model: the classifier's config, ``num_classes`` derived already; changed in place.
-        counts: training pictures of each class, in the order of the labels; None when not known.
+        model: the classifier's config, with ``num_classes``; changed in place.
+        counts: number of training images of each class, in label order; None if unknown.
         scope: the config's default scope.
 
     Raises:
-        ConfigError: the config gives a number that contradicts the backbone or the data.
+        ConfigError: a value in the config does not match the backbone or the dataset.
     """
     _infer_head_channels(model, scope)
-    for path, loss in _iter_class_balanced_losses(model, "model", scope):
+    for path, loss in _iter_class_balanced_losses(model, scope):
         configured = loss.get("class_counts")
         classes = (model.get("head") or {}).get("num_classes")
         if configured is None:
             if counts is not None:
                 loss["class_counts"] = [int(count) for count in counts]
-        # What is no list the loss itself refuses.
+        # The loss itself rejects a value that is no list.
         elif (isinstance(classes, int) and isinstance(configured, (list, tuple))
               and len(configured) != classes):
             raise ConfigError(
-                f"{path}.class_counts: the loss and the data contradict each other",
+                f"{path}.class_counts: the loss does not match the dataset",
                 got=f"{len(configured)} counts", expected=f"one for each of {classes} classes",
-                hint="leave class_counts out to have the training split's, or pass --cfg-options "
+                hint="omit class_counts to count the training split, or pass --cfg-options "
                 f"{to_option_key(path)}.class_counts=None",
             )
 
 
 def needs_class_counts(cfg: Config) -> bool:
-    """Whether a loss of ``cfg`` weighs classes by counts that the config does not give."""
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
-    return any(component.get("class_counts") is None
-               for _, component in _iter_class_balanced_losses(cfg.get("model"), "model", scope))
+    """Whether a loss of ``cfg`` weights classes by counts that the config omits."""
+    losses = _iter_class_balanced_losses(cfg.get("model"), detkit_registry.get_default_scope(cfg))
+    return any(loss.get("class_counts") is None for _, loss in losses)
 
 
 def _infer_head_channels(model: Any, scope: str) -> None:
@@ -64,8 +60,7 @@ def _infer_head_channels(model: Any, scope: str) -> None:
             for component in (backbone, head)):
         return
     pooling = model.get("pooling")
-    if isinstance(pooling,
-                  Mapping) and not str(pooling.get("type")).endswith(_CHANNEL_PRESERVING_POOLING):
+    if isinstance(pooling, Mapping) and not _keeps_channels(pooling, scope):
         return
     target = resolve_class(head, scope=scope)
     if target is None or "in_channels" not in get_signature(target).names:
@@ -81,15 +76,18 @@ def _infer_head_channels(model: Any, scope: str) -> None:
                          "backbone")
 
 
-def _iter_class_balanced_losses(value: Any, path: str, scope: str) -> Iterator[tuple[str, Any]]:
-    """Every loss in ``value`` that weighs classes by their counts, with its path."""
-    if isinstance(value, Mapping):
-        if "type" in value:
-            target = resolve_class(value, scope=scope)
-            if getattr(target, "__name__", "") == _CLASS_BALANCED_LOSS:
-                yield path, value
-        for name, item in value.items():
-            yield from _iter_class_balanced_losses(item, f"{path}.{name}", scope)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _iter_class_balanced_losses(item, f"{path}[{index}]", scope)
+def _keeps_channels(pooling: Mapping[str, Any], scope: str) -> bool:
+    """Whether the pooled vector has as many channels as the backbone's last level."""
+    from mmdet.models.reid.gap import GlobalAveragePooling as MmdetGlobalAveragePooling
+
+    from detkit.models.classifiers.pooling import GlobalAveragePooling
+
+    return is_subclass(pooling, (GlobalAveragePooling, MmdetGlobalAveragePooling), scope=scope)
+
+
+def _iter_class_balanced_losses(model: Any, scope: str) -> Iterator[tuple[str, Any]]:
+    """The path and the config of every loss in ``model`` that weights classes by their counts."""
+    from detkit.models.losses.class_balanced_loss import ClassBalancedLoss
+
+    return ((path, loss) for path, loss in walk_dicts(model, "model")
+            if is_subclass(loss, ClassBalancedLoss, scope=scope))

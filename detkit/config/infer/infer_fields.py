@@ -1,50 +1,54 @@
-"""Numbers that a config need not say: classes from the data, channels and strides from before."""
+"""Infer the fields that a config omits: classes from the data, channels and strides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 
 from detkit import registry as detkit_registry
+from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.infer.feature_info import get_backbone_feature_info, get_feature_channels
 from detkit.config.infer.head_inputs import infer_head_inputs
 from detkit.config.infer.infer_classifier_fields import infer_classifier_fields
 from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
 from detkit.config.infer.neck_feature_info import get_neck_feature_info
 from detkit.config.task import is_classifier
-from detkit.config.validate.registry_lookup import lookup, resolve_class
+from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError
+from detkit.text import list_names
+from detkit.walk import walk_dicts
 
 __all__ = ["get_config_classes", "get_dataset_classes", "infer_fields", "get_feature_channels"]
 
-# Heads whose num_classes is not the number of the data's classes.
+# Components whose num_classes is not the number of classes of the dataset.
 _IGNORED_HEADS = ("rpn_head", "semantic_head", "backbone", "reid", "track_head", "mask_iou_head")
 
 
 def infer_fields(
     cfg: Config, classes: Sequence[str] | None, class_counts: Sequence[int] | None = None
 ) -> None:
-    """Fill in ``num_classes`` of every head, and what neck and heads read, where not given.
+    """Set ``num_classes``, channels, levels and strides that the config omits.
 
-    The neck's channels are the backbone's; the heads' channels, levels and strides the neck's. A
-    classifier's head reads the backbone, and its loss may want each class's count.
+    The neck's channels come from the backbone; the heads' channels, levels and strides from the
+    neck. A classifier's head reads the backbone, and its loss may need the class counts.
 
     Args:
-        cfg: changed in place; what it gives stays.
-        classes: the data's class names; None leaves ``num_classes`` alone.
-        class_counts: training pictures of each class; None leaves ``class_counts`` alone.
+        cfg: changed in place; values that it has stay.
+        classes: the class names of the dataset; None leaves ``num_classes`` unchanged.
+        class_counts: number of training images of each class; None leaves ``class_counts``
+            unchanged.
 
     Raises:
-        ConfigError: the config gives a number that contradicts the data, the backbone or the neck.
+        ConfigError: a value in the config does not match the dataset, the backbone or the neck.
     """
     model = cfg.get("model")
     if not isinstance(model, Mapping):
         return
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    scope = detkit_registry.get_default_scope(cfg)
     if classes is not None:
         _infer_num_classes(model, list(classes), scope)
     if is_classifier(cfg):
@@ -54,8 +58,8 @@ def infer_fields(
 
 
 def get_config_classes(cfg: Config) -> list[str] | None:
-    """The class names that the config's training (or else test) data has, without building it."""
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    """Return the class names of the train, else test, else val dataset, without building it."""
+    scope = detkit_registry.get_default_scope(cfg)
     for key in ("train_dataloader", "test_dataloader", "val_dataloader"):
         loader = cfg.get(key)
         if isinstance(loader, Mapping) and isinstance(loader.get("dataset"), Mapping):
@@ -64,33 +68,30 @@ def get_config_classes(cfg: Config) -> list[str] | None:
 
 
 def get_dataset_classes(dataset: Mapping[str, Any], scope: str) -> list[str] | None:
-    """The class names that a dataset's config gives it, else its type's own; None if unknown.
+    """Return the class names in a dataset's config, else those of its type; None if unknown.
 
     Raises:
-        ConfigError: the classes are one string: ``('cat')`` where ``('cat',)`` is meant.
+        ConfigError: the classes are a string: ``('cat')`` instead of ``('cat',)``.
     """
-    metainfo = dataset.get("metainfo")
-    if isinstance(metainfo, Mapping) and isinstance(metainfo.get("classes"), str):
-        raise ConfigError("the dataset's metainfo.classes", got=f"the text '{metainfo['classes']}'",
-                          expected=f"a tuple of names, such as ('{metainfo['classes']}',)")
-    if isinstance(metainfo, Mapping) and isinstance(metainfo.get("classes"), (list, tuple)):
-        return list(metainfo["classes"])
-    inner = dataset.get("dataset")
-    if inner is None and isinstance(dataset.get("datasets"), (list, tuple)):
-        inner = next(iter(dataset["datasets"]), None)
-    if isinstance(inner, Mapping):
-        return get_dataset_classes(inner, scope)
-    dataset_type = dataset.get("type")
-    dataset_class = lookup(detkit_registry.DATASETS, dataset_type, scope) if isinstance(
-        dataset_type, str) else dataset_type
+    innermost: Mapping[str, Any] = dataset
+    for innermost in unwrap_dataset(dataset):
+        metainfo = innermost.get("metainfo")
+        classes = metainfo.get("classes") if isinstance(metainfo, Mapping) else None
+        if isinstance(classes, str):
+            raise ConfigError("the dataset's metainfo.classes", got=f"the string '{classes}'",
+                              expected=f"a tuple of names, such as ('{classes}',)")
+        if isinstance(classes, (list, tuple)):
+            return list(classes)
+    dataset_class = resolve_class(innermost, detkit_registry.DATASETS, scope)
     classes = getattr(dataset_class, "METAINFO", {}).get("classes")
     return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
 def _infer_num_classes(model: Mapping[str, Any], classes: list[str], scope: str) -> None:
     conflicts = []
-    for path, component in _iter_components(model, "model"):
-        if any(key in path for key in _IGNORED_HEADS) or "head" not in path:
+    for path, component in walk_dicts(model, "model"):
+        is_head = "head" in path and not any(key in path for key in _IGNORED_HEADS)
+        if "type" not in component or not is_head:
             continue
         configured = component.get("num_classes")
         if configured is None:
@@ -100,25 +101,13 @@ def _infer_num_classes(model: Mapping[str, Any], classes: list[str], scope: str)
             conflicts.append((path, configured))
     if conflicts:
         paths = [to_option_key(path) + ".num_classes" for path, _ in conflicts]
-        shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         raise ConfigError(
-            f"{conflicts[0][0]}.num_classes: the head and the data contradict each other",
+            f"{conflicts[0][0]}.num_classes: the head does not match the dataset",
             got=f"{conflicts[0][1]} in the config",
-            expected=f"{len(classes)} as the data has ({shown})",
-            hint="leave num_classes out of the config, or pass --cfg-options "
+            expected=f"{len(classes)} as the dataset has ({list_names(classes)})",
+            hint="omit num_classes in the config, or pass --cfg-options "
             + " ".join(f"{path}={len(classes)}" for path in paths),
         )
-
-
-def _iter_components(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        if "type" in value:
-            yield path, value
-        for name, item in value.items():
-            yield from _iter_components(item, f"{path}.{name}")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _iter_components(item, f"{path}[{index}]")
 
 
 def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str) -> frozenset[str]:
@@ -127,7 +116,7 @@ def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str
 
 
 def _infer_channels(model: Mapping[str, Any], scope: str) -> None:
-    """Settle what the neck takes from the backbone, and what reads the neck takes from it."""
+    """Infer the neck's inputs from the backbone, and the heads' inputs from the neck."""
     backbone, neck = model.get("backbone"), model.get("neck")
     if not isinstance(backbone, Mapping) or "type" not in backbone:
         return
@@ -153,7 +142,7 @@ def _infer_neck_channels(neck: Any, path: str, channels: tuple[int, ...]) -> Non
         neck["in_channels"] = list(channels)
         return
     listed = list(configured) if isinstance(configured, (list, tuple)) else [configured]
-    # Some necks read fewer maps than the backbone gives, others one.
+    # Some necks read only some of the backbone's feature maps, or one.
     if not all(channel in channels for channel in listed):
         raise_mismatches([Mismatch(f"{path}.in_channels", configured, list(channels))], "neck",
                          "backbone")

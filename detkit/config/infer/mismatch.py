@@ -1,4 +1,4 @@
-"""Numbers of a config that contradict what the model gives, and one message for all of them."""
+"""Config values that do not match the model, reported in one message."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from detkit.errors import ConfigError
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A number that the config gives and that cannot be.
+    """A config value that does not match the model.
 
     Args:
-        path: of the number, such as ``model.roi_head.bbox_head[0].in_channels``.
-        actual: by the config.
-        expected: instead.
+        path: of the value, such as ``model.roi_head.bbox_head[0].in_channels``.
+        actual: the config's value.
+        expected: the value that matches.
     """
 
     path: str
@@ -25,36 +25,38 @@ class Mismatch:
 
 
 def raise_mismatches(mismatches: Sequence[Mismatch], reader: str, source: str) -> None:
-    """Raise for the first of ``mismatches``, with the options that mend all; nothing if none.
+    """Raise for the first of ``mismatches``, with the options that correct all of them.
 
     Args:
-        mismatches: what contradicts.
-        reader, source: the parts that contradict each other, such as 'head' and 'neck'.
+        mismatches: none is no error.
+        reader: the component that has the value, such as 'head'.
+        source: the component that it reads, such as 'neck'.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: there is a mismatch.
     """
     if not mismatches:
         return
     first = mismatches[0]
     options = " ".join(
-        f"{to_option_key(c.path)}={_format_option_value(c.expected)}" for c in mismatches)
+        f"{to_option_key(mismatch.path)}={_format_option_value(mismatch.expected)}"
+        for mismatch in mismatches)
     name = first.path.rpartition(".")[2]
     raise ConfigError(
-        f"{first.path}: the {reader} and the {source} contradict each other",
+        f"{first.path}: the {reader} does not match the {source}",
         got=f"{first.actual} in the config",
-        expected=f"{first.expected} as model.{source} gives",
-        hint=f"leave {name} out to have the {source}'s, or pass --cfg-options {options}",
+        expected=f"{first.expected} from model.{source}",
+        hint=f"omit {name} to infer it from the {source}, or pass --cfg-options {options}",
     )
 
 
 def to_option_key(path: str) -> str:
-    """A path as --cfg-options spells it: a[0].b is a.0.b."""
+    """Convert a path to the form of --cfg-options: a[0].b becomes a.0.b."""
     return path.replace("[", ".").replace("]", "")
 
 
 def _format_option_value(expected: Any) -> str:
     if not isinstance(expected, list):
         return str(expected)
-    # A trailing comma is what tells one number from a list of one.
+    # A trailing comma marks a list of one number.
     return ",".join(str(number) for number in expected) + ("," if len(expected) == 1 else "")

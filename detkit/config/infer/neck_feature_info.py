@@ -1,4 +1,4 @@
-"""The levels that a neck gives: how many, of how many channels, at which strides."""
+"""Channels, number and strides of a neck's feature maps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from detkit.config.validate.registry_lookup import resolve_class
 
 @dataclass(frozen=True)
 class NeckFeatureInfo:
-    """What is known of a neck's levels; None for what is not.
+    """Feature maps of a neck; None for unknown values.
 
     Args:
         channels: of every level.
-        num_levels: of levels.
-        strides: of each level, finest first.
-        num_roi_levels: levels before those that only halve the last; RoI heads read these.
+        num_levels: number of levels.
+        strides: of each level, the highest resolution first.
+        num_roi_levels: number of levels made from the backbone's feature maps, without the extra
+            levels that halve the last; RoI heads read these.
     """
 
     channels: int | None = None
@@ -32,14 +33,14 @@ class NeckFeatureInfo:
 def get_neck_feature_info(
     necks: Sequence[Any], strides: Sequence[int | float] | None, scope: str = detkit_registry.SCOPE
 ) -> NeckFeatureInfo:
-    """What the last of ``necks`` gives.
+    """Return the feature maps of the last of ``necks``.
 
-    Strides are known of a single FPN, PAFPN, DeformableFPN, BiFPN or SimpleFeaturePyramid; numbers
-    that it would refuse itself make them unknown.
+    Strides are known for a single FPN, PAFPN, DeformableFPN, BiFPN or SimpleFeaturePyramid with
+    valid arguments.
 
     Args:
-        necks: configs, in the order in which they are run; not empty.
-        strides: of the backbone's levels; None when not known.
+        necks: configs, in order of execution; not empty.
+        strides: of the backbone's levels; None if unknown.
         scope: the config's default scope.
     """
     last = necks[-1]
@@ -65,7 +66,7 @@ def get_neck_feature_info(
 
 
 def get_argument(component: Mapping[str, Any], target: Any, name: str) -> Any:
-    """What a part is built with: what its config gives, else its class's default, else None."""
+    """Return an argument of a component: from its config, else the default, else None."""
     value = component.get(name)
     if value is not None or not inspect.isclass(target):
         return value
@@ -80,17 +81,21 @@ def get_argument(component: Mapping[str, Any], target: Any, name: str) -> Any:
 def _lateral_strides(
     neck: Mapping[str, Any], target: Any, strides: list[int | float]
 ) -> list[int | float] | None:
-    """Strides of the levels that are made of the backbone's maps, one by one."""
-    if not getattr(target, "__module__", "").startswith(("mmdet.", "detkit.")):
-        return None
-    if target.__name__ == "SimpleFeaturePyramid":
+    """Strides of the levels made directly from the backbone's feature maps."""
+    from mmdet.models.necks import FPN, PAFPN
+
+    from detkit.models.necks.bifpn import BiFPN
+    from detkit.models.necks.deformable_fpn import DeformableFPN
+    from detkit.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
+
+    if target is SimpleFeaturePyramid:
         scales = get_argument(neck, target, "scale_factors")
         is_valid = isinstance(scales, (list, tuple)) and all(
             isinstance(scale, (int, float)) and scale > 0 and math.isfinite(scale)
             for scale in scales
         )
         return [strides[0] / scale for scale in scales] if is_valid and len(strides) == 1 else None
-    if target.__name__ not in ("FPN", "PAFPN", "DeformableFPN", "BiFPN"):
+    if target not in (FPN, PAFPN, DeformableFPN, BiFPN):
         return None
     start = get_argument(neck, target, "start_level")
     end = get_argument(neck, target, "end_level")

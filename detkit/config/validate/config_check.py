@@ -1,11 +1,10 @@
-"""Every name and argument of a config, checked before anything is built."""
+"""Check every type and argument of a config before anything is built."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.registry import Registry
@@ -16,17 +15,19 @@ from detkit.config.validate.component_keys import COMPONENT_LIST_KEYS, is_compon
 from detkit.config.validate.mmdet_exceptions import ARGUMENTS_POPPED_BY_HEAD, IGNORED_ARGUMENTS
 from detkit.config.validate.registry_lookup import (
     TOP_LEVEL_REGISTRIES,
-    child_registry,
     equivalent_registries,
     lookup,
     registered_names,
+    registry_at,
 )
 from detkit.config.validate.signatures import OPEN, Signature, get_signature
 from detkit.errors import ConfigError
+from detkit.text import name_hint
+from detkit.walk import Node, walk
 
 logger = logging.getLogger(__name__)
 
-# What builders take out of a dict before they call the class.
+# Keys that builders remove from a dict before they call the class.
 _BUILDER_KEYS = frozenset({"type", "_scope_"})
 _BUILDER_KEYS_BY_REGISTRY = {
     detkit_registry.HOOKS.name: frozenset({"priority"}),
@@ -42,72 +43,74 @@ _BUILDER_KEYS_BY_SUFFIX = {
     "upsample_cfg": frozenset({"scale_factor"}),
     "cfg": frozenset({"postfix"}),
 }
-# Arguments that the builder, not the config, gives.
+# Arguments that the builder passes, not the config.
 _INJECTED = {
     detkit_registry.TRANSFORMS.name: frozenset[str](),
     detkit_registry.HOOKS.name: frozenset[str](),
     detkit_registry.PARAM_SCHEDULERS.name: frozenset({"optimizer"}),
     detkit_registry.OPTIMIZERS.name: frozenset({"params"}),
 }
-# Classes that hand their **kwargs to the class that one of their arguments names.
+# Classes that pass their **kwargs to the class named by one of their arguments.
 _KWARGS_FORWARDED_TO = {
     "EMAHook": ("ema_type", detkit_registry.MODELS, frozenset({"model"})),
     "RandomResize": ("resize_type", detkit_registry.TRANSFORMS, frozenset({"scale"})),
     "RandomChoiceResize": ("resize_type", detkit_registry.TRANSFORMS, frozenset({"scale"})),
 }
-# Classes that keep their **kwargs for nothing that a config could mean.
+# Classes whose **kwargs are of no use in a config.
 _KWARGS_IGNORED = frozenset({"CheckpointHook"})
-# Classes whose base stands in another library, and is an empty one where that is missing.
+# Classes whose base is in an optional library, and an empty class if that is not installed.
 _KWARGS_UNKNOWN = frozenset({"BaseReID"})
-# Keys below which ``type`` is a word of the class that reads it, not a registered name.
+# Keys in whose dict ``type`` is an option of the class that reads it, not a registered name.
 NON_REGISTRY_TYPE_KEYS = frozenset({
     "adapt_cfg", "same_up_trans", "same_down_trans", "across_lateral_trans", "across_down_trans",
     "across_up_trans", "across_skip_trans", "output_trans",
 })
-# Classes whose inner ``type`` names belong to another library.
+# Classes whose arguments contain ``type`` names of another library.
 _EXTERNAL_WRAPPERS = frozenset({"Albu", "Detectron2Wrapper"})
 
 
 def check_config(cfg: Mapping[str, Any]) -> None:
-    """Look up every ``type`` in ``cfg`` and check its arguments against its signature.
+    """Look up every ``type`` in ``cfg`` and check its arguments against the class's signature.
 
     Raises:
-        ConfigError: the first name or argument that does not exist, by its path, with the
-            nearest right one.
+        ConfigError: a name or argument does not exist; the message has its path and the closest
+            existing one.
     """
-    detkit_registry.import_mmdet(
-    )  # Here, where it is quiet: the first look-up would do it with its warnings.
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    # Imported here without warnings: the first lookup would import it with them.
+    detkit_registry.import_mmdet()
+    scope = detkit_registry.get_default_scope(cfg)
     for key, value in cfg.items():
         key_schema.check_keys(value, key, unknown_name_error)
         if key in TOP_LEVEL_REGISTRIES:
-            _check(value, key, key, TOP_LEVEL_REGISTRIES[key], scope)
+            _check_components(value, key, scope)
 
 
-def _check(
-    value: Any, path: str, key: str, registry: Registry, scope: str, owner: Any = None
-) -> None:
-    """Check ``value``, that ``owner``, the class built from the typed dict around it, is given."""
-    if isinstance(value, Mapping):
-        if "type" in value and key not in NON_REGISTRY_TYPE_KEYS:
-            owner = _check_component(value, path, key, registry, scope)
-            if unqualified_name(value["type"]) in _EXTERNAL_WRAPPERS:
-                return
-        elif "type" not in value:
-            _check_type_spelling(value, path)
-            _check_has_type(value, path, key, registry, owner)
-        for name, item in value.items():
-            _check(item, f"{path}.{name}", str(name), child_registry(str(name), registry),
-                   scope, owner)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", key, registry, scope, owner)
+def _check_components(value: Any, key: str, scope: str) -> None:
+    """Check every dict in the value of the top-level key ``key``."""
+    # For each dict, by id, the class built from the closest typed dict: itself or one around it.
+    owners: dict[int, Any] = {}
+    for node in walk(value, key, key, enter=_is_own_config):
+        if not isinstance(node.value, Mapping):
+            continue
+        registry, owner = registry_at(node.keys), owners.get(id(node.parent))
+        if "type" not in node.value:
+            _check_type_spelling(node.value, node.path)
+            _check_has_type(node.value, node.path, node.key, registry, owner)
+        elif node.key not in NON_REGISTRY_TYPE_KEYS:
+            owner = _check_component(node.value, node.path, node.key, registry, scope)
+        owners[id(node.value)] = owner
+
+
+def _is_own_config(node: Node) -> bool:
+    """False for a dict whose content belongs to another library's registry."""
+    return not (isinstance(node.value, Mapping) and node.key not in NON_REGISTRY_TYPE_KEYS
+                and unqualified_name(node.value.get("type", "")) in _EXTERNAL_WRAPPERS)
 
 
 def _check_component(
     value: Mapping[str, Any], path: str, key: str, registry: Registry, scope: str
 ) -> Any | None:
-    """Check the arguments of the class that ``value`` names, and return that class if known."""
+    """Check the arguments of the class that ``value`` names, and return the class if known."""
     target = find_type(value["type"], registry, path, scope)
     if target is None:
         return None
@@ -121,7 +124,7 @@ def _check_component(
                 if (unqualified_name(value["type"]), name) in ARGUMENTS_POPPED_BY_HEAD:
                     continue
                 if (unqualified_name(value["type"]), name) in IGNORED_ARGUMENTS:
-                    logger.warning("%s.%s has no effect", path, name)
+                    logger.warning("%s.%s is ignored", path, name)
                     continue
                 raise unknown_name_error(f"{path}.{name}", str(name),
                                          signature.names | builder_keys,
@@ -130,33 +133,34 @@ def _check_component(
     missing = sorted(needed - set(value))
     if missing:
         type_name = unqualified_name(value["type"])
-        raise ConfigError(f"{path}: {type_name} needs '{missing[0]}', which is not given")
+        raise ConfigError(f"{path}: {type_name} requires '{missing[0]}', which is missing")
     return target
 
 
 def _signature(target: Any, value: Mapping[str, Any]) -> Signature:
-    found = get_signature(target)
+    signature = get_signature(target)
     name = getattr(target, "__name__", "")
     if name in _KWARGS_UNKNOWN:
         return OPEN
     if name in _KWARGS_IGNORED:
-        return Signature(found.names, found.required)
+        return Signature(signature.names, signature.required)
     if name in _KWARGS_FORWARDED_TO:
         argument, registry, provided = _KWARGS_FORWARDED_TO[name]
         inner_name = value.get(argument) or inspect.signature(target).parameters[argument].default
         inner = lookup(registry, inner_name) if isinstance(inner_name, str) else None
         if inner is not None:
             base = get_signature(inner)
-            return Signature(found.names | (base.names - provided), found.required, base.closed)
-    return found
+            names = signature.names | (base.names - provided)
+            return Signature(names, signature.required, base.closed)
+    return signature
 
 
 def find_type(name: Any, registry: Registry, path: str,
               scope: str = detkit_registry.SCOPE) -> Any | None:
-    """What ``type=name`` at ``path`` will be built from; None when it cannot be checked.
+    """Return the class that ``type=name`` at ``path`` will build; None if it cannot be checked.
 
     Raises:
-        ConfigError: no registry that serves here has the name.
+        ConfigError: the name is not registered in ``registry`` or an equivalent one.
     """
     if not isinstance(name, str):
         if callable(name):
@@ -173,7 +177,7 @@ def find_type(name: Any, registry: Registry, path: str,
             return target
     if "." in name:
         return _import_type(name, path)
-    known = [known for candidate in registries for known in registered_names(candidate, scope)]
+    known = [item for candidate in registries for item in registered_names(candidate, scope)]
     raise unknown_name_error(f"{path}.type", name, known, f"the name of a {registry.name}",
                              _find_elsewhere(name))
 
@@ -186,7 +190,7 @@ def _find_operator(name: str) -> Any | None:
 
 
 def _import_type(name: str, path: str) -> Any | None:
-    """The class that a dotted name spells, or None for a scope of a library not known here."""
+    """Import the class of a dotted name."""
     from mmengine.utils import get_object_from_string
 
     try:
@@ -196,7 +200,7 @@ def _import_type(name: str, path: str) -> Any | None:
     if target is None:
         raise ConfigError(
             f"{path}.type", got=f"'{name}'", expected="a registered name",
-            hint="install the library that registers it, or name it in custom_imports")
+            hint="install the library that registers it, or add it to custom_imports")
     return target
 
 
@@ -218,20 +222,20 @@ def _check_type_spelling(value: Mapping[str, Any], path: str) -> None:
 def _check_has_type(
     value: Mapping[str, Any], path: str, key: str, registry: Registry, owner: Any
 ) -> None:
-    """Refuse a dict that a class is built from and that does not say which."""
+    """Reject a dict that has to be built into an object and has no ``type``."""
     is_list_item = path.endswith("]")
     if not (registry is detkit_registry.MODELS and is_component_key(key, owner)
             or is_list_item and key in COMPONENT_LIST_KEYS):
         return
-    note = ("a list takes the place of the base config's whole list: write each of its dicts out"
-            if is_list_item else "add type, or set single keys of the base config's dict only")
+    hint = ("a list replaces the list of the base config: write each of its dicts completely"
+            if is_list_item else "add type, or set only single keys of the base config's dict")
     raise ConfigError(f"{path} has no type",
                       got=f"a dict with {', '.join(map(str, value))}" if value else "an empty dict",
-                      expected="type='NAME' among its keys", hint=note)
+                      expected="the key 'type'", hint=hint)
 
 
 def unqualified_name(name: Any) -> str:
-    """The name of a class without its scope or module; ``name`` is that text or the class."""
+    """Return the name of a class, given as the class or as text, without scope or module."""
     full_name = name if isinstance(name, str) else str(getattr(name, "__name__", name))
     return full_name.rpartition(".")[2]
 
@@ -239,32 +243,6 @@ def unqualified_name(name: Any) -> str:
 def unknown_name_error(
     path: str, name: str, known: Iterable[str], expected: str, note: str | None = None
 ) -> ConfigError:
-    """The error for a name that does not exist, with the nearest that does."""
-    suggestion = closest_match(name, known)
-    hint = "; ".join(part for part in (note,
-                                       f"did you mean '{suggestion}'?" if suggestion else None)
-                     if part)
-    return ConfigError(f"{path}: '{name}' is not {expected}", hint=hint or None)
-
-
-def closest_match(name: str, known: Iterable[str]) -> str | None:
-    """The most similar of ``known``, None when nothing is alike."""
-    by_lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), list(by_lower), 1, 0.6)
-    return by_lower[found[0]] if found else None
-
-
-def iter_typed_dicts(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every dict with a ``type`` in ``value``, with its path, outermost first."""
-    return ((path, found) for path, found in iter_config_dicts(value) if "type" in found)
-
-
-def iter_config_dicts(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every dict in ``value``, itself included, with its path, outermost first."""
-    if isinstance(value, Mapping):
-        yield path, value
-        for name, item in value.items():
-            yield from iter_config_dicts(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from iter_config_dicts(item, f"{path}[{index}]")
+    """Return the error for a name that does not exist, with the closest that does."""
+    hints = [hint for hint in (note, name_hint(name, known)) if hint is not None]
+    return ConfigError(f"{path}: '{name}' is not {expected}", hint="; ".join(hints) or None)

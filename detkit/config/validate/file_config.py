@@ -1,13 +1,13 @@
-"""The config inside a file, checked whole before anything of it is built: it is data, not code.
+"""Check the config in a checkpoint before anything is built from it: it must be data, not code.
 
-Every ``type`` in it must be on the list of `file_types`, and no text may be an address or a path.
-What would begin the weights from elsewhere is taken out: the file has them all.
+Every ``type`` must be on the list in `file_types`, and no string may be a URL or a path. Sources
+of initial weights are removed: the checkpoint has all weights.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import isfinite, prod
 from typing import Any
 
@@ -25,21 +25,23 @@ from detkit.config.validate.file_types import (
     TRANSFORM_TYPES,
     is_allowed_type,
 )
-from detkit.config.validate.registry_lookup import lookup_all
+from detkit.config.validate.registry_lookup import lookup
 from detkit.errors import ConfigError, WeightsError
+from detkit.text import shorten
 from detkit.trust import trust_enabled
+from detkit.walk import Node, walk, walk_dicts
 
 TRUST_HINT = "pass --trust if you trust whoever made the file (trust=True in Python)"
 PIPELINE_KEY = "test_dataloader.dataset.pipeline"
 ALLOWED_SCOPES = ("detkit", "mmdet", "mmengine")
-_MODEL, _STEPS, _DATASET = "a component of a model", "a pipeline step", "a data set in COCO's form"
+_MODEL, _STEPS, _DATASET = "a model component", "a pipeline step", "a dataset in COCO format"
 _REGISTRIES: dict[str, tuple[Registry, ...]] = {
     _MODEL: (detkit_registry.MODELS, detkit_registry.TASK_UTILS),
     _STEPS: (detkit_registry.TRANSFORMS,),
     _DATASET: (detkit_registry.DATASETS,),
 }
 _TYPES = {_MODEL: MODEL_TYPES, _STEPS: TRANSFORM_TYPES, _DATASET: DATASET_TYPES}
-# A list of so many values takes a GB, and a square picture of such a side, too.
+# A list of this many values takes about a GB, and so does a square image with sides this long.
 MAX_NUMBERS = {_MODEL: 10**8, _STEPS: 2**14, _DATASET: 2**63}
 MAX_UPSCALING = 8
 _SCALE_KEY = re.compile(r"(^|_)(scale_factor|ratio_range|side_range|scale_range|img_ratios?)$")
@@ -48,22 +50,22 @@ _PATH_OR_URL = re.compile(r"://|^\s*(?:[~/]|\.\.?[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
 
 def ensure_safe_model(cfg: Mapping[str, Any], origin: str) -> None:
-    """Refuse a config whose model is more than numbers, texts and listed component types.
+    """Reject a config whose model has more than numbers, strings and allowed component types.
 
     Args:
-        cfg: its ``model``, with the data preprocessor in it, is checked;
-            `remove_pretrained_sources` is done.
-        origin: the file, for the message.
+        cfg: its ``model``, which includes the data preprocessor, is checked; call
+            `remove_pretrained_sources` before.
+        origin: the checkpoint file, for the message.
 
     Raises:
-        WeightsError: the first thing that is refused, by its path in the config.
+        WeightsError: a value is rejected; the message has its path in the config.
     """
     detkit_registry.import_mmdet()
-    scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
+    scope = detkit_registry.get_default_scope(cfg)
     if not trust_enabled() and scope not in ALLOWED_SCOPES:
         raise _unsafe_config_error(origin, "default_scope", scope,
                                    f"one of {', '.join(ALLOWED_SCOPES)}")
-    _check(cfg["model"], "model", "model", _MODEL, origin)
+    _check(cfg["model"], "model", "model", _MODEL, origin, scope)
     try:
         check_config({"default_scope": scope, "model": cfg["model"]})
     except ConfigError as error:
@@ -71,120 +73,135 @@ def ensure_safe_model(cfg: Mapping[str, Any], origin: str) -> None:
 
 
 def ensure_safe_pipeline(pipeline: Sequence[Mapping[str, Any]], origin: str) -> None:
-    """Refuse a test pipeline with a step that is not on the list; loaders are never built.
+    """Reject a test pipeline with a step that is not allowed; loading steps are never built.
 
     Raises:
-        WeightsError: the first thing that is refused, by its path in the config.
+        WeightsError: a value is rejected; the message has its path in the config.
     """
     detkit_registry.import_mmdet()
     for index, step in enumerate(pipeline):
         if not is_loading_step(step):
-            _check(step, f"{PIPELINE_KEY}[{index}]", "", _STEPS, origin)
+            _check(step, f"{PIPELINE_KEY}[{index}]", "", _STEPS, origin, detkit_registry.SCOPE)
     upscaling = prod(_scale_factors([step for step in pipeline if not is_loading_step(step)]))
     if upscaling > MAX_UPSCALING and not trust_enabled():
-        raise _unsafe_config_error(origin, f"{PIPELINE_KEY} enlarges an image's sides",
+        raise _unsafe_config_error(origin, f"{PIPELINE_KEY} upscales images",
                                    f"{upscaling:g} times", f"at most {MAX_UPSCALING} times")
 
 
 def is_loading_step(step: Mapping[str, Any]) -> bool:
-    """Whether a step loads images or annotations, which come as arrays or not at all here."""
+    """Whether a step loads images or annotations; inference gets images as arrays instead."""
     name = str(step.get("type", "")).rsplit(".", 1)[-1]
     return name.startswith("Load") or name == "FilterAnnotations"
 
 
-def ensure_safe_dataset(dataset: Mapping[str, Any], path: str) -> None:
-    """Refuse a data set of a file's config that reads more than an annotation file of COCO's form.
+def ensure_safe_dataset(dataset: Mapping[str, Any], path: str, scope: str) -> None:
+    """Reject a dataset of a checkpoint's config that reads more than a COCO annotation file.
+
+    Args:
+        dataset: its config.
+        path: of ``dataset`` in the config, for the message.
+        scope: the default scope in which it is built.
 
     Raises:
-        WeightsError: its type or one of its arguments is not on the list.
+        WeightsError: its type or one of its arguments is not allowed.
     """
-    _check(dataset, path, "dataset", _DATASET, "the checkpoint")
+    _check(dataset, path, "dataset", _DATASET, "the checkpoint", scope)
     for name, value in dataset.items():
         if value is not None and name not in DATASET_ARGUMENTS and not trust_enabled():
             raise _unsafe_config_error("the checkpoint", f"{path}.{name}", value, "none")
 
 
 def remove_pretrained_sources(value: Any) -> None:
-    """Take out of ``value``, in place, what names the weights that a model begins with."""
-    if isinstance(value, Mapping):
+    """Disable every ``init_cfg`` and ``pretrained`` in ``value``, in place."""
+    for _, component in walk_dicts(value):
         for name in ("init_cfg", "pretrained"):
-            if name in value:
-                value[name] = False if value[name] is True else None  # type: ignore[index]
-        for item in value.values():
-            remove_pretrained_sources(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            remove_pretrained_sources(item)
+            if name in component:
+                component[name] = False if isinstance(component[name], bool) else None
 
 
-def _check(value: Any, path: str, key: str, category: str, origin: str) -> None:
-    if isinstance(value, Mapping):
-        if "type" in value:
-            _check_type(value["type"], f"{path}.type", key, category, origin)
-        for name, item in value.items():
-            inner = f"{path}.{name}"
-            if not isinstance(name, str):
-                raise WeightsError(f"the config in {origin}: {path}", expected="keys that are text",
-                                   got=f"a key of the type {type(name).__name__}")
-            if name == "_scope_" and item not in ALLOWED_SCOPES and not trust_enabled():
-                raise _unsafe_config_error(origin, inner, item,
-                                           f"one of {', '.join(ALLOWED_SCOPES)}")
-            if category == _MODEL and name in REGISTRY_NAME_ARGUMENTS and isinstance(item, str) \
-                    and item not in REGISTRY_NAME_ARGUMENTS[name]:
-                _check_type(item, inner, "", category, origin)
-            if name != "type":
-                _check(item, inner, name, category, origin)
-    elif isinstance(value, (list, tuple, set)):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", key, category, origin)
-    elif isinstance(value, (int, float)) and not trust_enabled():
-        _check_number(value, path, category, origin)
-    elif isinstance(value, str) and not trust_enabled():
-        if (_URL if category == _DATASET else _PATH_OR_URL).search(value):
-            raise _unsafe_config_error(origin, path, value, "no path or address")
+def _check(value: Any, path: str, key: str, category: str, origin: str, scope: str) -> None:
+    # A component is built in the scope of the closest _scope_ around it, or in the default scope.
+    scopes = {scope, *(str(component["_scope_"]) for _, component in walk_dicts(value)
+                       if "_scope_" in component)}
+
+    def check_type(name: Any, path: str, key: str) -> None:
+        _check_type(name, path, key, category, origin, scopes)
+
+    for node in walk(value, path, key):
+        if isinstance(node.value, Mapping):
+            _check_dict(node, category, origin, check_type)
+        elif trust_enabled() or node.key == "type":
+            continue  # A type has been checked with its dict.
+        elif isinstance(node.value, (int, float)):
+            _check_number(node.value, node.path, category, origin)
+        elif isinstance(node.value, str):
+            if (_URL if category == _DATASET else _PATH_OR_URL).search(node.value):
+                raise _unsafe_config_error(origin, node.path, node.value, "no path and no URL")
+
+
+def _check_dict(node: Node, category: str, origin: str,
+                check_type: Callable[[Any, str, str], None]) -> None:
+    path, value = node.path, node.value
+    if "type" in value:
+        check_type(value["type"], f"{path}.type", node.key)
+    for name, item in value.items():
+        if not isinstance(name, str):
+            raise WeightsError(f"the config in {origin}: {path}", expected="keys of type str",
+                               got=f"a key of the type {type(name).__name__}")
+        if name == "_scope_" and item not in ALLOWED_SCOPES and not trust_enabled():
+            raise _unsafe_config_error(origin, f"{path}.{name}", item,
+                                       f"one of {', '.join(ALLOWED_SCOPES)}")
+        if category == _MODEL and name in REGISTRY_NAME_ARGUMENTS and isinstance(item, str) \
+                and item not in REGISTRY_NAME_ARGUMENTS[name]:
+            check_type(item, f"{path}.{name}", "")
 
 
 def _check_number(value: float, path: str, category: str, origin: str) -> None:
-    """Refuse a size that no memory has room for: of a picture's side, or of a list."""
+    """Reject an image size or a list length that does not fit in memory."""
     limit = MAX_NUMBERS[category]
     if isfinite(value) and abs(value) > limit and (category == _STEPS or isinstance(value, int)):
         raise _unsafe_config_error(origin, path, value, f"a number of at most {limit:,}")
 
 
 def _scale_factors(value: Any, key: str = "") -> Iterator[float]:
-    """By how much each argument that scales a picture enlarges its sides."""
+    """Yield the factor by which each argument that resizes an image can enlarge its sides."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _scale_factors(item, str(name))
     elif isinstance(value, (list, tuple)):
-        found = [factor for item in value for factor in _scale_factors(item, key)]
-        # Of a range or a choice one is taken; steps follow on each other.
-        yield from [max(found, default=1.0)] if _SCALE_KEY.search(key) else found
+        factors = [factor for item in value for factor in _scale_factors(item, key)]
+        # One value of a range or a choice is used; the factors of consecutive steps multiply.
+        yield from [max(factors, default=1.0)] if _SCALE_KEY.search(key) else factors
     elif _SCALE_KEY.search(key) and isinstance(value, (int, float)) and value > 1:
         yield value
 
 
-def _check_type(name: Any, path: str, key: str, category: str, origin: str) -> None:
-    """Refuse a name that no registry has, which mmengine would import, or that is not listed."""
-    found = []
+def _check_type(
+    name: Any, path: str, key: str, category: str, origin: str, scopes: Collection[str]
+) -> None:
+    """Reject a name that is not registered, which mmengine would import, or not allowed.
+
+    Of several classes with one name, only those that the registries would build in ``scopes`` are
+    checked, not the classes that they hide in a parent registry.
+    """
+    targets = []
     if isinstance(name, str):
-        found = [
-            entry for registry in _REGISTRIES[category] for entry in lookup_all(registry, name)
-        ]
+        candidates = [lookup(registry, name, scope)
+                      for registry in _REGISTRIES[category] for scope in scopes]
+        targets = [target for target in candidates if target is not None]
         is_literal = key in NON_REGISTRY_TYPE_KEYS and name in NON_REGISTRY_TYPES
-        if category == _MODEL and not found and (name in MMCV_OPS or is_literal):
+        if category == _MODEL and not targets and (name in MMCV_OPS or is_literal):
             return
-    if not found:
-        raise _unsafe_config_error(origin, path, name, "a registered name, for nothing is imported",
-                                   None)
-    if not trust_enabled() and not all(is_allowed_type(entry, _TYPES[category]) for entry in found):
+    if not targets:
         raise _unsafe_config_error(origin, path, name,
-                                   f"{category} that is built from numbers and texts alone")
+                                   "a registered name; names are never imported", None)
+    if not trust_enabled() and not all(is_allowed_type(target, _TYPES[category])
+                                       for target in targets):
+        raise _unsafe_config_error(origin, path, name, f"{category} from the list of safe types")
 
 
 def _unsafe_config_error(
     origin: str, path: str, got: Any, expected: str, hint: str | None = TRUST_HINT
 ) -> WeightsError:
-    shown = repr(got)
-    shown = shown if len(shown) <= 80 else f"{shown[:80]}..."
-    return WeightsError(f"the config in {origin}: {path}", got=shown, expected=expected, hint=hint)
+    return WeightsError(f"the config in {origin}: {path}", got=shorten(repr(got), 83),
+                        expected=expected, hint=hint)

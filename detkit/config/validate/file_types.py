@@ -1,8 +1,8 @@
-"""The component types that a config inside a file may name: built from numbers and texts alone.
+"""The component types allowed in a checkpoint's config: safe to build from numbers and strings.
 
-Of each, and of what it calls in mmdet, mmcv and mmengine, a test has read the source: nothing in
-it executes a text, imports, opens a file or an address, or loads a pickle (tests/engine/
-test_file_types.py). Types of detkit and the layers of torch.nn are taken whole.
+A test (tests/config/test_file_types.py) analyzes the source of each type and of everything that it
+calls in mmdet, mmcv and mmengine: nothing executes a string, imports, opens a file or a URL, or
+loads a pickle. All types of detkit and all layers of torch.nn are allowed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any
 # Packages whose registered types are all allowed.
 _ALLOWED_PACKAGES = ("detkit", "torch.nn.modules")
 
-# What a class takes from mmcv.ops by the word under ``type``: no registry knows these.
+# Operators of mmcv.ops that classes select by ``type``; they are in no registry.
 MMCV_OPS = frozenset({
     "RoIAlign", "RoIPool", "DeformRoIPool", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack",
     "SimpleRoIAlign", "nms", "soft_nms",
 })
 
-# Under these keys ``type`` is a word of the class that reads it, and these are the words.
+# Values of ``type`` that are options of the class that reads them, not registered names.
 NON_REGISTRY_TYPES = frozenset({"dilation", "offset", "conv", "interpolation_conv", "last_conv"})
 
-# Arguments besides ``type`` whose text a class hands to a registry, and the words that are none.
+# Arguments other than ``type`` that a class looks up in a registry, and their values that are not
+# looked up.
 REGISTRY_NAME_ARGUMENTS = {
     "padding_mode": frozenset({"zeros", "reflect", "replicate", "circular"}),
     "conv_type": frozenset[str](),
@@ -136,8 +137,8 @@ TRANSFORM_TYPES: dict[str, frozenset[str]] = {
     """),
 }
 
-# Data sets in COCO's form. They read their annotation file, as json, and nothing else of what
-# DATASET_ARGUMENTS lets through.
+# Datasets in COCO format. With the arguments in DATASET_ARGUMENTS they read nothing but their json
+# annotation file.
 DATASET_TYPES: dict[str, frozenset[str]] = {
     "mmdet.datasets": _split_names("""
         CocoDataset CityscapesDataset DeepFashionDataset iSAIDDataset LVISV05Dataset LVISV1Dataset
@@ -152,7 +153,7 @@ DATASET_ARGUMENTS = frozenset({
 
 
 def is_allowed_type(target: Any, types: dict[str, frozenset[str]]) -> bool:
-    """Whether ``target``, which a registry holds, is one of ``types`` or of a whole package."""
+    """Whether the registered class ``target`` is in ``types`` or in an allowed package."""
     module, name = str(getattr(target, "__module__", "")), getattr(target, "__name__", None)
     if any(module == package or module.startswith(f"{package}.") for package in _ALLOWED_PACKAGES):
         return True

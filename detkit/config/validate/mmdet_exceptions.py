@@ -1,12 +1,12 @@
-"""Slips in the configs that mmdet ships: said in the log, so that its zoo loads as it is.
+"""Arguments in the configs of mmdet's model zoo that have no effect: accepted with a warning.
 
-Each class swallows the argument through its ``**kwargs`` and does nothing with it; found by
-loading every shipped config of mmdet 3.5.1.
+Each class takes the argument through its ``**kwargs`` and ignores it. Found by loading every
+config that mmdet 3.5.1 ships.
 """
 
 from __future__ import annotations
 
-# Class, and the argument that it was given.
+# Class and argument.
 IGNORED_ARGUMENTS = frozenset({
     ("CocoMetric", "eval_mode"),
     ("DCNv2", "deformable_groups"),
@@ -18,6 +18,6 @@ IGNORED_ARGUMENTS = frozenset({
     ("StageCascadeRPNHead", "sampling"),
 })
 
-# What a head takes out of its loss's config before the loss is built (DETRHead), or leaves there
-# for nothing (the heads derived from it).
+# Class and argument of a loss that its head removes from the config before it builds the loss
+# (DETRHead), or ignores (heads derived from DETRHead).
 ARGUMENTS_POPPED_BY_HEAD = frozenset({("CrossEntropyLoss", "bg_cls_weight")})

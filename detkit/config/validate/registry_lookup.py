@@ -1,13 +1,16 @@
-"""Which registry a name in a config is looked up in, by where it stands."""
+"""Find the registry of a config key, and the class of a registered name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.registry import FUNCTIONS, Registry
 
 from detkit import registry as detkit_registry
+from detkit.aliases import current_type
 
 TOP_LEVEL_REGISTRIES: dict[str, Registry] = {
     "model": detkit_registry.MODELS,
@@ -61,7 +64,7 @@ _REGISTRY_BY_DATA_KEY: dict[str, Registry] = {"sampler": detkit_registry.DATA_SA
 
 
 def child_registry(key: str, current: Registry) -> Registry:
-    """The registry for what stands under ``key`` in something of the registry ``current``."""
+    """The registry for the value at ``key`` in a component of the registry ``current``."""
     if key in _REGISTRY_BY_KEY:
         return _REGISTRY_BY_KEY[key]
     if current in (detkit_registry.MODELS, detkit_registry.TASK_UTILS):
@@ -71,8 +74,14 @@ def child_registry(key: str, current: Registry) -> Registry:
     return current
 
 
+def registry_at(keys: Sequence[str]) -> Registry:
+    """The registry for the value at the dict keys ``keys``, the first a top-level one."""
+    return functools.reduce(lambda registry, key: child_registry(key, registry), keys[1:],
+                            TOP_LEVEL_REGISTRIES[keys[0]])
+
+
 def equivalent_registries(registry: Registry) -> list[Registry]:
-    """Registries whose names also serve where ``registry`` is expected."""
+    """Registries whose names are accepted where ``registry`` is expected."""
     if registry in (detkit_registry.MODELS, detkit_registry.TASK_UTILS):
         return [detkit_registry.MODELS, detkit_registry.TASK_UTILS]
     if registry is detkit_registry.METRICS:
@@ -81,46 +90,48 @@ def equivalent_registries(registry: Registry) -> list[Registry]:
 
 
 def lookup(registry: Registry, name: str, scope: str = detkit_registry.SCOPE) -> Any | None:
-    """What ``name`` (plain or ``scope.Name``) is in ``registry``, None when it is nothing.
+    """Return the class registered as ``name``, plain or ``scope.Name``; None if there is none.
 
-    Never imports what the name spells, as mmengine's own look-up does: ``os.system`` is None.
+    Unlike ``Registry.get`` it never imports the name: ``os.system`` gives None.
 
     Args:
         registry: one of detkit's; its parents are mmdet's and mmengine's.
-        name: as it stands after ``type=``.
-        scope: where the search for a plain name begins, the config's ``default_scope``.
+        name: the value of ``type``.
+        scope: where the search for a plain name starts, the config's ``default_scope``.
     """
+    name = current_type(name)
     prefix, _, rest = name.partition(".")
     if rest:
-        return next((n._module_dict.get(rest) for n in _lineage(registry) if n.scope == prefix),
-                    None)
-    return next((n._module_dict[name] for n in _lineage(registry, scope) if name in n._module_dict),
-                None)
-
-
-def lookup_all(registry: Registry, name: str) -> list[Any]:
-    """All that ``name`` (plain or ``scope.Name``) is in ``registry`` and its parents."""
-    prefix, _, rest = name.partition(".")
-    nodes = [node for node in _lineage(registry) if not rest or node.scope == prefix]
-    plain_name = rest or name
-    return [node._module_dict[plain_name] for node in nodes if plain_name in node._module_dict]
+        return next((node._module_dict.get(rest) for node in _lineage(registry)
+                     if node.scope == prefix), None)
+    return next((node._module_dict[name] for node in _lineage(registry, scope)
+                 if name in node._module_dict), None)
 
 
 def resolve_class(component: Mapping[str, Any], registry: Registry = detkit_registry.MODELS,
                   scope: str = detkit_registry.SCOPE) -> Any | None:
-    """What a part of a config is built from, its ``type`` a name or a class; None for no such."""
-    component_type = component["type"]
-    return lookup(registry, component_type, scope) if isinstance(component_type,
-                                                                 str) else component_type
+    """Return the class of a component, whose ``type`` is a name or a class; None if unknown."""
+    target = component.get("type")
+    return lookup(registry, target, scope) if isinstance(target, str) else target
+
+
+def is_subclass(component: Any, base: type | tuple[type, ...],
+                registry: Registry = detkit_registry.MODELS,
+                scope: str = detkit_registry.SCOPE) -> bool:
+    """Whether ``component`` is the config of a class derived from ``base``, or of ``base``."""
+    if not isinstance(component, Mapping) or "type" not in component:
+        return False
+    target = resolve_class(component, registry, scope)
+    return inspect.isclass(target) and issubclass(target, base)
 
 
 def registered_names(registry: Registry, scope: str = detkit_registry.SCOPE) -> list[str]:
-    """Every plain name that `lookup` knows in ``registry``, sorted."""
+    """Return every plain name that `lookup` finds in ``registry``, sorted."""
     return sorted({name for node in _lineage(registry, scope) for name in node._module_dict})
 
 
 def _lineage(registry: Registry, scope: str = detkit_registry.SCOPE) -> list[Registry]:
-    """The registry and its parents, from the one of ``scope`` on; from itself when none is."""
+    """The registry of ``scope`` and its parents; ``registry`` and its if no scope matches."""
     registry.import_from_location()
     lineage: list[Registry] = []
     node: Registry | None = registry

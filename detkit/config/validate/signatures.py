@@ -1,4 +1,4 @@
-"""Which keyword arguments a class or function takes, ``**kwargs`` followed where they go."""
+"""Find the keyword arguments of a class or function, including those passed on by ``**kwargs``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class Signature:
     """Keyword arguments of a callable.
 
     Args:
-        names: every argument that may be given by name.
-        required: those of them without a default.
-        closed: False when ``**kwargs`` go where this module cannot follow: any name may be right.
+        names: every argument that can be passed by name.
+        required: the arguments without a default.
+        closed: False if ``**kwargs`` are used in a way that cannot be analyzed, so that other
+            names may be valid.
     """
 
     names: frozenset[str]
@@ -31,7 +32,7 @@ OPEN = Signature(frozenset(), closed=False)
 
 @functools.lru_cache(maxsize=None)
 def get_signature(target: Callable[..., Any]) -> Signature:
-    """The keyword arguments of ``target``; open when they cannot be found out."""
+    """Return the keyword arguments of ``target``; `OPEN` if they cannot be determined."""
     if not inspect.isclass(target):
         return _function_signature(target)
     if target.__new__ is not object.__new__ and "__init__" not in _defined_names(target):
@@ -45,10 +46,10 @@ def _defined_names(target: type) -> set[str]:
 
 def _function_signature(target: Callable[..., Any]) -> Signature:
     try:
-        found = inspect.signature(target)
+        parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
         return OPEN
-    names, required, kwargs = _split_parameters(list(found.parameters.values()))
+    names, required, kwargs = _split_parameters(parameters)
     return Signature(names, required, kwargs is None)
 
 
@@ -63,7 +64,7 @@ def _split_parameters(
 
 
 def _init_signature(target: type, inits: list[type]) -> Signature:
-    """Arguments of the first ``__init__`` in ``inits``, the rest of the resolution order."""
+    """Arguments of the first ``__init__`` in ``inits``, classes in method resolution order."""
     owner, rest = inits[0], inits[1:]
     if owner is object:
         return Signature(frozenset())
@@ -79,7 +80,7 @@ def _init_signature(target: type, inits: list[type]) -> Signature:
     if use is None:
         return Signature(names, required, closed=False)
     if not use.forwarded or not rest:
-        # Swallowed: whatever else is given would change nothing, so nothing else is right.
+        # The **kwargs are ignored, so other arguments would have no effect.
         return Signature(names | use.popped, required)
     if use.base is not None:
         order = [base.__name__ for base in target.__mro__]
@@ -88,8 +89,8 @@ def _init_signature(target: type, inits: list[type]) -> Signature:
         start = order.index(use.base) + (1 if use.after else 0)
         rest = [base for base in target.__mro__[start:] if "__init__" in vars(base)]
     base = _init_signature(target, rest)
-    # What the call to the base names itself cannot be given a second time through **kwargs, and
-    # need not be given; what it gives by position is not known by name here.
+    # Keywords in the call of the base cannot be passed a second time through **kwargs, and need
+    # not be; the names of its positional arguments are unknown here.
     return Signature(
         names | (base.names - use.explicit) | use.popped,
         required,
@@ -99,14 +100,14 @@ def _init_signature(target: type, inits: list[type]) -> Signature:
 
 @dataclass(frozen=True)
 class _KwargsUse:
-    """Whether and where an ``__init__`` hands its ``**kwargs`` on.
+    """Whether and where an ``__init__`` passes its ``**kwargs`` on.
 
     Args:
-        forwarded: False when they are dropped.
-        base: name of the class in the resolution order; None is the next one.
-        after: the one after ``base`` instead, as ``super(Base, self)`` means.
-        explicit: arguments that the call names beside them.
-        popped: arguments taken out of them before.
+        forwarded: False if they are ignored.
+        base: name of the base class called; None for the next in method resolution order.
+        after: the class after ``base`` is called instead, as by ``super(Base, self)``.
+        explicit: keywords that the call passes besides them.
+        popped: arguments removed from them before the call.
     """
 
     forwarded: bool
@@ -117,7 +118,7 @@ class _KwargsUse:
 
 
 def _analyze_kwargs(init: Callable[..., Any], kwargs: str) -> _KwargsUse | None:
-    """Where ``**kwargs`` go; None unless every use of them is understood."""
+    """Analyze the uses of ``**kwargs``; None unless every use is understood."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init))))
     except (OSError, TypeError, SyntaxError):
@@ -132,10 +133,10 @@ def _analyze_kwargs(init: Callable[..., Any], kwargs: str) -> _KwargsUse | None:
             continue
         unpacked = [k for k in node.keywords if k.arg is None and _is_name(k.value, kwargs)]
         if unpacked:
-            found = _init_call_base(node.func)
-            if found is None:
+            called = _init_call_base(node.func)
+            if called is None:
                 return None
-            base, after = found
+            base, after = called
             explicit |= {k.arg for k in node.keywords if k.arg is not None}
             understood += 1
             forwarded += 1
@@ -164,7 +165,7 @@ def _is_literal_pop(node: ast.Call, kwargs: str) -> bool:
 
 
 def _init_call_base(func: ast.expr) -> tuple[str | None, bool] | None:
-    """`_KwargsUse`'s base and after for ``super().__init__`` or ``Base.__init__``; None if neither."""
+    """The base and after of `_KwargsUse` for a call of ``__init__``; None for other calls."""
     if not isinstance(func, ast.Attribute) or func.attr != "__init__":
         return None
     owner = func.value

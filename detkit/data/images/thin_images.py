@@ -10,6 +10,7 @@ from typing import Any
 
 from detkit.data.detection.splits import select_images
 from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.walk import walk_dicts
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,9 @@ def resize_steps(value: Any) -> Iterator[ResizeStep]:
     Of a random size the smallest one. Steps that give every image the same size are not among
     them, nor are those whose arguments are none that mmcv or mmdet take.
     """
-    if isinstance(value, Mapping):
-        name = str(value.get("type")).rpartition(".")[2]
-        yield from (ResizeStep(name, scale) for scale in _min_scales(name, value))
-        for item in value.values():
-            yield from resize_steps(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from resize_steps(item)
+    for _, step in walk_dicts(value):
+        name = str(step.get("type")).rpartition(".")[2]
+        yield from (ResizeStep(name, scale) for scale in _min_scales(name, step))
 
 
 def drop_thin_images(

@@ -36,6 +36,9 @@ class LearningRateDecayOptimWrapperConstructor(
     backbone's method ``get_layer_depth(name, prefix)`` is mmpretrain's.
     """
 
+    # Read by the config check, besides the keys of mmengine's constructor.
+    extra_paramwise_keys = ("decay_rate",)
+
     def __init__(
         self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
     ) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detkit.errors import ConfigError, DataError, WeightsError
 from detkit.evaluation.classification.classification_scores import ClassificationScores
 from detkit.registry import METRICS
+from detkit.text import list_names
 
 # Of one picture: its class, the predicted class, at which rank its class stands (0 is first),
 # and how many classes were scored.
@@ -89,7 +90,7 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
         if absent:
             MMLogger.get_current_instance().warning(
                 f"{len(absent)} of {count} classes have no picture here and do not count in recall "
-                f"and balanced accuracy: {', '.join(absent[:10])}{', ...' * (len(absent) > 10)}")
+                f"and balanced accuracy: {list_names(absent, 10)}")
         return self.scores.stats
 
     def _class_names(self, count: int) -> tuple[str, ...]:

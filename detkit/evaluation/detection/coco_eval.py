@@ -17,7 +17,7 @@ from detkit.evaluation.detection.coco_results import read_results
 from detkit.evaluation.detection.coco_stats import STATS, CocoStats
 from detkit.evaluation.detection.convention_hints import find_convention_hints
 from detkit.evaluation.detection.ground_truth import CocoGroundTruth, read_ground_truth
-from detkit.text import closest_name
+from detkit.text import name_hint
 
 __all__ = ["CocoStats", "evaluate_boxes"]
 _NO_PRECISION = np.full((1, 1), -1.0)
@@ -101,12 +101,11 @@ def match_categories(ground_truth: CocoGroundTruth, classes: Sequence[str]) -> l
     by_name = {name: index for index, name in enumerate(ground_truth.class_names)}
     for name in classes:
         if name not in by_name:
-            suggestion = closest_name(name, by_name)
             raise DataError(
                 f"{ground_truth.name}: there is no category '{name}'",
                 expected=f"one of {', '.join(by_name)}" if len(by_name) <= 20
                 else f"one of its {len(by_name)} categories",
-                hint=f"did you mean '{suggestion}'?" if suggestion else None,
+                hint=name_hint(name, by_name),
             )
     duplicates = [name for name, count in Counter(classes).items() if count > 1]
     if duplicates:

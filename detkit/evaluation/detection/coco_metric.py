@@ -20,6 +20,7 @@ from detkit.evaluation.detection.coco_stats import CocoStats
 from detkit.evaluation.detection.ground_truth import read_ground_truth
 from detkit.evaluation.detection.json_values import Id
 from detkit.registry import METRICS
+from detkit.text import list_names
 
 # The names under which MMDetection's users know the twelve numbers.
 METRIC_KEYS = {
@@ -133,7 +134,7 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
         if unmeasured:
             logger.warning(
                 f"{self.ground_truth.name}: categories that the model does not know are not "
-                f"measured: {', '.join(unmeasured[:10])}{', ...' * (len(unmeasured) > 10)}")
+                f"measured: {list_names(unmeasured, 10)}")
         scores = evaluate_boxes(self.ground_truth, detections, classes, name="the predictions")
         for note in scores.notes:
             logger.warning(f"{self.ground_truth.name}: {note}")

@@ -16,7 +16,7 @@ from detkit.evaluation.detection.json_values import (
     parse_number,
     read_json,
 )
-from detkit.text import closest_name
+from detkit.text import closest_name, list_names
 
 EXPECTED_FORMAT = "an array of {image_id, category_id, bbox: [x, y, width, height], score}"
 
@@ -137,10 +137,9 @@ def _unknown_ids_error(
     known: Mapping[Id, int], hint: str | None,
 ) -> DataError:
     distinct = list(dict.fromkeys(repr(value) for _, value in unknown))
-    examples = ", ".join(distinct[:5]) + (", ..." if len(distinct) > 5 else "")
     message = (f"{name}: {len(unknown)} of {total} results have an unknown {key}, none of "
                f"{ground_truth_name}; the first is results[{unknown[0][0]}]")
-    return DataError(message, got=examples, expected=format_ids(known), hint=hint)
+    return DataError(message, got=list_names(distinct), expected=format_ids(known), hint=hint)
 
 
 def _image_hint(unknown: list[tuple[int, object]], ground_truth: CocoGroundTruth) -> str | None:

@@ -14,11 +14,12 @@ from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
 from detkit.config.data.dataset_check import check_coco_datasets, get_resize_steps_by_split
+from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.data.override_datasets import override_datasets
 from detkit.config.validate.file_config import ensure_safe_dataset
 from detkit.data.images.read_image import read_image
 from detkit.errors import ConfigError, DataError, ExportError, format_error
-from detkit.registry import DATASETS, SCOPE
+from detkit.registry import DATASETS, get_default_scope
 
 DATA_HINT = "name its folder by --data"
 
@@ -133,8 +134,8 @@ def load_split(cfg: Config, split: str) -> EvalSplit:
         raise ExportError(f"the checkpoint's config names no {split} data", hint=DATA_HINT)
     # Its steps are not run: only what the annotations say is read, from the local disk.
     dataset_cfg = {**_unwrap_dataset(loader["dataset"]), "pipeline": [], "backend_args": None}
-    ensure_safe_dataset(dataset_cfg, f"{split}_dataloader.dataset")
-    scope = str(cfg.get("default_scope") or SCOPE)
+    scope = get_default_scope(cfg)
+    ensure_safe_dataset(dataset_cfg, f"{split}_dataloader.dataset", scope)
     with DefaultScope.overwrite_default_scope(scope):
         try:
             dataset = DATASETS.build(dataset_cfg)
@@ -155,12 +156,8 @@ def load_split(cfg: Config, split: str) -> EvalSplit:
 
 def _unwrap_dataset(dataset: Any) -> dict[str, Any]:
     """The data set itself, of several the first, without those that repeat or mix it."""
-    while isinstance(dataset, Mapping) and "pipeline" not in dataset:
-        inner = dataset.get("dataset") or dataset.get("datasets")
-        if not inner:
-            break
-        dataset = inner[0] if isinstance(inner, (list, tuple)) else inner
-    if not isinstance(dataset, Mapping):
+    datasets = list(unwrap_dataset(dataset))
+    if not datasets:
         raise ExportError("the checkpoint's config names no data set", got=repr(dataset)[:80],
                           hint=DATA_HINT)
-    return dict(dataset)
+    return dict(next((item for item in datasets if "pipeline" in item), datasets[-1]))

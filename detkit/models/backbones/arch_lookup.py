@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from detkit.aliases import current_arch
 from detkit.errors import ConfigError
 from detkit.models.validation import is_number
+from detkit.text import name_hint
 
 Arch = TypeVar("Arch")
 
@@ -36,23 +36,21 @@ def find_arch(
     if isinstance(arch, str):
         arch = current_arch(owner, arch)
         if arch not in archs:
-            suggestions = get_close_matches(arch, archs, 1)
             raise ConfigError(
                 f"{owner}: arch",
                 got=repr(arch),
                 expected=f"one of {', '.join(archs)}, or a dict",
-                hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
+                hint=name_hint(arch, archs),
             )
         base = archs[arch]
     elif isinstance(arch, Mapping):
         field_names = [field.name for field in fields(arch_type)]  # type: ignore[arg-type]
         for name in arch:
             if name not in field_names:
-                suggestions = get_close_matches(str(name), field_names, 1)
                 raise ConfigError(
                     f"{owner}: the arch's key '{name}' is not known",
                     expected=f"some of {', '.join(field_names)}",
-                    hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
+                    hint=name_hint(str(name), field_names),
                 )
         base = arch_type(**arch)
     else:

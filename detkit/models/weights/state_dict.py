@@ -12,6 +12,7 @@ from detkit.checkpoints.content import check_state_dict
 from detkit.checkpoints.read_checkpoint import read_checkpoint
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import StateDict
+from detkit.text import list_names
 
 # Averaged weights before the last step's: a file that has both was published for the former.
 # mmengine is not among them: its 'state_dict' already is the average.
@@ -88,9 +89,7 @@ def strip_model_prefixes(
 
 def shorten(names: Iterable[str], limit: int = 8) -> str:
     """The first names, and how many there are more."""
-    names = list(names)
-    suffix = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + suffix
+    return list_names(names, limit)
 
 
 def _strip_prefixes(

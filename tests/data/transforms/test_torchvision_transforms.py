@@ -195,7 +195,7 @@ train_dataloader = dict(batch_size=2, num_workers=0,
         ("dict(type='torchvision/RandomResizedCrop', sice=224)",
          r"pipeline\[1\]\.sice: 'sice' is not an argument of torchvision/RandomResizedCrop; "
          "did you mean 'size'"),
-        ("dict(type='torchvision/RandomResizedCrop')", "needs 'size', which is not given"),
+        ("dict(type='torchvision/RandomResizedCrop')", "requires 'size'"),
         ("dict(type='torchvision/RandomResizeCrop', size=8)",
          "did you mean 'torchvision/RandomResizedCrop'"),
         ("dict(type='torchvision/Normalize', mean=0)", "'torchvision/Normalize' is not the name"),

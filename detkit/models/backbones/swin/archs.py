@@ -106,4 +106,4 @@ def swin_arch(arch: str | Mapping[str, Any], **overrides: Any) -> SwinArch:
     Raises:
         ConfigError: no such arch or field, or the fields contradict each other.
     """
-    return find_arch("Swin", ARCHS, SwinArch, arch, **overrides)
+    return find_arch("SwinTransformer", ARCHS, SwinArch, arch, **overrides)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
 from detkit.errors import ConfigError, WeightsError
+from detkit.text import closest_names, name_hint
 
 # Arguments of timm.create_model that would make something else than a backbone, and ours instead.
 _UNSUPPORTED_ARGS = {
@@ -47,8 +47,7 @@ def check_timm_name(name: str, owner: str = "TimmBackbone") -> None:
 
     arch, _, tag = str(name).partition(".")
     if not (isinstance(name, str) and timm.is_model(arch)):
-        suggestions = get_close_matches(arch, timm.list_models(), n=3) if isinstance(name,
-                                                                                     str) else []
+        suggestions = closest_names(arch, timm.list_models(), 3) if isinstance(name, str) else []
         raise ConfigError(
             f"{owner}: name", got=repr(name), expected="a model of timm" +
             (f"; did you mean {', '.join(suggestions)}?" if suggestions else ""),
@@ -110,9 +109,8 @@ def _unknown_argument(name: str, key: str, owner: str) -> ConfigError:
         {"self", "kwargs", *_UNSUPPORTED_ARGS})
     wrapper_args = ["strides", "frozen_stages", "norm_eval", "with_cp"
                     ] if owner == "TimmBackbone" else []
-    suggestions = get_close_matches(key, [*model_args, *wrapper_args], n=1)
     return ConfigError(
         f"{owner}: {name} has no argument '{key}'",
         expected=f"one of {', '.join(model_args)}",
-        hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
+        hint=name_hint(key, [*model_args, *wrapper_args]),
     )
