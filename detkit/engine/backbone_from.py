@@ -1,7 +1,8 @@
-"""``--backbone-from``: a backbone that begins with the weights of a file, or is refused by name."""
+"""``--backbone-from``: initializes the backbone of a run from the weights in a file."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from detkit import registry as detkit_registry
-from detkit.checkpoints.last_checkpoint import load_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError, WeightsError
@@ -20,24 +21,29 @@ from detkit.files import special_file_type
 
 logger = logging.getLogger(__name__)
 
-# The same networks of timm under other wrappers: their files fit each other.
+# Wrappers of the same timm networks, whose files are compatible.
 _TIMM_WRAPPERS = ("TimmBackbone", "TimmNetwork")
-# What old files leave out, and what begins at zero beside weights of images.
+# Tensors that old files lack, and offsets that start at zero.
 _OPTIONAL_KEYS = ("num_batches_tracked", "conv_offset")
 _PREFIXES = ("backbone.", "")
 
 
-def init_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
-    """Have the backbone of ``cfg`` begin with the weights in ``checkpoint``.
+def init_backbone_from(cfg: Config, checkpoint: str | Path) -> Config:
+    """Initialize the backbone from the weights in ``checkpoint``.
 
     Args:
-        cfg: changed in place, unless it resumes a checkpoint, which has all weights already.
-        checkpoint: of a classifier or a detector with that backbone, or a published file of it.
+        cfg: the config of a run; not changed.
+        checkpoint: of a classifier or a detector with that backbone, or its published weights.
+
+    Returns:
+        The config with an ``init_cfg`` of the backbone; as it was if it resumes a run, whose
+        checkpoint has all weights.
 
     Raises:
-        ConfigError: the model has no backbone, or the config loads other weights over it.
-        WeightsError: there is no such file, or it holds another backbone; the message says both.
+        ConfigError: the model has no backbone, or the config loads other weights into it.
+        WeightsError: the file does not exist or holds another backbone; the message names both.
     """
+    cfg = copy.deepcopy(cfg)
     model = cfg.get("model")
     backbone: Any = model.get("backbone") if isinstance(model, Mapping) else None
     scope = detkit_registry.get_default_scope(cfg)
@@ -49,25 +55,23 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
         raise WeightsError(
             f"--backbone-from {checkpoint}: {special_file_type(checkpoint) or 'no such file'}")
     if cfg.get("resume"):
-        logger.info("--backbone-from has no effect: %s is resumed, with all of its weights",
-                    cfg.get("load_from"))
-        return
+        logger.info("--backbone-from has no effect: all weights come from the resumed checkpoint "
+                    "%s", cfg.get("load_from"))
+        return cfg
     if cfg.get("load_from"):
         raise ConfigError(
-            f"--backbone-from {checkpoint}: the config loads other weights over them",
+            f"--backbone-from {checkpoint}: the config's load_from would overwrite these weights",
             got=f"load_from={cfg.load_from}", hint="pass --cfg-options load_from=None",
         )
+    init: dict[str, Any] = {}
     if target.__module__.startswith("detkit."):
         _check_architecture(backbone, target, Path(checkpoint))
-        init: dict[str, Any] = {}
-    else:
-        # mmengine loads what fits and leaves the rest as it is, without an error.
-        init = {"prefix": _find_prefix(backbone, target, Path(checkpoint))}
-        init = {name: value for name, value in init.items() if value}
+    elif prefix := _find_prefix(backbone, target, Path(checkpoint)):
+        init["prefix"] = prefix
     backbone["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(checkpoint), **init)
-    # Otherwise some would fetch other weights first.
-    backbone.pop("pretrained", None)
-    logger.info("the backbone begins with the weights in %s", checkpoint)
+    backbone.pop("pretrained", None)  # some backbones would load these weights first
+    logger.info("the backbone is initialized from %s", checkpoint)
+    return cfg
 
 
 def _check_architecture(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> None:
@@ -78,23 +82,23 @@ def _check_architecture(backbone: Mapping[str, Any], target: Any, checkpoint: Pa
     same_type = detected.type == backbone_type or (detected.type in _TIMM_WRAPPERS
                                                    and backbone_type in _TIMM_WRAPPERS)
     if backbone_type in (*_TIMM_WRAPPERS, "ClassicNetwork") and not detected.from_config:
-        return  # Which names a file of timm must have, only the network knows: it is asked then.
+        return  # only the network knows its names in a timm file; they are checked at loading
     if not same_type or None not in (arch, detected.arch) and _strip_tag(arch) != _strip_tag(
             detected.arch):
         raise WeightsError(
             f"--backbone-from: {checkpoint} holds {detected.description}; the config's backbone is "
             + describe_backbone(backbone_type, arch),
-            hint="pass a file with that backbone, or a config with the file's",
+            hint="pass a file with that backbone, or a config with the backbone of the file",
         )
 
 
 def _strip_tag(arch: str | None) -> str | None:
-    """The network without timm's tag of its weights: 'resnet50' of 'resnet50.a1_in1k'."""
+    """A timm name without the tag of its weights: 'resnet50' of 'resnet50.a1_in1k'."""
     return arch if arch is None else arch.partition(".")[0]
 
 
 def _get_arch(backbone: Mapping[str, Any], target: Any) -> str | None:
-    """What the backbone's ``arch`` or ``name`` is, its default where the config gives none."""
+    """The backbone's ``arch``, ``name`` or ``depth``, or its default if the config has none."""
     names = get_signature(target).names
     for key in ("arch", "name", "depth"):
         if key in names:
@@ -107,7 +111,7 @@ def _get_arch(backbone: Mapping[str, Any], target: Any) -> str | None:
 
 
 def _find_prefix(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> str:
-    """The prefix under which ``checkpoint`` holds every tensor of a backbone that is not ours."""
+    """The prefix of the backbone's tensors in ``checkpoint``, for a backbone of another library."""
     content = load_checkpoint(checkpoint)
     weights = content.get("state_dict", content)
     arguments = {k: v for k, v in backbone.items() if k not in ("type", "init_cfg", "pretrained")}
@@ -131,8 +135,8 @@ def _find_prefix(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> 
     from detkit.models.weights.backbone_detect import describe_backbone, detect_backbone
 
     raise WeightsError(
-        f"--backbone-from: {checkpoint} holds {detect_backbone(checkpoint).description}; the config's "
-        f"backbone is {describe_backbone(target.__name__, _get_arch(backbone, target))}", got=
-        f"{len(mismatched)} of its {len(expected_shapes)} tensors missing or of another shape, such as "
-        + ", ".join(mismatched[:3]),
+        f"--backbone-from: {checkpoint} holds {detect_backbone(checkpoint).description}; the "
+        f"config's backbone is {describe_backbone(target.__name__, _get_arch(backbone, target))}",
+        got=f"{len(mismatched)} of its {len(expected_shapes)} tensors missing or of another "
+        f"shape, such as {', '.join(mismatched[:3])}",
     )
