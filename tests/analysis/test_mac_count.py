@@ -137,6 +137,21 @@ def test_macs_are_attributed_to_the_innermost_module() -> None:
     assert counts == {"outer.inner.0": 6, "outer.inner.1": 15, "outer": 35}
 
 
+def test_module_that_another_part_calls_is_counted_once_under_its_own_name() -> None:
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 3)
+
+        def forward(self, x: Tensor, head: nn.Module) -> Tensor:
+            output: Tensor = head(self.layer(x))
+            return output
+
+    model = nn.ModuleDict({"decoder": Decoder(), "head": nn.Linear(3, 5)})
+    counts = count_macs(model, lambda: model["decoder"](torch.ones(1, 2), model["head"]))
+    assert counts == {"decoder.layer": 2 * 3, "head": 3 * 5}
+
+
 def test_counting_leaves_the_model_unchanged() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
     model[0].weight.requires_grad_(False)

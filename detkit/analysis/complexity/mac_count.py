@@ -53,7 +53,9 @@ def count_macs(model: nn.Module, fn: Callable[[], object]) -> dict[str, int]:
     """
     flops_by_module: dict[str, int] = defaultdict(int)
     with FlopCounterMode(display=False, custom_mapping=_FLOP_FORMULAS) as counter:
-        # For each module that runs now: the counter at its start, and what modules in it added.
+        # Not the counter's own counts by module: a head that the decoder calls (Deformable DETR
+        # with box refinement) would count in both.
+        # Of each running module: the counter when it started, and the FLOPs of modules it called.
         stack = [[0, 0]]
 
         def on_enter(module: nn.Module, inputs: Any) -> None:

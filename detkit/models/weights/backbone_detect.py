@@ -15,14 +15,16 @@ from torch import nn
 from detkit.aliases import update_names
 from detkit.checkpoints.read_checkpoint import read_checkpoint
 from detkit.errors import WeightsError
+from detkit.models import backbones  # noqa: F401  (registers them)
 from detkit.models.weights.backbone_weights import convert_backbone_state_dict
 from detkit.models.weights.converted_state_dict import StateDict
 from detkit.models.weights.state_dict import shorten, strip_backbone_prefixes, unwrap
+from detkit.registry import MODELS
 
 _MAX_INT = 2**31
 # What may say which network of a class it is.
 _ARCH_KEYS = ("arch", "name", "depth")
-# Parts that a backbone may have beside its arch's, which its weights then have too.
+# Modules that a backbone may have in addition to those of its architecture.
 _OPTIONAL_MODULES = (".conv_offset.", ".attention.")
 
 
@@ -137,54 +139,38 @@ def _is_detkit_config(text: str) -> bool:
 
 
 def _default_arch(class_name: str) -> Any:
-    from detkit.models import backbones
-
-    target = getattr(backbones, class_name, None)
+    target = MODELS.module_dict.get(class_name)
     parameter = inspect.signature(target).parameters.get("arch") if target else None
     return None if parameter is None else parameter.default
 
 
 def _detect_by_keys(state: StateDict) -> DetectedBackbone | None:
-    """The class whose adapter knows the names, and which arch of it fits."""
-    if state and all(name.startswith("body.") for name in state):
-        return DetectedBackbone("TimmBackbone", None,
-                                "a TimmBackbone of a name that it does not say")
-    for class_name, (archs, variants) in _candidate_archs().items():
-        smallest = next(iter(archs))
-        for variant in variants:
-            if _first_mismatch(state, class_name, smallest, variant) is not None:
+    """The registered class whose ``checkpoint_filter_fn`` knows the names, and its architecture."""
+    for backbone_type in MODELS.module_dict.values():
+        class_name = backbone_type.__name__
+        prefix = getattr(backbone_type, "state_dict_prefix", None)
+        if prefix and state and all(name.startswith(prefix) for name in state):
+            return DetectedBackbone(class_name, None,
+                                    f"a {class_name} whose model name is not in the file")
+        archs = getattr(backbone_type, "arch_names", ())
+        for variant in getattr(backbone_type, "arch_variants", ({},)) if archs else ():
+            if _first_mismatch(state, backbone_type, archs[0], variant) is not None:
                 arch = next((arch for arch in archs
-                             if _first_mismatch(state, class_name, arch, variant) == ""), None)
+                             if _first_mismatch(state, backbone_type, arch, variant) == ""), None)
                 return DetectedBackbone(class_name, arch, describe_backbone(class_name, arch))
     return None
 
 
-def _candidate_archs() -> dict[str, tuple[Iterable[str], tuple[dict[str, Any], ...]]]:
-    """Of each class its arches, and the arguments that a file may have been made for."""
-    from detkit.models.backbones.convnextv2 import archs as convnextv2_archs
-    from detkit.models.backbones.efficientnet import archs as efficientnet_archs
-    from detkit.models.backbones.swin import archs as swin_archs
-    paddings = tuple(dict(padding=padding, norm_eps=1e-3) for padding in ("symmetric", "same"))
-    return {
-        "SwinTransformer": (tuple(swin_archs.ARCHS), ({},)),
-        "ConvNeXtV2": (tuple(convnextv2_archs.ARCHS), ({},)),
-        # The small one first, for each that is tried is built.
-        "EfficientNet": (("micro", *efficientnet_archs.ARCHS), paddings),
-    }
-
-
-def _first_mismatch(state: StateDict, class_name: str, arch: str, variant: dict[str,
-                                                                                Any]) -> str | None:
-    """The first name in which the file and the arch differ, '' where there is none.
+def _first_mismatch(state: StateDict, backbone_type: type[nn.Module], arch: str,
+                    variant: Mapping[str, Any]) -> str | None:
+    """The first name in which the file and the architecture differ, '' where there is none.
 
     None where the file has no layout of the class.
     """
-    from detkit.models import backbones
-
     with torch.device("meta"):
-        model: nn.Module = getattr(backbones, class_name)(arch=arch, **variant)
+        model = backbone_type(arch=arch, **variant)
     try:
-        result = convert_backbone_state_dict(state, model, class_name)
+        result = convert_backbone_state_dict(state, model, backbone_type.__name__)
     except WeightsError:
         return None
     model_state = model.state_dict()

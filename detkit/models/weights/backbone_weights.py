@@ -1,7 +1,17 @@
 """Weights from anywhere into our backbones: whole, or refused with the names that do not fit.
 
-Each backbone brings a ``checkpoint_filter_fn`` that knows the layouts its weights are published
-in, as the models of timm do: ``checkpoint_filter.py`` beside the model.
+A backbone describes foreign checkpoints by attributes of its class; a new one needs no edit here:
+
+- ``checkpoint_filter_fn(state_dict, model) -> ConvertedStateDict`` renames the published layouts,
+  as timm's functions of that name do; it stands in ``checkpoint_filter.py`` beside the model.
+- ``classifier_prefixes_fn(state_dict, model) -> ClassifierPrefixes``, optional: where a classifier's
+  file keeps the final norm and the last layer. Without it, the head's weights are not loaded.
+- ``arch_names``, optional: the values of the argument ``arch``, the smallest first, by which
+  ``detect_backbone`` finds the architecture of a checkpoint. ``arch_variants``, optional: keyword
+  arguments to try each with.
+- ``full_network``, optional: the type that also has the layers between the last feature map and
+  the head, where this class drops them. ``state_dict_prefix``, optional: of every name of a class
+  that wraps networks of another library.
 """
 
 from __future__ import annotations
@@ -24,8 +34,8 @@ from detkit.models.weights.load_weights import (
 )
 from detkit.models.weights.state_dict import read_state_dict, strip_backbone_prefixes
 
-__all__ = ["LoadReport", "display_name", "model_family", "initialize_weights",
-           "load_backbone_weights", "convert_backbone_state_dict"]
+__all__ = ["LoadReport", "convert_backbone_state_dict", "display_name", "initialize_weights",
+           "load_backbone_weights"]
 
 CheckpointFilterFn = Callable[[StateDict, nn.Module], ConvertedStateDict]
 
@@ -120,12 +130,6 @@ def display_name(backbone: nn.Module) -> str:
     """A backbone in a message: its class, and the network that it is where it wraps several."""
     name = getattr(backbone, "name", None)
     return type(backbone).__name__ + (f" '{name}'" if isinstance(name, str) else "")
-
-
-def model_family(backbone: nn.Module) -> str | None:
-    """The name of the class, the backbone's or one that it is made of, whose filter it has."""
-    return next((cls.__name__ for cls in type(backbone).__mro__
-                 if "checkpoint_filter_fn" in vars(cls)), None)
 
 
 def _filter_fn_for(backbone: nn.Module) -> CheckpointFilterFn:

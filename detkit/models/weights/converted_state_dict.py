@@ -10,6 +10,9 @@ from torch import Tensor
 
 StateDict = dict[str, Tensor]
 
+# From a prefix in an ``ImageClassifier`` to those that a file may have there, the longest first.
+ClassifierPrefixes = dict[str, tuple[str, ...]]
+
 # Pairs of a pattern and what is put in its place, both as ``re.sub`` takes them.
 RenameRules = list[tuple[str, str]]
 

@@ -88,6 +88,21 @@ def test_all_registered_backbones_are_covered() -> None:
         "SwinTransformer", "ConvNeXtV2", "EfficientNet", "TimmBackbone"}
 
 
+@pytest.mark.parametrize("class_name", backbones.__all__)
+def test_backbone_describes_foreign_checkpoints(class_name: str) -> None:
+    backbone_type = getattr(backbones, class_name)
+    case = next(case for case in (CASES | VECTORS).values() if case["type"] == class_name)
+    model = backbone_type(**{key: value for key, value in case.items() if key != "type"})
+    state_dict = model.state_dict()
+    converted = backbone_type.checkpoint_filter_fn(dict(state_dict), model)
+    assert converted.tensors.keys() == state_dict.keys()
+    prefixes = backbone_type.classifier_prefixes_fn({}, model)
+    assert all(name.endswith(".") for names in prefixes.values() for name in (*prefixes, *names))
+    with torch.device("meta"):
+        for arch in getattr(backbone_type, "arch_names", ()):
+            backbone_type(arch=arch)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1, 3, 203, 317), (2, 3, 64, 64), (3, 3, 33, 96)], ids=str)
 def test_maps_are_finite_and_as_published_at_any_size(name: str, shape: tuple[int, ...]) -> None:

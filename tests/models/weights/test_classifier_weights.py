@@ -222,7 +222,7 @@ def test_timm_backbone_loads_head_only_without_layers_between() -> None:
         assert torch.allclose(resnet(x), file(x), atol=1e-5)
     vit = of("test_vit", 64, strides=None)
     report = load_classifier_weights(vit, randomized_model("test_vit", num_classes=10).state_dict())
-    assert "(norm.weight, ...) that TimmBackbone leaves out; TimmNetwork has them" in str(report)
+    assert "(norm.weight, ...) that this backbone drops; TimmNetwork has them" in str(report)
     assert report.missing_keys == ("head.fc.weight", "head.fc.bias")
 
 

@@ -9,8 +9,15 @@ from torch import nn
 
 from detkit.errors import WeightsError
 from detkit.models.backbones.classic.classic_networks import ClassicNetworkEntry
-from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.backbones.timm.checkpoint_filter import (
+    timm_checkpoint_filter_fn,
+    timm_classifier_prefixes,
+)
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+)
 
 _MODEL_PREFIX = "model."
 # GoogLeNet's auxiliary classifiers, which are not built.
@@ -60,3 +67,11 @@ def classic_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Con
             expected=f"the layout of {network.entry.library} or detkit",
         )
     return converted
+
+
+def classic_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where the library that implements the network keeps its last layer."""
+    entry = cast(_Network, model).entry
+    if entry.library == "timm":
+        return timm_classifier_prefixes(state_dict, model)
+    return {"head.fc.": (f"{entry.classifier}.",)} if entry.classifier else {}

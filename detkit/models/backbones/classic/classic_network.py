@@ -10,7 +10,10 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.classic.checkpoint_filter import classic_checkpoint_filter_fn
+from detkit.models.backbones.classic.checkpoint_filter import (
+    classic_checkpoint_filter_fn,
+    classic_classifier_prefixes,
+)
 from detkit.models.backbones.classic.classic_networks import CLASSIC_NETWORKS, ClassicNetworkEntry
 from detkit.models.backbones.classic.lenet5 import LeNet5
 from detkit.models.backbones.classic.zfnet import ZFNet
@@ -54,6 +57,7 @@ class ClassicNetwork(BaseModule):  # type: ignore[misc]
     """
 
     checkpoint_filter_fn = staticmethod(classic_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(classic_classifier_prefixes)
 
     feature_strides = None
 

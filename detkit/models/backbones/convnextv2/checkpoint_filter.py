@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
     ConvertedStateDict,
     RenameRules,
     StateDict,
@@ -102,6 +103,16 @@ def convnextv2_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> 
     if layout != "detkit":
         converted.allow_missing(model_state, _ATTENTION)
     return converted
+
+
+def convnextv2_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where ConvNeXt V2 classifiers of other libraries keep the final norm and the last layer.
+
+    The norm follows the pooling, so it belongs to the head; mmpretrain keeps it in the backbone.
+    """
+    mmpretrain = any(".depthwise_conv." in name for name in state_dict)
+    return {"head.fc.": ("head.fc.", "head."),
+            "head.norm.": ("norm3.",) if mmpretrain else ("head.norm.", "norm.")}
 
 
 def _layout(state_dict: StateDict) -> str:

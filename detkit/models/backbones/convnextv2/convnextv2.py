@@ -16,8 +16,11 @@ from detkit.models.backbones.arch_lookup import (
     check_out_indices,
     check_stage_indices,
 )
-from detkit.models.backbones.convnextv2.archs import convnextv2_arch
-from detkit.models.backbones.convnextv2.checkpoint_filter import convnextv2_checkpoint_filter_fn
+from detkit.models.backbones.convnextv2.archs import ARCHS, convnextv2_arch
+from detkit.models.backbones.convnextv2.checkpoint_filter import (
+    convnextv2_checkpoint_filter_fn,
+    convnextv2_classifier_prefixes,
+)
 from detkit.models.backbones.convnextv2.layers import (
     NORM_EPS,
     ConvNeXtV2Block,
@@ -73,6 +76,8 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
     """
 
     checkpoint_filter_fn = staticmethod(convnextv2_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(convnextv2_classifier_prefixes)
+    arch_names = tuple(ARCHS)
 
     def __init__(
         self,

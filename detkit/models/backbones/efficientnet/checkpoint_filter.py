@@ -18,7 +18,11 @@ from torch import nn
 
 from detkit.errors import WeightsError
 from detkit.models.backbones.efficientnet.archs import BlockGroup, EfficientNetArch
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+)
 
 _BATCH_COUNTER = ".num_batches_tracked"
 _OFFSET = re.compile(r"\.conv_offset\.")
@@ -70,6 +74,13 @@ def efficientnet_checkpoint_filter_fn(state_dict: StateDict,
     # A plain network's file begins a deformable one.
     converted.allow_missing(model_state, _OFFSET)
     return converted
+
+
+def efficientnet_classifier_prefixes(
+    state_dict: StateDict, model: nn.Module
+) -> ClassifierPrefixes:
+    """Where torchvision's, timm's and lukemelas' EfficientNets keep the last layer."""
+    return {"head.fc.": ("classifier.1.", "classifier.", "_fc.")}
 
 
 def _layout(state_dict: StateDict) -> str:

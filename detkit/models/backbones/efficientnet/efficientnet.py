@@ -17,8 +17,11 @@ from detkit.models.backbones.arch_lookup import (
     check_out_indices,
     check_stage_indices,
 )
-from detkit.models.backbones.efficientnet.archs import EfficientNetArch, efficientnet_arch
-from detkit.models.backbones.efficientnet.checkpoint_filter import efficientnet_checkpoint_filter_fn
+from detkit.models.backbones.efficientnet.archs import ARCHS, EfficientNetArch, efficientnet_arch
+from detkit.models.backbones.efficientnet.checkpoint_filter import (
+    efficientnet_checkpoint_filter_fn,
+    efficientnet_classifier_prefixes,
+)
 from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle
 from detkit.models.backbones.efficientnet.layers import SqueezeExcite
 from detkit.models.backbones.efficientnet.stages import EfficientNetStage, build_blocks
@@ -91,6 +94,10 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
     """
 
     checkpoint_filter_fn = staticmethod(efficientnet_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(efficientnet_classifier_prefixes)
+    # Building the smallest is the quickest way to recognise a layout.
+    arch_names = ("micro", *(name for name in ARCHS if name != "micro"))
+    arch_variants = (dict(padding="symmetric", norm_eps=1e-3), dict(padding="same", norm_eps=1e-3))
 
     def __init__(
         self,

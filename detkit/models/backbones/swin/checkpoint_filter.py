@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Protocol, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, RenameRules, StateDict
+from detkit.models.backbones.swin.archs import SwinArch
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    RenameRules,
+    StateDict,
+)
 
 # What follows from the window's side, and what a classifier or a segmenter has behind its stages.
 _DERIVED_BUFFERS = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
@@ -34,6 +41,13 @@ _MMDET: RenameRules = [
     (r"^patch_embed\.projection\.", r"patch_embed.proj."),
     (r"^(patch_embed\.norm|norm\d)\.", r"\1."),
 ]
+
+
+class _Network(Protocol):
+    """The attributes of a ``SwinTransformer`` that are read here."""
+
+    arch: SwinArch
+    out_indices: tuple[int, ...]
 
 
 def swin_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
@@ -67,6 +81,19 @@ def swin_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Conver
     # Classifiers have no norm for each output, and detectors none for outputs that they had not.
     converted.allow_missing(model_state, _NORM)
     return converted
+
+
+def swin_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where Swin classifiers of other libraries keep the final norm and the last layer.
+
+    The final norm is the norm of the last stage's output.
+    """
+    swin = cast(_Network, model)
+    prefixes: ClassifierPrefixes = {"head.fc.": ("head.fc.", "head.")}
+    last_stage = swin.out_indices[-1]
+    if last_stage == len(swin.arch.depths) - 1:
+        prefixes[f"backbone.norm{last_stage}."] = ("norm.",)
+    return prefixes
 
 
 def _layout(state_dict: StateDict) -> str:

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from detkit.models.backbones.arch_lookup import check_frozen_stages, check_out_indices
 from detkit.models.backbones.freezing import freeze_stages
-from detkit.models.backbones.swin.archs import swin_arch
-from detkit.models.backbones.swin.checkpoint_filter import swin_checkpoint_filter_fn
+from detkit.models.backbones.swin.archs import ARCHS, swin_arch
+from detkit.models.backbones.swin.checkpoint_filter import (
+    swin_checkpoint_filter_fn,
+    swin_classifier_prefixes,
+)
 from detkit.models.backbones.swin.layers import (
     NORM_EPS,
     PatchMerging,
@@ -66,6 +69,8 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
     """
 
     checkpoint_filter_fn = staticmethod(swin_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(swin_classifier_prefixes)
+    arch_names = tuple(ARCHS)
 
     def __init__(
         self,

@@ -11,7 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+)
 
 # What our classes call timm's model: TimmBackbone and TimmNetwork.
 _MODEL_PREFIXES = ("body.", "model.")
@@ -59,6 +63,15 @@ def timm_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Conver
         else:
             converted.add(name, name, value)
     return converted
+
+
+def timm_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where timm keeps the last layer of this model: by the model's ``pretrained_cfg``."""
+    import timm
+
+    cfg = timm.get_pretrained_cfg(str(model.name))
+    name = cfg.classifier if cfg is not None else None
+    return {"head.fc.": (f"{name}.",)} if isinstance(name, str) else {}
 
 
 def _full_model(model: Any) -> nn.Module:

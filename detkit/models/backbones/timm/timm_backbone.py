@@ -13,7 +13,10 @@ from torch import Tensor
 from detkit.errors import ConfigError
 from detkit.models.backbones.freezing import freeze_bn
 from detkit.models.backbones.layer_depth import get_layer_depth
-from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
+from detkit.models.backbones.timm.checkpoint_filter import (
+    timm_checkpoint_filter_fn,
+    timm_classifier_prefixes,
+)
 from detkit.models.backbones.timm.create import create_timm_model
 from detkit.models.backbones.timm.feature_levels import (
     forward_levels,
@@ -66,6 +69,10 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
     """
 
     checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(timm_classifier_prefixes)
+    # A classifier's file may have layers between the last map and the head, which this class drops.
+    full_network = "TimmNetwork"
+    state_dict_prefix = "body."
 
     def __init__(
         self,

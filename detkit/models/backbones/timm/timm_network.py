@@ -11,7 +11,10 @@ from torch import Tensor
 
 from detkit.errors import ConfigError
 from detkit.models.backbones.layer_depth import get_layer_depth
-from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
+from detkit.models.backbones.timm.checkpoint_filter import (
+    timm_checkpoint_filter_fn,
+    timm_classifier_prefixes,
+)
 from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
 from detkit.models.backbones.timm.hub import fetch_pretrained
 from detkit.models.backbones.timm.layer_groups import get_layer_ids
@@ -51,6 +54,7 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
     """
 
     checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(timm_classifier_prefixes)
 
     feature_strides = None
 
