@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 # To compare a name with so many takes about 0.1 s; nobody misses a hint among more.
 MAX_COMPARED_NAMES = 5000
@@ -26,10 +26,23 @@ def closest_name(name: str, candidates: Collection[str]) -> str | None:
     return near[0] if near else None
 
 
+def name_hint(name: str, candidates: Collection[str]) -> str | None:
+    """Return "did you mean 'X'?" with the closest candidate, or None; for an error's hint."""
+    suggestion = closest_name(name, candidates)
+    return None if suggestion is None else f"did you mean '{suggestion}'?"
+
+
 def did_you_mean(name: str, candidates: Collection[str]) -> str:
     """The words "; did you mean 'X'?" with the nearest of ``candidates``; '' without one."""
     near = closest_name(name, candidates)
     return "" if near is None else f"; did you mean '{near}'?"
+
+
+def list_names(names: Iterable[object], limit: int = 5) -> str:
+    """Join names for a message: "a, b, c", or "a, b and 7 more" above ``limit``."""
+    items = [str(name) for name in names]
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
 
 
 def shorten(text: str, limit: int) -> str:

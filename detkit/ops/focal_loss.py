@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detkit.ops.precision import working_dtype
+
 
 def sigmoid_focal_loss_forward(
     logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
@@ -27,7 +29,7 @@ def sigmoid_focal_loss_forward(
         gamma: exponent, >= 0.
         alpha: share of the positive class, 0 to 1.
     """
-    x = _upcast_half(logits)
+    x = logits.to(working_dtype(logits))
     is_class = _is_class(target, x)
     p = torch.sigmoid(x)
     positive = alpha * (1 - p).pow(gamma) * F.logsigmoid(x)
@@ -44,7 +46,7 @@ def sigmoid_focal_loss_backward(
         logits: as for the forward pass, as are target, weight, gamma and alpha.
         grad_logits: (N, C), filled; the caller multiplies it by the incoming gradient.
     """
-    x = _upcast_half(logits)
+    x = logits.to(working_dtype(logits))
     is_class = _is_class(target, x)
     p = torch.sigmoid(x)
     q = torch.sigmoid(-x)
@@ -94,12 +96,8 @@ def softmax_focal_loss_backward(
     shared_factor = torch.where(target >= 0, alpha * derivative, 0.0) * _sample_weights(
         target, weight, p)[:, 0]
     buffer.copy_(shared_factor)
-    rows = _upcast_half(softmax)
+    rows = softmax.to(working_dtype(softmax))
     grad_logits.copy_(shared_factor[:, None] * (_is_class(target, rows).to(rows.dtype) - rows))
-
-
-def _upcast_half(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _is_class(target: Tensor, rows: Tensor) -> Tensor:
@@ -116,7 +114,8 @@ def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
 
 
 def _probability(softmax: Tensor, target: Tensor) -> Tensor:
-    return _upcast_half(softmax).gather(1, target.clamp(min=0)[:, None])[:, 0]
+    rows = softmax.to(working_dtype(softmax))
+    return rows.gather(1, target.clamp(min=0)[:, None])[:, 0]
 
 
 def _safe_log(p: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms as torchvision_nms
 
+from detkit.ops.precision import working_dtype
+
 Array = npt.NDArray[Any]
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 # Boxes of fewer are not worth a call of their own.
@@ -34,7 +36,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long, device=boxes.device)
-    boxes = _upcast_half(boxes)
+    boxes = boxes.detach().to(working_dtype(boxes))
     if offset:
         boxes = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), dim=1)
     scores, threshold = scores.to(boxes.dtype), _round_to_float32(iou_threshold)
@@ -62,14 +64,14 @@ def _split_disjoint_groups(boxes: Tensor) -> list[Tensor]:
         return []
     if not bool(boxes.isfinite().all()):
         return []
-    left, by_left = boxes[:, 0].sort()
-    max_right = boxes[by_left, 2].cummax(0).values
+    x1, by_x1 = boxes[:, 0].sort()
+    max_x2 = boxes[by_x1, 2].cummax(0).values
     ends: list[int] = []
-    for end in ((left[1:] >= max_right[:-1]).nonzero()[:, 0] + 1).tolist():
+    for end in ((x1[1:] >= max_x2[:-1]).nonzero()[:, 0] + 1).tolist():
         if end - (ends[-1] if ends else 0) >= MIN_GROUP_SIZE:
             ends.append(end)
     sizes = [end - begin for begin, end in zip([0, *ends], [*ends, len(boxes)])]
-    return [group.sort().values for group in torch.split(by_left, sizes)]
+    return [group.sort().values for group in torch.split(by_x1, sizes)]
 
 
 def softnms(
@@ -105,29 +107,29 @@ def softnms(
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long)
-    corners: Array = _upcast_half(boxes).cpu().numpy()
-    left: Array = _upcast_half(scores).cpu().numpy().astype(corners.dtype, copy=True)
-    areas = _areas(corners, offset)
+    box_array = _to_numpy(boxes)
+    remaining_scores = _to_numpy(scores).astype(box_array.dtype, copy=True)
+    areas = _areas(box_array, offset)
     threshold = _round_to_float32(iou_threshold)
-    index = np.arange(len(left))
+    order = np.arange(len(remaining_scores))
     picked = 0
-    while picked < len(index):
-        best = picked + _argmax_ignoring_nan(left[index[picked:]])
-        index[picked], index[best] = index[best], index[picked]
-        chosen, rest = index[picked], index[picked + 1 :]
-        iou = _iou_with_box(corners, areas, chosen, rest, offset)
+    while picked < len(order):
+        best = picked + _argmax_ignoring_nan(remaining_scores[order[picked:]])
+        order[picked], order[best] = order[best], order[picked]
+        chosen, rest = order[picked], order[picked + 1 :]
+        iou = _iou_with_box(box_array, areas, chosen, rest, offset)
         if method == GAUSSIAN:
             factor = np.exp(-(iou * iou) / iou.dtype.type(sigma))
         else:
             lowered = 1 - iou if method == LINEAR else np.zeros_like(iou)
             factor = np.where(iou >= threshold, lowered, iou.dtype.type(1))
-        left[rest] *= factor
-        rest = _compact(rest, ~(left[rest] < iou.dtype.type(min_score)))
+        remaining_scores[rest] *= factor
+        rest = _compact(rest, ~(remaining_scores[rest] < iou.dtype.type(min_score)))
         picked += 1
-        index = np.concatenate((index[:picked], rest))
-    picks = torch.from_numpy(index)
-    dets[: len(index), :4] = boxes.detach().cpu()[picks].to(dets.dtype)
-    dets[: len(index), 4] = torch.from_numpy(left[index]).to(dets.dtype)
+        order = np.concatenate((order[:picked], rest))
+    picks = torch.from_numpy(order)
+    dets[: len(order), :4] = boxes.detach().cpu()[picks].to(dets.dtype)
+    dets[: len(order), 4] = torch.from_numpy(remaining_scores[order]).to(dets.dtype)
     return picks
 
 
@@ -144,7 +146,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """
     if dets.numel() == 0:
         return []
-    rows: Array = _upcast_half(dets).cpu().numpy()
+    rows = _to_numpy(dets)
     areas = _areas(rows, 0)
     remaining = torch.sort(torch.from_numpy(rows[:, 4]), descending=True, stable=True)[1].numpy()
     threshold = _round_to_float32(iou_threshold)
@@ -157,25 +159,25 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     return groups
 
 
-def _upcast_half(values: Tensor) -> Tensor:
-    values = values.detach()
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+def _to_numpy(values: Tensor) -> Array:
+    array: Array = values.detach().to(working_dtype(values)).cpu().numpy()
+    return array
 
 
 def _round_to_float32(threshold: float) -> float:
     return float(np.float32(threshold))
 
 
-def _areas(corners: Array, offset: int) -> Array:
-    sides = corners[:, 2:4] - corners[:, :2] + offset
+def _areas(boxes: Array, offset: int) -> Array:
+    sides = boxes[:, 2:4] - boxes[:, :2] + offset
     areas: Array = sides[:, 0] * sides[:, 1]
     return areas
 
 
-def _iou_with_box(corners: Array, areas: Array, box_index: int, others: Array,
+def _iou_with_box(boxes: Array, areas: Array, box_index: int, others: Array,
                   offset: int) -> Array:
-    low = np.maximum(corners[box_index, :2], corners[others, :2])
-    high = np.minimum(corners[box_index, 2:4], corners[others, 2:4])
+    low = np.maximum(boxes[box_index, :2], boxes[others, :2])
+    high = np.minimum(boxes[box_index, 2:4], boxes[others, 2:4])
     sides = np.maximum(high - low + offset, 0)
     intersection = sides[:, 0] * sides[:, 1]
     # two boxes without area give 0 / 0: not a number, which is under no threshold and above none

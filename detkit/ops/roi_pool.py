@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from detkit.ops.precision import working_dtype
+
 
 def roi_pool_forward(
     features: Tensor,
@@ -37,7 +39,7 @@ def roi_pool_forward(
     if output.numel() == 0:
         return
     height, width = features.shape[2:]
-    boxes = rois.to(torch.float64 if rois.dtype == torch.float64 else torch.float32)
+    boxes = rois.to(working_dtype(rois))
     # An RoI that is not finite, of a training that diverged, gives 0 as in RoIAlign: as a number
     # of a cell it would lie outside memory.
     finite = torch.isfinite(boxes).all(1)
@@ -85,14 +87,14 @@ def roi_pool_backward(
         grad_input: (B, C, H, W), filled.
     """
     channels, height, width = grad_input.shape[1:]
-    dtype = torch.float64 if grad_input.dtype == torch.float64 else torch.float32
+    dtype = working_dtype(grad_input)
     total = grad_input.new_zeros(grad_input.numel(), dtype=dtype)
     if grad_output.numel():
         channel = torch.arange(channels, device=rois.device)[None, :, None, None]
         plane = rois[:, 0].long()[:, None, None, None] * channels + channel
         cell = plane * (height * width) + argmax.clamp(min=0)
-        share = grad_output.to(dtype) * (argmax >= 0)
-        total.index_add_(0, cell.reshape(-1), share.reshape(-1))
+        weighted_grad = grad_output.to(dtype) * (argmax >= 0)
+        total.index_add_(0, cell.reshape(-1), weighted_grad.reshape(-1))
     grad_input.copy_(total.view(grad_input.shape))
 
 

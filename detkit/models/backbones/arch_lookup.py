@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from detkit.aliases import current_arch
 from detkit.errors import ConfigError
-from detkit.models.validation import is_number
+from detkit.models.validation import check_count, is_count
+from detkit.text import name_hint
 
 Arch = TypeVar("Arch")
 
@@ -36,23 +36,21 @@ def find_arch(
     if isinstance(arch, str):
         arch = current_arch(owner, arch)
         if arch not in archs:
-            suggestions = get_close_matches(arch, archs, 1)
             raise ConfigError(
                 f"{owner}: arch",
                 got=repr(arch),
                 expected=f"one of {', '.join(archs)}, or a dict",
-                hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
+                hint=name_hint(arch, archs),
             )
         base = archs[arch]
     elif isinstance(arch, Mapping):
         field_names = [field.name for field in fields(arch_type)]  # type: ignore[arg-type]
         for name in arch:
             if name not in field_names:
-                suggestions = get_close_matches(str(name), field_names, 1)
                 raise ConfigError(
-                    f"{owner}: the arch's key '{name}' is not known",
+                    f"{owner}: unknown key '{name}' in arch",
                     expected=f"some of {', '.join(field_names)}",
-                    hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
+                    hint=name_hint(str(name), field_names),
                 )
         base = arch_type(**arch)
     else:
@@ -84,9 +82,7 @@ def check_frozen_stages(owner: str, stages: int, frozen_stages: object) -> int:
     Raises:
         ConfigError: it is no number of stages that there are, and not -1 either.
     """
-    if frozen_stages not in range(-1, stages + 1):
-        raise ConfigError(f"{owner}: frozen_stages", got=repr(frozen_stages),
-                          expected=f"a whole number from -1 to {stages}")
+    check_count(owner, "frozen_stages", frozen_stages, -1, stages)
     return int(frozen_stages)  # type: ignore[call-overload, no-any-return]
 
 
@@ -103,18 +99,9 @@ def check_stage_indices(owner: str, name: str, stages: int, values: object) -> t
     return indices
 
 
-def check_drop_path(owner: str, rate: object) -> None:
-    """Raise ConfigError unless ``rate`` is a probability below 1."""
-    if not (is_number(rate) and 0 <= rate < 1):  # type: ignore[operator]
-        raise ConfigError(f"{owner}: drop_path_rate", got=repr(rate),
-                          expected="a number from 0 to below 1")
-
-
 def _as_indices_below(limit: int, values: object) -> tuple[int, ...] | None:
     """``values`` as a tuple, if it is a sequence of whole numbers from 0 to below ``limit``."""
     # Compared, not looked up: what stands in a config need not be hashable.
-    if isinstance(values, Sequence) and all(
-        isinstance(index, int) and 0 <= index < limit for index in values
-    ):
+    if isinstance(values, Sequence) and all(is_count(i, 0, limit - 1) for i in values):
         return tuple(values)
     return None

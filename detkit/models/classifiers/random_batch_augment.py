@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from detkit.errors import ConfigError
 from detkit.models.build import build_module
-from detkit.models.validation import is_number
+from detkit.models.validation import check_positive, is_number
 from detkit.registry import MODELS
 
 _KEYS = ("augments", "probs")
@@ -26,9 +26,7 @@ class _BatchTransform:
     transform: type
 
     def __init__(self, alpha: float = 1.0) -> None:
-        name = type(self).__name__
-        if not (is_number(alpha) and alpha > 0):
-            raise ConfigError(f"{name}: alpha", got=repr(alpha), expected="a number above 0")
+        check_positive(type(self).__name__, "alpha", alpha)
         # Numbers even where the model is built on the meta device.
         with torch.device("cpu"):
             self._transform = self.transform(alpha=alpha)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.build import build_module
-from detkit.models.layers.feature_norm import build_feature_norm
-from detkit.models.validation import check_count, is_number
+from detkit.models.layers.norm import build_feature_norm
+from detkit.models.validation import check_count, check_rate
 from detkit.registry import MODELS
 
 DEFAULT_LOSS = "SoftCrossEntropyLoss"
@@ -48,9 +48,10 @@ class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         name = type(self).__name__
         check_count(name, "num_classes", num_classes)
         check_count(name, "in_channels", in_channels)
+        check_rate(name, "dropout", dropout)
         self.num_classes, self.in_channels = num_classes, in_channels
         self.norm = build_feature_norm(name, norm_cfg, in_channels)
-        self.dropout = nn.Dropout(check_dropout(name, dropout))
+        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(in_channels, num_classes)
         self.loss_cls = build_module(f"{name}: loss", loss or {"type": DEFAULT_LOSS}, DEFAULT_LOSS)
 
@@ -84,14 +85,6 @@ class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
             DataError: targets of another shape, or labels of no class.
         """
         return {"loss": self.loss_cls(self(features), targets)}
-
-
-def check_dropout(owner: str, dropout: float) -> float:
-    """``dropout`` as it is; ConfigError unless it is a probability below 1."""
-    if not (is_number(dropout) and 0 <= dropout < 1):
-        raise ConfigError(f"{owner}: dropout", got=repr(dropout),
-                          expected="a number from 0 to below 1")
-    return dropout
 
 
 def check_features(owner: str, features: Tensor, in_channels: int) -> None:

@@ -13,12 +13,11 @@ from detkit.errors import ConfigError
 from detkit.models.build import build_module
 from detkit.models.heads.linear_cls_head import (
     DEFAULT_LOSS,
-    check_dropout,
     check_features,
     init_linear_layers,
 )
-from detkit.models.layers.feature_norm import build_feature_norm
-from detkit.models.validation import check_count, check_counts
+from detkit.models.layers.norm import build_feature_norm
+from detkit.models.validation import check_count, check_counts, check_rate
 from detkit.registry import MODELS
 
 
@@ -59,7 +58,7 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         check_count(name, "num_classes", num_classes)
         check_count(name, "in_channels", in_channels)
         check_counts(name, "hidden_channels", hidden_channels, each="hidden layer")
-        check_dropout(name, dropout)
+        check_rate(name, "dropout", dropout)
         self.num_classes, self.in_channels = num_classes, in_channels
         layer_channels = (in_channels, *hidden_channels)
         self.hidden = nn.Sequential(*(

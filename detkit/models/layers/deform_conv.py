@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.layers.deform_depthwise import deform_depthwise
+from detkit.models.validation import is_count
 
 
 class DeformConv2d(nn.Conv2d):
@@ -57,7 +58,7 @@ class DeformConv2d(nn.Conv2d):
     ) -> None:
         for name, count in (("groups", groups), ("deform_groups", deform_groups)):
             channels = (in_channels, out_channels) if name == "groups" else (in_channels,)
-            if not isinstance(count, int) or count < 1 or any(c % count for c in channels):
+            if not is_count(count) or any(c % count for c in channels):
                 raise ConfigError(
                     f"DeformConv2d: {name}",
                     got=repr(count),
@@ -178,7 +179,7 @@ def add_zero_init_offsets(init_cfg: Any) -> Any:
 
 def _pair(name: str, value: int | Sequence[int], minimum: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= minimum for v in pair):
+    if len(pair) != 2 or not all(is_count(v, minimum) for v in pair):
         raise ConfigError(f"DeformConv2d: {name}", got=repr(value),
                           expected=f"a whole number from {minimum}, or two of them (y, x)")
     return pair

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detkit.errors import ConfigError
-from detkit.models.validation import is_count, is_number
+from detkit.models.validation import check_rate, is_count, is_number
 
 
 def check_class_weight(owner: str, class_weight: object) -> Tensor | None:
@@ -52,9 +52,7 @@ def effective_number_weights(counts: Sequence[int], beta: float) -> list[float]:
 
     Source: arXiv 1901.05555, eq. 2 and section 4.
     """
-    if not (is_number(beta) and 0 <= beta < 1):
-        raise ConfigError("ClassBalancedLoss: beta", got=repr(beta),
-                          expected="a number from 0 to below 1")
+    check_rate("ClassBalancedLoss", "beta", beta)
     valid = isinstance(counts, (list, tuple)) and all(is_count(count, 0) for count in counts)
     if not valid or not any(counts):
         raise ConfigError("ClassBalancedLoss: class_counts", got=repr(counts),

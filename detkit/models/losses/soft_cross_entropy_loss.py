@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detkit.errors import ConfigError
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.losses.soft_targets import to_soft_targets
-from detkit.models.validation import is_number
+from detkit.models.validation import check_number
 from detkit.registry import MODELS
 
 
@@ -87,9 +86,6 @@ def check_loss_args(
     Raises:
         ConfigError: a smoothing outside 0..1, a weight that is no number.
     """
-    if not (is_number(label_smoothing) and 0 <= label_smoothing <= 1):
-        raise ConfigError(f"{owner}: label_smoothing", got=repr(label_smoothing),
-                          expected="a number from 0 to 1")
-    if not is_number(loss_weight):
-        raise ConfigError(f"{owner}: loss_weight", got=repr(loss_weight), expected="a number")
+    check_number(owner, "label_smoothing", label_smoothing, 0, 1)
+    check_number(owner, "loss_weight", loss_weight)
     return float(label_smoothing), float(loss_weight)

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detkit.errors import ConfigError
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.losses.soft_cross_entropy_loss import check_loss_args, mean_over_images
 from detkit.models.losses.soft_targets import to_soft_targets
-from detkit.models.validation import is_number
+from detkit.models.validation import check_number
 from detkit.registry import MODELS
 
 # Below this a probability is as good as 1: the slope of a root is infinite there.
@@ -49,9 +48,7 @@ class SoftmaxFocalLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not (is_number(gamma) and gamma >= 0):
-            raise ConfigError(f"{type(self).__name__}: gamma", got=repr(gamma),
-                              expected="a number from 0")
+        check_number(type(self).__name__, "gamma", gamma, 0)
         self.gamma = float(gamma)
         self.label_smoothing, self.loss_weight = check_loss_args(
             type(self).__name__, label_smoothing, loss_weight

@@ -18,8 +18,9 @@ from detkit.errors import WeightsError
 from detkit.models import backbones  # noqa: F401  (registers them)
 from detkit.models.weights.backbone_weights import convert_backbone_state_dict
 from detkit.models.weights.converted_state_dict import StateDict
-from detkit.models.weights.state_dict import shorten, strip_backbone_prefixes, unwrap
+from detkit.models.weights.state_dict import strip_backbone_prefixes, unwrap
 from detkit.registry import MODELS
+from detkit.text import list_names
 
 _MAX_INT = 2**31
 # What may say which network of a class it is.
@@ -67,7 +68,7 @@ def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
     result = _detect_by_keys(state)
     if result is None:
         return config_result or DetectedBackbone(
-            None, None, f"no backbone that detkit knows by its names ({shorten(state, 3)})")
+            None, None, f"no backbone that detkit knows by its names ({list_names(state, 3)})")
     if config_result is not None and config_result.type != result.type:
         return config_result
     return DetectedBackbone(result.type, result.arch, result.description, config_result is not None)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from detkit.errors import WeightsError
+from detkit.text import list_names
+
 StateDict = dict[str, Tensor]
 
 # From a prefix in an ``ImageClassifier`` to those that a file may have there, the longest first.
@@ -22,6 +25,19 @@ def rename_key(name: str, rules: RenameRules) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def unknown_layout_error(model: str, state_dict: StateDict, layouts: str) -> WeightsError:
+    """The error for a state dict whose names belong to no known layout of ``model``.
+
+    Args:
+        model: such as 'a Swin Transformer'.
+        state_dict: names without wrappers and prefixes.
+        layouts: the known ones, such as 'timm or detkit'.
+    """
+    return WeightsError(f"these are not the names of {model}",
+                        got=list_names(state_dict, 3) or "no tensors",
+                        expected=f"the layout of {layouts}")
 
 
 @dataclass

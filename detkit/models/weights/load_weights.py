@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import ConvertedStateDict
-from detkit.models.weights.state_dict import shorten
+from detkit.text import list_names
+
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class LoadReport:
     def __str__(self) -> str:
         text = f"weights of {self.origin} ({self.layout} layout): {len(self.loaded)} tensors loaded"
         if self.resized:
-            text += f"; resized: {shorten(self.resized)}"
+            text += f"; resized: {list_names(self.resized, _MAX_LISTED)}"
         if self.missing_keys:
-            text += f"; not in the file, left as initialised: {shorten(self.missing_keys)}"
+            text += f"; not in the file, left as initialised: {list_names(self.missing_keys, _MAX_LISTED)}"
         if self.unexpected_keys:
-            text += f"; not needed here: {shorten(self.unexpected_keys)}"
+            text += f"; not needed here: {list_names(self.unexpected_keys, _MAX_LISTED)}"
         return "; ".join((text, *self.notes))
 
 
@@ -109,9 +111,9 @@ def load_all_or_none(module_weights: Sequence[ModuleWeights], origin: str, owner
         ]
     if missing or unexpected or misshapen:
         problems = [
-            f"missing {shorten(missing)}" if missing else "",
-            f"unexpected {shorten(unexpected)}" if unexpected else "",
-            f"shapes differ: {shorten(misshapen)}" if misshapen else "",
+            f"missing {list_names(missing, _MAX_LISTED)}" if missing else "",
+            f"unexpected {list_names(unexpected, _MAX_LISTED)}" if unexpected else "",
+            f"shapes differ: {list_names(misshapen, _MAX_LISTED)}" if misshapen else "",
         ]
         raise WeightsError(
             f"checkpoint '{origin}' ({module_weights[0].converted.layout} layout) does not fit "

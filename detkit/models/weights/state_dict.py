@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from detkit.checkpoints.content import check_state_dict
 from detkit.checkpoints.read_checkpoint import read_checkpoint
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import StateDict
+from detkit.text import list_names
 
 # Averaged weights before the last step's: a file that has both was published for the former.
 # mmengine is not among them: its 'state_dict' already is the average.
@@ -55,7 +56,7 @@ def unwrap(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
         content = inner[0]
     raise WeightsError(
         f"checkpoint '{origin}': no weights in it",
-        got=f"the keys {shorten([str(key) for key in content])}" if content else "an empty dict",
+        got=f"the keys {list_names(content, 8)}" if content else "an empty dict",
         expected=f"names and tensors, maybe under one of {', '.join(_WRAPPER_KEYS)}",
     )
 
@@ -86,13 +87,6 @@ def strip_model_prefixes(
     return _strip_prefixes(content, prefix, origin, _MODEL_PREFIXES)
 
 
-def shorten(names: Iterable[str], limit: int = 8) -> str:
-    """The first names, and how many there are more."""
-    names = list(names)
-    suffix = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + suffix
-
-
 def _strip_prefixes(
     content: Mapping[str, Any], prefix: str | None, origin: str, prefixes: tuple[str, ...]
 ) -> tuple[StateDict, list[str]]:
@@ -115,6 +109,6 @@ def _strip_prefixes(
     if prefix and pending:
         raise WeightsError(
             f"checkpoint '{origin}': no name in it begins with '{prefix}'",
-            got=shorten(list(tensors)),
+            got=list_names(tensors, 8),
         )
     return tensors, skipped_keys

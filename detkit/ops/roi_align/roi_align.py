@@ -15,6 +15,7 @@ import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
+from detkit.ops.precision import working_dtype
 from detkit.ops.roi_align.max_samples import roi_align_max_backward, roi_align_max_forward
 from detkit.ops.roi_align.sparse_average import roi_align_avg_backward, roi_align_avg_forward
 
@@ -64,7 +65,7 @@ def roi_align_forward(
     """
     if output.numel() == 0:
         return
-    boxes = _replace_invalid_rois(rois.to(_accumulation_dtype(features)), sampling_ratio, aligned)
+    boxes = _replace_invalid_rois(rois.to(working_dtype(features)), sampling_ratio, aligned)
     if pool_mode == MAX:
         roi_align_max_forward(
             features, boxes, output, argmax_y, argmax_x, spatial_scale, sampling_ratio, aligned
@@ -111,7 +112,7 @@ def roi_align_backward(
     if grad_input.numel() == 0 or grad_output.numel() == 0:
         grad_input.zero_()
         return
-    boxes = _replace_invalid_rois(rois.to(_accumulation_dtype(grad_input)), sampling_ratio, aligned)
+    boxes = _replace_invalid_rois(rois.to(working_dtype(grad_input)), sampling_ratio, aligned)
     options = (spatial_scale, sampling_ratio, aligned)
     if pool_mode == MAX:
         roi_align_max_backward(grad_output, boxes, argmax_y, argmax_x, grad_input, *options)
@@ -131,10 +132,6 @@ def roi_align_backward(
             aligned,
         )
         grad_input.copy_(sums)
-
-
-def _accumulation_dtype(values: Tensor) -> torch.dtype:
-    return torch.float64 if values.dtype == torch.float64 else torch.float32
 
 
 def _replace_invalid_rois(boxes: Tensor, sampling_ratio: int, aligned: bool) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Protocol, cast
 
 from torch import nn
 
-from detkit.errors import WeightsError
 from detkit.models.backbones.classic.classic_networks import ClassicNetworkEntry
 from detkit.models.backbones.timm.checkpoint_filter import (
     timm_checkpoint_filter_fn,
@@ -17,6 +16,7 @@ from detkit.models.weights.converted_state_dict import (
     ClassifierPrefixes,
     ConvertedStateDict,
     StateDict,
+    unknown_layout_error,
 )
 
 _MODEL_PREFIX = "model."
@@ -61,11 +61,8 @@ def classic_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Con
         else:
             converted.add(name, source, value)
     if not any(name in model_state for name in converted.tensors):
-        raise WeightsError(
-            f"these are not the names of {network.name}",
-            got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-            expected=f"the layout of {network.entry.library} or detkit",
-        )
+        raise unknown_layout_error(network.name, state_dict,
+                                   f"{network.entry.library} or detkit")
     return converted
 
 

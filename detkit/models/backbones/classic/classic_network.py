@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -22,6 +21,7 @@ from detkit.models.backbones.timm.create import create_timm_model
 from detkit.models.backbones.timm.layer_groups import get_layer_ids
 from detkit.models.weights.backbone_weights import initialize_weights
 from detkit.registry import MODELS
+from detkit.text import name_hint
 
 _NAME = "ClassicNetwork"
 _DETKIT_NETWORKS: dict[str, Any] = {"lenet5": LeNet5, "zfnet": ZFNet}
@@ -64,10 +64,9 @@ class ClassicNetwork(BaseModule):  # type: ignore[misc]
     def __init__(self, name: str, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(init_cfg=init_cfg)
         if not isinstance(name, str) or name not in CLASSIC_NETWORKS:
-            suggestions = get_close_matches(str(name), CLASSIC_NETWORKS, 1)
             raise ConfigError(f"{_NAME}: name", got=repr(name),
                               expected=f"one of {', '.join(CLASSIC_NETWORKS)}",
-                              hint=f"did you mean '{suggestions[0]}'?" if suggestions else None)
+                              hint=name_hint(str(name), CLASSIC_NETWORKS))
         self.name, self.entry = name, CLASSIC_NETWORKS[name]
         options = {key: value for key, value in kwargs.items() if value is not None}
         self.options = options

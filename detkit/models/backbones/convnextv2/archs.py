@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
-from detkit.models.validation import check_counts
+from detkit.models.backbones.arch_lookup import find_arch
+from detkit.models.validation import check_choice, check_counts, check_rate
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class ConvNeXtV2Arch:
                 got=f"depths={self.depths}, dims={self.dims}",
                 expected="one number for each stage in both",
             )
-        check_drop_path("ConvNeXtV2", self.drop_path_rate)
-        if self.stem not in ("patch", "conv"):
-            raise ConfigError("ConvNeXtV2: stem", got=repr(self.stem), expected="'patch' or 'conv'")
+        check_rate("ConvNeXtV2", "drop_path_rate", self.drop_path_rate)
+        check_choice("ConvNeXtV2", "stem", self.stem, ("patch", "conv"))
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -10,13 +10,13 @@ import re
 
 from torch import Tensor, nn
 
-from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import (
     ClassifierPrefixes,
     ConvertedStateDict,
     RenameRules,
     StateDict,
     rename_key,
+    unknown_layout_error,
 )
 
 # What a classifier or an autoencoder has behind its stages, and the loss's own numbers.
@@ -126,11 +126,8 @@ def _layout(state_dict: StateDict) -> str:
         return "facebookresearch FCMAE" if sparse else "facebookresearch"
     if re.search(r"(^| )stages\.\d+\.blocks\.\d+\.grn\.", names):
         return "detkit"
-    raise WeightsError(
-        "these are not the names of a ConvNeXt V2",
-        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-        expected="the layout of facebookresearch, timm, mmpretrain or detkit",
-    )
+    raise unknown_layout_error("a ConvNeXt V2", state_dict,
+                               "facebookresearch, timm, mmpretrain or detkit")
 
 
 def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> bool:

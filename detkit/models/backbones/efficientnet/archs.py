@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
+from detkit.models.backbones.arch_lookup import find_arch
 from detkit.models.backbones.efficientnet.scaling import (
     COMPOUND_SCALES,
     scale_channels,
     scale_repeats,
 )
-from detkit.models.validation import check_count, is_count, is_number
+from detkit.models.validation import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_rate,
+    is_count,
+    is_number,
+)
 
 
 class BlockGroup(NamedTuple):
@@ -80,15 +87,11 @@ class EfficientNetArch:
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", _validate_groups(self.groups))
         for name in ("width", "depth", "norm_eps"):
-            if not (is_number(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"EfficientNet: {name}", got=repr(getattr(self, name)),
-                                  expected="a number above 0")
+            check_positive("EfficientNet", name, getattr(self, name))
         for name in ("stem_channels", "head_channels", "resolution"):
             check_count("EfficientNet", name, getattr(self, name))
-        if self.activation not in ("silu", "relu6"):
-            raise ConfigError("EfficientNet: activation", got=repr(self.activation),
-                              expected="'silu' or 'relu6'")
-        check_drop_path("EfficientNet", self.drop_path_rate)
+        check_choice("EfficientNet", "activation", self.activation, ("silu", "relu6"))
+        check_rate("EfficientNet", "drop_path_rate", self.drop_path_rate)
 
     @property
     def scaled(self) -> tuple[BlockGroup, ...]:

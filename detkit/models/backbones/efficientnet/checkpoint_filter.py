@@ -22,6 +22,7 @@ from detkit.models.weights.converted_state_dict import (
     ClassifierPrefixes,
     ConvertedStateDict,
     StateDict,
+    unknown_layout_error,
 )
 
 _BATCH_COUNTER = ".num_batches_tracked"
@@ -93,11 +94,8 @@ def _layout(state_dict: StateDict) -> str:
     ):
         if re.search(pattern, names):
             return layout
-    raise WeightsError(
-        "these are not the names of an EfficientNet",
-        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-        expected="the layout of torchvision, timm, lukemelas or detkit",
-    )
+    raise unknown_layout_error("an EfficientNet", state_dict,
+                               "torchvision, timm, lukemelas or detkit")
 
 
 def _check_padding_and_eps(layout: str, efficientnet: _Network) -> None:

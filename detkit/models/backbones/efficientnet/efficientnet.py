@@ -28,7 +28,7 @@ from detkit.models.backbones.efficientnet.stages import EfficientNetStage, build
 from detkit.models.backbones.freezing import freeze_bn, freeze_stages
 from detkit.models.layers.deform_conv import add_zero_init_offsets
 from detkit.models.layers.norm import check_norm_cfg
-from detkit.models.validation import check_count
+from detkit.models.validation import check_choice, check_count, check_positive
 from detkit.models.weights.backbone_weights import initialize_weights
 from detkit.registry import MODELS
 
@@ -124,9 +124,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         )
         self.frozen_stages = check_frozen_stages(_NAME, stages, frozen_stages)
         self.deform_stages = check_stage_indices(_NAME, "deform_stages", stages, deform_stages)
-        if padding not in ("symmetric", "same"):
-            raise ConfigError(f"{_NAME}: padding", got=repr(padding),
-                              expected="'symmetric' or 'same'")
+        check_choice(_NAME, "padding", padding, ("symmetric", "same"))
         self.padding, self.norm_eval = padding, norm_eval
         norm_cfg_given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
         norm = _norm(self.arch, padding, norm_eps, norm_cfg_given)
@@ -271,7 +269,5 @@ def _norm(
     if eps is None:
         eps = 1e-3 if padding == "same" else arch.norm_eps
     norm = {"eps": eps, **norm_cfg_given}
-    if not (isinstance(norm["eps"], (int, float)) and norm["eps"] > 0):
-        raise ConfigError(f"{_NAME}: norm_eps", got=repr(norm["eps"]),
-                          expected="a number above 0")
+    check_positive(_NAME, "norm_eps", norm["eps"])
     return norm

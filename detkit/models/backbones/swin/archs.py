@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
-from detkit.models.validation import check_count, check_counts, is_number
+from detkit.models.backbones.arch_lookup import find_arch
+from detkit.models.validation import (
+    check_choice,
+    check_count,
+    check_counts,
+    check_rate,
+    is_number,
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,7 @@ class SwinArch:
                     got=f"{self.channels[stage]} channels, {heads} heads",
                     expected="channels that are a multiple of the heads",
                 )
-        if self.stem not in ("patch", "conv"):
-            raise ConfigError("Swin: stem", got=repr(self.stem), expected="'patch' or 'conv'")
+        check_choice("Swin", "stem", self.stem, ("patch", "conv"))
 
     def _check_numbers(self) -> None:
         for name in ("depths", "num_heads"):
@@ -63,7 +68,7 @@ class SwinArch:
         if not (is_number(self.mlp_ratio) and int(self.embed_dims * self.mlp_ratio) > 0):
             raise ConfigError("Swin: mlp_ratio", got=repr(self.mlp_ratio),
                               expected="a number that leaves the MLP a channel")
-        check_drop_path("Swin", self.drop_path_rate)
+        check_rate("Swin", "drop_path_rate", self.drop_path_rate)
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -13,13 +13,13 @@ from typing import Protocol, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detkit.errors import WeightsError
 from detkit.models.backbones.swin.archs import SwinArch
 from detkit.models.weights.converted_state_dict import (
     ClassifierPrefixes,
     ConvertedStateDict,
     RenameRules,
     StateDict,
+    unknown_layout_error,
 )
 
 # What follows from the window's side, and what a classifier or a segmenter has behind its stages.
@@ -109,11 +109,8 @@ def _layout(state_dict: StateDict) -> str:
         head = re.search(r"(^| )layers[._]0\.downsample\.", names)
         later = re.search(r"(^| )layers[._]\d+\.downsample\.", names)
         return "timm" if later and not head else "microsoft"
-    raise WeightsError(
-        "these are not the names of a Swin Transformer",
-        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-        expected="the layout of microsoft, timm, torchvision, mmdet or detkit",
-    )
+    raise unknown_layout_error("a Swin Transformer", state_dict,
+                               "microsoft, timm, torchvision, mmdet or detkit")
 
 
 def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> bool:

@@ -16,6 +16,7 @@ from detkit.models.weights.converted_state_dict import (
     ConvertedStateDict,
     StateDict,
 )
+from detkit.text import list_names
 
 # What our classes call timm's model: TimmBackbone and TimmNetwork.
 _MODEL_PREFIXES = ("body.", "model.")
@@ -104,7 +105,7 @@ def _apply_timm_filter(state_dict: StateDict, full_model: nn.Module,
     except Exception as error:
         raise WeightsError(
             f"timm cannot bring these names under {name}'s ({type(error).__name__}: {error})",
-            got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
+            got=list_names(state_dict, 3) or "no tensors",
             expected="timm's own layout, or that of the model's original release",
         ) from error
     return {key: value for key, value in converted.items() if isinstance(value, Tensor)}

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ConfigError, WeightsError
+from detkit.text import name_hint
 
 # Arguments of timm.create_model that would make something else than a backbone, and ours instead.
 _UNSUPPORTED_ARGS = {
@@ -110,9 +111,8 @@ def _unknown_argument(name: str, key: str, owner: str) -> ConfigError:
         {"self", "kwargs", *_UNSUPPORTED_ARGS})
     wrapper_args = ["strides", "frozen_stages", "norm_eval", "with_cp"
                     ] if owner == "TimmBackbone" else []
-    suggestions = get_close_matches(key, [*model_args, *wrapper_args], n=1)
     return ConfigError(
         f"{owner}: {name} has no argument '{key}'",
         expected=f"one of {', '.join(model_args)}",
-        hint=f"did you mean '{suggestions[0]}'?" if suggestions else None,
+        hint=name_hint(key, [*model_args, *wrapper_args]),
     )

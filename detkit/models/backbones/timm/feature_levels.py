@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from detkit.errors import ConfigError
 from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
 from detkit.models.backbones.timm.relative_position_bias import enable_dynamic_img_size
+from detkit.models.validation import is_count
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +127,7 @@ def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int,
     if strides is None:
         return (len(info) - 1,)
     requested = list(strides) if isinstance(strides, (list, tuple)) else []
-    all_ints = all(isinstance(stride, int) and not isinstance(stride, bool) for stride in requested)
-    if not requested or not all_ints or requested != sorted(set(requested)):
+    if not requested or not all(map(is_count, requested)) or requested != sorted(set(requested)):
         raise ConfigError("TimmBackbone: strides", got=repr(strides),
                           expected="ascending whole numbers, at least one, or None")
     if set(requested) <= set(deepest):

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.arch_lookup import check_frozen_stages
 
 
 def get_layer_ids(
@@ -52,9 +53,7 @@ def find_frozen_layers(model: nn.Module, name: str, stages: int) -> tuple[list[s
         return [], []
     layers = get_layer_ids(model, name, coarse=True)
     last = max(layers.values())
-    if isinstance(stages, bool) or stages not in range(0, last + 1):
-        raise ConfigError("TimmBackbone: frozen_stages", got=repr(stages),
-                          expected=f"a whole number from -1 to {last} for {name}")
+    check_frozen_stages("TimmBackbone", last, stages)
     parameters = [key for key, layer in layers.items() if layer <= stages]
     frozen = set(parameters)
     modules: list[str] = []
