@@ -9,7 +9,7 @@ from detkit.errors import ConfigError
 
 
 def is_count(value: object, minimum: int = 1, maximum: int | None = None) -> bool:
-    """Whether ``value`` is an integer, no bool, from ``minimum`` to ``maximum`` (None: no limit)."""
+    """Whether ``value`` is an integer, not a bool, from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool):
         return False
     return value >= minimum and (maximum is None or value <= maximum)

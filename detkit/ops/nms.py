@@ -1,7 +1,7 @@
-"""Suppression of boxes that overlap better ones: hard, soft, and the groups it makes.
+"""NMS, Soft-NMS and NMS groups of boxes, with the signatures of mmcv's extension.
 
-Legend: N boxes, xyxy, pixels of whatever image they belong to. Thresholds are rounded to float32
-first, as mmcv's kernels have them, so that an IoU of exactly 0.6 is not above a threshold of 0.6.
+Legend: N boxes, xyxy, pixels. Thresholds are rounded to float32 first, as in mmcv's kernels, so that
+an IoU of exactly 0.6 is not above a threshold of 0.6.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from detkit.ops.precision import working_dtype
 
 Array = npt.NDArray[Any]
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
-# Boxes of fewer are not worth a call of their own.
+# Smaller groups are not worth a separate call.
 MIN_GROUP_SIZE = 200
 
 
@@ -26,10 +26,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """Keep the best of boxes that overlap by more than a threshold.
 
     Args:
-        boxes: (N, 4) floating, xyxy.
-        scores: (N,) floating.
+        boxes: (N, 4) floating point, xyxy.
+        scores: (N,) floating point.
         iou_threshold: boxes with an IoU above it, not equal to it, are dropped.
-        offset: 0, or 1 for boxes whose last pixel belongs to them (width is x2 - x1 + 1).
+        offset: 0, or 1 for boxes that include their last pixel (width is x2 - x1 + 1).
 
     Returns:
         (K,) int64, indices into ``boxes``, best score first. N may be 0.
@@ -52,10 +52,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
 
 def _split_disjoint_groups(boxes: Tensor) -> list[Tensor]:
-    """Sort boxes on the CPU into groups, of which no two share any x; none where it is no gain.
+    """Split boxes on the CPU into groups without common x; empty where it would not be faster.
 
-    torchvision compares each kept box with all after it, on one core. mmcv puts the levels of a
-    pyramid, and classes, side by side in one call: apart they are compared with their own alone.
+    torchvision compares each kept box with all later ones, on one core. mmcv offsets the levels of
+    a pyramid, and classes, in x for a single call: as groups, boxes are compared within them.
 
     Returns:
         (n,) int64 each, indices in ascending order.
@@ -84,26 +84,26 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Pick boxes by score, lowering the scores of those that overlap what was picked.
+    """Select boxes by score, lowering the scores of boxes that overlap selected ones.
 
     Args:
-        boxes: (N, 4) floating, xyxy.
-        scores: (N,) floating.
-        dets: (N, 5) floating on the CPU; its first K rows are filled with xyxy and the lowered
-            score, in the order of picking. The rest is left as it was.
-        iou_threshold: from this IoU on the naive and the linear method lower a score.
-        sigma: width of the gaussian method.
-        min_score: a box is dropped as soon as its lowered score is under it. The first pick is
+        boxes: (N, 4) floating point, xyxy.
+        scores: (N,) floating point.
+        dets: (N, 5) floating point on the CPU; its first K rows are filled with xyxy and the lowered
+            score, in the order of selection. The other rows are unchanged.
+        iou_threshold: the naive and the linear method lower scores from this IoU.
+        sigma: of the gaussian method.
+        min_score: a box is dropped when its lowered score is below it. The first selected box is
             never dropped.
         method: 0 naive (to zero), 1 linear (times 1 - IoU), 2 gaussian (times exp(-IoU^2 / sigma)).
-        offset: 0, or 1 for boxes whose last pixel belongs to them.
+        offset: 0, or 1 for boxes that include their last pixel.
 
     Returns:
-        (K,) int64, indices into ``boxes``, in the order of picking. N may be 0.
+        (K,) int64, indices into ``boxes``, in the order of selection. N may be 0.
 
-    Source: Soft-NMS (arXiv 1704.04503). Ties and the places of dropped boxes as in mmcv's CPU
-        kernel: a dropped box's place is taken by the last one, and of equal scores the first is
-        picked.
+    Source: Soft-NMS (arXiv 1704.04503). Ties and the order after dropped boxes as in mmcv's CPU
+        kernel: the last box moves to the position of a dropped one, and of equal scores the
+        first is selected.
     """
     if boxes.numel() == 0:
         return torch.zeros(0, dtype=torch.long)
@@ -134,14 +134,14 @@ def softnms(
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Group boxes: each kept one with those that it suppresses.
+    """Group each kept box with the boxes that it suppresses.
 
     Args:
         dets: (N, 5) floating, xyxy and score.
-        iou_threshold: from this IoU on, equality included, a box joins the better one's group.
+        iou_threshold: boxes with at least this IoU join the better one's group.
 
     Returns:
-        One list for each kept box, best first: its index, then those of its group, best first.
+        A list for each kept box, best first: its index, then those of its group, best first.
         N may be 0.
     """
     if dets.numel() == 0:
@@ -180,7 +180,7 @@ def _iou_with_box(boxes: Array, areas: Array, box_index: int, others: Array,
     high = np.minimum(boxes[box_index, 2:4], boxes[others, 2:4])
     sides = np.maximum(high - low + offset, 0)
     intersection = sides[:, 0] * sides[:, 1]
-    # two boxes without area give 0 / 0: not a number, which is under no threshold and above none
+    # two boxes of zero area give 0 / 0 = nan, which is neither above nor below a threshold
     with np.errstate(invalid="ignore", divide="ignore"):
         iou: Array = intersection / (areas[box_index] + areas[others] - intersection)
     return iou
@@ -193,7 +193,7 @@ def _argmax_ignoring_nan(scores: Array) -> int:
 
 
 def _compact(items: Array, keep: Array) -> Array:
-    """Drop items, filling each gap with the last one that stays, as mmcv's kernel does."""
+    """Drop items, filling each gap with the last kept one, as mmcv's kernel does."""
     count = int(keep.sum())
     if count == len(items):
         return items

@@ -1,4 +1,4 @@
-"""Norms of maps as configs name them: built, or refused in one line."""
+"""Build the normalization layers that configs name, for feature maps and feature vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detkit.errors import ConfigError
 from detkit.models.validation import check_positive, is_count, is_number
 
 _EXAMPLE = "a dict such as dict(type='BN') or dict(type='GN', num_groups=8)"
-# They take other shapes than (B, C, H, W), which would come out at the first image.
+# They take other shapes than (B, C, H, W), which would only fail at the first image.
 _UNSUPPORTED_NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm3d, nn.InstanceNorm1d,
                       nn.InstanceNorm3d)
 
@@ -20,16 +20,16 @@ _VECTOR_NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.GroupNorm, nn.SyncBatchNorm)
 
 
 def check_norm_cfg(owner: str, norm_cfg: object) -> dict[str, Any]:
-    """A copy of ``norm_cfg``.
+    """Return a copy of ``norm_cfg`` after checking it.
 
     Raises:
-        ConfigError: it is no dict with a type, or its eps or momentum is no number.
+        ConfigError: not a dict with a type, or eps or momentum is not a number.
     """
     if not isinstance(norm_cfg, Mapping) or not norm_cfg.get("type"):
         raise ConfigError(f"{owner}: norm_cfg", got=repr(norm_cfg), expected=_EXAMPLE)
     cfg = dict(norm_cfg)
     check_positive(owner, "norm_cfg.eps", cfg.get("eps", 1e-5))
-    # None is torch's word for the mean over all steps.
+    # For torch, None means the average over all steps.
     if not (cfg.get("momentum") is None or is_number(cfg["momentum"])):
         raise ConfigError(f"{owner}: norm_cfg.momentum", got=repr(cfg["momentum"]),
                           expected="a number, or None")
@@ -37,17 +37,17 @@ def check_norm_cfg(owner: str, norm_cfg: object) -> dict[str, Any]:
 
 
 def build_norm(owner: str, norm_cfg: object, channels: int) -> nn.Module:
-    """Build a norm of maps (B, channels, H, W).
+    """Build a norm of feature maps (B, channels, H, W).
 
     Args:
-        owner: whose it is, for messages.
+        owner: the module that has the norm, for messages.
         norm_cfg: as mmcv's ``build_norm_layer`` takes it: a type, such as 'BN', 'SyncBN' or 'GN',
             and that norm's arguments.
         channels: C.
 
     Raises:
-        ConfigError: no such type, or not one of maps; arguments that it lacks, does not know or
-            that do not fit the channels.
+        ConfigError: an unknown type, a norm of other shapes, or missing, unknown or invalid
+            arguments.
     """
     cfg = check_norm_cfg(owner, norm_cfg)
     if cfg["type"] in ("GN", nn.GroupNorm):

@@ -1,4 +1,4 @@
-"""What backbone a checkpoint holds: by the config that it carries, else by its tensors' names."""
+"""Detect the backbone in a checkpoint by its config, else by the names of its tensors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from detkit.registry import MODELS
 from detkit.text import list_names
 
 _MAX_INT = 2**31
-# What may say which network of a class it is.
+# Arguments that select the architecture of a class.
 _ARCH_KEYS = ("arch", "name", "depth")
 # Modules that a backbone may have in addition to those of its architecture.
 _OPTIONAL_MODULES = (".conv_offset.", ".attention.")
@@ -31,15 +31,15 @@ _OPTIONAL_MODULES = (".conv_offset.", ".attention.")
 
 @dataclass(frozen=True)
 class DetectedBackbone:
-    """A backbone that was found in a checkpoint.
+    """The backbone in a checkpoint.
 
     Args:
-        type: the name of its class, such as 'SwinTransformer'; None where it is not known.
-        arch: which of that class, such as 'tiny' (a model of timm: its name); None where it is
-            not known or has no name.
-        description: what to call it in a sentence: "SwinTransformer 'tiny'".
-        from_config: whether the config in the file says so; else its names do, and a class that
-            wraps any network of timm may fit the file too.
+        type: the name of its class, such as 'SwinTransformer'; None if unknown.
+        arch: the architecture, such as 'tiny' (for timm: the name of the model); None if unknown
+            or unnamed.
+        description: for messages: "SwinTransformer 'tiny'".
+        from_config: whether it comes from the config in the file; otherwise from the tensor
+            names, and a class that wraps any network of timm may fit as well.
     """
 
     type: str | None
@@ -49,11 +49,11 @@ class DetectedBackbone:
 
 
 def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
-    """Find out what backbone a checkpoint holds.
+    """Detect the backbone in a checkpoint.
 
     Args:
-        checkpoint: a file as ``read_checkpoint`` takes it: of a run of ours, of mmengine's other
-            libraries, or weights in a layout that one of our backbones reads.
+        checkpoint: a file as ``read_checkpoint`` takes it: of a run of detkit or another library of
+            mmengine, or weights in a layout that a registered backbone converts.
 
     Raises:
         WeightsError: the file cannot be read, or holds no tensors.
@@ -68,14 +68,14 @@ def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
     result = _detect_by_keys(state)
     if result is None:
         return config_result or DetectedBackbone(
-            None, None, f"no backbone that detkit knows by its names ({list_names(state, 3)})")
+            None, None, f"an unknown backbone (with the names {list_names(state, 3)})")
     if config_result is not None and config_result.type != result.type:
         return config_result
     return DetectedBackbone(result.type, result.arch, result.description, config_result is not None)
 
 
 def describe_backbone(class_name: str, arch: str | None) -> str:
-    """A backbone in a sentence: "SwinTransformer 'tiny'", or its class alone."""
+    """Describe a backbone for messages: "SwinTransformer 'tiny'", or its class only."""
     return class_name if arch is None else f"{class_name} '{arch}'"
 
 
@@ -90,7 +90,7 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
     arch = next((backbone[key] for key in _ARCH_KEYS if backbone.get(key) is not None), None)
     if arch is None and _is_detkit_config(text or ""):
         arch = _default_arch(class_name)
-    # An int of thousands of digits has no text.
+    # str() fails for integers of thousands of digits.
     is_small_int = isinstance(arch, int) and abs(arch) < _MAX_INT
     arch_name = str(arch) if isinstance(arch, str) or is_small_int else None
     return DetectedBackbone(class_name, arch_name, describe_backbone(class_name, arch_name),
@@ -98,7 +98,7 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
 
 
 def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
-    """``model.backbone`` of a config's text, read as literals and never executed."""
+    """``model.backbone`` of a config's text, parsed as literals and never executed."""
     try:
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "model":
@@ -111,7 +111,7 @@ def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
 
 
 def _find_values(node: ast.expr, key: str) -> Iterable[ast.expr]:
-    """What stands under ``key`` in ``dict(...)`` or ``{...}``, at any depth, the outer first."""
+    """The values of ``key`` in ``dict(...)`` or ``{...}`` at any depth, the outer first."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             yield from (keyword.value for keyword in inner.keywords if keyword.arg == key)
@@ -121,7 +121,7 @@ def _find_values(node: ast.expr, key: str) -> Iterable[ast.expr]:
 
 
 class _DictCallTransformer(ast.NodeTransformer):
-    """``dict(a=1)`` -> ``{'a': 1}``, and inf and nan -> None, as ``literal_eval`` takes them."""
+    """``dict(a=1)`` -> ``{'a': 1}``, inf and nan -> None, for ``literal_eval``."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
         self.generic_visit(node)
@@ -164,7 +164,7 @@ def _detect_by_keys(state: StateDict) -> DetectedBackbone | None:
 
 def _first_mismatch(state: StateDict, backbone_type: type[nn.Module], arch: str,
                     variant: Mapping[str, Any]) -> str | None:
-    """The first name in which the file and the architecture differ, '' where there is none.
+    """The first name that differs between the file and the architecture, '' if none.
 
     None where the file has no layout of the class.
     """

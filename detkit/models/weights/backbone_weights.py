@@ -1,17 +1,16 @@
-"""Weights from anywhere into our backbones: whole, or refused with the names that do not fit.
+"""Load checkpoints of any known layout into backbones: all parameters or none.
 
-A backbone describes foreign checkpoints by attributes of its class; a new one needs no edit here:
+Each backbone class describes foreign checkpoints by attributes; this file has no tables of them:
 
 - ``checkpoint_filter_fn(state_dict, model) -> ConvertedStateDict`` renames the published layouts,
-  as timm's functions of that name do; it stands in ``checkpoint_filter.py`` beside the model.
-- ``classifier_prefixes_fn(state_dict, model) -> ClassifierPrefixes``, optional: where a classifier's
-  file keeps the final norm and the last layer. Without it, the head's weights are not loaded.
-- ``arch_names``, optional: the values of the argument ``arch``, the smallest first, by which
-  ``detect_backbone`` finds the architecture of a checkpoint. ``arch_variants``, optional: keyword
-  arguments to try each with.
-- ``full_network``, optional: the type that also has the layers between the last feature map and
-  the head, where this class drops them. ``state_dict_prefix``, optional: of every name of a class
-  that wraps networks of another library.
+  as timm's functions of this name; see ``checkpoint_filter.py`` beside each model.
+- ``classifier_prefixes_fn(state_dict, model) -> ClassifierPrefixes``, optional: the names of
+  a classifier's final norm and last layer. Without it, the head's weights are not loaded.
+- ``arch_names``, optional: values of the argument ``arch``, the smallest first, for
+  ``detect_backbone``. ``arch_variants``, optional: more keyword arguments to try.
+- ``full_network``, optional: a type that has the layers between the last feature map and the head
+  where this class drops them. ``state_dict_prefix``, optional: the prefix of all names, for a
+  class that wraps networks of another library.
 """
 
 from __future__ import annotations
@@ -47,15 +46,16 @@ def initialize_weights(
     init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
     load_fn: LoadFn | None = None,
 ) -> None:
-    """Do what mmengine's ``init_cfg`` asks for, 'Pretrained' by way of our loader and last.
+    """Apply mmengine's ``init_cfg``, with 'Pretrained' steps last and by detkit's loader.
 
     Args:
-        module: whose weights they are.
-        init_cfg: a step or several.
-        load_fn: takes the module, a checkpoint and a prefix; None is ``load_backbone_weights``.
+        module: to initialize.
+        init_cfg: a step or a list of steps.
+        load_fn: takes the module, a checkpoint and a prefix; None means
+            ``load_backbone_weights``.
 
     Raises:
-        ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+        ConfigError: a step without a type, or a 'Pretrained' step without a checkpoint.
         WeightsError: the checkpoint cannot be read, or does not fit.
     """
     if not init_cfg:
@@ -90,11 +90,11 @@ def load_backbone_weights(
     Args:
         backbone: one whose class has a ``checkpoint_filter_fn``.
         checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
-        prefix: take only the names that begin so; None finds common prefixes out.
+        prefix: load only names with this prefix; None detects common prefixes.
 
     Raises:
-        WeightsError: the file cannot be read; no layout is recognised; a parameter has no
-            source or another shape; the file has parameters that the backbone lacks.
+        WeightsError: the file cannot be read; the layout is unknown; a parameter is missing
+            or has another shape; the file has unexpected parameters.
     """
     origin, content = read_state_dict(checkpoint)
     tensors, skipped_keys = strip_backbone_prefixes(content, prefix, origin)
@@ -102,13 +102,13 @@ def load_backbone_weights(
         ModuleWeights("", backbone, convert_backbone_state_dict(tensors, backbone, origin))
     ]
     load_all_or_none(module_weights, origin, display_name(backbone),
-                     "choose the arch that the file was made for")
+                     "set the arch of the file")
     return build_load_report(module_weights, origin, skipped_keys)
 
 
 def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
                                 origin: str) -> ConvertedStateDict:
-    """Bring a checkpoint under the backbone's names by its adapter.
+    """Rename a checkpoint to the backbone's names by its ``checkpoint_filter_fn``.
 
     Args:
         state: names without wrappers and prefixes.
@@ -116,7 +116,7 @@ def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
         origin: the file, for messages.
 
     Raises:
-        WeightsError: no layout is recognised, or none is known for the backbone.
+        WeightsError: the layout is unknown, or the backbone has no ``checkpoint_filter_fn``.
     """
     try:
         return _filter_fn_for(backbone)(state, backbone)
@@ -127,7 +127,7 @@ def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
 
 
 def display_name(backbone: nn.Module) -> str:
-    """A backbone in a message: its class, and the network that it is where it wraps several."""
+    """Name of a backbone in messages: its class, and the wrapped network if any."""
     name = getattr(backbone, "name", None)
     return type(backbone).__name__ + (f" '{name}'" if isinstance(name, str) else "")
 
@@ -136,7 +136,7 @@ def _filter_fn_for(backbone: nn.Module) -> CheckpointFilterFn:
     convert: CheckpointFilterFn | None = getattr(backbone, "checkpoint_filter_fn", None)
     if convert is None:
         raise WeightsError(
-            "no layout of weights is known for this backbone",
+            "this backbone cannot load checkpoints of other layouts",
             got=type(backbone).__name__,
             expected="a class with a checkpoint_filter_fn, as detkit's backbones have",
         )

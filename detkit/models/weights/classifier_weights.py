@@ -1,4 +1,4 @@
-"""A whole classifier's file, whoever wrote it, into ``ImageClassifier``: backbone, norm and head.
+"""Load the file of a classifier, of any known layout, into ``ImageClassifier``.
 
 The backbone's ``checkpoint_filter_fn`` converts the backbone; the final norm and the last layer
 have another name in each layout, which the backbone's ``classifier_prefixes_fn`` knows.
@@ -44,11 +44,11 @@ _LAST_LAYER = "head.fc."
 
 @dataclass
 class _HeadWeights:
-    """What stands behind the backbone in a file.
+    """The weights of the head in a file.
 
     Args:
-        entries: (our name in the head, the file's name, the tensor) of each.
-        is_linear: whether it is one linear layer, with a norm at most, as other libraries have.
+        entries: (name in the model's head, the file's name, tensor).
+        is_linear: whether it is one linear layer, with a norm at most, as in other libraries.
     """
 
     entries: list[tuple[str, str, Tensor]] = field(default_factory=list)
@@ -58,10 +58,10 @@ class _HeadWeights:
 def initialize_classifier(
     model: nn.Module, init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 ) -> None:
-    """Do what a classifier's ``init_cfg`` asks for, 'Pretrained' by ``load_classifier_weights``.
+    """Apply a classifier's ``init_cfg``, 'Pretrained' by ``load_classifier_weights``.
 
     Raises:
-        ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+        ConfigError: a step without a type, or a 'Pretrained' step without a checkpoint.
         WeightsError: the checkpoint cannot be read, or does not fit.
     """
     initialize_weights(model, init_cfg, load_classifier_weights)
@@ -74,18 +74,17 @@ def load_classifier_weights(
 ) -> LoadReport:
     """Set every parameter of a classifier from a checkpoint, or none of them.
 
-    A last layer for another number of classes is left as it is, and so is the whole head where
-    the file has none, or where other layers stand between in the file or in ours; the report
-    says it.
+    The last layer is not loaded where the number of classes differs, nor is the head where the
+    file has none, or where the file or the model has other layers before it; the report says so.
 
     Args:
         model: an ``ImageClassifier`` whose backbone's class has a ``checkpoint_filter_fn``.
         checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
-        prefix: take only the names that begin so; None finds common prefixes out.
+        prefix: load only names with this prefix; None detects common prefixes.
 
     Raises:
-        WeightsError: the file cannot be read; no layout is recognised; a parameter has no
-            source or another shape; the file has parameters that the model lacks.
+        WeightsError: the file cannot be read; the layout is unknown; a parameter is missing
+            or has another shape; the file has unexpected parameters.
     """
     backbone, head = model.get_submodule("backbone"), model.get_submodule("head")
     origin, content = read_state_dict(checkpoint)
@@ -124,7 +123,7 @@ def load_classifier_weights(
 
 
 def _prefixed_head(state_dict: StateDict) -> _HeadWeights:
-    """The head of a file of ours or mmpretrain's, without the numbers of its loss."""
+    """The head in a file of detkit or mmpretrain, without buffers of the loss."""
     entries = [(name.removeprefix(_HEAD), name, value)
                for name, value in state_dict.items()
                if name.startswith(_HEAD)]
@@ -134,12 +133,12 @@ def _prefixed_head(state_dict: StateDict) -> _HeadWeights:
 
 def _rename_classifier_layers(backbone_state: StateDict, backbone: nn.Module,
                               head_weights: _HeadWeights) -> dict[str, str]:
-    """Bring a foreign file's final norm and last layer under the names of ``ImageClassifier``.
+    """Rename a foreign file's final norm and last layer to the names of ``ImageClassifier``.
 
     Args:
         backbone_state: changed in place where a layer belongs to the backbone.
-        backbone: says by ``classifier_prefixes_fn`` where the file has them.
-        head_weights: gets the layers that belong to the head; a last layer that it has stays.
+        backbone: its ``classifier_prefixes_fn`` gives the names in the file.
+        head_weights: the layers of the head are added, except for a last layer if it has entries.
 
     Returns:
         from each new name in ``backbone_state`` to the file's.
@@ -150,7 +149,7 @@ def _rename_classifier_layers(backbone_state: StateDict, backbone: nn.Module,
     if head_weights.entries:
         prefixes.pop(_LAST_LAYER, None)
     for model_prefix, candidates in prefixes.items():
-        # By either parameter: a file that lacks the other is rejected with its name.
+        # Either parameter is enough: a missing other one is reported by its name.
         prefix = next((candidate for candidate in candidates if any(
             candidate + param_name in backbone_state and candidate + param_name not in model_state
             for param_name in _PARAM_NAMES)), None)
@@ -171,7 +170,7 @@ def _rename_classifier_layers(backbone_state: StateDict, backbone: nn.Module,
 def _convert_head(head_weights: _HeadWeights, head: nn.Module,
                   converted_backbone: ConvertedStateDict,
                   full_network: str | None) -> tuple[ConvertedStateDict, list[str]]:
-    """The head's translation, and what is to be said of what is left as it is."""
+    """Convert the head's weights, with notes on those that are not loaded."""
     model_state = {
         name: value
         for name, value in head.state_dict().items()
@@ -183,7 +182,7 @@ def _convert_head(head_weights: _HeadWeights, head: nn.Module,
     if not head_weights.entries:
         skip_reason = "the file has no head"
     elif head_weights.is_linear and not is_linear:
-        skip_reason = "the file's head is one linear layer, and this one has more"
+        skip_reason = "the file's head is one linear layer, and the model's has more"
     elif full_network and converted_backbone.unexpected_keys:
         skip_reason = (
             "between the last feature map and the head the file has layers "
@@ -193,14 +192,14 @@ def _convert_head(head_weights: _HeadWeights, head: nn.Module,
     if skip_reason:
         converted_head.optional = frozenset(model_state)
         converted_head.unexpected_keys = [source for _, source, _ in head_weights.entries]
-        return converted_head, [f"the head is left as initialised: {skip_reason}"]
+        return converted_head, [f"the head is left as initialized: {skip_reason}"]
     for name, source, value in head_weights.entries:
         converted_head.add(name, source, value)
     source_weight, weight = converted_head.tensors.get("fc.weight"), model_state.get("fc.weight")
     if (source_weight is not None and weight is not None
             and source_weight.shape[:1] != weight.shape[:1]):
-        notes.append(f"the head's last layer is left as initialised: the file's is for "
-                     f"{source_weight.shape[0]} classes, this one for {weight.shape[0]}")
+        notes.append(f"the head's last layer is left as initialized: the file's is for "
+                     f"{source_weight.shape[0]} classes, the model's for {weight.shape[0]}")
         for name in [name for name in converted_head.tensors if name.startswith("fc.")]:
             converted_head.unexpected_keys.append(converted_head.source_name(name))
             del converted_head.tensors[name]
@@ -211,7 +210,7 @@ def _convert_head(head_weights: _HeadWeights, head: nn.Module,
 def _suggest_fix(converted_head: ConvertedStateDict, head: nn.Module) -> str:
     model_state = head.state_dict()
     if "norm.weight" in converted_head.tensors and "norm.weight" not in model_state:
-        return ("the file normalises behind the pooling: give the backbone output_norms=False and "
-                "the head norm_cfg=dict(type='LN', eps=1e-6), or load the backbone alone by "
-                "backbone.init_cfg")
-    return "choose the arch that the file was made for, or load it by backbone.init_cfg"
+        return ("the file has its norm after the pooling: set output_norms=False in the backbone "
+                "and norm_cfg=dict(type='LN', eps=1e-6) in the head, or load the backbone only "
+                "with backbone.init_cfg")
+    return "set the arch of the file, or load the backbone only with backbone.init_cfg"

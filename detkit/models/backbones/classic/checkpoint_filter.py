@@ -1,4 +1,4 @@
-"""Checkpoints for ``ClassicNetwork``: of who makes the network, torchvision or timm, and ours."""
+"""Checkpoint conversion of ``ClassicNetwork``: torchvision's, timm's and detkit's layouts."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from detkit.models.weights.converted_state_dict import (
 )
 
 _MODEL_PREFIX = "model."
-# GoogLeNet's auxiliary classifiers, which are not built.
+# The auxiliary classifiers of GoogLeNet, which are not built.
 _AUXILIARY = re.compile(r"^aux\d\.")
-# As torchvision's DenseNets were saved once: 'norm.1' for 'norm1'.
+# Old checkpoints of torchvision's DenseNets have 'norm.1' for 'norm1'.
 _DOTTED_DENSENET = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
 
 class _Network(Protocol):
-    """What is read of a ``ClassicNetwork``."""
+    """The attributes of a ``ClassicNetwork`` that are read here."""
 
     name: str
     entry: ClassicNetworkEntry
 
 
 def classic_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
-    """Bring a checkpoint of a teaching network under our names, the maker's after 'model.'.
+    """Rename a checkpoint of a classic network: the library's names after 'model.'.
 
     Args:
         state_dict: names without wrappers and prefixes.
-        model: our ``ClassicNetwork``.
+        model: a ``ClassicNetwork``.
 
     Raises:
-        WeightsError: none of the network's names is in the file.
+        WeightsError: the state dict has none of the network's names.
     """
     network = cast(_Network, model)
     if network.entry.library == "timm":
