@@ -1,7 +1,7 @@
 """mmcv's operators on torchvision's kernels and plain torch: no compiler, every torch release.
 
-``finder`` provides ``mmcv._ext`` where no compiled one is installed, and ``extension`` has the table
-from mmcv's names to the functions below, with mmcv's signatures and outputs written in place.
+``finder`` provides ``mmcv._ext`` where no compiled one is installed, and ``extension`` has the
+table from mmcv's names to the functions below, with mmcv's signatures and outputs written in place.
 Models keep calling ``mmcv.ops``; nothing else calls these functions directly.
 
 ============================== ==================== ===============================================

@@ -15,8 +15,8 @@ def line_nms_forward(
     """Keep the best of lines whose mean horizontal distance is below a threshold.
 
     Args:
-        lines: (N, 5 + P) floating point: two scores, start y (0 to 1, from the first of P strips),
-            start x, length in strips, and the x position at each of P heights, pixels.
+        lines: (N, 5 + P) floating point: two scores, start y (0 to 1, from the first of P
+            strips), start x, length in strips, and the x position at each of P heights, pixels.
         scores: (N,) floating point.
         overlap: lines are duplicates where they have common heights and their mean distance
             there, in pixels, is below it.
@@ -27,8 +27,8 @@ def line_nms_forward(
         owner (N,) int64: for each line the rank, from 1, of the kept line that suppresses it, 0
         for lines after ``top_k``. N may be 0.
 
-    Source: CLRNet (arXiv 2203.10350). mmcv has it for CUDA only, where the row of the better line is
-        not indexed by its rank; here it is.
+    Source: CLRNet (arXiv 2203.10350). mmcv has it for CUDA only, where the row of the better line
+        is not indexed by its rank; here it is.
     """
     num_lines = lines.shape[0]
     kept = torch.zeros(num_lines, dtype=torch.long, device=lines.device)

@@ -1,4 +1,4 @@
-"""Convolution at selected points (``mmcv.ops.MaskedConv2d``) with the signatures of mmcv's extension.
+"""Convolution at selected points (``mmcv.ops.MaskedConv2d``), with mmcv's signatures.
 
 mmcv gathers the windows around the points as columns, multiplies them by the weight, and scatters
 the products. It has no backward pass: the operator is for inference.

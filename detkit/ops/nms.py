@@ -1,7 +1,7 @@
 """NMS, Soft-NMS and NMS groups of boxes, with the signatures of mmcv's extension.
 
-Legend: N boxes, xyxy, pixels. Thresholds are rounded to float32 first, as in mmcv's kernels, so that
-an IoU of exactly 0.6 is not above a threshold of 0.6.
+Legend: N boxes, xyxy, pixels. Thresholds are rounded to float32 first, as in mmcv's kernels, so
+that an IoU of exactly 0.6 is not above a threshold of 0.6.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def softnms(
     Args:
         boxes: (N, 4) floating point, xyxy.
         scores: (N,) floating point.
-        dets: (N, 5) floating point on the CPU; its first K rows are filled with xyxy and the lowered
-            score, in the order of selection. The other rows are unchanged.
+        dets: (N, 5) floating point on the CPU; the first K rows are filled with xyxy and the
+            lowered score, in the order of selection. The other rows are unchanged.
         iou_threshold: the naive and the linear method lower scores from this IoU.
         sigma: of the gaussian method.
         min_score: a box is dropped when its lowered score is below it. The first selected box is

@@ -17,7 +17,7 @@ from detkit.errors import ConfigError
 from detkit.registry import MODELS
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.py"
-WARNING = "does not run on shapes alone, so it runs on the CPU"
+WARNING = "does not run with fake tensors; running it on the CPU"
 
 
 class PyramidBackbone(nn.Module):
@@ -61,8 +61,9 @@ def pyramid(size: tuple[int, int] = (64, 64), **backbone: Any) -> Complexity:
 
 
 def test_no_weights_are_downloaded() -> None:
-    found = pyramid(pretrained=True, init_cfg=dict(type="Pretrained", checkpoint="nowhere.pth"))
-    backbone = next(part for part in found.parts if part.name == "backbone")
+    complexity = pyramid(pretrained=True,
+                         init_cfg=dict(type="Pretrained", checkpoint="nowhere.pth"))
+    backbone = next(part for part in complexity.parts if part.name == "backbone")
     # 1 x 1 convolutions of 3 channels over maps of 8x8, 4x4 and 2x2 cells.
     assert backbone.multiply_adds == 3 * (64 * 16 + 16 * 32 + 4 * 64)
 
@@ -70,9 +71,9 @@ def test_no_weights_are_downloaded() -> None:
 def test_data_dependent_model_is_counted_on_the_cpu(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    plain, looking = pyramid(), pyramid(looks=True)
-    assert (plain.ran_on, looking.ran_on) == ("shapes", "cpu")
-    assert looking.parts == plain.parts
+    plain, data_dependent = pyramid(), pyramid(looks=True)
+    assert (plain.ran_on, data_dependent.ran_on) == ("shapes", "cpu")
+    assert data_dependent.parts == plain.parts
     assert sum(WARNING in record.getMessage() for record in caplog.records) == 1
 
 
@@ -93,7 +94,7 @@ def test_computed_input_size_is_limited() -> None:
     ],
     ids=["stages", "norm", "scales"],
 )
-def test_a_model_that_cannot_be_built_is_not_run(
+def test_model_that_cannot_be_built_is_not_run(
     options: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ConfigError, match=f"the model cannot be built: got .*{message}"):

@@ -79,7 +79,7 @@ def digits(number: float, printed: str) -> str:
     ids=["nothing", "activation", "linear", "matrix x vector", "linear of one row", "grouped",
          "fused attention", "baddbmm", "torch's attention", "deformable", "modulated"],
 )
-@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "shapes alone"])
+@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "fake tensors"])
 def test_operator_macs_match_manual_counts(
     fn: Callable[[], object], expected: int, shapes: bool
 ) -> None:
@@ -92,9 +92,9 @@ def test_operator_macs_match_manual_counts(
     assert counts == ({"": expected} if expected else {})
 
 
-@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "shapes alone"])
+@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "fake tensors"])
 @pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "our own"])
-def test_a_depthwise_deformable_convolution_counts_the_same_by_both_paths(
+def test_depthwise_deformable_conv_macs_are_same_for_both_kernels(
     depthwise: bool, shapes: bool
 ) -> None:
     model = nn.ModuleDict({"conv": DeformConv2d(8, 8, 3, padding=1, groups=8)})
@@ -113,7 +113,7 @@ def test_a_depthwise_deformable_convolution_counts_the_same_by_both_paths(
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_a_deformable_convolution_by_itself_is_counted_by_its_groups(groups: int) -> None:
+def test_deformable_conv_macs_depend_on_groups(groups: int) -> None:
     model = DeformConv2d(4, 4, 3, groups=groups, modulated=False)
     counts = count_macs(model, lambda: model(torch.ones(2, 4, 8, 8)))
     # Two images of 6 x 6 cells; 2 numbers a tap.
@@ -137,7 +137,7 @@ def test_macs_are_attributed_to_the_innermost_module() -> None:
     assert counts == {"outer.inner.0": 6, "outer.inner.1": 15, "outer": 35}
 
 
-def test_module_that_another_part_calls_is_counted_once_under_its_own_name() -> None:
+def test_module_called_by_other_module_is_counted_once() -> None:
     class Decoder(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -184,7 +184,7 @@ def test_counting_leaves_the_model_unchanged() -> None:
     ids=["if", "nonzero", "unique", "tensor of tensors", "tolist", "numpy", "product", "conv",
          "attribute"],
 )
-def test_data_dependent_errors_are_told_from_real_errors(
+def test_data_dependent_errors_are_distinguished_from_others(
     fn: Callable[[], object], needs: bool
 ) -> None:
     with pytest.raises(Exception) as raised, fake_tensor_mode(nn.Identity()):
@@ -211,7 +211,7 @@ def test_fake_tensor_error_logs_no_traceback() -> None:
     ("arch", "millions", "billions"),
     [("tiny", "28.3", "4.5"), ("small", "49.6", "8.7"), ("base", "87.8", "15.4")],
 )
-def test_swin_counts_are_the_published(arch: str, millions: str, billions: str) -> None:
+def test_swin_counts_match_published(arch: str, millions: str, billions: str) -> None:
     parameters, counted = classifier(lambda: SwinTransformer(arch, out_indices=(3,)), 224)
     assert digits(parameters / 1e6, millions) == millions
     assert digits(counted / 1e9, billions) == billions
@@ -234,13 +234,13 @@ def test_swin_counts_are_the_published(arch: str, millions: str, billions: str) 
         ("huge", "660", "115"),
     ],
 )
-def test_convnextv2_counts_are_the_published(arch: str, millions: str, billions: str) -> None:
+def test_convnextv2_counts_match_published(arch: str, millions: str, billions: str) -> None:
     parameters, counted = classifier(lambda: ConvNeXtV2(arch=arch, out_indices=(3,)), 224)
     assert digits(parameters / 1e6, millions) == millions
     assert digits(counted / 1e9, billions) == billions
 
 
-def test_convnextv2_tiny_is_published_with_its_norms_counted() -> None:
+def test_published_count_of_convnextv2_tiny_includes_norms() -> None:
     """The release prints 4.47G for tiny: ours and 5 operations for each value of a LayerNorm.
 
     So do some counters (fvcore's, mmengine's) count a norm. The other sizes of the table are
@@ -272,7 +272,7 @@ def test_convnextv2_tiny_is_published_with_its_norms_counted() -> None:
         ("b7", 600, "66", "38"),  # the paper: 37
     ],
 )
-def test_efficientnet_counts_are_the_papers_or_torchvisions(
+def test_efficientnet_counts_match_paper_or_torchvision(
     arch: str, side: int, millions: str, billions: str
 ) -> None:
     parameters, counted = classifier(

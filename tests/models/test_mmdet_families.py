@@ -151,11 +151,11 @@ def _train_and_predict(name: str, autocast: bool = False) -> None:
         results = [result for part in parts for result in _predict(model, part)]
     assert [len(result.pred_instances) > 0 for result in results] == [True, True]
     for result in results:
-        found = result.pred_instances
-        assert found.bboxes.shape == (len(found), 4) and found.bboxes.isfinite().all()
-        assert found.scores.isfinite().all()
-        assert found.labels.ge(0).all() and found.labels.lt(CLASSES).all()
-        assert not with_mask or found.masks.shape[0] == len(found)
+        instances = result.pred_instances
+        assert instances.bboxes.shape == (len(instances), 4) and instances.bboxes.isfinite().all()
+        assert instances.scores.isfinite().all()
+        assert instances.labels.ge(0).all() and instances.labels.lt(CLASSES).all()
+        assert not with_mask or instances.masks.shape[0] == len(instances)
 
 
 def _training_step(model: torch.nn.Module, batch: dict[str, Any]) -> None:
@@ -247,7 +247,7 @@ def _shrink(model: dict[str, Any]) -> None:
 
 def _shrunk(channels: Any) -> Any:
     if isinstance(channels, (list, tuple)):
-        return [_shrunk(one) for one in channels]
+        return [_shrunk(value) for value in channels]
     return channels // SHRINK if channels > 3 else channels
 
 

@@ -16,7 +16,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("mode", EXPECTED)
-def test_hand_worked_pool_and_its_gradient(mode: str) -> None:
+def test_corner_pool_matches_manual_example_with_gradient(mode: str) -> None:
     image = torch.tensor([[[[3.0, 1, 2], [0, 5, 4]]]], requires_grad=True)
     result = CornerPool(mode)(image)
     assert result[0, 0].tolist() == EXPECTED[mode]
@@ -25,5 +25,5 @@ def test_hand_worked_pool_and_its_gradient(mode: str) -> None:
     assert image.grad is not None and image.grad.sum() == 6
 
 
-def test_no_images() -> None:
+def test_empty_batch() -> None:
     assert CornerPool("top")(torch.zeros(0, 2, 3, 3)).shape == (0, 2, 3, 3)

@@ -32,7 +32,7 @@ def test_pooling_matches_torchvision_at_integer_corners(size: tuple[int, int], n
     torch.testing.assert_close(grad, torch.autograd.grad(expected, features, slope)[0])
 
 
-def test_corners_between_cells_are_not_rounded() -> None:
+def test_fractional_corners_are_not_rounded() -> None:
     from mmcv.ops import roi_pool
 
     # From 1.25 to (3.5 + 1) * 0.5 = 2.25: the bin holds cells 1 and 2, as floor(1.25) = 1 and
@@ -47,7 +47,7 @@ def test_corners_between_cells_are_not_rounded() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
-def test_a_region_that_is_not_finite_gives_zero_and_no_gradient(value: float, side: int) -> None:
+def test_non_finite_roi_gives_zero_and_no_gradient(value: float, side: int) -> None:
     from mmcv.ops import roi_pool
 
     features = random_map().requires_grad_()

@@ -37,12 +37,12 @@ def _notes(complexity: Complexity) -> list[str]:
     ]
     if complexity.classes_assumed:
         notes += [
-            f"{complexity.classes} classes as in ImageNet; in a run the data sets it. For another number",
-            "pass --cfg-options model.head.num_classes=N.",
+            f"{complexity.classes} classes, as in ImageNet; a run takes them from the data. For",
+            "another number pass --cfg-options model.head.num_classes=N.",
         ]
     if complexity.regions is not None:
         masks = any(".mask" in part.name for part in complexity.inside)
-        notes.append(f"RoI heads are counted at {complexity.regions.proposals} proposals, in every stage"
+        notes.append(f"RoI heads at {complexity.regions.proposals} proposals in every stage"
                      + (f"; masks at {complexity.regions.detections}." if masks else "."))
     if complexity.not_run:
         notes.append("Not run, so not counted: " + ", ".join(complexity.not_run) + ".")

@@ -41,8 +41,8 @@ def get_model_complexity(
         options: overrides of the config, by dotted key.
 
     Raises:
-        ConfigError: the config is invalid, has no model or no test-time size, or its model cannot be
-            built or run, or needs real tensors at too large a size.
+        ConfigError: the config is invalid, has no model or no test-time size; or its model cannot
+            be built or run, or needs real tensors at too large a size.
 
     Source: agrees with mmengine.analysis on convolutions, linear layers and matrix products.
     """

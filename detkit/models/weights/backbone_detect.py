@@ -68,7 +68,7 @@ def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
     result = _detect_by_keys(state)
     if result is None:
         return config_result or DetectedBackbone(
-            None, None, f"an unknown backbone (with the names {list_names(state, 3)})")
+            None, None, f"an unknown backbone with the names {list_names(state, 3)})")
     if config_result is not None and config_result.type != result.type:
         return config_result
     return DetectedBackbone(result.type, result.arch, result.description, config_result is not None)

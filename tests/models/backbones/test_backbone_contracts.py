@@ -24,7 +24,7 @@ CONVNEXT = dict(depths=(2, 4), dims=(8, 16))
 EFFICIENT = dict(stem_channels=8, groups=[("mbconv", 3, 1, 1, 8, 1), ("mbconv", 3, 2, 4, 8, 2),
                                           ("mbconv", 5, 2, 4, 16, 2)])
 
-# Small ones of each kind; each published network is compared with others' in a file of its own.
+# Small variants of each class; parity of published networks is tested in a file for each class.
 CASES: dict[str, dict[str, Any]] = {
     "swin": dict(type="SwinTransformer", arch=SWIN, out_indices=(0, 1)),
     "swin-micro": dict(type="SwinTransformer", arch="micro", depths=(1, 1, 1, 1)),
@@ -50,7 +50,7 @@ VECTORS: dict[str, dict[str, Any]] = {
 }
 ALL = [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) if name == "teaching-resnet18" else name
                  for name in VECTORS)]
-# Where the tracer takes seconds each, the default suite takes one of a kind.
+# Where tracing takes seconds for each, the default suite has one of each class.
 QUICK = ("swin", "convnextv2", "efficientnet-same", "timm-convnext")
 NAMES_SLOW_MARKED = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
@@ -81,8 +81,8 @@ def make_image(*shape: int) -> Tensor:
 
 
 def test_all_registered_backbones_are_covered() -> None:
-    registered = {name for name, kind in MODELS.module_dict.items()
-                  if kind.__module__.startswith("detkit.models.backbones.")}
+    registered = {name for name, backbone_type in MODELS.module_dict.items()
+                  if backbone_type.__module__.startswith("detkit.models.backbones.")}
     assert registered == set(backbones.__all__)
     assert registered == {case["type"] for case in (CASES | VECTORS).values()} >= {
         "SwinTransformer", "ConvNeXtV2", "EfficientNet", "TimmBackbone"}
@@ -176,7 +176,7 @@ def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen:
     modules = dict(model.named_modules())
     for key, value in model.state_dict().items():
         owner = key.rpartition(".")[0]
-        if any(f"{owner}.{own}" in still for own in ("weight", "bias")):
+        if any(f"{owner}.{param_name}" in still for param_name in ("weight", "bias")):
             assert torch.equal(value, before[key]), key  # running statistics among them
             assert not modules[owner].training, key
     assert any(module.training for module in modules.values())
@@ -186,7 +186,7 @@ def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
+def test_activation_checkpointing_gives_same_maps_and_gradients(name: str) -> None:
     results = []
     for with_cp in (False, True):
         model = build(name, with_cp=with_cp).train()
@@ -200,13 +200,13 @@ def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])
-def test_a_copy_made_after_a_step_gives_the_same_maps(name: str, how: str) -> None:
+def test_copy_after_a_step_gives_same_maps(name: str, how: str) -> None:
     model = build(name).train()
     model(make_image(2, 3, 64, 64))[0].sum().backward()
     copied = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))
     with torch.no_grad():
         pairs = zip(model.eval()(make_image(1, 3, 40, 64)), copied.eval()(make_image(1, 3, 40, 64)))
-        assert all(torch.equal(one, two) for one, two in pairs)
+        assert all(torch.equal(first, second) for first, second in pairs)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -226,13 +226,13 @@ def test_channels_last_gives_the_same_maps_and_gradients(name: str) -> None:
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
     image = make_image(2, 3, 75, 64)
     maps = model(image), other(image.contiguous(memory_format=torch.channels_last))
-    for one, two in zip(*maps, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
-    for some in maps:
-        torch.stack([level.square().mean() for level in some]).sum().backward()
-    for (key, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
-        assert one.grad is not None and two.grad is not None
-        assert (one.grad - two.grad).norm() <= 1e-3 * one.grad.norm() + 1e-6, key
+    for first, second in zip(*maps, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    for outputs in maps:
+        torch.stack([level.square().mean() for level in outputs]).sum().backward()
+    for (key, first), second in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert first.grad is not None and second.grad is not None
+        assert (first.grad - second.grad).norm() <= 1e-3 * first.grad.norm() + 1e-6, key
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -243,9 +243,9 @@ def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
         exact = model(image)
         with torch.autocast("cpu", torch.bfloat16):
             rough = model(image)
-    for one, two in zip(exact, rough, strict=True):
+    for first, second in zip(exact, rough, strict=True):
         # bf16 has 8 bits: 0.4 % a rounding, over some ten to forty roundings in turn.
-        assert (one - two.float()).norm() < 0.1 * one.norm()
+        assert (first - second.float()).norm() < 0.1 * first.norm()
 
 
 @pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
@@ -254,8 +254,8 @@ def test_torch_export_gives_the_same_maps(name: str) -> None:
     image = make_image(1, 3, 75, 64)
     with torch.no_grad():
         exported = torch.export.export(model, (image,)).module()
-        for one, two in zip(model(image), exported(image), strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+        for first, second in zip(model(image), exported(image), strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
 
 
 def compiled_and_plain(name: str, backend: str) -> None:
@@ -264,8 +264,8 @@ def compiled_and_plain(name: str, backend: str) -> None:
     torch._dynamo.reset()
     quick = torch.compile(model, backend=backend)
     with torch.no_grad():
-        for one, two in zip(model(image), quick(image), strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+        for first, second in zip(model(image), quick(image), strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
     plain, traced = model(image), quick(image)
     for maps in (plain, traced):
         torch.stack([level.square().mean() for level in maps]).sum().backward()
@@ -274,8 +274,8 @@ def compiled_and_plain(name: str, backend: str) -> None:
         if maps is plain:
             expected = gradients
     assert len(gradients) == len(expected) == len(list(model.parameters()))
-    for one, two in zip(expected, gradients, strict=True):
-        assert (one - two).norm() <= 1e-3 * one.norm() + 1e-6
+    for first, second in zip(expected, gradients, strict=True):
+        assert (first - second).norm() <= 1e-3 * first.norm() + 1e-6
 
 
 @pytest.mark.parametrize("name", [name if name == "convnextv2" else
@@ -286,7 +286,7 @@ def test_torch_compile_eager_backend_gives_same_maps_and_gradients(name: str) ->
 
 @pytest.mark.parametrize("name", [name if name == "efficientnet-same" else
                                   pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
-def test_recomputing_under_torch_compile_gives_the_same_gradients_and_statistics(
+def test_activation_checkpointing_under_torch_compile_gives_same_gradients_and_statistics(
     name: str,
 ) -> None:
     changes: dict[str, Any] = dict(with_cp=True)
@@ -309,8 +309,8 @@ def test_recomputing_under_torch_compile_gives_the_same_gradients_and_statistics
         torch.stack([level.square().mean() for level in maps]).sum().backward()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         results.append([*maps, *gradients, *(b for b in model.buffers() if b.is_floating_point())])
-    for one, two in zip(*results, strict=True):
-        assert (one - two).norm() <= 1e-3 * one.norm() + 1e-6
+    for first, second in zip(*results, strict=True):
+        assert (first - second).norm() <= 1e-3 * first.norm() + 1e-6
 
 
 @pytest.mark.slow
@@ -365,12 +365,14 @@ def test_offsets_stay_zero_after_init_unless_checkpoint_has_them(
         assert torch.equal(again.state_dict()[key], value), key
 
 
-@pytest.mark.parametrize("kind", ["SwinTransformer", "ConvNeXtV2", "EfficientNet"])
+@pytest.mark.parametrize("class_name", ["SwinTransformer", "ConvNeXtV2", "EfficientNet"])
 @pytest.mark.parametrize("arguments", [
     dict(arch=None), dict(arch=3), dict(arch=["depths"]), dict(arch={3: 4}),
     dict(out_indices=[[0]]), dict(out_indices="01"), dict(in_channels="3"),
     dict(in_channels=None), dict(in_channels=0),
 ], ids=str)
-def test_invalid_argument_type_is_rejected_by_name(kind: str, arguments: dict[str, Any]) -> None:
+def test_invalid_argument_type_is_rejected_by_name(
+    class_name: str, arguments: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
-        getattr(backbones, kind)(**arguments)
+        getattr(backbones, class_name)(**arguments)

@@ -42,17 +42,17 @@ def make_image(*shape: int) -> Tensor:
 
 def layer_output_sizes(model: Any, image: Tensor, kinds: tuple[type, ...]) -> list[int]:
     """Sides of the maps that come out of each layer of these kinds."""
-    found: list[int] = []
-    hooks = [module.register_forward_hook(lambda _, __, out: found.append(out.shape[-1]))
+    map_sizes: list[int] = []
+    hooks = [module.register_forward_hook(lambda _, __, out: map_sizes.append(out.shape[-1]))
              for module in model.modules() if isinstance(module, kinds)]
     with torch.no_grad():
         model.eval()(image)
     for hook in hooks:
         hook.remove()
-    return found
+    return map_sizes
 
 
-def test_lenet5_has_the_papers_60000_trainable_parameters() -> None:
+def test_lenet5_has_60000_trainable_parameters_as_in_paper() -> None:
     parts = {name: num_parameters(part) for name, part in LeNet5(in_channels=1).named_children()}
     # C1 6 * (25 + 1); S2 6 * 2; C3 60 kernels * 25 + 16; S4 16 * 2; C5 120 * (16 * 25 + 1);
     # F6 84 * (120 + 1): each as the paper has it, and 60,000 in all. Its radial basis functions
@@ -63,7 +63,7 @@ def test_lenet5_has_the_papers_60000_trainable_parameters() -> None:
     assert num_parameters(LeNet5()) == 60000 + 2 * 6 * 25
 
 
-def test_lenet5s_maps_are_the_papers_and_larger_images_are_averaged() -> None:
+def test_lenet5_map_sizes_match_paper_and_larger_images_are_pooled() -> None:
     model = LeNet5(in_channels=1)
     kinds = tuple(type(part) for part in (model.c1, model.s2, model.c3))
     assert layer_output_sizes(model, make_image(1, 1, 32, 32), kinds) == [28, 14, 10, 5, 1]
@@ -79,11 +79,11 @@ def test_lenet5_c3_connections_match_paper_table() -> None:
     with torch.no_grad():
         model.c3.weight.fill_(1.0)
         # One map of ones at a time: which of the sixteen see it?
-        seen = [(model.c3(torch.eye(6)[i].view(1, 6, 1, 1).expand(1, 6, 5, 5)) > 0).flatten()
-                for i in range(6)]
+        connections = [(model.c3(torch.eye(6)[i].view(1, 6, 1, 1).expand(1, 6, 5, 5))
+                        > 0).flatten() for i in range(6)]
     table = ["X...XXX..XXXX.XX", "XX...XXX..XXXX.X", "XXX...XXX..X.XXX", ".XXX..XXXX..X.XX",
              "..XXX..XXXX.XX.X", "...XXX..XXXX.XXX"]
-    assert ["".join("X" if one else "." for one in row) for row in seen] == table
+    assert ["".join("X" if connected else "." for connected in row) for row in connections] == table
 
 
 def test_subsampling_is_a_factor_times_the_sum_of_four_plus_a_bias() -> None:
@@ -96,7 +96,7 @@ def test_subsampling_is_a_factor_times_the_sum_of_four_plus_a_bias() -> None:
     assert torch.allclose(out.flatten(), scaled_tanh(torch.full((6,), 1.5)))
 
 
-def test_zfnet_has_the_papers_maps_and_its_layers_parameters() -> None:
+def test_zfnet_map_sizes_and_parameters_match_paper() -> None:
     model = ZFNet()
     # Figure 3: 224 -> 110, pooled 55 -> 26, pooled 13 -> 13 -> 13 -> 13, pooled 6.
     kinds = (nn.Conv2d, nn.MaxPool2d)
@@ -143,7 +143,7 @@ def test_fixed_size_networks_check_image_size(name: str) -> None:
     model = ClassicNetwork(name, img_size=64).eval()
     assert model.fixed_size == 64 and CLASSIC_NETWORKS[name].image_size == 224
     assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, *model.feature_channels)
-    with pytest.raises(ConfigError, match="one size alone.*got 96 x 64.*expected 64 x 64"):
+    with pytest.raises(ConfigError, match="fixed size only.*got 96 x 64.*expected 64 x 64"):
         model(torch.zeros(1, 3, 64, 96))
 
 
@@ -153,8 +153,8 @@ def reference_and_features(name: str) -> tuple[nn.Module, Any]:
     entry = CLASSIC_NETWORKS[name]
     if entry.library == "timm":
         reference: Any = timm.create_model(name, **SMALL.get(name, {})).eval()
-        return reference, lambda x: reference.forward_head(reference.forward_features(x), pre_logits
-                                                           =True)
+        return reference, lambda x: reference.forward_head(reference.forward_features(x),
+                                                           pre_logits=True)
     options = dict(init_weights=False, aux_logits=True) if name == "googlenet" else {}
     reference = getattr(torchvision.models, name)(**options).eval()
     classifier_inputs: list[Tensor] = []
@@ -185,7 +185,7 @@ def test_library_checkpoint_gives_classifier_input_features(name: str) -> None:
     assert again.missing_keys == () and again.unexpected_keys == ("head.fc.weight",)
 
 
-def test_the_file_of_another_network_is_refused() -> None:
+def test_checkpoint_of_other_network_is_rejected() -> None:
     state = torchvision.models.resnet18().state_dict()
     with pytest.raises(WeightsError, match="names of lenet5.*layout of detkit"):
         load_backbone_weights(ClassicNetwork("lenet5"), state)
@@ -198,12 +198,14 @@ def test_the_file_of_another_network_is_refused() -> None:
     (dict(name="resnet19"), "expected one of lenet5.*did you mean 'resnet18'"),
     (dict(name=5), "got 5"),
     (dict(name="lenet5", in_channels=0), "LeNet5: in_channels"),
-    (dict(name="zfnet", width=2), "zfnet cannot be built so.*unexpected.*width.*got width=2"),
-    (dict(name="resnet18", num_classes=5), "'num_classes' is not taken"),
-    (dict(name="resnet18", colour=5), "resnet18 cannot be built so.*colour"),
+    (dict(name="zfnet",
+          width=2), "zfnet cannot be built with these arguments.*unexpected.*width.*got width=2"),
+    (dict(name="resnet18", num_classes=5), "'num_classes' is not supported"),
+    (dict(name="resnet18", colour=5), "resnet18 cannot be built with these arguments.*colour"),
     (dict(name="vit_tiny_patch16_224", image=5), "no argument 'image'.*img_size"),
     (dict(name="convit_tiny", num_classes=5), "ClassicNetwork.*'num_classes'"),
-], ids=str)
+],
+                         ids=str)
 def test_unknown_name_or_argument_is_rejected(
     arguments: dict[str, Any], words: str
 ) -> None:

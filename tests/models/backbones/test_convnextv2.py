@@ -35,10 +35,10 @@ def make_images(batch: int, height: int, width: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("arch", QUICK + SLOW)
 def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path) -> None:
-    theirs = timm_convnextv2(arch)
-    save_file(theirs.state_dict(), tmp_path / "timm.safetensors")
-    ours = ConvNeXtV2(arch).eval()
-    report = load_backbone_weights(ours, tmp_path / "timm.safetensors")
+    reference_model = timm_convnextv2(arch)
+    save_file(reference_model.state_dict(), tmp_path / "timm.safetensors")
+    detkit_model = ConvNeXtV2(arch).eval()
+    report = load_backbone_weights(detkit_model, tmp_path / "timm.safetensors")
     assert report.layout == "timm"
     assert set(report.unexpected_keys) == {
         "head.norm.weight", "head.norm.bias", "head.fc.weight", "head.fc.bias"
@@ -46,9 +46,11 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
     with torch.no_grad():
         for size in SIZES[:1] if arch == "huge" else SIZES:
             for image in make_images(*size):
-                pairs = zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True)
-                for stage, (mine, other) in enumerate(pairs):
-                    difference = (mine - other).abs().max().item()
+                pairs = zip(raw_maps(detkit_model, image),
+                            timm_maps(reference_model, image),
+                            strict=True)
+                for stage, (actual, other) in enumerate(pairs):
+                    difference = (actual - other).abs().max().item()
                     # Absolute, on maps whose values are of the order of one to ten.
                     assert difference <= 1e-4, f"{size}, stage {stage}: {difference}"
 
@@ -65,46 +67,50 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 def test_each_gradient_agrees_with_timm(
     arch: str, size: tuple[int, int, int], folded: int
 ) -> None:
-    theirs = timm_convnextv2(arch).train()
-    ours = ConvNeXtV2(arch, drop_path_rate=0.0).train()
-    load_backbone_weights(ours, theirs.state_dict())
+    reference_model = timm_convnextv2(arch).train()
+    detkit_model = ConvNeXtV2(arch, drop_path_rate=0.0).train()
+    load_backbone_weights(detkit_model, reference_model.state_dict())
     image = make_images(*size)[0]
-    cells = [size[1] * size[2] // stride**2 for stride in ours.feature_strides]
-    assert sum(n >= c for n, c in zip(cells, ours.feature_channels)) == folded
+    cells = [size[1] * size[2] // stride**2 for stride in detkit_model.feature_strides]
+    assert sum(n >= c for n, c in zip(cells, detkit_model.feature_channels)) == folded
     torch.manual_seed(2)
-    mine, other = raw_maps(ours, image), timm_maps(theirs, image)
-    weights = [torch.randn_like(one) for one in mine]
-    for maps in (mine, other):
-        torch.stack([(one * weight).mean() for one, weight in zip(maps, weights)]).sum().backward()
+    actual, other = raw_maps(detkit_model, image), timm_maps(reference_model, image)
+    weights = [torch.randn_like(level) for level in actual]
+    for maps in (actual, other):
+        torch.stack([(level * weight).mean()
+                     for level, weight in zip(maps, weights)]).sum().backward()
     # Through a file's names, so that each gradient meets its own.
-    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    gradients = {
+        name: p.grad
+        for name, p in reference_model.named_parameters() if p.grad is not None
+    }
     expected = ConvNeXtV2(arch)
     load_backbone_weights(expected, gradients)
-    compared = [name for name, p in ours.named_parameters() if p.grad is not None]
+    compared = [name for name, p in detkit_model.named_parameters() if p.grad is not None]
     assert len(compared) == len(gradients) > 100
     for name in compared:
-        got, want = ours.get_parameter(name).grad, expected.get_parameter(name)
+        got, expected_grad = detkit_model.get_parameter(name).grad, expected.get_parameter(name)
         assert got is not None
-        assert (got - want).norm() <= 1e-3 * want.norm() + 1e-7, name
+        assert (got - expected_grad).norm() <= 1e-3 * expected_grad.norm() + 1e-7, name
 
 
 # B x H x W x C. With few cells the gain goes into the map, with many into the weights.
 @pytest.mark.parametrize("shape", [(2, 2, 3, 8), (2, 5, 7, 8), (1, 1, 1, 8)], ids=str)
-def test_response_norm_agrees_with_timms_and_with_its_folded_form(shape: tuple[int, ...]) -> None:
+def test_response_norm_matches_timm_and_its_folded_form(shape: tuple[int, ...]) -> None:
     block = randomized_model(ConvNeXtV2Block(8))
     x = torch.randn(*shape[:3], 32)
-    theirs = TimmNorm(32, channels_last=True)
+    reference_model = TimmNorm(32, channels_last=True)
     assert isinstance(block.grn, GlobalResponseNorm)
     with torch.no_grad():
-        theirs.weight.copy_(block.grn.gamma)
-        theirs.bias.copy_(block.grn.beta)
-        torch.testing.assert_close(block.grn(x), theirs(x), rtol=1e-5, atol=1e-5)
-        expected = block.pwconv2(theirs(x))
+        reference_model.weight.copy_(block.grn.gamma)
+        reference_model.bias.copy_(block.grn.beta)
+        torch.testing.assert_close(block.grn(x), reference_model(x), rtol=1e-5, atol=1e-5)
+        expected = block.pwconv2(reference_model(x))
         torch.testing.assert_close(block._normalize_and_project(x), expected,
                                    rtol=1e-5, atol=1e-5)
 
 
-def test_response_norm_of_a_double_model_is_double() -> None:
+def test_response_norm_of_float64_model_is_float64() -> None:
     block = randomized_model(ConvNeXtV2Block(8)).double()
     x = torch.randn(2, 5, 7, 32, dtype=torch.float64)
     # The norm of a channel over all cells, next to the mean of those of all channels.
@@ -118,7 +124,7 @@ def test_response_norm_of_a_double_model_is_double() -> None:
                                    rtol=1e-12, atol=1e-12)
 
 
-def test_response_norm_of_a_hand_worked_map() -> None:
+def test_response_norm_matches_manual_example() -> None:
     # Two cells, two channels: norms over the cells (3, 4 -> 5) and (0, 1 -> 1), mean 3, so
     # n = 5/3 and 1/3; with gamma (1, 3) and beta (0, 1): y = x * (8/3, 2) + (0, 1).
     norm = GlobalResponseNorm(2)
@@ -139,10 +145,10 @@ def test_a_map_of_zeros_has_finite_gradients() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> None:
-    theirs = timm_convnextv2("atto")
-    torch.save(LAYOUTS[layout](theirs.state_dict()), tmp_path / "file.pth")
-    ours = ConvNeXtV2("atto").eval()
-    report = load_backbone_weights(ours, tmp_path / "file.pth")
+    reference_model = timm_convnextv2("atto")
+    torch.save(LAYOUTS[layout](reference_model.state_dict()), tmp_path / "file.pth")
+    detkit_model = ConvNeXtV2("atto").eval()
+    report = load_backbone_weights(detkit_model, tmp_path / "file.pth")
     assert report.layout == layout
     assert set(report.missing_keys) <= {
         f"norm{i}.{what}"
@@ -151,8 +157,10 @@ def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> Non
     }
     image = make_images(1, 64, 96)[0]
     with torch.no_grad():
-        for mine, other in zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True):
-            torch.testing.assert_close(mine, other, rtol=0, atol=1e-4)
+        for actual, other in zip(raw_maps(detkit_model, image),
+                                 timm_maps(reference_model, image),
+                                 strict=True):
+            torch.testing.assert_close(actual, other, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -171,27 +179,30 @@ def test_checkpoint_with_one_wrong_key_is_rejected_by_key(layout: str, fault: st
     else:
         state[name] = torch.zeros(3, 3)
         words = "stages.2.blocks.0.dwconv.weight is"
-    ours = ConvNeXtV2("atto")
-    before = {n: value.clone() for n, value in ours.state_dict().items()}
-    with pytest.raises(WeightsError) as caught:
-        load_backbone_weights(ours, content)
-    assert words in str(caught.value)
-    assert all(torch.equal(value, before[n]) for n, value in ours.state_dict().items())
+    detkit_model = ConvNeXtV2("atto")
+    before = {n: value.clone() for n, value in detkit_model.state_dict().items()}
+    with pytest.raises(WeightsError) as excinfo:
+        load_backbone_weights(detkit_model, content)
+    assert words in str(excinfo.value)
+    assert all(torch.equal(value, before[n]) for n, value in detkit_model.state_dict().items())
 
 
-def test_our_own_file_loads_whole_and_other_stages_are_not_needed() -> None:
+def test_detkit_checkpoint_loads_and_other_stages_are_unexpected() -> None:
     source = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
     source.init_weights()
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     target = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
     report = load_backbone_weights(target, {"state_dict": state})
     assert report.layout == "detkit" and report.missing_keys == () and report.unexpected_keys == ()
-    report = load_backbone_weights(ConvNeXtV2(**{**SMALL, "out_indices": (0,),
-                                                 "deform_stages": (0,)}), state)
-    assert "norm1.weight" in report.unexpected_keys and "stages.1.downsample.conv.weight" in report.unexpected_keys
+    report = load_backbone_weights(
+        ConvNeXtV2(**{
+            **SMALL, "out_indices": (0, ),
+            "deform_stages": (0, )
+        }), state)
+    assert {"norm1.weight", "stages.1.downsample.conv.weight"} <= set(report.unexpected_keys)
 
 
-def test_weights_of_another_network_are_refused() -> None:
+def test_weights_of_other_network_are_rejected() -> None:
     with pytest.raises(WeightsError, match="names of a ConvNeXt V2"):
         load_backbone_weights(ConvNeXtV2(**SMALL), {"layer1.0.conv1.weight": torch.ones(1)})
 
@@ -204,11 +215,11 @@ def test_deformable_stages_initially_match_plain_stages() -> None:
     report = load_backbone_weights(deformed, state)
     assert report.missing_keys and all(".conv_offset." in name for name in report.missing_keys)
     image = make_images(2, 40, 56)[0]
-    for one, two in zip(plain(image), deformed(image), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    for first, second in zip(plain(image), deformed(image), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
 
 
-def test_attention_is_torchs_multi_head_attention_added_with_its_factor() -> None:
+def test_attention_matches_torch_multi_head_attention_with_layer_scale() -> None:
     model = randomized_model(ConvNeXtV2(**SMALL, attention_stages=(1,)))
     block = model.stages[1].attention
     reference = torch.nn.MultiheadAttention(16, block.heads, batch_first=True)

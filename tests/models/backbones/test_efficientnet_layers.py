@@ -26,8 +26,8 @@ def test_folded_eval_norm_matches_torch_with_gradients() -> None:
         out = layer.norm(layer.conv(image)) if plain else layer(image)
         out.pow(3).sum().backward()
         results.append([out.detach(), *(p.grad.clone() for p in layer.parameters())])
-    for one, two in zip(*results, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
 def test_squeeze_excite_matches_two_convolutions_on_means() -> None:

@@ -27,7 +27,7 @@ COEFFICIENTS = {
 
 
 @pytest.mark.parametrize("name", COEFFICIENTS)
-def test_the_archs_have_the_releases_coefficients(name: str) -> None:
+def test_archs_have_released_coefficients(name: str) -> None:
     arch, scale = ARCHS[name], COMPOUND_SCALES[name]
     assert (arch.width, arch.depth, arch.resolution) == COEFFICIENTS[name]
     assert (scale.width, scale.depth, scale.resolution) == COEFFICIENTS[name]
@@ -62,7 +62,7 @@ def test_compound_scale_step_doubles_macs() -> None:
     (11, 1.0, 16),  # 8 would be 0.73 of it, below 0.9
     (9, 1.0, 16),  # 8 is 0.89 of it
 ])
-def test_channels_are_rounded_to_8_and_lose_no_tenth(
+def test_channels_round_to_8_and_lose_less_than_a_tenth(
     channels: int, width: float, expected: int
 ) -> None:
     assert scale_channels(channels, width) == expected
@@ -73,7 +73,7 @@ def test_repeats_are_rounded_up() -> None:
 
 
 @pytest.mark.parametrize("name", [*COEFFICIENTS, "v2_s", "v2_m", "v2_l"])
-def test_channels_depths_and_parameters_are_torchvisions(name: str) -> None:
+def test_channels_depths_and_parameters_match_torchvision(name: str) -> None:
     with torch.device("meta"):
         reference = getattr(torchvision.models, f"efficientnet_{name}")()
         model = EfficientNet(name, out_indices=(3,), head_conv=True)
@@ -88,7 +88,7 @@ def test_channels_depths_and_parameters_are_torchvisions(name: str) -> None:
     ("b0", "tf_efficientnet_b0"), ("b7", "tf_efficientnet_b7"), ("v2_m", "tf_efficientnetv2_m"),
     ("lite0", "tf_efficientnet_lite0"),
 ])
-def test_parameters_stage_by_stage_are_timms(name: str, theirs_name: str) -> None:
+def test_stage_parameters_match_timm(name: str, theirs_name: str) -> None:
     with torch.device("meta"):
         reference = timm.create_model(theirs_name)
         model = EfficientNet(name, head_conv=True)
@@ -108,7 +108,7 @@ def test_parameters_stage_by_stage_are_timms(name: str, theirs_name: str) -> Non
     ("b0", 5.3), ("b1", 7.8), ("b2", 9.2), ("b3", 12), ("b4", 19), ("b5", 30), ("b6", 43),
     ("b7", 66),
 ])
-def test_parameters_are_as_many_as_the_paper_prints(name: str, millions: float) -> None:
+def test_parameter_counts_match_paper(name: str, millions: float) -> None:
     with torch.device("meta"):
         model = EfficientNet(name, head_conv=True)
     width = model.feature_channels[-1]

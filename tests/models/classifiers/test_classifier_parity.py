@@ -94,7 +94,7 @@ def preprocess_with_pipeline(paths: list[Path], resized: int, model: Any) -> Ten
         ])
     packed = [pipeline(dict(img_path=str(path))) for path in paths]
     batch: Tensor = model.data_preprocessor(
-        dict(inputs=[one["inputs"] for one in packed]))["inputs"]
+        dict(inputs=[sample["inputs"] for sample in packed]))["inputs"]
     return batch
 
 
@@ -110,7 +110,7 @@ def build_classifier(parts: dict[str, Any], file: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
-def test_logits_of_photographs_agree_with_the_weights_own_library(
+def test_logits_of_photographs_match_source_library(
     name: str, shared_data: Path, tmp_path: Path
 ) -> None:
     parts, resized = CASES[name]

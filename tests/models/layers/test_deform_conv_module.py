@@ -68,37 +68,38 @@ def test_initial_output_equals_plain_convolution(
                                atol=1e-6)
 
 
-def test_weight_and_bias_begin_as_those_of_a_plain_convolution() -> None:
+def test_initial_weight_and_bias_match_plain_convolution() -> None:
     torch.manual_seed(5)
-    ours = DeformConv2d(8, 6, 3, groups=2)
+    deform_conv = DeformConv2d(8, 6, 3, groups=2)
     torch.manual_seed(5)
     reference = nn.Conv2d(8, 6, 3, groups=2)
-    state = ours.state_dict()
+    state = deform_conv.state_dict()
     assert set(state) == {"weight", "bias", "conv_offset.weight", "conv_offset.bias"}
-    assert torch.equal(state["weight"], reference.weight) and ours.bias is not None
-    assert torch.equal(ours.bias, torch.as_tensor(reference.bias))
+    assert torch.equal(state["weight"], reference.weight) and deform_conv.bias is not None
+    assert torch.equal(deform_conv.bias, torch.as_tensor(reference.bias))
 
 
 @pytest.mark.parametrize("name", ["dense", "strided", "grouped", "depthwise 3"])
 def test_v2_matches_mmcv_with_half_weight(name: str) -> None:
-    ours = layer(name, random_offsets=True)
+    deform_conv = layer(name, random_offsets=True)
     reference = ModulatedDeformConv2dPack(**LAYERS[name])
-    reference.load_state_dict(ours.state_dict())
+    reference.load_state_dict(deform_conv.state_dict())
     with torch.no_grad():
-        ours.weight.mul_(0.5)  # 2 * sigmoid(m) * w / 2 = sigmoid(m) * w
-    image = torch.randn(2, ours.in_channels, 9, 11)
-    torch.testing.assert_close(ours(image), reference(image), rtol=1e-4, atol=1e-5)
+        deform_conv.weight.mul_(0.5)  # 2 * sigmoid(m) * w / 2 = sigmoid(m) * w
+    image = torch.randn(2, deform_conv.in_channels, 9, 11)
+    torch.testing.assert_close(deform_conv(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["strided", "depthwise 3"])
 def test_v1_matches_mmcv(name: str) -> None:
     arguments = {**LAYERS[name], "bias": False}
     torch.manual_seed(2)
-    ours, reference = DeformConv2d(**arguments, modulated=False), DeformConv2dPack(**arguments)
-    nn.init.normal_(ours.conv_offset.weight, std=0.1)
-    reference.load_state_dict(ours.state_dict())
-    image = torch.randn(2, ours.in_channels, 9, 11)
-    torch.testing.assert_close(ours(image), reference(image), rtol=1e-4, atol=1e-5)
+    deform_conv, reference = DeformConv2d(**arguments,
+                                          modulated=False), DeformConv2dPack(**arguments)
+    nn.init.normal_(deform_conv.conv_offset.weight, std=0.1)
+    reference.load_state_dict(deform_conv.state_dict())
+    image = torch.randn(2, deform_conv.in_channels, 9, 11)
+    torch.testing.assert_close(deform_conv(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
 # far: offsets that leave the image by far, on all sides. none: whole places, where a bilinear
@@ -121,17 +122,17 @@ def test_depthwise_kernel_matches_torchvision_with_gradients(
     mask = torch.rand(2, taps, *size) if masked else None
     tensors = [image, offset, weight, bias] + ([mask] if mask is not None else [])
     results = []
-    for ours in (True, False):
+    for use_detkit in (True, False):
         x, moves, w, b, *masks = leaves = [t.double().requires_grad_() for t in tensors]
         m = masks[0] if masks else None
-        if ours:
+        if use_detkit:
             out = deform_depthwise(x, moves, w, b, m, stride, padding, dilation)
         else:
             out = deform_conv2d(x, moves, w, b, stride, padding, dilation, m)
         (out**2).sum().backward()
         results.append([out.detach(), *(leaf.grad for leaf in leaves)])
-    for mine, reference in zip(*results, strict=True):
-        torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-9)
+    for actual, reference in zip(*results, strict=True):
+        torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
@@ -146,7 +147,7 @@ def test_backward_reaches_input_and_every_parameter(name: str, modulated: bool) 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", ["dense", "depthwise 7"])
-def test_autocast_samples_in_float32_and_gives_back_what_a_convolution_gives(
+def test_autocast_samples_in_float32_and_returns_dtype_of_conv2d(
     name: str, dtype: torch.dtype
 ) -> None:
     deform_conv = layer(name, random_offsets=True)
@@ -163,7 +164,7 @@ def test_autocast_samples_in_float32_and_gives_back_what_a_convolution_gives(
 
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 7"])
-def test_a_whole_model_in_half_precision_keeps_its_dtype(name: str) -> None:
+def test_half_precision_model_keeps_its_dtype(name: str) -> None:
     deform_conv = layer(name).to(torch.bfloat16)
     image = torch.randn(1, deform_conv.in_channels, 8, 8, dtype=torch.bfloat16)
     out = deform_conv(image)
@@ -185,7 +186,7 @@ def test_torch_export_gives_the_same_map_at_other_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 3"])
-def test_torch_compile_traces_it_whole_and_trains_it_alike(name: str) -> None:
+def test_torch_compile_gives_one_graph_and_same_gradients(name: str) -> None:
     deform_conv = layer(name, random_offsets=True)
     image = torch.randn(2, deform_conv.in_channels, 9, 9)
     # aot_eager: dynamo, functions and their gradients as compiled, without waiting for a compiler.
@@ -196,8 +197,8 @@ def test_torch_compile_traces_it_whole_and_trains_it_alike(name: str) -> None:
         out = model(image)
         (out**2).sum().backward()
         gradients.append([out.detach()] + [p.grad for p in deform_conv.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])

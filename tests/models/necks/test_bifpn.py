@@ -43,7 +43,7 @@ def constant_map(value: float, side: int) -> Tensor:
     return torch.full((1, 1, side, side), float(value))
 
 
-def test_three_levels_are_summed_as_in_the_paper() -> None:
+def test_three_levels_match_equations_of_paper() -> None:
     layer = without_convolutions(BiFPNLayer(3, 1, lambda channels: nn.Identity()))
     with torch.no_grad():
         layer.down[1].weight.copy_(torch.tensor([1.0, 3.0]))
@@ -68,7 +68,7 @@ def test_fusion_weights_sum_to_one_minus_epsilon() -> None:
     assert weighted_fusion([torch.ones(1)], torch.tensor([-1.0])).item() == 0.0
 
 
-def test_resizing_takes_the_nearest_pixel_down_and_the_maximum_up() -> None:
+def test_resizing_is_nearest_top_down_and_max_pooling_bottom_up() -> None:
     layer = without_convolutions(BiFPNLayer(2, 1, lambda channels: nn.Identity()))
     fine = torch.zeros(1, 1, 3, 3)
     fine[0, 0, 2, 0] = 6.0
@@ -84,7 +84,7 @@ def test_resizing_takes_the_nearest_pixel_down_and_the_maximum_up() -> None:
     torch.testing.assert_close(outs[1][0, 0], (coarse[0, 0] + up) / 2, rtol=2e-4, atol=0)
 
 
-def test_a_whole_neck_agrees_with_the_papers_equations_written_out() -> None:
+def test_neck_matches_explicit_equations_of_paper() -> None:
     torch.manual_seed(0)
     neck = BiFPN([3, 5], 4, num_layers=1, num_outs=3, norm_cfg=GN)
     for parameter in neck.parameters():
@@ -118,8 +118,8 @@ def test_a_whole_neck_agrees_with_the_papers_equations_written_out() -> None:
     p3_out = node("layers.0.down.0", p3, up(p4_td, p3))
     p4_out = node("layers.0.up.0", p4_again, p4_td, down(p3_out))
     p5_out = node("layers.0.up.1", p5, down(p4_out))
-    for one, two in zip(neck(inputs), (p3_out, p4_out, p5_out), strict=True):
-        torch.testing.assert_close(one, two)
+    for first, second in zip(neck(inputs), (p3_out, p4_out, p5_out), strict=True):
+        torch.testing.assert_close(first, second)
 
 
 def test_efficientdet_d0_has_as_many_parameters_as_published() -> None:
@@ -151,7 +151,7 @@ HEAD: dict[str, Any] = dict(
     [(1, 1), (1, 1), (1, 1), (1, 1)],
 ], ids=["even", "rounded up", "rounded down", "one pixel"])
 @pytest.mark.parametrize("start_level, num_outs", [(0, 4), (0, 5), (1, 5), (3, 2)])
-def test_any_sizes_give_finite_maps_of_the_sizes_they_had(
+def test_any_sizes_give_finite_maps_of_same_sizes(
     sizes: list[tuple[int, int]], start_level: int, num_outs: int
 ) -> None:
     channels = [3, 4, 6, 8]
@@ -210,8 +210,8 @@ def test_norm_cfg_default_and_override() -> None:
 def test_a_copy_gives_the_same_maps(copied: Any) -> None:
     neck = BiFPN([3, 4], 8, num_outs=3).eval()
     inputs = maps([3, 4], [(9, 12), (5, 6)])
-    for one, two in zip(neck(inputs), copied(neck)(inputs), strict=True):
-        assert torch.equal(one, two)
+    for first, second in zip(neck(inputs), copied(neck)(inputs), strict=True):
+        assert torch.equal(first, second)
 
 
 def test_torch_export_and_channels_last_give_the_same_maps() -> None:
@@ -220,12 +220,12 @@ def test_torch_export_and_channels_last_give_the_same_maps() -> None:
     last = [x.to(memory_format=torch.channels_last) for x in inputs]
     with torch.no_grad():
         exported = torch.export.export(neck, (inputs,)).module()
-        for one, two, three in zip(neck(inputs), exported(inputs), neck(last), strict=True):
-            torch.testing.assert_close(one, two)
-            torch.testing.assert_close(one, three)
+        for first, second, third in zip(neck(inputs), exported(inputs), neck(last), strict=True):
+            torch.testing.assert_close(first, second)
+            torch.testing.assert_close(first, third)
 
 
-def test_torch_compile_traces_it_whole_and_trains_it_alike() -> None:
+def test_torch_compile_gives_one_graph_and_same_gradients() -> None:
     neck = BiFPN([3, 4], 8, num_layers=2, num_outs=3, norm_cfg=GN)
     compiled = torch.compile(neck, fullgraph=True, backend="aot_eager")
     inputs = maps([3, 4], [(9, 12), (5, 6)])
@@ -234,18 +234,18 @@ def test_torch_compile_traces_it_whole_and_trains_it_alike() -> None:
         neck.zero_grad()
         sum((level**2).sum() for level in model(inputs)).backward()
         gradients.append([p.grad for p in neck.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
-def test_autocast_keeps_the_maps_in_bfloat16_and_near() -> None:
+def test_autocast_maps_are_bfloat16_and_close() -> None:
     neck = BiFPN([3, 4], 8, num_outs=3, norm_cfg=GN)
     inputs = maps([3, 4], [(16, 16), (8, 8)])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         levels = neck(inputs)
-    for one, two in zip(levels, neck(inputs), strict=True):
+    for first, second in zip(levels, neck(inputs), strict=True):
         # 8 bits in each of some tens of steps; outputs are normed to a deviation of 1.
-        torch.testing.assert_close(one.float(), two, rtol=0, atol=0.2)
+        torch.testing.assert_close(first.float(), second, rtol=0, atol=0.2)
 
 
 @pytest.mark.parametrize("arguments, word", [
@@ -263,7 +263,7 @@ def test_invalid_numbers_are_rejected_by_name(arguments: dict[str, Any], word: s
         BiFPN(**{"in_channels": [3, 4, 5], **arguments})
 
 
-def test_another_number_of_maps_is_refused() -> None:
+def test_wrong_number_of_maps_is_rejected() -> None:
     with pytest.raises(ConfigError, match="got 1, expected 2"):
         BiFPN([3, 4])(maps([3], [(4, 4)]))
 
@@ -286,7 +286,7 @@ def sample(side: int) -> DetDataSample:
     return sample
 
 
-def test_the_config_efficientdet_d0_is_the_published_size() -> None:
+def test_config_efficientdet_d0_has_published_size() -> None:
     model = detector("efficientdet_d0.py", {}, classes=90)
     assert sum(p.numel() for p in model.parameters()) == 3_877_763
 
@@ -312,8 +312,8 @@ def test_detector_with_bifpn_trains_all_parameters_and_predicts(
         total = model.parse_losses(losses)[0]
         total.backward()
         with torch.no_grad():
-            found = model.eval()(images, samples, mode="predict")
-    assert total.isfinite() and len(found) == 2
+            predictions = model.eval()(images, samples, mode="predict")
+    assert total.isfinite() and len(predictions) == 2
     without = [name for name, p in model.neck.named_parameters() if p.grad is None]
     assert not without
 
@@ -327,7 +327,7 @@ def test_head_initial_scores_equal_prior_prob() -> None:
         torch.testing.assert_close(scores.sigmoid(), torch.full_like(scores, 0.01))
 
 
-def test_the_head_shares_convolutions_between_levels_and_no_norm() -> None:
+def test_head_shares_convolutions_but_not_norms_between_levels() -> None:
     head = EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **HEAD).eval()
     features = [torch.randn(1, 4, 3, 3)] * 5
     before = head(features)[0]
@@ -340,7 +340,7 @@ def test_the_head_shares_convolutions_between_levels_and_no_norm() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 3, 4, 6])
-def test_the_head_refuses_another_number_of_maps(count: int) -> None:
+def test_head_rejects_wrong_number_of_maps(count: int) -> None:
     head = EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **HEAD)
     with pytest.raises(ConfigError, match=f"maps of the neck: got {count}, expected 5"):
         head([torch.zeros(1, 4, 2, 2)] * count)
@@ -350,6 +350,6 @@ def test_the_head_refuses_another_number_of_maps(count: int) -> None:
     (dict(num_ins=4), "strides of anchor_generator: got 5, expected 4"),
     (dict(num_ins=0), "num_ins: got 0"), (dict(stacked_convs=0), "stacked_convs: got 0"),
 ], ids=str)
-def test_the_head_refuses_levels_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
+def test_head_rejects_invalid_levels(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"EfficientDetHead: {message}"):
         EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **{**HEAD, **arguments})

@@ -41,15 +41,15 @@ def test_levels_double_and_halve_the_map(size: tuple[int, int], sides: list[Any]
         assert all(level.isfinite().all() for level in maps)
 
 
-def test_each_level_is_the_papers() -> None:
+def test_each_level_matches_paper() -> None:
     # The level of scale 2, by hand: a deconvolution of side and stride 2 puts a matrix product in
     # each quarter of a cell; then 1 x 1, norm, 3 x 3, norm.
     neck = small().eval()
     x = torch.randn(2, 16, 3, 5)
-    up, one, norm, three, last = neck.levels[1]
+    up, conv1, norm, three, last = neck.levels[1]
     quarters = torch.einsum("bchw,cdij->bdhiwj", x, up.weight).reshape(2, 8, 6, 10)
     grown = quarters + up.bias[:, None, None]
-    mixed = torch.einsum("bchw,dc->bdhw", grown, one.weight[:, :, 0, 0])
+    mixed = torch.einsum("bchw,dc->bdhw", grown, conv1.weight[:, :, 0, 0])
     timms = LayerNorm2d(8)
     expected = timms(torch.nn.functional.conv2d(timms(mixed), three.weight, padding=1))
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_each_level_is_the_papers() -> None:
     assert isinstance(norm, ChannelNorm) and isinstance(last, ChannelNorm)
 
 
-def test_parameters_are_as_many_as_the_papers_for_vit_b() -> None:
+def test_parameter_count_matches_paper_for_vit_b() -> None:
     # 768 channels to 256. Up by 2: 768 x 384 x 4 + 384 = 1,180,032; again: 384 x 192 x 4 + 192 =
     # 295,104; norm between: 2 x 384 = 768. Each level ends in C x 256 (1 x 1), 256 x 256 x 9
     # (3 x 3), two norms 4 x 256: 590,848 + 256 C with C = 192, 384, 768, 768.
@@ -71,13 +71,13 @@ def test_parameters_are_as_many_as_the_papers_for_vit_b() -> None:
     assert sum(weight.numel() for weight in neck.parameters()) == 5_560_000
 
 
-def test_norm_over_channels_agrees_with_timms() -> None:
-    ours, theirs = ChannelNorm(6), LayerNorm2d(6)
+def test_channel_norm_matches_timm() -> None:
+    channel_norm, timm_norm = ChannelNorm(6), LayerNorm2d(6)
     with torch.no_grad():
-        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            other.copy_(mine.copy_(torch.randn(6)))
+        for actual, other in zip(channel_norm.parameters(), timm_norm.parameters(), strict=True):
+            other.copy_(actual.copy_(torch.randn(6)))
     x = torch.randn(2, 6, 3, 4)
-    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(channel_norm(x), timm_norm(x))
 
 
 def test_norm_decay_mult_applies_to_channel_norm() -> None:
@@ -117,7 +117,7 @@ def test_other_scales_fit_other_patches() -> None:
     assert quarter[0].shape[-2:] == (3, 2)
 
 
-def test_its_channels_come_from_the_backbone() -> None:
+def test_in_channels_are_inferred_from_backbone() -> None:
     model = dict(backbone=dict(type="TimmBackbone", name="test_vit", strides=None),
                  neck=dict(type="SimpleFeaturePyramid", out_channels=8))
     cfg = Config(dict(default_scope="detkit", model=model))
@@ -130,7 +130,7 @@ def test_its_channels_come_from_the_backbone() -> None:
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (dict(in_channels=[8, 16]), "reads one map"),
+    (dict(in_channels=[8, 16]), "takes one map"),
     (dict(in_channels=[]), "one number"),
     (dict(in_channels=6), "multiple of 4"),
     (dict(scale_factors=(3, 1)), "powers of two"),
@@ -142,8 +142,8 @@ def test_its_channels_come_from_the_backbone() -> None:
     (dict(in_channels=None), "in_channels: got None"),
     (dict(in_channels=["16"]), "in_channels: got '16'"),
     (dict(scale_factors=4), "scale_factors: got 4"),
-    (dict(scale_factors=("a",)), "falling powers of two"),
-    (dict(scale_factors=([1],)), "falling powers of two"),
+    (dict(scale_factors=("a",)), "descending powers of two"),
+    (dict(scale_factors=([1],)), "descending powers of two"),
 ], ids=str)
 def test_invalid_arguments_are_rejected_by_name(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"SimpleFeaturePyramid: .*{words}"):
@@ -151,6 +151,6 @@ def test_invalid_arguments_are_rejected_by_name(arguments: dict[str, Any], words
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_another_number_of_maps_is_refused(number: int) -> None:
+def test_wrong_number_of_maps_is_rejected(number: int) -> None:
     with pytest.raises(ConfigError, match=f"maps of the backbone: got {number}, expected one"):
         small(in_channels=16)([torch.randn(1, 16, 4, 4)] * number)

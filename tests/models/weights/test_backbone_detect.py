@@ -62,8 +62,8 @@ TEXTS: dict[str, tuple[str, tuple[str | None, str | None, str]]] = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_backbone_is_detected_by_config(name: str, tmp_path: Path) -> None:
     text, expected = TEXTS[name]
-    found = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
-    assert found == DetectedBackbone(*expected, from_config=True)
+    result = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
+    assert result == DetectedBackbone(*expected, from_config=True)
 
 
 @pytest.mark.parametrize("text", ["", "model = 3", "model = dict(", "import os\nmodel = dict()",
@@ -71,9 +71,9 @@ def test_backbone_is_detected_by_config(name: str, tmp_path: Path) -> None:
 def test_invalid_config_text_is_ignored_and_not_executed(
     text: str, tmp_path: Path
 ) -> None:
-    found = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
-    assert (found.type, found.arch) == (None, None)
-    assert "knows by its names (x)" in found.description
+    result = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
+    assert (result.type, result.arch) == (None, None)
+    assert "with the names x" in result.description
 
 
 def timm_state_dict(name: str) -> dict[str, Any]:
@@ -101,9 +101,9 @@ def timm_state_dict(name: str) -> dict[str, Any]:
 def test_backbone_is_detected_by_keys_and_shapes(
     make: Any, expected: tuple[str | None, str | None], tmp_path: Path
 ) -> None:
-    found = detect_backbone(save_checkpoint(make(), tmp_path))
-    assert (found.type, found.arch) == expected and not found.from_config
-    assert found.description
+    result = detect_backbone(save_checkpoint(make(), tmp_path))
+    assert (result.type, result.arch) == expected and not result.from_config
+    assert result.description
 
 
 class UserBackbone(BaseModule):  # type: ignore[misc]

@@ -136,12 +136,12 @@ def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     loaded, state, key = classifier(name), dict(
         reference_model(name).state_dict()), KEYS[name][place]
     FAULTS[fault][0](state, key)
-    before = {one: value.clone() for one, value in loaded.state_dict().items()}
+    before = {param: value.clone() for param, value in loaded.state_dict().items()}
     with pytest.raises(WeightsError, match=FAULTS[fault][1].replace("KEY", key)) as error:
         load_classifier_weights(loaded, state)
     assert "\n" not in str(error.value) and "nothing was loaded" in str(error.value)
-    for one, value in loaded.state_dict().items():
-        assert torch.equal(value, before[one]), one
+    for param, value in loaded.state_dict().items():
+        assert torch.equal(value, before[param]), param
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_missing_norm_after_pooling_is_rejected_with_suggestion() -> None:
 def test_mlp_head_is_not_loaded_from_linear_head() -> None:
     loaded = classifier("swin", type="MLPClsHead", hidden_channels=(8,))
     report = load_classifier_weights(loaded, reference_model("swin").state_dict())
-    assert "one linear layer, and this one has more" in str(report)
+    assert "one linear layer, and the model's has more" in str(report)
     assert all(name.startswith("head.") for name in report.missing_keys) and report.missing_keys
     assert "backbone.norm3.weight" in report.loaded
 
@@ -183,7 +183,7 @@ def save_checkpoint(model: Any, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", mark_slow(NAMES, ("swin", "network")))
-def test_our_own_file_loads_whole_and_with_other_classes_all_but_the_last_layer(
+def test_detkit_checkpoint_loads_and_other_classes_skip_last_layer(
     name: str, tmp_path: Path
 ) -> None:
     loaded = classifier(name)
@@ -236,7 +236,7 @@ def test_non_classifier_checkpoint_is_rejected(content: State, words: str) -> No
         load_classifier_weights(classifier("swin"), content)
 
 
-def test_a_pretrained_step_without_checkpoint_is_refused() -> None:
+def test_pretrained_step_without_checkpoint_is_rejected() -> None:
     with pytest.raises(ConfigError, match="ImageClassifier: init_cfg.*checkpoint=FILE"):
         initialize_classifier(classifier("swin"), dict(type="Pretrained"))
 
@@ -260,7 +260,7 @@ def test_classifier_checkpoint_initializes_detector_backbone(
     name: str, indices: tuple[int, ...], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    backbone, head, kind, arguments = DETECTORS[name]
+    backbone, head, backbone_type, arguments = DETECTORS[name]
     channels = head["in_channels"] or EfficientNet("micro", head_conv=True).feature_channels[-1]
     model = MODELS.build(dict(type="ImageClassifier", backbone=backbone,
                               head={"type": "LinearClsHead", "num_classes": 3, **head,
@@ -271,8 +271,9 @@ def test_classifier_checkpoint_initializes_detector_backbone(
             parameter.add_(torch.randn_like(parameter) * 0.1)
     model.eval()
     file = save_checkpoint(model, tmp_path)
-    body: Any = kind(out_indices=indices, **arguments,
-                     init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
+    body: Any = backbone_type(out_indices=indices,
+                              **arguments,
+                              init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
     body.init_weights()
     report = load_backbone_weights(body, file)
     norms = {f"norm{i}.{leaf}" for i in indices for leaf in ("weight", "bias")}
@@ -282,14 +283,14 @@ def test_classifier_checkpoint_initializes_detector_backbone(
     assert {"head.fc.weight", "head.fc.bias"} <= set(report.unexpected_keys)
     assert ("head_conv.conv.weight" in report.unexpected_keys) == (name == "efficientnet")
     # The stages' own maps, which all norms and head convolutions look at.
-    image, maps, whole = torch.randn(1, 3, 64, 64), [], []
-    for stages, found in ((body.stages, maps), (model.backbone.stages, whole)):
+    image, maps, classifier_maps = torch.randn(1, 3, 64, 64), [], []
+    for stages, outputs in ((body.stages, maps), (model.backbone.stages, classifier_maps)):
         for stage in stages:
             stage.register_forward_hook(
-                lambda _, __, out, found=found: found.append(
+                lambda _, __, out, outputs=outputs: outputs.append(
                     out[0] if isinstance(out, tuple) else out))
     with torch.no_grad():
         body(image), model(image)
     assert len(maps) == 4
-    for mine, other in zip(maps, whole, strict=True):
-        assert torch.equal(mine, other)
+    for actual, other in zip(maps, classifier_maps, strict=True):
+        assert torch.equal(actual, other)

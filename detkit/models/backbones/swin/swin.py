@@ -45,7 +45,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             None keeps the arch's; see ``SwinArch``.
         qkv_bias: whether query, key and value have an additive bias.
         qk_scale: factor of the logits; None means 1 / sqrt(channels of a head).
-        patch_norm: whether the stem and the patch merging normalise.
+        patch_norm: whether the stem and the patch merging have norms.
         drop_rate: dropout after the stem, of projections and MLPs.
         attn_drop_rate: dropout of attention weights.
         out_indices: stages whose maps are returned, ascending; each has its own norm.
