@@ -1,4 +1,4 @@
-"""Whole detectors are counted by part, without data, and to the digits that papers print."""
+"""Complexity of detectors by module, against published figures and mmengine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ model = dict(
 
 
 class PlainCascade(nn.Module):
-    """A Cascade R-CNN as one plain forward: heads on as many regions as are told, no NMS."""
+    """A Cascade R-CNN as a plain forward: heads on a fixed number of RoIs, no NMS."""
 
     def __init__(self, detector: Any, regions: int, channels: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class PlainCascade(nn.Module):
 
 
 def macs_by_part(complexity: Complexity) -> dict[str, int]:
-    """Multiply-adds by the name of the part; checks on the way that sums are sums."""
+    """Multiply-adds by module; also checks that modules sum to the total."""
     roi_head = next((part for part in complexity.parts if part.name == "roi_head"), None)
     if roi_head is not None:
         for name in ("parameters", "trainable", "multiply_adds"):
@@ -67,8 +67,8 @@ def macs_by_part(complexity: Complexity) -> dict[str, int]:
 
 
 def test_detector_counts_match_mmengine() -> None:
-    """Its analysis traces a computed forward pass with gradients, where Swin's attention is
-    explicit; ours has the fused one. It counts norms and resizing as well, which papers do not."""
+    """mmengine traces a forward pass with gradients, where Swin's attention is explicit; here it is
+    fused. mmengine also counts norms and resizing, which papers do not."""
     config = ROOT / "configs" / "cascade_swin_nano.py"
     complexity = get_model_complexity(config)
     assert (complexity.height, complexity.width, complexity.classes,
@@ -134,7 +134,7 @@ def test_swin_mask_rcnn_counts_match_published() -> None:
 
 @pytest.mark.slow
 def test_cascade_macs_differ_from_mmdet_swin_only_by_padding(tmp_path: Path) -> None:
-    """Ours cuts the padding of its windows off before the last projection of attention.
+    """detkit crops the padding of windows before the output projection of attention.
 
     At 800x1280 the four stages have maps of 200x320, 100x160, 50x80, 25x40, padded to whole
     windows of 7: 203x322, 105x161, 56x84, 28x42. mmdet projects these (96, 192, 384, 768 channels
@@ -204,7 +204,7 @@ def test_mmdet_configs_are_counted(name: str, parts: set[str]) -> None:
 def test_every_detkit_config_is_counted(config: Path) -> None:
     complexity = get_model_complexity(config)
     classifies = config.stem.startswith("classify_")
-    # Without data: as many as COCO has, or ImageNet.
+    # Without data: the classes of COCO or ImageNet.
     assert complexity.classes == (1000 if classifies else 80)
     assert not complexity.not_run
     parts = ("backbone", "head") if classifies else ("backbone", "neck")
@@ -212,7 +212,7 @@ def test_every_detkit_config_is_counted(config: Path) -> None:
 
 
 def test_deformable_conv_macs_are_plain_conv_plus_offsets() -> None:
-    # Tiny with fewer blocks, for a deformable one takes a while even on shapes.
+    # Tiny with fewer blocks, since deformable convolutions are slow even on fake tensors.
     arch = dict(_delete_=True, depths=[1, 1, 2, 1], dims=[96, 192, 384, 768])
     plain, deformed = (macs_by_part(
         get_model_complexity(ROOT / "configs" / f"cascade_convnextv2{name}.py", size=(64, 64),
@@ -228,7 +228,7 @@ def test_deformable_conv_macs_are_plain_conv_plus_offsets() -> None:
 
 @pytest.mark.slow
 def test_module_that_did_not_run_is_listed() -> None:
-    """PointRend's point head works on points that are chosen by their content."""
+    """PointRend's point head runs on points selected by their predictions."""
     name = "point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py"
     assert get_model_complexity(ZOO / name, size=(128, 128)).not_run == ("roi_head.point_head",)
 
@@ -247,7 +247,7 @@ def resize(scale: Any, **others: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("steps", "divisor", "expected"),
     [
-        # Width and height, as mmcv writes them; a landscape image where proportions are kept.
+        # (width, height) as in mmcv; a landscape image with keep_ratio.
         ([resize((1333, 800), keep_ratio=True)], 32, (800, 1344)),
         ([resize((800, 1333), keep_ratio=True)], 1, (800, 1333)),
         ([resize((640, 480), keep_ratio=False)], None, (480, 640)),

@@ -1,4 +1,4 @@
-"""Multiply-adds are counted as papers count them: operators by hand, classifiers as published."""
+"""Multiply-adds of operators against manual counts, and of classifiers against papers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detkit.models.layers.deform_conv import DeformConv2d
 
 
 class Classifier(nn.Module):
-    """The last map of a backbone, averaged over space, and a layer for ImageNet's classes."""
+    """A backbone with average pooling and a linear layer for ImageNet's classes."""
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def classifier(make: Callable[[], nn.Module], side: int) -> tuple[int, int]:
         with fake_tensor_mode(model):
             image = torch.zeros(1, 3, side, side)
             return parameters, sum(count_macs(model, lambda: model(image)).values())
-    # Quicker, where a model does not mind the device.
+    # Faster, for models that run on the meta device.
     image = torch.zeros(1, 3, side, side, device="meta")
     return parameters, sum(count_macs(model, lambda: model(image)).values())
 
@@ -93,7 +93,7 @@ def test_operator_macs_match_manual_counts(
 
 
 @pytest.mark.parametrize("shapes", [False, True], ids=["computed", "fake tensors"])
-@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "our own"])
+@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "detkit's kernel"])
 def test_depthwise_deformable_conv_macs_are_same_for_both_kernels(
     depthwise: bool, shapes: bool
 ) -> None:
@@ -173,7 +173,7 @@ def test_counting_leaves_the_model_unchanged() -> None:
         (lambda: bool(torch.ones(3).sum() > 0), True),
         (lambda: torch.ones(3).nonzero(), True),
         (lambda: torch.ones(3).unique(), True),
-        # What Deformable DETR makes of the sizes of its maps.
+        # As Deformable DETR does with the sizes of its maps.
         (lambda: torch.as_tensor([torch._shape_as_tensor(torch.ones(2, 3))[1:]]), True),
         (lambda: torch.ones(3).tolist(), True),
         (lambda: torch.ones(3).numpy(), True),
@@ -215,7 +215,7 @@ def test_swin_counts_match_published(arch: str, millions: str, billions: str) ->
     parameters, counted = classifier(lambda: SwinTransformer(arch, out_indices=(3,)), 224)
     assert digits(parameters / 1e6, millions) == millions
     assert digits(counted / 1e9, billions) == billions
-    # And torchvision's own count of its Swin, three decimals.
+    # torchvision's published count of its Swin, three decimals.
     weights = torchvision_models.get_model_weights(f"swin_{arch[0]}").DEFAULT
     assert parameters == weights.meta["num_params"]
     assert round(counted / 1e9, 3) == weights.meta["_ops"]
@@ -241,15 +241,15 @@ def test_convnextv2_counts_match_published(arch: str, millions: str, billions: s
 
 
 def test_published_count_of_convnextv2_tiny_includes_norms() -> None:
-    """The release prints 4.47G for tiny: ours and 5 operations for each value of a LayerNorm.
+    """The release has 4.47G for tiny: detkit's count and 5 operations for each LayerNorm value.
 
-    So do some counters (fvcore's, mmengine's) count a norm. The other sizes of the table are
-    without: femto would be 0.79G and nano 2.46G with them.
+    Some counters (fvcore, mmengine) count norms so. The other sizes in the table are without:
+    with norms, femto would be 0.79G and nano 2.46G.
     """
     parameters, counted = classifier(lambda: ConvNeXtV2(arch="tiny", out_indices=(3,)), 224)
     assert digits(parameters / 1e6, "28.6") == "28.6"
-    # Cells and channels of each stage; norms: of its blocks, one before the next stage's
-    # convolution or behind the last stage, and one of the stem.
+    # Positions and channels of each stage; norms: of its blocks, one before the next stage's
+    # convolution or after the last stage, and one of the stem.
     cells, channels = (56**2, 28**2, 14**2, 7**2), (96, 192, 384, 768)
     norms = (1 + 3 + 1, 3 + 1, 9 + 1, 3 + 1)
     values = sum(n * c * k for n, c, k in zip(norms, cells, channels))
@@ -257,8 +257,8 @@ def test_published_count_of_convnextv2_tiny_includes_norms() -> None:
     assert digits((counted + 5 * values) / 1e9, "4.47") == "4.47"
 
 
-# arXiv 1905.11946, table 2, but for five numbers, which the paper does not explain: timm's networks
-# and torchvision's, which publishes its counts, have what ours has.
+# arXiv 1905.11946, table 2, except for five values that the paper does not explain; there detkit agrees
+# with timm and with torchvision's published counts.
 @pytest.mark.parametrize(
     ("arch", "side", "millions", "billions"),
     [

@@ -1,4 +1,4 @@
-"""Overlaps through mmcv's public function, against torchvision and sums by hand."""
+"""mmcv's bbox_overlaps against torchvision and manual examples."""
 
 import pytest
 import torch

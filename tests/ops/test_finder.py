@@ -1,4 +1,4 @@
-"""mmcv._ext is answered for when it is missing, and left alone when it is there."""
+"""The finder provides mmcv._ext when it is missing, and not when it is installed."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def test_install_is_idempotent() -> None:
     install()
     assert sum(isinstance(finder, ExtensionFinder) for finder in sys.meta_path) == 1
     positions = {type(finder): position for position, finder in enumerate(sys.meta_path)}
-    # behind the one that would find a compiled extension on the path
+    # after the finder of a compiled extension on the path
     assert positions[ExtensionFinder] > sys.meta_path.index(PathFinder)
 
 

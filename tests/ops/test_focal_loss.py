@@ -1,4 +1,4 @@
-"""Focal losses through mmcv's public functions, against torchvision and the definition."""
+"""mmcv's focal losses against torchvision and the definition."""
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ def test_softmax_focal_loss_matches_definition(number: int, gamma: float) -> Non
     got = softmax_focal_loss(logits, target, gamma, 0.25, weight, "none")
     torch.testing.assert_close(got, expected)
     expected_grad = torch.autograd.grad(expected.sum(), logits)
-    # mmcv's own backward of reduction "none" multiplies (N, C) by (N,) and fails
+    # mmcv's backward of reduction "none" multiplies (N, C) by (N,) and fails
     total = softmax_focal_loss(logits, target, gamma, 0.25, weight, "sum")
     torch.testing.assert_close(torch.autograd.grad(total, logits), expected_grad)
 

@@ -59,7 +59,7 @@ def test_columns_match_manual_example() -> None:
 
 
 def test_no_points_by_extension_function() -> None:
-    # mmcv's own function does not call it then; another caller may.
+    # mmcv does not call it then; other callers may.
     from mmcv import _ext
 
     none, image = torch.zeros(0, dtype=torch.long), torch.ones(1, 2, 3, 3)

@@ -58,7 +58,7 @@ def test_empty_batch_has_gradients() -> None:
 
 
 def test_point_at_cell_center_reads_that_cell() -> None:
-    # One level of 2 x 3 cells holding 0..5. Centre of row 1, column 2 (value 5):
+    # One level of 2 x 3 cells with values 0..5. Center of row 1, column 2 (value 5):
     # x = 2.5 / 3, y = 1.5 / 2. Weights 1 and 0.5, both there: 5 + 2.5 = 7.5.
     value = torch.arange(6.0).view(1, 6, 1, 1)
     locations = torch.tensor([2.5 / 3, 1.5 / 2]).expand(1, 1, 1, 1, 2, 2).contiguous()

@@ -1,4 +1,4 @@
-"""Suppression through mmcv's public functions, against torchvision and sums by hand."""
+"""mmcv's NMS functions against torchvision and manual examples."""
 
 import math
 
@@ -134,7 +134,7 @@ def test_soft_nms_keeps_first_box_below_min_score() -> None:
 def test_soft_nms_tie_order_matches_mmcv() -> None:
     from mmcv.ops import soft_nms
 
-    # box 0 drops its twin 1, whose place box 4 takes: then all are equal and 4 stands first
+    # box 0 drops its duplicate 1, and box 4 moves to its position: then all scores are equal
     apart = torch.tensor([[0.0, 0, 4, 4]]).repeat(5, 1)
     apart[2:] += torch.tensor([[10.0], [20], [30]])
     scores = torch.tensor([0.9, 0.5, 0.5, 0.5, 0.5])

@@ -1,4 +1,4 @@
-"""The list of operators in the package's docstring, and the same operators on a GPU."""
+"""The table of operators in the docstring of detkit.ops, and operators on a GPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What every backbone of the registry promises, whatever is inside it."""
+"""Contract tests of every registered backbone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
     "timm-vit": dict(type="TimmBackbone", name="test_vit2", strides=None),
 }
 NAMES = list(CASES)
-# Those that give one vector for each image; they promise no sizes, stages or recomputing.
+# Backbones with one vector for each image; without any size, stages or activation checkpointing.
 VECTORS: dict[str, dict[str, Any]] = {
     "timm-network": dict(type="TimmNetwork", name="test_resnet"),
     "teaching-lenet5": dict(type="ClassicNetwork", name="lenet5"),
@@ -65,7 +65,7 @@ def build(name: str, **changes: Any) -> nn.Module:
 
 
 def build_with_statistics(name: str, **changes: Any) -> nn.Module:
-    """In eval mode, with statistics of its norms that are not those of an untrained network."""
+    """Build a model in eval mode, with running statistics other than the initial ones."""
     model = build(name, **changes)
     model.init_weights()  # type: ignore[operator]
     for module in model.modules():
@@ -127,7 +127,7 @@ def test_vectors_are_finite_and_as_published(name: str, shape: tuple[int, ...]) 
     assert vectors[0].isfinite().all()
 
 
-# timm's make no promise for it.
+# Not guaranteed by timm's models.
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("timm")])
 def test_empty_batch_gives_empty_maps_in_eval_mode(name: str) -> None:
     model = build(name).eval()
@@ -151,7 +151,7 @@ def test_backward_reaches_every_parameter(name: str) -> None:
     model.init_weights()  # type: ignore[operator]
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim < 2:  # timm's ResNet begins with zero at the end of each branch
+            if parameter.ndim < 2:  # timm's ResNet initializes the last norm of each branch to zero
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.train()
     sum((level**3).sum() for level in model(make_image(2, 3, 70, 102))).backward()
@@ -165,7 +165,7 @@ def test_backward_reaches_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen: int) -> None:
     free, model = build(name), build(name, frozen_stages=frozen)
-    # mmengine's runner reads nothing of what train() returns; nn.Module's returns itself.
+    # nn.Module.train() returns the module.
     assert model.train() is model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     sum(level.square().sum() for level in model(make_image(2, 3, 64, 64))).backward()
@@ -244,7 +244,7 @@ def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             rough = model(image)
     for first, second in zip(exact, rough, strict=True):
-        # bf16 has 8 bits: 0.4 % a rounding, over some ten to forty roundings in turn.
+        # bf16 has 8 bits: 0.4 % for a rounding, over ten to forty consecutive roundings.
         assert (first - second.float()).norm() < 0.1 * first.norm()
 
 
@@ -291,12 +291,12 @@ def test_activation_checkpointing_under_torch_compile_gives_same_gradients_and_s
 ) -> None:
     changes: dict[str, Any] = dict(with_cp=True)
     if name == "efficientnet-same":
-        # one block tells as much as three
+        # one block is enough
         changes.update(arch=dict(stem_channels=8, groups=[("mbconv", 3, 2, 1, 8, 1)]),
                        out_indices=(0,))
     results = []
     for compiled in (False, True):
-        # timm's recomputing in eager mode counts statistics twice; the tracer's does not.
+        # timm's eager checkpointing updates statistics twice; compiled checkpointing does not.
         if name.startswith("timm"):
             changes["with_cp"] = compiled
         torch._dynamo.reset()

@@ -1,4 +1,4 @@
-"""ConvNeXt V2: the same maps as timm on the same weights, sums by hand, what can be chosen."""
+"""ConvNeXt V2: parity with timm on the same weights, manual examples, arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detkit.models.weights.backbone_weights import load_backbone_weights
 SMALL: dict[str, Any] = dict(arch=dict(depths=(1, 2), dims=(8, 16)), out_indices=(0, 1))
 QUICK = ["atto", "nano"]
 SLOW = [pytest.param(a, marks=pytest.mark.slow) for a in ARCHS if a not in QUICK]
-# Multiples of 32: elsewhere timm leaves the remainder out and we pad.
+# Multiples of 32: for other sizes timm drops the remainder and detkit pads.
 SIZES = [(1, 64, 64), (3, 96, 160), (1, 224, 224)]
 
 
@@ -51,13 +51,13 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
                             strict=True)
                 for stage, (actual, other) in enumerate(pairs):
                     difference = (actual - other).abs().max().item()
-                    # Absolute, on maps whose values are of the order of one to ten.
+                    # Absolute tolerance; values of the maps are of order one to ten.
                     assert difference <= 1e-4, f"{size}, stage {stage}: {difference}"
 
 
-# A stage's gain goes into its weights where its map has at least as many cells as channels:
-# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 cells, 576 x 576 make
-# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 cells at most. tiny has
+# The gain is folded into the weights where the map has at least as many positions as channels:
+# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 positions, 576 x 576 make
+# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 positions at most. tiny has
 # 96, 192, 384, 768, and 96 x 160 pixels make 960, 240, 60, 15.
 @pytest.mark.parametrize("arch, size, folded", [
     ("atto", (2, 96, 128), 2), ("nano", (2, 32, 32), 0),
@@ -79,7 +79,7 @@ def test_each_gradient_agrees_with_timm(
     for maps in (actual, other):
         torch.stack([(level * weight).mean()
                      for level, weight in zip(maps, weights)]).sum().backward()
-    # Through a file's names, so that each gradient meets its own.
+    # Convert names as for a checkpoint, to match the gradients.
     gradients = {
         name: p.grad
         for name, p in reference_model.named_parameters() if p.grad is not None
@@ -94,7 +94,7 @@ def test_each_gradient_agrees_with_timm(
         assert (got - expected_grad).norm() <= 1e-3 * expected_grad.norm() + 1e-7, name
 
 
-# B x H x W x C. With few cells the gain goes into the map, with many into the weights.
+# B x H x W x C. The gain is applied to the map for few positions, to the weights for many.
 @pytest.mark.parametrize("shape", [(2, 2, 3, 8), (2, 5, 7, 8), (1, 1, 1, 8)], ids=str)
 def test_response_norm_matches_timm_and_its_folded_form(shape: tuple[int, ...]) -> None:
     block = randomized_model(ConvNeXtV2Block(8))
@@ -113,7 +113,7 @@ def test_response_norm_matches_timm_and_its_folded_form(shape: tuple[int, ...]) 
 def test_response_norm_of_float64_model_is_float64() -> None:
     block = randomized_model(ConvNeXtV2Block(8)).double()
     x = torch.randn(2, 5, 7, 32, dtype=torch.float64)
-    # The norm of a channel over all cells, next to the mean of those of all channels.
+    # The norm of a channel over positions, relative to the mean over channels.
     strength = x.norm(dim=(1, 2), keepdim=True)
     share = strength / (strength.mean(-1, keepdim=True) + 1e-6)
     expected = x + block.grn.gamma * (x * share) + block.grn.beta
@@ -125,7 +125,7 @@ def test_response_norm_of_float64_model_is_float64() -> None:
 
 
 def test_response_norm_matches_manual_example() -> None:
-    # Two cells, two channels: norms over the cells (3, 4 -> 5) and (0, 1 -> 1), mean 3, so
+    # Two positions, two channels: norms over positions (3, 4 -> 5) and (0, 1 -> 1), mean 3, so
     # n = 5/3 and 1/3; with gamma (1, 3) and beta (0, 1): y = x * (8/3, 2) + (0, 1).
     norm = GlobalResponseNorm(2)
     with torch.no_grad():
@@ -234,7 +234,7 @@ def test_attention_matches_torch_multi_head_attention_with_layer_scale() -> None
 
 
 # By hand: tiny has 3, 3, 9, 3 blocks, three to a depth: stem 0, stage 0 at 1, stage 1 at 2,
-# stage 2 at 3, 4, 5, stage 3 at 6, and the norms of the outputs at 7.
+# stage 2 at 3, 4, 5, stage 3 at 6, and output norms at 7.
 @pytest.mark.parametrize(
     "name, depth",
     [("stem.proj.weight", 0), ("stages.0.blocks.2.norm.bias", 1),

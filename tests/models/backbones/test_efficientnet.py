@@ -1,4 +1,4 @@
-"""What a backbone promises, kept by EfficientNet."""
+"""EfficientNet: arguments, shapes, freezing, initialization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detkit.models.backbones import EfficientNet
 from detkit.models.backbones.efficientnet.archs import ARCHS
 from detkit.registry import MODELS
 
-# Both kinds of block, with and without expansion and residual; two stages.
+# Both block types, with and without expansion and residual; two stages.
 SMALL: dict[str, Any] = dict(
     arch=dict(
         groups=[
@@ -37,7 +37,7 @@ def small(**changes: Any) -> EfficientNet:
 
 
 def small_with_statistics(**changes: Any) -> EfficientNet:
-    """In eval mode, with statistics that are not those of the beginning."""
+    """Build a model in eval mode, with running statistics other than the initial ones."""
     model = randomized_model(small(**changes))
     assert isinstance(model, EfficientNet)
     return model
@@ -75,7 +75,7 @@ def test_any_size_gives_finite_maps_rounded_up(padding: str, shape: tuple[int, .
 
 def test_micro_arch_has_fewer_parameters_than_lite0() -> None:
     # Lite0 as a backbone: 4,652,008 of timm's classifier, without 1280 x 1000 + 1000 and
-    # 1280 x 320 + 2 x 1280 of what stands behind the last stage.
+    # 1280 x 320 + 2 x 1280 of the layers after the last stage.
     lite0 = 4_652_008 - 1_281_000 - 412_160
     counts = {name: sum(p.numel() for p in EfficientNet(name).parameters())
               for name in ("lite0", "micro")}
@@ -89,7 +89,7 @@ def test_backward_reaches_every_parameter(arch: str, training: bool) -> None:
     model.init_weights()
     model.train(training)
     maps = model(make_image(2, 3, 76, 60))
-    # A cubed map: what follows batch statistics has a mean that no parameter moves.
+    # Cubed maps: after batch norm the mean has no gradient with respect to the parameters.
     sum(((level + 0.3) ** 3).sum() for level in maps).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -148,12 +148,12 @@ def test_output_maps_are_not_modified_in_place() -> None:
 
 
 def test_drop_path_rate_grows_linearly_over_blocks() -> None:
-    # 2 + 2 + 1 + 2 blocks, and the rate is reached behind the last: 0.7 * index / 7.
+    # 2 + 2 + 1 + 2 blocks, and the rate is reached after the last: 0.7 * index / 7.
     blocks = [block for stage in small(drop_path_rate=0.7).stages for block in stage]
     assert [block.drop_path.rate for block in blocks] == pytest.approx(
         [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     )
-    # Stages that are not built count: the first ones drop as they do in the whole.
+    # Stages that are not built count: rates of the first ones are the same.
     blocks = [block for stage in small(drop_path_rate=0.7, out_indices=(0,)).stages
               for block in stage]
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
@@ -267,7 +267,7 @@ def test_registry_builds_it_under_mmdet_name() -> None:
     config = dict(type="EfficientNet", arch="b3", drop_path_rate=0.2, frozen_stages=0,
                   norm_cfg=dict(type="SyncBN", requires_grad=True, eps=1e-3, momentum=0.01),
                   norm_eval=False, out_indices=(1, 2, 3))
-    # whatever scope another test has left behind
+    # whatever scope another test has set
     with DefaultScope.overwrite_default_scope("detkit"), torch.device("meta"):
         model = MODELS.build(config)
     assert isinstance(model, EfficientNet)

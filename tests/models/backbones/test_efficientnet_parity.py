@@ -28,7 +28,7 @@ def slow(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
-# Even and odd: 'same' padding is lopsided at the former and not at the latter.
+# Even and odd sizes: 'same' padding is asymmetric for the former only.
 SIZES = ((1, 3, 96, 128), (3, 3, 65, 99))
 
 
@@ -65,7 +65,7 @@ def test_each_stage_agrees_with_timm_through_its_file(
         with torch.no_grad():
             expected = timm_maps(reference, image)
             assert_same(model(image), expected)
-        # Where a gradient is wanted, squeeze and excitation is computed in another way.
+        # With gradients, squeeze and excitation has another implementation.
         assert_same(model(image), expected)
 
 
@@ -110,7 +110,7 @@ def test_wrong_padding_or_eps_changes_maps(wrong: dict[str, Any]) -> None:
         assert_same(model(image), timm_maps(reference, image))
 
 
-# In double precision where batch statistics of many layers would make much of single rounding.
+# In float64, because batch statistics of many layers amplify float32 rounding.
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name, arguments, dtype", [
     ("tf_efficientnet_b0", dict(arch="b0", **SAME), torch.float32),
@@ -124,7 +124,7 @@ def test_gradients_agree_with_timm_in_both_modes(
     reference = timm_model(name).train(training).to(dtype)
     model = EfficientNet(drop_path_rate=0.0, **arguments).train(training).to(dtype)
     load_backbone_weights(model, reference.state_dict())
-    # Batch statistics of 3 x 5 x 6 places and more at the coarsest stage.
+    # Batch statistics of at least 3 x 5 x 6 positions at the coarsest stage.
     image = make_image(3, 3, 160, 190).to(dtype)
     maps, expected = model(image), timm_maps(reference, image)
     single = dtype == torch.float32
@@ -139,7 +139,7 @@ def test_gradients_agree_with_timm_in_both_modes(
     for key, expected_grad in expected_tensors.items():
         got = model.get_parameter(key).grad
         assert got is not None
-        # A bias before batch statistics has none but rounding.
+        # A bias before batch norm has no gradient but rounding.
         slack = largest * (1e-6 if single else 1e-12)
         assert (
             got -

@@ -39,14 +39,14 @@ def test_compound_scale_matches_released_b1_to_b3(
 ) -> None:
     law, released = compound_scale(phi), COMPOUND_SCALES[name]
     assert round(law.depth, 1) == released.depth
-    # 1.1^0.5 is 1.049: the release has 1.0, which the rounding to 8 channels makes of it anyway.
+    # 1.1^0.5 is 1.049: the release has 1.0, with the same result after rounding to 8 channels.
     assert abs(law.width - released.width) < 0.05
     # 257.6 and 296.2 pixels became 260 and 300.
     assert abs(law.resolution - released.resolution) <= 4
 
 
 def test_compound_scale_step_doubles_macs() -> None:
-    # Cost goes with depth, and with the squares of width and resolution.
+    # Cost is proportional to depth and to the squares of width and resolution.
     for phi in (0.5, 1, 3, 6):
         scale = compound_scale(phi)
         cost = scale.depth * scale.width**2 * (scale.resolution / 224) ** 2
@@ -57,7 +57,7 @@ def test_compound_scale_step_doubles_macs() -> None:
     (1, 1.0, 8),  # never below 8
     (32, 1.0, 32),
     (24, 1.1, 24),  # 26.4
-    (40, 1.1, 48),  # 44 is halfway, and goes up
+    (40, 1.1, 48),  # 44 is halfway and rounds up
     (16, 1.6, 24),  # 25.6
     (11, 1.0, 16),  # 8 would be 0.73 of it, below 0.9
     (9, 1.0, 16),  # 8 is 0.89 of it
@@ -103,7 +103,7 @@ def test_stage_parameters_match_timm(name: str, theirs_name: str) -> None:
     assert parameters(model) + parameters(reference.classifier) == parameters(reference)
 
 
-# Table 2 of arXiv 1905.11946, table 8 of arXiv 2104.00298 for S: millions, as they are printed.
+# Table 2 of arXiv 1905.11946, table 8 of arXiv 2104.00298 for S: millions, as printed.
 @pytest.mark.parametrize("name, millions", [
     ("b0", 5.3), ("b1", 7.8), ("b2", 9.2), ("b3", 12), ("b4", 19), ("b5", 30), ("b6", 43),
     ("b7", 66),

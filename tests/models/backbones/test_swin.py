@@ -1,4 +1,4 @@
-"""What a backbone promises, kept by Swin."""
+"""Swin: arguments, shapes, masks, freezing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_any_size_gives_finite_maps_rounded_up(arch: Any, shape: tuple[int, ...]
             assert level.isfinite().all()
 
 
-# The papers count the classifier in: + 768 x 1000 + 1000 and so on. arXiv 2103.14030, table 1.
+# The papers include the classifier: + 768 x 1000 + 1000 and so on. arXiv 2103.14030, table 1.
 @pytest.mark.parametrize(
     "arch, millions", [("tiny", 28.3), ("small", 49.6), ("base", 87.8), ("large", 196.5)]
 )
@@ -84,7 +84,7 @@ def test_state_dict_has_parameters_only() -> None:
 @pytest.mark.parametrize("shift", [0, 1])
 def test_mask_padding_makes_maps_independent_of_padding(shift: int) -> None:
     # 5 x 7 tokens in windows of 3 need padding. Real tokens have value 1 and padding 0, and all
-    # logits are 0: the output is the share of real tokens among those that a token sees.
+    # logits are 0: the output is the fraction of real tokens among the attended ones.
     attention = WindowAttention(2, 1, 3, shift, qkv_bias=False)
     with torch.no_grad():
         attention.qkv.weight.zero_()
@@ -98,20 +98,20 @@ def test_mask_padding_makes_maps_independent_of_padding(shift: int) -> None:
             output = attention(ones, window_mask(5, 7, 3, shift))
         torch.testing.assert_close(masked, ones)
         # Padded to 6 x 9. Unshifted, the last window has rows 3 to 5 and columns 6 to 8: 2 of
-        # its 9 tokens are real. Shifted by 1, token (4, 6) stands in the window of rows 4 to 6
-        # and columns 4 to 6 (row 6 is row 0, and may not be seen): of rows 4 and 5 row 4 is real.
+        # its 9 tokens are real. Shifted by 1, token (4, 6) is in the window of rows 4 to 6
+        # and columns 4 to 6 (row 6 is row 0, which is masked): of rows 4 and 5 row 4 is real.
         share = 2 / 9 if shift == 0 else 3 / 6
         torch.testing.assert_close(output[0, 4, 6], torch.full((2,), share))
 
 
 def test_window_mask_blocks_attention_across_rolled_edges() -> None:
-    # A map of 4 x 4, windows of 2, shift 1. The last window holds, after the roll, the tokens
-    # (3, 3), (3, 0), (0, 3), (0, 0): the four corners, none of which may see another.
+    # A map of 4 x 4, windows of 2, shift 1. After the roll, the last window has the tokens
+    # (3, 3), (3, 0), (0, 3), (0, 0): the four corners, which must not attend to each other.
     mask = window_mask(4, 4, 2, 1)
     assert mask is not None and mask.shape == (4, 1, 4, 4)
     assert torch.equal(mask[0, 0], torch.zeros(4, 4))
     assert torch.equal(mask[3, 0] == 0, torch.eye(4, dtype=torch.bool))
-    # Upper right: columns 3 and 0, rows 1 and 2. Column neighbours meet, row ends do not.
+    # Upper right: columns 3 and 0, rows 1 and 2. Vertical neighbors attend to each other, the two ends of a row do not.
     across = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]).bool()
     assert torch.equal(mask[1, 0] == 0, across)
 
@@ -180,7 +180,7 @@ def test_mmdet_arguments_build_detkit_swin() -> None:
         convert_weights=True,
         init_cfg=None,
     )
-    # whatever scope another test has left behind
+    # whatever scope another test has set
     with DefaultScope.overwrite_default_scope("detkit"):
         model = MODELS.build(config)
     assert isinstance(model, SwinTransformer)

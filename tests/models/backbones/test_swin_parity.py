@@ -26,7 +26,7 @@ ARCHS = [
 
 
 def make_image(*shape: int) -> Tensor:
-    """A ramp with noise: neither flat nor without structure."""
+    """A ramp with noise."""
     generator = torch.Generator().manual_seed(1)
     ramp = torch.linspace(-2, 2, shape[-1]).expand(shape)
     return ramp + torch.randn(shape, generator=generator)
@@ -51,7 +51,7 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 
     model = SwinTransformer(arch).eval()
     # timm rolls before it pads, the others pad before they roll (microsoft, torchvision, mmdet,
-    # we): they agree where every map is whole windows. Maps below a window shrink timm's window.
+    # detkit): they agree where maps are multiples of the window. timm shrinks windows above the map.
     for size in ((224, 224), (224, 448)):
         reference = timm_swin(arch, size)
         save_file(reference.state_dict(), tmp_path / "swin.safetensors")
@@ -63,7 +63,7 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 
 
 def test_training_mode_agrees_with_eval_mode_and_torchvision_in_maps_and_gradients() -> None:
-    # With gradients wanted the attention is computed in another way than without.
+    # With gradients, attention has another implementation.
     reference = torchvision_swin("tiny")
     model = SwinTransformer("tiny", drop_path_rate=0.0).train()
     load_backbone_weights(model, reference.state_dict())
@@ -102,7 +102,7 @@ def test_fused_and_explicit_attention_agree_under_bf16_autocast() -> None:
     with torch.no_grad():
         exact = model(image)
     for first, second, third in zip(explicit, fused, exact):
-        # bf16 has 8 bits: 2^-8 = 0.004 of the value, over some twenty roundings.
+        # bf16 has 8 bits: 2^-8 = 0.004 of the value, over about twenty roundings.
         assert (first.float() - second.float()).norm() < 0.02 * third.norm()
         assert (second.float() - third).norm() < 0.05 * third.norm()
 

@@ -1,4 +1,4 @@
-"""What a backbone promises, kept by whatever model of timm is named."""
+"""TimmBackbone: arguments, levels, padding, freezing, for models of several families."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detkit.models.backbones.timm.relative_position_bias import DynamicRelPosBia
 from detkit.registry import MODELS
 
 slow = pytest.mark.slow
-# timm's own smallest of each kind; real ones, at their real widths, are in test_timm_parity.py.
+# timm's small test models of each family; published ones are in test_timm_parity.py.
 SMALL: dict[str, dict[str, Any]] = {
     "test_resnet": {},
     "test_efficientnet": {},
@@ -153,7 +153,7 @@ def test_frozen_stages_get_no_gradient_and_stay_in_eval_mode(
 def test_norm_eval_keeps_running_statistics() -> None:
     for norm_eval, switched in ((False, True), (True, True), (True, False)):
         model = small(norm_eval=norm_eval)
-        if switched:  # and else as it was built, which is for training
+        if switched:  # otherwise in training mode, as built
             model.train()
         model(torch.randn(2, 3, 64, 64) + 3)
         norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -226,7 +226,7 @@ def test_bias_table_is_resized_to_map() -> None:
     timms = RelPosBias((5, 5), num_heads=3)
     biases = DynamicRelPosBias(timms)
     torch.testing.assert_close(biases.get_bias(), timms.get_bias())
-    # timm's other, plain way to stretch, and its own index, for a map of 4 x 7: 7 x 13 offsets.
+    # timm's other resize function and index, for a map of 4 x 7: 7 x 13 offsets.
     expected = RelPosBias((4, 7), num_heads=3)
     table = timms.relative_position_bias_table
     stretched = resize_rel_pos_bias_table_simple(table, (4, 7), (7 * 13, 3))
@@ -238,7 +238,7 @@ def test_bias_table_is_resized_to_map() -> None:
 
 
 def test_maps_of_unpadded_network_stay_aligned() -> None:
-    # What a cell looks at lies around the middle of its own square of stride x stride pixels.
+    # The receptive field of a position is centered in its stride x stride square of pixels.
     model = small("inception_v3", strides=(4, 8)).eval()
     image = torch.randn(1, 3, 203, 269, requires_grad=True)
     for level, stride in zip(model(image), model.feature_strides, strict=True):
@@ -270,7 +270,7 @@ def test_config_builds_backbone_with_channels_on_meta_device() -> None:
 
 
 def test_depth_of_a_layer_counts_from_the_stem_to_the_head() -> None:
-    model = small("test_vit")  # six blocks: depths 0, 1 to 6, and 7 for what follows
+    model = small("test_vit")  # six blocks: depths 0, 1 to 6, and 7 for later modules
     table = {"pos_embed": 0, "patch_embed.proj.weight": 0, "blocks.0.attn.qkv.weight": 1,
              "blocks.5.mlp.fc2.bias": 6}
     for name, depth in table.items():

@@ -15,8 +15,8 @@ from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import TimmBackbone, TimmNetwork
 from detkit.models.weights.backbone_weights import load_backbone_weights
 
-# A network of each kind of ending: pooled maps, a class token, a norm behind the pooling, one more
-# layer behind it (MobileNetV3), NHWC maps with one size alone (Swin).
+# Networks with different last layers: pooled maps, a class token, a norm after the pooling, one more
+# layer after it (MobileNetV3), NHWC maps with a fixed input size (Swin).
 ENDINGS = ["test_resnet", "test_vit", "test_convnext"]
 MORE_ENDINGS = ["mobilenetv3_small_050", "test_efficientnet", "test_vit2", "test_mambaout",
                 "test_nfnet"]
@@ -82,7 +82,7 @@ def test_pretrained_without_network_raises_error_with_hint(
 ) -> None:
     from huggingface_hub import constants
 
-    nobody = "http://127.0.0.1:9"  # the discard port: nobody answers
+    nobody = "http://127.0.0.1:9"  # the discard port: no server
     monkeypatch.setattr(constants, "ENDPOINT", nobody)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
                         nobody + "/{repo_id}/resolve/{revision}/{filename}")
@@ -102,7 +102,7 @@ def test_depths_grow_from_the_stem_to_the_head() -> None:
 
 
 def as_checkpoint(model: Any) -> dict[str, Any]:
-    """As a classifier's run saves it."""
+    """A checkpoint as saved by the run of a classifier."""
     state = {f"backbone.{key}": value for key, value in model.state_dict().items()}
     return {"state_dict": {**state, "head.fc.weight": torch.ones(2, 2),
                            "head.fc.bias": torch.ones(2)}, "meta": {}}
@@ -123,14 +123,14 @@ def test_timm_network_checkpoint_loads_into_timm_backbone(
         report.unexpected_keys) and report.missing_keys == ()
     image = make_image(1, 3, 160, 160)
     with torch.no_grad():
-        # Of the network's own maps, as timm gives them.
+        # The maps of the network itself, from timm.
         maps = network.model.forward_intermediates(image, intermediates_only=True, norm=False,
                                                    output_fmt="NCHW")
         for level in body(image):
             assert any(
                 level.shape == feature_map.shape and torch.allclose(level, feature_map, atol=1e-5)
                 for feature_map in maps)
-    if name == "test_vit":  # the last norm, and nothing else, is the classifier's
+    if name == "test_vit":  # only the final norm belongs to the classifier
         assert {"norm.weight", "norm.bias"} <= set(report.unexpected_keys)
 
 

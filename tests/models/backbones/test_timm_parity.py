@@ -1,4 +1,4 @@
-"""The same file of weights gives the maps that timm's own extractor gives."""
+"""Parity of TimmBackbone with timm's feature extractor on the same checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detkit.models.weights.backbone_weights import load_backbone_weights
 STEM_FIRST, STAGES = (1, 2, 3, 4), (0, 1, 2, 3)
 
 
-# Name, timm's numbers of the levels with strides 4, 8, 16, 32, the image's side.
+# Name, timm's indices of the levels with strides 4, 8, 16, 32, image size.
 @pytest.mark.parametrize("name, levels, side", [
     ("resnet18", STEM_FIRST, 64),
     ("mobilenetv3_small_100", STEM_FIRST, 64),
@@ -48,7 +48,7 @@ def test_maps_match_timm_feature_extractor(
     with torch.no_grad():
         maps = model(image)
     for actual, other in zip(maps, timm_feature_maps(name, file, levels, image), strict=True):
-        # Without padding (Inception) theirs are smaller, and ours have edges around them.
+        # Without padding (Inception) timm's maps are smaller, and detkit's are padded.
         above, beside = ((m - o) // 2 for m, o in zip(actual.shape[-2:], other.shape[-2:]))
         inner = actual[..., above : above + other.shape[-2], beside : beside + other.shape[-1]]
         torch.testing.assert_close(inner, other, rtol=1e-4, atol=1e-4)

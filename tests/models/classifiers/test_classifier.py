@@ -1,4 +1,4 @@
-"""The classifier: as timm's on the same weights, what its modes give, what it refuses."""
+"""ImageClassifier: parity with timm, modes, invalid configs and data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEAD: dict[str, Any] = dict(type="LinearClsHead", num_classes=K, in_channels=16,
 
 @MODELS.register_module()
 class FixedOutputBackbone(BaseModule):  # type: ignore[misc]
-    """A backbone for the tests: zeros of some shape for each picture."""
+    """A backbone for tests: zeros of a given shape for each image."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ def test_logits_match_timm_on_same_weights() -> None:
         backbone=dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
         head={**HEAD, "num_classes": 7, "in_channels": 320}).eval()
     with torch.no_grad():
-        for parameter in timm_model.parameters():  # its last layer begins at zero
+        for parameter in timm_model.parameters():  # its last layer is initialized to zero
             parameter.add_(torch.randn_like(parameter) * 0.05)
         load_backbone_weights(detkit_model.backbone, timm_model.state_dict())
         detkit_model.head.norm.load_state_dict(timm_model.head.norm.state_dict())
         detkit_model.head.fc.load_state_dict(timm_model.head.fc.state_dict())
-        # Multiples of 32: elsewhere timm leaves the remainder out and we pad.
+        # Multiples of 32: for other sizes timm drops the remainder and detkit pads.
         image = torch.randn(2, 3, 64, 96)
         logits, expected = detkit_model(image), timm_model(image)
     assert expected.abs().max() > 0.1
@@ -225,7 +225,7 @@ def test_layer_decay_applies_to_backbone_only() -> None:
     names = {id(weight): name for name, weight in model.named_parameters()}
     rates = {names[id(group["params"][0])]: group["lr"]
              for group in wrapper.optimizer.param_groups}
-    # Depths: 0 the stem, 1 and 2 the stages of up to three blocks, 3 behind them.
+    # Depths: 0 the stem, 1 and 2 the stages of up to three blocks, 3 after them.
     assert rates["backbone.stem.proj.weight"] == 0.5**3
     assert rates["backbone.stages.0.blocks.0.dwconv.weight"] == 0.5**2
     assert rates["backbone.stages.1.blocks.1.dwconv.weight"] == 0.5
@@ -238,7 +238,7 @@ def test_convnext_without_output_norms_gives_unnormalized_maps() -> None:
     bare = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1), output_norms=False).eval()
     assert set(normed.state_dict()) - set(bare.state_dict()) == {
         f"norm{i}.{name}" for i in (0, 1) for name in ("weight", "bias")}
-    # Each other's files fit: what one has no place for, or lacks, is said and changes nothing.
+    # Each loads the other's checkpoint; the norms are reported as unexpected or missing.
     report = load_backbone_weights(bare, normed.state_dict())
     assert set(
         report.unexpected_keys) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}

@@ -1,4 +1,4 @@
-"""What stands at a classifier's two ends of the backbone: the preprocessor and the pooling."""
+"""The data preprocessor and the pooling of a classifier."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_normalization_matches_torchvision(input_type: str) -> None:
     expected = tv.normalize(scaled, [m / 255 for m in MEAN], [s / 255 for s in STD])
     torch.testing.assert_close(batch["inputs"], expected, rtol=1e-5, atol=1e-5)
     assert batch["data_samples"] is None
-    assert torch.equal(torch.stack(list(given)).to(torch.uint8), before)  # nothing in place
+    assert torch.equal(torch.stack(list(given)).to(torch.uint8), before)  # not in place
 
 
 def test_without_mean_and_std_pixels_are_unchanged() -> None:

@@ -1,4 +1,4 @@
-"""The classifier under mmengine: it learns, in every way that its runner trains."""
+"""Training of ImageClassifier with the features of mmengine's runner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = dict(
     head=dict(type="LinearClsHead", num_classes=K, in_channels=16,
               norm_cfg=dict(type="LN", eps=1e-6)),
 )
-# The published forms of each family's nano: what a config of a classifier says of them.
+# Configs of small classifiers of each family.
 FORMS: dict[str, dict[str, Any]] = {
     "swin": dict(backbone=dict(type="SwinTransformer", arch="micro", out_indices=(3,)),
                  head=dict(type="LinearClsHead", in_channels=384)),
@@ -48,7 +48,7 @@ def build(cfg: dict[str, Any]) -> ImageClassifier:
 
 
 def batch(count: int = 8, size: int = 32) -> dict[str, Any]:
-    """Noise, a picture of each class twice over, as a dataloader gives it."""
+    """A batch of noise images, two of each class, as from a dataloader."""
     generator = torch.Generator().manual_seed(2)
     shape = (3, size, size)
     inputs = [torch.randint(256, shape, dtype=torch.uint8, generator=generator)
@@ -80,7 +80,7 @@ def test_each_backbone_family_overfits_eight_images(name: str) -> None:
         losses.append(model.train_step(data, wrapper)["loss"].item())
         if losses[-1] < 0.05:
             break
-    # ln 4 = 1.39 before anything is learnt.
+    # ln 4 = 1.39 before training.
     assert losses[0] == pytest.approx(1.39, abs=0.35)
     assert losses[-1] < 0.05, losses
 
@@ -138,7 +138,7 @@ def test_ema_model_predicts() -> None:
     average.update_parameters(model)  # the first copies
     model.train_step(batch(), wrapped(model))
     average.update_parameters(model)
-    # Half of before, half of now.
+    # Half old, half new.
     expected = (start + model.head.fc.weight.detach()) / 2
     torch.testing.assert_close(average.module.head.fc.weight.detach(), expected)
     assert len(average.module.eval().val_step(batch())) == 8

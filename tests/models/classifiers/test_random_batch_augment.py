@@ -1,4 +1,4 @@
-"""MixUp and CutMix of a batch: the shares of classes are those of the pictures."""
+"""MixUp and CutMix: soft targets match the mixture of images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIXUP, CUTMIX = dict(type="MixUp", alpha=0.8), dict(type="CutMix", alpha=1.0)
 
 
 def constant_images(batch: int) -> tuple[Tensor, Tensor]:
-    """Pictures that are all over the number of their class."""
+    """Images with all pixels equal to the class index."""
     labels = torch.arange(batch) % K
     return labels.float()[:, None, None, None].expand(batch, 3, 16, 12).clone(), labels
 
@@ -32,7 +32,7 @@ def test_soft_targets_match_image_mixture(augment: dict[str, Any], batch: int) -
         mixed, soft_targets = RandomBatchAugment([augment])(images, labels, K)
         assert mixed.shape == images.shape and soft_targets.shape == (batch, K)
         torch.testing.assert_close(soft_targets.sum(1), torch.ones(batch))
-        # A picture of 0.3 ones and 0.7 fours has the mean 0.3 * 1 + 0.7 * 4.
+        # An image of 0.3 ones and 0.7 fours has the mean 0.3 * 1 + 0.7 * 4.
         expected = soft_targets @ torch.arange(K).float()
         torch.testing.assert_close(mixed.mean((1, 2, 3)), expected, rtol=1e-4, atol=1e-4)
         changed += not torch.equal(mixed, images)
@@ -56,7 +56,7 @@ def test_empty_batch_is_unchanged() -> None:
 
 
 def count_augments(batch_augment: RandomBatchAugment, batches: int) -> dict[str, int]:
-    """How often each augment was drawn. A blend is uniform where pictures are; a cut is not."""
+    """Count the drawn augments. MixUp of uniform images is uniform; CutMix is not."""
     images, labels = constant_images(4)
     counts = {"none": 0, "mixup": 0, "cutmix": 0}
     for _ in range(batches):
@@ -71,8 +71,8 @@ def count_augments(batch_augment: RandomBatchAugment, batches: int) -> dict[str,
 
 def test_augment_frequencies_match_probs() -> None:
     torch.manual_seed(0)
-    # 400 draws: the deviation of a count is at most 10. CutMix may cut nothing, and looks like
-    # MixUp then: with alpha 1 the rectangle is under a cell high or wide in 3 of 100.
+    # 400 draws: the standard deviation of a count is at most 10. CutMix with an empty rectangle is
+    # counted as MixUp: with alpha 1 it is below a pixel in 3 of 100.
     counts = count_augments(RandomBatchAugment([MIXUP, CUTMIX], [0.2, 0.5]), 400)
     assert counts["none"] == pytest.approx(120, abs=35)
     assert counts["mixup"] == pytest.approx(80, abs=35)

@@ -1,4 +1,4 @@
-"""Heads of classifiers: what they compute, how they begin, what they refuse."""
+"""Classification heads: output, initialization, invalid arguments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_linear_head_applies_norm_before_fc() -> None:
     with torch.no_grad():
         head.norm.weight.uniform_(0.5, 2)
         head.norm.bias.uniform_(-1, 1)
-    # Small values, where the eps has a say.
+    # Small values, where the eps matters.
     x = features() * 1e-3
     normed = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
     expected = F.linear(normed * head.norm.weight + head.norm.bias, head.fc.weight, head.fc.bias)
@@ -61,9 +61,9 @@ def test_init_weights_gives_small_weights_and_zero_bias(cfg: dict[str, Any]) -> 
     for module in head.modules():
         if isinstance(module, nn.Linear):
             assert not module.bias.any()
-    # 120,000 draws of deviation 0.02 (the cut at 100 deviations takes nothing off), or 1,800.
+    # 120,000 or 1,800 draws with std 0.02 (truncation at 100 std has no effect).
     assert float(head.fc.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
-    # So that the first loss is nearly that of knowing nothing, ln 300 = 5.70: logits of deviation
+    # The initial loss is about that of uniform predictions, ln 300 = 5.70: logits with std
     # 0.02 sqrt(400) = 0.4 make it 0.4^2 / 2 = 0.08 more.
     with torch.no_grad():
         loss = head.loss(torch.randn(200, 400), torch.arange(200))["loss"]

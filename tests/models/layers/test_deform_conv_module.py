@@ -1,4 +1,4 @@
-"""Deformable convolution as a layer: plain at first, then torchvision's and mmcv's numbers."""
+"""DeformConv2d: initially a plain convolution, parity with torchvision and mmcv."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_initial_output_equals_plain_convolution(
     image = torch.randn(shape[0], deform_conv.in_channels, *shape[1:])
     torch.testing.assert_close(deform_conv(image), plain_conv_output(deform_conv, image), rtol=0,
                                atol=1e-6)
-    # Channels last is another memory format and no other layer.
+    # channels_last must give the same result.
     last = image.to(memory_format=torch.channels_last)
     torch.testing.assert_close(deform_conv(last), plain_conv_output(deform_conv, image), rtol=0,
                                atol=1e-6)
@@ -102,8 +102,8 @@ def test_v1_matches_mmcv(name: str) -> None:
     torch.testing.assert_close(deform_conv(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
-# far: offsets that leave the image by far, on all sides. none: whole places, where a bilinear
-# weight has a kink and the gradient of the offset must be taken on the same side as torchvision's.
+# far: offsets far outside the image, on all sides. none: integer positions, where bilinear weights
+# have a kink and the gradient of the offset must be taken on the same side as in torchvision.
 @pytest.mark.parametrize("far", [0.0, 0.7, 20.0], ids=["none", "near", "far"])
 @pytest.mark.parametrize("kernel, stride, padding, dilation", [
     ((3, 3), (1, 1), (1, 1), (1, 1)),
@@ -158,7 +158,7 @@ def test_autocast_samples_in_float32_and_returns_dtype_of_conv2d(
         (out.float() ** 2).sum().backward()
     assert deform_conv.weight.grad is not None and deform_conv.weight.grad.dtype == torch.float32
     exact = deform_conv(image)
-    # Only offsets and result are rounded: of offsets of some pixels to 8 bits, 1/64 pixel is left.
+    # Only offsets and result are rounded: offsets of a few pixels to 8 bits, 1/64 pixel.
     error = (out.float() - exact).abs().max() / exact.abs().max()
     assert error < 0.05
 
@@ -189,7 +189,7 @@ def test_torch_export_gives_the_same_map_at_other_sizes(name: str) -> None:
 def test_torch_compile_gives_one_graph_and_same_gradients(name: str) -> None:
     deform_conv = layer(name, random_offsets=True)
     image = torch.randn(2, deform_conv.in_channels, 9, 9)
-    # aot_eager: dynamo, functions and their gradients as compiled, without waiting for a compiler.
+    # aot_eager: dynamo and AOT autograd as in compilation, without a compiler.
     compiled = torch.compile(deform_conv, fullgraph=True, backend="aot_eager")
     gradients = []
     for model in (deform_conv, compiled):
@@ -210,10 +210,10 @@ def test_a_copy_gives_the_same_map(copied: Any) -> None:
 
 
 def test_conv_offset_is_3x3_for_large_depthwise_kernel() -> None:
-    # 3 taps x 3 numbers of 7 x 7 places = 147 channels, each of 3 x 3 x 384 weights and a bias.
+    # 3 values for each of 7 x 7 taps = 147 channels, each of 3 x 3 x 384 weights and a bias.
     offsets = DeformConv2d(384, 384, 7, padding=3, groups=384).conv_offset
     assert sum(p.numel() for p in offsets.parameters()) == 147 * (9 * 384 + 1)
-    # One offset for all channels moves a step to where a smaller window looks too.
+    # A constant offset moves the taps to positions that a smaller kernel reads too.
     assert DeformConv2d(8, 8, 7, padding=3).conv_offset.kernel_size == (7, 7)
 
 

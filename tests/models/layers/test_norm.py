@@ -1,4 +1,4 @@
-"""Norms of maps from configs: what can be had, and what is refused in one line."""
+"""Norms built from configs, and errors for unsupported ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Losses of classifiers: as torch's, timm's and torchvision's, and by hand where nobody has them.
+"""Classification losses against torch, timm and torchvision, and manual examples.
 
-Legend: B pictures in the batch, K classes.
+Legend: B images in the batch, K classes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def shares() -> Tensor:
 
 
 def assert_same_loss_and_gradient(loss_value: Tensor, reference: Tensor, logits: Tensor) -> None:
-    """Both values and both gradients."""
+    """Compare values and gradients of two losses."""
     torch.testing.assert_close(loss_value, reference, rtol=1e-5, atol=1e-6)
     gradients = [
         torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (loss_value, reference)
@@ -112,7 +112,7 @@ def test_focal_loss_matches_manual_example() -> None:
     logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
     expected = (math.log(2) / 4 + math.log(4 / 3) / 16) / 2
     assert float(SoftmaxFocalLoss()(logits, torch.tensor([1, 0]))) == pytest.approx(expected)
-    # The second class counts three times.
+    # The second class has weight 3.
     expected = (3 * math.log(2) / 4 + math.log(4 / 3) / 16) / 2
     weighed = SoftmaxFocalLoss(class_weight=[1, 3])
     assert float(weighed(logits, torch.tensor([1, 0]))) == pytest.approx(expected)
@@ -130,16 +130,16 @@ def test_focal_loss_of_two_classes_matches_torchvision(gamma: float) -> None:
 
 
 def test_effective_number_weights_match_manual_example() -> None:
-    # beta 1/2: one picture is (1 - 1/2) / (1/2) = 1 effective one, two are (3/4) / (1/2) = 3/2.
-    # In inverse proportion 1 to 2/3, together 2: 6/5 and 4/5.
+    # beta 1/2: the effective number of 1 image is (1 - 1/2) / (1/2) = 1, of 2 (3/4) / (1/2) = 3/2.
+    # Inverse: 1 and 2/3, normalized to sum 2: 6/5 and 4/5.
     assert effective_number_weights((1, 2), 0.5) == pytest.approx([1.2, 0.8])
 
 
 @pytest.mark.parametrize(("counts", "beta", "expected"), [
     ([10, 20, 30], 0.0, [1, 1, 1]),
-    # Towards 1 as one over the count: 1/1 and 1/3, together 2.
+    # Towards 1, inverse to the counts: 1/1 and 1/3, normalized to sum 2.
     ([1, 3], 1 - 1e-9, [1.5, 0.5]),
-    # A class without pictures weighs nothing; the others keep the sum of 3.
+    # A class without images has weight 0; the others have the sum 3.
     ([0, 4, 4], 0.9, [0, 1.5, 1.5]),
     ([7], 0.999, [1]),
 ], ids=["alike", "inverse", "none-of-one", "one-class"])
@@ -173,7 +173,7 @@ def test_losses_are_finite_for_extreme_logits(cfg: dict[str, Any]) -> None:
     nothing = loss(none, torch.zeros(0, dtype=torch.int64))
     nothing.backward()
     assert nothing == 0 and none.grad is not None
-    # As sure as can be, rightly and wrongly; and a class that is ruled out and not expected.
+    # Extreme logits for the right and the wrong class; and -inf for a class with target 0.
     for row in ([1e4, 0.0, 0.0, 0.0], [-1e4, 0.0, 0.0, 0.0], [0.0, -math.inf, 0.0, 0.0]):
         logits = torch.tensor([row], requires_grad=True)
         value = loss(logits, torch.tensor([0]))

@@ -1,4 +1,4 @@
-"""BiFPN and EfficientDet's head: the paper's sums, published counts, any sizes."""
+"""BiFPN and EfficientDetHead: equations of the paper, published parameter counts, any sizes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def maps(channels: list[int], sizes: list[tuple[int, int]], batch: int = 2) -> l
 
 
 def without_convolutions(layer: BiFPNLayer) -> BiFPNLayer:
-    """Make each node's activation, convolution and norm hand on what they get."""
+    """Replace each node's activation, convolution and norm by the identity."""
     for node in [*layer.down, *layer.up]:
         node.act = node.conv = node.norm = nn.Identity()
     return layer
@@ -52,7 +52,7 @@ def test_three_levels_match_equations_of_paper() -> None:
         layer.up[1].weight.copy_(torch.tensor([-5.0, 1.0]))
         outs = layer([constant_map(8, 4), constant_map(4, 2), constant_map(12, 1)],
                      [constant_map(0, 4), constant_map(6, 2), constant_map(7, 1)])
-    # Maps are constant, so that resizing changes nothing. Without the 1e-4:
+    # Maps are constant, so that resizing has no effect. Without the 1e-4:
     # middle_td = (1 * 4 + 3 * 12) / 4 = 10
     # fine_out = (1 * 8 + 1 * 10) / 2 = 9
     # middle_out = (2 * 6 + 1 * 10 + 1 * 9) / 4 = 7.75
@@ -78,8 +78,8 @@ def test_resizing_is_nearest_top_down_and_max_pooling_bottom_up() -> None:
     # Rows 0, 1, 2 of the fine map read rows 0, 0, 1 of the coarse (floor of i * 2 / 3).
     down = (fine + torch.tensor([[1.0, 1, 2], [1, 1, 2], [3, 3, 4]])) / 2.0001
     torch.testing.assert_close(outs[0], down)
-    # Centres at rows and columns 0 and 2, and each sees its neighbours: (6 + 3) / 2 is the
-    # greatest of the lower left square of 2 x 2, and 4 / 2 of the lower right one.
+    # Windows centered at rows and columns 0 and 2: (6 + 3) / 2 is the maximum of the lower left
+    # 2 x 2 square, and 4 / 2 of the lower right one.
     up = torch.tensor([[1.0 / 2, 2.0 / 2], [9.0 / 2, 4.0 / 2]])
     torch.testing.assert_close(outs[1][0, 0], (coarse[0, 0] + up) / 2, rtol=2e-4, atol=0)
 
@@ -108,7 +108,7 @@ def test_neck_matches_explicit_equations_of_paper() -> None:
     def up(x: Tensor, like: Tensor) -> Tensor:
         return F.interpolate(x, like.shape[2:], mode="nearest")
 
-    def down(x: Tensor) -> Tensor:  # zeros would be wrong around negative maxima
+    def down(x: Tensor) -> Tensor:  # zero padding would be wrong for negative maxima
         return F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=-torch.inf), 3, 2)
 
     p3, p4, p4_again = (projected(x, at) for x, at in (
@@ -123,7 +123,7 @@ def test_neck_matches_explicit_equations_of_paper() -> None:
 
 
 def test_efficientdet_d0_has_as_many_parameters_as_published() -> None:
-    # 3,877,763 in all for 90 classes: README of the public PyTorch port (rwightman,
+    # 3,877,763 in total for 90 classes: README of the public PyTorch port (rwightman,
     # efficientdet-pytorch), without doubled biases; the paper says 3.9 M. Of these the backbone:
     # torchvision's EfficientNet-B0 without its last convolution and classifier.
     from torchvision.models import efficientnet_b0
@@ -244,7 +244,7 @@ def test_autocast_maps_are_bfloat16_and_close() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         levels = neck(inputs)
     for first, second in zip(levels, neck(inputs), strict=True):
-        # 8 bits in each of some tens of steps; outputs are normed to a deviation of 1.
+        # 8 bits in each of tens of steps; outputs are normalized to std 1.
         torch.testing.assert_close(first.float(), second, rtol=0, atol=0.2)
 
 
@@ -269,9 +269,9 @@ def test_wrong_number_of_maps_is_rejected() -> None:
 
 
 def detector(config: str, changes: dict[str, Any], classes: int = 1) -> Any:
-    """The config's model, changed."""
+    """Build the config's model with changes."""
     cfg = load_config(CONFIGS / config, changes)
-    infer_fields(cfg, [f"thing {number}" for number in range(classes)])
+    infer_fields(cfg, [f"class {number}" for number in range(classes)])
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("detkit"):
         return MODELS.build(cfg.model)
@@ -323,7 +323,7 @@ def test_head_initial_scores_equal_prior_prob() -> None:
     head.init_weights()
     for scores, deltas in zip(*head([torch.zeros(1, 4, 2, 3)] * 5), strict=True):
         assert scores.shape == (1, 9 * 3, 2, 3) and deltas.shape == (1, 9 * 4, 2, 3)
-        # Zeros stay zeros through convolutions without bias, norms and SiLU.
+        # Convolutions without bias, norms and SiLU map zeros to zeros.
         torch.testing.assert_close(scores.sigmoid(), torch.full_like(scores, 0.01))
 
 

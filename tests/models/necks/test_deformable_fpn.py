@@ -1,4 +1,4 @@
-"""DeformableFPN: an FPN at first, with an FPN's names, that learns to move its taps."""
+"""DeformableFPN: initially an FPN, with the same names; offsets, export, invalid arguments."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_fpn_weights_load_and_give_same_maps(case: str, modulated: bool, batch: 
     assert not unknown
     assert missing == [f"fpn_convs.{level}.conv.conv_offset.{name}"
                        for level in range(deformed) for name in ("weight", "bias")]
-    # In float64, where the order of a sum's terms has no say in the first ten digits.
+    # In float64, where the order of summation does not affect the first ten digits.
     inputs = [x.double() for x in maps(batch)]
     for first, second in zip(neck_under_test.double()(inputs),
                              plain_fpn.double()(inputs),

@@ -1,4 +1,4 @@
-"""What every neck promises behind a backbone, whatever is inside it."""
+"""Contract tests of every registered neck."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build(name: str) -> nn.Module:
 
 
 def maps(name: str, batch: int = 2, height: int = 75, width: int = 106) -> list[Tensor]:
-    """What a backbone gives for an image of these pixels: strides 4 to 32, sizes rounded up."""
+    """Feature maps for an image size: strides 4 to 32, sizes rounded up."""
     torch.manual_seed(1)
     feature_maps = [
         torch.randn(batch, channels, -(-height // stride), -(-width // stride))
@@ -65,7 +65,7 @@ def test_levels_are_finite_and_have_their_strides(name: str, size: tuple[int, in
         levels = neck(inputs)
     assert len(levels) == 5
     height, width = size
-    if name == "simple":  # from whole patches of 16 pixels: levels end where the patches end
+    if name == "simple":  # from patches of 16 pixels: partial patches count as whole ones
         height, width = -(-height // 16) * 16, -(-width // 16) * 16
     for level, stride in zip(levels, (4, 8, 16, 32, 64)):
         assert level.shape == (1, 16, -(-height // stride), -(-width // stride))

@@ -1,4 +1,4 @@
-"""The levels that one map is turned into."""
+"""SimpleFeaturePyramid: levels, equations of the paper, invalid arguments."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_levels_double_and_halve_the_map(size: tuple[int, int], sides: list[Any]
 
 
 def test_each_level_matches_paper() -> None:
-    # The level of scale 2, by hand: a deconvolution of side and stride 2 puts a matrix product in
-    # each quarter of a cell; then 1 x 1, norm, 3 x 3, norm.
+    # The level of scale 2: a transposed convolution of kernel and stride 2 is a matrix product for
+    # each of 2 x 2 outputs of a position; then 1 x 1, norm, 3 x 3, norm.
     neck = small().eval()
     x = torch.randn(2, 16, 3, 5)
     up, conv1, norm, three, last = neck.levels[1]
@@ -54,7 +54,7 @@ def test_each_level_matches_paper() -> None:
     expected = timms(torch.nn.functional.conv2d(timms(mixed), three.weight, padding=1))
     with torch.no_grad():
         torch.testing.assert_close(neck(x)[1], expected)
-        # The level of half the scale begins with the maximum of each 2 x 2, cut off at the edge.
+        # The level of scale 1/2 starts with 2 x 2 max pooling, partial at the border.
         pooled = torch.nn.functional.pad(x, (0, 1, 0, 1), value=-torch.inf)
         pooled = pooled.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2))
         torch.testing.assert_close(neck(x)[3], neck.levels[3][1:](pooled))
@@ -88,7 +88,7 @@ def test_norm_decay_mult_applies_to_channel_norm() -> None:
     spared = {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0
               for p in group["params"]}
     norms = [module for module in neck.modules() if isinstance(module, ChannelNorm)]
-    # One between the two deconvolutions of scale 4, and two at the end of each of four levels.
+    # One between the two transposed convolutions of scale 4, and two at the end of each of four levels.
     assert len(norms) == 9
     assert spared == {id(p) for norm in norms for p in norm.parameters()}
 
@@ -126,7 +126,7 @@ def test_in_channels_are_inferred_from_backbone() -> None:
     with DefaultScope.overwrite_default_scope("detkit"):
         neck = MODELS.build(cfg.model.neck)
         maps = neck(MODELS.build(cfg.model.backbone)(torch.randn(1, 3, 64, 96)))
-    assert [96 // level.shape[-1] for level in maps] == [4, 8, 16, 32, 48]  # 64: 1.5 cells, so 2
+    assert [96 // level.shape[-1] for level in maps] == [4, 8, 16, 32, 48]  # 64: 1.5 positions, so 2
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -1,4 +1,4 @@
-"""What backbone a file holds, told by its config or by its names."""
+"""Detection of the backbone in a checkpoint, by its config or its names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def save_checkpoint(content: Any, folder: Path) -> Path:
 
 
 def run_checkpoint(text: str, state: Any = None) -> dict[str, Any]:
-    """A checkpoint with the text of a config, as a run writes it."""
+    """A checkpoint of a run, with the text of its config."""
     return {"state_dict": state or {"backbone.x": torch.ones(1)}, "meta": {"cfg": text}}
 
 

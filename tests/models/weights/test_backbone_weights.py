@@ -1,4 +1,4 @@
-"""Checkpoints load whole or are refused by name."""
+"""Loading of backbone checkpoints: layouts, prefixes, errors."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_pretrained_init_cfg_uses_loader_and_logs_report(
             super().__init__()
             self.backbone = backbone
 
-    MMLogger.get_current_instance().addHandler(caplog.handler)  # it hands nothing upwards
+    MMLogger.get_current_instance().addHandler(caplog.handler)  # it does not propagate
     try:
         Detector().init_weights()
     finally:
@@ -239,7 +239,7 @@ def test_mmengine_checkpoint_with_message_hub_is_read(tmp_path: Path) -> None:
 
 
 class CodeRunsOnUnpickling:
-    """Writes a file when it is unpickled with code allowed."""
+    """Writes a file if it is unpickled without restrictions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -249,7 +249,7 @@ class CodeRunsOnUnpickling:
 
 
 class UnpicklesBuiltin:
-    """Asks for an attribute of something that mmengine's log never asks for."""
+    """Unpickling it looks up an attribute that mmengine's message hub never needs."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (torch.Tensor, "__init__")
@@ -271,7 +271,7 @@ def test_checkpoint_with_code_is_rejected_and_not_executed(tmp_path: Path) -> No
         ("none.pth", None, "no such file"),
         ("empty.pth", b"", "cannot be read"),
         ("text.pth", b"<html>not found</html>", "cannot be read"),
-        # Each of these bytes asks torch's reader for something that is not there.
+        # Truncated or invalid pickle opcodes.
         ("words.pth", b"some text", "cannot be read"),
         ("short.pth", b"J", "cannot be read"),
         ("text.safetensors", b"<html>not found</html>", "cannot be read"),
@@ -305,7 +305,7 @@ def test_url_without_network_error_suggests_local_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    # Port 9 of this machine: nobody listens there.
+    # Port 9, the discard port: no server.
     with pytest.raises(WeightsError, match="local file") as excinfo:
         read_checkpoint("http://127.0.0.1:9/swin.pth")
     assert "\n" not in str(excinfo.value)

@@ -1,4 +1,4 @@
-"""Whole classifiers' files load whole, or are refused by name; a detector begins with them."""
+"""Loading of classifier checkpoints into ImageClassifier and into detectors."""
 
 from __future__ import annotations
 
@@ -100,19 +100,19 @@ def test_head_for_other_num_classes_is_not_loaded_and_reported(name: str) -> Non
     before = loaded.head.fc.weight.detach().clone()
     report = load_classifier_weights(loaded, state)
     assert report.missing_keys == ("head.fc.weight", "head.fc.bias")
-    assert "last layer is left as initialised: the file's is for 10 classes, this one for 6" in str(
+    assert "last layer is left as initialized: the file's is for 10 classes, the model's for 6" in str(
         report)
     assert torch.equal(loaded.head.fc.weight, before)
     ten_class_model = classifier(name)
     load_classifier_weights(ten_class_model, state)
-    with torch.no_grad():  # backbone and norm are there
+    with torch.no_grad():  # backbone and norm are present
         x = make_image(name)
         assert torch.equal(loaded.extract_feat(x), ten_class_model.extract_feat(x))
         if name == "convnextv2":
             assert torch.equal(loaded.head.norm.weight, state["head.norm.weight"])
 
 
-KEYS = {  # of the final norm or last layer, and of something in the middle
+KEYS = {  # keys of the final norm or last layer, and of a middle layer
     "swin": ("norm.weight", "layers.2.blocks.0.mlp.fc1.weight"),
     "convnextv2": ("head.norm.weight", "stages.2.blocks.1.mlp.fc1.weight"),
     "efficientnet": ("classifier.weight", "blocks.3.1.conv_pwl.weight"),
@@ -177,7 +177,7 @@ def test_mlp_head_is_not_loaded_from_linear_head() -> None:
 
 
 def save_checkpoint(model: Any, folder: Path) -> Path:
-    """As a run saves it."""
+    """A checkpoint as saved by a run."""
     torch.save({"state_dict": model.state_dict(), "meta": {}}, folder / "best.pth")
     return folder / "best.pth"
 
@@ -243,7 +243,7 @@ def test_pretrained_step_without_checkpoint_is_rejected() -> None:
 
 DETECTORS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[..., nn.Module],
                            dict[str, Any]]] = {
-    # Of each: the classifier's backbone, its head, and the detector's.
+    # The classifier's backbone and head, and the detector's backbone.
     "swin": (dict(type="SwinTransformer", arch="micro", out_indices=(3,)), dict(in_channels=384),
              SwinTransformer, dict(arch="micro")),
     "convnextv2": (dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
@@ -282,7 +282,7 @@ def test_classifier_checkpoint_initializes_detector_backbone(
     assert set(report.missing_keys) == expected_kept
     assert {"head.fc.weight", "head.fc.bias"} <= set(report.unexpected_keys)
     assert ("head_conv.conv.weight" in report.unexpected_keys) == (name == "efficientnet")
-    # The stages' own maps, which all norms and head convolutions look at.
+    # The outputs of stages, before norms and head convolutions.
     image, maps, classifier_maps = torch.randn(1, 3, 64, 64), [], []
     for stages, outputs in ((body.stages, maps), (model.backbone.stages, classifier_maps)):
         for stage in stages:

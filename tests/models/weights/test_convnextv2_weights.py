@@ -1,4 +1,4 @@
-"""ConvNeXt V2's own files load whole, or are refused by the name that is wrong."""
+"""Loading of ConvNeXt V2 checkpoints of detkit."""
 
 from __future__ import annotations
 

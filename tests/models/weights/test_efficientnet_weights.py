@@ -1,4 +1,4 @@
-"""EfficientNet's checkpoints load whole from every layout, or are refused by name."""
+"""Loading of EfficientNet checkpoints of every layout."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from detkit.models.weights.backbone_weights import load_backbone_weights
 State = dict[str, Any]
 SAME: dict[str, Any] = dict(padding="same")
 
-# lukemelas' names by timm's. The norms of the first block keep the numbers of those with an
-# expansion, as _bn1 and _bn2; _blocks are counted through.
+# lukemelas' names by timm's. Norms of the first block have the indices of a block with expansion,
+# _bn1 and _bn2; the index of _blocks runs over all stages.
 IN_A_BLOCK = {
     "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
     "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand",
@@ -44,7 +44,7 @@ def as_lukemelas(state: State) -> State:
     for name, value in state.items():
         owner, _, leaf = name.rpartition(".")
         if leaf == "num_batches_tracked":
-            continue  # the release's files are older than these
+            continue  # the files of the release do not have them
         match = re.match(r"blocks\.(\d+)\.(\d+)\.(.*)", owner)
         if match is None:
             renamed[f"{OUTSIDE[owner]}.{leaf}"] = value

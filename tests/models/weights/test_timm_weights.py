@@ -1,4 +1,4 @@
-"""Weights for models of timm: whole or refused by name, from a file or from the hub."""
+"""Loading of weights for models of timm, from a file or the hub."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_timm_checkpoint_loads_except_classifier(
     state = randomized_model("test_resnet").state_dict()
     path = file_of(wrap(state), tmp_path)
     model = backbone(init_cfg=dict(type="Pretrained", checkpoint=str(path)), pretrained=True)
-    model.init_weights()  # the file goes before the hub
+    model.init_weights()  # the file has priority over the hub
     for name, value in model.state_dict().items():
         assert torch.equal(value, state[name.removeprefix("body.")]), name
     report = load_backbone_weights(backbone(), path)
@@ -103,7 +103,7 @@ def test_position_embeddings_are_resized_as_in_timm(tmp_path: Path) -> None:
     reference = timm.create_model("test_vit", img_size=(96, 128), pretrained=True,
                                   pretrained_cfg_overlay=dict(file=str(file)))
     torch.testing.assert_close(model.body.pos_embed, reference.pos_embed)
-    # Without img_size they are stretched to each image, which timm does too.
+    # Without img_size they are resized to each image, as in timm.
     free = TimmBackbone("test_vit", strides=None).eval()
     load_backbone_weights(free, file)
     image = torch.randn(1, 3, 96, 128)
@@ -116,7 +116,7 @@ def test_position_embeddings_are_resized_as_in_timm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_original_release_checkpoint_is_converted_by_timm() -> None:
-    # microsoft's Swin has its patch merging at the end of a stage, timm at the head of the next.
+    # microsoft's Swin has its patch merging at the end of a stage, timm at the start of the next.
     model = SwinTransformer("tiny", drop_path_rate=0.0).eval()
     model.init_weights()
     state = {name.replace("stages.", "layers."): value for name, value in model.state_dict().items()
@@ -133,7 +133,7 @@ def test_original_release_checkpoint_is_converted_by_timm() -> None:
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the hub as a file needs: where it is, which version, and its content."""
+    """A minimal hub: location, version and content of a file."""
 
     content = b""
     asked: list[str] = []
@@ -153,11 +153,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.wfile.write(self.content)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def set_client(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path) -> None:
-    """What HF_ENDPOINT and HF_HUB_CACHE set, which the client reads once, when it is imported."""
+    """Set what HF_ENDPOINT and HF_HUB_CACHE set, which the client reads at import."""
     from huggingface_hub import constants
 
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
@@ -168,7 +168,7 @@ def set_client(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path) -> No
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    """A hub on this machine, an empty cache, and the client set to both."""
+    """A local hub and an empty cache, with the client configured for both."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
@@ -200,7 +200,7 @@ def test_pretrained_weights_are_downloaded_once_by_init_weights(
 def test_missing_network_error_is_one_line_with_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_client(monkeypatch, "http://127.0.0.1:9", tmp_path)  # the discard port: nobody answers
+    set_client(monkeypatch, "http://127.0.0.1:9", tmp_path)  # the discard port: no server
     model = backbone(pretrained=True)
     with pytest.raises(WeightsError,
                        match="test_resnet.*could not be downloaded.*init_cfg") as excinfo:

@@ -134,7 +134,7 @@ def test_second_backward_gives_same_gradients() -> None:
 
 
 def test_offset_of_one_pixel_reads_neighbor() -> None:
-    # 1x1 kernel of weight 1, offset (y, x) = (0, 1) everywhere: each cell reads the one to its
+    # 1x1 kernel of weight 1, offset (y, x) = (0, 1) everywhere: each position reads the one to its
     # right, the last column reads outside: 0.
     image = torch.arange(1.0, 7.0).view(1, 1, 2, 3)  # 1 2 3 / 4 5 6
     offset = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 2, 3).contiguous()
@@ -187,9 +187,9 @@ def test_module_trains_under_autocast(module: type[torch.nn.Module]) -> None:
 
 
 def test_v2_with_oversized_offsets_matches_mmcv_memory_order() -> None:
-    # 1x1 window of weight 1 over the row 10 20 30, so three cells; offsets and mask of 2 x 3.
+    # 1x1 window of weight 1 over the row 10 20 30, so three outputs; offsets and mask of 2 x 3.
     # In memory the offsets are 0 0 0 | 1 0 -1 | ... : the first three are y, the next three x,
-    # so the cells read 20, 20, 20. The mask's first three are 1 2 3.
+    # so the outputs read 20, 20, 20. The mask's first three are 1 2 3.
     row = torch.tensor([10.0, 20, 30]).view(1, 1, 1, 3)
     offset = torch.tensor([0.0, 0, 0, 1, 0, -1, 7, 7, 7, 7, 7, 7]).view(1, 2, 2, 3)
     mask = torch.arange(1.0, 7.0).view(1, 1, 2, 3)
@@ -199,7 +199,7 @@ def test_v2_with_oversized_offsets_matches_mmcv_memory_order() -> None:
     assert result.flatten().tolist() == [20, 40, 60]
     result.sum().backward()
     assert mask.grad.flatten().tolist() == [20, 20, 20, 0, 0, 0]
-    # To the right the row rises by 10 a pixel, times each mask; what was not read has no say.
+    # The slope of the row is 10 for a pixel, times each mask; unread values have gradient 0.
     assert offset.grad.flatten()[3:].tolist() == [10, 20, 30, 0, 0, 0, 0, 0, 0]
 
 
@@ -213,7 +213,7 @@ def test_too_few_offsets_raise() -> None:
 
 
 def test_empty_batch_gives_empty_output_and_zero_gradients() -> None:
-    # mmcv's own functions refuse an empty batch, so this calls the extension itself.
+    # mmcv's functions reject an empty batch, so this calls the extension.
     from mmcv import _ext
 
     tensors = {name: value.detach() for name, value in Case(batch=0).tensors().items()}

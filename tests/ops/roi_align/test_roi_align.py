@@ -30,7 +30,7 @@ def scattered() -> Tensor:
     return torch.cat((image, corner, corner + side), 1)
 
 
-# pixels, at four to a cell: the map is 68 wide and 52 high
+# image pixels, four for a map pixel: the map has width 68 and height 52
 ROIS = {
     "none": rois_of(),
     "one": rois_of((3, 5, 30, 21)),
@@ -48,7 +48,7 @@ ROIS = {
 def compare_with_torchvision(
     features: Tensor, rois: Tensor, scale: float, ratio: int, aligned: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Ours, called whatever the size, and torchvision's: output and gradient."""
+    """Output and gradient of sparse_average, at any size, and of torchvision."""
     size = (7, 5)
     expected = torchvision.ops.roi_align(
         features.requires_grad_(), rois, size, scale, ratio, aligned
@@ -96,7 +96,7 @@ def test_non_finite_box_gives_zeros_and_no_gradient(
 
 @pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
 def test_inverted_box_gives_zeros(actual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    # torchvision's own kernel asks for a negative amount of memory and raises
+    # torchvision's kernel requests a negative amount of memory and raises
     force_kernel(monkeypatch, actual)
     assert_zeros(rois_of((30, 5, 10, 20), (5, 30, 10, 20)).float(), 0, "avg")
 
@@ -130,7 +130,7 @@ def test_mmcv_layer_gives_same_output_with_both_kernels(
     got = RoIAlign(7, 0.25)(features, rois)
     expected = torchvision.ops.roi_align(features, rois, 7, 0.25, 0, True)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-    # a gradient that is not contiguous, as a transposing head would send back
+    # a gradient that is not contiguous, as from a head that transposes
     slope = torch.rand(expected.transpose(0, 1).shape).transpose(0, 1)
     (grad,) = torch.autograd.grad(got, features, slope)
     (expected_grad,) = torch.autograd.grad(expected, features, slope)
@@ -192,9 +192,9 @@ def test_result_is_independent_of_number_of_threads() -> None:
 def test_max_takes_maximum_sample_of_bin() -> None:
     from mmcv.ops import roi_align
 
-    # One bin from 0 to 2 on a map of 4 x 4 cells, not aligned: samples at 0.5 and 1.5 each way.
-    # The cell (1, 1) of 8 is alone: each of the four samples lies half a cell from it each way,
-    # a quarter of 8; the cell (2, 2) of 4 adds a quarter of 4 to the last: 3.
+    # One bin from 0 to 2 on a map of 4 x 4 cells, not aligned: samples at 0.5 and 1.5 along each axis.
+    # (1, 1) is 8: each of the four samples has half a pixel distance along each axis, a quarter of
+    # 8; (2, 2) is 4 and adds a quarter of 4 to the last: 3.
     features = torch.zeros(1, 1, 4, 4)
     features[0, 0, 1, 1], features[0, 0, 2, 2] = 8, 4
     features.requires_grad_()
@@ -235,8 +235,8 @@ def test_max_without_samples_is_zero_and_without_rois_empty() -> None:
 def square_sum(mode: str, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The output on scattered RoIs, and the gradient of the sum of its squares; on the CPU.
 
-    Corners are eighths of a pixel, bins eighths of a side, each with 2 x 2 samples: every position
-    and weight is exact in float32, so that sums alone are rounded.
+    Corners are multiples of 1/8 pixel, with 8 bins along each axis and 2 x 2 samples: positions
+    and weights are exact in float32, so that only sums are rounded.
     """
     features = random_map().to(device, dtype).requires_grad_()
     output = rounded_to_eighths(features, mode)
@@ -252,7 +252,7 @@ def rounded_to_eighths(features: Tensor, mode: str) -> Tensor:
 
 
 def rounding_bounds(mode: str) -> tuple[float, Tensor]:
-    """How far float32 may be off in the output, and in each cell of that gradient.
+    """Error bounds of float32 for the output and the gradient.
 
     A value of the output is a sum of weights, which sum to 1, times features: 16 terms, of four
     samples with four cells each, none above the highest feature. A cell's gradient is the sum of
