@@ -1,1 +1,1 @@
-"""What a model costs."""
+"""Analysis of models: parameters and FLOPs."""

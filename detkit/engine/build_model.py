@@ -32,7 +32,6 @@ from detkit.config.validate.file_config import (
 from detkit.engine.devices import parse_device
 from detkit.errors import DetkitError, WeightsError, format_error
 from detkit.machine.tensor_memory_limit import TensorMemoryLimit
-from detkit.text import list_names
 from detkit.trust import trust_enabled, trust_files
 
 _MAX_SHOWN = 3

@@ -1,4 +1,4 @@
-"""The parts of detectors and classifiers that are ours, and what reads their weights."""
+"""Backbones, necks, heads, losses, classifiers, and the loading of their weights."""
 
 from detkit.models import backbones, classifiers, heads, losses, necks
 

@@ -1,4 +1,4 @@
-"""Parts of a model as a config gives them: built, or refused in one line."""
+"""Build the modules that a config gives; an invalid config raises ConfigError."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from detkit.registry import MODELS
 
 
 def build_module(name: str, cfg: object, example: str) -> Any:
-    """Build what a config gives as a part of a model.
+    """Build a module of a model from its config.
 
     Args:
-        name: of the part, for messages, such as 'model.pooling'.
-        cfg: a dict with a type and its arguments; it is not changed.
-        example: a type that fits here, for messages.
+        name: of the module, for messages, such as 'model.pooling'.
+        cfg: a dict with a type and its arguments; not changed.
+        example: a valid type, for messages.
 
     Raises:
-        ConfigError: it is no dict with a type, or the class refuses its arguments.
+        ConfigError: ``cfg`` is not a dict with a type, or the class rejects its arguments.
     """
     if not isinstance(cfg, Mapping) or not cfg.get("type"):
         raise ConfigError(name, got=repr(cfg),

@@ -1,4 +1,4 @@
-"""Overlap of boxes, each with each or pair by pair, at the level of mmcv's extension."""
+"""Pairwise or aligned overlap of boxes (mmcv's ``bbox_overlaps``)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def bbox_overlaps(
     """Write the overlap of boxes into ``overlaps``.
 
     Args:
-        boxes1: (N, 4) floating, xyxy, pixels.
+        boxes1: (N, 4) floating point, xyxy, pixels.
         boxes2: (M, 4) floating, xyxy, pixels.
         overlaps: (N,) when ``aligned`` and N equals M, else (N, M); filled. N and M may be 0.
         mode: 0 for intersection over union, 1 for intersection over the area of the first box.
-        aligned: pair by pair.
-        offset: 0, or 1 for boxes whose last pixel belongs to them.
+        aligned: compute overlaps of pairs with the same index.
+        offset: 0, or 1 for boxes that include their last pixel.
 
-    Two boxes without area give nan, as mmcv's kernel does.
+    Two boxes of zero area give nan, as in mmcv's kernel.
     """
     if overlaps.numel() == 0:
         return

@@ -1,4 +1,4 @@
-"""What mmcv asks its extension about the compiler that made it: there was none."""
+"""Compiler versions for mmcv's environment report; nothing is compiled here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 
 def get_compiler_version() -> str:
-    """Say that nothing was compiled; it appears in mmcv's and mmdet's environment report."""
+    """Report that nothing was compiled; used in mmcv's and mmdet's environment report."""
     return "none (detkit.ops)"
 
 
 def get_compiling_cuda_version() -> str:
-    """Give the CUDA version that torch's and torchvision's kernels were made with."""
+    """Return the CUDA version of torch's and torchvision's kernels."""
     return torch.version.cuda or "not available"

@@ -1,11 +1,11 @@
 """CARAFE upsampling (``mmcv.ops.CARAFE``) at the level of mmcv's extension, in plain torch.
 
 N: images; C: channels; H, W: of the features; s: scale factor; K: kernel size, odd; G: groups, each
-of C/G channels with masks of their own. Every output cell is a weighed sum of the K x K features
-around the cell it lies in; features outside the map are 0.
+of C/G channels with its own masks. Every output position is a weighted sum of the K x K features
+around its source position; features outside the map are 0.
 
-The sum runs over the K * K taps with one pass each, so no more than the output's size is held
-besides it, where unfolding would hold K * K times the features.
+The sum has one pass for each of the K * K taps, so it needs memory for one more output, where
+unfolding would need K * K times the features.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def carafe_naive_backward(
 
     Args:
         top_grad: (N, C, H * s, W * s) floating.
-        features, masks: those given forward.
+        features, masks: as in the forward pass.
         bottom_grad, mask_grad: shaped as ``features`` and ``masks``; overwritten.
     """
     with no_grad_no_autocast(features.device):
@@ -92,12 +92,12 @@ def carafe_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Do as ``carafe_naive_forward``, and keep the features for the way back.
+    """As ``carafe_naive_forward``, and keep the features for the backward pass.
 
     Args:
-        rfeatures: shaped as ``features``, overwritten with them: mmcv hands only this buffer to
+        rfeatures: shaped as ``features``, overwritten with them: mmcv passes only this buffer to
             ``carafe_backward``.
-        routput, rmasks: scratch of mmcv's kernel; left alone.
+        routput, rmasks: scratch buffers of mmcv's kernel; not used.
     """
     rfeatures.copy_(features.detach())
     carafe_naive_forward(features, masks, output, kernel_size, group_size, scale_factor)
@@ -117,10 +117,11 @@ def carafe_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Do as ``carafe_naive_backward`` with the features that ``carafe_forward`` kept.
+    """As ``carafe_naive_backward``, with the features that ``carafe_forward`` kept.
 
     Args:
-        rtop_grad, rbottom_grad_hs, rbottom_grad, rmask_grad: scratch of mmcv's kernel; left alone.
+        rtop_grad, rbottom_grad_hs, rbottom_grad, rmask_grad: scratch buffers of mmcv's kernel; not
+            used.
     """
     carafe_naive_backward(
         top_grad, rfeatures, masks, bottom_grad, mask_grad, kernel_size, group_size, scale_factor
@@ -136,12 +137,12 @@ def _as_cells(tensor: Tensor, groups: int, scale: int) -> Tensor:
 
 
 def _taps(features: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
-    """Give for each tap, row by row, what it reads: (N, G, C/G, H, W)."""
+    """Yield the input of each tap in row order: (N, G, C/G, H, W)."""
     return _windows(pad(features, (kernel // 2,) * 4), kernel, groups)
 
 
 def _windows(padded: Tensor, kernel: int, groups: int) -> Iterator[Tensor]:
-    """Give the views of a map framed by kernel // 2 cells that the taps see, row by row."""
+    """Yield the view of a padded map for each tap, in row order."""
     images, channels, height, width = padded.shape
     grouped = padded.view(images, groups, channels // groups, height, width)
     height, width = height - kernel + 1, width - kernel + 1

@@ -1,7 +1,7 @@
-"""Deformable RoI pooling (``mmcv.ops.DeformRoIPool``) at the level of mmcv's extension.
+"""Deformable RoI pooling (``mmcv.ops.DeformRoIPool``) with the signatures of mmcv's extension.
 
-R: regions; C: channels; H, W: of the features; A, B: bins down and across a region. Each bin is
-moved as a whole by its own offset and averages points sampled from the features around.
+R: RoIs; C: channels; H, W: of the features; A, B: bins of an RoI along y and x. Each bin is moved
+by its offset and averages points sampled from the features.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn.functional import grid_sample
 
 from detkit.ops.precision import no_grad_no_autocast, working_dtype
 
-# Sampled values held at once; at 4 bytes each, 64 MiB and as much again for the way back.
+# Limit of sampled values in a batch: 64 MiB at 4 bytes each, and as much for the backward pass.
 MAX_SAMPLES_PER_BATCH = 2**24
 
 
@@ -29,16 +29,16 @@ def deform_roi_pool_forward(
     sampling_ratio: int,
     gamma: float,
 ) -> None:
-    """Write each region's pooled bins.
+    """Write the pooled bins of each RoI.
 
     Args:
         input: (N, C, H, W) floating.
         rois: (R, 5), image index, then xyxy in pixels of the image. R may be 0.
-        offset: (R, 2, A, B), (x, y), in widths and heights of the region over ``gamma``; or empty
-            for none.
+        offset: (R, 2, A, B), (x, y), relative to the RoI's width and height over ``gamma``; or
+            empty for none.
         output: (R, C, A, B), overwritten.
-        spatial_scale: pixels of ``input`` in one of the image.
-        sampling_ratio: points a bin down and across; 0 for as many as it has pixels, rounded up.
+        spatial_scale: feature map pixels for an image pixel.
+        sampling_ratio: points of a bin along each axis; 0 for its size in pixels, rounded up.
 
     Source: arXiv 1703.06211, eq. 5 and 6, with the sampling points of RoIAlign.
     """
@@ -69,7 +69,7 @@ def deform_roi_pool_backward(
     """Add the gradients of the features and write those of the offsets.
 
     Args:
-        grad_output: (R, C, A, B) floating. The others are those given forward.
+        grad_output: (R, C, A, B) floating point. The others as in the forward pass.
         grad_input: shaped as ``input``; added to.
         grad_offset: shaped as ``offset``; overwritten.
     """
@@ -91,11 +91,11 @@ def deform_roi_pool_backward(
 
 
 class _RoIBins:
-    """Regions in pixels of the features, and where their bins sample."""
+    """RoIs in feature map pixels, and the sampling points of their bins."""
 
     def __init__(self, rois: Tensor, spatial_scale: float, bins: tuple[int, int]) -> None:
         self.image = rois[:, 0].long()
-        # Cell centres lie on whole numbers, so a box's edges move by half a cell.
+        # Pixel centers have integer coordinates, so boxes are shifted by half a pixel.
         self.start_xy = rois[:, 1:3] * spatial_scale - 0.5
         self.size_xy = (rois[:, 3:5] - rois[:, 1:3]) * spatial_scale
         self.bins = bins
@@ -103,11 +103,11 @@ class _RoIBins:
     def batches(
         self, sampling_ratio: int, channels: int
     ) -> Iterator[tuple[int, tuple[int, int], Tensor]]:
-        """Give the regions that share an image and a number of points, some at a time.
+        """Yield batches of RoIs with the same image and number of points.
 
         Returns:
-            Of each batch: the image, the points of a bin (down, across), both > 0, and the
-            regions' indices. A region without points (its size is 0 or less) is in none.
+            for each batch the image, the points of a bin along (y, x), both > 0, and the
+            indices of the RoIs. RoIs without points (size <= 0) are in no batch.
         """
         bins_y, bins_x = self.bins
         if sampling_ratio > 0:
@@ -129,7 +129,7 @@ class _RoIBins:
     def positions(
         self, indices: Tensor, points: tuple[int, int], offset: Tensor | None, gamma: float
     ) -> Tensor:
-        """Give the sampling points: (r, A, B, points down, points across, 2), (y, x)."""
+        """Return the sampling points (r, A, B, points along y, points along x, 2), (y, x)."""
         start, size = self.start_xy[indices], self.size_xy[indices]
         axes = []
         for axis, bins, count in ((1, self.bins[0], points[0]), (0, self.bins[1], points[1])):
@@ -149,7 +149,7 @@ class _RoIBins:
 def _average(features: Tensor, positions: Tensor) -> Tensor:
     """Average (C, H, W) features at (r, A, B, y points, x points, 2): (r, C, A, B)."""
     limits = positions.new_tensor(features.shape[1:])
-    # As in RoIAlign: up to one cell outside the nearest cell counts, further out 0.
+    # As in RoIAlign: up to one pixel outside the nearest pixel is read, further outside 0.
     inside = ((positions >= -1) & (positions <= limits)).all(-1).flatten(3)
     grid = ((2 * positions + 1) / limits - 1).flip(-1).flatten(3, 4).flatten(0, 2)
     sampled = grid_sample(

@@ -1,7 +1,7 @@
-"""What stands in for ``mmcv._ext``: a table of operators, and an honest error for the others.
+"""Replacement of ``mmcv._ext``: a table of operators, and an error for the others when called.
 
-mmcv asks for every name when ``mmcv.ops`` is imported, long before anything is called. A name in
-the table is imported then; any other becomes a function that raises when it is called.
+mmcv looks up every name when ``mmcv.ops`` is imported. A name in the table is imported then; any
+other becomes a function that raises when it is called.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from detkit.errors import DetkitError
 
-# The name mmcv asks for -> "module:function", with the signature that mmcv calls.
+# mmcv's name -> "module:function", with mmcv's signature.
 OPERATORS: dict[str, str] = {
     # boxes
     "bbox_overlaps": "detkit.ops.bbox_overlaps:bbox_overlaps",
@@ -21,7 +21,7 @@ OPERATORS: dict[str, str] = {
     "nms": "detkit.ops.nms:nms",
     "nms_match": "detkit.ops.nms:nms_match",
     "softnms": "detkit.ops.nms:softnms",
-    # pooling of regions
+    # RoI pooling
     "roi_align_backward": "detkit.ops.roi_align.roi_align:roi_align_backward",
     "roi_align_forward": "detkit.ops.roi_align.roi_align:roi_align_forward",
     "roi_pool_backward": "detkit.ops.roi_pool:roi_pool_backward",
@@ -31,10 +31,10 @@ OPERATORS: dict[str, str] = {
     "sigmoid_focal_loss_forward": "detkit.ops.focal_loss:sigmoid_focal_loss_forward",
     "softmax_focal_loss_backward": "detkit.ops.focal_loss:softmax_focal_loss_backward",
     "softmax_focal_loss_forward": "detkit.ops.focal_loss:softmax_focal_loss_forward",
-    # what mmcv says about itself
+    # environment report
     "get_compiler_version": "detkit.ops.build_info:get_compiler_version",
     "get_compiling_cuda_version": "detkit.ops.build_info:get_compiling_cuda_version",
-    # sampling and reassembly; corner pools ask for nothing, they are torch.cummax
+    # sampling and reassembly; corner pooling needs no operator, it is torch.cummax
     "carafe_backward": "detkit.ops.carafe:carafe_backward",
     "carafe_forward": "detkit.ops.carafe:carafe_forward",
     "carafe_naive_backward": "detkit.ops.carafe:carafe_naive_backward",
@@ -60,15 +60,15 @@ OPERATORS: dict[str, str] = {
 
 
 class MissingOperatorError(DetkitError, NotImplementedError):
-    """An operator of mmcv that detkit has no form of was called."""
+    """An operator of mmcv that detkit does not implement was called."""
 
 
 def add_operators(module: ModuleType) -> None:
-    """Make ``module`` answer for every operator of mmcv.
+    """Make every operator of mmcv an attribute of ``module``.
 
     Args:
-        module: the new, empty ``mmcv._ext``. Looking up any name that does not begin with an
-            underscore gives a function; names with an underscore raise AttributeError as usual.
+        module: the new, empty ``mmcv._ext``. Every name without a leading underscore becomes a
+            function; names with one raise AttributeError as usual.
     """
 
     def look_up(name: str) -> Callable[..., Any]:
@@ -79,18 +79,18 @@ def add_operators(module: ModuleType) -> None:
         return function
 
     setattr(module, "__getattr__", look_up)
-    setattr(module, "__doc__", "mmcv's operators, answered for by detkit.ops.")
+    setattr(module, "__doc__", "mmcv's operators, implemented in detkit.ops.")
 
 
 def get_operator(name: str) -> Callable[..., Any]:
-    """Find the function that stands in for one operator of mmcv.
+    """Get the function that implements an operator of mmcv.
 
     Args:
-        name: the name that mmcv uses, like ``roi_align_forward``.
+        name: mmcv's name, such as ``roi_align_forward``.
 
     Returns:
-        The function of the table, or, for a name not in it, one that raises
-        MissingOperatorError when it is called.
+        The function in the table; for other names one that raises MissingOperatorError when
+        called.
     """
     if name not in OPERATORS:
         return _missing(name)
@@ -102,8 +102,8 @@ def get_operator(name: str) -> Callable[..., Any]:
 def _missing(name: str) -> Callable[..., NoReturn]:
     def raise_missing(*arguments: object, **options: object) -> NoReturn:
         raise MissingOperatorError(
-            f"mmcv's operator '{name}' is not among those that detkit has",
-            hint="install an mmcv with its compiled extension, or a model that does without it",
+            f"detkit does not implement mmcv's operator '{name}'",
+            hint="install mmcv with its compiled extension, or use a model without this operator",
         )
 
     raise_missing.__name__ = raise_missing.__qualname__ = name

@@ -1,6 +1,6 @@
-"""A finder that answers for ``mmcv._ext`` when no compiled one is there.
+"""Import finder for ``mmcv._ext`` where no compiled extension is installed.
 
-It imports nothing heavy: ``import detkit`` places it, and torch comes when mmcv asks for it.
+``import detkit`` installs it. It does not import torch; that happens when mmcv imports the module.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ EXTENSION = "mmcv._ext"
 
 
 class ExtensionFinder(importlib.abc.MetaPathFinder):
-    """Stands last in ``sys.meta_path``: a compiled extension, where there is one, comes first."""
+    """The last finder in ``sys.meta_path``, so that a compiled extension is found first."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Give a spec for ``mmcv._ext``, and None for every other name."""
+        """Return a spec for ``mmcv._ext``, and None for every other name."""
         if fullname != EXTENSION:
             return None
         return importlib.util.spec_from_loader(fullname, _ExtensionLoader(), origin="detkit.ops")
@@ -38,6 +38,6 @@ class _ExtensionLoader(importlib.abc.Loader):
 
 
 def install() -> None:
-    """Place the finder once; calling again changes nothing."""
+    """Install the finder; calling it again has no effect."""
     if not any(isinstance(finder, ExtensionFinder) for finder in sys.meta_path):
         sys.meta_path.append(ExtensionFinder())

@@ -1,8 +1,8 @@
-"""Focal loss over sigmoids and over a softmax, forward and backward, as mmcv's extension has them.
+"""Sigmoid and softmax focal loss, forward and backward, with the signatures of mmcv's extension.
 
-Legend: N samples; C classes without background. The logarithms of the sigmoid are taken from the
-logits, so that they stay right where mmcv's kernel, which takes them from probabilities, has
-reached the end of float32 (a logit of 20 is a probability of 1).
+Legend: N samples; C classes without background. The log of the sigmoid is computed from the
+logits, so that it is accurate where the probability is 1 in float32 (a logit of 20), unlike in
+mmcv's kernel, which uses probabilities.
 
 Source: Focal Loss (arXiv 1708.02002), eq. 5.
 """
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detkit.ops.precision import working_dtype
+
 
 def sigmoid_focal_loss_forward(
     logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
@@ -20,14 +22,14 @@ def sigmoid_focal_loss_forward(
     """Write the loss of each logit into ``output``.
 
     Args:
-        logits: (N, C) floating. N may be 0.
-        target: (N,) int64, 0 to C - 1; any other number is background.
-        weight: (C,) factor of each sample by its class, background 1; or (0,) for none.
+        logits: (N, C) floating point. N may be 0.
+        target: (N,) int64, 0 to C - 1; any other value is background.
+        weight: (C,) factor on each sample by its class, background 1; or (0,) for none.
         output: (N, C), filled.
         gamma: exponent, >= 0.
-        alpha: share of the positive class, 0 to 1.
+        alpha: weight of positives, 0 to 1; negatives have 1 - alpha.
     """
-    x = _upcast_half(logits)
+    x = logits.to(working_dtype(logits))
     is_class = _is_class(target, x)
     p = torch.sigmoid(x)
     positive = alpha * (1 - p).pow(gamma) * F.logsigmoid(x)
@@ -38,13 +40,13 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     logits: Tensor, target: Tensor, weight: Tensor, grad_logits: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Write the derivative of each loss by its logit into ``grad_logits`` (N, C).
+    """Write the derivative of each loss with respect to its logit into ``grad_logits`` (N, C).
 
     Args:
         logits: as for the forward pass, as are target, weight, gamma and alpha.
-        grad_logits: (N, C), filled; the caller multiplies it by the incoming gradient.
+        grad_logits: (N, C), filled; the caller multiplies it by the output gradient.
     """
-    x = _upcast_half(logits)
+    x = logits.to(working_dtype(logits))
     is_class = _is_class(target, x)
     p = torch.sigmoid(x)
     q = torch.sigmoid(-x)
@@ -60,12 +62,12 @@ def softmax_focal_loss_forward(
     """Write the loss of each sample into ``output``.
 
     Args:
-        softmax: (N, C) floating, rows sum to 1. N may be 0.
-        target: (N,) int64, below C; a negative one has no loss.
-        weight: (C,) factor of each sample by its class; or (0,) for none.
+        softmax: (N, C) floating point, rows sum to 1. N may be 0.
+        target: (N,) int64, below C; a negative value has no loss.
+        weight: (C,) factor on each sample by its class; or (0,) for none.
         output: (N,), filled.
         gamma: exponent, >= 0.
-        alpha: factor of every loss.
+        alpha: factor on every loss.
     """
     p = _probability(softmax, target)
     loss = -alpha * (1 - p).pow(gamma) * _safe_log(p)
@@ -81,25 +83,21 @@ def softmax_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Write the derivative of each loss by its logits into ``grad_logits``.
+    """Write the derivative of each loss with respect to its logits into ``grad_logits``.
 
     Args:
         softmax: as for the forward pass, as are target, weight, gamma and alpha.
-        buffer: (N,), filled with the part that a row has in common.
-        grad_logits: (N, C), filled; the caller multiplies it by the incoming gradient.
+        buffer: (N,), filled with the common factor of each row.
+        grad_logits: (N, C), filled; the caller multiplies it by the output gradient.
     """
     p = _probability(softmax, target)
-    q = (1 - p).clamp(min=torch.finfo(p.dtype).tiny)  # a power below 0 of a 0 is infinite
+    q = (1 - p).clamp(min=torch.finfo(p.dtype).tiny)  # a negative power of 0 is infinite
     derivative = gamma * q.pow(gamma - 1) * p * _safe_log(p) - (1 - p).pow(gamma)
     shared_factor = torch.where(target >= 0, alpha * derivative, 0.0) * _sample_weights(
         target, weight, p)[:, 0]
     buffer.copy_(shared_factor)
-    rows = _upcast_half(softmax)
+    rows = softmax.to(working_dtype(softmax))
     grad_logits.copy_(shared_factor[:, None] * (_is_class(target, rows).to(rows.dtype) - rows))
-
-
-def _upcast_half(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _is_class(target: Tensor, rows: Tensor) -> Tensor:
@@ -107,7 +105,7 @@ def _is_class(target: Tensor, rows: Tensor) -> Tensor:
 
 
 def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-    """Give (N, 1) or, without weights, (1, 1): what each sample's loss is multiplied by."""
+    """Return the factor of each sample's loss, (N, 1), or (1, 1) without weights."""
     if weight.numel() == 0:
         return like.new_ones(1, 1)
     known = (target >= 0) & (target < weight.numel())
@@ -116,7 +114,8 @@ def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
 
 
 def _probability(softmax: Tensor, target: Tensor) -> Tensor:
-    return _upcast_half(softmax).gather(1, target.clamp(min=0)[:, None])[:, 0]
+    rows = softmax.to(working_dtype(softmax))
+    return rows.gather(1, target.clamp(min=0)[:, None])[:, 0]
 
 
 def _safe_log(p: Tensor) -> Tensor:

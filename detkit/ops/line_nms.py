@@ -1,34 +1,34 @@
-"""Suppression of lane lines that run close to a better one, at the level of mmcv's extension."""
+"""NMS of lane lines, with the signature of mmcv's extension."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# What stands before the horizontal positions in a row: two scores, start y, start x, length.
+# Fields of a row before the x positions: two scores, start y, start x, length.
 START, LENGTH, FIRST_X = 2, 4, 5
 
 
 def line_nms_forward(
     lines: Tensor, scores: Tensor, overlap: float, top_k: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Keep the best of lines whose mean horizontal distance is under a threshold.
+    """Keep the best of lines whose mean horizontal distance is below a threshold.
 
     Args:
-        lines: (N, 5 + P) floating: two scores, start (0 to 1, from the first of P strips), start
-            x, length in strips, and the horizontal position at each of P heights, pixels.
-        scores: (N,) floating.
-        overlap: two lines are one when they share heights and their mean distance there, in
-            pixels, is below it.
-        top_k: the most lines to keep.
+        lines: (N, 5 + P) floating point: two scores, start y (0 to 1, from the first of P
+            strips), start x, length in strips, and the x position at each of P heights, pixels.
+        scores: (N,) floating point.
+        overlap: lines are duplicates where they have common heights and their mean distance
+            there, in pixels, is below it.
+        top_k: maximum number of lines to keep.
 
     Returns:
-        kept (N,) int64: indices, best first, then zeros; count () int64: how many are kept;
-        owner (N,) int64: for each line the place, from 1, of the kept line it belongs to, 0 for
-        lines never reached. N may be 0.
+        kept (N,) int64: indices, best first, then zeros; count () int64: number of kept lines;
+        owner (N,) int64: for each line the rank, from 1, of the kept line that suppresses it, 0
+        for lines after ``top_k``. N may be 0.
 
-    Source: CLRNet (arXiv 2203.10350). mmcv has it for CUDA only, and there takes the row of the
-        better line without looking up its rank; here the rank is looked up.
+    Source: CLRNet (arXiv 2203.10350). mmcv has it for CUDA only, where the row of the better line
+        is not indexed by its rank; here it is.
     """
     num_lines = lines.shape[0]
     kept = torch.zeros(num_lines, dtype=torch.long, device=lines.device)
@@ -47,7 +47,7 @@ def line_nms_forward(
 
 
 def _is_near(line: Tensor, others: Tensor, overlap: float) -> Tensor:
-    """Say (M,) bool which of ``others`` (M, 5 + P) are one with ``line`` (5 + P,)."""
+    """Which of ``others`` (M, 5 + P) are duplicates of ``line`` (5 + P,): (M,) bool."""
     num_heights = line.numel() - FIRST_X
     start = torch.maximum(_start(line[None], num_heights), _start(others, num_heights))
     end = torch.minimum(_end(line[None], num_heights), _end(others,

@@ -1,7 +1,7 @@
-"""Convolution at chosen points (``mmcv.ops.MaskedConv2d``) at the level of mmcv's extension.
+"""Convolution at selected points (``mmcv.ops.MaskedConv2d``), with mmcv's signatures.
 
-mmcv gathers the windows around the points as columns, multiplies them by the weight itself, and
-scatters the products. It has no backward: the operator serves inference.
+mmcv gathers the windows around the points as columns, multiplies them by the weight, and scatters
+the products. It has no backward pass: the operator is for inference.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def masked_im2col_forward(
     """Write the window around each point as a column.
 
     Args:
-        im: (1, C, H, W) floating.
+        im: (1, C, H, W) floating point.
         mask_h_idx, mask_w_idx: (N,) int64, rows 0..H-1 and columns 0..W-1 of the points in a
             stride-1 output: window n covers input rows h - pad_h to h - pad_h + kernel_h - 1.
         col: (C * kernel_h * kernel_w, N), overwritten; outside the image it is 0. N may be 0.
     """
     with no_grad_no_autocast(im.device):
-        # Far enough below and right for the windows of points in the last row and column.
+        # Padding at the bottom right for the windows of points in the last row and column.
         pad_bottom, pad_right = max(pad_h, kernel_h - 1 - pad_h), max(pad_w, kernel_w - 1 - pad_w)
         padded = pad(im[0], (pad_w, pad_right, pad_h, pad_bottom))
         rows = mask_h_idx[:, None] + torch.arange(kernel_h, device=im.device)
@@ -55,7 +55,7 @@ def masked_col2im_forward(
     Args:
         col: (C, N) floating.
         mask_h_idx, mask_w_idx: (N,) int64, rows and columns of the points in ``im``.
-        im: (1, C, H, W); written at the points, left alone elsewhere. N may be 0.
+        im: (1, C, H, W); written at the points, unchanged elsewhere. N may be 0.
 
     Raises:
         IndexError: a point lies outside ``im`` (on CUDA, a device-side assertion).

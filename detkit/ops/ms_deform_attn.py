@@ -1,7 +1,7 @@
-"""Multi-scale deformable attention at the level of mmcv's extension, on ``grid_sample``.
+"""Multi-scale deformable attention with the signatures of mmcv's extension, by ``grid_sample``.
 
-B: images; S: cells of all levels together; M: heads; C: channels a head; Q: queries; L: levels;
-P: points a level. Locations are (x, y), 0 to 1 over a level's width and height, edge to edge.
+B: images; S: positions of all levels; M: heads; C: channels of a head; Q: queries; L: levels;
+P: points of a level. Locations are (x, y), 0 to 1 over a level's width and height, edge to edge.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Sum each query's sampled values, weighed by its attention.
+    """Sum the sampled values of each query, weighted by attention.
 
     Args:
-        value: (B, S, M, C) floating.
-        value_spatial_shapes: (L, 2) integer, (height, width) in cells.
-        value_level_start_index: (L,) integer, where each level begins in S.
+        value: (B, S, M, C) floating point.
+        value_spatial_shapes: (L, 2) integer, (height, width).
+        value_level_start_index: (L,) integer, index of each level's first position in S.
         sampling_locations: (B, Q, M, L, P, 2) floating; outside 0..1 the values are 0.
         attention_weights: (B, Q, M, L, P) floating.
-        im2col_step: changes no result; mmcv's kernel takes so many images at once.
+        im2col_step: batch size of mmcv's kernel; does not change the result.
 
     Returns:
         (B, Q, M * C) in the dtype of ``value``. B and Q may be 0.
@@ -88,7 +88,7 @@ def _attend(
 ) -> Tensor:
     images, _, heads, channels = value.shape
     queries = locations.shape[1]
-    # grid_sample counts from -1 to 1 between the same two edges.
+    # grid_sample has coordinates from -1 to 1 between the same edges.
     grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # (B*M, L, Q, P, 2)
     weights = attention.permute(0, 2, 3, 1, 4).flatten(0, 1)  # (B*M, L, Q, P)
     total = value.new_zeros((images * heads, channels, queries))

@@ -1,4 +1,4 @@
-"""In which arithmetic the operators work, whatever the caller's tensors and context are."""
+"""The dtype of operators, and their context without autograd and autocast."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor
 
 
 def working_dtype(*tensors: Tensor) -> torch.dtype:
-    """Choose one floating dtype for tensors that meet in an operator.
+    """Get the common dtype for the tensors of an operator.
 
     Args:
-        tensors: at least one, floating, of any shapes; under autocast mmcv hands over mixtures.
+        tensors: at least one, floating point; under autocast mmcv passes several dtypes.
 
     Returns:
-        The widest of their dtypes, and float32 at the least: torchvision's kernels want one dtype
-        and have no bfloat16, and half-precision coordinates are off by up to 1/16 pixel at 128.
+        The widest of their dtypes, and float32 at least: torchvision's kernels need one dtype
+        and lack bfloat16, and half-precision coordinates have an error of 1/16 pixel at 128.
     """
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
 
 
 @contextmanager
 def no_grad_no_autocast(device: torch.device) -> Iterator[None]:
-    """Switch autograd and autocast off, as a compiled kernel would not see them either.
+    """Disable autograd and autocast, as for a compiled kernel.
 
     Args:
-        device: where the operator's tensors are.
+        device: of the operator's tensors.
     """
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield

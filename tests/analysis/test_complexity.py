@@ -1,4 +1,4 @@
-"""Whole detectors are counted by part, without data, and to the digits that papers print."""
+"""Complexity of detectors by module, against published figures and mmengine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ model = dict(
 
 
 class PlainCascade(nn.Module):
-    """A Cascade R-CNN as one plain forward: heads on as many regions as are told, no NMS."""
+    """A Cascade R-CNN as a plain forward: heads on a fixed number of RoIs, no NMS."""
 
     def __init__(self, detector: Any, regions: int, channels: int) -> None:
         super().__init__()
@@ -55,23 +55,24 @@ class PlainCascade(nn.Module):
         return [self.detector.rpn_head(features), heads]
 
 
-def macs_by_part(found: Complexity) -> dict[str, int]:
-    """Multiply-adds by the name of the part; checks on the way that sums are sums."""
-    roi_head = next((part for part in found.parts if part.name == "roi_head"), None)
+def macs_by_part(complexity: Complexity) -> dict[str, int]:
+    """Multiply-adds by module; also checks that modules sum to the total."""
+    roi_head = next((part for part in complexity.parts if part.name == "roi_head"), None)
     if roi_head is not None:
         for name in ("parameters", "trainable", "multiply_adds"):
-            assert sum(getattr(part, name) for part in found.inside) == getattr(roi_head, name)
-    parts = {part.name: part.multiply_adds for part in found.parts}
-    assert sum(parts.values()) == found.total.multiply_adds
+            assert sum(getattr(part, name) for part in complexity.inside) == getattr(roi_head, name)
+    parts = {part.name: part.multiply_adds for part in complexity.parts}
+    assert sum(parts.values()) == complexity.total.multiply_adds
     return parts
 
 
-def test_a_detector_counts_as_mmengine_counts_it() -> None:
-    """Its analysis traces a computed forward pass with gradients, where Swin's attention is
-    explicit; ours has the fused one. It counts norms and resizing as well, which papers do not."""
+def test_detector_counts_match_mmengine() -> None:
+    """mmengine traces a forward pass with gradients, where Swin's attention is explicit; here it is
+    fused. mmengine also counts norms and resizing, which papers do not."""
     config = ROOT / "configs" / "cascade_swin_nano.py"
-    found = get_model_complexity(config)
-    assert (found.height, found.width, found.classes, found.ran_on) == (320, 320, 80, "shapes")
+    complexity = get_model_complexity(config)
+    assert (complexity.height, complexity.width, complexity.classes,
+            complexity.ran_on) == (320, 320, 80, "shapes")
     cfg = load_config(config)
     infer_fields(cfg, get_config_classes(cfg))
     with DefaultScope.overwrite_default_scope("detkit"):
@@ -80,23 +81,23 @@ def test_a_detector_counts_as_mmengine_counts_it() -> None:
     analysis = FlopAnalyzer(PlainCascade(model, 200, 64), (torch.zeros(1, 3, 320, 320),))
     by_part = {name: counts["linear"] + counts["conv"] + counts["matmul"]
                for name, counts in analysis.by_module_and_operator().items()}
-    detkit_complexity = macs_by_part(found)
+    detkit_complexity = macs_by_part(complexity)
     for part in ("backbone", "neck", "rpn_head", "roi_head"):
         assert detkit_complexity[part] == by_part[f"detector.{part}"] > 0
-    assert found.total.multiply_adds == by_part[""]
-    assert found.total.parameters == sum(weight.numel() for weight in model.parameters())
+    assert complexity.total.multiply_adds == by_part[""]
+    assert complexity.total.parameters == sum(weight.numel() for weight in model.parameters())
 
 
-def test_roi_heads_are_counted_at_the_proposals_that_the_config_keeps() -> None:
-    found = get_model_complexity(
+def test_roi_heads_are_counted_at_max_per_img_proposals() -> None:
+    complexity = get_model_complexity(
         ROOT / "configs" / "cascade_swin.py", size=(64, 96),
         options={"model.test_cfg.rpn.max_per_img": 70, "model.backbone.arch": "nano"})
-    assert found.regions is not None and found.regions.proposals == 70
+    assert complexity.regions is not None and complexity.regions.proposals == 70
     # Two layers to 1024, 80 classes and the background, one box for all classes; three stages.
     stage = 70 * (256 * 7 * 7 * 1024 + 1024 * 1024 + 1024 * 81 + 1024 * 4)
-    heads = {part.name: part.multiply_adds for part in found.inside}
+    heads = {part.name: part.multiply_adds for part in complexity.inside}
     assert heads == {f"roi_head.bbox_head.{index}": stage for index in range(3)}
-    macs_by_part(found)
+    macs_by_part(complexity)
 
 
 @pytest.mark.parametrize(
@@ -109,31 +110,31 @@ def test_roi_heads_are_counted_at_the_proposals_that_the_config_keeps() -> None:
     ],
     ids=["Swin-T", "Swin-S", "Swin-B"],
 )
-def test_swins_cascade_with_masks_is_as_published(
+def test_swin_cascade_mask_rcnn_counts_match_published(
     tmp_path: Path, dims: int, depths: list[int], heads: list[int], millions: int, billions: int
 ) -> None:
     """arXiv 2103.14030, table 2: 4 convolutions and a layer in each head, 100 masks."""
     config = tmp_path / "cascade_mask.py"
     base = ZOO / "cascade_rcnn" / "cascade-mask-rcnn_r50_fpn_1x_coco.py"
     config.write_text(CASCADE_MASK.format(base=base, dims=dims, depths=depths, heads=heads))
-    found = get_model_complexity(config, size=PAPER_INPUT_SIZE)
-    macs_by_part(found)
-    assert round(found.total.parameters / 1e6) == millions
-    assert round(found.total.multiply_adds / 1e9) == billions
+    complexity = get_model_complexity(config, size=PAPER_INPUT_SIZE)
+    macs_by_part(complexity)
+    assert round(complexity.total.parameters / 1e6) == millions
+    assert round(complexity.total.multiply_adds / 1e9) == billions
 
 
 @pytest.mark.slow
-def test_swins_mask_rcnn_is_as_published() -> None:
+def test_swin_mask_rcnn_counts_match_published() -> None:
     """The release of Swin for detection: 48 million parameters, 267G."""
-    found = get_model_complexity(ZOO / "swin" / "mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py",
-                                 size=PAPER_INPUT_SIZE)
-    assert round(found.total.parameters / 1e6) == 48
-    assert round(found.total.multiply_adds / 1e9) == 267
+    complexity = get_model_complexity(ZOO / "swin" / "mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py",
+                                      size=PAPER_INPUT_SIZE)
+    assert round(complexity.total.parameters / 1e6) == 48
+    assert round(complexity.total.multiply_adds / 1e9) == 267
 
 
 @pytest.mark.slow
 def test_cascade_macs_differ_from_mmdet_swin_only_by_padding(tmp_path: Path) -> None:
-    """Ours cuts the padding of its windows off before the last projection of attention.
+    """detkit crops the padding of windows before the output projection of attention.
 
     At 800x1280 the four stages have maps of 200x320, 100x160, 50x80, 25x40, padded to whole
     windows of 7: 203x322, 105x161, 56x84, 28x42. mmdet projects these (96, 192, 384, 768 channels
@@ -152,15 +153,15 @@ def test_cascade_macs_differ_from_mmdet_swin_only_by_padding(tmp_path: Path) -> 
     assert mmdet_complexity.total.multiply_adds - detkit_complexity.total.multiply_adds == padding
 
 
-def test_frozen_stages_are_parameters_that_do_not_train() -> None:
-    found = get_model_complexity(ZOO / "faster_rcnn" / "faster-rcnn_r50_fpn_1x_coco.py",
-                                 size=(64, 64))
+def test_frozen_stages_are_not_trainable() -> None:
+    complexity = get_model_complexity(ZOO / "faster_rcnn" / "faster-rcnn_r50_fpn_1x_coco.py",
+                                      size=(64, 64))
     # The shipped config freezes the first convolution and its norm, and layer1: three blocks of
     # 1x1, 3x3 and 1x1 convolutions with their norms, and the first block's shortcut.
     stem = 7 * 7 * 3 * 64 + 2 * 64
     blocks = (64 + 2 * 256) * 64 + 3 * (9 * 64 * 64 + 64 * 256) + 3 * 2 * (64 + 64 + 256)
     shortcut = 64 * 256 + 2 * 256
-    assert found.total.parameters - found.total.trainable == stem + blocks + shortcut
+    assert complexity.total.parameters - complexity.total.trainable == stem + blocks + shortcut
 
 
 @pytest.mark.parametrize(
@@ -184,13 +185,14 @@ def test_frozen_stages_are_parameters_that_do_not_train() -> None:
                      {"backbone", "neck", "rpn_head", "roi_head"}, marks=pytest.mark.slow),
     ],
 )
-def test_mmdets_own_configs_are_counted(name: str, parts: set[str]) -> None:
-    found = get_model_complexity(ZOO / name, size=(128, 128))
-    assert set(macs_by_part(found)) == parts
-    assert not found.not_run
-    weightless = {"query_embedding"} | ({"between parts", "rpn_head"} if "sparse" in name else
-                                        {"between parts"})
-    assert all(count > 0 for part, count in macs_by_part(found).items() if part not in weightless)
+def test_mmdet_configs_are_counted(name: str, parts: set[str]) -> None:
+    complexity = get_model_complexity(ZOO / name, size=(128, 128))
+    assert set(macs_by_part(complexity)) == parts
+    assert not complexity.not_run
+    weightless = {"query_embedding"
+                  } | ({"between parts", "rpn_head"} if "sparse" in name else {"between parts"})
+    assert all(count > 0 for part, count in macs_by_part(complexity).items()
+               if part not in weightless)
 
 
 @pytest.mark.parametrize(
@@ -199,18 +201,18 @@ def test_mmdets_own_configs_are_counted(name: str, parts: set[str]) -> None:
      pytest.param(path, marks=pytest.mark.slow) for path in CONFIGS],
     ids=lambda path: path.stem,
 )
-def test_every_config_of_ours_is_counted(config: Path) -> None:
-    found = get_model_complexity(config)
+def test_every_detkit_config_is_counted(config: Path) -> None:
+    complexity = get_model_complexity(config)
     classifies = config.stem.startswith("classify_")
-    # Without data: as many as COCO has, or ImageNet.
-    assert found.classes == (1000 if classifies else 80)
-    assert not found.not_run
+    # Without data: the classes of COCO or ImageNet.
+    assert complexity.classes == (1000 if classifies else 80)
+    assert not complexity.not_run
     parts = ("backbone", "head") if classifies else ("backbone", "neck")
-    assert all(macs_by_part(found)[part] > 0 for part in parts)
+    assert all(macs_by_part(complexity)[part] > 0 for part in parts)
 
 
 def test_deformable_conv_macs_are_plain_conv_plus_offsets() -> None:
-    # Tiny with fewer blocks, for a deformable one takes a while even on shapes.
+    # Tiny with fewer blocks, since deformable convolutions are slow even on fake tensors.
     arch = dict(_delete_=True, depths=[1, 1, 2, 1], dims=[96, 192, 384, 768])
     plain, deformed = (macs_by_part(
         get_model_complexity(ROOT / "configs" / f"cascade_convnextv2{name}.py", size=(64, 64),
@@ -226,12 +228,12 @@ def test_deformable_conv_macs_are_plain_conv_plus_offsets() -> None:
 
 @pytest.mark.slow
 def test_module_that_did_not_run_is_listed() -> None:
-    """PointRend's point head works on points that are chosen by their content."""
+    """PointRend's point head runs on points selected by their predictions."""
     name = "point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py"
     assert get_model_complexity(ZOO / name, size=(128, 128)).not_run == ("roi_head.point_head",)
 
 
-def test_a_config_without_a_model_is_refused(tmp_path: Path) -> None:
+def test_config_without_model_is_rejected(tmp_path: Path) -> None:
     config = tmp_path / "empty.py"
     config.write_text("default_scope = 'detkit'\n")
     with pytest.raises(ConfigError, match="has no model"):
@@ -245,7 +247,7 @@ def resize(scale: Any, **others: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("steps", "divisor", "expected"),
     [
-        # Width and height, as mmcv writes them; a landscape image where proportions are kept.
+        # (width, height) as in mmcv; a landscape image with keep_ratio.
         ([resize((1333, 800), keep_ratio=True)], 32, (800, 1344)),
         ([resize((800, 1333), keep_ratio=True)], 1, (800, 1333)),
         ([resize((640, 480), keep_ratio=False)], None, (480, 640)),

@@ -1,4 +1,4 @@
-"""A model that is no detector, or must compute, is told from one that shapes are enough for."""
+"""Counting on fake tensors or on the CPU, and errors of models that cannot run."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from detkit.errors import ConfigError
 from detkit.registry import MODELS
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.py"
-WARNING = "does not run on shapes alone, so it runs on the CPU"
+WARNING = "does not run with fake tensors; running it on the CPU"
 
 
 class PyramidBackbone(nn.Module):
     """1 x 1 convolutions of an image and of every 2nd, 4th and 8th pixel of its rows and columns.
 
     Args:
-        pretrained, init_cfg: refused, as a backbone would fetch what they name.
-        looks: whether it looks at a value on its way.
+        pretrained, init_cfg: raise, in place of a download.
+        reads_values: whether forward reads a tensor value.
     """
 
     feature_channels = (16, 32, 64)
 
     def __init__(
-        self, pretrained: bool = False, looks: bool = False, init_cfg: Any = None
+        self, pretrained: bool = False, reads_values: bool = False, init_cfg: Any = None
     ) -> None:
         super().__init__()
         if pretrained or init_cfg is not None:
             raise RuntimeError("fetched")
-        self.looks = looks
+        self.reads_values = reads_values
         self.levels = nn.ModuleList(nn.Conv2d(3, c, 1) for c in self.feature_channels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        if self.looks and bool(image.isnan().any()):
+        if self.reads_values and bool(image.isnan().any()):
             raise ValueError("not a number")
         return [level(image[:, :, ::step, ::step]) for step, level in zip((8, 16, 32), self.levels)]
 
@@ -61,8 +61,9 @@ def pyramid(size: tuple[int, int] = (64, 64), **backbone: Any) -> Complexity:
 
 
 def test_no_weights_are_downloaded() -> None:
-    found = pyramid(pretrained=True, init_cfg=dict(type="Pretrained", checkpoint="nowhere.pth"))
-    backbone = next(part for part in found.parts if part.name == "backbone")
+    complexity = pyramid(pretrained=True,
+                         init_cfg=dict(type="Pretrained", checkpoint="nowhere.pth"))
+    backbone = next(part for part in complexity.parts if part.name == "backbone")
     # 1 x 1 convolutions of 3 channels over maps of 8x8, 4x4 and 2x2 cells.
     assert backbone.multiply_adds == 3 * (64 * 16 + 16 * 32 + 4 * 64)
 
@@ -70,9 +71,9 @@ def test_no_weights_are_downloaded() -> None:
 def test_data_dependent_model_is_counted_on_the_cpu(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    plain, looking = pyramid(), pyramid(looks=True)
-    assert (plain.ran_on, looking.ran_on) == ("shapes", "cpu")
-    assert looking.parts == plain.parts
+    plain, data_dependent = pyramid(), pyramid(reads_values=True)
+    assert (plain.ran_on, data_dependent.ran_on) == ("shapes", "cpu")
+    assert data_dependent.parts == plain.parts
     assert sum(WARNING in record.getMessage() for record in caplog.records) == 1
 
 
@@ -80,20 +81,20 @@ def test_computed_input_size_is_limited() -> None:
     assert pyramid((4096, 4096)).ran_on == "shapes"
     with pytest.raises(ConfigError, match=r"got 2048x2049, expected at most 4194304 pixels.*; pass "
                                           r"a smaller --size"):
-        pyramid((2048, 2049), looks=True)
+        pyramid((2048, 2049), reads_values=True)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model.backbone": dict(_delete_=True, type="PyramidBackbone", looks=True),
+        ({"model.backbone": dict(_delete_=True, type="PyramidBackbone", reads_values=True),
           "model.roi_head.num_stages": 9}, "AssertionError: assert "),
         ({"model.neck.norm_cfg": dict(type="GN")}, "num_groups"),
         ({"model.rpn_head.anchor_generator.scales": ("a", 4)}, "Error: .*'?str'?"),
     ],
     ids=["stages", "norm", "scales"],
 )
-def test_a_model_that_cannot_be_built_is_not_run(
+def test_model_that_cannot_be_built_is_not_run(
     options: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ConfigError, match=f"the model cannot be built: got .*{message}"):
@@ -114,4 +115,4 @@ def test_model_that_cannot_run_error_gives_the_cause(
 def test_failed_cpu_count_error_gives_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "isnan", lambda image: torch.ones_like(image) > 0)
     with pytest.raises(ConfigError, match="counted at 64x64: got ValueError: not a number"):
-        pyramid(looks=True)
+        pyramid(reads_values=True)

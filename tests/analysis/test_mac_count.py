@@ -1,4 +1,4 @@
-"""Multiply-adds are counted as papers count them: operators by hand, classifiers as published."""
+"""Multiply-adds of operators against manual counts, and of classifiers against papers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detkit.models.layers.deform_conv import DeformConv2d
 
 
 class Classifier(nn.Module):
-    """The last map of a backbone, averaged over space, and a layer for ImageNet's classes."""
+    """A backbone with average pooling and a linear layer for ImageNet's classes."""
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def classifier(make: Callable[[], nn.Module], side: int) -> tuple[int, int]:
         with fake_tensor_mode(model):
             image = torch.zeros(1, 3, side, side)
             return parameters, sum(count_macs(model, lambda: model(image)).values())
-    # Quicker, where a model does not mind the device.
+    # Faster, for models that run on the meta device.
     image = torch.zeros(1, 3, side, side, device="meta")
     return parameters, sum(count_macs(model, lambda: model(image)).values())
 
@@ -79,7 +79,7 @@ def digits(number: float, printed: str) -> str:
     ids=["nothing", "activation", "linear", "matrix x vector", "linear of one row", "grouped",
          "fused attention", "baddbmm", "torch's attention", "deformable", "modulated"],
 )
-@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "shapes alone"])
+@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "fake tensors"])
 def test_operator_macs_match_manual_counts(
     fn: Callable[[], object], expected: int, shapes: bool
 ) -> None:
@@ -92,9 +92,9 @@ def test_operator_macs_match_manual_counts(
     assert counts == ({"": expected} if expected else {})
 
 
-@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "shapes alone"])
-@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "our own"])
-def test_a_depthwise_deformable_convolution_counts_the_same_by_both_paths(
+@pytest.mark.parametrize("shapes", [False, True], ids=["computed", "fake tensors"])
+@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "detkit's kernel"])
+def test_depthwise_deformable_conv_macs_are_same_for_both_kernels(
     depthwise: bool, shapes: bool
 ) -> None:
     model = nn.ModuleDict({"conv": DeformConv2d(8, 8, 3, padding=1, groups=8)})
@@ -113,7 +113,7 @@ def test_a_depthwise_deformable_convolution_counts_the_same_by_both_paths(
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_a_deformable_convolution_by_itself_is_counted_by_its_groups(groups: int) -> None:
+def test_deformable_conv_macs_depend_on_groups(groups: int) -> None:
     model = DeformConv2d(4, 4, 3, groups=groups, modulated=False)
     counts = count_macs(model, lambda: model(torch.ones(2, 4, 8, 8)))
     # Two images of 6 x 6 cells; 2 numbers a tap.
@@ -137,6 +137,21 @@ def test_macs_are_attributed_to_the_innermost_module() -> None:
     assert counts == {"outer.inner.0": 6, "outer.inner.1": 15, "outer": 35}
 
 
+def test_module_called_by_other_module_is_counted_once() -> None:
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 3)
+
+        def forward(self, x: Tensor, head: nn.Module) -> Tensor:
+            output: Tensor = head(self.layer(x))
+            return output
+
+    model = nn.ModuleDict({"decoder": Decoder(), "head": nn.Linear(3, 5)})
+    counts = count_macs(model, lambda: model["decoder"](torch.ones(1, 2), model["head"]))
+    assert counts == {"decoder.layer": 2 * 3, "head": 3 * 5}
+
+
 def test_counting_leaves_the_model_unchanged() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
     model[0].weight.requires_grad_(False)
@@ -158,7 +173,7 @@ def test_counting_leaves_the_model_unchanged() -> None:
         (lambda: bool(torch.ones(3).sum() > 0), True),
         (lambda: torch.ones(3).nonzero(), True),
         (lambda: torch.ones(3).unique(), True),
-        # What Deformable DETR makes of the sizes of its maps.
+        # As Deformable DETR does with the sizes of its maps.
         (lambda: torch.as_tensor([torch._shape_as_tensor(torch.ones(2, 3))[1:]]), True),
         (lambda: torch.ones(3).tolist(), True),
         (lambda: torch.ones(3).numpy(), True),
@@ -169,7 +184,7 @@ def test_counting_leaves_the_model_unchanged() -> None:
     ids=["if", "nonzero", "unique", "tensor of tensors", "tolist", "numpy", "product", "conv",
          "attribute"],
 )
-def test_data_dependent_errors_are_told_from_real_errors(
+def test_data_dependent_errors_are_distinguished_from_others(
     fn: Callable[[], object], needs: bool
 ) -> None:
     with pytest.raises(Exception) as raised, fake_tensor_mode(nn.Identity()):
@@ -196,11 +211,11 @@ def test_fake_tensor_error_logs_no_traceback() -> None:
     ("arch", "millions", "billions"),
     [("tiny", "28.3", "4.5"), ("small", "49.6", "8.7"), ("base", "87.8", "15.4")],
 )
-def test_swin_counts_are_the_published(arch: str, millions: str, billions: str) -> None:
+def test_swin_counts_match_published(arch: str, millions: str, billions: str) -> None:
     parameters, counted = classifier(lambda: SwinTransformer(arch, out_indices=(3,)), 224)
     assert digits(parameters / 1e6, millions) == millions
     assert digits(counted / 1e9, billions) == billions
-    # And torchvision's own count of its Swin, three decimals.
+    # torchvision's published count of its Swin, three decimals.
     weights = torchvision_models.get_model_weights(f"swin_{arch[0]}").DEFAULT
     assert parameters == weights.meta["num_params"]
     assert round(counted / 1e9, 3) == weights.meta["_ops"]
@@ -219,22 +234,22 @@ def test_swin_counts_are_the_published(arch: str, millions: str, billions: str) 
         ("huge", "660", "115"),
     ],
 )
-def test_convnextv2_counts_are_the_published(arch: str, millions: str, billions: str) -> None:
+def test_convnextv2_counts_match_published(arch: str, millions: str, billions: str) -> None:
     parameters, counted = classifier(lambda: ConvNeXtV2(arch=arch, out_indices=(3,)), 224)
     assert digits(parameters / 1e6, millions) == millions
     assert digits(counted / 1e9, billions) == billions
 
 
-def test_convnextv2_tiny_is_published_with_its_norms_counted() -> None:
-    """The release prints 4.47G for tiny: ours and 5 operations for each value of a LayerNorm.
+def test_published_count_of_convnextv2_tiny_includes_norms() -> None:
+    """The release has 4.47G for tiny: detkit's count and 5 operations for each LayerNorm value.
 
-    So do some counters (fvcore's, mmengine's) count a norm. The other sizes of the table are
-    without: femto would be 0.79G and nano 2.46G with them.
+    Some counters (fvcore, mmengine) count norms so. The other sizes in the table are without:
+    with norms, femto would be 0.79G and nano 2.46G.
     """
     parameters, counted = classifier(lambda: ConvNeXtV2(arch="tiny", out_indices=(3,)), 224)
     assert digits(parameters / 1e6, "28.6") == "28.6"
-    # Cells and channels of each stage; norms: of its blocks, one before the next stage's
-    # convolution or behind the last stage, and one of the stem.
+    # Positions and channels of each stage; norms: of its blocks, one before the next stage's
+    # convolution or after the last stage, and one of the stem.
     cells, channels = (56**2, 28**2, 14**2, 7**2), (96, 192, 384, 768)
     norms = (1 + 3 + 1, 3 + 1, 9 + 1, 3 + 1)
     values = sum(n * c * k for n, c, k in zip(norms, cells, channels))
@@ -242,8 +257,8 @@ def test_convnextv2_tiny_is_published_with_its_norms_counted() -> None:
     assert digits((counted + 5 * values) / 1e9, "4.47") == "4.47"
 
 
-# arXiv 1905.11946, table 2, but for five numbers, which the paper does not explain: timm's networks
-# and torchvision's, which publishes its counts, have what ours has.
+# arXiv 1905.11946, table 2, except for five values that the paper does not explain; there detkit agrees
+# with timm and with torchvision's published counts.
 @pytest.mark.parametrize(
     ("arch", "side", "millions", "billions"),
     [
@@ -257,7 +272,7 @@ def test_convnextv2_tiny_is_published_with_its_norms_counted() -> None:
         ("b7", 600, "66", "38"),  # the paper: 37
     ],
 )
-def test_efficientnet_counts_are_the_papers_or_torchvisions(
+def test_efficientnet_counts_match_paper_or_torchvision(
     arch: str, side: int, millions: str, billions: str
 ) -> None:
     parameters, counted = classifier(

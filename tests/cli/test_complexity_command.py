@@ -29,7 +29,7 @@ def test_table_and_json_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (content["height"], content["width"], content["classes"]) == (64, 96, 80)
     assert content["regions"]["proposals"] == 200
     assert "one image of 64x96 (height x width), 80 classes" in out
-    assert "a multiply-add is 1" in out and "at 200 proposals" in out and "NMS are not" in out
+    assert "FLOPs are multiply-adds" in out and "at 200 proposals" in out and "NMS" in out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
     stages = {module["name"].removeprefix("roi_head."): module for module in content["inside"]}
     assert set(stages) == {"bbox_head.0", "bbox_head.1", "bbox_head.2"}

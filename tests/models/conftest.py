@@ -1,4 +1,4 @@
-"""What all tests of the models share."""
+"""Fixtures of the tests of models."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,6 @@ from mmengine.registry import DefaultScope
 
 @pytest.fixture(autouse=True)
 def detkit_scope() -> Iterator[None]:
-    """Look names up as a run does, whatever scope a test before left in force."""
+    """Resolve names in detkit's scope, whatever scope an earlier test has set."""
     with DefaultScope.overwrite_default_scope("detkit"):
         yield

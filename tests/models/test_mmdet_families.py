@@ -1,7 +1,7 @@
-"""mmdet's own detectors on detkit's operators: all shipped configs build, thumbnails of them learn.
+"""mmdet's detectors on detkit's operators: all shipped configs build, thumbnails of them train.
 
-A thumbnail is the shipped config with an eighth of its channels, few classes and no pretrained
-weights; everything else, above all its operators and losses, is as shipped.
+A thumbnail is a shipped config with an eighth of its channels, few classes and no pretrained
+weights; the rest, such as operators and losses, is unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FAMILIES = {
 }
 FAMILY_CONFIGS = [f"{folder}/{name}" for folder, name in FAMILIES.items()]
 
-# Others that reach an operator which their family's thumbnail does not.
+# Configs with an operator that their family's thumbnail does not use.
 RELATIVES = [
     "faster_rcnn/faster-rcnn_r50_fpn_soft-nms_1x_coco.py",
     "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py",
@@ -50,7 +50,7 @@ RELATIVES = [
     "guided_anchoring/ga-retinanet_r50-caffe_fpn_1x_coco.py",
 ]
 
-# Others that reach a head or a loss on those operators.
+# Configs with other heads or losses on those operators.
 FURTHER = [
     "faster_rcnn/faster-rcnn_r50_fpn_fcos-rpn_1x_coco.py",
     "faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco.py",
@@ -64,13 +64,13 @@ FURTHER = [
     "reppoints/reppoints-moment_r50_fpn-gn_head-gn_1x_coco.py",
 ]
 
-# Their channels stand in mmdet's code as well, so they keep the size they are shipped in.
+# mmdet's code has their channels hard-coded, so they keep their size.
 UNSHRUNK = [
     "faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py",
     "deformable_detr/deformable-detr-refine-twostage_r50_16xb2-50e_coco.py",
 ]
 
-# Of the folders above, what holds no detector of mmdet's alone.
+# Files in the folders above that are not detectors of mmdet alone.
 LEFT_OUT = {
     "retinanet/retinanet_tta.py": "augments tests of another config's model",
     "rtmdet/rtmdet_tta.py": "augments tests of another config's model",
@@ -95,7 +95,7 @@ def test_every_config_of_the_families_builds() -> None:
             continue
         try:
             config = _shipped(name)
-            # Schedules and augmentations make many files of one model.
+            # Many files differ by schedule and augmentation only.
             if (key := str(config["model"].to_dict())) not in built:
                 _build(config)
                 built.add(key)
@@ -151,11 +151,11 @@ def _train_and_predict(name: str, autocast: bool = False) -> None:
         results = [result for part in parts for result in _predict(model, part)]
     assert [len(result.pred_instances) > 0 for result in results] == [True, True]
     for result in results:
-        found = result.pred_instances
-        assert found.bboxes.shape == (len(found), 4) and found.bboxes.isfinite().all()
-        assert found.scores.isfinite().all()
-        assert found.labels.ge(0).all() and found.labels.lt(CLASSES).all()
-        assert not with_mask or found.masks.shape[0] == len(found)
+        instances = result.pred_instances
+        assert instances.bboxes.shape == (len(instances), 4) and instances.bboxes.isfinite().all()
+        assert instances.scores.isfinite().all()
+        assert instances.labels.ge(0).all() and instances.labels.lt(CLASSES).all()
+        assert not with_mask or instances.masks.shape[0] == len(instances)
 
 
 def _training_step(model: torch.nn.Module, batch: dict[str, Any]) -> None:
@@ -221,10 +221,10 @@ def _thumbnail(name: str) -> Config:
             if key == "num_classes":
                 holder[key] = CLASSES
             elif key == "num_queries":
-                holder[key] = min(value, 100)  # two stages choose them from the 193 cells there are
-            elif key == "num":  # regions a sampler hands to the heads
+                holder[key] = min(value, 100)  # two stages select them from 193 positions
+            elif key == "num":  # RoIs from the sampler to the heads
                 holder[key] = min(value, 64)
-            elif key == "score_thr":  # untrained scores are low; something must reach the end
+            elif key == "score_thr":  # untrained scores are low; some detections must remain
                 holder[key] = 0.0
     return config
 
@@ -238,7 +238,7 @@ def _shrink(model: dict[str, Any]) -> None:
     for holder in _dicts(model):
         for key in CHANNELS & holder.keys():
             holder[key] = _shrunk(holder[key])
-        # What a config leaves to a default does not shrink with the rest.
+        # Defaults of a config are not scaled with the rest.
         if str(holder.get("type")).endswith("DeformRoIPoolPack"):
             holder["deform_fc_channels"] = 16
         if holder.get("type") == "DeformableDETRHead":
@@ -247,7 +247,7 @@ def _shrink(model: dict[str, Any]) -> None:
 
 def _shrunk(channels: Any) -> Any:
     if isinstance(channels, (list, tuple)):
-        return [_shrunk(one) for one in channels]
+        return [_shrunk(value) for value in channels]
     return channels // SHRINK if channels > 3 else channels
 
 
@@ -262,7 +262,7 @@ def _dicts(node: Any) -> Iterator[dict[str, Any]]:
 def _build(config: Config) -> torch.nn.Module:
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmdet")):
-        # mmengine's runner reverts too where there is one process.
+        # mmengine's runner reverts it too in a single process.
         return revert_sync_batchnorm(MODELS.build(config["model"]))
 
 
@@ -270,6 +270,6 @@ def _trainable(config: Config) -> torch.nn.Module:
     model = _build(config)
     model.init_weights()
     for name, module in model.named_modules():
-        if name.endswith("conv_offset"):  # born as zeros, which sample no fraction of a pixel
+        if name.endswith("conv_offset"):  # initialized to zeros, which sample integer positions only
             torch.nn.init.normal_(module.weight, std=0.1)
     return model

@@ -1,4 +1,4 @@
-"""Overlaps through mmcv's public function, against torchvision and sums by hand."""
+"""mmcv's bbox_overlaps against torchvision and manual examples."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-def test_overlaps_are_those_worked_by_hand(case: str, dtype: torch.dtype) -> None:
+def test_overlaps_match_manual_example(case: str, dtype: torch.dtype) -> None:
     from mmcv.ops import bbox_overlaps
 
     mode, offset, expected = CASES[case]
@@ -33,13 +33,13 @@ def test_overlaps_are_those_worked_by_hand(case: str, dtype: torch.dtype) -> Non
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)], ids=str)
-def test_no_boxes_give_an_empty_table(shape: tuple[int, int]) -> None:
+def test_no_boxes_give_empty_overlaps(shape: tuple[int, int]) -> None:
     from mmcv.ops import bbox_overlaps
 
     assert bbox_overlaps(torch.zeros(shape[0], 4), torch.zeros(shape[1], 4)).shape == shape
 
 
-def test_overlaps_are_torchvisions() -> None:
+def test_overlaps_match_torchvision() -> None:
     from mmcv.ops import bbox_overlaps
 
     generator = torch.Generator().manual_seed(0)

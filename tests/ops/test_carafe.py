@@ -1,4 +1,4 @@
-"""mmcv's CARAFE upsampling, against sums worked by hand and an unfolding written here."""
+"""mmcv's CARAFE against manual examples and a reference with unfold."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ FUNCTIONS = pytest.mark.parametrize("function", [carafe, carafe_naive], ids=["fa
 def unfolded(
     features: torch.Tensor, masks: torch.Tensor, kernel: int, groups: int, scale: int
 ) -> torch.Tensor:
-    """The same operator by another road: unfold, enlarge to nearest, multiply, sum."""
+    """Reference: unfold, upsample by nearest neighbor, multiply, sum."""
     n, c, h, w = features.shape
     windows = unfold(features, kernel, padding=kernel // 2).view(n, c * kernel**2, h, w)
     windows = interpolate(windows, scale_factor=scale, mode="nearest")
@@ -32,14 +32,14 @@ def tensors(
 
 
 @FUNCTIONS
-def test_hand_worked_windows(function) -> None:
-    # Features 1 2 / 3 4, kernel 3, scale 2: output cell (y, x) looks around (y // 2, x // 2).
+def test_output_matches_manual_example(function) -> None:
+    # Features 1 2 / 3 4, kernel 3, scale 2: output (y, x) reads around (y // 2, x // 2).
     features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     masks = torch.zeros(1, 9, 4, 4)
-    masks[0, :, 0, 0] = 1  # around 1: the window holds all four, the rest is outside: 10
-    masks[0, 4, 1, 3] = 1  # tap 4 is the middle; cell (1, 3) lies in feature (0, 1): 2
-    masks[0, 3, 3, 3] = 0.5  # tap 3 is left of the middle; feature (1, 1) -> 3: 1.5
-    masks[0, 1, 2, 0] = 2  # tap 1 is above the middle; feature (1, 0) -> 1: 2
+    masks[0, :, 0, 0] = 1  # around 1: the window has all four, the rest is outside: 10
+    masks[0, 4, 1, 3] = 1  # tap 4 is the center; output (1, 3) is in feature (0, 1): 2
+    masks[0, 3, 3, 3] = 0.5  # tap 3 is left of the center; feature (1, 1) -> 3: 1.5
+    masks[0, 1, 2, 0] = 2  # tap 1 is above the center; feature (1, 0) -> 1: 2
     masks[0, 8, 3, 2] = 9  # tap 8 is below right of feature (1, 1): outside, 0
     result = function(features, masks, 3, 1, 2)
     expected = torch.zeros(4, 4)
@@ -63,7 +63,7 @@ def test_output_matches_unfold_reference(function, kernel, groups, scale, images
     torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_no_images_have_gradients() -> None:
+def test_empty_batch_has_gradients() -> None:
     features, masks = tensors(3, 1, 2, images=0)
     carafe(features, masks, 3, 1, 2).sum().backward()
     assert features.grad.shape == features.shape and masks.grad.shape == masks.shape
@@ -79,24 +79,24 @@ def test_gradcheck_through_mmcvs_own_function(kernel: int, groups: int, scale: i
     )
 
 
-def test_naive_gradients_are_the_fast_ones() -> None:
-    # mmcv's own naive Function refuses to go back on a CPU, so this calls the extension itself.
+def test_naive_gradients_match_carafe_gradients() -> None:
+    # mmcv's naive Function has no backward on a CPU, so this calls the extension.
     from mmcv import _ext
 
     features, masks = tensors(3, 2, 2)
     output = carafe(features, masks, 3, 2, 2)
     expected = torch.autograd.grad(output.square().sum(), (features, masks))
-    found = [torch.full_like(tensor, 7) for tensor in (features, masks)]
+    grads = [torch.full_like(tensor, 7) for tensor in (features, masks)]
     _ext.carafe_naive_backward(
-        (2 * output).detach(), features.detach(), masks.detach(), *found,
+        (2 * output).detach(), features.detach(), masks.detach(), *grads,
         kernel_size=3, group_size=2, scale_factor=2,
     )  # fmt: skip
-    for mine, reference in zip(found, expected):
-        torch.testing.assert_close(mine, reference)
+    for actual, reference in zip(grads, expected):
+        torch.testing.assert_close(actual, reference)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_sums_in_single(dtype: torch.dtype) -> None:
+def test_half_precision_sums_in_float32(dtype: torch.dtype) -> None:
     features, masks = tensors(3, 1, 2, dtype)
     result = carafe(features, masks, 3, 1, 2)
     expected = unfolded(features.float(), masks.float(), 3, 1, 2)

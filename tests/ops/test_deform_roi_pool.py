@@ -17,26 +17,27 @@ def features(dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("ratio", [0, 2], ids=["adaptive", "two points"])
-def test_without_offsets_it_is_roi_align(ratio: int) -> None:
+def test_without_offsets_matches_roi_align(ratio: int) -> None:
     source = features().requires_grad_()
-    ours = deform_roi_pool(source, ROIS, None, (3, 2), 0.25, ratio, 0.1)
-    theirs = torchvision.ops.roi_align(source, ROIS, (3, 2), 0.25, ratio, aligned=True)
-    torch.testing.assert_close(ours, theirs)
-    mine, reference = (torch.autograd.grad(x.square().sum(), source)[0] for x in (ours, theirs))
-    torch.testing.assert_close(mine, reference)
+    output = deform_roi_pool(source, ROIS, None, (3, 2), 0.25, ratio, 0.1)
+    expected_output = torchvision.ops.roi_align(source, ROIS, (3, 2), 0.25, ratio, aligned=True)
+    torch.testing.assert_close(output, expected_output)
+    actual, reference = (torch.autograd.grad(x.square().sum(), source)[0]
+                         for x in (output, expected_output))
+    torch.testing.assert_close(actual, reference)
 
 
-def test_offsets_move_bins_by_parts_of_the_region() -> None:
+def test_offsets_move_bins_relative_to_roi_size() -> None:
     # gamma 0.1 and offsets (x, y) = (2, -1) everywhere: the box moves by 0.2 of its width and
     # by -0.1 of its height.
     offset = torch.tensor([2.0, -1.0], dtype=torch.float64).view(1, 2, 1, 1).expand(4, 2, 3, 2)
-    ours = deform_roi_pool(features(), ROIS, offset.contiguous(), (3, 2), 0.25, 2, 0.1)
+    output = deform_roi_pool(features(), ROIS, offset.contiguous(), (3, 2), 0.25, 2, 0.1)
     moved = ROIS.clone()
     width, height = (ROIS[:, 3] - ROIS[:, 1], ROIS[:, 4] - ROIS[:, 2])
     moved[:, 1::2] += 0.2 * width[:, None]
     moved[:, 2::2] -= 0.1 * height[:, None]
-    theirs = torchvision.ops.roi_align(features(), moved, (3, 2), 0.25, 2, aligned=True)
-    torch.testing.assert_close(ours, theirs)
+    expected_output = torchvision.ops.roi_align(features(), moved, (3, 2), 0.25, 2, aligned=True)
+    torch.testing.assert_close(output, expected_output)
 
 
 def test_gradcheck_through_mmcvs_own_function() -> None:
@@ -48,12 +49,12 @@ def test_gradcheck_through_mmcvs_own_function() -> None:
     )
 
 
-def test_small_batches_of_regions_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_batches_of_rois_give_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     from detkit.ops import deform_roi_pool as module
 
-    whole = deform_roi_pool(features(), ROIS, None, (3, 2), 0.25, 2, 0.1)
+    unbatched = deform_roi_pool(features(), ROIS, None, (3, 2), 0.25, 2, 0.1)
     monkeypatch.setattr(module, "MAX_SAMPLES_PER_BATCH", 1)
-    assert torch.equal(deform_roi_pool(features(), ROIS, None, (3, 2), 0.25, 2, 0.1), whole)
+    assert torch.equal(deform_roi_pool(features(), ROIS, None, (3, 2), 0.25, 2, 0.1), unbatched)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_small_batches_of_regions_give_the_same(monkeypatch: pytest.MonkeyPatch)
     [torch.zeros(0, 5), torch.tensor([[0.0, 5, 5, 5, 5]]), torch.tensor([[0.0, 9, 9, 5, 5]])],
     ids=["no region", "no size", "inside out"],
 )
-def test_regions_without_points_give_zeros(rois: torch.Tensor) -> None:
+def test_rois_without_points_give_zeros(rois: torch.Tensor) -> None:
     source = features(torch.float32).requires_grad_()
     result = deform_roi_pool(source, rois, None, (3, 2), 0.25, 0, 0.1)
     assert result.shape == (len(rois), 3, 3, 2) and not result.any()
@@ -70,7 +71,7 @@ def test_regions_without_points_give_zeros(rois: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_pools_in_single(dtype: torch.dtype) -> None:
+def test_half_precision_pools_in_float32(dtype: torch.dtype) -> None:
     source = features(dtype)
     result = deform_roi_pool(source, ROIS.to(dtype), None, (3, 2), 0.25, 2, 0.1)
     rois = ROIS.to(dtype).float()

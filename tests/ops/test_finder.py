@@ -1,4 +1,4 @@
-"""mmcv._ext is answered for when it is missing, and left alone when it is there."""
+"""The finder provides mmcv._ext when it is missing, and not when it is installed."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def run_python(code: str, cwd: Path) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def test_importing_detkit_lets_mmcv_and_mmdet_be_imported(repository: Path) -> None:
+def test_mmcv_and_mmdet_import_after_detkit(repository: Path) -> None:
     code = "import detkit, mmcv.ops, mmdet.models, mmcv._ext as e; print(e.__spec__.origin)"
     assert run_python(code, repository) == "detkit.ops"
 
@@ -26,7 +26,7 @@ def test_importing_detkit_imports_neither_torch_nor_mmcv(repository: Path) -> No
     assert run_python(code, repository) == "[]"
 
 
-def test_a_compiled_extension_is_used_instead(repository: Path, tmp_path: Path) -> None:
+def test_compiled_extension_takes_precedence(repository: Path, tmp_path: Path) -> None:
     package = tmp_path / "mmcv"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -44,9 +44,9 @@ def test_install_is_idempotent() -> None:
     install()
     install()
     assert sum(isinstance(finder, ExtensionFinder) for finder in sys.meta_path) == 1
-    places = {type(finder): place for place, finder in enumerate(sys.meta_path)}
-    # behind the one that would find a compiled extension on the path
-    assert places[ExtensionFinder] > sys.meta_path.index(PathFinder)
+    positions = {type(finder): position for position, finder in enumerate(sys.meta_path)}
+    # after the finder of a compiled extension on the path
+    assert positions[ExtensionFinder] > sys.meta_path.index(PathFinder)
 
 
 def test_missing_operator_raises_when_called() -> None:
@@ -67,7 +67,7 @@ def test_names_with_underscores_are_not_operators() -> None:
     assert not hasattr(mmcv._ext, "_private")
 
 
-def test_the_environment_report_says_that_nothing_was_compiled() -> None:
+def test_environment_report_has_no_compiler() -> None:
     from mmcv.ops import get_compiler_version, get_compiling_cuda_version
 
     assert "detkit" in get_compiler_version()

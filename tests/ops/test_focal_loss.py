@@ -1,4 +1,4 @@
-"""Focal losses through mmcv's public functions, against torchvision and the definition."""
+"""mmcv's focal losses against torchvision and the definition."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def samples(number: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Te
 
 @pytest.mark.parametrize("number", [0, 1, 11])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_sigmoid_focal_loss_is_torchvisions(number: int, gamma: float) -> None:
+def test_sigmoid_focal_loss_matches_torchvision(number: int, gamma: float) -> None:
     from mmcv.ops import sigmoid_focal_loss
 
     logits, target = samples(number)
@@ -31,11 +31,11 @@ def test_sigmoid_focal_loss_is_torchvisions(number: int, gamma: float) -> None:
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
-def test_gradients_hold_in_float64(kind: str, reduction: str) -> None:
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_gradients_hold_in_float64(activation: str, reduction: str) -> None:
     import mmcv.ops
 
-    loss = getattr(mmcv.ops, f"{kind}_focal_loss")
+    loss = getattr(mmcv.ops, f"{activation}_focal_loss")
     logits, target = samples(7)
     weight = torch.tensor([0.5, 1, 2, 3], dtype=torch.float64)
     target = target.clamp(max=3)
@@ -44,7 +44,7 @@ def test_gradients_hold_in_float64(kind: str, reduction: str) -> None:
     )
 
 
-def test_sigmoid_focal_loss_stays_right_where_a_probability_is_one() -> None:
+def test_sigmoid_focal_loss_is_accurate_where_probability_is_one() -> None:
     from mmcv.ops import sigmoid_focal_loss
 
     # background at a logit of 40: (1 - alpha) * 1 * log(1 + e^40) = 0.75 * 40
@@ -54,7 +54,7 @@ def test_sigmoid_focal_loss_stays_right_where_a_probability_is_one() -> None:
 
 @pytest.mark.parametrize("number", [0, 9])
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
-def test_softmax_focal_loss_is_its_definition(number: int, gamma: float) -> None:
+def test_softmax_focal_loss_matches_definition(number: int, gamma: float) -> None:
     from mmcv.ops import softmax_focal_loss
 
     logits, target = samples(number)
@@ -65,7 +65,7 @@ def test_softmax_focal_loss_is_its_definition(number: int, gamma: float) -> None
     got = softmax_focal_loss(logits, target, gamma, 0.25, weight, "none")
     torch.testing.assert_close(got, expected)
     expected_grad = torch.autograd.grad(expected.sum(), logits)
-    # mmcv's own backward of reduction "none" multiplies (N, C) by (N,) and fails
+    # mmcv's backward of reduction "none" multiplies (N, C) by (N,) and fails
     total = softmax_focal_loss(logits, target, gamma, 0.25, weight, "sum")
     torch.testing.assert_close(torch.autograd.grad(total, logits), expected_grad)
 
@@ -80,12 +80,12 @@ def test_a_negative_target_has_no_softmax_loss() -> None:
     assert not logits.grad.any()
 
 
-@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_is_near_float32(kind: str, dtype: torch.dtype) -> None:
+def test_half_precision_is_close_to_float32(activation: str, dtype: torch.dtype) -> None:
     import mmcv.ops
 
-    loss = getattr(mmcv.ops, f"{kind}_focal_loss")
+    loss = getattr(mmcv.ops, f"{activation}_focal_loss")
     logits, target = samples(6, dtype)
     target = target.clamp(max=3)
     with torch.autocast("cpu", torch.bfloat16):

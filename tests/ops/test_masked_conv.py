@@ -17,7 +17,7 @@ MASKS = {
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
 @pytest.mark.parametrize("kernel, padding", [(1, 0), (3, 1), (5, 2)])
-def test_masked_points_are_those_of_the_plain_convolution(
+def test_masked_points_match_plain_convolution(
     mask: torch.Tensor, kernel: int, padding: int
 ) -> None:
     torch.manual_seed(0)
@@ -28,7 +28,7 @@ def test_masked_points_are_those_of_the_plain_convolution(
     torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_window_that_does_not_keep_the_size() -> None:
+def test_padding_that_changes_the_size() -> None:
     # No padding: output (h, w) of the plain 3x3 convolution covers rows h..h+2.
     torch.manual_seed(0)
     image, weight, bias = torch.randn(1, 3, 5, 6), torch.randn(2, 3, 3, 3), torch.zeros(2)
@@ -45,7 +45,7 @@ def test_point_outside_output_raises() -> None:
         masked_conv2d(image, torch.ones(1, 5, 6), weight, bias, 0)
 
 
-def test_columns_of_a_hand_worked_window() -> None:
+def test_columns_match_manual_example() -> None:
     # 0 1 2 / 3 4 5, 3x3 window with padding 1 around (0, 2):
     # row -1: 0 0 0; row 0: 1 2 (out) 0; row 1: 4 5 0.
     from mmcv import _ext
@@ -58,8 +58,8 @@ def test_columns_of_a_hand_worked_window() -> None:
     assert columns[:, 0].tolist() == [0, 0, 0, 1, 2, 0, 4, 5, 0]
 
 
-def test_no_points_through_the_extension_itself() -> None:
-    # mmcv's own function does not call it then; another caller may.
+def test_no_points_by_extension_function() -> None:
+    # mmcv does not call it then; other callers may.
     from mmcv import _ext
 
     none, image = torch.zeros(0, dtype=torch.long), torch.ones(1, 2, 3, 3)

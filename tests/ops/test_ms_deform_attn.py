@@ -33,20 +33,21 @@ def tensors(
 @pytest.mark.parametrize(
     "images, queries", [(0, 5), (2, 0), (2, 5), (3, 1)], ids=lambda value: str(value)
 )
-def test_output_and_gradients_are_those_of_mmcvs_reference(images: int, queries: int) -> None:
+def test_output_and_gradients_match_mmcv_reference(images: int, queries: int) -> None:
     value, shapes, starts, locations, weights = tensors(images, queries)
-    ours = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations, weights, 64)
-    assert ours.shape == (images, queries, 6)
+    actual_output = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations,
+                                                           weights, 64)
+    assert actual_output.shape == (images, queries, 6)
     if images == 0:  # the reference itself fails on an empty batch
         return
-    theirs = multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
-    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    expected_output = multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
+    torch.testing.assert_close(actual_output, expected_output, rtol=1e-6, atol=1e-6)
     sources = (value, locations, weights)
-    for mine, reference in zip(
-        torch.autograd.grad(ours.square().sum(), sources),
-        torch.autograd.grad(theirs.square().sum(), sources),
+    for actual, reference in zip(
+        torch.autograd.grad(actual_output.square().sum(), sources),
+        torch.autograd.grad(expected_output.square().sum(), sources),
     ):
-        torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(actual, reference, rtol=1e-5, atol=1e-5)
 
 
 def test_empty_batch_has_gradients() -> None:
@@ -57,7 +58,7 @@ def test_empty_batch_has_gradients() -> None:
 
 
 def test_point_at_cell_center_reads_that_cell() -> None:
-    # One level of 2 x 3 cells holding 0..5. Centre of row 1, column 2 (value 5):
+    # One level of 2 x 3 cells with values 0..5. Center of row 1, column 2 (value 5):
     # x = 2.5 / 3, y = 1.5 / 2. Weights 1 and 0.5, both there: 5 + 2.5 = 7.5.
     value = torch.arange(6.0).view(1, 6, 1, 1)
     locations = torch.tensor([2.5 / 3, 1.5 / 2]).expand(1, 1, 1, 1, 2, 2).contiguous()
@@ -79,18 +80,19 @@ def test_gradcheck_through_mmcvs_own_function() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_samples_in_single(dtype: torch.dtype) -> None:
+def test_half_precision_samples_in_float32(dtype: torch.dtype) -> None:
     value, shapes, starts, locations, weights = tensors(dtype=dtype)
-    ours = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations, weights, 64)
+    actual_output = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations,
+                                                           weights, 64)
     wide = (tensor.float() for tensor in (locations, weights))
-    theirs = multi_scale_deformable_attn_pytorch(value.float(), shapes, *wide)
-    assert ours.dtype == dtype
-    torch.testing.assert_close(ours, theirs.to(dtype), rtol=1e-2, atol=1e-2)
-    ours.sum().backward()
+    expected_output = multi_scale_deformable_attn_pytorch(value.float(), shapes, *wide)
+    assert actual_output.dtype == dtype
+    torch.testing.assert_close(actual_output, expected_output.to(dtype), rtol=1e-2, atol=1e-2)
+    actual_output.sum().backward()
     assert value.grad.dtype == dtype and value.grad.isfinite().all()
 
 
-def test_autocast_changes_nothing_inside() -> None:
+def test_autocast_does_not_change_result() -> None:
     arguments = tensors()
     expected = MultiScaleDeformableAttnFunction.apply(*arguments, 64)
     with torch.autocast("cpu", torch.bfloat16):
@@ -99,7 +101,7 @@ def test_autocast_changes_nothing_inside() -> None:
     assert torch.equal(result, expected)
 
 
-def test_mmcvs_module_trains() -> None:
+def test_mmcv_module_trains() -> None:
     torch.manual_seed(0)
     layer = MultiScaleDeformableAttention(16, num_heads=2, num_levels=2, batch_first=True)
     shapes = torch.tensor([[4, 4], [2, 2]])

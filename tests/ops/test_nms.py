@@ -1,4 +1,4 @@
-"""Suppression through mmcv's public functions, against torchvision and sums by hand."""
+"""mmcv's NMS functions against torchvision and manual examples."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-import detkit  # noqa: F401  (places the finder that mmcv.ops needs)
+import detkit  # noqa: F401  (num_groups the finder that mmcv.ops needs)
 
 
 def random_boxes(number: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -36,14 +36,14 @@ def test_nms_matches_torchvision(number: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("number", [900, 3000])
-@pytest.mark.parametrize("places", [1, 5, 40], ids="{} places".format)
-def test_nms_of_disjoint_groups_matches_torchvision(number: int, places: int) -> None:
+@pytest.mark.parametrize("num_groups", [1, 5, 40], ids="{} groups".format)
+def test_nms_of_disjoint_groups_matches_torchvision(number: int, num_groups: int) -> None:
     from mmcv.ops import nms
 
     boxes, scores = random_boxes(number)
-    # Every fifth box touches the next place's edge, and scores are often equal.
+    # Every fifth box touches the edge of the next group, and scores are often equal.
     boxes[::5, 2] = 111
-    boxes += 111 * (torch.arange(number) % places)[:, None]
+    boxes += 111 * (torch.arange(number) % num_groups)[:, None]
     scores = scores.mul(50).round() / 50
     expected = torchvision.ops.nms(boxes, scores, 0.4)
     assert 0 < len(expected) < number
@@ -61,7 +61,7 @@ def test_nms_with_non_finite_box_matches_torchvision(value: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_nms_takes_half_precision_under_autocast_too(dtype: torch.dtype) -> None:
+def test_nms_takes_half_precision_under_autocast(dtype: torch.dtype) -> None:
     from mmcv.ops import nms
 
     with torch.autocast("cpu", dtype):
@@ -76,7 +76,7 @@ def test_nms_with_offset_counts_the_last_pixel() -> None:
     assert nms(PAIR, SCORES, 0.35, offset=1)[1].tolist() == [0, 2]
 
 
-def test_an_overlap_equal_to_the_threshold_is_kept() -> None:
+def test_iou_equal_to_threshold_is_kept() -> None:
     from mmcv.ops import nms
 
     # 10 x 6 of 10 x 10 is 0.6, which float32 rounds up, above the float64 number 0.6
@@ -134,14 +134,14 @@ def test_soft_nms_keeps_first_box_below_min_score() -> None:
 def test_soft_nms_tie_order_matches_mmcv() -> None:
     from mmcv.ops import soft_nms
 
-    # box 0 drops its twin 1, whose place box 4 takes: then all are equal and 4 stands first
+    # box 0 drops its duplicate 1, and box 4 moves to its position: then all scores are equal
     apart = torch.tensor([[0.0, 0, 4, 4]]).repeat(5, 1)
     apart[2:] += torch.tensor([[10.0], [20], [30]])
     scores = torch.tensor([0.9, 0.5, 0.5, 0.5, 0.5])
     assert soft_nms(apart, scores, 0.5, method="naive")[1].tolist() == [0, 4, 2, 3]
 
 
-def test_nms_match_groups_boxes_with_what_suppresses_them() -> None:
+def test_nms_match_groups_suppressed_boxes_with_kept_one() -> None:
     from mmcv.ops import nms_match
 
     dets = torch.cat((PAIR, SCORES[:, None]), 1)
@@ -153,7 +153,7 @@ def test_nms_match_groups_boxes_with_what_suppresses_them() -> None:
     assert nms_match(dets[:0], 0.5) == []
 
 
-def test_nms_match_joins_at_the_threshold() -> None:
+def test_nms_match_suppresses_at_threshold() -> None:
     from mmcv.ops import nms_match
 
     dets = torch.tensor([[0.0, 0, 10, 10, 0.9], [0, 0, 10, 5, 0.8]])

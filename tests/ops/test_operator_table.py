@@ -1,4 +1,4 @@
-"""The list of operators in the package's docstring, and the same operators on a GPU."""
+"""The table of operators in the docstring of detkit.ops, and operators on a GPU."""
 
 import pytest
 import torch
@@ -12,15 +12,15 @@ def test_all_operators_in_table_resolve(name: str) -> None:
     assert callable(get_operator(name))
 
 
-def test_every_module_of_the_table_is_in_the_docstring() -> None:
-    modules = {place.split(":")[0].rsplit(".", 1)[1] for place in OPERATORS.values()}
+def test_every_operator_module_is_in_the_docstring() -> None:
+    modules = {target.split(":")[0].rsplit(".", 1)[1] for target in OPERATORS.values()}
     text = detkit.ops.__doc__ or ""
     missing = {name for name in modules - {"build_info"} if name[:16] not in text}
     assert not missing
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_results_and_gradients_on_a_gpu_are_those_of_the_cpu() -> None:
+def test_gpu_results_and_gradients_match_cpu() -> None:
     from mmcv.ops import carafe, deform_conv2d, deform_roi_pool, modulated_deform_conv2d
 
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""RoIPool through mmcv's public function, against torchvision's where the two mean the same."""
+"""mmcv's RoIPool against torchvision where both have the same definition."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torchvision
 
 import detkit  # noqa: F401  (places the finder that mmcv.ops needs)
 
-# image, then whole corners: at scale 1 torchvision's rounding of corners changes nothing
+# image, integer corners: at scale 1 torchvision's rounding of corners has no effect
 ROIS = torch.tensor(
     [[0, 0, 0, 8, 8], [1, 2, 1, 7, 4], [0, -3, -3, 20, 4], [1, 3, 3, 3, 3], [0, 50, 50, 60, 60]],
     dtype=torch.float64,
@@ -32,10 +32,10 @@ def test_pooling_matches_torchvision_at_integer_corners(size: tuple[int, int], n
     torch.testing.assert_close(grad, torch.autograd.grad(expected, features, slope)[0])
 
 
-def test_corners_between_cells_are_not_rounded() -> None:
+def test_fractional_corners_are_not_rounded() -> None:
     from mmcv.ops import roi_pool
 
-    # From 1.25 to (3.5 + 1) * 0.5 = 2.25: the bin holds cells 1 and 2, as floor(1.25) = 1 and
+    # From 1.25 to (3.5 + 1) * 0.5 = 2.25: the bin has pixels 1 and 2, as floor(1.25) = 1 and
     # ceil(2.25) = 3. Rounding the corners first would give round(1.25) = 1 to round(1.75) = 2.
     features = torch.arange(25.0).view(1, 1, 5, 5)
     rois = torch.tensor([[0, 2.5, 2.5, 3.5, 3.5]])
@@ -47,7 +47,7 @@ def test_corners_between_cells_are_not_rounded() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
-def test_a_region_that_is_not_finite_gives_zero_and_no_gradient(value: float, side: int) -> None:
+def test_non_finite_roi_gives_zero_and_no_gradient(value: float, side: int) -> None:
     from mmcv.ops import roi_pool
 
     features = random_map().requires_grad_()
@@ -76,5 +76,5 @@ def test_half_precision_under_autocast(dtype: torch.dtype) -> None:
         got = roi_pool(features, ROIS.float(), (3, 2), 1.0)
     assert torch.equal(got.double(), roi_pool(features.double(), ROIS, (3, 2), 1.0))
     got.sum().backward()
-    # 6 bins for each of 3 channels; RoI 4 lies off the map, RoI 2 has bins off it
+    # 6 bins for each of 3 channels; RoI 4 is outside the map, RoI 2 has bins outside
     assert features.grad.sum() == (got != 0).sum()

@@ -1,1 +1,1 @@
-"""Parameters and multiply-adds of a config's model, by component."""
+"""Parameters and multiply-adds of a config's model, by module."""

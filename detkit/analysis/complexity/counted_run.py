@@ -1,4 +1,4 @@
-"""The model of a config, built and run once to be counted: on shapes alone, or computed."""
+"""Build the model of a config and count a forward pass, on fake tensors or on the CPU."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from detkit.registry import MODELS, get_default_scope
 
 logger = logging.getLogger(__name__)
 
-# Of one image, in pixels: what is computed takes seconds then, and a few gigabytes at the most.
+# Of one image: up to this size a pass on the CPU takes seconds, and a few gigabytes at most.
 MAX_COMPUTED_PIXELS = 2048 * 2048
-# What works on detections, not on proposals.
+# Modules that run on detections instead of proposals.
 _MASK_PREFIX = "roi_head.mask"
 
 
@@ -28,25 +28,25 @@ def run_and_count(cfg: Config, size: tuple[int, int]) -> tuple[nn.Module, dict[s
     """Build the model of ``cfg``, run it, and count its multiply-adds by module.
 
     Args:
-        cfg: with everything derived, and nothing in it that is fetched.
+        cfg: with all fields inferred and nothing to download.
         size: height and width of the input in pixels.
 
     Returns:
-        the model, in eval mode and without weights that mean anything; what ``count_macs``
-        gives; and what it ran on, 'shapes' or 'cpu'.
+        the model, in eval mode with arbitrary weights; the result of ``count_macs``; and what it
+        ran on, 'shapes' (fake tensors) or 'cpu'.
 
     Raises:
-        ConfigError: the model cannot be built or run, or it must compute and ``size`` has more
-            than ``MAX_COMPUTED_PIXELS`` pixels.
+        ConfigError: the model cannot be built or run, or it needs real tensors and ``size`` has
+            more than ``MAX_COMPUTED_PIXELS`` pixels.
     """
-    # The meta device is the quickest, but some models compute while they are built.
+    # The meta device is the fastest, but some models read tensor values when they are built.
     for device in ("meta", "cpu"):
         try:
             model = _build_model(cfg, device)
         except DetkitError:
             raise
         except Exception as error:
-            # Any model, of anyone.
+            # Models of users raise errors of any type.
             if device == "meta":
                 continue
             raise ConfigError(f"{cfg.filename}: the model cannot be built",
@@ -57,7 +57,7 @@ def run_and_count(cfg: Config, size: tuple[int, int]) -> tuple[nn.Module, dict[s
         except DetkitError:
             raise
         except Exception as error:
-            logger.debug("built on %s, not counted on shapes", device, exc_info=error)
+            logger.debug("built on %s, not counted with fake tensors", device, exc_info=error)
             problem = error
     if not needs_real_tensors(problem):
         raise _counting_error(cfg, size, problem) from problem
@@ -68,12 +68,12 @@ def _count_on_cpu(cfg: Config, size: tuple[int, int]) -> tuple[nn.Module, dict[s
     height, width = size
     if height * width > MAX_COMPUTED_PIXELS:
         raise ConfigError(
-            f"{cfg.filename}: the model does not run on shapes alone, so it must compute",
+            f"{cfg.filename}: the model does not run with fake tensors, only on the CPU",
             got=f"{height}x{width}",
-            expected=f"at most {MAX_COMPUTED_PIXELS} pixels, as 2048x2048",
+            expected=f"at most {MAX_COMPUTED_PIXELS} pixels, such as 2048x2048",
             hint="pass a smaller --size",
         )
-    logger.warning("%s: its model does not run on shapes alone, so it runs on the CPU",
+    logger.warning("%s: the model does not run with fake tensors; running it on the CPU",
                    cfg.filename)
     try:
         model = _build_model(cfg, "cpu")
@@ -93,8 +93,7 @@ def _count_model_macs(cfg: Config, model: nn.Module, size: tuple[int, int]) -> d
         counts = count_macs(model, lambda: forward_once(model, image, roi_counts.proposals))
         mask_modules = {name for name in counts if name.startswith(_MASK_PREFIX)}
         if mask_modules and roi_counts.detections < roi_counts.proposals:
-            # Masks are made for what is detected, while mmdet's forward makes one for each
-            # proposal.
+            # mmdet's forward runs the mask head for each proposal, prediction for each detection.
             mask_counts = count_macs(model,
                                      lambda: forward_once(model, image, roi_counts.detections))
             counts.update({name: mask_counts[name] for name in mask_modules})
@@ -111,14 +110,14 @@ def _build_model(cfg: Config, device: str) -> nn.Module:
 def _counting_error(cfg: Config, size: tuple[int, int], error: Exception) -> ConfigError:
     height, width = size
     return ConfigError(
-        f"{cfg.filename}: the model cannot be counted at {height}x{width}",
+        f"{cfg.filename}: the FLOPs of the model cannot be counted at {height}x{width}",
         got=_summarize_error(error),
-        expected="a model that forward(mode='tensor') runs",
+        expected="a model that runs with forward(mode='tensor')",
     )
 
 
 def _summarize_error(error: Exception) -> str:
-    """The error's first line; of one without words, such as an assertion, the line of code."""
+    """The error's first line; the line of code where it has no message, as an assertion."""
     message = next(iter(str(error).splitlines()), "").rstrip(". ")
     frames = traceback.extract_tb(error.__traceback__)
     if not message and frames:

@@ -1,4 +1,4 @@
-"""One image through a model for counting: no data, no NMS, a fixed number of proposals."""
+"""A forward pass of one image for counting: no data, no NMS, a fixed number of proposals."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from torch._subclasses.fake_tensor import FakeTensor
 from detkit.config.task import CLASSIFICATION
 from detkit.errors import ConfigError
 
-# mmdet's usual numbers, for a config that gives none.
+# mmdet's usual values, for configs without max_per_img.
 DEFAULT_PROPOSALS, DEFAULT_DETECTIONS = 1000, 100
 
 
 @dataclass(frozen=True)
 class RoICounts:
-    """How many regions of an image a two-stage model looks at.
+    """Number of RoIs that a two-stage model processes for an image.
 
     Args:
-        proposals: what the RoI heads refine and classify.
-        detections: those of them that a mask is made for.
+        proposals: RPN proposals passed to the RoI heads.
+        detections: detections passed to the mask head.
     """
 
     proposals: int
@@ -34,10 +34,10 @@ class RoICounts:
 
 
 def get_roi_counts(model: Any) -> RoICounts | None:
-    """What ``test_cfg`` of a two-stage model says; None for other models.
+    """Get the RoI counts of a two-stage model's ``test_cfg``; None for other models.
 
     Raises:
-        ConfigError: a number in it is none.
+        ConfigError: ``max_per_img`` is not a positive integer.
     """
     if not isinstance(model, TwoStageDetector) or not model.with_roi_head:
         return None
@@ -56,15 +56,15 @@ def _max_per_img(model: Any, stage: str, default: int) -> int:
 
 
 def forward_once(model: Any, image: Tensor, num_proposals: int | None) -> None:
-    """Run everything of ``model`` whose size does not hang on what is in the image.
+    """Run all modules of ``model`` whose cost does not depend on the content of the image.
 
     Args:
-        model: a classifier, or a detector of mmdet's kind, in eval mode, on the CPU.
-        image: (1, 3, H, W) float32, normalised; of a FakeTensor shapes alone are worked out.
-        num_proposals: how many the RoI heads look at; None for a model without them.
+        model: a classifier, or a detector of mmdet, in eval mode, on the CPU.
+        image: (1, 3, H, W) float32, normalized; may be a FakeTensor.
+        num_proposals: number of proposals for the RoI heads; None for a model without them.
 
     Raises:
-        Exception: whatever a model raises that cannot run so; some cannot on shapes alone.
+        Exception: any error of a model that cannot run so, such as with fake tensors.
     """
     if getattr(model, "task", None) == CLASSIFICATION:
         model(image, None, mode="tensor")
@@ -83,7 +83,7 @@ def forward_once(model: Any, image: Tensor, num_proposals: int | None) -> None:
         for module in model.roi_head.modules():
             if type(module) is SingleRoIExtractor:
                 _patch_roi_extractor(module)
-    # As many as images come out of the backbone: TridentNet's branches make three of one.
+    # The backbone may return several maps for an image: TridentNet has three branches.
     num_images = len(features[0])
     model.roi_head(features, [rpn_results] * num_images, [data_sample] * num_images)
 
@@ -94,7 +94,7 @@ def _make_data_sample(image: Tensor) -> DetDataSample:
         "img_id": 0, "img_shape": size, "ori_shape": size, "pad_shape": size,
         "batch_input_shape": size, "scale_factor": (1.0, 1.0), "flip": False,
     })
-    # Some forwards ask for the truth, and use none of it.
+    # Some forward methods require ground truth but do not use it.
     data_sample.gt_instances = InstanceData(
         bboxes=image.new_zeros(0, 4), labels=image.new_zeros(0, dtype=torch.int64))
     return data_sample
@@ -102,29 +102,29 @@ def _make_data_sample(image: Tensor) -> DetDataSample:
 
 def _run_rpn(head: Any, features: Any, data_sample: DetDataSample,
              rpn_results: InstanceData) -> Any:
-    """Run the RPN; ``rpn_results`` as they are, unless it makes what only it can make."""
+    """Run the RPN; return its proposals where they have features, else ``rpn_results``."""
     if type(head).forward is not nn.Module.forward and head(features) is not None:
         return rpn_results
-    # Without a forward of its own (Cascade RPN, Sparse R-CNN), all it does hangs in predict.
+    # RPNs without a forward method (Cascade RPN, Sparse R-CNN) run in predict.
     results = head.predict(features, [data_sample], rescale=False)[0]
     return results if "features" in results else rpn_results
 
 
 def _make_proposals(count: int, image: Tensor) -> Tensor:
-    """(number, 4) xyxy, pixels: boxes of all scales over the whole image, always the same."""
+    """(count, 4) xyxy, pixels: deterministic boxes of several scales over the image."""
     height, width = image.shape[-2:]
     index = torch.arange(count, dtype=torch.float32, device=image.device)
     scales = (0.05, 0.1, 0.2, 0.4, 0.8)
     size = torch.tensor(scales, device="cpu").repeat(-(-count // len(scales)))[:count]
     size = size.to(image.device)
-    # The golden ratio's multiples are spread evenly whatever their number is.
+    # Multiples of the golden ratio are evenly distributed for any count.
     left = (index * 0.618034) % 1 * (1 - size) * width
     top = (index / count) * (1 - size) * height
     return torch.stack([left, top, left + size * width, top + size * height], 1)
 
 
 def _patch_roi_extractor(extractor: Any) -> None:
-    """Which level a region is taken from is a question of values, and there are none."""
+    """Skip the assignment of RoIs to levels, which needs values that fake tensors lack."""
     size = extractor.roi_layers[0].output_size
     output_hw = size if isinstance(size, (tuple, list)) else (size, size)
 
@@ -133,5 +133,5 @@ def _patch_roi_extractor(extractor: Any) -> None:
         return shape
 
     if any(True for _ in extractor.parameters()):
-        raise NotImplementedError("a RoI layer with weights must run")
+        raise NotImplementedError("a RoI layer with weights cannot be skipped")
     extractor.forward = forward

@@ -1,4 +1,4 @@
-"""The size at which a config tests its model."""
+"""The test-time input size of a config."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from detkit.config.data.datasets import unwrap_dataset
 from detkit.errors import ConfigError
 
 SIZE_HINT = "pass --size, as --size 800x1280"
-# Of torchvision, which gives sizes as (height, width).
+# torchvision's transforms have sizes (height, width).
 _TORCHVISION = "torchvision/"
 
 
 def get_test_size(cfg: Config) -> tuple[int, int]:
-    """Height and width, in pixels, that ``cfg`` tests a landscape image at, padding included.
+    """Get the test-time input size (height, width) of a landscape image, with padding, in pixels.
 
-    The scale of the test pipeline's last resizing, padded as the pipeline and the model's
-    preprocessor pad. Where proportions are kept it is the largest that an image can come to. Of
-    torchvision's steps, the last crop or the last Resize to a height and a width.
+    It is the scale of the last resize in the test pipeline, padded as the pipeline and the
+    model's preprocessor pad; with keep_ratio, the largest possible size. For torchvision's
+    transforms, it is the last crop, or the last Resize to a height and a width.
 
     Raises:
-        ConfigError: the config has no test pipeline, or none that resizes to a given size.
+        ConfigError: the config has no test pipeline, or none with a fixed size.
     """
     pipeline = next(_pipelines(cfg), None)
     if pipeline is None:
-        raise ConfigError("the config has no test pipeline that says a size", hint=SIZE_HINT)
+        raise ConfigError("the config has no test pipeline with a size", hint=SIZE_HINT)
     steps = [step for step in pipeline if isinstance(step, Mapping)]
     size: tuple[int, int] | None = None
     for step in steps:
@@ -62,17 +62,17 @@ def _size_after_resize(step: Mapping[str, Any]) -> tuple[int, int]:
         raise ConfigError("the scale of the test pipeline's Resize", got=repr(scale),
                           expected="width and height in pixels", hint=SIZE_HINT)
     width, height = sides
-    # Where proportions are kept the two are a long and a short side, in whichever order.
+    # With keep_ratio the two are the long and the short side, in any order.
     return (min(sides), max(sides)) if step.get("keep_ratio") else (height, width)
 
 
 def _size_after_torchvision(
     step_type: str, step_size: Any, current: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """Height and width after one of torchvision's steps, None where the picture decides."""
+    """Height and width after a transform of torchvision, None where they depend on the image."""
     sides = (step_size,) if isinstance(step_size, int) else tuple(step_size or ())
     if step_type == "Resize":
-        # One number is the shorter side's; the longer one keeps the picture's proportions.
+        # One number is the shorter side; the longer one keeps the aspect ratio.
         return (sides[0], sides[1]) if len(sides) == 2 else None
     if step_type in ("CenterCrop", "RandomCrop", "RandomResizedCrop") and sides:
         return sides[0], sides[-1]

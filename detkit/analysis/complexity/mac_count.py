@@ -1,4 +1,4 @@
-"""Multiply-adds of a forward pass, for each module that they are made in."""
+"""Count the multiply-adds of a forward pass by module."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from detkit.models.layers.deform_conv import DeformConv2d
 
-# torch counts a multiplication and an addition as two, papers count the pair as one.
+# torch counts a multiply-add as two FLOPs, papers as one.
 FLOPS_PER_MAC = 2
-# What torch raises where an operator looks at values, or knows no shapes for what it makes.
+# Errors of torch for operators that read values, or that have no shape function.
 _FAKE_TENSOR_ERRORS = (
     fake_tensor.DataDependentOutputException,
     fake_tensor.DynamicOutputShapeException,
@@ -29,31 +29,33 @@ _FAKE_TENSOR_ERRORS = (
     fake_tensor.UnsupportedOperatorException,
     NotImplementedError,
 )
-# And the plain RuntimeErrors of a tensor that is read from Python, as by torch.as_tensor of a list
-# of tensors, numpy() and tolist().
+# RuntimeErrors of reading values from Python, as by numpy(), tolist(), and torch.as_tensor of a
+# list of tensors.
 _FAKE_TENSOR_MESSAGES = ("data is not allocated yet", "not supported for tensor subclasses")
 
 
 def count_macs(model: nn.Module, fn: Callable[[], object]) -> dict[str, int]:
-    """Count the multiply-adds of ``fn`` by the module that makes them.
+    """Count the multiply-adds of ``fn`` by module.
 
-    Convolutions, linear layers and matrix products count, those of attention with them. Norms,
-    activations, biases and interpolation do not. A deformable convolution counts as a plain one
-    of its weight, and its sampling as interpolation; a ``DeformConv2d`` must be in ``model``.
+    Counted are convolutions, linear layers and matrix products, including those of attention;
+    norms, activations, biases and interpolation are not. A deformable convolution counts as a
+    plain one with its weight, without sampling; a ``DeformConv2d`` must be in ``model``.
 
     Args:
-        model: whose modules are told apart. Nothing of it is left changed.
-        fn: runs the model, or parts of it; shapes without content are enough.
+        model: has the modules. Not changed.
+        fn: runs the model, or modules of it; fake tensors are enough.
 
     Returns:
-        for each module that makes some: its own, not those of the modules in it. The name is the
-        module's in ``model``, '' for what is made outside of all of them. Together they are all.
+        the multiply-adds of each module by its name in ``model``, without those of its submodules;
+        '' for those outside all modules. Modules without any are left out.
 
     Source: torch.utils.flop_counter, halved.
     """
     flops_by_module: dict[str, int] = defaultdict(int)
     with FlopCounterMode(display=False, custom_mapping=_FLOP_FORMULAS) as counter:
-        # For each module that runs now: the counter at its start, and what modules in it added.
+        # Not the counter's own counts by module: a head that the decoder calls (Deformable DETR
+        # with box refinement) would count in both.
+        # Of each running module: the counter when it started, and the FLOPs of modules it called.
         stack = [[0, 0]]
 
         def on_enter(module: nn.Module, inputs: Any) -> None:
@@ -64,7 +66,7 @@ def count_macs(model: nn.Module, fn: Callable[[], object]) -> dict[str, int]:
             flops = counter.get_total_flops() - before
             stack[-1][1] += flops
             if isinstance(module, DeformConv2d):
-                # What it runs differs between devices, and some of that has no formula.
+                # Its operators differ between devices, and some have no formula.
                 flops_by_module[name] += _deform_conv2d_flops((), module.weight.shape,
                                                               out_shape=output.shape)
             else:
@@ -89,15 +91,15 @@ def count_macs(model: nn.Module, fn: Callable[[], object]) -> dict[str, int]:
 
 @contextmanager
 def fake_tensor_mode(model: nn.Module) -> Iterator[None]:
-    """Within, tensors of the CPU have a shape and no content: a forward pass costs next to nothing.
+    """Context in which CPU tensors have a shape but no data, for a fast forward pass.
 
     Args:
-        model: may have been built on the meta device, and is then moved to such tensors.
+        model: if built on the meta device, it is moved to fake CPU tensors.
 
     Raises:
-        Exception: whatever a model raises; see ``needs_real_tensors``.
+        Exception: any error of the model; see ``needs_real_tensors``.
     """
-    # Not the meta device: models ask a tensor for its device, and few know that one.
+    # Not the meta device: models use the device of tensors, and few support that one.
     with _silence_fake_tensor_log(), FakeTensorMode(allow_non_fake_inputs=True):
         if any(weight.is_meta for weight in model.parameters()):
             model.to_empty(device="cpu")
@@ -105,7 +107,7 @@ def fake_tensor_mode(model: nn.Module) -> Iterator[None]:
 
 
 def needs_real_tensors(error: BaseException) -> bool:
-    """Whether ``error``, raised within `fake_tensor_mode`, says that shapes are not enough."""
+    """Whether ``error`` within ``fake_tensor_mode`` is due to tensors without data."""
     message = str(error)
     return isinstance(error, _FAKE_TENSOR_ERRORS) or any(part in message
                                                          for part in _FAKE_TENSOR_MESSAGES)
@@ -113,7 +115,7 @@ def needs_real_tensors(error: BaseException) -> bool:
 
 @contextmanager
 def _silence_fake_tensor_log() -> Iterator[None]:
-    # It logs the traceback of what it raises as well.
+    # FakeTensorMode logs the traceback of errors that it raises.
     log = logging.getLogger(fake_tensor.__name__)
     before = log.disabled
     log.disabled = True
@@ -125,8 +127,8 @@ def _silence_fake_tensor_log() -> Iterator[None]:
 
 @contextmanager
 def _disable_gradients(model: nn.Module) -> Iterator[None]:
-    # torch's tracker looks for the history of whatever wants a gradient, and a view of a weight
-    # that was taken under no_grad has none.
+    # torch's ModuleTracker needs the autograd history of tensors that require gradients, and a
+    # view of a weight made under no_grad has none.
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)
@@ -139,7 +141,7 @@ def _disable_gradients(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _disable_mha_fast_path() -> Iterator[None]:
-    # torch's attention as one operator, which has no formula.
+    # The fast path of torch's attention is one operator without a formula.
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -164,7 +166,7 @@ def _addmv_flops(
     return FLOPS_PER_MAC * math.prod(matrix)
 
 
-# What torch has no formula for.
+# Operators for which torch has no formula.
 _FLOP_FORMULAS = {
     torch.ops.torchvision.deform_conv2d: _deform_conv2d_flops,
     torch.ops.aten.mv: _mv_flops,

@@ -1,4 +1,4 @@
-"""How large and how costly the model of a config is: parameters and multiply-adds by part."""
+"""Parameters and multiply-adds of the model of a config, by module."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def get_model_complexity(
 ) -> Complexity:
     """Count the parameters and the multiply-adds of the model of ``config``.
 
-    One multiply-add counts as one, as papers count FLOPs. Reads no data and no weights. RoI heads
-    are counted at ``test_cfg.rpn.max_per_img`` regions, their masks at ``test_cfg.rcnn``'s. A
-    classifier whose number of classes nothing says is counted with ImageNet's 1000. NMS and
+    A multiply-add counts as one FLOP, as in papers. Reads no data and no weights. RoI heads are
+    counted at ``test_cfg.rpn.max_per_img`` proposals, mask heads at ``test_cfg.rcnn.max_per_img``
+    detections. A classifier without a number of classes is counted with ImageNet's 1000. NMS and
     interpolation are not counted.
 
     Args:
         config: a config file.
-        size: height and width of the input in pixels; None is what the config tests at.
-        options: values over the config's, by dotted key.
+        size: height and width of the input in pixels; None for the config's test-time size.
+        options: overrides of the config, by dotted key.
 
     Raises:
-        ConfigError: the config is not right, has no model, says no size where ``size`` is None, or
-            its model cannot be built or run; or it must compute, and the size is too large.
+        ConfigError: the config is invalid, has no model or no test-time size; or its model cannot
+            be built or run, or needs real tensors at too large a size.
 
     Source: agrees with mmengine.analysis on convolutions, linear layers and matrix products.
     """
@@ -68,7 +68,7 @@ def get_model_complexity(
 
 
 def _set_default_num_classes(head: Any, num_classes: int | None) -> bool:
-    """Give a classifier's head ImageNet's number of classes where nothing says one."""
+    """Set ImageNet's number of classes in a classifier's head where none is given."""
     if num_classes is not None or not isinstance(head,
                                                  Mapping) or head.get("num_classes") is not None:
         return False

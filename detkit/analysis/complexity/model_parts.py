@@ -1,4 +1,4 @@
-"""What a model consists of, and what each part of it costs."""
+"""The top-level modules of a model, with the cost of each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import nn
 
 from detkit.analysis.complexity.counting_forward import RoICounts, get_roi_counts
 
-# What belongs to no part: what the detector computes between its parts, and weights of its own.
+# Parameters and multiply-adds of the detector outside its child modules.
 UNASSIGNED = "between parts"
 
 
 @dataclass(frozen=True)
 class ModuleComplexity:
-    """One part of a model.
+    """The cost of a module.
 
     Args:
         name: as in the model: 'backbone', 'roi_head.bbox_head.0'.
-        parameters: all of them.
-        trainable: those that training changes.
-        multiply_adds: of one image.
+        parameters: number of parameters.
+        trainable: number of trainable parameters.
+        multiply_adds: for one image.
     """
 
     name: str
@@ -33,19 +33,18 @@ class ModuleComplexity:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What was counted of a model.
+    """The cost of a model.
 
     Args:
         height, width: of the input, in pixels.
-        classes: of the config's data; None when it does not say.
-        classes_assumed: whether ``classes`` is ImageNet's number, as papers count classifiers,
-            because neither the config nor its data says one.
-        regions: at which the RoI heads were counted; None for models without.
-        ran_on: 'shapes', where nothing was computed but sizes, or 'cpu'.
-        parts: they sum to the whole.
-        inside: what the RoI head consists of, which is in ``parts`` already.
-        not_run: parts with weights that took no part in the forward pass, whose multiply-adds
-            are therefore missing.
+        classes: number of classes in the config's data; None if unknown.
+        classes_assumed: whether ``classes`` is ImageNet's, because neither the config nor its
+            data has one.
+        regions: the RoI counts of the RoI heads; None for models without.
+        ran_on: 'shapes' (fake tensors) or 'cpu'.
+        parts: top-level modules, which sum to the total.
+        inside: modules of the RoI head, which is in ``parts`` already.
+        not_run: modules with layers that did not run, so their multiply-adds are missing.
     """
 
     height: int
@@ -69,7 +68,7 @@ class Complexity:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for json."""
+        """Return plain values for JSON."""
         return {**asdict(self), "whole": asdict(self.total)}
 
 
@@ -80,11 +79,11 @@ def aggregate_complexity(
     classes: int | None,
     ran_on: str,
 ) -> Complexity:
-    """Gather what ``count_macs`` counted into the parts of the model, with their weights.
+    """Aggregate parameters and the counts of ``count_macs`` by top-level module.
 
     Args:
-        model: the one that ran.
-        counts: multiply-adds by the name of the module, '' for none.
+        model: the counted model.
+        counts: multiply-adds by module name, '' for none.
         size: height and width of the input, in pixels.
         classes, ran_on: see `Complexity`.
     """
@@ -94,10 +93,10 @@ def aggregate_complexity(
     nonempty = tuple(part for part in [*parts, rest] if part.parameters or part.multiply_adds)
     inside: tuple[ModuleComplexity, ...] = ()
     if get_roi_counts(model) is not None:
-        found = [
+        submodules = [
             _module_complexity(model, counts, name) for name in _submodule_names(model, "roi_head")
         ]
-        inside = tuple(part for part in found if part.parameters or part.multiply_adds)
+        inside = tuple(part for part in submodules if part.parameters or part.multiply_adds)
     return Complexity(
         height=size[0], width=size[1], classes=classes, regions=get_roi_counts(model),
         ran_on=ran_on, parts=nonempty, inside=inside, not_run=tuple(
@@ -110,7 +109,7 @@ def aggregate_complexity(
 def _module_complexity(
     model: nn.Module, counts: Mapping[str, int], name: str, excluded: Iterable[str] | None = None
 ) -> ModuleComplexity:
-    """The part called ``name``; with ``excluded``, all that is in none of the parts of these names."""
+    """The module ``name``; with ``excluded``, everything outside the modules of these names."""
     def belongs(path: str) -> bool:
         if excluded is not None:
             return path.partition(".")[0] not in set(excluded)
@@ -126,17 +125,17 @@ def _module_complexity(
 
 
 def _submodule_names(model: nn.Module, name: str) -> list[str]:
-    """Names of the modules in ``name``, a list's items one by one."""
-    found = []
+    """Names of the child modules of ``name``, with the items of a ModuleList."""
+    names = []
     for child, module in model.get_submodule(name).named_children():
         if isinstance(module, nn.ModuleList):
-            found += [f"{name}.{child}.{index}" for index in range(len(module))]
+            names += [f"{name}.{child}.{index}" for index in range(len(module))]
         else:
-            found.append(f"{name}.{child}")
-    return found
+            names.append(f"{name}.{child}")
+    return names
 
 
 def _has_counted_layers(model: nn.Module, part: ModuleComplexity) -> bool:
-    """Whether the part holds a layer that would have been counted."""
+    """Whether the module has a layer that would have been counted."""
     layers = (nn.Linear, nn.modules.conv._ConvNd)
     return any(isinstance(module, layers) for module in model.get_submodule(part.name).modules())

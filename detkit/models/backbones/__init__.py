@@ -1,7 +1,7 @@
-"""Backbones: each publishes the channels and strides of the maps that it gives.
+"""Backbones; each has the channels and strides of its feature maps as attributes.
 
-Two give one vector for each image in place of maps, for classifiers alone: ``TimmNetwork`` and
-``ClassicNetwork``.
+``TimmNetwork`` and ``ClassicNetwork`` output one vector for each image instead of feature maps;
+they are for classifiers only.
 """
 
 from detkit.models.backbones.classic.classic_network import ClassicNetwork

@@ -1,4 +1,4 @@
-"""What every backbone of ours asks of its arch: look it up by name or dict, check what is given."""
+"""Look up the architecture of a backbone by name or dict, and check a backbone's arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from detkit.aliases import current_arch
 from detkit.errors import ConfigError
-from detkit.models.validation import is_number
+from detkit.models.validation import check_count, is_count
 from detkit.text import name_hint
 
 Arch = TypeVar("Arch")
@@ -21,17 +21,17 @@ def find_arch(
     arch: str | Mapping[str, Any],
     **overrides: Any,
 ) -> Arch:
-    """Look up or build an arch, with every change that is not None made to it.
+    """Look up or build an architecture, with the overrides that are not None.
 
     Args:
         owner: the backbone's name, for messages.
-        archs: its arches by name.
-        arch_type: their dataclass; the fields that a mapping leaves out are its defaults.
+        archs: its architectures by name.
+        arch_type: their dataclass, with the defaults of fields that a mapping leaves out.
         arch: one of ``archs``, or a mapping of the fields of ``arch_type``.
         overrides: fields of ``arch_type``.
 
     Raises:
-        ConfigError: no such arch or field, or the fields contradict each other.
+        ConfigError: an unknown architecture or field, or invalid or contradicting values.
     """
     if isinstance(arch, str):
         arch = current_arch(owner, arch)
@@ -48,7 +48,7 @@ def find_arch(
         for name in arch:
             if name not in field_names:
                 raise ConfigError(
-                    f"{owner}: the arch's key '{name}' is not known",
+                    f"{owner}: unknown key '{name}' in arch",
                     expected=f"some of {', '.join(field_names)}",
                     hint=name_hint(str(name), field_names),
                 )
@@ -61,10 +61,10 @@ def find_arch(
 
 
 def check_out_indices(owner: str, levels: int, out_indices: object) -> tuple[int, ...]:
-    """``out_indices`` as a tuple.
+    """Return ``out_indices`` as a tuple.
 
     Raises:
-        ConfigError: they are not ascending numbers of levels that there are.
+        ConfigError: they are not ascending indices of existing levels.
     """
     indices = _as_indices_below(levels, out_indices)
     if not indices or list(indices) != sorted(set(indices)):
@@ -77,22 +77,20 @@ def check_out_indices(owner: str, levels: int, out_indices: object) -> tuple[int
 
 
 def check_frozen_stages(owner: str, stages: int, frozen_stages: object) -> int:
-    """``frozen_stages`` as it is.
+    """Return ``frozen_stages``.
 
     Raises:
-        ConfigError: it is no number of stages that there are, and not -1 either.
+        ConfigError: it is not an integer from -1 to the number of stages.
     """
-    if frozen_stages not in range(-1, stages + 1):
-        raise ConfigError(f"{owner}: frozen_stages", got=repr(frozen_stages),
-                          expected=f"a whole number from -1 to {stages}")
+    check_count(owner, "frozen_stages", frozen_stages, -1, stages)
     return int(frozen_stages)  # type: ignore[call-overload, no-any-return]
 
 
 def check_stage_indices(owner: str, name: str, stages: int, values: object) -> tuple[int, ...]:
-    """A choice of stages, maybe none, as a tuple.
+    """Return stage indices, possibly none, as a tuple.
 
     Raises:
-        ConfigError: one of them does not exist.
+        ConfigError: one of the stages does not exist.
     """
     indices = _as_indices_below(stages, values)
     if indices is None:
@@ -101,18 +99,8 @@ def check_stage_indices(owner: str, name: str, stages: int, values: object) -> t
     return indices
 
 
-def check_drop_path(owner: str, rate: object) -> None:
-    """Raise ConfigError unless ``rate`` is a probability below 1."""
-    if not (is_number(rate) and 0 <= rate < 1):  # type: ignore[operator]
-        raise ConfigError(f"{owner}: drop_path_rate", got=repr(rate),
-                          expected="a number from 0 to below 1")
-
-
 def _as_indices_below(limit: int, values: object) -> tuple[int, ...] | None:
-    """``values`` as a tuple, if it is a sequence of whole numbers from 0 to below ``limit``."""
-    # Compared, not looked up: what stands in a config need not be hashable.
-    if isinstance(values, Sequence) and all(
-        isinstance(index, int) and 0 <= index < limit for index in values
-    ):
+    """``values`` as a tuple if it is a sequence of integers from 0 to ``limit - 1``, else None."""
+    if isinstance(values, Sequence) and all(is_count(i, 0, limit - 1) for i in values):
         return tuple(values)
     return None

@@ -1,4 +1,4 @@
-"""Parts of a backbone, held as they are."""
+"""Freezing of a backbone's stages and batch norms."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def freeze_stages(backbone: nn.Module, frozen_stages: int, stem: Sequence[nn.Module]) -> None:
-    """Put parts in eval mode, and let their parameters want no gradient.
+    """Put the stem and the first stages in eval mode and disable their gradients.
 
     Args:
-        backbone: has ``stages`` and maybe, for the map of stage n, ``norm<n>``.
+        backbone: has ``stages`` and optionally ``norm<n>``, the output norm of stage n.
         frozen_stages: -1 none; 0 the stem; n also the first n stages with their norms.
-        stem: what stands before the stages.
+        stem: the modules before the stages.
     """
     frozen = list(stem) if frozen_stages >= 0 else []
     children = dict(backbone.named_children())
@@ -29,7 +29,7 @@ def freeze_stages(backbone: nn.Module, frozen_stages: int, stem: Sequence[nn.Mod
 
 
 def freeze_bn(backbone: nn.Module) -> None:
-    """Put every batch norm in eval mode, so that its statistics stay."""
+    """Put every batch norm in eval mode, which freezes its running statistics."""
     for module in backbone.modules():
         if isinstance(module, _BatchNorm):
             module.eval()

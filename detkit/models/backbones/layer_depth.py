@@ -1,4 +1,4 @@
-"""How deep a parameter of a wrapped network lies, by the number of its layer."""
+"""The layer depth of a wrapped network's parameter, for layer-wise learning rate decay."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 def get_layer_depth(
     layers: Mapping[str, int], param_name: str, prefix: str, inner_prefix: str
 ) -> tuple[int, int]:
-    """What ``get_layer_depth`` of a backbone around another library's network answers.
+    """Compute ``get_layer_depth`` of a backbone that wraps another library's network.
 
     Args:
-        layers: the number of the layer of each parameter, under the network's own names.
+        layers: the layer index of each parameter, by the network's names.
         param_name: with the prefix that the backbone has in its model.
-        prefix: such as 'backbone.'; a name without it belongs to what follows the backbone.
-        inner_prefix: what the backbone puts before the network's names, such as 'model.'.
+        prefix: such as 'backbone.'; names without it belong to later modules.
+        inner_prefix: the backbone's prefix of the network's names, such as 'model.'.
 
     Returns:
-        the depth, 0 for the stem, and the number of depths, of which the last is the head's.
+        the depth, 0 for the stem, and the number of depths; the last depth is the head's.
     """
     num_layers = max(layers.values()) + 2
     if not param_name.startswith(prefix):

@@ -1,4 +1,4 @@
-"""Pictures of one size into a normalised batch on the model's device."""
+"""Stack images of one size into a normalized batch on the model's device."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from detkit.registry import MODELS
 
 @MODELS.register_module()
 class ClsDataPreprocessor(BaseDataPreprocessor):  # type: ignore[misc]  # mmengine has no types
-    """Stack pictures, bring them to the device and normalise them: ``(pixel - mean) / std``.
+    """Stack images, move them to the device and normalize them: ``(pixel - mean) / std``.
 
     Args:
-        mean: of each channel, RGB, on the scale 0..255; one number serves all. None is 0.
-        std: as ``mean``, each above 0. None is 1.
+        mean: of each channel, RGB, in 0..255; one number for all channels. None means 0.
+        std: as ``mean``, each above 0. None means 1.
 
     Raises:
-        ConfigError: a mean or std that is no list of numbers, or lists that differ in length.
+        ConfigError: a mean or std that is not a list of numbers, or lists of different length.
     """
 
     mean: Tensor
@@ -42,30 +42,30 @@ class ClsDataPreprocessor(BaseDataPreprocessor):  # type: ignore[misc]  # mmengi
             raise ConfigError("ClsDataPreprocessor: mean and std differ in length",
                               got=f"{len(means)} and {len(stds)}",
                               expected="one number for each channel in both")
-        # Not persistent: they are the config's, and a checkpoint has it.
+        # Not persistent: they are in the config, which a checkpoint holds.
         self.register_buffer("mean", torch.tensor(means).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(stds).view(-1, 1, 1), persistent=False)
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        """Make a batch.
+        """Build a batch.
 
         Args:
-            data: ``inputs``, pictures (C, H, W) of one size as a list, or (B, C, H, W), RGB,
-                pixels 0..255, uint8 or float; maybe ``data_samples``.
-            training: changes nothing.
+            data: ``inputs``, a list of images (C, H, W) of one size, or (B, C, H, W), RGB,
+                pixels 0..255, uint8 or float; optionally ``data_samples``.
+            training: not used.
 
         Returns:
-            ``inputs``, (B, C, H, W) float32 on the device; ``data_samples`` as they were given,
-            where they were, or None: their labels go to the device together, in the model.
+            ``inputs``, (B, C, H, W) float32 on the device; ``data_samples`` unchanged, or None. The
+            model moves their labels to the device, in one copy.
 
         Raises:
-            DataError: no picture, pictures of several sizes, or other channels than the mean's.
+            DataError: no image, several image sizes, or another number of channels than ``mean``.
         """
         batch = _stack_images(data["inputs"]).to(self.device, non_blocking=True)
         channels = max(len(self.mean), len(self.std))
         if batch.ndim != 4 or channels not in (1, batch.shape[1]):
             raise DataError(
-                "ClsDataPreprocessor: pictures", got=tuple(batch.shape),
+                "ClsDataPreprocessor: images", got=tuple(batch.shape),
                 expected=f"(B, {'C' if channels == 1 else channels}, H, W)",
                 hint="end the pipeline with PackInputs",
             )
@@ -81,18 +81,18 @@ def _channel_values(name: str, numbers: object) -> tuple[float, ...]:
 
 
 def _stack_images(images: Tensor | Sequence[Tensor]) -> Tensor:
-    """(B, C, H, W) of pictures (C, H, W)."""
+    """Stack images (C, H, W) into (B, C, H, W)."""
     if isinstance(images, Tensor):
         return images
     if not images:
-        raise DataError("ClsDataPreprocessor: the batch has no picture")
+        raise DataError("ClsDataPreprocessor: the batch has no images")
     sizes = {tuple(image.shape): None for image in images}
     if len(sizes) > 1:
         size_text = ", ".join(" x ".join(map(str, size)) for size in list(sizes)[:4])
         raise DataError(
-            "the pictures of a batch differ in size",
+            "the images of a batch differ in size",
             got=f"{size_text} (channels x height x width)", expected="one size",
-            hint="end the pipeline, before PackInputs, with a crop to one size, such as "
-            "torchvision/RandomResizedCrop to train and torchvision/CenterCrop to test",
+            hint="crop to one size before PackInputs, such as with "
+            "torchvision/RandomResizedCrop for training and torchvision/CenterCrop for testing",
         )
     return torch.stack(list(images))

@@ -1,6 +1,6 @@
-"""The image classifier: a backbone, pooling, and a head that knows the classes.
+"""The image classifier: backbone, pooling and head.
 
-Legend: B pictures in the batch, C channels of a feature, K classes.
+Legend: B images in the batch, C channels of a feature, K classes.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _DEFAULT_POOLING = {"type": "GlobalAveragePooling"}
 
 @MODELS.register_module()
 class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
-    """One class for a whole picture.
+    """Predict one class for each image.
 
     Args:
-        backbone: config of one that gives maps (B, C, H, W) or vectors (B, C); the last counts.
-        head: config of one with ``num_classes``, ``in_channels``, ``forward`` and ``loss``, as
-            ``LinearClsHead``.
-        pooling: config of what makes (B, C) of what the backbone gives; None for a backbone that
-            gives (B, C).
-        data_preprocessor: None is ``dict(type='ClsDataPreprocessor')``.
-        train_cfg: ``augments`` and ``probs`` of ``RandomBatchAugment``, done while training only.
-        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a whole classifier's file; see
+        backbone: config of a backbone whose last output is (B, C, H, W) or (B, C).
+        head: config of a head with ``num_classes``, ``in_channels``, ``forward`` and ``loss``,
+            such as ``LinearClsHead``.
+        pooling: config of a module that turns the backbone's output into (B, C); None for a
+            backbone that outputs (B, C).
+        data_preprocessor: None means ``dict(type='ClsDataPreprocessor')``.
+        train_cfg: ``augments`` and ``probs`` of ``RandomBatchAugment``, for training only.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with the file of a classifier; see
             ``detkit.models.weights.classifier_weights``.
 
     Raises:
-        ConfigError: parts that do not fit together, or refuse their arguments.
+        ConfigError: modules that do not fit together, or invalid arguments.
     """
 
     task = "classification"
@@ -56,7 +56,7 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
     ) -> None:
         preprocessor = data_preprocessor or {"type": "ClsDataPreprocessor"}
         if not isinstance(preprocessor, torch.nn.Module):
-            # By our registry: mmengine's knows ours only where a config's scope is in force.
+            # Built here: mmengine's registry finds detkit's types only within a config's scope.
             preprocessor = build_module("model.data_preprocessor", preprocessor,
                                         "ClsDataPreprocessor")
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -69,7 +69,7 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         self._check_channels()
 
     def _check_channels(self) -> None:
-        """Compare what the backbone publishes with the head's, where pooling keeps channels."""
+        """Compare the backbone's channels with the head's, where pooling keeps channels."""
         backbone_channels = getattr(self.backbone, "feature_channels", None)
         if not backbone_channels or not isinstance(self.pooling,
                                                    (GlobalAveragePooling, type(None))):
@@ -79,14 +79,14 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
                 f"model.head.in_channels does not fit the backbone {type(self.backbone).__name__}",
                 got=self.head.in_channels,
                 expected=f"{backbone_channels[-1]}, the channels of the backbone's last level",
-                hint=f"write model.head.in_channels={backbone_channels[-1]}",
+                hint=f"set model.head.in_channels={backbone_channels[-1]}",
             )
 
     def init_weights(self) -> None:
-        """First weights of every part; then what ``init_cfg`` asks for, a file last.
+        """Initialize every module, then apply ``init_cfg``, a checkpoint last.
 
         Raises:
-            ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+            ConfigError: a step without a type, or a 'Pretrained' step without a checkpoint.
             WeightsError: the file cannot be read, or does not fit.
         """
         init_cfg, already_initialized = self.init_cfg, self.is_init
@@ -101,10 +101,10 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
             initialize_classifier(self, init_cfg)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W), normalised -> features (B, C). B may be 0.
+        """Normalized images (B, 3, H, W) -> features (B, C). B may be 0.
 
         Raises:
-            ConfigError: the backbone gives neither maps nor vectors, or maps without pooling.
+            ConfigError: the output is neither maps nor vectors, or maps without pooling.
         """
         features = self.backbone(inputs)
         if self.pooling is not None:
@@ -112,7 +112,7 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
             return pooled
         last = last_feature(features)
         if last.ndim != 2:
-            raise ConfigError("model.pooling: the backbone gives maps", got="pooling=None",
+            raise ConfigError("model.pooling: the backbone outputs maps", got="pooling=None",
                               expected="dict(type='GlobalAveragePooling')")
         return last
 
@@ -122,21 +122,21 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         data_samples: list[DataSample] | None = None,
         mode: str = "tensor",
     ) -> Tensor | dict[str, Tensor] | list[DataSample]:
-        """Do what ``mode`` says.
+        """Compute logits, the loss or predictions.
 
         Args:
-            inputs: (B, 3, H, W) float, as the data preprocessor makes them. B may be 0.
-            data_samples: of the B pictures; 'loss' wants them with ``gt_label``.
+            inputs: (B, 3, H, W) float, from the data preprocessor. B may be 0.
+            data_samples: of the B images; 'loss' needs their ``gt_label``.
             mode: 'tensor', 'loss' or 'predict'.
 
         Returns:
-            'tensor': logits (B, K). 'loss': ``loss``, 0-d. 'predict': the samples, new ones if
-            none were given, with ``pred_scores`` on the CPU.
+            'tensor': logits (B, K). 'loss': ``loss``, 0-d. 'predict': the samples, new ones where
+            ``data_samples`` is None, with ``pred_scores`` on the CPU.
 
         Raises:
-            ConfigError: parts that do not fit together.
-            DataError: for 'loss', a sample without a label, or with one of no class; one picture,
-                of which a batch norm can learn nothing.
+            ConfigError: modules that do not fit together.
+            DataError: for 'loss', a sample without a label, or with one outside 0..K-1; a batch
+                of one image, which a batch norm cannot train on.
             ValueError: another mode.
         """
         if mode == "tensor":
@@ -149,7 +149,7 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         raise ValueError(f"mode: got {mode!r}, expected 'tensor', 'loss' or 'predict'")
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor]:
-        """What ``forward`` does for 'loss'."""
+        """Compute the loss of a batch; see ``forward``."""
         labels = _gather_labels(data_samples, self.head.num_classes).to(inputs.device)
         if self.batch_augments is not None and self.training:
             inputs, labels = self.batch_augments(inputs, labels, self.head.num_classes)
@@ -159,8 +159,8 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
             if len(inputs) != 1 or "more than 1 value per channel" not in str(error):
                 raise
             raise DataError(
-                "a batch of one picture is too little for the model's batch norm", got=1,
-                expected="two and more", hint="pass --cfg-options train_dataloader.drop_last=True, "
+                "a batch of one image is too small for the model's batch norm", got=1,
+                expected="two or more", hint="pass --cfg-options train_dataloader.drop_last=True, "
                 "or a larger train_dataloader.batch_size",
             ) from error
         return losses
@@ -168,9 +168,9 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
     def predict(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None
     ) -> list[DataSample]:
-        """What ``forward`` does for 'predict'."""
+        """Predict class scores; see ``forward``."""
         logits = self.head(self.extract_feat(inputs))
-        # One copy for the batch; a metric would else make one for each picture.
+        # One copy for the batch instead of one for each image.
         scores = logits.detach().float().softmax(1).cpu()
         samples = data_samples or [DataSample() for _ in scores]
         for sample, image_scores in zip(samples, scores, strict=True):
@@ -179,16 +179,16 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
 
 
 def _gather_labels(samples: Sequence[DataSample] | None, num_classes: int) -> Tensor:
-    """(B,) int64, the labels of the samples.
+    """The labels of the samples, (B,) int64.
 
     Raises:
-        DataError: no samples, one without a label, or a label of no class.
+        DataError: no samples, one without a label, or a label outside 0..K-1.
     """
     if samples is None or any("gt_label" not in sample for sample in samples):
         missing = next((_image_name(s) for s in samples or [] if "gt_label" not in s), "")
-        raise DataError("a picture to train on has no class", got=missing or "no data_samples",
+        raise DataError("a training image has no class", got=missing or "no data_samples",
                         expected="gt_label of each",
-                        hint="let the pipeline end with PackInputs")
+                        hint="end the pipeline with PackInputs")
     if not samples:
         return torch.zeros(0, dtype=torch.int64)
     labels = torch.stack([sample.gt_label for sample in samples])
@@ -198,4 +198,4 @@ def _gather_labels(samples: Sequence[DataSample] | None, num_classes: int) -> Te
 
 def _image_name(sample: DataSample) -> str:
     path = sample.get("img_path")
-    return f"picture '{path}'" if path else "a picture without a path"
+    return f"image '{path}'" if path else "an image without a path"

@@ -1,6 +1,6 @@
-"""MixUp and CutMix: pictures of a batch mixed with each other, and their classes with them.
+"""MixUp and CutMix: batch augmentation that mixes images and their labels.
 
-Legend: B pictures in the batch, K classes.
+Legend: B images in the batch, K classes.
 """
 
 from __future__ import annotations
@@ -14,34 +14,32 @@ from torchvision.transforms import v2
 
 from detkit.errors import ConfigError
 from detkit.models.build import build_module
-from detkit.models.validation import is_number
+from detkit.models.validation import check_positive, is_number
 from detkit.registry import MODELS
 
 _KEYS = ("augments", "probs")
 
 
 class _BatchTransform:
-    """A transform of torchvision's over a batch and the shares of classes in it."""
+    """A torchvision transform of a batch of images and their soft targets."""
 
     transform: type
 
     def __init__(self, alpha: float = 1.0) -> None:
-        name = type(self).__name__
-        if not (is_number(alpha) and alpha > 0):
-            raise ConfigError(f"{name}: alpha", got=repr(alpha), expected="a number above 0")
-        # Numbers even where the model is built on the meta device.
+        check_positive(type(self).__name__, "alpha", alpha)
+        # On the CPU even where the model is built on the meta device.
         with torch.device("cpu"):
             self._transform = self.transform(alpha=alpha)
 
     def __call__(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix each picture with the one before it, the first with the last.
+        """Mix each image with the previous one, the first with the last.
 
         Args:
             inputs: (B, C, H, W) float.
-            soft_targets: (B, K) float, of each class in each picture.
+            soft_targets: (B, K) float, class probabilities.
 
         Returns:
-            both, mixed, in new tensors. A batch of one is mixed with itself: nothing changes.
+            both, mixed, in new tensors. A batch of one image is unchanged.
         """
         if not len(inputs):
             return inputs, soft_targets
@@ -51,10 +49,10 @@ class _BatchTransform:
 
 @MODELS.register_module()
 class MixUp(_BatchTransform):
-    """Blend two pictures of a batch, by a share drawn for the whole batch.
+    """Blend pairs of images with a ratio drawn once for the batch.
 
     Args:
-        alpha: both parameters of the Beta distribution that the share is drawn from, above 0.
+        alpha: both parameters of the Beta distribution of the ratio, above 0.
 
     Raises:
         ConfigError: an alpha that cannot be.
@@ -67,10 +65,10 @@ class MixUp(_BatchTransform):
 
 @MODELS.register_module()
 class CutMix(_BatchTransform):
-    """Put a rectangle of one picture of a batch into another, the same for the whole batch.
+    """Paste a rectangle of one image into another, the same rectangle for the whole batch.
 
     Args:
-        alpha: both parameters of the Beta distribution that the area is drawn from, above 0.
+        alpha: both parameters of the Beta distribution of the area, above 0.
 
     Raises:
         ConfigError: an alpha that cannot be.
@@ -82,15 +80,15 @@ class CutMix(_BatchTransform):
 
 
 class RandomBatchAugment:
-    """One of several ways to mix, drawn for each batch from torch's global generator.
+    """Apply one of several batch augmentations, drawn for each batch from torch's generator.
 
     Args:
-        augments: configs of the ways, at least one.
-        probs: the share of batches for each, together at most 1; the rest stays as it is. None
-            gives equal shares that leave no rest.
+        augments: configs of the augmentations, at least one.
+        probs: probability of each, in sum at most 1; the remaining batches are not changed. None
+            means equal probabilities that sum to 1.
 
     Raises:
-        ConfigError: no way, or shares that cannot be.
+        ConfigError: no augmentation, or invalid probabilities.
     """
 
     def __init__(
@@ -98,21 +96,21 @@ class RandomBatchAugment:
         augments: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         probs: Sequence[float] | None = None,
     ) -> None:
-        ways = [augments] if isinstance(augments, Mapping) else augments
-        if not isinstance(ways, (list, tuple)) or not ways:
+        augment_cfgs = [augments] if isinstance(augments, Mapping) else augments
+        if not isinstance(augment_cfgs, (list, tuple)) or not augment_cfgs:
             raise ConfigError("model.train_cfg.augments", got=repr(augments),
                               expected="a list such as [dict(type='MixUp', alpha=0.8)]")
         self.augments = [
-            build_module("model.train_cfg.augments", augment, "MixUp") for augment in ways
+            build_module("model.train_cfg.augments", augment, "MixUp") for augment in augment_cfgs
         ]
-        self.probs = _check_probs(probs, len(ways))
+        self.probs = _check_probs(probs, len(augment_cfgs))
 
     @classmethod
     def from_train_cfg(cls, train_cfg: Mapping[str, Any] | None) -> RandomBatchAugment | None:
-        """What ``train_cfg`` of a classifier asks for; None where it asks for nothing.
+        """Build it from a classifier's ``train_cfg``; None where that has no ``augments``.
 
         Raises:
-            ConfigError: a key that is not known, or what the class refuses.
+            ConfigError: an unknown key, or an invalid value.
         """
         if not train_cfg:
             return None
@@ -121,7 +119,7 @@ class RandomBatchAugment:
                               expected="a dict such as dict(augments=[dict(type='MixUp')])")
         unknown = [key for key in train_cfg if key not in _KEYS]
         if unknown:
-            raise ConfigError(f"model.train_cfg: '{unknown[0]}' is not known to a classifier",
+            raise ConfigError(f"model.train_cfg: unknown key '{unknown[0]}'",
                               expected=f"some of {', '.join(_KEYS)}")
         if not train_cfg.get("augments"):
             if train_cfg.get("probs"):
@@ -130,16 +128,16 @@ class RandomBatchAugment:
         return cls(train_cfg["augments"], train_cfg.get("probs"))
 
     def __call__(self, inputs: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Mix a batch, or leave it.
+        """Mix a batch, or return it unchanged.
 
         Args:
             inputs: (B, C, H, W) float. B may be 0.
-            labels: (B,) integer, each of a class.
+            labels: (B,) integer, in 0..K-1.
             num_classes: K.
 
         Returns:
-            the pictures, and (B, K) float32 shares of classes, each row summing to 1; where
-            nothing is drawn, what was given.
+            the images and (B, K) float32 class probabilities, rows summing to 1; or the arguments
+            where no augmentation is drawn.
         """
         draw = float(torch.rand((), device="cpu"))
         for augment, prob in zip(self.augments, self.probs):
@@ -151,15 +149,15 @@ class RandomBatchAugment:
         return inputs, labels
 
 
-def _check_probs(probs: Sequence[float] | None, ways: int) -> tuple[float, ...]:
+def _check_probs(probs: Sequence[float] | None, num_augments: int) -> tuple[float, ...]:
     if probs is None:
-        # The last takes what rounding leaves, so that no batch is left out.
-        return (*(1 / ways for _ in range(ways - 1)), 1.0)
-    valid = isinstance(probs, (list, tuple)) and len(probs) == ways and all(
+        # 1.0 for the last, so that rounding leaves no batch unchanged.
+        return (*(1 / num_augments for _ in range(num_augments - 1)), 1.0)
+    valid = isinstance(probs, (list, tuple)) and len(probs) == num_augments and all(
         is_number(prob) and prob >= 0 for prob in probs
     )
     if not valid or sum(probs) > 1 + 1e-9:
         raise ConfigError("model.train_cfg.probs", got=repr(probs),
-                          expected=f"a list of {ways} numbers from 0, the share of the batches "
-                          "for each of augments, together at most 1")
+                          expected=f"a list of {num_augments} probabilities, one for each of "
+                          "augments, in sum at most 1")
     return tuple(float(prob) for prob in probs)

@@ -1,4 +1,4 @@
-"""Heads that mmdet lacks."""
+"""Heads that mmdet does not have: EfficientDet, and classification heads."""
 
 from detkit.models.heads.efficientdet_head import EfficientDetHead
 from detkit.models.heads.linear_cls_head import LinearClsHead

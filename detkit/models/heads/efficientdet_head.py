@@ -1,4 +1,4 @@
-"""EfficientDet's head: separable convolutions for all levels, with norms for each level."""
+"""EfficientDet's head: separable convolutions shared by all levels, batch norms per level."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from detkit.models.layers.separable_conv import SeparableConv2d
 from detkit.models.validation import check_count
 from detkit.registry import MODELS
 
-# Of all anchors' scores at first, so that the many without an object do not drown the few with.
+# Initial score of every anchor, so that the many negatives do not dominate the first steps.
 PRIOR_PROB = 0.01
 _NAME = "EfficientDetHead"
 
 
 @MODELS.register_module()
 class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
-    """Scores and boxes of anchors by two towers of separable convolutions.
+    """Class scores and box deltas of anchors from two towers of separable convolutions.
 
-    The convolutions are those of all levels, the norms behind them each level's own.
+    All levels share the convolutions; each level has its own norms.
 
     Args:
-        num_ins: levels, as many as the neck gives and ``anchor_generator`` has strides.
-        stacked_convs: convolutions of a tower before the last, which predicts.
-        norm_cfg: None is batch norm with the paper's eps and momentum.
+        num_ins: number of levels; must match the neck and the strides of ``anchor_generator``.
+        stacked_convs: number of convolutions in a tower before the prediction layer.
+        norm_cfg: None means batch norm with the paper's eps and momentum.
         num_classes, in_channels, feat_channels, anchor_generator and all others but ``init_cfg``:
-            mmdet's ``AnchorHead``'s.
+            as for mmdet's ``AnchorHead``.
 
     Raises:
-        ConfigError: levels or convolutions that cannot be, or another number of strides.
+        ConfigError: an invalid number of levels or convolutions, or another number of strides.
 
-    Source: arXiv 1911.09070. Parameters are as many as in the public PyTorch port of its authors'
-    code.
+    Source: arXiv 1911.09070. As many parameters as the public PyTorch port of the authors' code.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
         self.num_ins = num_ins
         self.stacked_convs = stacked_convs
         self.norm_cfg = norm_cfg or dict(type="BN", eps=1e-3, momentum=0.01)
-        # None: AnchorHead's would set all weights anew, and too small for norms to be needed.
+        # None: AnchorHead's default would overwrite the initialization of SeparableConv2d.
         super().__init__(init_cfg=None, **kwargs)
         strides = self.prior_generator.num_levels
         if strides != num_ins:
@@ -87,17 +86,17 @@ class EfficientDetHead(AnchorHead):  # type: ignore[misc]  # mmdet has no types
             x: ``num_ins`` maps (B, in_channels, H, W). B may be 0 in eval mode.
 
         Returns:
-            for each level the scores before the sigmoid, (B, anchors x classes, H, W), and the
-            deltas of boxes, (B, anchors x 4, H, W), unitless, as the ``bbox_coder`` reads them.
+            for each level the class logits (B, anchors x classes, H, W) and the box deltas
+            (B, anchors x 4, H, W), unitless, as the ``bbox_coder`` decodes them.
 
         Raises:
-            ConfigError: another number of maps.
+            ConfigError: the number of feature maps is not ``num_ins``.
         """
         if len(x) != self.num_ins:
-            raise ConfigError(f"{_NAME}: maps of the neck", got=len(x),
-                              expected=f"{self.num_ins}, as num_ins and the anchors' strides say",
-                              hint="give model.bbox_head.num_ins and anchor_generator.strides as "
-                              "many levels as model.neck.num_outs")
+            raise ConfigError(f"{_NAME}: feature maps of the neck", got=len(x),
+                              expected=f"{self.num_ins}, the value of num_ins",
+                              hint="set model.bbox_head.num_ins and the strides of "
+                              "anchor_generator to the levels of model.neck.num_outs")
         scores, deltas = [], []
         for level, features in enumerate(x):
             scores.append(self.cls_predict(

@@ -1,4 +1,4 @@
-"""A classifier's last layer: from features to one number for each class."""
+"""Classification head with one linear layer: features to class logits."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.build import build_module
-from detkit.models.layers.feature_norm import build_feature_norm
-from detkit.models.validation import check_count, is_number
+from detkit.models.layers.norm import build_feature_norm
+from detkit.models.validation import check_count, check_rate
 from detkit.registry import MODELS
 
 DEFAULT_LOSS = "SoftCrossEntropyLoss"
-# Of timm's and the official code's last layers, for Swin and ConvNeXt.
+# As in timm and the official code for the last layer of Swin and ConvNeXt.
 _INIT_STD = 0.02
 
 
 @MODELS.register_module()
 class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
-    """Norm if asked for, dropout, and a linear layer, ``fc``. B pictures, C channels, K classes.
+    """Optional norm, dropout, and a linear layer, ``fc``. B images, C channels, K classes.
 
     Args:
         num_classes: K.
-        in_channels: C, those of the backbone's last level.
-        loss: None is ``dict(type='SoftCrossEntropyLoss')``.
-        dropout: probability of a feature to be left out while training.
-        norm_cfg: ``dict(type='LN', eps=1e-6)`` as ConvNeXt has it; None for none.
-        init_cfg: mmengine's, done after the first weights are made.
+        in_channels: C, the channels of the backbone's last level.
+        loss: None means ``dict(type='SoftCrossEntropyLoss')``.
+        dropout: probability of dropping a feature during training.
+        norm_cfg: ``dict(type='LN', eps=1e-6)`` as in ConvNeXt; None for no norm.
+        init_cfg: mmengine's, applied after the default initialization.
 
     Raises:
-        ConfigError: a number or a norm that cannot be.
+        ConfigError: an invalid number or norm.
     """
 
     def __init__(
@@ -48,14 +48,15 @@ class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         name = type(self).__name__
         check_count(name, "num_classes", num_classes)
         check_count(name, "in_channels", in_channels)
+        check_rate(name, "dropout", dropout)
         self.num_classes, self.in_channels = num_classes, in_channels
         self.norm = build_feature_norm(name, norm_cfg, in_channels)
-        self.dropout = nn.Dropout(check_dropout(name, dropout))
+        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(in_channels, num_classes)
         self.loss_cls = build_module(f"{name}: loss", loss or {"type": DEFAULT_LOSS}, DEFAULT_LOSS)
 
     def init_weights(self) -> None:
-        """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""
+        """Initialize linear layers: truncated normal, std 0.02; biases zero."""
         init_linear_layers(self)
         super().init_weights()
 
@@ -70,42 +71,34 @@ class LinearClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         return logits
 
     def loss(self, features: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             features: (B, C).
-            targets: labels (B,) integer, or shares (B, K) float.
+            targets: labels (B,) integer, or class probabilities (B, K) float.
 
         Returns:
             ``loss``, 0-d.
 
         Raises:
             ConfigError: features of another shape.
-            DataError: targets of another shape, or labels of no class.
+            DataError: targets of another shape, or labels outside 0..K-1.
         """
         return {"loss": self.loss_cls(self(features), targets)}
-
-
-def check_dropout(owner: str, dropout: float) -> float:
-    """``dropout`` as it is; ConfigError unless it is a probability below 1."""
-    if not (is_number(dropout) and 0 <= dropout < 1):
-        raise ConfigError(f"{owner}: dropout", got=repr(dropout),
-                          expected="a number from 0 to below 1")
-    return dropout
 
 
 def check_features(owner: str, features: Tensor, in_channels: int) -> None:
     """Raise ConfigError unless the features are (B, in_channels)."""
     if features.ndim != 2 or features.shape[1] != in_channels:
         raise ConfigError(
-            f"model.head: {owner} with in_channels={in_channels} gets other features",
+            f"model.head: {owner} with in_channels={in_channels} gets features of another shape",
             got=tuple(features.shape), expected=f"(B, {in_channels})",
-            hint="let in_channels be the channels of the backbone's last level",
+            hint="set in_channels to the channels of the backbone's last level",
         )
 
 
 def init_linear_layers(head: nn.Module) -> None:
-    """Set every linear layer of ``head`` as a training from nothing begins with it."""
+    """Initialize every linear layer of ``head`` for training from scratch."""
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=_INIT_STD)

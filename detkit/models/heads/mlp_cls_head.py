@@ -1,4 +1,4 @@
-"""A classifier's head with hidden layers before the last."""
+"""Classification head with hidden layers."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from detkit.errors import ConfigError
 from detkit.models.build import build_module
 from detkit.models.heads.linear_cls_head import (
     DEFAULT_LOSS,
-    check_dropout,
     check_features,
     init_linear_layers,
 )
-from detkit.models.layers.feature_norm import build_feature_norm
-from detkit.models.validation import check_count, check_counts
+from detkit.models.layers.norm import build_feature_norm
+from detkit.models.validation import check_count, check_counts, check_rate
 from detkit.registry import MODELS
 
 
 @MODELS.register_module()
 class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
-    """Hidden layers, each linear, norm, activation and dropout, and a last linear one, ``fc``.
+    """Hidden layers of linear, norm, activation and dropout, then a linear layer, ``fc``.
 
-    B pictures, C channels, K classes.
+    B images, C channels, K classes.
 
     Args:
         num_classes: K.
-        in_channels: C, those of the backbone's last level.
-        hidden_channels: of each hidden layer, at least one.
-        act_cfg: the activation, as mmcv's ``build_activation_layer`` takes it. None is GELU.
-        norm_cfg: ``dict(type='LN')`` or ``dict(type='BN1d')``, which wants batches of two and
-            more; None for none.
-        dropout: probability of a hidden feature to be left out while training.
-        loss: None is ``dict(type='SoftCrossEntropyLoss')``.
-        init_cfg: mmengine's, done after the first weights are made.
+        in_channels: C, the channels of the backbone's last level.
+        hidden_channels: channels of each hidden layer, at least one.
+        act_cfg: the activation, as mmcv's ``build_activation_layer`` takes it. None means GELU.
+        norm_cfg: ``dict(type='LN')`` or ``dict(type='BN1d')``, which needs batches of
+            two and more; None for no norm.
+        dropout: probability of dropping a hidden feature during training.
+        loss: None means ``dict(type='SoftCrossEntropyLoss')``.
+        init_cfg: mmengine's, applied after the default initialization.
 
     Raises:
-        ConfigError: a number, an activation or a norm that cannot be.
+        ConfigError: an invalid number, activation or norm.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         check_count(name, "num_classes", num_classes)
         check_count(name, "in_channels", in_channels)
         check_counts(name, "hidden_channels", hidden_channels, each="hidden layer")
-        check_dropout(name, dropout)
+        check_rate(name, "dropout", dropout)
         self.num_classes, self.in_channels = num_classes, in_channels
         layer_channels = (in_channels, *hidden_channels)
         self.hidden = nn.Sequential(*(
@@ -75,7 +74,7 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         self.loss_cls = build_module(f"{name}: loss", loss or {"type": DEFAULT_LOSS}, DEFAULT_LOSS)
 
     def init_weights(self) -> None:
-        """Linear layers from a normal of deviation 0.02, cut at two units, zero biases."""
+        """Initialize linear layers: truncated normal, std 0.02; biases zero."""
         init_linear_layers(self)
         super().init_weights()
 
@@ -90,18 +89,18 @@ class MLPClsHead(BaseModule):  # type: ignore[misc]  # mmengine has no types
         return logits
 
     def loss(self, features: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             features: (B, C).
-            targets: labels (B,) integer, or shares (B, K) float.
+            targets: labels (B,) integer, or class probabilities (B, K) float.
 
         Returns:
             ``loss``, 0-d.
 
         Raises:
             ConfigError: features of another shape.
-            DataError: targets of another shape, or labels of no class.
+            DataError: targets of another shape, or labels outside 0..K-1.
         """
         return {"loss": self.loss_cls(self(features), targets)}
 

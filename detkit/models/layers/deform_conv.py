@@ -1,4 +1,4 @@
-"""A convolution that moves, and in its second version weighs, each tap at each place."""
+"""Deformable convolution, version 1 (offsets) and version 2 (offsets and masks)."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from torch import Tensor, nn
 
 from detkit.errors import ConfigError
 from detkit.models.layers.deform_depthwise import deform_depthwise
+from detkit.models.validation import is_count
 
 
 class DeformConv2d(nn.Conv2d):
-    """Convolution whose taps a second convolution of the same input, ``conv_offset``, moves.
+    """Deformable convolution; ``conv_offset``, a convolution of the same input, predicts offsets.
 
-    Weight and bias are those of an ``nn.Conv2d`` by name, shape and initialisation. ``conv_offset``
-    begins at zero, where this equals the plain convolution of the same weight exactly: offsets are
-    0 and masks 2 * sigmoid(0) = 1. mmcv's ``DCNv2`` has sigmoid alone and so halves what it begins
-    with: the ``weight`` of such a checkpoint must be halved to give the same numbers here, the
-    rest fits as it is. An initialiser that goes through all convolutions touches ``conv_offset``
-    too: ``add_zero_init_offsets`` mends that.
+    Weight and bias have the names, shapes and initialization of ``nn.Conv2d``. ``conv_offset`` is
+    initialized to zero, where this equals the plain convolution with the same weight: offsets are
+    0 and masks 2 * sigmoid(0) = 1. mmcv's ``DCNv2`` uses sigmoid without the factor 2: halve the
+    ``weight`` of its checkpoints to get the same output here; the other parameters are the same.
+    An initializer applied to all convolutions also changes ``conv_offset``;
+    ``add_zero_init_offsets`` resets it.
 
-    Offsets commonly learn at a tenth of the rate:
+    Offsets are commonly trained with a tenth of the learning rate:
     ``optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(conv_offset=dict(lr_mult=0.1))))``.
 
-    ``conv_offset`` has the kernel, stride, padding and dilation of the convolution itself, as in
-    the papers; for a depthwise one of odd size above 3 it has 3 x 3 undilated taps about the same
-    centre: it is dense, and with 7 x 7 taps would outweigh its whole block.
+    ``conv_offset`` has the kernel size, stride, padding and dilation of the convolution, as in the
+    papers. For a depthwise convolution with an odd kernel above 3 it has a 3 x 3 kernel without
+    dilation around the same center: it is dense, and at 7 x 7 would cost more than its block.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: as
-            ``nn.Conv2d``'s; numbers or (y, x) pairs, padding by zeros.
-        modulated: whether each tap has a mask (version 2) or not (version 1).
-        deform_groups: parts of the input's channels, each with offsets and masks of its own.
+            ``nn.Conv2d``'s; numbers or (y, x) pairs; zero padding.
+        modulated: whether each tap has a mask (version 2).
+        deform_groups: groups of input channels, each with its own offsets and masks.
 
     Raises:
-        ConfigError: groups that do not divide the channels; a size that is not a count.
+        ConfigError: groups that do not divide the channels, or an invalid size.
 
-    Source: arXiv 1703.06211, 1811.11168; but for the mask's factor it agrees with mmcv's.
+    Source: arXiv 1703.06211, 1811.11168. Agrees with mmcv's except for the factor of the mask.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class DeformConv2d(nn.Conv2d):
     ) -> None:
         for name, count in (("groups", groups), ("deform_groups", deform_groups)):
             channels = (in_channels, out_channels) if name == "groups" else (in_channels,)
-            if not isinstance(count, int) or count < 1 or any(c % count for c in channels):
+            if not is_count(count) or any(c % count for c in channels):
                 raise ConfigError(
                     f"DeformConv2d: {name}",
                     got=repr(count),
@@ -89,7 +90,7 @@ class DeformConv2d(nn.Conv2d):
                 if kernel[axis] > 3 and kernel[axis] % 2:
                     padding[axis] += 1 - dilation[axis] * (kernel[axis] - 1) // 2
                     kernel[axis], dilation[axis] = 3, 1
-        # Where the padding comes out below zero, the outermost pixels are no window's centre.
+        # With negative padding, the outermost pixels are not the center of any window.
         self._crop = (max(0, -padding[0]), max(0, -padding[1]))
         self.conv_offset = nn.Conv2d(
             self.in_channels,
@@ -102,20 +103,20 @@ class DeformConv2d(nn.Conv2d):
         self.reset_offsets()
 
     def reset_offsets(self) -> None:
-        """Set all offsets to 0 and all masks to 1: the plain convolution again."""
+        """Set all offsets to 0 and all masks to 1, as for a plain convolution."""
         nn.init.zeros_(self.conv_offset.weight)
         if self.conv_offset.bias is not None:
             nn.init.zeros_(self.conv_offset.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve.
+        """Apply the deformable convolution.
 
         Args:
-            input: (B, C, H, W) floating, in any memory format. B may be 0.
+            input: (B, C, H, W) floating point, any memory format. B may be 0.
 
         Returns:
-            (B, O, P, Q) in the dtype that an ``nn.Conv2d`` would give here, autocast included.
-            Sampling and sum are done in float32 at the least.
+            (B, O, P, Q) in the output dtype of ``nn.Conv2d``, also under autocast. Sampling and
+            summation are done in float32 at least.
         """
         top, left = self._crop
         height, width = input.shape[2:]
@@ -145,30 +146,30 @@ class DeformConv2d(nn.Conv2d):
         return out.to(offset_mask.dtype)
 
     def extra_repr(self) -> str:
-        """What ``nn.Conv2d`` shows, the version and its groups."""
+        """As for ``nn.Conv2d``, with ``modulated`` and ``deform_groups``."""
         conv_repr: str = super().extra_repr()  # type: ignore[no-untyped-call]
         return f"{conv_repr}, modulated={self.modulated}, deform_groups={self.deform_groups}"
 
 
 class ZeroInitOffsets:
-    """A step of mmengine's ``init_cfg``: all deformable convolutions begin as plain ones."""
+    """A step of ``init_cfg`` that sets the offsets of all deformable convolutions to 0."""
 
     def __call__(self, module: nn.Module) -> None:
-        """Reset the offsets of every ``DeformConv2d`` in it."""
+        """Reset the offsets of every ``DeformConv2d`` in ``module``."""
         for submodule in module.modules():
             if isinstance(submodule, DeformConv2d):
                 submodule.reset_offsets()
 
 
 def add_zero_init_offsets(init_cfg: Any) -> Any:
-    """``init_cfg`` with ``ZeroInitOffsets`` behind its initialisers.
+    """Append ``ZeroInitOffsets`` to the steps of ``init_cfg``.
 
-    A 'Pretrained' step is done last wherever it stands, by mmengine and by our loader, so
-    offsets are zero unless the file has them.
+    mmengine and detkit apply a 'Pretrained' step last, wherever it is in the list, so offsets
+    are zero unless the checkpoint has them.
 
     Args:
-        init_cfg: None, a step, or a list of steps; what is none of them is handed back as it is,
-            for the loader to refuse.
+        init_cfg: None, a step, or a list of steps. Any other value is returned unchanged, and the
+            loader rejects it.
     """
     if init_cfg and not isinstance(init_cfg, (Mapping, list, tuple)):
         return init_cfg
@@ -178,7 +179,7 @@ def add_zero_init_offsets(init_cfg: Any) -> Any:
 
 def _pair(name: str, value: int | Sequence[int], minimum: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= minimum for v in pair):
+    if len(pair) != 2 or not all(is_count(v, minimum) for v in pair):
         raise ConfigError(f"DeformConv2d: {name}", got=repr(value),
                           expected=f"a whole number from {minimum}, or two of them (y, x)")
     return pair

@@ -2,8 +2,8 @@
 
 B: images; C: channels; H, W and P, Q: height and width in and out; K: taps of the window.
 
-torchvision's kernel multiplies one tiny matrix for each channel. Here each pixel's channels are a
-row of a table, and each tap a weighted sum of the four rows around its place.
+torchvision's kernel multiplies one small matrix for each channel. Here the channels of a pixel are
+a row of a table, and each tap is a weighted sum of the four rows around its position.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def deform_depthwise(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> Tensor:
-    """Convolve each channel by itself at places that are moved by the offsets.
+    """Apply a depthwise deformable convolution.
 
     Args:
         x: (B, C, H, W), float32 or float64, as the other tensors. B may be 0.
-        offset: (B, 2K, P, Q), y0, x0, y1, x1, ... in pixels of ``x``; outside of it is 0.
+        offset: (B, 2K, P, Q), y0, x0, y1, x1, ... in pixels of ``x``; 0 is read outside of it.
         weight: (C, 1, kernel height, kernel width).
         bias: (C,) or None for zeros.
         mask: (B, K, P, Q), unitless, or None for ones.
         stride, padding, dilation: (y, x) pairs, pixels of ``x``.
 
     Returns:
-        (B, C, P, Q), channels last in memory.
+        (B, C, P, Q), in channels_last memory.
 
     Source: arXiv 1703.06211 and 1811.11168. Agrees with torchvision.ops.deform_conv2d, gradients
     included.
@@ -64,7 +64,7 @@ def _corners(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Rows of the table around each tap, and how much of each to take, both (K, BPQ, 4)."""
+    """Rows of the table around each tap and their bilinear weights, both (K, BPQ, 4)."""
     batch, _, rows, columns = offset.shape
     device, dtype = offset.device, offset.dtype
     tap = torch.arange(kernel[0] * kernel[1], device=device).view(-1, 1, 1)
@@ -72,8 +72,8 @@ def _corners(
     column = torch.arange(columns, device=device) * stride[1] - padding[1]
     y = offset[:, 0::2] + (tap // kernel[1] * dilation[0] + row).to(dtype)
     x = offset[:, 1::2] + (tap % kernel[1] * dilation[1] + column).to(dtype)
-    # Two pixels outside nothing is seen any more, so far-off places may as well stand there and
-    # be whole numbers. One pixel outside a gradient is left, which clamping there would cut off.
+    # Positions two or more pixels outside read 0, so clamping them keeps the result and bounds the
+    # indices. Clamping at one pixel outside would drop a gradient.
     y, x = y.clamp(-2, size[0] + 1), x.clamp(-2, size[1] + 1)
     top, left = y.detach().floor(), x.detach().floor()
     dy, dx = y - top, x - left

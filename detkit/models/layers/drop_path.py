@@ -1,4 +1,4 @@
-"""Stochastic depth: whole residual branches are left out, image by image, while training."""
+"""Stochastic depth: residual branches dropped at random for each image during training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Zero the branch of each image with probability ``rate``; scale what stays by 1 / (1 - rate).
+    """Zero the branch of each image with probability ``rate``; scale the others by 1 / (1 - rate).
 
-    So the expectation over the draws equals the input. In eval mode, and at rate 0, the input is
-    handed back as it is.
+    The expected output equals the input. In eval mode, and at rate 0, the input is returned.
 
     Args:
         rate: in [0, 1).

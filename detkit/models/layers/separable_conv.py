@@ -1,4 +1,4 @@
-"""A convolution in two: each channel by itself, then all channels at each pixel."""
+"""Depthwise separable convolution."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import nn
 
 
 class SeparableConv2d(nn.Sequential):
-    """3 x 3 depthwise, then 1 x 1 across channels; stride 1, size kept.
+    """3 x 3 depthwise, then 1 x 1 pointwise convolution; stride 1, size kept.
 
     Args:
         in_channels, out_channels: as ``nn.Conv2d``'s.
-        bias: whether the second has a bias, zero at first.
+        bias: whether the pointwise convolution has a bias, initialized to zero.
 
-    Both begin with a variance of 1 / (inputs of one output), so that neither changes the scale.
-    Takes (B, in_channels, H, W), gives (B, out_channels, H, W); B may be 0.
+    Weights are initialized with variance 1 / fan-in, which keeps the scale of the features.
+    (B, in_channels, H, W) -> (B, out_channels, H, W); B may be 0.
 
-    Source: arXiv 1911.09070, section 3.3, and the first values of its authors' code.
+    Source: arXiv 1911.09070, section 3.3, and the initialization in the authors' code.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The two beginnings of a network of stride 4: squares of pixels, or overlapping convolutions.
+"""Stems with stride 4: patch embedding, or overlapping convolutions.
 
 Legend: B images, H and W height and width of the image in pixels, C channels. Maps are NHWC.
 """
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 
 class PatchStem(nn.Module):
-    """Cut the image into squares of 4 x 4 pixels, each projected to one token (the paper's stem).
+    """Patch embedding: project each 4 x 4 patch of the image to one token.
 
     Args:
         in_channels: channels of the image.
         channels: C.
-        norm: whether the tokens are normalised.
+        norm: whether the tokens are normalized.
         eps: of the norm.
     """
 
@@ -30,7 +30,7 @@ class PatchStem(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=eps) if norm else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) pixels -> (B, ceil(H / 4), ceil(W / 4), C), zeros at the lower right."""
+        """(B, 3, H, W) -> (B, ceil(H / 4), ceil(W / 4), C), zero-padded at the bottom right."""
         height, width = image.shape[-2:]
         if height % self.stride or width % self.stride:
             image = F.pad(image, (0, -width % self.stride, 0, -height % self.stride))
@@ -39,9 +39,9 @@ class PatchStem(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Two overlapping 3 x 3 convolutions of stride 2: the same size as ``PatchStem`` gives.
+    """Two overlapping 3 x 3 convolutions of stride 2; output size as ``PatchStem``.
 
-    Early convolutions make transformers trainable from scratch on little data.
+    Convolutional stems let transformers train from scratch on small datasets.
 
     Args: as for ``PatchStem``.
 

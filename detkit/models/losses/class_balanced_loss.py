@@ -1,4 +1,4 @@
-"""A loss in which rare classes count as much as frequent ones, or nearly."""
+"""A loss that gives rare classes about the same total weight as frequent ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from detkit.registry import MODELS
 
 @MODELS.register_module()
 class ClassBalancedLoss(nn.Module):
-    """Another loss with each class weighed by the effective number of its training pictures.
+    """Wrap a loss with class weights from the effective number of training images.
 
     Args:
-        beta: from 0, all classes alike, to below 1; see ``effective_number_weights``.
-        class_counts: training pictures of each class; counted where it is None and the training
-            data are known. A model that does not train may do without.
-        loss: the loss that is weighed, one that takes ``class_weight``.
+        beta: in [0, 1), 0 for equal weights; see ``effective_number_weights``.
+        class_counts: number of training images of each class. None: filled in from the training
+            data where they are known; needed for training only.
+        loss: config of the wrapped loss, which must take ``class_weight``.
 
     Raises:
-        ConfigError: counts or a beta that cannot be; ``loss`` has weights of its own.
+        ConfigError: invalid counts or beta; ``loss`` has ``class_weight`` already.
 
     Source: arXiv 1901.05555.
     """
@@ -41,7 +41,7 @@ class ClassBalancedLoss(nn.Module):
             raise ConfigError("ClassBalancedLoss: loss.class_weight", got=loss_cfg["class_weight"],
                               expected="none: the weights come from class_counts")
         self.has_class_counts = class_counts is not None
-        # Without counts too, so that a wrong beta comes out where the model is built.
+        # Computed without counts too, so that an invalid beta raises when the model is built.
         weights = effective_number_weights((1,) if class_counts is None else class_counts, beta)
         if isinstance(loss_cfg, Mapping):
             loss_cfg = {**loss_cfg, "class_weight": weights if self.has_class_counts else None}
@@ -53,24 +53,24 @@ class ClassBalancedLoss(nn.Module):
                               "or SoftmaxFocalLoss") from error
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch.
+        """Compute the mean loss of a batch.
 
         Args:
             logits: (B, K). B may be 0: the loss is 0.
-            targets: labels (B,) integer, or shares (B, K) float.
+            targets: labels (B,) integer, or class probabilities (B, K) float.
 
         Returns:
-            0-d, from 0.
+            0-d, >= 0.
 
         Raises:
-            ConfigError: no ``class_counts``, or another number of them than K.
-            DataError: targets of another shape, or labels of no class.
+            ConfigError: no ``class_counts``, or not K of them.
+            DataError: targets of another shape, or labels outside 0..K-1.
         """
         if not self.has_class_counts:
             raise ConfigError(
                 "ClassBalancedLoss: class_counts are not known",
-                expected="the number of training pictures of each class",
-                hint="train with --data, which counts them, or give them in the config",
+                expected="the number of training images of each class",
+                hint="train with --data, which counts them, or set class_counts in the config",
             )
         loss: Tensor = self.loss(logits, targets)
         return loss

@@ -1,4 +1,4 @@
-"""How much each class counts in a loss: given, or by how many pictures there are of it."""
+"""Class weights of a loss: given in the config, or from the number of images of each class."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from detkit.errors import ConfigError
-from detkit.models.validation import is_count, is_number
+from detkit.models.validation import check_rate, is_count, is_number
 
 
 def check_class_weight(owner: str, class_weight: object) -> Tensor | None:
-    """Weights as a config gives them, (K,) float32; None stays None.
+    """The class weights of a config as (K,) float32; None stays None.
 
     Raises:
-        ConfigError: they are no list of numbers from 0, or all are 0.
+        ConfigError: not a list of numbers >= 0, or all are 0.
     """
     if class_weight is None:
         return None
@@ -30,31 +30,28 @@ def check_class_weight(owner: str, class_weight: object) -> Tensor | None:
 
 
 def check_weight_count(owner: str, weights: Tensor | None, num_classes: int) -> None:
-    """Raise ConfigError unless there are as many weights as classes, or none."""
+    """Raise ConfigError unless ``weights`` is None or has ``num_classes`` entries."""
     if weights is not None and len(weights) != num_classes:
-        raise ConfigError(f"{owner}: weights of classes", got=len(weights),
+        raise ConfigError(f"{owner}: class_weight", got=len(weights),
                           expected=f"{num_classes}, one for each class of the head")
 
 
 def effective_number_weights(counts: Sequence[int], beta: float) -> list[float]:
-    """Weights of classes by the effective number of their pictures, the rarest heaviest.
+    """Class weights by the effective number of images: the rarer a class, the larger.
 
-    A class of n pictures has (1 - beta**n) / (1 - beta) effective ones; its weight is in inverse
-    proportion, and all weights together are K. A class without a picture has weight 0.
+    The effective number of n images is (1 - beta**n) / (1 - beta). The weight is its inverse,
+    normalized so that the weights sum to K. A class without images has weight 0.
 
     Args:
-        counts: pictures of each of the K classes, from 0.
-        beta: from 0, where all classes weigh alike, to below 1; towards 1 a class's weight
-            becomes one over its count.
+        counts: number of images of each of the K classes, >= 0.
+        beta: in [0, 1). 0 gives equal weights; towards 1 the weights become inverse to the counts.
 
     Raises:
-        ConfigError: counts or a beta that cannot be, or no picture at all.
+        ConfigError: invalid counts or beta, or no images at all.
 
     Source: arXiv 1901.05555, eq. 2 and section 4.
     """
-    if not (is_number(beta) and 0 <= beta < 1):
-        raise ConfigError("ClassBalancedLoss: beta", got=repr(beta),
-                          expected="a number from 0 to below 1")
+    check_rate("ClassBalancedLoss", "beta", beta)
     valid = isinstance(counts, (list, tuple)) and all(is_count(count, 0) for count in counts)
     if not valid or not any(counts):
         raise ConfigError("ClassBalancedLoss: class_counts", got=repr(counts),

@@ -1,4 +1,4 @@
-"""Cross-entropy of labels or of shares of classes."""
+"""Cross-entropy with labels or class probabilities as targets."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detkit.errors import ConfigError
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.losses.soft_targets import to_soft_targets
-from detkit.models.validation import is_number
+from detkit.models.validation import check_number
 from detkit.registry import MODELS
 
 
 @MODELS.register_module()
 class SoftCrossEntropyLoss(nn.Module):
-    """Cross-entropy, with smoothed labels and weights of classes if asked for.
+    """Cross-entropy with optional label smoothing and class weights.
 
     Args:
-        label_smoothing: share of each target that is spread evenly over all classes, from 0 to 1
+        label_smoothing: fraction of each target spread evenly over all classes, in [0, 1]
             (arXiv 1512.00567, section 7).
-        class_weight: factor on the terms of each class. None is 1.
-        loss_weight: factor on the whole.
+        class_weight: factor on the terms of each class. None means 1.
+        loss_weight: factor on the loss.
 
-    The mean is over the pictures, whatever they weigh, so that a label and the share 1 of its
-    class give the same loss. torch does so for shares; for labels it divides by the sum of their
-    weights, which undoes the weights in a batch of one class.
+    The mean is over the images, not over their weights, so that a label and its one-hot
+    vector give the same loss. torch does so for probabilities; for labels it divides by the sum
+    of the weights, which cancels the weights in a batch of one class.
 
     Raises:
-        ConfigError: a number that cannot be.
+        ConfigError: an invalid number.
 
     Source: agrees with torch's cross_entropy, for labels with reduction='sum' over B.
     """
@@ -51,29 +50,29 @@ class SoftCrossEntropyLoss(nn.Module):
         self.register_buffer("class_weight", weights, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch, computed in float32 at the least.
+        """Compute the mean loss of a batch, in float32 at least.
 
         Args:
             logits: (B, K). B may be 0: the loss is 0. A logit may be -inf where the target is 0.
-            targets: labels (B,) integer, or shares (B, K) float.
+            targets: labels (B,) integer, or class probabilities (B, K) float.
 
         Returns:
-            0-d, from 0.
+            0-d, >= 0.
 
         Raises:
-            ConfigError: another number of ``class_weight`` than K.
-            DataError: targets of another shape, or labels of no class.
+            ConfigError: not K entries in ``class_weight``.
+            DataError: targets of another shape, or labels outside 0..K-1.
         """
         check_weight_count(type(self).__name__, self.class_weight, logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         soft_targets = to_soft_targets(targets, logits, self.label_smoothing)
-        # Where nothing is expected, nothing is lost: 0 times -inf would be nan.
+        # A target of 0 contributes no loss; 0 * -inf would be nan.
         terms = soft_targets * F.log_softmax(logits, 1).masked_fill(soft_targets == 0, 0)
         return self.loss_weight * mean_over_images(-terms, self.class_weight)
 
 
 def mean_over_images(terms: Tensor, class_weight: Tensor | None) -> Tensor:
-    """The weighted sum over classes, averaged over pictures: (B, K) -> 0-d; 0 for none."""
+    """Weighted sum over classes, averaged over images: (B, K) -> 0-d; 0 for an empty batch."""
     if class_weight is not None:
         terms = terms * class_weight.to(terms.dtype)
     return terms.sum() / max(len(terms), 1)
@@ -82,14 +81,11 @@ def mean_over_images(terms: Tensor, class_weight: Tensor | None) -> Tensor:
 def check_loss_args(
     owner: str, label_smoothing: float, loss_weight: float
 ) -> tuple[float, float]:
-    """Both as floats.
+    """Return both as floats.
 
     Raises:
-        ConfigError: a smoothing outside 0..1, a weight that is no number.
+        ConfigError: a smoothing outside [0, 1], or a weight that is not a number.
     """
-    if not (is_number(label_smoothing) and 0 <= label_smoothing <= 1):
-        raise ConfigError(f"{owner}: label_smoothing", got=repr(label_smoothing),
-                          expected="a number from 0 to 1")
-    if not is_number(loss_weight):
-        raise ConfigError(f"{owner}: loss_weight", got=repr(loss_weight), expected="a number")
+    check_number(owner, "label_smoothing", label_smoothing, 0, 1)
+    check_number(owner, "loss_weight", loss_weight)
     return float(label_smoothing), float(loss_weight)

@@ -1,6 +1,6 @@
-"""What a classifier is to say of each picture: labels or shares, checked and as shares.
+"""Targets of a classifier, labels or class probabilities, checked and converted to probabilities.
 
-Legend: B pictures in the batch, K classes.
+Legend: B images in the batch, K classes.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ Targets = Tensor
 
 
 def to_soft_targets(targets: Targets, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """The share of each class in what is expected of each picture.
+    """Convert targets to the expected probability of each class for each image.
 
     Args:
-        targets: labels (B,) integer, or shares (B, K) float, each row summing to 1. B may be 0.
+        targets: labels (B,) integer, or probabilities (B, K) float, rows summing to 1. B may be 0.
         logits: (B, K), for K and the dtype.
-        label_smoothing: taken off and spread evenly over all classes, from 0 to 1.
+        label_smoothing: fraction spread evenly over all classes, in [0, 1].
 
     Returns:
         (B, K) of the logits' dtype, each row summing to 1.
 
     Raises:
-        DataError: labels outside 0..K-1 that lie on a CPU, or targets of another shape.
+        DataError: labels outside 0..K-1 (checked on the CPU only), or targets of another shape.
     """
     num_classes = logits.shape[1]
     if targets.ndim == 1 and not targets.is_floating_point() and len(targets) == len(logits):
@@ -38,7 +38,7 @@ def to_soft_targets(targets: Targets, logits: Tensor, label_smoothing: float = 0
     else:
         raise DataError(
             "the targets of a classifier", got=f"{tuple(targets.shape)} {targets.dtype}",
-            expected=f"labels ({len(logits)},) or shares ({len(logits)}, {num_classes})",
+            expected=f"labels ({len(logits)},) or probabilities ({len(logits)}, {num_classes})",
         )
     if label_smoothing:
         soft_targets = soft_targets * (1 - label_smoothing) + label_smoothing / num_classes
@@ -46,15 +46,15 @@ def to_soft_targets(targets: Targets, logits: Tensor, label_smoothing: float = 0
 
 
 def check_labels(labels: Tensor, num_classes: int, names: Sequence[str] | None = None) -> None:
-    """Look whether each label is that of a class. On a GPU nothing is looked at: it would wait.
+    """Check the range of labels on the CPU; labels on a GPU are not checked, to avoid a sync.
 
     Args:
         labels: (B,) integer.
         num_classes: K.
-        names: of the pictures, for the message.
+        names: of the images, for the message.
 
     Raises:
-        DataError: a label outside 0..K-1, the first by the name of its picture.
+        DataError: a label outside 0..K-1; the message names the first image.
     """
     if labels.device.type != "cpu" or not len(labels):
         return
@@ -64,6 +64,6 @@ def check_labels(labels: Tensor, num_classes: int, names: Sequence[str] | None =
         name_suffix = f" of {names[first]}" if names and names[first] else ""
         raise DataError(
             f"label{name_suffix}", got=int(labels[first]),
-            expected=f"0..{num_classes - 1}, for the model has {num_classes} classes",
-            hint="let model.head.num_classes be the number of the data's classes; with --data it is",
+            expected=f"0..{num_classes - 1}: the model has {num_classes} classes",
+            hint="set model.head.num_classes to the number of classes in the data; --data does so",
         )

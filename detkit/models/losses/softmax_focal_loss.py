@@ -1,4 +1,4 @@
-"""Focal loss of one class among several."""
+"""Focal loss over a softmax, for single-label classification."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detkit.errors import ConfigError
 from detkit.models.losses.class_weights import check_class_weight, check_weight_count
 from detkit.models.losses.soft_cross_entropy_loss import check_loss_args, mean_over_images
 from detkit.models.losses.soft_targets import to_soft_targets
-from detkit.models.validation import is_number
+from detkit.models.validation import check_number
 from detkit.registry import MODELS
 
-# Below this a probability is as good as 1: the slope of a root is infinite there.
+# Lower bound of 1 - p: the derivative of a power below 1 is infinite at 0.
 _MIN_COMPLEMENT = 1e-12
 
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(nn.Module):
-    """Cross-entropy whose terms shrink with the probability p of their class: (1 - p)**gamma.
+    """Cross-entropy with terms scaled by (1 - p)**gamma, p the probability of the class.
 
-    mmdet's ``FocalLoss`` is another: it takes each class for itself, with a sigmoid.
+    Not mmdet's ``FocalLoss``, which applies a sigmoid to each class.
 
     Args:
-        gamma: from 0, which is cross-entropy.
-        class_weight: factor on the terms of each class, the paper's alpha. None is 1.
+        gamma: >= 0; 0 is cross-entropy.
+        class_weight: factor on the terms of each class, the paper's alpha. None means 1.
         label_smoothing: as in ``SoftCrossEntropyLoss``.
-        loss_weight: factor on the whole.
+        loss_weight: factor on the loss.
 
-    The mean is over the pictures, whatever they weigh.
+    The mean is over the images, not over their weights.
 
     Raises:
-        ConfigError: a number that cannot be.
+        ConfigError: an invalid number.
 
     Source: arXiv 1708.02002, eq. 4 and 5, over a softmax.
     """
@@ -49,9 +48,7 @@ class SoftmaxFocalLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not (is_number(gamma) and gamma >= 0):
-            raise ConfigError(f"{type(self).__name__}: gamma", got=repr(gamma),
-                              expected="a number from 0")
+        check_number(type(self).__name__, "gamma", gamma, 0)
         self.gamma = float(gamma)
         self.label_smoothing, self.loss_weight = check_loss_args(
             type(self).__name__, label_smoothing, loss_weight
@@ -60,24 +57,24 @@ class SoftmaxFocalLoss(nn.Module):
         self.register_buffer("class_weight", weights, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch, computed in float32 at the least.
+        """Compute the mean loss of a batch, in float32 at least.
 
         Args:
             logits: (B, K). B may be 0: the loss is 0. A logit may be -inf where the target is 0.
-            targets: labels (B,) integer, or shares (B, K) float: each class's term by its share.
+            targets: labels (B,) integer, or class probabilities (B, K) float.
 
         Returns:
-            0-d, from 0.
+            0-d, >= 0.
 
         Raises:
-            ConfigError: another number of ``class_weight`` than K.
-            DataError: targets of another shape, or labels of no class.
+            ConfigError: not K entries in ``class_weight``.
+            DataError: targets of another shape, or labels outside 0..K-1.
         """
         check_weight_count(type(self).__name__, self.class_weight, logits.shape[1])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         soft_targets = to_soft_targets(targets, logits, self.label_smoothing)
         log_p = F.log_softmax(logits, 1).masked_fill(soft_targets == 0, 0)
-        # 1 - p without the cancellation near p = 1.
+        # 1 - p, without cancellation near p = 1.
         complement = (-torch.expm1(log_p)).clamp(min=_MIN_COMPLEMENT)
         terms = soft_targets * complement.pow(self.gamma) * log_p
         return self.loss_weight * mean_over_images(-terms, self.class_weight)

@@ -1,4 +1,4 @@
-"""Necks that mmdet lacks: from a backbone's maps to the levels that heads read."""
+"""Necks that mmdet does not have: BiFPN, deformable FPN and ViTDet's feature pyramid."""
 
 from detkit.models.necks.bifpn import BiFPN
 from detkit.models.necks.deformable_fpn import DeformableFPN

@@ -1,4 +1,4 @@
-"""BiFPN: features handed down and up the pyramid, as often as wanted."""
+"""BiFPN: a feature pyramid with repeated top-down and bottom-up fusion."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from detkit.models.necks.bifpn_layer import BiFPNLayer, downsample
 from detkit.models.validation import check_count, check_counts
 from detkit.registry import MODELS
 
-# The paper's. Its mean over about the last hundred steps wants some images in each.
+# The paper's: running statistics over about 100 steps, which need several images a step.
 DEFAULT_NORM_CFG: Mapping[str, Any] = {"type": "BN", "eps": 1e-3, "momentum": 0.01}
 
 
 @MODELS.register_module()
 class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
-    """Weighted, two-way pyramid of features for any detector.
+    """Weighted bidirectional feature pyramid for any detector.
 
-    The first layer reads each of the backbone's maps through a 1 x 1 convolution of its own for
-    each place where it is used, as in the authors' code: one for the finest, two for the others.
-    A map that has ``out_channels`` already is read as it is. Levels that the backbone lacks come
-    from its coarsest map: a 1 x 1 convolution with norm, then maxima of 3 x 3 at stride 2. They
-    are taken around every second pixel from the first on (the TensorFlow original shifts them by
-    one where a size is even).
+    The first layer projects each map of the backbone by a 1 x 1 convolution for each of its uses,
+    as in the authors' code: one for the finest map, two for the others. A map with
+    ``out_channels`` channels is not projected. Extra levels are made from the coarsest map by a
+    1 x 1 convolution with norm, then 3 x 3 max pooling with stride 2, centered on every second
+    pixel from the first (the TensorFlow original is shifted by one for even sizes).
 
-    Under RetinaNet take strides 8 to 128 (three maps of the backbone, ``num_outs=5``), under
-    Faster and Cascade R-CNN 4 to 64 (four maps, ``num_outs=5``).
+    For RetinaNet use strides 8 to 128 (three maps of the backbone, ``num_outs=5``), for Faster and
+    Cascade R-CNN 4 to 64 (four maps, ``num_outs=5``).
 
     Args:
-        in_channels: of each map of the backbone, finest first.
-        out_channels: of every output.
-        num_layers: how often down and up; the paper's D0 to D7 have 3 to 8.
-        num_outs: levels, at least as many as maps are used, and at least 2.
-        start_level: the first map that is used.
-        norm_cfg: of every convolution; None is the paper's batch norm, which wants eight images or
-            so on each device. For fewer: ``dict(type='SyncBN')`` on several devices, or
+        in_channels: channels of each map of the backbone, finest first.
+        out_channels: channels of every output.
+        num_layers: number of BiFPN layers; the paper's D0 to D7 have 3 to 8.
+        num_outs: number of levels, at least the number of used maps, and at least 2.
+        start_level: index of the first map that is used.
+        norm_cfg: of every convolution; None means the paper's batch norm, which needs about eight
+            images on each device. For fewer: ``dict(type='SyncBN')`` on several devices, or
             ``dict(type='GN', num_groups=16)``.
-        init_cfg: mmengine's; a file to load, for one.
+        init_cfg: mmengine's, such as a checkpoint to load.
 
     Raises:
-        ConfigError: numbers that do not fit each other, each named.
+        ConfigError: invalid or contradicting numbers.
 
-    Source: arXiv 1911.09070. D0's parameters are as many as in the public PyTorch port of its
+    Source: arXiv 1911.09070. D0 has as many parameters as in the public PyTorch port of the
     authors' code.
     """
 
@@ -83,23 +82,23 @@ class BiFPN(BaseModule):  # type: ignore[misc]  # mmengine has no types
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Compute the pyramid.
+        """Compute the feature pyramid.
 
         Args:
             inputs: one map (B, in_channels, H, W) for each of ``in_channels``, each half the size
-                of the one before, odd sizes rounded up or down. B may be 0 in eval mode; batch
-                norm wants more than one pixel in all images together while training.
+                of the previous one, rounded up or down. B may be 0 in eval mode; in training
+                batch norm needs more than one value for each channel.
 
         Returns:
-            ``num_outs`` maps (B, out_channels, H, W) of the sizes of the maps that are used, and
-            from the last on halved, rounded up.
+            ``num_outs`` maps (B, out_channels, H, W): the sizes of the used maps, then for each
+            extra level half the previous size, rounded up.
 
         Raises:
-            ConfigError: another number of maps.
+            ConfigError: the number of maps is not that of ``in_channels``.
         """
         if len(inputs) != len(self.in_channels):
-            raise ConfigError("BiFPN: maps of the backbone", got=len(inputs),
-                              expected=f"{len(self.in_channels)}, as in_channels has")
+            raise ConfigError("BiFPN: feature maps of the backbone", got=len(inputs),
+                              expected=f"{len(self.in_channels)}, the length of in_channels")
         maps = inputs[self.start_level :]
         top_down_inputs = [project(x) for project, x in zip(self.project_down, maps)]
         bottom_up_inputs = top_down_inputs[:1] + [

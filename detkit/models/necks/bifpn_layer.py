@@ -1,6 +1,6 @@
-"""One pass down and one pass up a pyramid of features, with learnt shares in each sum.
+"""One BiFPN layer: a top-down and a bottom-up pass with learned fusion weights.
 
-L: levels, finest first; C: channels, the same in all of them.
+L: levels, finest first; C: channels, the same at all levels.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch.nn import Parameter
 from detkit.models.layers.separable_conv import SeparableConv2d
 
 NormBuilder = Callable[[int], nn.Module]
-# Keeps a sum of shares that are all zero from dividing by zero; the paper's number.
+# Avoids division by zero where all weights are zero; the paper's value.
 EPS = 1e-4
 
 
 class FusionNode(nn.Module):
-    """Sum maps of one size by learnt shares, then SiLU, a separable convolution, and the norm.
+    """Weighted sum of maps of one size, then SiLU, a separable convolution, and a norm.
 
     Args:
-        inputs: maps to sum, each with one number in ``weight``, 1 at first.
-        channels: of every map.
-        norm: makes a norm of so many channels.
+        inputs: number of maps, each with an entry in ``weight``, initialized to 1.
+        channels: C.
+        norm: builds a norm for a number of channels.
 
-    Source: arXiv 1911.09070, section 3.3, fast normalised fusion.
+    Source: arXiv 1911.09070, section 3.3, fast normalized fusion.
     """
 
     def __init__(self, inputs: int, channels: int, norm: NormBuilder) -> None:
@@ -38,18 +38,18 @@ class FusionNode(nn.Module):
         self.norm = norm(channels)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """As many (B, C, H, W) as ``weight`` has numbers -> (B, C, H, W)."""
+        """``inputs`` maps (B, C, H, W) -> (B, C, H, W)."""
         out: Tensor = self.norm(self.conv(self.act(weighted_fusion(maps, self.weight))))
         return out
 
 
 class BiFPNLayer(nn.Module):
-    """Hand features down from coarse to fine, then up again.
+    """Fuse features top-down, from coarse to fine, then bottom-up.
 
     Args:
-        levels: at least 2.
-        channels: of every map.
-        norm: makes a norm of so many channels.
+        levels: number of levels, at least 2.
+        channels: C.
+        norm: builds a norm for a number of channels.
 
     Source: arXiv 1911.09070, figure 2d and the equations of section 3.3.
     """
@@ -67,9 +67,9 @@ class BiFPNLayer(nn.Module):
         """Fuse all levels.
 
         Args:
-            top_down_inputs: L maps (B, C, H, W), finest first, which the pass down reads.
-            bottom_up_inputs: L maps of the same sizes, which the pass up reads; of the first
-                nothing is read. The same maps as ``top_down_inputs`` in all layers but the first.
+            top_down_inputs: L maps (B, C, H, W), finest first, for the top-down pass.
+            bottom_up_inputs: L maps of the same sizes, for the bottom-up pass; the first is not
+                used. The same maps as ``top_down_inputs`` in all layers but the first.
 
         Returns:
             L maps of those sizes.
@@ -82,21 +82,21 @@ class BiFPNLayer(nn.Module):
         outputs = top_down[:1]
         for level, node in enumerate(self.up, start=1):
             finer = downsample(outputs[-1], bottom_up_inputs[level])
-            # The coarsest level has no node on the way down.
+            # The coarsest level has no top-down node.
             intermediate = [top_down[level]] if level < len(self.up) else []
             outputs.append(node([bottom_up_inputs[level], *intermediate, finer]))
         return outputs
 
 
 def weighted_fusion(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
-    """Sum maps, each times its share: what is positive of its weight, over the sum of those.
+    """Weighted sum of maps, with weights relu(w) / (sum(relu(w)) + eps).
 
     Args:
-        maps: N of one shape, floating.
-        weight: (N,), any numbers.
+        maps: N maps of one shape, floating point.
+        weight: (N,).
 
     Returns:
-        one map, in the maps' dtype.
+        a map of the same shape and dtype.
     """
     relu_weight = weight.relu()
     normalized_weights = relu_weight / (relu_weight.sum() + EPS)
@@ -107,12 +107,12 @@ def weighted_fusion(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
 
 
 def downsample(x: Tensor, like: Tensor | None = None) -> Tensor:
-    """Take the maximum of 3 x 3 pixels around every second one.
+    """Max pooling, 3 x 3 with stride 2, centered on every second pixel.
 
     Args:
         x: (B, C, H, W).
-        like: a map of the size wanted; where the backbone rounded its sizes down, it is smaller
-            than what comes of halving, and the nearest pixels are taken.
+        like: a map of the output size. Where the backbone rounds its sizes down, it is smaller
+            than the pooled map, which is then resized by nearest neighbor.
 
     Returns:
         (B, C, ceil(H / 2), ceil(W / 2)), or of the size of ``like``.

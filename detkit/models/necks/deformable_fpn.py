@@ -1,4 +1,4 @@
-"""FPN whose output convolutions are deformable, for every backbone."""
+"""FPN with deformable output convolutions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _NAME = "DeformableFPN"
 
 @MODELS.register_module()
 class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
-    """mmdet's FPN with a deformable 3 x 3 convolution behind each lateral sum.
+    """mmdet's FPN with a deformable 3 x 3 convolution after each lateral sum.
 
-    Offsets begin at zero, where it equals the FPN of the same weights. An FPN's state dict fits:
-    its names are the same, and only ``conv_offset`` is missing. The convolutions of extra levels
-    (``add_extra_convs``) stay plain, as the lateral ones do. That offsets learn more slowly is set
-    in the optimiser; see ``DeformConv2d``.
+    Offsets are initialized to zero, where it equals the FPN with the same weights. The state dict
+    of an FPN has the same names; only ``conv_offset`` is missing. The lateral convolutions and
+    those of extra levels (``add_extra_convs``) are plain. For the learning rate of offsets see
+    ``DeformConv2d``.
 
     Args:
-        modulated: whether each tap has a mask (version 2) or not (version 1).
-        deform_groups: parts of the channels, each with offsets of its own.
+        modulated: whether each tap has a mask (version 2).
+        deform_groups: groups of channels, each with its own offsets.
         in_channels, out_channels, num_outs, start_level, end_level, add_extra_convs and all others:
-            FPN's.
+            as for FPN.
 
     Raises:
-        ConfigError: channels or levels that cannot be, ``conv_cfg`` asks for convolutions that
-            are not plain ones, or ``deform_groups`` does not divide ``out_channels``.
+        ConfigError: invalid channels or levels, a ``conv_cfg`` of other than plain convolutions, or
+            ``deform_groups`` that do not divide ``out_channels``.
 
     Source: arXiv 1612.03144, 1811.11168.
     """
@@ -66,12 +66,12 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
             add_extra_convs=add_extra_convs,
             **kwargs,
         )
-        # Behind these stand the extra levels' convolutions.
+        # The convolutions of extra levels follow in the list and stay plain.
         for module in self.fpn_convs[: len(self.lateral_convs)]:
             conv = module.conv
             if type(conv) is not nn.Conv2d:
                 raise ConfigError(f"{_NAME}: conv_cfg", got=type(conv).__name__,
-                                  expected="none, for the convolutions become deformable ones")
+                                  expected="plain convolutions, which become deformable")
             module.conv = DeformConv2d(
                 conv.in_channels,
                 conv.out_channels,
@@ -83,9 +83,9 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
             )
 
     def init_weights(self) -> None:
-        """Set the weights as FPN does, and the offsets to zero; then a file in ``init_cfg``.
+        """Initialize as FPN does, with zero offsets; then load a checkpoint in ``init_cfg``.
 
-        Raises: what mmengine raises where the file cannot be read.
+        Raises: what mmengine raises where the checkpoint cannot be read.
         """
         init_cfg = self.init_cfg
         self.init_cfg = add_zero_init_offsets(init_cfg)
@@ -98,7 +98,7 @@ class DeformableFPN(FPN):  # type: ignore[misc]  # mmdet has no types
 def _check_levels(
     in_channels: Sequence[int], num_outs: int, start_level: int, end_level: int
 ) -> None:
-    """Raise ConfigError for what FPN asserts without a word."""
+    """Raise ConfigError where FPN has an assertion without a message."""
     check_counts(_NAME, "in_channels", in_channels, "map")
     num_inputs = len(in_channels)
     check_count(_NAME, "start_level", start_level, 0, num_inputs - 1)
@@ -106,5 +106,5 @@ def _check_levels(
         check_count(_NAME, "end_level", end_level, start_level, num_inputs - 1)
     uses_last_level = end_level in (-1, num_inputs - 1)
     num_used = (num_inputs if uses_last_level else end_level + 1) - start_level
-    # Extra levels come behind the last map alone.
+    # Extra levels are possible only after the last map.
     check_count(_NAME, "num_outs", num_outs, num_used, None if uses_last_level else num_used)

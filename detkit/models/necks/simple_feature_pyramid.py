@@ -1,4 +1,4 @@
-"""Levels for a backbone that has one map alone: the simple feature pyramid of ViTDet."""
+"""The simple feature pyramid of ViTDet, for backbones with a single feature map."""
 
 from __future__ import annotations
 
@@ -19,42 +19,41 @@ NORM_EPS = 1e-6
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each cell of a map (B, C, H, W).
+    """Layer norm over the channels at each position of a map (B, C, H, W).
 
-    A layer norm by its class, so that mmengine's ``norm_decay_mult`` finds it.
+    A subclass of ``nn.LayerNorm``, so that mmengine's ``norm_decay_mult`` applies to it.
 
     Args:
-        channels: of the map.
+        channels: C.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised map, of the same shape."""
+        """Return the normalized map, of the same shape."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
-    """Levels made from one map by deconvolution and pooling, each on its own.
+    """Build each level from one map by transposed convolutions or max pooling.
 
-    A level of scale 2^n is n deconvolutions of side and stride 2, each halving the channels, with
-    norm and GELU between; of scale 1 / 2^n max pooling by 2^n; then a 1 x 1 and a 3 x 3
-    convolution with a norm each. Of a map with stride 16, the default scales make strides 4, 8,
-    16 and 32, and the extra level 64.
+    Scale 2^n has n transposed convolutions of kernel and stride 2, each halving the channels, with
+    norm and GELU between; scale 1 / 2^n has max pooling by 2^n. A 1 x 1 and a 3 x 3 convolution
+    follow, each with a norm. From a map with stride 16, the default scales give strides 4, 8, 16
+    and 32, and the extra level 64.
 
     Args:
-        in_channels: of the map; a number, or a list of one, as a backbone publishes it.
-        out_channels: of every level.
-        scale_factors: of each level, relative to the map: powers of two, falling.
-        num_outs: levels in all; those behind ``scale_factors`` take every second cell of the one
-            before.
-        init_cfg: mmengine's; by default convolutions begin as FPN's do.
+        in_channels: channels of the map; a number, or a list of one, as in ``feature_channels``.
+        out_channels: channels of every level.
+        scale_factors: of each level relative to the map: descending powers of two.
+        num_outs: number of levels; each extra level subsamples the previous one by 2.
+        init_cfg: mmengine's; None initializes convolutions as in FPN.
 
     Raises:
-        ConfigError: several maps, a scale that is no power of two, too few levels or channels, or
-            what is no number.
+        ConfigError: several maps, a scale that is not a power of two, or invalid levels or
+            channels.
 
     Source: ViTDet, arXiv 2203.16527, section 3.
     """
@@ -75,8 +74,8 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
         )
         if len(channels) != 1:
             raise ConfigError(f"{_NAME}: in_channels", got=channels,
-                              expected="one number: the neck reads one map",
-                              hint="use FPN, or give the backbone one level alone")
+                              expected="one number: the neck takes one map",
+                              hint="use FPN, or configure the backbone for one level")
         check_count(_NAME, "in_channels", channels[0])
         check_count(_NAME, "out_channels", out_channels)
         scales = _validate_scales(scale_factors)
@@ -91,22 +90,23 @@ class SimpleFeaturePyramid(BaseModule):  # type: ignore[misc]
             _build_level(channels[0], out_channels, scale) for scale in scales)
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Make the levels.
+        """Compute the feature pyramid.
 
         Args:
             inputs: one map (B, in_channels, H, W), or a sequence of that one.
 
         Returns:
-            ``num_outs`` maps (B, out_channels, h, w): h is ceil(H x scale) for each scale, so for
-            scales above 1 exactly as many cells as the patches make room for, even where the
-            image ends inside its last patch; then halved and rounded up for each extra level.
+            ``num_outs`` maps (B, out_channels, h, w): h is ceil(H x scale) for each scale, so that
+            for scales above 1 partial patches at the border count as whole ones; then half the
+            previous size, rounded up, for each extra level.
 
         Raises:
-            ConfigError: another number of maps.
+            ConfigError: not exactly one map.
         """
         if not isinstance(inputs, Tensor) and len(inputs) != 1:
-            raise ConfigError(f"{_NAME}: maps of the backbone", got=len(inputs), expected="one",
-                              hint="use FPN, or give the backbone one level alone")
+            raise ConfigError(f"{_NAME}: feature maps of the backbone", got=len(inputs),
+                              expected="one",
+                              hint="use FPN, or configure the backbone for one level")
         x = inputs if isinstance(inputs, Tensor) else inputs[0]
         outputs = [level(x) for level in self.levels]
         while len(outputs) < self.num_outs:
@@ -121,7 +121,7 @@ def _validate_scales(scale_factors: object) -> tuple[float, ...]:
     )
     if not valid or scales != sorted(set(scales), reverse=True):
         raise ConfigError(f"{_NAME}: scale_factors", got=repr(scale_factors),
-                          expected="falling powers of two, such as (4.0, 2.0, 1.0, 0.5)")
+                          expected="descending powers of two, such as (4.0, 2.0, 1.0, 0.5)")
     return tuple(float(scale) for scale in scales)
 
 

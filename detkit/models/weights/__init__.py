@@ -1,1 +1,1 @@
-"""Weights of other projects into our models: converted, then loaded all or not at all."""
+"""Loading of checkpoints of any known layout into models, all parameters or none."""

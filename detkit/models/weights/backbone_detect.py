@@ -1,9 +1,9 @@
-"""What backbone a checkpoint holds: by the config that it carries, else by its tensors' names."""
+"""Detect the backbone in a checkpoint by its config, else by the names of its tensors."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,31 @@ from detkit.aliases import update_names
 from detkit.checkpoints.config_text import parse_literals
 from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
+from detkit.models import backbones  # noqa: F401  (registers them)
 from detkit.models.weights.backbone_weights import convert_backbone_state_dict
 from detkit.models.weights.converted_state_dict import StateDict
-from detkit.models.weights.state_dict import shorten, strip_backbone_prefixes, unwrap
+from detkit.models.weights.state_dict import strip_backbone_prefixes, unwrap
+from detkit.registry import MODELS
+from detkit.text import list_names
 
 _MAX_INT = 2**31
-# What may say which network of a class it is.
+# Arguments that select the architecture of a class.
 _ARCH_KEYS = ("arch", "name", "depth")
-# Parts that a backbone may have beside its arch's, which its weights then have too.
+# Modules that a backbone may have in addition to those of its architecture.
 _OPTIONAL_MODULES = (".conv_offset.", ".attention.")
 
 
 @dataclass(frozen=True)
 class DetectedBackbone:
-    """A backbone that was found in a checkpoint.
+    """The backbone in a checkpoint.
 
     Args:
-        type: the name of its class, such as 'SwinTransformer'; None where it is not known.
-        arch: which of that class, such as 'tiny' (a model of timm: its name); None where it is
-            not known or has no name.
-        description: what to call it in a sentence: "SwinTransformer 'tiny'".
-        from_config: whether the config in the file says so; else its names do, and a class that
-            wraps any network of timm may fit the file too.
+        type: the name of its class, such as 'SwinTransformer'; None if unknown.
+        arch: the architecture, such as 'tiny' (for timm: the name of the model); None if unknown
+            or unnamed.
+        description: for messages: "SwinTransformer 'tiny'".
+        from_config: whether it comes from the config in the file; otherwise from the tensor
+            names, and a class that wraps any network of timm may fit as well.
     """
 
     type: str | None
@@ -46,11 +49,11 @@ class DetectedBackbone:
 
 
 def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
-    """Find out what backbone a checkpoint holds.
+    """Detect the backbone in a checkpoint.
 
     Args:
-        checkpoint: a file as ``load_checkpoint`` takes it: of a run of ours, of mmengine's other
-            libraries, or weights in a layout that one of our backbones reads.
+        checkpoint: a file as ``load_checkpoint`` takes it: of a run of detkit or another library of
+            mmengine, or weights in a layout that a registered backbone converts.
 
     Raises:
         WeightsError: the file cannot be read, or holds no tensors.
@@ -65,14 +68,14 @@ def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
     result = _detect_by_keys(state)
     if result is None:
         return config_result or DetectedBackbone(
-            None, None, f"no backbone that detkit knows by its names ({shorten(state, 3)})")
+            None, None, f"an unknown backbone with the names {list_names(state, 3)})")
     if config_result is not None and config_result.type != result.type:
         return config_result
     return DetectedBackbone(result.type, result.arch, result.description, config_result is not None)
 
 
 def describe_backbone(class_name: str, arch: str | None) -> str:
-    """A backbone in a sentence: "SwinTransformer 'tiny'", or its class alone."""
+    """Describe a backbone for messages: "SwinTransformer 'tiny'", or its class only."""
     return class_name if arch is None else f"{class_name} '{arch}'"
 
 
@@ -87,7 +90,7 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
     arch = next((backbone[key] for key in _ARCH_KEYS if backbone.get(key) is not None), None)
     if arch is None and _is_detkit_config(text or ""):
         arch = _default_arch(class_name)
-    # An int of thousands of digits has no text.
+    # str() fails for integers of thousands of digits.
     is_small_int = isinstance(arch, int) and abs(arch) < _MAX_INT
     arch_name = str(arch) if isinstance(arch, str) or is_small_int else None
     return DetectedBackbone(class_name, arch_name, describe_backbone(class_name, arch_name),
@@ -95,7 +98,7 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
 
 
 def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
-    """``model.backbone`` of a config text, or the outermost backbone of a wrapped model."""
+    """``model.backbone`` of a config's text, parsed as literals and never executed."""
     try:
         level = [parse_literals(text, names=("model",)).get("model")]
     except WeightsError:
@@ -114,54 +117,39 @@ def _is_detkit_config(text: str) -> bool:
 
 
 def _default_arch(class_name: str) -> Any:
-    from detkit.models import backbones
-
-    target = getattr(backbones, class_name, None)
+    target = MODELS.module_dict.get(class_name)
     parameter = inspect.signature(target).parameters.get("arch") if target else None
     return None if parameter is None else parameter.default
 
 
 def _detect_by_keys(state: StateDict) -> DetectedBackbone | None:
-    """The class whose adapter knows the names, and which arch of it fits."""
-    if state and all(name.startswith("body.") for name in state):
-        return DetectedBackbone("TimmBackbone", None,
-                                "a TimmBackbone of a name that it does not say")
-    for class_name, (archs, variants) in _candidate_archs().items():
-        smallest = next(iter(archs))
-        for variant in variants:
-            if _first_mismatch(state, class_name, smallest, variant) is not None:
+    """The registered class whose ``checkpoint_filter_fn`` knows the names, and its architecture."""
+    for backbone_type in MODELS.module_dict.values():
+        class_name = backbone_type.__name__
+        prefix = getattr(backbone_type, "state_dict_prefix", None)
+        if prefix and state and all(name.startswith(prefix) for name in state):
+            return DetectedBackbone(class_name, None,
+                                    f"a {class_name} whose model name is not in the file")
+        archs: tuple[str, ...] = getattr(backbone_type, "arch_names", ())
+        variants: tuple[dict[str, Any], ...] = getattr(backbone_type, "arch_variants", ({},))
+        for variant in variants if archs else ():
+            if _first_mismatch(state, backbone_type, archs[0], variant) is not None:
                 arch = next((arch for arch in archs
-                             if _first_mismatch(state, class_name, arch, variant) == ""), None)
+                             if _first_mismatch(state, backbone_type, arch, variant) == ""), None)
                 return DetectedBackbone(class_name, arch, describe_backbone(class_name, arch))
     return None
 
 
-def _candidate_archs() -> dict[str, tuple[Iterable[str], tuple[dict[str, Any], ...]]]:
-    """Of each class its arches, and the arguments that a file may have been made for."""
-    from detkit.models.backbones.convnextv2 import archs as convnextv2_archs
-    from detkit.models.backbones.efficientnet import archs as efficientnet_archs
-    from detkit.models.backbones.swin import archs as swin_archs
-    paddings = tuple(dict(padding=padding, norm_eps=1e-3) for padding in ("symmetric", "same"))
-    return {
-        "SwinTransformer": (tuple(swin_archs.ARCHS), ({},)),
-        "ConvNeXtV2": (tuple(convnextv2_archs.ARCHS), ({},)),
-        # The small one first, for each that is tried is built.
-        "EfficientNet": (("micro", *efficientnet_archs.ARCHS), paddings),
-    }
-
-
-def _first_mismatch(state: StateDict, class_name: str, arch: str, variant: dict[str,
-                                                                                Any]) -> str | None:
-    """The first name in which the file and the arch differ, '' where there is none.
+def _first_mismatch(state: StateDict, backbone_type: type[nn.Module], arch: str,
+                    variant: Mapping[str, Any]) -> str | None:
+    """The first name that differs between the file and the architecture, '' if none.
 
     None where the file has no layout of the class.
     """
-    from detkit.models import backbones
-
     with torch.device("meta"):
-        model: nn.Module = getattr(backbones, class_name)(arch=arch, **variant)
+        model = backbone_type(arch=arch, **variant)
     try:
-        result = convert_backbone_state_dict(state, model, class_name)
+        result = convert_backbone_state_dict(state, model, backbone_type.__name__)
     except WeightsError:
         return None
     model_state = model.state_dict()

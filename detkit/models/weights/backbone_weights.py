@@ -1,7 +1,16 @@
-"""Weights from anywhere into our backbones: whole, or refused with the names that do not fit.
+"""Load checkpoints of any known layout into backbones: all parameters or none.
 
-Each backbone brings a ``checkpoint_filter_fn`` that knows the layouts its weights are published
-in, as the models of timm do: ``checkpoint_filter.py`` beside the model.
+Each backbone class describes foreign checkpoints by attributes; this file has no tables of them:
+
+- ``checkpoint_filter_fn(state_dict, model) -> ConvertedStateDict`` renames the published layouts,
+  as timm's functions of this name; see ``checkpoint_filter.py`` beside each model.
+- ``classifier_prefixes_fn(state_dict, model) -> ClassifierPrefixes``, optional: the names of
+  a classifier's final norm and last layer. Without it, the head's weights are not loaded.
+- ``arch_names``, optional: values of the argument ``arch``, the smallest first, for
+  ``detect_backbone``. ``arch_variants``, optional: more keyword arguments to try.
+- ``full_network``, optional: a type that has the layers between the last feature map and the head
+  where this class drops them. ``state_dict_prefix``, optional: the prefix of all names, for a
+  class that wraps networks of another library.
 """
 
 from __future__ import annotations
@@ -24,8 +33,8 @@ from detkit.models.weights.load_weights import (
 )
 from detkit.models.weights.state_dict import read_state_dict, strip_backbone_prefixes
 
-__all__ = ["LoadReport", "display_name", "model_family", "initialize_weights",
-           "load_backbone_weights", "convert_backbone_state_dict"]
+__all__ = ["LoadReport", "convert_backbone_state_dict", "display_name", "initialize_weights",
+           "load_backbone_weights"]
 
 CheckpointFilterFn = Callable[[StateDict, nn.Module], ConvertedStateDict]
 
@@ -37,15 +46,16 @@ def initialize_weights(
     init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
     load_fn: LoadFn | None = None,
 ) -> None:
-    """Do what mmengine's ``init_cfg`` asks for, 'Pretrained' by way of our loader and last.
+    """Apply mmengine's ``init_cfg``, with 'Pretrained' steps last and by detkit's loader.
 
     Args:
-        module: whose weights they are.
-        init_cfg: a step or several.
-        load_fn: takes the module, a checkpoint and a prefix; None is ``load_backbone_weights``.
+        module: to initialize.
+        init_cfg: a step or a list of steps.
+        load_fn: takes the module, a checkpoint and a prefix; None means
+            ``load_backbone_weights``.
 
     Raises:
-        ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+        ConfigError: a step without a type, or a 'Pretrained' step without a checkpoint.
         WeightsError: the checkpoint cannot be read, or does not fit.
     """
     if not init_cfg:
@@ -80,11 +90,11 @@ def load_backbone_weights(
     Args:
         backbone: one whose class has a ``checkpoint_filter_fn``.
         checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
-        prefix: take only the names that begin so; None finds common prefixes out.
+        prefix: load only names with this prefix; None detects common prefixes.
 
     Raises:
-        WeightsError: the file cannot be read; no layout is recognised; a parameter has no
-            source or another shape; the file has parameters that the backbone lacks.
+        WeightsError: the file cannot be read; the layout is unknown; a parameter is missing
+            or has another shape; the file has unexpected parameters.
     """
     origin, content = read_state_dict(checkpoint)
     tensors, skipped_keys = strip_backbone_prefixes(content, prefix, origin)
@@ -92,13 +102,13 @@ def load_backbone_weights(
         ModuleWeights("", backbone, convert_backbone_state_dict(tensors, backbone, origin))
     ]
     load_all_or_none(module_weights, origin, display_name(backbone),
-                     "choose the arch that the file was made for")
+                     "set the arch of the file")
     return build_load_report(module_weights, origin, skipped_keys)
 
 
 def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
                                 origin: str) -> ConvertedStateDict:
-    """Bring a checkpoint under the backbone's names by its adapter.
+    """Rename a checkpoint to the backbone's names by its ``checkpoint_filter_fn``.
 
     Args:
         state: names without wrappers and prefixes.
@@ -106,7 +116,7 @@ def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
         origin: the file, for messages.
 
     Raises:
-        WeightsError: no layout is recognised, or none is known for the backbone.
+        WeightsError: the layout is unknown, or the backbone has no ``checkpoint_filter_fn``.
     """
     try:
         return _filter_fn_for(backbone)(state, backbone)
@@ -117,22 +127,16 @@ def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
 
 
 def display_name(backbone: nn.Module) -> str:
-    """A backbone in a message: its class, and the network that it is where it wraps several."""
+    """Name of a backbone in messages: its class, and the wrapped network if any."""
     name = getattr(backbone, "name", None)
     return type(backbone).__name__ + (f" '{name}'" if isinstance(name, str) else "")
-
-
-def model_family(backbone: nn.Module) -> str | None:
-    """The name of the class, the backbone's or one that it is made of, whose filter it has."""
-    return next((cls.__name__ for cls in type(backbone).__mro__
-                 if "checkpoint_filter_fn" in vars(cls)), None)
 
 
 def _filter_fn_for(backbone: nn.Module) -> CheckpointFilterFn:
     convert: CheckpointFilterFn | None = getattr(backbone, "checkpoint_filter_fn", None)
     if convert is None:
         raise WeightsError(
-            "no layout of weights is known for this backbone",
+            "this backbone cannot load checkpoints of other layouts",
             got=type(backbone).__name__,
             expected="a class with a checkpoint_filter_fn, as detkit's backbones have",
         )

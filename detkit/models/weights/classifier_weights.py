@@ -1,7 +1,7 @@
-"""A whole classifier's file, whoever wrote it, into ``ImageClassifier``: backbone, norm and head.
+"""Load the file of a classifier, of any known layout, into ``ImageClassifier``.
 
-Backbones are read by their adapters (``detkit.models.weights``). What stands behind them, the
-final norm and the last layer, bears another name in each layout; those names are here.
+The backbone's ``checkpoint_filter_fn`` converts the backbone; the final norm and the last layer
+have another name in each layout, which the backbone's ``classifier_prefixes_fn`` knows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from detkit.models.weights.backbone_weights import (
     convert_backbone_state_dict,
     display_name,
     initialize_weights,
-    model_family,
 )
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+)
 from detkit.models.weights.load_weights import (
     LoadReport,
     ModuleWeights,
@@ -36,26 +39,16 @@ from detkit.models.weights.state_dict import (
 _BACKBONE, _HEAD = "backbone.", "head."
 _LOSS_KEYS = re.compile(r"^loss")
 _PARAM_NAMES = ("weight", "bias")
-# Their names of the last layer, the longest first, and of the norm before it.
-_CLASSIFIER_PREFIXES: dict[str, tuple[str, ...]] = {
-    "SwinTransformer": ("head.fc.", "head."),
-    "ConvNeXtV2": ("head.fc.", "head."),
-    "EfficientNet": ("classifier.1.", "classifier.", "_fc."),
-}
-_NORM_PREFIXES: dict[str, tuple[str, ...]] = {
-    "SwinTransformer": ("norm.",),
-    "ConvNeXtV2": ("head.norm.", "norm."),
-}
-_TIMM_CLASSES = ("TimmBackbone", "TimmNetwork", "ClassicNetwork")
+_LAST_LAYER = "head.fc."
 
 
 @dataclass
 class _HeadWeights:
-    """What stands behind the backbone in a file.
+    """The weights of the head in a file.
 
     Args:
-        entries: (our name in the head, the file's name, the tensor) of each.
-        is_linear: whether it is one linear layer, with a norm at most, as other libraries have.
+        entries: (name in the model's head, the file's name, tensor).
+        is_linear: whether it is one linear layer, with a norm at most, as in other libraries.
     """
 
     entries: list[tuple[str, str, Tensor]] = field(default_factory=list)
@@ -65,10 +58,10 @@ class _HeadWeights:
 def initialize_classifier(
     model: nn.Module, init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 ) -> None:
-    """Do what a classifier's ``init_cfg`` asks for, 'Pretrained' by ``load_classifier_weights``.
+    """Apply a classifier's ``init_cfg``, 'Pretrained' by ``load_classifier_weights``.
 
     Raises:
-        ConfigError: a step does not say its type, or a 'Pretrained' one its checkpoint.
+        ConfigError: a step without a type, or a 'Pretrained' step without a checkpoint.
         WeightsError: the checkpoint cannot be read, or does not fit.
     """
     initialize_weights(model, init_cfg, load_classifier_weights)
@@ -81,45 +74,34 @@ def load_classifier_weights(
 ) -> LoadReport:
     """Set every parameter of a classifier from a checkpoint, or none of them.
 
-    A last layer for another number of classes is left as it is, and so is the whole head where
-    the file has none, or where other layers stand between in the file or in ours; the report
-    says it.
+    The last layer is not loaded where the number of classes differs, nor is the head where the
+    file has none, or where the file or the model has other layers before it; the report says so.
 
     Args:
         model: an ``ImageClassifier`` whose backbone's class has a ``checkpoint_filter_fn``.
         checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
-        prefix: take only the names that begin so; None finds common prefixes out.
+        prefix: load only names with this prefix; None detects common prefixes.
 
     Raises:
-        WeightsError: the file cannot be read; no layout is recognised; a parameter has no
-            source or another shape; the file has parameters that the model lacks.
+        WeightsError: the file cannot be read; the layout is unknown; a parameter is missing
+            or has another shape; the file has unexpected parameters.
     """
     backbone, head = model.get_submodule("backbone"), model.get_submodule("head")
     origin, content = read_state_dict(checkpoint)
     state_dict, skipped_keys = strip_model_prefixes(content, prefix, origin)
-    has_backbone_prefix = any(name.startswith(_BACKBONE) for name in state_dict)
-    if has_backbone_prefix:
+    backbone_state, head_weights = dict(state_dict), _HeadWeights()
+    if any(name.startswith(_BACKBONE) for name in state_dict):
         head_weights = _prefixed_head(state_dict)
         skipped_keys += [name for name in state_dict if not name.startswith((_BACKBONE, _HEAD))]
-        backbone_state, outer_keys = strip_backbone_prefixes(
-            {
-                n.removeprefix(_BACKBONE): v
-                for n, v in state_dict.items()
-                if n.startswith(_BACKBONE)
-            }, None, origin)
-        skipped_keys += outer_keys
-    else:
-        head_weights, (backbone_state, outer_keys) = _HeadWeights(), strip_backbone_prefixes(
-            state_dict, None, origin)
-        skipped_keys += outer_keys
-    model_type = model_family(backbone)
-    _extract_head(backbone_state, backbone, model_type, head_weights, has_head=has_backbone_prefix
-                  and bool(head_weights.entries))
-    renamed = _rename_swin_norm(backbone_state, backbone) if model_type == "SwinTransformer" else {}
+        backbone_state = {name.removeprefix(_BACKBONE): value
+                          for name, value in state_dict.items() if name.startswith(_BACKBONE)}
+    backbone_state, outer_keys = strip_backbone_prefixes(backbone_state, None, origin)
+    skipped_keys += outer_keys
+    renamed = _rename_classifier_layers(backbone_state, backbone, head_weights)
     converted_backbone = convert_backbone_state_dict(backbone_state, backbone, origin)
     converted_backbone.sources.update({
-        ours: renamed[source]
-        for ours, source in converted_backbone.sources.items()
+        name: renamed[source]
+        for name, source in converted_backbone.sources.items()
         if source in renamed
     })
     head_sources = {source for _, source, _ in head_weights.entries}
@@ -128,7 +110,8 @@ def load_classifier_weights(
         for name in converted_backbone.unexpected_keys
         if name not in head_sources
     ]
-    converted_head, notes = _convert_head(head_weights, head, converted_backbone, model_type)
+    converted_head, notes = _convert_head(head_weights, head, converted_backbone,
+                                          getattr(backbone, "full_network", None))
     loss_keys = frozenset(name for name in head.state_dict() if _LOSS_KEYS.match(name))
     module_weights = [
         ModuleWeights(_BACKBONE, backbone, converted_backbone),
@@ -140,7 +123,7 @@ def load_classifier_weights(
 
 
 def _prefixed_head(state_dict: StateDict) -> _HeadWeights:
-    """The head of a file of ours or mmpretrain's, without the numbers of its loss."""
+    """The head in a file of detkit or mmpretrain, without buffers of the loss."""
     entries = [(name.removeprefix(_HEAD), name, value)
                for name, value in state_dict.items()
                if name.startswith(_HEAD)]
@@ -148,63 +131,46 @@ def _prefixed_head(state_dict: StateDict) -> _HeadWeights:
     return _HeadWeights(entries, all(name.startswith(("fc.", "norm.")) for name, _, _ in entries))
 
 
-def _extract_head(backbone_state: StateDict, backbone: nn.Module, model_type: str | None,
-                  head_weights: _HeadWeights, has_head: bool) -> None:
-    """File final norm and last layer, as another library names them, under our head's names."""
-    candidates = [] if has_head else [("fc.", _classifier_prefixes(backbone, model_type))]
-    if model_type == "ConvNeXtV2":
-        # mmpretrain keeps in the backbone the norm that it applies behind the pooling.
-        mmpretrain = any(".depthwise_conv." in name for name in backbone_state)
-        candidates.append(("norm.", ("norm3.",) if mmpretrain else _NORM_PREFIXES[model_type]))
-    model_state = backbone.state_dict()
-    for ours, theirs in candidates:
-        # By either leaf: a file that lacks the other is to be refused by its name.
-        prefix = next((candidate for candidate in theirs if any(
-            candidate + param_name in backbone_state and candidate + param_name not in model_state
-            for param_name in _PARAM_NAMES)), None)
-        if prefix is not None:
-            head_weights.entries += [(ours + param_name, prefix + param_name,
-                                      backbone_state[prefix + param_name])
-                                     for param_name in _PARAM_NAMES
-                                     if prefix + param_name in backbone_state]
+def _rename_classifier_layers(backbone_state: StateDict, backbone: nn.Module,
+                              head_weights: _HeadWeights) -> dict[str, str]:
+    """Rename a foreign file's final norm and last layer to the names of ``ImageClassifier``.
 
-
-def _classifier_prefixes(backbone: Any, model_type: str | None) -> tuple[str, ...]:
-    """What the network's maker calls its last layer; the longest name first."""
-    if model_type not in _TIMM_CLASSES:
-        return _CLASSIFIER_PREFIXES.get(model_type or "", ())
-    entry = getattr(backbone, "entry", None)
-    if entry is not None and entry.library != "timm":
-        return (f"{entry.classifier}.",) if entry.classifier else ()
-    import timm
-
-    cfg = timm.get_pretrained_cfg(str(backbone.name))
-    name = cfg.classifier if cfg is not None else None
-    return (f"{name}.",) if isinstance(name, str) else ()
-
-
-def _rename_swin_norm(backbone_state: StateDict, backbone: Any) -> dict[str, str]:
-    """Rename a classifier's final norm to that of the last stage's output, which is the same.
+    Args:
+        backbone_state: changed in place where a layer belongs to the backbone.
+        backbone: its ``classifier_prefixes_fn`` gives the names in the file.
+        head_weights: the layers of the head are added, except for a last layer if it has entries.
 
     Returns:
-        from the new names to the file's.
+        from each new name in ``backbone_state`` to the file's.
     """
-    last_stage = backbone.out_indices[-1]
-    if last_stage != len(backbone.arch.depths) - 1:
-        return {}
-    renamed = {}
-    for param_name in _PARAM_NAMES:
-        if f"norm.{param_name}" in backbone_state and f"norm{last_stage}.{param_name}" not in backbone_state:
-            renamed[f"norm{last_stage}.{param_name}"] = f"norm.{param_name}"
-            backbone_state[f"norm{last_stage}.{param_name}"] = backbone_state.pop(
-                f"norm.{param_name}")
+    prefixes_fn = getattr(backbone, "classifier_prefixes_fn", None)
+    prefixes: ClassifierPrefixes = prefixes_fn(backbone_state, backbone) if prefixes_fn else {}
+    model_state, renamed = backbone.state_dict(), {}
+    if head_weights.entries:
+        prefixes.pop(_LAST_LAYER, None)
+    for model_prefix, candidates in prefixes.items():
+        # Either parameter is enough: a missing other one is reported by its name.
+        prefix = next((candidate for candidate in candidates if any(
+            candidate + param_name in backbone_state and candidate + param_name not in model_state
+            for param_name in _PARAM_NAMES)), None)
+        for param_name in _PARAM_NAMES if prefix is not None else ():
+            source = f"{prefix}{param_name}"
+            if source not in backbone_state:
+                continue
+            name = model_prefix + param_name
+            if name.startswith(_HEAD):
+                head_weights.entries.append((name.removeprefix(_HEAD), source,
+                                             backbone_state[source]))
+            elif name.removeprefix(_BACKBONE) not in backbone_state:
+                renamed[name.removeprefix(_BACKBONE)] = source
+                backbone_state[name.removeprefix(_BACKBONE)] = backbone_state.pop(source)
     return renamed
 
 
 def _convert_head(head_weights: _HeadWeights, head: nn.Module,
                   converted_backbone: ConvertedStateDict,
-                  model_type: str | None) -> tuple[ConvertedStateDict, list[str]]:
-    """The head's translation, and what is to be said of what is left as it is."""
+                  full_network: str | None) -> tuple[ConvertedStateDict, list[str]]:
+    """Convert the head's weights, with notes on those that are not loaded."""
     model_state = {
         name: value
         for name, value in head.state_dict().items()
@@ -216,22 +182,24 @@ def _convert_head(head_weights: _HeadWeights, head: nn.Module,
     if not head_weights.entries:
         skip_reason = "the file has no head"
     elif head_weights.is_linear and not is_linear:
-        skip_reason = "the file's head is one linear layer, and this one has more"
-    elif model_type == "TimmBackbone" and converted_backbone.unexpected_keys:
+        skip_reason = "the file's head is one linear layer, and the model's has more"
+    elif full_network and converted_backbone.unexpected_keys:
         skip_reason = (
-            "between the backbone's last map and the head the file has layers "
-            f"({converted_backbone.unexpected_keys[0]}, ...) that TimmBackbone leaves out; TimmNetwork has them"
+            "between the last feature map and the head the file has layers "
+            f"({converted_backbone.unexpected_keys[0]}, ...) that this backbone drops; "
+            f"{full_network} has them"
         )
     if skip_reason:
         converted_head.optional = frozenset(model_state)
         converted_head.unexpected_keys = [source for _, source, _ in head_weights.entries]
-        return converted_head, [f"the head is left as initialised: {skip_reason}"]
+        return converted_head, [f"the head is left as initialized: {skip_reason}"]
     for name, source, value in head_weights.entries:
         converted_head.add(name, source, value)
-    theirs, ours = converted_head.tensors.get("fc.weight"), model_state.get("fc.weight")
-    if theirs is not None and ours is not None and theirs.shape[:1] != ours.shape[:1]:
-        notes.append(f"the head's last layer is left as initialised: the file's is for "
-                     f"{theirs.shape[0]} classes, this one for {ours.shape[0]}")
+    source_weight, weight = converted_head.tensors.get("fc.weight"), model_state.get("fc.weight")
+    if (source_weight is not None and weight is not None
+            and source_weight.shape[:1] != weight.shape[:1]):
+        notes.append(f"the head's last layer is left as initialized: the file's is for "
+                     f"{source_weight.shape[0]} classes, the model's for {weight.shape[0]}")
         for name in [name for name in converted_head.tensors if name.startswith("fc.")]:
             converted_head.unexpected_keys.append(converted_head.source_name(name))
             del converted_head.tensors[name]
@@ -242,7 +210,7 @@ def _convert_head(head_weights: _HeadWeights, head: nn.Module,
 def _suggest_fix(converted_head: ConvertedStateDict, head: nn.Module) -> str:
     model_state = head.state_dict()
     if "norm.weight" in converted_head.tensors and "norm.weight" not in model_state:
-        return ("the file normalises behind the pooling: give the backbone output_norms=False and "
-                "the head norm_cfg=dict(type='LN', eps=1e-6), or load the backbone alone by "
-                "backbone.init_cfg")
-    return "choose the arch that the file was made for, or load it by backbone.init_cfg"
+        return ("the file has its norm after the pooling: set output_norms=False in the backbone "
+                "and norm_cfg=dict(type='LN', eps=1e-6) in the head, or load the backbone only "
+                "with backbone.init_cfg")
+    return "set the arch of the file, or load the backbone only with backbone.init_cfg"

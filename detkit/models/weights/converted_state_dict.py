@@ -1,4 +1,4 @@
-"""What an adapter hands to the loader: a foreign state dict under our names."""
+"""The result of a ``checkpoint_filter_fn``: a state dict with the model's names."""
 
 from __future__ import annotations
 
@@ -8,30 +8,49 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from detkit.errors import WeightsError
+from detkit.text import list_names
+
 StateDict = dict[str, Tensor]
 
-# Pairs of a pattern and what is put in its place, both as ``re.sub`` takes them.
+# From a prefix in ``ImageClassifier`` to the candidate prefixes in a file, the longest first.
+ClassifierPrefixes = dict[str, tuple[str, ...]]
+
+# Pairs of pattern and replacement for ``re.sub``.
 RenameRules = list[tuple[str, str]]
 
 
 def rename_key(name: str, rules: RenameRules) -> str:
-    """``name`` with every rule applied, one after the other."""
+    """Apply every rule to ``name``, in order."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-@dataclass
-class ConvertedStateDict:
-    """A foreign checkpoint, renamed and reordered for one of our backbones.
+def unknown_layout_error(model: str, state_dict: StateDict, layouts: str) -> WeightsError:
+    """Make the error for a state dict whose names are of no known layout of ``model``.
 
     Args:
-        layout: whose names the file has, as users call them.
-        tensors: under our names, in our order and size.
-        sources: from our name to the file's, for messages.
-        unexpected_keys: names in the file that have no place in a backbone.
-        optional: names of ours that the file may lack; see ``allow_missing``.
-        resized: names of ours whose tensor was fitted to another size.
+        model: such as 'a Swin Transformer'.
+        state_dict: names without wrappers and prefixes.
+        layouts: the known ones, such as 'timm or detkit'.
+    """
+    return WeightsError(f"these are not the names of {model}",
+                        got=list_names(state_dict, 3) or "no tensors",
+                        expected=f"the layout of {layouts}")
+
+
+@dataclass
+class ConvertedStateDict:
+    """A checkpoint of any layout, converted for a backbone.
+
+    Args:
+        layout: name of the file's layout, for users.
+        tensors: by the model's names, with the model's axis order and sizes.
+        sources: from the model's name to the file's, for messages.
+        unexpected_keys: names in the file that the backbone does not need.
+        optional: the model's names that the file may lack; see ``allow_missing``.
+        resized: the model's names of resized tensors.
     """
 
     layout: str
@@ -42,18 +61,18 @@ class ConvertedStateDict:
     resized: list[str] = field(default_factory=list)
 
     def add(self, name: str, source: str, value: Tensor) -> None:
-        """File ``value``, called ``source`` in the file, under our ``name``."""
+        """Add ``value``, named ``source`` in the file, under the model's ``name``."""
         self.tensors[name] = value
         self.sources[name] = source
 
     def allow_missing(self, model_keys: Iterable[str], pattern: re.Pattern[str]) -> None:
-        """Let the file lack all of a group of our names; with one of them there, it needs all.
+        """Allow groups of names to be missing from the file, each completely or not at all.
 
-        To be called when every tensor is filed.
+        Call it after all tensors are added.
 
         Args:
-            model_keys: our names.
-            pattern: found in a name; names where it finds the same text are one group.
+            model_keys: the model's names.
+            pattern: names with the same matched text form a group.
         """
         groups: dict[str, set[str]] = {}
         for name in model_keys:
@@ -64,5 +83,5 @@ class ConvertedStateDict:
         self.optional = self.optional.union(*missing_groups)
 
     def source_name(self, name: str) -> str:
-        """The file's name for what is ``name`` here."""
+        """The file's name for the model's ``name``."""
         return self.sources.get(name, name)

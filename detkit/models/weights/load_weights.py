@@ -1,4 +1,4 @@
-"""Whether translated weights fit, said by name; and setting them all in one go."""
+"""Check that converted weights fit a model, and load all of them or none."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from torch import Tensor, nn
 
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import ConvertedStateDict
-from detkit.models.weights.state_dict import shorten
+from detkit.text import list_names
+
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a checkpoint.
+    """The result of loading a checkpoint.
 
     Args:
-        origin: the file, as it was given.
-        layout: whose names it has.
-        loaded: our parameters and buffers that were set.
-        resized: those of them whose size was fitted.
-        missing_keys: ours that the file may lack and does (norms of outputs, offsets), or has for
-            other classes; they stay as they are.
-        unexpected_keys: theirs that have no place here, such as the classification head.
-        notes: what else there is to know, each a sentence without its full stop.
+        origin: the file, as given.
+        layout: name of the file's layout.
+        loaded: parameters and buffers of the model that were set.
+        resized: those of them that were resized.
+        missing_keys: optional names of the model that the file lacks (output norms, offsets), or
+            has for other classes; they keep their values.
+        unexpected_keys: names in the file that are not needed, such as the classification head.
+        notes: more remarks, each a sentence without its full stop.
     """
 
     origin: str
@@ -39,23 +41,24 @@ class LoadReport:
     def __str__(self) -> str:
         text = f"weights of {self.origin} ({self.layout} layout): {len(self.loaded)} tensors loaded"
         if self.resized:
-            text += f"; resized: {shorten(self.resized)}"
+            text += f"; resized: {list_names(self.resized, _MAX_LISTED)}"
         if self.missing_keys:
-            text += f"; not in the file, left as initialised: {shorten(self.missing_keys)}"
+            text += ("; not in the file, left as initialized: "
+                     + list_names(self.missing_keys, _MAX_LISTED))
         if self.unexpected_keys:
-            text += f"; not needed here: {shorten(self.unexpected_keys)}"
+            text += f"; not needed here: {list_names(self.unexpected_keys, _MAX_LISTED)}"
         return "; ".join((text, *self.notes))
 
 
 @dataclass(frozen=True)
 class ModuleWeights:
-    """A module and what is to be loaded into it.
+    """A module and the converted weights for it.
 
     Args:
         prefix: of its names in messages and the report, such as 'backbone.'.
-        module: whose parameters and buffers are set.
-        converted: the file's tensors under the module's names.
-        excluded_keys: names of the module that the file has no say in, such as a loss's numbers.
+        module: to load into.
+        converted: the file's tensors by the module's names.
+        excluded_keys: names of the module that are not loaded, such as a loss's buffers.
     """
 
     prefix: str
@@ -65,7 +68,7 @@ class ModuleWeights:
 
     @property
     def model_state(self) -> dict[str, Tensor]:
-        """The module's parameters and buffers by name."""
+        """The module's parameters and buffers by name, without ``excluded_keys``."""
         model_state: Mapping[str, Tensor] = self.module.state_dict(keep_vars=True)
         return {
             name: value
@@ -76,16 +79,16 @@ class ModuleWeights:
 
 def load_all_or_none(module_weights: Sequence[ModuleWeights], origin: str, owner: str,
                      hint: str) -> None:
-    """Set every tensor of every part, or none of them.
+    """Set every tensor of every module, or none of them.
 
     Args:
-        module_weights: with their translations; the first one's layout is named.
+        module_weights: the modules and their weights; messages name the first one's layout.
         origin: the file, for messages.
-        owner: what they are parts of, for messages.
-        hint: what to do where they do not fit.
+        owner: name of the model, for messages.
+        hint: for the error where the weights do not fit.
 
     Raises:
-        WeightsError: a tensor has no source or another shape, or the file has more; by name.
+        WeightsError: tensors are missing, unexpected or of another shape; the message names them.
     """
     missing: list[str] = []
     unexpected: list[str] = []
@@ -102,16 +105,16 @@ def load_all_or_none(module_weights: Sequence[ModuleWeights], origin: str, owner
             converted.source_name(name) for name in converted.tensors if name not in model_state
         ]
         misshapen += [
-            f"{weights.prefix}{name} is {tuple(value.shape)}, '{converted.source_name(name)}' of the file is "
-            f"{tuple(converted.tensors[name].shape)}"
+            f"{weights.prefix}{name} is {tuple(value.shape)}, '{converted.source_name(name)}' "
+            f"of the file is {tuple(converted.tensors[name].shape)}"
             for name, value in model_state.items()
             if name in converted.tensors and value.shape != converted.tensors[name].shape
         ]
     if missing or unexpected or misshapen:
         problems = [
-            f"missing {shorten(missing)}" if missing else "",
-            f"unexpected {shorten(unexpected)}" if unexpected else "",
-            f"shapes differ: {shorten(misshapen)}" if misshapen else "",
+            f"missing {list_names(missing, _MAX_LISTED)}" if missing else "",
+            f"unexpected {list_names(unexpected, _MAX_LISTED)}" if unexpected else "",
+            f"shapes differ: {list_names(misshapen, _MAX_LISTED)}" if misshapen else "",
         ]
         raise WeightsError(
             f"checkpoint '{origin}' ({module_weights[0].converted.layout} layout) does not fit "
@@ -127,12 +130,12 @@ def load_all_or_none(module_weights: Sequence[ModuleWeights], origin: str, owner
 
 def build_load_report(module_weights: Sequence[ModuleWeights], origin: str,
                       skipped_keys: Sequence[str], notes: Sequence[str] = ()) -> LoadReport:
-    """What became of a checkpoint that was set.
+    """Build the report after ``load_all_or_none``.
 
     Args:
         module_weights: as ``load_all_or_none`` takes them.
         origin: the file.
-        skipped_keys: names of the file that were never looked at.
+        skipped_keys: names of the file that were not converted.
         notes: of the report.
     """
     return LoadReport(

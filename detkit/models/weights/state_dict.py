@@ -1,8 +1,8 @@
-"""From what a checkpoint file holds to names and tensors, without its maker's wrappers."""
+"""Extract the state dict of a checkpoint: unwrap it and strip common prefixes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import StateDict
 from detkit.text import list_names
 
-# Averaged weights before the last step's: a file that has both was published for the former.
-# mmengine is not among them: its 'state_dict' already is the average.
+# Averaged weights first: a file that has both was published for them. mmengine needs no entry: its
+# 'state_dict' is the average.
 _WRAPPER_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "module", "ema")
-# What stands before a model's names, and what before a backbone's in it.
+# Prefixes of a model's names, and of a backbone's.
 _MODEL_PREFIXES = ("module.", "model.")
 _BACKBONE_PREFIXES = (*_MODEL_PREFIXES, "backbone.", "encoder.")
 
 
 def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """What to call a checkpoint, and the names and tensors in it, as its maker has them.
+    """Get the name of a checkpoint for messages, and its state dict.
 
     Args:
         checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
@@ -38,10 +38,10 @@ def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Ma
 
 
 def unwrap(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
-    """The names and tensors in what a file holds, out of the dicts that its maker put around.
+    """Get the state dict from the content of a file, out of nested dicts.
 
     Args:
-        content: as ``load_checkpoint`` gives it.
+        content: as ``load_checkpoint`` returns it.
         origin: for messages.
 
     Raises:
@@ -56,26 +56,26 @@ def unwrap(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
         content = inner[0]
     raise WeightsError(
         f"checkpoint '{origin}': no weights in it",
-        got=f"the keys {shorten([str(key) for key in content])}" if content else "an empty dict",
-        expected=f"names and tensors, maybe under one of {', '.join(_WRAPPER_KEYS)}",
+        got=f"the keys {list_names(content, 8)}" if content else "an empty dict",
+        expected=f"names and tensors, optionally under one of {', '.join(_WRAPPER_KEYS)}",
     )
 
 
 def strip_backbone_prefixes(
     content: Mapping[str, Any], prefix: str | None, origin: str
 ) -> tuple[StateDict, list[str]]:
-    """Cut common prefixes off; where some names are a backbone's, only those are taken.
+    """Strip common prefixes; where some names have a backbone's prefix, take only those.
 
     Args:
         content: names and tensors.
-        prefix: take only the names that begin so; None finds common prefixes out.
+        prefix: take only names with this prefix; None detects common prefixes.
         origin: for messages.
 
     Returns:
-        the tensors, and the names of what was not taken.
+        the tensors, and the names that were skipped.
 
     Raises:
-        WeightsError: no name begins with the prefix that was given.
+        WeightsError: no name has the given ``prefix``.
     """
     return _strip_prefixes(content, prefix, origin, _BACKBONE_PREFIXES)
 
@@ -83,13 +83,8 @@ def strip_backbone_prefixes(
 def strip_model_prefixes(
     content: Mapping[str, Any], prefix: str | None, origin: str
 ) -> tuple[StateDict, list[str]]:
-    """The same for a whole model: a backbone's names keep what says that they are."""
+    """Same, but keeps the ``backbone.`` prefix."""
     return _strip_prefixes(content, prefix, origin, _MODEL_PREFIXES)
-
-
-def shorten(names: Iterable[str], limit: int = 8) -> str:
-    """The first names, and how many there are more."""
-    return list_names(names, limit)
 
 
 def _strip_prefixes(
@@ -113,7 +108,7 @@ def _strip_prefixes(
         }
     if prefix and pending:
         raise WeightsError(
-            f"checkpoint '{origin}': no name in it begins with '{prefix}'",
-            got=shorten(list(tensors)),
+            f"checkpoint '{origin}': no name begins with '{prefix}'",
+            got=list_names(tensors, 8),
         )
     return tensors, skipped_keys

@@ -1,1 +1,1 @@
-"""Deformable convolution, versions 1 and 2, at the level of mmcv's extension."""
+"""Deformable convolution, versions 1 and 2, with the signatures of mmcv's extension."""

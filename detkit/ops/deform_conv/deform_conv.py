@@ -1,8 +1,8 @@
-"""Deformable convolution v1 (mmcv's ``DCN``) at the level of its extension.
+"""Deformable convolution v1 (mmcv's ``DCN``) with the signatures of its extension.
 
 Shapes and the order of offsets: see ``detkit.ops.deform_conv.kernel``. Argument names are mmcv's:
-W and H at the end of ``kW``, ``dH``, ... are x and y; d is the stride. ``im2col_step``, the number
-of images that mmcv's kernel takes at once, changes no result; torchvision's chooses its own.
+W and H in ``kW``, ``dH``, ... are x and y; d is the stride. ``im2col_step``, the batch size of
+mmcv's kernel, does not change the result; torchvision's kernel chooses its own.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def deform_conv_forward(
 
     Args:
         output: (B, O, P, Q), overwritten, in its own dtype. B may be 0.
-        columns, ones: scratch of mmcv's kernel; left alone.
+        columns, ones: scratch buffers of mmcv's kernel; not used.
 
     Raises:
-        RuntimeError: shapes do not fit each other (torchvision's message).
+        RuntimeError: shapes do not match (torchvision's message).
     """
     params = ConvParams((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
     output.detach().copy_(deform_conv2d_forward(input, offset, weight, params))
@@ -68,9 +68,9 @@ def deform_conv_backward_input(
 
     Args:
         gradInput, gradOffset: shaped as ``input`` and ``offset``; overwritten.
-        columns: scratch that mmcv hands to ``deform_conv_backward_parameters`` of the same step
-            next. The weight's gradient, which torchvision's kernel gives along with the others,
-            is left in it, so that the whole is not worked out twice.
+        columns: scratch buffer that mmcv then passes to ``deform_conv_backward_parameters``. The
+            weight's gradient, which torchvision's kernel computes with the others, is stored in
+            it, so that it is computed once.
     """
     params = ConvParams((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
     gradients = deform_conv2d_backward(gradOutput, input, offset, weight, params)
@@ -103,7 +103,7 @@ def deform_conv_backward_parameters(
 
     Args:
         gradWeight: (O, C / G, kernel height, kernel width), added to.
-        columns: empty, or what ``deform_conv_backward_input`` left; emptied.
+        columns: empty, or the gradient from ``deform_conv_backward_input``; emptied.
     """
     if columns.shape != gradWeight.shape:
         params = ConvParams((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)

@@ -1,8 +1,8 @@
-"""Deformable convolution, with and without a mask, on torchvision's two kernels.
+"""Deformable convolution with and without mask, by torchvision's kernels.
 
 B: images; C, O: channels in and out; H, W and P, Q: height and width in and out; K: taps of the
-window (kernel height x width); G: groups; D: deform groups, which share offsets over C/D channels.
-Offsets stand as y0, x0, y1, x1, ... in pixels of the input, for each deform group in turn.
+window (kernel height x width); G: groups; D: deform groups of C/D channels with common
+offsets. Offsets are ordered y0, x0, y1, x1, ... in pixels of the input, by deform group.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from detkit.ops.precision import no_grad_no_autocast, working_dtype
 
 
 class ConvParams(NamedTuple):
-    """How the window moves: (y, x) pairs in pixels of the input, and the two groupings."""
+    """Geometry of the convolution, as (y, x) pairs in pixels of the input, and its groups."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -27,7 +27,7 @@ class ConvParams(NamedTuple):
 
 
 class DeformConvGradients(NamedTuple):
-    """Gradients in the working dtype, each shaped as the tensor it belongs to."""
+    """Gradients in the working dtype, each shaped as its tensor."""
 
     input: Tensor
     weight: Tensor
@@ -44,10 +44,10 @@ def deform_conv2d_forward(
     mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Convolve at positions moved by offsets, each tap weighed by a mask where there is one.
+    """Compute a deformable convolution, with a mask for each tap if given.
 
     Args:
-        input: (B, C, H, W) floating. B may be 0.
+        input: (B, C, H, W) floating point. B may be 0.
         offset: (B, D * K * 2, P, Q), pixels of the input; taps outside it read 0.
         weight: (O, C / G, kernel height, kernel width).
         params: strides, paddings, dilations and groups.
@@ -58,9 +58,9 @@ def deform_conv2d_forward(
         (B, O, P, Q) in the working dtype: float64 if any argument is, else float32.
 
     Raises:
-        RuntimeError: shapes do not fit each other (torchvision's message).
+        RuntimeError: shapes do not match (torchvision's message).
 
-    Source: arXiv 1703.06211 and, with the mask, 1811.11168. Is torchvision's kernel.
+    Source: arXiv 1703.06211 and, with the mask, 1811.11168. torchvision's kernel.
     """
     with no_grad_no_autocast(input.device):
         arguments, dtype = _kernel_arguments(input, offset, weight, params, mask, bias)
@@ -77,18 +77,18 @@ def deform_conv2d_backward(
     mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> DeformConvGradients:
-    """Carry a gradient back through ``deform_conv2d_forward``.
+    """Compute the gradients of ``deform_conv2d_forward``.
 
     Args:
-        grad_output: (B, O, P, Q) floating. The others are those given forward.
+        grad_output: (B, O, P, Q) floating point. The others as in the forward pass.
 
     Returns:
-        All five gradients; mask's is (B, 0) where there was no mask.
+        All five gradients; the mask's is (B, 0) without a mask.
 
     Raises:
-        RuntimeError: shapes do not fit each other (torchvision's message).
+        RuntimeError: shapes do not match (torchvision's message).
 
-    Source: is torchvision's kernel.
+    Source: torchvision's kernel.
     """
     with no_grad_no_autocast(input.device):
         arguments, dtype = _kernel_arguments(input, offset, weight, params, mask, bias)
@@ -107,7 +107,7 @@ def _kernel_arguments(
     bias: Tensor | None,
 ) -> tuple[tuple[Tensor | int | bool, ...], torch.dtype]:
     dtype = working_dtype(input, offset, weight)
-    # The kernels take no None: no mask is an empty one and a flag, no bias is zeros.
+    # The kernels do not accept None: no mask is an empty tensor and a flag, no bias is zeros.
     mask_or_empty = input.new_zeros((input.shape[0], 0)) if mask is None else mask
     bias_or_zeros = input.new_zeros(weight.shape[0]) if bias is None else bias
     tensors = (input, weight, offset, mask_or_empty, bias_or_zeros)

@@ -1,11 +1,11 @@
-"""Deformable convolution v2 (mmcv's ``DCNv2``) at the level of its extension.
+"""Deformable convolution v2 (mmcv's ``DCNv2``) with the signatures of its extension.
 
 Shapes and the order of offsets: see ``detkit.ops.deform_conv.kernel``. Argument names are mmcv's.
 
-Offsets and masks may have more cells than the output: mmcv's kernel takes an image's numbers as
-they lie in memory, from the first on, as if they had the output's height and width. DyHead relies
-on that where it convolves the next coarser level with offsets of its own, and its published weights
-have learnt it, so it is kept.
+Offsets and masks may have more positions than the output: mmcv's kernel reads an image's values in
+memory order as if they had the output's height and width. DyHead does so where it convolves the
+next coarser level with its own offsets, and its published weights were trained with it, so this
+behavior is kept.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def modulated_deform_conv_forward(
     """Write the masked deformable convolution of ``input`` into ``output``.
 
     Args:
-        bias: (O,), or anything when ``with_bias`` is false.
+        bias: (O,); ignored without ``with_bias``.
         output: (B, O, P, Q), overwritten, in its own dtype. B may be 0.
-        ones, columns: scratch of mmcv's kernel; left alone.
+        ones, columns: scratch buffers of mmcv's kernel; not used.
 
     Raises:
-        RuntimeError: shapes do not fit each other (torchvision's message).
+        RuntimeError: shapes do not match (torchvision's message).
     """
     params = ConvParams(
         (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
@@ -87,7 +87,7 @@ def modulated_deform_conv_backward(
 
     Args:
         grad_input, grad_weight, grad_offset, grad_mask: shaped as their tensors; overwritten.
-        grad_bias: (O,), overwritten; left alone when ``with_bias`` is false.
+        grad_bias: (O,), overwritten; not used without ``with_bias``.
     """
     params = ConvParams(
         (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
@@ -111,7 +111,7 @@ def modulated_deform_conv_backward(
 
 
 def _view_as_output(values: Tensor, output_shape: torch.Size) -> Tensor:
-    """Read an image's offsets or masks as if they had the output's height and width."""
+    """View an image's offsets or masks as if they had the output's height and width."""
     if values.shape[2:] == output_shape[2:]:
         return values
     shape = (*values.shape[:2], *output_shape[2:])
@@ -119,7 +119,7 @@ def _view_as_output(values: Tensor, output_shape: torch.Size) -> Tensor:
 
 
 def _undo_view(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Undo ``_view_as_output``: the numbers that were not read have gradient 0."""
+    """Invert ``_view_as_output``: values that were not read have gradient 0."""
     if gradient.shape == shape:
         return gradient
     full_gradient = gradient.new_zeros(shape)

@@ -1,1 +1,1 @@
-"""RoIAlign at the level of mmcv's extension."""
+"""RoIAlign with the signatures of mmcv's extension."""

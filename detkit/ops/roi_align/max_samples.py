@@ -1,6 +1,6 @@
-"""RoIAlign that takes the highest sample of each bin, in plain torch for any device.
+"""RoIAlign with max pooling of the samples of each bin, in plain torch for any device.
 
-Legend: B images, C channels, H x W cells; R RoIs; P x Q bins.
+Legend: B images, C channels, H x W feature map; R RoIs; P x Q bins.
 
 Source: RoIAlign (arXiv 1703.06870), with max in place of the average as its section 3 allows.
 """
@@ -23,20 +23,20 @@ def roi_align_max_forward(
     sampling_ratio: int,
     aligned: bool,
 ) -> None:
-    """Write the highest sample of each bin, and which one it is, into the three outputs.
+    """Write the maximum sample of each bin and its index into the three outputs.
 
     Args:
-        features: (B, C, H, W), any floating dtype.
-        rois: (R, 5) float32 or float64: image, x1, y1, x2, y2, pixels; R > 0. Its dtype is that
-            of the interpolation.
-        output: (R, C, P, Q), filled; 0 for an RoI without samples. Samples off the map are 0.
-        argmax_y: (R, C, P, Q), filled: the sample's number along y in its bin, -1 without
-            samples. mmcv has positions there, which a half precision could not hold; nobody but
-            the backward pass reads it.
+        features: (B, C, H, W), any floating point dtype.
+        rois: (R, 5) float32 or float64: image, x1, y1, x2, y2, pixels; R > 0. Interpolation has
+            this dtype.
+        output: (R, C, P, Q), filled; 0 for an RoI without samples. Samples outside the map are 0.
+        argmax_y: (R, C, P, Q), filled: index of the sample along y in its bin, -1 without
+            samples. mmcv has positions instead, which half precision cannot represent; only the
+            backward pass reads it.
         argmax_x: the same along x.
-        scale: cells for one pixel.
-        sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
-        aligned: whether pixels' centres, not their corners, lie on whole coordinates.
+        scale: feature map pixels for an image pixel.
+        sampling_ratio: samples of a bin along each axis; 0 for its size, rounded up.
+        aligned: whether pixel centers, instead of corners, have integer coordinates.
     """
     samples_y, samples_x = _axis_samples(rois, output, features.shape[2:], scale, sampling_ratio,
                                          aligned)
@@ -46,7 +46,7 @@ def roi_align_max_forward(
     highest = rois.new_full(shape, -torch.inf)
     best_y = rois.new_full(shape, -1)
     best_x = rois.new_full(shape, -1)
-    # Step through the samples of all bins at once: as many steps as the largest bin has samples.
+    # Loop over sample indices, for all bins at once.
     for i in range(samples_y.low.shape[2]):
         for j in range(samples_x.low.shape[2]):
             value = torch.zeros_like(highest)
@@ -73,10 +73,10 @@ def roi_align_max_backward(
     sampling_ratio: int,
     aligned: bool,
 ) -> None:
-    """Give each bin's gradient to the cells that its highest sample lies between.
+    """Add each bin's gradient to the pixels around its maximum sample.
 
     Args:
-        grad_output: (R, C, P, Q), any floating dtype; R > 0.
+        grad_output: (R, C, P, Q), any floating point dtype; R > 0.
         rois: as for the forward pass, as are scale, sampling_ratio and aligned.
         argmax_y: (R, C, P, Q) of the forward pass, as is argmax_x.
         grad_input: (B, C, H, W), filled.
@@ -87,7 +87,7 @@ def roi_align_max_backward(
     total = rois.new_zeros(grad_input.numel())
     if samples_y.low.shape[2] and samples_x.low.shape[2]:
         index_y, index_x = argmax_y.long(), argmax_x.long()
-        shares = torch.where(index_y >= 0, grad_output.to(rois.dtype), 0.0)
+        bin_grads = torch.where(index_y >= 0, grad_output.to(rois.dtype), 0.0)
         channel = torch.arange(channels, device=rois.device)[:, None, None]
         plane = rois[:, 0].long()[:, None, None, None] * channels + channel
         for y, y_weight in ((samples_y.low, samples_y.low_weight), (samples_y.high,
@@ -97,7 +97,7 @@ def roi_align_max_backward(
                                                                         samples_x.high_weight)):
                 x, x_weight = _gather_samples(x, index_x, 3), _gather_samples(x_weight, index_x, 3)
                 cell = (plane * height + y) * width + x
-                total.index_add_(0, cell.flatten(), (shares * y_weight * x_weight).flatten())
+                total.index_add_(0, cell.flatten(), (bin_grads * y_weight * x_weight).flatten())
     grad_input.copy_(total.view(grad_input.shape))
 
 
@@ -118,7 +118,7 @@ def _axis_samples(
 def _corners(
     samples_y: AxisSamples, samples_x: AxisSamples, i: int, j: int
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Give the four cells around sample (i, j) of all bins: y (R, P, 1), x (R, 1, Q), weights."""
+    """The four pixels around sample (i, j) of all bins: y (R, P, 1), x (R, 1, Q), weights."""
     return [(y[:, :, i, None], x[:, None, :, j], y_weight[:, :, i, None] * x_weight[:, None, :, j])
             for y, y_weight in ((samples_y.low, samples_y.low_weight), (samples_y.high,
                                                                         samples_y.high_weight))
@@ -127,7 +127,7 @@ def _corners(
 
 
 def _gather_samples(values: Tensor, sample_index: Tensor, axis: int) -> Tensor:
-    """Pick from (R, bins, S) the sample ``sample_index`` (R, C, P, Q) of the bin along ``axis``."""
+    """Gather from (R, bins, S) the sample ``sample_index`` (R, C, P, Q) of the bin on ``axis``."""
     bins = torch.arange(values.shape[1], device=values.device)
     bins = bins[:, None] if axis == 2 else bins
     roi = torch.arange(values.shape[0], device=values.device)[:, None, None, None]

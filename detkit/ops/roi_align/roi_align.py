@@ -1,12 +1,11 @@
-"""RoIAlign at the level of mmcv's extension, on whichever form is quickest.
+"""RoIAlign with the signatures of mmcv's extension, by the fastest implementation.
 
-Legend: B images, C channels, H x W cells of the feature map; R RoIs; P x Q bins.
+Legend: B images, C channels, H x W feature map; R RoIs; P x Q bins.
 
-On CUDA the average is torchvision's kernel; on the CPU it is ours (roi_align_cpu) but for small
-calls. The highest sample (max pooling) is plain torch everywhere. All sums are float32, float64
-for float64 features: a half-precision map under autocast is widened first, because torchvision
-has no such kernel on the CPU (backward not at all), and a coordinate of 1000 pixels in bfloat16
-would be off by 4.
+Average pooling is torchvision's kernel on CUDA and for small inputs on the CPU, else
+``sparse_average``. Max pooling is plain torch everywhere. Sums are float32, or float64 for float64
+features: a half-precision map under autocast is converted first, because torchvision has no such
+kernel on the CPU (and no backward), and a bfloat16 coordinate of 1000 pixels has an error of 4.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ import torch
 import torchvision  # noqa: F401  (registers its kernels with torch)
 from torch import Tensor
 
+from detkit.ops.precision import working_dtype
 from detkit.ops.roi_align.max_samples import roi_align_max_backward, roi_align_max_forward
 from detkit.ops.roi_align.sparse_average import roi_align_avg_backward, roi_align_avg_forward
 
 MAX = 0
 OUTSIDE_MAP = -1e6  # pixels
 
-# Ours lays the whole map out anew and makes the weights before it sums; torchvision's starts at
-# once, but takes longer for each value of each bin. So ours pays from some number of values on,
-# and from some share of the map's. Measured on one thread, where torchvision is at its best:
-# values at which both take equally long, for a small map, and the map's values that weigh as much
-# as one of a bin.
+# sparse_average first copies the map and computes weights; torchvision's kernel has no setup, but
+# takes longer for each output value. Measured on one thread, the best case of torchvision: the
+# number of output values at which both take the same time for a small map, and the number of map
+# values that cost as much as one output value.
 FORWARD_MIN_VALUES, FORWARD_MAP_SHARE = 80_000, 6
 BACKWARD_MIN_VALUES, BACKWARD_MAP_SHARE = 10_000, 30
 
@@ -43,28 +42,28 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Interpolate the features of each RoI on a grid and write a value for each bin.
+    """Sample the features of each RoI on a grid and write a value for each bin.
 
     Args:
-        features: (B, C, H, W), any floating dtype.
-        rois: (R, 5) floating: image, x1, y1, x2, y2, pixels of the network input. R may be 0.
-            RoIs may reach beyond the map; samples more than a cell outside are 0. An RoI that is
-            not finite, or turned over and without a number of samples, gives 0.
+        features: (B, C, H, W), any floating point dtype.
+        rois: (R, 5) floating point: image, x1, y1, x2, y2, pixels of the network input. R may be 0.
+            Samples more than a pixel outside the map are 0. An RoI that is not finite, or has
+            negative size at sampling_ratio 0, gives 0.
         output: (R, C, P, Q), filled.
         argmax_y: (R, C, P, Q), filled, for max pooling; (0,) otherwise.
         argmax_x: the same.
         aligned_height: P.
         aligned_width: Q.
-        spatial_scale: cells for one pixel.
-        sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
-        pool_mode: 0 for the highest sample of a bin, 1 for their average.
-        aligned: whether pixels' centres, not their corners, lie on whole coordinates.
+        spatial_scale: feature map pixels for an image pixel.
+        sampling_ratio: samples of a bin along each axis; 0 for its size, rounded up.
+        pool_mode: 0 for the maximum of the samples of a bin, 1 for their average.
+        aligned: whether pixel centers, instead of corners, have integer coordinates.
 
     Source: Mask R-CNN (arXiv 1703.06870). Agrees with torchvision.ops.roi_align.
     """
     if output.numel() == 0:
         return
-    boxes = _replace_invalid_rois(rois.to(_accumulation_dtype(features)), sampling_ratio, aligned)
+    boxes = _replace_invalid_rois(rois.to(working_dtype(features)), sampling_ratio, aligned)
     if pool_mode == MAX:
         roi_align_max_forward(
             features, boxes, output, argmax_y, argmax_x, spatial_scale, sampling_ratio, aligned
@@ -102,16 +101,16 @@ def roi_align_backward(
     """Write the gradient of the features into ``grad_input``.
 
     Args:
-        grad_output: (R, C, P, Q), any floating dtype. R may be 0.
+        grad_output: (R, C, P, Q), any floating point dtype. R may be 0.
         rois: as for the forward pass, as are the sizes and options.
-        argmax_y: what the forward pass wrote.
+        argmax_y: from the forward pass.
         argmax_x: the same.
         grad_input: (B, C, H, W), filled.
     """
     if grad_input.numel() == 0 or grad_output.numel() == 0:
         grad_input.zero_()
         return
-    boxes = _replace_invalid_rois(rois.to(_accumulation_dtype(grad_input)), sampling_ratio, aligned)
+    boxes = _replace_invalid_rois(rois.to(working_dtype(grad_input)), sampling_ratio, aligned)
     options = (spatial_scale, sampling_ratio, aligned)
     if pool_mode == MAX:
         roi_align_max_backward(grad_output, boxes, argmax_y, argmax_x, grad_input, *options)
@@ -133,12 +132,8 @@ def roi_align_backward(
         grad_input.copy_(sums)
 
 
-def _accumulation_dtype(values: Tensor) -> torch.dtype:
-    return torch.float64 if values.dtype == torch.float64 else torch.float32
-
-
 def _replace_invalid_rois(boxes: Tensor, sampling_ratio: int, aligned: bool) -> Tensor:
-    """Put off every map what torchvision's kernel cannot take: it would not return, or worse."""
+    """Move RoIs that torchvision's kernel cannot handle (endless loop, crash) outside the map."""
     invalid = ~torch.isfinite(boxes).all(1)
     if aligned and sampling_ratio <= 0:
         invalid |= (boxes[:, 3:] < boxes[:, 1:3]).any(1)

@@ -1,10 +1,10 @@
-"""Where RoIAlign looks: the bins of each RoI along one axis, and the sample points in them.
+"""Bins of each RoI along one axis, and the sampling points in them.
 
-Legend: R RoIs; P bins along the axis; S the most samples that a bin has along the axis.
-Positions are in cells of the feature map, 0 at the centre of the first cell.
+Legend: R RoIs; P bins along the axis; S maximum number of samples of a bin along the axis.
+Positions are in feature map pixels, 0 at the center of the first pixel.
 
-The order of the floating-point operations is the kernels' own: a sample that falls on the edge of
-the map, or a length that is a whole number of bins, must be judged as they judge it.
+The order of floating point operations is that of the kernels, so that samples at the edge of the
+map, and lengths that are multiples of the bins, give the same result.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class AxisBins:
     """The bins of all RoIs along one axis.
 
     Args:
-        start: (R,) floating, where the first bin begins, cells.
-        step: (R,) floating, length of a bin, cells; negative for a box turned over.
+        start: (R,) floating point, start of the first bin, feature map pixels.
+        step: (R,) floating point, length of a bin, pixels; negative for a box of negative size.
         samples: (R,) int64, samples in a bin; 0 where the RoI is empty or not finite.
     """
 
@@ -35,8 +35,9 @@ def divide_into_bins(
 ) -> AxisBins:
     """Divide the side of each RoI from ``low`` to ``high`` (R,), pixels, into ``num_bins`` bins.
 
-    ``scale`` is cells for one pixel. With ``sampling_ratio`` 0 a bin has a sample for each cell
-    it has begun. Without ``aligned`` RoIs are half a cell off and at least one cell long.
+    ``scale`` is feature map pixels for an image pixel. With ``sampling_ratio`` 0 the number of
+    samples is the size of a bin, rounded up. Without ``aligned`` RoIs are shifted by half a pixel
+    and at least one pixel long.
     """
     offset = 0.5 if aligned else 0.0
     start = low * scale - offset
@@ -54,14 +55,14 @@ def divide_into_bins(
 
 @dataclass(frozen=True)
 class AxisSamples:
-    """Linear interpolation between two cells for each sample along one axis.
+    """Linear interpolation between two pixels for each sample along one axis.
 
     Args:
-        low: (R, P, S) int64, the cell before the sample.
-        high: (R, P, S) int64, the cell after it; the same one at the end of the map.
-        low_weight: (R, P, S) floating, 0 for samples off the map and for those a bin lacks.
-        high_weight: (R, P, S) floating, the same.
-        exists: (R, 1, S) bool, whether the bins of an RoI have that sample.
+        low: (R, P, S) int64, the pixel before the sample.
+        high: (R, P, S) int64, the pixel after it; the same one at the end of the map.
+        low_weight: (R, P, S) floating point, 0 for samples outside the map and missing ones.
+        high_weight: (R, P, S) floating point, the same.
+        exists: (R, 1, S) bool, whether the bins of an RoI have this sample.
     """
 
     low: Tensor
@@ -72,7 +73,7 @@ class AxisSamples:
 
 
 def sample_bins(bins: AxisBins, num_bins: int, size: int) -> AxisSamples:
-    """Place the samples of ``num_bins`` bins along an axis of ``size`` cells. R may be 0."""
+    """Compute the samples of ``num_bins`` bins along an axis of ``size`` pixels. R may be 0."""
     max_samples = int(bins.samples.max()) if bins.samples.numel() else 0
     start, step = bins.start[:, None, None], bins.step[:, None, None]
     sample_index = torch.arange(max_samples, device=start.device)

@@ -1,12 +1,12 @@
 """RoIAlign's average on the CPU as a product with a sparse matrix, forward and backward.
 
-torchvision's kernel uses one thread, and its backward pass works out every weight again for each
-channel. Here the weights are made once for all channels (roi_taps), and the sums run over
-channels that lie side by side, in torch's embedding_bag, which is threaded and vectorised:
-forward a bin is a weighted sum of cells, backward a cell is a weighted sum of bins. No two threads
-write to one place, so a result does not depend on their number.
+torchvision's kernel uses one thread, and its backward pass computes the weights again for each
+channel. Here the weights are computed once for all channels (``taps``), and the sums run over
+contiguous channels in torch's embedding_bag, which is threaded and vectorized: forward a bin is a
+weighted sum of pixels, backward a pixel is a weighted sum of bins. No two threads write to the same
+address, so the result does not depend on their number.
 
-Legend: B images, C channels, H x W cells; R RoIs; P x Q bins.
+Legend: B images, C channels, H x W feature map; R RoIs; P x Q bins.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from detkit.ops.roi_align.taps import make_taps
 
-# Cells are put back into a map in blocks that fit a core's cache: at 256 x 200 x 336, on one core,
-# 32 ms in place of 94. Smaller blocks gain nothing more, and each is a meeting of all threads,
-# which on a busy machine wait for each other. Taking a map apart gains nothing by it.
+# Pixels are copied back into a map in blocks that fit a core's cache: at 256 x 200 x 336, on one
+# core, 32 ms instead of 94. Smaller blocks are not faster, and each synchronizes all threads.
+# Blocks do not help when flattening a map.
 BLOCK_VALUES = 2**18
 
 
@@ -30,15 +30,15 @@ def roi_align_avg_forward(
     sampling_ratio: int,
     aligned: bool,
 ) -> None:
-    """Write the average of each bin into ``output`` (R, C, P, Q), any floating dtype; R > 0.
+    """Write the average of each bin into ``output`` (R, C, P, Q), any floating point dtype; R > 0.
 
     Args:
-        features: (B, C, H, W), any floating dtype.
-        rois: (R, 5) float32 or float64, which is the dtype of the sums.
+        features: (B, C, H, W), any floating point dtype.
+        rois: (R, 5) float32 or float64, the dtype of the sums.
         output: filled.
-        scale: cells for one pixel of the RoIs.
-        sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
-        aligned: whether pixels' centres, not their corners, lie on whole coordinates.
+        scale: feature map pixels for an image pixel.
+        sampling_ratio: samples of a bin along each axis; 0 for its size, rounded up.
+        aligned: whether pixel centers, instead of corners, have integer coordinates.
     """
     num_rois, channels, bins = rois.shape[0], features.shape[1], output.shape[2:]
     map_hw = (features.shape[2], features.shape[3])
@@ -66,9 +66,9 @@ def roi_align_avg_backward(
     """Write the gradient of the features into ``grad_input`` (B, C, H, W); R > 0.
 
     Args:
-        grad_output: (R, C, P, Q), any floating dtype.
+        grad_output: (R, C, P, Q), any floating point dtype.
         rois: as for the forward pass, as are scale, sampling_ratio and aligned.
-        grad_input: any floating dtype, filled.
+        grad_input: any floating point dtype, filled.
     """
     batch, channels, height, width = grad_input.shape
     bins = grad_output.shape[2:]
@@ -85,9 +85,9 @@ def roi_align_avg_backward(
 
 
 def _weighted_sums(table: Tensor, index: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
-    """Sum rows of ``table`` (N, C) by bags that begin at ``starts`` and may be empty: (bags, C)."""
-    # the private name is what nn.functional.embedding_bag calls; the public one asks for a
-    # gradient of the weights and, for it, keeps what nobody here needs
+    """Sum rows of ``table`` (N, C) in bags with offsets ``starts``, possibly empty: (bags, C)."""
+    # nn.functional.embedding_bag calls this private function; the public one also keeps tensors for
+    # a gradient of the weights, which is not needed here
     sums: Tensor = torch._embedding_bag_forward_only(
         table, index, starts.to(index.dtype), False, 0, False, weights
     )[0]
@@ -95,7 +95,7 @@ def _weighted_sums(table: Tensor, index: Tensor, starts: Tensor, weights: Tensor
 
 
 def _flatten_cells(features: Tensor, dtype: torch.dtype) -> Tensor:
-    """Lay (B, C, H, W) out as (B * H * W, C) of ``dtype``; free for channels_last maps."""
+    """Reshape (B, C, H, W) to (B * H * W, C) of ``dtype``; no copy for channels_last maps."""
     cells_last = features.flatten(2).transpose(1, 2)
     if features.dtype == dtype and cells_last.is_contiguous():
         return cells_last.flatten(0, 1)

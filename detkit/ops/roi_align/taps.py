@@ -1,10 +1,10 @@
-"""RoIAlign's average as a sparse matrix: which cells each bin reads, and with what weight.
+"""RoIAlign's average as a sparse matrix: the pixels that each bin reads, and their weights.
 
-The average over a bin's samples of bilinear interpolation is separable: a row of weights along y
-times a row along x. Where samples are at most a cell apart, g of them touch g + 1 cells, so that
-a bin reads (g + 1)^2 cells instead of the 4 g^2 that sampling one by one reads.
+The average of bilinear samples of a bin is separable: weights along y times weights along x. Where
+samples are at most a pixel apart, g of them touch g + 1 pixels, so that a bin reads (g + 1)^2
+pixels instead of the 4 g^2 of separate samples.
 
-Legend: R RoIs; P x Q bins; K and L cells that a bin reads along y and x; E entries of the matrix.
+Legend: R RoIs; P x Q bins; K and L pixels that a bin reads along y and x; E entries of the matrix.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torch import Tensor
 
 from detkit.ops.roi_align.samples import AxisBins, divide_into_bins, sample_bins
 
-# Sample counts that get a group of their own; others are rounded up to the next of them, and the
-# weights in excess are 0. Few groups mean few calls; close ones mean little excess.
+# Sample counts are rounded up to the next of these, with weights 0 for the excess. Few buckets give
+# few groups of RoIs; close ones give little excess.
 SAMPLE_COUNT_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
 @dataclass(frozen=True)
 class SparseTaps:
-    """The matrix, in rows of one length for each RoI; the RoIs are sorted by that length.
+    """The sparse matrix; all rows of an RoI have the same length, and RoIs are sorted by it.
 
     Args:
-        order: (R,) int64, the RoIs in the order in which they stand here.
-        cells: (E,) int32, columns: (image * H + y) * W + x.
-        weights: (E,) floating.
-        lengths: (R,) int64, entries in each of an RoI's P * Q rows, in that order.
+        order: (R,) int64, the sorted order of the RoIs.
+        cells: (E,) int32, column indices: (image * H + y) * W + x.
+        weights: (E,) floating point.
+        lengths: (R,) int64, entries in each of an RoI's P * Q rows, in sorted order.
     """
 
     order: Tensor
@@ -46,15 +46,15 @@ def make_taps(
     sampling_ratio: int,
     aligned: bool,
 ) -> SparseTaps:
-    """Make the matrix that turns cells (images * H * W) into bins (R * P * Q).
+    """Compute the sparse matrix from pixels (images * H * W) to bins (R * P * Q).
 
     Args:
-        rois: (R, 5) floating: image, x1, y1, x2, y2, pixels of the network input; R > 0.
+        rois: (R, 5) floating point: image, x1, y1, x2, y2, pixels of the network input; R > 0.
         bins_hw: P and Q.
         map_hw: H and W.
-        scale: cells for one pixel.
-        sampling_ratio: samples along each side of a bin; 0 for one for each cell begun.
-        aligned: whether pixels' centres, not their corners, lie on whole coordinates.
+        scale: feature map pixels for an image pixel.
+        sampling_ratio: samples of a bin along each axis; 0 for its size, rounded up.
+        aligned: whether pixel centers, instead of corners, have integer coordinates.
 
     Source: RoIAlign of Mask R-CNN (arXiv 1703.06870); edges as in torchvision's kernel.
     """
@@ -67,7 +67,7 @@ def make_taps(
     y_cell = (y_cell + image * height) * width
 
     key_base = int(x_length.max()) + 1
-    # One number for the two lengths: torch compares rows one by one, numbers all at once.
+    # One key for the two lengths: torch's unique is slow for rows.
     keys, order = (y_length * key_base + x_length).sort(stable=True)
     keys, counts = torch.unique_consecutive(keys, return_counts=True)
     lengths = torch.stack((keys // key_base, keys % key_base), 1)
@@ -89,14 +89,15 @@ def make_taps(
 
 
 def _axis_taps(bins: AxisBins, num_bins: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Give cells (R, P, K) int32, weights (R, P, K), and how many of K each RoI uses, (R,)."""
+    """Pixels (R, P, K) int32, weights (R, P, K), and the number of K that each RoI uses, (R,)."""
     samples = sample_bins(bins, num_bins, size)
     max_samples = samples.low.shape[2]
     if max_samples == 0:
         empty = torch.zeros(len(bins.start), num_bins, 1)
         return empty.int(), empty.to(bins.start.dtype), torch.ones_like(bins.samples)
-    share = 1 / bins.samples.clamp(min=1).to(bins.start.dtype)[:, None, None]
-    low_weight, high_weight = samples.low_weight * share, samples.high_weight * share
+    sample_weight = 1 / bins.samples.clamp(min=1).to(bins.start.dtype)[:, None, None]
+    low_weight, high_weight = (samples.low_weight * sample_weight,
+                               samples.high_weight * sample_weight)
     buckets = torch.tensor([count for count in SAMPLE_COUNT_BUCKETS if count < max_samples] +
                            [max_samples])
     used = buckets[torch.searchsorted(buckets, bins.samples)]

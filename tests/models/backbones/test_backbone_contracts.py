@@ -1,4 +1,4 @@
-"""What every backbone of the registry promises, whatever is inside it."""
+"""Contract tests of every registered backbone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONVNEXT = dict(depths=(2, 4), dims=(8, 16))
 EFFICIENT = dict(stem_channels=8, groups=[("mbconv", 3, 1, 1, 8, 1), ("mbconv", 3, 2, 4, 8, 2),
                                           ("mbconv", 5, 2, 4, 16, 2)])
 
-# Small ones of each kind; each published network is compared with others' in a file of its own.
+# Small variants of each class; parity of published networks is tested in a file for each class.
 CASES: dict[str, dict[str, Any]] = {
     "swin": dict(type="SwinTransformer", arch=SWIN, out_indices=(0, 1)),
     "swin-micro": dict(type="SwinTransformer", arch="micro", depths=(1, 1, 1, 1)),
@@ -42,7 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
     "timm-vit": dict(type="TimmBackbone", name="test_vit2", strides=None),
 }
 NAMES = list(CASES)
-# Those that give one vector for each image; they promise no sizes, stages or recomputing.
+# Backbones with one vector for each image; without any size, stages or activation checkpointing.
 VECTORS: dict[str, dict[str, Any]] = {
     "timm-network": dict(type="TimmNetwork", name="test_resnet"),
     "teaching-lenet5": dict(type="ClassicNetwork", name="lenet5"),
@@ -50,7 +50,7 @@ VECTORS: dict[str, dict[str, Any]] = {
 }
 ALL = [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) if name == "teaching-resnet18" else name
                  for name in VECTORS)]
-# Where the tracer takes seconds each, the default suite takes one of a kind.
+# Where tracing takes seconds for each, the default suite has one of each class.
 QUICK = ("swin", "convnextv2", "efficientnet-same", "timm-convnext")
 NAMES_SLOW_MARKED = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
@@ -65,7 +65,7 @@ def build(name: str, **changes: Any) -> nn.Module:
 
 
 def build_with_statistics(name: str, **changes: Any) -> nn.Module:
-    """In eval mode, with statistics of its norms that are not those of an untrained network."""
+    """Build a model in eval mode, with running statistics other than the initial ones."""
     model = build(name, **changes)
     model.init_weights()  # type: ignore[operator]
     for module in model.modules():
@@ -81,11 +81,26 @@ def make_image(*shape: int) -> Tensor:
 
 
 def test_all_registered_backbones_are_covered() -> None:
-    registered = {name for name, kind in MODELS.module_dict.items()
-                  if kind.__module__.startswith("detkit.models.backbones.")}
+    registered = {name for name, backbone_type in MODELS.module_dict.items()
+                  if backbone_type.__module__.startswith("detkit.models.backbones.")}
     assert registered == set(backbones.__all__)
     assert registered == {case["type"] for case in (CASES | VECTORS).values()} >= {
         "SwinTransformer", "ConvNeXtV2", "EfficientNet", "TimmBackbone"}
+
+
+@pytest.mark.parametrize("class_name", backbones.__all__)
+def test_backbone_describes_foreign_checkpoints(class_name: str) -> None:
+    backbone_type = getattr(backbones, class_name)
+    case = next(case for case in (CASES | VECTORS).values() if case["type"] == class_name)
+    model = backbone_type(**{key: value for key, value in case.items() if key != "type"})
+    state_dict = model.state_dict()
+    converted = backbone_type.checkpoint_filter_fn(dict(state_dict), model)
+    assert converted.tensors.keys() == state_dict.keys()
+    prefixes = backbone_type.classifier_prefixes_fn({}, model)
+    assert all(name.endswith(".") for names in prefixes.values() for name in (*prefixes, *names))
+    with torch.device("meta"):
+        for arch in getattr(backbone_type, "arch_names", ()):
+            backbone_type(arch=arch)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,7 +127,7 @@ def test_vectors_are_finite_and_as_published(name: str, shape: tuple[int, ...]) 
     assert vectors[0].isfinite().all()
 
 
-# timm's make no promise for it.
+# Not guaranteed by timm's models.
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("timm")])
 def test_empty_batch_gives_empty_maps_in_eval_mode(name: str) -> None:
     model = build(name).eval()
@@ -136,7 +151,7 @@ def test_backward_reaches_every_parameter(name: str) -> None:
     model.init_weights()  # type: ignore[operator]
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim < 2:  # timm's ResNet begins with zero at the end of each branch
+            if parameter.ndim < 2:  # timm's ResNet initializes the last norm of each branch to zero
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.train()
     sum((level**3).sum() for level in model(make_image(2, 3, 70, 102))).backward()
@@ -150,7 +165,7 @@ def test_backward_reaches_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen: int) -> None:
     free, model = build(name), build(name, frozen_stages=frozen)
-    # mmengine's runner reads nothing of what train() returns; nn.Module's returns itself.
+    # nn.Module.train() returns the module.
     assert model.train() is model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     sum(level.square().sum() for level in model(make_image(2, 3, 64, 64))).backward()
@@ -161,7 +176,7 @@ def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen:
     modules = dict(model.named_modules())
     for key, value in model.state_dict().items():
         owner = key.rpartition(".")[0]
-        if any(f"{owner}.{own}" in still for own in ("weight", "bias")):
+        if any(f"{owner}.{param_name}" in still for param_name in ("weight", "bias")):
             assert torch.equal(value, before[key]), key  # running statistics among them
             assert not modules[owner].training, key
     assert any(module.training for module in modules.values())
@@ -171,7 +186,7 @@ def test_frozen_stages_have_no_gradient_and_stay_in_eval_mode(name: str, frozen:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
+def test_activation_checkpointing_gives_same_maps_and_gradients(name: str) -> None:
     results = []
     for with_cp in (False, True):
         model = build(name, with_cp=with_cp).train()
@@ -185,13 +200,13 @@ def test_recomputing_changes_neither_maps_nor_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])
-def test_a_copy_made_after_a_step_gives_the_same_maps(name: str, how: str) -> None:
+def test_copy_after_a_step_gives_same_maps(name: str, how: str) -> None:
     model = build(name).train()
     model(make_image(2, 3, 64, 64))[0].sum().backward()
     copied = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))
     with torch.no_grad():
         pairs = zip(model.eval()(make_image(1, 3, 40, 64)), copied.eval()(make_image(1, 3, 40, 64)))
-        assert all(torch.equal(one, two) for one, two in pairs)
+        assert all(torch.equal(first, second) for first, second in pairs)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -211,13 +226,13 @@ def test_channels_last_gives_the_same_maps_and_gradients(name: str) -> None:
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
     image = make_image(2, 3, 75, 64)
     maps = model(image), other(image.contiguous(memory_format=torch.channels_last))
-    for one, two in zip(*maps, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
-    for some in maps:
-        torch.stack([level.square().mean() for level in some]).sum().backward()
-    for (key, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
-        assert one.grad is not None and two.grad is not None
-        assert (one.grad - two.grad).norm() <= 1e-3 * one.grad.norm() + 1e-6, key
+    for first, second in zip(*maps, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    for outputs in maps:
+        torch.stack([level.square().mean() for level in outputs]).sum().backward()
+    for (key, first), second in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert first.grad is not None and second.grad is not None
+        assert (first.grad - second.grad).norm() <= 1e-3 * first.grad.norm() + 1e-6, key
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -228,9 +243,9 @@ def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
         exact = model(image)
         with torch.autocast("cpu", torch.bfloat16):
             rough = model(image)
-    for one, two in zip(exact, rough, strict=True):
-        # bf16 has 8 bits: 0.4 % a rounding, over some ten to forty roundings in turn.
-        assert (one - two.float()).norm() < 0.1 * one.norm()
+    for first, second in zip(exact, rough, strict=True):
+        # bf16 has 8 bits: 0.4 % for a rounding, over ten to forty consecutive roundings.
+        assert (first - second.float()).norm() < 0.1 * first.norm()
 
 
 @pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
@@ -239,8 +254,8 @@ def test_torch_export_gives_the_same_maps(name: str) -> None:
     image = make_image(1, 3, 75, 64)
     with torch.no_grad():
         exported = torch.export.export(model, (image,)).module()
-        for one, two in zip(model(image), exported(image), strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+        for first, second in zip(model(image), exported(image), strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
 
 
 def compiled_and_plain(name: str, backend: str) -> None:
@@ -249,8 +264,8 @@ def compiled_and_plain(name: str, backend: str) -> None:
     torch._dynamo.reset()
     quick = torch.compile(model, backend=backend)
     with torch.no_grad():
-        for one, two in zip(model(image), quick(image), strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+        for first, second in zip(model(image), quick(image), strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
     plain, traced = model(image), quick(image)
     for maps in (plain, traced):
         torch.stack([level.square().mean() for level in maps]).sum().backward()
@@ -259,8 +274,8 @@ def compiled_and_plain(name: str, backend: str) -> None:
         if maps is plain:
             expected = gradients
     assert len(gradients) == len(expected) == len(list(model.parameters()))
-    for one, two in zip(expected, gradients, strict=True):
-        assert (one - two).norm() <= 1e-3 * one.norm() + 1e-6
+    for first, second in zip(expected, gradients, strict=True):
+        assert (first - second).norm() <= 1e-3 * first.norm() + 1e-6
 
 
 @pytest.mark.parametrize("name", [name if name == "convnextv2" else
@@ -271,17 +286,17 @@ def test_torch_compile_eager_backend_gives_same_maps_and_gradients(name: str) ->
 
 @pytest.mark.parametrize("name", [name if name == "efficientnet-same" else
                                   pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
-def test_recomputing_under_torch_compile_gives_the_same_gradients_and_statistics(
+def test_activation_checkpointing_under_torch_compile_gives_same_gradients_and_statistics(
     name: str,
 ) -> None:
     changes: dict[str, Any] = dict(with_cp=True)
     if name == "efficientnet-same":
-        # one block tells as much as three
+        # one block is enough
         changes.update(arch=dict(stem_channels=8, groups=[("mbconv", 3, 2, 1, 8, 1)]),
                        out_indices=(0,))
     results = []
     for compiled in (False, True):
-        # timm's recomputing in eager mode counts statistics twice; the tracer's does not.
+        # timm's eager checkpointing updates statistics twice; compiled checkpointing does not.
         if name.startswith("timm"):
             changes["with_cp"] = compiled
         torch._dynamo.reset()
@@ -294,8 +309,8 @@ def test_recomputing_under_torch_compile_gives_the_same_gradients_and_statistics
         torch.stack([level.square().mean() for level in maps]).sum().backward()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         results.append([*maps, *gradients, *(b for b in model.buffers() if b.is_floating_point())])
-    for one, two in zip(*results, strict=True):
-        assert (one - two).norm() <= 1e-3 * one.norm() + 1e-6
+    for first, second in zip(*results, strict=True):
+        assert (first - second).norm() <= 1e-3 * first.norm() + 1e-6
 
 
 @pytest.mark.slow
@@ -350,12 +365,14 @@ def test_offsets_stay_zero_after_init_unless_checkpoint_has_them(
         assert torch.equal(again.state_dict()[key], value), key
 
 
-@pytest.mark.parametrize("kind", ["SwinTransformer", "ConvNeXtV2", "EfficientNet"])
+@pytest.mark.parametrize("class_name", ["SwinTransformer", "ConvNeXtV2", "EfficientNet"])
 @pytest.mark.parametrize("arguments", [
     dict(arch=None), dict(arch=3), dict(arch=["depths"]), dict(arch={3: 4}),
     dict(out_indices=[[0]]), dict(out_indices="01"), dict(in_channels="3"),
     dict(in_channels=None), dict(in_channels=0),
 ], ids=str)
-def test_invalid_argument_type_is_rejected_by_name(kind: str, arguments: dict[str, Any]) -> None:
+def test_invalid_argument_type_is_rejected_by_name(
+    class_name: str, arguments: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
-        getattr(backbones, kind)(**arguments)
+        getattr(backbones, class_name)(**arguments)

@@ -1,4 +1,4 @@
-"""ConvNeXt V2: the same maps as timm on the same weights, sums by hand, what can be chosen."""
+"""ConvNeXt V2: parity with timm on the same weights, manual examples, arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detkit.models.weights.backbone_weights import load_backbone_weights
 SMALL: dict[str, Any] = dict(arch=dict(depths=(1, 2), dims=(8, 16)), out_indices=(0, 1))
 QUICK = ["atto", "nano"]
 SLOW = [pytest.param(a, marks=pytest.mark.slow) for a in ARCHS if a not in QUICK]
-# Multiples of 32: elsewhere timm leaves the remainder out and we pad.
+# Multiples of 32: for other sizes timm drops the remainder and detkit pads.
 SIZES = [(1, 64, 64), (3, 96, 160), (1, 224, 224)]
 
 
@@ -35,10 +35,10 @@ def make_images(batch: int, height: int, width: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("arch", QUICK + SLOW)
 def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path) -> None:
-    theirs = timm_convnextv2(arch)
-    save_file(theirs.state_dict(), tmp_path / "timm.safetensors")
-    ours = ConvNeXtV2(arch).eval()
-    report = load_backbone_weights(ours, tmp_path / "timm.safetensors")
+    reference_model = timm_convnextv2(arch)
+    save_file(reference_model.state_dict(), tmp_path / "timm.safetensors")
+    detkit_model = ConvNeXtV2(arch).eval()
+    report = load_backbone_weights(detkit_model, tmp_path / "timm.safetensors")
     assert report.layout == "timm"
     assert set(report.unexpected_keys) == {
         "head.norm.weight", "head.norm.bias", "head.fc.weight", "head.fc.bias"
@@ -46,16 +46,18 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
     with torch.no_grad():
         for size in SIZES[:1] if arch == "huge" else SIZES:
             for image in make_images(*size):
-                pairs = zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True)
-                for stage, (mine, other) in enumerate(pairs):
-                    difference = (mine - other).abs().max().item()
-                    # Absolute, on maps whose values are of the order of one to ten.
+                pairs = zip(raw_maps(detkit_model, image),
+                            timm_maps(reference_model, image),
+                            strict=True)
+                for stage, (actual, other) in enumerate(pairs):
+                    difference = (actual - other).abs().max().item()
+                    # Absolute tolerance; values of the maps are of order one to ten.
                     assert difference <= 1e-4, f"{size}, stage {stage}: {difference}"
 
 
-# A stage's gain goes into its weights where its map has at least as many cells as channels:
-# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 cells, 576 x 576 make
-# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 cells at most. tiny has
+# The gain is folded into the weights where the map has at least as many positions as channels:
+# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 positions, 576 x 576 make
+# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 positions at most. tiny has
 # 96, 192, 384, 768, and 96 x 160 pixels make 960, 240, 60, 15.
 @pytest.mark.parametrize("arch, size, folded", [
     ("atto", (2, 96, 128), 2), ("nano", (2, 32, 32), 0),
@@ -65,49 +67,53 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 def test_each_gradient_agrees_with_timm(
     arch: str, size: tuple[int, int, int], folded: int
 ) -> None:
-    theirs = timm_convnextv2(arch).train()
-    ours = ConvNeXtV2(arch, drop_path_rate=0.0).train()
-    load_backbone_weights(ours, theirs.state_dict())
+    reference_model = timm_convnextv2(arch).train()
+    detkit_model = ConvNeXtV2(arch, drop_path_rate=0.0).train()
+    load_backbone_weights(detkit_model, reference_model.state_dict())
     image = make_images(*size)[0]
-    cells = [size[1] * size[2] // stride**2 for stride in ours.feature_strides]
-    assert sum(n >= c for n, c in zip(cells, ours.feature_channels)) == folded
+    cells = [size[1] * size[2] // stride**2 for stride in detkit_model.feature_strides]
+    assert sum(n >= c for n, c in zip(cells, detkit_model.feature_channels)) == folded
     torch.manual_seed(2)
-    mine, other = raw_maps(ours, image), timm_maps(theirs, image)
-    weights = [torch.randn_like(one) for one in mine]
-    for maps in (mine, other):
-        torch.stack([(one * weight).mean() for one, weight in zip(maps, weights)]).sum().backward()
-    # Through a file's names, so that each gradient meets its own.
-    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    actual, other = raw_maps(detkit_model, image), timm_maps(reference_model, image)
+    weights = [torch.randn_like(level) for level in actual]
+    for maps in (actual, other):
+        torch.stack([(level * weight).mean()
+                     for level, weight in zip(maps, weights)]).sum().backward()
+    # Convert names as for a checkpoint, to match the gradients.
+    gradients = {
+        name: p.grad
+        for name, p in reference_model.named_parameters() if p.grad is not None
+    }
     expected = ConvNeXtV2(arch)
     load_backbone_weights(expected, gradients)
-    compared = [name for name, p in ours.named_parameters() if p.grad is not None]
+    compared = [name for name, p in detkit_model.named_parameters() if p.grad is not None]
     assert len(compared) == len(gradients) > 100
     for name in compared:
-        got, want = ours.get_parameter(name).grad, expected.get_parameter(name)
+        got, expected_grad = detkit_model.get_parameter(name).grad, expected.get_parameter(name)
         assert got is not None
-        assert (got - want).norm() <= 1e-3 * want.norm() + 1e-7, name
+        assert (got - expected_grad).norm() <= 1e-3 * expected_grad.norm() + 1e-7, name
 
 
-# B x H x W x C. With few cells the gain goes into the map, with many into the weights.
+# B x H x W x C. The gain is applied to the map for few positions, to the weights for many.
 @pytest.mark.parametrize("shape", [(2, 2, 3, 8), (2, 5, 7, 8), (1, 1, 1, 8)], ids=str)
-def test_response_norm_agrees_with_timms_and_with_its_folded_form(shape: tuple[int, ...]) -> None:
+def test_response_norm_matches_timm_and_its_folded_form(shape: tuple[int, ...]) -> None:
     block = randomized_model(ConvNeXtV2Block(8))
     x = torch.randn(*shape[:3], 32)
-    theirs = TimmNorm(32, channels_last=True)
+    reference_model = TimmNorm(32, channels_last=True)
     assert isinstance(block.grn, GlobalResponseNorm)
     with torch.no_grad():
-        theirs.weight.copy_(block.grn.gamma)
-        theirs.bias.copy_(block.grn.beta)
-        torch.testing.assert_close(block.grn(x), theirs(x), rtol=1e-5, atol=1e-5)
-        expected = block.pwconv2(theirs(x))
+        reference_model.weight.copy_(block.grn.gamma)
+        reference_model.bias.copy_(block.grn.beta)
+        torch.testing.assert_close(block.grn(x), reference_model(x), rtol=1e-5, atol=1e-5)
+        expected = block.pwconv2(reference_model(x))
         torch.testing.assert_close(block._normalize_and_project(x), expected,
                                    rtol=1e-5, atol=1e-5)
 
 
-def test_response_norm_of_a_double_model_is_double() -> None:
+def test_response_norm_of_float64_model_is_float64() -> None:
     block = randomized_model(ConvNeXtV2Block(8)).double()
     x = torch.randn(2, 5, 7, 32, dtype=torch.float64)
-    # The norm of a channel over all cells, next to the mean of those of all channels.
+    # The norm of a channel over positions, relative to the mean over channels.
     strength = x.norm(dim=(1, 2), keepdim=True)
     share = strength / (strength.mean(-1, keepdim=True) + 1e-6)
     expected = x + block.grn.gamma * (x * share) + block.grn.beta
@@ -118,8 +124,8 @@ def test_response_norm_of_a_double_model_is_double() -> None:
                                    rtol=1e-12, atol=1e-12)
 
 
-def test_response_norm_of_a_hand_worked_map() -> None:
-    # Two cells, two channels: norms over the cells (3, 4 -> 5) and (0, 1 -> 1), mean 3, so
+def test_response_norm_matches_manual_example() -> None:
+    # Two positions, two channels: norms over positions (3, 4 -> 5) and (0, 1 -> 1), mean 3, so
     # n = 5/3 and 1/3; with gamma (1, 3) and beta (0, 1): y = x * (8/3, 2) + (0, 1).
     norm = GlobalResponseNorm(2)
     with torch.no_grad():
@@ -139,10 +145,10 @@ def test_a_map_of_zeros_has_finite_gradients() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> None:
-    theirs = timm_convnextv2("atto")
-    torch.save(LAYOUTS[layout](theirs.state_dict()), tmp_path / "file.pth")
-    ours = ConvNeXtV2("atto").eval()
-    report = load_backbone_weights(ours, tmp_path / "file.pth")
+    reference_model = timm_convnextv2("atto")
+    torch.save(LAYOUTS[layout](reference_model.state_dict()), tmp_path / "file.pth")
+    detkit_model = ConvNeXtV2("atto").eval()
+    report = load_backbone_weights(detkit_model, tmp_path / "file.pth")
     assert report.layout == layout
     assert set(report.missing_keys) <= {
         f"norm{i}.{what}"
@@ -151,8 +157,10 @@ def test_each_release_loads_to_the_same_maps(layout: str, tmp_path: Path) -> Non
     }
     image = make_images(1, 64, 96)[0]
     with torch.no_grad():
-        for mine, other in zip(raw_maps(ours, image), timm_maps(theirs, image), strict=True):
-            torch.testing.assert_close(mine, other, rtol=0, atol=1e-4)
+        for actual, other in zip(raw_maps(detkit_model, image),
+                                 timm_maps(reference_model, image),
+                                 strict=True):
+            torch.testing.assert_close(actual, other, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -171,27 +179,30 @@ def test_checkpoint_with_one_wrong_key_is_rejected_by_key(layout: str, fault: st
     else:
         state[name] = torch.zeros(3, 3)
         words = "stages.2.blocks.0.dwconv.weight is"
-    ours = ConvNeXtV2("atto")
-    before = {n: value.clone() for n, value in ours.state_dict().items()}
-    with pytest.raises(WeightsError) as caught:
-        load_backbone_weights(ours, content)
-    assert words in str(caught.value)
-    assert all(torch.equal(value, before[n]) for n, value in ours.state_dict().items())
+    detkit_model = ConvNeXtV2("atto")
+    before = {n: value.clone() for n, value in detkit_model.state_dict().items()}
+    with pytest.raises(WeightsError) as excinfo:
+        load_backbone_weights(detkit_model, content)
+    assert words in str(excinfo.value)
+    assert all(torch.equal(value, before[n]) for n, value in detkit_model.state_dict().items())
 
 
-def test_our_own_file_loads_whole_and_other_stages_are_not_needed() -> None:
+def test_detkit_checkpoint_loads_and_other_stages_are_unexpected() -> None:
     source = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
     source.init_weights()
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     target = ConvNeXtV2(**{**SMALL, "attention_stages": (1,), "deform_stages": (0,)})
     report = load_backbone_weights(target, {"state_dict": state})
     assert report.layout == "detkit" and report.missing_keys == () and report.unexpected_keys == ()
-    report = load_backbone_weights(ConvNeXtV2(**{**SMALL, "out_indices": (0,),
-                                                 "deform_stages": (0,)}), state)
-    assert "norm1.weight" in report.unexpected_keys and "stages.1.downsample.conv.weight" in report.unexpected_keys
+    report = load_backbone_weights(
+        ConvNeXtV2(**{
+            **SMALL, "out_indices": (0, ),
+            "deform_stages": (0, )
+        }), state)
+    assert {"norm1.weight", "stages.1.downsample.conv.weight"} <= set(report.unexpected_keys)
 
 
-def test_weights_of_another_network_are_refused() -> None:
+def test_weights_of_other_network_are_rejected() -> None:
     with pytest.raises(WeightsError, match="names of a ConvNeXt V2"):
         load_backbone_weights(ConvNeXtV2(**SMALL), {"layer1.0.conv1.weight": torch.ones(1)})
 
@@ -204,11 +215,11 @@ def test_deformable_stages_initially_match_plain_stages() -> None:
     report = load_backbone_weights(deformed, state)
     assert report.missing_keys and all(".conv_offset." in name for name in report.missing_keys)
     image = make_images(2, 40, 56)[0]
-    for one, two in zip(plain(image), deformed(image), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    for first, second in zip(plain(image), deformed(image), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
 
 
-def test_attention_is_torchs_multi_head_attention_added_with_its_factor() -> None:
+def test_attention_matches_torch_multi_head_attention_with_layer_scale() -> None:
     model = randomized_model(ConvNeXtV2(**SMALL, attention_stages=(1,)))
     block = model.stages[1].attention
     reference = torch.nn.MultiheadAttention(16, block.heads, batch_first=True)
@@ -223,7 +234,7 @@ def test_attention_is_torchs_multi_head_attention_added_with_its_factor() -> Non
 
 
 # By hand: tiny has 3, 3, 9, 3 blocks, three to a depth: stem 0, stage 0 at 1, stage 1 at 2,
-# stage 2 at 3, 4, 5, stage 3 at 6, and the norms of the outputs at 7.
+# stage 2 at 3, 4, 5, stage 3 at 6, and output norms at 7.
 @pytest.mark.parametrize(
     "name, depth",
     [("stem.proj.weight", 0), ("stages.0.blocks.2.norm.bias", 1),

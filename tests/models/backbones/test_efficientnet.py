@@ -1,4 +1,4 @@
-"""What a backbone promises, kept by EfficientNet."""
+"""EfficientNet: arguments, shapes, freezing, initialization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detkit.models.backbones import EfficientNet
 from detkit.models.backbones.efficientnet.archs import ARCHS
 from detkit.registry import MODELS
 
-# Both kinds of block, with and without expansion and residual; two stages.
+# Both block types, with and without expansion and residual; two stages.
 SMALL: dict[str, Any] = dict(
     arch=dict(
         groups=[
@@ -37,7 +37,7 @@ def small(**changes: Any) -> EfficientNet:
 
 
 def small_with_statistics(**changes: Any) -> EfficientNet:
-    """In eval mode, with statistics that are not those of the beginning."""
+    """Build a model in eval mode, with running statistics other than the initial ones."""
     model = randomized_model(small(**changes))
     assert isinstance(model, EfficientNet)
     return model
@@ -75,7 +75,7 @@ def test_any_size_gives_finite_maps_rounded_up(padding: str, shape: tuple[int, .
 
 def test_micro_arch_has_fewer_parameters_than_lite0() -> None:
     # Lite0 as a backbone: 4,652,008 of timm's classifier, without 1280 x 1000 + 1000 and
-    # 1280 x 320 + 2 x 1280 of what stands behind the last stage.
+    # 1280 x 320 + 2 x 1280 of the layers after the last stage.
     lite0 = 4_652_008 - 1_281_000 - 412_160
     counts = {name: sum(p.numel() for p in EfficientNet(name).parameters())
               for name in ("lite0", "micro")}
@@ -89,13 +89,13 @@ def test_backward_reaches_every_parameter(arch: str, training: bool) -> None:
     model.init_weights()
     model.train(training)
     maps = model(make_image(2, 3, 76, 60))
-    # A cubed map: what follows batch statistics has a mean that no parameter moves.
+    # Cubed maps: after batch norm the mean has no gradient with respect to the parameters.
     sum(((level + 0.3) ** 3).sum() for level in maps).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_frozen_stages_zero_freezes_the_stem_alone() -> None:
+def test_frozen_stages_zero_freezes_stem_only() -> None:
     model = small(frozen_stages=0)
     still = {name.split(".")[0] for name, p in model.named_parameters() if not p.requires_grad}
     assert still == {"stem"}
@@ -109,8 +109,8 @@ def test_norm_eval_trains_affine_weights_with_fixed_statistics() -> None:
     statistics = {name: value.clone() for name, value in model.named_buffers()}
     assert model.train().stages[1].training
     maps = model(image)
-    for one, two in zip(maps, expected, strict=True):
-        torch.testing.assert_close(one, two)
+    for first, second in zip(maps, expected, strict=True):
+        torch.testing.assert_close(first, second)
     maps[-1].square().sum().backward()
     for name, value in model.named_buffers():
         assert torch.equal(value, statistics[name]), name
@@ -121,17 +121,17 @@ def test_norm_eval_trains_affine_weights_with_fixed_statistics() -> None:
 @pytest.mark.parametrize("norm_eval", [False, True])
 def test_checkpointing_changes_neither_maps_nor_gradients_nor_statistics(norm_eval: bool) -> None:
     image = make_image(2, 3, 37, 52)
-    found = []
+    results = []
     for with_cp in (False, True):
         model = small(with_cp=with_cp, drop_path_rate=0.3, norm_eval=norm_eval).train()
         torch.manual_seed(3)
         maps = model(image)
         sum((level**2).sum() for level in maps).backward()
         gradients = [p.grad for p in model.parameters()]
-        found.append([maps[-1].detach(), *gradients, *model.buffers()])
+        results.append([maps[-1].detach(), *gradients, *model.buffers()])
         assert model.state_dict().keys() == small().state_dict().keys()
         assert all(m.momentum == 0.1 for m in model.modules() if isinstance(m, _BatchNorm))
-    for plain, recomputed in zip(*found, strict=True):
+    for plain, recomputed in zip(*results, strict=True):
         torch.testing.assert_close(plain, recomputed)
 
 
@@ -148,12 +148,12 @@ def test_output_maps_are_not_modified_in_place() -> None:
 
 
 def test_drop_path_rate_grows_linearly_over_blocks() -> None:
-    # 2 + 2 + 1 + 2 blocks, and the rate is reached behind the last: 0.7 * index / 7.
+    # 2 + 2 + 1 + 2 blocks, and the rate is reached after the last: 0.7 * index / 7.
     blocks = [block for stage in small(drop_path_rate=0.7).stages for block in stage]
     assert [block.drop_path.rate for block in blocks] == pytest.approx(
         [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     )
-    # Stages that are not built count: the first ones drop as they do in the whole.
+    # Stages that are not built count: rates of the first ones are the same.
     blocks = [block for stage in small(drop_path_rate=0.7, out_indices=(0,)).stages
               for block in stage]
     assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
@@ -177,8 +177,8 @@ def test_deformable_stages_initially_match_plain_network_and_train(padding: str)
     missing = bent.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert {name.split(".depthwise.")[0] for name in missing} == {"stages.1.0", "stages.1.1"}
     image = make_image(2, 3, 49, 64)
-    for one, two in zip(plain(image), bent(image), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    for first, second in zip(plain(image), bent(image), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
     bent(image)[-1].square().sum().backward()
     for name in missing:
         assert bent.get_parameter(name).grad.abs().sum() > 0, name  # type: ignore[union-attr]
@@ -229,7 +229,7 @@ def test_layer_depth_counts_blocks() -> None:
         (dict(arch="lite"), "did you mean 'lite0'"),
         (dict(arch=dict(depths=2)), "did you mean 'depth'"),
         (dict(arch=dict(groups=[])), "groups: got"),
-        (dict(arch=dict(groups=[["mbconv", 3, 1, 1, 16, 1]])), "one at least with stride 2"),
+        (dict(arch=dict(groups=[["mbconv", 3, 1, 1, 16, 1]])), "at least one with stride 2"),
         (dict(arch=dict(groups=[["mbconv", 4, 2, 1, 16, 1]])), r"groups\[0\].kernel: got 4"),
         (dict(arch=dict(groups=[["fused", 3, 2, 1, 16, 1]])), r"groups\[0\].squeeze: got 0.25"),
         (dict(arch=dict(groups=[dict(kind="fused")])), r"groups\[0\]: got"),
@@ -263,11 +263,11 @@ def test_invalid_arguments_are_rejected_by_name(
         EfficientNet(**arguments)
 
 
-def test_the_registry_builds_it_under_mmdets_name() -> None:
+def test_registry_builds_it_under_mmdet_name() -> None:
     config = dict(type="EfficientNet", arch="b3", drop_path_rate=0.2, frozen_stages=0,
                   norm_cfg=dict(type="SyncBN", requires_grad=True, eps=1e-3, momentum=0.01),
                   norm_eval=False, out_indices=(1, 2, 3))
-    # whatever scope another test has left behind
+    # whatever scope another test has set
     with DefaultScope.overwrite_default_scope("detkit"), torch.device("meta"):
         model = MODELS.build(config)
     assert isinstance(model, EfficientNet)

@@ -1,4 +1,4 @@
-"""EfficientNet's parts, each against torch's plain layers or sums by hand."""
+"""Layers of EfficientNet against torch's layers and manual examples."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_folded_eval_norm_matches_torch_with_gradients() -> None:
         out = layer.norm(layer.conv(image)) if plain else layer(image)
         out.pow(3).sum().backward()
         results.append([out.detach(), *(p.grad.clone() for p in layer.parameters())])
-    for one, two in zip(*results, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
 def test_squeeze_excite_matches_two_convolutions_on_means() -> None:
@@ -47,7 +47,7 @@ def test_squeeze_excite_matches_two_convolutions_on_means() -> None:
     (224, 5, 2, (1, 2)),  # 112 windows need 227
     (225, 5, 2, (2, 2)),  # 113 windows need 229
     (7, 5, 1, (2, 2)),  # 7 windows need 11
-    (8, 1, 2, (0, 0)),  # 4 windows need 7: nothing to add
+    (8, 1, 2, (0, 0)),  # 4 windows need 7: no padding
 ])
 def test_same_padding_puts_odd_pixel_at_end(
     size: int, kernel: int, stride: int, expected: tuple[int, int]

@@ -28,7 +28,7 @@ def slow(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
-# Even and odd: 'same' padding is lopsided at the former and not at the latter.
+# Even and odd sizes: 'same' padding is asymmetric for the former only.
 SIZES = ((1, 3, 96, 128), (3, 3, 65, 99))
 
 
@@ -65,7 +65,7 @@ def test_each_stage_agrees_with_timm_through_its_file(
         with torch.no_grad():
             expected = timm_maps(reference, image)
             assert_same(model(image), expected)
-        # Where a gradient is wanted, squeeze and excitation is computed in another way.
+        # With gradients, squeeze and excitation has another implementation.
         assert_same(model(image), expected)
 
 
@@ -88,7 +88,7 @@ def test_each_stage_agrees_with_torchvision_through_its_file(name: str, tmp_path
 @pytest.mark.parametrize("name, arguments", [
     ("efficientnet_b0", dict(arch="b0")), ("tf_efficientnetv2_s", dict(arch="v2_s", **SAME)),
 ])
-def test_the_heads_convolution_agrees_with_timm(name: str, arguments: dict[str, Any]) -> None:
+def test_head_conv_matches_timm(name: str, arguments: dict[str, Any]) -> None:
     reference = timm_model(name)
     model = EfficientNet(head_conv=True, out_indices=(3,), **arguments).eval()
     report = load_backbone_weights(model, reference.state_dict())
@@ -110,7 +110,7 @@ def test_wrong_padding_or_eps_changes_maps(wrong: dict[str, Any]) -> None:
         assert_same(model(image), timm_maps(reference, image))
 
 
-# In double precision where batch statistics of many layers would make much of single rounding.
+# In float64, because batch statistics of many layers amplify float32 rounding.
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name, arguments, dtype", [
     ("tf_efficientnet_b0", dict(arch="b0", **SAME), torch.float32),
@@ -124,31 +124,36 @@ def test_gradients_agree_with_timm_in_both_modes(
     reference = timm_model(name).train(training).to(dtype)
     model = EfficientNet(drop_path_rate=0.0, **arguments).train(training).to(dtype)
     load_backbone_weights(model, reference.state_dict())
-    # Batch statistics of 3 x 5 x 6 places and more at the coarsest stage.
+    # Batch statistics of at least 3 x 5 x 6 positions at the coarsest stage.
     image = make_image(3, 3, 160, 190).to(dtype)
     maps, expected = model(image), timm_maps(reference, image)
     single = dtype == torch.float32
     assert_same(maps, expected, (1e-3 if training else 1e-4) if single else 1e-9)
-    weights = [make_image(*one.shape).to(dtype) for one in expected]
-    for some in (maps, expected):
-        torch.stack([(one * w).mean() for one, w in zip(some, weights)]).sum().backward()
+    weights = [make_image(*level.shape).to(dtype) for level in expected]
+    for outputs in (maps, expected):
+        torch.stack([(level * w).mean() for level, w in zip(outputs, weights)]).sum().backward()
     gradients = {key: p.grad for key, p in reference.named_parameters() if p.grad is not None}
-    wanted = efficientnet_checkpoint_filter_fn(gradients, model).tensors
-    assert set(wanted) == {key for key, _ in model.named_parameters()}
-    largest = max(want.norm() for want in wanted.values())
-    for key, want in wanted.items():
+    expected_tensors = efficientnet_checkpoint_filter_fn(gradients, model).tensors
+    assert set(expected_tensors) == {key for key, _ in model.named_parameters()}
+    largest = max(expected_grad.norm() for expected_grad in expected_tensors.values())
+    for key, expected_grad in expected_tensors.items():
         got = model.get_parameter(key).grad
         assert got is not None
-        # A bias before batch statistics has none but rounding.
+        # A bias before batch norm has no gradient but rounding.
         slack = largest * (1e-6 if single else 1e-12)
-        assert (got - want).norm() <= (1e-3 if single else 1e-7) * want.norm() + slack, key
+        assert (
+            got -
+            expected_grad).norm() <= (1e-3 if single else 1e-7) * expected_grad.norm() + slack, key
     if training:
         assert_statistics_agree(model, reference)
 
 
 def assert_statistics_agree(model: nn.Module, reference: nn.Module) -> None:
-    wanted = efficientnet_checkpoint_filter_fn(reference.state_dict(), model).tensors
-    names = [key for key in wanted if ".running_" in key or key.endswith("tracked")]
+    expected_tensors = efficientnet_checkpoint_filter_fn(reference.state_dict(), model).tensors
+    names = [key for key in expected_tensors if ".running_" in key or key.endswith("tracked")]
     assert len(names) > 100
     for key in names:
-        torch.testing.assert_close(model.get_buffer(key), wanted[key], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(model.get_buffer(key),
+                                   expected_tensors[key],
+                                   rtol=1e-3,
+                                   atol=1e-4)

@@ -27,7 +27,7 @@ COEFFICIENTS = {
 
 
 @pytest.mark.parametrize("name", COEFFICIENTS)
-def test_the_archs_have_the_releases_coefficients(name: str) -> None:
+def test_archs_have_released_coefficients(name: str) -> None:
     arch, scale = ARCHS[name], COMPOUND_SCALES[name]
     assert (arch.width, arch.depth, arch.resolution) == COEFFICIENTS[name]
     assert (scale.width, scale.depth, scale.resolution) == COEFFICIENTS[name]
@@ -39,14 +39,14 @@ def test_compound_scale_matches_released_b1_to_b3(
 ) -> None:
     law, released = compound_scale(phi), COMPOUND_SCALES[name]
     assert round(law.depth, 1) == released.depth
-    # 1.1^0.5 is 1.049: the release has 1.0, which the rounding to 8 channels makes of it anyway.
+    # 1.1^0.5 is 1.049: the release has 1.0, with the same result after rounding to 8 channels.
     assert abs(law.width - released.width) < 0.05
     # 257.6 and 296.2 pixels became 260 and 300.
     assert abs(law.resolution - released.resolution) <= 4
 
 
 def test_compound_scale_step_doubles_macs() -> None:
-    # Cost goes with depth, and with the squares of width and resolution.
+    # Cost is proportional to depth and to the squares of width and resolution.
     for phi in (0.5, 1, 3, 6):
         scale = compound_scale(phi)
         cost = scale.depth * scale.width**2 * (scale.resolution / 224) ** 2
@@ -57,12 +57,12 @@ def test_compound_scale_step_doubles_macs() -> None:
     (1, 1.0, 8),  # never below 8
     (32, 1.0, 32),
     (24, 1.1, 24),  # 26.4
-    (40, 1.1, 48),  # 44 is halfway, and goes up
+    (40, 1.1, 48),  # 44 is halfway and rounds up
     (16, 1.6, 24),  # 25.6
     (11, 1.0, 16),  # 8 would be 0.73 of it, below 0.9
     (9, 1.0, 16),  # 8 is 0.89 of it
 ])
-def test_channels_are_rounded_to_8_and_lose_no_tenth(
+def test_channels_round_to_8_and_lose_less_than_a_tenth(
     channels: int, width: float, expected: int
 ) -> None:
     assert scale_channels(channels, width) == expected
@@ -73,7 +73,7 @@ def test_repeats_are_rounded_up() -> None:
 
 
 @pytest.mark.parametrize("name", [*COEFFICIENTS, "v2_s", "v2_m", "v2_l"])
-def test_channels_depths_and_parameters_are_torchvisions(name: str) -> None:
+def test_channels_depths_and_parameters_match_torchvision(name: str) -> None:
     with torch.device("meta"):
         reference = getattr(torchvision.models, f"efficientnet_{name}")()
         model = EfficientNet(name, out_indices=(3,), head_conv=True)
@@ -88,7 +88,7 @@ def test_channels_depths_and_parameters_are_torchvisions(name: str) -> None:
     ("b0", "tf_efficientnet_b0"), ("b7", "tf_efficientnet_b7"), ("v2_m", "tf_efficientnetv2_m"),
     ("lite0", "tf_efficientnet_lite0"),
 ])
-def test_parameters_stage_by_stage_are_timms(name: str, theirs_name: str) -> None:
+def test_stage_parameters_match_timm(name: str, theirs_name: str) -> None:
     with torch.device("meta"):
         reference = timm.create_model(theirs_name)
         model = EfficientNet(name, head_conv=True)
@@ -103,12 +103,12 @@ def test_parameters_stage_by_stage_are_timms(name: str, theirs_name: str) -> Non
     assert parameters(model) + parameters(reference.classifier) == parameters(reference)
 
 
-# Table 2 of arXiv 1905.11946, table 8 of arXiv 2104.00298 for S: millions, as they are printed.
+# Table 2 of arXiv 1905.11946, table 8 of arXiv 2104.00298 for S: millions, as printed.
 @pytest.mark.parametrize("name, millions", [
     ("b0", 5.3), ("b1", 7.8), ("b2", 9.2), ("b3", 12), ("b4", 19), ("b5", 30), ("b6", 43),
     ("b7", 66),
 ])
-def test_parameters_are_as_many_as_the_paper_prints(name: str, millions: float) -> None:
+def test_parameter_counts_match_paper(name: str, millions: float) -> None:
     with torch.device("meta"):
         model = EfficientNet(name, head_conv=True)
     width = model.feature_channels[-1]

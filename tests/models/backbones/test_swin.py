@@ -1,4 +1,4 @@
-"""What a backbone promises, kept by Swin."""
+"""Swin: arguments, shapes, masks, freezing."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_any_size_gives_finite_maps_rounded_up(arch: Any, shape: tuple[int, ...]
             assert level.isfinite().all()
 
 
-# The papers count the classifier in: + 768 x 1000 + 1000 and so on. arXiv 2103.14030, table 1.
+# The papers include the classifier: + 768 x 1000 + 1000 and so on. arXiv 2103.14030, table 1.
 @pytest.mark.parametrize(
     "arch, millions", [("tiny", 28.3), ("small", 49.6), ("base", 87.8), ("large", 196.5)]
 )
-def test_parameters_are_as_many_as_published(arch: str, millions: float) -> None:
+def test_parameter_counts_match_published(arch: str, millions: float) -> None:
     with torch.device("meta"):
         model = SwinTransformer(arch)
     ours_alone = ("norm0.", "norm1.", "norm2.")
@@ -69,13 +69,13 @@ def test_parameters_are_as_many_as_published(arch: str, millions: float) -> None
     assert abs(count / 1e6 - millions) < 0.06
 
 
-def test_frozen_stages_zero_freezes_the_stem_alone() -> None:
+def test_frozen_stages_zero_freezes_stem_only() -> None:
     model = small(frozen_stages=0)
     still = {name.split(".")[0] for name, p in model.named_parameters() if not p.requires_grad}
     assert still == {"patch_embed"}
 
 
-def test_the_state_dict_holds_parameters_alone() -> None:
+def test_state_dict_has_parameters_only() -> None:
     model = small()
     model(torch.randn(1, 3, 32, 32))
     assert set(model.state_dict()) == {name for name, _ in model.named_parameters()}
@@ -84,7 +84,7 @@ def test_the_state_dict_holds_parameters_alone() -> None:
 @pytest.mark.parametrize("shift", [0, 1])
 def test_mask_padding_makes_maps_independent_of_padding(shift: int) -> None:
     # 5 x 7 tokens in windows of 3 need padding. Real tokens have value 1 and padding 0, and all
-    # logits are 0: the output is the share of real tokens among those that a token sees.
+    # logits are 0: the output is the fraction of real tokens among the attended ones.
     attention = WindowAttention(2, 1, 3, shift, qkv_bias=False)
     with torch.no_grad():
         attention.qkv.weight.zero_()
@@ -92,26 +92,26 @@ def test_mask_padding_makes_maps_independent_of_padding(shift: int) -> None:
         attention.proj.weight.copy_(torch.eye(2))
         attention.proj.bias.zero_()
     ones = torch.ones(1, 5, 7, 2)
-    for wanted in (False, True):
-        with torch.set_grad_enabled(wanted):
+    for grad_enabled in (False, True):
+        with torch.set_grad_enabled(grad_enabled):
             masked = attention(ones, window_mask(5, 7, 3, shift, mask_padding=True))
-            seen = attention(ones, window_mask(5, 7, 3, shift))
+            output = attention(ones, window_mask(5, 7, 3, shift))
         torch.testing.assert_close(masked, ones)
         # Padded to 6 x 9. Unshifted, the last window has rows 3 to 5 and columns 6 to 8: 2 of
-        # its 9 tokens are real. Shifted by 1, token (4, 6) stands in the window of rows 4 to 6
-        # and columns 4 to 6 (row 6 is row 0, and may not be seen): of rows 4 and 5 row 4 is real.
+        # its 9 tokens are real. Shifted by 1, token (4, 6) is in the window of rows 4 to 6
+        # and columns 4 to 6 (row 6 is row 0, which is masked): of rows 4 and 5 row 4 is real.
         share = 2 / 9 if shift == 0 else 3 / 6
-        torch.testing.assert_close(seen[0, 4, 6], torch.full((2,), share))
+        torch.testing.assert_close(output[0, 4, 6], torch.full((2,), share))
 
 
 def test_window_mask_blocks_attention_across_rolled_edges() -> None:
-    # A map of 4 x 4, windows of 2, shift 1. The last window holds, after the roll, the tokens
-    # (3, 3), (3, 0), (0, 3), (0, 0): the four corners, none of which may see another.
+    # A map of 4 x 4, windows of 2, shift 1. After the roll, the last window has the tokens
+    # (3, 3), (3, 0), (0, 3), (0, 0): the four corners, which must not attend to each other.
     mask = window_mask(4, 4, 2, 1)
     assert mask is not None and mask.shape == (4, 1, 4, 4)
     assert torch.equal(mask[0, 0], torch.zeros(4, 4))
     assert torch.equal(mask[3, 0] == 0, torch.eye(4, dtype=torch.bool))
-    # Upper right: columns 3 and 0, rows 1 and 2. Column neighbours meet, row ends do not.
+    # Upper right: columns 3 and 0, rows 1 and 2. Vertical neighbors attend to each other, the two ends of a row do not.
     across = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]).bool()
     assert torch.equal(mask[1, 0] == 0, across)
 
@@ -161,7 +161,7 @@ def test_invalid_numbers_are_rejected_by_name(arguments: dict[str, Any]) -> None
         small(**arguments)
 
 
-def test_mmdets_arguments_build_ours_from_the_registry() -> None:
+def test_mmdet_arguments_build_detkit_swin() -> None:
     config = dict(
         type="SwinTransformer",
         embed_dims=8,
@@ -180,7 +180,7 @@ def test_mmdets_arguments_build_ours_from_the_registry() -> None:
         convert_weights=True,
         init_cfg=None,
     )
-    # whatever scope another test has left behind
+    # whatever scope another test has set
     with DefaultScope.overwrite_default_scope("detkit"):
         model = MODELS.build(config)
     assert isinstance(model, SwinTransformer)

@@ -26,7 +26,7 @@ ARCHS = [
 
 
 def make_image(*shape: int) -> Tensor:
-    """A ramp with noise: neither flat nor without structure."""
+    """A ramp with noise."""
     generator = torch.Generator().manual_seed(1)
     ramp = torch.linspace(-2, 2, shape[-1]).expand(shape)
     return ramp + torch.randn(shape, generator=generator)
@@ -51,7 +51,7 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 
     model = SwinTransformer(arch).eval()
     # timm rolls before it pads, the others pad before they roll (microsoft, torchvision, mmdet,
-    # we): they agree where every map is whole windows. Maps below a window shrink timm's window.
+    # detkit): they agree where maps are multiples of the window. timm shrinks windows above the map.
     for size in ((224, 224), (224, 448)):
         reference = timm_swin(arch, size)
         save_file(reference.state_dict(), tmp_path / "swin.safetensors")
@@ -63,16 +63,17 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 
 
 def test_training_mode_agrees_with_eval_mode_and_torchvision_in_maps_and_gradients() -> None:
-    # With gradients wanted the attention is computed in another way than without.
+    # With gradients, attention has another implementation.
     reference = torchvision_swin("tiny")
     model = SwinTransformer("tiny", drop_path_rate=0.0).train()
     load_backbone_weights(model, reference.state_dict())
     image = make_image(2, 3, 96, 132)
     maps, expected = raw_maps(model, image), torchvision_maps(reference, image)
     assert_same(maps, expected)
-    weights = [torch.randn_like(one) for one in maps]
-    for some in (maps, expected):
-        torch.stack([(one * weight).mean() for one, weight in zip(some, weights)]).sum().backward()
+    weights = [torch.randn_like(level) for level in maps]
+    for outputs in (maps, expected):
+        torch.stack([(level * weight).mean()
+                     for level, weight in zip(outputs, weights)]).sum().backward()
     pairs = [
         ("patch_embed.proj.weight", "features.0.0.weight"),
         ("stages.0.blocks.1.attn.qkv.weight", "features.1.1.attn.qkv.weight"),
@@ -84,11 +85,11 @@ def test_training_mode_agrees_with_eval_mode_and_torchvision_in_maps_and_gradien
         ("stages.2.blocks.5.mlp.fc1.weight", "features.5.5.mlp.0.weight"),
         ("stages.3.blocks.1.norm2.bias", "features.7.1.norm2.bias"),
     ]
-    for mine, other in pairs:
-        got = model.get_parameter(mine).grad
-        want = reference.get_parameter(other).grad
-        assert got is not None and want is not None
-        assert (got - want).norm() <= 1e-3 * want.norm(), mine
+    for name, reference_name in pairs:
+        got = model.get_parameter(name).grad
+        expected_grad = reference.get_parameter(reference_name).grad
+        assert got is not None and expected_grad is not None
+        assert (got - expected_grad).norm() <= 1e-3 * expected_grad.norm(), name
 
 
 def test_fused_and_explicit_attention_agree_under_bf16_autocast() -> None:
@@ -100,10 +101,10 @@ def test_fused_and_explicit_attention_agree_under_bf16_autocast() -> None:
             fused = model(image)
     with torch.no_grad():
         exact = model(image)
-    for one, two, three in zip(explicit, fused, exact):
-        # bf16 has 8 bits: 2^-8 = 0.004 of the value, over some twenty roundings.
-        assert (one.float() - two.float()).norm() < 0.02 * three.norm()
-        assert (two.float() - three).norm() < 0.05 * three.norm()
+    for first, second, third in zip(explicit, fused, exact):
+        # bf16 has 8 bits: 2^-8 = 0.004 of the value, over about twenty roundings.
+        assert (first.float() - second.float()).norm() < 0.02 * third.norm()
+        assert (second.float() - third).norm() < 0.05 * third.norm()
 
 
 # The last stage is 9 x 11 and 8 x 9 tokens: more than a window, below which mmdet shifts and

@@ -1,4 +1,4 @@
-"""What a backbone promises, kept by whatever model of timm is named."""
+"""TimmBackbone: arguments, levels, padding, freezing, for models of several families."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detkit.models.backbones.timm.relative_position_bias import DynamicRelPosBia
 from detkit.registry import MODELS
 
 slow = pytest.mark.slow
-# timm's own smallest of each kind; real ones, at their real widths, are in test_timm_parity.py.
+# timm's small test models of each family; published ones are in test_timm_parity.py.
 SMALL: dict[str, dict[str, Any]] = {
     "test_resnet": {},
     "test_efficientnet": {},
@@ -60,12 +60,12 @@ def test_maps_have_the_published_channels_and_strides_at_any_size(name: str) -> 
 
 @pytest.mark.parametrize("name, patch", [
     ("test_vit", 16), ("vit_tiny_patch16_224", 16),
-    *(pytest.param(*one, marks=slow) for one in (
+    *(pytest.param(*case, marks=slow) for case in (
         ("deit_tiny_patch16_224", 16), ("vit_base_patch16_clip_224", 16),
         ("vit_small_patch14_dinov2", 14), ("vit_small_patch16_dinov3", 16),
         ("eva02_tiny_patch14_224", 14), ("vit_base_patch32_224", 32))),
 ])
-def test_a_plain_transformer_gives_one_map_of_whole_patches(name: str, patch: int) -> None:
+def test_plain_transformer_has_one_map(name: str, patch: int) -> None:
     model = small(name, strides=None).eval()
     assert model.feature_strides == (patch,)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_deepest_map_of_each_stride_is_used() -> None:
 
 @pytest.mark.parametrize("colours", [1, 4])
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_images_may_have_other_than_three_channels(name: str, colours: int) -> None:
+def test_in_chans_other_than_three(name: str, colours: int) -> None:
     model = small(name, in_chans=colours).eval()
     shape = (1, colours, 70, 50)
     with torch.no_grad():
@@ -100,11 +100,12 @@ def test_error_of_failing_timm_model_is_reported(
         raise RuntimeError("no maps\ntoday")
 
     monkeypatch.setattr(timm.models.ResNet, "forward_intermediates", refuse)
-    with pytest.raises(ConfigError, match=r"give its levels \(RuntimeError: no maps today\)"):
+    with pytest.raises(ConfigError,
+                       match=r"compute the levels of .* \(RuntimeError: no maps today\)"):
         small()
 
 
-def test_levels_behind_the_last_one_are_not_built() -> None:
+def test_layers_after_last_level_are_not_built() -> None:
     model = small(strides=(4, 8))
     assert model.feature_strides == (4, 8)
     assert not any("layer3" in name for name in model.state_dict())
@@ -128,7 +129,7 @@ def test_backward_reaches_every_parameter(name: str, deepest: bool) -> None:
     ("test_vit", 2, ["body.patch_embed", "body.pos_embed", "body.blocks.1."], "body.blocks.2."),
     ("test_convnext", 1, ["body.stem", "body.stages.0"], "body.stages.1"),
 ])
-def test_frozen_stages_want_no_gradient_and_stay_in_eval_mode(
+def test_frozen_stages_get_no_gradient_and_stay_in_eval_mode(
     name: str, stages: int, still: list[str], moving: str
 ) -> None:
     model = small(name, frozen_stages=stages)
@@ -152,7 +153,7 @@ def test_frozen_stages_want_no_gradient_and_stay_in_eval_mode(
 def test_norm_eval_keeps_running_statistics() -> None:
     for norm_eval, switched in ((False, True), (True, True), (True, False)):
         model = small(norm_eval=norm_eval)
-        if switched:  # and else as it was built, which is for training
+        if switched:  # otherwise in training mode, as built
             model.train()
         model(torch.randn(2, 3, 64, 64) + 3)
         norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -162,7 +163,7 @@ def test_norm_eval_keeps_running_statistics() -> None:
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_maxvit"])
-def test_checkpointing_runs_blocks_again_and_changes_no_gradient(name: str) -> None:
+def test_activation_checkpointing_gives_same_gradients(name: str) -> None:
     image = torch.randn(2, 3, 64, 64)
     gradients, runs = [], []
     for with_cp in (False, True):
@@ -206,24 +207,26 @@ def test_compiled_and_channels_last_maps_are_the_same(name: str) -> None:
 
 def test_coatnet_mlp_biases_at_other_size_match_timm() -> None:
     name = "coatnet_rmlp_nano_rw_224"
-    theirs = timm.create_model(name, num_classes=0).eval()
-    ours = TimmBackbone(name).eval()
-    ours.body.load_state_dict(theirs.state_dict(), strict=False)  # the last norm is not built
-    theirs.set_input_size((96, 160))
+    reference_model = timm.create_model(name, num_classes=0).eval()
+    detkit_model = TimmBackbone(name).eval()
+    # strict=False: the final norm is not built
+    detkit_model.body.load_state_dict(reference_model.state_dict(), strict=False)
+    reference_model.set_input_size((96, 160))
     image = torch.randn(1, 3, 96, 160)
     with torch.no_grad():
-        expected = theirs.forward_intermediates(image, indices=[1, 2, 3, 4],
-                                                intermediates_only=True)
-        for one, two in zip(ours(image), expected, strict=True):
-            torch.testing.assert_close(one, two)
+        expected = reference_model.forward_intermediates(image,
+                                                         indices=[1, 2, 3, 4],
+                                                         intermediates_only=True)
+        for first, second in zip(detkit_model(image), expected, strict=True):
+            torch.testing.assert_close(first, second)
 
 
-def test_a_table_of_biases_is_stretched_to_the_map() -> None:
+def test_bias_table_is_resized_to_map() -> None:
     torch.manual_seed(0)
     timms = RelPosBias((5, 5), num_heads=3)
     biases = DynamicRelPosBias(timms)
     torch.testing.assert_close(biases.get_bias(), timms.get_bias())
-    # timm's other, plain way to stretch, and its own index, for a map of 4 x 7: 7 x 13 offsets.
+    # timm's other resize function and index, for a map of 4 x 7: 7 x 13 offsets.
     expected = RelPosBias((4, 7), num_heads=3)
     table = timms.relative_position_bias_table
     stretched = resize_rel_pos_bias_table_simple(table, (4, 7), (7 * 13, 3))
@@ -235,7 +238,7 @@ def test_a_table_of_biases_is_stretched_to_the_map() -> None:
 
 
 def test_maps_of_unpadded_network_stay_aligned() -> None:
-    # What a cell looks at lies around the middle of its own square of stride x stride pixels.
+    # The receptive field of a position is centered in its stride x stride square of pixels.
     model = small("inception_v3", strides=(4, 8)).eval()
     image = torch.randn(1, 3, 203, 269, requires_grad=True)
     for level, stride in zip(model(image), model.feature_strides, strict=True):
@@ -257,7 +260,7 @@ def test_fixed_size_model_pads_small_and_rejects_large_images() -> None:
         model(torch.zeros(1, 3, 100, 40))
 
 
-def test_a_registry_config_builds_it_and_channels_are_known_without_weights() -> None:
+def test_config_builds_backbone_with_channels_on_meta_device() -> None:
     config = dict(type="TimmBackbone", name="test_resnet", pretrained=True, strides=(8, 16))
     with DefaultScope.overwrite_default_scope("detkit"):
         assert isinstance(MODELS.build(dict(config)), TimmBackbone)
@@ -267,7 +270,7 @@ def test_a_registry_config_builds_it_and_channels_are_known_without_weights() ->
 
 
 def test_depth_of_a_layer_counts_from_the_stem_to_the_head() -> None:
-    model = small("test_vit")  # six blocks: depths 0, 1 to 6, and 7 for what follows
+    model = small("test_vit")  # six blocks: depths 0, 1 to 6, and 7 for later modules
     table = {"pos_embed": 0, "patch_embed.proj.weight": 0, "blocks.0.attn.qkv.weight": 1,
              "blocks.5.mlp.fc2.bias": 6}
     for name, depth in table.items():
@@ -277,12 +280,12 @@ def test_depth_of_a_layer_counts_from_the_stem_to_the_head() -> None:
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext"])
-def test_every_parameter_has_a_depth_and_depths_do_not_fall(name: str) -> None:
+def test_every_parameter_has_a_depth_and_depths_do_not_decrease(name: str) -> None:
     model = small(name)
-    found = [model.get_layer_depth(key) for key, _ in model.named_parameters()]
-    depths = [depth for depth, _ in found]
-    assert len({total for _, total in found}) == 1
-    assert min(depths) == 0 and max(depths) == found[0][1] - 2
+    layer_depths = [model.get_layer_depth(key) for key, _ in model.named_parameters()]
+    depths = [depth for depth, _ in layer_depths]
+    assert len({total for _, total in layer_depths}) == 1
+    assert min(depths) == 0 and max(depths) == layer_depths[0][1] - 2
 
 
 @pytest.mark.parametrize("arguments, error, words", [
@@ -297,18 +300,18 @@ def test_every_parameter_has_a_depth_and_depths_do_not_fall(name: str) -> None:
     *((dict(strides=strides), ConfigError, "strides: got .*ascending whole numbers")
       for strides in ((), (4, 8, "16"), (4, None), [[4]], "a", 4, (True, 4), (4.0, 8.0))),
     (dict(name="test_vit"), ConfigError, r"plain transformer.*stride 16.*SimpleFeaturePyramid"),
-    (dict(features_only=True), ConfigError, "'features_only' is not taken"),
+    (dict(features_only=True), ConfigError, "'features_only' is not supported"),
     (dict(out_indices=(1,)), ConfigError, "strides="),
     (dict(name="dla34", strides=(4,), with_cp=True), ConfigError, "with_cp.*dla34"),
     (dict(name="test_vit", strides=None, img_size="a"), ConfigError, "cannot build test_vit"),
-    (dict(name="pit_ti_224", strides=None, frozen_stages=1), ConfigError, "frozen_stages at -1"),
+    (dict(name="pit_ti_224", strides=None, frozen_stages=1), ConfigError, "set frozen_stages=-1"),
 ], ids=str)
 def test_invalid_arguments_are_rejected(
     arguments: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(error, match=words) as excinfo:
         TimmBackbone(**{"name": "test_resnet", **arguments})
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(excinfo.value)
 
 
 def test_output_is_independent_of_other_images_in_batch() -> None:

@@ -15,8 +15,8 @@ from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import TimmBackbone, TimmNetwork
 from detkit.models.weights.backbone_weights import load_backbone_weights
 
-# A network of each kind of ending: pooled maps, a class token, a norm behind the pooling, one more
-# layer behind it (MobileNetV3), NHWC maps with one size alone (Swin).
+# Networks with different last layers: pooled maps, a class token, a norm after the pooling, one more
+# layer after it (MobileNetV3), NHWC maps with a fixed input size (Swin).
 ENDINGS = ["test_resnet", "test_vit", "test_convnext"]
 MORE_ENDINGS = ["mobilenetv3_small_050", "test_efficientnet", "test_vit2", "test_mambaout",
                 "test_nfnet"]
@@ -52,7 +52,8 @@ def test_unsupported_image_size_raises_with_both_sizes() -> None:
     model = TimmNetwork("swin_tiny_patch4_window7_224", img_size=64, window_size=2,
                         embed_dim=12, depths=(1, 1), num_heads=(1, 2)).eval()
     assert model(make_image(1, 3, 64, 64))[0].shape == (1, 24) == (1, *model.feature_channels)
-    with pytest.raises(ConfigError, match="no images of this size.*got 96 x 64.*img_size") as error:
+    with pytest.raises(ConfigError,
+                       match="does not support this image size.*got 96 x 64.*img_size") as error:
         model(make_image(1, 3, 64, 96))
     assert "\n" not in str(error.value)
 
@@ -62,7 +63,7 @@ def test_error_unrelated_to_image_size_is_reraised() -> None:
         TimmNetwork("test_resnet")(torch.zeros(1, 3, 64, 64, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("arguments, kind, words", [
+@pytest.mark.parametrize("arguments, error_type, words", [
     (dict(name="tset_resnet"), ConfigError, "TimmNetwork: name.*did you mean test_resnet"),
     (dict(name="test_resnet.x"), WeightsError, "TimmNetwork: test_resnet has no weights"),
     (dict(name="test_resnet", num_classes=5), ConfigError, "TimmNetwork.*'num_classes'"),
@@ -70,18 +71,18 @@ def test_error_unrelated_to_image_size_is_reraised() -> None:
     (dict(name="test_resnet", drop_paths=1), ConfigError, "no argument 'drop_paths'"),
 ], ids=str)
 def test_unknown_name_or_argument_is_rejected(
-    arguments: dict[str, Any], kind: type[Exception], words: str
+    arguments: dict[str, Any], error_type: type[Exception], words: str
 ) -> None:
-    with pytest.raises(kind, match=words):
+    with pytest.raises(error_type, match=words):
         TimmNetwork(**arguments)
 
 
-def test_without_network_published_weights_are_one_error_that_says_what_to_do(
+def test_pretrained_without_network_raises_error_with_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
 
-    nobody = "http://127.0.0.1:9"  # the discard port: nobody answers
+    nobody = "http://127.0.0.1:9"  # the discard port: no server
     monkeypatch.setattr(constants, "ENDPOINT", nobody)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
                         nobody + "/{repo_id}/resolve/{revision}/{filename}")
@@ -101,7 +102,7 @@ def test_depths_grow_from_the_stem_to_the_head() -> None:
 
 
 def as_checkpoint(model: Any) -> dict[str, Any]:
-    """As a classifier's run saves it."""
+    """A checkpoint as saved by the run of a classifier."""
     state = {f"backbone.{key}": value for key, value in model.state_dict().items()}
     return {"state_dict": {**state, "head.fc.weight": torch.ones(2, 2),
                            "head.fc.bias": torch.ones(2)}, "meta": {}}
@@ -109,7 +110,7 @@ def as_checkpoint(model: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name, strides", [("test_resnet", (4, 8, 16, 32)), ("test_vit", None),
                                            ("test_convnext", (8, 16))], ids=str)
-def test_a_networks_checkpoint_starts_a_detectors_backbone_of_the_same_name(
+def test_timm_network_checkpoint_loads_into_timm_backbone(
     name: str, strides: Any
 ) -> None:
     torch.manual_seed(0)
@@ -122,17 +123,18 @@ def test_a_networks_checkpoint_starts_a_detectors_backbone_of_the_same_name(
         report.unexpected_keys) and report.missing_keys == ()
     image = make_image(1, 3, 160, 160)
     with torch.no_grad():
-        # Of the network's own maps, as timm gives them.
+        # The maps of the network itself, from timm.
         maps = network.model.forward_intermediates(image, intermediates_only=True, norm=False,
                                                    output_fmt="NCHW")
         for level in body(image):
-            assert any(level.shape == one.shape and torch.allclose(level, one, atol=1e-5)
-                       for one in maps)
-    if name == "test_vit":  # the last norm, and nothing else, is the classifier's
+            assert any(
+                level.shape == feature_map.shape and torch.allclose(level, feature_map, atol=1e-5)
+                for feature_map in maps)
+    if name == "test_vit":  # only the final norm belongs to the classifier
         assert {"norm.weight", "norm.bias"} <= set(report.unexpected_keys)
 
 
-def test_a_backbones_checkpoint_starts_a_network_where_it_has_all_of_it() -> None:
+def test_timm_backbone_checkpoint_loads_into_network_without_extra_layers() -> None:
     body = TimmBackbone("test_resnet")
     report = load_backbone_weights(TimmNetwork("test_resnet"), as_checkpoint(body))
     assert report.layout == "detkit" and report.missing_keys == ()
@@ -143,8 +145,8 @@ def test_a_backbones_checkpoint_starts_a_network_where_it_has_all_of_it() -> Non
                               as_checkpoint(TimmBackbone("test_vit", strides=None)))
 
 
-def test_the_checkpoint_of_another_network_is_refused_by_name() -> None:
-    with pytest.raises(WeightsError, match="timm cannot bring|missing body"):
+def test_checkpoint_of_other_network_is_rejected_by_key() -> None:
+    with pytest.raises(WeightsError, match="timm cannot convert|missing body"):
         load_backbone_weights(TimmBackbone("test_convnext"),
                               as_checkpoint(TimmNetwork("test_resnet")))
     with pytest.raises(WeightsError, match="missing body.conv1"):

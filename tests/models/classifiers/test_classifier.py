@@ -1,4 +1,4 @@
-"""The classifier: as timm's on the same weights, what its modes give, what it refuses."""
+"""ImageClassifier: parity with timm, modes, invalid configs and data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEAD: dict[str, Any] = dict(type="LinearClsHead", num_classes=K, in_channels=16,
 
 @MODELS.register_module()
 class FixedOutputBackbone(BaseModule):  # type: ignore[misc]
-    """A backbone for the tests: zeros of some shape for each picture."""
+    """A backbone for tests: zeros of a given shape for each image."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -57,23 +57,23 @@ def samples(labels: list[int]) -> list[DataSample]:
             for i, label in enumerate(labels)]
 
 
-def test_logits_agree_with_timms_on_the_same_weights() -> None:
+def test_logits_match_timm_on_same_weights() -> None:
     torch.manual_seed(0)
-    theirs = timm.create_model("convnextv2_atto", num_classes=7).eval()
-    ours = classifier(
+    timm_model = timm.create_model("convnextv2_atto", num_classes=7).eval()
+    detkit_model = classifier(
         backbone=dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
         head={**HEAD, "num_classes": 7, "in_channels": 320}).eval()
     with torch.no_grad():
-        for parameter in theirs.parameters():  # its last layer begins at zero
+        for parameter in timm_model.parameters():  # its last layer is initialized to zero
             parameter.add_(torch.randn_like(parameter) * 0.05)
-        load_backbone_weights(ours.backbone, theirs.state_dict())
-        ours.head.norm.load_state_dict(theirs.head.norm.state_dict())
-        ours.head.fc.load_state_dict(theirs.head.fc.state_dict())
-        # Multiples of 32: elsewhere timm leaves the remainder out and we pad.
+        load_backbone_weights(detkit_model.backbone, timm_model.state_dict())
+        detkit_model.head.norm.load_state_dict(timm_model.head.norm.state_dict())
+        detkit_model.head.fc.load_state_dict(timm_model.head.fc.state_dict())
+        # Multiples of 32: for other sizes timm drops the remainder and detkit pads.
         image = torch.randn(2, 3, 64, 96)
-        found, expected = ours(image), theirs(image)
+        logits, expected = detkit_model(image), timm_model(image)
     assert expected.abs().max() > 0.1
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_tensor_loss_and_predict_modes_agree() -> None:
@@ -86,18 +86,18 @@ def test_tensor_loss_and_predict_modes_agree() -> None:
     losses = model(make_images(), samples(labels), mode="loss")
     assert list(losses) == ["loss"]
     torch.testing.assert_close(losses["loss"], F.cross_entropy(logits, torch.tensor(labels)))
-    found = model(make_images(), samples(labels), mode="predict")
-    assert [int(sample.gt_label) for sample in found] == labels
-    assert [sample.img_path for sample in found] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
-    for sample, expected in zip(found, logits.softmax(1), strict=True):
+    predictions = model(make_images(), samples(labels), mode="predict")
+    assert [int(sample.gt_label) for sample in predictions] == labels
+    assert [sample.img_path for sample in predictions] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    for sample, expected in zip(predictions, logits.softmax(1), strict=True):
         assert sample.pred_scores.dtype == torch.float32
         torch.testing.assert_close(sample.pred_scores, expected)
 
 
 def test_samples_are_made_where_none_are_given() -> None:
-    found = classifier().eval()(make_images(), None, mode="predict")
-    assert [type(sample) for sample in found] == [DataSample] * 4
-    assert float(found[0].pred_scores.detach().sum()) == pytest.approx(1)
+    predictions = classifier().eval()(make_images(), None, mode="predict")
+    assert [type(sample) for sample in predictions] == [DataSample] * 4
+    assert float(predictions[0].pred_scores.detach().sum()) == pytest.approx(1)
 
 
 def test_empty_batch_gives_empty_results() -> None:
@@ -111,10 +111,10 @@ def test_scores_are_float32_under_autocast() -> None:
     model = classifier().eval()
     with torch.autocast("cpu", torch.bfloat16):
         assert model(make_images()).dtype == torch.bfloat16
-        found = model(make_images(), None, mode="predict")
+        predictions = model(make_images(), None, mode="predict")
         assert model(make_images(), samples([0] * 4), mode="loss")["loss"].dtype == torch.float32
-    assert all(sample.pred_scores.dtype == torch.float32 for sample in found)
-    assert float(found[0].pred_scores.sum()) == pytest.approx(1, abs=1e-6)
+    assert all(sample.pred_scores.dtype == torch.float32 for sample in predictions)
+    assert float(predictions[0].pred_scores.sum()) == pytest.approx(1, abs=1e-6)
 
 
 def test_batch_augments_run_only_in_training() -> None:
@@ -136,7 +136,7 @@ def test_vectors_need_no_pooling() -> None:
 @pytest.mark.parametrize(("parts", "message"), [
     (dict(head={**HEAD, "in_channels": 24}),
      "in_channels does not fit the backbone ConvNeXtV2: got 24, expected 16"),
-    (dict(train_cfg=dict(augment=[])), "model.train_cfg: 'augment' is not known"),
+    (dict(train_cfg=dict(augment=[])), "model.train_cfg: unknown key 'augment'"),
     (dict(train_cfg=5), "model.train_cfg: got 5, expected a dict such as"),
     (dict(pooling="avg"), "model.pooling: got 'avg', expected a dict with a type, such as"),
     (dict(pooling=dict(size=1)), "model.pooling: got {'size': 1}, expected a dict with a type"),
@@ -146,17 +146,17 @@ def test_vectors_need_no_pooling() -> None:
     (dict(head={**HEAD, "loss": dict(type="ClassBalancedLoss", loss=dict(type="FocalLoss"))}),
      "ClassBalancedLoss: loss: got FocalLoss, expected one that takes class_weight"),
 ], ids=["channels", "train_cfg", "number", "word", "no-type", "loss", "loss-within", "unweighed"])
-def test_parts_that_do_not_fit_are_refused_when_built(parts: dict[str, Any], message: str) -> None:
+def test_incompatible_modules_are_rejected_when_built(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         classifier(**parts)
 
 
 @pytest.mark.parametrize(("shape", "pooling", "message"), [
     ((24, 2, 2), True, r"LinearClsHead with in_channels=16 gets .*\(4, 24\), expected \(B, 16\)"),
-    ((5, 24), True, "what it gives cannot be pooled"),
-    ((16, 2, 2), False, "model.pooling: the backbone gives maps"),
+    ((5, 24), True, "its output cannot be pooled"),
+    ((16, 2, 2), False, "model.pooling: the backbone outputs maps"),
 ], ids=["channels", "tokens", "maps"])
-def test_features_that_do_not_fit_are_refused(
+def test_incompatible_features_are_rejected(
     shape: tuple[int, ...], pooling: bool, message: str
 ) -> None:
     parts: dict[str, Any] = {} if pooling else dict(pooling=None)
@@ -166,22 +166,22 @@ def test_features_that_do_not_fit_are_refused(
 
 
 def test_label_out_of_range_is_rejected_by_image_name() -> None:
-    expected = r"label of picture '1.jpg': got 3, expected 0\.\.2, for the model has 3 classes"
+    expected = r"label of image '1.jpg': got 3, expected 0\.\.2: the model has 3 classes"
     with pytest.raises(DataError, match=expected):
         classifier()(make_images(), samples([0, 3, 1, 4]), mode="loss")
 
 
 @pytest.mark.parametrize("given", [None, [DataSample(metainfo=dict(img_path="a.jpg"))]],
                          ids=["no-samples", "no-label"])
-def test_a_loss_without_labels_is_refused(given: list[DataSample] | None) -> None:
-    with pytest.raises(DataError, match="a picture to train on has no class: got"):
+def test_loss_without_labels_is_rejected(given: list[DataSample] | None) -> None:
+    with pytest.raises(DataError, match="a training image has no class: got"):
         classifier()(make_images(1), given, mode="loss")
 
 
 def test_single_image_batch_with_batch_norm_is_rejected_in_training() -> None:
     head = {**HEAD, "norm_cfg": dict(type="BN1d")}
     model = classifier(head=head).train()
-    with pytest.raises(DataError, match="batch of one picture.*drop_last=True"):
+    with pytest.raises(DataError, match="batch of one image.*drop_last=True"):
         model(make_images(1), samples([0]), mode="loss")
     model.eval()(make_images(1), samples([0]), mode="loss")
 
@@ -218,14 +218,14 @@ def test_pretrained_init_cfg_loads_classifier_checkpoint(tmp_path: Path) -> None
         assert torch.equal(second.state_dict()[name], value), name
 
 
-def test_learning_rates_decay_by_depth_in_the_backbone_alone() -> None:
+def test_layer_decay_applies_to_backbone_only() -> None:
     model = classifier()
     wrapper = LearningRateDecayOptimWrapperConstructor(
         dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=1.0)), dict(decay_rate=0.5))(model)
     names = {id(weight): name for name, weight in model.named_parameters()}
     rates = {names[id(group["params"][0])]: group["lr"]
              for group in wrapper.optimizer.param_groups}
-    # Depths: 0 the stem, 1 and 2 the stages of up to three blocks, 3 behind them.
+    # Depths: 0 the stem, 1 and 2 the stages of up to three blocks, 3 after them.
     assert rates["backbone.stem.proj.weight"] == 0.5**3
     assert rates["backbone.stages.0.blocks.0.dwconv.weight"] == 0.5**2
     assert rates["backbone.stages.1.blocks.1.dwconv.weight"] == 0.5
@@ -238,7 +238,7 @@ def test_convnext_without_output_norms_gives_unnormalized_maps() -> None:
     bare = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1), output_norms=False).eval()
     assert set(normed.state_dict()) - set(bare.state_dict()) == {
         f"norm{i}.{name}" for i in (0, 1) for name in ("weight", "bias")}
-    # Each other's files fit: what one has no place for, or lacks, is said and changes nothing.
+    # Each loads the other's checkpoint; the norms are reported as unexpected or missing.
     report = load_backbone_weights(bare, normed.state_dict())
     assert set(
         report.unexpected_keys) == {"norm0.weight", "norm0.bias", "norm1.weight", "norm1.bias"}
@@ -247,11 +247,11 @@ def test_convnext_without_output_norms_gives_unnormalized_maps() -> None:
     with torch.no_grad():
         for level, (raw, expected) in enumerate(zip(bare(make_images()), normed(make_images()))):
             norm: nn.Module = normed.get_submodule(f"norm{level}")
-            found = norm(raw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            torch.testing.assert_close(found, expected)
+            normalized = norm(raw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            torch.testing.assert_close(normalized, expected)
 
 
-def test_convnext_without_norms_of_its_outputs_can_be_frozen() -> None:
+def test_convnext_without_output_norms_can_be_frozen() -> None:
     model = ConvNeXtV2(arch=CONVNEXT["arch"], out_indices=(0, 1), output_norms=False,
                        frozen_stages=1).train()
     still = {name.split(".")[0] + name.split(".")[1] for name, parameter in model.named_parameters()

@@ -1,4 +1,4 @@
-"""What stands at a classifier's two ends of the backbone: the preprocessor and the pooling."""
+"""The data preprocessor and the pooling of a classifier."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def make_images(count: int = 2, height: int = 5, width: int = 7) -> list[Tensor]
     return [torch.randint(256, shape, dtype=torch.uint8, generator=generator) for _ in range(count)]
 
 
-@pytest.mark.parametrize("kind", ["list", "batch", "float"])
-def test_normalization_matches_torchvision(kind: str) -> None:
+@pytest.mark.parametrize("input_type", ["list", "batch", "float"])
+def test_normalization_matches_torchvision(input_type: str) -> None:
     listed = make_images()
-    given: Any = listed if kind == "list" else torch.stack(listed)
-    given = given.float() if kind == "float" else given
+    given: Any = listed if input_type == "list" else torch.stack(listed)
+    given = given.float() if input_type == "float" else given
     before = torch.stack(listed).clone()
-    found = ClsDataPreprocessor(MEAN, STD)(dict(inputs=given))
+    batch = ClsDataPreprocessor(MEAN, STD)(dict(inputs=given))
     scaled = torch.stack(listed).float() / 255
     expected = tv.normalize(scaled, [m / 255 for m in MEAN], [s / 255 for s in STD])
-    torch.testing.assert_close(found["inputs"], expected, rtol=1e-5, atol=1e-5)
-    assert found["data_samples"] is None
-    assert torch.equal(torch.stack(list(given)).to(torch.uint8), before)  # nothing in place
+    torch.testing.assert_close(batch["inputs"], expected, rtol=1e-5, atol=1e-5)
+    assert batch["data_samples"] is None
+    assert torch.equal(torch.stack(list(given)).to(torch.uint8), before)  # not in place
 
 
-def test_without_mean_and_std_pixels_stay_as_they_are() -> None:
-    found = ClsDataPreprocessor()(dict(inputs=make_images()))["inputs"]
-    assert found.dtype == torch.float32
-    assert torch.equal(found, torch.stack(make_images()).float())
+def test_without_mean_and_std_pixels_are_unchanged() -> None:
+    batch = ClsDataPreprocessor()(dict(inputs=make_images()))["inputs"]
+    assert batch.dtype == torch.float32
+    assert torch.equal(batch, torch.stack(make_images()).float())
 
 
 def test_normalization_runs_in_float32_under_autocast() -> None:
@@ -52,8 +52,8 @@ def test_normalization_runs_in_float32_under_autocast() -> None:
 
 def test_data_samples_pass_through_preprocessor() -> None:
     samples = [DataSample(gt_label=1), DataSample(gt_label=0)]
-    found = ClsDataPreprocessor()(dict(inputs=make_images(), data_samples=samples), True)
-    assert found["data_samples"] is samples
+    batch = ClsDataPreprocessor()(dict(inputs=make_images(), data_samples=samples), True)
+    assert batch["data_samples"] is samples
 
 
 def test_batch_is_moved_to_model_device() -> None:
@@ -66,12 +66,12 @@ def test_preprocessor_is_not_in_state_dict() -> None:
 
 
 def test_images_of_different_sizes_are_rejected_with_suggestion() -> None:
-    with pytest.raises(DataError, match="3 x 5 x 7, 3 x 6 x 7.*end the pipeline.*with a crop"):
+    with pytest.raises(DataError, match="3 x 5 x 7, 3 x 6 x 7.*crop to one size"):
         ClsDataPreprocessor()(dict(inputs=make_images() + make_images(1, 6)))
 
 
 @pytest.mark.parametrize(("inputs", "message"), [
-    ([], "the batch has no picture"),
+    ([], "the batch has no images"),
     ([torch.zeros(1, 4, 4)], r"got \(1, 1, 4, 4\), expected \(B, 3, H, W\)"),
     ([torch.zeros(4, 4)], r"got \(1, 4, 4\), expected \(B, 3, H, W\)"),
 ], ids=["none", "grey", "flat"])
@@ -98,7 +98,7 @@ def test_pooling_is_the_mean_of_the_last_map(layout: torch.memory_format) -> Non
     assert GlobalAveragePooling()(maps[-1][:0]).shape == (0, 6)
 
 
-def test_vectors_pass_through_the_pooling() -> None:
+def test_vectors_pass_through_pooling() -> None:
     vectors = torch.randn(2, 4)
     assert GlobalAveragePooling()((vectors,)) is vectors
 

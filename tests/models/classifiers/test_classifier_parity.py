@@ -1,6 +1,6 @@
-"""Whole classifiers of other libraries give the same logits here, from the picture's file on.
+"""Classifiers give the same logits as their source library, from the image file on.
 
-The published settings of the weights, which each library applies by itself and we by configs:
+The published settings of the weights, which detkit has in configs:
 
 =====================================  ==========  =====  ====  =============  ==================
 weights                                resize      inter- crop  mean (0..255)  std (0..255)
@@ -64,7 +64,7 @@ PHOTOS = ["udacity_test1.jpg", "sahi_terrain1.jpg", "sahi_small-vehicles1.jpeg",
 
 
 def reference_model(name: str) -> nn.Module:
-    """At random; every tensor with a value of its own, features of order one to the end."""
+    """Random weights, different for each tensor, with activations of order one."""
     if name == "torchvision swin_t":
         return randomized_swin(torchvision.models.swin_t())
     if name == "torchvision efficientnet_b0":
@@ -94,7 +94,7 @@ def preprocess_with_pipeline(paths: list[Path], resized: int, model: Any) -> Ten
         ])
     packed = [pipeline(dict(img_path=str(path))) for path in paths]
     batch: Tensor = model.data_preprocessor(
-        dict(inputs=[one["inputs"] for one in packed]))["inputs"]
+        dict(inputs=[sample["inputs"] for sample in packed]))["inputs"]
     return batch
 
 
@@ -110,7 +110,7 @@ def build_classifier(parts: dict[str, Any], file: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES_SLOW_MARKED)
-def test_logits_of_photographs_agree_with_the_weights_own_library(
+def test_logits_of_photographs_match_source_library(
     name: str, shared_data: Path, tmp_path: Path
 ) -> None:
     parts, resized = CASES[name]
@@ -130,5 +130,5 @@ def test_logits_of_photographs_agree_with_the_weights_own_library(
     difference, spread = (logits - expected).abs().max().item(), expected.std().item()
     assert spread > 0.05, "logits that are all alike agree by themselves"
     assert difference < 1e-4 * min(1.0, spread), (difference, spread)
-    # And they tell the pictures apart, so that it is not a bias alone that agrees.
+    # The logits of images differ, so that not only a bias agrees.
     assert (expected[0] - expected[1]).abs().max() > 100 * difference

@@ -1,4 +1,4 @@
-"""The classifier under mmengine: it learns, in every way that its runner trains."""
+"""Training of ImageClassifier with the features of mmengine's runner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = dict(
     head=dict(type="LinearClsHead", num_classes=K, in_channels=16,
               norm_cfg=dict(type="LN", eps=1e-6)),
 )
-# The published forms of each family's nano: what a config of a classifier says of them.
+# Configs of small classifiers of each family.
 FORMS: dict[str, dict[str, Any]] = {
     "swin": dict(backbone=dict(type="SwinTransformer", arch="micro", out_indices=(3,)),
                  head=dict(type="LinearClsHead", in_channels=384)),
@@ -48,7 +48,7 @@ def build(cfg: dict[str, Any]) -> ImageClassifier:
 
 
 def batch(count: int = 8, size: int = 32) -> dict[str, Any]:
-    """Noise, a picture of each class twice over, as a dataloader gives it."""
+    """A batch of noise images, two of each class, as from a dataloader."""
     generator = torch.Generator().manual_seed(2)
     shape = (3, size, size)
     inputs = [torch.randint(256, shape, dtype=torch.uint8, generator=generator)
@@ -60,8 +60,9 @@ def wrapped(model: torch.nn.Module, lr: float = 0.01, **kwargs: Any) -> OptimWra
     return OptimWrapper(torch.optim.AdamW(model.parameters(), lr), **kwargs)
 
 
-def accuracy(found: list[DataSample]) -> float:
-    return sum(int(s.pred_scores.argmax()) == int(s.gt_label) for s in found) / len(found)
+def accuracy(predictions: list[DataSample]) -> float:
+    return sum(int(s.pred_scores.argmax()) == int(s.gt_label)
+               for s in predictions) / len(predictions)
 
 
 @pytest.mark.parametrize("name", [name if name == "convnextv2" else
@@ -79,12 +80,12 @@ def test_each_backbone_family_overfits_eight_images(name: str) -> None:
         losses.append(model.train_step(data, wrapper)["loss"].item())
         if losses[-1] < 0.05:
             break
-    # ln 4 = 1.39 before anything is learnt.
+    # ln 4 = 1.39 before training.
     assert losses[0] == pytest.approx(1.39, abs=0.35)
     assert losses[-1] < 0.05, losses
 
 
-def test_every_parameter_learns() -> None:
+def test_every_parameter_is_updated() -> None:
     model = build(SMALL).train()
     before = copy.deepcopy(dict(model.named_parameters()))
     wrapper = wrapped(model)
@@ -95,17 +96,17 @@ def test_every_parameter_learns() -> None:
         assert not torch.equal(parameter, before[name]), name
 
 
-def test_val_and_test_steps_give_the_samples_with_scores() -> None:
+def test_val_and_test_steps_return_samples_with_scores() -> None:
     model = build(SMALL).eval()
     with torch.no_grad():
         for step in (model.val_step, model.test_step):
-            found = step(batch())
-            assert [int(sample.gt_label) for sample in found] == [0, 1, 2, 3] * 2
-            assert all(sample.pred_scores.shape == (K,) for sample in found)
+            predictions = step(batch())
+            assert [int(sample.gt_label) for sample in predictions] == [0, 1, 2, 3] * 2
+            assert all(sample.pred_scores.shape == (K,) for sample in predictions)
         assert len(model.test_step(dict(inputs=batch()["inputs"]))) == 8  # without samples
 
 
-def test_it_learns_in_bfloat16_and_keeps_its_weights_in_float32() -> None:
+def test_bfloat16_training_keeps_float32_weights() -> None:
     model = build(SMALL).train()
     optimizer = torch.optim.AdamW(model.parameters(), 0.01)
     wrapper = AmpOptimWrapper(optimizer=optimizer, dtype="bfloat16")
@@ -114,18 +115,20 @@ def test_it_learns_in_bfloat16_and_keeps_its_weights_in_float32() -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-def test_gradients_add_up_over_two_half_batches() -> None:
+def test_gradient_accumulation_matches_full_batch() -> None:
     data = batch()
     halves = [{key: value[part] for key, value in data.items()}
               for part in (slice(0, 4), slice(4, 8))]
-    whole, parts = build(SMALL).train(), build(SMALL).train()
-    whole.train_step(data, OptimWrapper(torch.optim.SGD(whole.parameters(), 0.1)))
-    wrapper = OptimWrapper(torch.optim.SGD(parts.parameters(), 0.1), accumulative_counts=2)
-    wrapper.initialize_count_status(parts, 0, 2)
+    full_batch_model, half_batch_model = build(SMALL).train(), build(SMALL).train()
+    full_batch_model.train_step(data,
+                                OptimWrapper(torch.optim.SGD(full_batch_model.parameters(), 0.1)))
+    wrapper = OptimWrapper(torch.optim.SGD(half_batch_model.parameters(), 0.1),
+                           accumulative_counts=2)
+    wrapper.initialize_count_status(half_batch_model, 0, 2)
     for half in halves:
-        parts.train_step(half, wrapper)
-    for name, value in whole.state_dict().items():
-        torch.testing.assert_close(parts.state_dict()[name], value, msg=name)
+        half_batch_model.train_step(half, wrapper)
+    for name, value in full_batch_model.state_dict().items():
+        torch.testing.assert_close(half_batch_model.state_dict()[name], value, msg=name)
 
 
 def test_ema_model_predicts() -> None:
@@ -135,7 +138,7 @@ def test_ema_model_predicts() -> None:
     average.update_parameters(model)  # the first copies
     model.train_step(batch(), wrapped(model))
     average.update_parameters(model)
-    # Half of before, half of now.
+    # Half old, half new.
     expected = (start + model.head.fc.weight.detach()) / 2
     torch.testing.assert_close(average.module.head.fc.weight.detach(), expected)
     assert len(average.module.eval().val_step(batch())) == 8

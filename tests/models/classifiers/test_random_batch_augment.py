@@ -1,4 +1,4 @@
-"""MixUp and CutMix of a batch: the shares of classes are those of the pictures."""
+"""MixUp and CutMix: soft targets match the mixture of images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIXUP, CUTMIX = dict(type="MixUp", alpha=0.8), dict(type="CutMix", alpha=1.0)
 
 
 def constant_images(batch: int) -> tuple[Tensor, Tensor]:
-    """Pictures that are all over the number of their class."""
+    """Images with all pixels equal to the class index."""
     labels = torch.arange(batch) % K
     return labels.float()[:, None, None, None].expand(batch, 3, 16, 12).clone(), labels
 
@@ -32,7 +32,7 @@ def test_soft_targets_match_image_mixture(augment: dict[str, Any], batch: int) -
         mixed, soft_targets = RandomBatchAugment([augment])(images, labels, K)
         assert mixed.shape == images.shape and soft_targets.shape == (batch, K)
         torch.testing.assert_close(soft_targets.sum(1), torch.ones(batch))
-        # A picture of 0.3 ones and 0.7 fours has the mean 0.3 * 1 + 0.7 * 4.
+        # An image of 0.3 ones and 0.7 fours has the mean 0.3 * 1 + 0.7 * 4.
         expected = soft_targets @ torch.arange(K).float()
         torch.testing.assert_close(mixed.mean((1, 2, 3)), expected, rtol=1e-4, atol=1e-4)
         changed += not torch.equal(mixed, images)
@@ -41,7 +41,7 @@ def test_soft_targets_match_image_mixture(augment: dict[str, Any], batch: int) -
 
 
 @pytest.mark.parametrize("augment", [MIXUP, CUTMIX], ids=["mixup", "cutmix"])
-def test_a_batch_of_one_is_mixed_with_itself(augment: dict[str, Any]) -> None:
+def test_single_image_batch_is_unchanged(augment: dict[str, Any]) -> None:
     torch.manual_seed(0)
     image = torch.randn(1, 3, 8, 8)
     mixed, soft_targets = RandomBatchAugment(augment)(image, torch.tensor([2]), K)
@@ -56,34 +56,34 @@ def test_empty_batch_is_unchanged() -> None:
 
 
 def count_augments(batch_augment: RandomBatchAugment, batches: int) -> dict[str, int]:
-    """How often each augment was drawn. A blend is uniform where pictures are; a cut is not."""
+    """Count the drawn augments. MixUp of uniform images is uniform; CutMix is not."""
     images, labels = constant_images(4)
-    found = {"none": 0, "mixup": 0, "cutmix": 0}
+    counts = {"none": 0, "mixup": 0, "cutmix": 0}
     for _ in range(batches):
         mixed, targets = batch_augment(images, labels, K)
         if targets.ndim == 1:
-            found["none"] += 1
+            counts["none"] += 1
         else:
             uniform = torch.equal(mixed, mixed[:, :1, :1, :1].expand_as(mixed))
-            found["mixup" if uniform else "cutmix"] += 1
-    return found
+            counts["mixup" if uniform else "cutmix"] += 1
+    return counts
 
 
 def test_augment_frequencies_match_probs() -> None:
     torch.manual_seed(0)
-    # 400 draws: the deviation of a count is at most 10. CutMix may cut nothing, and looks like
-    # MixUp then: with alpha 1 the rectangle is under a cell high or wide in 3 of 100.
-    found = count_augments(RandomBatchAugment([MIXUP, CUTMIX], [0.2, 0.5]), 400)
-    assert found["none"] == pytest.approx(120, abs=35)
-    assert found["mixup"] == pytest.approx(80, abs=35)
-    assert found["cutmix"] == pytest.approx(200, abs=35)
+    # 400 draws: the standard deviation of a count is at most 10. CutMix with an empty rectangle is
+    # counted as MixUp: with alpha 1 it is below a pixel in 3 of 100.
+    counts = count_augments(RandomBatchAugment([MIXUP, CUTMIX], [0.2, 0.5]), 400)
+    assert counts["none"] == pytest.approx(120, abs=35)
+    assert counts["mixup"] == pytest.approx(80, abs=35)
+    assert counts["cutmix"] == pytest.approx(200, abs=35)
 
 
 def test_without_probs_every_batch_is_augmented() -> None:
     torch.manual_seed(0)
-    found = count_augments(RandomBatchAugment([MIXUP, CUTMIX]), 400)
-    assert found["none"] == 0
-    assert found["mixup"] == pytest.approx(200, abs=40)
+    counts = count_augments(RandomBatchAugment([MIXUP, CUTMIX]), 400)
+    assert counts["none"] == 0
+    assert counts["mixup"] == pytest.approx(200, abs=40)
     assert count_augments(RandomBatchAugment([MIXUP]), 20)["mixup"] == 20
 
 
@@ -101,7 +101,7 @@ def test_batch_augment_is_reproducible_from_torch_seed() -> None:
         assert torch.equal(mixed, mixed_again) and torch.equal(targets, targets_again)
 
 
-def test_mixing_works_where_the_model_is_built_on_the_meta_device() -> None:
+def test_augment_works_with_model_built_on_meta_device() -> None:
     with torch.device("meta"):
         batch_augment = RandomBatchAugment([MIXUP, CUTMIX])
     mixed, soft_targets = batch_augment(*constant_images(3), K)
@@ -109,14 +109,14 @@ def test_mixing_works_where_the_model_is_built_on_the_meta_device() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, {}, dict(augments=None), dict(augments=[])], ids=str)
-def test_a_train_cfg_without_augments_mixes_nothing(nothing: dict[str, Any] | None) -> None:
+def test_train_cfg_without_augments_gives_none(nothing: dict[str, Any] | None) -> None:
     assert RandomBatchAugment.from_train_cfg(nothing) is None
 
 
 @pytest.mark.parametrize(("train_cfg", "message"), [
-    (dict(augmnets=[MIXUP]), "'augmnets' is not known to a classifier: expected some of augments"),
+    (dict(augmnets=[MIXUP]), "unknown key 'augmnets': expected some of augments"),
     (dict(augments=[MIXUP], probs=[0.5, 0.5]), "probs: got .*a list of 1 numbers"),
-    (dict(augments=[MIXUP, CUTMIX], probs=[0.7, 0.7]), "together at most 1"),
+    (dict(augments=[MIXUP, CUTMIX], probs=[0.7, 0.7]), "in sum at most 1"),
     (dict(augments=[MIXUP], probs=[-0.1]), "probs"),
     (dict(augments="MixUp"), "augments: got 'MixUp', expected a list such as"),
     (dict(augments=["MixUp"]), r"augments: got 'MixUp', expected a dict with a type, such as"),
@@ -130,7 +130,7 @@ def test_invalid_train_cfg_is_rejected(train_cfg: dict[str, Any], message: str) 
         RandomBatchAugment.from_train_cfg(train_cfg)
 
 
-def test_the_transforms_of_detectors_keep_their_names() -> None:
+def test_mmdet_transforms_of_same_name_stay_registered() -> None:
     from mmdet.datasets.transforms import MixUp
 
     from detkit.registry import TRANSFORMS

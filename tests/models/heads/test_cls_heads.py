@@ -1,4 +1,4 @@
-"""Heads of classifiers: what they compute, how they begin, what they refuse."""
+"""Classification heads: output, initialization, invalid arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def features(batch: int = 4) -> Tensor:
     return torch.randn(batch, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_linear_head_is_a_linear_layer() -> None:
+def test_linear_head_matches_linear_layer() -> None:
     head = LinearClsHead(3, 8)
     assert set(head.state_dict()) == {"fc.weight", "fc.bias"}
     expected = features() @ head.fc.weight.t() + head.fc.bias
@@ -35,14 +35,14 @@ def test_linear_head_applies_norm_before_fc() -> None:
     with torch.no_grad():
         head.norm.weight.uniform_(0.5, 2)
         head.norm.bias.uniform_(-1, 1)
-    # Small values, where the eps has a say.
+    # Small values, where the eps matters.
     x = features() * 1e-3
     normed = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
     expected = F.linear(normed * head.norm.weight + head.norm.bias, head.fc.weight, head.fc.bias)
     torch.testing.assert_close(head(x), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_mlp_head_agrees_with_its_layers_written_out() -> None:
+def test_mlp_head_matches_explicit_layers() -> None:
     head = MLPClsHead(3, 8, (5, 6), act_cfg=dict(type="ReLU"), norm_cfg=dict(type="BN1d")).eval()
     x = features()
     for first, norm, _, _ in head.hidden:
@@ -54,16 +54,16 @@ def test_the_mlp_head_agrees_with_its_layers_written_out() -> None:
 
 
 @BOTH
-def test_a_head_begins_with_small_weights_and_no_bias(cfg: dict[str, Any]) -> None:
+def test_init_weights_gives_small_weights_and_zero_bias(cfg: dict[str, Any]) -> None:
     torch.manual_seed(0)
     head = MODELS.build({**cfg, "in_channels": 400, "num_classes": 300})
     head.init_weights()
     for module in head.modules():
         if isinstance(module, nn.Linear):
             assert not module.bias.any()
-    # 120,000 draws of deviation 0.02 (the cut at 100 deviations takes nothing off), or 1,800.
+    # 120,000 or 1,800 draws with std 0.02 (truncation at 100 std has no effect).
     assert float(head.fc.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
-    # So that the first loss is nearly that of knowing nothing, ln 300 = 5.70: logits of deviation
+    # The initial loss is about that of uniform predictions, ln 300 = 5.70: logits with std
     # 0.02 sqrt(400) = 0.4 make it 0.4^2 / 2 = 0.08 more.
     with torch.no_grad():
         loss = head.loss(torch.randn(200, 400), torch.arange(200))["loss"]
@@ -71,7 +71,7 @@ def test_a_head_begins_with_small_weights_and_no_bias(cfg: dict[str, Any]) -> No
 
 
 @BOTH
-def test_dropout_is_in_force_while_training_alone(cfg: dict[str, Any]) -> None:
+def test_dropout_applies_in_training_only(cfg: dict[str, Any]) -> None:
     torch.manual_seed(0)
     head = MODELS.build({**cfg, "dropout": 0.5})
     assert not torch.equal(head(features()), head(features()))
@@ -80,7 +80,7 @@ def test_dropout_is_in_force_while_training_alone(cfg: dict[str, Any]) -> None:
 
 
 @BOTH
-def test_labels_and_their_whole_shares_give_the_same_loss(cfg: dict[str, Any]) -> None:
+def test_labels_and_one_hot_targets_give_same_loss(cfg: dict[str, Any]) -> None:
     head, labels = MODELS.build(cfg), torch.tensor([2, 0, 1, 2])
     by_label = head.loss(features(), labels)
     assert list(by_label) == ["loss"]
@@ -91,7 +91,7 @@ def test_labels_and_their_whole_shares_give_the_same_loss(cfg: dict[str, Any]) -
 
 
 @BOTH
-def test_a_head_takes_the_loss_that_the_config_names(cfg: dict[str, Any]) -> None:
+def test_head_uses_loss_of_config(cfg: dict[str, Any]) -> None:
     loss = dict(type="ClassBalancedLoss", class_counts=[4, 2, 1],
                 loss=dict(type="SoftmaxFocalLoss"))
     head, labels = MODELS.build({**cfg, "loss": loss}), torch.tensor([2, 0, 1, 2])
@@ -100,7 +100,7 @@ def test_a_head_takes_the_loss_that_the_config_names(cfg: dict[str, Any]) -> Non
 
 
 @BOTH
-def test_no_picture_gives_no_logits_and_no_loss(cfg: dict[str, Any]) -> None:
+def test_empty_batch_gives_empty_logits_and_zero_loss(cfg: dict[str, Any]) -> None:
     head = MODELS.build(cfg)
     assert head(features(0)).shape == (0, 3)
     assert head.loss(features(0), torch.zeros(0, dtype=torch.int64))["loss"] == 0
@@ -108,16 +108,16 @@ def test_no_picture_gives_no_logits_and_no_loss(cfg: dict[str, Any]) -> None:
 
 @BOTH
 @pytest.mark.parametrize("shape", [(4, 7), (4, 8, 2, 2), (8,)], ids=str)
-def test_other_features_are_refused_with_both_numbers(
+def test_features_of_other_channels_are_rejected(
     cfg: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ConfigError, match=r"in_channels=8 gets .*expected \(B, 8\)") as caught:
+    with pytest.raises(ConfigError, match=r"in_channels=8 gets .*expected \(B, 8\)") as excinfo:
         MODELS.build(cfg)(torch.zeros(shape))
-    assert str(shape) in str(caught.value)
+    assert str(shape) in str(excinfo.value)
 
 
 @BOTH
-def test_a_label_of_no_class_is_refused(cfg: dict[str, Any]) -> None:
+def test_label_out_of_range_is_rejected(cfg: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"label: got 3, expected 0\.\.2, .* has 3 classes"):
         MODELS.build(cfg).loss(features(), torch.tensor([0, 1, 3, 2]))
 
@@ -128,13 +128,13 @@ def test_a_label_of_no_class_is_refused(cfg: dict[str, Any]) -> None:
     dict(norm_cfg=dict(type="LN", epsilon=1)), dict(norm_cfg=dict(type="Nrom")),
     dict(norm_cfg="LN"),
 ], ids=str)
-def test_arguments_that_cannot_be_are_refused(cfg: dict[str, Any], wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_rejected(cfg: dict[str, Any], wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{cfg['type']}: {next(iter(wrong))}"):
         MODELS.build({**cfg, **wrong})
 
 
 @pytest.mark.parametrize("wrong", [dict(hidden_channels=()), dict(hidden_channels=(0,)),
                                    dict(act_cfg=dict(type="Rleu"))], ids=str)
-def test_hidden_layers_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_hidden_layers_are_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"MLPClsHead: {next(iter(wrong))}"):
         MODELS.build({**MLP, **wrong})

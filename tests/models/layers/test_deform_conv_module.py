@@ -1,4 +1,4 @@
-"""Deformable convolution as a layer: plain at first, then torchvision's and mmcv's numbers."""
+"""DeformConv2d: initially a plain convolution, parity with torchvision and mmcv."""
 
 from __future__ import annotations
 
@@ -62,47 +62,48 @@ def test_initial_output_equals_plain_convolution(
     image = torch.randn(shape[0], deform_conv.in_channels, *shape[1:])
     torch.testing.assert_close(deform_conv(image), plain_conv_output(deform_conv, image), rtol=0,
                                atol=1e-6)
-    # Channels last is another memory format and no other layer.
+    # channels_last must give the same result.
     last = image.to(memory_format=torch.channels_last)
     torch.testing.assert_close(deform_conv(last), plain_conv_output(deform_conv, image), rtol=0,
                                atol=1e-6)
 
 
-def test_weight_and_bias_begin_as_those_of_a_plain_convolution() -> None:
+def test_initial_weight_and_bias_match_plain_convolution() -> None:
     torch.manual_seed(5)
-    ours = DeformConv2d(8, 6, 3, groups=2)
+    deform_conv = DeformConv2d(8, 6, 3, groups=2)
     torch.manual_seed(5)
     reference = nn.Conv2d(8, 6, 3, groups=2)
-    state = ours.state_dict()
+    state = deform_conv.state_dict()
     assert set(state) == {"weight", "bias", "conv_offset.weight", "conv_offset.bias"}
-    assert torch.equal(state["weight"], reference.weight) and ours.bias is not None
-    assert torch.equal(ours.bias, torch.as_tensor(reference.bias))
+    assert torch.equal(state["weight"], reference.weight) and deform_conv.bias is not None
+    assert torch.equal(deform_conv.bias, torch.as_tensor(reference.bias))
 
 
 @pytest.mark.parametrize("name", ["dense", "strided", "grouped", "depthwise 3"])
 def test_v2_matches_mmcv_with_half_weight(name: str) -> None:
-    ours = layer(name, random_offsets=True)
+    deform_conv = layer(name, random_offsets=True)
     reference = ModulatedDeformConv2dPack(**LAYERS[name])
-    reference.load_state_dict(ours.state_dict())
+    reference.load_state_dict(deform_conv.state_dict())
     with torch.no_grad():
-        ours.weight.mul_(0.5)  # 2 * sigmoid(m) * w / 2 = sigmoid(m) * w
-    image = torch.randn(2, ours.in_channels, 9, 11)
-    torch.testing.assert_close(ours(image), reference(image), rtol=1e-4, atol=1e-5)
+        deform_conv.weight.mul_(0.5)  # 2 * sigmoid(m) * w / 2 = sigmoid(m) * w
+    image = torch.randn(2, deform_conv.in_channels, 9, 11)
+    torch.testing.assert_close(deform_conv(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["strided", "depthwise 3"])
 def test_v1_matches_mmcv(name: str) -> None:
     arguments = {**LAYERS[name], "bias": False}
     torch.manual_seed(2)
-    ours, reference = DeformConv2d(**arguments, modulated=False), DeformConv2dPack(**arguments)
-    nn.init.normal_(ours.conv_offset.weight, std=0.1)
-    reference.load_state_dict(ours.state_dict())
-    image = torch.randn(2, ours.in_channels, 9, 11)
-    torch.testing.assert_close(ours(image), reference(image), rtol=1e-4, atol=1e-5)
+    deform_conv, reference = DeformConv2d(**arguments,
+                                          modulated=False), DeformConv2dPack(**arguments)
+    nn.init.normal_(deform_conv.conv_offset.weight, std=0.1)
+    reference.load_state_dict(deform_conv.state_dict())
+    image = torch.randn(2, deform_conv.in_channels, 9, 11)
+    torch.testing.assert_close(deform_conv(image), reference(image), rtol=1e-4, atol=1e-5)
 
 
-# far: offsets that leave the image by far, on all sides. none: whole places, where a bilinear
-# weight has a kink and the gradient of the offset must be taken on the same side as torchvision's.
+# far: offsets far outside the image, on all sides. none: integer positions, where bilinear weights
+# have a kink and the gradient of the offset must be taken on the same side as in torchvision.
 @pytest.mark.parametrize("far", [0.0, 0.7, 20.0], ids=["none", "near", "far"])
 @pytest.mark.parametrize("kernel, stride, padding, dilation", [
     ((3, 3), (1, 1), (1, 1), (1, 1)),
@@ -121,17 +122,17 @@ def test_depthwise_kernel_matches_torchvision_with_gradients(
     mask = torch.rand(2, taps, *size) if masked else None
     tensors = [image, offset, weight, bias] + ([mask] if mask is not None else [])
     results = []
-    for ours in (True, False):
+    for use_detkit in (True, False):
         x, moves, w, b, *masks = leaves = [t.double().requires_grad_() for t in tensors]
         m = masks[0] if masks else None
-        if ours:
+        if use_detkit:
             out = deform_depthwise(x, moves, w, b, m, stride, padding, dilation)
         else:
             out = deform_conv2d(x, moves, w, b, stride, padding, dilation, m)
         (out**2).sum().backward()
         results.append([out.detach(), *(leaf.grad for leaf in leaves)])
-    for mine, reference in zip(*results, strict=True):
-        torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-9)
+    for actual, reference in zip(*results, strict=True):
+        torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
@@ -146,7 +147,7 @@ def test_backward_reaches_input_and_every_parameter(name: str, modulated: bool) 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", ["dense", "depthwise 7"])
-def test_autocast_samples_in_float32_and_gives_back_what_a_convolution_gives(
+def test_autocast_samples_in_float32_and_returns_dtype_of_conv2d(
     name: str, dtype: torch.dtype
 ) -> None:
     deform_conv = layer(name, random_offsets=True)
@@ -157,13 +158,13 @@ def test_autocast_samples_in_float32_and_gives_back_what_a_convolution_gives(
         (out.float() ** 2).sum().backward()
     assert deform_conv.weight.grad is not None and deform_conv.weight.grad.dtype == torch.float32
     exact = deform_conv(image)
-    # Only offsets and result are rounded: of offsets of some pixels to 8 bits, 1/64 pixel is left.
+    # Only offsets and result are rounded: offsets of a few pixels to 8 bits, 1/64 pixel.
     error = (out.float() - exact).abs().max() / exact.abs().max()
     assert error < 0.05
 
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 7"])
-def test_a_whole_model_in_half_precision_keeps_its_dtype(name: str) -> None:
+def test_half_precision_model_keeps_its_dtype(name: str) -> None:
     deform_conv = layer(name).to(torch.bfloat16)
     image = torch.randn(1, deform_conv.in_channels, 8, 8, dtype=torch.bfloat16)
     out = deform_conv(image)
@@ -185,10 +186,10 @@ def test_torch_export_gives_the_same_map_at_other_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dense", "depthwise 3"])
-def test_torch_compile_traces_it_whole_and_trains_it_alike(name: str) -> None:
+def test_torch_compile_gives_one_graph_and_same_gradients(name: str) -> None:
     deform_conv = layer(name, random_offsets=True)
     image = torch.randn(2, deform_conv.in_channels, 9, 9)
-    # aot_eager: dynamo, functions and their gradients as compiled, without waiting for a compiler.
+    # aot_eager: dynamo and AOT autograd as in compilation, without a compiler.
     compiled = torch.compile(deform_conv, fullgraph=True, backend="aot_eager")
     gradients = []
     for model in (deform_conv, compiled):
@@ -196,8 +197,8 @@ def test_torch_compile_traces_it_whole_and_trains_it_alike(name: str) -> None:
         out = model(image)
         (out**2).sum().backward()
         gradients.append([out.detach()] + [p.grad for p in deform_conv.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -209,10 +210,10 @@ def test_a_copy_gives_the_same_map(copied: Any) -> None:
 
 
 def test_conv_offset_is_3x3_for_large_depthwise_kernel() -> None:
-    # 3 taps x 3 numbers of 7 x 7 places = 147 channels, each of 3 x 3 x 384 weights and a bias.
+    # 3 values for each of 7 x 7 taps = 147 channels, each of 3 x 3 x 384 weights and a bias.
     offsets = DeformConv2d(384, 384, 7, padding=3, groups=384).conv_offset
     assert sum(p.numel() for p in offsets.parameters()) == 147 * (9 * 384 + 1)
-    # One offset for all channels moves a step to where a smaller window looks too.
+    # A constant offset moves the taps to positions that a smaller kernel reads too.
     assert DeformConv2d(8, 8, 7, padding=3).conv_offset.kernel_size == (7, 7)
 
 

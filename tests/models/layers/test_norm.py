@@ -1,4 +1,4 @@
-"""Norms of maps from configs: what can be had, and what is refused in one line."""
+"""Norms built from configs, and errors for unsupported ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from detkit.errors import ConfigError
 from detkit.models.layers.norm import build_norm
 
 
-@pytest.mark.parametrize("cfg, kind", [
+@pytest.mark.parametrize("cfg, norm_type", [
     (dict(type="BN", eps=1e-3, momentum=0.01), nn.BatchNorm2d),
     (dict(type="SyncBN", requires_grad=False), nn.SyncBatchNorm),
     (dict(type="GN", num_groups=4), nn.GroupNorm),
     (dict(type=nn.BatchNorm2d), nn.BatchNorm2d),
 ], ids=str)
-def test_a_norm_of_maps_is_built_with_its_arguments(cfg: dict[str, Any], kind: type) -> None:
+def test_norm_is_built_with_its_arguments(cfg: dict[str, Any], norm_type: type) -> None:
     norm = build_norm("Neck", cfg, 8)
-    assert isinstance(norm, kind)
+    assert isinstance(norm, norm_type)
     assert norm.eps == cfg.get("eps", 1e-5)
     assert {p.requires_grad for p in norm.parameters()} == {cfg.get("requires_grad", True)}
     assert norm.eval()(torch.randn(2, 8, 3, 3)).shape == (2, 8, 3, 3)
@@ -42,6 +42,6 @@ def test_a_norm_of_maps_is_built_with_its_arguments(cfg: dict[str, Any], kind: t
     (dict(type="BN1d"), r"expected a norm of maps"),
 ], ids=str)
 def test_unsupported_norm_is_rejected(cfg: Any, words: str) -> None:
-    with pytest.raises(ConfigError, match=f"^Neck: norm_cfg.*{words}") as caught:
+    with pytest.raises(ConfigError, match=f"^Neck: norm_cfg.*{words}") as excinfo:
         build_norm("Neck", cfg, 8)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(excinfo.value)

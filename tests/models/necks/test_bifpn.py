@@ -1,4 +1,4 @@
-"""BiFPN and EfficientDet's head: the paper's sums, published counts, any sizes."""
+"""BiFPN and EfficientDetHead: equations of the paper, published parameter counts, any sizes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def maps(channels: list[int], sizes: list[tuple[int, int]], batch: int = 2) -> l
 
 
 def without_convolutions(layer: BiFPNLayer) -> BiFPNLayer:
-    """Make each node's activation, convolution and norm hand on what they get."""
+    """Replace each node's activation, convolution and norm by the identity."""
     for node in [*layer.down, *layer.up]:
         node.act = node.conv = node.norm = nn.Identity()
     return layer
@@ -43,7 +43,7 @@ def constant_map(value: float, side: int) -> Tensor:
     return torch.full((1, 1, side, side), float(value))
 
 
-def test_three_levels_are_summed_as_in_the_paper() -> None:
+def test_three_levels_match_equations_of_paper() -> None:
     layer = without_convolutions(BiFPNLayer(3, 1, lambda channels: nn.Identity()))
     with torch.no_grad():
         layer.down[1].weight.copy_(torch.tensor([1.0, 3.0]))
@@ -52,7 +52,7 @@ def test_three_levels_are_summed_as_in_the_paper() -> None:
         layer.up[1].weight.copy_(torch.tensor([-5.0, 1.0]))
         outs = layer([constant_map(8, 4), constant_map(4, 2), constant_map(12, 1)],
                      [constant_map(0, 4), constant_map(6, 2), constant_map(7, 1)])
-    # Maps are constant, so that resizing changes nothing. Without the 1e-4:
+    # Maps are constant, so that resizing has no effect. Without the 1e-4:
     # middle_td = (1 * 4 + 3 * 12) / 4 = 10
     # fine_out = (1 * 8 + 1 * 10) / 2 = 9
     # middle_out = (2 * 6 + 1 * 10 + 1 * 9) / 4 = 7.75
@@ -68,7 +68,7 @@ def test_fusion_weights_sum_to_one_minus_epsilon() -> None:
     assert weighted_fusion([torch.ones(1)], torch.tensor([-1.0])).item() == 0.0
 
 
-def test_resizing_takes_the_nearest_pixel_down_and_the_maximum_up() -> None:
+def test_resizing_is_nearest_top_down_and_max_pooling_bottom_up() -> None:
     layer = without_convolutions(BiFPNLayer(2, 1, lambda channels: nn.Identity()))
     fine = torch.zeros(1, 1, 3, 3)
     fine[0, 0, 2, 0] = 6.0
@@ -78,13 +78,13 @@ def test_resizing_takes_the_nearest_pixel_down_and_the_maximum_up() -> None:
     # Rows 0, 1, 2 of the fine map read rows 0, 0, 1 of the coarse (floor of i * 2 / 3).
     down = (fine + torch.tensor([[1.0, 1, 2], [1, 1, 2], [3, 3, 4]])) / 2.0001
     torch.testing.assert_close(outs[0], down)
-    # Centres at rows and columns 0 and 2, and each sees its neighbours: (6 + 3) / 2 is the
-    # greatest of the lower left square of 2 x 2, and 4 / 2 of the lower right one.
+    # Windows centered at rows and columns 0 and 2: (6 + 3) / 2 is the maximum of the lower left
+    # 2 x 2 square, and 4 / 2 of the lower right one.
     up = torch.tensor([[1.0 / 2, 2.0 / 2], [9.0 / 2, 4.0 / 2]])
     torch.testing.assert_close(outs[1][0, 0], (coarse[0, 0] + up) / 2, rtol=2e-4, atol=0)
 
 
-def test_a_whole_neck_agrees_with_the_papers_equations_written_out() -> None:
+def test_neck_matches_explicit_equations_of_paper() -> None:
     torch.manual_seed(0)
     neck = BiFPN([3, 5], 4, num_layers=1, num_outs=3, norm_cfg=GN)
     for parameter in neck.parameters():
@@ -108,7 +108,7 @@ def test_a_whole_neck_agrees_with_the_papers_equations_written_out() -> None:
     def up(x: Tensor, like: Tensor) -> Tensor:
         return F.interpolate(x, like.shape[2:], mode="nearest")
 
-    def down(x: Tensor) -> Tensor:  # zeros would be wrong around negative maxima
+    def down(x: Tensor) -> Tensor:  # zero padding would be wrong for negative maxima
         return F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=-torch.inf), 3, 2)
 
     p3, p4, p4_again = (projected(x, at) for x, at in (
@@ -118,12 +118,12 @@ def test_a_whole_neck_agrees_with_the_papers_equations_written_out() -> None:
     p3_out = node("layers.0.down.0", p3, up(p4_td, p3))
     p4_out = node("layers.0.up.0", p4_again, p4_td, down(p3_out))
     p5_out = node("layers.0.up.1", p5, down(p4_out))
-    for one, two in zip(neck(inputs), (p3_out, p4_out, p5_out), strict=True):
-        torch.testing.assert_close(one, two)
+    for first, second in zip(neck(inputs), (p3_out, p4_out, p5_out), strict=True):
+        torch.testing.assert_close(first, second)
 
 
 def test_efficientdet_d0_has_as_many_parameters_as_published() -> None:
-    # 3,877,763 in all for 90 classes: README of the public PyTorch port (rwightman,
+    # 3,877,763 in total for 90 classes: README of the public PyTorch port (rwightman,
     # efficientdet-pytorch), without doubled biases; the paper says 3.9 M. Of these the backbone:
     # torchvision's EfficientNet-B0 without its last convolution and classifier.
     from torchvision.models import efficientnet_b0
@@ -151,7 +151,7 @@ HEAD: dict[str, Any] = dict(
     [(1, 1), (1, 1), (1, 1), (1, 1)],
 ], ids=["even", "rounded up", "rounded down", "one pixel"])
 @pytest.mark.parametrize("start_level, num_outs", [(0, 4), (0, 5), (1, 5), (3, 2)])
-def test_any_sizes_give_finite_maps_of_the_sizes_they_had(
+def test_any_sizes_give_finite_maps_of_same_sizes(
     sizes: list[tuple[int, int]], start_level: int, num_outs: int
 ) -> None:
     channels = [3, 4, 6, 8]
@@ -210,8 +210,8 @@ def test_norm_cfg_default_and_override() -> None:
 def test_a_copy_gives_the_same_maps(copied: Any) -> None:
     neck = BiFPN([3, 4], 8, num_outs=3).eval()
     inputs = maps([3, 4], [(9, 12), (5, 6)])
-    for one, two in zip(neck(inputs), copied(neck)(inputs), strict=True):
-        assert torch.equal(one, two)
+    for first, second in zip(neck(inputs), copied(neck)(inputs), strict=True):
+        assert torch.equal(first, second)
 
 
 def test_torch_export_and_channels_last_give_the_same_maps() -> None:
@@ -220,12 +220,12 @@ def test_torch_export_and_channels_last_give_the_same_maps() -> None:
     last = [x.to(memory_format=torch.channels_last) for x in inputs]
     with torch.no_grad():
         exported = torch.export.export(neck, (inputs,)).module()
-        for one, two, three in zip(neck(inputs), exported(inputs), neck(last), strict=True):
-            torch.testing.assert_close(one, two)
-            torch.testing.assert_close(one, three)
+        for first, second, third in zip(neck(inputs), exported(inputs), neck(last), strict=True):
+            torch.testing.assert_close(first, second)
+            torch.testing.assert_close(first, third)
 
 
-def test_torch_compile_traces_it_whole_and_trains_it_alike() -> None:
+def test_torch_compile_gives_one_graph_and_same_gradients() -> None:
     neck = BiFPN([3, 4], 8, num_layers=2, num_outs=3, norm_cfg=GN)
     compiled = torch.compile(neck, fullgraph=True, backend="aot_eager")
     inputs = maps([3, 4], [(9, 12), (5, 6)])
@@ -234,18 +234,18 @@ def test_torch_compile_traces_it_whole_and_trains_it_alike() -> None:
         neck.zero_grad()
         sum((level**2).sum() for level in model(inputs)).backward()
         gradients.append([p.grad for p in neck.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
-def test_autocast_keeps_the_maps_in_bfloat16_and_near() -> None:
+def test_autocast_maps_are_bfloat16_and_close() -> None:
     neck = BiFPN([3, 4], 8, num_outs=3, norm_cfg=GN)
     inputs = maps([3, 4], [(16, 16), (8, 8)])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         levels = neck(inputs)
-    for one, two in zip(levels, neck(inputs), strict=True):
-        # 8 bits in each of some tens of steps; outputs are normed to a deviation of 1.
-        torch.testing.assert_close(one.float(), two, rtol=0, atol=0.2)
+    for first, second in zip(levels, neck(inputs), strict=True):
+        # 8 bits in each of tens of steps; outputs are normalized to std 1.
+        torch.testing.assert_close(first.float(), second, rtol=0, atol=0.2)
 
 
 @pytest.mark.parametrize("arguments, word", [
@@ -263,15 +263,15 @@ def test_invalid_numbers_are_rejected_by_name(arguments: dict[str, Any], word: s
         BiFPN(**{"in_channels": [3, 4, 5], **arguments})
 
 
-def test_another_number_of_maps_is_refused() -> None:
+def test_wrong_number_of_maps_is_rejected() -> None:
     with pytest.raises(ConfigError, match="got 1, expected 2"):
         BiFPN([3, 4])(maps([3], [(4, 4)]))
 
 
 def detector(config: str, changes: dict[str, Any], classes: int = 1) -> Any:
-    """The config's model, changed."""
+    """Build the config's model with changes."""
     cfg = load_config(CONFIGS / config, changes)
-    infer_fields(cfg, [f"thing {number}" for number in range(classes)])
+    infer_fields(cfg, [f"class {number}" for number in range(classes)])
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("detkit"):
         return MODELS.build(cfg.model)
@@ -286,7 +286,7 @@ def sample(side: int) -> DetDataSample:
     return sample
 
 
-def test_the_config_efficientdet_d0_is_the_published_size() -> None:
+def test_config_efficientdet_d0_has_published_size() -> None:
     model = detector("efficientdet_d0.py", {}, classes=90)
     assert sum(p.numel() for p in model.parameters()) == 3_877_763
 
@@ -312,8 +312,8 @@ def test_detector_with_bifpn_trains_all_parameters_and_predicts(
         total = model.parse_losses(losses)[0]
         total.backward()
         with torch.no_grad():
-            found = model.eval()(images, samples, mode="predict")
-    assert total.isfinite() and len(found) == 2
+            predictions = model.eval()(images, samples, mode="predict")
+    assert total.isfinite() and len(predictions) == 2
     without = [name for name, p in model.neck.named_parameters() if p.grad is None]
     assert not without
 
@@ -323,11 +323,11 @@ def test_head_initial_scores_equal_prior_prob() -> None:
     head.init_weights()
     for scores, deltas in zip(*head([torch.zeros(1, 4, 2, 3)] * 5), strict=True):
         assert scores.shape == (1, 9 * 3, 2, 3) and deltas.shape == (1, 9 * 4, 2, 3)
-        # Zeros stay zeros through convolutions without bias, norms and SiLU.
+        # Convolutions without bias, norms and SiLU map zeros to zeros.
         torch.testing.assert_close(scores.sigmoid(), torch.full_like(scores, 0.01))
 
 
-def test_the_head_shares_convolutions_between_levels_and_no_norm() -> None:
+def test_head_shares_convolutions_but_not_norms_between_levels() -> None:
     head = EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **HEAD).eval()
     features = [torch.randn(1, 4, 3, 3)] * 5
     before = head(features)[0]
@@ -340,7 +340,7 @@ def test_the_head_shares_convolutions_between_levels_and_no_norm() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 3, 4, 6])
-def test_the_head_refuses_another_number_of_maps(count: int) -> None:
+def test_head_rejects_wrong_number_of_maps(count: int) -> None:
     head = EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **HEAD)
     with pytest.raises(ConfigError, match=f"maps of the neck: got {count}, expected 5"):
         head([torch.zeros(1, 4, 2, 2)] * count)
@@ -350,6 +350,6 @@ def test_the_head_refuses_another_number_of_maps(count: int) -> None:
     (dict(num_ins=4), "strides of anchor_generator: got 5, expected 4"),
     (dict(num_ins=0), "num_ins: got 0"), (dict(stacked_convs=0), "stacked_convs: got 0"),
 ], ids=str)
-def test_the_head_refuses_levels_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
+def test_head_rejects_invalid_levels(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"EfficientDetHead: {message}"):
         EfficientDetHead(num_classes=3, in_channels=4, feat_channels=8, **{**HEAD, **arguments})

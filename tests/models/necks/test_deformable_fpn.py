@@ -1,4 +1,4 @@
-"""DeformableFPN: an FPN at first, with an FPN's names, that learns to move its taps."""
+"""DeformableFPN: initially an FPN, with the same names; offsets, export, invalid arguments."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def with_random_offsets(neck: DeformableFPN) -> DeformableFPN:
 @pytest.mark.parametrize("batch", [0, 2])
 @pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize("case", CASES)
-def test_an_fpns_weights_load_and_give_its_maps(case: str, modulated: bool, batch: int) -> None:
+def test_fpn_weights_load_and_give_same_maps(case: str, modulated: bool, batch: int) -> None:
     plain_fpn = FPN(CHANNELS, 8, **CASES[case]).eval()
     plain_fpn.init_weights()
     neck_under_test = DeformableFPN(
@@ -58,10 +58,12 @@ def test_an_fpns_weights_load_and_give_its_maps(case: str, modulated: bool, batc
     assert not unknown
     assert missing == [f"fpn_convs.{level}.conv.conv_offset.{name}"
                        for level in range(deformed) for name in ("weight", "bias")]
-    # In float64, where the order of a sum's terms has no say in the first ten digits.
+    # In float64, where the order of summation does not affect the first ten digits.
     inputs = [x.double() for x in maps(batch)]
-    for one, two in zip(neck_under_test.double()(inputs), plain_fpn.double()(inputs), strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-10)
+    for first, second in zip(neck_under_test.double()(inputs),
+                             plain_fpn.double()(inputs),
+                             strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=1e-10)
 
 
 def test_init_weights_matches_fpn_with_zero_offsets() -> None:
@@ -75,7 +77,7 @@ def test_init_weights_matches_fpn_with_zero_offsets() -> None:
         assert not module.conv.bias.any()
 
 
-def test_a_file_named_in_init_cfg_is_loaded_offsets_included(tmp_path: Any) -> None:
+def test_init_cfg_checkpoint_is_loaded_with_offsets(tmp_path: Any) -> None:
     arguments = dict(in_channels=CHANNELS, out_channels=8, num_outs=3)
     trained = with_random_offsets(DeformableFPN(**arguments)).eval()
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "neck.pth")
@@ -83,11 +85,11 @@ def test_a_file_named_in_init_cfg_is_loaded_offsets_included(tmp_path: Any) -> N
     with DefaultScope.overwrite_default_scope("detkit"):
         started = DeformableFPN(**arguments, init_cfg=file).eval()
         started.init_weights()
-    for one, two in zip(started(maps()), trained(maps()), strict=True):
-        assert torch.equal(one, two)
+    for first, second in zip(started(maps()), trained(maps()), strict=True):
+        assert torch.equal(first, second)
 
 
-def test_offsets_are_zero_behind_a_file_that_has_none(tmp_path: Any) -> None:
+def test_offsets_are_zero_after_checkpoint_without_offsets(tmp_path: Any) -> None:
     arguments: dict[str, Any] = dict(in_channels=CHANNELS, out_channels=8, num_outs=3)
     plain_fpn = FPN(**arguments).eval()
     torch.save({"state_dict": plain_fpn.state_dict()}, tmp_path / "fpn.pth")
@@ -97,12 +99,13 @@ def test_offsets_are_zero_behind_a_file_that_has_none(tmp_path: Any) -> None:
         neck_under_test = DeformableFPN(**arguments, init_cfg=steps).eval()
         neck_under_test.init_weights()
         assert neck_under_test.init_cfg == steps
-    for one, two in zip(neck_under_test.double()([x.double() for x in maps()]),
-                        plain_fpn.double()([x.double() for x in maps()]), strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-10)
+    for first, second in zip(neck_under_test.double()([x.double() for x in maps()]),
+                             plain_fpn.double()([x.double() for x in maps()]),
+                             strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=1e-10)
 
 
-def test_moved_taps_are_torchvisions_deformable_convolution() -> None:
+def test_nonzero_offsets_match_torchvision() -> None:
     neck = with_random_offsets(DeformableFPN(in_channels=[4], out_channels=4, num_outs=1)).eval()
     image = torch.randn(2, 4, 9, 9)
     lateral = neck.lateral_convs[0](image)
@@ -140,8 +143,8 @@ def test_deformable_fpn_with_swin_at_odd_size() -> None:
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_gives_the_same_maps(copied: Any) -> None:
     neck = with_random_offsets(DeformableFPN(in_channels=CHANNELS, out_channels=8, num_outs=3))
-    for one, two in zip(neck(maps()), copied(neck)(maps()), strict=True):
-        assert torch.equal(one, two)
+    for first, second in zip(neck(maps()), copied(neck)(maps()), strict=True):
+        assert torch.equal(first, second)
 
 
 def test_torch_export_gives_the_same_maps() -> None:
@@ -149,8 +152,8 @@ def test_torch_export_gives_the_same_maps() -> None:
                                              num_outs=4)).eval()
     with torch.no_grad():
         exported = torch.export.export(neck, (maps(),)).module()
-        for one, two in zip(exported(maps()), neck(maps()), strict=True):
-            torch.testing.assert_close(one, two)
+        for first, second in zip(exported(maps()), neck(maps()), strict=True):
+            torch.testing.assert_close(first, second)
 
 
 def test_torch_compile_gives_the_same_maps_and_gradients() -> None:
@@ -161,8 +164,8 @@ def test_torch_compile_gives_the_same_maps_and_gradients() -> None:
         neck.zero_grad()
         sum((level**2).sum() for level in model(maps())).backward()
         gradients.append([p.grad for p in neck.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
 def test_signature_extends_fpn_by_two_arguments() -> None:

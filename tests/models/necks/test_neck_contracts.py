@@ -1,4 +1,4 @@
-"""What every neck promises behind a backbone, whatever is inside it."""
+"""Contract tests of every registered neck."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ def build(name: str) -> nn.Module:
 
 
 def maps(name: str, batch: int = 2, height: int = 75, width: int = 106) -> list[Tensor]:
-    """What a backbone gives for an image of these pixels: strides 4 to 32, sizes rounded up."""
+    """Feature maps for an image size: strides 4 to 32, sizes rounded up."""
     torch.manual_seed(1)
-    some = [torch.randn(batch, channels, -(-height // stride), -(-width // stride))
-            for channels, stride in zip(CHANNELS, (4, 8, 16, 32))]
-    return some[2:3] if name == "simple" else some
+    feature_maps = [
+        torch.randn(batch, channels, -(-height // stride), -(-width // stride))
+        for channels, stride in zip(CHANNELS, (4, 8, 16, 32))
+    ]
+    return feature_maps[2:3] if name == "simple" else feature_maps
 
 
 def loss(levels: tuple[Tensor, ...]) -> Tensor:
@@ -48,8 +50,8 @@ def loss(levels: tuple[Tensor, ...]) -> Tensor:
 
 
 def test_all_registered_necks_are_covered() -> None:
-    registered = {name for name, kind in MODELS.module_dict.items()
-                  if kind.__module__.startswith("detkit.models.necks.")}
+    registered = {name for name, neck_type in MODELS.module_dict.items()
+                  if neck_type.__module__.startswith("detkit.models.necks.")}
     assert registered == set(necks.__all__)
     assert registered | {"FPN"} == {case["type"] for case in CASES.values()}
 
@@ -63,7 +65,7 @@ def test_levels_are_finite_and_have_their_strides(name: str, size: tuple[int, in
         levels = neck(inputs)
     assert len(levels) == 5
     height, width = size
-    if name == "simple":  # from whole patches of 16 pixels: levels end where the patches end
+    if name == "simple":  # from patches of 16 pixels: partial patches count as whole ones
         height, width = -(-height // 16) * 16, -(-width // 16) * 16
     for level, stride in zip(levels, (4, 8, 16, 32, 64)):
         assert level.shape == (1, 16, -(-height // stride), -(-width // stride))
@@ -92,12 +94,12 @@ def test_copies_and_channels_last_give_the_same_levels(name: str) -> None:
         for other in (copy.deepcopy(neck), pickle.loads(pickle.dumps(neck))):
             assert all(map(torch.equal, expected, other(inputs)))
         turned = last([x.contiguous(memory_format=torch.channels_last) for x in inputs])
-        for one, two in zip(expected, turned, strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+        for first, second in zip(expected, turned, strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_exported_and_traced_it_gives_the_same_levels(name: str) -> None:
+def test_exported_and_traced_neck_gives_same_levels(name: str) -> None:
     neck = build(name).eval()
     inputs = maps(name)
     torch._dynamo.reset()
@@ -105,5 +107,5 @@ def test_exported_and_traced_it_gives_the_same_levels(name: str) -> None:
         expected = neck(inputs)
         exported = torch.export.export(neck, (inputs,)).module()
         for other in (exported, torch.compile(neck, backend="aot_eager")):
-            for one, two in zip(expected, other(inputs), strict=True):
-                torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+            for first, second in zip(expected, other(inputs), strict=True):
+                torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The levels that one map is turned into."""
+"""SimpleFeaturePyramid: levels, equations of the paper, invalid arguments."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def test_levels_double_and_halve_the_map(size: tuple[int, int], sides: list[Any]
         assert all(level.isfinite().all() for level in maps)
 
 
-def test_each_level_is_the_papers() -> None:
-    # The level of scale 2, by hand: a deconvolution of side and stride 2 puts a matrix product in
-    # each quarter of a cell; then 1 x 1, norm, 3 x 3, norm.
+def test_each_level_matches_paper() -> None:
+    # The level of scale 2: a transposed convolution of kernel and stride 2 is a matrix product for
+    # each of 2 x 2 outputs of a position; then 1 x 1, norm, 3 x 3, norm.
     neck = small().eval()
     x = torch.randn(2, 16, 3, 5)
-    up, one, norm, three, last = neck.levels[1]
+    up, conv1, norm, three, last = neck.levels[1]
     quarters = torch.einsum("bchw,cdij->bdhiwj", x, up.weight).reshape(2, 8, 6, 10)
     grown = quarters + up.bias[:, None, None]
-    mixed = torch.einsum("bchw,dc->bdhw", grown, one.weight[:, :, 0, 0])
+    mixed = torch.einsum("bchw,dc->bdhw", grown, conv1.weight[:, :, 0, 0])
     timms = LayerNorm2d(8)
     expected = timms(torch.nn.functional.conv2d(timms(mixed), three.weight, padding=1))
     with torch.no_grad():
         torch.testing.assert_close(neck(x)[1], expected)
-        # The level of half the scale begins with the maximum of each 2 x 2, cut off at the edge.
+        # The level of scale 1/2 starts with 2 x 2 max pooling, partial at the border.
         pooled = torch.nn.functional.pad(x, (0, 1, 0, 1), value=-torch.inf)
         pooled = pooled.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2))
         torch.testing.assert_close(neck(x)[3], neck.levels[3][1:](pooled))
@@ -62,7 +62,7 @@ def test_each_level_is_the_papers() -> None:
     assert isinstance(norm, ChannelNorm) and isinstance(last, ChannelNorm)
 
 
-def test_parameters_are_as_many_as_the_papers_for_vit_b() -> None:
+def test_parameter_count_matches_paper_for_vit_b() -> None:
     # 768 channels to 256. Up by 2: 768 x 384 x 4 + 384 = 1,180,032; again: 384 x 192 x 4 + 192 =
     # 295,104; norm between: 2 x 384 = 768. Each level ends in C x 256 (1 x 1), 256 x 256 x 9
     # (3 x 3), two norms 4 x 256: 590,848 + 256 C with C = 192, 384, 768, 768.
@@ -71,13 +71,13 @@ def test_parameters_are_as_many_as_the_papers_for_vit_b() -> None:
     assert sum(weight.numel() for weight in neck.parameters()) == 5_560_000
 
 
-def test_norm_over_channels_agrees_with_timms() -> None:
-    ours, theirs = ChannelNorm(6), LayerNorm2d(6)
+def test_channel_norm_matches_timm() -> None:
+    channel_norm, timm_norm = ChannelNorm(6), LayerNorm2d(6)
     with torch.no_grad():
-        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            other.copy_(mine.copy_(torch.randn(6)))
+        for actual, other in zip(channel_norm.parameters(), timm_norm.parameters(), strict=True):
+            other.copy_(actual.copy_(torch.randn(6)))
     x = torch.randn(2, 6, 3, 4)
-    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(channel_norm(x), timm_norm(x))
 
 
 def test_norm_decay_mult_applies_to_channel_norm() -> None:
@@ -88,7 +88,7 @@ def test_norm_decay_mult_applies_to_channel_norm() -> None:
     spared = {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0
               for p in group["params"]}
     norms = [module for module in neck.modules() if isinstance(module, ChannelNorm)]
-    # One between the two deconvolutions of scale 4, and two at the end of each of four levels.
+    # One between the two transposed convolutions of scale 4, and two at the end of each of four levels.
     assert len(norms) == 9
     assert spared == {id(p) for norm in norms for p in norm.parameters()}
 
@@ -117,7 +117,7 @@ def test_other_scales_fit_other_patches() -> None:
     assert quarter[0].shape[-2:] == (3, 2)
 
 
-def test_its_channels_come_from_the_backbone() -> None:
+def test_in_channels_are_inferred_from_backbone() -> None:
     model = dict(backbone=dict(type="TimmBackbone", name="test_vit", strides=None),
                  neck=dict(type="SimpleFeaturePyramid", out_channels=8))
     cfg = Config(dict(default_scope="detkit", model=model))
@@ -126,11 +126,11 @@ def test_its_channels_come_from_the_backbone() -> None:
     with DefaultScope.overwrite_default_scope("detkit"):
         neck = MODELS.build(cfg.model.neck)
         maps = neck(MODELS.build(cfg.model.backbone)(torch.randn(1, 3, 64, 96)))
-    assert [96 // level.shape[-1] for level in maps] == [4, 8, 16, 32, 48]  # 64: 1.5 cells, so 2
+    assert [96 // level.shape[-1] for level in maps] == [4, 8, 16, 32, 48]  # 64: 1.5 positions, so 2
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (dict(in_channels=[8, 16]), "reads one map"),
+    (dict(in_channels=[8, 16]), "takes one map"),
     (dict(in_channels=[]), "one number"),
     (dict(in_channels=6), "multiple of 4"),
     (dict(scale_factors=(3, 1)), "powers of two"),
@@ -142,8 +142,8 @@ def test_its_channels_come_from_the_backbone() -> None:
     (dict(in_channels=None), "in_channels: got None"),
     (dict(in_channels=["16"]), "in_channels: got '16'"),
     (dict(scale_factors=4), "scale_factors: got 4"),
-    (dict(scale_factors=("a",)), "falling powers of two"),
-    (dict(scale_factors=([1],)), "falling powers of two"),
+    (dict(scale_factors=("a",)), "descending powers of two"),
+    (dict(scale_factors=([1],)), "descending powers of two"),
 ], ids=str)
 def test_invalid_arguments_are_rejected_by_name(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"SimpleFeaturePyramid: .*{words}"):
@@ -151,6 +151,6 @@ def test_invalid_arguments_are_rejected_by_name(arguments: dict[str, Any], words
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_another_number_of_maps_is_refused(number: int) -> None:
+def test_wrong_number_of_maps_is_rejected(number: int) -> None:
     with pytest.raises(ConfigError, match=f"maps of the backbone: got {number}, expected one"):
         small(in_channels=16)([torch.randn(1, 16, 4, 4)] * number)

@@ -1,4 +1,4 @@
-"""What backbone a file holds, told by its config or by its names."""
+"""Detection of the backbone in a checkpoint, by its config or its names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ import pytest
 import timm
 import torch
 import torchvision
+from mmengine.model import BaseModule
+from torch import Tensor, nn
 
 from detkit.errors import WeightsError
 from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer, TimmBackbone
+from detkit.models.classifiers.image_classifier import ImageClassifier
 from detkit.models.weights.backbone_detect import DetectedBackbone, detect_backbone
+from detkit.models.weights.classifier_weights import load_classifier_weights
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+)
+from detkit.registry import MODELS
 
 SWIN = dict(embed_dims=12, depths=(1, 1), num_heads=(1, 2), window_size=3)
 
@@ -23,7 +33,7 @@ def save_checkpoint(content: Any, folder: Path) -> Path:
 
 
 def run_checkpoint(text: str, state: Any = None) -> dict[str, Any]:
-    """A checkpoint with the text of a config, as a run writes it."""
+    """A checkpoint of a run, with the text of its config."""
     return {"state_dict": state or {"backbone.x": torch.ones(1)}, "meta": {"cfg": text}}
 
 
@@ -52,8 +62,8 @@ TEXTS: dict[str, tuple[str, tuple[str | None, str | None, str]]] = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_backbone_is_detected_by_config(name: str, tmp_path: Path) -> None:
     text, expected = TEXTS[name]
-    found = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
-    assert found == DetectedBackbone(*expected, from_config=True)
+    result = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
+    assert result == DetectedBackbone(*expected, from_config=True)
 
 
 @pytest.mark.parametrize("text", ["", "model = 3", "model = dict(", "import os\nmodel = dict()",
@@ -61,9 +71,9 @@ def test_backbone_is_detected_by_config(name: str, tmp_path: Path) -> None:
 def test_invalid_config_text_is_ignored_and_not_executed(
     text: str, tmp_path: Path
 ) -> None:
-    found = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
-    assert (found.type, found.arch) == (None, None)
-    assert "knows by its names (x)" in found.description
+    result = detect_backbone(save_checkpoint(run_checkpoint(text), tmp_path))
+    assert (result.type, result.arch) == (None, None)
+    assert "with the names x" in result.description
 
 
 def timm_state_dict(name: str) -> dict[str, Any]:
@@ -91,9 +101,57 @@ def timm_state_dict(name: str) -> dict[str, Any]:
 def test_backbone_is_detected_by_keys_and_shapes(
     make: Any, expected: tuple[str | None, str | None], tmp_path: Path
 ) -> None:
-    found = detect_backbone(save_checkpoint(make(), tmp_path))
-    assert (found.type, found.arch) == expected and not found.from_config
-    assert found.description
+    result = detect_backbone(save_checkpoint(make(), tmp_path))
+    assert (result.type, result.arch) == expected and not result.from_config
+    assert result.description
+
+
+class UserBackbone(BaseModule):  # type: ignore[misc]
+    """A backbone that detkit does not ship; its published files say 'conv.' for 'stem.'."""
+
+    feature_channels, feature_strides = (8,), (4,)
+    arch_names = ("small", "large")
+
+    def __init__(self, arch: str = "small", init_cfg: Any = None) -> None:
+        super().__init__(init_cfg)
+        self.stem = nn.Conv2d(3, 8, {"small": 1, "large": 3}[arch], stride=4)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (self.stem(images),)
+
+    @staticmethod
+    def checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
+        if "conv.weight" not in state_dict:
+            raise WeightsError("these are not the names of a UserBackbone")
+        converted = ConvertedStateDict("published")
+        for name, value in state_dict.items():
+            if name.startswith("conv."):
+                converted.add(name.replace("conv.", "stem."), name, value)
+            else:
+                converted.unexpected_keys.append(name)
+        return converted
+
+    @staticmethod
+    def classifier_prefixes_fn(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+        return {"head.fc.": ("logits.",)}
+
+
+def test_registered_user_backbone_needs_no_central_edit(tmp_path: Path) -> None:
+    state = {"conv.weight": torch.rand(8, 3, 3, 3), "conv.bias": torch.rand(8),
+             "logits.weight": torch.rand(5, 8), "logits.bias": torch.rand(5)}
+    path = save_checkpoint(state, tmp_path)
+    MODELS.register_module(name="UserBackbone", module=UserBackbone)
+    try:
+        detected = detect_backbone(path)
+        model = ImageClassifier(backbone=dict(type="UserBackbone", arch="large"),
+                                head=dict(type="LinearClsHead", in_channels=8, num_classes=5))
+    finally:
+        MODELS.module_dict.pop("UserBackbone")
+    assert (detected.type, detected.arch) == ("UserBackbone", "large")
+    report = load_classifier_weights(model, path)
+    assert not report.missing_keys and not report.unexpected_keys
+    assert torch.equal(model.backbone.stem.weight, state["conv.weight"])
+    assert torch.equal(model.head.fc.weight, state["logits.weight"])
 
 
 def test_unreadable_checkpoint_raises_weights_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints load whole or are refused by name."""
+"""Loading of backbone checkpoints: layouts, prefixes, errors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ QKV = "layers.1.blocks.0.attn.qkv.weight"
     ],
     ids=["bare", "model", "state_dict", "ema", "module.", "backbone.", "module.backbone."],
 )
-def test_wrappers_and_prefixes_are_taken_off(
+def test_wrappers_and_prefixes_are_stripped(
     wrap: Callable[[State], State], tmp_path: Path
 ) -> None:
     torch.save(wrap(microsoft()), tmp_path / "file.pth")
@@ -94,14 +94,14 @@ def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     torch.save({"model": state}, tmp_path / "file.pth")
     backbone = model()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    with pytest.raises(WeightsError, match=words) as caught:
+    with pytest.raises(WeightsError, match=words) as excinfo:
         load_backbone_weights(backbone, tmp_path / "file.pth")
-    assert "file.pth" in str(caught.value) and "\n" not in str(caught.value)
+    assert "file.pth" in str(excinfo.value) and "\n" not in str(excinfo.value)
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, before[name])
 
 
-def test_our_own_checkpoints_load_with_the_norms_of_the_outputs() -> None:
+def test_detkit_checkpoints_load_with_output_norms() -> None:
     source, target = model(), model()
     source.init_weights()
     with torch.no_grad():
@@ -153,20 +153,20 @@ def test_checkpoint_with_incomplete_norm_is_rejected() -> None:
 
 
 def test_norms_of_other_outputs_are_reported_missing_or_unexpected() -> None:
-    one, both = model(out_indices=(1,)), model()
-    report = load_backbone_weights(both, one.state_dict())
+    one_output, both = model(out_indices=(1,)), model()
+    report = load_backbone_weights(both, one_output.state_dict())
     assert report.missing_keys == ("norm0.weight", "norm0.bias") and report.unexpected_keys == ()
     assert "left as initialised: norm0.weight, norm0.bias" in str(report)
-    report = load_backbone_weights(one, both.state_dict())
+    report = load_backbone_weights(one_output, both.state_dict())
     assert report.missing_keys == () and report.unexpected_keys == ("norm0.weight", "norm0.bias")
 
 
 def test_unused_stages_are_reported_unexpected() -> None:
     report = load_backbone_weights(model(out_indices=(0,)), microsoft())
-    assert QKV in report.unexpected_keys and "layers.0.downsample.norm.weight" in report.unexpected_keys
+    assert {QKV, "layers.0.downsample.norm.weight"} <= set(report.unexpected_keys)
 
 
-def test_a_bias_table_is_stretched_to_another_window() -> None:
+def test_bias_table_is_resized_to_other_window() -> None:
     state = microsoft()
     backbone = model(window_size=5)
     report = load_backbone_weights(backbone, state)
@@ -180,7 +180,7 @@ def test_a_bias_table_is_stretched_to_another_window() -> None:
     assert len(report.resized) == 4
 
 
-def test_pretrained_init_cfg_goes_through_the_loader_and_tells_the_log(
+def test_pretrained_init_cfg_uses_loader_and_logs_report(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.save({"model": microsoft()}, tmp_path / "file.pth")
@@ -191,13 +191,13 @@ def test_pretrained_init_cfg_goes_through_the_loader_and_tells_the_log(
             super().__init__()
             self.backbone = backbone
 
-    MMLogger.get_current_instance().addHandler(caplog.handler)  # it hands nothing upwards
+    MMLogger.get_current_instance().addHandler(caplog.handler)  # it does not propagate
     try:
         Detector().init_weights()
     finally:
         MMLogger.get_current_instance().removeHandler(caplog.handler)
-    told = caplog.text
-    assert "microsoft layout" in told and "head.weight" in told
+    log_text = caplog.text
+    assert "microsoft layout" in log_text and "head.weight" in log_text
     assert torch.equal(backbone.stages[1].blocks[0].attn.qkv.weight, microsoft()[QKV])
 
 
@@ -209,7 +209,7 @@ def test_incomplete_init_cfg_is_rejected(init_cfg: dict[str, str]) -> None:
         model(init_cfg=init_cfg).init_weights()
 
 
-def test_a_prefix_picks_one_model_of_several(tmp_path: Path) -> None:
+def test_prefix_selects_one_of_several_models(tmp_path: Path) -> None:
     state = {f"teacher.{k}": v for k, v in microsoft().items()}
     state |= {f"student.{k}": v * 0 for k, v in microsoft().items()}
     backbone = model()
@@ -219,12 +219,12 @@ def test_a_prefix_picks_one_model_of_several(tmp_path: Path) -> None:
         load_backbone_weights(backbone, state, prefix="pupil")
 
 
-def test_a_backbone_without_an_adapter_is_refused_by_name() -> None:
+def test_backbone_without_filter_fn_is_rejected_by_name() -> None:
     with pytest.raises(WeightsError, match="Linear"):
         load_backbone_weights(torch.nn.Linear(2, 2), microsoft())
 
 
-def test_mmengines_own_checkpoint_is_read_with_its_log_and_numpy_numbers(tmp_path: Path) -> None:
+def test_mmengine_checkpoint_with_message_hub_is_read(tmp_path: Path) -> None:
     hub = MessageHub.get_instance("test_weights")
     hub.update_scalar("train/loss", torch.tensor(1.5))
     content = {
@@ -239,7 +239,7 @@ def test_mmengines_own_checkpoint_is_read_with_its_log_and_numpy_numbers(tmp_pat
 
 
 class CodeRunsOnUnpickling:
-    """Writes a file when it is unpickled with code allowed."""
+    """Writes a file if it is unpickled without restrictions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -249,13 +249,13 @@ class CodeRunsOnUnpickling:
 
 
 class UnpicklesBuiltin:
-    """Asks for an attribute of something that mmengine's log never asks for."""
+    """Unpickling it looks up an attribute that mmengine's message hub never needs."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (torch.Tensor, "__init__")
 
 
-def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
+def test_checkpoint_with_code_is_rejected_and_not_executed(tmp_path: Path) -> None:
     torch.save({"model": {}, "x": CodeRunsOnUnpickling(tmp_path / "ran")}, tmp_path / "bad.pth")
     with pytest.raises(WeightsError, match="executing code.*Path"):
         load_checkpoint(tmp_path / "bad.pth")
@@ -271,7 +271,7 @@ def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: P
         ("none.pth", None, "no such file"),
         ("empty.pth", b"", "cannot be read"),
         ("text.pth", b"<html>not found</html>", "cannot be read"),
-        # Each of these bytes asks torch's reader for something that is not there.
+        # Truncated or invalid pickle opcodes.
         ("words.pth", b"some text", "cannot be read"),
         ("short.pth", b"J", "cannot be read"),
         ("text.safetensors", b"<html>not found</html>", "cannot be read"),
@@ -279,7 +279,7 @@ def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: P
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
+def test_invalid_checkpoint_file_error_is_one_line(
     name: str, content: bytes | str | None, words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -288,12 +288,12 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
         path.write_bytes(path.read_bytes()[:2000])
     elif isinstance(content, bytes):
         path.write_bytes(content)
-    with pytest.raises(WeightsError, match=words) as caught:
+    with pytest.raises(WeightsError, match=words) as excinfo:
         load_checkpoint(path)
-    assert name in str(caught.value) and "\n" not in str(caught.value)
+    assert name in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 
-def test_a_tensor_alone_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_tensor_file_and_folder_are_rejected(tmp_path: Path) -> None:
     torch.save(torch.ones(2), tmp_path / "tensor.pth")
     with pytest.raises(WeightsError, match="got a Tensor"):
         load_checkpoint(tmp_path / "tensor.pth")
@@ -301,11 +301,11 @@ def test_a_tensor_alone_and_a_folder_are_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-def test_without_a_network_an_address_asks_for_a_local_file(
+def test_url_without_network_error_suggests_local_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    # Port 9 of this machine: nobody listens there.
-    with pytest.raises(WeightsError, match="local file") as caught:
+    # Port 9, the discard port: no server.
+    with pytest.raises(WeightsError, match="local file") as excinfo:
         load_checkpoint("http://127.0.0.1:9/swin.pth")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(excinfo.value)

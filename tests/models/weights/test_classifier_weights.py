@@ -1,4 +1,4 @@
-"""Whole classifiers' files load whole, or are refused by name; a detector begins with them."""
+"""Loading of classifier checkpoints into ImageClassifier and into detectors."""
 
 from __future__ import annotations
 
@@ -100,19 +100,19 @@ def test_head_for_other_num_classes_is_not_loaded_and_reported(name: str) -> Non
     before = loaded.head.fc.weight.detach().clone()
     report = load_classifier_weights(loaded, state)
     assert report.missing_keys == ("head.fc.weight", "head.fc.bias")
-    assert "last layer is left as initialised: the file's is for 10 classes, this one for 6" in str(
+    assert "last layer is left as initialized: the file's is for 10 classes, the model's for 6" in str(
         report)
     assert torch.equal(loaded.head.fc.weight, before)
     ten_class_model = classifier(name)
     load_classifier_weights(ten_class_model, state)
-    with torch.no_grad():  # backbone and norm are there
+    with torch.no_grad():  # backbone and norm are present
         x = make_image(name)
         assert torch.equal(loaded.extract_feat(x), ten_class_model.extract_feat(x))
         if name == "convnextv2":
             assert torch.equal(loaded.head.norm.weight, state["head.norm.weight"])
 
 
-KEYS = {  # of the final norm or last layer, and of something in the middle
+KEYS = {  # keys of the final norm or last layer, and of a middle layer
     "swin": ("norm.weight", "layers.2.blocks.0.mlp.fc1.weight"),
     "convnextv2": ("head.norm.weight", "stages.2.blocks.1.mlp.fc1.weight"),
     "efficientnet": ("classifier.weight", "blocks.3.1.conv_pwl.weight"),
@@ -136,12 +136,12 @@ def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     loaded, state, key = classifier(name), dict(
         reference_model(name).state_dict()), KEYS[name][place]
     FAULTS[fault][0](state, key)
-    before = {one: value.clone() for one, value in loaded.state_dict().items()}
+    before = {param: value.clone() for param, value in loaded.state_dict().items()}
     with pytest.raises(WeightsError, match=FAULTS[fault][1].replace("KEY", key)) as error:
         load_classifier_weights(loaded, state)
     assert "\n" not in str(error.value) and "nothing was loaded" in str(error.value)
-    for one, value in loaded.state_dict().items():
-        assert torch.equal(value, before[one]), one
+    for param, value in loaded.state_dict().items():
+        assert torch.equal(value, before[param]), param
 
 
 @pytest.mark.parametrize(
@@ -171,19 +171,19 @@ def test_missing_norm_after_pooling_is_rejected_with_suggestion() -> None:
 def test_mlp_head_is_not_loaded_from_linear_head() -> None:
     loaded = classifier("swin", type="MLPClsHead", hidden_channels=(8,))
     report = load_classifier_weights(loaded, reference_model("swin").state_dict())
-    assert "one linear layer, and this one has more" in str(report)
+    assert "one linear layer, and the model's has more" in str(report)
     assert all(name.startswith("head.") for name in report.missing_keys) and report.missing_keys
     assert "backbone.norm3.weight" in report.loaded
 
 
 def save_checkpoint(model: Any, folder: Path) -> Path:
-    """As a run saves it."""
+    """A checkpoint as saved by a run."""
     torch.save({"state_dict": model.state_dict(), "meta": {}}, folder / "best.pth")
     return folder / "best.pth"
 
 
 @pytest.mark.parametrize("name", mark_slow(NAMES, ("swin", "network")))
-def test_our_own_file_loads_whole_and_with_other_classes_all_but_the_last_layer(
+def test_detkit_checkpoint_loads_and_other_classes_skip_last_layer(
     name: str, tmp_path: Path
 ) -> None:
     loaded = classifier(name)
@@ -222,7 +222,7 @@ def test_timm_backbone_loads_head_only_without_layers_between() -> None:
         assert torch.allclose(resnet(x), file(x), atol=1e-5)
     vit = of("test_vit", 64, strides=None)
     report = load_classifier_weights(vit, randomized_model("test_vit", num_classes=10).state_dict())
-    assert "(norm.weight, ...) that TimmBackbone leaves out; TimmNetwork has them" in str(report)
+    assert "(norm.weight, ...) that this backbone drops; TimmNetwork has them" in str(report)
     assert report.missing_keys == ("head.fc.weight", "head.fc.bias")
 
 
@@ -236,14 +236,14 @@ def test_non_classifier_checkpoint_is_rejected(content: State, words: str) -> No
         load_classifier_weights(classifier("swin"), content)
 
 
-def test_a_pretrained_step_without_checkpoint_is_refused() -> None:
+def test_pretrained_step_without_checkpoint_is_rejected() -> None:
     with pytest.raises(ConfigError, match="ImageClassifier: init_cfg.*checkpoint=FILE"):
         initialize_classifier(classifier("swin"), dict(type="Pretrained"))
 
 
 DETECTORS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[..., nn.Module],
                            dict[str, Any]]] = {
-    # Of each: the classifier's backbone, its head, and the detector's.
+    # The classifier's backbone and head, and the detector's backbone.
     "swin": (dict(type="SwinTransformer", arch="micro", out_indices=(3,)), dict(in_channels=384),
              SwinTransformer, dict(arch="micro")),
     "convnextv2": (dict(type="ConvNeXtV2", arch="atto", out_indices=(3,), output_norms=False),
@@ -260,7 +260,7 @@ def test_classifier_checkpoint_initializes_detector_backbone(
     name: str, indices: tuple[int, ...], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    backbone, head, kind, arguments = DETECTORS[name]
+    backbone, head, backbone_type, arguments = DETECTORS[name]
     channels = head["in_channels"] or EfficientNet("micro", head_conv=True).feature_channels[-1]
     model = MODELS.build(dict(type="ImageClassifier", backbone=backbone,
                               head={"type": "LinearClsHead", "num_classes": 3, **head,
@@ -271,8 +271,9 @@ def test_classifier_checkpoint_initializes_detector_backbone(
             parameter.add_(torch.randn_like(parameter) * 0.1)
     model.eval()
     file = save_checkpoint(model, tmp_path)
-    body: Any = kind(out_indices=indices, **arguments,
-                     init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
+    body: Any = backbone_type(out_indices=indices,
+                              **arguments,
+                              init_cfg=dict(type="Pretrained", checkpoint=str(file))).eval()
     body.init_weights()
     report = load_backbone_weights(body, file)
     norms = {f"norm{i}.{leaf}" for i in indices for leaf in ("weight", "bias")}
@@ -281,15 +282,15 @@ def test_classifier_checkpoint_initializes_detector_backbone(
     assert set(report.missing_keys) == expected_kept
     assert {"head.fc.weight", "head.fc.bias"} <= set(report.unexpected_keys)
     assert ("head_conv.conv.weight" in report.unexpected_keys) == (name == "efficientnet")
-    # The stages' own maps, which all norms and head convolutions look at.
-    image, maps, whole = torch.randn(1, 3, 64, 64), [], []
-    for stages, found in ((body.stages, maps), (model.backbone.stages, whole)):
+    # The outputs of stages, before norms and head convolutions.
+    image, maps, classifier_maps = torch.randn(1, 3, 64, 64), [], []
+    for stages, outputs in ((body.stages, maps), (model.backbone.stages, classifier_maps)):
         for stage in stages:
             stage.register_forward_hook(
-                lambda _, __, out, found=found: found.append(
+                lambda _, __, out, outputs=outputs: outputs.append(
                     out[0] if isinstance(out, tuple) else out))
     with torch.no_grad():
         body(image), model(image)
     assert len(maps) == 4
-    for mine, other in zip(maps, whole, strict=True):
-        assert torch.equal(mine, other)
+    for actual, other in zip(maps, classifier_maps, strict=True):
+        assert torch.equal(actual, other)

@@ -1,4 +1,4 @@
-"""ConvNeXt V2's own files load whole, or are refused by the name that is wrong."""
+"""Loading of ConvNeXt V2 checkpoints of detkit."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def test_checkpoint_with_one_wrong_key_is_rejected_by_key(
 
 
 def test_norms_of_other_outputs_are_reported_missing_or_unexpected() -> None:
-    one, both = model(out_indices=(1,)), model()
-    report = load_backbone_weights(both, one.state_dict())
+    one_output, both = model(out_indices=(1,)), model()
+    report = load_backbone_weights(both, one_output.state_dict())
     assert report.missing_keys == ("norm0.weight", "norm0.bias") and report.unexpected_keys == ()
     assert "left as initialised: norm0.weight, norm0.bias" in str(report)
-    report = load_backbone_weights(one, both.state_dict())
+    report = load_backbone_weights(one_output, both.state_dict())
     assert report.missing_keys == () and report.unexpected_keys == ("norm0.weight", "norm0.bias")
 
 
-def test_a_plain_file_of_ours_leaves_all_offsets_as_they_are() -> None:
+def test_detkit_checkpoint_without_offsets_keeps_initial_offsets() -> None:
     report = load_backbone_weights(model(), model(deform_stages=()).state_dict())
     # Two blocks with a weight and a bias each.
     assert len(report.missing_keys) == 4 and all(".conv_offset." in name

@@ -1,4 +1,4 @@
-"""EfficientNet's checkpoints load whole from every layout, or are refused by name."""
+"""Loading of EfficientNet checkpoints of every layout."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from detkit.models.weights.backbone_weights import load_backbone_weights
 State = dict[str, Any]
 SAME: dict[str, Any] = dict(padding="same")
 
-# lukemelas' names by timm's. The norms of the first block keep the numbers of those with an
-# expansion, as _bn1 and _bn2; _blocks are counted through.
+# lukemelas' names by timm's. Norms of the first block have the indices of a block with expansion,
+# _bn1 and _bn2; the index of _blocks runs over all stages.
 IN_A_BLOCK = {
     "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
     "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand",
@@ -44,14 +44,14 @@ def as_lukemelas(state: State) -> State:
     for name, value in state.items():
         owner, _, leaf = name.rpartition(".")
         if leaf == "num_batches_tracked":
-            continue  # the release's files are older than these
+            continue  # the files of the release do not have them
         match = re.match(r"blocks\.(\d+)\.(\d+)\.(.*)", owner)
         if match is None:
             renamed[f"{OUTSIDE[owner]}.{leaf}"] = value
             continue
-        place = (int(match[1]), int(match[2]))
-        names = FIRST_BLOCK if place == (0, 0) else IN_A_BLOCK
-        renamed[f"_blocks.{B0_BLOCKS.index(place)}.{names[match[3]]}.{leaf}"] = value
+        block_index = (int(match[1]), int(match[2]))
+        names = FIRST_BLOCK if block_index == (0, 0) else IN_A_BLOCK
+        renamed[f"_blocks.{B0_BLOCKS.index(block_index)}.{names[match[3]]}.{leaf}"] = value
     return renamed
 
 
@@ -59,13 +59,13 @@ def as_lukemelas(state: State) -> State:
 def states() -> dict[str, State]:
     """A state dict of B0 in each layout."""
     tensorflow = timm_model("tf_efficientnet_b0").state_dict()
-    own = EfficientNet(head_conv=True)
-    load_backbone_weights(own, timm_model("efficientnet_b0").state_dict())
+    detkit_model = EfficientNet(head_conv=True)
+    load_backbone_weights(detkit_model, timm_model("efficientnet_b0").state_dict())
     return {
         "timm": tensorflow,
         "torchvision": torchvision_model("efficientnet_b0").state_dict(),
         "lukemelas": as_lukemelas(tensorflow),
-        "detkit": dict(own.state_dict()),
+        "detkit": dict(detkit_model.state_dict()),
     }
 
 
@@ -73,12 +73,12 @@ def padding_of(layout: str) -> str:
     return "same" if layout in ("timm", "lukemelas") else "symmetric"
 
 
-def test_a_file_of_lukemelas_gives_the_maps_of_timms_tf_model(
+def test_lukemelas_checkpoint_gives_maps_of_timm_tf_model(
     states: dict[str, State], tmp_path: Path
 ) -> None:
     torch.save(states["lukemelas"], tmp_path / "efficientnet-b0.pth")
-    ours = EfficientNet(**SAME).eval()
-    report = load_backbone_weights(ours, tmp_path / "efficientnet-b0.pth")
+    model = EfficientNet(**SAME).eval()
+    report = load_backbone_weights(model, tmp_path / "efficientnet-b0.pth")
     assert report.layout == "lukemelas"
     assert report.missing_keys and all(
         name.endswith(".num_batches_tracked") for name in report.missing_keys)
@@ -88,7 +88,7 @@ def test_a_file_of_lukemelas_gives_the_maps_of_timms_tf_model(
     }
     image = make_image(2, 3, 96, 65)
     with torch.no_grad():
-        assert_same(ours(image), timm_maps(timm_model("tf_efficientnet_b0"), image))
+        assert_same(model(image), timm_maps(timm_model("tf_efficientnet_b0"), image))
 
 
 MIDDLE = {
@@ -127,11 +127,11 @@ def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     spoil(state, key)
     words = words.replace("KEY", key).replace("MORE", key.replace("1", "7", 1))
     words = words.replace("STATISTIC", statistic(key))
-    ours = EfficientNet(padding=padding_of(layout), head_conv=layout == "detkit")
-    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    model = EfficientNet(padding=padding_of(layout), head_conv=layout == "detkit")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(WeightsError, match=words):
-        load_backbone_weights(ours, state)
-    for name, value in ours.state_dict().items():
+        load_backbone_weights(model, state)
+    for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 
 
@@ -139,10 +139,10 @@ def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
 def test_unused_stages_are_reported_unexpected(
     layout: str, states: dict[str, State]
 ) -> None:
-    ours = EfficientNet(padding=padding_of(layout), out_indices=(1,))
-    report = load_backbone_weights(ours, states[layout])
+    model = EfficientNet(padding=padding_of(layout), out_indices=(1,))
+    report = load_backbone_weights(model, states[layout])
     assert report.layout == layout and MIDDLE[layout] in report.unexpected_keys
-    assert set(report.loaded) >= {name for name, _ in ours.named_parameters()}
+    assert set(report.loaded) >= {name for name, _ in model.named_parameters()}
 
 
 def test_checkpoint_of_deeper_arch_is_rejected_by_first_extra_block() -> None:
@@ -172,21 +172,21 @@ def test_checkpoint_trained_with_other_padding_or_eps_is_rejected(
 
 def test_explicit_norm_eps_must_match_checkpoint(states: dict[str, State]) -> None:
     for arguments in (dict(norm_eps=1e-4), dict(norm_cfg=dict(type="BN", eps=1e-4))):
-        ours = EfficientNet(**arguments)  # type: ignore[arg-type]
-        load_backbone_weights(ours, states["torchvision"])
-        assert ours.stem.norm.eps == ours.norm_eps == 1e-4
+        model = EfficientNet(**arguments)  # type: ignore[arg-type]
+        load_backbone_weights(model, states["torchvision"])
+        assert model.stem.norm.eps == model.norm_eps == 1e-4
 
 
-def test_our_own_checkpoint_loads_through_init_cfg_with_head_and_prefix(
+def test_detkit_checkpoint_loads_by_init_cfg_with_head_and_prefix(
     states: dict[str, State], tmp_path: Path
 ) -> None:
     state = {f"backbone.{name}": value for name, value in states["detkit"].items()}
     state["head.fc.weight"] = torch.ones(2, 1280)
     torch.save({"state_dict": state}, tmp_path / "classifier.pth")
     checkpoint = str(tmp_path / "classifier.pth")
-    whole = EfficientNet(head_conv=True, init_cfg=dict(type="Pretrained", checkpoint=checkpoint))
-    whole.init_weights()
-    for name, value in whole.state_dict().items():
+    reloaded = EfficientNet(head_conv=True, init_cfg=dict(type="Pretrained", checkpoint=checkpoint))
+    reloaded.init_weights()
+    for name, value in reloaded.state_dict().items():
         assert torch.equal(value, states["detkit"][name]), name
     report = load_backbone_weights(EfficientNet(), checkpoint)
     assert report.layout == "detkit" and report.missing_keys == ()
@@ -194,7 +194,7 @@ def test_our_own_checkpoint_loads_through_init_cfg_with_head_and_prefix(
 
 
 @pytest.mark.parametrize("layout", MIDDLE)
-def test_plain_weights_load_into_deformable_stages_and_give_the_same_maps(
+def test_plain_weights_load_into_deformable_stages_with_same_maps(
     layout: str, states: dict[str, State]
 ) -> None:
     padding = padding_of(layout)
@@ -210,7 +210,7 @@ def test_plain_weights_load_into_deformable_stages_and_give_the_same_maps(
         assert_same(bent(image), list(plain(image)), 2e-5)
 
 
-def test_offsets_of_a_deformable_file_are_needed_each() -> None:
+def test_incomplete_offsets_in_checkpoint_are_rejected() -> None:
     bent = EfficientNet("micro", deform_stages=(2, 3))
     state = dict(bent.state_dict())
     report = load_backbone_weights(EfficientNet("micro", deform_stages=(2, 3)), state)
@@ -221,7 +221,7 @@ def test_offsets_of_a_deformable_file_are_needed_each() -> None:
         load_backbone_weights(bent, state)
 
 
-def test_counts_of_batches_are_not_needed_where_the_norm_is_another_and_statistics_are() -> None:
+def test_batch_counters_are_optional_and_running_statistics_are_not() -> None:
     state = EfficientNet().state_dict()
     group = EfficientNet(norm_cfg=dict(type="GN", num_groups=8))
     statistics = [name for name in state if name.endswith((".running_mean", ".running_var"))]
@@ -234,6 +234,6 @@ def test_counts_of_batches_are_not_needed_where_the_norm_is_another_and_statisti
 
 
 @pytest.mark.parametrize("state", [{}, {"layers.0.weight": torch.ones(1)}], ids=["none", "other"])
-def test_names_of_no_known_layout_are_refused(state: State) -> None:
+def test_unknown_layout_is_rejected(state: State) -> None:
     with pytest.raises(WeightsError, match="empty dict|names of an EfficientNet"):
         load_backbone_weights(EfficientNet(), state)

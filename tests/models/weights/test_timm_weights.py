@@ -1,4 +1,4 @@
-"""Weights for models of timm: whole or refused by name, from a file or from the hub."""
+"""Loading of weights for models of timm, from a file or the hub."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def file_of(state: State, folder: Path) -> Path:
     lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3},
     lambda s: {"model": {k: v * 0 for k, v in s.items()}, "model_ema": s},
 ], ids=["bare", "module.", "ema"])
-def test_a_file_of_timm_loads_whole_but_for_its_classifier(
+def test_timm_checkpoint_loads_except_classifier(
     wrap: Callable[[State], State], tmp_path: Path
 ) -> None:
     state = randomized_model("test_resnet").state_dict()
     path = file_of(wrap(state), tmp_path)
     model = backbone(init_cfg=dict(type="Pretrained", checkpoint=str(path)), pretrained=True)
-    model.init_weights()  # the file goes before the hub
+    model.init_weights()  # the file has priority over the hub
     for name, value in model.state_dict().items():
         assert torch.equal(value, state[name.removeprefix("body.")]), name
     report = load_backbone_weights(backbone(), path)
@@ -66,24 +66,24 @@ def test_mismatched_checkpoint_is_rejected_and_loads_nothing(
     spoil(state)
     if KEY in state:
         state[key] = state.pop(KEY)
-    state = {one.replace(KEY, key): value for one, value in state.items()}
+    state = {param.replace(KEY, key): value for param, value in state.items()}
     model = backbone(name=name)
-    before = {one: value.clone() for one, value in model.state_dict().items()}
-    with pytest.raises(WeightsError, match=words.replace(KEY, key)) as caught:
+    before = {param: value.clone() for param, value in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=words.replace(KEY, key)) as excinfo:
         load_backbone_weights(model, file_of(state, tmp_path))
-    assert "\n" not in str(caught.value)
-    for one, value in model.state_dict().items():
-        assert torch.equal(value, before[one])
+    assert "\n" not in str(excinfo.value)
+    for param, value in model.state_dict().items():
+        assert torch.equal(value, before[param])
 
 
-def test_the_file_of_another_model_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_other_model_is_rejected(tmp_path: Path) -> None:
     for name, other in (("test_resnet", "test_vit"), ("test_convnext", "test_resnet")):
         with pytest.raises(WeightsError, match="file.pth"):
             load_backbone_weights(backbone(name=name),
                                   file_of(randomized_model(other).state_dict(), tmp_path))
 
 
-def test_our_own_checkpoints_load_and_deeper_levels_are_not_needed() -> None:
+def test_detkit_checkpoints_load_and_deeper_levels_are_unexpected() -> None:
     source = backbone()
     state = {f"backbone.{name}": value for name, value in source.state_dict().items()}
     report = load_backbone_weights(backbone(strides=(4, 8)), {"state_dict": state})
@@ -96,14 +96,14 @@ def test_our_own_checkpoints_load_and_deeper_levels_are_not_needed() -> None:
         assert torch.equal(value, source.state_dict()[name])
 
 
-def test_position_embeddings_are_stretched_as_timm_stretches_them(tmp_path: Path) -> None:
+def test_position_embeddings_are_resized_as_in_timm(tmp_path: Path) -> None:
     file = weights_file("test_vit", tmp_path)  # 10 x 10 patches
     model = TimmBackbone("test_vit", strides=None, img_size=(96, 128)).eval()
     assert load_backbone_weights(model, file).resized == ("body.pos_embed",)
     reference = timm.create_model("test_vit", img_size=(96, 128), pretrained=True,
                                   pretrained_cfg_overlay=dict(file=str(file)))
     torch.testing.assert_close(model.body.pos_embed, reference.pos_embed)
-    # Without img_size they are stretched to each image, which timm does too.
+    # Without img_size they are resized to each image, as in timm.
     free = TimmBackbone("test_vit", strides=None).eval()
     load_backbone_weights(free, file)
     image = torch.randn(1, 3, 96, 128)
@@ -116,7 +116,7 @@ def test_position_embeddings_are_stretched_as_timm_stretches_them(tmp_path: Path
 
 @pytest.mark.slow
 def test_original_release_checkpoint_is_converted_by_timm() -> None:
-    # microsoft's Swin has its patch merging at the end of a stage, timm at the head of the next.
+    # microsoft's Swin has its patch merging at the end of a stage, timm at the start of the next.
     model = SwinTransformer("tiny", drop_path_rate=0.0).eval()
     model.init_weights()
     state = {name.replace("stages.", "layers."): value for name, value in model.state_dict().items()
@@ -126,14 +126,14 @@ def test_original_release_checkpoint_is_converted_by_timm() -> None:
     assert report.layout == "timm" and report.missing_keys == ()
     image = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        for index, (one, two) in enumerate(zip(reference(image), model(image), strict=True)):
+        for index, (first, second) in enumerate(zip(reference(image), model(image), strict=True)):
             norm = model.get_submodule(f"norm{index}")
-            normed = norm(one.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            torch.testing.assert_close(normed, two, rtol=1e-4, atol=1e-4)
+            normed = norm(first.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            torch.testing.assert_close(normed, second, rtol=1e-4, atol=1e-4)
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the hub as a file needs: where it is, which version, and its content."""
+    """A minimal hub: location, version and content of a file."""
 
     content = b""
     asked: list[str] = []
@@ -153,11 +153,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.wfile.write(self.content)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def set_client(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path) -> None:
-    """What HF_ENDPOINT and HF_HUB_CACHE set, which the client reads once, when it is imported."""
+    """Set what HF_ENDPOINT and HF_HUB_CACHE set, which the client reads at import."""
     from huggingface_hub import constants
 
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
@@ -168,7 +168,7 @@ def set_client(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path) -> No
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    """A hub on this machine, an empty cache, and the client set to both."""
+    """A local hub and an empty cache, with the client configured for both."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
@@ -179,7 +179,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     server.server_close()
 
 
-def test_published_weights_are_fetched_once_when_weights_are_made(
+def test_pretrained_weights_are_downloaded_once_by_init_weights(
     hub: type[Hub], tmp_path: Path
 ) -> None:
     path = weights_file("test_resnet", tmp_path)
@@ -192,19 +192,20 @@ def test_published_weights_are_fetched_once_when_weights_are_made(
         expected = timm_feature_maps("test_resnet", path, (1, 2, 3, 4), image)
         torch.testing.assert_close(model.eval()(image), tuple(expected))
     asked = len(hub.asked)
-    assert any(one.startswith("GET") for one in hub.asked)
+    assert any(param.startswith("GET") for param in hub.asked)
     backbone(pretrained=True).init_weights()
     assert len(hub.asked) == asked
 
 
-def test_without_network_one_line_says_how_to_give_a_file(
+def test_missing_network_error_is_one_line_with_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_client(monkeypatch, "http://127.0.0.1:9", tmp_path)  # the discard port: nobody answers
+    set_client(monkeypatch, "http://127.0.0.1:9", tmp_path)  # the discard port: no server
     model = backbone(pretrained=True)
-    with pytest.raises(WeightsError, match="test_resnet.*could not be fetched.*init_cfg") as caught:
+    with pytest.raises(WeightsError,
+                       match="test_resnet.*could not be downloaded.*init_cfg") as excinfo:
         model.init_weights()
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(excinfo.value)
 
 
 def test_timm_model_without_pretrained_weights_raises() -> None:
@@ -215,8 +216,8 @@ def test_timm_model_without_pretrained_weights_raises() -> None:
 def test_safetensors_and_pth_load_equally(tmp_path: Path) -> None:
     path = weights_file("test_efficientnet", tmp_path)
     other = file_of(load_file(path), tmp_path)
-    reports = [load_backbone_weights(backbone(name="test_efficientnet"), one)
-               for one in (path, other)]
+    reports = [load_backbone_weights(backbone(name="test_efficientnet"), param)
+               for param in (path, other)]
     assert reports[0].loaded == reports[1].loaded
     save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
     with pytest.raises(WeightsError, match="a.safetensors"):

@@ -89,15 +89,16 @@ def gradients(output: torch.Tensor, tensors: dict[str, torch.Tensor]) -> list[to
 
 @cases
 @pytest.mark.parametrize("version", ["v1", "v2", "v2 with bias"])
-def test_output_and_gradients_are_torchvisions(case: Case, version: str) -> None:
+def test_output_and_gradients_match_torchvision(case: Case, version: str) -> None:
     tensors = case.tensors()
     names = {"v1": 3, "v2": 4, "v2 with bias": 5}[version]
     tensors = dict(list(tensors.items())[:names])
-    ours = (case.v1 if version == "v1" else case.v2)(**tensors)
-    theirs = case.torchvision(**tensors)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    for mine, reference in zip(gradients(ours, tensors), gradients(theirs, tensors)):
-        torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-5)
+    actual_output = (case.v1 if version == "v1" else case.v2)(**tensors)
+    expected_output = case.torchvision(**tensors)
+    torch.testing.assert_close(actual_output, expected_output, rtol=0, atol=0)
+    for actual, reference in zip(gradients(actual_output, tensors),
+                                 gradients(expected_output, tensors)):
+        torch.testing.assert_close(actual, reference, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -114,7 +115,7 @@ def test_gradcheck_through_mmcvs_own_function(version: str) -> None:
     assert torch.autograd.gradcheck(positional, list(tensors.values()))
 
 
-def test_weight_gradient_alone_and_with_others_is_the_same() -> None:
+def test_weight_gradient_is_same_alone_and_with_others() -> None:
     case = Case(groups=2)
     tensors = {name: case.tensors()[name] for name in ("input", "offset", "weight")}
     together = gradients(case.v1(**tensors), tensors)[2]
@@ -123,17 +124,17 @@ def test_weight_gradient_alone_and_with_others_is_the_same() -> None:
     torch.testing.assert_close(alone, together, rtol=0, atol=0)
 
 
-def test_backward_twice_over_one_graph_gives_the_same() -> None:
+def test_second_backward_gives_same_gradients() -> None:
     tensors = {name: CASES["plain"].tensors()[name] for name in ("input", "offset", "weight")}
     output = CASES["plain"].v1(**tensors).sum()
     first = torch.autograd.grad(output, list(tensors.values()), retain_graph=True)
     second = torch.autograd.grad(output, list(tensors.values()))
-    for one, other in zip(first, second):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    for first_grad, other in zip(first, second):
+        torch.testing.assert_close(first_grad, other, rtol=0, atol=0)
 
 
 def test_offset_of_one_pixel_reads_neighbor() -> None:
-    # 1x1 kernel of weight 1, offset (y, x) = (0, 1) everywhere: each cell reads the one to its
+    # 1x1 kernel of weight 1, offset (y, x) = (0, 1) everywhere: each position reads the one to its
     # right, the last column reads outside: 0.
     image = torch.arange(1.0, 7.0).view(1, 1, 2, 3)  # 1 2 3 / 4 5 6
     offset = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 2, 3).contiguous()
@@ -141,7 +142,7 @@ def test_offset_of_one_pixel_reads_neighbor() -> None:
     assert result.flatten().tolist() == [2, 3, 0, 5, 6, 0]
 
 
-def test_zero_offsets_and_full_mask_are_the_plain_convolution() -> None:
+def test_zero_offsets_and_unit_mask_match_plain_convolution() -> None:
     tensors = Case(groups=2).tensors()
     with torch.no_grad():
         tensors["offset"].zero_()
@@ -154,7 +155,7 @@ def test_zero_offsets_and_full_mask_are_the_plain_convolution() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_half_precision_is_the_rounded_single(version: str, dtype: torch.dtype) -> None:
+def test_half_precision_is_rounded_float32(version: str, dtype: torch.dtype) -> None:
     case = CASES["groups"]
     tensors = case.tensors(dtype)
     wide = {name: tensor.detach().float().requires_grad_() for name, tensor in tensors.items()}
@@ -162,11 +163,12 @@ def test_half_precision_is_the_rounded_single(version: str, dtype: torch.dtype) 
         for group in (tensors, wide):
             del group["mask"], group["bias"]
     function = case.v1 if version == "v1" else case.v2
-    ours, reference = function(**tensors), function(**wide)
-    assert ours.dtype == dtype
-    assert torch.equal(ours, reference.to(dtype))
-    for mine, theirs in zip(gradients(ours, tensors), gradients(reference, wide)):
-        torch.testing.assert_close(mine.float(), theirs, rtol=0.05, atol=0.1)
+    actual_output, reference = function(**tensors), function(**wide)
+    assert actual_output.dtype == dtype
+    assert torch.equal(actual_output, reference.to(dtype))
+    for actual, expected_output in zip(gradients(actual_output, tensors),
+                                       gradients(reference, wide)):
+        torch.testing.assert_close(actual.float(), expected_output, rtol=0.05, atol=0.1)
 
 
 @pytest.mark.parametrize("module", [DeformConv2dPack, ModulatedDeformConv2dPack])
@@ -185,9 +187,9 @@ def test_module_trains_under_autocast(module: type[torch.nn.Module]) -> None:
 
 
 def test_v2_with_oversized_offsets_matches_mmcv_memory_order() -> None:
-    # 1x1 window of weight 1 over the row 10 20 30, so three cells; offsets and mask of 2 x 3.
+    # 1x1 window of weight 1 over the row 10 20 30, so three outputs; offsets and mask of 2 x 3.
     # In memory the offsets are 0 0 0 | 1 0 -1 | ... : the first three are y, the next three x,
-    # so the cells read 20, 20, 20. The mask's first three are 1 2 3.
+    # so the outputs read 20, 20, 20. The mask's first three are 1 2 3.
     row = torch.tensor([10.0, 20, 30]).view(1, 1, 1, 3)
     offset = torch.tensor([0.0, 0, 0, 1, 0, -1, 7, 7, 7, 7, 7, 7]).view(1, 2, 2, 3)
     mask = torch.arange(1.0, 7.0).view(1, 1, 2, 3)
@@ -197,11 +199,11 @@ def test_v2_with_oversized_offsets_matches_mmcv_memory_order() -> None:
     assert result.flatten().tolist() == [20, 40, 60]
     result.sum().backward()
     assert mask.grad.flatten().tolist() == [20, 20, 20, 0, 0, 0]
-    # To the right the row rises by 10 a pixel, times each mask; what was not read has no say.
+    # The slope of the row is 10 for a pixel, times each mask; unread values have gradient 0.
     assert offset.grad.flatten()[3:].tolist() == [10, 20, 30, 0, 0, 0, 0, 0, 0]
 
 
-def test_fewer_offsets_than_cells_are_an_error() -> None:
+def test_too_few_offsets_raise() -> None:
     row, weight = torch.ones(1, 1, 2, 3), torch.ones(1, 1, 1, 1)
     for module_offset in (torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 2, 2)):
         with pytest.raises(RuntimeError):
@@ -210,8 +212,8 @@ def test_fewer_offsets_than_cells_are_an_error() -> None:
             modulated_deform_conv2d(row, module_offset, torch.ones(1, 1, 2, 3), weight)
 
 
-def test_no_images_give_no_output_and_zero_gradients() -> None:
-    # mmcv's own functions refuse an empty batch, so this calls the extension itself.
+def test_empty_batch_gives_empty_output_and_zero_gradients() -> None:
+    # mmcv's functions reject an empty batch, so this calls the extension.
     from mmcv import _ext
 
     tensors = {name: value.detach() for name, value in Case(batch=0).tensors().items()}

@@ -30,7 +30,7 @@ def scattered() -> Tensor:
     return torch.cat((image, corner, corner + side), 1)
 
 
-# pixels, at four to a cell: the map is 68 wide and 52 high
+# image pixels, four for a map pixel: the map has width 68 and height 52
 ROIS = {
     "none": rois_of(),
     "one": rois_of((3, 5, 30, 21)),
@@ -48,7 +48,7 @@ ROIS = {
 def compare_with_torchvision(
     features: Tensor, rois: Tensor, scale: float, ratio: int, aligned: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Ours, called whatever the size, and torchvision's: output and gradient."""
+    """Output and gradient of sparse_average, at any size, and of torchvision."""
     size = (7, 5)
     expected = torchvision.ops.roi_align(
         features.requires_grad_(), rois, size, scale, ratio, aligned
@@ -69,40 +69,41 @@ def compare_with_torchvision(
 def test_average_matches_torchvision(case: str, ratio: int, aligned: bool,
                                      dtype: torch.dtype) -> None:
     rois = ROIS[case].to(dtype)
-    use_cpu_kernel, theirs = compare_with_torchvision(random_map(dtype), rois, 0.25, ratio, aligned)
-    for got, expected in zip(use_cpu_kernel, theirs):
+    actual, expected_output = compare_with_torchvision(random_map(dtype), rois, 0.25, ratio,
+                                                       aligned)
+    for got, expected in zip(actual, expected_output):
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_average_matches_torchvision_at_odd_scale() -> None:
-    use_cpu_kernel, theirs = compare_with_torchvision(random_map(), ROIS["scattered"].float(),
-                                                      13 / 50, 0, True)
-    for got, expected in zip(use_cpu_kernel, theirs):
+    actual, expected_output = compare_with_torchvision(random_map(), ROIS["scattered"].float(),
+                                                       13 / 50, 0, True)
+    for got, expected in zip(actual, expected_output):
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
-def test_a_box_that_is_not_finite_gives_zeros_and_no_gradient(
-    use_cpu_kernel: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
+def test_non_finite_box_gives_zeros_and_no_gradient(
+    actual: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_kernel(monkeypatch, use_cpu_kernel)
+    force_kernel(monkeypatch, actual)
     rois = rois_of((torch.nan, 0, 9, 9), (0, 0, torch.inf, 9)).float()
     rois[1, 0] = torch.nan
     assert_zeros(rois, ratio, mode)
 
 
 @pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
-def test_inverted_box_gives_zeros(use_cpu_kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    # torchvision's own kernel asks for a negative amount of memory and raises
-    force_kernel(monkeypatch, use_cpu_kernel)
+def test_inverted_box_gives_zeros(actual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # torchvision's kernel requests a negative amount of memory and raises
+    force_kernel(monkeypatch, actual)
     assert_zeros(rois_of((30, 5, 10, 20), (5, 30, 10, 20)).float(), 0, "avg")
 
 
-def force_kernel(monkeypatch: pytest.MonkeyPatch, use_cpu_kernel: bool) -> None:
+def force_kernel(monkeypatch: pytest.MonkeyPatch, actual: bool) -> None:
     for limit in ("FORWARD_MIN_VALUES", "BACKWARD_MIN_VALUES"):
-        monkeypatch.setattr(dispatch, limit, -(10**12) if use_cpu_kernel else 10**12)
+        monkeypatch.setattr(dispatch, limit, -(10**12) if actual else 10**12)
 
 
 def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
@@ -119,17 +120,17 @@ def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
 @pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
 @pytest.mark.parametrize("case", ["none", "scattered"])
 def test_mmcv_layer_gives_same_output_with_both_kernels(
-    case: str, use_cpu_kernel: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+    case: str, actual: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmcv.ops import RoIAlign
 
-    force_kernel(monkeypatch, use_cpu_kernel)
+    force_kernel(monkeypatch, actual)
     features = random_map().to(memory_format=layout).requires_grad_()
     rois = ROIS[case].float()
     got = RoIAlign(7, 0.25)(features, rois)
     expected = torchvision.ops.roi_align(features, rois, 7, 0.25, 0, True)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-    # a gradient that is not contiguous, as a transposing head would send back
+    # a gradient that is not contiguous, as from a head that transposes
     slope = torch.rand(expected.transpose(0, 1).shape).transpose(0, 1)
     (grad,) = torch.autograd.grad(got, features, slope)
     (expected_grad,) = torch.autograd.grad(expected, features, slope)
@@ -144,7 +145,7 @@ def test_gradients_hold_in_float64(
 ) -> None:
     from mmcv.ops import roi_align
 
-    force_kernel(monkeypatch, use_cpu_kernel=True)
+    force_kernel(monkeypatch, actual=True)
     features = random_map(torch.float64, 1)[:1, :, :4, :5].requires_grad_()
     rois = rois_of((2, 3, 18, 14), (-9, -9, 30, 12))
     assert torch.autograd.gradcheck(
@@ -156,11 +157,11 @@ def test_gradients_hold_in_float64(
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
 def test_half_precision_is_float32_rounded_once(
-    use_cpu_kernel: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    actual: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmcv.ops import roi_align
 
-    force_kernel(monkeypatch, use_cpu_kernel)
+    force_kernel(monkeypatch, actual)
     features = random_map(dtype).requires_grad_()
     wide = features.detach().float().requires_grad_()
     rois = ROIS["scattered"].float()
@@ -175,7 +176,7 @@ def test_half_precision_is_float32_rounded_once(
     assert torch.equal(grad, expected_grad.to(dtype))
 
 
-def test_a_result_does_not_depend_on_the_number_of_threads() -> None:
+def test_result_is_independent_of_number_of_threads() -> None:
     threads = torch.get_num_threads()
     outcomes = []
     try:
@@ -185,15 +186,15 @@ def test_a_result_does_not_depend_on_the_number_of_threads() -> None:
                 compare_with_torchvision(random_map(), ROIS["scattered"].float(), 0.25, 0, True)[0])
     finally:
         torch.set_num_threads(threads)
-    assert all(torch.equal(one, two) for one, two in zip(*outcomes))
+    assert all(torch.equal(first, second) for first, second in zip(*outcomes))
 
 
-def test_max_takes_the_highest_sample_of_a_bin() -> None:
+def test_max_takes_maximum_sample_of_bin() -> None:
     from mmcv.ops import roi_align
 
-    # One bin from 0 to 2 on a map of 4 x 4 cells, not aligned: samples at 0.5 and 1.5 each way.
-    # The cell (1, 1) of 8 is alone: each of the four samples lies half a cell from it each way,
-    # a quarter of 8; the cell (2, 2) of 4 adds a quarter of 4 to the last: 3.
+    # One bin from 0 to 2 on a map of 4 x 4 cells, not aligned: samples at 0.5 and 1.5 along each axis.
+    # (1, 1) is 8: each of the four samples has half a pixel distance along each axis, a quarter of
+    # 8; (2, 2) is 4 and adds a quarter of 4 to the last: 3.
     features = torch.zeros(1, 1, 4, 4)
     features[0, 0, 1, 1], features[0, 0, 2, 2] = 8, 4
     features.requires_grad_()
@@ -207,7 +208,7 @@ def test_max_takes_the_highest_sample_of_a_bin() -> None:
 
 
 @pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "not aligned"])
-def test_max_of_one_sample_is_its_average(aligned: bool) -> None:
+def test_max_of_one_sample_matches_average(aligned: bool) -> None:
     from mmcv.ops import roi_align
 
     results = []
@@ -234,8 +235,8 @@ def test_max_without_samples_is_zero_and_without_rois_empty() -> None:
 def square_sum(mode: str, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The output on scattered RoIs, and the gradient of the sum of its squares; on the CPU.
 
-    Corners are eighths of a pixel, bins eighths of a side, each with 2 x 2 samples: every position
-    and weight is exact in float32, so that sums alone are rounded.
+    Corners are multiples of 1/8 pixel, with 8 bins along each axis and 2 x 2 samples: positions
+    and weights are exact in float32, so that only sums are rounded.
     """
     features = random_map().to(device, dtype).requires_grad_()
     output = rounded_to_eighths(features, mode)
@@ -251,7 +252,7 @@ def rounded_to_eighths(features: Tensor, mode: str) -> Tensor:
 
 
 def rounding_bounds(mode: str) -> tuple[float, Tensor]:
-    """How far float32 may be off in the output, and in each cell of that gradient.
+    """Error bounds of float32 for the output and the gradient.
 
     A value of the output is a sum of weights, which sum to 1, times features: 16 terms, of four
     samples with four cells each, none above the highest feature. A cell's gradient is the sum of

@@ -1,1 +1,1 @@
-"""The classic classification networks, LeNet-5 to ResNet, as backbones of classifiers."""
+"""Classic classification networks, LeNet-5 to ConViT, as backbones of classifiers."""

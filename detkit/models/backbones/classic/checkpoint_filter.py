@@ -1,4 +1,4 @@
-"""Checkpoints for ``ClassicNetwork``: of who makes the network, torchvision or timm, and ours."""
+"""Checkpoint conversion of ``ClassicNetwork``: torchvision's, timm's and detkit's layouts."""
 
 from __future__ import annotations
 
@@ -7,34 +7,41 @@ from typing import Protocol, cast
 
 from torch import nn
 
-from detkit.errors import WeightsError
 from detkit.models.backbones.classic.classic_networks import ClassicNetworkEntry
-from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.backbones.timm.checkpoint_filter import (
+    timm_checkpoint_filter_fn,
+    timm_classifier_prefixes,
+)
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+    unknown_layout_error,
+)
 
 _MODEL_PREFIX = "model."
-# GoogLeNet's auxiliary classifiers, which are not built.
+# The auxiliary classifiers of GoogLeNet, which are not built.
 _AUXILIARY = re.compile(r"^aux\d\.")
-# As torchvision's DenseNets were saved once: 'norm.1' for 'norm1'.
+# Old checkpoints of torchvision's DenseNets have 'norm.1' for 'norm1'.
 _DOTTED_DENSENET = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
 
 class _Network(Protocol):
-    """What is read of a ``ClassicNetwork``."""
+    """The attributes of a ``ClassicNetwork`` that are read here."""
 
     name: str
     entry: ClassicNetworkEntry
 
 
 def classic_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
-    """Bring a checkpoint of a teaching network under our names, the maker's after 'model.'.
+    """Rename a checkpoint of a classic network: the library's names after 'model.'.
 
     Args:
         state_dict: names without wrappers and prefixes.
-        model: our ``ClassicNetwork``.
+        model: a ``ClassicNetwork``.
 
     Raises:
-        WeightsError: none of the network's names is in the file.
+        WeightsError: the state dict has none of the network's names.
     """
     network = cast(_Network, model)
     if network.entry.library == "timm":
@@ -54,9 +61,14 @@ def classic_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Con
         else:
             converted.add(name, source, value)
     if not any(name in model_state for name in converted.tensors):
-        raise WeightsError(
-            f"these are not the names of {network.name}",
-            got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-            expected=f"the layout of {network.entry.library} or detkit",
-        )
+        raise unknown_layout_error(network.name, state_dict,
+                                   f"{network.entry.library} or detkit")
     return converted
+
+
+def classic_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where the library that implements the network keeps its last layer."""
+    entry = cast(_Network, model).entry
+    if entry.library == "timm":
+        return timm_classifier_prefixes(state_dict, model)
+    return {"head.fc.": (f"{entry.classifier}.",)} if entry.classifier else {}

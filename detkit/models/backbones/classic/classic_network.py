@@ -1,4 +1,4 @@
-"""Teaching networks by their names, each whole but for its last layer."""
+"""Classic classification networks by name, without their last layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.classic.checkpoint_filter import classic_checkpoint_filter_fn
+from detkit.models.backbones.classic.checkpoint_filter import (
+    classic_checkpoint_filter_fn,
+    classic_classifier_prefixes,
+)
 from detkit.models.backbones.classic.classic_networks import CLASSIC_NETWORKS, ClassicNetworkEntry
 from detkit.models.backbones.classic.lenet5 import LeNet5
 from detkit.models.backbones.classic.zfnet import ZFNet
@@ -26,34 +29,34 @@ _DETKIT_NETWORKS: dict[str, Any] = {"lenet5": LeNet5, "zfnet": ZFNet}
 
 @MODELS.register_module()
 class ClassicNetwork(BaseModule):  # type: ignore[misc]
-    """A network that classification was learned on, from LeNet-5 to ConViT, without its last layer.
+    """A classic classification network, from LeNet-5 to ConViT, without its last layer.
 
-    LeNet-5 and ZFNet are written here; the others are torchvision's or timm's, at random.
-    ``CLASSIC_NETWORKS`` says whose each is, its paper and its smallest image. GoogLeNet comes
-    without the two auxiliary classifiers of its paper, which a deep network of its day needed to
-    learn at all, and torchvision's batch norms make needless. It gives one vector for
-    each image and serves no detector.
+    LeNet-5 and ZFNet are implemented here; the others are torchvision's or timm's, randomly
+    initialized. ``CLASSIC_NETWORKS`` has the library, the paper and the smallest image of each.
+    GoogLeNet has no auxiliary classifiers; with torchvision's batch norms it trains without them.
+    The output is one vector for each image, so it is for classifiers only.
 
     Args:
         name: one of ``CLASSIC_NETWORKS``.
-        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file of the network's maker
-            or ours; see ``detkit.models.weights``.
-        kwargs: more arguments for who makes it: in_channels of LeNet-5 and ZFNet, dropout of
-            ZFNet, AlexNet and VGG, img_size of ViT, CoAtNet and ConViT (224 unless it is given).
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file of the network's
+            library or of detkit; see ``detkit.models.weights``.
+        kwargs: more arguments of the network: in_channels of LeNet-5 and ZFNet, dropout of
+            ZFNet, AlexNet and VGG, img_size of ViT, CoAtNet and ConViT (default 224).
 
     Attributes:
-        feature_channels: (C,), of the one vector.
-        feature_strides: None, for a vector has none.
-        min_size: of images that it takes, in pixels.
-        fixed_size: where square images of one size alone are taken, their side; else None.
+        feature_channels: (C,), of the output vector.
+        feature_strides: None.
+        min_size: smallest image side, in pixels.
+        fixed_size: side of the square images where the network takes one size only; else None.
 
     Raises:
-        ConfigError: a name or an argument that there is not.
+        ConfigError: an unknown name or argument.
 
-    Source: the papers of the table. Agrees with torchvision's and timm's on the same weights.
+    Source: the papers in the table. Agrees with torchvision's and timm's on the same weights.
     """
 
     checkpoint_filter_fn = staticmethod(classic_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(classic_classifier_prefixes)
 
     feature_strides = None
 
@@ -80,56 +83,56 @@ class ClassicNetwork(BaseModule):  # type: ignore[misc]
         self.min_size = self.fixed_size or self.entry.min_size or 1
 
     def init_weights(self) -> None:
-        """Load the weights that ``init_cfg`` names; without, the maker's random beginning stays.
+        """Load the weights of ``init_cfg``; without it, keep the library's random initialization.
 
         Raises:
-            WeightsError: weights cannot be read, or do not fit.
+            WeightsError: the weights cannot be read, or do not fit.
         """
         initialize_weights(self, self.init_cfg)
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Compute what the network's last layer would be fed with.
+        """Compute the input of the network's last layer.
 
         Args:
-            x: (B, 3, H, W), normalised image; H and W at least ``min_size``, and
+            x: (B, 3, H, W), normalized images; H and W at least ``min_size``, and
                 ``fixed_size`` where that is set.
 
         Returns:
-            one tensor (B, C).
+            a tuple of one tensor (B, C).
 
         Raises:
-            ConfigError: the image is too small, or not of the one size.
+            ConfigError: the image is too small, or not of the fixed size.
         """
         height, width = x.shape[-2:]
         if self.fixed_size is not None and not height == width == self.fixed_size:
             raise ConfigError(
-                f"{_NAME}: {self.name} takes images of one size alone",
+                f"{_NAME}: {self.name} takes images of a fixed size only",
                 got=f"{width} x {height} pixels",
                 expected=f"{self.fixed_size} x {self.fixed_size}",
-                hint="resize the images so, or set img_size",
+                hint="resize the images, or set img_size",
             )
         if min(height, width) < self.min_size:
             raise ConfigError(
                 f"{_NAME}: the image is too small for {self.name}",
                 got=f"{width} x {height} pixels",
                 expected=f"sides of at least {self.min_size}",
-                hint="resize the images to more",
+                hint="use larger images",
             )
         return (self.model(x),)
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
-        """How deep a parameter lies, for learning rates that fall with the distance to the head.
+        """Get the depth of a parameter, for layer-wise learning rate decay.
 
         Args:
             param_name: with the prefix that the backbone has in its model.
-            prefix: such as 'backbone.'; a name without it belongs to what follows the backbone.
+            prefix: such as 'backbone.'; names without it belong to later modules.
 
         Returns:
-            the depth, 0 for the stem, and the number of depths, of which the last is the head's.
+            the depth, 0 for the stem, and the number of depths; the last depth is the head's.
 
-        Source: mmpretrain's backbones have the same method; timm's grouping of timm's, else layer
-        by layer, block by block where there are blocks.
+        Source: mmpretrain's backbones have the same method; timm's grouping for timm's networks,
+        else one depth for each layer or block.
         """
         if self.entry.library == "timm":
             layer_ids = get_layer_ids(self.model, self.name, coarse=False, owner=_NAME)
@@ -141,15 +144,15 @@ class ClassicNetwork(BaseModule):  # type: ignore[misc]
 def _from_torchvision(
     name: str, entry: ClassicNetworkEntry, options: dict[str, Any]
 ) -> tuple[nn.Module, int]:
-    """torchvision's network with nothing in place of its last layer, and what that was fed with."""
+    """torchvision's network without its last layer, and the channels before it."""
     import torchvision
 
     if name == "googlenet":
         options = {"aux_logits": False, "init_weights": True, **options}
     for key in ("weights", "num_classes", "progress"):
         if key in options:
-            raise ConfigError(f"{_NAME}: {name}: the argument '{key}' is not taken",
-                              hint="the last layer is the head's, and init_cfg names weights")
+            raise ConfigError(f"{_NAME}: {name}: the argument '{key}' is not supported",
+                              hint="the head is the last layer; load weights with init_cfg")
     model: nn.Module = _build_model(name, getattr(torchvision.models, name), options)
     classifier = model.get_submodule(entry.classifier)
     assert isinstance(classifier, nn.Linear)
@@ -162,13 +165,13 @@ def _build_model(name: str, factory: Any, options: dict[str, Any]) -> Any:
         return factory(**options)
     except TypeError as error:
         reason = re.sub(r"^.*\(\) ", "", str(error))
-        raise ConfigError(f"{_NAME}: {name} cannot be built so ({reason})",
+        raise ConfigError(f"{_NAME}: {name} cannot be built with these arguments ({reason})",
                           got=", ".join(f"{key}={value!r}" for key, value in options.items())
                           ) from error
 
 
 def _fixed_image_size(entry: ClassicNetworkEntry, options: dict[str, Any]) -> int | None:
-    """Side of the square images that alone are taken; None where others are."""
+    """Side of the square images of a network with a fixed input size, else None."""
     if entry.min_size is not None or options.get("dynamic_img_size"):
         return None
     size = options.get("img_size", entry.image_size)
@@ -176,9 +179,9 @@ def _fixed_image_size(entry: ClassicNetworkEntry, options: dict[str, Any]) -> in
 
 
 def _layer_ids_by_pattern(model: nn.Module, pattern: str) -> dict[str, int]:
-    """The number of the layer of each parameter, 0 for the first.
+    """The layer index of each parameter, 0 for the first.
 
-    What the pattern does not find goes with the layer before it.
+    Parameters that the pattern does not match belong to the previous layer.
     """
     layer_ids: dict[str, int] = {}
     current = None

@@ -1,4 +1,4 @@
-"""The networks that classification was learned on, in their order: who makes them, and how."""
+"""Table of the classic networks, in historical order: library, paper and input size."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class ClassicNetworkEntry:
     """One network of the table.
 
     Args:
-        library: 'detkit' (written here), 'torchvision' or 'timm', who know it by the same name.
-        paper: where it was published.
-        image_size: of the images in the paper, in pixels.
-        min_size: the smallest side that still leaves the last layer something to look at; None
-            where the network takes square images of one size alone, which ``img_size`` sets.
-        classifier: of torchvision's the path of the last layer, which the head stands in for.
-        layer_pattern: of those that timm does not group a pattern that finds in a parameter's name
-            the layer that it belongs to, for decay by depth.
+        library: 'detkit' (implemented here), 'torchvision' or 'timm', which have it by this name.
+        paper: the publication.
+        image_size: side of the images in the paper, in pixels.
+        min_size: smallest image side with a non-empty last feature map; None where the network
+            takes square images of a fixed size only, which ``img_size`` sets.
+        classifier: for torchvision's networks, the path of the last layer, which is removed.
+        layer_pattern: for networks not from timm, a regular expression that finds the layer in a
+            parameter's name, for layer-wise learning rate decay.
     """
 
     library: str

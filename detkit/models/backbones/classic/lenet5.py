@@ -1,4 +1,4 @@
-"""LeNet-5, layer by layer as its paper has it, up to the layer before the last.
+"""LeNet-5 as in its paper, without the last layer.
 
 Legend: B images, C maps, H and W height and width in pixels.
 """
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from detkit.models.validation import check_count
 
-# Which of S2's six maps each of C3's sixteen looks at: table I of the paper. Six times three
-# neighbours, six times four, three times four with a gap, once all: 60 kernels.
+# The maps of S2 that each of the 16 maps of C3 reads, table I of the paper: six rows of three
+# neighbors, six of four, three of four with a gap, and one of all six; 60 kernels.
 _CONNECTIONS = (
     *((i, (i + 1) % 6, (i + 2) % 6) for i in range(6)),
     *((i, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6) for i in range(6)),
@@ -22,21 +22,20 @@ _CONNECTIONS = (
 
 
 class LeNet5(nn.Module):
-    """The network of LeCun et al. that read cheques, for images of 32 x 32 pixels and more.
+    """The network of LeCun et al., for images of 32 x 32 pixels and larger.
 
-    As in the paper: the scaled tanh behind each layer, trainable subsampling (a factor and a bias
-    for each map), C3's table of connections. Otherwise than there: what follows F6 is the head's
-    (a linear layer and softmax in place of fixed radial basis functions), factors of subsampling
-    begin as the mean of four, weights begin with the deviation that the same authors proposed
-    later (Efficient BackProp, 1998: fan-in ** -0.5), for the paper's own, uniform within
-    2.4 / fan-in, stands still without its second-order steps, and larger images are averaged to
-    the 5 x 5 cells that C5 sees of one of 32 x 32, which changes nothing at 32 x 32.
+    As in the paper: scaled tanh after each layer, trainable subsampling (a factor and a bias for
+    each map), and the connection table of C3. Different from it: the head (a linear layer and
+    softmax) replaces the radial basis functions after F6; subsampling is initialized to the mean
+    of four pixels; weights are initialized with std fan-in ** -0.5 (Efficient BackProp, 1998),
+    since the paper's uniform range 2.4 / fan-in needs its second-order steps to train; larger
+    images are average-pooled to the 5 x 5 input of C5, which changes nothing at 32 x 32.
 
     Args:
-        in_channels: of the image; the paper's are grey (1).
+        in_channels: channels of the image; 1 in the paper.
 
     Raises:
-        ConfigError: a number that cannot be.
+        ConfigError: ``in_channels`` is not a positive integer.
 
     Source: LeCun, Bottou, Bengio, Haffner, Gradient-Based Learning Applied to Document
     Recognition, Proceedings of the IEEE 86 (11), 1998, section II.B.
@@ -58,7 +57,7 @@ class LeNet5(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W), H and W at least 32 -> (B, 84), what F6 says."""
+        """(B, in_channels, H, W), H and W at least 32 -> (B, 84), the output of F6."""
         x = self.s2(scaled_tanh(self.c1(x)))
         x = self.s4(scaled_tanh(self.c3(x)))
         x = scaled_tanh(self.c5(F.adaptive_avg_pool2d(x, 5)))
@@ -66,22 +65,22 @@ class LeNet5(nn.Module):
 
 
 def scaled_tanh(x: Tensor) -> Tensor:
-    """1.7159 tanh(2 x / 3), which takes 1 to 1 and -1 to -1; shape as it comes."""
+    """1.7159 tanh(2 x / 3), which maps 1 to 1 and -1 to -1; any shape."""
     return 1.7159 * torch.tanh(2 / 3 * x)
 
 
 def _init_weights(weight: Tensor, fan_in: int) -> None:
-    """Uniform, of deviation fan_in ** -0.5: sums of order one, where the squashing is steep."""
+    """Uniform with std fan_in ** -0.5, so that activations are of order one."""
     bound = (3 / fan_in) ** 0.5
     with torch.no_grad():
         weight.uniform_(-bound, bound)
 
 
 class Subsampling(nn.Module):
-    """Four pixels' sum times a factor plus a bias, both of the map, squashed.
+    """The sum of 2 x 2 pixels, times a factor plus a bias of the channel, then scaled tanh.
 
     Args:
-        channels: C, how many maps.
+        channels: C.
     """
 
     def __init__(self, channels: int) -> None:
@@ -95,9 +94,9 @@ class Subsampling(nn.Module):
 
 
 class TableConv(nn.Module):
-    """C3: sixteen 5 x 5 convolutions, each of some of the six maps before it.
+    """C3: a 5 x 5 convolution of 6 to 16 maps with the connections of ``_CONNECTIONS``.
 
-    ``weight`` is (60, 5, 5), the kernels in the order of the paper's table; ``bias`` (16,).
+    ``weight`` is (60, 5, 5), the kernels in the order of the table; ``bias`` is (16,).
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""ZFNet, AlexNet with a finer eye, up to the layer before the last.
+"""ZFNet as in its paper, without the last layer.
 
 Legend: B images, H and W height and width in pixels.
 """
@@ -11,22 +11,22 @@ from detkit.models.validation import check_count
 
 
 class ZFNet(nn.Module):
-    """The network of Zeiler and Fergus, for images of 224 x 224 pixels or others.
+    """The network of Zeiler and Fergus, for images of 224 x 224 and other sizes.
 
-    Layers, strides and sizes of maps are the paper's (its figure 3). The contrast normalisation
-    across maps has AlexNet's numbers, for the paper gives none, and weights begin as He et al.
-    propose in place of a deviation of 0.01, with which it does not learn from few images. Images
-    of another size are averaged to the 6 x 6 cells that the first linear layer sees of one of
-    224 x 224, which changes nothing at 224 x 224.
+    Layers, strides and map sizes are the paper's (figure 3). Contrast normalization has the
+    parameters of AlexNet, since the paper gives none. Weights are initialized as by He et al.
+    instead of with std 0.01, which does not train on few images. Images of other sizes are
+    average-pooled to the 6 x 6 input of the first linear layer, which changes nothing at
+    224 x 224.
 
     Args:
-        in_channels: of the image.
-        dropout: behind both linear layers; a probability.
+        in_channels: channels of the image.
+        dropout: probability, after both linear layers.
 
     Raises:
-        ConfigError: a number that cannot be.
+        ConfigError: ``in_channels`` is not a positive integer.
 
-    Source: arXiv 1311.2901, figure 3; the normalisation: Krizhevsky et al. 2012, section 3.3.
+    Source: arXiv 1311.2901, figure 3; the normalization: Krizhevsky et al. 2012, section 3.3.
     """
 
     def __init__(self, in_channels: int = 3, dropout: float = 0.5) -> None:
@@ -55,7 +55,7 @@ class ZFNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W), H and W at least 63 -> (B, 4096), what the seventh layer says."""
+        """(B, in_channels, H, W), H and W at least 63 -> (B, 4096), the output of layer 7."""
         features: Tensor = self.classifier(self.pooling(self.features(x)).flatten(1))
         return features
 

@@ -1,1 +1,1 @@
-"""ConvNeXt V2: the model, its layers and sizes, and the checkpoints that it can read."""
+"""ConvNeXt V2: the model, its layers and sizes, and its checkpoint conversion."""

@@ -1,4 +1,4 @@
-"""The sizes of ConvNeXt V2, as the paper has them."""
+"""Architectures of ConvNeXt V2, as in the paper."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
-from detkit.models.validation import check_counts
+from detkit.models.backbones.arch_lookup import find_arch
+from detkit.models.validation import check_choice, check_counts, check_rate
 
 
 @dataclass(frozen=True)
 class ConvNeXtV2Arch:
-    """What has to be known to build a ConvNeXt V2.
+    """The architecture of a ConvNeXt V2.
 
     Args:
-        depths: blocks of each stage.
+        depths: number of blocks of each stage.
         dims: channels of each stage.
-        drop_path_rate: of the last block; it grows linearly from 0 at the first.
+        drop_path_rate: of the last block; increases linearly from 0 at the first.
         stem: 'patch' (the paper's) or 'conv' (two overlapping convolutions).
     """
 
@@ -37,17 +37,16 @@ class ConvNeXtV2Arch:
                 got=f"depths={self.depths}, dims={self.dims}",
                 expected="one number for each stage in both",
             )
-        check_drop_path("ConvNeXtV2", self.drop_path_rate)
-        if self.stem not in ("patch", "conv"):
-            raise ConfigError("ConvNeXtV2: stem", got=repr(self.stem), expected="'patch' or 'conv'")
+        check_rate("ConvNeXtV2", "drop_path_rate", self.drop_path_rate)
+        check_choice("ConvNeXtV2", "stem", self.stem, ("patch", "conv"))
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Pixels of the image to one cell of the map, for each stage."""
+        """Stride of each stage: image pixels for one position of the map."""
         return tuple(4 * 2**stage for stage in range(len(self.depths)))
 
 
-# arXiv 2301.00808, appendix A.1; the rates of stochastic depth are ours.
+# arXiv 2301.00808, appendix A.1; the drop path rates are not from the paper.
 ARCHS: dict[str, ConvNeXtV2Arch] = {
     "atto": ConvNeXtV2Arch((2, 2, 6, 2), (40, 80, 160, 320), 0.1),
     "femto": ConvNeXtV2Arch((2, 2, 6, 2), (48, 96, 192, 384), 0.1),
@@ -61,13 +60,13 @@ ARCHS: dict[str, ConvNeXtV2Arch] = {
 
 
 def convnextv2_arch(arch: str | Mapping[str, Any], **overrides: Any) -> ConvNeXtV2Arch:
-    """Look up or build an arch, with every change that is not None made to it.
+    """Look up or build an architecture, with the overrides that are not None.
 
     Args:
-        arch: one of ``ARCHS``, or a mapping of ``ConvNeXtV2Arch``'s fields (others as for tiny).
+        arch: one of ``ARCHS``, or a mapping of ``ConvNeXtV2Arch``'s fields (default: as for tiny).
         overrides: fields of ``ConvNeXtV2Arch``.
 
     Raises:
-        ConfigError: no such arch or field, or the fields contradict each other.
+        ConfigError: an unknown architecture or field, or invalid or contradicting values.
     """
     return find_arch("ConvNeXtV2", ARCHS, ConvNeXtV2Arch, arch, **overrides)

@@ -1,7 +1,7 @@
-"""ConvNeXt V2 checkpoints: the official release's two kinds, timm's, mmpretrain's and ours.
+"""Checkpoint conversion of ConvNeXt V2: official, FCMAE, timm's, mmpretrain's and detkit's layouts.
 
-The official classifiers and the masked autoencoders (FCMAE) agree on names; the latter were made
-of sparse layers, whose kernels lie as (cells, channels) with the cells column by column.
+The official classifiers and the masked autoencoders (FCMAE) have the same names; the latter have
+sparse layers, with kernels (positions, channels) in column-major order.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import re
 
 from torch import Tensor, nn
 
-from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
     ConvertedStateDict,
     RenameRules,
     StateDict,
     rename_key,
+    unknown_layout_error,
 )
 
-# What a classifier or an autoencoder has behind its stages, and the loss's own numbers.
+# Layers of a classifier or an autoencoder after the stages, and parameters of a loss.
 _IGNORED = re.compile(
     r"^(head|norm|norm_pre|gap|decoder|proj|pred|mask_token|fc)(\.|$)|^(decoder|mask)_"
 )
@@ -29,7 +30,7 @@ _ATTENTION = re.compile(r"\.attention\.")
 _VECTOR_PARAMS = re.compile(r"(\.grn\.(gamma|beta)|\.bias)$")
 _POINTWISE = re.compile(r"\.pwconv[12]\.weight$")
 
-# The rules of a layout in turn: every one that matches is applied.
+# The rules of each layout; all that match are applied in order.
 _OFFICIAL: RenameRules = [
     (r"^downsample_layers\.0\.0\.", "stem.proj."),
     (r"^downsample_layers\.0\.1\.", "stem.norm."),
@@ -37,7 +38,7 @@ _OFFICIAL: RenameRules = [
     (r"^downsample_layers\.(\d+)\.1\.", r"stages.\1.downsample.conv."),
     (r"^stages\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
 ]
-# Sparse layers keep what they wrap one name further down.
+# Sparse layers have their parameters in a submodule.
 _SPARSE: RenameRules = [
     *_OFFICIAL, (r"\.(ln|linear)\.(weight|bias)$", r".\2"), (r"\.kernel$", ".weight")
 ]
@@ -49,7 +50,7 @@ _MMPRETRAIN: RenameRules = [
 _TIMM: RenameRules = [
     (r"^stem[._]0\.", "stem.proj."),
     (r"^stem[._]1\.", "stem.norm."),
-    # As timm's features_only names them.
+    # Names of timm's features_only models.
     (r"^stages_(\d+)\.", r"stages.\1."),
     (r"\.downsample\.0\.", ".downsample.norm."),
     (r"\.downsample\.1\.", ".downsample.conv."),
@@ -68,14 +69,14 @@ _LAYOUT_RULES: dict[str, RenameRules] = {
 
 
 def convnextv2_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
-    """Bring a ConvNeXt V2 checkpoint under our names.
+    """Rename a ConvNeXt V2 checkpoint to the names of ``ConvNeXtV2``.
 
     Args:
         state_dict: names without wrappers and prefixes.
-        model: our ``ConvNeXtV2``; says which stages there are.
+        model: a ``ConvNeXtV2``; its stages are used.
 
     Raises:
-        WeightsError: the names are those of no layout that is known.
+        WeightsError: the names are of no known layout.
     """
     layout = _layout(state_dict)
     model_state = model.state_dict()
@@ -95,13 +96,23 @@ def convnextv2_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> 
         elif _POINTWISE.search(name) and value.shape[2:] == (1, 1):
             value = value.flatten(1)
         converted.add(name, source, value)
-    # Foreign files have no norm for each output, and ours none for outputs that they had not.
+    # Foreign files have no output norms, and detkit's only those of their outputs.
     converted.allow_missing(model_state, _NORM)
-    # A plain network's file begins a deformable one.
+    # A deformable network can be initialized from a plain one.
     converted.allow_missing(model_state, _OFFSET)
     if layout != "detkit":
         converted.allow_missing(model_state, _ATTENTION)
     return converted
+
+
+def convnextv2_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where ConvNeXt V2 classifiers of other libraries keep the final norm and the last layer.
+
+    The norm follows the pooling, so it belongs to the head; mmpretrain keeps it in the backbone.
+    """
+    mmpretrain = any(".depthwise_conv." in name for name in state_dict)
+    return {"head.fc.": ("head.fc.", "head."),
+            "head.norm.": ("norm3.",) if mmpretrain else ("head.norm.", "norm.")}
 
 
 def _layout(state_dict: StateDict) -> str:
@@ -115,15 +126,12 @@ def _layout(state_dict: StateDict) -> str:
         return "facebookresearch FCMAE" if sparse else "facebookresearch"
     if re.search(r"(^| )stages\.\d+\.blocks\.\d+\.grn\.", names):
         return "detkit"
-    raise WeightsError(
-        "these are not the names of a ConvNeXt V2",
-        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-        expected="the layout of facebookresearch, timm, mmpretrain or detkit",
-    )
+    raise unknown_layout_error("a ConvNeXt V2", state_dict,
+                               "facebookresearch, timm, mmpretrain or detkit")
 
 
 def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> bool:
-    """Whether the name belongs to a stage, or the output of one of the file's, not asked for."""
+    """Whether the name belongs to a stage or an output norm that the model lacks."""
     norm, match = _NORM.match(name), _STAGE.match(name)
     if norm is not None:
         return norm[1] in stages and name[norm.end() :] in ("weight", "bias")
@@ -133,8 +141,8 @@ def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> boo
 def _to_dense_kernel(kernel: Tensor) -> Tensor:
     """A sparse layer's kernel as a convolution's weight (out, in, height, width).
 
-    (K, C) of a depthwise one becomes (C, 1, k, k), (K, in, out) of another (out, in, k, k), with
-    K = k * k cells that run down the columns.
+    Depthwise (K, C) becomes (C, 1, k, k), and (K, in, out) becomes (out, in, k, k), with
+    K = k * k positions in column-major order.
     """
     kernel_size = round(kernel.shape[0] ** 0.5)
     if kernel.ndim not in (2, 3) or kernel_size**2 != kernel.shape[0]:

@@ -1,4 +1,4 @@
-"""ConvNeXt V2 as a backbone: a map of features for each of its stages."""
+"""ConvNeXt V2 as a backbone with a feature map for each stage."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from detkit.models.backbones.arch_lookup import (
     check_out_indices,
     check_stage_indices,
 )
-from detkit.models.backbones.convnextv2.archs import convnextv2_arch
-from detkit.models.backbones.convnextv2.checkpoint_filter import convnextv2_checkpoint_filter_fn
+from detkit.models.backbones.convnextv2.archs import ARCHS, convnextv2_arch
+from detkit.models.backbones.convnextv2.checkpoint_filter import (
+    convnextv2_checkpoint_filter_fn,
+    convnextv2_classifier_prefixes,
+)
 from detkit.models.backbones.convnextv2.layers import (
     NORM_EPS,
     ConvNeXtV2Block,
@@ -38,41 +41,43 @@ _BLOCKS_PER_LAYER = 3
 
 @MODELS.register_module()
 class ConvNeXtV2(BaseModule):  # type: ignore[misc]
-    """Convolutional network with global response normalisation, for images of any size.
+    """Convolutional network with global response normalization, for images of any size.
 
-    Images are padded to whole squares at the lower right with zeros, and so is each map before
-    its resolution is halved (timm and the official code leave the remainder out, so they agree
-    where both sides of the image are multiples of the last stride). Response normalisation looks
-    at the whole map: padding of a batch has a say in it, as in every other implementation.
-    Stages behind the last of ``out_indices`` are not built.
+    Images are zero-padded to whole patches at the bottom right, and so is each map before
+    downsampling (timm and the official code drop the remainder, so they agree where both sides
+    of the image are multiples of the last stride). Response normalization uses the whole map,
+    including the padding of a batch, as in other implementations. Stages after the last of
+    ``out_indices`` are not built.
 
     Args:
         arch: 'atto', 'femto', 'pico', 'nano', 'tiny', 'base', 'large', 'huge', or a dict of
             ``ConvNeXtV2Arch``'s fields.
         in_channels: channels of the image.
         depths, dims, drop_path_rate, stem: None keeps the arch's; see ``ConvNeXtV2Arch``.
-        out_indices: stages whose maps are handed out, ascending.
-        output_norms: give each of these maps a norm of its own. A classifier takes False, for it
-            normalises after pooling.
-        frozen_stages: -1 none; 0 the stem; n also the first n stages with the norms of their
-            outputs. Frozen parts stay in eval mode and their parameters want no gradient.
-        deform_stages: stages whose depthwise convolutions are deformable (v2). They begin as
-            the plain ones, so published weights load and mean what they meant.
+        out_indices: stages whose maps are returned, ascending.
+        output_norms: whether each of these maps has its own norm. False for a classifier, which
+            normalizes after pooling.
+        frozen_stages: -1 none; 0 the stem; n also the first n stages with their output norms.
+            Frozen modules stay in eval mode and their parameters get no gradient.
+        deform_stages: stages whose depthwise convolutions are deformable (v2). They are
+            initialized as plain ones, so published weights load and give the same output.
         attention_stages: stages that end in global attention, for example (3,).
-        with_cp: recompute each block in the backward pass: less memory, more time.
+        with_cp: use activation checkpointing in each block: less memory, more time.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in the official
-            release's, timm's, mmpretrain's or our layout; see ``detkit.models.weights``.
+            release's, timm's, mmpretrain's or detkit's layout; see ``detkit.models.weights``.
 
     Attributes:
         feature_channels, feature_strides: of each map that ``forward`` returns.
 
     Raises:
-        ConfigError: an arch, a stage or a number that cannot be.
+        ConfigError: an unknown architecture or an invalid value.
 
     Source: arXiv 2301.00808. Agrees with timm's on the same weights.
     """
 
     checkpoint_filter_fn = staticmethod(convnextv2_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(convnextv2_classifier_prefixes)
+    arch_names = tuple(ARCHS)
 
     def __init__(
         self,
@@ -105,7 +110,7 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         check_count(_NAME, "in_channels", in_channels)
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
         self.stem = stem_type(in_channels, self.arch.dims[0], eps=NORM_EPS)
-        # Numbers even where the module is built on the meta device, as to learn its channels.
+        # On the CPU even where the module is built on the meta device.
         depth = sum(self.arch.depths)
         rates = torch.linspace(0, self.arch.drop_path_rate, depth, device="cpu").tolist()
         self.stages = nn.ModuleList()
@@ -137,12 +142,12 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         dims: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Channels and strides of the maps for these arguments, without building anything.
+        """Get channels and strides of the maps for these arguments, without building the model.
 
-        Args: those of the class, by name; what has no say in it is passed over.
+        Args: those of the class, by name; the others are ignored.
 
         Raises:
-            ConfigError: an arch or an index that does not exist.
+            ConfigError: an unknown architecture or an invalid index.
         """
         resolved_arch = convnextv2_arch(arch, depths=depths, dims=dims)
         indices = check_out_indices(_NAME, len(resolved_arch.depths), out_indices)
@@ -152,16 +157,16 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         )
 
     def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
-        """How deep a parameter lies, for layer-wise decay of the learning rate.
+        """Get the depth of a parameter, for layer-wise learning rate decay.
 
         Args:
-            name: the parameter's, ``prefix`` included.
-            prefix: what stands before this backbone's own names, as 'backbone.'.
+            name: the parameter's name, including ``prefix``.
+            prefix: of the backbone in its model, such as 'backbone.'.
 
         Returns:
-            its depth, and how many depths there are: 0 the stem, then three blocks each (what
-            leads to a stage goes with its first ones), last whatever is behind the stages or
-            not this backbone's.
+            (depth, number of depths): 0 is the stem, then one depth for each three blocks, with a
+            stage's downsampling at the depth of its first blocks; the last depth is for the
+            output norms and all parameters outside the backbone.
 
         Source: the fine-tuning settings of arXiv 2301.00808 and mmpretrain's method of this name.
         """
@@ -180,11 +185,11 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         return stage_starts[stage] + int(match[2] or 0) // _BLOCKS_PER_LAYER, num_layers
 
     def init_weights(self) -> None:
-        """Convolutions and linear layers from a normal of deviation 0.02, cut at two units, zero
-        biases, offsets at rest; then the file that ``init_cfg`` names, if any.
+        """Initialize convolutions and linear layers: truncated normal, std 0.02, biases and offsets
+        zero; then load the checkpoint of ``init_cfg``, if any.
 
         Raises:
-            WeightsError: the file cannot be read, or does not fit.
+            WeightsError: the checkpoint cannot be read, or does not fit.
         """
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
@@ -195,10 +200,10 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the maps of features.
+        """Compute the feature maps.
 
         Args:
-            x: (B, 3, H, W), normalised image, any H and W from 1. B may be 0.
+            x: (B, 3, H, W), normalized images, any H and W. B may be 0.
 
         Returns:
             for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in

@@ -1,6 +1,6 @@
-"""The parts of a ConvNeXt V2 stage: response normalisation, the block, attention, downsampling.
+"""Layers of ConvNeXt V2: response normalization, the block, attention and downsampling.
 
-Legend: B images, H and W height and width of the map in cells, C channels. Maps are NHWC.
+Legend: B images, H and W height and width of the map, C channels. Maps are NHWC.
 Source: arXiv 2301.00808, sections 3.2 and 3.3 (GRN), and 2201.03545 (the block).
 """
 
@@ -21,10 +21,10 @@ KERNEL_SIZE = 7
 
 
 class GlobalResponseNorm(nn.Module):
-    """Weigh each channel by how strong it is in the whole map, next to the other channels.
+    """Scale each channel by its norm over the map relative to the mean over channels.
 
     With g the L2 norm of a channel over H and W, and n = g / (mean of g over the channels):
-    y = x + gamma * (x * n) + beta. Zero gamma and beta, as at the start, leave x as it is.
+    y = x + gamma * (x * n) + beta. gamma and beta are initialized to zero: the identity.
 
     Args:
         channels: C.
@@ -38,9 +38,9 @@ class GlobalResponseNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def gain(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, C), float32 at the least: a factor on each image's channels."""
-        # Squared and summed: torch's own norm is up to ten times slower over these axes on a CPU.
-        # The root's slope at 0 is infinite, and a channel may well be 0 everywhere.
+        """The factor on each channel of each image: (B, H, W, C) -> (B, C), float32 at least."""
+        # torch's own norm is up to ten times slower over these axes on a CPU. clamp: the derivative
+        # of the root is infinite at 0, and a channel may be 0 everywhere.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         norm = x.square().sum((1, 2)).clamp(min=1e-24).sqrt()
         return 1 + self.gamma * (norm / (norm.mean(-1, keepdim=True) + NORM_EPS))
@@ -51,12 +51,12 @@ class GlobalResponseNorm(nn.Module):
 
 
 class ConvNeXtV2Block(nn.Module):
-    """Depthwise 7 x 7, norm, four times as many channels and back, added to what came in.
+    """Depthwise 7 x 7 convolution, norm, MLP with expansion 4, and a residual connection.
 
     Args:
         channels: C.
-        drop_path: probability of leaving out the branch while training.
-        deform: let the depthwise convolution choose where it looks (arXiv 1811.11168).
+        drop_path: probability of dropping the residual branch during training.
+        deform: whether the depthwise convolution is deformable (arXiv 1811.11168).
     """
 
     def __init__(self, channels: int, drop_path: float = 0.0, deform: bool = False) -> None:
@@ -83,8 +83,8 @@ class ConvNeXtV2Block(nn.Module):
         if height * width < self.norm.normalized_shape[0]:
             out: Tensor = self.pwconv2(self.grn(x))
             return out
-        # The gain goes into the weights, which are fewer than the map's values, and the shift
-        # into the bias: no pass over the map, no second map kept for the backward pass.
+        # Fold the gain into the weights, which are fewer than the values of the map, and the shift
+        # into the bias: no extra pass over the map, and no copy kept for the backward pass.
         weight = self.pwconv2.weight.t() * self.grn.gain(x)[:, :, None].to(x.dtype)
         bias = F.linear(self.grn.beta, self.pwconv2.weight, self.pwconv2.bias)
         out = torch.baddbmm(bias.to(x.dtype), x.flatten(1, 2), weight.to(x.dtype))
@@ -92,15 +92,15 @@ class ConvNeXtV2Block(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Every cell of the map looks at every other; added to what came in, little at first.
+    """Self-attention over all positions of the map, with a residual connection and layer scale.
 
-    For the coarse stages: time and memory grow with the square of the number of cells. There is
-    no bias for positions, of which the depthwise convolutions before it tell.
+    For coarse stages: time and memory grow with the square of the number of positions. There is
+    no position encoding; the depthwise convolutions before it provide positions.
 
     Args:
-        channels: C, in heads of 64 where that divides it, else of 32 or 16, else in one.
+        channels: C; heads have 64 channels where that divides C, else 32 or 16, else one head.
 
-    Source: arXiv 1706.03762; the small factor at the start, 2103.17239.
+    Source: arXiv 1706.03762; layer scale, 2103.17239.
     """
 
     def __init__(self, channels: int) -> None:
@@ -114,7 +114,7 @@ class GlobalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         batch, height, width, channels = x.shape
-        # Each axis written out: with no image none can be told from the others.
+        # No -1 in the shape: with an empty batch it would be ambiguous.
         qkv = self.qkv(self.norm(x)).view(
             batch, height * width, 3, self.heads, channels // self.heads
         )
@@ -126,11 +126,11 @@ class GlobalAttention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Norm, then a convolution of stride 2 over each square of 2 x 2 cells.
+    """Norm, then a 2 x 2 convolution with stride 2.
 
     Args:
-        channels: C of the map that comes in.
-        out_channels: of the one that goes out.
+        channels: C of the input.
+        out_channels: of the output.
     """
 
     def __init__(self, channels: int, out_channels: int) -> None:
@@ -139,7 +139,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, out_channels, 2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), out); odd sizes get a row of zeros."""
+        """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), out); odd sizes are zero-padded."""
         height, width = x.shape[1:3]
         x = self.norm(x)
         if height % 2 or width % 2:
@@ -149,13 +149,13 @@ class Downsample(nn.Module):
 
 
 class ConvNeXtV2Stage(nn.Module):
-    """What leads to one resolution, and the blocks of it.
+    """Downsampling and the blocks of one resolution.
 
     Args:
-        downsample: from the stage before; None in the first.
+        downsample: before the blocks; None in the first stage.
         blocks: at least one.
         attention: at the end of the stage, or None.
-        with_cp: recompute each block in the backward pass instead of keeping its activations.
+        with_cp: use activation checkpointing in each block.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class ConvNeXtV2Stage(nn.Module):
         self.with_cp = with_cp
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) of the stage before -> (B, H, W, C) of this one."""
+        """(B, H, W, C) of the previous stage -> (B, H, W, C) of this one."""
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         if self.downsample is not None:
             x = self.downsample(x)

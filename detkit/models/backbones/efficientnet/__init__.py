@@ -1,1 +1,1 @@
-"""EfficientNet: the model, its layers and sizes, and the checkpoints that it can read."""
+"""EfficientNet: the model, its layers and sizes, and its checkpoint conversion."""

@@ -1,4 +1,4 @@
-"""The sizes of EfficientNet: B0 to B7, Lite0, V2, and a small one of ours for a CPU."""
+"""Architectures of EfficientNet: B0 to B7, Lite0, V2, and a small one for CPUs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
+from detkit.models.backbones.arch_lookup import find_arch
 from detkit.models.backbones.efficientnet.scaling import (
     COMPOUND_SCALES,
     scale_channels,
     scale_repeats,
 )
-from detkit.models.validation import check_count, is_count, is_number
+from detkit.models.validation import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_rate,
+    is_count,
+    is_number,
+)
 
 
 class BlockGroup(NamedTuple):
-    """Blocks of one kind that follow each other; a row of the papers' tables.
+    """Consecutive blocks of one kind; a row of the tables in the papers.
 
     Args:
         kind: 'mbconv' (expand, depthwise, squeeze and excite, project) or 'fused' (one dense
             convolution in place of expand and depthwise).
-        kernel: side of the depthwise or fused convolution, odd.
+        kernel: kernel size of the depthwise or fused convolution, odd.
         stride: of the first block, 1 or 2; the others have 1.
-        expansion: channels inside a block, in units of its input's; 1 leaves out the expansion.
+        expansion: inner channels relative to the input channels; 1 for no expansion.
         channels: of the output, before scaling.
-        repeats: how many blocks, before scaling.
-        squeeze: channels inside squeeze and excitation, in units of the block's input's; 0
-            leaves it out, and 'fused' has none.
+        repeats: number of blocks, before scaling.
+        squeeze: channels of squeeze and excitation relative to the block's input channels; 0
+            for none; 'fused' has none.
     """
 
     kind: str
@@ -54,17 +61,17 @@ _B0 = (
 
 @dataclass(frozen=True)
 class EfficientNetArch:
-    """What has to be known to build an EfficientNet; the defaults are B0's.
+    """The architecture of an EfficientNet; the defaults are B0.
 
     Args:
-        groups: rows of ``BlockGroup``'s fields; the first blocks see stride 2. A stage ends
-            before each stride of 2 but the first, so there are as many stages as those.
-        width, depth: factors on all channels and on the groups' repeats.
+        groups: rows of ``BlockGroup``'s fields; the input of the first has stride 2. A new stage
+            begins at each group with stride 2 but the first.
+        width, depth: factors on all channels, and on the repeats of groups.
         stem_channels, head_channels: before scaling.
         activation: 'silu' or 'relu6'.
         norm_eps: of the weights published with symmetric padding.
-        drop_path_rate: grows linearly from 0 at the first block towards this behind the last.
-        resolution: side of the images that the published weights were trained on, in pixels.
+        drop_path_rate: increases linearly from 0 at the first block to this after the last.
+        resolution: side of the training images of the published weights, in pixels.
     """
 
     groups: tuple[BlockGroup, ...] = _B0
@@ -80,19 +87,15 @@ class EfficientNetArch:
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", _validate_groups(self.groups))
         for name in ("width", "depth", "norm_eps"):
-            if not (is_number(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"EfficientNet: {name}", got=repr(getattr(self, name)),
-                                  expected="a number above 0")
+            check_positive("EfficientNet", name, getattr(self, name))
         for name in ("stem_channels", "head_channels", "resolution"):
             check_count("EfficientNet", name, getattr(self, name))
-        if self.activation not in ("silu", "relu6"):
-            raise ConfigError("EfficientNet: activation", got=repr(self.activation),
-                              expected="'silu' or 'relu6'")
-        check_drop_path("EfficientNet", self.drop_path_rate)
+        check_choice("EfficientNet", "activation", self.activation, ("silu", "relu6"))
+        check_rate("EfficientNet", "drop_path_rate", self.drop_path_rate)
 
     @property
     def scaled(self) -> tuple[BlockGroup, ...]:
-        """The groups with their channels and repeats scaled."""
+        """The groups with scaled channels and repeats."""
         return tuple(
             group._replace(channels=scale_channels(group.channels, self.width),
                            repeats=scale_repeats(group.repeats, self.depth))
@@ -101,20 +104,20 @@ class EfficientNetArch:
 
     @property
     def stages(self) -> tuple[tuple[int, ...], ...]:
-        """For each stage the indices of its groups; those before the first stride belong to 0."""
+        """Indices of the groups in each stage; those before the first stride 2 are in stage 0."""
         stage_ends = [index for index, group in enumerate(self.groups) if group.stride == 2][1:]
         stage_starts, stage_ends = [0, *stage_ends], [*stage_ends, len(self.groups)]
         return tuple(tuple(range(start, end)) for start, end in zip(stage_starts, stage_ends))
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels of each stage's last map."""
+        """Channels of each stage's output."""
         scaled = self.scaled
         return tuple(scaled[groups[-1]].channels for groups in self.stages)
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Pixels of the image to one pixel of each stage's last map."""
+        """Stride of each stage's output."""
         return tuple(4 * 2**stage for stage in range(len(self.stages)))
 
     @property
@@ -129,7 +132,7 @@ def _validate_groups(groups: object) -> tuple[BlockGroup, ...]:
     validated = tuple(_validate_group(index, row) for index, row in enumerate(rows))
     if not any(group.stride == 2 for group in validated):
         raise ConfigError("EfficientNet: groups", got=repr(groups),
-                          expected="rows of BlockGroup's fields, one at least with stride 2")
+                          expected="rows of BlockGroup's fields, at least one with stride 2")
     return validated
 
 
@@ -155,21 +158,21 @@ def _validate_group(index: int, row: Any) -> BlockGroup:
                 f"EfficientNet: groups[{index}].{name}",
                 got=repr(getattr(group, name)),
                 expected="kind 'mbconv' or 'fused', an odd kernel, a stride of 1 or 2, an "
-                "expansion from 1, whole channels and repeats, a squeeze from 0 to 1 (fused: 0)",
+                "expansion from 1, integer channels and repeats, a squeeze from 0 to 1 (fused: 0)",
             )
     return group
 
 
 def _compound_arch(name: str) -> EfficientNetArch:
     scale = COMPOUND_SCALES[name]
-    # torchvision took B5 to B7 over from the release, with its eps but without its padding.
+    # torchvision's B5 to B7 have the eps of the official release, but not its padding.
     eps = 1e-3 if name in ("b5", "b6", "b7") else 1e-5
     return EfficientNetArch(width=scale.width, depth=scale.depth, norm_eps=eps,
                             resolution=scale.resolution)
 
 
 def _v2_arch(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
-    """Rows of expansion, channels, repeats: three fused, then MBConv with squeeze."""
+    """Rows of (expansion, channels, repeats): three fused, then MBConv with squeeze."""
     strides = (1, 2, 2, 2, 1, 2, 1)
     groups = tuple(
         BlockGroup("mbconv" if index > 2 else "fused", 3, strides[index], expansion,
@@ -182,12 +185,11 @@ def _v2_arch(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
 
 _LITE0 = tuple(group._replace(squeeze=0) for group in _B0)
 
-# Trained from scratch at 320 px on a CPU, at less than Lite0's cost. Dense 3 x 3 convolutions at
-# strides 2 to 8 instead of depthwise ones, which do few sums for each number they move
-# (arXiv 2104.00298 finds so on every device), and no map of six times the channels at stride 2.
-# Behind that Lite0's widths with the expansion cut to 4, and less at stride 32, where a detector
-# looks for its largest boxes alone. SiLU and squeeze and excitation stay: they cost little on maps
-# this small, and Lite0 lacks them for the sake of integer arithmetic, not of accuracy.
+# For training from scratch at 320 px on a CPU, with lower cost than Lite0. Dense 3 x 3 convolutions
+# at strides 2 to 8 instead of depthwise ones, which have low arithmetic intensity
+# (arXiv 2104.00298), and no expansion by 6 at stride 2. After that Lite0's widths with expansion 4,
+# and less at stride 32, which a detector uses for its largest boxes only. SiLU and squeeze and
+# excitation cost little on maps this small; Lite0 omits them for integer arithmetic.
 _MICRO = EfficientNetArch(
     groups=(
         BlockGroup("fused", 3, 1, 1, 16, 1, 0),
@@ -203,7 +205,7 @@ _MICRO = EfficientNetArch(
     resolution=320,
 )
 
-# V2: arXiv 2104.00298, table 4, and the release for M and L; resolutions are those of the tests.
+# V2: arXiv 2104.00298, table 4, and the release for M and L; resolutions are those of testing.
 ARCHS: dict[str, EfficientNetArch] = {
     **{name: _compound_arch(name)
        for name in COMPOUND_SCALES}, "lite0": EfficientNetArch(groups=_LITE0, activation="relu6"),
@@ -217,15 +219,15 @@ ARCHS: dict[str, EfficientNetArch] = {
 
 
 def efficientnet_arch(arch: str | Mapping[str, Any], **overrides: Any) -> EfficientNetArch:
-    """Look up or build an arch, with every change that is not None made to it.
+    """Look up or build an architecture, with the overrides that are not None.
 
     Args:
         arch: one of ``ARCHS`` ('v2-s' is 'v2_s'), or a mapping of ``EfficientNetArch``'s fields
-            (others as for b0).
+            (default: as for b0).
         overrides: fields of ``EfficientNetArch``.
 
     Raises:
-        ConfigError: no such arch or field, or a field that cannot be.
+        ConfigError: an unknown architecture or field, or an invalid value.
     """
     if isinstance(arch, str):
         arch = arch.replace("-", "_")

@@ -1,11 +1,10 @@
-"""EfficientNet checkpoints of torchvision, timm, lukemelas and ourselves, told apart by names.
+"""Checkpoint conversion of EfficientNet: layouts of torchvision, timm, lukemelas and detkit.
 
-All agree on the tensors themselves, versions 1, 2 and Lite; what they do not hold is the padding
-and the eps they were trained with. torchvision never pads as TensorFlow does and lukemelas always
-does, so that contradicting them is refused. timm's models come in both ways under one set of
-names: its tf_ ones ('same', 1e-3) read into a backbone with symmetric padding of B0 to B4 or Lite0
-cannot be told from its others ('symmetric', 1e-5), nor these from the former in a backbone of
-'same' padding. There the user's choice of ``padding`` stands unchecked.
+The layout is detected by the names. The tensors are the same in all, for versions 1, 2 and Lite,
+but a checkpoint does not tell its padding and eps. torchvision never pads as
+TensorFlow does and lukemelas always does, so a backbone with the other padding is rejected. timm
+has both under the same names: its tf_ models ('same', 1e-3) and its others ('symmetric', 1e-5)
+cannot be distinguished, so the ``padding`` of the backbone is not checked for them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,12 @@ from torch import nn
 
 from detkit.errors import WeightsError
 from detkit.models.backbones.efficientnet.archs import BlockGroup, EfficientNetArch
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+    unknown_layout_error,
+)
 
 _BATCH_COUNTER = ".num_batches_tracked"
 _OFFSET = re.compile(r"\.conv_offset\.")
@@ -28,7 +32,7 @@ NamePairs = Iterator[tuple[str, str]]
 
 
 class _Network(Protocol):
-    """What is read of an ``EfficientNet``."""
+    """The attributes of an ``EfficientNet`` that are read here."""
 
     arch: EfficientNetArch
     padding: str
@@ -38,38 +42,46 @@ class _Network(Protocol):
 
 def efficientnet_checkpoint_filter_fn(state_dict: StateDict,
                                       model: nn.Module) -> ConvertedStateDict:
-    """Bring an EfficientNet checkpoint under our names.
+    """Rename an EfficientNet checkpoint to the names of ``EfficientNet``.
 
     Args:
         state_dict: names without wrappers and prefixes.
-        model: our ``EfficientNet``; says which blocks there are, and how it pads.
+        model: an ``EfficientNet``; its blocks, padding and eps are used.
 
     Raises:
-        WeightsError: the names are those of no layout that is known, or the layout's weights
-            were trained with another padding or eps than the backbone has.
+        WeightsError: the names are of no known layout, or the weights of the layout were trained
+            with another padding or eps than the backbone has.
     """
     efficientnet = cast(_Network, model)
     layout = _layout(state_dict)
     _check_padding_and_eps(layout, efficientnet)
     model_state = model.state_dict()
-    # Old files do not count their batches.
+    # Old checkpoints have no num_batches_tracked.
     converted = ConvertedStateDict(
         layout, optional=frozenset(n for n in model_state if n.endswith(_BATCH_COUNTER)))
     module_names = None if layout == "detkit" else dict(_module_name_pairs(layout, efficientnet))
     for source, value in state_dict.items():
-        place, _, param_name = source.rpartition(".")
-        name = source if module_names is None else f"{module_names.get(place, place)}.{param_name}"
-        if module_names is not None and place not in module_names and name in model_state:
-            # One of our names in a file of another layout: nobody's.
+        module_name, _, param_name = source.rpartition(".")
+        name = source if module_names is None else (
+            f"{module_names.get(module_name, module_name)}.{param_name}")
+        if module_names is not None and module_name not in module_names and name in model_state:
+            # A name of detkit's layout in a file of another layout is unexpected.
             name = f"{layout}.{source}"
         if name not in model_state and (_CLASSIFIER.match(source)
                                         or _is_unused_module(name, model_state)):
             converted.unexpected_keys.append(source)
         else:
             converted.add(name, source, value)
-    # A plain network's file begins a deformable one.
+    # A deformable network can be initialized from a plain one.
     converted.allow_missing(model_state, _OFFSET)
     return converted
+
+
+def efficientnet_classifier_prefixes(
+    state_dict: StateDict, model: nn.Module
+) -> ClassifierPrefixes:
+    """Where torchvision's, timm's and lukemelas' EfficientNets keep the last layer."""
+    return {"head.fc.": ("classifier.1.", "classifier.", "_fc.")}
 
 
 def _layout(state_dict: StateDict) -> str:
@@ -82,15 +94,12 @@ def _layout(state_dict: StateDict) -> str:
     ):
         if re.search(pattern, names):
             return layout
-    raise WeightsError(
-        "these are not the names of an EfficientNet",
-        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-        expected="the layout of torchvision, timm, lukemelas or detkit",
-    )
+    raise unknown_layout_error("an EfficientNet", state_dict,
+                               "torchvision, timm, lukemelas or detkit")
 
 
 def _check_padding_and_eps(layout: str, efficientnet: _Network) -> None:
-    """Refuse weights that were certainly trained with another padding or eps."""
+    """Reject weights whose layout implies another padding or eps."""
     trained = {
         "torchvision": [("symmetric", efficientnet.arch.norm_eps)],
         "timm": [("symmetric", 1e-5), ("same", 1e-3)],
@@ -104,13 +113,13 @@ def _check_padding_and_eps(layout: str, efficientnet: _Network) -> None:
     raise WeightsError(
         f"weights in the layout of {layout} were trained with another padding or eps",
         got=f"a backbone with padding='{efficientnet.padding}', norm_eps={efficientnet.norm_eps:g}",
-        expected=choices + (" (the latter where its name begins with tf_)"
+        expected=choices + (" (the latter for models whose name begins with tf_)"
                             if layout == "timm" else ""),
     )
 
 
 def _is_unused_module(name: str, model_state: StateDict) -> bool:
-    """Whether it is of a stage or a head that was not asked for, or a count we do not keep."""
+    """Whether the name is of a stage or head that the model lacks, or a batch counter."""
     match = re.match(r"(stages\.\d+|head_conv)\.", name)
     if match and not any(other.startswith(match[0]) for other in model_state):
         return True
@@ -119,7 +128,7 @@ def _is_unused_module(name: str, model_state: StateDict) -> bool:
 
 
 def _module_name_pairs(layout: str, efficientnet: _Network) -> NamePairs:
-    """(their name, our name) of each module that has parameters, for the whole arch."""
+    """(source name, model name) of each module with parameters, for the whole architecture."""
     groups = efficientnet.arch.scaled
     stem_head_names = {
         "timm": ("conv_stem", "bn1", "conv_head", "bn2"),
@@ -144,7 +153,7 @@ def _module_name_pairs(layout: str, efficientnet: _Network) -> NamePairs:
 
 
 def _convolutions(group: BlockGroup) -> list[str]:
-    """Our names of a block's convolutions with norms, in their order."""
+    """The model names of a block's convolutions with norms, in order."""
     has_expansion = group.expansion != 1
     if group.kind == "fused":
         return ["fused", "project"] if has_expansion else ["fused"]
@@ -153,7 +162,7 @@ def _convolutions(group: BlockGroup) -> list[str]:
 
 def _timm_block_modules(group: BlockGroup) -> NamePairs:
     has_expansion = group.expansion != 1
-    # 'pw' is the expansion where there is one, and else the projection.
+    # 'pw' is the expansion if there is one, else the projection.
     conv = {
         "expand": "conv_pw",
         "depthwise": "conv_dw",
@@ -167,18 +176,18 @@ def _timm_block_modules(group: BlockGroup) -> NamePairs:
 
 
 def _torchvision_block_modules(group: BlockGroup) -> NamePairs:
-    place = 0
+    index = 0
     for conv_name in _convolutions(group):
         if conv_name == "project" and group.squeeze:
-            yield from ((f"{place}.fc1", "se.reduce"), (f"{place}.fc2", "se.expand"))
-            place += 1
-        yield f"{place}.0", f"{conv_name}.conv"
-        yield f"{place}.1", f"{conv_name}.norm"
-        place += 1
+            yield from ((f"{index}.fc1", "se.reduce"), (f"{index}.fc2", "se.expand"))
+            index += 1
+        yield f"{index}.0", f"{conv_name}.conv"
+        yield f"{index}.1", f"{conv_name}.norm"
+        index += 1
 
 
 def _lukemelas_block_modules(group: BlockGroup) -> NamePairs:
-    # The norms keep their numbers where there is no expansion. There are no fused blocks.
+    # The indices of norms do not depend on the expansion. There are no fused blocks.
     norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
     for conv_name in _convolutions(group):
         if conv_name in norm:

@@ -1,4 +1,4 @@
-"""EfficientNet's one building brick: convolution, norm, activation, each fused where it can be.
+"""EfficientNet's basic layer: convolution, norm and activation, fused where possible.
 
 Legend: B images, C and O channels in and out, H and W height and width of the map in pixels.
 """
@@ -20,7 +20,7 @@ from detkit.models.layers.norm import build_norm
 
 @dataclass(frozen=True)
 class ConvStyle:
-    """What all the convolutions of a network have in common.
+    """Settings shared by all convolutions of a network.
 
     Args:
         norm: as ``build_norm`` takes it.
@@ -33,36 +33,36 @@ class ConvStyle:
     activation: str = "silu"
 
     def activate(self, x: Tensor) -> Tensor:
-        """Apply the activation; ``x`` is overwritten where autograd does not miss it."""
+        """Apply the activation, in place where autograd does not need ``x``."""
         if self.activation == "relu6":
             return F.hardtanh(x, 0.0, 6.0, inplace=True)
-        # In place, SiLU would copy its input first to remember it.
+        # In-place SiLU would copy its input for the backward pass.
         return F.silu(x, inplace=not x.requires_grad)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis of ``size`` pixels, as TensorFlow's 'same' puts them.
+    """Zero padding (before, after) of an axis of ``size`` pixels for TensorFlow's 'same' padding.
 
-    Enough for ceil(size / stride) places; an odd one stands behind. So at stride 2 it depends on
-    whether the size is even, and an even one is padded less in front than symmetrically.
+    The output has ceil(size / stride) positions; an odd total is padded more at the end. At
+    stride 2, even sizes are padded less at the start than with symmetric padding.
     """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, a norm, and maybe the activation.
+    """A convolution without bias, a norm, and optionally the activation.
 
-    A batch norm that does not look at the batch is multiplied into the weights first, at every
-    call, for what it holds may have changed: it costs a pass over the weights and saves one over
-    the map. Gradients reach all three.
+    A batch norm in eval mode is folded into the weights at every call, since its statistics may
+    have changed: that costs a pass over the weights and saves one over the map. Gradients are
+    computed for all parameters.
 
     Args:
         in_channels, out_channels: C and O.
-        kernel, stride: the convolution's; an odd side.
+        kernel, stride: of the convolution; the kernel size is odd.
         style: norm, padding and activation.
         groups: 1, or C for a depthwise one.
-        activate: whether the activation follows.
+        activate: whether to apply the activation.
         deform: whether the convolution is deformable.
     """
 
@@ -90,9 +90,9 @@ class ConvNorm(nn.Module):
         self._conv_args = (kernel, stride, groups)
 
     def reset_parameters(self) -> None:
-        """Weights from a normal of variance 2 / fan-out; norms and offsets change nothing.
+        """Initialize weights: normal, variance 2 / fan-out; norms to 1 and 0, offsets to 0.
 
-        Source: the initialiser of the paper's code, which counts a depthwise kernel as k * k.
+        Source: the initializer of the paper's code; a depthwise kernel has fan-out k * k.
         """
         kernel, _, groups = self._conv_args
         fan_out = kernel**2 * self.conv.out_channels / groups
@@ -104,14 +104,14 @@ class ConvNorm(nn.Module):
                 nn.init.constant_(getattr(self.norm, name), value)
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
-        """Convolve, normalise, activate.
+        """Apply convolution, norm and activation.
 
         Args:
             x: (B, C, H, W). With a gate it may be overwritten.
-            gate: (B, C) factors on its channels, for a convolution of 1 x 1 without groups.
+            gate: (B, C) factors on the channels, for a 1 x 1 convolution without groups.
 
         Returns:
-            (B, O, ceil(H / stride), ceil(W / stride)), in memory of its own.
+            (B, O, ceil(H / stride), ceil(W / stride)), a new tensor.
         """
         if self.deform:
             out = self.norm(self.conv(self._pad_input(x)[0]))
@@ -128,7 +128,7 @@ class ConvNorm(nn.Module):
         return self.style.activate(out) if self.activate else out
 
     def _pad_input(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """The input, padded where it has to be lopsided, and what the convolution is to add."""
+        """The input, padded where padding is asymmetric, and the padding of the convolution."""
         kernel, stride, _ = self._conv_args
         if self.style.padding == "symmetric":
             return x, (kernel // 2, kernel // 2)
@@ -139,14 +139,14 @@ class ConvNorm(nn.Module):
         return F.pad(x, (left, right, top, bottom)), (0, 0)
 
     def _fold_norm(self) -> tuple[Tensor, Tensor] | None:
-        """Weight and bias with the norm in them; None where it needs the map itself."""
+        """Weight and bias with the norm folded in; None where the norm cannot be folded."""
         norm = self.norm
         if not isinstance(norm, _BatchNorm) or norm.training or not norm.affine:
             return None
         mean, variance = norm.running_mean, norm.running_var
         if mean is None or variance is None:
             return None
-        # In a model of half precision the sums still want the full one.
+        # In float32 at least, also for a half-precision model.
         conv_weight = self.conv.weight
         dtype = torch.promote_types(conv_weight.dtype, torch.float32)
         scale = norm.weight.to(dtype) * torch.rsqrt(variance.to(dtype) + norm.eps)
@@ -156,10 +156,10 @@ class ConvNorm(nn.Module):
 
 
 def _gated_conv2d(x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve (B, C, H, W) times gate (B, C) with a weight (O, C, 1, 1)."""
+    """1 x 1 convolution of x * gate; x (B, C, H, W), gate (B, C), weight (O, C, 1, 1)."""
     if not (x.requires_grad or gate.requires_grad or weight.requires_grad):
         return F.conv2d(x.mul_(gate[:, :, None, None]), weight, bias)
-    # The gates go into a matrix for each image: no second map is made, and none is kept for the
+    # Fold the gate into one weight matrix for each image: no gated map is made or kept for the
     # backward pass.
     weights = (weight.flatten(1) * gate[:, None]).transpose(1, 2)
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)

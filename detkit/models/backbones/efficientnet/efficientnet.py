@@ -1,4 +1,4 @@
-"""EfficientNet as a backbone: a map of features for each of its stages."""
+"""EfficientNet as a backbone with a feature map for each stage."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from detkit.models.backbones.arch_lookup import (
     check_out_indices,
     check_stage_indices,
 )
-from detkit.models.backbones.efficientnet.archs import EfficientNetArch, efficientnet_arch
-from detkit.models.backbones.efficientnet.checkpoint_filter import efficientnet_checkpoint_filter_fn
+from detkit.models.backbones.efficientnet.archs import ARCHS, EfficientNetArch, efficientnet_arch
+from detkit.models.backbones.efficientnet.checkpoint_filter import (
+    efficientnet_checkpoint_filter_fn,
+    efficientnet_classifier_prefixes,
+)
 from detkit.models.backbones.efficientnet.conv import ConvNorm, ConvStyle
 from detkit.models.backbones.efficientnet.layers import SqueezeExcite
 from detkit.models.backbones.efficientnet.stages import EfficientNetStage, build_blocks
 from detkit.models.backbones.freezing import freeze_bn, freeze_stages
 from detkit.models.layers.deform_conv import add_zero_init_offsets
 from detkit.models.layers.norm import check_norm_cfg
-from detkit.models.validation import check_count
+from detkit.models.validation import check_choice, check_count, check_positive
 from detkit.models.weights.backbone_weights import initialize_weights
 from detkit.registry import MODELS
 
@@ -37,15 +40,15 @@ _NORMS = ("BN", "SyncBN", "GN")
 class EfficientNet(BaseModule):  # type: ignore[misc]
     """Convolutional network of inverted residuals, versions 1 and 2, for images of any size.
 
-    Maps are made in channels_last memory, and handed out so. Blocks at stride 2 belong to stage
-    0, whose map has stride 4. Stages behind the last of ``out_indices`` are not built.
+    Maps are in channels_last memory. Blocks at stride 2 belong to stage 0, whose map has stride
+    4. Stages after the last of ``out_indices`` are not built.
 
-    Batch norm: statistics of few images are poor. From a classifier's weights keep its own
-    (``norm_eval=True``); from scratch, on several devices, join them
-    (``norm_cfg=dict(type='SyncBN')``), or on one with few images use
-    ``norm_cfg=dict(type='GN', num_groups=8)``, for which there are no published weights.
+    Batch norm statistics of small batches are inaccurate. With a classifier's weights keep their
+    statistics (``norm_eval=True``); from scratch use ``norm_cfg=dict(type='SyncBN')`` on several
+    devices, or ``norm_cfg=dict(type='GN', num_groups=8)`` on one, for which there are no
+    published weights.
 
-    Padding and eps must be those that the weights were trained with; shapes do not tell:
+    Padding and eps must be those that the weights were trained with; the shapes do not tell:
 
     ========================================  ============  ==============
     weights                                   ``padding``   ``norm_eps``
@@ -62,35 +65,39 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         arch: 'b0' to 'b7', 'lite0', 'v2_s', 'v2_m', 'v2_l', 'micro', or a dict of
             ``EfficientNetArch``'s fields.
         in_channels: channels of the image.
-        out_indices: stages whose maps are handed out, ascending; 0 to 3 have strides 4 to 32.
+        out_indices: stages whose maps are returned, ascending; 0 to 3 have strides 4 to 32.
         padding: 'symmetric', or 'same' as TensorFlow pads.
         norm_eps: added to variances; None follows the table above.
-        norm_eval: keep batch norms in eval mode while training: running statistics, not the
-            batch's. Their weights learn on.
+        norm_eval: keep batch norms in eval mode during training, with running statistics. Their
+            weights are still trained.
         norm_cfg: of mmcv's ``build_norm_layer``: a type 'BN', 'SyncBN', or 'GN' with a
             ``num_groups`` that divides all channels, and the norm's arguments (``momentum``,
-            ``eps`` in place of ``norm_eps``, ``requires_grad``). SyncBN trains on GPUs alone.
-        drop_path_rate: None keeps the arch's; grows from 0 at the first block.
-        frozen_stages: -1 none; 0 the stem; n also the first n stages. Frozen parts stay in eval
-            mode and their parameters want no gradient.
-        deform_stages: stages whose depthwise convolutions are deformable (v2). They begin as the
-            plain ones, so published weights load and mean what they meant.
-        head_conv: also hand out, as the last map, what a classifier pools: the last stage's after
-            one more convolution. ``out_indices`` must end with the last stage.
-        with_cp: recompute each block in the backward pass: less memory, more time.
+            ``eps`` in place of ``norm_eps``, ``requires_grad``). SyncBN trains on GPUs only.
+        drop_path_rate: None keeps the architecture's; increases from 0 at the first block.
+        frozen_stages: -1 none; 0 the stem; n also the first n stages. Frozen modules stay in
+            eval mode and their parameters get no gradient.
+        deform_stages: stages whose depthwise convolutions are deformable (v2). They are
+            initialized as plain ones, so published weights load and give the same output.
+        head_conv: add the classifier's last convolution, whose map is returned as the last one.
+            ``out_indices`` must end with the last stage.
+        with_cp: use activation checkpointing in each block: less memory, more time.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in torchvision's,
-            timm's, lukemelas' or our layout; see ``detkit.models.weights``.
+            timm's, lukemelas' or detkit's layout; see ``detkit.models.weights``.
 
     Attributes:
         feature_channels, feature_strides: of each map that ``forward`` returns.
 
     Raises:
-        ConfigError: an arch, a stage or a number that cannot be.
+        ConfigError: an unknown architecture or an invalid value.
 
     Source: arXiv 1905.11946, 2104.00298. Agrees with timm's and torchvision's on the same weights.
     """
 
     checkpoint_filter_fn = staticmethod(efficientnet_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(efficientnet_classifier_prefixes)
+    # The smallest first: a layout is recognized by building the first one.
+    arch_names = ("micro", *(name for name in ARCHS if name != "micro"))
+    arch_variants = (dict(padding="symmetric", norm_eps=1e-3), dict(padding="same", norm_eps=1e-3))
 
     def __init__(
         self,
@@ -117,14 +124,12 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         )
         self.frozen_stages = check_frozen_stages(_NAME, stages, frozen_stages)
         self.deform_stages = check_stage_indices(_NAME, "deform_stages", stages, deform_stages)
-        if padding not in ("symmetric", "same"):
-            raise ConfigError(f"{_NAME}: padding", got=repr(padding),
-                              expected="'symmetric' or 'same'")
+        check_choice(_NAME, "padding", padding, ("symmetric", "same"))
         self.padding, self.norm_eval = padding, norm_eval
         norm_cfg_given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
         norm = _norm(self.arch, padding, norm_eps, norm_cfg_given)
         self.norm_eps = float(norm["eps"])
-        # What was not said can be wrong for a file; what was said is the user's own word.
+        # A checkpoint may contradict a default, but not an eps that the user has set.
         self.norm_eps_is_given = norm_eps is not None or "eps" in norm_cfg_given
 
         style = ConvStyle(norm, padding, self.arch.activation)
@@ -149,12 +154,12 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         head_conv: bool = False,
         **kwargs: Any,
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Channels and strides of the maps for these arguments, without building anything.
+        """Get channels and strides of the maps for these arguments, without building the model.
 
-        Args: those of the class, by name; what has no say in it is passed over.
+        Args: those of the class, by name; the others are ignored.
 
         Raises:
-            ConfigError: an arch or an index that does not exist.
+            ConfigError: an unknown architecture or an invalid index.
         """
         resolved_arch = efficientnet_arch(arch)
         return _feature_info(resolved_arch,
@@ -162,11 +167,11 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
                              head_conv)
 
     def init_weights(self) -> None:
-        """Convolutions from a normal of variance 2 / fan-out, as the paper's code does; then the
-        file that ``init_cfg`` names, if any.
+        """Initialize convolutions: normal, variance 2 / fan-out, as in the paper's code; then load
+        the checkpoint of ``init_cfg``, if any.
 
         Raises:
-            WeightsError: the file cannot be read, or does not fit.
+            WeightsError: the checkpoint cannot be read, or does not fit.
         """
         for module in self.modules():
             if isinstance(module, (ConvNorm, SqueezeExcite)):
@@ -174,20 +179,20 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         initialize_weights(self, add_zero_init_offsets(self.init_cfg))
         if self.norm_eval and not self.init_cfg:
             print_log(
-                "EfficientNet: norm_eval=True keeps the statistics of its norms, and no init_cfg "
-                "sets any: unless load_from does, nothing is normalised. From nothing take "
-                "norm_eval=False.",
+                "EfficientNet: norm_eval=True keeps the initial batch norm statistics, and no "
+                "init_cfg loads any: unless load_from does, nothing is normalized. To train from "
+                "scratch, set norm_eval=False.",
                 logger="current",
                 level=logging.WARNING,
             )
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the maps of features.
+        """Compute the feature maps.
 
         Args:
-            x: (B, 3, H, W), normalised image, any H and W from 1, in any memory format. B may
-                be 0 in eval mode; batch statistics want more than one value of a channel.
+            x: (B, 3, H, W), normalized images, any H and W, any memory format. B may be 0 in
+                eval mode; in training batch norm needs more than one value for each channel.
 
         Returns:
             for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in
@@ -204,17 +209,17 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         return tuple(outputs)
 
     def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
-        """How deep a parameter stands, for learning rates that decay towards the image.
+        """Get the depth of a parameter, for layer-wise learning rate decay.
 
         Args:
-            name: the parameter's, ``prefix`` included.
-            prefix: what stands before this backbone's own names, as 'backbone.'.
+            name: the parameter's name, including ``prefix``.
+            prefix: of the backbone in its model, such as 'backbone.'.
 
         Returns:
-            (depth, number of depths): 0 is the stem, then comes a depth for each block that is
-            built; the last is whatever is behind them or not this backbone's.
+            (depth, number of depths): 0 is the stem, then one depth for each block; the last depth
+            is for all parameters after the blocks or outside the backbone.
 
-        Source: ours, for mmpretrain's has none: block by block, as its Swin's method of this name.
+        Source: not in mmpretrain's EfficientNet; one depth for each block, as in its Swin.
         """
         depths = [sum(1 for _ in stage.children()) for stage in self.stages]
         num_layers = sum(depths) + 2
@@ -242,7 +247,7 @@ def _feature_info(
     arch: EfficientNetArch, indices: tuple[int, ...], head_conv: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if head_conv and indices[-1] != len(arch.stages) - 1:
-        raise ConfigError(f"{_NAME}: head_conv stands behind the last stage", got=indices,
+        raise ConfigError(f"{_NAME}: head_conv needs the last stage", got=indices,
                           expected=f"out_indices that end with {len(arch.stages) - 1}")
     indices_with_head = (*indices, -1) if head_conv else indices
     channels = (*arch.channels, arch.stem_head_channels[1]) if head_conv else arch.channels
@@ -254,7 +259,7 @@ def _feature_info(
 def _norm(
     arch: EfficientNetArch, padding: str, eps: float | None, norm_cfg_given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``norm_cfg`` with the eps that is meant, if it is of a type that is."""
+    """``norm_cfg`` of a supported type, with the resolved eps."""
     if norm_cfg_given["type"] not in _NORMS:
         raise ConfigError(f"{_NAME}: norm_cfg.type", got=repr(norm_cfg_given["type"]),
                           expected=f"one of {', '.join(_NORMS)}")
@@ -264,7 +269,5 @@ def _norm(
     if eps is None:
         eps = 1e-3 if padding == "same" else arch.norm_eps
     norm = {"eps": eps, **norm_cfg_given}
-    if not (isinstance(norm["eps"], (int, float)) and norm["eps"] > 0):
-        raise ConfigError(f"{_NAME}: norm_eps", got=repr(norm["eps"]),
-                          expected="a number above 0")
+    check_positive(_NAME, "norm_eps", norm["eps"])
     return norm

@@ -1,4 +1,4 @@
-"""EfficientNet's two kinds of block, and their squeeze and excitation.
+"""EfficientNet's blocks MBConv and FusedMBConv, and squeeze and excitation.
 
 Legend: B images, C channels, H and W height and width of the map in pixels.
 """
@@ -13,12 +13,12 @@ from detkit.models.layers.drop_path import DropPath
 
 
 class SqueezeExcite(nn.Module):
-    """Factors on the channels of each image, told from their means over the map.
+    """Channel attention: factors on the channels of each image, from their means over the map.
 
     Args:
         channels: C.
         squeeze_channels: channels between the two layers.
-        style: says the activation between them.
+        style: for the activation between them.
 
     Source: arXiv 1709.01507.
     """
@@ -30,7 +30,7 @@ class SqueezeExcite(nn.Module):
         self.style = style
 
     def reset_parameters(self) -> None:
-        """Weights from a normal of variance 2 / fan-out, biases zero."""
+        """Initialize weights: normal, variance 2 / fan-out; biases zero."""
         for conv in (self.reduce, self.expand):
             nn.init.normal_(conv.weight, std=(2 / conv.out_channels) ** 0.5)
             if conv.bias is not None:
@@ -38,7 +38,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), each in (0, 1)."""
-        # On a single pixel the convolutions are linear layers, which cost less to call.
+        # On pooled features 1 x 1 convolutions are linear layers, which are cheaper to call.
         pooled = F.linear(x.mean((2, 3)), self.reduce.weight.flatten(1), self.reduce.bias)
         pooled = F.linear(self.style.activate(pooled), self.expand.weight.flatten(1),
                           self.expand.bias)
@@ -46,15 +46,15 @@ class SqueezeExcite(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Expand, convolve each channel by itself, squeeze and excite, project.
+    """Inverted residual: expansion, depthwise convolution, squeeze and excitation, projection.
 
     Args:
-        in_channels, out_channels: C before and behind.
-        mid_channels: channels between; where they equal ``in_channels`` nothing is expanded.
-        kernel, stride: the depthwise convolution's.
-        squeeze_channels: channels inside squeeze and excitation; 0 leaves it out.
+        in_channels, out_channels: C of the input and the output.
+        mid_channels: inner channels; equal to ``in_channels`` for no expansion.
+        kernel, stride: of the depthwise convolution.
+        squeeze_channels: channels of squeeze and excitation; 0 for none.
         style: of all convolutions.
-        drop_path: probability of leaving out the block while training, where it is residual.
+        drop_path: probability of dropping the residual branch during training.
         deform: whether the depthwise convolution is deformable.
 
     Source: arXiv 1801.04381, arXiv 1905.11946.
@@ -91,15 +91,15 @@ class MBConv(nn.Module):
 
 
 class FusedMBConv(nn.Module):
-    """One dense convolution that expands, then one that projects.
+    """Inverted residual with a dense convolution for expansion, then a projection.
 
     Args:
-        in_channels, out_channels: C before and behind.
-        mid_channels: channels between; where they equal ``in_channels`` the first convolution is
-            the whole block.
-        kernel, stride: the first convolution's.
+        in_channels, out_channels: C of the input and the output.
+        mid_channels: inner channels; equal to ``in_channels`` for a block of the first
+            convolution only.
+        kernel, stride: of the first convolution.
         style: of all convolutions.
-        drop_path: probability of leaving out the block while training, where it is residual.
+        drop_path: probability of dropping the residual branch during training.
 
     Source: arXiv 2104.00298.
     """
@@ -133,5 +133,5 @@ class FusedMBConv(nn.Module):
 
 
 def _add_residual(x: Tensor, branch: Tensor) -> Tensor:
-    """The sum; the branch's memory is used again where nothing has to remember it."""
+    """x + branch, in place in ``branch`` where autograd does not need it."""
     return x + branch if branch.requires_grad else branch.add_(x)

@@ -1,23 +1,23 @@
-"""EfficientNet's compound scaling: how depth, width and image grow together."""
+"""EfficientNet's compound scaling of depth, width and resolution."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-# What the paper's search on B0 found: twice the cost for each step of phi, as
+# From the paper's grid search on B0: the cost about doubles with each step of phi,
 # 1.2 * 1.1^2 * 1.15^2 = 1.92.
 _DEPTH, _WIDTH, _RESOLUTION = 1.2, 1.1, 1.15
 _BASE_RESOLUTION = 224
 
 
 class Scale(NamedTuple):
-    """Factors on B0.
+    """Factors relative to B0.
 
     Args:
         depth: on the number of blocks.
         width: on the number of channels.
-        resolution: side of the square image that the network is trained on, in pixels.
+        resolution: side of the square training images, in pixels.
     """
 
     depth: float
@@ -25,8 +25,8 @@ class Scale(NamedTuple):
     resolution: int
 
 
-# B1 to B3 are the law at phi = 0.5, 1 and 2, rounded; for B4 to B7 the authors chose wider and
-# finer ones than the law gives at any phi. So the release's numbers stand here as they are.
+# B1 to B3 follow the scaling rule at phi = 0.5, 1 and 2, rounded; B4 to B7 are wider and of higher
+# resolution than the rule gives at any phi. The values are those of the official release.
 COMPOUND_SCALES: dict[str, Scale] = {
     "b0": Scale(1.0, 1.0, 224),
     "b1": Scale(1.1, 1.0, 240),
@@ -40,14 +40,14 @@ COMPOUND_SCALES: dict[str, Scale] = {
 
 
 def compound_scale(phi: float) -> Scale:
-    """Depth, width and resolution that a budget of 2^phi times B0's cost is best spent on.
+    """Depth, width and resolution for 2^phi times the cost of B0.
 
     Args:
-        phi: 0 gives B0; below 0 gives smaller networks.
+        phi: 0 for B0; negative for smaller networks.
 
     Returns:
         depth 1.2^phi, width 1.1^phi, resolution 224 * 1.15^phi to the nearest pixel. The released
-        networks, ``COMPOUND_SCALES``, are near it (B1 to B3) or were chosen beside it (B4 to B7).
+        networks, ``COMPOUND_SCALES``, are close to it (B1 to B3) or differ from it (B4 to B7).
 
     Source: arXiv 1905.11946, eq. 3 and section 5.1.
     """
@@ -56,9 +56,9 @@ def compound_scale(phi: float) -> Scale:
 
 
 def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
-    """Channels times ``width``, to the nearest multiple of ``divisor``, half upwards.
+    """Channels times ``width``, rounded to the nearest multiple of ``divisor``, half up.
 
-    At least ``divisor``, and a multiple more where rounding would lose more than a tenth.
+    At least ``divisor``, and rounded up where rounding down would lose more than 10 %.
 
     Source: agrees with the official release, timm and torchvision.
     """
@@ -68,7 +68,7 @@ def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
 
 
 def scale_repeats(repeats: int, depth: float) -> int:
-    """Blocks times ``depth``, rounded up.
+    """Number of blocks times ``depth``, rounded up.
 
     Source: agrees with the official release, timm and torchvision.
     """

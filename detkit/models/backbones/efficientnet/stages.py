@@ -1,4 +1,4 @@
-"""EfficientNet's stages: which blocks they have, and how they are run.
+"""EfficientNet's stages: building and running their blocks.
 
 Legend: B images, C channels, H and W height and width of the map in pixels.
 """
@@ -27,16 +27,16 @@ def build_blocks(
     """Build the blocks of a stage.
 
     Args:
-        arch: says which; a block drops out with ``drop_path_rate`` times the share of the arch's
-            blocks that stand before it, whether those are built or not.
-        stage: its index.
+        arch: the drop path rate of a block is ``drop_path_rate`` times the fraction of the
+            architecture's blocks before it, built or not.
+        stage: index of the stage.
         style: of all convolutions.
         deform: whether the depthwise convolutions are deformable.
 
     Raises:
-        ConfigError: deformable is asked for, and no block of the stage has a depthwise one.
+        ConfigError: ``deform`` for a stage without depthwise convolutions.
 
-    Source: the blocks' rates are those of the official release.
+    Source: drop path rates as in the official release.
     """
     groups, rows = arch.scaled, arch.stages[stage]
     if deform and all(groups[row].kind == "fused" for row in rows):
@@ -61,11 +61,11 @@ def build_blocks(
 
 
 class EfficientNetStage(nn.Sequential):
-    """Blocks up to the next halving of the resolution.
+    """Blocks up to the next stride of 2.
 
     Args:
         blocks: at least one.
-        with_cp: recompute each block in the backward pass instead of keeping its activations.
+        with_cp: use activation checkpointing in each block.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], *, with_cp: bool = False) -> None:
@@ -73,14 +73,14 @@ class EfficientNetStage(nn.Sequential):
         self.with_cp = with_cp
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> this stage's map."""
+        """(B, C, H, W) -> the stage's output."""
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         for block in self:
             if not recompute:
                 x = block(x)
             elif torch.compiler.is_compiling():
-                # A traced block's statistics are written once, whatever is computed again; and
-                # the tracer takes no contexts but those that choose what to keep.
+                # In a compiled graph running statistics are updated once, even with recomputation;
+                # and torch.compile accepts no other context functions.
                 x = checkpoint(block, x, use_reentrant=False)
             else:
                 x = checkpoint(block, x, use_reentrant=False,
@@ -91,7 +91,7 @@ class EfficientNetStage(nn.Sequential):
 def _recompute_contexts(
     block: nn.Module,
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts for a block's two runs, of which the second leaves the running statistics alone."""
+    """Contexts of a block's forward and recomputation; the second keeps running statistics."""
     return nullcontext(), _freeze_running_stats(block)
 
 

@@ -1,1 +1,1 @@
-"""Swin Transformer: the model, its layers and sizes, and the checkpoints that it can read."""
+"""Swin Transformer: the model, its layers and sizes, and its checkpoint conversion."""

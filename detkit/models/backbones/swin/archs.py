@@ -1,4 +1,4 @@
-"""The sizes of Swin: the paper's four, and a small one of ours for a CPU."""
+"""Architectures of Swin: the paper's four, and a small one for CPUs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from detkit.errors import ConfigError
-from detkit.models.backbones.arch_lookup import check_drop_path, find_arch
-from detkit.models.validation import check_count, check_counts, is_number
+from detkit.models.backbones.arch_lookup import find_arch
+from detkit.models.validation import (
+    check_choice,
+    check_count,
+    check_counts,
+    check_rate,
+    is_number,
+)
 
 
 @dataclass(frozen=True)
 class SwinArch:
-    """What has to be known to build a Swin.
+    """The architecture of a Swin Transformer.
 
     Args:
         embed_dims: channels of the first stage; each later one has twice as many.
-        depths: blocks of each stage.
+        depths: number of blocks of each stage.
         num_heads: attention heads of each stage.
         window_size: side of a window, in tokens.
-        mlp_ratio: hidden channels of an MLP, in units of its channels.
-        drop_path_rate: of the last block; it grows linearly from 0 at the first.
+        mlp_ratio: hidden channels of an MLP, relative to its channels.
+        drop_path_rate: of the last block; increases linearly from 0 at the first.
         stem: 'patch' (the paper's) or 'conv' (two overlapping convolutions).
         local_conv: whether each block begins with a depthwise 3 x 3 convolution.
     """
@@ -48,12 +54,11 @@ class SwinArch:
         for stage, heads in enumerate(self.num_heads):
             if self.channels[stage] % heads:
                 raise ConfigError(
-                    f"Swin: stage {stage} cannot share its channels among its heads",
+                    f"Swin: the channels of stage {stage} are not divisible by its heads",
                     got=f"{self.channels[stage]} channels, {heads} heads",
-                    expected="channels that are a multiple of the heads",
+                    expected="a multiple of the number of heads",
                 )
-        if self.stem not in ("patch", "conv"):
-            raise ConfigError("Swin: stem", got=repr(self.stem), expected="'patch' or 'conv'")
+        check_choice("Swin", "stem", self.stem, ("patch", "conv"))
 
     def _check_numbers(self) -> None:
         for name in ("depths", "num_heads"):
@@ -62,8 +67,8 @@ class SwinArch:
             check_count("Swin", name, getattr(self, name))
         if not (is_number(self.mlp_ratio) and int(self.embed_dims * self.mlp_ratio) > 0):
             raise ConfigError("Swin: mlp_ratio", got=repr(self.mlp_ratio),
-                              expected="a number that leaves the MLP a channel")
-        check_drop_path("Swin", self.drop_path_rate)
+                              expected="a number that gives the MLP at least one hidden channel")
+        check_rate("Swin", "drop_path_rate", self.drop_path_rate)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -72,13 +77,13 @@ class SwinArch:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Pixels of the image to one token, for each stage."""
+        """Stride of each stage: image pixels for one token."""
         return tuple(4 * 2**stage for stage in range(len(self.depths)))
 
 
-# tiny to large: arXiv 2103.14030, section 3.3. micro: windows of 5 divide 80, 40, 20 and 10, the
-# maps of a 320 px image, so that nothing is padded; 16 to 24 channels a head; convolutions stand
-# in for the hundreds of thousands of images that attention needs to learn what is near.
+# tiny to large: arXiv 2103.14030, section 3.3. micro: the window size 5 divides 80, 40, 20 and 10,
+# the map sizes of a 320 px image, so nothing is padded; 16 to 24 channels in a head; convolutions
+# add the locality that attention would have to learn from hundreds of thousands of images.
 ARCHS: dict[str, SwinArch] = {
     "micro": SwinArch(
         embed_dims=48,
@@ -97,13 +102,13 @@ ARCHS: dict[str, SwinArch] = {
 
 
 def swin_arch(arch: str | Mapping[str, Any], **overrides: Any) -> SwinArch:
-    """Look up or build an arch, with every change that is not None made to it.
+    """Look up or build an architecture, with the overrides that are not None.
 
     Args:
-        arch: one of ``ARCHS``, or a mapping of ``SwinArch``'s fields (others as for tiny).
+        arch: one of ``ARCHS``, or a mapping of ``SwinArch``'s fields (default: as for tiny).
         overrides: fields of ``SwinArch``.
 
     Raises:
-        ConfigError: no such arch or field, or the fields contradict each other.
+        ConfigError: an unknown architecture or field, or invalid or contradicting values.
     """
     return find_arch("SwinTransformer", ARCHS, SwinArch, arch, **overrides)

@@ -1,21 +1,29 @@
-"""Swin checkpoints of microsoft, timm, torchvision, mmdet and ourselves, told apart by names.
+"""Checkpoint conversion of Swin: layouts of microsoft, timm, torchvision, mmdet and detkit.
 
-All agree on the blocks' tensors. They differ in names, in the stage that owns the patch merging,
-and mmdet concatenates the four merged tokens channel by channel, in the order of torch's Unfold.
+The layout is detected by the names. The tensors of blocks are the same in all. They differ in
+names, in the stage that has the patch merging, and mmdet concatenates the four merged tokens in
+the channel order of torch's Unfold.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Protocol, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, RenameRules, StateDict
+from detkit.models.backbones.swin.archs import SwinArch
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    RenameRules,
+    StateDict,
+    unknown_layout_error,
+)
 
-# What follows from the window's side, and what a classifier or a segmenter has behind its stages.
+# Buffers that follow from the window size, and the layers of a classifier after the stages.
 _DERIVED_BUFFERS = re.compile(r"(^|\.)(relative_position_index|attn_mask)$")
 _HEAD = re.compile(r"^(head|norm|avgpool|fc)\.")
 _STAGE = re.compile(r"^stages\.(\d+)\.(?:(downsample)\.)?")
@@ -36,15 +44,22 @@ _MMDET: RenameRules = [
 ]
 
 
+class _Network(Protocol):
+    """The attributes of a ``SwinTransformer`` that are read here."""
+
+    arch: SwinArch
+    out_indices: tuple[int, ...]
+
+
 def swin_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
-    """Bring a Swin checkpoint under our names.
+    """Rename a Swin checkpoint to the names of ``SwinTransformer``.
 
     Args:
         state_dict: names without wrappers and prefixes.
-        model: our ``SwinTransformer``; says which stages there are and how wide its windows.
+        model: a ``SwinTransformer``; its stages and window size are used.
 
     Raises:
-        WeightsError: the names are those of no layout that is known.
+        WeightsError: the names are of no known layout.
     """
     layout = _layout(state_dict)
     model_state = model.state_dict()
@@ -64,9 +79,22 @@ def swin_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Conver
                 value, resized = _resize_bias_table(value, model_state[name])
                 converted.resized += [name] * resized
             converted.add(name, source, value)
-    # Classifiers have no norm for each output, and detectors none for outputs that they had not.
+    # Classifiers have no output norms, and detectors only those of their outputs.
     converted.allow_missing(model_state, _NORM)
     return converted
+
+
+def swin_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where Swin classifiers of other libraries keep the final norm and the last layer.
+
+    The final norm is the norm of the last stage's output.
+    """
+    swin = cast(_Network, model)
+    prefixes: ClassifierPrefixes = {"head.fc.": ("head.fc.", "head.")}
+    last_stage = swin.out_indices[-1]
+    if last_stage == len(swin.arch.depths) - 1:
+        prefixes[f"backbone.norm{last_stage}."] = ("norm.",)
+    return prefixes
 
 
 def _layout(state_dict: StateDict) -> str:
@@ -78,23 +106,20 @@ def _layout(state_dict: StateDict) -> str:
     if re.search(r"(^| )stages\.\d+\.blocks\.\d+\.attn\.qkv\.", names):
         return "detkit"
     if re.search(r"(^| )layers[._]\d+\.blocks\.\d+\.attn\.qkv\.", names):
-        # timm puts the merging at the head of the next stage: its first stage has none.
+        # timm has the merging at the start of the next stage: its first stage has none.
         head = re.search(r"(^| )layers[._]0\.downsample\.", names)
         later = re.search(r"(^| )layers[._]\d+\.downsample\.", names)
         return "timm" if later and not head else "microsoft"
-    raise WeightsError(
-        "these are not the names of a Swin Transformer",
-        got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-        expected="the layout of microsoft, timm, torchvision, mmdet or detkit",
-    )
+    raise unknown_layout_error("a Swin Transformer", state_dict,
+                               "microsoft, timm, torchvision, mmdet or detkit")
 
 
 def _is_unused_stage(name: str, model_state: StateDict, stages: set[str]) -> bool:
-    """Whether the name belongs to a stage, its merging or its output that was not asked for.
+    """Whether the name belongs to a stage, a merging or an output norm that the model lacks.
 
     Args:
-        name, model_state: under our names.
-        stages: numbers of those that the file has; a norm of any other is nobody's.
+        name, model_state: converted name, and the model's state dict.
+        stages: indices of the stages in the checkpoint; norms of others are unexpected.
     """
     norm, match = _NORM.match(name), _STAGE.match(name)
     if norm is not None:
@@ -148,18 +173,18 @@ _LAYOUT_RENAMERS: dict[str, Callable[[str], str]] = {
 def _channels_last(value: Tensor) -> Tensor:
     """Reorder the last axis of a merging's norm (4C,) or reduction (2C, 4C) from mmdet's order.
 
-    Unfold gives C x (row, column); ours is (column, row) x C.
+    Unfold has C x (row, column); detkit has (column, row) x C.
     """
     channels = value.shape[-1] // 4
     split = value.reshape(*value.shape[:-1], channels, 2, 2)
     return split.movedim((-1, -2), (-3, -2)).reshape(value.shape)
 
 
-def _resize_bias_table(value: Tensor, model_state: Tensor) -> tuple[Tensor, bool]:
-    """Stretch a bias table ((2S - 1)^2, A) to our window's side, bicubic in the offsets."""
-    old, new = round(value.shape[0] ** 0.5), round(model_state.shape[0] ** 0.5)
-    fits = value.ndim == 2 and value.shape[1] == model_state.shape[1] and old**2 == value.shape[0]
-    if value.shape == model_state.shape or not fits:
+def _resize_bias_table(value: Tensor, target_table: Tensor) -> tuple[Tensor, bool]:
+    """Resize a bias table ((2S - 1)^2, A) to the model's window size, bicubic."""
+    old, new = round(value.shape[0] ** 0.5), round(target_table.shape[0] ** 0.5)
+    fits = value.ndim == 2 and value.shape[1] == target_table.shape[1] and old**2 == value.shape[0]
+    if value.shape == target_table.shape or not fits:
         return value, False
     grid = value.float().t().reshape(1, -1, old, old)
     grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)

@@ -1,4 +1,4 @@
-"""The parts of a Swin stage: the block, patch merging, the stage itself. Maps are NHWC.
+"""Layers of Swin: the block, patch merging and the stage. Maps are NHWC.
 
 Legend: B images, H and W height and width of the map in tokens, C channels.
 """
@@ -19,7 +19,7 @@ NORM_EPS = 1e-5
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between, on each token alone."""
+    """Two linear layers with GELU between, applied to each token."""
 
     def __init__(self, channels: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -35,16 +35,16 @@ class Mlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Window attention, then an MLP, each normalised before and added to what came in.
+    """Window attention, then an MLP, each with pre-norm and a residual connection.
 
     Args:
         channels: C.
-        attention: for this C; its shift is the block's.
-        mlp_ratio: hidden channels of the MLP, in units of C.
+        attention: for C channels; its shift is the block's.
+        mlp_ratio: hidden channels of the MLP, relative to C.
         dropout: of the MLP.
-        drop_path: probability of leaving out a branch while training.
+        drop_path: probability of dropping a residual branch during training.
         local_conv: first add a depthwise 3 x 3 convolution of the map to it (arXiv 2107.06263),
-            which tells the tokens of their neighbours before attention has learnt to.
+            which gives tokens information about their neighbors.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SwinBlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Join each square of 2 x 2 tokens into one of twice the channels: stride 2.
+    """Merge each 2 x 2 tokens into one token with twice the channels: stride 2.
 
     The four are concatenated in the order (0, 0), (1, 0), (0, 1), (1, 1) of (row, column), which
     is microsoft's, timm's and torchvision's.
@@ -88,7 +88,7 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), 2C); odd sizes get a row of zeros."""
+        """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), 2C); odd sizes are zero-padded."""
         batch, height, width, channels = x.shape
         if height % 2 or width % 2:
             x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
@@ -99,13 +99,13 @@ class PatchMerging(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """Blocks of one resolution, every second one with shifted windows.
+    """Blocks at one resolution, every second one with shifted windows.
 
     Args:
-        blocks: at least one, all with windows of one size.
-        downsample: leads to the next stage; None where there is none.
-        mask_padding: keep the tokens from looking at the padding of the windows.
-        with_cp: recompute each block in the backward pass instead of keeping its activations.
+        blocks: at least one, all with the same window size.
+        downsample: the patch merging before the next stage; None for the last stage.
+        mask_padding: mask attention between tokens and the padding of the windows.
+        with_cp: use activation checkpointing in each block.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SwinStage(nn.Module):
         self.with_cp = with_cp
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, C) -> this stage's map (B, H, W, C), and what the next stage begins with."""
+        """(B, H, W, C) -> this stage's map (B, H, W, C), and the input of the next stage."""
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         masks: dict[int, Tensor | None] = {}
         for shift, block in zip(self.shifts, self.blocks):

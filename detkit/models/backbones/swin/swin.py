@@ -1,4 +1,4 @@
-"""Swin Transformer as a backbone: a map of features for each of its stages."""
+"""Swin Transformer as a backbone with a feature map for each stage."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from detkit.models.backbones.arch_lookup import check_frozen_stages, check_out_indices
 from detkit.models.backbones.freezing import freeze_stages
-from detkit.models.backbones.swin.archs import swin_arch
-from detkit.models.backbones.swin.checkpoint_filter import swin_checkpoint_filter_fn
+from detkit.models.backbones.swin.archs import ARCHS, swin_arch
+from detkit.models.backbones.swin.checkpoint_filter import (
+    swin_checkpoint_filter_fn,
+    swin_classifier_prefixes,
+)
 from detkit.models.backbones.swin.layers import (
     NORM_EPS,
     PatchMerging,
@@ -30,10 +33,10 @@ from detkit.registry import MODELS
 class SwinTransformer(BaseModule):  # type: ignore[misc]
     """Hierarchical transformer with shifted windows, for images of any size.
 
-    Maps are padded to whole windows at the lower right with zeros after the norm, as the
-    published weights expect, and rolled after that (timm rolls first, so it agrees only where
-    every map is whole windows). An axis that one window covers is not shifted (as in timm and
-    torchvision; mmdet shifts there). Stages behind the last of ``out_indices`` are not built.
+    Maps are zero-padded to whole windows at the bottom right after the norm, as the published
+    weights expect, and rolled after that (timm rolls first, so it agrees only where every map
+    is a multiple of the window). An axis covered by one window is not shifted (as in timm and
+    torchvision; mmdet shifts it). Stages after the last of ``out_indices`` are not built.
 
     Args:
         arch: 'micro', 'tiny', 'small', 'base', 'large', or a dict of ``SwinArch``'s fields.
@@ -42,30 +45,32 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
             None keeps the arch's; see ``SwinArch``.
         qkv_bias: whether query, key and value have an additive bias.
         qk_scale: factor of the logits; None means 1 / sqrt(channels of a head).
-        patch_norm: whether the stem and the patch merging normalise.
-        drop_rate: dropout behind the stem, of projections and MLPs.
+        patch_norm: whether the stem and the patch merging have norms.
+        drop_rate: dropout after the stem, of projections and MLPs.
         attn_drop_rate: dropout of attention weights.
-        out_indices: stages whose maps are handed out, ascending; each has a norm of its own.
-        frozen_stages: -1 none; 0 the stem; n also the first n stages with the norms of their
-            outputs. Frozen parts stay in eval mode and their parameters want no gradient.
-        mask_padding: keep tokens from looking at the padding of the windows. The published
+        out_indices: stages whose maps are returned, ascending; each has its own norm.
+        frozen_stages: -1 none; 0 the stem; n also the first n stages with their output norms.
+            Frozen modules stay in eval mode and their parameters get no gradient.
+        mask_padding: mask attention between tokens and the padding of the windows. The published
             weights were trained without.
-        with_cp: recompute each block in the backward pass: less memory, more time.
-        pretrain_img_size, convert_weights: taken so that mmdet's configs build; nothing hangs on
-            them, for the loader finds out itself what a file holds.
+        with_cp: use activation checkpointing in each block: less memory, more time.
+        pretrain_img_size, convert_weights: ignored; accepted so that mmdet's configs build. The
+            loader detects the layout of a checkpoint.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in microsoft's, timm's,
-            torchvision's, mmdet's or our layout; see ``detkit.models.weights``.
+            torchvision's, mmdet's or detkit's layout; see ``detkit.models.weights``.
 
     Attributes:
         feature_channels, feature_strides: of each map that ``forward`` returns.
 
     Raises:
-        ConfigError: an arch or an index that does not exist.
+        ConfigError: an unknown architecture or an invalid value.
 
     Source: arXiv 2103.14030. Agrees with torchvision's, timm's and mmdet's on the same weights.
     """
 
     checkpoint_filter_fn = staticmethod(swin_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(swin_classifier_prefixes)
+    arch_names = tuple(ARCHS)
 
     def __init__(
         self,
@@ -113,7 +118,7 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         stem_type = PatchStem if self.arch.stem == "patch" else ConvStem
         self.patch_embed = stem_type(in_channels, self.arch.embed_dims, patch_norm)
         self.drop_after_pos = nn.Dropout(drop_rate)
-        # Numbers even where the module is built on the meta device, as to learn its channels.
+        # On the CPU even where the module is built on the meta device.
         depth = sum(self.arch.depths)
         rates = torch.linspace(0, self.arch.drop_path_rate, depth, device="cpu").tolist()
         self.stages = nn.ModuleList()
@@ -157,12 +162,12 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         num_heads: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Channels and strides of the maps for these arguments, without building anything.
+        """Get channels and strides of the maps for these arguments, without building the model.
 
-        Args: those of the class, by name; what has no say in it is passed over.
+        Args: those of the class, by name; the others are ignored.
 
         Raises:
-            ConfigError: an arch or an index that does not exist.
+            ConfigError: an unknown architecture or an invalid index.
         """
         resolved_arch = swin_arch(arch, embed_dims=embed_dims, depths=depths, num_heads=num_heads)
         indices = check_out_indices("Swin", len(resolved_arch.depths), out_indices)
@@ -172,11 +177,11 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         )
 
     def init_weights(self) -> None:
-        """Linear layers and bias tables from a normal of deviation 0.02, cut at two units; then
-        the file that ``init_cfg`` names, if any.
+        """Initialize linear layers and bias tables: truncated normal, std 0.02; then load the
+        checkpoint of ``init_cfg``, if any.
 
         Raises:
-            WeightsError: the file cannot be read, or does not fit.
+            WeightsError: the checkpoint cannot be read, or does not fit.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -192,10 +197,10 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the maps of features.
+        """Compute the feature maps.
 
         Args:
-            x: (B, 3, H, W), normalised image, any H and W from 1. B may be 0.
+            x: (B, 3, H, W), normalized images, any H and W. B may be 0.
 
         Returns:
             for each of ``out_indices`` (B, channels, ceil(H / stride), ceil(W / stride)) in
@@ -211,16 +216,16 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         return tuple(outputs)
 
     def get_layer_depth(self, name: str, prefix: str = "") -> tuple[int, int]:
-        """How deep a parameter stands, for learning rates that decay towards the image.
+        """Get the depth of a parameter, for layer-wise learning rate decay.
 
         Args:
-            name: the parameter's, ``prefix`` included.
-            prefix: what stands before this backbone's own names, as 'backbone.'.
+            name: the parameter's name, including ``prefix``.
+            prefix: of the backbone in its model, such as 'backbone.'.
 
         Returns:
-            (depth, number of depths): 0 is the stem, then comes a depth for each block that is
-            built, patch merging with the block before it; the last is the outputs' norms, and
-            whatever is not this backbone's.
+            (depth, number of depths): 0 is the stem, then one depth for each block, with the patch
+            merging at the depth of the block before it; the last depth is for the output norms
+            and all parameters outside the backbone.
 
         Source: agrees with mmpretrain's method of the same name.
         """

@@ -1,9 +1,9 @@
-"""Attention inside square windows of a feature map, the windows shifted in every second block.
+"""Window attention with relative position bias, for plain and shifted windows.
 
 Legend
     B: images in the batch; H, W: height and width of the map, in tokens; C: channels
     Hp, Wp: H and W, rounded up to whole windows; S: side of a window; T = S * S tokens in it
-    V = (Hp / S) * (Wp / S) windows in an image, row by row; A: attention heads
+    V = (Hp / S) * (Wp / S) windows in an image, in row order; A: attention heads
 Source: Swin Transformer (arXiv 2103.14030), sections 3.1 and 3.2.
 """
 
@@ -17,17 +17,17 @@ MASK_VALUE = -100.0  # added to a logit: exp(-100) is 0 next to any other, and f
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention among the tokens of one window, with a learned bias for each offset.
+    """Multi-head self-attention within windows, with relative position bias.
 
     Args:
         channels: C, a multiple of ``heads``.
         heads: A.
         window_size: S.
-        shift: tokens by which the windows are moved down and right; 0 leaves them in place.
+        shift: shift of the windows, down and right, in tokens; 0 for none.
         qkv_bias: whether query, key and value have an additive bias.
         qk_scale: factor of the logits; None means 1 / sqrt(C / A).
-        attention_dropout: probability of dropping an attention weight while training.
-        dropout: probability of dropping an output value while training.
+        attention_dropout: dropout probability of attention weights during training.
+        dropout: dropout probability of the output during training.
 
     Raises:
         ValueError: ``channels`` is not a multiple of ``heads``.
@@ -61,25 +61,25 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(
             torch.zeros((2 * window_size - 1) ** 2, heads)
         )
-        # Follows from the window's side alone: never stored, never loaded.
+        # Determined by the window size, so not saved.
         self.register_buffer(
             "relative_position_index", _position_index(window_size), persistent=False
         )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Let the tokens of each window look at each other.
+        """Apply self-attention within each window.
 
         Args:
             x: (B, H, W, C). B may be 0.
             mask: (V, 1, T, T), added to the logits, from ``window_mask`` for this map and this
-                shift; None where nothing is to be forbidden.
+                shift; None for no mask.
 
         Returns:
             (B, H, W, C), dtype of the projection (x's, or autocast's).
         """
         _, height, width, _ = x.shape
         if torch.is_autocast_enabled(x.device.type):
-            # What the projection would do anyway: so the map is moved about in half the bytes.
+            # The projection would cast anyway; casting first halves the memory traffic.
             x = x.to(torch.get_autocast_dtype(x.device.type))
         rows, columns = _num_windows(height, width, self.window_size)
         shift_y, shift_x = _shifts(rows, columns, self.shift)
@@ -92,13 +92,13 @@ class WindowAttention(nn.Module):
         return out
 
     def position_bias(self) -> Tensor:
-        """(1, A, T, T): what is added to the logit of query and key for where they stand."""
+        """The relative position bias of the attention logits, (1, A, T, T)."""
         tokens = self.window_size**2
         table = self.relative_position_bias_table.t()
         return table[:, self.relative_position_index].view(1, self.heads, tokens, tokens)
 
     def _attend(self, x: Tensor, rows: int, columns: int, mask: Tensor | None) -> Tensor:
-        """(B, Hp, Wp, C) -> the same, before the projection."""
+        """Attention without the output projection: (B, Hp, Wp, C) -> (B, Hp, Wp, C)."""
         shape = x.shape
         batch, _, _, channels = shape
         window_size, heads, size = self.window_size, self.heads, channels // self.heads
@@ -129,23 +129,23 @@ class WindowAttention(nn.Module):
         return attended.permute(0, 1, 4, 2, 5, 3, 6).reshape(shape)
 
     def _explicit_attention(self, qkv: Tensor, bias: Tensor) -> Tensor:
-        """Attention step by step, on qkv (3, B * V, A, T, C / A) and bias (1 or V, A, T, T).
+        """Attention without the fused kernel: qkv (3, B * V, A, T, C / A), bias (1 or V, A, T, T).
 
         Returns:
             (B * V, A, T, C / A).
         """
         query, key, value = qkv.unbind(0)
         logits = (query * self.scale) @ key.transpose(-2, -1)
-        # Groups of as many windows as the bias tells apart: all of an image's, or each alone.
+        # The bias has one entry for all windows, or one for each window of an image.
         logits = (logits.view(-1, *bias.shape) + bias).view(logits.shape)
         weights = F.dropout(logits.softmax(-1), self.attention_dropout, self.training)
         return weights @ value
 
     def _needs_bias_gradient(self, x: Tensor) -> bool:
-        """Whether to do without torch's fused attention.
+        """Whether to avoid torch's fused attention.
 
-        On the CPU it has no gradient for an additive mask, and what stands in for it then took
-        1.4 to 1.9 times the time of the explicit form (forward + backward, windows of 49 tokens).
+        On the CPU it has no gradient for an additive mask, and torch's fallback takes 1.4 to 1.9
+        times as long as the explicit form (forward + backward, windows of 49 tokens).
         """
         needs_grad = torch.is_grad_enabled() and self.relative_position_bias_table.requires_grad
         return needs_grad and x.device.type == "cpu"
@@ -163,19 +163,19 @@ def window_mask(
     mask_padding: bool = False,
     device: torch.device | None = None,
 ) -> Tensor | None:
-    """Forbid attention between tokens that share a shifted window but are not neighbours.
+    """Mask for attention between tokens of a shifted window that are not neighbors in the map.
 
-    The windows are shifted by rolling the map, so the last ones hold tokens of opposite edges.
+    The windows are shifted by rolling the map, so the last ones have tokens of opposite edges.
 
     Args:
         height, width: H and W of the map, in tokens, before padding.
         window_size: S.
-        shift: in tokens. An axis that is one window long is not shifted.
-        mask_padding: also forbid attention between the map and its padding.
-        device: where the mask is made.
+        shift: in tokens. An axis covered by one window is not shifted.
+        mask_padding: also mask attention between the map and its padding.
+        device: of the mask.
 
     Returns:
-        (V, 1, T, T) float32, 0 or -100, or None where nothing has to be forbidden.
+        (V, 1, T, T) float32, 0 or -100, or None where nothing is masked.
     """
     rows, columns = _num_windows(height, width, window_size)
     shift_y, shift_x = _shifts(rows, columns, shift)
@@ -186,7 +186,7 @@ def window_mask(
     vertical = _regions(edge, rows, window_size, shift_y, device)
     edge = width if mask_padding else columns * window_size
     horizontal = _regions(edge, columns, window_size, shift_x, device)
-    # One number for each pair of regions; whatever pairs with padding (3) is padding.
+    # One index for each pair of regions; every pair with padding (3) is padding.
     vertical, horizontal = vertical.view(rows, 1, -1, 1), horizontal.view(1, columns, 1, -1)
     region = vertical * 4 + horizontal
     if padding:
@@ -200,8 +200,8 @@ def window_mask(
 def _regions(
     edge: int, count: int, window_size: int, shift: int, device: torch.device | None
 ) -> Tensor:
-    """(count, S) int64 for one axis, rolled by ``shift``: 0 inner, 1 and 2 the two ends that
-    meet in the last window, 3 padding (at and behind ``edge``)."""
+    """Region index of each token along one axis after rolling, (count, S) int64: 0 inner, 1 and
+    2 the two ends that meet in the last window, 3 padding (from ``edge`` on)."""
     length = count * window_size
     position = torch.arange(length, device=device)
     region = (position >= length - window_size).long() + (position >= length - shift).long()
@@ -211,17 +211,17 @@ def _regions(
 
 
 def _num_windows(height: int, width: int, window_size: int) -> tuple[int, int]:
-    """How many windows it takes to cover the map, downwards and across."""
+    """Number of windows that cover the map, (rows, columns)."""
     return -(-height // window_size), -(-width // window_size)
 
 
 def _shifts(rows: int, columns: int, shift: int) -> tuple[int, int]:
-    """The shift on each axis; where one window covers the axis a shift would only cut it."""
+    """The shift of each axis (y, x); 0 where one window covers the axis."""
     return (shift if rows > 1 else 0), (shift if columns > 1 else 0)
 
 
 def _pad_and_roll(x: Tensor, axis: int, length: int, shift: int) -> Tensor:
-    """Append zeros up to ``length`` and roll by ``-shift``, in one copy, also backwards."""
+    """Zero-pad to ``length`` and roll by ``-shift``, in one copy in forward and backward."""
     size = x.shape[axis]
     if size == length and shift == 0:
         return x
@@ -231,7 +231,7 @@ def _pad_and_roll(x: Tensor, axis: int, length: int, shift: int) -> Tensor:
 
 
 def _roll_back_and_crop(x: Tensor, axis: int, size: int, shift: int) -> Tensor:
-    """Undo ``_pad_and_roll`` of a map that was ``size`` long."""
+    """Invert ``_pad_and_roll`` for an axis of ``size`` tokens."""
     length = x.shape[axis]
     if size == length and shift == 0:
         return x

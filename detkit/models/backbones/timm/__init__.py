@@ -1,1 +1,1 @@
-"""Any model of timm as a backbone: created, its feature levels found, its checkpoints read."""
+"""Models of timm as backbones: creation, feature levels, and checkpoint conversion."""

@@ -1,4 +1,4 @@
-"""Checkpoints for what wraps a model of timm: timm's names, and what timm knows how to convert."""
+"""Checkpoint conversion of models of timm: timm's names, and layouts that timm converts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ import torch
 from torch import Tensor, nn
 
 from detkit.errors import WeightsError
-from detkit.models.weights.converted_state_dict import ConvertedStateDict, StateDict
+from detkit.models.weights.converted_state_dict import (
+    ClassifierPrefixes,
+    ConvertedStateDict,
+    StateDict,
+)
+from detkit.text import list_names
 
-# What our classes call timm's model: TimmBackbone and TimmNetwork.
+# Prefixes of timm's model in TimmBackbone and TimmNetwork.
 _MODEL_PREFIXES = ("body.", "model.")
-# What timm calls the function of a family that brings a release file under timm's names.
+# Names in timm's modules of the functions that convert official checkpoints.
 _TIMM_FILTER_FNS = ("checkpoint_filter_fn", "checkpoint_filter_fn_encoder",
                     "_filter_torchvision_pretrained", "_filter_fn")
 
 
 def timm_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> ConvertedStateDict:
-    """Bring a checkpoint of a model of timm under our names, which are timm's after a prefix.
+    """Rename a checkpoint of a model of timm: timm's names after a prefix.
 
     Args:
         state_dict: names without wrappers and prefixes.
-        model: our ``TimmBackbone``, ``TimmNetwork``, or a ``ClassicNetwork`` of timm's.
+        model: a ``TimmBackbone``, a ``TimmNetwork``, or a ``ClassicNetwork`` from timm.
 
     Raises:
-        WeightsError: timm's own converter for the model breaks over the file.
+        WeightsError: timm's conversion function fails on the checkpoint.
     """
     model_state = model.state_dict()
     prefix = next(candidate for candidate in _MODEL_PREFIXES if any(
@@ -61,8 +66,17 @@ def timm_checkpoint_filter_fn(state_dict: StateDict, model: nn.Module) -> Conver
     return converted
 
 
+def timm_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> ClassifierPrefixes:
+    """Where timm keeps the last layer of this model: by the model's ``pretrained_cfg``."""
+    import timm
+
+    cfg = timm.get_pretrained_cfg(str(model.name))
+    name = cfg.classifier if cfg is not None else None
+    return {"head.fc.": (f"{name}.",)} if isinstance(name, str) else {}
+
+
 def _full_model(model: Any) -> nn.Module:
-    """timm's model with classifier and all levels, without content."""
+    """timm's model with classifier and all levels, on the meta device."""
     import timm
 
     with torch.device("meta"):
@@ -87,11 +101,11 @@ def _apply_timm_filter(state_dict: StateDict, full_model: nn.Module,
     arguments = (dict(state_dict), full_model) if "model" in parameters else (dict(state_dict),)
     try:
         converted = filter_fn(*arguments, **extra_args)
-    # Written for one family's files each, the converters break over any other as they have it.
+    # The conversion functions raise errors of any type for files of other models.
     except Exception as error:
         raise WeightsError(
-            f"timm cannot bring these names under {name}'s ({type(error).__name__}: {error})",
-            got=", ".join(list(state_dict)[:3]) + ", ..." if state_dict else "no tensors",
-            expected="timm's own layout, or that of the model's original release",
+            f"timm cannot convert these names for {name} ({type(error).__name__}: {error})",
+            got=list_names(state_dict, 3) or "no tensors",
+            expected="timm's layout, or that of the model's official release",
         ) from error
     return {key: value for key, value in converted.items() if isinstance(value, Tensor)}

@@ -1,6 +1,6 @@
-"""Making a model of timm by its name, with one clear error where the name or an argument is wrong.
+"""Create a model of timm by name; an unknown name or argument raises ConfigError.
 
-timm is imported when it is used: that takes seconds, and most configs have no need of it.
+timm is imported lazily: the import takes seconds, and most configs do not use it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import nn
 from detkit.errors import ConfigError, WeightsError
 from detkit.text import closest_names, name_hint
 
-# Arguments of timm.create_model that would make something else than a backbone, and ours instead.
+# Arguments of timm.create_model that do not apply to a backbone, with the alternative.
 _UNSUPPORTED_ARGS = {
-    "features_only": "the maps of features are what it gives anyway",
-    "feature_cls": "the maps of features are what it gives anyway",
-    "out_indices": "choose levels with strides=(4, 8, 16, 32)",
+    "features_only": "the backbone always returns feature maps",
+    "feature_cls": "the backbone always returns feature maps",
+    "out_indices": "select levels with strides=(4, 8, 16, 32)",
     "num_classes": "the classifier is not built",
-    "checkpoint_path": "give init_cfg=dict(type='Pretrained', checkpoint=FILE)",
+    "checkpoint_path": "set init_cfg=dict(type='Pretrained', checkpoint=FILE)",
 }
-# The same for one that keeps its end and gives one vector for each image.
+# The same for TimmNetwork, which returns one vector for each image.
 _UNSUPPORTED_NETWORK_ARGS = {
     **_UNSUPPORTED_ARGS,
     "features_only": "TimmBackbone gives maps",
@@ -33,15 +33,15 @@ _UNSUPPORTED_NETWORK_ARGS = {
 
 
 def check_timm_name(name: str, owner: str = "TimmBackbone") -> None:
-    """Let a name pass that timm knows, such as 'resnet50' or 'resnet50.a1_in1k'.
+    """Check that timm has a model of this name, such as 'resnet50' or 'resnet50.a1_in1k'.
 
     Args:
-        name: of the model, with or without a tag of its weights.
-        owner: who asks, for messages.
+        name: of the model, with or without a tag of pretrained weights.
+        owner: the class that needs it, for messages.
 
     Raises:
-        ConfigError: no such model.
-        WeightsError: there is the model, and no such tag of weights.
+        ConfigError: no model of this name.
+        WeightsError: the model has no weights with this tag.
     """
     import timm
 
@@ -58,44 +58,45 @@ def check_timm_name(name: str, owner: str = "TimmBackbone") -> None:
     ]
     if tag and tag not in tags:
         raise WeightsError(
-            f"{owner}: {arch} has no weights of that name",
+            f"{owner}: {arch} has no pretrained weights with this tag",
             got=repr(tag),
             expected=f"one of {', '.join(filter(None, tags))}" if any(tags) else "no tag",
-            hint="or give a local file: init_cfg=dict(type='Pretrained', checkpoint=FILE)",
+            hint="or load a local file: init_cfg=dict(type='Pretrained', checkpoint=FILE)",
         )
 
 
 def create_timm_model(
     name: str, options: Mapping[str, Any], owner: str = "TimmBackbone", **extra_args: Any
 ) -> nn.Module:
-    """Build timm's model at random, never downloading anything.
+    """Build a model of timm with random weights, without a download.
 
     Args:
-        name: as ``check_timm_name`` lets it pass.
-        options: arguments for ``timm.create_model`` from the user.
-        owner: who asks, for messages.
-        extra_args: arguments for it from us.
+        name: a name that passes ``check_timm_name``.
+        options: the user's arguments for ``timm.create_model``.
+        owner: the class that needs it, for messages.
+        extra_args: more arguments for ``timm.create_model``.
 
     Raises:
-        ConfigError: an argument that this model does not have, or a value that it refuses.
+        ConfigError: an argument that the model does not have, or an invalid value.
     """
     import timm
 
     for key in options:
         if key in _UNSUPPORTED_ARGS:
             raise ConfigError(
-                f"{owner}: {name}: the argument '{key}' is not taken",
+                f"{owner}: {name}: the argument '{key}' is not supported",
                 hint=(_UNSUPPORTED_ARGS
                       if owner == "TimmBackbone" else _UNSUPPORTED_NETWORK_ARGS)[key])
     try:
         model: nn.Module = timm.create_model(name, pretrained=False, **{**options, **extra_args})
-    # timm's models check their arguments in as many ways as there are authors.
+    # timm's models raise errors of many types for invalid arguments.
     except Exception as error:
         match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if match and match[1] in options:
             raise _unknown_argument(name, match[1], owner) from error
         raise ConfigError(
-            f"{owner}: timm cannot build {name} so ({type(error).__name__}: {error})",
+            f"{owner}: timm cannot build {name} with these arguments "
+            f"({type(error).__name__}: {error})",
             got=", ".join(f"{key}={value!r}" for key, value in options.items()) or None,
         ) from error
     return model

@@ -1,7 +1,7 @@
-"""What maps a model of timm gives, and for which sizes of images: found out by running it.
+"""Feature levels of a model of timm and the image sizes it supports, found by running it.
 
-It is run on torch's meta device, where tensors have a shape and no content: that costs tenths of
-a second, and tells the truth for models that nobody has listed here.
+It runs on torch's meta device, where tensors have no data: that takes tenths of a second and works
+for every model without a table.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from torch import Tensor, nn
 from detkit.errors import ConfigError
 from detkit.models.backbones.timm.create import check_timm_name, create_timm_model
 from detkit.models.backbones.timm.relative_position_bias import enable_dynamic_img_size
+from detkit.models.validation import is_count
 
 logger = logging.getLogger(__name__)
 
-# Those options of timm's models that let them take images of any size.
+# Arguments of timm's models that allow images of any size.
 _DYNAMIC_SIZE_ARGS = {"dynamic_img_size": True, "strict_img_size": False}
 _PROBE_SIZE = (203, 317)
-# Networks without padding have no map at all of images below some 75 pixels.
+# Networks without padding have empty maps for images below about 75 pixels.
 _MIN_SIZE = 96
 
 
 @dataclass(frozen=True)
 class TimmLevels:
-    """The levels that were asked for, and what their images must be like.
+    """The selected feature levels, and the input sizes that they need.
 
     Args:
-        indices: of the levels, in timm's count.
+        indices: of the levels in timm's ``feature_info``.
         channels, strides: of each level.
-        options: for ``create_timm_model``, the user's and those that free its size.
-        multiple: images are padded to multiples of this side.
-        fixed_size: (H, W) that every image is padded to, where a model takes one size alone.
-        rounds_up: whether maps of padded images have exactly a cell for each stride.
+        options: for ``create_timm_model``, the user's and those for dynamic image sizes.
+        multiple: image sides are padded to multiples of this.
+        fixed_size: (H, W) that every image is padded to, for a model with a fixed input size.
+        rounds_up: whether map sizes are ceil(size / stride) for padded images.
     """
 
     indices: tuple[int, ...]
@@ -50,18 +51,18 @@ class TimmLevels:
     rounds_up: bool
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
-        """The size that an image of this size is padded to.
+        """Get the padded size (H, W) of an image.
 
         Raises:
-            ConfigError: it is larger than the one size that the model takes.
+            ConfigError: the image is larger than the fixed size of the model.
         """
         if self.fixed_size is not None:
             if height > self.fixed_size[0] or width > self.fixed_size[1]:
                 raise ConfigError(
-                    "TimmBackbone: this model takes images of one size alone",
+                    "TimmBackbone: this model has a fixed input size",
                     got=f"{height} x {width} pixels",
                     expected=f"at most {self.fixed_size[0]} x {self.fixed_size[1]}",
-                    hint="give the backbone img_size=(H, W) of the largest image, or resize to less",
+                    hint="set img_size=(H, W) of the largest image, or resize images",
                 )
             return self.fixed_size
         min_size = 1 if self.rounds_up else _MIN_SIZE
@@ -73,16 +74,16 @@ class TimmLevels:
 def resolve_levels(
     name: str, strides: Sequence[int] | None, options: Mapping[str, Any]
 ) -> TimmLevels:
-    """Find the deepest level of each stride, and how images must be padded for it.
+    """Find the deepest level of each stride, and the padding of images that it needs.
 
     Args:
         name: of timm's model.
-        strides: ascending; None means the deepest level alone.
+        strides: ascending; None for the deepest level only.
         options: the user's arguments for ``timm.create_model``.
 
     Raises:
-        ConfigError: a name, an argument or a stride that there is not.
-        WeightsError: a tag of weights that there is not.
+        ConfigError: an unknown name, argument or stride.
+        WeightsError: an unknown tag of weights.
     """
     check_timm_name(name)
     with torch.device("meta"), torch.no_grad():
@@ -105,12 +106,12 @@ def resolve_levels(
 
 
 def prune_to_levels(model: nn.Module, indices: Sequence[int]) -> None:
-    """Drop the classifier, the last norm and whatever lies behind the last of the levels."""
+    """Remove the classifier, the final norm and all layers after the last of the levels."""
     model.prune_intermediate_layers(list(indices), prune_norm=True)  # type: ignore[operator]
 
 
 def forward_levels(model: Any, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
-    """The maps (B, C, h, w) of these levels, as timm gives them."""
+    """Compute the maps (B, C, h, w) of these levels."""
     maps: list[Tensor] = model.forward_intermediates(
         images, indices=list(indices), norm=False, output_fmt="NCHW", intermediates_only=True
     )
@@ -120,16 +121,15 @@ def forward_levels(model: Any, images: Tensor, indices: Sequence[int]) -> list[T
 def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int, ...]:
     info = getattr(model, "feature_info", None)
     if not info or not hasattr(model, "forward_intermediates"):
-        raise ConfigError(f"TimmBackbone: timm's {name} gives no maps of features",
+        raise ConfigError(f"TimmBackbone: timm's {name} has no feature maps",
                           hint="choose another model")
     deepest = {int(level["reduction"]): index for index, level in enumerate(info)}
     if strides is None:
         return (len(info) - 1,)
     requested = list(strides) if isinstance(strides, (list, tuple)) else []
-    all_ints = all(isinstance(stride, int) and not isinstance(stride, bool) for stride in requested)
-    if not requested or not all_ints or requested != sorted(set(requested)):
+    if not requested or not all(map(is_count, requested)) or requested != sorted(set(requested)):
         raise ConfigError("TimmBackbone: strides", got=repr(strides),
-                          expected="ascending whole numbers, at least one, or None")
+                          expected="ascending whole numbers above 0, at least one, or None")
     if set(requested) <= set(deepest):
         return tuple(deepest[stride] for stride in requested)
     available = ", ".join(map(str, sorted(deepest)))
@@ -138,20 +138,21 @@ def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int,
             f"TimmBackbone: {name} is a plain transformer: all its maps have stride {available}",
             got=f"strides={tuple(requested)}",
             expected=f"strides=None or ({available},)",
-            hint="and neck=dict(type='SimpleFeaturePyramid') makes the other levels",
+            hint="neck=dict(type='SimpleFeaturePyramid') adds the other levels",
         )
     raise ConfigError(f"TimmBackbone: {name} has no such level", got=f"strides={tuple(requested)}",
-                      expected=f"some of the strides that it has: {available}")
+                      expected=f"some of {available}")
 
 
 def _probe_levels(
     name: str, model: Any, indices: tuple[int, ...], strides: tuple[int, ...],
     options: Mapping[str, Any],
 ) -> TimmLevels:
-    """Run the model with images of less and less free sizes until the maps are as they should."""
-    native = options.get("img_size") or model.pretrained_cfg["input_size"][-2:]
-    fixed_size = (native, native) if isinstance(native, int) else (int(native[0]), int(native[1]))
-    deepest, longest_side = strides[-1], max(fixed_size)
+    """Run the model with increasingly restricted image sizes until the maps have their strides."""
+    img_size = options.get("img_size") or model.pretrained_cfg["input_size"][-2:]
+    native_size = ((img_size, img_size) if isinstance(img_size, int)
+                   else (int(img_size[0]), int(img_size[1])))
+    deepest, longest_side = strides[-1], max(native_size)
     in_chans = options.get("in_chans", 3)
     trials: list[tuple[int, tuple[int, int]]] = [
         (1, _PROBE_SIZE),
@@ -173,23 +174,23 @@ def _probe_levels(
         first_result = first_result or levels
     if first_result is not None:
         return first_result
-    result = _run(name, model, indices, (in_chans, *fixed_size))
+    result = _run(name, model, indices, (in_chans, *native_size))
     if isinstance(result, str):
-        raise ConfigError(f"TimmBackbone: timm's {name} cannot give its levels ({result})",
+        raise ConfigError(f"TimmBackbone: timm cannot compute the levels of {name} ({result})",
                           got=f"strides {strides}", hint="choose another model")
     channels = tuple(int(level.shape[1]) for level in result)
     shapes = [tuple(level.shape[-2:]) for level in result]
-    fits = shapes == [tuple(-(-length // stride) for length in fixed_size) for stride in strides]
-    return TimmLevels(indices, channels, strides, options, 1, fixed_size, fits)
+    fits = shapes == [tuple(-(-length // stride) for length in native_size) for stride in strides]
+    return TimmLevels(indices, channels, strides, options, 1, native_size, fits)
 
 
 def _run(
     name: str, model: nn.Module, indices: Sequence[int], shape: tuple[int, int, int]
 ) -> list[Tensor] | str:
-    """The maps of an image (C, H, W), or in one line why there are none."""
+    """The maps of an image (C, H, W), or the error as one line."""
     try:
         return forward_levels(model, torch.zeros(1, *shape), indices)
-    # That it fails is the answer; how it fails is as manifold as timm's models.
+    # timm's models raise errors of many types for unsupported sizes.
     except Exception as error:
         logger.debug("%s does not take images of %s", name, shape, exc_info=error)
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,4 +1,4 @@
-"""Published weights of timm's models: from the cache, else from the hub, else one clear error."""
+"""Download the pretrained weights of timm's models from the Hugging Face hub, with cache."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from detkit.errors import WeightsError
 
 logger = logging.getLogger(__name__)
 
-# The hub's own client tries for most of a minute before it says that there is no network.
+# The hub's client retries for most of a minute before it reports a missing network.
 _TIMEOUT_S = 10
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-_SUGGESTION = "give a local file instead: init_cfg=dict(type='Pretrained', checkpoint=FILE)"
+_SUGGESTION = "load a local file instead: init_cfg=dict(type='Pretrained', checkpoint=FILE)"
 
 
 def fetch_pretrained(name: str, owner: str = "TimmBackbone") -> str:
-    """Where the published weights of a model of timm are: a local file, fetched if need be.
+    """Get the path of a model's pretrained weights, downloading them if they are not cached.
 
-    For a few models this is an address outside of the hub, as ``load_checkpoint`` takes it.
+    For a few models it returns a URL outside the hub, for ``load_checkpoint``.
 
     Args:
-        name: of timm's model, with or without a tag of its weights.
-        owner: who asks, for messages.
+        name: of timm's model, with or without a tag of pretrained weights.
+        owner: the class that needs it, for messages.
 
     Raises:
-        WeightsError: there are no published weights, or they cannot be had.
+        WeightsError: there are no pretrained weights, or the download fails.
     """
     import timm
 
@@ -35,7 +35,7 @@ def fetch_pretrained(name: str, owner: str = "TimmBackbone") -> str:
         return _fetch_from_hub(name, source, cfg.hf_hub_filename, owner)
     if cfg is not None and cfg.url and not cfg.custom_load:
         return str(cfg.url)
-    raise WeightsError(f"{owner}: pretrained=True: timm has no published weights for {name}",
+    raise WeightsError(f"{owner}: pretrained=True: timm has no pretrained weights for {name}",
                        hint=f"{_SUGGESTION}, or pretrained=False")
 
 
@@ -56,15 +56,15 @@ def _fetch_from_hub(name: str, repository: str, filename: str | None, owner: str
             try:
                 return str(huggingface_hub.hf_hub_download(filename=file, **repo_args))
             except EntryNotFoundError as error:
-                if isinstance(error, LocalEntryNotFoundError):  # no network after all
+                if isinstance(error, LocalEntryNotFoundError):  # no network
                     raise
-        raise FileNotFoundError(f"none of {', '.join(files)} is there")
-    # Of the network's many ways to fail, each is the same to who waits for weights.
+        raise FileNotFoundError(f"the repository has none of {', '.join(files)}")
+    # Network errors have many types.
     except Exception as error:
-        logger.debug("the weights of %s could not be fetched", name, exc_info=error)
+        logger.debug("the weights of %s could not be downloaded", name, exc_info=error)
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(
-            f"{owner}: pretrained=True: the weights of {name} could not be fetched from "
+            f"{owner}: pretrained=True: the weights of {name} could not be downloaded from "
             f"{repository} ({type(error).__name__}: {reason})",
             hint=_SUGGESTION,
         ) from error

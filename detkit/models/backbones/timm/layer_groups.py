@@ -1,4 +1,4 @@
-"""The layers of a model of timm in their order, as timm itself groups its parameters."""
+"""Layers of a model of timm by timm's parameter groups."""
 
 from __future__ import annotations
 
@@ -7,54 +7,52 @@ from typing import Any
 from torch import nn
 
 from detkit.errors import ConfigError
+from detkit.models.backbones.arch_lookup import check_frozen_stages
 
 
 def get_layer_ids(
     model: Any, name: str, coarse: bool, owner: str = "TimmBackbone"
 ) -> dict[str, int]:
-    """The number of the layer that each parameter belongs to; 0 is the stem.
+    """Get the layer index of each parameter; 0 is the stem.
 
     Args:
-        model: timm's, with nothing but parameters of the backbone.
-        name: of it, for messages.
-        coarse: whether a layer is a whole stage (a block of a plain transformer), or a block.
-        owner: who asks, for messages.
+        model: of timm, without classifier.
+        name: of the model, for messages.
+        coarse: whether a layer is a stage (a block for plain transformers) or a block.
+        owner: the class that needs it, for messages.
 
     Raises:
-        ConfigError: timm does not say for this model.
+        ConfigError: timm has no parameter groups for this model.
     """
     import timm
 
     try:
         matcher = model.group_matcher(coarse=coarse)
-    # No such method, or one that refuses the coarse way by an assertion.
+    # The method is missing, or asserts against ``coarse``.
     except (AttributeError, AssertionError) as error:
         raise ConfigError(
-            f"{owner}: timm does not say what the {'stages' if coarse else 'layers'} of "
-            f"{name} are",
-            hint="leave frozen_stages at -1" if coarse else "train without layer-wise decay",
+            f"{owner}: timm has no {'stage' if coarse else 'layer'} groups for {name}",
+            hint="set frozen_stages=-1" if coarse else "train without layer-wise decay",
         ) from error
     layer_ids: dict[str, int] = timm.models.group_parameters(model, matcher, reverse=True)
     return layer_ids
 
 
 def find_frozen_layers(model: nn.Module, name: str, stages: int) -> tuple[list[str], list[str]]:
-    """What to freeze: parameters, and the outermost modules that hold nothing else.
+    """Get the parameters to freeze, and the outermost modules with no other parameters.
 
     Args:
         model, name: as for ``get_layer_ids``.
-        stages: -1 nothing; 0 the stem; n also the first n stages.
+        stages: -1 none; 0 the stem; n also the first n stages.
 
     Raises:
-        ConfigError: there are not so many stages, or timm does not say what they are.
+        ConfigError: an invalid number of stages, or timm has no stage groups for the model.
     """
     if stages == -1:
         return [], []
     layers = get_layer_ids(model, name, coarse=True)
     last = max(layers.values())
-    if isinstance(stages, bool) or stages not in range(0, last + 1):
-        raise ConfigError("TimmBackbone: frozen_stages", got=repr(stages),
-                          expected=f"a whole number from -1 to {last} for {name}")
+    check_frozen_stages("TimmBackbone", last, stages)
     parameters = [key for key, layer in layers.items() if layer <= stages]
     frozen = set(parameters)
     modules: list[str] = []

@@ -1,4 +1,4 @@
-"""Relative position biases of timm's CoAtNets, for maps of any size."""
+"""Relative position biases of timm's CoAtNets for maps of any size."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ FeatureSize = tuple[int, int]
 
 
 class DynamicRelPosBias(nn.Module):
-    """Stands in for timm's ``RelPosBias`` or ``RelPosMlp``: same parameters, biases for any map.
+    """Replaces timm's ``RelPosBias`` or ``RelPosMlp``: same parameters, biases for any map size.
 
-    A table is stretched bicubically in the offsets, as for a Swin with another window; an MLP is
-    asked for the offsets that there are. At the map's own size the biases are timm's.
+    A table is resized bicubically, as for a Swin with another window size; an MLP is evaluated at
+    the offsets of the map. At the native size the biases are timm's.
 
     Args:
-        rel_pos_module: the module to stand in for; its parameters are taken over under their names.
+        rel_pos_module: the module to replace; its parameters keep their names.
 
     Attributes:
-        size: (rows, columns) of the map that is attended to next; see ``update_feature_size``.
+        size: (rows, columns) of the current map; see ``update_feature_size``.
 
     Source: arXiv 2106.04803, section 2.1, for the table; arXiv 2111.09883, section 3.3, for the
     MLP. Agrees with timm's ``set_input_size`` for the MLP.
@@ -39,7 +39,7 @@ class DynamicRelPosBias(nn.Module):
             self.mlp = rel_pos_module.mlp
 
     def get_bias(self) -> Tensor:
-        """The biases of the logits: (1, heads, N, N) for a map of N = rows x columns."""
+        """Get the biases (1, heads, N, N) for a map of N = rows x columns."""
         rows, columns = self.size
         grid: Tensor = self._resized_table() if self.has_table else self._mlp_biases(
         )  # (offsets, heads)
@@ -78,14 +78,14 @@ class DynamicRelPosBias(nn.Module):
 
 
 def update_feature_size(attention: Any, inputs: tuple[Tensor, ...]) -> None:
-    """Before attention runs over a map (B, C, H, W): tell its biases the size."""
+    """Forward pre-hook of attention: set the size of its biases from the map (B, C, H, W)."""
     attention.rel_pos.size = tuple(map(int, inputs[0].shape[-2:]))
 
 
 def enable_dynamic_img_size(model: nn.Module) -> None:
-    """Make each attention of ``model`` that looks at a whole map fit for maps of any size.
+    """Make each global attention of ``model`` work with maps of any size.
 
-    Attention inside windows or grids keeps its biases: its size does not change.
+    Attention within windows or grids is not changed: its size is fixed.
     """
     from timm.models.maxxvit import TransformerBlock2d
 

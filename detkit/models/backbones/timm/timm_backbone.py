@@ -13,7 +13,10 @@ from torch import Tensor
 from detkit.errors import ConfigError
 from detkit.models.backbones.freezing import freeze_bn
 from detkit.models.backbones.layer_depth import get_layer_depth
-from detkit.models.backbones.timm.checkpoint_filter import timm_checkpoint_filter_fn
+from detkit.models.backbones.timm.checkpoint_filter import (
+    timm_checkpoint_filter_fn,
+    timm_classifier_prefixes,
+)
 from detkit.models.backbones.timm.create import create_timm_model
 from detkit.models.backbones.timm.feature_levels import (
     forward_levels,
@@ -31,41 +34,45 @@ from detkit.registry import MODELS
 class TimmBackbone(BaseModule):  # type: ignore[misc]
     """A model of timm without its classifier, for images of any size.
 
-    Images are padded with zeros at the lower right to the multiples that the model demands (32
-    for most that need any; the window times 32 for MaxViT; whole patches for plain transformers),
-    and the maps cropped back. Absolute position embeddings, and the relative ones of CoAtNet, are
-    stretched to the image. Few models (BEiT, CaiT, Hiera and others) take one size alone: smaller
-    images are padded to it, larger ones refused; ``img_size`` sets it. Where a network does not
-    pad its convolutions (Inception) maps come out smaller than the image: their edges are repeated
-    on each side alike, so that cells stay above what they look at.
+    Images are zero-padded at the bottom right to the multiples that the model needs (32 for most
+    that need any; the window times 32 for MaxViT; whole patches for plain transformers), and the
+    maps are cropped. Absolute position embeddings, and the relative ones of CoAtNet, are resized
+    to the image. Few models (BEiT, CaiT, Hiera and others) have a fixed input size, set by
+    ``img_size``: smaller images are padded to it, larger ones rejected. Where a network does not
+    pad its convolutions (Inception) maps are smaller than size / stride; they are padded by
+    replication on both sides, which keeps their alignment with the image.
 
     Args:
-        name: of timm's model, with or without a tag of its weights: 'resnet50.a1_in1k'.
-        pretrained: whether ``init_weights`` fetches timm's published weights, unless ``init_cfg``
-            says where to take them from.
-        strides: of the maps, ascending; of several maps with one stride the deepest is given. None
-            means the deepest map alone, as for plain transformers (ViT, DeiT, EVA, those of CLIP
-            and DINO), whose other levels are made by ``SimpleFeaturePyramid``. The last norm of a
-            transformer belongs to its classifier and is left out.
+        name: of timm's model, with or without a tag of pretrained weights: 'resnet50.a1_in1k'.
+        pretrained: whether ``init_weights`` downloads timm's pretrained weights, unless
+            ``init_cfg`` is given.
+        strides: of the maps, ascending; the deepest map of each stride is returned. None for the
+            deepest map only, as for plain transformers (ViT, DeiT, EVA, those of CLIP and DINO),
+            whose other levels ``SimpleFeaturePyramid`` makes. The final norm of a transformer
+            belongs to its classifier and is removed.
         frozen_stages: -1 none; 0 the stem; n also the first n of timm's stages (blocks of a plain
-            transformer). Frozen parts stay in eval mode and their parameters want no gradient.
-        norm_eval: keep batch norms in eval mode: their statistics stay.
-        with_cp: recompute blocks in the backward pass: less memory, more time.
+            transformer). Frozen modules stay in eval mode and their parameters get no gradient.
+        norm_eval: keep batch norms in eval mode, with frozen running statistics.
+        with_cp: use activation checkpointing in blocks: less memory, more time.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in timm's layout, one
-            that timm itself converts, or ours; see ``detkit.models.weights``.
+            that timm converts, or detkit's; see ``detkit.models.weights``.
         kwargs: more arguments for ``timm.create_model``, such as drop_path_rate or in_chans.
 
     Attributes:
         feature_channels, feature_strides: of each map that ``forward`` returns.
 
     Raises:
-        ConfigError: a name, an argument, a stride or a stage that there is not.
-        WeightsError: a tag of weights that there is not.
+        ConfigError: an unknown name or argument, or an invalid stride or stage.
+        WeightsError: an unknown tag of weights.
 
     Source: timm. Agrees with its ``forward_intermediates`` on the same weights.
     """
 
     checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
+    classifier_prefixes_fn = staticmethod(timm_classifier_prefixes)
+    # A classifier's file may have layers after the last feature map that this class drops.
+    full_network = "TimmNetwork"
+    state_dict_prefix = "body."
 
     def __init__(
         self,
@@ -96,12 +103,12 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         self._freeze()
 
     def init_weights(self) -> None:
-        """Load the weights that ``init_cfg`` names, else timm's where they are asked for.
+        """Load the weights of ``init_cfg``, else timm's if ``pretrained``.
 
-        Without either timm's own random beginning stays.
+        Without either, keep timm's random initialization.
 
         Raises:
-            WeightsError: weights cannot be had or read, or do not fit.
+            WeightsError: the weights cannot be downloaded or read, or do not fit.
         """
         if self.init_cfg:
             initialize_weights(self, self.init_cfg)
@@ -111,16 +118,16 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the maps of features.
+        """Compute the feature maps.
 
         Args:
-            x: (B, 3, H, W), or in_chans for 3; normalised image, any H and W from 1.
+            x: (B, 3 or in_chans, H, W), normalized images, any H and W.
 
         Returns:
             for each stride (B, channels, ceil(H / stride), ceil(W / stride)).
 
         Raises:
-            ConfigError: the model takes one size alone, and the image is larger.
+            ConfigError: the model has a fixed input size, and the image is larger.
         """
         height, width = x.shape[-2:]
         rows, columns = self.levels.padded_size(height, width)
@@ -135,25 +142,25 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         return tuple(outputs)
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """Switch to training or eval mode; frozen stages, and norms if so asked, stay in eval."""
+        """Switch mode; frozen stages, and with ``norm_eval`` batch norms, stay in eval mode."""
         super().train(mode)
         self._freeze()
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
-        """How deep a parameter lies, for learning rates that fall with the distance to the head.
+        """Get the depth of a parameter, for layer-wise learning rate decay.
 
         Args:
             param_name: with the prefix that the backbone has in its model.
-            prefix: such as 'backbone.'; a name without it belongs to what follows the backbone.
+            prefix: such as 'backbone.'; names without it belong to later modules.
 
         Returns:
-            the depth, 0 for the stem, and the number of depths, of which the last is the head's.
+            the depth, 0 for the stem, and the number of depths; the last depth is the head's.
 
         Raises:
-            ConfigError: timm does not say for this model.
+            ConfigError: timm has no layer groups for this model.
 
-        Source: mmpretrain's backbones have the same method; timm's own grouping.
+        Source: mmpretrain's backbones have the same method; timm's parameter groups.
         """
         layers = get_layer_ids(self.body, self.name, coarse=False)
         return get_layer_depth(layers, param_name, prefix, inner_prefix="body.")
@@ -170,14 +177,14 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 def _enable_grad_checkpointing(model: Any, name: str) -> None:
     try:
         model.set_grad_checkpointing(True)
-    # No such method, or one that refuses by an assertion.
+    # The method is missing, or asserts.
     except (AttributeError, AssertionError) as error:
-        raise ConfigError(f"TimmBackbone: with_cp: timm cannot recompute the blocks of {name}",
-                          hint="leave with_cp out") from error
+        raise ConfigError(f"TimmBackbone: with_cp: timm has no activation checkpointing for {name}",
+                          hint="set with_cp=False") from error
 
 
 def _pad_replicate(level: Tensor, rows: int, columns: int) -> Tensor:
-    """Bring a map to rows x columns by its edges, as many cells on one side as on the other."""
+    """Pad a map to rows x columns by replication, evenly on both sides."""
     pad_y, pad_x = max(rows - level.shape[-2], 0), max(columns - level.shape[-1], 0)
     padding = (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2)
     return F.pad(level, padding, mode="replicate") if any(padding) else level
