@@ -7,9 +7,10 @@ import gzip
 import hashlib
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 BLOCK_BYTES = 1 << 20
 _SPECIAL_FILE_TYPES = {
@@ -90,3 +91,31 @@ def compute_sha256(path: str | Path) -> str:
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def atomic_replace(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file that replaces ``path`` when the block ends without an exception.
+
+    A reader gets the previous content or the complete new content. After an exception, or when
+    the process is killed, the previous file is unchanged.
+
+    Args:
+        path: the file to write; its folder must exist.
+        mode: 'w' for text in UTF-8 with line ends as written, where a file name that is not UTF-8
+            keeps its bytes; 'wb' for bytes.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    temp_path = path.with_name(f".{path.name}.{os.getpid()}")
+    text_format: dict[str, Any] = {} if "b" in mode else {
+        "encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    try:
+        with open(temp_path, mode, **text_format) as file:
+            yield file
+        os.replace(temp_path, path)
+    except BaseException:
+        temp_path.unlink(missing_ok=True)
+        raise

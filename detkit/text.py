@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 # To compare a name with so many takes about 0.1 s; nobody misses a hint among more.
 MAX_COMPARED_NAMES = 5000
@@ -35,6 +35,12 @@ def did_you_mean(name: str, candidates: Collection[str]) -> str:
 def shorten(text: str, limit: int) -> str:
     """A text of at most ``limit`` characters: a longer one with '...' for what stands behind."""
     return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def join_names(names: Sequence[object], limit: int, separator: str = ", ") -> str:
+    """The first ``limit`` names, and how many more there are: "a, b and 3 more"."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return separator.join(map(str, names[:limit])) + more
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -13,6 +13,7 @@ from detkit.data.images.duplicates import find_identical_files
 from detkit.data.images.image_probe import probe_images
 from detkit.data.report.classification_ledger import ClassificationLedger
 from detkit.data.report.ledger import ERROR, SplitCount
+from detkit.text import join_names
 
 MAX_LISTED = 3
 MAX_ASPECT_RATIO = 1000
@@ -161,5 +162,4 @@ def check_class_counts(splits: LabelsBySplit, classes: Sequence[str], ledger: Cl
 
 
 def _format_paths(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - MAX_LISTED} more" if paths[MAX_LISTED:] else ""
-    return " and ".join(str(path) for path in paths[:MAX_LISTED]) + more
+    return join_names(paths, MAX_LISTED, " and ")

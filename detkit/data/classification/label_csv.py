@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detkit.data.classification.image_label import ImageLabel
 from detkit.data.formats.read_file import UnreadableFileError, open_text
 from detkit.errors import DataError
+from detkit.files import atomic_replace
 
 HEADER = ["path", "label"]
 BOX_HEADER = ["x1", "y1", "x2", "y2"]
@@ -24,15 +24,12 @@ def write_image_labels(file: Path, records: Iterable[ImageLabel], boxes: bool = 
         boxes: whether each has a box, whose corners are four more columns.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    temp_path = file.with_name(f".{file.name}.{os.getpid()}")
-    # File names are bytes: what is not UTF-8 in them goes through the list unchanged.
-    with open(temp_path, "w", newline="", encoding="utf-8", errors="surrogateescape") as out:
+    with atomic_replace(file) as out:
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(HEADER + BOX_HEADER if boxes else HEADER)
         for record in records:
             corners = tuple(map(repr, record.box)) if boxes and record.box is not None else ()
             rows.writerow((record.path, record.label, *corners))
-    os.replace(temp_path, file)
 
 
 def read_image_labels(file: Path) -> Iterator[ImageLabel]:

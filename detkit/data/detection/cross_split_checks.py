@@ -13,6 +13,7 @@ from detkit.data.images.duplicates import find_cross_split_duplicates
 from detkit.data.images.image_folder import ImageFolder
 from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.data.report.ledger import Ledger
+from detkit.text import join_names
 
 MAX_NAMED = 3
 
@@ -98,9 +99,8 @@ def note_unlisted_images(folders: Sequence[ImageFolder], ledger: Ledger) -> None
                        if os.path.splitext(name)[1].lower() in IMG_EXTENSIONS
                        and not name.startswith("."))
         if extra:
-            more = ", ..." if extra[MAX_NAMED:] else ""
             ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
-                       + ", ".join(extra[:MAX_NAMED]) + more, "left out", file=str(path))
+                       + join_names(extra, MAX_NAMED), "left out", file=str(path))
 
 
 def note_unused_folders(
@@ -118,6 +118,5 @@ def note_unused_folders(
     unused = [f"{path.relative_to(root)} ({count})" for path, count in images.items()
               if os.path.realpath(path) not in used]
     if unused:
-        more = f" and {len(unused) - MAX_NAMED} more" if unused[MAX_NAMED:] else ""
         ledger.notes.append("folders of images that no annotation file names: "
-                            + ", ".join(unused[:MAX_NAMED]) + more)
+                            + join_names(unused, MAX_NAMED))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from detkit.data.detection.annotations import SPLITS
 from detkit.data.formats.box_format import BOX_FORMATS
 from detkit.errors import ConfigError
+from detkit.text import did_you_mean
 
 DATA_OPTIONS_KEY = "data_options"
 
@@ -72,8 +72,6 @@ def parse_data_options(value: Any) -> DataOptions:
     known = [field.name for field in fields(DataOptions)]
     for name in value:
         if name not in known:
-            suggestions = difflib.get_close_matches(str(name), known, 1)
-            raise ConfigError(f"{DATA_OPTIONS_KEY}.{name} is not an option",
-                              expected=" or ".join(known),
-                              hint=f"did you mean '{suggestions[0]}'?" if suggestions else None)
+            raise ConfigError(f"{DATA_OPTIONS_KEY}.{name} is not an option"
+                              + did_you_mean(str(name), known), expected=" or ".join(known))
     return DataOptions(**value)

@@ -15,6 +15,7 @@ from detkit.data.images.outside_files import note_outside_images
 from detkit.data.report.class_aliases import normalize_name
 from detkit.data.report.ledger import ERROR, Ledger
 from detkit.errors import DataError
+from detkit.text import join_names
 
 COLUMNS = ("path", "label")
 COLUMN_SYNONYMS = {
@@ -24,6 +25,7 @@ COLUMN_SYNONYMS = {
 }
 BOX_COLUMNS = {"x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax"}
 DELIMITERS = ",;\t"
+MAX_NAMED = 5
 
 
 def csv_format_error(file: Path) -> str | None:
@@ -179,9 +181,8 @@ def _check_columns(file: Path, names: Sequence[str], delimiter: str, ledger: Led
                         hint="rename the one that is not meant")
     ignored_columns = [name or "''" for name in names if name not in (*COLUMNS, "split")]
     if ignored_columns:
-        more = f" and {len(ignored_columns) - 5} more" if ignored_columns[5:] else ""
         ledger.notes.append(f"columns of {file.name} that are not read: "
-                            + ", ".join(ignored_columns[:5]) + more)
+                            + join_names(ignored_columns, MAX_NAMED))
 
 
 def _find_image_folder(file: Path, names: Sequence[str], ledger: Ledger) -> ImageFolder:

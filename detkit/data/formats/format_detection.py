@@ -24,6 +24,7 @@ from detkit.data.formats.xml_text import parse_xml
 from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.errors import DataError
 from detkit.files import open_regular
+from detkit.text import join_names
 
 MAX_DEPTH = 4
 MAX_PROBED_FILES = 5
@@ -123,10 +124,10 @@ def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
         raise DataError(f"{path}: COCO json without boxes, or for another task")
     for files in scanned.xml_folders.values():
         parse_voc(files[0])  # says what it is instead
-    contents = f"{scanned.image_count} images" if scanned.image_count else "neither images nor annotations"
+    contents = (f"{scanned.image_count} images" if scanned.image_count
+                else "neither images nor annotations")
     if scanned.unknown:
-        more = f" and {len(scanned.unknown) - 1} more" if scanned.unknown[1:] else ""
-        contents += f", and files of unknown formats, such as {scanned.unknown[0]}{more}"
+        contents += f", and files of unknown formats, such as {join_names(scanned.unknown, 1)}"
     raise DataError(f"{root}: no annotation file; the folder holds {contents}",
                     expected=SUPPORTED_FORMATS)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detkit.files import open_regular
+from detkit.text import join_names
 
 LEDGER_NAME = "ledger.json"
 MAX_NAMED = 3
@@ -31,9 +32,8 @@ def describe_run_dirs(folders: Iterable[Path], root: Path) -> list[str]:
     names = [os.path.relpath(folder, root) for folder in folders]
     if not names:
         return []
-    more = f" and {len(names) - MAX_NAMED} more" if names[MAX_NAMED:] else ""
     return [f"passed over, as an earlier run wrote there (its {LEDGER_NAME} says so): "
-            + ", ".join(names[:MAX_NAMED]) + more]
+            + join_names(names, MAX_NAMED)]
 
 
 def _is_ledger(path: str) -> bool:

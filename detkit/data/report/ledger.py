@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from detkit.errors import DataError
+from detkit.files import atomic_replace
 from detkit.text import printable, shorten
 
 LOGGER = logging.getLogger("detkit")
@@ -271,6 +272,5 @@ def _format_resolutions(issues: Iterable[Issue]) -> str:
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     """Write json through a file beside it, so that a killed run leaves no half-written one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp_path = path.with_name(f".{path.name}.{os.getpid()}")
-    tmp_path.write_text(json.dumps(content, indent=indent, allow_nan=False), encoding="utf-8")
-    os.replace(tmp_path, path)
+    with atomic_replace(path) as file:
+        file.write(json.dumps(content, indent=indent, allow_nan=False))
