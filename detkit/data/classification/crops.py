@@ -10,13 +10,12 @@ from pathlib import Path
 from detkit.data.classification.image_label import ImageLabel
 from detkit.data.detection.load_detection_data import DataSplit, DetectionData
 from detkit.data.detection.usable_objects import DIFFICULT
-from detkit.data.report.classification_ledger import ClassificationLedger
-from detkit.data.report.ledger import SplitCount
+from detkit.data.report.ledger import Ledger, SplitCount
 
 MIN_SIDE = 4.0
 
 
-def read_crops(data: DetectionData, ledger: ClassificationLedger) -> dict[str, list[ImageLabel]]:
+def read_crops(data: DetectionData, ledger: Ledger) -> dict[str, list[ImageLabel]]:
     """Every box of a checked detection set that a classifier can learn from, by split.
 
     Boxes of crowds, and those with a side of less than four pixels, are left out and told. A
@@ -37,7 +36,7 @@ def read_crops(data: DetectionData, ledger: ClassificationLedger) -> dict[str, l
 
 
 def _read_split_crops(
-    name: str, split: DataSplit, classes: Sequence[str], ledger: ClassificationLedger
+    name: str, split: DataSplit, classes: Sequence[str], ledger: Ledger
 ) -> list[ImageLabel]:
     content = json.loads(split.annotation_file.read_bytes())
     file_names = {image["id"]: image["file_name"] for image in content["images"]}

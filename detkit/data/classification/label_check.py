@@ -11,8 +11,8 @@ from pathlib import Path
 from detkit.data.classification.image_label import ImageLabel, RawClassificationSplit
 from detkit.data.images.duplicates import find_identical_files
 from detkit.data.images.image_probe import probe_images
-from detkit.data.report.classification_ledger import ClassificationLedger
-from detkit.data.report.ledger import ERROR, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
 from detkit.text import join_names
 
 MAX_LISTED = 3
@@ -21,7 +21,7 @@ LabelsBySplit = Mapping[str, Sequence[ImageLabel]]
 
 
 def check_images(
-    raw: RawClassificationSplit, class_map: Mapping[str, str], ledger: ClassificationLedger
+    raw: RawClassificationSplit, class_map: Mapping[str, str], ledger: Ledger
 ) -> list[ImageLabel]:
     """Keep the pictures of one split that can be used, under the decided names of their classes.
 
@@ -56,7 +56,7 @@ def check_images(
 
 
 def check_duplicates(
-    splits: LabelsBySplit, image_dirs: Mapping[str, Path], ledger: ClassificationLedger
+    splits: LabelsBySplit, image_dirs: Mapping[str, Path], ledger: Ledger
 ) -> list[list[Path]]:
     """Note pictures whose bytes stand under two labels, or in two splits.
 
@@ -97,7 +97,7 @@ def check_duplicates(
 
 
 def check_empty_classes(splits: Mapping[str, RawClassificationSplit], require_train: bool,
-                        ledger: ClassificationLedger) -> None:
+                        ledger: Ledger) -> None:
     """Refuse class folders of train without a picture; elsewhere they are only told."""
     for split, raw in splits.items():
         counts = Counter(record.label for record in raw.records)
@@ -111,7 +111,7 @@ def check_empty_classes(splits: Mapping[str, RawClassificationSplit], require_tr
                        file=str(raw.source), split=split)
 
 
-def check_train_classes(train: Sequence[ImageLabel], ledger: ClassificationLedger) -> None:
+def check_train_classes(train: Sequence[ImageLabel], ledger: Ledger) -> None:
     """Refuse a train split all of whose records are of one class; none at all is told elsewhere."""
     learned = {record.label for record in train}
     if len(learned) == 1:
@@ -120,7 +120,7 @@ def check_train_classes(train: Sequence[ImageLabel], ledger: ClassificationLedge
                    split="train")
 
 
-def check_class_counts(splits: LabelsBySplit, classes: Sequence[str], ledger: ClassificationLedger,
+def check_class_counts(splits: LabelsBySplit, classes: Sequence[str], ledger: Ledger,
                        *, strict: bool, classes_fixed: bool) -> None:
     """Count each class of each split, once all splits are there, and note what is lacking.
 

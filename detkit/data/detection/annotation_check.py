@@ -26,7 +26,8 @@ from detkit.data.images.orientation import BoxOrientations, resolve_orientations
 from detkit.data.images.outside_files import find_outside_names
 from detkit.data.images.thin_images import ResizeStep, check_thin_images
 from detkit.data.report.class_aliases import normalize_name
-from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
 
 # Faults that load_detection_data mends, and that a loader of the file as it is takes for something
 # else: a missing box, a turned box, an id that it finds nowhere.

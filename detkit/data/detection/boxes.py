@@ -10,7 +10,7 @@ from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
 from detkit.data.detection.categories import is_valid_id
 from detkit.data.formats.shape_box import enclosing_box, rotation_degrees
 from detkit.data.images.exif import Box, ImageFrame, ReportFn, orient_box, parse_box
-from detkit.data.report.ledger import ERROR
+from detkit.data.report.issue import ERROR
 
 # Two numbers rounded to 0.01 pixel may add up to a little more than the image's side.
 CLIP_TOLERANCE = 0.05

@@ -15,7 +15,8 @@ from detkit.data.report.class_aliases import (
     normalize_name,
     note_normalized,
 )
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 
 
 @dataclass

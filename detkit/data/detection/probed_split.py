@@ -10,7 +10,8 @@ from detkit.data.detection.annotations import ORIGINAL_NAME_KEY, RawSplit, Recor
 from detkit.data.detection.categories import is_valid_id
 from detkit.data.images.image_folder import ImageFolder
 from detkit.data.images.image_probe import ImageInfo, probe_images
-from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
 
 # Pixels on a side; a number beyond is none that an image has, nor always one that fits a float.
 MAX_SIDE = 2**31

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from detkit.data.detection.annotations import RawSplit, Record
-from detkit.data.report.ledger import ERROR, LEFT_OUT, Ledger, SplitCount
+from detkit.data.report.issue import ERROR, LEFT_OUT
+from detkit.data.report.ledger import Ledger, SplitCount
 
 DIFFICULT = "voc_difficult"
 # Images, of which a train, a val and a test split can be made.

@@ -13,7 +13,8 @@ from detkit.data.formats.read_file import open_text
 from detkit.data.images.image_folder import ImageFolder, choose_folder, note_name_variants
 from detkit.data.images.outside_files import note_outside_images
 from detkit.data.report.class_aliases import normalize_name
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 from detkit.text import join_names
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from detkit.data.detection.annotations import split_from_name
 from detkit.data.formats.class_csv import csv_format_error
 from detkit.data.formats.class_folder import contains_images, find_run_dirs, list_subfolders
-from detkit.data.formats.coco.coco_file import is_json, json_stem
-from detkit.data.formats.coco.coco_folder import OTHER_TASK_PATTERN, is_readable_coco
+from detkit.data.formats.coco.coco_file import is_json
+from detkit.data.formats.coco.coco_folder import is_detection_json, is_readable_coco
 from detkit.data.formats.format_detection import (
     YOLO_LINE_PATTERN,
+    DatasetFormat,
     ScannedFiles,
     detect_format,
     first_line,
@@ -29,29 +29,7 @@ MAX_WRAPPER_DEPTH = 4
 MAX_PROBED_FILES = 20
 
 
-@dataclass
-class ClassificationFormat:
-    """The format of a path and what it holds for each split.
-
-    Args:
-        format: 'folder', 'csv' or 'crops'.
-        root: the folder or file to read, below what wraps it.
-        splits: the folder of class folders, or the csv file, by split; 'all' for a set without
-            splits. Empty for crops, which ``load_detection_data`` looks into.
-        ignored: files that look like lists and were passed over.
-        unassigned_folders: folders with pictures that are neither a split nor of a class.
-        run_dirs: folders that earlier runs wrote, beside the splits.
-    """
-
-    format: str
-    root: Path
-    splits: dict[str, Path] = field(default_factory=dict)
-    ignored: list[Path] = field(default_factory=list)
-    unassigned_folders: list[Path] = field(default_factory=list)
-    run_dirs: list[Path] = field(default_factory=list)
-
-
-def detect_classification_format(root: Path, exclude: Path | None = None) -> ClassificationFormat:
+def detect_classification_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
     """Find out what a folder or a csv file holds.
 
     A csv with the columns path and label goes before all else, a detection set before class
@@ -67,7 +45,7 @@ def detect_classification_format(root: Path, exclude: Path | None = None) -> Cla
     if not root.is_dir():
         if root.suffix.lower() not in (".csv", ".tsv"):
             raise DataError(f"{root}: a file, and no csv", expected=SUPPORTED_FORMATS)
-        return ClassificationFormat("csv", root, {"all": root})
+        return DatasetFormat("csv", root, {"all": root})
     base = unwrap_folder(root, exclude)
     csv_files = sorted(
         path for path in base.iterdir()
@@ -76,11 +54,11 @@ def detect_classification_format(root: Path, exclude: Path | None = None) -> Cla
     label_files = [path for path in csv_files if csv_format_error(path) is None]
     if label_files:
         splits = _assign_csv_splits(base, label_files)
-        return ClassificationFormat("csv", base, splits,
-                                    [path for path in csv_files if path not in label_files])
+        return DatasetFormat("csv", base, splits,
+                             ignored=[path for path in csv_files if path not in label_files])
     scanned = scan(base, exclude)
     if _is_detection_data(scanned):
-        return ClassificationFormat("crops", base)
+        return DatasetFormat("crops", base)
     if any(
             YOLO_LINE_PATTERN.match(first_line(path))
             for path in scanned.text_files[:MAX_PROBED_FILES]):
@@ -153,8 +131,7 @@ def _is_detection_data(scanned: ScannedFiles) -> bool:
         return True
     # A folder may hold a small json beside each picture; a set's truth is among the largest.
     files = sorted(scanned.json_files, key=file_size, reverse=True)[:MAX_PROBED_FILES]
-    return any(not OTHER_TASK_PATTERN.search(json_stem(path).lower()) and is_readable_coco(path)
-               for path in files)
+    return any(map(is_detection_json, files))
 
 
 def file_size(path: Path) -> int:
@@ -162,7 +139,7 @@ def file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _detect_class_folders(base: Path, exclude: Path | None) -> ClassificationFormat:
+def _detect_class_folders(base: Path, exclude: Path | None) -> DatasetFormat:
     names = list_subfolders(base, exclude)
     if not names:
         raise DataError(f"{base}: no class folder", got="pictures only" if contains_images(base)
@@ -175,7 +152,7 @@ def _detect_class_folders(base: Path, exclude: Path | None) -> ClassificationFor
         if not with_images and not split_by_name:
             raise DataError(f"{base}: none of its {len(names)} folders holds a picture",
                             expected=SUPPORTED_FORMATS)
-        return ClassificationFormat("folder", base, {"all": base})
+        return DatasetFormat("folder", base, {"all": base})
     if with_images and len(split_by_name) == 1:
         raise DataError(f"{base}: '{next(iter(split_by_name))}' looks like a split, and "
                         f"'{with_images[0]}' beside it holds pictures too",
@@ -193,7 +170,8 @@ def _detect_class_folders(base: Path, exclude: Path | None) -> ClassificationFor
         for split in ("train", "val", "test")
         if split in splits
     }
-    return ClassificationFormat("folder", base, splits, [], [base / name for name in with_images])
+    return DatasetFormat("folder", base, splits,
+                         unassigned_folders=[base / name for name in with_images])
 
 
 def unwrap_split_folder(folder: Path, exclude: Path | None) -> Path:

@@ -8,12 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.data.formats.coco.coco_file import is_json, json_stem, read_coco
-from detkit.data.formats.coco.coco_folder import (
-    OTHER_TASK_PATTERN,
-    find_coco_files,
-    is_readable_coco,
-)
+from detkit.data.formats.coco.coco_file import is_json, read_coco
+from detkit.data.formats.coco.coco_folder import find_coco_files, is_detection_json
 from detkit.data.formats.read_file import UnreadableFileError, raise_walk_error, unreadable_error
 from detkit.data.formats.run_dirs import has_ledger
 from detkit.data.formats.voc.voc_file import parse_voc
@@ -59,24 +55,29 @@ class ScannedFiles:
 
 @dataclass
 class DatasetFormat:
-    """The format of a folder and what it holds for each split.
+    """The format of a data set, and its files for each split.
 
     Args:
-        format: 'coco' or 'voc'.
-        splits: of COCO the json file by split name; 'all' for a set without splits.
-        xml_folders: of VOC the folders of xml files by split name; 'all' for a set without
-            splits, and for one whose lists make them.
-        ignored: files that look like annotations and were passed over.
-        images: how many images lie directly in each folder below.
-        run_dirs: folders that earlier runs wrote, which were passed over.
+        format: 'coco' or 'voc'; for classification 'folder', 'csv' or 'crops'.
+        root: the folder or file to read; for classification, below folders that only wrap it.
+        splits: by split name, 'all' for data without splits: the COCO json, the csv, or the
+            folder of class folders. Empty for VOC and for crops.
+        xml_folders: for VOC, the folders of xml files by split name; 'all' for data without
+            splits, and for data that ImageSets divides.
+        ignored: files that could be annotations, and are not read.
+        images: the number of images directly in each folder below ``root``.
+        run_dirs: output folders of earlier runs, which are not read.
+        unassigned_folders: folders of images that belong to no split and no class.
     """
 
     format: str
+    root: Path
     splits: dict[str, Path] = field(default_factory=dict)
     xml_folders: dict[str, XmlFolders] = field(default_factory=dict)
     ignored: list[Path] = field(default_factory=list)
     images: Counter[Path] = field(default_factory=Counter)
     run_dirs: list[Path] = field(default_factory=list)
+    unassigned_folders: list[Path] = field(default_factory=list)
 
 
 def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
@@ -94,9 +95,7 @@ def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
         folder for folder, files in scanned.xml_folders.items() if is_voc(files[:MAX_PROBED_FILES])
     ]
     if voc:
-        coco = next((path for path in scanned.json_files
-                     if not OTHER_TASK_PATTERN.search(json_stem(path).lower())
-                     and is_readable_coco(path)), None)
+        coco = next(filter(is_detection_json, scanned.json_files), None)
         if coco is not None:
             raise DataError(f"{root}: both Pascal VOC xml ({voc[0]}) and COCO json ({coco})",
                             hint="name the folder of the one to use")
@@ -105,13 +104,13 @@ def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
         folders = find_voc_folders(root, voc)
         lists = [path for path in scanned.text_files if path.stem.lower() in SPLIT_WORDS
                  and not any(path in find_split_lists(part.base) for part in folders.values())]
-        return DatasetFormat("voc", xml_folders=folders,
+        return DatasetFormat("voc", root, xml_folders=folders,
                              ignored=scanned.json_files + other_xml + lists, images=scanned.images,
                              run_dirs=scanned.run_dirs)
     splits = find_coco_files(root, scanned.json_files)
     if splits:
         used = set(splits.values())
-        return DatasetFormat("coco", splits,
+        return DatasetFormat("coco", root, splits,
                              ignored=[path for path in scanned.json_files if path not in used],
                              images=scanned.images, run_dirs=scanned.run_dirs)
     unsupported = _unsupported_format(scanned)

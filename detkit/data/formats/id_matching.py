@@ -8,7 +8,8 @@ from typing import Any
 
 from detkit.data.detection.annotations import RawSplit, Record
 from detkit.data.detection.categories import is_valid_id
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 
 # At most as many digits as an id of 64 bits has; Python refuses to read thousands of them.
 INT_ID_PATTERN = re.compile(r"\s*([+-]?\d{1,20})(?:\.0*)?\s*")

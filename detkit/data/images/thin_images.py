@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.detection.splits import select_images
-from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
 
 
 @dataclass(frozen=True)

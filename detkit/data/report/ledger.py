@@ -6,77 +6,24 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
+from detkit.data.report.issue import ERROR, Issue, IssueGroup, outcome_of
 from detkit.errors import DataError
 from detkit.files import atomic_replace
 from detkit.text import printable, shorten
 
 LOGGER = logging.getLogger("detkit")
 
-ERROR = "refused"
-LEFT_OUT = "left out"
 EXAMPLES_PER_CODE = 3
 # Of each kind in each split; the rest is counted. A million findings would take gigabytes.
 MAX_ISSUES_PER_GROUP = 10_000
 MAX_TEXT_CHARS = 1000
 MAX_PATH_CHARS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """One thing that does not fit.
-
-    Args:
-        code: short name, the same for all faults of a sort, such as ``zero_size_box``.
-        message: the finding as a sentence with its numbers.
-        resolution: what was done: left out, clipped, merged, kept, refused, ...
-        file: the file at fault, or that names the image; '' for the set as a whole.
-        image: file name of the image, when the fault is about one.
-        annotation: the annotation's own id in its file, or its ordinal from 1 in a VOC file.
-        split: train, val or test, when the fault is in one.
-    """
-
-    code: str
-    message: str
-    resolution: str
-    file: str = ""
-    image: str | None = None
-    annotation: Any = None
-    split: str | None = None
-
-    def location(self) -> str:
-        """Where it stands, for a message."""
-        components = [self.file] if self.file else []
-        if self.annotation is not None:
-            components.append(f"annotation {self.annotation}")
-        if self.image is not None and self.image != self.file:
-            components.append(f"image '{self.image}'")
-        return ", ".join(components) or "data set"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Under the keys that ledger files have had from their first version."""
-        return {"kind": self.code, "what": self.message, "action": self.resolution,
-                "file": self.file, "image": self.image, "annotation": self.annotation,
-                "split": self.split}
-
-    @property
-    def group(self) -> IssueGroup:
-        """What it is counted under."""
-        return self.code, self.split, _outcome(self.resolution)
-
-
-# Kind, split, and outcome: 'refused', 'left out' or 'other'.
-IssueGroup = tuple[str, Union[str, None], str]
-
-
-def _outcome(resolution: str) -> str:
-    if resolution == ERROR:
-        return ERROR
-    return LEFT_OUT if resolution.startswith(LEFT_OUT) else "other"
+MAX_CLASSES_LISTED = 20
 
 
 @dataclass
@@ -91,23 +38,27 @@ class SplitCount:
 
 @dataclass
 class Ledger:
-    """Faults in the order in which they were found, and counts for each split.
+    """The issues of a data set in the order in which they were found, and counts for each split.
 
-    All faults are counted; of each sort the first 10,000 are kept.
+    All issues are counted; of each group (code, split and outcome) the first 10,000 are kept.
 
     Args:
-        source: folder or file that was looked at.
+        source: the folder or file that was checked.
         splits: counts by split name.
-        notes: decisions about the whole set that are no faults, such as a split that was made.
+        notes: decisions about the data set that are no issues, such as how it was divided.
+        unit: what is counted: 'boxes' for detection; 'images' or 'crops' for classification.
+        per_class: split name -> class name -> number used, in the order of the labels.
 
     Attributes:
         issues: those that are kept; may be empty.
-        group_counts: how many there are of each sort, in the order of their first appearance.
+        group_counts: the number of issues of each group, in the order of their first appearance.
     """
 
     source: str = ""
     splits: dict[str, SplitCount] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    unit: str = "boxes"
+    per_class: dict[str, dict[str, int]] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list, init=False)
     group_counts: Counter[IssueGroup] = field(default_factory=Counter, init=False)
 
@@ -116,7 +67,7 @@ class Ledger:
 
         ``location`` is file, image, annotation and split, as in ``Issue``; long texts are cut.
         """
-        group = code, location.get("split"), _outcome(resolution)
+        group = code, location.get("split"), outcome_of(resolution)
         self.group_counts[group] += 1
         if self.group_counts[group] > MAX_ISSUES_PER_GROUP:
             return
@@ -170,7 +121,7 @@ class Ledger:
                        for issue in self.issues]
         group_counts, self.group_counts = self.group_counts, Counter()
         for (code, split, outcome), count in group_counts.items():
-            self.group_counts[code, split, _outcome(resolution_for(code, outcome))] += count
+            self.group_counts[code, split, outcome_of(resolution_for(code, outcome))] += count
 
     def remove(self, predicate: Callable[[Issue], bool]) -> None:
         """Take out faults; of a sort none of which is left, those that are not kept go too."""
@@ -194,11 +145,22 @@ class Ledger:
         self.notes[:0] = other.notes
         self.group_counts = Counter(other.group_counts) + self.group_counts
 
+    def count_classes(self, split: str, labels: Iterable[str], classes: Sequence[str]) -> None:
+        """Count the labels of one split."""
+        counts = Counter(labels)
+        self.per_class[split] = {name: counts[name] for name in classes}
+
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for a json file."""
+        splits = {name: asdict(count) for name, count in self.splits.items()}
+        for name, count in splits.items():
+            if self.unit == "images":
+                del count["boxes_used"], count["boxes_left_out"]
+            if name in self.per_class:
+                count["classes"] = self.per_class[name]
         content = {
             "source": self.source,
-            "splits": {name: asdict(count) for name, count in self.splits.items()},
+            "splits": splits,
             "counts": self.counts,
             "notes": self.notes,
             "faults": [issue.as_dict() for issue in self.issues],
@@ -210,10 +172,23 @@ class Ledger:
         write_json(path, self.as_dict(), indent=1)
 
     def split_summaries(self) -> list[str]:
-        """A line for each split, on what of it is used."""
-        return [f"{name}: {count.images_used} images, {count.boxes_used} boxes used; not used: "
-                f"{count.images_left_out} images, {count.boxes_left_out} boxes"
-                for name, count in self.splits.items()]
+        """One line for each split: what is used and what is not, and the number of each class."""
+        lines = []
+        for name, count in self.splits.items():
+            if self.unit == "boxes":
+                used = f"{count.images_used} images, {count.boxes_used} boxes"
+                left_out = f"{count.images_left_out} images, {count.boxes_left_out} boxes"
+            elif self.unit == "crops":
+                used, left_out = f"{count.boxes_used} crops", f"{count.boxes_left_out}"
+            else:
+                used, left_out = f"{count.images_used} images", f"{count.images_left_out}"
+            line = f"{name}: {used} used; not used: {left_out}"
+            class_counts = self.per_class.get(name, {})
+            if 0 < len(class_counts) <= MAX_CLASSES_LISTED:
+                line += "; " + ", ".join(f"{label} {number}"
+                                         for label, number in class_counts.items())
+            lines.append(line)
+        return lines
 
     def summary(self) -> list[str]:
         """Lines for a person: images and boxes of each split, then each kind with examples."""

@@ -10,8 +10,8 @@ from detkit import text
 from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.report import ledger as ledgers
 from detkit.data.report.class_aliases import match_class_names
-from detkit.data.report.classification_ledger import ClassificationLedger
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_eval import evaluate_boxes
 
@@ -91,7 +91,7 @@ def test_errors_are_counted_and_raised_beyond_the_issue_limit(monkeypatch):
 
 def test_remove_and_prepend_update_the_group_counts(monkeypatch):
     monkeypatch.setattr(ledgers, "MAX_ISSUES_PER_GROUP", 2)
-    first, second = Ledger(), ClassificationLedger()
+    first, second = Ledger(), Ledger(unit="images")
     for i in range(5):
         first.add("told", f"number {i}", "kept")
         second.add("told", f"number {i}", "kept")

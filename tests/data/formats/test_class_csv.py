@@ -51,7 +51,7 @@ def test_csv_files_of_splits(image_set, read):
     data = read(image_set.root)
     assert counts(data) == {"train": (8, 8), "val": (2, 2), "test": (2, 2)}
     assert data.ledger.notes == ["not read: sample_submission.csv",
-                                 "there is no test split: val stands in for it"]
+                                 "there is no test split: val is used in its place"]
 
 
 def test_a_split_column_makes_the_splits(image_set, read):

@@ -72,7 +72,7 @@ def test_one_folder_is_divided_class_by_class(image_set, read):
     paths = [path for name in SPLITS for path, _ in read_list(data, name)]
     assert len(set(paths)) == len(paths) == 63
     (note,) = data.ledger.notes
-    assert "by seed 0 into 80% train, 10% val and 10% test, in all train 49, val 7, test 7" in note
+    assert "class by class by seed 0 into train 49, val 7, test 7 images (10% val, 10% test" in note
 
 
 def test_the_division_depends_on_seed_and_names_alone(image_set, read, tmp_path):
@@ -102,7 +102,7 @@ def test_text_files_beside_a_wrapper_folder_are_ignored(image_set, read):
 def test_missing_val_or_test_falls_back_to_the_other(image_set, read, there, lacking):
     data = read(make_splits(image_set, ("train", there)))
     assert read_list(data, lacking) == read_list(data, there)
-    assert data.ledger.notes == [f"there is no {lacking} split: {there} stands in for it"]
+    assert data.ledger.notes == [f"there is no {lacking} split: {there} is used in its place"]
     assert data.ledger.issues == []
 
 

@@ -82,6 +82,11 @@ def is_readable_coco(path: Path) -> bool:
         return False
 
 
+def is_detection_json(path: Path) -> bool:
+    """Whether a json file is COCO with boxes, and its name is not that of another task's file."""
+    return not OTHER_TASK_PATTERN.search(json_stem(path).lower()) and is_readable_coco(path)
+
+
 def _has_standard_name(path: Path) -> bool:
     stem = json_stem(path).lower()
     return stem.startswith(("instances", "_annotations")) or any(
