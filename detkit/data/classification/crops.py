@@ -1,4 +1,4 @@
-"""The boxes of a detection set as labelled pictures."""
+"""Crops of a detection data set: its boxes as labeled images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MIN_SIDE = 4.0
 
 
 def read_crops(data: DetectionData, ledger: Ledger) -> dict[str, list[ImageLabel]]:
-    """Every box of a checked detection set that a classifier can learn from, by split.
+    """The boxes of a checked detection data set for a classifier, by split.
 
-    Boxes of crowds, and those with a side of less than four pixels, are left out and told. A
-    split that stands in for another is the same list.
+    Boxes of crowds, and boxes with a side below four pixels, are left out and reported. A split
+    that is used in place of another is the same list.
     """
     labels_by_split: dict[str, list[ImageLabel]] = {}
     first_split_of: dict[tuple[bytes, Path], str] = {}
@@ -48,17 +48,17 @@ def _read_split_crops(
             "file": str(split.image_dir), "image": image, "split": name,
             "annotation": box.get("original_id", box["id"])
         }
-        # AP ignores difficult objects; as pictures they count like any other.
+        # Difficult objects are ignored in AP only; for classification they are used.
         difficult = DIFFICULT in box
         if difficult and name == "train":
             ledger.add("difficult_box", "it is difficult, and data_options.train_difficult is "
                        "False", "left out", **location)
         elif box.get("iscrowd") and not difficult:
-            ledger.add("crowd_box", "its box is around a crowd, not one thing", "left out",
+            ledger.add("crowd_box", "its box is around a crowd, not one object", "left out",
                        **location)
         elif width < MIN_SIDE or height < MIN_SIDE:
-            ledger.add("small_box", f"its box is {width:g} x {height:g} pixels, a picture to "
-                       f"learn from has {MIN_SIDE:g} or more a side", "left out", **location)
+            ledger.add("small_box", f"its box is {width:g} x {height:g} pixels; a crop needs at "
+                       f"least {MIN_SIDE:g} on each side", "left out", **location)
         else:
             records.append(
                 ImageLabel(image, classes[box["category_id"] - 1], (x, y, x + width, y + height)))

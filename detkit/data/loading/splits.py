@@ -54,7 +54,8 @@ def complete_splits(
         sizes = {name: ledger.splits[name].images_used for name in completed}
         ledger.notes.append(
             f"there {'are no splits' if only_split == 'all' else 'is only a train split'}: divided "
-            + "class by class " * stratified + f"by seed {seed} into " + ", ".join(f"{name} {size}" for name, size in sizes.items())
+            + "class by class " * stratified + f"by seed {seed} into "
+            + ", ".join(f"{name} {size}" for name, size in sizes.items())
             + " images" + ", the same for val and test" * (completed["val"] is completed["test"])
             + f" ({SPLIT_RATIOS['val']:.0%} val, {SPLIT_RATIOS['test']:.0%} test; byte-identical "
             "images in one split)")

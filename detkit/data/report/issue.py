@@ -1,4 +1,4 @@
-"""One issue of a data set: what does not fit, where, and what was done about it."""
+"""An issue of a data set: what is wrong, where, and how it was resolved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ LEFT_OUT = "left out"
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing that does not fit.
+    """One issue of a data set.
 
     Args:
-        code: short name, the same for all faults of a sort, such as ``zero_size_box``.
-        message: the finding as a sentence with its numbers.
+        code: the type of issue, such as ``zero_size_box``.
+        message: a sentence with the values.
         resolution: what was done: left out, clipped, merged, kept, refused, ...
-        file: the file at fault, or that names the image; '' for the set as a whole.
-        image: file name of the image, when the fault is about one.
-        annotation: the annotation's own id in its file, or its ordinal from 1 in a VOC file.
-        split: train, val or test, when the fault is in one.
+        file: the file with the issue, or that lists the image; '' for the data set as a whole.
+        image: file name of the image, if the issue is about one.
+        annotation: id of the annotation in its file, or its ordinal from 1 in a VOC file.
+        split: train, val or test, if the issue is in one.
     """
 
     code: str
@@ -32,7 +32,7 @@ class Issue:
     split: str | None = None
 
     def location(self) -> str:
-        """Where it stands, for a message."""
+        """File, annotation and image of the issue, for a message."""
         components = [self.file] if self.file else []
         if self.annotation is not None:
             components.append(f"annotation {self.annotation}")
@@ -41,22 +41,23 @@ class Issue:
         return ", ".join(components) or "data set"
 
     def as_dict(self) -> dict[str, Any]:
-        """Under the keys that ledger files have had from their first version."""
+        """The fields under the keys of ledger files, which are fixed."""
         return {"kind": self.code, "what": self.message, "action": self.resolution,
                 "file": self.file, "image": self.image, "annotation": self.annotation,
                 "split": self.split}
 
     @property
     def group(self) -> IssueGroup:
-        """What it is counted under."""
+        """The group in which the ledger counts it."""
         return self.code, self.split, outcome_of(self.resolution)
 
 
-# Kind, split, and outcome: 'refused', 'left out' or 'other'.
+# Code, split, and outcome: 'refused', 'left out' or 'other'.
 IssueGroup = tuple[str, Union[str, None], str]
 
 
 def outcome_of(resolution: str) -> str:
+    """The outcome that a resolution is counted as: 'refused', 'left out' or 'other'."""
     if resolution == ERROR:
         return ERROR
     return LEFT_OUT if resolution.startswith(LEFT_OUT) else "other"
