@@ -231,7 +231,7 @@ class Ledger:
             return
         count = sum(count for (_, _, outcome), count in self.group_counts.items()
                     if outcome == ERROR)
-        more = f" (and {count - 1} more errors)" if count > 1 else ""
+        more = f" (and {count - 1} more error{'s' * (count > 2)})" if count > 1 else ""
         raise DataError(f"{errors[0].location()}: {errors[0].message}{more}", hint=hint)
 
     def _split_counts(self, code: str) -> str:

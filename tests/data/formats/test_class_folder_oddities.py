@@ -29,7 +29,7 @@ def test_run_dirs_inside_the_data_are_not_classes(image_set, read):
         assert load_classification_data(image_set.root,
                                         image_set.root / place).classes == ("cat", "dog")
         image_set.draw(f"{place}/confusion_matrix.png")
-    with pytest.raises(DataError, match="the class folder 'work_dirs' holds no picture"):
+    with pytest.raises(DataError, match="the class folder 'work_dirs' holds no image"):
         read(image_set)
     shutil.rmtree(image_set.root / "work_dirs")
     assert read(image_set).classes == ("cat", "dog")
