@@ -109,7 +109,8 @@ def atomic_replace(
 
     Args:
         path: the file to create or replace; its folder must exist.
-        mode: 'w' or 'wb'; text is UTF-8 unless ``open_options`` says otherwise.
+        mode: 'w' or 'wb'. Text is UTF-8 with line ends as written, where a file name that is not
+            UTF-8 keeps its bytes, unless ``open_options`` says otherwise.
         fsync: whether to wait until the content is on the disk before ``path`` is replaced.
         **open_options: further arguments of ``open``.
 
@@ -124,7 +125,8 @@ def atomic_replace(
     name = path.name if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES else ""
     partial = path.with_name(f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     if "b" not in mode:
-        open_options.setdefault("encoding", "utf-8")
+        open_options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "",
+                        **open_options}
     try:
         with open(partial, mode.replace("w", "x"), **open_options) as file:
             yield file

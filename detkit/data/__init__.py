@@ -1,5 +1,5 @@
-"""Data: formats in, checks, the ledger, splits, and the transforms that load them.
+"""Data: formats, checks, the ledger, splits, and the transforms of the pipelines.
 
-Reading this package costs nothing; the modules that register something, which need torch and
+Importing this package imports nothing heavy; modules that register something, and need torch and
 torchvision, are imported by the registry when a name of theirs is looked up.
 """

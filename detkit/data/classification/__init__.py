@@ -1,1 +1,1 @@
-"""Classification data: loaded, checked, and split."""
+"""Classification data: loading, checks and splits."""

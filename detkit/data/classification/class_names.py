@@ -1,4 +1,4 @@
-"""The classes of labelled pictures: one order and one spelling for all splits."""
+"""The classes of labeled images: one order and one spelling for all splits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from detkit.data.report.ledger import Ledger
 def resolve_class_names(
         splits: Mapping[str, RawClassificationSplit], ledger: Ledger,
         expected: Sequence[str] | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Decide the classes of all splits together and note what does not fit.
+    """Determine the classes of all splits together, and report names that do not fit.
 
-    Spellings that differ in case, blanks, underscores or hyphens are one class, unless one split
-    has both.
+    Spellings that differ in case, whitespace, underscores or hyphens are the same class, unless
+    one split has both.
 
     Args:
-        splits: in the order in which their spelling counts, train first.
-        expected: the classes to map to, in order; a name with pictures that is none of them is
-            refused.
+        splits: the split whose spelling takes precedence first, usually train.
+        ledger: receives the issues.
+        expected: class names to map to, in order; a name with images that is not among them is an
+            error.
 
     Returns:
-        The names in the order of their labels, sorted unless ``expected`` says otherwise; and name
-        as declared -> name as decided. A name that is no class is missing there.
+        The class names in the order of their labels, which is ``expected`` or sorted; and the
+        class name of each declared name, without names that are not a class.
     """
     declared = {split: raw.classes for split, raw in splits.items()}
     sources = {split: raw.source for split, raw in splits.items()}

@@ -1,4 +1,4 @@
-"""Labelled pictures, or boxes cut out of pictures, as mmengine's dataset."""
+"""Labeled images, or crops of images, as a dataset of mmengine."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from detkit.text import did_you_mean
 
 @DATASETS.register_module()
 class ClsDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
-    """Pictures with one class each.
+    """Images with one class each.
 
-    ``data_info`` of each: ``img_path``, ``gt_label`` (int, from 0), ``sample_idx``; and
-    ``box_xyxy`` (four floats, pixels of the upright picture) where a box of it is meant.
+    ``data_info`` has ``img_path``, ``gt_label`` (int, from 0), ``sample_idx``; and for a crop
+    ``box_xyxy`` (four floats, pixels of the upright image).
 
     Args:
-        ann_file: a csv with the columns path and label (the class's name), or with four more,
-            x1, y1, x2, y2; '' to take the class folders below ``data_prefix["img"]``.
-        metainfo: ``classes``, in the order of their labels; without it class folders are
-            numbered in the order of their names, and a csv is refused.
-        data_root: where ``ann_file`` and ``data_prefix`` start.
-        data_prefix: ``img``, the folder that paths start from.
-        kwargs: as mmengine's ``BaseDataset``.
+        ann_file: a csv with the columns path and label (the class name), and optionally x1, y1,
+            x2, y2; '' for class folders below ``data_prefix["img"]``.
+        metainfo: ``classes``, in the order of their labels; required with a csv. Without it,
+            class folders are numbered in the order of their names.
+        data_root: the folder that ``ann_file`` and ``data_prefix`` are relative to.
+        data_prefix: ``img``, the folder that paths are relative to.
+        kwargs: as in mmengine's ``BaseDataset``.
 
     Raises:
-        DataError: a list or folder that is missing or empty; a label that is no class, by line.
+        DataError: the csv or folder is missing or empty, or a label is not a class.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class ClsDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
                          data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the list file, or look into the class folders."""
+        """Read the csv, or list the class folders."""
         folder = self.data_prefix.get("img", "")
         classes = self._metainfo.get("classes")
         if self.ann_file:
             source = str(self.ann_file)
             if not classes:
-                raise DataError(f"{source}: the dataset does not say which classes there are",
-                                hint="give it metainfo=dict(classes=('first', 'second', ...))")
+                raise DataError(f"{source}: the dataset has no metainfo with its classes",
+                                hint="set metainfo=dict(classes=('first', 'second', ...))")
             records: Iterator[ImageLabel] = read_image_labels(Path(source))
         else:
             source = str(folder)
@@ -79,12 +79,12 @@ class ClsDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
                 data_info["box_xyxy"] = list(record.box)
             data_list.append(data_info)
         if not data_list:
-            raise DataError(f"{source}: it names no picture" if self.ann_file
-                            else f"{source}: no class folder there holds a picture")
+            raise DataError(f"{source}: it lists no image" if self.ann_file
+                            else f"{source}: none of its class folders holds an image")
         return data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The label of one sample, in a list, as mmdet's samplers ask for it."""
+        """The label of a sample in a list, as mmdet's samplers expect."""
         return [int(self.get_data_info(idx)["gt_label"])]
 
     def get_gt_labels(self) -> NDArray[np.int64]:
@@ -95,8 +95,7 @@ class ClsDataset(BaseDataset):  # type: ignore[misc]  # mmengine has no types
 def _list_class_folders(folder: str) -> tuple[Iterator[ImageLabel], tuple[str, ...]]:
     if not folder or not os.path.isdir(folder):
         raise DataError(f"'{folder}': no such folder", expected="a folder of class folders",
-                        hint="name it in the dataset's data_prefix=dict(img=...), or a csv file in "
-                        "ann_file")
+                        hint="set data_prefix=dict(img=...) of the dataset, or ann_file to a csv")
     raw = read_class_folders(Path(folder), "data", Ledger())
     return iter(raw.records), tuple(sorted(set(raw.classes)))
 
@@ -104,4 +103,4 @@ def _list_class_folders(folder: str) -> tuple[Iterator[ImageLabel], tuple[str, .
 def _unknown_label_error(source: str, record: ImageLabel, classes: Sequence[str]) -> DataError:
     line = f", line {record.line}" if record.line else ""
     return DataError(f"{source}{line}: '{record.path}' has the label '{record.label}', which is "
-                     f"none of the {len(classes)} classes{did_you_mean(record.label, classes)}")
+                     f"not among the {len(classes)} classes{did_you_mean(record.label, classes)}")

@@ -1,4 +1,4 @@
-"""The boxes of a detection set as labelled pictures."""
+"""Crops of a detection data set: its boxes as labeled images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pathlib import Path
 from detkit.data.classification.image_label import ImageLabel
 from detkit.data.detection.load_detection_data import DataSplit, DetectionData
 from detkit.data.detection.usable_objects import DIFFICULT
-from detkit.data.report.classification_ledger import ClassificationLedger
-from detkit.data.report.ledger import SplitCount
+from detkit.data.report.ledger import Ledger, SplitCount
 
 MIN_SIDE = 4.0
 
 
-def read_crops(data: DetectionData, ledger: ClassificationLedger) -> dict[str, list[ImageLabel]]:
-    """Every box of a checked detection set that a classifier can learn from, by split.
+def read_crops(data: DetectionData, ledger: Ledger) -> dict[str, list[ImageLabel]]:
+    """The boxes of a checked detection data set for a classifier, by split.
 
-    Boxes of crowds, and those with a side of less than four pixels, are left out and told. A
-    split that stands in for another is the same list.
+    Boxes of crowds, and boxes with a side below four pixels, are left out and reported. A split
+    that is used in place of another is the same list.
     """
     labels_by_split: dict[str, list[ImageLabel]] = {}
     first_split_of: dict[tuple[bytes, Path], str] = {}
@@ -37,7 +36,7 @@ def read_crops(data: DetectionData, ledger: ClassificationLedger) -> dict[str, l
 
 
 def _read_split_crops(
-    name: str, split: DataSplit, classes: Sequence[str], ledger: ClassificationLedger
+    name: str, split: DataSplit, classes: Sequence[str], ledger: Ledger
 ) -> list[ImageLabel]:
     content = json.loads(split.annotation_file.read_bytes())
     file_names = {image["id"]: image["file_name"] for image in content["images"]}
@@ -49,17 +48,17 @@ def _read_split_crops(
             "file": str(split.image_dir), "image": image, "split": name,
             "annotation": box.get("original_id", box["id"])
         }
-        # AP ignores difficult objects; as pictures they count like any other.
+        # Difficult objects are ignored in AP only; for classification they are used.
         difficult = DIFFICULT in box
         if difficult and name == "train":
             ledger.add("difficult_box", "it is difficult, and data_options.train_difficult is "
                        "False", "left out", **location)
         elif box.get("iscrowd") and not difficult:
-            ledger.add("crowd_box", "its box is around a crowd, not one thing", "left out",
+            ledger.add("crowd_box", "its box is around a crowd, not one object", "left out",
                        **location)
         elif width < MIN_SIDE or height < MIN_SIDE:
-            ledger.add("small_box", f"its box is {width:g} x {height:g} pixels, a picture to "
-                       f"learn from has {MIN_SIDE:g} or more a side", "left out", **location)
+            ledger.add("small_box", f"its box is {width:g} x {height:g} pixels; a crop needs at "
+                       f"least {MIN_SIDE:g} on each side", "left out", **location)
         else:
             records.append(
                 ImageLabel(image, classes[box["category_id"] - 1], (x, y, x + width, y + height)))

@@ -1,4 +1,4 @@
-"""Labelled pictures as files give them, before anything is checked."""
+"""Labeled images as read from files, before any check."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Box = tuple[float, float, float, float]
 
 
 class ImageLabel(NamedTuple):
-    """One picture, or one box of a picture, with its class.
+    """One image, or one crop of an image, with its class.
 
     Args:
-        path: of the picture, from the split's image folder, with '/'; or absolute.
-        label: the class by name.
-        box: (x1, y1, x2, y2) in pixels of the upright picture; None for the whole of it.
-        line: of the csv file that names it, from 1; 0 when none does.
+        path: the image relative to the split's image folder, with '/'; or absolute.
+        label: the class name.
+        box: (x1, y1, x2, y2) in pixels of the upright image; None for the full image.
+        line: line number in the csv file, from 1; 0 without a csv.
     """
 
     path: str
@@ -27,15 +27,15 @@ class ImageLabel(NamedTuple):
 
 @dataclass
 class RawClassificationSplit:
-    """Pictures and class names of one split, unchecked.
+    """Images and class names of one split, unchecked.
 
     Args:
-        name: train, val or test; 'all' for a set that has no splits yet.
-        source: the folder or csv file that says which picture is of which class.
-        image_dir: the folder that the records' paths start from.
+        name: train, val or test; 'all' for data without splits.
+        source: the folder or csv file with the labels.
+        image_dir: the folder that paths of records are relative to.
         records: may be empty.
-        classes: every name that is declared, also those that no record bears.
-        left_out: pictures that were left out while reading, each with its line in the ledger.
+        classes: all declared class names, including those without records.
+        left_out: the number of images left out while reading, which are in the ledger.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Detection data: loaded, checked, and split."""
+"""Detection data: loading, checks and splits."""

@@ -1,4 +1,4 @@
-"""The data check: a split as its files give it in, a split that can be trained on out."""
+"""The data check: from a split as read from its files to a split that can be trained on."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from detkit.data.images.orientation import BoxOrientations, resolve_orientations
 from detkit.data.images.outside_files import find_outside_names
 from detkit.data.images.thin_images import ResizeStep, check_thin_images
 from detkit.data.report.class_aliases import normalize_name
-from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
 
-# Faults that load_detection_data mends, and that a loader of the file as it is takes for something
-# else: a missing box, a turned box, an id that it finds nowhere.
+# Issues that load_detection_data corrects, but that mmdet's dataset would misread in the original
+# file: a missing box, a rotated box, an unknown id.
 MISREAD_BY_MMDET = frozenset(
     {"box_from_mask", "rotated_box", "exif_turned", "id_of_another_type", "not_a_box"})
-EMPTY_BOX_HINT = ("; if an empty box says that its image shows no object, add --cfg-options "
+EMPTY_BOX_HINT = ("; if an empty box means that the image has no objects, add --cfg-options "
                   "data_options.empty_box_is_background=True")
-OTHER_CLASS_RESOLUTION = "left out, as the config names other classes"
+OTHER_CLASS_RESOLUTION = "left out, as it is not among the config's classes"
 
 
 def check_coco(
@@ -42,27 +43,26 @@ def check_coco(
     resizes: Sequence[ResizeStep] = (), allow_other_classes: bool = False,
     box_format: str | None = None,
 ) -> Ledger:
-    """Check one COCO file and its images; nothing is written and nothing is changed.
+    """Check a COCO file and its images for mmdet's dataset, which reads the file itself.
+
+    Nothing is written or changed.
 
     Args:
         annotation_file: COCO json with boxes.
-        image_dir: the folder that its file names start from.
-        classes: the classes that a config expects, in order; None to take the file's.
-        resizes: the resizing steps of its pipeline; an image that they would leave nothing of
-            is refused.
-        allow_other_classes: where the file has all of ``classes``, boxes of its other classes
-            are left out, as mmdet's datasets do it, instead of refused.
-        box_format: 'xywh' to take the boxes so though they fit another reading better; any other
-            is none that mmdet reads.
+        image_dir: the folder that its file names are relative to.
+        classes: the expected class names, in order; None for those of the file.
+        resizes: resize steps of the pipeline; an image whose shorter side they would reduce below
+            one pixel is an error.
+        allow_other_classes: where the file has all of ``classes``, boxes of other classes are left
+            out, as mmdet's datasets do, instead of an error.
+        box_format: 'xywh' to accept boxes in this format though they fit another one better.
 
     Returns:
-        The findings; what mmdet, which reads the file itself, passes over too says ``found_paths``,
-        and those whose boxes a dataset with these classes leaves out ``left out``; what it would
-        take
-        for something else, and what cannot be mended, ``refused``.
+        The ledger. The resolution is 'found' for issues that mmdet's dataset skips, too; 'left
+        out' for boxes of other classes; 'refused' for what it would misread, and for errors.
 
     Raises:
-        DataError: the file cannot be read as COCO truth.
+        DataError: the file is not a COCO annotation file.
     """
     raw = read_coco(Path(annotation_file), "data", Path(image_dir))
     ledger = Ledger(str(annotation_file))
@@ -77,7 +77,7 @@ def check_coco(
         sorted(folder.found_paths), folder.folder,
         [path for base_dir in base_dirs for path in (base_dir.absolute(), base_dir.resolve())])
     for name, path in outside.items():
-        ledger.add("image_outside", f"it names {path}, which lies outside of its folder", "kept",
+        ledger.add("image_outside", f"its path is {path}, outside of the image folder", "kept",
                    file=str(annotation_file), image=name, split=raw.name)
     forced_format = box_format if box_format == raw.box_format else None
     if resolve_box_format([split], forced_format, ledger, read_in_place=True):
@@ -90,14 +90,14 @@ def check_coco(
 
 
 def _resolution_for_mmdet(code: str, resolution: str, drops_other_classes: bool) -> str:
-    """What becomes of a fault where mmdet reads the file by itself."""
+    """The resolution of an issue where mmdet's dataset reads the file itself."""
     if code == "unknown_class" and drops_other_classes:
         return OTHER_CLASS_RESOLUTION
     return ERROR if resolution == ERROR or code in MISREAD_BY_MMDET else "found"
 
 
 def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) -> None:
-    """mmdet numbers labels in the order of the file, whatever order a config gives."""
+    """Check that the classes of a config are in the order of the file, as mmdet's labels are."""
     in_file = [name for record in raw.categories if isinstance(name := record.get("name"), str)]
     declared, expected = set(in_file), set(classes)
     by_normalized_name: dict[str, str] = {}
@@ -107,7 +107,7 @@ def _check_class_order(raw: RawSplit, classes: tuple[str, ...], ledger: Ledger) 
     for name in classes:
         if name not in declared:
             other = by_normalized_name.get(normalize_name(name))
-            hint = f", only {ascii(other)}, where this is {ascii(name)}" if other else ""
+            hint = f", only {ascii(other)} where {ascii(name)} is expected" if other else ""
             ledger.add("missing_class", f"the file does not declare the class '{name}'{hint}",
                        ERROR, **location)
     order = tuple(name for name in in_file if name in expected)
@@ -121,18 +121,20 @@ def clean_split(
     split: ProbedSplit, table: CategoryMap, orientations: BoxOrientations, ledger: Ledger,
     empty_is_background: bool | None = None,
 ) -> dict[str, Any]:
-    """Check one split against its image files and keep what can be used.
+    """Check a split against its image files and keep what can be used.
 
     Args:
         split: its boxes in xywh, pixels.
-        orientations: of each image, which way up its boxes were drawn.
-        empty_is_background: whether an annotation with an empty box is none; None where the user
-            cannot say so.
+        table: the label of each category id.
+        orientations: the orientation of the boxes of each image.
+        ledger: receives the issues and the counts.
+        empty_is_background: whether an empty box marks an image without objects; None where the
+            user has no such option.
 
     Returns:
         COCO json: image ids and annotation ids from 1, category ids 1 to K in the order of the
-        classes; ``original_id`` in images and annotations is the id that they had. Its images
-        keep the order of the file, and may be none.
+        classes; ``original_id`` in images and annotations is the id in the file. Images are in
+        the order of the file; there may be none.
     """
     raw = split.raw
     count = ledger.splits.setdefault(raw.name, SplitCount())
@@ -161,7 +163,7 @@ def clean_split(
     count.boxes_left_out = boxes_before - count.boxes_used
     if raw.dropped_masks:
         ledger.notes.append(f"{raw.name}: the masks of {raw.dropped_masks} annotations are not "
-                            "carried over, only their boxes")
+                            "used, only their boxes")
     hint = EMPTY_BOX_HINT if only_empty and empty_is_background is not None else ""
     if hint:
         ledger.notes.append(f"{raw.name}: {only_empty} images are left out as their boxes are all "
@@ -171,7 +173,7 @@ def clean_split(
 
 
 def _is_empty_annotation(record: Record) -> bool:
-    """Whether nothing in an annotation shows where an object is: no box, and no mask."""
+    """Whether an annotation has no location: its box is empty and it has no mask."""
     return is_empty_box(record.get("bbox")) and PENDING_ISSUES_KEY not in record
 
 
@@ -184,9 +186,9 @@ def _drop_empty(split: ProbedSplit, index: int, ledger: Ledger) -> None:
     kept = []
     for record in split.by_image.get(index, []):
         if _is_empty_annotation(record):
-            ledger.add("empty_box", f"its box is {record['bbox']}", "taken as no annotation, as "
-                       "data_options says", annotation=record.get("object", record.get("id")),
-                       **location)
+            ledger.add("empty_box", f"its box is {record['bbox']}", "left out, its image is "
+                       "background as set in data_options",
+                       annotation=record.get("object", record.get("id")), **location)
         else:
             kept.append(record)
     split.by_image[index] = kept
@@ -228,7 +230,7 @@ def _clean_image(
     cat2label = table.cat2label[raw.name]
     kept = clean_boxes(records, frame, info.stored_wh, cat2label, report_box)
     if not kept:
-        # Objects of classes that were left out as a whole are background of the others.
+        # Objects of classes that are not used are background.
         dropped = [
             annotation for annotation in records
             if not is_valid_id(key := annotation.get("category_id")) or cat2label.get(key) != -1
@@ -236,11 +238,11 @@ def _clean_image(
         if dropped:
             report(
                 "image_without_usable_box",
-                f"it shows objects, but none of its {len(dropped)} boxes "
-                "can be used: as background it would teach that they are none", left_out)
+                f"none of its {len(dropped)} boxes can be used: without boxes its objects would be "
+                "trained as background", left_out)
             return None
         report(
             "image_without_boxes", "it has no annotation"
             if not records else f"its {len(records)} objects are of classes that are left out",
-            "kept as an image of background")
+            "kept as background")
     return image, kept

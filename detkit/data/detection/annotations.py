@@ -1,4 +1,4 @@
-"""A split as its files give it, in COCO's words, before anything is checked."""
+"""A split as read from its files, as COCO records, before any check."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
-# In an annotation: findings (kind, what, action) on its box from before its image was checked.
+# In an annotation: issues (code, message, resolution) of its box, found before the image check.
 PENDING_ISSUES_KEY = "detkit_notes"
-# In an image record: the name that its file gives, where another record's stands for it.
+# In an image record: the name in the file, where it was replaced by another record's name.
 ORIGINAL_NAME_KEY = "detkit_name"
 
 SPLITS = ("train", "val", "test")
@@ -26,15 +26,15 @@ class RawSplit:
     """Images, annotations and categories of one split, unchecked.
 
     Args:
-        name: train, val or test; 'all' for a set that has no splits yet.
+        name: train, val or test; 'all' for data without splits.
         source: the json file, or the folder of xml files.
-        image_dir: the folder that file names start from.
-        images: COCO image records. ``source_file`` in one names the xml that it came from.
-        annotations: COCO annotation records. ``object`` in one is its ordinal in its xml.
+        image_dir: the folder that file names are relative to.
+        images: COCO image records; from VOC with ``source_file``, the xml file.
+        annotations: COCO annotation records; from VOC with ``object``, the ordinal in the xml.
         categories: COCO category records, in the order of the file.
-        dropped_masks: annotations whose masks were not read in.
-        box_format: what the four numbers of a box are in the files: 'xywh', or 'xyxy' of VOC
-            files, whose boxes are kept as [x1, y1, x2 - x1, y2 - y1].
+        dropped_masks: the number of annotations whose masks were dropped.
+        box_format: the declared box format of the files: 'xywh', or 'xyxy' for VOC, whose boxes
+            are kept as [x1, y1, x2 - x1, y2 - y1].
     """
 
     name: str
@@ -48,15 +48,15 @@ class RawSplit:
 
 
 def record_source(record: Record, raw: RawSplit) -> str:
-    """The file that an image record came from: its own xml, or the split's one json."""
+    """The file that an image record was read from: its xml, or the json of the split."""
     source = record.get("source_file")
     return source if isinstance(source, str) else str(raw.source)
 
 
 def split_from_name(name: str) -> str | None:
-    """The split that a file or folder name speaks of: 'instances_train2017' is 'train'.
+    """The split that a file or folder name contains: 'instances_train2017' is 'train'.
 
-    None when it names none, or more than one.
+    None when it contains none, or more than one.
     """
     words = [
         _SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPLIT_WORDS

@@ -1,4 +1,4 @@
-"""The class list of a data set: one order for all splits, from what each split declares."""
+"""The classes of a detection data set: one order for all splits, from their categories."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from detkit.data.report.class_aliases import (
     normalize_name,
     note_normalized,
 )
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 
 
 @dataclass
 class CategoryMap:
-    """Class names in order, and for each split the class index of each of its category ids.
+    """Class names in order, and for each split the label of each category id.
 
     Args:
-        names: in the order of their labels from 0.
-        cat2label: split name -> category id as in the file -> index into ``names``; -1 for a
-            category that is no class.
+        names: class names in the order of their labels from 0.
+        cat2label: split name -> category id as in the file -> label; -1 for a category that is
+            not used as a class.
     """
 
     names: tuple[str, ...] = ()
     cat2label: dict[str, dict[Any, int]] = field(default_factory=dict)
 
     def count_boxes(self, splits: Iterable[RawSplit]) -> Counter[str]:
-        """How many annotations each class has in the files, usable or not."""
+        """The number of annotations of each class in the files, valid or not."""
         counts: Counter[str] = Counter()
         for raw in splits:
             for record in raw.annotations:
@@ -44,7 +45,7 @@ class CategoryMap:
 
 
 def is_valid_id(value: object) -> bool:
-    """Whether a value can be an id: finite number or text, not a truth value."""
+    """Whether a value can be an id: a finite number or text, not a bool."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, (int, str)) and not isinstance(value, bool)
@@ -56,16 +57,19 @@ def resolve_categories(
     expected: Sequence[str] | None = None,
     alphabetical: bool = False,
 ) -> CategoryMap:
-    """Decide the classes of all splits together and note what does not fit.
+    """Determine the classes of all splits together, and report categories that do not fit.
 
-    Without ``expected`` the order is that of the first split's categories, then those that only
-    later splits have; or the alphabet's. A category without boxes anywhere that others call
-    their supercategory is no class. Spellings that differ in case, blanks, underscores or
-    hyphens are one class, unless one split declares both.
+    Without ``expected`` the order is that of the categories of the first split, followed by those
+    of later splits; or alphabetical. A category without boxes that is the supercategory of others
+    is not a class. Spellings that differ in case, whitespace, underscores or hyphens are the same
+    class, unless one split declares both.
 
     Args:
-        splits: in the order in which their categories count, train first.
-        expected: the classes to map to, in order; a used category that is none of them is refused.
+        splits: the split whose spelling and order take precedence first, usually train.
+        ledger: receives the issues.
+        expected: class names to map to, in order; a used category that is not among them is an
+            error.
+        alphabetical: sort the class names.
     """
     declared = {name: _declared_categories(raw, ledger) for name, raw in splits.items()}
     boxes = {name: _count_boxes_by_name(raw, declared[name]) for name, raw in splits.items()}
@@ -91,20 +95,20 @@ def resolve_categories(
 
 
 def _declared_categories(raw: RawSplit, ledger: Ledger) -> dict[Any, str]:
-    """Category id -> tidy name, in the order of the file."""
+    """The normalized name of each category id, in the order of the file."""
     by_id: dict[Any, str] = {}
     names: set[str] = set()
     location = {"file": str(raw.source), "split": raw.name}
     for record in raw.categories:
         key, name = record.get("id"), record.get("name")
         if not is_valid_id(key) or not isinstance(name, str) or not name.strip():
-            ledger.add("class_record", f"the category {record} has no usable id and name",
+            ledger.add("class_record", f"the category {record} has no valid id and name",
                        ERROR, **location)
             continue
         name = note_normalized(name, "the category name", ledger, **location)
         if key in by_id and by_id[key] != name:
             ledger.add("duplicate_category_id",
-                       f"category id {key} stands for '{by_id[key]}' and for '{name}'",
+                       f"category id {key} is used for '{by_id[key]}' and for '{name}'",
                        ERROR, **location)
         elif key in by_id or name in names:
             ledger.add("duplicate_class", f"the category '{name}' is declared twice (id {key})",
@@ -142,7 +146,7 @@ def _find_supercategories(
         if name in parents and not used[name] and name not in supercategories and name not in kept:
             supercategories.add(name)
             ledger.add("super_category",
-                       f"category {record.get('id')} '{name}' has no box in any split and others "
-                       "name it as their supercategory: no class", "left out",
+                       f"category {record.get('id')} '{name}' has no box in any split and is the "
+                       "supercategory of others: not a class", "left out",
                        file=str(raw.source))
     return supercategories

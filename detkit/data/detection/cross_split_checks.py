@@ -1,4 +1,4 @@
-"""Checks that need all splits at once: classes that a split lacks, images in two splits."""
+"""Checks over all splits: classes that a split lacks, images in two splits, unused images."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from detkit.data.images.duplicates import find_cross_split_duplicates
 from detkit.data.images.image_folder import ImageFolder
 from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.data.report.ledger import Ledger
+from detkit.text import list_names
 
 MAX_NAMED = 3
 
 
 def check_across_splits(
     clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
-    classes: Sequence[str], ledger: Ledger, stated: Mapping[str, int] | None = None,
+    classes: Sequence[str], ledger: Ledger, box_counts: Mapping[str, int] | None = None,
 ) -> None:
-    """Note what only the splits together show.
+    """Report issues that involve more than one split.
 
     Args:
-        clean: cleaned COCO json by split; one that stands in for another is the same object.
-        image_dirs: by split.
-        classes: in the order of category ids from 1.
-        stated: how many boxes each class has in the files, usable or not.
+        clean: cleaned COCO json by split; a split used in place of another is the same object.
+        image_dirs: image folder by split.
+        classes: class names in the order of category ids from 1.
+        ledger: receives the issues.
+        box_counts: the number of boxes of each class in the files, valid or not.
     """
     for name, content in clean.items():
         check_has_objects(content, name, ledger)
-    _check_classes(clean, classes, ledger, stated or {})
+    _check_classes(clean, classes, ledger, box_counts or {})
     paths: dict[str, list[Path]] = {}
     for name, content in clean.items():
         if not any(content["images"] == clean[other]["images"] for other in paths):
@@ -39,14 +41,14 @@ def check_across_splits(
     for group in find_cross_split_duplicates(paths):
         locations = ", ".join(f"{path} ({' and '.join(names)})" for path, names in group.items())
         first = next(iter(group))
-        ledger.add("image_in_two_splits", f"the same bytes stand in {locations}: what is measured "
-                   "on them was trained on, or measured twice", "kept",
+        ledger.add("image_in_two_splits", f"the same bytes are in {locations}: it would be "
+                   "evaluated after training on it, or twice", "kept",
                    file=str(first), image=first.name)
 
 
 def _check_classes(
     clean: Mapping[str, dict[str, Any]], classes: Sequence[str], ledger: Ledger,
-    stated: Mapping[str, int],
+    box_counts: Mapping[str, int],
 ) -> None:
     counts = {name: count_objects(content) for name, content in clean.items()}
     annotated = {
@@ -61,36 +63,39 @@ def _check_classes(
             for split, split_counts in annotated.items()
             if split_counts[category_id] > by_split[split]
         }
-        ignored_note = "; crowd, difficult and tiny ones are not counted: " * bool(
+        ignored_note = "; crowd, difficult and tiny boxes are not counted: " * bool(
             ignored) + ", ".join(f"{split} {count}" for split, count in ignored.items())
         in_train = by_split.pop("train", None)
         elsewhere = ", ".join(f"{split} {count}" for split, count in by_split.items() if count)
         if not in_train and not elsewhere:
-            dropped_note = "" if ignored or not stated.get(name) else (
-                f": all {stated[name]} that the files have were left out")
+            dropped_note = "" if ignored or not box_counts.get(name) else (
+                f": all {box_counts[name]} in the files were left out")
             ledger.add("unused_class",
                        f"the class '{name}' has no box in any split{dropped_note}{ignored_note}",
                        "kept")
         elif in_train == 0:
             ledger.add("class_not_in_train", f"the class '{name}' has no box in train, but in "
-                       f"{elsewhere}: it cannot be learnt, and its AP counts{ignored_note}", "kept")
+                       f"{elsewhere}: it cannot be learned, and its AP counts{ignored_note}",
+                       "kept")
         elif by_split and not elsewhere:
             ledger.add("class_only_in_train", f"the class '{name}' has {in_train} box(es) in train "
-                       f"and none elsewhere: it is learnt and never measured{ignored_note}", "kept")
+                       f"and none elsewhere: it is trained and never evaluated{ignored_note}",
+                       "kept")
 
 
 def note_unlisted_images(folders: Sequence[ImageFolder], ledger: Ledger) -> None:
-    """Note image files that lie beside those that annotations name, and that none names.
+    """Report image files in the folders of used images that are in no annotation file.
 
     Args:
         folders: of all splits, after each name was looked up in them.
+        ledger: receives the issues.
     """
     used: dict[Path, set[str]] = {}
     for folder in folders:
         for name in folder.found_paths:
             parent, _, last = name.rpartition("/")
             path = folder.folder / parent
-            if ".." in parent:  # another name of a folder that may be named plainly too
+            if ".." in parent:  # the same folder may also be used under its plain name
                 path = path.resolve()
             used.setdefault(path, set()).add(last)
     for path, names in used.items():
@@ -98,19 +103,20 @@ def note_unlisted_images(folders: Sequence[ImageFolder], ledger: Ledger) -> None
                        if os.path.splitext(name)[1].lower() in IMG_EXTENSIONS
                        and not name.startswith("."))
         if extra:
-            more = ", ..." if extra[MAX_NAMED:] else ""
             ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
-                       + ", ".join(extra[:MAX_NAMED]) + more, "left out", file=str(path))
+                       + list_names(extra, MAX_NAMED), "left out", file=str(path))
 
 
 def note_unused_folders(
     folders: Sequence[ImageFolder], images: Mapping[Path, int], root: Path, ledger: Ledger
 ) -> None:
-    """Note folders of images none of which is in an annotation file, such as a split without one.
+    """Note folders without any used image, such as a split without annotations.
 
     Args:
         folders: of all splits, after each name was looked up in them.
-        images: how many images lie directly in each folder below ``root``.
+        images: the number of images directly in each folder below ``root``.
+        root: the data set.
+        ledger: receives the note.
     """
     parents = {os.path.dirname(os.path.join(folder.folder, name))
                for folder in folders for name in folder.found_paths}
@@ -118,6 +124,5 @@ def note_unused_folders(
     unused = [f"{path.relative_to(root)} ({count})" for path, count in images.items()
               if os.path.realpath(path) not in used]
     if unused:
-        more = f" and {len(unused) - MAX_NAMED} more" if unused[MAX_NAMED:] else ""
-        ledger.notes.append("folders of images that no annotation file names: "
-                            + ", ".join(unused[:MAX_NAMED]) + more)
+        ledger.notes.append("folders of images that are in no annotation file: "
+                            + list_names(unused, MAX_NAMED))

@@ -1,4 +1,4 @@
-"""What a user says about a data set that the set itself does not tell."""
+"""Options for the interpretation of a detection data set, set by the user."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ DATA_OPTIONS_KEY = "data_options"
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How to read a data set; the defaults are what its format means.
+    """How to interpret a data set; the defaults follow its format.
 
     Args:
-        box_format: what the four numbers of each box are, one of ``box_format.BOX_FORMATS``; None
-            for what the format says: 'xywh' of COCO, 'xyxy' of Pascal VOC. A dict of them by
-            'train', 'val' and 'test' where the splits differ.
-        train_difficult: train on the objects that Pascal VOC marks as difficult; AP ignores
-            them either way.
-        empty_box_is_background: an annotation whose box is [] or [0, 0, 0, 0] says that its image
-            shows no object; else such an image is left out, for there are tools that write so
-            of objects too.
-        allow_outside: use images that annotations name outside of the data folder.
+        box_format: one of ``box_format.BOX_FORMATS``; None for that of the file format: 'xywh' for
+            COCO, 'xyxy' for Pascal VOC. A dict by 'train', 'val' and 'test' where splits differ.
+        train_difficult: train on objects that Pascal VOC marks as difficult; AP ignores them in
+            either case.
+        empty_box_is_background: an annotation with the box [] or [0, 0, 0, 0] means that its image
+            has no objects. If False, such an image is left out, as some tools write such boxes
+            for objects, too.
+        allow_outside: use images outside of the data folder that annotations refer to.
 
     Raises:
-        ConfigError: a value is none of those.
+        ConfigError: a value is not one of these.
     """
 
     box_format: str | Mapping[str, str] | None = None
@@ -53,17 +52,17 @@ class DataOptions:
                                   expected="True or False")
 
     def box_format_for(self, split: str) -> str | None:
-        """What is said of one split's boxes."""
+        """The box format that is set for a split; None where none is set."""
         if isinstance(self.box_format, Mapping):
             return self.box_format.get(split)
         return self.box_format
 
 
 def parse_data_options(value: Any) -> DataOptions:
-    """The options that a config's ``data_options`` holds; the defaults for None.
+    """The options in ``data_options`` of a config; the defaults for None.
 
     Raises:
-        ConfigError: it is no dict, or a key or value in it is not known.
+        ConfigError: it is not a dict, or has an unknown key or value.
     """
     if value is None:
         return DataOptions()

@@ -1,4 +1,4 @@
-"""A split with what its image files tell: which file each image is, and what it holds."""
+"""A split with the probed image files: the file of each image, its size and orientation."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from detkit.data.detection.annotations import ORIGINAL_NAME_KEY, RawSplit, Recor
 from detkit.data.detection.categories import is_valid_id
 from detkit.data.images.image_folder import ImageFolder
 from detkit.data.images.image_probe import ImageInfo, probe_images
-from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
+from detkit.text import shorten
 
-# Pixels on a side; a number beyond is none that an image has, nor always one that fits a float.
+# Largest image side in pixels; larger numbers are invalid and may not fit a float.
 MAX_SIDE = 2**31
 
 
 @dataclass
 class ProbedSplit:
-    """The images of a split that can be told apart, with their files and annotations.
+    """The distinct images of a split, with their files and annotations.
 
     Args:
-        raw: the split as its files give it.
+        raw: the split as read from its files.
         images: (N,) COCO image records.
-        files: (N,) path of each below the split's folder; None for what is not there.
-        infos: (N,) what each file's header tells; None for what is not there.
-        by_image: annotations by place in ``images``; an image without any is missing.
+        files: (N,) path of each image relative to the split's folder; None where it is missing.
+        infos: (N,) size and orientation of each file; None where it is missing.
+        by_image: annotations by index into ``images``; images without annotations are missing.
     """
 
     raw: RawSplit
@@ -35,16 +37,16 @@ class ProbedSplit:
     by_image: dict[int, list[Record]]
 
     def annotated_wh(self, index: int) -> tuple[float, float] | None:
-        """Width and height that the annotations state; None when they state none above 0."""
+        """Width and height in the annotations; None unless both are valid and above 0."""
         return _annotated_wh(self.images[index])
 
     def annotation_frame_wh(self, index: int) -> tuple[float, float]:
-        """Width and height in pixels of the image that boxes were drawn in: as stored where the
-        annotations state so, else as shown; what they state where there is no file."""
-        infos, stated = self.infos[index], self.annotated_wh(index)
-        if infos is None or infos.error is not None:
-            return stated or (0, 0)
-        return infos.stored_wh if stated == infos.stored_wh else infos.upright_wh
+        """Width and height in pixels of the image that the boxes refer to: the stored size where
+        the annotations state it, else the upright size; the annotated size without a file."""
+        info, annotated = self.infos[index], self.annotated_wh(index)
+        if info is None or info.error is not None:
+            return annotated or (0, 0)
+        return info.stored_wh if annotated == info.stored_wh else info.upright_wh
 
 
 def _annotated_wh(record: Record) -> tuple[float, float] | None:
@@ -56,10 +58,12 @@ def _annotated_wh(record: Record) -> tuple[float, float] | None:
 
 
 def probe_split(raw: RawSplit, folder: ImageFolder, ledger: Ledger) -> ProbedSplit:
-    """Find the image file of each record, read the headers, and give annotations to images.
+    """Find and probe the image file of each record, and group annotations by image.
 
     Args:
-        ledger: takes records that cannot be told apart, and annotations of no image.
+        raw: the split as read from its files.
+        folder: its image folder.
+        ledger: receives ambiguous image records, and annotations of unknown images.
     """
     images, index_by_id = _unique_images(raw, ledger)
     by_image = _annotations_by_image(raw, images, index_by_id, ledger)
@@ -72,8 +76,8 @@ def probe_split(raw: RawSplit, folder: ImageFolder, ledger: Ledger) -> ProbedSpl
 
 
 def _unique_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[Any, int | None]]:
-    """The image records that can be told apart, and which of them each image id means; None for
-    the ids whose annotations are left out."""
+    """The distinct image records, and the index of each image id; None for ids whose annotations
+    are left out."""
     images: list[Record] = []
     index_by_id: dict[Any, int | None] = {}
     index_by_name: dict[str, int] = {}
@@ -83,20 +87,20 @@ def _unique_images(raw: RawSplit, ledger: Ledger) -> tuple[list[Record], dict[An
         location = {"file": record_source(record, raw), "split": raw.name}
         if not is_valid_id(key) or not isinstance(name, str) or not name:
             ledger.add(
-                "image_record", f"the image record {_format_record(record)} has no usable id and "
+                "image_record", f"the image record {shorten(repr(record), 80)} has no valid id and "
                 "file_name", "left out", **location)
             ledger.splits.setdefault(raw.name, SplitCount()).images_left_out += 1
             continue
         location["image"] = name
         if name_of.setdefault(key, name) != name:
-            ledger.add("duplicate_image_id", f"image id {key} stands for "
-                       f"'{name_of[key]}' and for '{name}'", ERROR, **location)
+            ledger.add("duplicate_image_id", f"image id {key} is used for '{name_of[key]}' and for "
+                       f"'{name}'", ERROR, **location)
         elif name in index_by_name:
             first = images[index_by_name[name]]
             if _sizes_differ(first, record):
-                # One scale or the other: boxes of the one would be misplaced in the other.
+                # Boxes annotated at one scale would be misplaced at the other.
                 ledger.add("duplicate_image_sizes", f"{_format_image(record)} is the same file as "
-                           f"{_format_image(first)}, of another size", "left out" + (
+                           f"{_format_image(first)}, with a different size", "left out" + (
                                "" if key in index_by_id else " with its boxes"), **location)
                 index_by_id.setdefault(key, None)
             else:
@@ -148,8 +152,3 @@ def _sizes_differ(first: Record, second: Record) -> bool:
 def _format_image(record: Record) -> str:
     return (f"'{record.get(ORIGINAL_NAME_KEY, record['file_name'])}' of {record['width']}x"
             f"{record['height']} (id {record['id']})")
-
-
-def _format_record(record: object) -> str:
-    text = repr(record)
-    return text if len(text) <= 80 else text[:77] + "..."

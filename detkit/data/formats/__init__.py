@@ -1,1 +1,1 @@
-"""Formats of annotations: which one a folder holds, and a reader for each."""
+"""Annotation formats: detection of the format of a folder, and a reader for each."""

@@ -1,4 +1,4 @@
-"""Csv files with the columns path and label, and perhaps split."""
+"""Read csv files with the columns path and label, and optionally split."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from detkit.data.formats.read_file import open_text
 from detkit.data.images.image_folder import ImageFolder, choose_folder, note_name_variants
 from detkit.data.images.outside_files import note_outside_images
 from detkit.data.report.class_aliases import normalize_name
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
+from detkit.text import list_names
 
 COLUMNS = ("path", "label")
 COLUMN_SYNONYMS = {
@@ -24,10 +26,11 @@ COLUMN_SYNONYMS = {
 }
 BOX_COLUMNS = {"x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax"}
 DELIMITERS = ",;\t"
+MAX_NAMED = 5
 
 
 def csv_format_error(file: Path) -> str | None:
-    """None when a csv file has the columns path and label; otherwise what it has instead.
+    """Why a file is not a csv with the columns path and label; None when it is one.
 
     Raises:
         UnreadableFileError: it cannot be read.
@@ -54,19 +57,20 @@ def csv_format_error(file: Path) -> str | None:
 def read_class_csv(
     csv_files: dict[str, Path], ledger: Ledger, allowed_dir: Path,
 ) -> dict[str, RawClassificationSplit]:
-    """Read the csv file of each split, or the one of all, and find its pictures.
+    """Read the csv file of each split, or the single one, and find its images.
 
-    Paths start from the folder of the csv file, or are absolute: lists are mostly written for the
-    machine that they lie on, so that pictures elsewhere are used, and noted. Lines that say the
-    same are merged; a picture under two labels, an empty label and an unknown split are refused
-    by line; a picture that is not there is left out.
+    Paths are relative to the folder of the csv file, or absolute. Images outside of the data set
+    are used and noted: a csv is usually written on the machine that reads it. Duplicate lines are
+    merged; a missing image is left out; an image with two labels, an empty label and an unknown
+    split are errors, reported by line.
 
     Args:
         csv_files: csv files by split.
+        ledger: receives the issues.
         allowed_dir: the resolved folder of the data set.
 
     Raises:
-        DataError: a file cannot be read as such a csv, or none of its pictures is there.
+        DataError: a file is not such a csv, or none of its images exists.
     """
     splits: dict[str, RawClassificationSplit] = {}
     declared: dict[str, dict[str, None]] = {}
@@ -74,7 +78,7 @@ def read_class_csv(
     for split, file in csv_files.items():
         rows = list(_read_rows(file, split, ledger))
         if not rows and not ledger.errors:
-            raise DataError(f"{file}: it names no picture", hint="add lines of path and label")
+            raise DataError(f"{file}: it lists no image", hint="add lines of path and label")
         folder = _find_image_folder(file, [record.path for _, record in rows], ledger)
         used: set[tuple[str, str]] = set()
         for name, record in rows:
@@ -94,10 +98,10 @@ def read_class_csv(
             if first_label.label != record.label:
                 ledger.add(
                     "picture_with_two_labels", f"line {record.line} labels it "
-                    f"'{record.label}' and {first_line} '{first_label.label}'; a picture has one "
-                    "label here", ERROR, **location)
+                    f"'{record.label}' and {first_line} '{first_label.label}'; an image must have "
+                    "one label", ERROR, **location)
             elif (name, key) in used:
-                ledger.add("duplicate_line", f"line {record.line} says the same as {first_line}",
+                ledger.add("duplicate_line", f"line {record.line} repeats {first_line}",
                            "merged", **location)
             else:
                 used.add((name, key))
@@ -111,7 +115,7 @@ def read_class_csv(
 
 
 def _read_rows(file: Path, split: str, ledger: Ledger) -> Iterator[tuple[str, ImageLabel]]:
-    """The split and record of each line that can be used."""
+    """The split and record of each valid line."""
     problem = csv_format_error(file)
     if problem is not None:
         raise DataError(f"{file}: {problem}")
@@ -151,15 +155,15 @@ def _parse_row(file: Path, line: int, row: Sequence[str], column_index: dict[str
     label, name = normalize_name(cells["label"]), split
     if not cells["path"] or not label:
         empty = "path" if not cells["path"] else "label"
-        open_quote = " (is a quotation mark open that begins in a line before it?)"
+        open_quote = " (is a quotation mark of an earlier line not closed?)"
         ledger.add(f"empty_{empty}", f"line {line} has no {empty}"
                    + open_quote * ("\n" in cells["path"]), ERROR, **location)
         return None
     if "split" in cells:
         word = split_from_name(cells["split"])
         if word is None:
-            ledger.add("unknown_split", f"line {line} has the split '{cells['split']}', which is "
-                       "none of train, val and test", ERROR, **location)
+            ledger.add("unknown_split", f"line {line} has the split '{cells['split']}'; expected "
+                       "train, val or test", ERROR, **location)
             return None
         name = word
     return name, ImageLabel(cells["path"], label, None, line)
@@ -167,21 +171,20 @@ def _parse_row(file: Path, line: int, row: Sequence[str], column_index: dict[str
 
 def _check_columns(file: Path, names: Sequence[str], delimiter: str, ledger: Ledger) -> None:
     if BOX_COLUMNS & set(names):
-        raise DataError(f"{file}: it has columns of boxes, which are not read from a csv",
-                        hint="name the COCO or Pascal VOC folder that the boxes come from, or take "
-                        "these columns out")
+        raise DataError(f"{file}: it has box columns, which are not read from a csv",
+                        hint="use the COCO or Pascal VOC folder that the boxes come from, or "
+                        "remove these columns")
     if delimiter != ",":
         word = "semicolons" if delimiter == ";" else "tabs"
-        ledger.notes.append(f"the columns of {file.name} are parted by {word}")
+        ledger.notes.append(f"the columns of {file.name} are separated by {word}")
     duplicates = [column for column in (*COLUMNS, "split") if names.count(column) > 1]
     if duplicates:
         raise DataError(f"{file}: two columns are called '{duplicates[0]}'",
-                        hint="rename the one that is not meant")
+                        hint="rename or remove one of them")
     ignored_columns = [name or "''" for name in names if name not in (*COLUMNS, "split")]
     if ignored_columns:
-        more = f" and {len(ignored_columns) - 5} more" if ignored_columns[5:] else ""
         ledger.notes.append(f"columns of {file.name} that are not read: "
-                            + ", ".join(ignored_columns[:5]) + more)
+                            + list_names(ignored_columns, MAX_NAMED))
 
 
 def _find_image_folder(file: Path, names: Sequence[str], ledger: Ledger) -> ImageFolder:
@@ -190,12 +193,12 @@ def _find_image_folder(file: Path, names: Sequence[str], ledger: Ledger) -> Imag
     folder = choose_folder(names, [[file.parent], [file.parent / "images"], [file.parent.parent]],
                            str(file))
     if folder.folder != file.parent:
-        ledger.notes.append(f"the pictures of {file.name} are looked for in {folder.folder}")
+        ledger.notes.append(f"the images of {file.name} are read from {folder.folder}")
     return folder
 
 
 def _detect_delimiter(line: str) -> str:
-    """The one of comma, semicolon and tab that parts the column names."""
+    """The delimiter of the column names: comma, semicolon or tab."""
     return max(DELIMITERS, key=line.count)
 
 

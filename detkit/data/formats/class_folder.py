@@ -1,4 +1,4 @@
-"""Class folders: pictures whose class is the name of the folder that they lie in."""
+"""Class folders: images whose class is the name of their folder."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from detkit.data.report.class_aliases import note_normalized
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 
-# What operating systems leave in folders.
+# Files that operating systems create.
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini", "icon\r", "ehthumbs.db"})
 
 
 def list_subfolders(folder: Path, exclude: Path | None = None) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones, litter and runs' own left out.
+    """The sorted names of the subfolders, without hidden ones and output folders of runs.
 
     Args:
-        exclude: a resolved folder that is passed over: where runs are written.
+        folder: an existing folder.
+        exclude: a resolved folder that is left out: the output folder of runs.
     """
     return sorted(entry.name for entry in _iter_folders(folder) if not is_run_dir(entry.path)
                   and (exclude is None or not _is_run_output(Path(entry.path), exclude)))
 
 
 def find_run_dirs(folder: Path) -> list[Path]:
-    """The folders in a folder that earlier runs were written to, whose pictures are no data."""
+    """The subfolders that are output of earlier runs; their images are not data."""
     return sorted(Path(entry.path) for entry in _iter_folders(folder) if is_run_dir(entry.path))
 
 
@@ -40,7 +41,7 @@ def _iter_folders(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _is_run_output(folder: Path, exclude: Path) -> bool:
-    """Whether a folder is where runs are written, or holds that and nothing to read."""
+    """Whether a folder is ``exclude``, or holds only that."""
     real_path = folder.resolve()
     return real_path == exclude or (exclude.is_relative_to(real_path)
                                     and not list_subfolders(folder, exclude)
@@ -48,14 +49,13 @@ def _is_run_output(folder: Path, exclude: Path) -> bool:
 
 
 def walk_files(folder: Path) -> Iterator[str]:
-    """Paths from ``folder``, with '/', of the files in it and below; hidden ones left out.
+    """Paths relative to ``folder``, with '/', of the files at any depth, without hidden ones.
 
-    Folder by folder in the order of their paths, then by name, as torchvision's ImageFolder.
-    Runs' own folders are passed over.
-    Links are followed, but for those to where one has been or to a folder around ``folder``.
+    The order is that of torchvision's ImageFolder: by folder, then by name. Output folders of
+    runs are left out. Links are followed, except to a visited folder or a parent of ``folder``.
 
     Raises:
-        UnreadableFileError: a folder may not be read.
+        UnreadableFileError: a folder cannot be read.
     """
     top = os.path.realpath(folder)
     visited = {top}
@@ -65,7 +65,7 @@ def walk_files(folder: Path) -> Iterator[str]:
         dirnames.clear()
         for name in subdirs:
             path = os.path.join(dirpath, name)
-            # Only a link can lead back to where one has been, or up and into other classes.
+            # Only a link can lead to a visited folder, or to a parent and thus other classes.
             if os.path.islink(path):
                 real_path = os.path.realpath(path)
                 if real_path in visited or top.startswith(os.path.join(real_path, "")):
@@ -82,12 +82,12 @@ def walk_files(folder: Path) -> Iterator[str]:
 
 
 def is_image_file(name: str) -> bool:
-    """Whether a file's name ends as those of pictures do."""
+    """Whether a file name has the suffix of an image format."""
     return os.path.splitext(name)[1].lower() in IMG_EXTENSIONS
 
 
 def contains_images(folder: Path, recursive: bool = False) -> bool:
-    """Whether a picture lies directly in a folder; or, with ``recursive``, anywhere below it."""
+    """Whether a folder holds an image directly; or, with ``recursive``, at any depth."""
     if recursive:
         return any(is_image_file(name) for name in walk_files(folder))
     return any(is_image_file(name) and not name.startswith(".")
@@ -97,21 +97,21 @@ def contains_images(folder: Path, recursive: bool = False) -> bool:
 def read_split_folders(
     split_folders: Mapping[str, Path], ledger: Ledger, exclude: Path | None = None
 ) -> dict[str, RawClassificationSplit]:
-    """List the pictures of all splits; val or test without class folders is left out and told.
+    """List the images of all splits; val or test without class folders is left out and reported.
 
     Raises:
-        DataError: train, or the only split, has pictures and no class folder.
+        DataError: train, or the only split, has no class folder.
     """
     raw_splits: dict[str, RawClassificationSplit] = {}
     for name, folder in split_folders.items():
         if not list_subfolders(folder, exclude):
             num_images = sum(map(is_image_file, walk_files(folder)))
             if name == "train" or len(split_folders) == 1:
-                raise DataError(f"{folder}: it holds {num_images} pictures and no class folder",
+                raise DataError(f"{folder}: it holds {num_images} images and no class folder",
                                 expected=f"{folder.name}/CLASS/*.jpg",
-                                hint="put the pictures of each class into a folder of its name")
+                                hint="move the images of each class into a folder of its name")
             ledger.add("split_without_classes", f"its {num_images} images are in no class folder: "
-                       "nothing can be measured on them", "left out", file=str(folder), split=name)
+                       "they have no labels", "left out", file=str(folder), split=name)
             continue
         raw_splits[name] = read_class_folders(folder, name, ledger, exclude)
     return raw_splits
@@ -120,19 +120,20 @@ def read_split_folders(
 def read_class_folders(
     folder: Path, name: str, ledger: Ledger, exclude: Path | None = None
 ) -> RawClassificationSplit:
-    """List the pictures of one split; files that are none, or in no class, go to the ledger.
+    """List the images of one split; other files, and images without a class, are reported.
 
     Args:
         folder: holds a folder for each class.
         name: of the split.
-        exclude: a resolved folder that is passed over.
+        ledger: receives the issues.
+        exclude: a resolved folder that is left out.
     """
     raw = RawClassificationSplit(name, folder, folder)
     location = {"file": str(folder), "split": name}
     for file in sorted(os.listdir(folder)):
         if is_image_file(file) and not file.startswith(".") and os.path.isfile(folder / file):
-            ledger.add("picture_without_class", "it lies beside the class folders, in none of "
-                       "them", "left out", image=file, **location)
+            ledger.add("picture_without_class", "it is beside the class folders, not in one",
+                       "left out", image=file, **location)
             raw.left_out += 1
     ledger.notes += describe_run_dirs(find_run_dirs(folder), folder)
     for class_folder in list_subfolders(folder, exclude):
@@ -143,6 +144,6 @@ def read_class_folders(
             if is_image_file(file):
                 raw.records.append(ImageLabel(path, label))
             else:
-                ledger.add("not_a_picture", "its name is not that of a picture", "left out",
+                ledger.add("not_a_picture", "its suffix is not that of an image format", "left out",
                            image=path, **location)
     return raw

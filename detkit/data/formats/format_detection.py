@@ -1,4 +1,4 @@
-"""What a folder holds: COCO, Pascal VOC, or a format that is known but not read yet."""
+"""Detect the format of a folder: COCO, Pascal VOC, or a known format that is not supported."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.data.formats.coco.coco_file import is_json, json_stem, read_coco
-from detkit.data.formats.coco.coco_folder import (
-    OTHER_TASK_PATTERN,
-    find_coco_files,
-    is_readable_coco,
-)
+from detkit.data.formats.coco.coco_file import is_json, read_coco
+from detkit.data.formats.coco.coco_folder import find_coco_files, is_detection_json
 from detkit.data.formats.read_file import UnreadableFileError, raise_walk_error, unreadable_error
 from detkit.data.formats.run_dirs import has_ledger
 from detkit.data.formats.voc.voc_file import parse_voc
@@ -24,21 +20,22 @@ from detkit.data.formats.xml_text import parse_xml
 from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.errors import DataError
 from detkit.files import open_regular
+from detkit.text import list_names
 
 MAX_DEPTH = 4
 MAX_PROBED_FILES = 5
 SUPPORTED_FORMATS = "COCO json or Pascal VOC xml"
-# A class index, which some tools write as 0.0, and at least four numbers.
+# A class index, which some tools write as 0.0, followed by at least four numbers.
 YOLO_LINE_PATTERN = re.compile(r"\d+(\.0*)?([ \t]+[-+.\deE]+){4,}\s*$")
 
 
 @dataclass
 class ScannedFiles:
-    """Files below a folder that tell its format; each list in alphabetical order.
+    """The files below a folder by type; each list in alphabetical order.
 
     Attributes:
-        images: how many images lie directly in each folder.
-        run_dirs: folders that earlier runs wrote, which are passed over.
+        images: the number of images directly in each folder.
+        run_dirs: output folders of earlier runs, which are not scanned.
     """
 
     json_files: list[Path] = field(default_factory=list)
@@ -52,93 +49,97 @@ class ScannedFiles:
 
     @property
     def image_count(self) -> int:
-        """How many images there are in all folders."""
+        """The number of images in all folders."""
         return sum(self.images.values())
 
 
 @dataclass
 class DatasetFormat:
-    """The format of a folder and what it holds for each split.
+    """The format of a data set, and its files for each split.
 
     Args:
-        format: 'coco' or 'voc'.
-        splits: of COCO the json file by split name; 'all' for a set without splits.
-        xml_folders: of VOC the folders of xml files by split name; 'all' for a set without
-            splits, and for one whose lists make them.
-        ignored: files that look like annotations and were passed over.
-        images: how many images lie directly in each folder below.
-        run_dirs: folders that earlier runs wrote, which were passed over.
+        format: 'coco' or 'voc'; for classification 'folder', 'csv' or 'crops'.
+        root: the folder or file to read; for classification, below folders that only wrap it.
+        splits: by split name, 'all' for data without splits: the COCO json, the csv, or the
+            folder of class folders. Empty for VOC and for crops.
+        xml_folders: for VOC, the folders of xml files by split name; 'all' for data without
+            splits, and for data that ImageSets divides.
+        ignored: files that could be annotations, and are not read.
+        images: the number of images directly in each folder below ``root``.
+        run_dirs: output folders of earlier runs, which are not read.
+        unassigned_folders: folders of images that belong to no split and no class.
     """
 
     format: str
+    root: Path
     splits: dict[str, Path] = field(default_factory=dict)
     xml_folders: dict[str, XmlFolders] = field(default_factory=dict)
     ignored: list[Path] = field(default_factory=list)
     images: Counter[Path] = field(default_factory=Counter)
     run_dirs: list[Path] = field(default_factory=list)
+    unassigned_folders: list[Path] = field(default_factory=list)
 
 
 def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
-    """Find out what a folder holds.
+    """Detect the annotation format of a folder and the files of its splits.
 
     Args:
         root: an existing folder.
-        exclude: a folder below it that is passed over: where runs are written.
+        exclude: a folder that is not scanned: the output folder of runs.
 
     Raises:
-        DataError: nothing is found, two formats or files are, or the format is not read yet.
+        DataError: there are no annotations, more than one format or file for a split, or the
+            format is not supported.
     """
     scanned = scan(root, exclude)
     voc = [
         folder for folder, files in scanned.xml_folders.items() if is_voc(files[:MAX_PROBED_FILES])
     ]
     if voc:
-        coco = next((path for path in scanned.json_files
-                     if not OTHER_TASK_PATTERN.search(json_stem(path).lower())
-                     and is_readable_coco(path)), None)
+        coco = next(filter(is_detection_json, scanned.json_files), None)
         if coco is not None:
             raise DataError(f"{root}: both Pascal VOC xml ({voc[0]}) and COCO json ({coco})",
-                            hint="name the folder of the one to use")
+                            hint="use the folder that holds only one of them")
         other_xml = [path for folder, files in scanned.xml_folders.items() if folder not in voc
                      for path in files]
         folders = find_voc_folders(root, voc)
         lists = [path for path in scanned.text_files if path.stem.lower() in SPLIT_WORDS
                  and not any(path in find_split_lists(part.base) for part in folders.values())]
-        return DatasetFormat("voc", xml_folders=folders,
+        return DatasetFormat("voc", root, xml_folders=folders,
                              ignored=scanned.json_files + other_xml + lists, images=scanned.images,
                              run_dirs=scanned.run_dirs)
     splits = find_coco_files(root, scanned.json_files)
     if splits:
         used = set(splits.values())
-        return DatasetFormat("coco", splits,
+        return DatasetFormat("coco", root, splits,
                              ignored=[path for path in scanned.json_files if path not in used],
                              images=scanned.images, run_dirs=scanned.run_dirs)
     unsupported = _unsupported_format(scanned)
     if unsupported is not None:
-        raise DataError(f"{root}: this is {unsupported}, which is not read yet",
+        raise DataError(f"{root}: this is {unsupported}, which is not supported",
                         expected=SUPPORTED_FORMATS,
                         hint="convert it to COCO json or Pascal VOC xml")
     for path in scanned.json_files:
-        read_coco(path, "all", path.parent)  # says what it is instead
+        read_coco(path, "all", path.parent)  # raises with what the file is instead
         raise DataError(f"{path}: COCO json without boxes, or for another task")
     for files in scanned.xml_folders.values():
-        parse_voc(files[0])  # says what it is instead
-    contents = f"{scanned.image_count} images" if scanned.image_count else "neither images nor annotations"
+        parse_voc(files[0])  # raises with what the file is instead
+    contents = (f"{scanned.image_count} images" if scanned.image_count
+                else "neither images nor annotations")
     if scanned.unknown:
-        more = f" and {len(scanned.unknown) - 1} more" if scanned.unknown[1:] else ""
-        contents += f", and files of unknown formats, such as {scanned.unknown[0]}{more}"
+        contents += f", and files of unknown formats, such as {list_names(scanned.unknown, 1)}"
     raise DataError(f"{root}: no annotation file; the folder holds {contents}",
                     expected=SUPPORTED_FORMATS)
 
 
 def scan(root: Path, exclude: Path | None = None) -> ScannedFiles:
-    """List the files that tell a format, at most four folders deep, hidden ones left out.
+    """List the files below a folder by type, at most four folders deep, without hidden ones.
 
     Raises:
-        UnreadableFileError: a folder may not be read, and might be a split.
+        UnreadableFileError: a folder cannot be read; it could be a split.
     """
     scanned = ScannedFiles()
-    # Links may lead to a folder twice, or in circles.
+    # With links, the same folder can be reached twice, or endlessly.
     visited = {root.resolve()} | ({exclude.resolve()} if exclude is not None else set())
     for folder, subfolders, names in os.walk(root, onerror=raise_walk_error, followlinks=True):
         current_dir = Path(folder)
@@ -153,7 +154,7 @@ def scan(root: Path, exclude: Path | None = None) -> ScannedFiles:
             if real_path not in visited:
                 visited.add(real_path)
                 subfolders.append(name)
-        # What an earlier run wrote from this very data.
+        # Output of an earlier run on this data.
         if current_dir != root and has_ledger(current_dir):
             scanned.run_dirs.append(current_dir)
             continue
@@ -204,7 +205,7 @@ def _unsupported_format(scanned: ScannedFiles) -> str | None:
 
 
 def first_line(path: Path) -> str:
-    """The beginning of a text file's first line, without blanks around it."""
+    """The beginning of the first line of a text file, without surrounding whitespace."""
     line = _read_prefix(path, 400).partition(b"\n")[0]
     return line.decode("utf-8-sig", "replace").strip()
 

@@ -1,4 +1,4 @@
-"""Files of annotations, lists and tables: regular ones, of a size that can be read."""
+"""Read annotation files, lists and tables: regular files up to a size limit."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from typing import TextIO
 from detkit.errors import DataError
 from detkit.files import open_regular, read_bytes
 
-# An xml is of one image, a line of a list names one: both are far below.
+# An xml file describes one image and a line of a list names one: both are far below.
 MAX_XML_BYTES = 64_000_000
 MAX_LIST_BYTES = 1_000_000_000
 
 
 class UnreadableFileError(DataError):
-    """A file or folder that is there, and whose content cannot be had: it may hold anything."""
+    """A file or folder exists and cannot be read, so that its format is unknown."""
 
 
 def read_file(path: Path, limit: int, reason: str = "", text: bool = False) -> bytes:
-    """The content of a regular file, as ``files.read_bytes`` reads it.
+    """The content of a regular file; see ``files.read_bytes`` for the arguments.
 
     Raises:
-        UnreadableFileError: the system does not let it be read, it is no regular file, or larger
-            than ``limit`` bytes.
-        BadGzipFile, EOFError, zlib.error: a packed file is broken.
+        UnreadableFileError: the file cannot be opened, is not a regular file, or is larger than
+            ``limit`` bytes.
+        BadGzipFile, EOFError, zlib.error: a gzip file is invalid.
     """
     try:
         return read_bytes(path, limit, reason, text)
     except OSError as error:
-        if error.errno is None:  # what gzip says of a file that is none
+        if error.errno is None:  # from gzip: not a gzip file
             raise
         raise unreadable_error(path, error) from error
 
 
 def open_text(path: Path, errors: str = "strict") -> TextIO:
-    """A regular file of text in UTF-8, with or without a mark of that, its line ends as they are.
+    """Open a regular UTF-8 text file, with or without a byte order mark; line ends are kept.
 
     Raises:
         UnreadableFileError: as ``read_file``.
@@ -55,24 +55,24 @@ def open_text(path: Path, errors: str = "strict") -> TextIO:
 
 
 def unreadable_error(path: str | Path, error: OSError) -> UnreadableFileError:
-    """The error for a path that the system does not let be read."""
+    """The error for a path that cannot be read."""
     return UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})")
 
 
-def list_names(folder: str | Path) -> list[str]:
-    """The names in a folder, in no order; none where there is no such folder.
+def list_folder(folder: str | Path) -> list[str]:
+    """The names in a folder, unordered; empty where the folder does not exist.
 
     Raises:
-        UnreadableFileError: there is one, and it may not be read.
+        UnreadableFileError: the folder exists and cannot be read.
     """
     return [entry.name for entry in scan_entries(folder)]
 
 
 def scan_entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder, in no order; nothing where there is no such folder.
+    """The entries of a folder, unordered; none where the folder does not exist.
 
     Raises:
-        UnreadableFileError: there is one, and it may not be read.
+        UnreadableFileError: the folder exists and cannot be read.
     """
     try:
         with os.scandir(folder) as entries:
@@ -80,15 +80,15 @@ def scan_entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     except OSError as error:
         if os.path.isdir(folder):
             raise unreadable_error(folder, error) from error
-    except ValueError:  # no name that a folder can have
+    except ValueError:  # not a valid path
         return
 
 
 def is_dir_entry(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; a broken link is none.
+    """Whether an entry is a folder or a link to one; False for a broken link.
 
     Raises:
-        UnreadableFileError: where a link leads may not be asked.
+        UnreadableFileError: the target of a link cannot be read.
     """
     try:
         return entry.is_dir()
@@ -99,7 +99,7 @@ def is_dir_entry(entry: os.DirEntry[str]) -> bool:
 
 
 def raise_walk_error(error: OSError) -> None:
-    """For ``os.walk``, which passes over a folder that cannot be read.
+    """The ``onerror`` of ``os.walk``, which would skip a folder that cannot be read.
 
     Raises:
         UnreadableFileError: always.

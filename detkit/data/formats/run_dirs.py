@@ -1,4 +1,4 @@
-"""Folders that an earlier run wrote below a data set, which are no data: told by their ledger."""
+"""Output folders of earlier runs below a data set, which are not read: known by their ledger."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detkit.files import open_regular
+from detkit.text import list_names
 
 LEDGER_NAME = "ledger.json"
 MAX_NAMED = 3
-# A file of this name may be anybody's: what counts is that it begins as ``Ledger.write`` does.
+# Other programs may write a file of this name, too: its first key must be ``Ledger.write``'s.
 _LEDGER_PATTERN = re.compile(rb'\s*\{\s*"source":\s*"')
 
 
 def is_run_dir(folder: str | Path) -> bool:
-    """Whether a run was written to a folder, or keeps its data in ``data`` there."""
+    """Whether a folder, or its subfolder ``data``, is the output of a data check."""
     return any(
         _is_ledger(os.path.join(folder, name)) for name in (LEDGER_NAME, f"data/{LEDGER_NAME}"))
 
@@ -27,13 +28,12 @@ def has_ledger(folder: str | Path) -> bool:
 
 
 def describe_run_dirs(folders: Iterable[Path], root: Path) -> list[str]:
-    """A note that names folders of runs as paths from ``root``; none for no folder."""
+    """A note that lists output folders of runs relative to ``root``; empty without folders."""
     names = [os.path.relpath(folder, root) for folder in folders]
     if not names:
         return []
-    more = f" and {len(names) - MAX_NAMED} more" if names[MAX_NAMED:] else ""
-    return [f"passed over, as an earlier run wrote there (its {LEDGER_NAME} says so): "
-            + ", ".join(names[:MAX_NAMED]) + more]
+    return [f"not read, as they are output of an earlier run (they hold its {LEDGER_NAME}): "
+            + list_names(names, MAX_NAMED)]
 
 
 def _is_ledger(path: str) -> bool:

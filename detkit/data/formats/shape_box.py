@@ -1,4 +1,4 @@
-"""Boxes from other shapes: the outline of a mask, and a rectangle that is turned."""
+"""Bounding boxes of other shapes: of a mask, and of a rotated rectangle."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
 from detkit.data.images.exif import Box, parse_box
 
-# How far, in pixels, corners may lie from a rectangle's for an outline to be that rectangle.
+# Largest distance in pixels between the vertices of a polygon and the corners of its rectangle.
 CORNER_TOLERANCE = 1.0
 
 
 def pop_mask_to_bbox(record: Record) -> bool:
-    """Drop a record's mask, after its outline gave the box that the record lacks.
+    """Remove a record's mask; where the record has no valid box, the mask's box is its box.
 
-    A box that is missing, no box, or without extent is replaced by the outline's. A turned
-    rectangle whose outline is given needs no turning: its box is the outline's too.
+    A box that is missing, invalid, or without area is replaced by the box of the mask. So is a
+    rotated box with a mask, which then is no longer marked as rotated.
 
     Args:
         record: COCO annotation, or any other object of the file; changed in place.
@@ -35,37 +35,37 @@ def pop_mask_to_bbox(record: Record) -> bool:
     outline = mask_to_xywh(mask)
     if outline is None:
         if not usable:
-            record.setdefault(PENDING_ISSUES_KEY, [])  # an object, be its mask of any use or not
+            record.setdefault(PENDING_ISSUES_KEY, [])  # it is an object, even with a bad mask
         return True
     if not usable:
         problem = f"its bbox is {record['bbox']!r}" if "bbox" in record else "it has no bbox"
         record["bbox"] = list(outline)
         add_pending_issue(record, "box_from_mask", f"{problem}, and its segmentation has the box "
-                          f"{list(outline)}", "the segmentation's box taken")
+                          f"{list(outline)}", "replaced by the segmentation's box")
         record["attributes"] = {}
     elif stated is not None and not _is_rectangle(mask, stated):
         record["attributes"] = {}
         if max(abs(a - b) for a, b in zip(stated, outline)) > CORNER_TOLERANCE:
             record["bbox"] = list(outline)
             add_pending_issue(
-                record, "rotated_box", f"the box {list(stated)} is turned, and its "
-                f"segmentation has the box {list(outline)}", "the segmentation's box taken")
+                record, "rotated_box", f"the box {list(stated)} is rotated, and its "
+                f"segmentation has the box {list(outline)}", "replaced by the segmentation's box")
     return True
 
 
 def add_pending_issue(record: Record, code: str, message: str, resolution: str) -> None:
-    """Keep a finding with its annotation, to be told when its image is checked."""
+    """Keep an issue in its annotation, to be reported when the image is checked."""
     record.setdefault(PENDING_ISSUES_KEY, []).append((code, message, resolution))
 
 
 def mask_to_xywh(mask: Any) -> Box | None:
-    """The box of a COCO segmentation, xywh in pixels.
+    """The bounding box of a COCO segmentation.
 
     Args:
-        mask: polygons as lists of x, y, or a run-length encoding; anything else is no mask.
+        mask: polygons as lists of x, y, or a run-length encoding.
 
     Returns:
-        left, top, width, height; None when there is no such box or it has no extent.
+        left, top, width, height in pixels; None for anything else, or a mask without area.
     """
     if isinstance(mask, dict):
         return _rle_to_xywh(mask)
@@ -81,7 +81,7 @@ def mask_to_xywh(mask: Any) -> Box | None:
 
 
 def _flatten_numbers(mask: list[Any]) -> Iterator[Any]:
-    """All numbers of nested lists; NaN for what is none, which makes no box."""
+    """All numbers of nested lists; NaN for anything else, which gives no box."""
     for item in mask:
         if isinstance(item, list):
             yield from _flatten_numbers(item)
@@ -113,7 +113,7 @@ def _rle_to_xywh(mask: dict[str, Any]) -> Box | None:
 
 
 def _is_rectangle(mask: Any, box: Box) -> bool:
-    """Whether a polygon is the upright rectangle itself, as written for any box."""
+    """Whether a polygon is the axis-aligned rectangle of the box."""
     if not isinstance(mask, list):
         return False
     numbers = list(_flatten_numbers(mask))
@@ -125,10 +125,9 @@ def _is_rectangle(mask: Any, box: Box) -> bool:
 
 
 def rotation_degrees(record: Record) -> float:
-    """By how many degrees a record's box is turned about its centre; 0 when it says nothing.
+    """The rotation of a record's box about its center, in degrees; 0 where none is given.
 
-    Source: CVAT's and Datumaro's attribute 'rotation': clockwise, the box being the one before
-    turning.
+    Source: attribute 'rotation' of CVAT and Datumaro: clockwise, of the box before rotation.
     """
     attributes = record.get("attributes")
     stated = attributes.get("rotation") if isinstance(attributes, dict) else None
@@ -142,11 +141,11 @@ def rotation_degrees(record: Record) -> float:
 
 
 def enclosing_box(box: Box, degrees: float) -> Box:
-    """The upright box around a box that is turned about its centre.
+    """The axis-aligned box around a box that is rotated about its center.
 
     Args:
-        box: left, top, width, height before turning.
-        degrees: clockwise or not, the hull is the same.
+        box: left, top, width, height before rotation.
+        degrees: the rotation; the direction makes no difference.
 
     Returns:
         left, top, width, height, rounded to a thousandth of a pixel.

@@ -1,4 +1,4 @@
-"""Sub-folders by the names that tools give them, in any case."""
+"""Find subfolders by the names that annotation tools give them, ignoring case."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from detkit.data.images.image_folder import casefold_name
 
 
 class Subfolders:
-    """Finds folders in folders by name; each is listed once."""
+    """Finds subfolders by name; each folder is listed once and cached."""
 
     def __init__(self) -> None:
         self._cache: dict[Path, list[str]] = {}
 
     def find(self, base: Path, names: Sequence[str]) -> list[Path]:
-        """The folders in ``base`` called one of ``names`` in any case, in the order of these.
-
-        Empty when there is none, or no folder ``base``.
-        """
-        wanted_names = [casefold_name(name) for name in names]
-        matches = [name for name in self._names(base) if casefold_name(name) in wanted_names]
+        """The subfolders of ``base`` with one of ``names``, ignoring case, in the order of
+        ``names``; empty when there are none, or ``base`` is not a folder."""
+        folded_names = [casefold_name(name) for name in names]
+        matches = [name for name in self._names(base) if casefold_name(name) in folded_names]
         return [
             base / name
-            for name in sorted(matches, key=lambda name: wanted_names.index(casefold_name(name)))
+            for name in sorted(matches, key=lambda name: folded_names.index(casefold_name(name)))
         ]
 
     def find_for_split(self, base: Path, split: str) -> list[Path]:
-        """The folders in ``base`` whose names speak of a split, such as 'Training_set'."""
+        """The subfolders of ``base`` whose names contain a split's, such as 'Training_set'."""
         return [base / name for name in self._names(base) if split_from_name(name) == split]
 
     def _names(self, base: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Xml files in whatever encoding they declare, under whatever name tools know it by."""
+"""Parse xml files in the encoding that they declare, under any of its names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from detkit.data.formats.read_file import MAX_XML_BYTES, read_file
 from detkit.errors import DataError
 
 _ENCODING_PATTERN = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([-.\w]+)["']""")
-# What the parser raises for broken xml, for an encoding of several bytes, for an unknown one.
+# Raised for invalid xml, for a multi-byte encoding, and for an unknown encoding.
 _PARSE_ERRORS = (ElementTree.ParseError, ValueError, LookupError)
 
 
 def parse_xml(path: Path) -> ElementTree.Element:
     """The root element of an xml file.
 
-    The parser knows few encodings of more than one byte, and none under a second name such as
-    'utf8': where it fails, the text is decoded as the file declares before it is parsed.
+    The parser supports few multi-byte encodings, and no aliases such as 'utf8'. Where it fails,
+    the text is decoded in the declared encoding first, and parsed again.
 
     Raises:
-        DataError: the file cannot be read, or is no xml.
+        DataError: the file cannot be read, or is not xml.
     """
     content = read_file(path, MAX_XML_BYTES, "an xml describes one image")
     try:
@@ -38,13 +38,14 @@ def parse_xml(path: Path) -> ElementTree.Element:
 
 
 def _decode_declared(content: bytes) -> str | None:
-    """The text, decoded as the file itself declares; None when it does not, or wrongly."""
+    """The text in the encoding that the file declares; None where it declares none or a wrong
+    one."""
     content = content.removeprefix(codecs.BOM_UTF8)
     declared = _ENCODING_PATTERN.match(content)
     if declared is None:
         return None
     encoding = declared[1].decode("ascii", "replace")
-    # A declaration that can be read byte by byte is not in UTF-16, whatever it says.
+    # A declaration that is readable as ASCII is not UTF-16 or UTF-32, whatever it says.
     if re.fullmatch(r"(?i)(utf-?|ucs-?)(16|32|2|4)(-?[lb]e)?", encoding):
         encoding = "utf-8"
     try:

@@ -1,1 +1,1 @@
-"""Image files: found by name, probed, opened within limits, and read upright as RGB."""
+"""Image files: finding by name, probing, opening within limits, and reading upright as RGB."""

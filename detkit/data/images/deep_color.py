@@ -1,4 +1,4 @@
-"""Color images of 16 bits a channel, of which Pillow keeps the high bytes only."""
+"""Color images with 16 bits per channel, of which Pillow reads only the high bytes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from detkit.data.images.read_notes import NoteCallback
 from detkit.data.images.sixteen_bits import to_uint8
 from detkit.errors import DataError
 
-# High bytes that span as much, and reach as far, are what `to_uint8` would keep.
+# If the high bytes span this range, and reach this value, `to_uint8` would keep them.
 MIN_HIGH_BYTE_SPAN = 64
 MIN_SIZE_LIMIT = 1 << 30
 
 
 def is_deep_color(image: Image.Image) -> bool:
-    """Whether an opened image that is not yet decoded has color, or alpha, of 16 bits."""
+    """Whether an opened, not yet decoded image has color or alpha channels of 16 bits."""
     tiles = getattr(image, "tile", None)
     if image.mode == "I" or image.mode.startswith("I;16") or not tiles:
         return False
@@ -32,14 +32,15 @@ def is_deep_color(image: Image.Image) -> bool:
 def rescale_deep_color(
     image: Image.Image, path: str | Path, on_note: NoteCallback
 ) -> Image.Image | None:
-    """The image with its colors scaled as `to_uint8` does; None where the high bytes serve.
+    """The image with colors scaled by `to_uint8`; None where the high bytes suffice.
 
     Args:
-        image: decoded, one for which `is_deep_color` holds.
+        image: decoded; `is_deep_color` was true for it.
         path: its file.
+        on_note: receives a note on the scaling.
 
     Returns:
-        RGB or RGBA, turned as ``image`` is by now.
+        RGB or RGBA, in the same orientation as ``image``.
     """
     high_bytes = np.asarray(image.convert("RGB"))
     if high_bytes.max() >= MIN_HIGH_BYTE_SPAN and int(high_bytes.max()) - int(
@@ -59,7 +60,7 @@ def rescale_deep_color(
 
 
 def _matches_high_bytes(values: NDArray[np.uint16], high_bytes: NDArray[np.uint8]) -> bool:
-    """Whether it is the same image, and turned alike; Pillow may round, not take the high byte."""
+    """Whether both are the same image in the same orientation; Pillow may round the high byte."""
     return all(np.abs((row >> 8).astype(np.int16) - other).max() <= 1
                for row, other in zip(values, high_bytes))
 
@@ -68,18 +69,18 @@ def _read_sixteen_bits(path: str | Path, value_count: int) -> NDArray[np.uint16]
     """(H, W, 3) RGB or (H, W, 4) RGBA; None when OpenCV cannot read the file so.
 
     Args:
-        value_count: how many values the image has.
+        value_count: the number of values of the image.
 
     Raises:
-        DataError: the file holds far more than them.
+        DataError: the file is far larger than they need.
     """
     import cv2
 
     if os.path.getsize(path) > max(MIN_SIZE_LIMIT, 8 * value_count):
-        raise DataError(f"{path}: it holds {os.path.getsize(path) / 1e9:.1f} GB, too much to read "
-                        "its 16-bit colors", hint="save its first page alone")
+        raise DataError(f"{path}: it has {os.path.getsize(path) / 1e9:.1f} GB, too much to read "
+                        "its 16-bit colors", hint="save its first page as a file")
 
-    # Not by name: OpenCV cannot open every name on every system.
+    # Not cv2.imread: OpenCV cannot open all file names on all systems.
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         return None

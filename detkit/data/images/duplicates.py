@@ -1,4 +1,4 @@
-"""Image files with the same bytes."""
+"""Find byte-identical image files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TAIL_BYTES = 4096
 
 
 def find_identical_files(paths: Iterable[Path]) -> list[list[Path]]:
-    """Groups of two or more files with the same bytes, members and groups in the order given.
+    """Groups of two or more files with the same bytes; members and groups in the given order.
 
-    Only files of the same size are read, and only those whose last bytes agree are read whole.
+    Only files of the same size are read, and only those with the same last bytes completely.
     """
     groups = [list(paths)]
     keys: tuple[Callable[[Path], Hashable], ...] = (os.path.getsize, _tail, compute_sha256)
@@ -26,7 +26,7 @@ def find_identical_files(paths: Iterable[Path]) -> list[list[Path]]:
 
 def find_cross_split_duplicates(
         splits: Mapping[str, Iterable[Path]]) -> list[dict[Path, list[str]]]:
-    """Files with the same bytes that stand in two splits or more, each with its splits."""
+    """Groups of byte-identical files in two or more splits, each file with its splits."""
     splits_by_path: dict[Path, list[str]] = {}
     splits_of_size: dict[int, set[str]] = defaultdict(set)
     for split, paths in splits.items():

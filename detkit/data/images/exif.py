@@ -1,4 +1,4 @@
-"""The frame of an image's boxes: its size, and which way up it was when they were drawn."""
+"""Image size and EXIF orientation: the coordinate frame that boxes of an image refer to."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from detkit.data.images.image_probe import TRANSPOSED_ORIENTATIONS, ImageInfo
 Box = tuple[float, float, float, float]
 ReportFn = Callable[[str, str, str], None]
 
-# Boxes drawn to the last pixel with the 1-based convention reach one beyond it.
+# Boxes with 1-based pixels may exceed the image by one pixel.
 ONE_PIXEL = 1.0
 
 
 @dataclass(frozen=True)
 class ImageFrame:
-    """Width and height in pixels as a person sees the image, and how boxes get there.
+    """Width and height in pixels of the upright image, and the orientation of its boxes.
 
     Args:
-        orientation: EXIF orientation to apply to the boxes; 1 leaves them as they are.
+        width, height: size of the upright image.
+        orientation: EXIF orientation to apply to the boxes; 1 for boxes in the upright image.
     """
 
     width: int
@@ -30,9 +31,9 @@ class ImageFrame:
 
 
 def parse_box(value: object) -> Box | None:
-    """(left, top, width, height), or None for what is not four finite numbers.
+    """(left, top, width, height), or None for anything but four finite numbers.
 
-    Whole numbers stay whole, so that a box that is right is written as it was read.
+    Integers stay integers, so that a valid box is written as it was read.
     """
     if not isinstance(value, (list, tuple)) or len(value) != 4:
         return None
@@ -42,42 +43,42 @@ def parse_box(value: object) -> Box | None:
         try:
             if not math.isfinite(number):
                 return None
-        except OverflowError:  # a whole number beyond any float
+        except OverflowError:  # an integer beyond the range of float
             return None
     left, top, width, height = value
     return left, top, width, height
 
 
 def is_empty_box(value: object) -> bool:
-    """Whether a box is [] or all zeros: no place at all, as tools fill in where there is none."""
+    """Whether a box is [] or all zeros, which some tools write for no box."""
     return value == [] or parse_box(value) == (0, 0, 0, 0)
 
 
 def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], report: ReportFn,
-                       box_orientation: str = "shown") -> ImageFrame | None:
-    """Compare the size that the annotations state with the file's, and choose the frame.
+                       box_orientation: str = "upright") -> ImageFrame | None:
+    """Compare the annotated image size with that of the file, and choose the frame of the boxes.
 
     Args:
-        record: COCO image record; ``width`` and ``height`` may be missing or nonsense.
+        record: COCO image record; ``width`` and ``height`` may be missing or invalid.
         info: of the image file, which is readable.
-        boxes: the image's boxes as stated; may be empty.
-        report: takes kind, finding and action of what does not fit.
-        box_orientation: what ``resolve_orientations`` decided: the boxes lie in the image as
-            'shown', in it 'turned' by a quarter, or 'unknown'.
+        boxes: the annotated boxes of the image; may be empty.
+        report: receives code, message and resolution of an issue.
+        box_orientation: from ``resolve_orientations``: the boxes refer to the 'upright' image, to
+            it 'rotated' by 90 degrees, or 'unknown'.
 
     Returns:
-        The frame, or None when the image cannot be used: its boxes may belong to another size.
+        The frame, or None when the image cannot be used as its boxes may refer to another size.
     """
     width, height = info.upright_wh
     resolution = f"left out with its {len(boxes)} boxes"
-    exif = f"its EXIF orientation {info.orientation} applied"
+    exif = f"EXIF orientation {info.orientation} applied"
     stated_width, stated_height = record.get("width"), record.get("height")
     stated: tuple[float, float] = (width, height)
     if not (isinstance(stated_width, (int, float)) and isinstance(stated_height, (int, float))
             and stated_width > 0 and stated_height > 0):
-        report("size_missing", f"the annotations state no size; the file has {width}x{height}",
+        report("size_missing", f"the annotations have no valid size; the file has {width}x{height}",
                "filled in")
-        if box_orientation == "shown":
+        if box_orientation == "upright":
             return ImageFrame(width, height)
     else:
         stated = (stated_width, stated_height)
@@ -85,14 +86,14 @@ def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], re
     if info.orientation in TRANSPOSED_ORIENTATIONS and stated in (info.stored_wh, info.upright_wh):
         if box_orientation == "unknown":
             report(
-                "exif_unclear", f"{sizes} with {exif}; its boxes fit both ways up, and other "
-                "images of the set contradict each other", resolution)
+                "exif_unclear", f"{sizes} with {exif}; its boxes fit with and without it, and "
+                "other images contradict each other", resolution)
             return None
-        if box_orientation == "turned":
-            report("exif_turned", f"{sizes} with {exif}", "boxes turned with the picture")
+        if box_orientation == "rotated":
+            report("exif_turned", f"{sizes} with {exif}", "boxes rotated with the image")
             return ImageFrame(width, height, info.orientation)
         if stated != info.upright_wh:
-            report("size_corrected", f"{sizes} with {exif}, which the set's boxes fit",
+            report("size_corrected", f"{sizes} with {exif}, which the boxes fit",
                    "size corrected")
             return ImageFrame(width, height)
     if stated == (width, height):
@@ -100,37 +101,37 @@ def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], re
                                              and width == height):
             report(
                 "exif_unsure", f"EXIF orientation {info.orientation} does not change the size: "
-                "the boxes are taken to be in the upright picture", "kept")
+                "the boxes are assumed to refer to the upright image", "kept")
         return ImageFrame(width, height)
     if _boxes_fit(boxes, width, height) and not _boxes_fit(boxes, *stated):
-        report("size_corrected", f"{sizes}; boxes reach beyond the first and fit the second",
+        report("size_corrected", f"{sizes}; boxes exceed the first and fit the second",
                "size corrected")
         return ImageFrame(width, height)
-    if stated == (height, width) and box_orientation == "shown":
+    if stated == (height, width) and box_orientation == "upright":
         report("size_corrected",
-               f"{sizes}; boxes of other images reach beyond the first and fit the "
-               "second", "size corrected")
+               f"{sizes}; boxes of other images exceed the first and fit the second",
+               "size corrected")
         return ImageFrame(width, height)
-    report("size_differs", f"{sizes}: the boxes may belong to another picture", resolution)
+    report("size_differs", f"{sizes}: the boxes may belong to another image", resolution)
     return None
 
 
 def _boxes_fit(boxes: Sequence[Box], width: float, height: float) -> bool:
-    # Not added to the size, which may be a whole number beyond any float.
+    # Subtracted, not added to the size, which may be an integer beyond the range of float.
     return all(left + box_width - ONE_PIXEL <= width and top + box_height - ONE_PIXEL <= height
                for left, top, box_width, box_height in boxes)
 
 
 def orient_box(box: Box, orientation: int, stored_wh: tuple[int, int]) -> Box:
-    """Move a box from the stored picture to the upright one.
+    """Transform a box from the stored image to the upright image.
 
     Args:
-        box: left, top, width, height in pixels of the stored picture.
+        box: left, top, width, height in pixels of the stored image.
         orientation: EXIF orientation, 1 to 8 (EXIF 2.3, tag 0x0112).
-        stored_wh: size of the stored picture in pixels.
+        stored_wh: size of the stored image in pixels.
 
     Returns:
-        left, top, width, height in pixels of the upright picture.
+        left, top, width, height in pixels of the upright image.
     """
     left, top, width, height = box
     right_gap = stored_wh[0] - left - width

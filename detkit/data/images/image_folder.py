@@ -1,4 +1,4 @@
-"""Image files under the names that annotations call them by."""
+"""Find image files by the names in annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detkit.data.detection.annotations import ORIGINAL_NAME_KEY
-from detkit.data.formats.read_file import list_names
+from detkit.data.formats.read_file import list_folder
 from detkit.data.images.image_names import AS_IS, basename, basenames, canonical_name, name_variants
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
@@ -19,7 +19,7 @@ BasenameMatch = Literal["always", "elsewhere", "never"]
 
 
 def casefold_name(name: str) -> str:
-    """A name without what file systems differ in: case and the composition of accents."""
+    """A name without differences between file systems: in lower case and Unicode NFC."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -27,15 +27,14 @@ class ImageFolder:
     """Finds image files below one folder.
 
     Args:
-        folder: where names start.
-        match_basename: whether a name may be found by its last part alone: 'always', 'never', or
-            'elsewhere', where there is no such folder below this one as it lies in.
-        exact: whether only the very name counts, as for who reads the files without this class.
+        folder: the folder that names are relative to.
+        match_basename: whether a name may be found by its base name alone: 'always', 'never', or
+            'elsewhere', if the folder in the name does not exist below ``folder``.
+        exact: whether only the exact name is accepted, as by other code that reads the files.
 
     Attributes:
-        found_paths: the paths below the folder that were found so far.
-        variants_used: how a name was read, for those that were not found as they stand: by the way
-            of reading the paths found by name.
+        found_paths: the relative paths found so far.
+        variants_used: for names that were found by a variant: type of variant -> name -> path.
     """
 
     def __init__(
@@ -49,10 +48,10 @@ class ImageFolder:
         self._folded: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> str | None:
-        """Path below the folder, with '/', of the file called ``name``; None when there is none.
+        """The relative path, with '/', of the file called ``name``; None when there is none.
 
-        A name that differs only in case or in the composition of accents is found, unless two
-        files answer to it; so is one with backslashes, percent-encoding or inside a URL.
+        A name that differs in case or Unicode normalization is found, unless two files match; so
+        is a name with backslashes, with percent-encoding or in a URL.
         """
         for variant, path in self._name_variants(name):
             resolved = self._resolve_file(path)
@@ -99,7 +98,7 @@ class ImageFolder:
     def _list_dir(self, parent: str) -> dict[str, list[str]]:
         if parent not in self._folded:
             listing: dict[str, list[str]] = {}
-            for name in list_names(os.path.join(self.folder, parent)):
+            for name in list_folder(os.path.join(self.folder, parent)):
                 listing.setdefault(casefold_name(name), []).append(name)
             self._folded[parent] = listing
         return self._folded[parent]
@@ -107,22 +106,22 @@ class ImageFolder:
 
 def choose_folder(names: Sequence[str], candidates: Sequence[Sequence[Path]],
                   source: str) -> ImageFolder:
-    """The folder that holds the named images.
+    """The folder that holds the images of an annotation file.
 
     Args:
-        names: file names as the annotations give them; at least one.
-        candidates: candidates, the likelier tiers first; within a tier none is likelier.
+        names: file names as in the annotations; at least one.
+        candidates: groups of folders, the more likely groups first.
         source: the annotation file, for messages.
 
     Raises:
-        DataError: no candidate holds any of the images, or two of a tier hold equally many, and
-            other ones.
+        DataError: no candidate holds any of the images, or two of a group hold the same number
+            of different images.
     """
     step = max(1, len(names) // MAX_SAMPLED_NAMES)
     sample = names[::step]
     paths = {canonical_name(name) for name in names}
     searched_dirs: list[Path] = []
-    # Cutting the folders off must not make one name of two images.
+    # Base names are used only where they are unique.
     unique_basenames = len({casefold_name(basename(path)) for path in paths}) == len(paths)
     modes: tuple[BasenameMatch, ...] = ("never", "always") if unique_basenames else ("never",)
     for match_basename in modes:
@@ -137,7 +136,7 @@ def choose_folder(names: Sequence[str], candidates: Sequence[Sequence[Path]],
                 num_found = _count_found(candidate, sample)
                 if num_found > best:
                     best, winners = num_found, [candidate]
-                # By absolute names, and by '../images/', several folders lead to the same files.
+                # Absolute names, and '../images/', lead to the same files from several folders.
                 elif num_found == best > best_before and _real_paths(candidate) != _real_paths(
                         winners[0]):
                     winners.append(candidate)
@@ -149,21 +148,22 @@ def choose_folder(names: Sequence[str], candidates: Sequence[Sequence[Path]],
             )
         if winners:
             if unique_basenames and match_basename == "never" and 2 * best[0] > len(sample):
-                # Surely the folder; lists put together call some by paths on another machine.
+                # Most names are found; in merged files, some may have paths of other machines.
                 match_basename = "elsewhere"
             return ImageFolder(winners[0].folder, match_basename)
     searched = ", ".join(str(folder)
                          for folder in dict.fromkeys(searched_dirs)) or "no folder at all"
-    raise DataError(f"{source}: none of its {len(names)} images is there, such as '{names[0]}'",
-                    hint=f"put the images beside it; looked in {searched}")
+    raise DataError(f"{source}: none of its {len(names)} images exists, such as '{names[0]}'",
+                    hint=f"move the images beside it; searched in {searched}")
 
 
 def note_name_variants(folder: ImageFolder, source: str, ledger: Ledger) -> None:
-    """Note the names that were found otherwise than as they stand, in one line for each way.
+    """Note the names that were found by a variant, with one note for each type.
 
     Args:
         folder: after each name was looked up in it.
         source: the annotation file.
+        ledger: receives the notes.
     """
     for variant, names in folder.variants_used.items():
         name, path = next(iter(names.items()))
@@ -173,10 +173,10 @@ def note_name_variants(folder: ImageFolder, source: str, ledger: Ledger) -> None
 
 
 def unify_file_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> None:
-    """Give image records that lead to one file one name, the first one's, in place.
+    """Rename image records of the same file to the name of the first one, in place.
 
-    Two lists that were put together may call an image 'a/b.jpg' and 'a\\b.jpg': under one name
-    they are seen to be the same. A name that is changed stays as ``raw.ORIGINAL_NAME_KEY``.
+    Merged annotation files may have an image as 'a/b.jpg' and as 'a\\b.jpg'; with one name they
+    are recognized as duplicates. The original name is kept under ``ORIGINAL_NAME_KEY``.
     """
     first: dict[str, str] = {}
     for record in records:
@@ -187,7 +187,7 @@ def unify_file_names(records: Sequence[dict[str, Any]], folder: ImageFolder) -> 
 
 
 def _count_found(folder: ImageFolder, names: Sequence[str]) -> tuple[int, int]:
-    """How many of the names are there, and how many of them as they stand."""
+    """The number of names that are found, and of those without a variant."""
     count = sum(folder.find(name) is not None for name in names)
     return count, count - sum(map(len, folder.variants_used.values()))
 

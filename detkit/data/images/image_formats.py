@@ -1,4 +1,4 @@
-"""Image files that Pillow alone does not read, known by their first bytes or by their names."""
+"""Image formats that Pillow alone does not read, detected by the first bytes or the suffix."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from detkit.files import open_regular
 
 HEADER_BYTES = 32
-# Of camera raw files Pillow would read the small preview, and take it for the image.
+# Pillow would read the small preview of a camera raw file instead of the image.
 CAMERA_RAW_SUFFIXES = frozenset({
     ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf", ".rw2", ".raf", ".pef",
     ".srw", ".3fr", ".iiq"
 })
-# What a person would call images, though detkit's data sets have none of them.
+# Other image formats, which are not read from data sets.
 OTHER_IMAGE_SUFFIXES = CAMERA_RAW_SUFFIXES | {
     ".heic", ".heif", ".hif", ".heics", ".heifs", ".avifs", ".jxl", ".jxr", ".wdp", ".psd", ".psb",
     ".tga", ".exr", ".hdr", ".pnm", ".j2k", ".j2c", ".jpx", ".apng", ".dcm"
@@ -24,7 +24,7 @@ IMAGE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a",
 
 
 def is_image_like(path: Path) -> bool:
-    """Whether a file that has no common image suffix is an image all the same, read or not."""
+    """Whether a file without a common image suffix is an image, of a supported format or not."""
     if path.suffix.lower() in OTHER_IMAGE_SUFFIXES:
         return True
     header = read_file_header(path)
@@ -34,7 +34,7 @@ def is_image_like(path: Path) -> bool:
 
 
 def read_file_header(path: str | Path) -> bytes:
-    """The first bytes of a file; none when it cannot be read, or is a pipe or device."""
+    """The first bytes of a file; empty when it cannot be read, or is a pipe or device."""
     try:
         with open_regular(path) as file:
             return file.read(HEADER_BYTES)
@@ -43,12 +43,12 @@ def read_file_header(path: str | Path) -> bytes:
 
 
 def is_heif(header: bytes) -> bool:
-    """Whether a file that begins so is a HEIC or HEIF image."""
+    """Whether the first bytes are those of a HEIC or HEIF image."""
     return header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS
 
 
 def register_heif() -> bool:
-    """Let Pillow read HEIC by pillow-heif; False when that is not installed."""
+    """Register pillow-heif with Pillow; False when it is not installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -58,11 +58,11 @@ def register_heif() -> bool:
 
 
 def describe_unknown_format(header: bytes) -> tuple[str, str | None]:
-    """What a file is that no reader knows, and what to do about it; None for the usual advice."""
+    """What a file of unknown format is, and a hint; None for the default hint."""
     if not header:
         return "the file is empty", None
     if is_heif(header):
-        return ("a HEIC image, which is read only where pillow-heif is installed",
+        return ("a HEIC image, which needs pillow-heif",
                 "run: pip install pillow-heif, or convert it to JPEG")
     if header.startswith(JPEG_XL_SIGNATURES):
         return "a JPEG XL image, which cannot be read here", "convert it to PNG or JPEG"

@@ -1,4 +1,4 @@
-"""Readings of an image's name in annotations: either slash, percent-encoding, URLs, last part."""
+"""Variants of an image name in annotations: slashes, percent-encoding, URLs, base names."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from urllib.parse import unquote
 from detkit.data.images.read_image import IMG_EXTENSIONS
 
 AS_IS = ""
-BACKSLASHES = "with backslashes read as '/'"
-DECODED = "with their percent-encoding decoded"
-URL_PATH = "as the path inside a URL"
-BY_BASENAME = "by the last part of their paths alone"
-BY_DECODED_BASENAME = "by the last part of their decoded paths alone"
+BACKSLASHES = "with backslashes replaced by '/'"
+DECODED = "with percent-encoding decoded"
+URL_PATH = "by the path in a URL"
+BY_BASENAME = "by their base names"
+BY_DECODED_BASENAME = "by their decoded base names"
 
 
 def name_variants(name: str) -> Iterator[tuple[str, str]]:
-    """The paths that a name can stand for, each with how it is read; the name itself first.
+    """The paths that a name can mean, each with the type of variant; the name itself first.
 
-    All of them mean the same file: tools write '\\' for '/', '%20' for a blank, and
-    '/data/local-files/?d=a/b.jpg' for 'a/b.jpg'.
+    Annotation tools write '\\' for '/', '%20' for a space, and '/data/local-files/?d=a/b.jpg' for
+    'a/b.jpg'.
 
     Args:
-        name: as the annotations give it; not empty.
+        name: as in the annotations; not empty.
 
     Yields:
-        How the name is read, one of this module's constants, and the path, with '/' between
-        its parts unless it is the name itself.
+        The type of variant, one of this module's constants, and the path, with '/' as separator
+        unless it is the name itself.
     """
     yield AS_IS, name
     path = name.replace("\\", "/")
@@ -41,24 +41,24 @@ def name_variants(name: str) -> Iterator[tuple[str, str]]:
 
 
 def basenames(name: str) -> Iterator[tuple[str, str]]:
-    """The last part of each of a name's readings, with how it was come by."""
+    """The base name of each variant of a name, with its type."""
     for variant, path in name_variants(name):
         yield BY_DECODED_BASENAME if variant in (DECODED, URL_PATH) else BY_BASENAME, basename(path)
 
 
 def basename(path: str) -> str:
-    """What stands behind the last slash of either kind."""
+    """The part of a path after the last '/' or '\\'."""
     return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def canonical_name(name: str) -> str:
-    """The last reading of a name: equal for two names that mean the same file."""
+    """The last variant of a name: equal for two names that mean the same file."""
     *_, (_, path) = name_variants(name)
     return path
 
 
 def _inside_url(path: str) -> Iterator[str]:
-    """Paths to images in a URL: the values of its query, then the URL without query and scheme."""
+    """Image paths in a URL: the values of its query, then the URL without query and scheme."""
     address, _, query = path.partition("?")
     for item in query.split("&"):
         value = _decode(item.partition("=")[2])
@@ -76,5 +76,5 @@ def _is_image(path: str) -> bool:
 def _decode(text: str) -> str:
     try:
         return unquote(text, errors="strict")
-    except UnicodeDecodeError:  # a '%' of its own, or bytes in another encoding
+    except UnicodeDecodeError:  # a literal '%', or bytes in another encoding
         return text

@@ -1,4 +1,4 @@
-"""What the first and last bytes of image files tell: size, orientation, whether they are whole."""
+"""Probe image files by their first and last bytes: size, orientation, whether they are complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detkit.errors import DataError
 
 TAIL_BYTES = 64
 NUM_THREADS = 8
-# Pixels above which one image is decoded at a time, whatever the threads.
+# Images with more pixels are decoded one at a time, not in parallel.
 LARGE_IMAGE_PIXELS = 1 << 25
 _LARGE_IMAGE_LOCK = threading.Lock()
 TRANSPOSED_ORIENTATIONS = frozenset({5, 6, 7, 8})
@@ -28,13 +28,13 @@ TRANSPOSED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What is known of an image file without decoding it.
+    """Information on an image file.
 
     Args:
         stored_wh: width and height in pixels as stored.
         orientation: EXIF orientation, 1 to 8.
         error: why it cannot be read; None when it can.
-        notes: what reading it had to decide, for the ledger.
+        notes: notes on how it is read, for the ledger.
     """
 
     stored_wh: tuple[int, int] = (0, 0)
@@ -44,16 +44,16 @@ class ImageInfo:
 
     @property
     def upright_wh(self) -> tuple[int, int]:
-        """Width and height in pixels as a person sees it."""
+        """Width and height in pixels after EXIF orientation is applied."""
         width, height = self.stored_wh
         return (height, width) if self.orientation in TRANSPOSED_ORIENTATIONS else (width, height)
 
 
 def probe_image(path: Path) -> ImageInfo:
-    """Size, orientation and wholeness of one image file.
+    """Probe the size and orientation of an image file, and whether it is complete.
 
-    JPEG and PNG files are judged by header and end marker; those without the marker, those of
-    16 bits or several frames, and all other formats, are decoded to find out.
+    JPEG and PNG files are checked by header and end marker. Files without the marker, with 16
+    bits or several frames, and of other formats, are decoded.
     """
     header_info: ImageInfo | None = None
     pixels = 0
@@ -65,7 +65,7 @@ def probe_image(path: Path) -> ImageInfo:
                 if not (image.mode.startswith("I") or is_deep_color(image)
                         or frame_count(image) > 1):
                     return header_info
-    except Exception:  # whatever is wrong, decoding below words it
+    except Exception:  # decoding below raises with a message
         pass
     notes: list[ImageNote] = []
     try:
@@ -89,11 +89,15 @@ def _has_end_marker(path: Path, image_format: str) -> bool:
 
 
 def probe_images(paths: Sequence[Path], label: str = "images") -> list[ImageInfo]:
-    """Facts of many image files, in the order given; a progress bar when stderr is a terminal.
+    """Probe many image files in the given order; with a progress bar when stderr is a terminal.
 
-    Whoever asks says the notes: reading the same files later does not log them again.
+    The caller reports the notes: reading the files later does not log them again.
+
+    Args:
+        paths: image files.
+        label: of the progress bar.
     """
-    # Filters belong to the process: set once around the threads, not in each of them.
+    # Warning filters are global to the process: set once around the threads, not in each of them.
     with warnings.catch_warnings(), ThreadPoolExecutor(NUM_THREADS) as pool:
         warnings.simplefilter("ignore")
         infos = list(_with_progress(pool.map(probe_image, paths, chunksize=64), label, len(paths)))

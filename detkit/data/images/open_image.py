@@ -1,4 +1,4 @@
-"""Open image files by what their headers say: of known formats, and of few enough pixels."""
+"""Open image files of known formats, up to a limit of pixels stated in the header."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from detkit.data.images.pixel_limit import MAX_PIXELS_FLAG, max_pixels
 from detkit.errors import DataError
 from detkit.files import special_file_type
 
-# Those that are decoded here and in this process alone; Pillow hands others to other programs,
-# such as EPS to Ghostscript. The common ones first: each is asked in turn.
+# Formats that are decoded in this process; Pillow decodes others by other programs, such as EPS by
+# Ghostscript. The common ones first, as they are tried in this order.
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "JPEG2000",
                   "MPO", "HEIF", "ICO", "PSD", "PCX", "SGI", "TGA")
 _PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS
 _known_pillow_limits = {_PILLOW_LIMIT}
-# A scan goes over the whole image and may be a few bytes long; encoders write about ten.
+# Each scan is decoded over the full image and may be a few bytes long; encoders write about ten.
 MAX_SCANS = 500
 START_OF_SCAN = b"\xff\xda"
 CHUNK_BYTES = 1 << 20
 
-# Of images that Pillow only warns of, what is larger than the limit is refused below.
+# Images for which Pillow only warns are checked against the limit below.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -31,9 +31,9 @@ def open_image(path: str | Path) -> Image.Image:
     """Open an image file without decoding it.
 
     Raises:
-        DataError: it is no regular file, or its header states more pixels than ``max_pixels``.
-        UnidentifiedImageError: it is of none of the known formats.
-        OSError, SyntaxError, ValueError, ...: whatever Pillow raises for broken files.
+        DataError: it is not a regular file, or its header states more pixels than ``max_pixels``.
+        UnidentifiedImageError: it is not an image in a known format.
+        OSError, SyntaxError, ValueError, ...: from Pillow, for invalid files.
     """
     file_type = special_file_type(path)
     if file_type is not None:
@@ -53,14 +53,14 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def header_wh(path: str | Path) -> tuple[int, int] | None:
-    """Width and height in pixels by an image file's header, as stored.
+    """Width and height in pixels in the header of an image file, as stored.
 
-    None where it states none that can be read: whoever reads the file says what is wrong.
+    None where they cannot be read; reading the file raises the error.
     """
     try:
         with _open(path) as image:
             return image.size
-    except Exception:  # Pillow's plugins raise many things on broken files
+    except Exception:  # Pillow's plugins raise many types on invalid files
         return None
 
 
@@ -70,26 +70,26 @@ def _open(path: str | Path) -> Image.Image:
 
 
 def _raise_pillow_limit(limit: int) -> None:
-    """Let Pillow open what ``limit`` allows; a limit that a program has set for itself stays.
+    """Raise Pillow's limit of pixels to ``limit``; a limit that a program set itself is kept.
 
-    Pillow's limit is of the whole process. It refuses what is twice as large, which holds for
-    the frames and icons inside of a file too.
+    Pillow's limit is global to the process. It rejects images of more than twice its value, also
+    frames and icons inside of a file.
     """
-    current_limit = Image.MAX_IMAGE_PIXELS
-    if current_limit is not None and current_limit < limit and current_limit in _known_pillow_limits:
+    current = Image.MAX_IMAGE_PIXELS
+    if current is not None and current < limit and current in _known_pillow_limits:
         _known_pillow_limits.add(limit)
         Image.MAX_IMAGE_PIXELS = limit
 
 
 def too_many_pixels_error(path: str | Path, size: str, limit: int) -> DataError:
-    """The error for an image that has more pixels than the limit."""
+    """The error for an image with more pixels than the limit."""
     return DataError(f"{path}: the image has too many pixels", got=size,
                      expected=f"at most {limit:,}",
                      hint=f"cut it into tiles, or allow more with {MAX_PIXELS_FLAG}")
 
 
 def check_scans(image: Image.Image, path: str | Path) -> None:
-    """Refuse a progressive JPEG whose decoding would go over the image without end.
+    """Check that a progressive JPEG does not have so many scans that decoding takes minutes.
 
     Raises:
         DataError: it has more than 500 scans.
@@ -102,5 +102,5 @@ def check_scans(image: Image.Image, path: str | Path) -> None:
             count += (last_byte + chunk).count(START_OF_SCAN)
             last_byte = chunk[-1:]
     if count > MAX_SCANS:
-        raise DataError(f"{path}: the JPEG has {count} scans, which take as many times as long to "
-                        "decode", expected=f"at most {MAX_SCANS}", hint="save it anew")
+        raise DataError(f"{path}: the progressive JPEG has {count} scans, which take too long to "
+                        "decode", expected=f"at most {MAX_SCANS}", hint="save it again")

@@ -1,5 +1,7 @@
-"""Which way up boxes were drawn, where a file's EXIF or the stated size leaves two ways: judged
-over the set, for the boxes of one image often fit both."""
+"""Resolve the orientation of boxes where EXIF or the annotated size leave two possibilities.
+
+The decision uses many images, as the boxes of a single one often fit both.
+"""
 
 from __future__ import annotations
 
@@ -12,88 +14,98 @@ from detkit.data.images.exif import Box, parse_box
 from detkit.data.images.image_probe import TRANSPOSED_ORIENTATIONS
 from detkit.data.report.ledger import Ledger
 
-BoxOrientation = Literal["shown", "turned", "unknown"]
+BoxOrientation = Literal["upright", "rotated", "unknown"]
 
-# One tool wrote a set: a few boxes that are wrong in themselves do not make it two.
+# A data set is written by one tool: a few contradicting images are errors in boxes.
 MAJORITY_SHARE = 0.95
 MIN_IMAGES = 3
 PIXEL_TOLERANCE = 1.0
-# What an image is taken for where no box of the set tells.
+# The orientation where no boxes decide.
 DEFAULT_ORIENTATION: dict[str, BoxOrientation] = {
-    "as stored": "turned", "as shown": "shown", "missing": "shown", "exchanged": "unknown"}
+    "stored": "rotated", "upright": "upright", "missing": "upright", "swapped": "unknown"}
 
 
 @dataclass
 class OrientationVotes:
-    """How the boxes of some images lie in the image as shown, and in it turned by a quarter.
+    """How well the boxes of images fit the upright image, and the image rotated by 90 degrees.
 
     Args:
-        shown: images that more boxes fit as shown.
-        turned: images that more boxes fit turned.
-        images: all of the images.
-        boxes: their boxes.
-        boxes_shown: boxes that fit the image as shown.
-        boxes_turned: boxes that fit the image turned.
+        upright: number of images that more boxes fit upright.
+        rotated: number of images that more boxes fit rotated.
+        images: number of all images.
+        boxes: number of their boxes.
+        boxes_upright: number of boxes that fit the upright image.
+        boxes_rotated: number of boxes that fit the rotated image.
     """
 
-    shown: int = 0
-    turned: int = 0
+    upright: int = 0
+    rotated: int = 0
     images: int = 0
     boxes: int = 0
-    boxes_shown: int = 0
-    boxes_turned: int = 0
+    boxes_upright: int = 0
+    boxes_rotated: int = 0
 
     @property
     def has_quorum(self) -> bool:
-        """Whether so many images tell that one box that is wrong in itself does not decide."""
-        return self.shown + self.turned >= min(MIN_IMAGES, max(1, self.images))
+        """Whether enough images decide, so that a single wrong box does not."""
+        return self.num_decided >= min(MIN_IMAGES, max(1, self.images))
+
+    @property
+    def num_decided(self) -> int:
+        """The number of images whose boxes fit one orientation better."""
+        return self.upright + self.rotated
 
     @property
     def majority(self) -> BoxOrientation | None:
-        """The way that nearly all images that tell one tell; None when they contradict, or none
-        does."""
-        decided_images = self.shown + self.turned
-        if decided_images and self.shown >= MAJORITY_SHARE * decided_images:
-            return "shown"
-        if decided_images and self.turned >= MAJORITY_SHARE * decided_images:
-            return "turned"
+        """The orientation of nearly all images that decide; None when they contradict each other,
+        or none decides."""
+        if self.num_decided and self.upright >= MAJORITY_SHARE * self.num_decided:
+            return "upright"
+        if self.num_decided and self.rotated >= MAJORITY_SHARE * self.num_decided:
+            return "rotated"
         return None
 
     def add(self, boxes: Sequence[Box], width: int, height: int) -> None:
-        """Count one image of the shown size."""
-        shown = sum(_inside(box, width, height) for box in boxes)
-        turned = sum(_inside(box, height, width) for box in boxes)
-        self.shown += shown > turned
-        self.turned += turned > shown
+        """Count an image.
+
+        Args:
+            boxes: its boxes.
+            width, height: of the upright image in pixels.
+        """
+        upright = sum(_inside(box, width, height) for box in boxes)
+        rotated = sum(_inside(box, height, width) for box in boxes)
+        self.upright += upright > rotated
+        self.rotated += rotated > upright
         self.images += 1
         self.boxes += len(boxes)
-        self.boxes_shown += shown
-        self.boxes_turned += turned
+        self.boxes_upright += upright
+        self.boxes_rotated += rotated
 
 
 @dataclass
 class BoxOrientations:
-    """The way of every image for which there are two, by split and place."""
+    """The box orientation of every ambiguous image, by split and index."""
 
     chosen: dict[tuple[str, int], BoxOrientation] = field(default_factory=dict)
 
     def box_orientation(self, split: str, index: int) -> BoxOrientation:
-        """'shown' for every image that leaves no choice."""
-        return self.chosen.get((split, index), "shown")
+        """The box orientation of an image; 'upright' where it is not ambiguous."""
+        return self.chosen.get((split, index), "upright")
 
 
 def resolve_orientations(splits: Sequence[ProbedSplit], ledger: Ledger) -> BoxOrientations:
-    """Decide for each image whether its boxes are in the image as shown or turned by a quarter.
+    """Decide for each image whether its boxes refer to the upright image, or to it rotated by 90
+    degrees.
 
-    Images are judged with those whose stated size is alike: that of the stored or the upright
-    image of a file with EXIF orientation, none, or one with the sides exchanged. The boxes of
-    the split decide, where fewer than three of its images tell those of the whole set, and of a
-    set that contradicts itself each image's own. Where fewer than three images of the whole set
-    tell, and not all of them, the stated size decides.
+    Images are grouped by their annotated size: the stored or the upright size of a file with EXIF
+    orientation, no size, or swapped width and height. The images of a group in the split decide
+    together; where fewer than three of them do, those of all splits. Where they contradict each
+    other, the boxes of each image decide. Where fewer than three images of all splits decide, and
+    not all of them, the annotated size does.
 
     Args:
         splits: with boxes in xywh, pixels.
-        ledger: a note says what was decided and how many boxes fit each way.
+        ledger: receives a note on the decision and the number of boxes that fit.
     """
     votes_by_case: dict[str, OrientationVotes] = {}
     by_split: dict[tuple[str, str], OrientationVotes] = {}
@@ -105,17 +117,17 @@ def resolve_orientations(splits: Sequence[ProbedSplit], ledger: Ledger) -> BoxOr
     orientations = BoxOrientations()
     for split in splits:
         for index, case in _ambiguous_images(split):
-            split_votes = by_split[split.raw.name, case]
-            votes = split_votes if split_votes.majority and split_votes.shown + split_votes.turned >= MIN_IMAGES else votes_by_case[
-                case]
+            votes = by_split[split.raw.name, case]
+            if votes.majority is None or votes.num_decided < MIN_IMAGES:
+                votes = votes_by_case[case]
             box_orientation = votes.majority if votes.has_quorum else None
             if box_orientation is None and votes.has_quorum:
                 boxes, *size = _boxes_and_size(split, index)
                 image_votes = OrientationVotes()
                 image_votes.add(boxes, *size)
-                box_orientation = image_votes.majority or ("unknown" if boxes else "shown")
-            orientations.chosen[split.raw.name,
-                                index] = box_orientation or DEFAULT_ORIENTATION[case]
+                box_orientation = image_votes.majority or ("unknown" if boxes else "upright")
+            orientations.chosen[split.raw.name, index] = (
+                box_orientation or DEFAULT_ORIENTATION[case])
     for case, votes in votes_by_case.items():
         if votes.has_quorum and votes.majority != DEFAULT_ORIENTATION[case]:
             ledger.notes.append(_note(case, votes))
@@ -123,22 +135,22 @@ def resolve_orientations(splits: Sequence[ProbedSplit], ledger: Ledger) -> BoxOr
 
 
 def _ambiguous_images(split: ProbedSplit) -> Iterator[tuple[int, str]]:
-    """Place and case of each image that could be either way up."""
+    """The index and case of each image whose box orientation is ambiguous."""
     for index, info in enumerate(split.infos):
         if info is None or info.error is not None:
             continue
-        shown, stated = info.upright_wh, split.annotated_wh(index)
-        if shown[0] == shown[1]:
+        upright, annotated = info.upright_wh, split.annotated_wh(index)
+        if upright[0] == upright[1]:
             continue
         if info.orientation in TRANSPOSED_ORIENTATIONS:
-            if stated is None:
+            if annotated is None:
                 yield index, "missing"
-            elif stated == info.stored_wh:
-                yield index, "as stored"
-            elif stated == shown:
-                yield index, "as shown"
-        elif stated == shown[::-1]:
-            yield index, "exchanged"
+            elif annotated == info.stored_wh:
+                yield index, "stored"
+            elif annotated == upright:
+                yield index, "upright"
+        elif annotated == upright[::-1]:
+            yield index, "swapped"
 
 
 def _boxes_and_size(split: ProbedSplit, index: int) -> tuple[list[Box], int, int]:
@@ -157,17 +169,16 @@ def _inside(box: Box, width: int, height: int) -> bool:
 
 
 def _note(case: str, votes: OrientationVotes) -> str:
-    image = ("image with its sides exchanged" if case == "exchanged"
-             else "image as its file stores it")
+    image = "image with swapped sides" if case == "swapped" else "stored image"
     description = {
-        "as stored": "whose size is stated without their EXIF orientation",
-        "as shown": "with an EXIF orientation", "missing": "with an EXIF orientation, no size",
-        "exchanged": "whose width and height are stated the other way round"
+        "stored": "are annotated with the size before their EXIF orientation",
+        "upright": "have an EXIF orientation", "missing": "have an EXIF orientation and no size",
+        "swapped": "are annotated with swapped width and height"
     }[case]
     decision = {
-        "shown": "all are taken as drawn on the upright image",
-        "turned": f"all are taken as drawn on the {image}"
-    }.get(votes.majority or "", "each image is judged by its own boxes")
+        "upright": "all boxes are read as of the upright image",
+        "rotated": f"all boxes are read as of the {image}"
+    }.get(votes.majority or "", "decided for each image by its boxes")
     return (
-        f"{votes.images} images {description}: {votes.boxes_shown} of {votes.boxes} boxes fit the "
-        f"upright image, {votes.boxes_turned} the {image}; {decision}")
+        f"{votes.images} images {description}: {votes.boxes_upright} of {votes.boxes} boxes fit "
+        f"the upright image, {votes.boxes_rotated} the {image}; {decision}")

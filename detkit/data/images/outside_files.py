@@ -1,4 +1,4 @@
-"""Image files that a data set names and that lie outside of its folder."""
+"""Image files outside of the data folder that annotations refer to."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ ALLOW_OUTSIDE_OPTION = "data_options.allow_outside"
 
 def ensure_inside(names: Sequence[str], folder: Path, allowed_dirs: Sequence[Path],
                   source: str) -> None:
-    """Refuse images outside of a data set's folder: its annotations may name any file here.
+    """Check that all images are inside of the data folder: annotations could name any file.
 
     Args:
-        names: paths from ``folder`` with '/', or absolute ones, of files that are there.
-        folder: where they start.
-        allowed_dirs: absolute folders; what lies in one of them is inside.
+        names: paths of existing files, relative to ``folder`` with '/', or absolute.
+        folder: the folder that they are relative to.
+        allowed_dirs: absolute folders; files in one of them are inside.
         source: the annotation file, for messages.
 
     Raises:
-        DataError: some lie outside; none of them was opened.
+        DataError: an image is outside; none of them was opened.
     """
     outside = find_outside_names(names, folder, allowed_dirs)
     if outside:
         raise DataError(
             f"{source}: {_outside_message(outside, allowed_dirs)}",
-            hint="move or link them into it, or "
-            "name the folder around both as --data; to use them where they are, add "
-            f"--cfg-options {ALLOW_OUTSIDE_OPTION}=True")
+            hint="move or link them into it, or use a parent folder of both as --data; to use "
+            f"them where they are, add --cfg-options {ALLOW_OUTSIDE_OPTION}=True")
 
 
 def note_outside_images(
     names: Sequence[str], folder: Path, allowed_dirs: Sequence[Path], source: str, ledger: Ledger
 ) -> None:
-    """Note images that lie outside of a data set's folder, and those that links lead out to.
+    """Note images outside of the data folder, and links to images outside of it.
 
     Args:
-        names, folder, allowed_dirs, source: as ``ensure_inside``.
+        names, folder, allowed_dirs, source: as in ``ensure_inside``.
+        ledger: receives the notes.
     """
     outside = find_outside_names(names, folder, allowed_dirs)
     if outside:
@@ -50,28 +50,28 @@ def note_outside_images(
     if linked_outside:
         name, path = next(iter(linked_outside.items()))
         ledger.notes.append(
-            f"{source}: links lead out of {allowed_dirs[0]} for {len(linked_outside)} of its "
-            f"images, such as '{name}' ({path})")
+            f"{source}: {len(linked_outside)} of its images are links to files outside of "
+            f"{allowed_dirs[0]}, such as '{name}' ({path})")
 
 
 def find_outside_names(
     names: Iterable[str], folder: Path, allowed_dirs: Sequence[Path]
 ) -> dict[str, str]:
-    """Those of some names that lead out of all ``allowed_dirs``, each with the path that it leads to."""
+    """The names whose path is outside of all ``allowed_dirs``, each with that path."""
     prefixes = tuple(os.path.join(allowed_dir, "") for allowed_dir in allowed_dirs)
     real_paths: dict[str, str] = {}
     outside: dict[str, str] = {}
     for name in names:
         path = _resolve_path(folder, name, real_paths)
-        # A link on the way to the data set itself may make an absolute name another of its own.
+        # If the data folder itself is reached by a link, absolute names may use the link.
         if not path.startswith(prefixes) and not os.path.realpath(path).startswith(prefixes):
             outside[name] = path
     return outside
 
 
 def _resolve_path(folder: Path, name: str, real_paths: dict[str, str]) -> str:
-    """The path that a name stands for; a link counts as where it stands, but '..' as the system
-    takes it: up from where a link before it leads. ``real_paths`` keeps where those lead."""
+    """The absolute path of a name, with links as they are, except before '..', where the system
+    resolves them. ``real_paths`` is a cache."""
     components = name.split("/")
     if ".." not in components:
         return os.path.abspath(os.path.join(folder, name))
@@ -85,13 +85,13 @@ def _resolve_path(folder: Path, name: str, real_paths: dict[str, str]) -> str:
 def _outside_message(outside: Mapping[str, str], allowed_dirs: Sequence[Path]) -> str:
     name, path = next(iter(outside.items()))
     return (
-        f"{len(outside)} of its images lie outside of the data folder {allowed_dirs[0]}, such as "
+        f"{len(outside)} of its images are outside of the data folder {allowed_dirs[0]}, such as "
         f"'{name}' ({path})")
 
 
 def _links_outside(names: Sequence[str], folder: Path,
                    allowed_dirs: Sequence[Path]) -> dict[str, str]:
-    """Those of some names that links out of all ``allowed_dirs`` lead to, each with where it is."""
+    """The names that links resolve to files outside of all ``allowed_dirs``, with their targets."""
     prefixes = tuple(os.path.join(allowed_dir, "") for allowed_dir in allowed_dirs)
     real_paths: dict[str, str] = {}
     linked_outside: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Images from files, as a person sees them."""
+"""Read image files as upright RGB arrays."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ from detkit.errors import DataError
 ORIENTATION_TAG = 0x0112
 NEW_SUBFILE_TYPE = 254  # TIFF 6.0; bit 0: a smaller copy of another page, bit 2: a mask
 COPY_OR_MASK = 0b101
-MULTI_FRAME_FORMATS = ("TIFF", "GIF"
-                       )  # files whose frames must be gone through to know their number
-# Frames that are looked for: a small file may hold millions, and counting goes through all.
+# Formats whose frames can only be counted one by one.
+MULTI_FRAME_FORMATS = ("TIFF", "GIF")
+# A small file may hold millions of frames, which would all be counted.
 MAX_COUNTED_FRAMES = 100
-# Pixels that are decoded to count frames, and that are laid over white at a time.
+# Pixels that are decoded to count frames, and that are composited on white at a time.
 MAX_PIXELS_PER_CHUNK = 1 << 24
-UNREADABLE_HINT = "fetch the file again, or remove it together with its annotations"
+UNREADABLE_HINT = "download the file again, or remove it together with its annotations"
 IMG_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
      ".ppm", ".pgm", ".pbm", ".mpo", ".avif", ".jp2"}
 )
 
-# How each EXIF orientation is undone (EXIF 2.3, tag 0x0112): the picture is stored so that this
-# transposition shows it upright.
+# The transposition that makes an image of each EXIF orientation upright (EXIF 2.3, tag 0x0112).
 EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,37 +51,37 @@ EXIF_TRANSPOSE = {
 
 
 def read_image(path: str | Path, on_note: NoteCallback | None = None) -> NDArray[np.uint8]:
-    """Read one image file as a person sees it.
+    """Read an image file as upright RGB.
 
-    EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; 16-bit ones
-    are reduced as `to_uint8` says; transparent pixels are laid over white. Of several
-    pages or frames the first is read.
+    EXIF orientation is applied. Gray, palette, CMYK and 1-bit images are converted to RGB; 16-bit
+    images are reduced by `to_uint8`; transparent images are composited on white. Of several pages
+    or frames the first is read.
 
     Args:
         path: the file.
-        on_note: takes what a user must know of how the file was read: that it holds more
-            frames, or that 16-bit values were scaled. None logs the first of each kind.
+        on_note: receives notes on how the file was read, such as further frames or scaled 16-bit
+            values. None logs the first note of each code.
 
     Returns:
         (H, W, 3) uint8, RGB, C-contiguous.
 
     Raises:
-        DataError: the file is missing, no image, cut short, a camera's raw data, holds
-            floating-point values, or has more pixels than ``image_limit.max_pixels``.
+        DataError: the file is missing, not an image, truncated, a camera raw file, has
+            floating-point values, or more pixels than ``pixel_limit.max_pixels``.
     """
     if not os.path.exists(path) or os.path.isdir(path):
         raise DataError(f"{path}: no such image file")
     if Path(path).suffix.lower() in CAMERA_RAW_SUFFIXES:
-        raise DataError(f"{path}: a camera's raw file, of which only the small preview can be read",
-                        hint="develop it to JPEG or TIFF")
+        raise DataError(f"{path}: a camera raw file, of which only the preview can be read",
+                        hint="convert it to JPEG or TIFF")
     on_note = log_once(path) if on_note is None else on_note
     try:
         return _decode(path, on_note)
     except UnidentifiedImageError:
         header = read_file_header(path)
         if not (is_heif(header) and register_heif()):
-            what, hint = describe_unknown_format(header)
-            raise DataError(f"{path}: {what}", hint=hint or UNREADABLE_HINT) from None
+            description, hint = describe_unknown_format(header)
+            raise DataError(f"{path}: {description}", hint=hint or UNREADABLE_HINT) from None
     except Exception as error:
         raise _decode_error(error, path) from error
     try:
@@ -95,10 +94,10 @@ def _decode_error(error: Exception, path: str | Path) -> DataError:
     if isinstance(error, DataError):
         return error
     if isinstance(error, MemoryError):
-        return DataError(f"{path}: the memory is not enough to decode the image",
+        return DataError(f"{path}: not enough memory to decode the image",
                          hint="cut it into tiles")
-    # Pillow's plugins raise many things on broken files: OSError, SyntaxError, ValueError,
-    # struct.error, EOFError, zlib.error; whichever it is, this file is not readable.
+    # Pillow's plugins raise many types on invalid files: OSError, SyntaxError, ValueError,
+    # struct.error, EOFError, zlib.error.
     return DataError(f"{path}: the image cannot be decoded ({error})", hint=UNREADABLE_HINT)
 
 
@@ -108,12 +107,11 @@ def _decode(path: str | Path, on_note: NoteCallback) -> NDArray[np.uint8]:
         frames, is_deep = frame_count(image), is_deep_color(image)
         image.load()
         if frames > 1:
-            what = "pages" if image.format == "TIFF" else "frames"
+            noun = "pages" if image.format == "TIFF" else "frames"
             at_least = "at least " * (image.format in MULTI_FRAME_FORMATS
                                       and frames == _max_counted_frames(image))
-            on_note(
-                ImageNote("more_frames", f"it holds {at_least}{frames} {what}, of which the "
-                          "first is read", "first one read"))
+            on_note(ImageNote("more_frames", f"it has {at_least}{frames} {noun}, of which the "
+                              "first is read", "first one read"))
         rescaled = rescale_deep_color(image, path, on_note) if is_deep else None
         rgb = _to_rgb(image if rescaled is None else rescaled, path, on_note)
         upright = EXIF_TRANSPOSE.get(orientation(image))
@@ -121,11 +119,11 @@ def _decode(path: str | Path, on_note: NoteCallback) -> NDArray[np.uint8]:
 
 
 def frame_count(image: Image.Image) -> int:
-    """How many frames or pages an opened image has that show something of their own.
+    """The number of frames or pages of an opened image, without copies of other frames.
 
-    The other images of a JPEG file (MPO) are views and previews of the first, and pages of a
-    TIFF file that say so are smaller copies or masks: they do not count. Of TIFF and GIF files
-    at most 100 are counted, of large GIF frames fewer.
+    Further images of a JPEG file (MPO) are views and previews of the first, and pages of a TIFF
+    file may be marked as smaller copies or masks: they are not counted. Of TIFF and GIF files at
+    most 100 are counted, and fewer large GIF frames.
     """
     if image.format == "MPO":
         return 1
@@ -137,7 +135,7 @@ def frame_count(image: Image.Image) -> int:
             count = _count_pages(image, _max_counted_frames(image))
         image.seek(0)
         return count
-    except Exception:  # damage behind the first frame says nothing about that one
+    except Exception:  # a later frame is invalid; the first one may be valid
         image.seek(0)
         return 1
 
@@ -150,7 +148,7 @@ def _max_counted_frames(image: Image.Image) -> int:
 
 
 def _count_pages(image: Image.Image, max_frames: int) -> int:
-    """Those of the first ``max_frames`` frames that are no copies or masks of others, at least 1."""
+    """The number of the first ``max_frames`` frames that are not copies or masks, at least 1."""
     count = 0
     for page in range(max_frames):
         try:
@@ -163,10 +161,10 @@ def _count_pages(image: Image.Image, max_frames: int) -> int:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation of an opened image, 1 (upright) to 8; 1 when it says none."""
+    """The EXIF orientation of an opened image, 1 (upright) to 8; 1 where it has none."""
     try:
         value = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # broken EXIF says nothing about the pixels, which may well be whole
+    except Exception:  # EXIF is invalid; the pixels may be valid
         return 1
     return value if value in EXIF_TRANSPOSE else 1
 
@@ -177,13 +175,13 @@ def _to_rgb(image: Image.Image, path: str | Path, on_note: NoteCallback) -> Imag
         return image
     if mode == "F":
         raise DataError(
-            f"{path}: the image holds floating-point values, whose black and white are unknown",
+            f"{path}: the image has floating-point values of unknown range",
             hint="convert it to 8 bits",
         )
     if mode == "I" or mode.startswith("I;16"):
         values = np.asarray(image)
         if mode == "I" and (values.min() < 0 or values.max() > 65535):
-            raise DataError(f"{path}: the image holds 32-bit values",
+            raise DataError(f"{path}: the image has 32-bit values",
                             got=f"{values.min()} to {values.max()}", expected="0 to 65535",
                             hint="convert it to 8 bits")
         gray, note = to_uint8(values)
@@ -196,7 +194,7 @@ def _to_rgb(image: Image.Image, path: str | Path, on_note: NoteCallback) -> Imag
 
 
 def _composite_on_white(image: Image.Image) -> Image.Image:
-    """The image without its transparency, some rows at a time: each takes 16 bytes a pixel."""
+    """Composite a transparent image on white, in chunks of rows: it takes 16 bytes per pixel."""
     result = Image.new("RGB", image.size)
     rows = max(1, MAX_PIXELS_PER_CHUNK // image.width)
     for top in range(0, image.height, rows):

@@ -1,4 +1,4 @@
-"""What reading an image file had to decide, and who is told."""
+"""Notes on how an image file was read, and where they are reported."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ LOGGER = logging.getLogger("detkit")
 
 
 class ImageNote(NamedTuple):
-    """One decision about an image file.
+    """One note on how an image file was read.
 
     Args:
-        code: short name, the same for all notes of a sort.
-        message: the finding and what was done, as a sentence without the file's name.
+        code: the type of note.
+        message: a sentence without the file name.
         resolution: what was done, in two or three words.
     """
 
@@ -29,17 +29,17 @@ _logged: set[str] = set()
 
 
 def log_once(path: str | Path) -> NoteCallback:
-    """What logs the first note of each kind with the file's name, once in this process."""
+    """A callback that logs the first note of each code with the file name, once per process."""
 
     def log_note(note: ImageNote) -> None:
         if note.code not in _logged:
             _logged.add(note.code)
-            LOGGER.warning("%s: %s (said once; other files alike are not named)", path,
+            LOGGER.warning("%s: %s (logged once; further such files are not listed)", path,
                            note.message)
 
     return log_note
 
 
 def mark_logged(notes: Iterable[ImageNote]) -> None:
-    """Keep `log_once` from saying what a ledger or a table of results says already."""
+    """Keep `log_once` from logging notes that a ledger or a table of results reports."""
     _logged.update(note.code for note in notes)

@@ -1,4 +1,4 @@
-"""Images so thin that a pipeline's resize would leave none of their shorter side."""
+"""Thin images, whose shorter side a resize of the pipeline would reduce below one pixel."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from detkit.data.detection.splits import select_images
-from detkit.data.report.ledger import ERROR, Ledger, SplitCount
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger, SplitCount
 from detkit.walk import walk_dicts
 
 
 @dataclass(frozen=True)
 class ResizeStep:
-    """A step of a pipeline that resizes an image and keeps its proportions.
+    """A pipeline step that resizes an image and keeps its aspect ratio.
 
     Args:
-        name: as the config calls it.
-        scale: the longer and the shorter side in pixels that an image may have at most, where
-            they are smallest; infinite for no limit.
+        name: the type in the config.
+        scale: the maximum of the longer and of the shorter side in pixels, the smallest ones for
+            random sizes; infinite for no limit.
     """
 
     name: str
     scale: tuple[float, float]
 
     def output_wh(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in pixels that the step gives an image.
+        """Width and height in pixels of a resized image.
 
         Source: mmcv's ``rescale_size``.
         """
@@ -36,10 +37,10 @@ class ResizeStep:
 
 
 def resize_steps(value: Any) -> Iterator[ResizeStep]:
-    """The steps that resize and keep proportions, at any depth of a config's dicts and lists.
+    """The steps in a pipeline config, at any depth, that resize and keep the aspect ratio.
 
-    Of a random size the smallest one. Steps that give every image the same size are not among
-    them, nor are those whose arguments are none that mmcv or mmdet take.
+    Of random sizes the smallest one. Steps with a fixed output size are not included, nor those
+    with arguments that mmcv and mmdet do not accept.
     """
     for _, step in walk_dicts(value):
         name = str(step.get("type")).rpartition(".")[2]
@@ -50,16 +51,16 @@ def drop_thin_images(
     clean: Mapping[str, dict[str, Any]], image_dirs: Mapping[str, Path],
     steps: Mapping[str, Sequence[ResizeStep]], ledger: Ledger,
 ) -> dict[str, dict[str, Any]]:
-    """Leave out of each split the images that its pipeline would resize to nothing.
+    """Leave out the images whose shorter side the pipeline would reduce below one pixel.
 
     Args:
         clean: cleaned COCO json by split.
-        image_dirs: by split.
-        steps: by split; none for a split that is missing there.
-        ledger: takes a line for each image.
+        image_dirs: image folder by split.
+        steps: resize steps by split; a split may be missing.
+        ledger: receives an issue for each image, and the counts.
 
     Returns:
-        The splits; one without such images is the same object as before.
+        COCO json by split; a split without such images is the same object as in ``clean``.
     """
     kept_splits: dict[str, dict[str, Any]] = {}
     for name, content in clean.items():
@@ -67,7 +68,7 @@ def drop_thin_images(
         source_split = next((other for other in kept_splits
                              if clean[other] is content and steps.get(other, ()) == split_steps),
                             None)
-        if source_split is not None:  # it stands in for another
+        if source_split is not None:  # the same split, used in place of another
             kept_splits[name] = kept_splits[source_split]
             continue
         thin_reasons = dict(_find_thin_images(content, split_steps))
@@ -91,14 +92,14 @@ def drop_thin_images(
 def check_thin_images(
     content: Mapping[str, Any], steps: Sequence[ResizeStep], source: str, ledger: Ledger
 ) -> None:
-    """Refuse the images of cleaned COCO json that a pipeline would resize to nothing."""
+    """Report an error for images whose shorter side the pipeline would reduce below one pixel."""
     for image, reason in _find_thin_images(content, steps):
         ledger.add("thin_image", reason, ERROR, file=source, image=image)
 
 
 def _find_thin_images(content: Mapping[str, Any],
                       steps: Sequence[ResizeStep]) -> Iterator[tuple[str, str]]:
-    """File names of such images, and why."""
+    """The file names of such images, with the reason."""
     for image in content["images"]:
         width, height = image["width"], image["height"]
         for step in steps:
@@ -111,7 +112,7 @@ def _find_thin_images(content: Mapping[str, Any],
 
 
 def _min_scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
-    """The smallest sizes of a step by its config: longer and shorter side."""
+    """The smallest scales of a step by its config: longer and shorter side."""
     if name == "ResizeShortestEdge":
         short = _parse_pair(step.get("scale"))
         limit = _parse_pair(step.get("max_size"))
@@ -121,21 +122,21 @@ def _min_scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, flo
     if not step.get("keep_ratio"):
         return
     if name in ("Resize", "FixScaleResize"):
-        given = [step.get("scale")]
+        step_scales = [step.get("scale")]
     elif name == "RandomChoiceResize":
         scales = step.get("scales")
-        given = list(scales) if isinstance(scales, list) else [scales]
+        step_scales = list(scales) if isinstance(scales, list) else [scales]
     elif name == "RandomResize":
-        given = [_min_random_scale(step.get("scale"), step.get("ratio_range"))]
+        step_scales = [_min_random_scale(step.get("scale"), step.get("ratio_range"))]
     else:
         return
-    for pair in map(_parse_pair, given):
+    for pair in map(_parse_pair, step_scales):
         if pair is not None:
             yield max(pair), min(pair)
 
 
 def _min_random_scale(scale: Any, ratio_range: Any) -> Any:
-    """The smallest size that RandomResize draws."""
+    """The smallest scale that RandomResize draws."""
     if isinstance(scale, (list, tuple)) and scale and isinstance(scale[0], (list, tuple)):
         pairs = [pair for pair in map(_parse_pair, scale) if pair is not None]
         return [min(sides) for sides in zip(*pairs)]
@@ -146,7 +147,7 @@ def _min_random_scale(scale: Any, ratio_range: Any) -> Any:
 
 
 def _parse_pair(value: Any) -> tuple[float, float] | None:
-    """Two numbers above zero, one of them twice where there is one; None for anything else."""
+    """Two positive numbers, or a single one twice; None for anything else."""
     sides = value if isinstance(value, (list, tuple)) else [value, value]
     if len(sides) != 2 or not all(map(_is_number, sides)):
         return None

@@ -1,1 +1,1 @@
-"""What the data check reports: the ledger, and which class names mean one class."""
+"""The report of the data check: issues, the ledger, and class names that mean the same class."""

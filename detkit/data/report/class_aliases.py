@@ -1,4 +1,4 @@
-"""Spellings of class names: which of several splits' names are one class."""
+"""Spellings of class names: which names of different splits mean the same class."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 from detkit.text import did_you_mean
 
 DeclaredNames = Mapping[str, Collection[str]]
-# A file of other classes altogether has as many unknown names as it has classes.
+# A file of entirely different classes has as many unknown names as classes.
 MAX_HINTS = 20
 
 
 def normalize_name(name: str) -> str:
-    """A name with single blanks, none at its ends, and its accents composed (Unicode NFC).
+    """A name without surrounding or repeated whitespace, in Unicode NFC.
 
-    What looks the same is the same then: a name written on macOS often has its accents apart.
+    Names that look the same are then equal: macOS often writes accents as separate characters.
     """
     return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def note_normalized(name: str, noun: str, ledger: Ledger, **location: Any) -> str:
-    """``tidy(name)``, with a line in the ledger where that is another name.
+    """``normalize_name(name)``, with an issue in the ledger where that differs from the name.
 
     Args:
         name: as declared.
-        noun: what bears it, as 'the category name'.
-        location: of the ledger's line.
+        noun: for the message, such as 'the category name'.
+        ledger: receives the issue.
+        location: of the issue.
     """
     normalized = normalize_name(name)
     if " ".join(name.split()) != name:
         ledger.add("class_name_blanks", f"{noun} {name!r} is read as '{normalized}'", "trimmed",
                    **location)
     elif normalized != name:
-        # Printed, the two look alike.
+        # In print, both look the same.
         ledger.add(
             "class_name_accents", f"{noun} {ascii(name)} is read as '{normalized}', its accents "
             "composed (Unicode NFC)", "composed", **location)
@@ -45,24 +47,25 @@ def note_normalized(name: str, noun: str, ledger: Ledger, **location: Any) -> st
 
 
 def spelling_key(name: str) -> str:
-    """What is left of a name without case, blanks, underscores and hyphens."""
+    """A name without case, whitespace, underscores and hyphens."""
     return re.sub(r"[\s_\-]+", "", unicodedata.normalize("NFC", name).casefold())
 
 
 def merge_class_names(
     declared: DeclaredNames, sources: Mapping[str, Path], ledger: Ledger
 ) -> dict[str, str]:
-    """Decide which names of several splits are one class.
+    """Merge the spellings of class names over all splits.
 
-    Names with the same ``spelling_key`` are, under the spelling that comes first, unless one split
-    has both of them.
+    Names with the same ``spelling_key`` are merged into the first spelling, unless one split has
+    both of them.
 
     Args:
         declared: the names of each split, train first.
-        sources: of each split, for the ledger.
+        sources: the file or folder of each split, for the ledger.
+        ledger: receives the issues.
 
     Returns:
-        Name as declared -> name as decided, for every name.
+        The merged name of every declared name.
     """
     by_key: dict[str, dict[str, str]] = {}
     sets = [set(names) for names in declared.values()]
@@ -77,8 +80,8 @@ def merge_class_names(
             resolved[name] = name if in_one_split else canonical
             if name != canonical:
                 ledger.add(
-                    "near_class_names", f"the class names '{canonical}' and '{name}' are nearly "
-                    "the same", "kept apart: one split has both" if in_one_split else
+                    "near_class_names", f"the class names '{canonical}' and '{name}' are almost "
+                    "equal", "kept apart: one split has both" if in_one_split else
                     f"merged into '{canonical}'", file=str(sources[split]), split=split)
     return resolved
 
@@ -87,17 +90,18 @@ def match_class_names(
     declared: DeclaredNames, counts: Mapping[str, Mapping[str, int]], sources: Mapping[str, Path],
     ledger: Ledger, expected: Sequence[str], noun: str, plural_noun: str,
 ) -> dict[str, str]:
-    """Decide which of the wanted classes each name means; a used name that is none is refused.
+    """Map class names to the expected classes; an unknown name that is used is an error.
 
     Args:
         declared: the names of each split.
-        counts: of each split, how many things bear each name.
-        sources: of each split, for the ledger.
-        expected: the classes there are.
-        noun, plural_noun: what is counted, as 'box' and 'boxes'.
+        counts: of each split, the number of uses of each name.
+        sources: the file or folder of each split, for the ledger.
+        ledger: receives the issues.
+        expected: the class names to map to.
+        noun, plural_noun: what is counted, such as 'box' and 'boxes'.
 
     Returns:
-        Name as declared -> name as wanted; a name that is none of them is missing.
+        The expected name of each declared name; unknown names are missing.
     """
     by_key: dict[str, list[str]] = {}
     known, hints = set(expected), 0

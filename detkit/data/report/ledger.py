@@ -1,4 +1,4 @@
-"""The ledger: every fault found in a data set, where it stands and what was done about it."""
+"""The ledger: all issues of a data set, with location and resolution, and counts."""
 
 from __future__ import annotations
 
@@ -6,76 +6,24 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
+from detkit.data.report.issue import ERROR, Issue, IssueGroup, outcome_of
 from detkit.errors import DataError
+from detkit.files import atomic_replace
 from detkit.text import printable, shorten
 
 LOGGER = logging.getLogger("detkit")
 
-ERROR = "refused"
-LEFT_OUT = "left out"
 EXAMPLES_PER_CODE = 3
-# Of each kind in each split; the rest is counted. A million findings would take gigabytes.
+# The rest is only counted: a million issues would take gigabytes.
 MAX_ISSUES_PER_GROUP = 10_000
 MAX_TEXT_CHARS = 1000
 MAX_PATH_CHARS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """One thing that does not fit.
-
-    Args:
-        code: short name, the same for all faults of a sort, such as ``zero_size_box``.
-        message: the finding as a sentence with its numbers.
-        resolution: what was done: left out, clipped, merged, kept, refused, ...
-        file: the file at fault, or that names the image; '' for the set as a whole.
-        image: file name of the image, when the fault is about one.
-        annotation: the annotation's own id in its file, or its ordinal from 1 in a VOC file.
-        split: train, val or test, when the fault is in one.
-    """
-
-    code: str
-    message: str
-    resolution: str
-    file: str = ""
-    image: str | None = None
-    annotation: Any = None
-    split: str | None = None
-
-    def location(self) -> str:
-        """Where it stands, for a message."""
-        components = [self.file] if self.file else []
-        if self.annotation is not None:
-            components.append(f"annotation {self.annotation}")
-        if self.image is not None and self.image != self.file:
-            components.append(f"image '{self.image}'")
-        return ", ".join(components) or "data set"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Under the keys that ledger files have had from their first version."""
-        return {"kind": self.code, "what": self.message, "action": self.resolution,
-                "file": self.file, "image": self.image, "annotation": self.annotation,
-                "split": self.split}
-
-    @property
-    def group(self) -> IssueGroup:
-        """What it is counted under."""
-        return self.code, self.split, _outcome(self.resolution)
-
-
-# Kind, split, and outcome: 'refused', 'left out' or 'other'.
-IssueGroup = tuple[str, Union[str, None], str]
-
-
-def _outcome(resolution: str) -> str:
-    if resolution == ERROR:
-        return ERROR
-    return LEFT_OUT if resolution.startswith(LEFT_OUT) else "other"
+MAX_CLASSES_LISTED = 20
 
 
 @dataclass
@@ -90,32 +38,38 @@ class SplitCount:
 
 @dataclass
 class Ledger:
-    """Faults in the order in which they were found, and counts for each split.
+    """The issues of a data set in the order in which they were found, and counts for each split.
 
-    All faults are counted; of each sort the first 10,000 are kept.
+    All issues are counted; of each group (code, split and outcome) the first 10,000 are kept.
 
     Args:
-        source: folder or file that was looked at.
+        source: the folder or file that was checked.
         splits: counts by split name.
-        notes: decisions about the whole set that are no faults, such as a split that was made.
+        notes: decisions about the data set that are no issues, such as how it was divided.
+        unit: what is counted: 'boxes' for detection; 'images' or 'crops' for classification.
+        per_class: split name -> class name -> number used, in the order of the labels.
 
     Attributes:
         issues: those that are kept; may be empty.
-        group_counts: how many there are of each sort, in the order of their first appearance.
+        group_counts: the number of issues of each group, in the order of their first appearance.
     """
 
     source: str = ""
     splits: dict[str, SplitCount] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    unit: str = "boxes"
+    per_class: dict[str, dict[str, int]] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list, init=False)
     group_counts: Counter[IssueGroup] = field(default_factory=Counter, init=False)
 
     def add(self, code: str, message: str, resolution: str, **location: Any) -> None:
-        """Count one fault, and keep it unless there are many of its sort.
+        """Count an issue, and keep it unless there are too many of its group.
 
-        ``location`` is file, image, annotation and split, as in ``Issue``; long texts are cut.
+        Args:
+            code, message, resolution: as in ``Issue``; long texts are shortened.
+            location: file, image, annotation and split, as in ``Issue``.
         """
-        group = code, location.get("split"), _outcome(resolution)
+        group = code, location.get("split"), outcome_of(resolution)
         self.group_counts[group] += 1
         if self.group_counts[group] > MAX_ISSUES_PER_GROUP:
             return
@@ -131,16 +85,16 @@ class Ledger:
                   **location))
 
     def filter_by_code(self, code: str) -> list[Issue]:
-        """The faults of one kind that are kept; empty when there are none."""
+        """The kept issues with a code; may be empty."""
         return [issue for issue in self.issues if issue.code == code]
 
     def count(self, code: str) -> int:
-        """How many faults of one kind were found."""
+        """The number of issues with a code."""
         return self.counts.get(code, 0)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of faults of each kind, the kinds in the order of their first appearance."""
+        """The number of issues by code, in the order of their first appearance."""
         counts: dict[str, int] = {}
         for (code, _, _), count in self.group_counts.items():
             counts[code] = counts.get(code, 0) + count
@@ -148,31 +102,31 @@ class Ledger:
 
     @property
     def errors(self) -> list[Issue]:
-        """The faults that cannot be mended here, as far as they are kept: at least one if any."""
+        """The kept issues that make the data unusable: at least one if there are any."""
         return [issue for issue in self.issues if issue.resolution == ERROR]
 
     @property
     def unlisted(self) -> dict[str, int]:
-        """Of each kind, how many are counted and not kept; kinds without such are missing."""
+        """The number of issues by code that are counted and not kept; without zeros."""
         kept = Counter(issue.code for issue in self.issues)
         return {code: count - kept[code] for code, count in self.counts.items()
                 if count > kept[code]}
 
     def map_resolutions(self, resolution_for: Callable[[str, str], str]) -> None:
-        """Replace all actions.
+        """Replace all resolutions.
 
         Args:
-            resolution_for: gives the new one for a kind and the old one; of faults that are counted
-                and not kept the old one is their sort's: 'refused', 'left out' or 'other'.
+            resolution_for: the new resolution for a code and the previous resolution; for issues
+                that are not kept, the previous one is 'refused', 'left out' or 'other'.
         """
         self.issues = [replace(issue, resolution=resolution_for(issue.code, issue.resolution))
                        for issue in self.issues]
         group_counts, self.group_counts = self.group_counts, Counter()
         for (code, split, outcome), count in group_counts.items():
-            self.group_counts[code, split, _outcome(resolution_for(code, outcome))] += count
+            self.group_counts[code, split, outcome_of(resolution_for(code, outcome))] += count
 
     def remove(self, predicate: Callable[[Issue], bool]) -> None:
-        """Take out faults; of a sort none of which is left, those that are not kept go too."""
+        """Remove issues; of a group without kept issues left, also those that are not kept."""
         kept: list[Issue] = []
         removed: Counter[IssueGroup] = Counter()
         for issue in self.issues:
@@ -188,16 +142,27 @@ class Ledger:
                 del self.group_counts[group]
 
     def prepend(self, other: Ledger) -> None:
-        """Take in what another ledger holds, before one's own faults and notes."""
+        """Insert the issues and notes of another ledger before those of this one."""
         self.issues[:0] = other.issues
         self.notes[:0] = other.notes
         self.group_counts = Counter(other.group_counts) + self.group_counts
 
+    def count_classes(self, split: str, labels: Iterable[str], classes: Sequence[str]) -> None:
+        """Count the labels of one split."""
+        counts = Counter(labels)
+        self.per_class[split] = {name: counts[name] for name in classes}
+
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for a json file."""
+        splits = {name: asdict(count) for name, count in self.splits.items()}
+        for name, count in splits.items():
+            if self.unit == "images":
+                del count["boxes_used"], count["boxes_left_out"]
+            if name in self.per_class:
+                count["classes"] = self.per_class[name]
         content = {
             "source": self.source,
-            "splits": {name: asdict(count) for name, count in self.splits.items()},
+            "splits": splits,
             "counts": self.counts,
             "notes": self.notes,
             "faults": [issue.as_dict() for issue in self.issues],
@@ -205,17 +170,30 @@ class Ledger:
         return {**content, "unlisted": self.unlisted} if self.unlisted else content
 
     def write(self, path: Path) -> None:
-        """Write the ledger as json; a reader never sees half of it."""
+        """Write the ledger as json; the file is replaced atomically."""
         write_json(path, self.as_dict(), indent=1)
 
     def split_summaries(self) -> list[str]:
-        """A line for each split, on what of it is used."""
-        return [f"{name}: {count.images_used} images, {count.boxes_used} boxes used; not used: "
-                f"{count.images_left_out} images, {count.boxes_left_out} boxes"
-                for name, count in self.splits.items()]
+        """One line for each split: what is used and what is not, and the number of each class."""
+        lines = []
+        for name, count in self.splits.items():
+            if self.unit == "boxes":
+                used = f"{count.images_used} images, {count.boxes_used} boxes"
+                left_out = f"{count.images_left_out} images, {count.boxes_left_out} boxes"
+            elif self.unit == "crops":
+                used, left_out = f"{count.boxes_used} crops", f"{count.boxes_left_out}"
+            else:
+                used, left_out = f"{count.images_used} images", f"{count.images_left_out}"
+            line = f"{name}: {used} used; not used: {left_out}"
+            class_counts = self.per_class.get(name, {})
+            if 0 < len(class_counts) <= MAX_CLASSES_LISTED:
+                line += "; " + ", ".join(f"{label} {number}"
+                                         for label, number in class_counts.items())
+            lines.append(line)
+        return lines
 
     def summary(self) -> list[str]:
-        """Lines for a person: images and boxes of each split, then each kind with examples."""
+        """Lines for the log: counts of each split, notes, then each code with examples."""
         lines = [*self.split_summaries(), *self.notes]
         for code, total in self.counts.items():
             issues = self.filter_by_code(code)
@@ -227,29 +205,33 @@ class Ledger:
         return lines
 
     def log(self, written_to: Path | None = None) -> None:
-        """Log the summary: one record a line, warnings for the faults."""
+        """Log the summary, one record per line; issues are warnings.
+
+        Args:
+            written_to: the file with all issues, to be named at the end.
+        """
         for line in self.summary():
             is_issue = line.split(":")[0] in self.counts or line.startswith("  ")
-            # A file name may hold a line break or an escape code, json half of a character.
+            # File names may contain line breaks and escape codes; json may contain surrogates.
             LOGGER.log(logging.WARNING if is_issue else logging.INFO, "data: %s",
                        printable(line).encode("utf-8", "backslashreplace").decode())
         if written_to is not None and self.issues:
             total, num_unlisted = sum(self.group_counts.values()), sum(self.unlisted.values())
             which = f"all {total}" if not num_unlisted else f"{total - num_unlisted} of {total}"
-            LOGGER.info("data: %s findings stand in %s", which, written_to)
+            LOGGER.info("data: %s issues are listed in %s", which, written_to)
 
     def raise_errors(self, hint: str | None = None) -> None:
-        """Stop when there is a fault that cannot be mended here.
+        """Raise where an issue makes the data unusable.
 
         Raises:
-            DataError: names the first such fault and says how many more there are.
+            DataError: states the first such issue and the number of others.
         """
         errors = self.errors
         if not errors:
             return
         count = sum(count for (_, _, outcome), count in self.group_counts.items()
                     if outcome == ERROR)
-        more = f" (and {count - 1} more that cannot be mended)" if count > 1 else ""
+        more = f" (and {count - 1} more error{'s' * (count > 2)})" if count > 1 else ""
         raise DataError(f"{errors[0].location()}: {errors[0].message}{more}", hint=hint)
 
     def _split_counts(self, code: str) -> str:
@@ -269,8 +251,7 @@ def _format_resolutions(issues: Iterable[Issue]) -> str:
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """Write json through a file beside it, so that a killed run leaves no half-written one."""
+    """Write a json file, replaced atomically; its folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp_path = path.with_name(f".{path.name}.{os.getpid()}")
-    tmp_path.write_text(json.dumps(content, indent=indent, allow_nan=False), encoding="utf-8")
-    os.replace(tmp_path, path)
+    with atomic_replace(path) as file:
+        file.write(json.dumps(content, indent=indent, allow_nan=False))

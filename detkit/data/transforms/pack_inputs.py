@@ -1,4 +1,4 @@
-"""The last step of a classifier's pipeline: a picture and its label, as the model takes them."""
+"""The last step of a classification pipeline: pack an image and its label for the model."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ META_KEYS = ("sample_idx", "img_path", "ori_shape", "img_shape", "box_xyxy")
 
 @TRANSFORMS.register_module()
 class PackInputs(BaseTransform):  # type: ignore[misc]
-    """Turn ``results`` into what a classifier's data preprocessor takes.
+    """Pack ``results`` for the data preprocessor of a classifier.
 
-    Gives ``inputs``, (3, H, W) uint8, RGB, and ``data_samples``, a DataSample with ``gt_label``
-    where ``results`` have one, and the metainfo that ``meta_keys`` name.
+    Returns ``inputs``, (3, H, W) uint8, RGB, and ``data_samples``, a DataSample with ``gt_label``
+    if ``results`` have one, and the metainfo of ``meta_keys``.
 
     Args:
-        meta_keys: what of ``results`` goes with the sample; names that are not there are left out.
+        meta_keys: keys of ``results`` for the metainfo; missing keys are left out.
 
     Raises:
-        ConfigError: ``results['img']`` is neither a PIL picture in RGB nor (3, H, W) uint8.
+        ConfigError: ``results['img']`` is neither a PIL image in RGB nor (3, H, W) uint8.
     """
 
     def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
@@ -50,7 +50,7 @@ class PackInputs(BaseTransform):  # type: ignore[misc]
 
 
 def _as_tensor(image: Any) -> Tensor:
-    """(3, H, W) uint8 of its own memory, RGB."""
+    """(3, H, W) uint8, RGB, contiguous; a copy of a PIL image."""
     if isinstance(image, Image.Image) and image.mode == "RGB":
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     if (isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3
@@ -58,8 +58,8 @@ def _as_tensor(image: Any) -> Tensor:
         return image.contiguous()
     shape = getattr(image, "shape", getattr(image, "size", None))
     raise ConfigError(
-        "PackInputs: the pipeline ends with another kind of picture",
+        "PackInputs: the pipeline gives an unsupported type of image",
         got=f"{type(image).__name__} {getattr(image, 'mode', getattr(image, 'dtype', ''))} "
             f"{'' if shape is None else tuple(shape)}",
-        expected="a PIL picture in RGB, or a uint8 tensor (3, H, W)",
-        hint="begin with LoadClsImage and use the torchvision/... transforms between")
+        expected="a PIL image in RGB, or a uint8 tensor (3, H, W)",
+        hint="begin with LoadClsImage, followed by torchvision/... transforms")

@@ -1,4 +1,4 @@
-"""timm's augmentations, which the published recipes of most backbones name, on a PIL picture."""
+"""timm's augmentations of PIL images, which the published recipes of most backbones use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torchvision.transforms.v2 import functional
 from detkit.errors import ConfigError
 from detkit.registry import TRANSFORMS
 
-# Of ImageNet's pictures, 0..255.
+# Of ImageNet, 0..255.
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _AUTOAUGMENT_POLICIES = ("original", "originalr", "v0", "v0r", "3a")
 _NUMBER = r"\d+(?:\.\d*)?"
-# timm skips a section that has no number, and stops at others with a bare assertion.
+# timm ignores a section without a number, and fails at others with a bare assertion.
 _SECTIONS = {
     "rand": ("m9, n2, p0.5, mstd0.5, mmax10, inc1, tweights",
              rf"[mn]\d+|p{_NUMBER}|mstd{_NUMBER}|mmax\d+|inc[01]|t(?:weights|3aw?)"),
@@ -32,19 +32,19 @@ MODES = ("const", "rand", "pixel")
 
 @TRANSFORMS.register_module()
 class TimmAutoAugment(BaseTransform):  # type: ignore[misc]
-    """RandAugment, AutoAugment or AugMix as timm's policy strings name them.
+    """RandAugment, AutoAugment or AugMix by a policy string of timm.
 
-    Random numbers are python's and numpy's, as in timm.
+    Random numbers are those of Python and numpy, as in timm.
 
     Args:
         policy: as timm's ``--aa``: 'rand-m9-mstd0.5-inc1', 'original-mstd0.5', 'augmix-m5-w4-d2'.
-        mean: three numbers, 0..255: the colour of what is uncovered where the picture is moved.
-        img_size: length of the network's input, the shorter side, in pixels; the operations that
-            move by pixels do so by up to 45 % of it, as timm's training script sets them.
-        interpolation: 'bilinear', 'bicubic' or 'random' of the two.
+        mean: three numbers, 0..255: the fill color of areas that a geometric operation uncovers.
+        img_size: shorter side of the network input in pixels; translations are up to 45 % of it,
+            as in timm's training script.
+        interpolation: 'bilinear', 'bicubic' or 'random' for both.
 
     Raises:
-        ConfigError: the policy or the interpolation is none that timm knows.
+        ConfigError: timm does not know the policy or the interpolation.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class TimmAutoAugment(BaseTransform):  # type: ignore[misc]
                 operation.aug_fn = _posterize
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace the picture by the augmented one, of the same size."""
+        """Replace the image by the augmented one, of the same size."""
         results["img"] = self.inner(_get_image(results, "TimmAutoAugment"))
         return results
 
@@ -96,23 +96,23 @@ class TimmAutoAugment(BaseTransform):  # type: ignore[misc]
 
 @TRANSFORMS.register_module()
 class TimmRandomErasing(BaseTransform):  # type: ignore[misc]
-    """Erase rectangles as timm does, on a picture that is not yet normalised.
+    """timm's random erasing, for an image that is not yet normalized.
 
-    timm erases after the normalisation: with its mean (mode 'const') or with noise of its mean
-    and spread ('rand': one colour, 'pixel': each pixel for itself). So the picture is normalised,
-    erased and taken back to 0..255, which leaves the other pixels as they were; of the noise, what
-    falls outside 0..255 is cut. Random numbers are python's and, for the noise, torch's.
+    timm erases after normalization: with the mean (mode 'const') or with noise of the mean and
+    standard deviation ('rand': one color, 'pixel': per pixel). Therefore the image is normalized,
+    erased and converted back to 0..255, which leaves other pixels unchanged; noise is clipped to
+    0..255. Random numbers are those of Python and, for the noise, of torch.
 
     Args:
-        probability: of erasing anything.
+        probability: of erasing.
         mode: 'const', 'rand' or 'pixel'.
-        min_area, max_area: of a rectangle, as a share of the picture.
-        min_aspect: least height / width; the largest is 1 / min_aspect.
-        min_count, max_count: of rectangles; max_count None means min_count.
+        min_area, max_area: area of a rectangle as a fraction of the image.
+        min_aspect: minimum of height / width; the maximum is 1 / min_aspect.
+        min_count, max_count: number of rectangles; max_count None means min_count.
         mean, std: three numbers each, 0..255, those of the model's data preprocessor.
 
     Raises:
-        ConfigError: the mode is none of these, or a probability or area is not in 0..1.
+        ConfigError: the mode is unknown, or a probability or area is not in 0..1.
 
     Source: Random Erasing (arXiv 1708.04896), timm.data.random_erasing.
     """
@@ -148,7 +148,7 @@ class TimmRandomErasing(BaseTransform):  # type: ignore[misc]
             mode=mode, min_count=min_count, max_count=max_count, device="cpu")
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace the picture by one with rectangles erased."""
+        """Erase rectangles of the image."""
         image = _get_image(results, "TimmRandomErasing")
         pixels = functional.pil_to_tensor(image).float()
         erased = self.inner((pixels - self._mean) / self._std) * self._std + self._mean
@@ -160,7 +160,7 @@ class TimmRandomErasing(BaseTransform):  # type: ignore[misc]
 
 
 def _iter_operations(inner: Any) -> Iterator[Any]:
-    """The single operations of one of timm's three kinds of augmentation."""
+    """The operations of an augmentation of timm, of any of its three types."""
     if hasattr(inner, "policy"):
         for steps in inner.policy:
             yield from steps
@@ -169,10 +169,10 @@ def _iter_operations(inner: Any) -> Iterator[Any]:
 
 
 def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
-    """Keep the highest ``bits`` of each number; none of them gives black.
+    """Keep the highest ``bits`` of each value; 0 bits give a black image.
 
-    timm draws 0 bits, at magnitude 10 of 'inc1' and at those below 2.5 without. Pillow made the
-    picture black before version 13, and refuses since.
+    timm draws 0 bits at magnitude 10 with 'inc1', and at magnitudes below 2.5 without. Pillow
+    rejects 0 bits since version 13, and gave a black image before.
     """
     if bits >= 8:
         return image
@@ -195,6 +195,6 @@ def _check_policy(policy: Any) -> None:
 def _get_image(results: dict[str, Any], name: str) -> Image.Image:
     image = results["img"]
     if not isinstance(image, Image.Image):
-        raise ConfigError(f"{name} works on PIL pictures", got=f"a {type(image).__name__}",
+        raise ConfigError(f"{name} expects a PIL image", got=f"a {type(image).__name__}",
                           hint="begin the pipeline with LoadClsImage")
     return image

@@ -1,10 +1,9 @@
-"""torchvision's v2 transforms of one picture under the names ``torchvision/NAME``.
+"""torchvision's v2 transforms of a single image under the names ``torchvision/NAME``.
 
-Each class here takes the arguments of the transform it is named after, so that a config reads as
-torchvision's documentation does, but for words: ``interpolation="bicubic"``, ``fill="white"``,
-``policy="imagenet"``. They work on ``results['img']``, a PIL picture in RGB, and leave one there;
-torchvision's own code for PIL pictures does the work, which is what timm and the published
-training scripts use. All random numbers are torch's.
+Each class takes the arguments of the transform of its name, as documented by torchvision, with
+strings for enums: ``interpolation="bicubic"``, ``fill="white"``, ``policy="imagenet"``. Input and
+output is ``results['img']``, a PIL image in RGB. torchvision's implementation for PIL images is
+used, as by timm and the published training scripts. All random numbers are torch's.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
 PREFIX = "torchvision/"
-# One picture in, one picture out. Not here: what needs boxes or a whole batch (MixUp and CutMix
-# are the classifier's), what gives several pictures, and what changes the type of the numbers,
-# which PackInputs and the data preprocessor do.
+# From one image to one image. Not included: transforms that need boxes or a batch (MixUp and
+# CutMix are in the classifier), that return several images, or that change the dtype, which
+# PackInputs and the data preprocessor do.
 NAMES = (
     "AugMix", "AutoAugment", "CenterCrop", "ColorJitter", "ElasticTransform", "GaussianBlur",
     "GaussianNoise", "Grayscale", "Identity", "JPEG", "Pad", "RGB", "RandAugment",
@@ -35,27 +34,27 @@ NAMES = (
     "RandomVerticalFlip", "RandomZoomOut", "Resize", "ScaleJitter", "TrivialAugmentWide",
 )
 CONTAINERS = ("RandomApply", "RandomChoice", "RandomOrder")
-# torchvision has no code for these on PIL pictures and would hand the picture back as it came.
+# torchvision does not implement these for PIL images and would return the image unchanged.
 _TENSOR_ONLY = frozenset({"GaussianNoise", "RandomErasing"})
-# As many as Pillow decodes at the most.
+# Pillow's limit of pixels.
 _MAX_PIXELS = 2 * 89_478_485
-# Pillow's numbers, which timm and older configs use.
+# Pillow's integer constants, which timm and older configs use.
 _PIL_INTERPOLATIONS = {
     0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"
 }
 
 
 class TorchvisionTransform(BaseTransform):  # type: ignore[misc]
-    """One of torchvision's v2 transforms at work on ``results['img']``.
+    """One of torchvision's v2 transforms, applied to ``results['img']``.
 
-    A result with one channel, such as Grayscale's default, becomes RGB with three equal ones.
+    An output with one channel, such as Grayscale's default, is converted to RGB.
 
     Args:
-        **arguments: of the transform that ``transform_name`` names, by torchvision's names.
+        **arguments: of the transform ``transform_name``, by torchvision's names.
 
     Raises:
-        ConfigError: torchvision refuses an argument, or a word is none of those it knows.
-        DataError: Resize of a very thin picture would make a side vast, or nothing.
+        ConfigError: torchvision rejects an argument, or a string is not known.
+        DataError: Resize would make a side of a very thin image huge or zero.
     """
 
     transform_name: ClassVar[str]
@@ -64,10 +63,10 @@ class TorchvisionTransform(BaseTransform):  # type: ignore[misc]
         self.inner = _build_transform(self.transform_name, arguments)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace the picture by the transformed one; ``img_shape`` follows its size."""
+        """Replace the image by the transformed one and update ``img_shape``."""
         image = results["img"]
         if not isinstance(image, Image.Image):
-            raise ConfigError(f"{PREFIX}{self.transform_name} works on PIL pictures",
+            raise ConfigError(f"{PREFIX}{self.transform_name} expects a PIL image",
                               got=f"a {type(image).__name__}",
                               hint="begin the pipeline with LoadClsImage")
         if self.transform_name == "Resize":
@@ -85,30 +84,29 @@ class TorchvisionTransform(BaseTransform):  # type: ignore[misc]
 
 
 class TorchvisionContainer(BaseTransform):  # type: ignore[misc]
-    """One of torchvision's v2 containers, whose ``transforms`` are those of this registry.
+    """One of torchvision's v2 containers, with ``transforms`` from the registry.
 
     Args:
-        **arguments: of the container that ``transform_name`` names; ``transforms`` is a list of
-        configs
-            or of built transforms.
+        **arguments: of the container ``transform_name``; ``transforms`` is a list of configs or
+            transforms.
 
     Raises:
-        ConfigError: torchvision refuses an argument.
+        ConfigError: torchvision rejects an argument.
     """
 
     transform_name: ClassVar[str]
 
     def __init__(self, **arguments: Any) -> None:
-        given = arguments.get("transforms")
-        if isinstance(given, (list, tuple)):
+        transforms = arguments.get("transforms")
+        if isinstance(transforms, (list, tuple)):
             arguments["transforms"] = [
                 TRANSFORMS.build(transform) if isinstance(transform, Mapping) else transform
-                for transform in given
+                for transform in transforms
             ]
         self.inner = _build_transform(self.transform_name, arguments)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Pass ``results`` through those of the inner transforms that are drawn."""
+        """Apply the inner transforms that are drawn."""
         transformed: dict[str, Any] = self.inner(results)
         return transformed
 
@@ -119,13 +117,13 @@ class TorchvisionContainer(BaseTransform):  # type: ignore[misc]
 
 
 def _build_transform(name: str, arguments: Mapping[str, Any]) -> Any:
-    """torchvision's transform ``name``, its words turned into what it takes."""
+    """Build torchvision's transform ``name``, with strings converted to its enums and colors."""
     parsed = {key: _ARGUMENT_PARSERS[key](name, value) if key in _ARGUMENT_PARSERS else value
               for key, value in arguments.items()}
     if name == "RandomErasing" and parsed.get("value") == "random":
         raise ConfigError(
             f"{PREFIX}{name}: value", got="'random'", expected="a number or three, 0 to 255",
-            hint="TimmRandomErasing(mode='pixel') erases with noise of the pictures' own spread")
+            hint="TimmRandomErasing(mode='pixel') erases with noise of the images' mean and std")
     size = parsed.get("size")
     if any(isinstance(side, int) and side < 1
            for side in (size if isinstance(size, (list, tuple)) else [size])):
@@ -138,7 +136,7 @@ def _build_transform(name: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def _check_size(resize: Any, image: Image.Image, path: object) -> None:
-    """Refuse a picture so thin that a side would grow beyond all memory, or shrink to nothing."""
+    """Check that a resize of a thin image does not exceed the memory or give a side of zero."""
     if resize.size is not None and len(resize.size) > 1:
         return
     shorter, longer = sorted(image.size)
@@ -147,7 +145,7 @@ def _check_size(resize: Any, image: Image.Image, path: object) -> None:
     if shorter * scale < 1 or shorter * longer * scale ** 2 > _MAX_PIXELS:
         raise DataError(f"{path or 'the image'}: {image.width} x {image.height} pixels are "
                         f"too thin to be scaled by {scale:.3g}", got=f"{resize}",
-                        hint="cut it into pieces, or leave it out")
+                        hint="cut it into tiles, or remove it")
 
 
 def _parse_interpolation(name: str, value: Any) -> v2.InterpolationMode:
@@ -166,7 +164,7 @@ def _parse_fill(name: str, value: Any) -> Any:
         return list(ImageColor.getrgb(value)[:3])
     except ValueError:
         raise ConfigError(f"{PREFIX}{name}: fill", got=repr(value),
-                          expected="a number, three, or a colour such as 'white' or '#7c7468'"
+                          expected="a number, three, or a color such as 'white' or '#7c7468'"
                           ) from None
 
 
@@ -185,24 +183,24 @@ _ARGUMENT_PARSERS: dict[str, Callable[[str, Any], Any]] = {
 
 
 def _make_wrapper(name: str, base: type[BaseTransform]) -> type[BaseTransform]:
-    """A class that takes the arguments of torchvision's ``name``, registered under its name."""
+    """Create and register a class with the arguments of torchvision's ``name``."""
     wrapped_class = getattr(v2, name)
 
     def __init__(self: Any, **arguments: Any) -> None:
         base.__init__(self, **arguments)
 
-    # The check of configs reads the arguments from here.
+    # The config check reads the arguments from the signature.
     __init__.__signature__ = inspect.signature(  # type: ignore[attr-defined]
         wrapped_class.__init__)
     namespace = {
         "transform_name": name, "__init__": __init__, "__module__": __name__,
-        "__doc__": f"torchvision.transforms.v2.{name} at work on ``results['img']``."
+        "__doc__": f"torchvision.transforms.v2.{name}, applied to ``results['img']``."
     }
     wrapper: type[BaseTransform] = type(name, (base,), namespace)
     TRANSFORMS.register_module(name=PREFIX + name, module=wrapper)
     return wrapper
 
 
-# By name in this module, so that a worker process that is started afresh finds them.
+# Module attributes, so that spawned worker processes can unpickle them.
 globals().update({name: _make_wrapper(name, TorchvisionTransform) for name in NAMES})
 globals().update({name: _make_wrapper(name, TorchvisionContainer) for name in CONTAINERS})

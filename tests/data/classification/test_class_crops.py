@@ -76,7 +76,7 @@ def test_one_class_of_boxes_is_refused(coco_folder, tmp_path):
 def test_boxes_of_one_class_in_train_are_refused(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["annotations"] = coco_folder.ground_truth["train"][
         "annotations"][::2]
-    with pytest.raises(DataError, match="all crops in train are of the class 'cat'"):
+    with pytest.raises(DataError, match="all crops in train have the class 'cat'"):
         load_classification_data(coco_folder.write(), tmp_path / "work")
     data = load_classification_data(tmp_path / "set", tmp_path / "work", require_train=False)
     assert data.splits["train"].counts == (2, 0)

@@ -74,17 +74,17 @@ def test_dataset_builds_from_registry_and_works_in_workers(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "not a list of labelled pictures: got the first line ''"),
-    ("path,label\n", "it names no picture"),
+    ("", "not a csv of labeled images: got the first line ''"),
+    ("path,label\n", "it lists no image"),
     ("a.jpg cat\n", "got the first line 'a.jpg cat', expected 'path,label'"),
     ("path,label\na.jpg,cat\nb.jpg,dgo\n", "list.csv, line 3: 'b.jpg' has the label 'dgo', which "
      "is none of the 2 classes; did you mean 'dog'?"),
     ("path,label\na.jpg\n", "line 2: not a path and a label: got a.jpg"),
     ("path,label\na.jpg,\n", "line 2: not a path and a label"),
     ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,3\n", "line 2: .* and four numbers"),
-    ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,1,4\n", "line 2: no box: got 1,2,1,4, expected x1"),
-    ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,nan,4\n", "line 2: no box"),
-    ("path,label,x1,y1,x2,y2\na.jpg,cat,a,b,c,d\n", "line 2: no box"),
+    ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,1,4\n", "line 2: not a valid box: got 1,2,1,4, expected x1"),
+    ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,nan,4\n", "line 2: not a valid box"),
+    ("path,label,x1,y1,x2,y2\na.jpg,cat,a,b,c,d\n", "line 2: not a valid box"),
 ])
 def test_list_errors_name_the_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
@@ -92,13 +92,13 @@ def test_list_errors_name_the_line(tmp_path, text, message):
 
 
 def test_a_list_without_classes_is_refused(tmp_path):
-    with pytest.raises(DataError, match="which classes there are; give it metainfo=dict"):
+    with pytest.raises(DataError, match="no metainfo with its classes; set metainfo=dict"):
         make_dataset(tmp_path, "path,label\na.jpg,cat\n", metainfo=None)
 
 
 @pytest.mark.parametrize("prefix, message", [
     ("", "'': no such folder"), ("absent", "absent': no such folder"),
-    ("empty", "no class folder there holds a picture")])
+    ("empty", "none of its class folders holds an image")])
 def test_missing_or_empty_class_folders_raise(tmp_path, prefix, message):
     (tmp_path / "empty" / "cat").mkdir(parents=True)
     with pytest.raises(DataError, match=message):
@@ -106,5 +106,5 @@ def test_missing_or_empty_class_folders_raise(tmp_path, prefix, message):
 
 
 def test_missing_list_file_raises(tmp_path):
-    with pytest.raises(DataError, match="absent.csv: the list of pictures cannot be read"):
+    with pytest.raises(DataError, match="absent.csv: the csv of images cannot be read"):
         ClsDataset(str(tmp_path / "absent.csv"), CLASSES)

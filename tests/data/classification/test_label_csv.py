@@ -114,10 +114,10 @@ def test_one_name_with_two_ids_is_merged(coco_folder, tmp_path):
 
 
 @pytest.mark.parametrize("record, message", [
-    ({"id": 1, "name": "cow"}, "category id 1 stands for 'cat' and for 'cow'"),
-    ({"id": 3, "name": ""}, "no usable id and name"), ({"id": 3}, "no usable id and name"),
-    ({"id": None, "name": "cow"}, "no usable id and name"),
-    ({"id": 3, "name": 5}, "no usable id and name")])
+    ({"id": 1, "name": "cow"}, "category id 1 is used for 'cat' and for 'cow'"),
+    ({"id": 3, "name": ""}, "no valid id and name"), ({"id": 3}, "no valid id and name"),
+    ({"id": None, "name": "cow"}, "no valid id and name"),
+    ({"id": 3, "name": 5}, "no valid id and name")])
 def test_a_category_that_means_nothing_is_refused(coco_folder, tmp_path, record, message):
     coco_folder.ground_truth["train"]["categories"].append(record)
     with pytest.raises(DataError, match=message):

@@ -113,7 +113,7 @@ def test_an_unknown_category_is_refused_and_the_ledger_still_written(coco_folder
     for i in (0, 3):
         coco_folder.ground_truth["train"]["annotations"][i]["category_id"] = 9
     with pytest.raises(DataError, match=r"train.json, annotation 1, image 'train0.png': "
-                       r"category_id 9 is none of the file's \[1, 2\] \(and 1 more"):
+                       r"category_id 9 is not among the file's \[1, 2\] \(and 1 more"):
         load(coco_folder, tmp_path)
     ledger = json.loads((tmp_path / "work" / "data" / "ledger.json").read_text())
     assert [issue["annotation"] for issue in ledger["faults"]] == [1, 4]

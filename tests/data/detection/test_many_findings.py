@@ -10,8 +10,8 @@ from detkit import text
 from detkit.data.detection.load_detection_data import load_detection_data
 from detkit.data.report import ledger as ledgers
 from detkit.data.report.class_aliases import match_class_names
-from detkit.data.report.classification_ledger import ClassificationLedger
-from detkit.data.report.ledger import ERROR, Ledger
+from detkit.data.report.issue import ERROR
+from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_eval import evaluate_boxes
 
@@ -73,7 +73,7 @@ def test_findings_are_all_counted_and_the_first_are_kept(folder, tmp_path, monke
         "zero_size_box": 15
     }
     assert len(ledger_json["faults"]) == 6
-    assert "... and 17 more" in caplog.text and "6 of 21 findings stand in" in caplog.text
+    assert "... and 17 more" in caplog.text and "6 of 21 issues are listed in" in caplog.text
 
 
 def test_errors_are_counted_and_raised_beyond_the_issue_limit(monkeypatch):
@@ -83,7 +83,7 @@ def test_errors_are_counted_and_raised_beyond_the_issue_limit(monkeypatch):
         ledger.add("odd", f"number {i}", "kept", split="train")
         ledger.add("odd", f"bad {i}", ERROR, split="train")
     assert ledger.counts == {"odd": 14} and ledger.unlisted == {"odd": 10}
-    with pytest.raises(DataError, match=r"data set: bad 0 \(and 6 more that cannot be mended\)"):
+    with pytest.raises(DataError, match=r"data set: bad 0 \(and 6 more errors\)"):
         ledger.raise_errors()
     ledger.map_resolutions(lambda code, resolution: "found")
     assert ledger.counts == {"odd": 14} and ledger.errors == []
@@ -91,7 +91,7 @@ def test_errors_are_counted_and_raised_beyond_the_issue_limit(monkeypatch):
 
 def test_remove_and_prepend_update_the_group_counts(monkeypatch):
     monkeypatch.setattr(ledgers, "MAX_ISSUES_PER_GROUP", 2)
-    first, second = Ledger(), ClassificationLedger()
+    first, second = Ledger(), Ledger(unit="images")
     for i in range(5):
         first.add("told", f"number {i}", "kept")
         second.add("told", f"number {i}", "kept")

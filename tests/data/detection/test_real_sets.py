@@ -104,17 +104,17 @@ def test_ledger_json_has_the_counts_of_the_ledger(chess):
 
 @pytest.mark.parametrize("folder, message", [
     ("formats_voc100", "both Pascal VOC xml .* and COCO json"),
-    ("formats_voc100/gts/coco_format_v1", "none of its 100 images is there"),
-    ("formats_voc100/gts/coco_format_v2", "none of its 100 images is there"),
-    ("formats_voc100/gts/pascalvoc_format", "none of its 100 images is there"),
-    ("formats_voc100/gts/imagenet_format", "none of its 100 images is there"),
-    ("formats_voc100/gts/yolo_format", "YOLO text .* not read yet"),
-    ("formats_voc100/gts/cvat_format", "CVAT xml .* not read yet"),
-    ("formats_voc100/gts/openimages_format", "a table .* not read yet"),
+    ("formats_voc100/gts/coco_format_v1", "none of its 100 images exists"),
+    ("formats_voc100/gts/coco_format_v2", "none of its 100 images exists"),
+    ("formats_voc100/gts/pascalvoc_format", "none of its 100 images exists"),
+    ("formats_voc100/gts/imagenet_format", "none of its 100 images exists"),
+    ("formats_voc100/gts/yolo_format", "YOLO text .* not supported"),
+    ("formats_voc100/gts/cvat_format", "CVAT xml .* not supported"),
+    ("formats_voc100/gts/openimages_format", "a table .* not supported"),
     ("formats_voc100/dets/coco_format", "no|not"),
     ("eval_coco100", "two files could be the val split"),
     ("cls_trashnet", "no annotation file; the folder holds 600 images"),
-    ("photos", "none of its 1 images is there, such as 'terrain1.jpg'"),
+    ("photos", "none of its 1 images exists, such as 'terrain1.jpg'"),
 ])
 def test_unsupported_folders_are_named_in_the_error(shared_data, tmp_path, folder, message):
     with pytest.raises(DataError, match=message):

@@ -38,7 +38,7 @@ def test_split_of_a_flat_folder_is_deterministic(tmp_path):
     assert set.union(*names.values()) == {f"{i}.png" for i in range(20)}
     assert names_of(load_detection_data(root, tmp_path / "again")) == names
     assert names_of(load_detection_data(root, tmp_path / "other", seed=1)) != names
-    assert any("the folder has no splits: divided by seed 0" in note
+    assert any("there are no splits: divided by seed 0" in note
                for note in data.ledger.notes)
 
 
@@ -65,7 +65,7 @@ def test_missing_val_or_test_falls_back_to_the_other(coco_folder, tmp_path, lack
     del coco_folder.ground_truth[lacking]
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert names_of(data)[lacking] == names_of(data)[other]
-    assert f"there is no {lacking} split: {other} stands in for it" in data.ledger.notes
+    assert f"there is no {lacking} split: {other} is used in its place" in data.ledger.notes
     assert data.ledger.count("image_in_two_splits") == 0
 
 
@@ -73,7 +73,7 @@ def test_a_lone_train_split_is_divided(coco_folder, tmp_path):
     del coco_folder.ground_truth["val"], coco_folder.ground_truth["test"]
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert [split.image_count for split in data.splits.values()] == [1, 1, 1]
-    assert any("has only a train split: divided" in note for note in data.ledger.notes)
+    assert any("there is only a train split: divided" in note for note in data.ledger.notes)
 
 
 def test_a_folder_to_measure_on_needs_no_train_split(coco_folder, tmp_path):

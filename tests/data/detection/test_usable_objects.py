@@ -87,7 +87,7 @@ def test_too_few_images_beside_those_of_empty_boxes_are_refused_with_the_option(
 def test_a_list_for_a_category_id_is_refused(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["annotations"][0]["category_id"] = [1]
     del coco_folder.ground_truth["train"]["annotations"][1]
-    with pytest.raises(DataError, match=r"category_id \[1\] is none of the file's"):
+    with pytest.raises(DataError, match=r"category_id \[1\] is not among the file's"):
         load_detection_data(coco_folder.write(), tmp_path / "work")
 
 
@@ -111,7 +111,7 @@ def test_split_without_objects_raises_with_the_cause(shared_cases, tmp_path, cas
 def test_a_val_split_of_crowds_is_refused(coco_folder, tmp_path):
     for record in coco_folder.ground_truth["val"]["annotations"]:
         record["iscrowd"] = 1
-    with pytest.raises(DataError, match="val.json: nothing can be learnt or measured"):
+    with pytest.raises(DataError, match="val.json: it has no object to train on or evaluate"):
         load_detection_data(coco_folder.write(), tmp_path / "work")
 
 
@@ -171,4 +171,4 @@ def test_difficult_in_a_coco_file_is_a_field_that_nothing_reads(coco_folder, tmp
         record["difficult"] = 1
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
     assert all(box["iscrowd"] == 0 for *_, box in annotations_of(data))
-    assert any("does not read it" in note for note in data.ledger.notes)
+    assert any("does not use it" in note for note in data.ledger.notes)

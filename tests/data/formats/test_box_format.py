@@ -157,8 +157,8 @@ def test_image_size_beyond_float_range_is_reported(coco_folder, tmp_path):
 
 def test_a_config_own_file_with_corners_is_refused(tmp_path):
     root = write_set(tmp_path / "set", corners)
-    with pytest.raises(DataError, match="5 of 20 boxes.*mend the file, or pass its folder as "
-                       "--data with .*box_format=xyxy; to keep the reading, add .*box_format=xywh"):
+    with pytest.raises(DataError, match="5 of 20 boxes.*correct the file, or pass its folder as "
+                       "--data with .*box_format=xyxy; to keep the format, add .*box_format=xywh"):
         check_coco(root / "coco.json", root).raise_errors()
     assert check_coco(root / "coco.json", root, box_format="xywh").counts == {"box_clipped": 15}
     assert check_coco(root / "coco.json", root, box_format="xyxy").count("box_format") == 1
@@ -189,7 +189,7 @@ def test_fractions_hold_whatever_size_is_stated(tmp_path, stated_wh):
     data = load_detection_data(root, tmp_path / "work",
                                options=DataOptions(box_format="normalized_xywh"))
     assert data.ledger.issues == []
-    assert any("5 images state another size" in note for note in data.ledger.notes)
+    assert any("5 images differs" in note for note in data.ledger.notes)
     assert written_boxes(data) == [pytest.approx(box) for box in sorted(5 * BOXES)]
 
 

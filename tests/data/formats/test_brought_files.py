@@ -19,7 +19,7 @@ OPENED = {
     "cvat_subset_in_name": ((5, 3, 3), []),
     "voc_cvat_lists": ((7, 3, 3), []),
     "voc_cvat_subfolders": ((6, 1, 1), ["not read: default.txt"]),
-    "mixed_slashes": ((7, 1, 1), ["4 file names are found with backslashes read as '/'"]),
+    "mixed_slashes": ((7, 1, 1), ["4 file names are found with backslashes replaced by '/'"]),
     "percent_names": ((4, 1, 1), ["6 file names", "'my%20photo%201.jpg' as 'my photo 1.jpg'"]),
     "ls_local_files": ((4, 1, 1), ["6 file names", "as 'mon \u00e9t\u00e9 1.jpg'"]),
     "ls_windows_paths": ((4, 1, 1), ["6 file names", "as 'img1.jpg'"]),
@@ -62,8 +62,8 @@ REFUSED = {
     "voc_cp1252_undeclared": r"p1\.xml: not xml",
     "voc_two_endings": r"p1\.(png|jpg) and .*p1\.(png|jpg)",
     "voc_lists_with_endings": "none of the 5 images of the train list has an xml",
-    "same_base_names": "none of its 8 images is there",
-    "odd_paths": "only 2 images can be used and 4 can not",
+    "same_base_names": "none of its 8 images exists",
+    "odd_paths": "only 2 images can be used, 4 cannot",
 }
 
 

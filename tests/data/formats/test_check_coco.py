@@ -38,7 +38,7 @@ def test_classes_of_a_config_that_the_file_contradicts_are_refused(coco_folder, 
 
 def test_a_file_that_is_no_coco_truth(tmp_path):
     (tmp_path / "a.json").write_text("[]")
-    with pytest.raises(DataError, match="a.json: not COCO truth: an array of 0 items"):
+    with pytest.raises(DataError, match="a.json: not a COCO annotation file: an array of 0 items"):
         check_coco(tmp_path / "a.json", tmp_path)
 
 

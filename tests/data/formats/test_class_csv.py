@@ -51,7 +51,7 @@ def test_csv_files_of_splits(image_set, read):
     data = read(image_set.root)
     assert counts(data) == {"train": (8, 8), "val": (2, 2), "test": (2, 2)}
     assert data.ledger.notes == ["not read: sample_submission.csv",
-                                 "there is no test split: val stands in for it"]
+                                 "there is no test split: val is used in its place"]
 
 
 def test_a_split_column_makes_the_splits(image_set, read):
@@ -84,7 +84,7 @@ def test_absolute_paths_are_read(image_set, read, tmp_path):
 def test_paths_written_on_windows_are_found(image_set, read):
     data = read(table(image_set, [row.replace("/", "\\") for row in ROWS]))
     assert counts(data)["train"] == (8, 8)
-    assert "20 file names are found with backslashes read as '/'" in data.ledger.notes[0]
+    assert "20 file names are found with backslashes replaced by '/'" in data.ledger.notes[0]
 
 
 def test_labels_are_texts_in_sorted_order_with_single_blanks(image_set, read):
@@ -104,22 +104,22 @@ def test_a_missing_file_is_left_out_with_its_line(image_set, read):
 
 def test_all_files_missing_is_refused_with_the_folder_looked_in(tmp_path, read):
     file = table(ImageSet(tmp_path / "set"))
-    with pytest.raises(DataError, match="all.csv: none of its 20 images is there, such as "
-                                        f"'pics/cat0.jpg'; .*looked in {file.parent}"):
+    with pytest.raises(DataError, match="all.csv: none of its 20 images exists, such as "
+                                        f"'pics/cat0.jpg'; .*searched in {file.parent}"):
         read(file)
 
 
 def test_duplicate_lines_are_merged(image_set, read):
     data = read(table(image_set, [*ROWS, ROWS[0], "pics/../pics/cat1.jpg,cat"]))
     assert [(issue.code, issue.message) for issue in data.ledger.issues] == [
-        ("duplicate_line", "line 22 says the same as line 2"),
-        ("duplicate_line", "line 23 says the same as line 3")]
+        ("duplicate_line", "line 22 repeats line 2"),
+        ("duplicate_line", "line 23 repeats line 3")]
     assert sum(map(sum, counts(data).values())) == 20
 
 
 def test_a_path_with_two_labels_is_refused_by_name(image_set, read, tmp_path):
     with pytest.raises(DataError, match="image 'pics/cat0.jpg': line 22 labels it 'dog' and line 2 "
-                                        "'cat'; a picture has one label here"):
+                                        "'cat'; an image must have one label"):
         read(table(image_set, [*ROWS, "pics/cat0.jpg,dog"]))
     ledger = json.loads((tmp_path / "work/data/ledger.json").read_text())
     assert ledger["counts"] == {"picture_with_two_labels": 1}
@@ -158,24 +158,24 @@ def test_line_without_path_or_label_raises(image_set, read, row, message):
 
 @pytest.mark.parametrize("word", ["", "holdout", "train/val"])
 def test_an_unknown_split_is_refused_by_line(image_set, read, word):
-    with pytest.raises(DataError, match=f"line 3 has the split '{word}', which is none of train"):
+    with pytest.raises(DataError, match=f"line 3 has the split '{word}'; expected train"):
         read(table(image_set, [f"{ROWS[0]},train", f"{ROWS[1]},{word}"], "path,label,split"))
 
 
 @pytest.mark.parametrize("content, message", [
     (b"", "the file is empty"),
     (b"\n\n", "the file is empty"),
-    (b"path,label\n", "it names no picture"),
+    (b"path,label\n", "it lists no image"),
     (b"filename,class\na.jpg,cat\n", "has the columns filename, class, expected path and label, "
      "and perhaps split; rename 'filename' to 'path' and 'class' to 'label'"),
     (b"path,category\na.jpg,cat\n", "rename 'category' to 'label'$"),
     (b"a.jpg,cat\nb.jpg,dog\n", "has the columns a.jpg, cat, expected path and label"),
-    (b"path,label,x1,y1,x2,y2\na.jpg,cat,1,2,3,4\n", "columns of boxes"),
+    (b"path,label,x1,y1,x2,y2\na.jpg,cat,1,2,3,4\n", "box columns"),
     ("path,label\na.jpg,señal\n".encode("latin-1"), "not text in UTF-8; save it as 'CSV UTF-8'"),
     ("path,label\na.jpg,cat\n".encode("utf-16"), "not text in UTF-8; save it as 'CSV UTF-8'"),
     ("path,label\na.jpg,cat\n".encode("utf-16-le"), "not text in UTF-8; save it as 'CSV UTF-8'"),
     (b"path,label,label\na.jpg,cat,dog\n", "two columns are called 'label'"),
-    (b"path,label\n\"a.jpg,cat\nb.jpg,dog\n", "line 3 has no label .is a quotation mark open"),
+    (b"path,label\n\"a.jpg,cat\nb.jpg,dog\n", "line 3 has no label .is a quotation mark of an earlier line"),
     (b"path,label\n\"a.jpg,cat\n" + b"x" * 200000, "not csv"),
 ], ids=["empty", "blank", "header", "synonyms", "one synonym", "no header", "boxes", "latin",
         "utf-16", "utf-16 without mark", "two", "quote", "long quote"])
@@ -202,5 +202,5 @@ def test_a_folder_whose_only_csv_has_other_columns_says_so(tmp_path, read):
 
 def test_non_csv_file_raises(tmp_path, read):
     (tmp_path / "a.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match="a.zip: a file, and no csv"):
+    with pytest.raises(DataError, match="a.zip: a file that is not csv"):
         read(tmp_path / "a.zip")

@@ -29,7 +29,7 @@ def test_run_dirs_inside_the_data_are_not_classes(image_set, read):
         assert load_classification_data(image_set.root,
                                         image_set.root / place).classes == ("cat", "dog")
         image_set.draw(f"{place}/confusion_matrix.png")
-    with pytest.raises(DataError, match="the class folder 'work_dirs' holds no picture"):
+    with pytest.raises(DataError, match="the class folder 'work_dirs' holds no image"):
         read(image_set)
     shutil.rmtree(image_set.root / "work_dirs")
     assert read(image_set).classes == ("cat", "dog")
@@ -54,7 +54,7 @@ def test_a_folder_that_may_not_be_read_is_named(image_set, read):
 
 
 def test_one_picture_of_each_class_is_too_few(image_set, read):
-    with pytest.raises(DataError, match="no two different images of any class.*or a val folder"):
+    with pytest.raises(DataError, match="no class has two different images"):
         read(image_set.fill("cat", 1).fill("dog", 1))
 
 

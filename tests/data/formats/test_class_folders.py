@@ -72,7 +72,7 @@ def test_one_folder_is_divided_class_by_class(image_set, read):
     paths = [path for name in SPLITS for path, _ in read_list(data, name)]
     assert len(set(paths)) == len(paths) == 63
     (note,) = data.ledger.notes
-    assert "by seed 0 into 80% train, 10% val and 10% test, in all train 49, val 7, test 7" in note
+    assert "class by class by seed 0 into train 49, val 7, test 7 images (10% val, 10% test" in note
 
 
 def test_the_division_depends_on_seed_and_names_alone(image_set, read, tmp_path):
@@ -102,7 +102,7 @@ def test_text_files_beside_a_wrapper_folder_are_ignored(image_set, read):
 def test_missing_val_or_test_falls_back_to_the_other(image_set, read, there, lacking):
     data = read(make_splits(image_set, ("train", there)))
     assert read_list(data, lacking) == read_list(data, there)
-    assert data.ledger.notes == [f"there is no {lacking} split: {there} stands in for it"]
+    assert data.ledger.notes == [f"there is no {lacking} split: {there} is used in its place"]
     assert data.ledger.issues == []
 
 
@@ -120,7 +120,7 @@ def test_a_train_folder_may_be_a_class(image_set, read):
 
 
 def test_a_split_beside_a_folder_of_pictures_is_refused(image_set, read):
-    with pytest.raises(DataError, match="'train' looks like a split, and 'extra' beside it"):
+    with pytest.raises(DataError, match="'train' looks like a split, but 'extra' beside it"):
         read(make_splits(image_set, ("train",)).fill("extra", 2))
 
 
@@ -161,8 +161,8 @@ def test_an_empty_class_folder_is_refused_in_train(image_set, read, content, tmp
     (image_set.root / "train" / "emu").mkdir()
     if content:
         image_set.text(f"train/emu/{content}")
-    with pytest.raises(DataError, match="train: the class folder 'emu' holds no picture: a class "
-                                        "that cannot be learnt. Put pictures into it, or remove"):
+    with pytest.raises(DataError, match="train: the class folder 'emu' holds no image: the class "
+                                        "cannot be learned. Add images, or remove"):
         read(image_set)
     ledger = json.loads((tmp_path / "work" / "data" / "ledger.json").read_text())
     assert ledger["counts"]["empty_class_folder"] == 1
@@ -182,7 +182,7 @@ def test_an_empty_class_folder_in_val_is_told(image_set, read):
 def test_a_class_in_val_that_train_lacks_is_refused_by_name(image_set, read):
     make_splits(image_set).fill("val/emu", 5).fill("test/emu", 2)
     with pytest.raises(DataError, match="the class 'emu' has no images in train, but in val 5, "
-                                        "test 2: it cannot be learnt; put some into train"):
+                                        "test 2: it cannot be learned; put some into train"):
         read(image_set)
 
 
@@ -297,7 +297,7 @@ def test_the_same_bytes_in_two_splits_are_named(image_set, read):
      "folder: expected train/CLASS"),
     (lambda p: make_splits(p, ("train", "training")), "could both be the train split"),
     (lambda p: make_splits(p, ("images", "labels")).text("labels/cat/1.txt", "0 .5 .5 .1 .1\n"),
-     "this is YOLO text .* not read yet"),
+     "this is YOLO text .* not supported"),
 ], ids=["empty", "pictures", "one class", "tables", "one class in splits", "unlabelled", "twice",
         "yolo"])
 def test_unsupported_folder_error_says_what_was_found(image_set, read, make, message):

@@ -149,7 +149,7 @@ INVALID_FOLDERS = {
     "deep": ({"a.json": "[" * 100000}, "a.json: nested too deeply|a.json: not json"),
     "broken xml": ({"a.xml": "<annotation><object>"},
                    "a.xml: not xml"), "empty xml": ({"a.xml": ""}, "a.xml: not xml"),
-    "no images": ({"a.json": COCO_TEXT}, "none of its 1 images is there, such as 'a.png'"),
+    "no images": ({"a.json": COCO_TEXT}, "none of its 1 images exists, such as 'a.png'"),
     "labelme": ({"a.json": '{"shapes": [], "imagePath": "a.png"}'}, "a LabelMe file"),
     "yolo": ({"labels/a.txt": "0 0.5 0.5 0.1 0.2\n", "data.yaml": "names: [a]"},
              "YOLO text"), "yolo yaml": ({"data.yaml": "path: .\nnames:\n  0: a\n"}, "YOLO text"),

@@ -166,7 +166,7 @@ def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
     assert {split.image_dir for split in data.splits.values()} == {root / images_at}
     assert data.ledger.issues == []
     # That folder is a split without annotations, which is named.
-    assert "folders of images that no annotation file names: images/Validation (3)" in (
+    assert "folders of images that are in no annotation file: images/Validation (3)" in (
         data.ledger.notes)
 
 

@@ -36,7 +36,7 @@ def folder_naming(tmp_path, name):
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, secret, name):
     shutil.copy(secret, f"{secret}.png")
     root = folder_naming(tmp_path, name.format(secret))
-    with pytest.raises(DataError, match=r"all\.json: 1 of its images lie outside of the data "
+    with pytest.raises(DataError, match=r"all\.json: 1 of its images are outside of the data "
                        r"folder .*/set, such as '.*' \(.*/secret\.png.*allow_outside=True"):
         load_detection_data(root, tmp_path / "work")
     data = load_detection_data(root, tmp_path / "work", options=DataOptions(allow_outside=True))
@@ -48,7 +48,7 @@ def test_a_link_and_a_step_up_from_where_it_leads_is_outside(tmp_path, secret):
     (tmp_path / "elsewhere" / "inner").mkdir()
     root = folder_naming(tmp_path, "link/../secret.png")
     (root / "images" / "link").symlink_to(tmp_path / "elsewhere" / "inner")
-    with pytest.raises(DataError, match="lie outside of the data folder"):
+    with pytest.raises(DataError, match="are outside of the data folder"):
         load_detection_data(root, tmp_path / "work")
 
 
@@ -87,7 +87,7 @@ def test_voc_xml_naming_an_outside_image_is_an_error(tmp_path, secret):
         xml = tmp_path / "set" / "Annotations" / f"x{i}.xml"
         xml.parent.mkdir(exist_ok=True)
         xml.write_text(voc_xml(f"{i}.png" if i else str(secret)))
-    with pytest.raises(DataError, match="1 of its images lie outside of the data folder"):
+    with pytest.raises(DataError, match="1 of its images are outside of the data folder"):
         load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
@@ -110,7 +110,7 @@ def test_links_that_the_user_made_are_used_and_noted(tmp_path, secret, whole_fol
     else:
         (root / "images" / "5.png").symlink_to(secret)
     data = load_detection_data(root, tmp_path / "work")
-    (note,) = [note for note in data.ledger.notes if "links lead out" in note]
+    (note,) = [note for note in data.ledger.notes if "are links to files outside" in note]
     assert f"for {6 if whole_folder else 1} of its images" in note
     assert data.ledger.issues == []
 
@@ -131,7 +131,7 @@ def test_images_outside_of_a_list_folder_are_noted(tmp_path):
         f"{tmp_path}/far/{i}.png,{'ab'[i % 2]}\n" for i in range(12)))
     for given in (tmp_path / "set", tmp_path / "set" / "list.csv"):
         data = load_classification_data(given, tmp_path / "work")
-        assert [note for note in data.ledger.notes if "12 of its images lie outside" in note]
+        assert [note for note in data.ledger.notes if "12 of its images are outside" in note]
 
 
 @pytest.mark.parametrize("source", [3, [1], {"a": 1}, None, True])

@@ -116,7 +116,7 @@ def test_pages_and_frames_are_counted_to_a_hundred(tmp_path, monkeypatch):
         notes = []
         read_image(path, notes.append)
         assert [note.message for note in notes] == [
-            f"it holds at least 4 {word}, of which the first is read"]
+            f"it has at least 4 {word}, of which the first is read"]
 
 
 def test_large_frames_of_a_gif_are_not_all_decoded_to_count_them(tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
     i = content.rindex(b"\xff\xda")
     last, end = content[i:-2], content[-2:]
     path.write_bytes(content[:i] + 600 * last + end)
-    with pytest.raises(DataError, match=r"a\.jpg: the JPEG has 6\d\d scans"):
+    with pytest.raises(DataError, match=r"a\.jpg: the progressive JPEG has 6\d\d scans"):
         read_image(path)
 
 

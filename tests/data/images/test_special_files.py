@@ -100,7 +100,7 @@ def test_a_pipe_as_a_table_is_an_error(class_folder, tmp_path):
     for source in (class_folder, class_folder / "train.csv"):
         with pytest.raises(DataError, match=r"train\.csv: cannot be read \(it is a named pipe"):
             load_classification_data(source, tmp_path / "work")
-    with pytest.raises(DataError, match="list of pictures cannot be read .it is a named pipe"):
+    with pytest.raises(DataError, match="csv of images cannot be read .it is a named pipe"):
         list(read_image_labels(class_folder / "train.csv"))
 
 
@@ -137,9 +137,9 @@ def test_json_larger_than_the_memory_is_not_read(coco_folder, tmp_path, monkeypa
     root = coco_folder.write()
     size = (root / "annotations" / "train.json").stat().st_size
     monkeypatch.setattr(memory, "available_memory", lambda: 3 * (size - 1))
-    with pytest.raises(DataError, match="train.json: cannot be read .*the memory is not enough"):
+    with pytest.raises(DataError, match="train.json: cannot be read .*the memory does not suffice"):
         load_detection_data(root, tmp_path / "work")
-    with pytest.raises(DataError, match="the memory is not enough"):
+    with pytest.raises(DataError, match="the memory does not suffice"):
         evaluate_boxes(root / "annotations" / "train.json", [])
 
 
@@ -216,7 +216,7 @@ def test_output_of_an_earlier_run_is_skipped_and_noted(coco_folder, class_folder
     load_detection_data(root, root / "runs")
     data = load_detection_data(root, tmp_path / "work")
     assert [note for note in data.ledger.notes if note.startswith("passed over")] == [
-        "passed over, as an earlier run wrote there (its ledger.json says so): runs/data"]
+        "not read, as they are output of an earlier run (they hold its ledger.json): runs/data"]
     load_classification_data(class_folder, class_folder / "runs")
     pets = load_classification_data(class_folder, tmp_path / "more")
     assert [note for note in pets.ledger.notes if note.startswith("passed over")]

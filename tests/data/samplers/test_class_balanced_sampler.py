@@ -132,12 +132,12 @@ def test_detection_dataset_raises_config_error():
     class Boxes(list):
         pass
 
-    with pytest.raises(ConfigError, match="Boxes does not say the class of its pictures"):
+    with pytest.raises(ConfigError, match="Boxes has no gt_label for its images"):
         ClassBalancedSampler(Boxes([1, 2]))
 
 
 def test_empty_dataset_raises_data_error():
-    with pytest.raises(DataError, match="no picture to draw"):
+    with pytest.raises(DataError, match="the data set has no images"):
         ClassBalancedSampler(LabeledDataset([]), seed=0)
 
 

@@ -130,7 +130,7 @@ def test_uint8_tensor_is_packed_unchanged():
     ids=["an array, perhaps BGR", "floats", "one channel", "grey"],
 )
 def test_packing_non_rgb_input_raises_config_error(picture):
-    with pytest.raises(ConfigError, match="PackInputs: .*expected a PIL picture in RGB"):
+    with pytest.raises(ConfigError, match="PackInputs: .*expected a PIL image in RGB"):
         PackInputs()({"img": picture})
 
 

@@ -1,1 +1,1 @@
-"""COCO's annotation format."""
+"""The COCO annotation format."""

@@ -1,4 +1,4 @@
-"""COCO json files: read one, or say what it is instead."""
+"""Read a COCO json file, or say what the file is instead."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ READ_KEYS = frozenset({
 
 
 def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
-    """Read a COCO json file with boxes. Masks are passed over while reading, and counted; an
-    annotation without a box gets its mask's.
+    """Read a COCO json file with boxes. Masks are dropped and counted while reading; an
+    annotation without a box gets the bounding box of its mask.
 
     Raises:
-        DataError: the file is missing, empty, no json, or no COCO truth with boxes.
+        DataError: the file is missing, empty, not json, or not a COCO annotation file.
     """
     masks = 0
 
-    # Masks are most of COCO's bytes: dropped as each record is made, they never fill the memory.
+    # Most bytes of COCO are masks: dropped with each record, they do not take memory.
     def drop_mask(pairs: list[tuple[str, Any]]) -> Record:
         nonlocal masks
         record = dict(pairs)
@@ -49,17 +49,17 @@ def read_coco(path: Path, name: str, image_dir: Path) -> RawSplit:
     content = _read_json(path, drop_mask)
     problem = coco_format_error(content)
     if problem is not None:
-        raise DataError(f"{path}: not COCO truth: {problem}",
+        raise DataError(f"{path}: not a COCO annotation file: {problem}",
                         expected="an object with the lists images, annotations and categories")
     return RawSplit(name, path, image_dir, content["images"], content["annotations"],
                     content["categories"], masks)
 
 
 def is_coco(path: Path) -> bool:
-    """Whether a json file is COCO truth with boxes (or could be: it has no annotation at all).
+    """Whether a json file is a COCO annotation file with boxes, or without any annotation.
 
     Raises:
-        DataError: the file cannot be read as json at all.
+        DataError: the file cannot be read as json.
     """
     content = _read_json(path)
     if coco_format_error(content) is not None:
@@ -70,26 +70,26 @@ def is_coco(path: Path) -> bool:
 
 
 def is_json(name: str) -> bool:
-    """Whether a file's name ends as those of json files do, packed by gzip or not."""
+    """Whether a file name ends in '.json' or '.json.gz'."""
     return name.lower().endswith((".json", ".json.gz"))
 
 
 def json_stem(path: Path) -> str:
-    """The name of a json file without its ending, '.json' or '.json.gz'."""
+    """The name of a json file without its suffix, '.json' or '.json.gz'."""
     return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
 def _read_json(path: Path, object_hook: Any = None) -> Any:
     try:
-        content = read_file(path, max_json_bytes(), "the memory is not enough for more", True)
+        content = read_file(path, max_json_bytes(), "the memory does not suffice for more", True)
         text = content.decode("utf-8-sig")
         del content
         if not text.strip():
             raise DataError(f"{path}: the file is empty", expected="COCO json")
         return json.loads(text, object_pairs_hook=object_hook)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error})", expected="COCO json",
-                        hint="unpack it to see what is wrong") from error
+        raise DataError(f"{path}: an invalid or truncated gzip file ({error})",
+                        expected="COCO json", hint="test it with gunzip") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file", expected="COCO json in UTF-8") from error
     except json.JSONDecodeError as error:
@@ -102,7 +102,7 @@ def _read_json(path: Path, object_hook: Any = None) -> Any:
 
 
 def _check_duplicate_keys(pairs: Sequence[tuple[str, Any]], path: Path) -> None:
-    """Refuse an object that says a thing twice and otherwise; json keeps the last alone."""
+    """Reject an object that has a key twice with different values; json keeps only the last."""
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in READ_KEYS and values.setdefault(key, value) != value:
@@ -112,7 +112,7 @@ def _check_duplicate_keys(pairs: Sequence[tuple[str, Any]], path: Path) -> None:
 
 
 def coco_format_error(content: Any) -> str | None:
-    """What json content is instead of COCO truth; None when it is COCO truth."""
+    """What json content is instead of COCO annotations; None when it is COCO annotations."""
     if isinstance(content, list):
         if content and isinstance(content[0], dict) and "score" in content[0]:
             return f"a results array of {len(content)} detections, without images and categories"
@@ -125,8 +125,8 @@ def coco_format_error(content: Any) -> str | None:
         if key not in content:
             return f"the key '{key}' is missing"
         if not isinstance(content[key], list):
-            return f"'{key}' is a {type(content[key]).__name__}, no list"
+            return f"'{key}' is a {type(content[key]).__name__}, not a list"
         for index, record in enumerate(content[key]):
             if not isinstance(record, dict):
-                return f"{key}[{index}] is a {type(record).__name__}, no object"
+                return f"{key}[{index}] is a {type(record).__name__}, not an object"
     return None

@@ -1,4 +1,4 @@
-"""COCO folders: which json is which split, and where its images are."""
+"""COCO folders: the json file and the image folder of each split."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "img", "data")
 def find_coco_files(root: Path, files: Sequence[Path]) -> dict[str, Path]:
     """The annotation file of each split among the json files below ``root``.
 
-    Splits are told by words in the file's name, else in its folder's. A set of one file
-    without such a word has the one key 'all'. Empty when no file is COCO truth. A packed file
-    beside the same unpacked is passed over.
+    The split is taken from words in the file name, else in its folder names. A single file
+    without such a word has the key 'all'. Empty when no file is a COCO annotation file. A gzip
+    file is ignored where the unpacked file is beside it.
 
     Raises:
         DataError: two files could be the same split.
@@ -64,22 +64,27 @@ def _select_file(
     if len(matches) != 1:
         matches = list(paths)
     if len(matches) == 1 and _has_standard_name(matches[0]):
-        return matches[0]  # reading it will say what is wrong with it; no need to read it twice
+        return matches[0]  # its errors are reported when it is read; it need not be read twice
     matches = [path for path in matches if predicate(path)]
     if len(matches) > 1:
         raise DataError(f"two files could be {description}: {matches[0]} and {matches[1]}",
-                        hint="name one of the two folders, or keep one of the two files")
+                        hint="use the folder of one of them, or keep one of the two files")
     return matches[0] if matches else None
 
 
 def is_readable_coco(path: Path) -> bool:
-    """Files that no split is named by may be anything: a broken one is just another file."""
+    """Whether a file is COCO; False for a file that is not json, which is then ignored."""
     try:
         return is_coco(path)
     except UnreadableFileError:
         raise
     except DataError:
         return False
+
+
+def is_detection_json(path: Path) -> bool:
+    """Whether a json file is COCO with boxes, and its name is not that of another task's file."""
+    return not OTHER_TASK_PATTERN.search(json_stem(path).lower()) and is_readable_coco(path)
 
 
 def _has_standard_name(path: Path) -> bool:
@@ -92,7 +97,8 @@ def read_coco_split(root: Path, name: str, path: Path) -> tuple[RawSplit, ImageF
     """Read one split and find its images.
 
     Raises:
-        DataError: the file is no COCO truth, lists no image, or its images are not found.
+        DataError: the file is not a COCO annotation file, lists no image, or its images are not
+            found.
     """
     raw = read_coco(path, name, path.parent)
     names = [record["file_name"] for record in raw.images
@@ -105,7 +111,7 @@ def read_coco_split(root: Path, name: str, path: Path) -> tuple[RawSplit, ImageF
 
 
 def _image_dir_candidates(root: Path, name: str, path: Path) -> list[list[Path]]:
-    """Folders that the images may be in, the likelier first; names count in any case."""
+    """Folders that may hold the images, the more likely ones first; case is ignored."""
     folders = Subfolders()
 
     def find_subfolders(bases: Sequence[Path], names: Sequence[str]) -> list[Path]:
@@ -117,15 +123,15 @@ def _image_dir_candidates(root: Path, name: str, path: Path) -> list[list[Path]]
     stem = json_stem(path)
     bases = ancestors + find_subfolders(ancestors, IMAGE_FOLDERS)
     named_dirs = find_subfolders(bases, SPLIT_ALIASES[name])
-    own_dirs = find_subfolders([path.parent], [stem])
+    same_name_dirs = find_subfolders([path.parent], [stem])
     if split_from_name(path.parent.name) == name and path.parent != root:
-        own_dirs += [path.parent, *find_subfolders([path.parent], IMAGE_FOLDERS)]
+        same_name_dirs += [path.parent, *find_subfolders([path.parent], IMAGE_FOLDERS)]
     return [
         find_subfolders(bases, re.findall(r"[a-z]+\d{4}", stem.lower())),
-        own_dirs,
+        same_name_dirs,
         named_dirs + find_subfolders(named_dirs, IMAGE_FOLDERS),
         bases,
-        # CVAT's instances_SUBSET.json stands beside images/SUBSET, whatever the subset's name.
+        # CVAT writes instances_SUBSET.json beside images/SUBSET, for any name of the subset.
         find_subfolders(bases, [re.sub("^instances_", "", stem, flags=re.IGNORECASE)]),
         [folder for base in bases for folder in folders.find_for_split(base, name)],
     ]

@@ -1,1 +1,1 @@
-"""Pascal VOC's annotation format."""
+"""The Pascal VOC annotation format."""

@@ -1,4 +1,4 @@
-"""Pascal VOC xml files: read them as COCO records, the corner values unchanged."""
+"""Read Pascal VOC xml files as COCO records, with unchanged corner values."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ def read_voc(
 ) -> RawSplit:
     """Read xml files as one COCO split.
 
-    A box [xmin, ymin, xmax, ymax] becomes [xmin, ymin, xmax - xmin, ymax - ymin]: neither the
-    first pixel's 1 nor the last pixel's width is taken off or added. An object without corners
-    gets the box of its outline. ``difficult`` and ``truncated`` stay as fields of the annotation.
-    Categories are in alphabetical order.
+    A box [xmin, ymin, xmax, ymax] becomes [xmin, ymin, xmax - xmin, ymax - ymin]: corners are not
+    converted from 1-based to 0-based pixels. An object without corners gets the box of its
+    polygon. ``difficult`` and ``truncated`` stay as fields of the annotation. Categories are in
+    alphabetical order.
 
     Args:
-        xml_files: each with the file name of its image, or None to take the xml's own.
-        ledger: takes the files that are no VOC xml, which are left out with their images.
+        xml_files: each with the file name of its image, or None for the name in the xml.
+        name: of the split.
+        source: the folder of the xml files.
+        ledger: receives the files that are not VOC xml, which are left out with their images.
 
     Returns:
-        The split; ``named`` in an image record is the file name that the xml itself gives.
+        The split; ``xml_filename`` in an image record is the file name in the xml.
     """
     split = RawSplit(name, source, source, box_format="xyxy")
     contents = []
@@ -59,7 +61,7 @@ def read_voc(
         split.images.append({
             "id": image_id,
             "file_name": image or _text(tree, "filename") or path.stem,
-            "named": _text(tree, "filename"),
+            "xml_filename": _text(tree, "filename"),
             "width": _number(tree, "size/width"),
             "height": _number(tree, "size/height"),
             "source_file": str(path),
@@ -81,14 +83,14 @@ def read_voc(
 
 
 def parse_voc(path: Path) -> ElementTree.Element:
-    """The root of a VOC xml file.
+    """The root element of a VOC xml file.
 
     Raises:
-        DataError: the file cannot be read, is no xml, or no VOC annotation.
+        DataError: the file cannot be read, is not xml, or not a VOC annotation.
     """
     root = parse_xml(path)
     if root.tag != "annotation":
-        raise DataError(f"{path}: no Pascal VOC annotation", got=f"<{root.tag}>",
+        raise DataError(f"{path}: not a Pascal VOC annotation", got=f"<{root.tag}>",
                         expected="<annotation>")
     return root
 
@@ -98,7 +100,7 @@ def _text(element: ElementTree.Element, path: str) -> str:
 
 
 def _number(element: ElementTree.Element, path: str) -> float | int | None:
-    """A number, whole where it is whole; None when it is missing or no number."""
+    """A number, int where it is an integer; None when it is missing or not a number."""
     try:
         value = float(_text(element, path))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Pascal VOC folders: which xml is of which split, and where its images are."""
+"""Pascal VOC folders: the xml files and the image folder of each split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detkit.data.detection.annotations import RawSplit
-from detkit.data.formats.read_file import UnreadableFileError, list_names
+from detkit.data.formats.read_file import UnreadableFileError, list_folder
 from detkit.data.formats.subfolders import Subfolders
 from detkit.data.formats.voc.voc_file import parse_voc, read_voc
 from detkit.data.formats.voc.voc_layout import XmlFolders
@@ -25,10 +25,10 @@ IMAGE_FOLDERS = ("JPEGImages", "images", "imgs", "img")
 def read_voc_folder(
     root: Path, folders: Mapping[str, XmlFolders], ledger: Ledger
 ) -> dict[str, tuple[RawSplit, ImageFolder]]:
-    """Read the splits of a VOC folder: by its lists in ImageSets/Main where there are such.
+    """Read the splits of a VOC folder: those of the lists in ImageSets/Main, if there are any.
 
     Raises:
-        DataError: an xml is broken, a list names no xml, or images are not found.
+        DataError: no xml of a split is valid, a list names no xml, or images are not found.
     """
     if set(folders) != {"all"}:
         return {name: _read_split(root, name, xml_folders, xml_folders.files(), ledger)
@@ -44,7 +44,7 @@ def read_voc_folder(
     listed_stems = {stem for stems in listed.values() for stem in stems}
     for stem, path in files.items():
         if stem not in listed_stems:
-            ledger.add("not_in_any_list", "no list in ImageSets/Main names it", "left out",
+            ledger.add("not_in_any_list", "it is in no list of ImageSets/Main", "left out",
                        file=str(path))
     return {
         name: _read_split(root, name, all_folders, {stem: files[stem]
@@ -56,7 +56,7 @@ def read_voc_folder(
 def _resolve_list(
     name: str, lines: Sequence[str], names: XmlNameIndex, base: Path, ledger: Ledger
 ) -> list[str]:
-    """The xml files that a list names, by their path from ``base`` without the ending."""
+    """The xml files that a list names, relative to ``base`` and without the suffix."""
     stems: dict[str, None] = {}
     for line in lines:
         stem = names.find(line)
@@ -89,7 +89,8 @@ def _read_split(
                    if len(xml_folders.folders) == 1 else xml_folders.base, ledger)
     if not raw.images:
         first = next(iter(files.values()))
-        raise DataError(f"{first}: no Pascal VOC annotation, nor any other of the {name} split")
+        raise DataError(f"{first}: not a Pascal VOC annotation, nor any other file of the {name} "
+                        "split")
     if len(parents) > 1:
         _prefix_ambiguous_names(
             raw, {
@@ -101,21 +102,21 @@ def _read_split(
                            str(raw.source))
     raw.image_dir = chosen.folder
     for record in raw.images:
-        xml_name, file_name = record.pop("named"), record["file_name"]
+        xml_name, file_name = record.pop("xml_filename"), record["file_name"]
         if casefold_name(Path(xml_name).stem) != casefold_name(
                 Path(file_name).stem) and chosen.find(xml_name) is not None:
-            ledger.add("two_images_named", f"the xml names '{xml_name}', which is there too; the "
-                       f"image with the xml's own name is taken, '{file_name}'", "kept",
+            ledger.add("two_images_named", f"the xml states '{xml_name}', which exists, too; the "
+                       f"image with the same name as the xml is used, '{file_name}'", "kept",
                        file=record["source_file"], image=file_name, split=name)
     return raw, chosen
 
 
 def _prefix_ambiguous_names(raw: RawSplit, parents: Mapping[str, str]) -> None:
-    """Put the folder of its xml before a bare name that another xml's image has too.
+    """Add the folder of its xml to a file name that another xml states, too.
 
     Args:
         raw: image records are changed in place.
-        parents: by xml file, of those whose own words name the image.
+        parents: folder by xml file, for the xml files whose content states the file name.
     """
     basenames = Counter(casefold_name(basename(record["file_name"])) for record in raw.images)
     for record in raw.images:
@@ -125,7 +126,7 @@ def _prefix_ambiguous_names(raw: RawSplit, parents: Mapping[str, str]) -> None:
 
 
 def _image_dir_candidates(root: Path, base: Path) -> list[list[Path]]:
-    """Folders that the images may be in, the likelier first; names count in any case."""
+    """Folders that may hold the images, the more likely ones first; case is ignored."""
     folders = Subfolders()
     return [folders.find(base.parent, IMAGE_FOLDERS), [base], [base.parent, root],
             folders.find(root, IMAGE_FOLDERS)]
@@ -133,7 +134,7 @@ def _image_dir_candidates(root: Path, base: Path) -> list[list[Path]]:
 
 def _insert_subfolders(candidates: Sequence[list[Path]], name: str,
                        parent: str) -> list[list[Path]]:
-    """Before each tier the folders in it that are called as those of the xml files are."""
+    """Add, before each group of folders, their subfolders of the same name as the xml folder."""
     if not parent:
         return list(candidates)
     folders = Subfolders()
@@ -153,37 +154,39 @@ def _insert_subfolders(candidates: Sequence[list[Path]], name: str,
 
 
 def _image_names(stems: Sequence[str], candidates: Sequence[Sequence[Path]]) -> list[str | None]:
-    """The image that shares each xml's name; where there is none, the name inside it counts.
+    """The image with the same name as each xml; None where the name in the xml is used instead.
 
     Args:
-        stems: paths without the ending, as far as images lie in sub-folders of the same names.
+        stems: relative paths of the xml files without the suffix.
+        candidates: folders that may hold the images.
     """
-    wanted_stems = {casefold_name(stem) for stem in stems}
+    target_stems = {casefold_name(stem) for stem in stems}
     basenames = {casefold_name(stem.rpartition("/")[2]) for stem in stems}
     parents = {stem.rpartition("/")[0]: None for stem in stems}
     in_one_folder = len(basenames) == len(stems)
-    if in_one_folder:  # the images may lie in one folder, without being mixed up
+    if in_one_folder:  # names are unique without their folders: the images may be in one folder
         parents[""] = None
-        wanted_stems |= basenames
+        target_stems |= basenames
     by_stem: dict[str, str] = {}
     for folder in [folder for group in candidates for folder in group if folder.is_dir()]:
         for parent in parents:
-            by_stem.update(_find_images(folder, parent, wanted_stems, by_stem))
+            by_stem.update(_find_images(folder, parent, target_stems, by_stem))
     return [by_stem.get(casefold_name(stem))
             or (by_stem.get(casefold_name(stem.rpartition("/")[2])) if in_one_folder else None)
             for stem in stems]
 
 
 def _find_images(
-    folder: Path, parent: str, wanted_stems: set[str], known: Mapping[str, str]
+    folder: Path, parent: str, target_stems: set[str], known: Mapping[str, str]
 ) -> dict[str, str]:
-    """Those wanted and not found yet, by their folded path from ``folder`` without the ending."""
+    """The images of ``target_stems`` that are not in ``known``, by casefolded path from ``folder``
+    without the suffix."""
     matches: dict[str, str] = {}
-    for file_name in list_names(folder / parent):
+    for file_name in list_folder(folder / parent):
         path = f"{parent}/{file_name}" if parent else file_name
         name, suffix = os.path.splitext(path)
         stem = casefold_name(name)
-        if suffix.lower() not in IMG_EXTENSIONS or stem not in wanted_stems or stem in known:
+        if suffix.lower() not in IMG_EXTENSIONS or stem not in target_stems or stem in known:
             continue
         if matches.setdefault(stem, path) != path:
             raise DataError(f"two images have the same name: {folder / matches[stem]} and "
@@ -192,10 +195,10 @@ def _find_images(
 
 
 def is_voc(paths: Sequence[Path]) -> bool:
-    """Whether any of some xml files is a VOC annotation.
+    """Whether any of the xml files is a VOC annotation.
 
     Raises:
-        UnreadableFileError: one cannot be read, and may well be one.
+        UnreadableFileError: a file cannot be read; it could be one.
     """
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Which folders of Pascal VOC xml files are which split."""
+"""The folders of Pascal VOC xml files of each split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detkit.data.detection.annotations import split_from_name
-from detkit.data.formats.read_file import list_names
+from detkit.data.formats.read_file import list_folder
 from detkit.data.formats.voc.voc_lists import read_split_lists
 from detkit.data.images.image_folder import casefold_name
 from detkit.errors import DataError
@@ -18,12 +18,12 @@ ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")
 
 @dataclass(frozen=True)
 class XmlFolders:
-    """The folders that hold the xml files of one split, or of all.
+    """The folders that hold the xml files of one split, or of all splits.
 
     Args:
-        base: the folder around them that bears a name for annotations, such as Annotations;
-            without one the single folder itself. The names in lists start here, and its
-            sub-folders are those of the images.
+        base: the parent folder that is named for annotations, such as Annotations; without one
+            the single folder itself. Names in lists are relative to it, and image folders have
+            the same subfolders.
         folders: at least one, each ``base`` or below it.
     """
 
@@ -31,15 +31,15 @@ class XmlFolders:
     folders: tuple[Path, ...]
 
     def files(self) -> dict[str, Path]:
-        """The xml files by their path from ``base``, with '/', without the ending; sorted.
+        """The xml files by their path from ``base``, with '/' and without the suffix, sorted.
 
         Raises:
-            DataError: two files differ in nothing but the case of their ending.
+            DataError: two file names differ only in the case of the suffix.
         """
         xml_paths: dict[str, Path] = {}
         for folder in self.folders:
             start = folder.relative_to(self.base).as_posix()
-            for name in list_names(folder):
+            for name in list_folder(folder):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() != ".xml" or name.startswith("."):
                     continue
@@ -51,9 +51,9 @@ class XmlFolders:
 
 
 def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolders]:
-    """The folders of xml files of each split, or those of all ('all').
+    """The folders of xml files by split; 'all' for data without splits.
 
-    Folders of one split are taken together where they lie in one folder of annotations.
+    Several folders of one split are accepted where they lie in one folder of annotations.
 
     Raises:
         DataError: two folders could be the same split.
@@ -68,7 +68,7 @@ def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolder
         if base is None or others or not read_split_lists(base):
             named = next(group[0] for name, group in by_split.items() if name != "all")
             raise _ambiguous_folders_error(by_split["all"][0], named)
-        by_split = {"all": list(folders)}  # the lists say the splits, not the sub-folders' names
+        by_split = {"all": list(folders)}  # lists define the splits, not names of subfolders
     chosen = {}
     for name, group in by_split.items():
         bases = {_annotation_root(root, folder) for folder in group}
@@ -79,17 +79,17 @@ def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolder
 
 
 def _annotation_root(root: Path, folder: Path) -> Path | None:
-    """The nearest folder around ``folder``, or itself, that bears a name for annotations."""
+    """The nearest parent of ``folder``, or itself, that is named for annotations."""
     return next((parent for parent in _self_and_parents(root, folder)
                  if casefold_name(parent.name) in ANNOTATION_FOLDERS), None)
 
 
 def _self_and_parents(root: Path, folder: Path) -> list[Path]:
-    """``folder`` and those around it, up to ``root``."""
+    """``folder`` and its parents, up to ``root``."""
     return [parent for parent in (folder, *folder.parents)
             if parent == root or root in parent.parents]
 
 
 def _ambiguous_folders_error(first: Path, second: Path) -> DataError:
     return DataError(f"two folders of Pascal VOC files: {first} and {second}",
-                     hint="name the one to use")
+                     hint="use one of the two folders")

@@ -1,4 +1,4 @@
-"""The lists of a Pascal VOC folder, ImageSets/Main/*.txt: which image is of which split."""
+"""The lists of a Pascal VOC folder, ImageSets/Main/*.txt: the images of each split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from detkit.data.formats.read_file import MAX_LIST_BYTES, list_names, read_file
+from detkit.data.detection.annotations import SPLITS
+from detkit.data.formats.read_file import MAX_LIST_BYTES, list_folder, read_file
 from detkit.data.formats.subfolders import Subfolders
 from detkit.data.images.image_folder import casefold_name
 from detkit.data.report.ledger import Ledger
@@ -16,17 +17,16 @@ SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test"
 }
-# VOC's own lists of one class each, such as cat_trainval.txt.
+# The lists of single classes in VOC, such as cat_trainval.txt.
 CLASS_LIST_PATTERN = re.compile(r".+_(train|val|trainval|test)", re.IGNORECASE)
-SPLITS = ("train", "val", "test")
 
 
 def read_split_lists(base: Path, ledger: Ledger | None = None) -> dict[str, list[str]]:
-    """The lines of the list of each split; empty without lists that are called for one.
+    """The lines of the list of each split; empty without lists that are named for a split.
 
     Args:
-        base: the folder of xml files, beside which ImageSets stands; names count in any case.
-        ledger: takes a note of the lists that are not read, and of those that name no image.
+        base: the folder of xml files, beside ImageSets; case is ignored.
+        ledger: receives notes on lists that are not read, and on empty lists.
 
     Raises:
         DataError: a list is not text, or two lists of one split differ.
@@ -54,21 +54,20 @@ def read_split_lists(base: Path, ledger: Ledger | None = None) -> dict[str, list
             and not CLASS_LIST_PATTERN.fullmatch(path.stem)
         ]
         if unused:
-            ledger.notes.append(f"lists in {files[0].parent} that are called for no split, and "
+            ledger.notes.append(f"lists in {files[0].parent} that are named for no split, and "
                                 "are not read: " + ", ".join(unused))
         for name, lines in lists.items():
             if not lines:
-                ledger.notes.append(
-                    f"the list {list_paths[name]} names no image: it makes no {name} "
-                    "split")
+                ledger.notes.append(f"the list {list_paths[name]} is empty: there is no {name} "
+                                    "split")
     return {name: lists[name] for name in SPLITS if lists.get(name)}
 
 
 class XmlNameIndex:
-    """Finds the xml file that a line of a list means.
+    """Finds the xml file of a line in a list.
 
     Args:
-        files: xml files by their path from the folder of annotations, without the ending.
+        files: xml files by their path relative to the annotation folder, without the suffix.
     """
 
     def __init__(self, files: Mapping[str, Path]) -> None:
@@ -80,8 +79,8 @@ class XmlNameIndex:
             self._by_basename.setdefault(casefold_name(name.rpartition("/")[2]), []).append(name)
 
     def find(self, line: str) -> str | None:
-        """The key in ``files`` that a line means; None when there is none, or more than one."""
-        # Lists of one class have a second column, -1 or 1; names may hold blanks.
+        """The key in ``files`` of a line; None when there is none, or more than one."""
+        # Lists of single classes have a second column, -1 or 1; file names may contain spaces.
         for name in (line, line.split()[0]):
             name = name.replace("\\", "/")
             if name in self._files:
@@ -93,7 +92,7 @@ class XmlNameIndex:
 
 
 def find_split_lists(base: Path) -> list[Path]:
-    """The lists in the ImageSets beside a folder of xml files; none where there is no such."""
+    """The lists of the folder ImageSets beside a folder of xml files; empty without it."""
     folders = Subfolders()
     for image_sets in folders.find(base.parent, ["ImageSets"]):
         for folder in (*folders.find(image_sets, ["Main"]), image_sets):
@@ -104,7 +103,7 @@ def find_split_lists(base: Path) -> list[Path]:
 
 
 def _text_files(folder: Path) -> Iterator[Path]:
-    for name in sorted(list_names(folder)):
+    for name in sorted(list_folder(folder)):
         path = folder / name
         if path.suffix.lower() == ".txt" and not name.startswith(".") and not path.is_dir():
             yield path

@@ -1,4 +1,4 @@
-"""What else than corners a VOC object has: an outline, a turned rectangle, attributes of CVAT."""
+"""Shapes of VOC objects besides corners: polygons, rotated boxes, and attributes of CVAT."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from detkit.data.detection.annotations import Record
 
 
 def add_shape_fields(record: Record, item: ElementTree.Element) -> None:
-    """Add what an object's xml says of its shape to its record, in the words of COCO.
+    """Add the shape of an object to its record, in COCO's format.
 
-    ``polygon`` (Roboflow's x1, y1, ... or LabelMe's pt) becomes ``segmentation``; the rotation
-    among CVAT's attributes, or that of roLabelImg's ``robndbox`` with its box, ``attributes``.
+    ``polygon`` (Roboflow's x1, y1, ... or LabelMe's pt) becomes ``segmentation``; the rotation in
+    CVAT's attributes, or of roLabelImg's ``robndbox`` with its box, becomes ``attributes``.
 
     Args:
-        record: its annotation; changed in place.
+        record: the annotation of the object; changed in place.
         item: the ``object`` element.
     """
     polygon = item.find("polygon")
@@ -34,7 +34,7 @@ def add_shape_fields(record: Record, item: ElementTree.Element) -> None:
 
 
 def _points(polygon: ElementTree.Element) -> list[Any]:
-    """x, y of each point in turn; empty where they do not pair."""
+    """x and y of each point, in one list; a coordinate that is missing is NaN."""
     points = [(point.findtext("x"), point.findtext("y")) for point in polygon.iterfind("pt")]
     if not points:
         named = {child.tag: child.text for child in polygon}
@@ -44,7 +44,7 @@ def _points(polygon: ElementTree.Element) -> list[Any]:
 
 
 def _float(text: str | None) -> float:
-    """The number; NaN for what is none, which makes no box."""
+    """The number; NaN for anything else, which gives no box."""
     try:
         value = float(text or "")
     except ValueError:
