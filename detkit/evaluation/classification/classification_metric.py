@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from numpy.typing import NDArray
 
 from detkit.errors import ConfigError, DataError, WeightsError
 from detkit.evaluation.classification.classification_scores import ClassificationScores
+from detkit.evaluation.tensors import to_numpy
 from detkit.registry import METRICS
 
 # Of one picture: its class, the predicted class, at which rank its class stands (0 is first),
@@ -104,7 +104,7 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
 
 
 def _score_sample(sample: dict[str, Any]) -> Outcome:
-    scores = _to_numpy(sample["pred_scores"])
+    scores = to_numpy(sample["pred_scores"])
     name = sample.get("img_path", f"picture {sample.get('sample_idx', '')}")
     if scores.ndim != 1 or not len(scores):
         raise DataError(f"{name}: pred_scores", got=f"shape {scores.shape}", expected="(K,)")
@@ -115,18 +115,10 @@ def _score_sample(sample: dict[str, Any]) -> Outcome:
             "learning rate, or use an earlier checkpoint")
     if sample.get("gt_label") is None:
         raise DataError(f"{name}: the picture has no label", expected="gt_label")
-    gt_label = int(_to_numpy(sample["gt_label"]).reshape(()))
+    gt_label = int(to_numpy(sample["gt_label"]).reshape(()))
     if not 0 <= gt_label < len(scores):
         raise DataError(f"{name}: label {gt_label}", expected=f"0 to {len(scores) - 1}, for the "
                         f"{len(scores)} classes of the model")
     gt_score = scores[gt_label]
     rank = int((scores > gt_score).sum() + (scores[:gt_label] == gt_score).sum())
     return gt_label, int(scores.argmax()), rank, len(scores)
-
-
-def _to_numpy(values: Any) -> NDArray[Any]:
-    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
-    if not hasattr(values, "detach"):
-        return np.asarray(values)
-    values = values.detach().cpu()
-    return np.asarray(values.float() if values.is_floating_point() else values)

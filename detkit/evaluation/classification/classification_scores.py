@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detkit.evaluation.score_values import nan_to_none
+
 
 @dataclass(frozen=True)
 class PerClassMetrics:
@@ -123,11 +125,11 @@ class ClassificationScores:
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; None where there is nothing to measure."""
         return {
-            **{name: _or_none(value) for name, value in self.stats.items()},
+            **{name: nan_to_none(value) for name, value in self.stats.items()},
             "images": self.images,
             "classes": {
-                row.name: {"precision": _or_none(row.precision), "recall": _or_none(row.recall),
-                           "f1": _or_none(row.f1), "support": row.support,
+                row.name: {"precision": nan_to_none(row.precision), "recall": nan_to_none(row.recall),
+                           "f1": nan_to_none(row.f1), "support": row.support,
                            "predicted": row.predicted}
                 for row in self.per_class
             },
@@ -142,7 +144,3 @@ def _ratio(numerator: int, denominator: int) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

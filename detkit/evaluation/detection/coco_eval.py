@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_results import read_results
-from detkit.evaluation.detection.coco_stats import STATS, CocoStats
+from detkit.evaluation.detection.coco_stats import STATS, CocoStats, PerClassAP
 from detkit.evaluation.detection.convention_hints import find_convention_hints
 from detkit.evaluation.detection.ground_truth import CocoGroundTruth, read_ground_truth
 from detkit.text import closest_name
@@ -69,25 +69,20 @@ def evaluate_boxes(
     evaluated_indices = sorted({item["category_id"]
                                 for item in ground_truths}) or category_indices[:1]
     stats, precision = _run_cocoeval(gt, evaluated_indices, ground_truths, detections)
-    row = {index: position for position, index in enumerate(evaluated_indices)}
-    per_class = {
-        gt.class_names[index]: precision[:, :, row[index]] if index in row else _NO_PRECISION
-        for index in category_indices
-    }
-    notes = gt.notes if ground_truths else (*gt.notes,
-                                            "the truth holds no boxes: nothing to measure")
+    class_precision = {index: precision[:, :, column]
+                       for column, index in enumerate(evaluated_indices)}
+    per_class = []
+    for index in category_indices:
+        values = class_precision.get(index, _NO_PRECISION)
+        per_class.append(
+            PerClassAP(gt.class_names[index], _mean(values), _mean(values[:1]), counted[index]))
+    no_boxes = () if ground_truths else ("the ground truth has no boxes: nothing to measure",)
     return CocoStats(
-        **{key: _or_nan(value)
-           for key, value in zip(STATS, stats)},
-        per_class={name: _mean(values)
-                   for name, values in per_class.items()},
-        per_class_50={name: _mean(values[:1])
-                      for name, values in per_class.items()}, per_class_ground_truths={
-                          gt.class_names[index]: counted[index]
-                          for index in category_indices
-                      }, images=len(gt.images), ground_truths=len(ground_truths),
+        **{key: _or_nan(value) for key, value in zip(STATS, stats)},
+        per_class=tuple(per_class), images=len(gt.images), ground_truths=len(ground_truths),
         crowds=sum(item["iscrowd"] for item in ground_truths), detections=len(detections),
-        notes=notes, hints=tuple(find_convention_hints(gt, detections)) if hints else (),
+        notes=(*gt.notes, *no_boxes),
+        hints=tuple(find_convention_hints(gt, detections)) if hints else (),
     )
 
 

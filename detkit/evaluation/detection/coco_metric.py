@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from numpy.typing import NDArray
-from torch import Tensor
 
 from detkit.evaluation.detection.coco_eval import evaluate_boxes, match_categories
 from detkit.evaluation.detection.coco_stats import CocoStats
 from detkit.evaluation.detection.ground_truth import read_ground_truth
 from detkit.evaluation.detection.json_values import Id
+from detkit.evaluation.tensors import to_numpy
 from detkit.registry import METRICS
 
 # The names under which MMDetection's users know the twelve numbers.
@@ -114,7 +112,7 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
         """
         for sample in data_samples:
             pred_instances = sample["pred_instances"]
-            arrays = {key: _to_numpy(pred_instances[key]) for key in PREDICTION_FIELDS}
+            arrays = {key: to_numpy(pred_instances[key]) for key in PREDICTION_FIELDS}
             self.results.append({"img_id": sample["img_id"], **arrays})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
@@ -140,7 +138,8 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
         self.scores = scores
         metrics = {METRIC_KEYS[name]: getattr(scores, name) for name in METRIC_KEYS}
         if self.classwise:
-            metrics.update({f"{name}_precision": scores.per_class[name] for name in classes})
+            class_ap = {item.name: item.AP for item in scores.per_class}
+            metrics.update({f"{name}_precision": class_ap[name] for name in classes})
         return metrics
 
     def _to_coco_results(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -158,12 +157,6 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
                     "bbox": box, "score": float(score),
                 })
         return detections
-
-
-def _to_numpy(values: Tensor) -> NDArray[Any]:
-    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
-    values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def _write_results(path: Path, detections: list[dict[str, Any]]) -> None:

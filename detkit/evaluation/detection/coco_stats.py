@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from detkit.evaluation.score_values import nan_to_none
+
 STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+@dataclass(frozen=True)
+class PerClassAP:
+    """The scores of one class of `CocoStats`.
+
+    Args:
+        name: name of the class.
+        AP: average precision over IoU 0.50 to 0.95; nan where the class has no ground truth.
+        AP50: average precision at IoU 0.50, likewise.
+        ground_truths: number of ground-truth boxes, without crowd regions.
+    """
+
+    name: str
+    AP: float
+    AP50: float
+    ground_truths: int
 
 
 @dataclass(frozen=True)
@@ -27,10 +44,7 @@ class CocoStats:
         ARs: AR100 of small objects.
         ARm: AR100 of medium objects.
         ARl: AR100 of large objects.
-        per_class: AP of each class by name, in the order of category ids; nan where the class
-            has no truths.
-        per_class_50: AP50 of each class, likewise.
-        per_class_ground_truths: how many truths (crowds left out) each class has.
+        per_class: scores of each class, in the order of category ids.
         images: images measured.
         ground_truths: annotated boxes, crowds included.
         crowds: those of the truths that are crowd regions and cost nothing when missed.
@@ -52,9 +66,7 @@ class CocoStats:
     ARs: float
     ARm: float
     ARl: float
-    per_class: Mapping[str, float]
-    per_class_50: Mapping[str, float]
-    per_class_ground_truths: Mapping[str, int]
+    per_class: tuple[PerClassAP, ...]
     images: int
     ground_truths: int
     crowds: int
@@ -70,20 +82,16 @@ class CocoStats:
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; None where there is nothing to measure."""
         return {
-            **{name: _or_none(value) for name, value in zip(STATS, self.stats)},
+            **{name: nan_to_none(value) for name, value in zip(STATS, self.stats)},
             "images": self.images,
             "truths": self.ground_truths,
             "crowds": self.crowds,
             "detections": self.detections,
             "classes": {
-                name: {"AP": _or_none(value), "AP50": _or_none(self.per_class_50[name]),
-                       "truths": self.per_class_ground_truths[name]}
-                for name, value in self.per_class.items()
+                item.name: {"AP": nan_to_none(item.AP), "AP50": nan_to_none(item.AP50),
+                            "truths": item.ground_truths}
+                for item in self.per_class
             },
             "notes": list(self.notes),
             "hints": list(self.hints),
         }
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""A classifier's scores as text, as JSON and as a picture."""
+"""A classifier's scores as text, as JSON and as a plot."""
 
 import json
 
@@ -9,11 +9,11 @@ from PIL import Image
 from detkit.errors import DataError
 from detkit.evaluation.classification.classification_scores import ClassificationScores
 from detkit.evaluation.classification.classification_table import (
-    WIDTH,
     class_scores_table,
     per_class_table,
 )
 from detkit.evaluation.classification.confusion_matrix_plot import plot_confusion_matrix
+from detkit.tables import WIDTH
 
 
 def make_scores(
@@ -28,7 +28,7 @@ def make_scores_of_size(count):
 
 def test_no_images_shows_dashes():
     text = class_scores_table(make_scores(["ant"], [[0]], {1: float("nan")}))
-    assert text.splitlines()[0] == "0 pictures, 1 class"
+    assert text.splitlines()[0] == "0 images, 1 class"
     assert [line.split()[-1] for line in per_class_table(make_scores(["ant"], [[0]])).splitlines()
             ] == ["predicted", "0"]
     assert text.count(" -  ") == 5
@@ -38,23 +38,23 @@ def test_the_numbers_for_the_whole_set():
     # precision: 3/4, 1/2, 0/2, mean 5/12; recall: 3/4, 1/4, none, mean 1/3; f1: 6/8, 2/6, 0,
     # mean 13/36.
     assert class_scores_table(make_scores(top={1: 0.5, 2: 0.875})).splitlines() == [
-        "8 pictures, 3 classes",
+        "8 images, 3 classes",
         "",
-        "top1               0.5000  pictures whose class has the highest score",
-        "top2               0.8750  pictures whose class is among the 2 highest",
-        "precision          0.4167  mean over classes: right ones of those predicted so",
-        "recall             0.3333  mean over classes: right ones of those there are",
+        "top1               0.5000  images whose class has the highest score",
+        "top2               0.8750  images whose class is among the 2 highest",
+        "precision          0.4167  mean over classes: correct of those predicted as it",
+        "recall             0.3333  mean over classes: correct of those of the class",
         "f1                 0.3611  mean over classes: harmonic mean of both",
-        "balanced accuracy  0.5000  as if all classes were equally frequent",
+        "balanced accuracy  0.5000  mean recall of the classes that have images",
     ]
 
 
 def test_the_numbers_of_each_class():
     assert per_class_table(make_scores()).splitlines() == [
-        "class  precision   recall       f1   pictures  predicted",
-        "ant       0.7500   0.7500   0.7500          4          4",
-        "bee       0.5000   0.2500   0.3333          4          2",
-        "cow       0.0000        -   0.0000          0          2",
+        "class  precision  recall      f1  images  predicted",
+        "ant       0.7500  0.7500  0.7500       4          4",
+        "bee       0.5000  0.2500  0.3333       4          2",
+        "cow       0.0000       -  0.0000       0          2",
     ]
 
 
