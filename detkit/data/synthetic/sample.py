@@ -201,12 +201,7 @@ def _write_split(folder: Path, seed: int, count: int, size_hw: tuple[int, int]) 
         height, width = size_hw
         images.append({"id": index + 1, "file_name": name, "height": height, "width": width})
         for obj in scene.objects:
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": index + 1,
-                 "category_id": obj.label + 1, "bbox": list(obj.box),
-                 "area": obj.box[2] * obj.box[3], "iscrowd": 0,
-                 "visibility": round(obj.visibility, 4)}  # fmt: skip
-            )
+            annotations.append(obj.coco_annotation(len(annotations) + 1, index + 1))
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     return {"images": images, "annotations": annotations, "categories": categories}
 

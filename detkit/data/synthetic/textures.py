@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from detkit.data.synthetic.lighting import FloatImage, gray_to_rgb
 from detkit.data.synthetic.rng import Color, KeyedRng, tint
-
-FloatImage = NDArray[np.float32]
 
 
 def draw_background(rng: KeyedRng, height: int, width: int, scale: float) -> FloatImage:
@@ -55,12 +53,6 @@ def _blend(share: FloatImage, low: Color, high: Color) -> FloatImage:
     # One plane after the other: NumPy crawls when it broadcasts over a last axis of 3.
     planes = [share * np.float32(b - a) + np.float32(a) for a, b in zip(low, high)]
     image: FloatImage = cv2.merge(planes)
-    return image
-
-
-def gray_to_rgb(plane: FloatImage) -> FloatImage:
-    """(H, W) to (H, W, 3), the same in each channel."""
-    image: FloatImage = cv2.merge([plane, plane, plane])
     return image
 
 
