@@ -1,4 +1,4 @@
-"""The twelve numbers of COCO's box evaluation, and what stands beside them."""
+"""The results of a COCO box evaluation."""
 
 from __future__ import annotations
 
@@ -29,29 +29,28 @@ class PerClassAP:
 
 @dataclass(frozen=True)
 class CocoStats:
-    """COCO's box scores, each from 0 to 1, unrounded; nan where there is nothing to measure.
+    """COCO box scores, each from 0 to 1, unrounded; nan where there is nothing to measure.
 
     Args:
         AP: average precision, mean over IoU 0.50 to 0.95 in steps of 0.05 and over the classes.
-        AP50: the same at IoU 0.50.
-        AP75: the same at IoU 0.75.
+        AP50: AP at IoU 0.50.
+        AP75: AP at IoU 0.75.
         APs: AP of objects with an area below 32 x 32 pixels.
         APm: AP of objects from 32 x 32 to 96 x 96 pixels.
         APl: AP of objects above 96 x 96 pixels.
-        AR1: average recall with the one best detection of each class and image.
-        AR10: the same with the ten best.
-        AR100: the same with the hundred best, the number that AP uses too.
+        AR1: average recall with the best detection of each class and image.
+        AR10: average recall with the ten best detections.
+        AR100: average recall with the hundred best detections, as used for AP.
         ARs: AR100 of small objects.
         ARm: AR100 of medium objects.
         ARl: AR100 of large objects.
         per_class: scores of each class, in the order of category ids.
-        images: images measured.
-        ground_truths: annotated boxes, crowds included.
-        crowds: those of the truths that are crowd regions and cost nothing when missed.
-        detections: boxes in the results.
-        notes: sentences on what in the truth had to be filled in.
-        hints: sentences on what in the results looks shifted or in another convention; only
-            where they were asked for.
+        images: number of images.
+        ground_truths: number of ground-truth boxes, crowd regions included.
+        crowds: number of crowd regions, which are not counted as missed.
+        detections: number of detections.
+        notes: sentences on missing or corrected values in the ground truth.
+        hints: sentences on shifted ids or other conventions in the results, if requested.
     """
 
     AP: float
