@@ -100,7 +100,7 @@ def test_filled_in_fields_are_noted_on_stderr(files, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["absent.json", "results.json"], "absent.json: there is no such file"),
+        (["absent.json", "results.json"], "absent.json: no such file"),
         (["results.json", "truth.json"], "give the annotation file first"),
         (["truth.json", "truth.json"], "truth comes first"),
     ],

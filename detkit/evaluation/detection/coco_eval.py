@@ -96,7 +96,7 @@ def match_categories(ground_truth: CocoGroundTruth, classes: Sequence[str]) -> l
         if name not in by_name:
             suggestion = closest_name(name, by_name)
             raise DataError(
-                f"{ground_truth.name}: unknown category '{name}'",
+                f"{ground_truth.name}: no category '{name}'",
                 expected=f"one of {', '.join(by_name)}" if len(by_name) <= 20
                 else f"one of its {len(by_name)} categories",
                 hint=f"did you mean '{suggestion}'?" if suggestion else None,

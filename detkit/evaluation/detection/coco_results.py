@@ -113,7 +113,7 @@ def _has_box(item: Mapping[str, Any]) -> bool:
 def _parse_box(name: str, index: int, item: Mapping[str, Any]) -> list[float]:
     box = parse_box(item["bbox"])
     if box is None:
-        raise DataError(f"{name}: results[{index}] (image {item['image_id']!r}) has an invalid bbox",
+        raise DataError(f"{name}: results[{index}] (image {item['image_id']!r}): invalid bbox",
                         got=repr(item["bbox"])[:80], expected="four finite numbers")
     if min(box[2:]) < 0:
         raise DataError(
@@ -127,7 +127,7 @@ def _parse_score(name: str, index: int, item: Mapping[str, Any]) -> float:
     score = parse_number(item.get("score"))
     if score is None:
         raise DataError(
-            f"{name}: results[{index}] (image {item['image_id']!r}) has an invalid score",
+            f"{name}: results[{index}] (image {item['image_id']!r}): invalid score",
             got=repr(item["score"]) if "score" in item else "none", expected="a finite number",
         )
     return score
@@ -139,8 +139,8 @@ def _unknown_ids_error(
 ) -> DataError:
     distinct = list(dict.fromkeys(repr(value) for _, value in unknown))
     examples = ", ".join(distinct[:5]) + (", ..." if len(distinct) > 5 else "")
-    message = (f"{name}: {len(unknown)} of {total} results have a {key} that is not "
-               f"in {ground_truth_name}; the first is results[{unknown[0][0]}]")
+    message = (f"{name}: {len(unknown)} of {total} results have an unknown {key}, not in "
+               f"{ground_truth_name}; the first is results[{unknown[0][0]}]")
     return DataError(message, got=examples, expected=format_ids(known), hint=hint)
 
 

@@ -133,7 +133,7 @@ def _index_ids(name: str, key: str, items: list[Any]) -> dict[Id, int]:
         item_id = parse_id(item.get("id")) if isinstance(item, Mapping) else None
         if item_id is None:
             got = item.get("id", "none") if isinstance(item, Mapping) else item
-            raise DataError(f"{name}: {key}[{index}] has an invalid id", got=repr(got),
+            raise DataError(f"{name}: {key}[{index}]: invalid id", got=repr(got),
                             expected="an integer or a string")
         ids.append(item_id)
     if len({type(item) for item in ids}) > 1:
@@ -177,7 +177,7 @@ def _read_annotations(
                             got=repr(item.get("category_id")), expected=format_ids(categories))
         box = parse_box(item.get("bbox"))
         if box is None or min(box[2:]) < 0:
-            raise DataError(f"{location} has an invalid bbox", got=repr(item.get("bbox")),
+            raise DataError(f"{location}: invalid bbox", got=repr(item.get("bbox")),
                             expected="[x, y, width, height], finite, width and height >= 0")
         area = parse_number(item.get("area"))
         if area is None:
@@ -190,7 +190,7 @@ def _read_annotations(
             crowd = 0
             without_crowd += 1
         elif crowd not in (0, 1):
-            raise DataError(f"{location} has an invalid iscrowd", got=repr(crowd),
+            raise DataError(f"{location}: invalid iscrowd", got=repr(crowd),
                             expected="0 or 1")
         ids.append(item.get("id"))
         annotations.append({

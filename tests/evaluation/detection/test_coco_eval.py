@@ -201,7 +201,7 @@ def test_missing_area_becomes_width_times_height(area):
         del ground_truth["annotations"][0]["area"]
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50])])
     assert scores.APm == pytest.approx(1)
-    assert scores.notes == ("1 annotations have no area; width times height was taken",)
+    assert scores.notes == ("1 annotations have no area; width times height is used",)
 
 
 def test_missing_iscrowd_is_zero_and_crowds_cost_nothing_when_missed():
