@@ -1,7 +1,6 @@
-"""How good a model is: COCO's box scores of a detector, a classifier's accuracy by class.
+"""Evaluation: COCO box scores of detectors, accuracy and per-class scores of classifiers.
 
-Both are there as plain values and as the metrics ``CocoBBoxMetric`` and ``ClassificationMetric``.
-Reading this package costs nothing; ``box_ap`` and ``class_metric``, which need torch and mmengine,
-are
-imported by the registry when a metric is looked up.
+Both are available as plain values and as the metrics ``CocoBBoxMetric`` and
+``ClassificationMetric``. Importing this package is cheap; the registry imports the files of the
+metrics, which need torch and mmengine, when a metric is built.
 """

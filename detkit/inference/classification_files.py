@@ -13,8 +13,9 @@ import numpy as np
 
 from detkit.inference.detection_files import format_counts
 from detkit.inference.output_folder import atomic_write_text
-from detkit.inference.predict_files import FilesReport, failed_records, file_record, format_table
+from detkit.inference.predict_files import FilesReport, failed_records, file_record
 from detkit.structures.classifications import Classifications
+from detkit.tables import format_table
 
 JSON_NAME = "predictions.json"
 CSV_NAME = "predictions.csv"
@@ -97,7 +98,7 @@ def top_table(
         height, width = scores.size_hw
         rows.append((str(result.file), f"{width}x{height}", names[label], top))
     rows.append((f"{len(report.done)} images", "", "", format_counts(counts, names)))
-    return format_table(rows)
+    return format_table(rows, "lrll")
 
 
 def is_confident(scores: Classifications, threshold: float) -> bool:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.inference.output_folder import atomic_write_text
-from detkit.inference.predict_files import FilesReport, failed_records, file_record, format_table
+from detkit.inference.predict_files import FilesReport, failed_records, file_record
 from detkit.structures.detections import Detections
+from detkit.tables import format_table
 
 JSON_NAME = "detections.json"
 
@@ -75,7 +76,7 @@ def counts_table(report: FilesReport[Detections], classes: Sequence[str]) -> str
         )
     rows.append((f"{len(report.done)} images", "", str(int(total.sum())),
                  format_counts(total, classes)))
-    return format_table(rows)
+    return format_table(rows, "lrrl")
 
 
 def format_counts(counts: NDArray[np.int64], classes: Sequence[str]) -> str:

@@ -134,17 +134,6 @@ def save_image(image: Image, path: Path) -> None:
         file.write(stream.getvalue())
 
 
-def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of words as lines of columns: the first to the left, the last as it is."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    lines = []
-    for first, *middle, last in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(middle, widths[1:])]
-        lines.append("  ".join([*cells, last]).rstrip())
-    return "\n".join(lines)
-
-
 def file_record(result: FileResult[Any]) -> dict[str, Any]:
     """A file that was done as a dict: file, width, height (pixels), picture, and notes if any."""
     height, width = result.prediction.size_hw

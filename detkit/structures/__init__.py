@@ -1,1 +1,1 @@
-"""What flows out of the models."""
+"""Predictions of the models, and the data sample of a classifier."""

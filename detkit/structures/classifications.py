@@ -1,27 +1,39 @@
-"""What a classifier says of one picture."""
+"""Class probabilities of one image."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of a sum of float32 probabilities, however many; a softmax in half precision comes as near.
+from detkit.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import supervision
+
+# Tolerance of the sum of float32 probabilities; a softmax in half precision is within it.
 SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
 class Classifications:
-    """The probability of each class for one picture, frozen and validated.
+    """The probability of each class for one image; immutable and validated.
+
+    It is a sequence of K probabilities, indexed by label: ``scores[label]`` is the probability of
+    a class, ``scores[mask]``, ``scores[labels]`` and ``scores[:3]`` are arrays of them. Subsets
+    are arrays because their sum is not 1. ``to_supervision`` gives labels and probabilities as
+    ``supervision.Classifications``.
 
     Args:
-        probabilities: (K,) float32, each from 0 to 1, summing to 1; index: the model's classes.
-            K is at least 1.
-        size_hw: height and width in pixels of the picture as it was given.
+        probabilities: (K,) float32, each from 0 to 1, with a sum of 1; K, the number of the
+            model's classes, is at least 1.
+        size_hw: height and width of the input image in pixels.
 
     Raises:
-        ValueError: the shape, a number, the sum or the size breaks the above.
+        ValueError: the array has another shape or sum, or a value is out of range.
     """
 
     probabilities: NDArray[np.float32]
@@ -47,11 +59,11 @@ class Classifications:
         """The ``k`` most probable classes, the most probable first.
 
         Args:
-            k: how many; all K when it is larger.
+            k: number of classes; all K if larger.
 
         Returns:
-            labels (k,) int64 and their probabilities (k,) float32. Of equal ones the lower label
-            comes first.
+            labels (k,) int64 and their probabilities (k,) float32. Of equal probabilities the
+            lower label is first.
 
         Raises:
             ValueError: ``k`` is below 1.
@@ -63,7 +75,7 @@ class Classifications:
 
     @property
     def label(self) -> int:
-        """The most probable class; the lowest of equal ones."""
+        """The most probable class; of equal probabilities the lowest label."""
         return int(self.probabilities.argmax())
 
     @property
@@ -72,12 +84,37 @@ class Classifications:
         return float(self.probabilities.max())
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same probabilities and size."""
+        """Whether both have the same probabilities and image size."""
         if not isinstance(other, Classifications):
             return NotImplemented
         return tuple(self.size_hw) == tuple(other.size_hw) and np.array_equal(
             self.probabilities, other.probabilities)
 
     def __len__(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.probabilities)
+
+    def __getitem__(self, label: Any) -> Any:
+        """The probability of a class, or of several as an array; any index of NumPy's.
+
+        Raises:
+            IndexError: a label is out of range.
+        """
+        return self.probabilities[label]
+
+    def __iter__(self) -> Iterator[np.float32]:
+        """The probabilities in the order of the labels."""
+        return iter(self.probabilities)
+
+    def to_supervision(self) -> supervision.Classifications:
+        """All labels and their probabilities as ``supervision.Classifications``.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise MissingExtraError("supervision", "video") from error
+        return supervision.Classifications(
+            class_id=np.arange(len(self)), confidence=np.array(self.probabilities))

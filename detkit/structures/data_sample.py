@@ -1,4 +1,4 @@
-"""One picture of a classifier's batch: the class that it is given, the scores that it gets."""
+"""The data sample of a classifier: annotation and prediction of one image."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from torch import Tensor
 
 
 class DataSample(BaseDataElement):  # type: ignore[misc]  # mmengine has no types
-    """What travels beside a picture through pipeline, model and metric. K: the model's classes.
+    """Annotation, prediction and metainfo of one image, as mmpretrain's. K: number of classes.
 
-    A new one has neither field: ``"gt_label" in sample`` tells. Metainfo, as far as it is known:
-    ``img_path``, ``ori_shape`` (height and width in pixels of the picture as it lies on disk) and
-    ``sample_idx``, its place in the dataset.
+    A field is absent until it is set; test with ``"gt_label" in sample``. Metainfo, where known:
+    ``img_path``, ``ori_shape`` (height and width in pixels of the image file) and ``sample_idx``,
+    the index in the dataset.
 
     Attributes:
-        gt_label: 0-d int64, index into the classes, from 0; an int or any integer tensor of one
-            value may be given.
-        pred_scores: (K,) float32, probabilities that sum to 1; any floating tensor may be given.
+        gt_label: 0-d int64, index into the classes, from 0; can be set to an int or to an
+            integer tensor with one element.
+        pred_scores: (K,) float32, probabilities with a sum of 1; can be set to any
+            floating-point tensor.
 
     Raises:
-        ValueError: a field is given something of another shape or kind.
+        ValueError: a field is set to a value of another shape or type.
     """
 
     @property
     def gt_label(self) -> Tensor:
-        """The class that the data gives."""
+        """The annotated class."""
         label: Tensor = self._gt_label
         return label
 
@@ -33,7 +34,7 @@ class DataSample(BaseDataElement):  # type: ignore[misc]  # mmengine has no type
     def gt_label(self, value: int | Tensor) -> None:
         label = torch.as_tensor(value)
         if label.numel() != 1 or label.dtype == torch.bool or label.is_floating_point():
-            raise ValueError(f"gt_label: got {value!r}, expected one whole number")
+            raise ValueError(f"gt_label: got {value!r}, expected one integer")
         self.set_field(label.reshape(()).long(), "_gt_label", dtype=Tensor)
 
     @gt_label.deleter
@@ -50,7 +51,7 @@ class DataSample(BaseDataElement):  # type: ignore[misc]  # mmengine has no type
     def pred_scores(self, value: Tensor) -> None:
         if not isinstance(value, Tensor) or value.ndim != 1 or not value.is_floating_point():
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"pred_scores: got {got}, expected floats (K,)")
+            raise ValueError(f"pred_scores: got {got}, expected a floating-point tensor (K,)")
         self.set_field(value.float(), "_pred_scores", dtype=Tensor)
 
     @pred_scores.deleter

@@ -1,1 +1,1 @@
-"""Detections and labels drawn on images."""
+"""Annotators that draw detections and labels on images."""

@@ -1,4 +1,4 @@
-"""Boxes and labels on a picture; the one place where ``predict`` and ``video`` draw."""
+"""Draws bounding boxes and labels, for ``predict`` and ``video``."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from detkit.structures.detections import Detections
 Image = NDArray[np.uint8]
 RGB = tuple[int, int, int]
 GOLDEN_RATIO = 0.6180339887498949
-MAX_CACHED_TILES = 512  # some 3 MB at 1280x720
+MAX_CACHED_TILES = 512  # about 3 MB at 1280x720
 
 
 class ColorPair(NamedTuple):
-    """A box's colour, and that of the letters on it; RGB, 0..255."""
+    """Colors of a box and of the text on it; RGB, 0..255."""
 
     fill: RGB
     text_color: RGB
 
 
 def class_color(label: int) -> RGB:
-    """The colour of a class, the same in every picture and every run; RGB, 0..255.
+    """The color of a class; RGB, 0..255.
 
-    Hues step by the golden ratio, so that neighbouring labels lie far apart however many there
-    are, and lightness alternates in threes.
+    Hues step by the golden ratio, which separates the colors of successive labels for any number
+    of classes; lightness alternates between three values.
     """
     hue = (0.02 + label * GOLDEN_RATIO) % 1.0
     lightness = (0.50, 0.62, 0.40)[label % 3]
@@ -39,7 +39,7 @@ def class_color(label: int) -> RGB:
 
 
 def contrasting_text_color(background: RGB) -> RGB:
-    """Black or white, whichever stands out more from ``background``.
+    """Black or white, whichever has more contrast to ``background``.
 
     Source: WCAG 2.1, relative luminance and contrast ratio.
     """
@@ -55,20 +55,20 @@ def _linear(channel: float) -> float:
 
 @lru_cache(maxsize=1024)
 def color_for_index(index: int) -> ColorPair:
-    """What a class, or a track, of this number is drawn with."""
+    """The colors of a class or a track."""
     fill = class_color(index)
     return ColorPair(fill, contrasting_text_color(fill))
 
 
 class BoxAnnotator:
-    """Draws what a detector detections: a box and 'class 0.87' for each, in the class's colour.
+    """Draws a box and the text 'class 0.87' for each detection, in the color of the class.
 
     Args:
-        classes: the names that labels index.
+        classes: names of the classes, by label.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
-        # Accents are dropped rather than drawn as '??'.
+        # OpenCV would draw accented letters as '??'.
         self._names = [ascii_name(name, label) for label, name in enumerate(classes)]
         self._renderer = BoxRenderer((1, 1))
 
@@ -77,8 +77,8 @@ class BoxAnnotator:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            detections: detections in pixels of this image; none gives a plain copy.
-            in_place: draw on ``image`` itself, which saves the copy, if it can be written to.
+            detections: detections in pixels of this image.
+            in_place: draw on ``image`` itself, without a copy, if it is writable.
 
         Returns:
             (H, W, 3) uint8 RGB; ``image`` itself or a copy of it.
@@ -100,17 +100,17 @@ class BoxAnnotator:
 
 
 class BoxRenderer:
-    """Lines and letters in proportion to pictures of one size, with a floor to stay legible.
+    """Draws boxes and labels with sizes in proportion to the image.
 
-    OpenCV takes most of its time for the letters, the thick ones of large pictures above all;
-    what a label says is much the same from frame to frame. So words are kept as small pictures.
+    Rendering text takes most of the time, and labels repeat from frame to frame; so rendered
+    pieces of text are cached as tiles.
 
     Args:
-        size_hw: height and width of the pictures.
+        size_hw: height and width of the images in pixels.
 
     Attributes:
-        line_width: width of a box's sides in pixels.
-        label_height: of a label, in pixels.
+        line_width: line width of a box in pixels.
+        label_height: height of a label in pixels.
     """
 
     def __init__(self, size_hw: tuple[int, int]) -> None:
@@ -126,11 +126,11 @@ class BoxRenderer:
         self._baseline = self._padding + ascent
         self._tile = lru_cache(maxsize=MAX_CACHED_TILES)(self._render)
         self.line_width = max(1, round(short_side / 250))
-        # The tails of g and y need their room, too.
+        # Room for descenders, as of g and y.
         self.label_height = self._baseline + max(self._padding, descent)
 
     def for_size(self, canvas: Image) -> BoxRenderer:
-        """This pen, or one for pictures of the canvas's size."""
+        """This renderer, or a new one if the canvas has another size."""
         size_hw = canvas.shape[0], canvas.shape[1]
         return self if size_hw == self._size_hw else BoxRenderer(size_hw)
 
@@ -138,13 +138,13 @@ class BoxRenderer:
         self, canvas: Image, boxes_xyxy: NDArray[np.float32],
         texts: Sequence[tuple[str, ...]], colors: Sequence[ColorPair],
     ) -> None:
-        """Draw N boxes, then their labels over them, the last on top.
+        """Draw N boxes, then their labels; the last is on top.
 
         Args:
-            canvas: (H, W, 3) uint8, drawn on; C order.
-            boxes_xyxy: (N, 4) pixels; sides beyond the picture are drawn at its border.
-            texts: N labels, each in pieces that follow each other without a gap.
-            colors: N pairs of colours.
+            canvas: (H, W, 3) uint8 in C order, modified in place.
+            boxes_xyxy: (N, 4) pixels; clipped to the image.
+            texts: N labels, each a sequence of pieces drawn without a gap.
+            colors: N color pairs.
         """
         import cv2
 
@@ -159,7 +159,7 @@ class BoxRenderer:
     def draw_label(
         self, canvas: Image, left: int, bottom: int, text: tuple[str, ...], color_pair: ColorPair
     ) -> None:
-        """Write ``text`` on its own ground, its bottom left corner there, moved to lie inside."""
+        """Draw a filled label with this bottom left corner, moved to be inside the image."""
         tiles = [self._tile(piece, color_pair, index == 0, index == len(text) - 1)
                  for index, piece in enumerate(text)]
         height, width = self._size_hw
@@ -171,7 +171,7 @@ class BoxRenderer:
             left += tile.shape[1]
 
     def label_width(self, text: tuple[str, ...]) -> int:
-        """Of a label that says ``text``, in pixels."""
+        """The width of the label of ``text`` in pixels."""
         return sum(map(self._advance, text)) + 2 * self._padding
 
     def _advance(self, piece: str) -> int:
@@ -182,7 +182,7 @@ class BoxRenderer:
         return int(text_width)
 
     def _render(self, piece: str, color_pair: ColorPair, first: bool, last: bool) -> Image:
-        """A piece of a label, (label_height, W, 3) uint8, with the room before or after it."""
+        """A piece of a label, (label_height, W, 3) uint8, padded on the left if first, right if last."""
         import cv2
 
         pad_left, pad_right = self._padding * first, self._padding * last
@@ -196,13 +196,13 @@ class BoxRenderer:
 
 
 def writable_copy(image: Image, in_place: bool) -> Image:
-    """``image`` itself when it is to be, and can be, drawn on in place; else a copy in C order."""
+    """``image`` itself if ``in_place`` and it is writable in C order; else a copy."""
     if in_place and image.flags.writeable and image.flags.c_contiguous:
         return image
     return np.array(image, order="C")
 
 
 def ascii_name(name: str, label: int) -> str:
-    """``name`` in ASCII, which OpenCV's letters are; 'class 7' when nothing is left of it."""
+    """``name`` transliterated to ASCII, all OpenCV can draw; 'class 7' if nothing remains."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
     return plain or f"class {label}"

@@ -1,4 +1,4 @@
-"""The label of a whole picture, with its probability, in the picture's corner."""
+"""Draws the label of an image and its probability in the corner of the image."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MIN_SIDE = 256
 MAX_UPSCALED_SIDE = 2048
 UNSURE_COLOR: RGB = (110, 110, 110)
 WHITE: RGB = (255, 255, 255)
-PANEL_BRIGHTNESS = 0.35  # what is left of the picture below the list of classes
+PANEL_BRIGHTNESS = 0.35  # factor of the image behind the list of classes
 
 
 class LabelAnnotator:
-    """Writes 'class 0.87' top left on the class's colour; with ``top_k`` above 1 a list below.
+    """Draws 'class 0.87' at the top left in the color of the class, and optionally the top k.
 
-    The list has the top k with a bar each, as many as fit into half the picture's height.
+    The top k are drawn with a bar each below the label, as many as fit into half of the height.
 
     Args:
-        classes: the names that labels index.
-        top_k: how many classes are shown; 1 for the label alone.
-        threshold: a label less probable than this reads 'unsure', on grey.
+        classes: names of the classes, by label.
+        top_k: number of classes shown; 1 for the label alone.
+        threshold: a label with a lower probability is drawn as 'unsure', in gray.
     """
 
     def __init__(self, classes: Sequence[str], top_k: int = 1, threshold: float = 0.0) -> None:
@@ -40,8 +40,8 @@ class LabelAnnotator:
         """A copy of ``image`` with the label of ``scores`` drawn on it.
 
         Args:
-            image: (H, W, 3) uint8 RGB; not changed.
-            scores: the probabilities of the classes.
+            image: (H, W, 3) uint8 RGB; not modified.
+            scores: probabilities of the classes.
 
         Returns:
             (H, W, 3) uint8 RGB.
@@ -62,9 +62,9 @@ class LabelAnnotator:
 
 
 def upscale_small(image: Image) -> Image:
-    """``image``, when too small for letters, in whole multiples of its pixels; else itself.
+    """``image`` enlarged by an integer factor if it is too small for text; else itself.
 
-    The shorter side grows to at least 256 pixels unless the longer would pass 2048.
+    The shorter side becomes at least 256 pixels unless the longer would exceed 2048.
     """
     short_side, long_side = sorted(image.shape[:2])
     factor = min(-(-MIN_SIDE // short_side), max(1, MAX_UPSCALED_SIDE // long_side))
@@ -72,7 +72,7 @@ def upscale_small(image: Image) -> Image:
 
 
 class _LabelRenderer:
-    """Letters and bars in proportion to one picture, from its top left corner downwards."""
+    """Draws text and bars in proportion to the image, from the top left corner downwards."""
 
     def __init__(self, canvas: Image) -> None:
         self._canvas = canvas
@@ -82,7 +82,7 @@ class _LabelRenderer:
         self._top = 0
 
     def label(self, name: str, value: str, fill: RGB) -> None:
-        """'name number' on a field of ``fill``."""
+        """Draw 'name value' on a filled rectangle."""
         import cv2
 
         scale = self._scale
@@ -94,7 +94,7 @@ class _LabelRenderer:
         self._top = bottom
 
     def bars(self, rows: Sequence[tuple[str, float, RGB]]) -> None:
-        """A line for each of (name, probability, colour): both in words, a bar below."""
+        """Draw name and probability of each row (name, probability, color), with a bar below."""
         import cv2
 
         scale = max(MIN_FONT_SCALE, 0.8 * self._scale)
@@ -121,7 +121,7 @@ class _LabelRenderer:
             self._top += step
 
     def _truncate(self, name: str, value: str, scale: float, max_width: int) -> str:
-        """'name number', the name cut off with '..' until both have room, or one letter of it."""
+        """'name value', the name shortened with '..' to fit, to one letter at least."""
         shortened = name
         while True:
             text = f"{shortened if shortened == name else shortened + '..'} {value}"
@@ -131,11 +131,11 @@ class _LabelRenderer:
             shortened = shortened[:-1]
 
     def _measure(self, text: str, scale: float) -> tuple[int, int, int]:
-        """Width and height of the letters above their line, and the room around them."""
+        """Width and height of the text above its baseline, and the padding."""
         import cv2
 
         size, _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, self._thickness(scale))
-        # Letters such as g reach below the line by about this much.
+        # Descenders, as of g, are about as high as the padding.
         return int(size[0]), int(size[1]), max(4, round(9 * scale))
 
     def _write(self, text: str, left: int, baseline: int, scale: float, text_color: RGB) -> None:

@@ -36,7 +36,7 @@ def run(folder, capsys, *words):
 def test_no_results_are_measured_as_zero(files, capsys):
     code, out, err = run(files, capsys, "truth.json", "empty.json")
     assert (code, err) == (0, "")
-    assert "AP      0.0000" in out and "APs          -" in out
+    assert "AP     0.0000" in out and "APs         -" in out
 
 
 def test_published_numbers_are_printed(shared_data, capsys):
@@ -93,14 +93,14 @@ def test_filled_in_fields_are_noted_on_stderr(files, capsys):
     truth = {**TRUTH, "annotations": [{**TRUTH["annotations"][0], "id": 0}]}
     (files / "truth.json").write_text(json.dumps(truth))
     code, out, err = run(files, capsys, "truth.json", "results.json")
-    assert code == 0 and "AP      1.0000" in out
+    assert code == 0 and "AP     1.0000" in out
     assert err.startswith("note: ") and "id 0" in err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["absent.json", "results.json"], "absent.json: there is no such file"),
+        (["absent.json", "results.json"], "absent.json: no such file"),
         (["results.json", "truth.json"], "give the annotation file first"),
         (["truth.json", "truth.json"], "truth comes first"),
     ],
@@ -131,6 +131,6 @@ def test_the_tool_does_the_same_without_torch(files, repository):
     command = [sys.executable, "-X", "importtime", str(repository / "tools" / "evaluate.py"),
                str(files / "truth.json"), str(files / "results.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
-    assert done.returncode == 0 and "AP      1.0000" in done.stdout
+    assert done.returncode == 0 and "AP     1.0000" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "pycocotools" in imported and not imported & {"torch", "mmdet", "mmengine"}

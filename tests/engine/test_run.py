@@ -69,7 +69,7 @@ def test_training_writes_checkpoints_logs_and_scores(
     assert list(result.work_dir.rglob("events.out.tfevents*"))
     assert result.test is not None and result.test.scores is not None
     assert result.test.scores.images == 6
-    assert set(result.test.scores.per_class) == {"red", "green"}
+    assert {item.name for item in result.test.scores.per_class} == {"red", "green"}
 
 
 def test_checkpoint_is_plain_data_and_builds_its_detector(

@@ -1,17 +1,19 @@
-"""Classifications: what is accepted, what is refused, what is handed on."""
+"""Class probabilities of one image: validation, indexing and conversion."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
 import detkit
+from detkit.errors import MissingExtraError
 from detkit.structures.classifications import Classifications
 
 
 def make_classifications(**changed):
-    parts = {"probabilities": [0.1, 0.6, 0.05, 0.25], "size_hw": (20, 30)}
-    return Classifications(**{**parts, **changed})
+    fields = {"probabilities": [0.1, 0.6, 0.05, 0.25], "size_hw": (20, 30)}
+    return Classifications(**{**fields, **changed})
 
 
 def test_single_class_is_supported():
@@ -40,7 +42,7 @@ def test_top_is_highest_first_and_never_longer_than_the_classes():
     assert (make_classifications().label, make_classifications().score) == (1, pytest.approx(0.6))
 
 
-def test_of_equal_ones_the_lower_label_comes_first():
+def test_ties_are_ordered_by_label():
     tied = make_classifications(probabilities=[0.125, 0.375, 0.125, 0.375])
     assert tied.top(4)[0].tolist() == [1, 3, 0, 2]
     assert tied.label == 1
@@ -83,3 +85,32 @@ def test_invalid_fields_raise(changed, message):
 def test_top_zero_raises():
     with pytest.raises(ValueError, match="at least 1"):
         make_classifications().top(0)
+
+
+def test_indexing_and_iteration_give_probabilities_by_label():
+    scores = make_classifications()
+    assert scores[1] == scores.score and scores[-1] == pytest.approx(0.25)
+    assert scores[[3, 0]].tolist() == pytest.approx([0.25, 0.1])
+    assert scores[:2].tolist() == pytest.approx([0.1, 0.6])
+    assert np.array_equal(scores[np.array([False, True, False, True])], scores[[1, 3]])
+    assert list(scores) == scores.probabilities.tolist()
+    with pytest.raises(IndexError):
+        scores[4]
+
+
+def test_supervision_gets_the_same_labels_and_probabilities():
+    supervision = pytest.importorskip("supervision")
+    scores = make_classifications()
+    converted = scores.to_supervision()
+    assert isinstance(converted, supervision.Classifications)
+    assert converted.class_id.tolist() == [0, 1, 2, 3]
+    assert np.array_equal(converted.confidence, scores.probabilities)
+    labels, probabilities = converted.get_top_k(2)
+    assert labels.tolist() == scores.top(2)[0].tolist()
+    assert np.array_equal(probabilities, scores.top(2)[1])
+
+
+def test_missing_supervision_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(MissingExtraError, match=r"detkit\[video\]"):
+        make_classifications().to_supervision()

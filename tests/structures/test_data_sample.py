@@ -28,13 +28,13 @@ def test_a_label_is_a_whole_number_without_axes(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [0.5, True, torch.tensor([1, 2]), torch.tensor([])], ids=repr)
 def test_invalid_gt_label_raises(given: Any) -> None:
-    with pytest.raises(ValueError, match="gt_label: got .* expected one whole number"):
+    with pytest.raises(ValueError, match="gt_label: got"):
         DataSample().gt_label = given
 
 
 @pytest.mark.parametrize("given", [0.5, torch.ones(1, 2), torch.tensor([1, 2])], ids=repr)
 def test_invalid_pred_scores_raise(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"pred_scores: got .* expected floats \(K,\)"):
+    with pytest.raises(ValueError, match=r"pred_scores: got .*\(K,\)"):
         DataSample().pred_scores = given
 
 

@@ -1,4 +1,4 @@
-"""Detections: what is accepted, what is refused, what is handed on."""
+"""Detections of one image: validation, indexing, iteration and conversion."""
 
 import dataclasses
 import sys
@@ -12,9 +12,9 @@ from detkit.structures.detections import Detections
 
 
 def make_detections(**changed):
-    parts = {"boxes_xyxy": [[0, 0, 10, 10], [5, 5, 5, 9], [1, 2, 3, 4]],
-             "scores": [0.9, 0.0, 0.5], "labels": [0, 3, 1], "size_hw": (20, 30)}
-    return Detections(**{**parts, **changed})
+    fields = {"boxes_xyxy": [[0, 0, 10, 10], [5, 5, 5, 9], [1, 2, 3, 4]],
+              "scores": [0.9, 0.0, 0.5], "labels": [0, 3, 1], "size_hw": (20, 30)}
+    return Detections(**{**fields, **changed})
 
 
 def test_empty_detections_have_zero_length_arrays():
@@ -30,8 +30,8 @@ def test_equality_compares_all_fields():
     assert Detections.empty((20, 30)) == Detections.empty((20, 30))
     for changed in ({"scores": [0.9, 0.1, 0.5]}, {"labels": [0, 3, 2]}, {"size_hw": (20, 31)}):
         assert make_detections() != make_detections(**changed)
-    assert make_detections() != make_detections().filter_by_score(
-        0.5) and make_detections() != "three"
+    assert make_detections() != make_detections().filter_by_score(0.5)
+    assert make_detections() != "three"
 
 
 def test_lists_become_arrays_of_the_stated_types():
@@ -75,7 +75,7 @@ def test_detections_are_immutable():
             array[0] = 0
 
 
-def test_the_arrays_that_were_given_stay_writeable():
+def test_input_arrays_stay_writeable():
     scores = np.array([0.9, 0.0, 0.5], np.float32)
     make_detections(scores=scores)
     scores[0] = 0.1
@@ -86,19 +86,67 @@ def test_filter_by_score_keeps_scores_at_or_above_threshold(threshold, kept):
     assert len(make_detections().filter_by_score(threshold)) == kept
 
 
-@pytest.mark.parametrize(
-    ("keep", "labels"),
-    [(np.zeros(3, bool), []), (np.array([True, False, True]), [0, 1]), (np.array([2, 0]), [1, 0])],
-    ids=["none", "mask", "indices"],
-)
-def test_indexing_by_mask_and_by_indices(keep, labels):
-    selected = make_detections()[keep]
-    assert selected.labels.tolist() == labels
-    assert selected.size_hw == (20, 30)
+INDICES = {
+    "no mask": (np.zeros(3, bool), []),
+    "mask": (np.array([True, False, True]), [0, 1]),
+    "list mask": ([True, False, True], [0, 1]),
+    "indices": (np.array([2, 0]), [1, 0]),
+    "list": ([2, -3, 2], [1, 0, 1]),
+    "empty list": ([], []),
+    "slice": (slice(1, None), [3, 1]),
+    "reverse": (slice(None, None, -1), [1, 3, 0]),
+    "integer": (1, [3]),
+    "negative": (-1, [1]),
+    "numpy integer": (np.int64(0), [0]),
+}
 
 
-@pytest.mark.parametrize("made", [Detections.empty(
-    (20, 30)), make_detections()], ids=["empty", "three"])
+@pytest.mark.parametrize(("index", "labels"), INDICES.values(), ids=INDICES)
+def test_indexing_gives_detections(index, labels):
+    subset = make_detections()[index]
+    assert isinstance(subset, Detections) and subset.size_hw == (20, 30)
+    assert subset.labels.tolist() == labels
+    assert subset.boxes_xyxy.shape == (len(labels), 4)
+
+
+@pytest.mark.parametrize("index", [3, -4, [0, 3], np.ones(2, bool), True, [0.5], "labels",
+                                   np.zeros((1, 3), int)], ids=repr)
+def test_unusable_index_raises_index_error(index):
+    with pytest.raises(IndexError):
+        make_detections()[index]
+
+
+def test_empty_detections_can_be_indexed_and_iterated():
+    empty = Detections.empty((20, 30))
+    for index in ([], slice(None), np.zeros(0, bool)):
+        assert empty[index] == empty
+    assert list(empty) == []
+    with pytest.raises(IndexError):
+        empty[0]
+
+
+@pytest.mark.parametrize("index", [v[0] for k, v in INDICES.items() if k != "empty list"],
+                         ids=[k for k in INDICES if k != "empty list"])
+def test_indexing_equals_supervision(index):
+    pytest.importorskip("supervision")
+    made = make_detections()
+    assert made[index].to_supervision() == made.to_supervision()[index]
+
+
+@pytest.mark.parametrize("made", [Detections.empty((20, 30)), make_detections()],
+                         ids=["empty", "three"])
+def test_iteration_equals_supervision(made):
+    pytest.importorskip("supervision")
+    expected = list(made.to_supervision())
+    assert len(list(made)) == len(expected) == len(made)
+    for item, reference in zip(made, expected):
+        assert len(item) == len(reference)
+        assert np.array_equal(item[0], reference[0])
+        assert item[1:] == reference[1:]
+
+
+@pytest.mark.parametrize("made", [Detections.empty((20, 30)), make_detections()],
+                         ids=["empty", "three"])
 def test_supervision_gets_the_same_boxes(made):
     supervision = pytest.importorskip("supervision")
     converted = made.to_supervision()
@@ -106,6 +154,15 @@ def test_supervision_gets_the_same_boxes(made):
     assert np.array_equal(converted.xyxy, made.boxes_xyxy)
     assert np.array_equal(converted.confidence, made.scores)
     assert np.array_equal(converted.class_id, made.labels)
+
+
+def test_supervision_annotates_and_filters_converted_detections():
+    supervision = pytest.importorskip("supervision")
+    image = np.zeros((20, 30, 3), np.uint8)
+    converted = make_detections().to_supervision()
+    drawn = supervision.BoxAnnotator().annotate(image.copy(), converted)
+    assert drawn.any()
+    assert len(converted.with_nms(0.5)) == 3
 
 
 def test_missing_supervision_error_names_the_extra(monkeypatch):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from detkit.analysis.complexity.model_parts import Complexity, ModuleComplexity
+from detkit.tables import format_table
 
-ROW_FORMAT = "{:<32}{:>12}{:>12}{:>24}"
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -16,18 +16,16 @@ def format_complexity_table(complexity: Complexity, title: str) -> str:
         title: the name of the config.
     """
     classes = f", {complexity.classes} classes" if complexity.classes is not None else ""
-    lines = [
-        f"{title}: one image of {complexity.height}x{complexity.width} (height x width){classes}",
-        "",
-        ROW_FORMAT.format("module", "parameters", "trainable", "FLOPs (multiply-adds)"),
-    ]
+    headline = f"one image of {complexity.height}x{complexity.width} (height x width){classes}"
+    rows = [["module", "parameters", "trainable", "FLOPs (multiply-adds)"]]
     for part in complexity.parts:
-        lines.append(_row(part.name, part))
+        rows.append(_row(part.name, part))
         if part.name == "roi_head":
-            lines += [_row("  " + module.name.removeprefix("roi_head."), module)
-                      for module in complexity.inside]
-    lines += [_row("total", complexity.total), ""]
-    return "\n".join([*lines, *_notes(complexity)])
+            rows += [_row("  " + inner.name.removeprefix("roi_head."), inner)
+                     for inner in complexity.inside]
+    rows.append(_row("total", complexity.total))
+    return "\n".join([f"{title}: {headline}", "", format_table(rows, "lrrr"), "",
+                      *_notes(complexity)])
 
 
 def _notes(complexity: Complexity) -> list[str]:
@@ -49,9 +47,9 @@ def _notes(complexity: Complexity) -> list[str]:
     return notes
 
 
-def _row(name: str, part: ModuleComplexity) -> str:
+def _row(name: str, part: ModuleComplexity) -> list[str]:
     counts = (part.parameters, part.trainable, part.multiply_adds)
-    return ROW_FORMAT.format(name, *map(_format_count, counts))
+    return [name, *map(_format_count, counts)]
 
 
 def _format_count(count: int) -> str:

@@ -1,1 +1,1 @@
-"""The built-in sample: a data set and a video that are drawn on the spot."""
+"""The built-in sample dataset: synthetic images and a video with exact annotations."""

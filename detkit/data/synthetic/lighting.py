@@ -1,4 +1,4 @@
-"""The light of a drawn scene, and what the camera makes of it."""
+"""Lighting of a synthetic scene, and camera blur and noise."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detkit.data.synthetic.rng import KeyedRng
-from detkit.data.synthetic.textures import FloatImage, gray_to_rgb
+
+FloatImage = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Lighting:
-    """The light of a scene: all of it thrown once, so that a video keeps it.
+    """The lighting of a scene.
 
     Attributes:
-        direction: (x, y) of length 1, where the light comes from; y down.
-        gain: of all brightness, 1 for none.
-        cast: the gain of red, green and blue.
-        falloff: how much brighter it is at the edge towards the light, 0 for even.
-        blur: of the camera, standard deviation in pixels.
-        noise: of the camera, about the standard deviation in gray levels.
+        direction: (x, y) unit vector towards the light; y down.
+        gain: factor of the brightness.
+        cast: factors of red, green and blue.
+        falloff: relative increase of brightness at the edge towards the light.
+        blur: standard deviation of the camera's blur in pixels.
+        noise: approximate standard deviation of the camera's noise in gray levels.
     """
 
     direction: tuple[float, float]
@@ -35,7 +36,7 @@ class Lighting:
 
 
 def random_lighting(rng: KeyedRng) -> Lighting:
-    """A light: direction, gain, color cast, fall-off, and the camera's blur and noise."""
+    """Random lighting from above."""
     angle = math.radians(rng.uniform(200, 340))
     return Lighting(
         direction=(math.cos(angle), math.sin(angle)),
@@ -47,18 +48,39 @@ def random_lighting(rng: KeyedRng) -> Lighting:
     )
 
 
-def apply_lighting(scene_image: FloatImage, lighting: Lighting,
+def apply_lighting(image: FloatImage, lighting: Lighting,
                    grain: FloatImage | None) -> NDArray[np.uint8]:
-    """What the camera makes of it: gain, cast, fall-off of the light, blur, noise; uint8."""
-    height, width = scene_image.shape[:2]
-    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(lighting.direction[0])
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(lighting.direction[1])
-    field = np.float32(lighting.gain) * (1 + np.float32(lighting.falloff) * (x + y))
-    lit = scene_image * cv2.merge([field * np.float32(share) for share in lighting.cast])
+    """Apply gain, color cast, falloff, blur and noise.
+
+    Args:
+        image: (H, W, 3) float32 RGB, 0..255.
+        lighting: lighting and camera.
+        grain: (H, W) float32 noise in 0..1, or None.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    gradient = directional_gradient(image.shape[0], image.shape[1], lighting.direction)
+    field = np.float32(lighting.gain) * (1 + np.float32(lighting.falloff) * gradient)
+    lit = image * cv2.merge([field * np.float32(factor) for factor in lighting.cast])
     if lighting.blur:
         lit = cv2.GaussianBlur(lit, (5, 5), lighting.blur)
     if grain is not None:
         lit += gray_to_rgb((grain - 0.5) * np.float32(3.4 * lighting.noise))
     lit += np.float32(0.5)
-    image: NDArray[np.uint8] = np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+    result: NDArray[np.uint8] = np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+    return result
+
+
+def directional_gradient(height: int, width: int, direction: tuple[float, float]) -> FloatImage:
+    """(height, width) float32: the position in -1..1 along each axis, times ``direction``."""
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(direction[0])
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(direction[1])
+    gradient: FloatImage = x + y
+    return gradient
+
+
+def gray_to_rgb(plane: FloatImage) -> FloatImage:
+    """(H, W) to (H, W, 3) with equal channels."""
+    image: FloatImage = cv2.merge([plane, plane, plane])
     return image

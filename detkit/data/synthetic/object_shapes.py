@@ -1,7 +1,7 @@
-"""The ten things of the built-in sample, and the first five of them: made by people, standing.
+"""The ten object classes of the sample; draws car, clock, house, mug and umbrella.
 
-Each function draws one thing into about -1..1 (x right, y down) with a fresh appearance:
-proportions, colors and details come from the rng, the silhouette stays that of its class.
+Each function draws one object into about -1..1 (x right, y down). Proportions, colors and details
+are random; the silhouette is that of the class.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from detkit.data.synthetic.canvas import Canvas, arc, smooth_curve
+from detkit.data.synthetic.canvas import Canvas, arc, rectangle, smooth_curve
 from detkit.data.synthetic.object_shapes_natural import (
     draw_fish,
     draw_key,
@@ -44,13 +44,13 @@ def draw_car(canvas: Canvas, rng: KeyedRng) -> None:
     canvas.ellipse(-0.95, 0.08, 0.04, 0.08, (214, 40, 40))
     rim, radius = rng.choice([WHITE, (190, 194, 200), paint]), rng.uniform(0.23, 0.28)
     for x in (-0.56, 0.56):
-        canvas.ellipse(x, 0.36, radius, radius, DARK)
-        canvas.ellipse(x, 0.36, radius * 0.55, radius * 0.55, rim)
-        canvas.ellipse(x, 0.36, radius * 0.2, radius * 0.2, DARK)
+        canvas.circle(x, 0.36, radius, DARK)
+        canvas.circle(x, 0.36, radius * 0.55, rim)
+        canvas.circle(x, 0.36, radius * 0.2, DARK)
 
 
 def draw_clock(canvas: Canvas, rng: KeyedRng) -> None:
-    """A round clock with two hands; some have an alarm clock's bells and feet."""
+    """A round clock with two hands, sometimes with the bells and feet of an alarm clock."""
     case = rng.color()
     face = rng.choice([WHITE, WHITE, (252, 236, 200), tint(rng.color(), 0.75)])
     middle, radius = 0.0, 0.95
@@ -58,15 +58,15 @@ def draw_clock(canvas: Canvas, rng: KeyedRng) -> None:
         middle, radius = 0.12, 0.74
         for side in (-1, 1):
             canvas.stroke([(side * 0.4, 0.6), (side * 0.62, 0.93)], 0.13, tint(case, -0.45))
-            # Half a disc on the shoulder, its flat side towards the clock.
+            # A half-disk bell, its flat side towards the clock.
             start = 135 if side < 0 else 225
             canvas.polygon(arc(side * 0.46, -0.52, 0.34, 0.34, start, start + 180),
                            tint(case, 0.25))
         canvas.stroke([(0, -0.6), (0, -0.86)], 0.09, tint(case, -0.45))
         canvas.stroke([(-0.12, -0.9), (0.12, -0.9)], 0.1, tint(case, -0.45))
-    canvas.ellipse(0, middle, radius, radius, case)
+    canvas.circle(0, middle, radius, case)
     rim = radius * rng.uniform(0.76, 0.86)
-    canvas.ellipse(0, middle, rim, rim, face)
+    canvas.circle(0, middle, rim, face)
     step = rng.choice([30, 30, 90])
     for degrees in range(0, 360, step):
         angle = math.radians(degrees)
@@ -77,7 +77,7 @@ def draw_clock(canvas: Canvas, rng: KeyedRng) -> None:
         angle = math.radians(rng.uniform(0, 360))
         x, y = rim * length * math.cos(angle), rim * length * math.sin(angle)
         canvas.stroke([(0, middle), (x, middle + y)], width, hands)
-    canvas.ellipse(0, middle, 0.08, 0.08, hands)
+    canvas.circle(0, middle, 0.08, hands)
 
 
 def draw_house(canvas: Canvas, rng: KeyedRng) -> None:
@@ -88,35 +88,31 @@ def draw_house(canvas: Canvas, rng: KeyedRng) -> None:
     side = rng.choice([-1, 1])
     brick = rng.choice([(158, 84, 66), (120, 112, 112), (190, 170, 150)])
     x = side * half * 0.55
-    canvas.polygon([(x - 0.12, eaves), (x - 0.12, -0.86), (x + 0.12, -0.86), (x + 0.12, eaves)],
-                   brick)
+    canvas.polygon(rectangle(x - 0.12, -0.86, x + 0.12, eaves), brick)
     canvas.stroke([(x - 0.13, -0.86), (x + 0.13, -0.86)], 0.08, tint(brick, -0.3))
-    canvas.polygon([(-half, eaves - 0.1), (half, eaves - 0.1), (half, 0.95), (-half, 0.95)], walls)
-    canvas.polygon([(-half, 0.82), (half, 0.82), (half, 0.95), (-half, 0.95)], tint(walls, -0.3))
+    canvas.polygon(rectangle(-half, eaves - 0.1, half, 0.95), walls)
+    canvas.polygon(rectangle(-half, 0.82, half, 0.95), tint(walls, -0.3))
     over, ridge = half + 0.2, rng.choice([0.02, 0.02, 0.35])
     canvas.polygon([(-over, eaves), (-ridge, -0.95), (ridge, -0.95), (over, eaves)], roof)
     canvas.polygon([(ridge, -0.95), (over, eaves), (over * 0.3, eaves)], tint(roof, 0.12))
     canvas.stroke([(-over, eaves), (over, eaves)], 0.07, tint(roof, -0.4))
     door, at = rng.color(value=(0.3, 0.8)), rng.choice([-0.3, 0.0, 0.3]) * half
-    canvas.polygon([(at - 0.16, 0.95), (at - 0.16, 0.3), (at + 0.16, 0.3), (at + 0.16, 0.95)], door)
-    canvas.ellipse(at + 0.09, 0.64, 0.035, 0.035, (250, 214, 90))
+    canvas.polygon(rectangle(at - 0.16, 0.3, at + 0.16, 0.95), door)
+    canvas.circle(at + 0.09, 0.64, 0.035, (250, 214, 90))
     light = rng.choice([(255, 236, 150), (180, 220, 240), (110, 140, 170)])
     for wx in ([-0.6 * half, 0.6 * half] if at == 0 else [-at * 1.6]):
-        _window(canvas, wx, (eaves + 0.85) / 2 - 0.02, 0.15 if at == 0 else 0.22, light)
+        wy, size = (eaves + 0.85) / 2 - 0.02, 0.15 if at == 0 else 0.22
+        frame = rectangle(wx - size, wy - size, wx + size, wy + size)
+        canvas.polygon(frame, light)
+        canvas.stroke(frame, 0.05, WHITE, closed=True)
+        canvas.stroke([(wx - size, wy), (wx + size, wy)], 0.04, WHITE)
+        canvas.stroke([(wx, wy - size), (wx, wy + size)], 0.04, WHITE)
     if ridge < 0.1 and rng.bernoulli(0.5):
-        canvas.ellipse(0, (eaves - 0.95) / 2 + 0.1, 0.12, 0.12, light)
-
-
-def _window(canvas: Canvas, x: float, y: float, half: float, light: tuple[int, int, int]) -> None:
-    corners = [(x + a * half, y + b * half) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-    canvas.polygon(corners, light)
-    canvas.stroke(corners, 0.05, WHITE, closed=True)
-    canvas.stroke([(x - half, y), (x + half, y)], 0.04, WHITE)
-    canvas.stroke([(x, y - half), (x, y + half)], 0.04, WHITE)
+        canvas.circle(0, (eaves - 0.95) / 2 + 0.1, 0.12, light)
 
 
 def draw_mug(canvas: Canvas, rng: KeyedRng) -> None:
-    """A mug with a handle at the right and a drink in it."""
+    """A mug with its handle on the right and a drink in it."""
     glaze = rng.color() if rng.bernoulli(0.8) else WHITE
     half, foot = rng.uniform(0.52, 0.64), rng.uniform(0.8, 1.0)
     x, top, low = -0.2, -0.66, 0.72
@@ -130,8 +126,8 @@ def draw_mug(canvas: Canvas, rng: KeyedRng) -> None:
                 canvas.stroke(arc(x, y, half * 1.1, 0.14, 180, 0), 0.2, pattern_color)
         elif style == 1:
             for i in range(12):
-                canvas.ellipse(x - 0.5 + 0.33 * (i % 4), -0.3 + 0.38 * (i // 4), 0.09, 0.09,
-                               pattern_color)
+                dot = x - 0.5 + 0.33 * (i % 4), -0.3 + 0.38 * (i // 4)
+                canvas.circle(*dot, 0.09, pattern_color)
         elif style == 2:
             heart = [(0, 0.26), (-0.27, 0), (-0.2, -0.2), (0, -0.1), (0.2, -0.2), (0.27, 0)]
             canvas.polygon(smooth_curve([(x + hx, 0.14 + hy) for hx, hy in heart]), pattern_color)
@@ -144,7 +140,7 @@ def draw_mug(canvas: Canvas, rng: KeyedRng) -> None:
 
 
 def draw_umbrella(canvas: Canvas, rng: KeyedRng) -> None:
-    """An open umbrella with panels and a hooked stick."""
+    """An open umbrella with panels and a hooked handle."""
     cloth = rng.color()
     other = rng.choice([tint(cloth, 0.45), tint(cloth, -0.35), rng.color(), WHITE])
     stick = rng.choice([DARK, (120, 76, 44), (170, 174, 180)])
@@ -164,7 +160,7 @@ def draw_umbrella(canvas: Canvas, rng: KeyedRng) -> None:
         canvas.stroke([(0, brim + 0.1), (0, 0.78)], 0.09, stick)
         canvas.stroke(hook, 0.1, tint(stick, 0.15))
     for left, right in zip(edges, edges[1:]):
-        # Scallops: bite a shallow arc out of the brim of each panel.
+        # Cut a shallow arc out of the brim of each panel.
         bite = arc((left + right) / 2, brim + 0.02, (right - left) / 2 - 0.015, 0.13, 180, 360)
         canvas.polygon(bite, None)
     canvas.stroke([(0, brim - 0.14), (0, brim + 0.1)], 0.09, stick)
@@ -176,25 +172,14 @@ def _rib(foot: float, brim: float, rise: float) -> list[tuple[float, float]]:
     return arc(0, brim + 0.03, foot if foot >= 0 else -foot, rise + 0.03, start, stop)
 
 
-DRAW_FUNCTIONS: Mapping[str, Callable[[Canvas, KeyedRng], None]] = MappingProxyType(
-    {
-        "car": draw_car,
-        "clock": draw_clock,
-        "fish": draw_fish,
-        "house": draw_house,
-        "key": draw_key,
-        "leaf": draw_leaf,
-        "mug": draw_mug,
-        "mushroom": draw_mushroom,
-        "star": draw_star,
-        "umbrella": draw_umbrella,
-    }
-)
+DRAW_FUNCTIONS: Mapping[str, Callable[[Canvas, KeyedRng], None]] = MappingProxyType({
+    "car": draw_car, "clock": draw_clock, "fish": draw_fish, "house": draw_house, "key": draw_key,
+    "leaf": draw_leaf, "mug": draw_mug, "mushroom": draw_mushroom, "star": draw_star,
+    "umbrella": draw_umbrella,
+})
 CLASSES: tuple[str, ...] = tuple(DRAW_FUNCTIONS)
-# How far a thing may lean, degrees to each side; a house is not met lying on its roof.
-MAX_ROTATION: Mapping[str, float] = MappingProxyType(
-    {
-        "car": 20, "clock": 25, "fish": 40, "house": 14, "key": 75,
-        "leaf": 75, "mug": 20, "mushroom": 30, "star": 36, "umbrella": 40,
-    }  # fmt: skip
-)
+# Maximum rotation of each class, degrees to each side.
+MAX_ROTATION: Mapping[str, float] = MappingProxyType({
+    "car": 20, "clock": 25, "fish": 40, "house": 14, "key": 75,
+    "leaf": 75, "mug": 20, "mushroom": 30, "star": 36, "umbrella": 40,
+})

@@ -1,32 +1,33 @@
-"""From a thing's class, pose and seed to its picture with alpha: a sprite."""
+"""Sprites: one object drawn in its pose, shaded, with alpha."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detkit.data.synthetic.canvas import Canvas
+from detkit.data.synthetic.lighting import FloatImage, directional_gradient, gray_to_rgb
 from detkit.data.synthetic.object_shapes import CLASSES, DRAW_FUNCTIONS
 from detkit.data.synthetic.rng import KeyedRng
 
-# Rooms of chance, one for each use of a seed.
+# The ``stream`` of each use of KeyedRng.
 STREAM_APPEARANCE, STREAM_IMAGE, STREAM_VIDEO = 1, 2, 8
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where and how a thing stands.
+    """Position, size and orientation of an object.
 
     Attributes:
-        x, y: the middle, pixels of the picture, y down.
-        size: about the longer side, pixels.
+        x, y: center in image pixels, y down.
+        size: approximate longer side in pixels.
         angle: degrees clockwise.
-        aspect_ratio: width by height, 1 for as drawn.
-        mirrored: left and right exchanged.
+        aspect_ratio: factor of width by height.
+        mirrored: whether left and right are exchanged.
     """
 
     x: float
@@ -37,51 +38,50 @@ class Pose:
     mirrored: bool = False
 
     def matrix(self) -> NDArray[np.float64]:
-        """(2, 2), from the thing's units to pixels."""
+        """(2, 2), from object units to pixels."""
         angle, root = math.radians(self.angle), math.sqrt(self.aspect_ratio)
-        rotation = np.array(
-            [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], np.float64
-        )
+        cos, sin = math.cos(angle), math.sin(angle)
         flip = -1.0 if self.mirrored else 1.0
-        scaled: NDArray[np.float64] = rotation @ np.diag([flip * root, 1 / root]) * (self.size / 2)
+        scaled: NDArray[np.float64] = (
+            np.array([[cos, -sin], [sin, cos]]) @ np.diag([flip * root, 1 / root])
+            * (self.size / 2))
         return scaled
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """A thing drawn and shaded, cut to its extent.
+    """A drawn and shaded object, cropped to its extent.
 
     Attributes:
-        left, top: where its first pixel falls in the picture; may lie outside.
+        left, top: image position of its first pixel; may be outside the image.
         rgb: (h, w, 3) float32 RGB 0..255, multiplied by alpha.
-        alpha: (h, w) float32 0..1, the share of each pixel that the thing covers.
-        mask: (h, w) bool, alpha >= 0.5: the pixels that count as the thing.
+        alpha: (h, w) float32 0..1, the fraction of each pixel that the object covers.
+        mask: (h, w) bool, alpha >= 0.5: the pixels of the object.
     """
 
     left: int
     top: int
-    rgb: NDArray[np.float32]
-    alpha: NDArray[np.float32]
+    rgb: FloatImage
+    alpha: FloatImage
     mask: NDArray[np.bool_]
 
-    def shifted(self, dx: int, dy: int) -> Sprite:
-        """The same thing whole pixels further right and down."""
-        return Sprite(self.left + dx, self.top + dy, self.rgb, self.alpha, self.mask)
+    def moved_to(self, left: int, top: int) -> Sprite:
+        """The same sprite at another position."""
+        return replace(self, left=left, top=top)
 
 
 def draw_sprite(label: int, appearance: tuple[int, int, int, int], pose: Pose,
                 light_direction: tuple[float, float]) -> Sprite:
-    """Draw one thing.
+    """Draw one object.
 
     Args:
         label: index into CLASSES.
-        appearance: the key of the KeyedRng that decide colors and details; same key, same
-            appearance.
-        pose: where it stands.
-        light_direction: (x, y) of length up to 1, where the light comes from.
+        appearance: key of the KeyedRng that determines colors and details.
+        pose: position, size and orientation.
+        light_direction: (x, y) of length up to 1, towards the light.
 
     Returns:
-        The sprite; its mask holds at least one pixel for sizes of 6 and more.
+        The sprite; its mask has at least one pixel for sizes from 6.
     """
     oversampling = 4 if pose.size < 40 else 3 if pose.size < 80 else 2
     left, top = math.floor(pose.x - pose.size * 0.8) - 2, math.floor(pose.y - pose.size * 0.8) - 2
@@ -91,30 +91,29 @@ def draw_sprite(label: int, appearance: tuple[int, int, int, int], pose: Pose,
     DRAW_FUNCTIONS[CLASSES[label]](canvas, KeyedRng(*appearance))
     small = cv2.resize(canvas.pixels, (side, side), interpolation=cv2.INTER_AREA)
     x, y, width, height = cv2.boundingRect(small[:, :, 3])
-    small = small[y : y + height, x : x + width]
-    alpha = small[:, :, 3].astype(np.float32) * np.float32(1 / 255)
-    shade = _shading(alpha, pose.size, light_direction)
-    rgb = small[:, :, :3].astype(np.float32) * cv2.merge([shade, shade, shade])
-    full = 255 * alpha
-    rgb = np.minimum(rgb, cv2.merge([full, full, full]))
+    small = small[y:y + height, x:x + width].astype(np.float32)
+    alpha = small[:, :, 3] * np.float32(1 / 255)
+    rgb = small[:, :, :3] * gray_to_rgb(_shading(alpha, pose.size, light_direction))
+    rgb = np.minimum(rgb, gray_to_rgb(255 * alpha))
     return Sprite(left + x, top + y, rgb, alpha, alpha >= 0.5)
 
 
-def _shading(
-    alpha: NDArray[np.float32], size: float, light_direction: tuple[float, float]
-) -> NDArray[np.float32]:
-    """(h, w) float32 around 1: rounded edges, bright towards the light, dark at the rim."""
-    height, width = alpha.shape
+def soft_alpha(alpha: FloatImage, pad: int, kernel: int) -> FloatImage:
+    """``alpha`` padded by ``pad`` pixels on each side and blurred twice by a box filter."""
+    padded = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
+    blurred: FloatImage = cv2.blur(cv2.blur(padded, (kernel, kernel)), (kernel, kernel))
+    return blurred
+
+
+def _shading(alpha: FloatImage, size: float, light_direction: tuple[float, float]) -> FloatImage:
+    """(h, w) float32 around 1: beveled edges, brighter towards the light, darker at the rim."""
     pad = max(2, round(size * 0.05))
-    solid = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
-    soft = cv2.blur(cv2.blur(solid, (pad | 1, pad | 1)), (pad | 1, pad | 1))
-    slope_x = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=3)[pad:-pad, pad:-pad]
-    slope_y = cv2.Sobel(soft, cv2.CV_32F, 0, 1, ksize=3)[pad:-pad, pad:-pad]
-    # The rim rises from outside to inside: its slope faces the light where it points away from it.
+    soft = soft_alpha(alpha, pad, pad | 1)
+    inner = slice(pad, -pad), slice(pad, -pad)
+    slope_x = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=3)[inner]
+    slope_y = cv2.Sobel(soft, cv2.CV_32F, 0, 1, ksize=3)[inner]
+    # The rim rises from outside to inside: it faces the light where its slope points away from it.
     bevel = -(slope_x * light_direction[0] + slope_y * light_direction[1]) * (pad * 0.09)
-    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(light_direction[0])
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(light_direction[1])
-    shade: NDArray[np.float32] = (
-        0.80 + 0.2 * soft[pad:-pad, pad:-pad] + bevel + 0.13 * (x + y)
-    )
+    gradient = directional_gradient(alpha.shape[0], alpha.shape[1], light_direction)
+    shade: FloatImage = 0.80 + 0.2 * soft[inner] + bevel + 0.13 * gradient
     return shade

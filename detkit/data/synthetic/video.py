@@ -1,4 +1,4 @@
-"""The sample's video: things that move, turn, grow and hide each other; the truth of each frame."""
+"""The video of the sample: moving objects that occlude each other, annotated in each frame."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ from detkit.errors import MissingExtraError, VideoError
 
 FRAME_RATE = 30
 NUM_STATIONARY, NUM_CROSSING = 3, 7
-# Below this share in sight a thing is marked iscrowd, which evaluators leave out of account.
+# An object with a smaller visible fraction has iscrowd 1, which evaluators ignore.
 MIN_VISIBLE = 0.3
 
 
 @dataclass(frozen=True)
 class Track:
-    """One thing on its way through the video.
+    """The motion of one object: along a line, with an oscillation.
 
     Attributes:
         label: index into CLASSES.
-        appearance: the key of its looks.
-        start: (x, y) pixels at frame 0; ``velocity``: pixels moved in a frame.
-        amplitude: (x, y) pixels to each side of that line, at ``frequency`` radians a frame from
-            ``phase``.
-        size: pixels, breathing by ``size_amplitude`` of itself.
-        max_rotation: degrees to each side; ``aspect_ratio``, ``mirrored`` as in Pose.
+        appearance: key of the object's colors and details.
+        start: (x, y) pixels at frame 0.
+        velocity: (x, y) pixels per frame.
+        amplitude: (x, y) pixels of the oscillation.
+        frequency: of the oscillation, radians per frame.
+        phase: of the oscillation, radians.
+        size: mean size in pixels.
+        size_amplitude: relative amplitude of the size.
+        max_rotation: degrees to each side.
+        aspect_ratio, mirrored: as in Pose.
     """
 
     label: int
@@ -55,26 +59,24 @@ class Track:
     mirrored: bool
 
     def pose(self, frame: int) -> Pose:
-        """Where it stands in this frame."""
+        """The pose in this frame."""
         angle = self.frequency * frame + self.phase
-        return Pose(
-            self.start[0] + self.velocity[0] * frame + self.amplitude[0] * math.sin(angle),
-            self.start[1] + self.velocity[1] * frame +
-            self.amplitude[1] * math.sin(0.7 * angle + 1),
-            self.size * (1 + self.size_amplitude * math.sin(0.9 * angle)),
-            self.max_rotation * math.sin(0.6 * angle), self.aspect_ratio, self.mirrored,
-        )
+        swing = math.sin(angle), math.sin(0.7 * angle + 1)
+        x, y = (start + speed * frame + amplitude * factor for start, speed, amplitude, factor
+                in zip(self.start, self.velocity, self.amplitude, swing))
+        return Pose(x, y, self.size * (1 + self.size_amplitude * math.sin(0.9 * angle)),
+                    self.max_rotation * math.sin(0.6 * angle), self.aspect_ratio, self.mirrored)
 
 
 def random_tracks(seed: int, frames: int, size_hw: tuple[int, int]) -> list[Track]:
-    """Things for a video, farthest first: some never leave it, the others pass through."""
+    """Tracks from far to near: the first stay in the image, the others cross it."""
     height, width = size_hw
     scale = min(height / 240, width / 320)
     rng = KeyedRng(seed, STREAM_VIDEO, 0)
     tracks = []
     first = rng.randint(0, len(CLASSES) - 1)
     for i in range(NUM_STATIONARY + NUM_CROSSING):
-        label = (first + 3 * i) % len(CLASSES)  # once round all ten
+        label = (first + 3 * i) % len(CLASSES)  # each of the ten classes once
         moves_right = rng.bernoulli(0.5)
         if i < NUM_STATIONARY:
             size = scale * rng.log_uniform(64, 104)
@@ -83,18 +85,15 @@ def random_tracks(seed: int, frames: int, size_hw: tuple[int, int]) -> list[Trac
         else:
             size = scale * rng.log_uniform(38, 92)
             speed = scale * rng.uniform(1.7, 3.0) * (1 if moves_right else -1)
-            # It crosses the middle at its own time, spread over the video, on one of three lanes.
+            # The times at the image center are spread over the video, the rows over three lanes.
             crossing_frame = frames * (i - NUM_STATIONARY + rng.uniform(0.2, 0.8)) / NUM_CROSSING
             lane = height * (0.25 + 0.25 * (i % 3)) + scale * rng.uniform(-12, 12)
             start = (width / 2 - speed * crossing_frame, lane)
             velocity, amplitude = (speed, 0.0), (0.0, height * 0.08)
-        tracks.append(
-            Track(
-                label, (seed, STREAM_APPEARANCE, i, 0), start, velocity, amplitude,
-                rng.uniform(0.03, 0.06), rng.uniform(0, 6), size, rng.uniform(0.1, 0.3),
-                min(60.0, MAX_ROTATION[CLASSES[label]]), rng.log_uniform(0.9, 1.1), not moves_right,
-            )  # fmt: skip
-        )
+        tracks.append(Track(
+            label, (seed, STREAM_APPEARANCE, i, 0), start, velocity, amplitude,
+            rng.uniform(0.03, 0.06), rng.uniform(0, 6), size, rng.uniform(0.1, 0.3),
+            min(60.0, MAX_ROTATION[CLASSES[label]]), rng.log_uniform(0.9, 1.1), not moves_right))
     return tracks
 
 
@@ -104,7 +103,7 @@ def draw_frames(
     """Draw the video frame by frame.
 
     Yields:
-        (H, W, 3) uint8 RGB, and (track index, what is seen of it) for all that is in sight.
+        (H, W, 3) uint8 RGB, and (track index, visible object) for each object in the frame.
     """
     height, width = size_hw
     rng = KeyedRng(seed, STREAM_VIDEO, 1)
@@ -113,43 +112,42 @@ def draw_frames(
     ground = draw_wood(rng, ground_height, ground_width, min(height / 240, width / 320))
     base = replace(random_lighting(rng), gain=1.0, blur=0.0, noise=0.0)
     for frame in range(frames):
-        turn = 2 * math.pi * frame / max(frames, 1)
-        drift = (width * 0.08 * math.sin(turn), -height * 0.06 * math.cos(turn))
-        center = (ground_width / 2 + drift[0], ground_height / 2 + drift[1])
+        turn = 2 * math.pi * frame / frames
+        center = (ground_width / 2 + width * 0.08 * math.sin(turn),
+                  ground_height / 2 - height * 0.06 * math.cos(turn))
         background = cv2.getRectSubPix(ground, (width, height), center)
         lighting = replace(base, gain=0.98 + 0.14 * math.sin(turn + 1))
-        poses = [(i, track, track.pose(frame)) for i, track in enumerate(tracks)]
-        in_view = [
-            (i, track, pose) for i, track, pose in poses
-            if -pose.size < pose.x < width + pose.size and -pose.size < pose.y < height + pose.size
-        ]  # fmt: skip
-        sprites = [
-            draw_sprite(track.label, track.appearance, p, base.direction) for _, track, p in in_view
-        ]
+        labels, sprites, indices = [], [], []
+        for index, track in enumerate(tracks):
+            pose = track.pose(frame)
+            if (-pose.size < pose.x < width + pose.size
+                    and -pose.size < pose.y < height + pose.size):
+                indices.append(index)
+                labels.append(track.label)
+                sprites.append(draw_sprite(track.label, track.appearance, pose, base.direction))
         image, instance_map = compose(background, sprites, lighting)
-        visible_objects = find_visible_objects([track.label for _, track, _ in in_view], sprites,
-                                               instance_map)
-        yield apply_lighting(image, lighting,
-                             None), [(in_view[obj.index][0], obj) for obj in visible_objects]
+        yield apply_lighting(image, lighting, None), [
+            (indices[obj.index], obj)
+            for obj in find_visible_objects(labels, sprites, instance_map)]
 
 
 def write_video(file: Path, seed: int, frames: int, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """Write the video as h264 in mp4 and return its truth in COCO's form.
+    """Write the video as H.264 in MP4 and return its annotations in COCO format.
 
     Args:
-        file: to write; its name stands in the truth.
-        seed: of the sample.
-        frames: how many, at 30 a second.
-        size_hw: pixels, both even.
+        file: output file; its name is in the annotations.
+        seed: seed of the sample.
+        frames: number of frames, at 30 per second.
+        size_hw: frame size in pixels, both even.
 
     Returns:
-        The truth: as COCO's, an image for each frame (``frame_index`` from 0), and a ``track_id``
-        (from 1) and ``visibility`` (share of the thing in sight) in each annotation; those with
-        less than 0.3 in sight have ``iscrowd`` 1.
+        COCO annotations with an image per frame (``frame_index`` from 0); each annotation has
+        ``track_id`` (from 1) and ``visibility`` (visible fraction), and ``iscrowd`` 1 for a
+        visibility below 0.3.
 
     Raises:
         MissingExtraError: PyAV is not installed.
-        VideoError: the installed PyAV has no h264 encoder.
+        VideoError: the installed PyAV has no H.264 encoder.
     """
     try:
         import av
@@ -166,22 +164,18 @@ def write_video(file: Path, seed: int, frames: int, size_hw: tuple[int, int]) ->
         stream = container.add_stream("libx264", rate=FRAME_RATE)
         stream.height, stream.width, stream.pix_fmt = *size_hw, "yuv420p"
         stream.time_base = Fraction(1, FRAME_RATE)
-        # More threads cut the frames into other slices: other bytes on another machine.
+        # The number of threads changes the slices of a frame, and with them the bytes.
         stream.options = {"crf": "20", "preset": "veryfast", "threads": "1", "bf": "0"}
         stream.thread_count = 1
         for index, (image, visible_objects) in enumerate(draw_frames(seed, frames, size_hw)):
-            images.append(
-                {"id": index + 1, "file_name": file.name, "frame_index": index,
-                 "height": size_hw[0], "width": size_hw[1]}  # fmt: skip
-            )
+            images.append({"id": index + 1, "file_name": file.name, "frame_index": index,
+                           "height": size_hw[0], "width": size_hw[1]})
             for track, obj in visible_objects:
-                annotations.append(
-                    {"id": len(annotations) + 1, "image_id": index + 1, "track_id": track + 1,
-                     "category_id": obj.label + 1, "bbox": list(obj.box),
-                     "area": obj.box[2] * obj.box[3],
-                     "iscrowd": int(obj.visibility < MIN_VISIBLE),
-                     "visibility": round(obj.visibility, 4)}  # fmt: skip
-                )
+                annotation = obj.coco_annotation(len(annotations) + 1, index + 1)
+                annotations.append({
+                    "id": annotation.pop("id"), "image_id": annotation.pop("image_id"),
+                    "track_id": track + 1, **annotation,
+                    "iscrowd": int(obj.visibility < MIN_VISIBLE)})
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]

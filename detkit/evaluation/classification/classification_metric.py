@@ -1,4 +1,4 @@
-"""The metric that training and testing of classifiers use."""
+"""The metric of classifiers in mmengine's evaluation loops."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from numpy.typing import NDArray
 
 from detkit.errors import ConfigError, DataError, WeightsError
 from detkit.evaluation.classification.classification_scores import ClassificationScores
+from detkit.evaluation.tensors import to_numpy
 from detkit.registry import METRICS
 from detkit.text import list_names
 
-# Of one picture: its class, the predicted class, at which rank its class stands (0 is first),
-# and how many classes were scored.
+# Of one image: ground-truth label, predicted label, rank of the ground-truth label (0 is first),
+# and number of classes.
 Outcome = tuple[int, int, int, int]
 
 
@@ -24,23 +24,22 @@ Outcome = tuple[int, int, int, int]
 class ClassificationMetric(BaseMetric):  # type: ignore[misc]
     """Top-k accuracy, precision, recall, F1 and balanced accuracy, as ``cls/top1`` and so on.
 
-    All are shares from 0 to 1, unrounded; ``ClassificationScores`` says what each is and when it
-    is nan. Of classes with equal scores the lower label stands first, so that a constant model
-    predicts class 0. Of each picture four integers are kept, not its scores. After ``evaluate``,
-    ``scores`` holds the last ``ClassificationScores`` (None before, and on all but the main
-    process), which ``class_table`` turns into text and ``confusion_picture`` into a picture.
+    All are from 0 to 1, unrounded; ``ClassificationScores`` defines each and when it is nan. Of
+    equal scores the lower label ranks first, so a constant model predicts class 0. Four integers
+    are stored per image, not its scores. After ``evaluate``, ``scores`` is the last
+    ``ClassificationScores`` (None before, and on all but the main process).
 
     Args:
-        topk: the k of ``cls/topK``; those above the number of classes are left out.
-        collect_device: where the processes' outcomes are gathered, 'cpu' or 'gpu'.
-        prefix: what the keys begin with; None means 'cls'.
-        collect_dir: folder for gathering by files; None means a temporary one.
+        topk: the k of ``cls/topK``; values above the number of classes are ignored.
+        collect_device: device on which results of all processes are gathered: 'cpu' or 'gpu'.
+        prefix: prefix of the keys; None for 'cls'.
+        collect_dir: folder for gathering through files; None for a temporary one.
 
     Raises:
-        ConfigError: a k is not a positive integer, or the model's number of classes is not that
-            of the data.
-        DataError: there is no picture, or one without label or with a label that is no class.
-        WeightsError: the model gives nan or infinity.
+        ConfigError: a k is not a positive integer, or model and data have different numbers of
+            classes.
+        DataError: there is no image, or an image has no label or an invalid one.
+        WeightsError: the model's scores contain nan or infinity.
     """
 
     default_prefix = "cls"
@@ -53,34 +52,34 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        given = (topk,) if isinstance(topk, int) else tuple(topk)
-        if not given or any(type(k) is not int or k < 1 for k in given):
+        ks = (topk,) if isinstance(topk, int) else tuple(topk)
+        if not ks or any(type(k) is not int or k < 1 for k in ks):
             raise ConfigError("ClassificationMetric: topk", got=repr(topk),
                               expected="positive integers, such as (1, 5)")
-        self.topk = tuple(sorted(set(given)))
+        self.topk = tuple(sorted(set(ks)))
         self.scores: ClassificationScores | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep how a batch was classified.
+        """Store the results of a batch.
 
         Args:
             data_batch: not used.
-            data_samples: one dict a picture with ``gt_label``, a number or a tensor of one, and
-                ``pred_scores`` (K,), floating-point, the higher the likelier.
+            data_samples: one dict per image with ``gt_label``, an integer or a tensor of one, and
+                ``pred_scores`` (K,), floating-point; the highest is the prediction.
         """
         for sample in data_samples:
             self.results.append(_score_sample(sample))
 
     def compute_metrics(self, results: list[Outcome]) -> dict[str, float]:
-        """The scores of all pictures, gathered from all processes."""
+        """The scores of the images of all processes."""
         if not results:
-            raise DataError("ClassificationMetric: no picture was classified",
-                            hint="give a data set with at least one picture")
+            raise DataError("ClassificationMetric: no images were classified",
+                            hint="use a dataset with at least one image")
         outcomes = np.asarray(results, dtype=np.int64)
         count = int(outcomes[0, 3])
         classes = self._class_names(count)
         if (outcomes[:, 3] != count).any():
-            raise DataError("ClassificationMetric: pictures have different numbers of scores",
+            raise DataError("ClassificationMetric: images have different numbers of scores",
                             got=sorted(set(outcomes[:, 3].tolist())))
         confusion = np.bincount(outcomes[:, 0] * count + outcomes[:, 1], minlength=count * count)
         self.scores = ClassificationScores(
@@ -89,7 +88,7 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
         absent = [row.name for row in self.scores.per_class if not row.support]
         if absent:
             MMLogger.get_current_instance().warning(
-                f"{len(absent)} of {count} classes have no picture here and do not count in recall "
+                f"{len(absent)} of {count} classes have no images and are excluded from recall "
                 f"and balanced accuracy: {list_names(absent, 10)}")
         return self.scores.stats
 
@@ -99,35 +98,27 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
             return tuple(map(str, range(count)))
         if len(names) != count:
             raise ConfigError("the model and the data have different numbers of classes",
-                              got=f"{count} scores a picture", expected=f"{len(names)} as the data",
+                              got=f"{count} scores per image", expected=f"{len(names)} as in the data",
                               hint="set model.head.num_classes to the number of classes")
         return tuple(names)
 
 
 def _score_sample(sample: dict[str, Any]) -> Outcome:
-    scores = _to_numpy(sample["pred_scores"])
-    name = sample.get("img_path", f"picture {sample.get('sample_idx', '')}")
+    scores = to_numpy(sample["pred_scores"])
+    name = sample.get("img_path", f"image {sample.get('sample_idx', '')}")
     if scores.ndim != 1 or not len(scores):
         raise DataError(f"{name}: pred_scores", got=f"shape {scores.shape}", expected="(K,)")
     if not np.isfinite(scores).all():
         raise WeightsError(
-            f"{name}: the model gives nan or infinity as scores",
-            hint="the training has diverged or the checkpoint is damaged; lower the "
-            "learning rate, or use an earlier checkpoint")
+            f"{name}: the model's scores contain nan or infinity",
+            hint="training has diverged or the checkpoint is damaged: lower the learning rate, or "
+            "use an earlier checkpoint")
     if sample.get("gt_label") is None:
-        raise DataError(f"{name}: the picture has no label", expected="gt_label")
-    gt_label = int(_to_numpy(sample["gt_label"]).reshape(()))
+        raise DataError(f"{name}: the image has no label", expected="gt_label")
+    gt_label = int(to_numpy(sample["gt_label"]).reshape(()))
     if not 0 <= gt_label < len(scores):
-        raise DataError(f"{name}: label {gt_label}", expected=f"0 to {len(scores) - 1}, for the "
-                        f"{len(scores)} classes of the model")
+        raise DataError(f"{name}: label", got=gt_label, expected=f"0 to {len(scores) - 1}, "
+                        f"the labels of the model's {len(scores)} classes")
     gt_score = scores[gt_label]
     rank = int((scores > gt_score).sum() + (scores[:gt_label] == gt_score).sum())
     return gt_label, int(scores.argmax()), rank, len(scores)
-
-
-def _to_numpy(values: Any) -> NDArray[Any]:
-    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
-    if not hasattr(values, "detach"):
-        return np.asarray(values)
-    values = values.detach().cpu()
-    return np.asarray(values.float() if values.is_floating_point() else values)

@@ -1,4 +1,4 @@
-"""How good a classifier is, all from its confusion matrix and its top-k hits."""
+"""Scores of a classifier from its confusion matrix and its top-k accuracy."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detkit.evaluation.score_values import nan_to_none
+
 
 @dataclass(frozen=True)
 class PerClassMetrics:
-    """One class of `ClassificationScores`.
+    """The scores of one class of `ClassificationScores`.
 
     Args:
-        name: of the class.
-        precision: share of the pictures predicted as this class that are of it; nan where none
-            is predicted so.
-        recall: share of the pictures of this class that are predicted so; nan where there is none.
-        f1: 2 TP / (2 TP + FP + FN), the harmonic mean of both; nan where there is no picture of
-            this class and none is predicted so, 0 where only one of the two holds.
-        support: pictures of this class.
-        predicted: pictures predicted as this class.
+        name: name of the class.
+        precision: TP / (TP + FP); nan where no image is predicted as the class.
+        recall: TP / (TP + FN); nan where no image is of the class.
+        f1: 2 TP / (2 TP + FP + FN), the harmonic mean of both; nan where no image is of the class
+            or predicted as it.
+        support: number of images of the class, TP + FN.
+        predicted: number of images predicted as the class, TP + FP.
     """
 
     name: str
@@ -39,15 +40,14 @@ class PerClassMetrics:
 class ClassificationScores:
     """Scores of a classifier, each from 0 to 1, unrounded; nan where there is nothing to measure.
 
-    The means over the classes, ``precision``, ``recall`` and ``f1``, are over those that have a
-    picture or are predicted; a quotient by zero counts as 0 in them, as in scikit-learn's
-    ``average='macro'``: a class that is never predicted costs. ``balanced_accuracy`` is over the
-    classes that have pictures.
+    ``precision``, ``recall`` and ``f1`` are means over the classes that have images or are
+    predicted, with 0 for a quotient by zero, as scikit-learn's ``average='macro'``.
+    ``balanced_accuracy`` is the mean recall of the classes that have images.
 
     Args:
         classes: K names.
-        confusion: (K, K) int64; row: the true class, column: the predicted one.
-        top: for each k, the share of pictures whose class is among the k highest scores.
+        confusion: (K, K) int64; rows are ground-truth classes, columns predicted ones.
+        top: top-k accuracy for each k.
 
     Raises:
         ValueError: the shape is not (K, K), or a count is negative.
@@ -71,7 +71,7 @@ class ClassificationScores:
 
     @property
     def images(self) -> int:
-        """How many pictures were measured."""
+        """The number of images."""
         return int(self.confusion.sum())
 
     @cached_property
@@ -80,40 +80,39 @@ class ClassificationScores:
         correct = self.confusion.diagonal()
         support, predicted = self.confusion.sum(1), self.confusion.sum(0)
         return tuple(
-            PerClassMetrics(name, _ratio(num_correct, num_predicted), _ratio(
-                num_correct, num_labels), _ratio(2 * num_correct, num_predicted +
-                                                 num_labels), num_labels, num_predicted)
-            for name, num_correct, num_labels, num_predicted in zip(
+            PerClassMetrics(name, _ratio(tp, positives), _ratio(tp, labeled),
+                            _ratio(2 * tp, positives + labeled), labeled, positives)
+            for name, tp, labeled, positives in zip(
                 self.classes, correct.tolist(), support.tolist(), predicted.tolist()))
 
     @property
     def precision(self) -> float:
-        """Mean of the classes' precisions, 0 where a class is never predicted."""
+        """Mean precision of the classes, 0 for a class that is never predicted."""
         return self._macro_mean([row.precision for row in self.per_class])
 
     @property
     def recall(self) -> float:
-        """Mean of the classes' recalls, 0 where a class is predicted and has no picture."""
+        """Mean recall of the classes, 0 for a class that is predicted and has no images."""
         return self._macro_mean([row.recall for row in self.per_class])
 
     @property
     def f1(self) -> float:
-        """Mean of the classes' F1."""
+        """Mean F1 of the classes."""
         return self._macro_mean([row.f1 for row in self.per_class])
 
     @property
     def balanced_accuracy(self) -> float:
-        """Accuracy in which each class that has pictures counts alike: the mean recall."""
+        """Mean recall of the classes that have images."""
         return _mean([row.recall for row in self.per_class if row.support])
 
     def _macro_mean(self, values: Sequence[float]) -> float:
-        """The mean over the classes that occur, in the truth or in the predictions."""
+        """The mean over the classes in the ground truth or in the predictions."""
         return _mean([0.0 if math.isnan(value) else value
                       for value, row in zip(values, self.per_class) if row.support + row.predicted])
 
     @property
     def stats(self) -> dict[str, float]:
-        """Every number for the whole set by its name: top1, top5, precision, and so on."""
+        """Every score over all classes by name: top1, top5, precision, and so on."""
         return {
             **{f"top{k}": self.top[k] for k in sorted(self.top)},
             "precision": self.precision, "recall": self.recall, "f1": self.f1,
@@ -123,12 +122,12 @@ class ClassificationScores:
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; None where there is nothing to measure."""
         return {
-            **{name: _or_none(value) for name, value in self.stats.items()},
+            **{name: nan_to_none(value) for name, value in self.stats.items()},
             "images": self.images,
             "classes": {
-                row.name: {"precision": _or_none(row.precision), "recall": _or_none(row.recall),
-                           "f1": _or_none(row.f1), "support": row.support,
-                           "predicted": row.predicted}
+                row.name: {"precision": nan_to_none(row.precision),
+                           "recall": nan_to_none(row.recall), "f1": nan_to_none(row.f1),
+                           "support": row.support, "predicted": row.predicted}
                 for row in self.per_class
             },
             "confusion": {"rows": "truth", "columns": "predicted",
@@ -142,7 +141,3 @@ def _ratio(numerator: int, denominator: int) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

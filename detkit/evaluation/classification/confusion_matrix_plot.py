@@ -1,4 +1,4 @@
-"""The confusion matrix of a classifier as a picture."""
+"""Plots the confusion matrix of a classifier."""
 
 from __future__ import annotations
 
@@ -27,23 +27,22 @@ DPI = 120
 def plot_confusion_matrix(
     scores: ClassificationScores, path: str | Path, *, force: bool = False
 ) -> Path:
-    """Write the confusion matrix as a PNG file: a row for each true class, a column as predicted.
+    """Write the confusion matrix to a PNG file; rows are ground truth, columns predictions.
 
-    The colour of a cell is its share of the row, on a scale of square roots, so that rare classes
-    are as plain as frequent ones; a class without pictures has a grey row. Up to 30 classes the
-    counts stand in the cells, up to 120 the names beside them; beyond, only every so many rows is
-    numbered. Long names are cut and end in '...'.
+    Colors show the rows normalized to 1, on a square-root scale; a class without images has a
+    gray row. With up to 30 classes the cells show counts, with up to 120 the axes show names;
+    beyond, the axes show about 20 class indices. Long names are shortened with '...'.
 
     Args:
-        scores: of at least one class.
-        path: the file to write; its folder is made.
-        force: write over a file that is there.
+        scores: scores of at least one class.
+        path: the output file; its folder is created.
+        force: overwrite an existing file.
 
     Returns:
         ``path``.
 
     Raises:
-        DataError: ``path`` is there and ``force`` is not set, or it cannot be written.
+        DataError: ``path`` exists and ``force`` is not set, or it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import PowerNorm
@@ -51,21 +50,24 @@ def plot_confusion_matrix(
 
     path = Path(path)
     if path.exists() and not force:
-        raise DataError(f"{path}: the file is already there",
-                        hint="name another, or move it away")
+        raise DataError(f"{path}: the file already exists",
+                        hint="choose another name, or move the file")
     count = len(scores.classes)
     names = [_display_name(name, index) for index, name in enumerate(scores.classes)]
-    # Inches. The cells hold a count or a line of a name; beyond, the whole keeps its size.
-    cell = 0.5 if count <= MAX_CLASSES_WITH_COUNTS else 0.17 if count <= MAX_CLASSES_WITH_NAMES else 14 / count
+    # Inches. A cell has room for a count or for one line of a name; beyond, the size is fixed.
+    if count <= MAX_CLASSES_WITH_COUNTS:
+        cell = 0.5
+    else:
+        cell = 0.17 if count <= MAX_CLASSES_WITH_NAMES else 14 / count
     margin = 0.075 * max(map(len, names)) + 0.7 if count <= MAX_CLASSES_WITH_NAMES else 1.0
     side = max(cell * count, 2.0)
     width, height = side + margin + 1.6, side + margin + 0.7
-    # A figure with a canvas of its own leaves pyplot and its backend as they are.
+    # A separate figure and canvas leave the state of pyplot unchanged.
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((margin / width, 0.2 / height, side / width, side / height))
     normalized = _normalize_rows(scores.confusion)
-    # By the square root: of a hundred classes, confusions of a few per cent are the ones to see.
+    # A square-root scale keeps confusions of a few percent visible.
     image = axes.imshow(normalized, norm=PowerNorm(0.5, vmin=0, vmax=1), cmap=_colormap(),
                         interpolation="nearest" if count <= MAX_CLASSES_WITH_NAMES else "auto")
     _draw_class_names(axes, names)
@@ -74,7 +76,7 @@ def plot_confusion_matrix(
     colorbar_axes = figure.add_axes(
         ((margin + side + 0.25) / width, 0.2 / height, 0.18 / width, side / height))
     figure.colorbar(image, cax=colorbar_axes, ticks=[0, 0.02, 0.1, 0.25, 0.5, 0.75, 1])
-    colorbar_axes.set_ylabel("share of the row")
+    colorbar_axes.set_ylabel("fraction of the row")
     temp_path = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,12 +87,12 @@ def plot_confusion_matrix(
     except OSError as error:
         with contextlib.suppress(OSError):
             temp_path.unlink()
-        raise DataError(f"{path}: the picture cannot be written ({error})") from error
+        raise DataError(f"{path}: the image cannot be written ({error})") from error
     return path
 
 
 def _normalize_rows(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(K, K) float64, each row divided by its sum; nan in rows without pictures."""
+    """(K, K) float64, each row divided by its sum; nan in rows without images."""
     total = confusion.sum(1, keepdims=True)
     return np.where(total > 0, confusion / np.maximum(total, 1), np.nan)
 
@@ -102,7 +104,7 @@ def _colormap() -> Any:
 
 
 def _display_name(name: str, index: int) -> str:
-    """What stands for a class: its name, cut if it is long; its number if no font has its signs."""
+    """The name, shortened if it is long; 'class 7' if the font lacks one of its characters."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties()))
@@ -119,11 +121,11 @@ def _draw_class_names(axes: Axes, names: Sequence[str]) -> None:
     size = 10 if count <= MAX_CLASSES_WITH_COUNTS else 8
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    # A name with two dollar signs is a name, no formula.
+    # Names with two dollar signs are not formulas.
     axes.set_xticks(ticks, tick_labels, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(ticks, tick_labels, fontsize=size, parse_math=False)
     axes.set_xlabel("predicted", fontsize=12, fontweight="bold")
-    axes.set_ylabel("truth", fontsize=12, fontweight="bold")
+    axes.set_ylabel("ground truth", fontsize=12, fontweight="bold")
     if count <= MAX_CLASSES_WITH_NAMES:
         edges = np.arange(1, count) - 0.5
         axes.hlines(edges, -0.5, count - 0.5, colors="0.85", linewidth=0.4)

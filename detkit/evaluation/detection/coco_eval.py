@@ -1,4 +1,4 @@
-"""COCO box evaluation by pycocotools, safe from its traps."""
+"""COCO box evaluation with pycocotools, with validated inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_results import read_results
-from detkit.evaluation.detection.coco_stats import STATS, CocoStats
+from detkit.evaluation.detection.coco_stats import STATS, CocoStats, PerClassAP
 from detkit.evaluation.detection.convention_hints import find_convention_hints
 from detkit.evaluation.detection.ground_truth import CocoGroundTruth, read_ground_truth
 from detkit.text import name_hint
@@ -30,31 +30,30 @@ def evaluate_boxes(
     name: str = "results",
     hints: bool = False,
 ) -> CocoStats:
-    """The twelve COCO numbers of ``results``, equal to pycocotools' to the last bit.
+    """The twelve COCO numbers of ``results``, bit-identical to those of pycocotools.
 
     Args:
-        ground_truth: a COCO annotation file, what it holds, or what ``read_ground_truth`` made of
-            it.
-        results: a COCO results file or the array in it: image_id, category_id, bbox (x, y, width,
-            height, pixels), score. May be empty: then every number is 0.
-        classes: names of the categories to measure; all of them when None. Truths and results of
-            other categories are left out.
-        name: how messages call results that do not come from a file.
-        hints: whether to look for what is shifted or in another convention in the results.
+        ground_truth: a COCO annotation file, its content, or the output of ``read_ground_truth``.
+        results: a COCO results file or its content: image_id, category_id, bbox (x, y, width,
+            height in pixels), score. May be empty: then every number is 0.
+        classes: names of the categories to evaluate; None for all. Ground truth and results of
+            other categories are ignored.
+        name: name in messages of results that do not come from a file.
+        hints: whether to search the results for shifted ids and other conventions.
 
     Returns:
-        The scores. They differ from what pycocotools says only where it is wrong: a match with
-        annotation id 0 counts, and what cannot be measured is nan instead of -1.
+        The scores. Two corrections to pycocotools: a match with annotation id 0 counts, and nan
+        instead of -1 marks what cannot be measured.
 
     Raises:
-        DataError: a file is not what it should be, an id of the results is not in the truth, a
-            box or score is unusable, or a name in ``classes`` is no category.
+        DataError: a file is invalid, an id of the results is not in the ground truth, a box or
+            score is invalid, or a name in ``classes`` is not a category.
 
     Source: pycocotools' COCOeval with iouType 'bbox' and its default parameters; difficult
-    objects, which COCO's files do not know, as in Pascal VOC's development kit.
+    objects, which COCO does not have, as in Pascal VOC's development kit.
     """
-    gt = ground_truth if isinstance(ground_truth,
-                                    CocoGroundTruth) else read_ground_truth(ground_truth)
+    gt = (ground_truth if isinstance(ground_truth, CocoGroundTruth)
+          else read_ground_truth(ground_truth))
     detections = read_results(results, gt, name)
     selected = match_categories(gt, classes) if classes is not None else None
     if selected is not None:
@@ -65,62 +64,57 @@ def evaluate_boxes(
         item for item in gt.annotations if selected is None or item["category_id"] in kept
     ]
     counted = Counter(item["category_id"] for item in ground_truths if not item["iscrowd"])
-    # Categories without truths count in no mean; each would take 500 kB of pycocotools' arrays.
-    evaluated_indices = sorted({item["category_id"]
-                                for item in ground_truths}) or category_indices[:1]
+    # Categories without ground truth are in no mean, but take 500 kB each in pycocotools.
+    evaluated_indices = (sorted({item["category_id"] for item in ground_truths})
+                         or category_indices[:1])
     stats, precision = _run_cocoeval(gt, evaluated_indices, ground_truths, detections)
-    row = {index: position for position, index in enumerate(evaluated_indices)}
-    per_class = {
-        gt.class_names[index]: precision[:, :, row[index]] if index in row else _NO_PRECISION
-        for index in category_indices
-    }
-    notes = gt.notes if ground_truths else (*gt.notes,
-                                            "the truth holds no boxes: nothing to measure")
+    class_precision = {index: precision[:, :, column]
+                       for column, index in enumerate(evaluated_indices)}
+    per_class = []
+    for index in category_indices:
+        values = class_precision.get(index, _NO_PRECISION)
+        per_class.append(
+            PerClassAP(gt.class_names[index], _mean(values), _mean(values[:1]), counted[index]))
+    no_boxes = () if ground_truths else ("the ground truth has no boxes: nothing to measure",)
     return CocoStats(
-        **{key: _or_nan(value)
-           for key, value in zip(STATS, stats)},
-        per_class={name: _mean(values)
-                   for name, values in per_class.items()},
-        per_class_50={name: _mean(values[:1])
-                      for name, values in per_class.items()}, per_class_ground_truths={
-                          gt.class_names[index]: counted[index]
-                          for index in category_indices
-                      }, images=len(gt.images), ground_truths=len(ground_truths),
+        **{key: _or_nan(value) for key, value in zip(STATS, stats)},
+        per_class=tuple(per_class), images=len(gt.images), ground_truths=len(ground_truths),
         crowds=sum(item["iscrowd"] for item in ground_truths), detections=len(detections),
-        notes=notes, hints=tuple(find_convention_hints(gt, detections)) if hints else (),
+        notes=(*gt.notes, *no_boxes),
+        hints=tuple(find_convention_hints(gt, detections)) if hints else (),
     )
 
 
 def match_categories(ground_truth: CocoGroundTruth, classes: Sequence[str]) -> list[int]:
-    """The position in ``ground_truth`` of the category that bears each name, in the order of
-    ``classes``.
+    """The category index in ``ground_truth`` of each of ``classes``.
 
     Raises:
-        DataError: no category has the name, or a name stands twice in ``classes``.
+        DataError: a name is not a category, or is in ``classes`` twice.
     """
     by_name = {name: index for index, name in enumerate(ground_truth.class_names)}
     for name in classes:
         if name not in by_name:
             raise DataError(
-                f"{ground_truth.name}: there is no category '{name}'",
+                f"{ground_truth.name}: no category '{name}'",
                 expected=f"one of {', '.join(by_name)}" if len(by_name) <= 20
                 else f"one of its {len(by_name)} categories",
                 hint=name_hint(name, by_name),
             )
     duplicates = [name for name, count in Counter(classes).items() if count > 1]
     if duplicates:
-        raise DataError(f"the class '{duplicates[0]}' is named twice, one category cannot be both")
+        raise DataError(f"duplicate class '{duplicates[0]}'")
     return [by_name[name] for name in classes]
 
 
 def _run_cocoeval(
-        ground_truth: CocoGroundTruth, category_indices: list[int], ground_truths: list[dict[str,
-                                                                                             Any]],
-        detections: list[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """pycocotools' twelve numbers, and its precision at every size and 100 detections.
+    ground_truth: CocoGroundTruth, category_indices: list[int],
+    ground_truths: list[dict[str, Any]], detections: list[dict[str, Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Run pycocotools.
 
     Returns:
-        (12,) float64; and (10 IoUs, 101 recalls, K) float64, -1 where a class has no truths.
+        (12,) float64, the COCO numbers; and (10 IoUs, 101 recalls, K) float64, the precision for
+        all sizes and 100 detections, -1 for a class without ground truth.
     """
     from pycocotools.coco import COCO
 
@@ -130,7 +124,7 @@ def _run_cocoeval(
     shared = {"images": [{"id": index} for index in ground_truth.images.values()],
               "categories": [{"id": index} for index in category_indices]}
     with contextlib.redirect_stdout(io.StringIO()):
-        # Not by loadRes: it refuses an empty list and draws a polygon for every box.
+        # Not with loadRes, which fails on an empty list and makes a polygon for every box.
         coco_sets = []
         for boxes in (ground_truths, detections):
             coco_set = COCO()
@@ -149,6 +143,6 @@ def _or_nan(value: float) -> float:
 
 
 def _mean(precision: NDArray[np.float64]) -> float:
-    """The mean of precisions; nan where the class has no truths, which pycocotools marks by -1."""
+    """The mean of the precisions above -1, pycocotools' mark of no ground truth; nan if none."""
     valid = precision[precision > -1]
     return float(np.mean(valid)) if valid.size else float("nan")

@@ -1,4 +1,4 @@
-"""The metric that training and testing use: COCO's box scores of a model's predictions."""
+"""The COCO box metric of mmengine's evaluation loops."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from numpy.typing import NDArray
-from torch import Tensor
 
 from detkit.evaluation.detection.coco_eval import evaluate_boxes, match_categories
 from detkit.evaluation.detection.coco_stats import CocoStats
 from detkit.evaluation.detection.ground_truth import read_ground_truth
 from detkit.evaluation.detection.json_values import Id
+from detkit.evaluation.tensors import to_numpy
 from detkit.registry import METRICS
 from detkit.text import list_names
 
-# The names under which MMDetection's users know the twelve numbers.
+# MMDetection's names of the twelve numbers.
 METRIC_KEYS = {
     "AP": "bbox_mAP",
     "AP50": "bbox_mAP_50",
@@ -42,26 +40,25 @@ PREDICTION_FIELDS = ("bboxes", "scores", "labels")
 
 @METRICS.register_module()
 class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
-    """COCO's box scores of what a model predicts, as ``coco/bbox_mAP`` and so on, unrounded.
+    """COCO box scores, unrounded, as ``coco/bbox_mAP`` and so on.
 
-    Categories are matched to the model's classes by name, and only those classes are measured.
-    A number that cannot be measured is nan. After ``evaluate``, ``scores`` holds the last
-    ``CocoStats`` (None before, and on all but the main process), which ``table.scores_table``
-    and ``table.classes_table`` turn into text.
+    Categories are matched to the model's classes by name, and only those classes are evaluated.
+    A number that cannot be measured is nan. After ``evaluate``, ``scores`` is the last
+    ``CocoStats`` (None before, and on all but the main process).
 
     Args:
-        ann_file: COCO annotation file of the split that the loop runs over. Read at once, so
-            that a fault in it ends the run before the training and not after its first epoch.
-        outfile_prefix: write the predictions as a COCO results file, PREFIX.bbox.json, anew at
-            each evaluation; None writes nothing.
+        ann_file: COCO annotation file of the split. It is read by the constructor, so that an
+            error in it ends the run before training starts.
+        outfile_prefix: each evaluation writes the predictions to the COCO results file
+            PREFIX.bbox.json; None for no file.
         classwise: add ``<class>_precision``, the AP of each class.
-        collect_device: where the processes' predictions are gathered, 'cpu' or 'gpu'.
-        prefix: what the keys begin with; None means 'coco'.
-        collect_dir: folder for gathering by files; None means a temporary one.
+        collect_device: device on which predictions of all processes are gathered: 'cpu', 'gpu'.
+        prefix: prefix of the keys; None for 'coco'.
+        collect_dir: folder for gathering through files; None for a temporary one.
 
     Raises:
-        DataError: ``ann_file`` is no COCO annotation file; or, when the classes become known, a
-            class is not among its categories.
+        DataError: ``ann_file`` is not a COCO annotation file; or, once the classes are set, a
+            class is not one of its categories.
     """
 
     default_prefix = "coco"
@@ -84,7 +81,7 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
-        """What the dataset says of itself; ``classes`` are the names that labels stand for."""
+        """Metainfo of the dataset; ``classes`` are the class names by label."""
         meta: dict[str, Any] | None = self._dataset_meta
         return meta
 
@@ -99,27 +96,27 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
         listed = [name for name in self.ground_truth.file_order if name in classes]
         if listed != list(classes):
             MMLogger.get_current_instance().warning(
-                f"{self.ground_truth.name}: lists its categories in the order {', '.join(listed)}, the "
-                f"model its classes as {', '.join(classes)}; mmdet's CocoDataset numbers labels "
-                "by the file's order whatever the classes say, and then predictions count for "
-                "the wrong class; give the classes in the file's order")
+                f"{self.ground_truth.name}: the categories have the order {', '.join(listed)}, "
+                f"the model's classes the order {', '.join(classes)}; mmdet's CocoDataset numbers "
+                "labels in the order of the file, so predictions would count for the wrong class; "
+                "give the classes in the order of the file")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep what was predicted for a batch.
+        """Store the predictions of a batch.
 
         Args:
             data_batch: not used.
-            data_samples: one dict an image with ``img_id`` and ``pred_instances``: ``bboxes``
-                (N, 4) xyxy in pixels of the image as it lies on disk, ``scores`` (N,), ``labels``
-                (N,) integer. N may be 0.
+            data_samples: one dict per image with ``img_id`` and ``pred_instances``: ``bboxes``
+                (N, 4) xyxy in pixels of the image file, ``scores`` (N,), ``labels`` (N,)
+                integer. N may be 0.
         """
         for sample in data_samples:
             pred_instances = sample["pred_instances"]
-            arrays = {key: _to_numpy(pred_instances[key]) for key in PREDICTION_FIELDS}
+            arrays = {key: to_numpy(pred_instances[key]) for key in PREDICTION_FIELDS}
             self.results.append({"img_id": sample["img_id"], **arrays})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """The scores of all predictions, gathered from all processes; each image has an entry."""
+        """The scores of the predictions of all processes; each image has an entry."""
         logger = MMLogger.get_current_instance()
         detections = self._to_coco_results(results)
         if self.outfile_prefix is not None:
@@ -127,30 +124,31 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
         num_missing = len(self.ground_truth.images) - len({result["img_id"] for result in results})
         if num_missing > 0:
             logger.warning(
-                f"{self.ground_truth.name}: {num_missing} of {len(self.ground_truth.images)} images were "
-                "not shown to the model; their objects count as missed")
+                f"{self.ground_truth.name}: no predictions for {num_missing} of "
+                f"{len(self.ground_truth.images)} images; their objects count as missed")
         classes = (self.dataset_meta or {})["classes"]
         unmeasured = sorted(set(self.ground_truth.class_names) - set(classes))
         if unmeasured:
             logger.warning(
-                f"{self.ground_truth.name}: categories that the model does not know are not "
-                f"measured: {list_names(unmeasured, 10)}")
-        scores = evaluate_boxes(self.ground_truth, detections, classes, name="the predictions")
+                f"{self.ground_truth.name}: categories that are not classes of the model are not "
+                f"evaluated: {list_names(unmeasured, 10)}")
+        scores = evaluate_boxes(self.ground_truth, detections, classes, name="predictions")
         for note in scores.notes:
             logger.warning(f"{self.ground_truth.name}: {note}")
         self.scores = scores
         metrics = {METRIC_KEYS[name]: getattr(scores, name) for name in METRIC_KEYS}
         if self.classwise:
-            metrics.update({f"{name}_precision": scores.per_class[name] for name in classes})
+            class_ap = {item.name: item.AP for item in scores.per_class}
+            metrics.update({f"{name}_precision": class_ap[name] for name in classes})
         return metrics
 
     def _to_coco_results(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if self._category_ids is None:
             raise RuntimeError(
-                "CocoBBoxMetric: dataset_meta with 'classes' must be set before evaluating")
+                "CocoBBoxMetric: dataset_meta with 'classes' must be set before evaluation")
         detections = []
         for result in results:
-            # In float64 as in mmdet's metric, whose numbers these are to equal.
+            # In float64 as in mmdet's metric, to give the same numbers.
             boxes = np.asarray(result["bboxes"], np.float64).reshape(-1, 4)
             boxes[:, 2:] -= boxes[:, :2]
             for box, score, label in zip(boxes.tolist(), result["scores"], result["labels"]):
@@ -161,14 +159,8 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
         return detections
 
 
-def _to_numpy(values: Tensor) -> NDArray[Any]:
-    """The same numbers in numpy, which has no bfloat16; a val loop under autocast gives it."""
-    values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-
-
 def _write_results(path: Path, detections: list[dict[str, Any]]) -> None:
-    """Write a results file in one step: a killed run leaves the last whole one."""
+    """Write a results file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temp_path = path.with_name(path.name + ".part")
     temp_path.write_text(json.dumps(detections), encoding="utf-8")

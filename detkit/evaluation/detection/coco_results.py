@@ -1,4 +1,4 @@
-"""Results in COCO's array form, checked against the truth they are meant for."""
+"""Reads detections in COCO results format and validates them against the ground truth."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ EXPECTED_FORMAT = "an array of {image_id, category_id, bbox: [x, y, width, heigh
 
 def read_results(results: str | Path | Sequence[Mapping[str, Any]], ground_truth: CocoGroundTruth,
                  name: str = "results") -> list[dict[str, Any]]:
-    """Read and check COCO results; what was given is not changed.
+    """Read and validate COCO results; the input is not modified.
 
     Args:
-        results: a path, or the array that such a file holds. May be empty.
-        ground_truth: whose image and category ids the results use.
-        name: how messages call results that do not come from a file.
+        results: a path, or the content of such a file. May be empty.
+        ground_truth: the ground truth whose image and category ids the results use.
+        name: name in messages of results that do not come from a file.
 
     Returns:
         The detections in the given order, with the keys that pycocotools reads: ``id`` from 1,
-        ``image_id`` and ``category_id`` as positions in ``ground_truth``, ``bbox`` xywh in pixels,
+        ``image_id`` and ``category_id`` as indices into ``ground_truth``, ``bbox`` xywh in pixels,
         ``area`` width times height, ``iscrowd`` 0, ``score``.
 
     Raises:
-        DataError: not an array of such objects, an id that the truth does not have, a bbox or
-            score that is missing, not finite or negative in size. Says how many and which first.
+        DataError: not an array of such objects, an id that is not in the ground truth, or a bbox
+            or score that is missing, not finite or of negative size.
     """
     content: Any = results
     if isinstance(results, (str, Path)):
@@ -71,35 +71,36 @@ def read_results(results: str | Path | Sequence[Mapping[str, Any]], ground_truth
 
 def _check_format(name: str, content: Any) -> None:
     if isinstance(content, Mapping):
-        inside = ", ".join(map(str, list(content)[:6])) or "nothing in it"
+        inside = ", ".join(map(str, list(content)[:6])) or "no keys"
         hint = None
         scored = content.get("annotations")
         if isinstance(scored, list) and scored and isinstance(scored[0], Mapping):
             if "score" in scored[0]:
-                hint = ("its 'annotations' hold scores: if their image and category ids are those "
-                        "of the truth, save that list by itself")
+                hint = ("its 'annotations' have scores: if their image and category ids are those "
+                        "of the ground truth, save that list as the results file")
             else:
-                hint = "this looks like an annotation file: the truth comes first, results second"
-        raise DataError(f"{name}: this is not a results file", got=f"an object with {inside}",
+                hint = ("this looks like an annotation file: give the annotation file first, the "
+                        "results second")
+        raise DataError(f"{name}: not a results file", got=f"an object with {inside}",
                         expected=EXPECTED_FORMAT, hint=hint)
     if isinstance(content, (str, bytes)) or not isinstance(content, Sequence):
-        raise DataError(f"{name}: this is not a results file", got=type(content).__name__,
+        raise DataError(f"{name}: not a results file", got=type(content).__name__,
                         expected=EXPECTED_FORMAT)
     for index, item in enumerate(content):
         if not isinstance(item, Mapping):
             raise DataError(f"{name}: results[{index}] is not an object", got=repr(item)[:60],
                             expected=EXPECTED_FORMAT)
-    without = [index for index, item in enumerate(content) if not _has_box(item)]
-    if without:
-        first = content[without[0]]
+    missing = [index for index, item in enumerate(content) if not _has_box(item)]
+    if missing:
+        first = content[missing[0]]
         annotation_type = next(
             (key for key in ("segmentation", "keypoints", "caption") if key in first), None)
         raise DataError(
-            f"{name}: {len(without)} of {len(content)} results have no 'bbox', "
-            f"the first is results[{without[0]}]",
-            got=f"an object with {', '.join(map(str, first)) or 'nothing in it'}",
+            f"{name}: {len(missing)} of {len(content)} results have no 'bbox', "
+            f"the first is results[{missing[0]}]",
+            got=f"an object with {', '.join(map(str, first)) or 'no keys'}",
             expected=EXPECTED_FORMAT,
-            hint=f"these hold '{annotation_type}', but boxes are measured here"
+            hint=f"they have '{annotation_type}', but boxes are evaluated here"
             if annotation_type else None,
         )
 
@@ -112,7 +113,7 @@ def _has_box(item: Mapping[str, Any]) -> bool:
 def _parse_box(name: str, index: int, item: Mapping[str, Any]) -> list[float]:
     box = parse_box(item["bbox"])
     if box is None:
-        raise DataError(f"{name}: results[{index}] (image {item['image_id']!r}) has no usable bbox",
+        raise DataError(f"{name}: results[{index}] (image {item['image_id']!r}): invalid bbox",
                         got=repr(item["bbox"])[:80], expected="four finite numbers")
     if min(box[2:]) < 0:
         raise DataError(
@@ -126,7 +127,7 @@ def _parse_score(name: str, index: int, item: Mapping[str, Any]) -> float:
     score = parse_number(item.get("score"))
     if score is None:
         raise DataError(
-            f"{name}: results[{index}] (image {item['image_id']!r}) has no usable score",
+            f"{name}: results[{index}] (image {item['image_id']!r}): invalid score",
             got=repr(item["score"]) if "score" in item else "none", expected="a finite number",
         )
     return score
@@ -137,7 +138,7 @@ def _unknown_ids_error(
     known: Mapping[Id, int], hint: str | None,
 ) -> DataError:
     distinct = list(dict.fromkeys(repr(value) for _, value in unknown))
-    message = (f"{name}: {len(unknown)} of {total} results have an unknown {key}, none of "
+    message = (f"{name}: {len(unknown)} of {total} results have an unknown {key}, not in "
                f"{ground_truth_name}; the first is results[{unknown[0][0]}]")
     return DataError(message, got=list_names(distinct), expected=format_ids(known), hint=hint)
 
@@ -149,7 +150,7 @@ def _image_hint(unknown: list[tuple[int, object]], ground_truth: CocoGroundTruth
     if isinstance(value, str):
         for matched_id in (files.get(value), stems.get(Path(value).stem)):
             if matched_id is not None:
-                return f"these are file names: write the image's id, {matched_id!r} for {value!r}"
+                return f"these are file names: use the image's id, {matched_id!r} for {value!r}"
     return _id_hint(value, ground_truth.images)
 
 
@@ -160,19 +161,19 @@ def _category_hint(unknown: list[tuple[int, object]], content: Sequence[Mapping[
         category_index = ground_truth.class_names.index(value)
         matched_id = next(key for key, position in ground_truth.categories.items()
                           if position == category_index)
-        return f"write the category's id, {matched_id!r} for {value!r}"
+        return f"use the category's id, {matched_id!r} for {value!r}"
     ids = [parse_id(item.get("category_id")) for item in content]
     if 0 in ids and all(
             isinstance(item, int) and item + 1 in ground_truth.categories for item in ids):
-        return "they seem to count from 0, the truth from 1: add 1 to each"
+        return "they seem to start at 0, the ground truth at 1: add 1 to each"
     return _id_hint(value, ground_truth.categories)
 
 
 def _id_hint(value: object, known: Mapping[Id, int]) -> str | None:
-    """What to say of an id that is another kind than the known ones, or a near miss."""
+    """The known id of another type with the same text, or the most similar one."""
     by_text = {str(item): item for item in known}
     text = str(value)
     if text in by_text and type(value) is not type(by_text[text]):
-        return f"the truth writes {by_text[text]!r}, not {value!r}: use the same kind"
+        return f"the ground truth has {by_text[text]!r}, not {value!r}: use the same type"
     suggestion = closest_name(text, by_text)
-    return f"the nearest is {by_text[suggestion]!r}" if suggestion else None
+    return f"did you mean {by_text[suggestion]!r}?" if suggestion else None

@@ -1,4 +1,4 @@
-"""What looks shifted, or written in another convention, where results hardly meet the truth."""
+"""Finds shifted ids and other conventions in results that hardly match the ground truth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from detkit.evaluation.detection.ground_truth import CocoGroundTruth
 Boxes = NDArray[np.float64]
 BoxConverter = Callable[[Boxes, float, float], Boxes]
 
-# A share of truths that another reading meets, and by how much it must be better than the usual.
+# Minimum recall of the boxes in another format, and its minimum gain over the expected format.
 MIN_RECALL, MIN_GAIN, MIN_RATIO = 0.3, 0.25, 2.0
-# Of the matches, the share that must agree on a shift or an exchange of classes.
+# Minimum fraction of the matches that agree on a shift or an exchange of classes.
 MIN_AGREEMENT = 0.75
-# Fewer matches say nothing of the classes, nor does a larger share of them with the right one.
+# Classes are examined with at least so many matches and at most this fraction of correct ones.
 MIN_MATCHES, MAX_CORRECT = 5, 0.4
 IOU_THRESHOLD = 0.5
-MAX_IMAGES = 400  # spread over the set; enough to see what is true of all of it
+MAX_IMAGES = 400  # a sample spread over the dataset
 
-# What four numbers may mean; each gives left, top, width, height in pixels of a W x H image.
+# Conversions of box formats to left, top, width, height in pixels of a W x H image.
 BOX_FORMATS: Mapping[str, BoxConverter] = {
     "the corners x1, y1, x2, y2":
         lambda b, w, h: np.column_stack([b[:, :2], b[:, 2:] - b[:, :2]]),
@@ -44,14 +44,14 @@ NORMALIZED_BOX_FORMATS: Mapping[str, BoxConverter] = {
 
 def find_convention_hints(ground_truth: CocoGroundTruth,
                           detections: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sentences on what seems to be wrong with the results; none when nothing does.
+    """Sentences on probable errors of convention in the results.
 
-    Boxes are compared without their classes first, and read in each usual convention; then the
-    classes of results and truths that lie on each other are.
+    First the boxes are compared without their classes, in each common format; then the classes of
+    matching boxes are compared.
 
     Args:
         ground_truth: the annotations.
-        detections: what ``read_results`` gives for them. May be empty.
+        detections: the output of ``read_results``. May be empty.
     """
     if not ground_truth.annotations or not detections:
         return []
@@ -64,19 +64,20 @@ def find_convention_hints(ground_truth: CocoGroundTruth,
 def _score_hints(detections: Sequence[Mapping[str, Any]]) -> list[str]:
     scores = np.array([item["score"] for item in detections])
     if scores.min() < 0 or scores.max() > 1:
-        guess = "percent" if 0 <= scores.min() and 1 < scores.max() <= 100 else "no probabilities"
-        return [f"scores go from {scores.min():g} to {scores.max():g}: they look like {guess}; "
+        guess = ("percentages" if 0 <= scores.min() and 1 < scores.max() <= 100
+                 else "values that are not probabilities")
+        return [f"scores range from {scores.min():g} to {scores.max():g}: they look like {guess}; "
                 "only their order counts here"]
     if len(scores) > 1 and scores.min() == scores.max():
-        return [f"all scores are {scores[0]:g}: nothing says which results count first"]
+        return [f"all scores are {scores[0]:g}: the order of the results is undefined"]
     return []
 
 
 class _BoxesByImage:
-    """The boxes of truths and results by image, of at most `MAX_IMAGES` images with truths."""
+    """Ground truth and results of at most `MAX_IMAGES` images that have ground truth."""
 
-    def __init__(self, ground_truth: CocoGroundTruth, detections: Sequence[Mapping[str,
-                                                                                   Any]]) -> None:
+    def __init__(self, ground_truth: CocoGroundTruth,
+                 detections: Sequence[Mapping[str, Any]]) -> None:
         self.ground_truths = _by_image(item for item in ground_truth.annotations
                                        if not item["iscrowd"])
         images = sorted(self.ground_truths)
@@ -85,11 +86,11 @@ class _BoxesByImage:
         self.sizes = ground_truth.sizes
 
     def recall(self, convert: BoxConverter | None = None, shift: int = 0) -> float:
-        """The share of truths that a result lies on, whatever the classes.
+        """The fraction of ground-truth boxes matched by a result of any class.
 
         Args:
-            convert: how the results' boxes are read; None for xywh.
-            shift: results of the image so many places before are laid on each image's truths.
+            convert: conversion of the results' boxes; None for xywh.
+            shift: compare each image with the results of the image ``shift`` indices before it.
         """
         matched = total = 0
         for image in self.images:
@@ -115,8 +116,8 @@ def _by_image(items: Any) -> dict[int, tuple[NDArray[np.int64], Boxes]]:
 
 
 def pairwise_iou(first: Boxes, second: Boxes) -> Boxes:
-    """IoU of each of N boxes with each of M, (N, M); 0 for boxes without an area. xywh."""
-    with np.errstate(over="ignore", invalid="ignore"):  # numbers near a float's end meet nothing
+    """(N, M) IoU of N and M boxes xywh; 0 for boxes without an area."""
+    with np.errstate(over="ignore", invalid="ignore"):  # huge values match nothing
         low = np.maximum(first[:, None, :2], second[None, :, :2])
         high = np.minimum(first[:, None, :2] + first[:, None, 2:],
                           second[None, :, :2] + second[None, :, 2:])
@@ -139,34 +140,32 @@ def _box_hints(ground_truth: CocoGroundTruth, detections: Sequence[Mapping[str, 
     largest = max(max(item["bbox"]) for item in detections)
     if largest <= 2 and ground_truth.sizes:
         formats = {**NORMALIZED_BOX_FORMATS}
-    shares = {f"the boxes look like {name}, where x, y, width, height in pixels are meant":
-              by_image.recall(convert) for name, convert in formats.items()}
+    recalls = {f"the boxes look like {name} instead of x, y, width, height in pixels":
+               by_image.recall(convert) for name, convert in formats.items()}
     for shift in (1, -1):
-        shares[f"the image ids look shifted: {-shift:+d} on each result's image_id"] = \
+        recalls[f"the image ids look shifted: add {-shift:+d} to each image_id of the results"] = \
             by_image.recall(shift=-shift)
-    message, share = max(shares.items(), key=lambda item: item[1])
-    if share < max(MIN_RECALL, baseline + MIN_GAIN, baseline * MIN_RATIO):
+    message, recall = max(recalls.items(), key=lambda item: item[1])
+    if recall < max(MIN_RECALL, baseline + MIN_GAIN, baseline * MIN_RATIO):
         return _out_of_image_hints(ground_truth, detections) if baseline < MIN_RECALL else []
-    return [
-        f"{message} (read so, results lie on {share:.0%} of the truths, else on {baseline:.0%})"
-    ]
+    return [f"{message} (recall would be {recall:.0%}, it is {baseline:.0%})"]
 
 
 def _out_of_image_hints(ground_truth: CocoGroundTruth,
                         detections: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Results of images that were measured at another size."""
+    """A sentence if most boxes extend beyond their image."""
     sized = [(item["bbox"], ground_truth.sizes[item["image_id"]]) for item in detections
              if item["image_id"] in ground_truth.sizes]
     beyond = sum(box[0] + box[2] > 1.1 * width or box[1] + box[3] > 1.1 * height
                  for box, (width, height) in sized)
     if not sized or beyond < len(sized) / 2:
         return []
-    return [f"{beyond} of {len(sized)} results reach beyond their image: they look like pixels of "
-            "another size of it"]
+    return [f"{beyond} of {len(sized)} results extend beyond their image: they look like pixels "
+            "of the image at another size"]
 
 
-def _class_hints(ground_truth: CocoGroundTruth, detections: Sequence[Mapping[str,
-                                                                             Any]]) -> list[str]:
+def _class_hints(ground_truth: CocoGroundTruth,
+                 detections: Sequence[Mapping[str, Any]]) -> list[str]:
     by_image = _BoxesByImage(ground_truth, detections)
     pairs: Counter[tuple[int, int]] = Counter()
     for image in by_image.images:
@@ -175,7 +174,7 @@ def _class_hints(ground_truth: CocoGroundTruth, detections: Sequence[Mapping[str
             continue
         predicted_labels, boxes = by_image.results[image]
         iou = pairwise_iou(ground_truths, boxes)
-        # For each truth the class of the result that lies on it best; its own where that does.
+        # The class of the best match of each ground-truth box; the correct one if it matches.
         for label, row in zip(labels.tolist(), iou):
             overlapping = set(predicted_labels[row >= IOU_THRESHOLD].tolist())
             if overlapping:
@@ -186,29 +185,26 @@ def _class_hints(ground_truth: CocoGroundTruth, detections: Sequence[Mapping[str
                       if predicted_label == label)
     if matched < MIN_MATCHES or num_correct > MAX_CORRECT * matched:
         return []
-    names, ids = ground_truth.class_names, {
-        index: key
-        for key, index in ground_truth.categories.items()
-    }
+    names = ground_truth.class_names
+    ids = {index: key for key, index in ground_truth.categories.items()}
     gt_classes = {item["category_id"] for item in ground_truth.annotations}
     predicted_classes = {item["category_id"] for item in detections}
     suffix = ""
     if unmatched_classes := sorted(predicted_classes - gt_classes):
         examples = ", ".join(repr(names[predicted]) for predicted in unmatched_classes[:5])
-        suffix = f"; no truth has the class {examples}, which results have"
-    share = f"of {matched} results that lie on a truth {num_correct} have its class"
+        suffix = f"; results have the class {examples}, the ground truth does not"
+    share = f"{num_correct} of {matched} results that match a box have its class"
     numbers = [(ids[predicted_label], ids[label], count)
                for (predicted_label, label), count in pairs.items()]
-    if all(
-            isinstance(predicted, int) and isinstance(target, int)
-            for predicted, target, _ in numbers):
+    if all(isinstance(predicted, int) and isinstance(target, int)
+           for predicted, target, _ in numbers):
         offsets: Counter[int] = Counter()
         for predicted, target, count in numbers:
             offsets[int(target) - int(predicted)] += count
         offset, count = offsets.most_common(1)[0]
         if offset and count >= MIN_AGREEMENT * matched and len(predicted_classes) > 1:
             return [
-                f"the category ids look shifted: {share}, and {count} would with {offset:+d} on "
+                f"the category ids look shifted: {share}, {count} would with {offset:+d} added to "
                 f"each category_id{suffix}"
             ]
     if len(predicted_classes) == 1:
@@ -216,12 +212,12 @@ def _class_hints(ground_truth: CocoGroundTruth, detections: Sequence[Mapping[str
         return [f"all results are of the class '{names[only]}': {share}{suffix}"]
     best_match = {}
     for predicted_label in {predicted for predicted, _ in pairs}:
-        best_match[predicted_label] = max(((count, label)
-                                           for (predicted, label), count in pairs.items()
-                                           if predicted == predicted_label))
+        best_match[predicted_label] = max(
+            (count, label) for (predicted, label), count in pairs.items()
+            if predicted == predicted_label)
     if sum(count for count, _ in best_match.values()) >= MIN_AGREEMENT * matched:
-        examples = ", ".join(f"'{names[predicted]}' on '{names[label]}'"
+        examples = ", ".join(f"'{names[predicted]}' match '{names[label]}'"
                              for predicted, (_, label) in sorted(best_match.items())[:4]
                              if predicted != label)
-        return [f"the classes look exchanged: {share}; results of {examples} lie{suffix}"]
-    return [f"the classes do not fit: {share}{suffix}"]
+        return [f"the classes look exchanged: {share}; results of {examples}{suffix}"]
+    return [f"the classes do not match: {share}{suffix}"]

@@ -1,4 +1,4 @@
-"""COCO's evaluation with Pascal VOC's difficult objects beside COCO's crowd regions."""
+"""COCO evaluation that also ignores Pascal VOC's difficult objects."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pycocotools.cocoeval import COCOeval
 
 
 class DifficultCOCOeval(COCOeval):  # type: ignore[misc]
-    """COCOeval that matches ignored objects with ``difficult`` 1 by their IoU.
+    """COCOeval that matches ignored objects with ``difficult`` 1 by IoU.
 
-    Both are ignored, however many detections match them. But a crowd region takes whatever lies
-    inside it, a detection's share of itself counting, where a difficult object is one thing, which
-    a detection has to fit. Without such objects the numbers are COCOeval's.
+    Crowd regions and difficult objects are both ignored, with any number of matches. The overlap
+    with a crowd region is intersection over the detection's area; with a difficult object, which
+    is a single object, it is IoU. Without difficult objects the numbers are those of COCOeval.
 
     Source: Pascal VOC development kit, VOCevaldet.m: a detection that overlaps most with a
     difficult object counts neither for nor against.
@@ -21,7 +21,7 @@ class DifficultCOCOeval(COCOeval):  # type: ignore[misc]
     _gts: dict[tuple[Any, Any], list[dict[str, Any]]]
 
     def computeIoU(self, imgId: Any, catId: Any) -> Any:
-        """The overlaps of one image and category, as pycocotools gives them."""
+        """The overlaps of one image and category, in pycocotools' format."""
         ground_truths = self._gts
         self._gts = {(imgId, catId): [
             {**ground_truth, "iscrowd": 0} if ground_truth.get("difficult") else ground_truth

@@ -1,4 +1,4 @@
-"""The truth of a COCO file, checked and put in the form that pycocotools counts correctly."""
+"""Reads and validates COCO annotation files for pycocotools."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from detkit.evaluation.detection.json_values import (
 )
 
 REQUIRED_LISTS = ("images", "annotations", "categories")
-# What the data check writes into the annotation of an object that VOC's evaluation ignores.
+# Annotation key, written by the data check, of an object that VOC's evaluation ignores.
 DIFFICULT = "voc_difficult"
 
 
 @dataclass(frozen=True)
 class CocoGroundTruth:
-    """What a COCO annotation file holds, as far as boxes are concerned.
+    """The boxes of a COCO annotation file.
 
     Args:
-        name: how messages call it: the file's path, or 'truth'.
-        images: position of each image id, in ascending order of the ids; M images.
-        categories: position of each category id, in ascending order of the ids; K categories.
-        class_names: (K,) name of the category at each position, all different.
-        file_order: (K,) the same names in the order in which the file lists them.
-        files: the file name of each image id, where the file gives one.
+        name: name in messages: the file's path, or 'ground truth'.
+        images: index of each image id, in ascending order of the ids; M images.
+        categories: index of each category id, in ascending order of the ids; K categories.
+        class_names: (K,) unique name of each category, by index.
+        file_order: (K,) the same names in the order of the file.
+        files: file name of each image id, where known.
         annotations: the boxes, in the order of the file, with the keys that pycocotools reads:
-            ``id`` from 1, ``image_id`` and ``category_id`` as positions, ``bbox`` xywh in pixels,
-            ``area`` in square pixels, ``iscrowd`` 0 or 1; and ``difficult``, 1 for an object that
-            is ignored as Pascal VOC ignores its difficult ones. May be empty.
-        notes: sentences about what had to be filled in.
-        sizes: width and height in pixels of the image at each position, where the file gives them.
+            ``id`` from 1, ``image_id`` and ``category_id`` as indices, ``bbox`` xywh in pixels,
+            ``area`` in square pixels, ``iscrowd`` 0 or 1; and ``difficult``, 1 for an object
+            ignored as a difficult object of Pascal VOC. May be empty.
+        notes: sentences on missing or corrected values.
+        sizes: width and height in pixels of each image, by index, where known.
     """
 
     name: str
@@ -54,47 +54,47 @@ class CocoGroundTruth:
 
 
 def read_ground_truth(ground_truth: str | Path | Mapping[str, Any]) -> CocoGroundTruth:
-    """Read and check a COCO annotation file; what was given is not changed.
+    """Read and validate a COCO annotation file; the input is not modified.
 
     Args:
-        ground_truth: a path, or what such a file holds.
+        ground_truth: a path, or the content of such a file.
 
     Returns:
-        The truth with annotations numbered anew from 1, because pycocotools takes a match with
-        annotation id 0 for no match. A missing ``area`` becomes width times height, a missing
-        ``iscrowd`` 0; both are told in ``notes``.
+        The ground truth with annotation ids renumbered from 1, because pycocotools does not count
+        a match with annotation id 0. A missing ``area`` becomes width times height, a missing
+        ``iscrowd`` 0; ``notes`` mentions both.
 
     Raises:
-        DataError: the file is no COCO annotation file, an id is doubled, of mixed kinds or points
-            nowhere, or a box is not four finite numbers with width and height >= 0.
+        DataError: the file is not a COCO annotation file, an id is duplicate, of mixed types or
+            unknown, or a box is not four finite numbers with width and height >= 0.
     """
-    name = "truth"
+    name = "ground truth"
     content: Any = ground_truth
     if isinstance(ground_truth, (str, Path)):
         name = str(ground_truth)
         content = read_json(Path(ground_truth))
     if isinstance(content, list):
         raise DataError(
-            f"{name}: this is not an annotation file", got="an array",
+            f"{name}: not a COCO annotation file", got="an array",
             expected="an object with images, annotations and categories",
             hint="an array is a results file: give the annotation file first, the results second",
         )
     if not isinstance(content, Mapping):
-        raise DataError(f"{name}: this is not an annotation file", got=type(content).__name__,
+        raise DataError(f"{name}: not a COCO annotation file", got=type(content).__name__,
                         expected="an object with images, annotations and categories")
     for key in REQUIRED_LISTS:
         if not isinstance(content.get(key), list):
             raise DataError(
                 f"{name}: '{key}' is {'not a list' if key in content else 'missing'}",
-                got=f"an object with {', '.join(map(str, content)) or 'nothing in it'}",
+                got=f"an object with {', '.join(map(str, content)) or 'no keys'}",
                 expected="images, annotations and categories",
             )
     images = _index_ids(name, "images", content["images"])
     if not images:
-        raise DataError(f"{name}: there are no images in it")
+        raise DataError(f"{name}: no images in the file")
     categories = _index_ids(name, "categories", content["categories"])
     if not categories:
-        raise DataError(f"{name}: there are no categories in it")
+        raise DataError(f"{name}: no categories in the file")
     annotations, notes = _read_annotations(name, content["annotations"], images, categories)
     class_names = _class_names(content["categories"], categories)
     return CocoGroundTruth(
@@ -127,22 +127,23 @@ def _get_id(item: Mapping[str, Any]) -> Id:
 
 
 def _index_ids(name: str, key: str, items: list[Any]) -> dict[Id, int]:
-    """Positions of the ids in ascending order, the order in which pycocotools breaks ties."""
+    """Index of each id in ascending order, in which pycocotools breaks ties."""
     ids: list[Id] = []
     for index, item in enumerate(items):
         item_id = parse_id(item.get("id")) if isinstance(item, Mapping) else None
         if item_id is None:
             got = item.get("id", "none") if isinstance(item, Mapping) else item
-            raise DataError(f"{name}: {key}[{index}] has no usable id", got=repr(got),
-                            expected="a whole number or a text")
+            raise DataError(f"{name}: {key}[{index}]: invalid id", got=repr(got),
+                            expected="an integer or a string")
         ids.append(item_id)
     if len({type(item) for item in ids}) > 1:
-        other_type = next(item for item in ids if type(item) is not type(ids[0]))
-        raise DataError(f"{name}: the ids of {key} are partly numbers, partly texts",
-                        got=f"{ids[0]!r} and {other_type!r}", expected="one kind")
+        other = next(item for item in ids if type(item) is not type(ids[0]))
+        raise DataError(f"{name}: the ids of {key} have mixed types",
+                        got=f"{ids[0]!r} and {other!r}",
+                        expected="all integers or all strings")
     duplicates = [item for item, count in Counter(ids).items() if count > 1]
     if duplicates:
-        raise DataError(f"{name}: {key} with the same id: {format_ids(duplicates)}")
+        raise DataError(f"{name}: duplicate ids in {key}: {format_ids(duplicates)}")
     return {item: index for index, item in enumerate(sorted(ids))}
 
 
@@ -176,7 +177,7 @@ def _read_annotations(
                             got=repr(item.get("category_id")), expected=format_ids(categories))
         box = parse_box(item.get("bbox"))
         if box is None or min(box[2:]) < 0:
-            raise DataError(f"{location} has no usable bbox", got=repr(item.get("bbox")),
+            raise DataError(f"{location}: invalid bbox", got=repr(item.get("bbox")),
                             expected="[x, y, width, height], finite, width and height >= 0")
         area = parse_number(item.get("area"))
         if area is None:
@@ -189,7 +190,7 @@ def _read_annotations(
             crowd = 0
             without_crowd += 1
         elif crowd not in (0, 1):
-            raise DataError(f"{location} has an unknown iscrowd", got=repr(crowd),
+            raise DataError(f"{location}: invalid iscrowd", got=repr(crowd),
                             expected="0 or 1")
         ids.append(item.get("id"))
         annotations.append({
@@ -206,17 +207,17 @@ def _collect_notes(
 ) -> tuple[str, ...]:
     notes = []
     if difficult:
-        notes.append(f"{difficult} annotations are difficult objects of Pascal VOC: ignored, "
-                     "neither missed nor falsely found")
+        notes.append(f"{difficult} annotations are difficult objects of Pascal VOC and ignored: "
+                     "neither false negatives nor matches")
     if 0 in ids:
-        notes.append("an annotation has id 0, for which pycocotools counts a found object as "
-                     "missed; it was given another id, so these numbers can be higher")
+        notes.append("an annotation has id 0, whose matches pycocotools counts as missed; it was "
+                     "renumbered, so these numbers can be higher than pycocotools'")
     num_duplicates = len(ids) - len(set(map(repr, ids)))
     if num_duplicates:
-        notes.append(f"{num_duplicates} annotations have no id or one that was there before; "
-                     "they were numbered anew, each counts once")
+        notes.append(f"{num_duplicates} annotations have no id or a duplicate id; they were "
+                     "renumbered, each counts once")
     if without_area:
-        notes.append(f"{without_area} annotations have no area; width times height was taken")
+        notes.append(f"{without_area} annotations have no area; width times height is used")
     if without_crowd:
-        notes.append(f"{without_crowd} annotations do not say iscrowd; 0 was taken")
+        notes.append(f"{without_crowd} annotations have no iscrowd; 0 is used")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Values as COCO's JSON files write them: ids, numbers and boxes, taken or refused."""
+"""Reads JSON files and parses the ids, numbers and boxes of COCO files."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Id = Union[int, str]
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file, which may be compressed by gzip.
 
     Raises:
-        DataError: there is no such file, or it is not JSON.
+        DataError: the file is missing, or is not JSON.
     """
-    # os.path answers no, where Path raises, for names too long for a file system.
+    # os.path returns False, where Path raises, for names too long for the file system.
     if not os.path.isfile(path):
-        raise DataError(f"{path}: there is no such file" if not os.path.exists(path) else
-                        f"{path}: this is not a file but {special_file_type(path) or 'a folder'}")
+        raise DataError(f"{path}: no such file" if not os.path.exists(path) else
+                        f"{path}: not a file but {special_file_type(path) or 'a folder'}")
     try:
         content = read_bytes(path, max_json_bytes(), "the memory is not enough for more", True)
         return json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except EOFError as error:
-        raise DataError(f"{path}: not a whole gzip file ({error})") from error
+        raise DataError(f"{path}: truncated gzip file ({error})") from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: not a JSON file: line {error.lineno}, column {error.colno}: {error.msg}"
@@ -45,7 +45,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_id(value: object) -> Id | None:
-    """An id as files write it, 7, 7.0 or 'seven'; None for what cannot be one."""
+    """An id, such as 7, 7.0 or 'seven'; None for an invalid one."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, str)):
@@ -58,8 +58,8 @@ def parse_id(value: object) -> Id | None:
 
 
 def parse_number(value: object) -> float | None:
-    """A finite number as a float; None for anything else, text, nan and infinity included."""
-    # Most are this, and asking for an abstract Real takes ten times as long.
+    """A finite number as a float; None for anything else, such as strings, nan and infinity."""
+    # The most frequent case; the check for an abstract Real takes ten times as long.
     if type(value) is float:
         return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -81,11 +81,11 @@ def parse_box(value: object) -> list[float] | None:
 
 
 def format_ids(ids: Any, limit: int = 8) -> str:
-    """Ids for a message: '1..80' where they run without a gap, else the first few."""
+    """Ids for a message: '1..80' if they are consecutive, else the first few."""
     ids = list(ids)
     if len(ids) > 2 and all(isinstance(item, int) for item in ids):
         ordered = sorted(ids)
         if ordered[-1] - ordered[0] == len(ordered) - 1:
             return f"{ordered[0]}..{ordered[-1]}"
     text = ", ".join(repr(item) for item in ids[:limit])
-    return text + (f", ... ({len(ids)} in all)" if len(ids) > limit else "")
+    return text + (f", ... ({len(ids)} in total)" if len(ids) > limit else "")

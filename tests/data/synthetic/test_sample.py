@@ -1,4 +1,4 @@
-"""The built-in sample as it lies on disk."""
+"""The files of the built-in sample."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def test_same_seed_gives_same_bytes_in_another_process_with_other_threads(sample
     assert digests(tmp_path / "again") == digests(sample)
 
 
-def test_other_seed_gives_other_pictures_and_other_video(sample, tmp_path):
+def test_other_seed_gives_other_images_and_video(sample, tmp_path):
     other = make_sample(tmp_path / "other", 4, COUNTS, video_frames=6, **SIZES)
     shared = set(digests(other).values()) & set(digests(sample).values())
     assert shared == set()
@@ -70,7 +70,7 @@ def test_larger_counts_keep_the_first_images(sample, tmp_path):
     assert images == {name: full[name] for name in images}
 
 
-def test_no_two_pictures_are_the_same(sample):
+def test_all_images_are_different(sample):
     images = [digest for name, digest in digests(sample).items() if name.endswith(".jpg")]
     assert len(images) == len(set(images)) == 34
 
@@ -87,7 +87,7 @@ def test_pycocotools_loads_each_split_and_finds_every_class(sample, split):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_pictures_have_their_stated_size_and_boxes_lie_within(sample, split):
+def test_images_have_the_requested_size_and_contain_all_boxes(sample, split):
     ground_truth = json.loads((sample / "annotations" / f"{split}.json").read_text())
     for image in ground_truth["images"]:
         with Image.open(sample / split / image["file_name"]) as opened:
@@ -143,14 +143,14 @@ def test_interrupted_make_leaves_no_partial_set(tmp_path, stop, leaves):
     process.send_signal(stop)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    # An interrupted one clears up; a killed one cannot, its hidden folder stays.
+    # An interrupted process removes its temporary folder; a killed one cannot.
     assert len(list(tmp_path.iterdir())) == len(list(tmp_path.glob(".sample-*/train"))) == leaves
     make_sample(tmp_path / "sample", 0, COUNTS, video_frames=0, **SIZES)
     assert (tmp_path / "sample" / "annotations" / "test.json").is_file()
 
 
 def test_without_pyav_only_the_video_is_missing_with_a_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "av", None)  # what import finds when it is not installed
+    monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
     make_sample(tmp_path / "sample", 3, COUNTS, video_frames=6, **SIZES)
     (line,) = caplog.messages
     assert "video was not made" in line and "pip install 'detkit[video]'" in line
@@ -183,7 +183,7 @@ def test_unwritable_cache_raises_with_a_hint(tmp_path, monkeypatch):
         ensure_sample(5)
 
 
-def test_pictures_differ_in_brightness_and_in_texture(sample):
+def test_images_differ_in_brightness(sample):
     files = sorted((sample / "train").glob("*.jpg"))
     means = [np.asarray(Image.open(file)).mean() for file in files]
     assert max(means) - min(means) > 40

@@ -1,4 +1,4 @@
-"""What the sample's pictures show, against what their truth says."""
+"""Scenes of the sample: images against their annotations."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def extent(mask):
     return (left, top, columns.max() + 1 - left, rows.max() + 1 - top)
 
 
-def test_boxes_are_the_tight_extent_of_what_can_be_seen():
+def test_boxes_are_the_tight_extent_of_visible_pixels():
     for scene in SCENES:
         assert {t.index for t in scene.objects} == set(np.unique(scene.instance_map)) - {BACKGROUND}
         for obj in scene.objects:
@@ -38,9 +38,9 @@ def test_boxes_are_the_tight_extent_of_what_can_be_seen():
 @pytest.mark.parametrize("label", LABELS, ids=CLASSES)
 @pytest.mark.parametrize("size", [16, 60, 131])
 def test_box_is_the_extent_of_drawn_pixels(label, size):
-    # On a black ground a shadow paints nothing, so whatever is not black is the thing. Pixels
-    # that it covers by less than half are painted and not counted: at most one on each side
-    # (two where an edge is nearly parallel to the grid and thinner than a pixel).
+    # On black a shadow is invisible, so every pixel that is not black is the object's. Pixels
+    # covered by less than half are drawn but not counted: at most one on each side (two where an
+    # edge is nearly parallel to the grid and thinner than a pixel).
     black = np.zeros((200, 220, 3), np.float32)
     lighting = random_lighting(KeyedRng(1, 1))
     sprite = draw_sprite(label, (2, 1, label, size), Pose(110.3, 99.6, size, 9.0),
@@ -56,11 +56,12 @@ def test_box_is_the_extent_of_drawn_pixels(label, size):
 
 
 @pytest.mark.parametrize("label", LABELS, ids=CLASSES)
-@pytest.mark.parametrize("turn", [-1.0, 0.0, 1.0], ids=["left", "upright", "right"])
-def test_sprites_fit_inside_their_canvas(label, turn):
-    # The board is 1.6 sizes and 5 pixels wide; a thing of 60 px reaches at most 50 from its middle.
+@pytest.mark.parametrize("rotation", [-1.0, 0.0, 1.0], ids=["left", "upright", "right"])
+def test_sprites_fit_inside_their_canvas(label, rotation):
+    # The canvas is 1.6 sizes and 5 pixels wide: an object of 60 px extends 50 px at most.
     for index in range(6):
-        pose = Pose(100.0, 100.0, 60, turn * MAX_ROTATION[CLASSES[label]], (0.85, 1.18)[index % 2])
+        pose = Pose(100.0, 100.0, 60, rotation * MAX_ROTATION[CLASSES[label]],
+                    (0.85, 1.18)[index % 2])
         sprite = draw_sprite(label, (0, 1, label, index), pose, (0.0, -1.0))
         height, width = sprite.alpha.shape
         assert sprite.left > 100 - 50 and sprite.top > 100 - 50
@@ -68,7 +69,7 @@ def test_sprites_fit_inside_their_canvas(label, turn):
 
 
 def test_square_polygon_covers_expected_pixels():
-    # The unit square from -1 to 1, 10 pixels a unit, in the middle of 40: columns 10 to 29.
+    # A square from -1 to 1 at 10 pixels per unit, centered in 40 pixels: columns 10 to 29.
     canvas = Canvas(40, np.diag([10.0, 10.0]))
     canvas.polygon([(-1, -1), (1, -1), (1, 1), (-1, 1)], (10, 20, 30))
     left, top, width, height = extent(canvas.pixels[:, :, 3] == 255)
@@ -96,7 +97,7 @@ def test_objects_keep_min_visibility_and_some_occlude_others():
     assert sum(obj.visibility + obj.occluded < 0.98 for obj in objects) >= 3
 
 
-def test_sizes_run_over_cocos_small_medium_and_large():
+def test_sizes_cover_cocos_small_medium_and_large():
     areas = np.array([t.box[2] * t.box[3] for scene in SCENES for t in scene.objects])
     small, large = (areas < 32**2).mean(), (areas > 96**2).mean()
     assert small > 0.03 and large > 0.04
@@ -109,7 +110,7 @@ def test_images_have_one_to_six_objects():
 
 @pytest.mark.parametrize("label", LABELS, ids=CLASSES)
 def test_color_varies_within_each_class(label):
-    # The mean colors of twelve looks lie far apart (a thing in one paint would spread by < 10).
+    # The mean colors of twelve appearances differ (one fixed color would give a std below 10).
     means = []
     for index in range(12):
         sprite = draw_sprite(label, (0, 1, label, index), Pose(80.0, 80.0, 60), (0.0, -1.0))
@@ -119,9 +120,9 @@ def test_color_varies_within_each_class(label):
 
 def test_backgrounds_are_finite_with_the_requested_shape():
     for index in range(24):
-        ground = draw_background(KeyedRng(0, 2, index), 96, 130, 0.4)
-        assert ground.shape == (96, 130, 3) and ground.dtype == np.float32
-        assert np.isfinite(ground).all() and ground.min() >= 0 and ground.max() <= 255
+        image = draw_background(KeyedRng(0, 2, index), 96, 130, 0.4)
+        assert image.shape == (96, 130, 3) and image.dtype == np.float32
+        assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 255
 
 
 def test_scene_depends_only_on_its_key():
@@ -131,13 +132,7 @@ def test_scene_depends_only_on_its_key():
 
 
 def test_rng_keys_differing_in_a_trailing_zero_give_different_streams():
-    streams = [
-        KeyedRng(1, 0),
-        KeyedRng(0, 1),
-        KeyedRng(1, 1),
-        KeyedRng(1, 1, 1),
-        KeyedRng(1, 1, 0, 1)
-    ]
-    assert len({rng.uniform(0, 1) for rng in streams}) == 5
-    throws = [KeyedRng(0, 0, index).randint(1, 6) for index in range(200)]
-    assert set(throws) == {1, 2, 3, 4, 5, 6}
+    keys = [(1, 0), (0, 1), (1, 1), (1, 1, 1), (1, 1, 0, 1)]
+    assert len({KeyedRng(*key).uniform(0, 1) for key in keys}) == 5
+    values = [KeyedRng(0, 0, index).randint(1, 6) for index in range(200)]
+    assert set(values) == {1, 2, 3, 4, 5, 6}

@@ -1,4 +1,4 @@
-"""The sample's video, and the truth of its frames."""
+"""The video of the sample and the annotations of its frames."""
 
 import json
 
@@ -19,7 +19,7 @@ def video(tmp_path_factory):
     return file, write_video(file, 0, FRAMES, SIZE_HW)
 
 
-def test_every_frame_decodes_and_has_truth(video):
+def test_every_frame_decodes_and_is_annotated(video):
     file, ground_truth = video
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
@@ -32,8 +32,8 @@ def test_every_frame_decodes_and_has_truth(video):
     assert counted == {image["id"] for image in ground_truth["images"]}
 
 
-def test_frames_hold_what_was_drawn(video):
-    # h264 at this quality changes a pixel by a few gray levels, a frame out of step by far more.
+def test_decoded_frames_match_the_drawn_frames(video):
+    # H.264 at this quality changes a pixel by a few gray levels, a wrong frame by far more.
     file, _ = video
     with av.open(str(file)) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -44,7 +44,7 @@ def test_frames_hold_what_was_drawn(video):
         assert same_frame < 6 and same_frame < 0.5 * other_frame
 
 
-def test_tracks_keep_their_class_move_and_are_sometimes_hidden(video):
+def test_tracks_keep_their_class_move_and_are_sometimes_occluded(video):
     _, ground_truth = video
     boxes_by_track: dict[int, list[list[int]]] = {}
     classes: dict[int, set[int]] = {}
@@ -65,20 +65,20 @@ def test_each_track_appears_once_per_frame(video):
     assert len(pairs) == len(set(pairs))
 
 
-def test_pycocotools_loads_the_truth(video, tmp_path):
+def test_pycocotools_loads_the_annotations(video, tmp_path):
     file = tmp_path / "video.json"
     file.write_text(json.dumps(video[1]))
     ground_truth = COCO(file)
     assert len(ground_truth.getImgIds()) == FRAMES and len(ground_truth.getCatIds()) == 10
 
 
-def test_the_whole_video_shows_all_classes_and_is_never_empty():
+def test_video_has_all_classes_and_no_empty_frame():
     tracks = random_tracks(0, 180, (480, 640))
     assert sorted(track.label for track in tracks) == list(range(len(CLASSES)))
     for frame in range(180):
         poses = [track.pose(frame) for track in tracks]
         inside = [pose for pose in poses if 0 < pose.x < 640 and 0 < pose.y < 480]
-        assert len(inside) >= 3  # those that never leave
+        assert len(inside) >= 3  # the stationary tracks
 
 
 def test_zero_frames_give_no_annotations():

@@ -1,4 +1,4 @@
-"""A classifier's scores as text, as JSON and as a picture."""
+"""A classifier's scores as text, as JSON and as a plot."""
 
 import json
 
@@ -9,11 +9,11 @@ from PIL import Image
 from detkit.errors import DataError
 from detkit.evaluation.classification.classification_scores import ClassificationScores
 from detkit.evaluation.classification.classification_table import (
-    WIDTH,
     class_scores_table,
     per_class_table,
 )
 from detkit.evaluation.classification.confusion_matrix_plot import plot_confusion_matrix
+from detkit.tables import WIDTH
 
 
 def make_scores(
@@ -28,33 +28,33 @@ def make_scores_of_size(count):
 
 def test_no_images_shows_dashes():
     text = class_scores_table(make_scores(["ant"], [[0]], {1: float("nan")}))
-    assert text.splitlines()[0] == "0 pictures, 1 class"
+    assert text.splitlines()[0] == "0 images, 1 class"
     assert [line.split()[-1] for line in per_class_table(make_scores(["ant"], [[0]])).splitlines()
             ] == ["predicted", "0"]
     assert text.count(" -  ") == 5
 
 
-def test_the_numbers_for_the_whole_set():
+def test_scores_table_has_scores_over_all_classes():
     # precision: 3/4, 1/2, 0/2, mean 5/12; recall: 3/4, 1/4, none, mean 1/3; f1: 6/8, 2/6, 0,
     # mean 13/36.
     assert class_scores_table(make_scores(top={1: 0.5, 2: 0.875})).splitlines() == [
-        "8 pictures, 3 classes",
+        "8 images, 3 classes",
         "",
-        "top1               0.5000  pictures whose class has the highest score",
-        "top2               0.8750  pictures whose class is among the 2 highest",
-        "precision          0.4167  mean over classes: right ones of those predicted so",
-        "recall             0.3333  mean over classes: right ones of those there are",
+        "top1               0.5000  images whose class has the highest score",
+        "top2               0.8750  images whose class is among the 2 highest",
+        "precision          0.4167  mean over classes: correct of those predicted as it",
+        "recall             0.3333  mean over classes: correct of those of the class",
         "f1                 0.3611  mean over classes: harmonic mean of both",
-        "balanced accuracy  0.5000  as if all classes were equally frequent",
+        "balanced accuracy  0.5000  mean recall of the classes that have images",
     ]
 
 
-def test_the_numbers_of_each_class():
+def test_per_class_table_has_a_row_per_class():
     assert per_class_table(make_scores()).splitlines() == [
-        "class  precision   recall       f1   pictures  predicted",
-        "ant       0.7500   0.7500   0.7500          4          4",
-        "bee       0.5000   0.2500   0.3333          4          2",
-        "cow       0.0000        -   0.0000          0          2",
+        "class  precision  recall      f1  images  predicted",
+        "ant       0.7500  0.7500  0.7500       4          4",
+        "bee       0.5000  0.2500  0.3333       4          2",
+        "cow       0.0000       -  0.0000       0          2",
     ]
 
 
@@ -85,24 +85,24 @@ def test_invalid_confusion_matrix_raises(changed, message):
 
 
 @pytest.mark.parametrize("count", [1, 3, pytest.param(31, marks=pytest.mark.slow), 121])
-def test_the_picture_is_written_and_has_the_diagonal(tmp_path, count):
+def test_plot_is_written_and_shows_the_diagonal(tmp_path, count):
     path = plot_confusion_matrix(make_scores_of_size(count), tmp_path / "new" / "confusion.png")
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     assert min(pixels.shape[:2]) > 200 and max(pixels.shape[:2]) < 4000
-    # Blues: far more blue than red on the diagonal, whatever else is white, grey or black.
+    # Blues: far more blue than red on the diagonal, whatever else is white, gray or black.
     assert (pixels[..., 2] - pixels[..., 0] > 60).any()
     assert [file.name for file in path.parent.iterdir()] == ["confusion.png"]
 
 
 def test_plot_rows_are_true_and_columns_predicted_classes(tmp_path):
-    # All cows are taken for ants: the dark cell of the third row stands on the left.
+    # All cows are predicted as ants: the dark cell of the third row is on the left.
     scores = make_scores(confusion=[[5, 0, 0], [0, 5, 0], [5, 0, 0]])
     path = plot_confusion_matrix(scores, tmp_path / "c.png")
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
-    dark = (abs(pixels - [8, 48, 107]).max(-1) < 3)  # the last colour of matplotlib's Blues
-    # Of the matrix, not of the bar at its right, which is as dark at its upper end only.
+    dark = (abs(pixels - [8, 48, 107]).max(-1) < 3)  # the last color of matplotlib's Blues
+    # Without the color bar on the right, which is also dark at its upper end.
     rows, columns = np.nonzero(dark[:, : int(pixels.shape[1] * 0.7)])
     left, top = columns.min(), rows.min()
     cell = (rows.max() - top + 1) / 3
@@ -119,7 +119,7 @@ def test_plot_handles_names_with_math_and_missing_glyphs(tmp_path):
 def test_existing_plot_is_overwritten_only_with_force(tmp_path):
     path = tmp_path / "c.png"
     path.write_text("mine")
-    with pytest.raises(DataError, match="c.png: the file is already there"):
+    with pytest.raises(DataError, match="c.png: the file already exists"):
         plot_confusion_matrix(make_scores(), path)
     assert path.read_text() == "mine"
     plot_confusion_matrix(make_scores(), path, force=True)
@@ -128,7 +128,7 @@ def test_existing_plot_is_overwritten_only_with_force(tmp_path):
 
 def test_unwritable_plot_path_raises(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="c.png: the picture cannot be written"):
+    with pytest.raises(DataError, match="c.png: the image cannot be written"):
         plot_confusion_matrix(make_scores(), tmp_path / "file" / "c.png")
 
 

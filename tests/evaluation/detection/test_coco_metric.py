@@ -178,7 +178,7 @@ def test_missing_annotation_file_raises_on_construction(tmp_path):
 def test_an_image_that_the_file_lacks_is_named(ann_file):
     samples = predictions(ann_file)
     samples[0]["img_id"] = 4711
-    with pytest.raises(DataError, match="the predictions: .*image_id.*4711"):
+    with pytest.raises(DataError, match="predictions: .*image_id.*4711"):
         run_metric(CocoBBoxMetric(ann_file=str(ann_file)), samples)
 
 

@@ -9,7 +9,7 @@ from detkit.evaluation.detection.coco_stats import STATS
 from detkit.evaluation.detection.coco_table import STAT_DESCRIPTIONS, classes_table, scores_table
 
 
-def scores_of(names, found=True):
+def scores_of(names, num_detections=1):
     ground_truth = {
         "images": [{"id": 1}],
         "categories": [{"id": index + 1, "name": name} for index, name in enumerate(names)],
@@ -17,16 +17,17 @@ def scores_of(names, found=True):
                          "area": 2500, "iscrowd": 0}],
     }
     result = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 1}
-    return evaluate_boxes(ground_truth, [result] * found)
+    return evaluate_boxes(ground_truth, [result] * num_detections)
 
 
-@pytest.mark.parametrize("found", [False, True], ids=["nothing found", "all found"])
-def test_twelve_rows_with_four_digits_or_a_dash(found):
-    lines = scores_table(scores_of(["cat"], found)).splitlines()
-    assert lines[0] == f"1 image, 1 truth, {1 if found else '0'} detection{'' if found else 's'}"
+@pytest.mark.parametrize("num_detections", [0, 1])
+def test_twelve_rows_with_four_digits_or_a_dash(num_detections):
+    lines = scores_table(scores_of(["cat"], num_detections)).splitlines()
+    detections = ("0 detections", "1 detection")[num_detections]
+    assert lines[0] == f"1 image, 1 ground-truth box, {detections}"
     rows = [line.split()[:2] for line in lines[3:]]
     # One object of 50 x 50 pixels, which is medium: nothing small or large to measure.
-    digits = "1.0000" if found else "0.0000"
+    digits = f"{num_detections}.0000"
     assert rows == [[name, "-" if name[-1] in "sl" else digits] for name in STATS]
 
 
@@ -59,10 +60,10 @@ def test_tables_keep_to_eighty_columns(names):
     assert text.isascii()
 
 
-def test_classes_stand_in_rows_with_their_truths():
+def test_class_rows_have_scores_and_ground_truth_counts():
     lines = classes_table(scores_of(["cat", "traffic light"])).splitlines()
     assert [line.split() for line in lines] == [
-        ["class", "AP", "AP50", "truths"],
+        ["class", "AP", "AP50", "ground", "truth"],
         ["cat", "1.0000", "1.0000", "1"],
         ["traffic", "light", "-", "-", "0"],
     ]

@@ -53,7 +53,7 @@ CONVENTIONS = {
     "exchanged-corners": ({"box": lambda x, y, w, h: [y, x, y + h, x + w]},
                           "corners y1, x1, y2, x2"),
     "fractions": ({"box": lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]},
-                  "fractions of the image's width and height,"),
+                  "fractions of the image's width and height instead"),
     "yolo": ({"box": lambda x, y, w, h: [(x + w / 2) / WIDTH, (y + h / 2) / HEIGHT, w / WIDTH,
                                          h / HEIGHT]}, "as center and size"),
     "fraction-corners": ({"box": lambda x, y, w, h: [x / WIDTH, y / HEIGHT, (x + w) / WIDTH,
@@ -63,7 +63,7 @@ CONVENTIONS = {
     "exchanged-classes": ({"category": lambda c: {1: 3, 2: 2, 3: 1}[c]}, "exchanged"),
     "one-class": ({"category": lambda c: 2}, "all results are of the class 'b'"),
     "percent": ({"score": lambda s: 100 * s}, "percent"),
-    "logits": ({"score": lambda s: 10 * s - 9}, "no probabilities"),
+    "logits": ({"score": lambda s: 10 * s - 9}, "not probabilities"),
     "equal-scores": ({"score": lambda s: 1.0}, "all scores are 1"),
 }
 
@@ -81,13 +81,13 @@ def test_shifted_image_ids_are_known():
         item for item in make_results(ground_truth, image=lambda i: i - 1) if item["image_id"] > 0
     ]
     (hint,) = hints(ground_truth, found)
-    assert "image ids" in hint and "+1 on each" in hint
+    assert "image ids" in hint and "add +1 to each image_id" in hint
 
 
 def test_shifted_category_ids_and_a_class_without_truths_are_known():
     ground_truth = make_ground_truth(classes=[(0, "things"), *CLASSES])
     (hint,) = hints(ground_truth, make_results(ground_truth, category=lambda c: c - 1))
-    assert "shifted" in hint and "+1 on each category_id" in hint and "'things'" in hint
+    assert "shifted" in hint and "+1 added to each category_id" in hint and "'things'" in hint
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_hints_are_given_only_when_asked_for():
     ("ev_plain", "0.2806", None), ("ev_many_ties", "0.2327", None),
     ("ev_percent_scores", "0.2806", "percent"),
     ("ev_corners", "0.0016", "corners x1, y1, x2, y2"),
-    ("ev_roboflow_placeholder", "0.0162", r"+1 on each category_id"),
+    ("ev_roboflow_placeholder", "0.0162", r"+1 added to each category_id"),
 ])
 def test_evaluate_command_prints_ap_and_hint(shared_cases, capsys, name, ap, message):
     folder = shared_cases / "evaluate" / name
