@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from detkit.config.validate.file_config import PIPELINE_KEY, is_loading_step
 from detkit.errors import ConfigError, DataError, format_error
-from detkit.inference.predictor_protocol import Prepared
+from detkit.inference.run_test_step import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
 # Of one picture; 200 MB. A 224 pixel model's would be more than a thousand times as long as wide.

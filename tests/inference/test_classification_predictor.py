@@ -148,7 +148,7 @@ def test_long_thin_images_are_classified(
 
 
 def test_invalid_image_raises_data_error(class_predictor: Predictor[Classifications]) -> None:
-    with pytest.raises(DataError, match=r"got shape \(5, 5\)"):
+    with pytest.raises(DataError, match=r"array of shape \(5, 5\)"):
         class_predictor(np.zeros((5, 5), np.uint8))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from detkit import Detections, Predictor
 from detkit.data.images.read_image import read_image
-from detkit.errors import DataError, DetkitError, ExportError
+from detkit.errors import DetkitError, ExportError
 from detkit.inference.engine_predictor import MAX_ENGINES, EnginePredictor
 
 
@@ -55,18 +55,6 @@ def test_score_threshold_filters_and_can_be_changed(thumbnail, photos):
     assert len(predict(photos[0])) == int((scores >= scores[2]).sum())
 
 
-def test_paths_are_read_and_invalid_inputs_raise_data_error(engine, photos, tmp_path, shared_data):
-    path = sorted((shared_data / "photos").rglob("*.jpg"))[0]
-    assert_same(engine(path), engine(read_image(path)))
-    (tmp_path / "a.jpg").write_text("no image")
-    with pytest.raises(DataError, match="a.jpg"):
-        engine([path, tmp_path / "a.jpg"])
-    with pytest.raises(DataError, match="uint8"):
-        engine(np.zeros((4, 4, 3), np.float32))
-    with pytest.raises(DataError, match="a sequence"):
-        engine(5)
-
-
 def test_threads_get_their_own_detections_and_timings(engine, photos):
     alone = [engine(photo) for photo in photos]
     wrong = []
@@ -99,7 +87,7 @@ def test_attributes_and_summary(thumbnail):
     predict = EnginePredictor.from_checkpoint(thumbnail, engine="torch", device="cpu")
     assert (predict.task, predict.classes) == ("detection", ("car", "bus", "dog"))
     assert (predict.engine_name, predict.input_hw, predict.timings) == (None, None, None)
-    assert predict.summary() == "an engine made for the first picture, 1 stream"
+    assert predict.summary() == "an engine created at the first image, 1 stream"
     predict.prepare((48, 64))
     assert (predict.engine_name, predict.precision, predict.input_hw) == ("torch", "f32", (96, 96))
     assert predict.summary() == "torch f32 96x96, 1 stream"
@@ -132,7 +120,7 @@ def test_invalid_options_raise_one_line_error(thumbnail, kwargs, message):
 
 
 @pytest.mark.parametrize("kwargs", [
-    {"score_threshold": -0.1}, {"score_threshold": 1.1}, {"num_streams": 0}, {"batch": 0}])
+    {"score_threshold": -0.1}, {"score_threshold": 1.1}, {"num_streams": 0}, {"batch_size": 0}])
 def test_numbers_out_of_range_are_refused(thumbnail, kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         EnginePredictor.from_checkpoint(thumbnail, engine="torch", device="cpu", **kwargs)

@@ -53,15 +53,6 @@ def test_no_images_give_an_empty_list(predictor: Predictor) -> None:
     assert predictor(()) == []
 
 
-def test_paths_and_arrays_give_the_same(predictor: Predictor, tmp_path: Path) -> None:
-    image = smooth_image(80, 120)
-    Image.fromarray(image).save(tmp_path / "a.png")
-    expected = predictor(image)
-    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), [image], (tmp_path / "a.png",)):
-        detections = predictor(source)
-        assert_same(detections[0] if isinstance(detections, list) else detections, expected)
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_a_batch_gives_what_each_image_gives_alone(thumbnail: Path, batch_size: int) -> None:
     sizes = [(80, 120), (80, 120), (80, 120), (120, 80), (80, 120), (10, 10), (40, 60)]
@@ -109,25 +100,6 @@ def test_a_single_pixel_is_an_image(predictor: Predictor) -> None:
     detections = predictor(np.full((1, 1, 3), 77, np.uint8))
     assert detections.size_hw == (1, 1)
     assert detections.boxes_xyxy.size == 0 or detections.boxes_xyxy.max() <= 1
-
-
-@pytest.mark.parametrize("image, message", [
-    (np.zeros((0, 5, 3), np.uint8), r"empty array of shape \(0, 5, 3\)"),
-    (np.zeros((5, 0, 3), np.uint8), "empty array"),
-    (np.zeros((5, 5, 3), np.float32), "got an array of float32, expected .* uint8"),
-    (np.zeros((5, 5, 3), np.int64), "got an array of int64"),
-    (np.zeros((5, 5), np.uint8), r"got shape \(5, 5\), expected an \(H, W, 3\)"),
-    (np.zeros((5, 5, 4), np.uint8), r"got shape \(5, 5, 4\)"),
-    (np.zeros((2, 5, 5, 3), np.uint8), "for several images, pass a list"),
-    (None, "got NoneType"),
-    (7, "got int"),
-    ([np.zeros((5, 5, 3), np.uint8), None], "image 1: got NoneType"),
-    ("no_such_file.jpg", "no_such_file.jpg"),
-], ids=["no-rows", "no-columns", "float", "int64", "grey", "rgba", "batch-array", "none", "number",
-        "none-in-list", "missing-file"])
-def test_invalid_image_raises_data_error(predictor: Predictor, image: object, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        predictor(image)  # type: ignore[call-overload]
 
 
 def test_an_image_too_thin_to_resize_is_said(predictor: Predictor) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detkit.inference.detection_adapter import DetectionAdapter
 from detkit.inference.graph.build import build_static_graph
 from detkit.inference.letterbox import letterbox, resize_spec_from_pipeline
-from detkit.inference.predictor_protocol import run_test_step
+from detkit.inference.run_test_step import run_test_step
 
 Image = NDArray[np.uint8]
 BOX, SCORE, TIE = 0.01, 1e-4, 1e-6  # pixels of the picture; of probabilities

@@ -19,7 +19,7 @@ from detkit.errors import (
 )
 from detkit.inference.graph.build import build_static_graph
 from detkit.inference.letterbox import resize_spec_from_pipeline
-from detkit.inference.predictor import DETECTION
+from detkit.inference.predictor_protocol import DETECTION
 from detkit.machine.memory import available_memory
 from detkit.machine.tensor_memory_limit import TensorMemoryLimit
 from detkit.registry import import_mmdet

@@ -192,7 +192,7 @@ def _measure(source: CheckpointGraphs, folder: Path, config: ExportConfig, valid
     source.model.to(resolve_device(config.device))
     adapter = DetectionAdapter(source.model, get_test_pipeline_cfg(source.cfg), len(source.classes))
     engine = EnginePredictor.from_folder(
-        folder, device=config.device, score_threshold=0.0, batch=config.batch)
+        folder, device=config.device, score_threshold=0.0, batch_size=config.batch)
 
     def predict_checkpoint(images: Sequence[Any]) -> list[Detections]:
         return [adapter.predict([adapter.prepare(image)])[0] for image in images]
