@@ -30,7 +30,8 @@ from detkit.errors import DetkitError
 from detkit.text import printable
 
 if TYPE_CHECKING:
-    from detkit.inference.predict_files import DrawFn, FilesReport, PredictFn
+    from detkit.inference.files_report import FilesReport
+    from detkit.inference.predict_files import DrawFn, PredictFn
     from detkit.inference.predictor_protocol import PredictorProtocol
     from detkit.structures.classifications import Classifications
     from detkit.structures.detections import Detections
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     files = find_images([sample_path(path, "test") for path in args.images], others.append)
 
     from detkit.cli.build_predictor import build_predictor
-    from detkit.inference.predict_files import format_notes
+    from detkit.inference.files_report import format_notes
     from detkit.inference.predictor_protocol import CLASSIFICATION
 
     predictor = build_predictor(args)

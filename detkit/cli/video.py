@@ -73,7 +73,7 @@ def _read_info(args: argparse.Namespace) -> VideoInfo:
 def _run_task(args: argparse.Namespace, task: Task) -> int:
     """Run the video, with what is said of each frame in the json file; print the table."""
     from detkit.cli.progress import progress
-    from detkit.inference.predict_files import format_table
+    from detkit.inference.files_report import format_table
     from detkit.video.io.writer import PRESETS
     from detkit.video.pipeline import VideoInterrupted, run_video
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 ImageLike = Union[str, Path, NDArray[np.uint8], "PillowImage.Image", "torch.Tensor"]
-Prediction_co = TypeVar("Prediction_co", covariant=True)
+Prediction = TypeVar("Prediction")
 
 CLASSIFICATION = "classification"
 DETECTION = "detection"
 
 
-class PredictorProtocol(Protocol[Prediction_co]):
+class PredictorProtocol(Protocol[Prediction]):
     """A trained model ready for inference on images, whichever library runs it.
 
     Attributes:
@@ -37,10 +37,10 @@ class PredictorProtocol(Protocol[Prediction_co]):
     num_streams: int
 
     @overload
-    def __call__(self, image: ImageLike) -> Prediction_co: ...  # type: ignore[overload-overlap]
+    def __call__(self, image: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, image: Sequence[ImageLike]) -> list[Prediction_co]: ...
+    def __call__(self, image: Sequence[ImageLike]) -> list[Prediction]: ...
 
     def summary(self) -> str:
         """One line: what runs the model."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.inference.predict_files import format_table
+from detkit.inference.files_report import format_table
 from detkit.video.duration_histogram import DurationHistogram
 from detkit.video.io.frame import Frame
 

@@ -75,7 +75,7 @@ def test_good_images_are_done_and_bad_ones_named(
         assert sum(name in line for line in printed.err.splitlines()) == 1
     assert "Traceback" not in printed.err
     table = printed.out.splitlines()
-    assert table[0].split() == ["image", "size", "found", "classes"]
+    assert table[0].split() == ["image", "size", "detections", "classes"]
     assert len(table) == 1 + 6 + 1 + 1
 
 

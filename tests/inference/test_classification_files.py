@@ -11,8 +11,9 @@ from PIL import Image
 
 from detkit.errors import DataError
 from detkit.inference.classification_files import top_table, write_predictions
+from detkit.inference.files_report import FileResult, FilesReport
 from detkit.inference.output_folder import atomic_write_text
-from detkit.inference.predict_files import FileResult, FilesReport, predict_files
+from detkit.inference.predict_files import predict_files
 from detkit.structures.classifications import Classifications
 
 CLASSES = ("plain", "with,comma", 'with "quotes"')

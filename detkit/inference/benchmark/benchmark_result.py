@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from detkit.inference.predict_files import format_table
+from detkit.inference.files_report import format_table
 
 MMDET = "mmdet"
 
