@@ -144,7 +144,7 @@ def test_a_folder_with_something_in_it_is_not_written_to_unasked(
 
 
 @pytest.mark.parametrize("argv, message", [
-    (["{ckpt}", "{tmp}/empty", "--out", "{tmp}/out"], "no image found"),
+    (["{ckpt}", "{tmp}/empty", "--out", "{tmp}/out"], "no images"),
     (["{ckpt}", "{tmp}/missing.jpg", "--out", "{tmp}/out"], "missing.jpg: no such file"),
     (["{tmp}/missing.pth", "{tmp}/a.png", "--out", "{tmp}/out"], "missing.pth"),
     (["{tmp}/a.png", "{tmp}/a.png", "--out", "{tmp}/out"], "a.png"),

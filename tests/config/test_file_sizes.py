@@ -103,5 +103,5 @@ def test_a_model_whose_parts_do_not_work_together_ends_in_one_line(
     path = _saved(content, tmp_path, old, new)
     with pytest.raises(DetkitError, match="inference with the checkpoint.s model failed: got "):
         Predictor(path, device="cpu")(IMAGE)
-    with pytest.raises(DetkitError, match="that the checkpoint describes has no static form: got "):
+    with pytest.raises(DetkitError, match="model cannot be converted to a static graph: got "):
         CheckpointGraphs(path).graph((96, 96))

@@ -114,9 +114,9 @@ def test_the_size_is_the_one_asked_for(thumbnail, size, picture, canvas):
     ({"size": (50, 50), "original_hw": (50, 50)}, "multiples of 32"),
 ])
 def test_invalid_options_raise_one_line_error(thumbnail, kwargs, message):
-    with pytest.raises(DetkitError, match=message) as caught:
+    with pytest.raises(DetkitError, match=message) as error_info:
         EnginePredictor.from_checkpoint(thumbnail, **{"device": "cpu", "engine": "torch", **kwargs})
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
 
 
 @pytest.mark.parametrize("kwargs", [

@@ -121,11 +121,11 @@ def unlist_weights(folder):
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
-    [(lambda folder: (folder / "detkit.json").unlink(), "no exported engine"),
+    [(lambda folder: (folder / "detkit.json").unlink(), "is not an exported engine"),
      (lambda folder: (folder / "detkit.json").write_text("{"), "cannot be read"),
      (lambda folder: (folder / "detkit.json").write_text("[]"), "cannot be read"),
      (lambda folder: edit_manifest(folder, version=99), "got 99, expected 1"),
-     (lambda folder: edit_manifest(folder, classes=None), "another kind"),
+     (lambda folder: edit_manifest(folder, classes=None), "has an invalid value"),
      (lambda folder: edit_manifest(folder, format="caffe"), "got caffe"),
      (lambda folder: edit_manifest(folder, graphs=[]), "graphs: got none"),
      (lambda folder: edit_manifest(folder, graphs=[{"canvas_hw": [96, 96], "file": "../x.xml"}]),
@@ -133,10 +133,10 @@ def unlist_weights(folder):
      (lambda folder: edit_manifest(folder, graphs
                                    =[{"canvas_hw": [64, 64], "file": "graph_96x96.xml"}]),
       "expected graph_64x64.xml"),
-     (lambda folder: edit_manifest(folder, max_results=float("inf")), "another kind"),
+     (lambda folder: edit_manifest(folder, max_results=float("inf")), "has an invalid value"),
      (lambda folder: edit_manifest(
          folder, rule={"scale": [0, 96], "divisor": 32, "interpolation": "bilinear"}),
-      "another kind"),
+      "has an invalid value"),
      (lambda folder: (folder / "detkit.json").write_text("[" * 100_000), "cannot be read"),
      (lambda folder: edit_manifest(folder, max_results=10**9), "max_results: got 1000000000"),
      (lambda folder: edit_manifest(folder, max_results=7), "room for 20, expected 7"),
@@ -161,7 +161,7 @@ def unlist_weights(folder):
                                    =[{"canvas_hw": [96, 96], "file": "graph_96x96.pt2"}]),
       "got graph_96x96.pt2.*export the checkpoint again"), (unlist_weights, "no OpenVINO model"),
      (lambda folder: next(folder.glob("*.bin")).unlink(), "is missing"),
-     (spoil_graph, "not the file that was exported"), ], ids=[
+     (spoil_graph, "changed after the export"), ], ids=[
          "no-json", "broken-json", "list", "version", "classes", "format", "no-graphs", "outside",
          "canvas", "infinite", "rule", "deep", "many-results", "other-results", "no-classes",
          "precision", "huge-canvas", "many-graphs", "many-files", "long-number", "large", "pipe",
@@ -171,9 +171,9 @@ def test_invalid_folder_raises_one_line_error(exported, tmp_path, spoil, message
     folder = tmp_path / "engine"
     shutil.copytree(exported, folder)
     spoil(folder)
-    with pytest.raises(ExportError, match=message) as caught:
+    with pytest.raises(ExportError, match=message) as error_info:
         EnginePredictor.from_folder(folder)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+    assert "\n" not in str(error_info.value) and len(str(error_info.value)) < 1000
 
 
 def test_a_label_beyond_the_classes_of_the_folder_is_one_line(exported, own_truth, tmp_path):
@@ -216,9 +216,9 @@ def test_invalid_export_raises_one_line_error_and_leaves_no_files(
 ):
     if config.data == "own":
         config = ExportConfig(sizes=config.sizes, data=str(own_truth))
-    with pytest.raises(DetkitError, match=message) as caught:
+    with pytest.raises(DetkitError, match=message) as error_info:
         export(thumbnail, tmp_path / "engine", config)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
     assert not list(tmp_path.iterdir())
 
 

@@ -30,7 +30,7 @@ def test_images_without_an_images_suffix_count_and_other_files_are_told(tmp_path
     images = find_images([tmp_path], others.append)
     assert [path.name for path in images] == ["a.png", "b.heic", "c.NEF", "d"]
     assert [path.name for path in others] == ["empty", "notes.txt", "old.TXT"]
-    assert summarize_skipped(others) == "2 .txt, 1 without an ending"
+    assert summarize_skipped(others) == "2 .txt, 1 without a suffix"
 
 
 def test_named_pipe_in_folder_does_not_block(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_a_named_file_counts_whatever_its_suffix_and_only_once(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("paths, message", [
-    ([], "no image found: got no path"),
-    (["empty"], "no image found: got .*empty"),
+    ([], "no images: got no paths"),
+    (["empty"], "no images: got .*empty"),
     (["empty", "missing.jpg"], "missing.jpg: no such file or folder"),
 ], ids=["nothing", "empty-folder", "missing"])
 def test_no_image_is_an_error(tmp_path: Path, paths: list[str], message: str) -> None:

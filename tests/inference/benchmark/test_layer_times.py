@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from detkit.inference.benchmark.layer_times import component_of, torch_layer_times
+from detkit.inference.benchmark.layer_times import get_component, torch_layer_times
 
 
 @pytest.mark.parametrize("module, component", [
@@ -24,7 +24,7 @@ from detkit.inference.benchmark.layer_times import component_of, torch_layer_tim
     ("bbox_head.head.retina_cls", "head"),
 ], ids=lambda value: str(value) or "nothing")
 def test_module_name_maps_to_component(module, component):
-    assert component_of(module) == component
+    assert get_component(module) == component
 
 
 class SleepingModule(nn.Module):

@@ -137,9 +137,9 @@ def test_a_missing_library_is_named_with_its_extra(name, library, extra, graphs,
     ("tensorrt", "f32", "tensorrt"),
 ])
 def test_what_an_engine_cannot_do_is_one_line(name, precision, message, graphs):
-    with pytest.raises(ExportError, match=message) as caught:
+    with pytest.raises(ExportError, match=message) as error_info:
         build_engine(name, graphs["cascade"], CANVAS, precision, device="cpu")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
 
 
 def test_without_a_compiler_torch_compile_says_so(monkeypatch):

@@ -51,9 +51,9 @@ def test_code_in_a_torch_export_archive_is_not_run(attack, tmp_path):
     if getattr(hostile_programs, attack)(path, touched) is None:
         pytest.skip("no compiler to make a library with")
     path = path.rename(tmp_path / graph_file_name("torch", CANVAS))
-    with pytest.raises(ExportError, match=f"{path.name}.*export the checkpoint again") as caught:
+    with pytest.raises(ExportError, match=f"{path.name}.*export the checkpoint again") as error_info:
         read_graph("torch", path, CANVAS, "f32", device="cpu")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
     assert not touched.exists()
     # What torch's own reader does with it.
     path = path.rename(tmp_path / "program.pt2")
@@ -137,9 +137,9 @@ def test_an_argument_that_is_none_is_refused(argument, tmp_path):
 def test_a_file_that_is_none_is_refused_in_one_line(spoil, tmp_path):
     path = write(tmp_path / "graph.safetensors", [])
     spoil(path)
-    with pytest.raises(ExportError, match="graph.safetensors: no graph") as caught:
+    with pytest.raises(ExportError, match="graph.safetensors: no graph") as error_info:
         read_graph_data(path)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert "\n" not in str(error_info.value) and len(str(error_info.value)) < 500
 
 
 def test_a_number_that_grows_without_end_is_stopped(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from detkit.errors import ExportError
-from detkit.inference.engines.openvino.convert import build_openvino_model, network_modules_of
+from detkit.inference.engines.openvino.convert import build_openvino_model, get_network_module_names
 from detkit.inference.engines.openvino.int8 import has_int8_instructions, quantize
 
 CANVAS = (64, 96)
@@ -11,7 +11,7 @@ CANVAS = (64, 96)
 
 def test_network_modules_hold_all_weights(graphs):
     graph = graphs["cascade"]
-    network_modules = network_modules_of(graph)
+    network_modules = get_network_module_names(graph)
     modules = dict(graph.named_modules())
     weights = {
         id(weight)
@@ -56,7 +56,7 @@ def test_roi_heads_are_int8_only_with_int8_instructions(
                         lambda: bytes_multiplied)
     graph = graphs["cascade"]
     calibration_images = [(image, tuple(valid)) for image, valid in zip(*image_batch)]
-    model = quantize(build_openvino_model(graph, CANVAS), network_modules_of(graph),
+    model = quantize(build_openvino_model(graph, CANVAS), get_network_module_names(graph),
                      calibration_images)
     inputs = [node.input_value(0).get_node().get_type_name() for node in model.get_ops()
               if node.get_type_name() == "MatMul" and "roi_head" in node.get_friendly_name()]
@@ -67,7 +67,7 @@ def test_roi_heads_are_int8_only_with_int8_instructions(
 @pytest.mark.slow
 def test_only_network_layers_are_quantized(graphs, image_batch):
     graph = graphs["cascade"]
-    network_modules = network_modules_of(graph)
+    network_modules = get_network_module_names(graph)
     calibration_images = [(image, tuple(valid)) for image, valid in zip(*image_batch)]
     model = quantize(build_openvino_model(graph, CANVAS), network_modules, calibration_images)
     bytes_for = [node.input_value(0).get_node() for node in model.get_ops()

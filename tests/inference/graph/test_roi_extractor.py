@@ -7,7 +7,7 @@ import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
-from detkit.inference.graph.roi_extractor import RoIFeatures
+from detkit.inference.graph.roi_extractor import RoIExtractorGraph
 
 CANVAS = (96, 160)
 STRIDES = [4, 8, 16, 32]
@@ -50,7 +50,7 @@ def test_features_are_those_of_mmdets_extractor(aligned: bool, sampling_ratio: i
     maps, rois = random_maps(), random_rois()
     levels = extractor.map_roi_levels(torch.nn.functional.pad(rois.reshape(-1, 4), (1, 0)), 4)
     assert set(levels.tolist()) == {0, 1, 2, 3}
-    features = RoIFeatures(extractor, [item.shape[2:] for item in maps], CANVAS)
+    features = RoIExtractorGraph(extractor, [item.shape[2:] for item in maps], CANVAS)
     assert features.is_packed == aligned
     actual = features(features.pack_levels(maps), rois)
     torch.testing.assert_close(actual, extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)
@@ -60,7 +60,7 @@ def test_levels_that_end_before_the_picture_are_read_one_by_one() -> None:
     # 10 pixels at stride 4 in a network that drops what is left over: 2 cells, which end at 8.
     maps, rois = random_maps((96, 160)), random_rois((99, 163))
     extractor = build_extractor(sampling_ratio=2)
-    features = RoIFeatures(extractor, [item.shape[2:] for item in maps], (99, 163))
+    features = RoIExtractorGraph(extractor, [item.shape[2:] for item in maps], (99, 163))
     assert not features.is_packed
     actual = features(features.pack_levels(maps), rois)
     torch.testing.assert_close(actual, extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)
@@ -69,6 +69,6 @@ def test_levels_that_end_before_the_picture_are_read_one_by_one() -> None:
 def test_one_level_alone_is_read_as_it_is() -> None:
     extractor = SingleRoIExtractor(dict(type="RoIAlign", output_size=3, sampling_ratio=2), 6, [16])
     maps, rois = [torch.randn(2, 6, 6, 10)], random_rois()
-    features = RoIFeatures(extractor, [(6, 10)], CANVAS)
+    features = RoIExtractorGraph(extractor, [(6, 10)], CANVAS)
     torch.testing.assert_close(features(features.pack_levels(maps), rois),
                                extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)

@@ -55,7 +55,7 @@ def test_unsupported_component_is_named(case: str) -> None:
 def test_a_detector_of_another_kind_is_refused() -> None:
     model: Any = torch.nn.Linear(1, 1)
     model.data_preprocessor = torch.nn.Identity()
-    with pytest.raises(ExportError, match="no static form: got Linear"):
+    with pytest.raises(ExportError, match="to a static graph: got Linear"):
         build_static_graph(model, (64, 64))
 
 
