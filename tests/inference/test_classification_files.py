@@ -1,4 +1,4 @@
-"""A classifier's results as json, csv and a table, whatever ended the run."""
+"""A classifier's results as json, csv and a table, also after an interruption."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def test_empty_report_is_written(tmp_path: Path) -> None:
     assert top_table(report, CLASSES, 5).splitlines()[-1] == "0 images"
 
 
-def test_json_has_the_top_and_csv_has_all(tmp_path: Path) -> None:
+def test_json_has_top_k_and_csv_has_all_classes(tmp_path: Path) -> None:
     report = FilesReport([FileResult(Path("a, b.png"), SCORES, "a, b.jpg")],
                          [(Path("c.png"), "no image")])
     write_predictions(report, tmp_path, CLASSES, top_k=2, threshold=0.7)
@@ -92,7 +92,7 @@ def test_finished_results_are_written_on_interrupt(
 
 @pytest.mark.parametrize("size, batches", [
     (1, [[0], [2], [4]]),
-    # The file that cannot be read, 1, takes a place in its batch.
+    # The unreadable file 1 counts in its batch.
     (3, [[0, 2], [4]]),
     (99, [[0, 2, 4]]),
 ])
@@ -149,7 +149,7 @@ def test_longest_file_name_is_written(tmp_path: Path) -> None:
 def test_failed_write_keeps_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
-    # A folder of the partial file's name is what stands in the way.
+    # A folder with the name of the temporary file makes the write fail.
     (tmp_path / f".{os.getpid()}.partial").mkdir()
     with pytest.raises(OSError):
         atomic_write_text(path, "new")

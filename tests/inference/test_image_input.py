@@ -1,4 +1,4 @@
-"""Both predictors accept the same kinds of images, and give the same detections for all of them."""
+"""Both predictors accept the same types of images, with equal detections for all of them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from detkit.errors import DataError
 from detkit.inference.image_input import load_image_array
 
 ROTATED_90_CW = 6  # EXIF orientation of an image that is stored rotated by 90 degrees
-INPUT_KINDS = ["path", "str path", "lazy PIL image", "PIL image", "array", "tensor"]
+INPUT_TYPES = ["path", "str path", "lazy PIL image", "PIL image", "array", "tensor"]
 
 
 @pytest.fixture(scope="module", params=["Predictor", "EnginePredictor"])
@@ -32,7 +32,7 @@ def upright() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def inputs(upright: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The same image as each kind of input; the file is stored rotated, with an EXIF tag."""
+    """The same image as each input type; the file is stored rotated, with an EXIF tag."""
     path = tmp_path_factory.mktemp("images") / "rotated.png"
     exif = Image.Exif()
     exif[0x0112] = ROTATED_90_CW
@@ -44,16 +44,16 @@ def inputs(upright: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dic
     }
 
 
-@pytest.mark.parametrize("kind", INPUT_KINDS)
-def test_every_kind_of_input_gives_equal_detections(any_predictor, inputs, upright, kind):
+@pytest.mark.parametrize("input_type", INPUT_TYPES)
+def test_every_input_type_gives_equal_detections(any_predictor, inputs, upright, input_type):
     expected = any_predictor(upright)
     assert len(expected) > 0
-    assert any_predictor(inputs[kind]) == expected
-    assert any_predictor([inputs[kind]]) == [expected]
-    assert any_predictor((inputs[kind],)) == [expected]
+    assert any_predictor(inputs[input_type]) == expected
+    assert any_predictor([inputs[input_type]]) == [expected]
+    assert any_predictor((inputs[input_type],)) == [expected]
 
 
-def test_list_of_different_kinds_keeps_its_order(any_predictor, inputs, upright):
+def test_list_of_different_types_keeps_its_order(any_predictor, inputs, upright):
     other = np.ascontiguousarray(upright[:, ::-1])
     detections = any_predictor([inputs["tensor"], other, inputs["path"], inputs["PIL image"]])
     for item in (detections[0], detections[2], detections[3]):
@@ -65,9 +65,9 @@ def test_array_is_read_as_rgb(any_predictor, upright):
     assert any_predictor(upright) != any_predictor(np.ascontiguousarray(upright[..., ::-1]))
 
 
-@pytest.mark.parametrize("kind", INPUT_KINDS)
-def test_load_image_array_gives_upright_rgb(inputs, upright, kind):
-    array = load_image_array(inputs[kind])
+@pytest.mark.parametrize("input_type", INPUT_TYPES)
+def test_load_image_array_gives_upright_rgb(inputs, upright, input_type):
+    array = load_image_array(inputs[input_type])
     assert array.dtype == np.uint8
     np.testing.assert_array_equal(array, upright)
 
@@ -86,7 +86,7 @@ def test_pil_modes_are_converted_as_in_files(upright, tmp_path, mode):
     np.testing.assert_array_equal(load_image_array(image), load_image_array(path))
 
 
-def test_tensor_may_require_no_copy_and_any_strides(upright):
+def test_tensor_may_have_any_strides(upright):
     tensor = torch.from_numpy(upright).permute(2, 0, 1)
     np.testing.assert_array_equal(load_image_array(tensor), upright)
     np.testing.assert_array_equal(load_image_array(tensor[:, ::2, 5:]), upright[::2, 5:])
@@ -120,7 +120,7 @@ def test_invalid_image_raises_data_error(any_predictor, image, got):
 
 
 def test_error_names_what_was_expected(any_predictor):
-    expected = r"expected a path, a PIL image, an \(H, W, 3\) uint8 RGB array or a \(3, H, W\) uint8"
+    expected = r"a path, a PIL image, an \(H, W, 3\) uint8 RGB array or a \(3, H, W\) uint8 RGB"
     for image in (5, [None], np.zeros((4, 4), np.uint8), torch.zeros(1)):
         with pytest.raises(DataError, match=expected):
             any_predictor(image)

@@ -1,4 +1,4 @@
-"""The predictor against mmdet's own inference on the same weights, and its word on bad input."""
+"""``Predictor`` with a detector, against mmdet's inference with the same weights."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from detkit.errors import DataError, DetkitError
 
 
 def smooth_image(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth coloured blobs, (height, width, 3) uint8 RGB."""
+    """Smooth colored blobs, (height, width, 3) uint8 RGB."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -36,7 +36,7 @@ def test_detections_match_mmdet_inference(
     model = init_detector(config, str(thumbnail), palette="random", device="cpu")
     image = smooth_image(*size_hw)
     Image.fromarray(image).save(tmp_path / "a.png")
-    # From a file mmdet reads BGR itself, so that the order of colours is checked, too.
+    # mmdet reads the file as BGR itself, so this checks the channel order, too.
     mmdet_result = inference_detector(model, str(tmp_path / "a.png")).pred_instances
     detkit_result = predictor(image)
     assert len(detkit_result) == len(mmdet_result) > 0
@@ -48,13 +48,13 @@ def test_detections_match_mmdet_inference(
     np.testing.assert_allclose(detkit_result.boxes_xyxy, clipped, atol=1e-3)
 
 
-def test_no_images_give_an_empty_list(predictor: Predictor) -> None:
+def test_no_images_give_empty_list(predictor: Predictor) -> None:
     assert predictor([]) == []
     assert predictor(()) == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_a_batch_gives_what_each_image_gives_alone(thumbnail: Path, batch_size: int) -> None:
+def test_batch_matches_single_images(thumbnail: Path, batch_size: int) -> None:
     sizes = [(80, 120), (80, 120), (80, 120), (120, 80), (80, 120), (10, 10), (40, 60)]
     images = [smooth_image(*size, seed=seed) for seed, size in enumerate(sizes)]
     predictor = Predictor(thumbnail, "cpu", score_threshold=0.0, batch_size=batch_size)
@@ -64,7 +64,7 @@ def test_a_batch_gives_what_each_image_gives_alone(thumbnail: Path, batch_size: 
         assert_same(detections, predictor(image))
 
 
-def test_boxes_lie_in_the_image_and_scores_fall(predictor: Predictor) -> None:
+def test_boxes_are_inside_image_and_sorted_by_score(predictor: Predictor) -> None:
     detections = predictor(smooth_image(50, 300))
     assert len(detections) > 0
     assert detections.boxes_xyxy.min() >= 0
@@ -83,7 +83,7 @@ def test_score_threshold_filters_detections(thumbnail: Path, predictor: Predicto
     assert len(Predictor(thumbnail, "cpu", score_threshold=1.0)(smooth_image(80, 120))) == 0
 
 
-def test_classes_come_from_the_checkpoint(predictor: Predictor) -> None:
+def test_classes_are_read_from_checkpoint(predictor: Predictor) -> None:
     assert predictor.classes == CLASSES
 
 
@@ -96,20 +96,22 @@ def test_input_is_unchanged_and_any_memory_order_works(predictor: Predictor) -> 
     assert np.array_equal(image, smooth_image(60, 90))
 
 
-def test_a_single_pixel_is_an_image(predictor: Predictor) -> None:
+def test_single_pixel_image_is_accepted(predictor: Predictor) -> None:
     detections = predictor(np.full((1, 1, 3), 77, np.uint8))
     assert detections.size_hw == (1, 1)
     assert detections.boxes_xyxy.size == 0 or detections.boxes_xyxy.max() <= 1
 
 
-def test_an_image_too_thin_to_resize_is_said(predictor: Predictor) -> None:
-    # 96 / 5000 of its one row is no row.
+def test_image_too_thin_to_resize_raises_data_error(predictor: Predictor) -> None:
+    # Its single row would be resized to zero rows.
     with pytest.raises(DataError, match="5000x1 pixels .* test pipeline's Resize"):
         predictor(np.zeros((1, 5000, 3), np.uint8))
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
-def test_a_threshold_beyond_0_to_1_is_refused(thumbnail: Path, threshold: float) -> None:
+def test_score_threshold_outside_0_to_1_raises_value_error(
+    thumbnail: Path, threshold: float
+) -> None:
     with pytest.raises(ValueError, match="score_threshold"):
         Predictor(thumbnail, "cpu", score_threshold=threshold)
 
