@@ -1,12 +1,12 @@
-"""Swin-T, ConvNeXt V2-T and EfficientNet-B3: ours against timm's and torchvision's own.
+"""Swin-T, ConvNeXt V2-T and EfficientNet-B3: detkit's against timm's and torchvision's.
 
 Run:     python benchmarks/bench_backbones.py [--size 512] [--batch 2] [--threads N] [--bf16]
          [--device cuda --batch 16 --bf16] [--only swin convnextv2 efficientnet]
 Prints:  for each network, forward (eval mode, no gradients) and forward + backward (training
-         mode; EfficientNet also with the statistics of its norms kept, as detectors train it):
-         the median milliseconds of some rounds in which the candidates take turns, the megabytes
-         that one step adds at its peak, and ratios to ours; above 1 ours is better.
-         'cl' are the same networks in the channels_last memory format.
+         mode; EfficientNet also with frozen batch norm statistics, as detectors train it): median
+         milliseconds of rounds that alternate between the libraries, peak megabytes of one step,
+         and the ratios to detkit's; above 1 detkit's is better. 'cl' is the channels_last memory
+         format.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer
 
 
 class TorchvisionStages(nn.Module):
-    """A network of torchvision, handing out the maps behind some parts of its ``features``."""
+    """A network of torchvision that returns the outputs of some of its ``features``."""
 
-    def __init__(self, model: nn.Module, ends: Sequence[int]) -> None:
+    def __init__(self, model: nn.Module, stage_ends: Sequence[int]) -> None:
         super().__init__()
         features = model.features
         assert isinstance(features, nn.Sequential)
-        self.features, self.ends = features[: ends[-1] + 1], ends
+        self.features, self.stage_ends = features[: stage_ends[-1] + 1], stage_ends
         for module in self.modules():
             if isinstance(module, StochasticDepth):
                 module.p = 0.0
@@ -45,7 +45,7 @@ class TorchvisionStages(nn.Module):
         maps = []
         for index, stage in enumerate(self.features):
             x = stage(x)
-            if index in self.ends:
+            if index in self.stage_ends:
                 maps.append(x)
         return maps
 
@@ -56,7 +56,7 @@ def timm_stages(name: str, **options: object) -> nn.Module:
 
 
 def freeze_bn(model: nn.Module) -> nn.Module:
-    """Keep every batch norm's statistics, in training mode too."""
+    """Keep every batch norm in eval mode, in training mode, too."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
@@ -86,7 +86,7 @@ def candidates(size: int) -> dict[str, dict[str, Callable[[], nn.Module]]]:
             "timm": lambda: timm_stages("convnextv2_tiny"),
         },
         "efficientnet": b3,
-        "efficientnet, norms kept": frozen | {"detkit": partial(detkit_factory, norm_eval=True)},
+        "efficientnet, frozen bn": frozen | {"detkit": partial(detkit_factory, norm_eval=True)},
     }
 
 
@@ -111,9 +111,11 @@ def seconds(model: nn.Module, image: Tensor, training: bool, bf16: bool) -> floa
     return time.perf_counter() - start
 
 
-def peak(build: Callable[[], nn.Module], shape: tuple[int, ...], training: bool, bf16: bool,
-         device: str, channels_last: bool) -> float:
-    """Megabytes that the second of two steps needs at its peak over what was there before any."""
+def peak_memory(
+    build: Callable[[], nn.Module], shape: tuple[int, ...], training: bool, bf16: bool,
+    device: str, channels_last: bool,
+) -> float:
+    """Peak megabytes of the second of two steps, relative to the memory before the first."""
     model = build().to(device).train(training)
     image = torch.randn(shape, device=device)
     if channels_last:
@@ -125,32 +127,33 @@ def peak(build: Callable[[], nn.Module], shape: tuple[int, ...], training: bool,
         torch.cuda.reset_peak_memory_stats()
         step(model, image, training, bf16)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resident("VmRSS")
+    before = resident_mb("VmRSS")
     step(model, image, training, bf16)
-    # Linux's high-water mark, lowered to where the process is now.
+    # Resets Linux's peak to the current memory.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     step(model, image, training, bf16)
-    return resident("VmHWM") - before
+    return resident_mb("VmHWM") - before
 
 
-def resident(line: str) -> float:
-    """Megabytes of memory that this process holds (VmRSS) or held at its peak (VmHWM)."""
+def resident_mb(line: str) -> float:
+    """Megabytes of the process: current (VmRSS) or peak (VmHWM)."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(rf"^{line}:\s+(\d+) kB", status, re.MULTILINE)[1]) / 2**10
 
 
-def peak_of(network: str, name: str, arguments: argparse.Namespace, training: bool) -> float:
+def measure_peak(network: str, name: str, arguments: argparse.Namespace, training: bool) -> float:
     torch.set_num_threads(arguments.threads)
     shape = (arguments.batch, 3, arguments.size, arguments.size)
     build = candidates(arguments.size)[network][name.removesuffix(" cl")]
-    return peak(build, shape, training, arguments.bf16, arguments.device, name.endswith(" cl"))
+    return peak_memory(build, shape, training, arguments.bf16, arguments.device,
+                       channels_last=name.endswith(" cl"))
 
 
 def peak_in_subprocess(network: str, name: str, arguments: argparse.Namespace,
                        training: bool) -> float:
-    # A process's peak never goes down again: each candidate has one of its own.
+    # A process's peak never decreases, so each network is measured in a new process.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(peak_of, (network, name, arguments, training))
+        return pool.apply(measure_peak, (network, name, arguments, training))
 
 
 def print_row(network: str, arguments: argparse.Namespace, training: bool) -> None:
@@ -167,9 +170,9 @@ def print_row(network: str, arguments: argparse.Namespace, training: bool) -> No
     times: dict[str, list[float]] = {name: [] for name in models}
     for round_index in range(arguments.rounds + 1):
         for name, (model, batch) in models.items():
-            passed = seconds(model, batch, training, arguments.bf16)
-            if round_index:  # the first warms up
-                times[name].append(passed)
+            elapsed = seconds(model, batch, training, arguments.bf16)
+            if round_index:  # the first round is a warm-up
+                times[name].append(elapsed)
     medians = {name: 1000 * statistics.median(durations) for name, durations in times.items()}
     del models
     peaks = {name: peak_in_subprocess(network, name, arguments, training) for name in medians}
@@ -195,7 +198,7 @@ def main() -> None:
     for network in candidates(arguments.size):
         if network.partition(",")[0] in arguments.only:
             for training in (False, True):
-                if training or "kept" not in network:
+                if training or "frozen" not in network:
                     print_row(network, arguments, training)
 
 

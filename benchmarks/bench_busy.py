@@ -1,12 +1,12 @@
-"""A training step beside busy processes: numbers of threads, ways to wait, and detkit's choice.
+"""Training speed on shared cores: fixed numbers of threads, wait policies, and detkit's choice.
 
 Run:     python benchmarks/bench_busy.py [--rounds 3] [--seconds 2] [--others 0 1 10]
          [--config configs/cascade_efficientnet_nano.py] [--batch 4] [--size 320] [--float32]
-Prints:  the median seconds of a step on an otherwise idle machine and beside processes that never
-         rest, in brackets its ratio to the column's best; and the seconds of the steps that follow
-         upon the coming of one such process. 'detkit' is what the commands do: a number of threads
-         that is chosen at the start and between steps. Rows of one column take turns.
-Cost:    About three minutes; --rounds 1 about one and a half.
+Prints:  the median seconds of a step on an otherwise idle machine and beside busy processes, with
+         the ratio to the column's best in brackets; and the seconds of the steps after one busy
+         process starts. 'detkit' is what the commands do: the number of threads is chosen at the
+         start and between steps. The measurements of a column alternate between its rows.
+Time:    About three minutes; about 1.5 with --rounds 1.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from detkit.machine.threads import initial_num_threads, start_core_monitor, upda
 
 CLASSES = ("a", "b", "c")
 BOXES = 8
-SPINNING = "while True: pass"
-START = 1.5  # seconds, at least, before the first step of a command, and of steps not counted
+BUSY_LOOP = "while True: pass"
+START = 1.5  # minimum seconds before the first step of a command, and of warm-up steps
 VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 ARRIVALS = 4
 Row = tuple[str, str, dict[str, str]]  # name, threads, environment
@@ -37,8 +37,8 @@ Row = tuple[str, str, dict[str, str]]  # name, threads, environment
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """So many processes that never rest, ended afterwards."""
-    running = [subprocess.Popen([sys.executable, "-c", SPINNING]) for _ in range(count)]
+    """Run ``count`` busy processes, and end them afterwards."""
+    running = [subprocess.Popen([sys.executable, "-c", BUSY_LOOP]) for _ in range(count)]
     try:
         time.sleep(0.3 if count else 0)
         yield
@@ -49,26 +49,26 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 class Worker:
-    """A process that trains steps on demand, under an environment of its own."""
+    """A process with its own environment that runs training steps on request."""
 
     def __init__(self, environment: dict[str, str], arguments: argparse.Namespace) -> None:
-        left = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         command = [sys.executable, __file__, "--worker", "--config", arguments.config,
                    "--batch", str(arguments.batch), "--size", str(arguments.size)]
         self._process = subprocess.Popen(
-            command + ["--float32"] * arguments.float32, env={**left, **environment}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            command + ["--float32"] * arguments.float32, env={**inherited, **environment},
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._read_reply()
 
     def steps(self, threads: str, seconds: float, min_steps: int = 1) -> list[float]:
-        """Seconds of each step, as many as go into ``seconds``, at least ``min_steps``."""
+        """Run steps for ``seconds``, at least ``min_steps``; returns the seconds of each."""
         print(json.dumps([threads, seconds, min_steps]), file=self._process.stdin, flush=True)
         return list(self._read_reply())
 
     def _read_reply(self) -> Any:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
-            raise SystemExit("the worker ended; see above")
+            raise SystemExit("the worker exited; see its output above")
         return json.loads(line)
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class Worker:
 
 
 def serve_steps(arguments: argparse.Namespace) -> None:
-    """Train the steps that are asked for on stdin; what a `Worker` runs."""
+    """The loop of a `Worker` process: run the training steps that stdin requests."""
     step = training_step(arguments)
     step()
     step()
@@ -87,14 +87,14 @@ def serve_steps(arguments: argparse.Namespace) -> None:
     for line in sys.stdin:
         threads, seconds, min_steps = json.loads(line)
         if threads == "detkit":
-            # As a command begins: one thread imports what it needs, and the cores are watched.
+            # As at the start of a command: one thread for imports, with the core monitor running.
             torch.set_num_threads(1)
             start_core_monitor()
             start = time.monotonic()
             while time.monotonic() - start < START:
                 step()
             torch.set_num_threads(initial_num_threads(num_cores()))
-            # Threads that are new have memory to make ready: their first steps are slower.
+            # The first steps of new threads are slower, since they allocate memory.
             start = time.monotonic()
             while time.monotonic() - start < START:
                 step()
@@ -113,7 +113,7 @@ def serve_steps(arguments: argparse.Namespace) -> None:
 
 
 def training_step(arguments: argparse.Namespace) -> Callable[[], None]:
-    """One step of the config's model on made-up images of a few boxes, from random weights."""
+    """A training step of the config's model, on random images with boxes and random weights."""
     import torch
     from mmdet.structures import DetDataSample
     from mmengine.registry import DefaultScope
@@ -162,9 +162,11 @@ def main() -> None:
     parser.add_argument("--config", default="configs/cascade_efficientnet_nano.py")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--float32", action="store_true", help="bf16 where the processor has it")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each row is measured")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of steps each time")
+    parser.add_argument("--float32", action="store_true",
+                        help="train in float32 (default: bf16 if the processor supports it)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of measurements of each row")
+    parser.add_argument("--seconds", type=float, default=2.0,
+                        help="seconds of steps in each measurement")
     parser.add_argument("--others", type=int, nargs="+", default=(0, 1, 10))
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -176,14 +178,14 @@ def main() -> None:
     after = read_cpu_times()
     if before is not None and after is not None:
         used = after.cores - count_free_cores(before, after)
-        print(f"{after.cores} cores, of which other processes used {used:.2f} at the start")
+        print(f"{after.cores} cores; other processes used {used:.2f} of them at the start")
     table(arguments)
 
 
 def steady_median(durations: list[float]) -> float:
-    """The median, without the first step, which makes ready what another number of threads needs.
+    """The median without the first step, which is slower after a change of the number of threads.
 
-    Not of two steps or one: beside many processes there is no time for more.
+    With only one or two steps, as beside many busy processes, all of them count.
     """
     return statistics.median(durations[1:] if len(durations) > 2 else durations)
 
@@ -208,9 +210,9 @@ def table(arguments: argparse.Namespace) -> None:
             columns.append(
                 {name: statistics.median(samples)
                  for name, samples in durations.items()})
-        heads = "".join(f"{'idle' if not others else f'beside {others}':>16s}"
-                        for others in arguments.others)
-        print(f"{'seconds a step':22s}{heads}")
+        headers = "".join(f"{'idle' if not others else f'beside {others}':>16s}"
+                          for others in arguments.others)
+        print(f"{'seconds per step':22s}{headers}")
         for name, _, _ in rows:
             cells = "".join(f"{column[name]:9.3f} ({column[name] / min(column.values()):4.2f})"
                             for column in columns)
@@ -219,7 +221,7 @@ def table(arguments: argparse.Namespace) -> None:
         worker.steps("detkit", arguments.seconds)
         with busy_processes(1):
             arrival_steps = worker.steps("as before", 0, ARRIVALS)
-        print("detkit, one comes:    " + " ".join(f"{seconds:.3f}" for seconds in arrival_steps))
+        print("detkit, one starts:   " + " ".join(f"{seconds:.3f}" for seconds in arrival_steps))
     finally:
         for worker in workers.values():
             worker.close()

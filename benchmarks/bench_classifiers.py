@@ -1,11 +1,11 @@
-"""The small classifiers: images a second in training and in prediction, beside timm's ResNet-18.
+"""Training and inference speed of the small classifiers, compared with timm's ResNet-18.
 
 Run:     python benchmarks/bench_classifiers.py [--threads N] [--rounds 5]
-Prints:  for each config of a nano classifier, with six classes at the config's own size: images a
-         second of a training step (its batch size, loss, backward, AdamW) and of prediction (a
-         picture of 384x512 pixels in memory through the test pipeline and the network, 8 at a
-         time and one at a time). Medians of rounds in which the candidates take turns, and in
-         brackets the ratio to the last line, the same recipe around ``TimmNetwork``'s resnet18.
+Prints:  images per second for each config of a nano classifier, with six classes at the config's
+         size: of training steps (the config's batch size, loss, backward, AdamW) and of inference
+         (a 384x512 image in memory through the test pipeline and the network, in batches of 8 and
+         of 1). Medians of rounds that alternate between the models, and in brackets the ratio to
+         the last line, the same recipe with ``TimmNetwork``'s resnet18.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from detkit.structures.data_sample import DataSample
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MICRO_CONFIGS = ("classify_efficientnet_nano", "classify_convnextv2_nano", "classify_swin_nano")
-CLASSES = [f"class {number}" for number in range(6)]
+CLASSES = [f"class {label}" for label in range(6)]
 BASELINE = "timm resnet18"
 
 
 class Candidate:
-    """One classifier, with what it is trained and asked with."""
+    """One classifier with its optimizer and its input data."""
 
     def __init__(self, name: str, backbone: dict[str, Any] | None = None) -> None:
         cfg = load_config(CONFIGS / f"{name}.py")
         if backbone is not None:
-            cfg.model.pop("backbone")  # Two dicts would be merged.
+            cfg.model.pop("backbone")  # Otherwise the two dicts are merged.
             cfg.model["backbone"], cfg.model["pooling"] = backbone, None
         infer_fields(cfg, CLASSES)
         init_default_scope(cfg.default_scope)
@@ -71,7 +71,7 @@ class Candidate:
 
 
 def images_per_second(workload: Callable[[], int]) -> float:
-    """Images a second of at least half a second of ``workload``."""
+    """Images per second of ``workload``, run for at least half a second."""
     start, images = time.perf_counter(), 0
     while time.perf_counter() - start < 0.5:
         images += workload()
@@ -89,17 +89,17 @@ def main() -> None:
     models[BASELINE] = Candidate(MICRO_CONFIGS[0], dict(type="TimmNetwork", name="resnet18"))
     workloads: dict[str, Callable[[Candidate], Callable[[], int]]] = {
         "training": lambda model: model.train,
-        "prediction, 8": lambda model: lambda: model.predict(8),
-        "prediction, 1": lambda model: lambda: model.predict(1),
+        "inference, 8": lambda model: lambda: model.predict(8),
+        "inference, 1": lambda model: lambda: model.predict(1),
     }
     measurements: dict[tuple[str, str], list[float]] = {}
     for round_index in range(args.rounds + 1):
         for task, workload in workloads.items():
             for name, model in models.items():
                 measured = images_per_second(workload(model))
-                if round_index:  # The first round warms up.
+                if round_index:  # The first round is a warm-up.
                     measurements.setdefault((name, task), []).append(measured)
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, images a second")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, images per second")
     print(f"{'':28}" + "".join(f"{task:>22}" for task in workloads))
     for name in models:
         cells = []

@@ -1,12 +1,12 @@
-"""RoIAlign on the CPU: torchvision's kernel against detkit's, alone and in a whole training step.
+"""RoIAlign on the CPU: torchvision's kernel against detkit's, alone and in a full training step.
 
-Both run in turn in one process, so that a busy machine is busy for both; each figure is the
-median of several turns. The boxes are random, sides from 16 pixels to the image's, spread over
-P2..P5 by mmdet's rule.
+Both alternate in one process, so that the load of the machine affects both; each value is the
+median of several measurements. The boxes are random, with sides from 16 pixels to the image's, and
+are assigned to P2..P5 as in mmdet.
 
 Run:     python benchmarks/bench_roi_align.py [--repeats 7] [--threads N] [--cpu-time] [--step-only]
-Prints:  wall milliseconds and how many times faster detkit's is. With --cpu-time the time that
-         the process was given, which a busy machine disturbs less but which counts each thread.
+Prints:  wall-clock milliseconds and the speedup of detkit's kernel. With --cpu-time the CPU time of
+         the process, which depends less on other load but adds up all threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import detkit  # noqa: F401  (places the finder that mmcv.ops needs)
+import detkit  # noqa: F401  (registers the import hook that mmcv.ops needs)
 from detkit.ops.roi_align import roi_align as dispatch
 
 SIZES = {
@@ -38,15 +38,15 @@ SIZES = {
     "predict 800x1344, 256 ch, 1000": (800, 1344, 1, 256, 1000),
 }
 STRIDES = (4, 8, 16, 32)
-FINEST_SIDE = 56  # mmdet's: a box of this side, in pixels, is the largest but one octave on P2
+FINEST_SIDE = 56  # mmdet's finest_scale: boxes up to twice this side are assigned to P2
 
 
 def main() -> None:
-    """Print both tables on stdout."""
+    """Parse the arguments, and print the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7, help="turns for each figure")
+    parser.add_argument("--repeats", type=int, default=7, help="measurements of each value")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-time", action="store_true", help="CPU time in place of wall time")
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time instead of wall-clock time")
     parser.add_argument("--step-only", action="store_true", help="only the training step")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -66,7 +66,7 @@ def main() -> None:
 def print_row(
     label: str, fn: Callable[[], Any], clock: Callable[[], float], repeats: int
 ) -> None:
-    """Time ``fn`` with either kernel in turn and print the medians."""
+    """Time ``fn`` with both kernels, alternating, and print the medians."""
     with use_torchvision_kernels():
         fn()
     fn()
@@ -75,11 +75,9 @@ def print_row(
         with use_torchvision_kernels():
             torchvision_ms.append(milliseconds(fn, clock))
         detkit_ms.append(milliseconds(fn, clock))
-    torchvision_median, detkit_median = statistics.median(torchvision_ms), statistics.median(
-        detkit_ms)
-    print(
-        f"{label:44}{torchvision_median:>12.1f}{detkit_median:>9.1f}{torchvision_median / detkit_median:>7.2f}x",
-        flush=True)
+    torchvision_median, detkit_median = map(statistics.median, (torchvision_ms, detkit_ms))
+    print(f"{label:44}{torchvision_median:>12.1f}{detkit_median:>9.1f}"
+          f"{torchvision_median / detkit_median:>7.2f}x", flush=True)
 
 
 def milliseconds(fn: Callable[[], Any], clock: Callable[[], float]) -> float:
@@ -90,7 +88,7 @@ def milliseconds(fn: Callable[[], Any], clock: Callable[[], float]) -> float:
 
 @contextmanager
 def use_torchvision_kernels() -> Iterator[None]:
-    """Send every RoIAlign of mmcv to torchvision's kernel, whatever its size."""
+    """Make mmcv's RoIAlign use torchvision's kernel for all sizes."""
     names = ("FORWARD_MIN_VALUES", "BACKWARD_MIN_VALUES")
     before = {name: getattr(dispatch, name) for name in names}
     for name in names:
@@ -103,7 +101,7 @@ def use_torchvision_kernels() -> Iterator[None]:
 
 
 def random_rois(height: int, width: int, images: int, rois_per_image: int) -> Tensor:
-    """(images * each, 5): image, xyxy in pixels; sides log-uniform, aspect 1:2 to 2:1."""
+    """(images * rois_per_image, 5): image index, xyxy in pixels; log-uniform sides."""
     generator = torch.Generator().manual_seed(0)
     side, aspect, left, top = torch.rand(4, images * rois_per_image, generator=generator)
     side = 16 * (min(height, width) / 16) ** side
@@ -115,7 +113,7 @@ def random_rois(height: int, width: int, images: int, rois_per_image: int) -> Te
 
 
 def operator_calls(size: tuple[int, int, int, int, int]) -> dict[str, Callable[[], None]]:
-    """The calls of one pass over the pyramid, forward and backward."""
+    """The forward and backward calls over all levels of a pyramid."""
     height, width, images, channels, rois_per_image = size
     rois = random_rois(height, width, images, rois_per_image)
     side = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
@@ -135,17 +133,17 @@ def operator_calls(size: tuple[int, int, int, int, int]) -> dict[str, Callable[[
             )
 
     def backward() -> None:
-        for features, level_rois, _, scale, slope in calls:
+        for features, level_rois, _, scale, grad_output in calls:
             grad = torch.zeros_like(features)
             dispatch.roi_align_backward(
-                slope, level_rois, empty, empty, grad, 7, 7, scale, 0, 1, True
+                grad_output, level_rois, empty, empty, grad, 7, 7, scale, 0, 1, True
             )
 
     return {"forward": forward, "backward": backward}
 
 
 def training_steps() -> dict[str, Callable[[], None]]:
-    """Steps of mmdet's Cascade R-CNN on ResNet-18, FPN 64, FC 256, 4 random 320 x 320 images."""
+    """Training steps of a small Cascade R-CNN with ResNet-18, on 4 random 320 x 320 images."""
     import mmdet
     from mmdet.registry import MODELS
     from mmdet.testing import demo_mm_inputs

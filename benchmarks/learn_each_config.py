@@ -1,10 +1,10 @@
-"""Every config under configs/ takes some hundred small steps on real data; does its loss fall?
+"""Check that the loss falls: train every config under configs/ for some hundred steps.
 
 Run:     python benchmarks/learn_each_config.py --data PATH [--size 96] [--only NAME ...]
-Prints:  for each config, through tools/train.py: steps, the mean loss of the first and of the
-         last tenth of them, their ratio, and seconds a step. Nothing is pre-trained; images are
-         small, the batch is 2, the rate warms up over 20 steps, heads of two-stage models see 64
-         regions an image. A table in markdown.
+Prints:  a Markdown table: for each config, trained by tools/train.py, the number of steps, the mean
+         loss of the first and of the last tenth of them, their ratio, and seconds per step. Nothing
+         is pre-trained, images are small, the batch size is 2, the learning rate warms up over 20
+         steps, and RoI heads sample 64 RoIs per image.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from detkit.config.load_config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
-# Frozen statistics are those of pre-trained weights, which are not there; SGD's rates are those of
-# 16 and 64 images a step.
+# Frozen batch norm needs pre-trained weights, which are not used here; SGD's learning rates are for
+# batch sizes of 16 and 64.
 OVERRIDES = {
     "cascade_efficientnet": ["model.backbone.norm_eval=False"],
     "faster_efficientnet": ["model.backbone.norm_eval=False"],
@@ -51,7 +51,7 @@ def training_options(size: int, epochs: int) -> list[str]:
         "train_dataloader.batch_size=2",
         "train_dataloader.num_workers=1",
         f"train_cfg.max_epochs={epochs}",
-        f"train_cfg.val_begin={epochs + 1}",  # not after the last epoch either
+        f"train_cfg.val_begin={epochs + 1}",  # no validation, not even after the last epoch
         f"param_scheduler={warm_up}",
         "default_hooks.logger.interval=1",
         "log_processor.window_size=1",
@@ -61,8 +61,8 @@ def training_options(size: int, epochs: int) -> list[str]:
     ]
 
 
-def fewer_regions(config: Path) -> list[str]:
-    """Two-stage models hand 64 regions an image to their heads, an eighth: they are the cost."""
+def roi_sampling_options(config: Path) -> list[str]:
+    """Sample 64 RoIs per image in two-stage models, an eighth, since RoIs dominate the time."""
     train_cfg = load_config(config).model.get("train_cfg") or {}
     if "rcnn" not in train_cfg:
         return []
@@ -75,7 +75,7 @@ def fewer_regions(config: Path) -> list[str]:
 
 
 def losses(folder: Path) -> tuple[list[float], list[float]]:
-    """The loss and the seconds of each step, as the run's log has them."""
+    """The loss and the seconds of each step, from the run's log."""
     rows = []
     for file in sorted(folder.rglob("vis_data/scalars.json")):
         rows += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -85,14 +85,14 @@ def losses(folder: Path) -> tuple[list[float], list[float]]:
 
 def train_config(config: Path, arguments: argparse.Namespace) -> str:
     extra = [
-        o for start, overrides in OVERRIDES.items() if config.stem.startswith(start)
-        for o in overrides
+        option for prefix, options in OVERRIDES.items() if config.stem.startswith(prefix)
+        for option in options
     ]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "tools/train.py", str(config.relative_to(ROOT)),
                    "--data", arguments.data, "--work-dir", folder,
                    "--cfg-options", *training_options(arguments.size, arguments.epochs),
-                   *fewer_regions(config), *extra]
+                   *roi_sampling_options(config), *extra]
         process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
                                  env={**os.environ, "PYTHONWARNINGS": "ignore"})
         if process.returncode:
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME")
     arguments = parser.parse_args()
     arguments.data = str(Path(arguments.data).resolve())
-    print("| config | steps | loss, first tenth | last tenth | ratio | seconds a step |")
+    print("| config | steps | loss, first tenth | last tenth | ratio | seconds per step |")
     print("|---|---|---|---|---|---|")
     for config in CONFIGS:
         if arguments.only is None or config.stem in arguments.only:

@@ -1,12 +1,12 @@
-"""Thousands of frames in a row: flat memory, no thread left, no frame out of order.
+"""Run the video pipeline on thousands of frames, and check memory, threads and frame order.
 
-A video whose frames carry their number is made, sent through the pipeline with a look that reads
-the number, and read back. The memory that the process holds is looked up at each frame.
+A video whose frames show their index is written, run through the pipeline with a function that
+reads the index, and read back. The memory of the process is measured at each frame.
 
 Run:     python benchmarks/video_memory.py [--frames 10000] [--size 64x224] [--workers 2]
-Prints:  the peak of each thousand frames in MB and the last one's ratio to the second's, the
-         threads before and after, whether order and count are right, and the run's table.
-         Exit code 1 when a promise is broken: 2 % of memory, threads, order.
+Prints:  peak memory in MB of each thousand frames and the ratio of the last to the second, the
+         number of threads before and after, whether order and count are correct, and the run's
+         table. Exit code 1 if memory grows by more than 2 %, threads are left, or frames differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_GROWTH = 1.02
 
 
 def main() -> int:
-    """Make the video, run it, print, and judge."""
+    """Parse the arguments, write the video and run the checks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--size", default="64x224", help="HxW; 14 blocks of 16 pixels hold 10,000")
@@ -46,34 +46,34 @@ def main() -> int:
 
 
 def run(source: Path, out: Path, args: argparse.Namespace) -> int:
-    """One run over ``source``; 0 when every promise is kept."""
+    """Run the pipeline on ``source``; returns 0 if all checks pass, else 1."""
     memory_mb: list[float] = []
-    numbers: list[int] = []
+    indices: list[int] = []
     before = threading.active_count()
 
     def predict(images: list[NDArray[np.uint8]]) -> list[int]:
         return [number_in(image) for image in images]
 
-    def on_frame(index: int, timestamp_s: float, frame_number: int) -> None:
-        numbers.append(frame_number)
+    def on_frame(index: int, timestamp_s: float, frame_index: int) -> None:
+        indices.append(frame_index)
         memory_mb.append(resident_bytes() / 1e6)
 
-    report = run_video(predict, source, out, lambda image, frame_number: image,
+    report = run_video(predict, source, out, lambda image, frame_index: image,
                        workers=args.workers, batch_size=args.batch, on_frame=on_frame)
     after = threading.active_count()
     peaks_mb = [max(memory_mb[begin:begin + WINDOW]) for begin in range(0, len(memory_mb), WINDOW)]
     print("peak MB of each thousand frames:", " ".join(f"{peak:.1f}" for peak in peaks_mb))
     ratio = peaks_mb[-1] / peaks_mb[min(1, len(peaks_mb) - 1)]
-    print(f"last thousand by the second: {ratio:.4f}")
+    print(f"last thousand / second thousand: {ratio:.4f}")
     print(f"threads before {before}, after {after}")
-    order = numbers == list(range(args.frames)) == read_back(out)[0]
-    print("order and count:", "right" if order else "WRONG")
+    order = indices == list(range(args.frames)) == read_back(out)[0]
+    print("order and count:", "correct" if order else "WRONG")
     print(report.table())
     return 0 if ratio <= MAX_GROWTH and before == after and order else 1
 
 
 def resident_bytes() -> int:
-    """What the process holds in memory now (Linux)."""
+    """Resident memory of the process (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

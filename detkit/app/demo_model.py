@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from detkit.inference.predictor import DETECTION
-from detkit.inference.predictor_protocol import Image
+from detkit.inference.predictor_protocol import DETECTION, Image, PredictorProtocol
 from detkit.structures.classifications import Classifications
 from detkit.structures.detections import Detections
 
@@ -17,18 +16,6 @@ if TYPE_CHECKING:
     from detkit.visualization.box_annotator import BoxAnnotator
 
 TOP_K = 5
-
-
-class PredictorProtocol(Protocol):
-    """What the page asks of a predictor, with whichever engine it looks."""
-
-    task: str
-    classes: tuple[str, ...]
-    score_threshold: float
-
-    def __call__(self, image: Any) -> Any:
-        """What is seen in one image or in each of a list."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,14 +46,14 @@ class DemoModel:
         num_streams: so many looks at once it serves well.
     """
 
-    def __init__(self, predictor: PredictorProtocol, engine: str) -> None:
+    def __init__(self, predictor: PredictorProtocol[Any], engine: str) -> None:
         predictor.score_threshold = 0.0
         self._predictor = predictor
         self.engine = engine
         self.classes = tuple(predictor.classes)
         self.is_detector = predictor.task == DETECTION
         # What several threads may call at once says so; mmdet's models do not.
-        self.num_streams = max(1, int(getattr(predictor, "num_streams", 1)))
+        self.num_streams = predictor.num_streams
         self._slots = threading.BoundedSemaphore(self.num_streams)
         self._prepared: set[tuple[int, int]] = set()
         # A painter keeps what fits the last picture's size, which another thread must not change.

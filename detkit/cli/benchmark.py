@@ -191,7 +191,7 @@ def _mmdet_row(
     print("mmdet f32 ...", file=sys.stderr)
     predictor = target.mmdet(size)
     timing = latency(lambda image: predictor([image]), images, args.runs)
-    input_hw = target.canvas(size, images[0].shape[:2])
+    input_hw = target.input_hw(size, images[0].shape[:2])
     ap = _measured_ap(args, predictor, target, validation)
     return BenchmarkResult(MMDET, "f32", input_hw, timing.median, timing.p95, 1000 / timing.mean,
                            ap, 1.0)
@@ -216,13 +216,13 @@ def _row(
             multi_stream = _prepared_predictor(stack, target, case, num_streams, images)
             fps = throughput(multi_stream, images, args.runs, num_streams)
         ap = _measured_ap(args, single_stream, target, validation)
-    input_hw = target.canvas(case.size, images[0].shape[:2])
+    input_hw = target.input_hw(case.size, images[0].shape[:2])
     baseline_fps = next((row.fps for row in reversed(previous_rows) if row.engine == MMDET), None)
     return BenchmarkResult(
         case.engine, case.precision, input_hw, timing.median, timing.p95, fps,
         ap=ap, ratio=None if baseline_fps is None else fps / baseline_fps,
         pre=timings.pre if timings else None, engine_ms=timings.engine if timings else None,
-        post=timings.post if timings else None, shares=target.shares(case, images[0]),
+        post=timings.post if timings else None, shares=target.layer_time_breakdown(case, images[0]),
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from detkit.cli.args import add_max_pixels, add_trust_flag
-from detkit.cli.engine_args import AUTO, MMDET, add_engine_flags
+from detkit.cli.engine_args import MMDET, add_engine_flags
 from detkit.cli.inference_args import (
     CLASS_THRESHOLD,
     DETECTION_THRESHOLD,
@@ -30,8 +30,9 @@ from detkit.errors import DetkitError
 from detkit.text import printable
 
 if TYPE_CHECKING:
-    from detkit.inference.predict_files import DrawFn, FilesReport, PredictFn
-    from detkit.inference.predictor import Predictor
+    from detkit.inference.files_report import FilesReport
+    from detkit.inference.predict_files import DrawFn, PredictFn
+    from detkit.inference.predictor_protocol import PredictorProtocol
     from detkit.structures.classifications import Classifications
     from detkit.structures.detections import Detections
 
@@ -81,13 +82,11 @@ def run(args: argparse.Namespace) -> int:
     others: list[Path] = []
     files = find_images([sample_path(path, "test") for path in args.images], others.append)
 
-    from detkit.cli.build_predictor import build_predictor, explicit_engine_flags
-    from detkit.inference.predict_files import format_notes
-    from detkit.inference.predictor import CLASSIFICATION
+    from detkit.cli.build_predictor import build_predictor
+    from detkit.inference.files_report import format_notes
+    from detkit.inference.predictor_protocol import CLASSIFICATION
 
-    if args.engine is None:
-        args.engine = AUTO if explicit_engine_flags(args) or args.checkpoint.is_dir() else MMDET
-    predictor, _ = build_predictor(args)
+    predictor = build_predictor(args)
     task: Callable[..., tuple[FilesReport[Any], str]] = (
         _classify if predictor.task == CLASSIFICATION else _run_detector)
     report, table = task(args, predictor, files)
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_detector(
-    args: argparse.Namespace, predictor: Predictor[Detections], files: list[Path]
+    args: argparse.Namespace, predictor: PredictorProtocol[Detections], files: list[Path]
 ) -> tuple[FilesReport[Detections], str]:
     """All results, and the table of what was found."""
     from detkit.inference.detection_files import counts_table, write_detections
@@ -129,7 +128,7 @@ def _run_detector(
 
 
 def _classify(
-    args: argparse.Namespace, predictor: Predictor[Classifications], files: list[Path]
+    args: argparse.Namespace, predictor: PredictorProtocol[Classifications], files: list[Path]
 ) -> tuple[FilesReport[Classifications], str]:
     """All results, and the table of the labels."""
     from detkit.inference.classification_files import top_table, write_predictions

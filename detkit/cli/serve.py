@@ -125,7 +125,8 @@ def load_demo_model(args: argparse.Namespace) -> DemoModel:
     from detkit.app.demo_model import DemoModel
     from detkit.cli.build_predictor import build_predictor
 
-    model = DemoModel(*build_predictor(args, WARM_UP_HW))
+    predictor = build_predictor(args, WARM_UP_HW)
+    model = DemoModel(predictor, predictor.summary())
     model.predict(np.zeros((*WARM_UP_HW, 3), np.uint8))
     return model
 

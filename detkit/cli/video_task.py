@@ -50,12 +50,12 @@ def build_task(args: argparse.Namespace, info: VideoInfo) -> Task:
         DetkitError: it cannot be loaded, or a flag does not go with it.
     """
     from detkit.cli.build_predictor import build_predictor
-    from detkit.inference.predictor import CLASSIFICATION
+    from detkit.inference.predictor_protocol import CLASSIFICATION
 
-    predictor, engine = build_predictor(args, info.size_hw, _streams(), args.batch or 1)
+    predictor = build_predictor(args, info.size_hw, _streams(), args.batch or 1)
     if predictor.task == CLASSIFICATION:
-        return _classifier(args, predictor, engine)
-    return _detector(args, predictor, engine, info)
+        return _classifier(args, predictor, predictor.summary())
+    return _detector(args, predictor, predictor.summary(), info)
 
 
 def _streams() -> int:

@@ -1,21 +1,24 @@
-"""What a classifier says of files, as json, csv and a table."""
+"""Classifications of a list of image files, as json, csv and a table."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detkit.inference.detection_files import format_counts
+from detkit.inference.files_report import (
+    FilesReport,
+    format_counts,
+    report_document,
+    report_table,
+    write_document,
+)
 from detkit.inference.output_folder import atomic_write_text
-from detkit.inference.predict_files import FilesReport, failed_records, file_record
 from detkit.structures.classifications import Classifications
-from detkit.tables import format_table
 
 JSON_NAME = "predictions.json"
 CSV_NAME = "predictions.csv"
@@ -26,38 +29,20 @@ def write_predictions(
     report: FilesReport[Classifications], out: Path, classes: Sequence[str], top_k: int,
     threshold: float = 0.0,
 ) -> None:
-    """Write the report as ``out``/predictions.json (the top k) and predictions.csv (all)."""
-    document = as_document(report, classes, top_k, threshold)
-    atomic_write_text(out / JSON_NAME, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    """Write ``out``/predictions.json (top k) and ``out``/predictions.csv (all classes).
+
+    The json is a `report_document` with ``sure`` (whether the highest probability reaches the
+    threshold) and ``top`` (the k classes of the highest probabilities) for each image.
+    """
+    header = {"classes": list(classes), "threshold": threshold}
+    document = report_document(report, header, lambda scores: {
+        "sure": is_confident(scores, threshold), "top": as_records(scores, classes, top_k)})
+    write_document(document, out / JSON_NAME)
     atomic_write_text(out / CSV_NAME, as_csv(report, classes))
 
 
-def as_document(
-    report: FilesReport[Classifications], classes: Sequence[str], top_k: int, threshold: float = 0.0
-) -> dict[str, Any]:
-    """The report as plain numbers and names, ready for json.
-
-    ``images``: one entry a file that was done: file, width, height, picture, ``sure`` (whether
-    the first probability reaches the threshold), and ``top``, the k classes of the highest
-    probability. ``failed``: file and reason.
-    """
-    return {
-        "classes": list(classes),
-        "threshold": threshold,
-        "images": [
-            {
-                **file_record(result),
-                "sure": is_confident(result.prediction, threshold),
-                "top": as_records(result.prediction, classes, top_k),
-            }
-            for result in report.done
-        ],
-        "failed": failed_records(report),
-    }
-
-
 def as_records(scores: Classifications, classes: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-    """The top k, each as a dict: class, label, probability (to the millionth)."""
+    """The top k classes, each as a dict: class, label, probability (6 decimals)."""
     return [
         {"class": classes[label], "label": int(label), "probability": round(float(score), 6)}
         for label, score in zip(*scores.top(top_k))
@@ -65,10 +50,9 @@ def as_records(scores: Classifications, classes: Sequence[str], top_k: int) -> l
 
 
 def as_csv(report: FilesReport[Classifications], classes: Sequence[str]) -> str:
-    """One row a file that was done: path, label (the class's name), probability, p_CLASS...
+    """One row per file: path, label (the class's name), probability, and p_CLASS for every class.
 
-    The last columns hold the probability of every class, in the order of the classes. An empty
-    report gives the header alone.
+    An empty report gives the header only.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -83,24 +67,23 @@ def as_csv(report: FilesReport[Classifications], classes: Sequence[str]) -> str:
 def top_table(
     report: FilesReport[Classifications], classes: Sequence[str], top_k: int, threshold: float = 0.0
 ) -> str:
-    """One line a file: its size, its label ('unsure' below ``threshold``), and the top k.
+    """One row per file: its size, its label ('unsure' below ``threshold``), and the top k classes.
 
-    A last line counts the labels. An empty report gives that line alone, below the head.
+    The last row has the number of files with each label.
     """
     names = [*classes, UNSURE]
-    rows = [("image", "size", "label", f"top {min(top_k, len(classes))}")]
     counts = np.zeros(len(names), np.int64)
-    for result in report.done:
-        scores = result.prediction
+
+    def to_cells(scores: Classifications) -> tuple[str, str]:
         label = scores.label if is_confident(scores, threshold) else len(classes)
         counts[label] += 1
         top = ", ".join(f"{classes[item]} {score:.3f}" for item, score in zip(*scores.top(top_k)))
-        height, width = scores.size_hw
-        rows.append((str(result.file), f"{width}x{height}", names[label], top))
-    rows.append((f"{len(report.done)} images", "", "", format_counts(counts, names)))
-    return format_table(rows, "lrll")
+        return names[label], top
+
+    return report_table(report, ("label", f"top {min(top_k, len(classes))}"), "ll", to_cells,
+                        lambda: ("", format_counts(counts, names)))
 
 
 def is_confident(scores: Classifications, threshold: float) -> bool:
-    """Whether the highest probability reaches ``threshold``; always at 0."""
+    """Whether the highest probability reaches ``threshold``."""
     return scores.score >= threshold

@@ -1,19 +1,21 @@
-"""What a detector found in files, as json and as a table."""
+"""Detections for a list of image files, as json and as a table."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detkit.inference.output_folder import atomic_write_text
-from detkit.inference.predict_files import FilesReport, failed_records, file_record
+from detkit.inference.files_report import (
+    FilesReport,
+    format_counts,
+    report_document,
+    report_table,
+    write_document,
+)
 from detkit.structures.detections import Detections
-from detkit.tables import format_table
 
 JSON_NAME = "detections.json"
 
@@ -21,35 +23,18 @@ JSON_NAME = "detections.json"
 def write_detections(
     report: FilesReport[Detections], out: Path, classes: Sequence[str], score_threshold: float
 ) -> None:
-    """Write the report as ``out``/detections.json."""
-    document = as_document(report, classes, score_threshold)
-    atomic_write_text(out / JSON_NAME, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    """Write ``out``/detections.json: `report_document`, with ``detections`` for each image.
 
-
-def as_document(
-    report: FilesReport[Detections], classes: Sequence[str], score_threshold: float
-) -> dict[str, Any]:
-    """The report as plain numbers and names, ready for json.
-
-    ``images``: one entry a file that was done: file, width, height, picture, and detections
-    (class, label, score, box_xyxy in pixels of the image). ``failed``: file and reason.
+    A detection has class, label, score, and box_xyxy in pixels of the image.
     """
-    return {
-        "classes": list(classes),
-        "score_threshold": score_threshold,
-        "images": [
-            {
-                **file_record(result),
-                "detections": list(as_records(result.prediction, classes)),
-            }
-            for result in report.done
-        ],
-        "failed": failed_records(report),
-    }
+    header = {"classes": list(classes), "score_threshold": score_threshold}
+    document = report_document(
+        report, header, lambda detections: {"detections": list(as_records(detections, classes))})
+    write_document(document, out / JSON_NAME)
 
 
 def as_records(detections: Detections, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Each detection as a dict: class, label, score, box_xyxy (pixels, to the hundredth)."""
+    """Each detection as a dict: class, label, score, box_xyxy (pixels, 2 decimals)."""
     for box, score, label in zip(detections.boxes_xyxy, detections.scores, detections.labels):
         yield {
             "class": classes[label],
@@ -60,26 +45,16 @@ def as_records(detections: Detections, classes: Sequence[str]) -> Iterator[dict[
 
 
 def counts_table(report: FilesReport[Detections], classes: Sequence[str]) -> str:
-    """One line a file: its size, how many were found, and how many of each class.
+    """One row per file: its size, the number of detections, and the number of each class.
 
-    A last line gives the sums. An empty report gives the sums alone.
+    The last row has the sums.
     """
-    rows = [("image", "size", "found", "classes")]
     total = np.zeros(len(classes), np.int64)
-    for result in report.done:
-        counts = np.bincount(result.prediction.labels, minlength=len(classes))
-        total += counts
-        height, width = result.prediction.size_hw
-        rows.append(
-            (str(result.file), f"{width}x{height}", str(len(result.prediction)),
-             format_counts(counts, classes))
-        )
-    rows.append((f"{len(report.done)} images", "", str(int(total.sum())),
-                 format_counts(total, classes)))
-    return format_table(rows, "lrrl")
 
+    def to_cells(detections: Detections) -> tuple[str, str]:
+        counts = np.bincount(detections.labels, minlength=len(classes))
+        total[:] += counts
+        return str(len(detections)), format_counts(counts, classes)
 
-def format_counts(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
-    """'3 car, 1 dog': the classes that were counted, the most frequent first."""
-    order = np.argsort(-counts, kind="stable")
-    return ", ".join(f"{counts[label]} {classes[label]}" for label in order if counts[label])
+    return report_table(report, ("detections", "classes"), "rl", to_cells,
+                        lambda: (str(int(total.sum())), format_counts(total, classes)))

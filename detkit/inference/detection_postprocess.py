@@ -1,6 +1,8 @@
-"""What a detector's numbers must be before they are ``Detections``."""
+"""From a detector's raw outputs to ``Detections``."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +18,23 @@ def postprocess_detections(
     size_hw: tuple[int, int],
     num_classes: int,
 ) -> Detections:
-    """What a model found, checked, clipped to its picture, highest score first.
+    """Check a model's outputs, clip the boxes to the image, and sort by score, highest first.
 
     Args:
-        boxes: (N, 4) float32, xyxy, pixels of the picture.
+        boxes: (N, 4) float32, xyxy, pixels of the image.
         scores: (N,) float32.
         labels: (N,) int64.
-        size_hw: height and width of the picture.
-        num_classes: labels are below it.
+        size_hw: height and width of the image.
+        num_classes: number of classes; labels are below it.
 
     Raises:
-        WeightsError: nan or infinity, or a label that is none of the classes.
+        WeightsError: nan or infinity, or a label outside 0..num_classes - 1.
     """
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise WeightsError(
-            "the model's boxes or scores are not finite numbers",
-            hint="train again with a lower learning rate, or use an earlier checkpoint",
-        )
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if len(wrong):
-        raise WeightsError("the model's labels do not fit the classes that the checkpoint names",
-                           got=f"label {wrong[0]}", expected=f"0..{num_classes - 1}")
+    check_finite("boxes or scores", boxes, scores)
+    invalid = labels[(labels < 0) | (labels >= num_classes)]
+    if len(invalid):
+        raise WeightsError("the model's labels do not match the checkpoint's class names",
+                           got=f"label {invalid[0]}", expected=f"0..{num_classes - 1}")
     height, width = size_hw
     boxes = np.array(boxes, np.float32)
     boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
@@ -44,3 +42,12 @@ def postprocess_detections(
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
     order = np.argsort(-scores, kind="stable")
     return Detections(boxes[order], scores[order].clip(0, 1), labels[order], size_hw)
+
+
+def check_finite(name: str, *outputs: NDArray[Any]) -> None:
+    """Raise WeightsError if any of a model's outputs has nan or infinity."""
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise WeightsError(
+            f"the model's {name} are not finite numbers",
+            hint="train again with a lower learning rate, or use an earlier checkpoint",
+        )

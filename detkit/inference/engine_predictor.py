@@ -1,19 +1,19 @@
-"""``EnginePredictor``: a checkpoint or an exported folder, looking at images by an engine."""
+"""``EnginePredictor``: inference with a checkpoint or an exported folder, by an engine."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detkit.errors import DataError
+from detkit.inference.base_predictor import BasePredictor
 from detkit.inference.detection_postprocess import postprocess_detections
 from detkit.inference.engines.engine import Engine, RawDetections
 from detkit.inference.engines.ports import run_and_check, try_engine
@@ -24,46 +24,47 @@ from detkit.inference.export.input_sizes import (
     square_input,
 )
 from detkit.inference.letterbox import LetterboxedImage, ResizeSpec, letterbox
-from detkit.inference.predictor import DETECTION, ImageLike, load_image_array
+from detkit.inference.predictor_protocol import DETECTION, Image
 from detkit.structures.detections import Detections
 from detkit.trust import trust_enabled, trust_files
 
-# Engines of a checkpoint, each for a canvas of its own; pictures beyond go to a square one.
+# Engines that a checkpoint gets, one per input size; other sizes go to one square input.
 MAX_ENGINES = 4
 MAX_TIMINGS = 10_000
 
 
 class Timings(NamedTuple):
-    """Where the time of a call went, in milliseconds: onto the canvases, looking, and back."""
+    """Milliseconds of one call: preprocessing, inference and postprocessing."""
 
     pre: float
     engine: float
     post: float
 
 
-class EnginePredictor:
-    """Look at images through an engine; safe to call from several threads.
+class EnginePredictor(BasePredictor[Detections]):
+    """Run inference on images with an inference engine; safe to call from several threads.
 
-    Made by `from_checkpoint` or `from_folder`.
+    Use `from_checkpoint` or `from_folder` to create one.
 
     Args:
-        engine_factory: gives the engine of a canvas; the picture on a canvas is there to be tried
-            on.
-        resize_spec: how pictures are brought to the canvas.
-        classes: the names that labels index.
-        input_sizes: those to choose from, at least one; None for whatever pictures need.
-        score_threshold: detections below it are left out; from 0 to 1.
-        num_streams: calls, each from a thread of its own, to be served side by side.
-        batch: at most so many images in one call of the engine.
+        engine_factory: returns the engine for an input size (height, width); its second argument
+            is a letterboxed image of that size, to time engines with.
+        resize_spec: how images are resized to the input size.
+        classes: name of each label.
+        input_sizes: the input sizes to choose from, at least one; None for those that the images
+            need.
+        score_threshold: detections below it are dropped; from 0 to 1.
+        num_streams: number of threads that call the predictor at the same time.
+        batch_size: maximum number of images in one call of the engine.
 
     Attributes:
         task: 'detection'.
         classes, score_threshold: as above; the threshold may be changed between calls.
-        num_streams: as above; an engine that divides no cores makes it 1 when it is made.
-        engine_name, precision, input_hw: of the engine that was made first; None before.
+        num_streams: as above; 1 after the first engine is created if it does not divide the cores.
+        engine_name, precision, input_hw: of the engine that was created first; None before.
 
     Raises:
-        ValueError: a threshold outside 0..1, or fewer than one stream or image in a batch.
+        ValueError: a threshold outside 0..1, or num_streams or batch_size below 1.
     """
 
     task = DETECTION
@@ -76,15 +77,12 @@ class EnginePredictor:
         input_sizes: Sequence[Size] | None = None,
         score_threshold: float = 0.3,
         num_streams: int = 1,
-        batch: int = 8,
+        batch_size: int = 8,
     ) -> None:
-        if not 0 <= score_threshold <= 1:
-            raise ValueError(f"score_threshold: got {score_threshold}, expected 0 to 1")
-        for name, value in (("num_streams", num_streams), ("batch", batch)):
-            if value < 1:
-                raise ValueError(f"{name}: got {value}, expected at least 1")
+        super().__init__(score_threshold, batch_size)
+        if num_streams < 1:
+            raise ValueError(f"num_streams: got {num_streams}, expected at least 1")
         self.classes = tuple(classes)
-        self.score_threshold = score_threshold
         self.num_streams = num_streams
         self.engine_name: str | None = None
         self.precision: str | None = None
@@ -92,7 +90,6 @@ class EnginePredictor:
         self._engine_factory = engine_factory
         self._resize_spec = resize_spec
         self._input_sizes = tuple(input_sizes) if input_sizes is not None else None
-        self._batch = batch
         self._engines: dict[Size, Engine] = {}
         self._reserved: set[Size] = set()
         self._lock = threading.Lock()
@@ -102,7 +99,7 @@ class EnginePredictor:
     @classmethod
     def from_checkpoint(
         cls,
-        path: str | Path,
+        checkpoint: str | Path,
         engine: str = "auto",
         precision: str = "auto",
         size: Size | int | None = None,
@@ -110,45 +107,45 @@ class EnginePredictor:
         device: str = "auto",
         score_threshold: float = 0.3,
         num_streams: int = 1,
-        batch: int = 8,
+        batch_size: int = 8,
         max_proposals: int | None = None,
         trust: bool = False,
     ) -> EnginePredictor:
-        """Make engines of a trained checkpoint as pictures need them.
+        """Create engines from a trained checkpoint, one for each input size that images need.
 
         Args:
-            path: a detector's checkpoint.
+            checkpoint: a detector's checkpoint.
             engine: 'torch', 'torch.compile', 'openvino', 'onnxruntime', 'tensorrt', or 'auto'
-                for the fastest that the machine has, found by trying.
+                for the fastest available one, found by timing.
             precision: 'f32', 'bf16', 'f16', or 'auto' for float32, or bf16 where that is faster.
-            size: (height, width) of the canvas, or the longer side of the pictures; None for
-                what the checkpoint was tested at.
-            original_hw: height and width of the pictures to come, whose engine is then made at
-                once; None to wait for the first.
+            size: (height, width) of the engine's input, or the longer side of the resized images;
+                None for the size of the checkpoint's test pipeline.
+            original_hw: height and width of the images to come, whose engine is created now;
+                None to create it at the first image.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-            score_threshold, num_streams, batch: as of the class.
-            max_proposals: of a two-stage detector, at most so many proposals reach its second
-                stage; None for as many as its config says.
-            trust: of a file whose maker you trust: code in it may be executed.
+            score_threshold, num_streams, batch_size: as of the class.
+            max_proposals: maximum number of RPN proposals passed to the RoI head; None for the
+                config's.
+            trust: allow the checkpoint to execute code, for files from a trusted source only.
 
         Raises:
-            WeightsError: the file is no such checkpoint.
+            WeightsError: the file is not such a checkpoint.
             MissingExtraError: a library is not installed.
-            ExportError: the model has no static form, or the engine does not run so here.
+            ExportError: the model has no static graph, or the engine does not run here.
         """
         from detkit.inference.export.checkpoint_engines import CheckpointEngines
 
         with trust_files(trust or trust_enabled()):
-            source = CheckpointEngines(Path(path), engine, precision, num_streams, device,
+            source = CheckpointEngines(Path(checkpoint), engine, precision, num_streams, device,
                                        max_proposals)
         sizes = [] if size is None else [size]
         resize_spec = resize_spec_for_sizes(source.resize_spec, sizes)
         input_sizes = [size] if isinstance(size, tuple) else None
-        made = cls(source.engine, resize_spec, source.classes, input_sizes, score_threshold,
-                   num_streams, batch)
+        predictor = cls(source.engine, resize_spec, source.classes, input_sizes, score_threshold,
+                        num_streams, batch_size)
         if original_hw is not None:
-            made.prepare(original_hw)
-        return made
+            predictor.prepare(original_hw)
+        return predictor
 
     @classmethod
     def from_folder(
@@ -158,19 +155,19 @@ class EnginePredictor:
         device: str = "auto",
         score_threshold: float = 0.3,
         num_streams: int = 1,
-        batch: int = 8,
+        batch_size: int = 8,
         original_hw: Size | None = None,
     ) -> EnginePredictor:
-        """Take the engines of a folder that ``detkit export`` wrote.
+        """Load the engines of a folder that ``detkit export`` wrote.
 
         Args:
-            folder: the folder; what is in it is checked first.
-            engine: one that runs its format; 'auto' for the usual one.
-            device, score_threshold, num_streams, batch, original_hw: as of `from_checkpoint`.
+            folder: the folder; its files are validated first.
+            engine: an engine that runs the folder's format; 'auto' for the default one.
+            device, score_threshold, num_streams, batch_size, original_hw: as of `from_checkpoint`.
 
         Raises:
             MissingExtraError: a library is not installed.
-            ExportError: the folder is not whole, or its engine does not run here.
+            ExportError: the folder is not valid, or its engine does not run here.
         """
         from detkit.inference.export.graph_file import read_graph
         from detkit.inference.export.manifest import read_manifest
@@ -179,92 +176,63 @@ class EnginePredictor:
 
         def engine_factory(input_hw: Size, sample_image: NDArray[np.uint8]) -> Engine:
             path = Path(folder, manifest.graphs[input_hw])
-            made = read_graph(manifest.format, path, input_hw, manifest.precision, engine,
-                              num_streams, device)
-            try_engine(made, path, manifest.max_results)
-            return made
+            new_engine = read_graph(manifest.format, path, input_hw, manifest.precision, engine,
+                                    num_streams, device)
+            try_engine(new_engine, path, manifest.max_results)
+            return new_engine
 
-        made = cls(engine_factory, manifest.resize_spec, manifest.classes, tuple(manifest.graphs),
-                   score_threshold, num_streams, batch)
-        made.prepare(original_hw or next(iter(manifest.graphs)))
-        return made
-
-    @overload
-    def __call__(self, image: ImageLike) -> Detections: ...  # type: ignore[overload-overlap]
-
-    @overload
-    def __call__(self, image: Sequence[ImageLike]) -> list[Detections]: ...
-
-    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Detections | list[Detections]:
-        """What is found in one image, or in each of several, in their order.
-
-        Args:
-            image: (H, W, 3) uint8 RGB, or the path of an image file, or a sequence of either.
-
-        Returns:
-            Boxes in pixels of the image as it was given, clipped to it, highest score first. An
-            empty sequence gives an empty list.
-
-        Raises:
-            DataError: an array of another kind, or a file that is not a readable image.
-            ExportError: there is no engine for it.
-        """
-        if isinstance(image, (str, Path, np.ndarray)):
-            return self._predict([load_image_array(image, "image")])[0]
-        if not isinstance(image, Sequence):
-            raise DataError(
-                "image", got=type(image).__name__,
-                expected="an (H, W, 3) uint8 RGB array, a path, or a sequence of these",
-            )
-        return self._predict(
-            [load_image_array(item, f"image {index}") for index, item in enumerate(image)])
+        predictor = cls(engine_factory, manifest.resize_spec, manifest.classes,
+                        tuple(manifest.graphs), score_threshold, num_streams, batch_size)
+        predictor.prepare(original_hw or next(iter(manifest.graphs)))
+        return predictor
 
     @property
     def timings(self) -> Timings | None:
-        """DurationHistogram of the calling thread's last call, of all its images; None before one."""
+        """Timings of the calling thread's last call, for all its images; None before the first."""
         return getattr(self._thread_local, "timings", None)
 
     def median_timings(self) -> Timings | None:
-        """Median milliseconds of a call, of the last 10,000 of all threads; None before one."""
+        """Median timings of the last 10,000 calls of all threads; None before the first."""
         with self._lock:
             history = list(self._history)
         return Timings(*(median(column) for column in zip(*history))) if history else None
 
     def prepare(self, original_hw: Size) -> None:
-        """Make the engine for pictures of ``original_hw`` (height, width) now."""
+        """Create the engine for images of ``original_hw`` (height, width) now."""
         from detkit.inference.engines.input_batch import dummy_batch
 
         input_hw = self._input_hw_for(original_hw)
         self._engine(input_hw, dummy_batch(input_hw, 1)[0][0])
 
     def summary(self) -> str:
-        """One line: engine, precision, canvas and streams."""
-        num_streams = f"{self.num_streams} stream" + ("" if self.num_streams == 1 else "s")
+        """One line: engine, precision, input size and streams."""
+        streams = f"{self.num_streams} stream" + ("" if self.num_streams == 1 else "s")
         if self.input_hw is None:
-            return f"an engine made for the first picture, {num_streams}"
+            return f"an engine created at the first image, {streams}"
         size = f"{self.input_hw[0]}x{self.input_hw[1]}"
-        return f"{self.engine_name} {self.precision} {size}, {num_streams}"
+        return f"{self.engine_name} {self.precision} {size}, {streams}"
 
     def close(self) -> None:
-        """Let go of the engines; the next call makes them anew."""
+        """Release the engines; the next call creates them again."""
         with self._lock:
             engines, self._engines = list(self._engines.values()), {}
             self._reserved.clear()
         for engine in engines:
             engine.close()
 
-    def _predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def _predict(self, images: Iterator[Image]) -> list[Detections]:
+        loaded = list(images)
         spent = [0.0, 0.0, 0.0]
-        detections: list[Detections | None] = [None] * len(images)
+        detections: list[Detections | None] = [None] * len(loaded)
         groups: dict[Size, list[int]] = {}
-        for index, image in enumerate(images):
+        for index, image in enumerate(loaded):
             groups.setdefault(self._input_hw_for(image.shape[:2]), []).append(index)
         for input_hw, indices in groups.items():
-            for start in range(0, len(indices), self._batch):
-                chunk = indices[start:start + self._batch]
+            for start in range(0, len(indices), self._batch_size):
+                chunk = indices[start:start + self._batch_size]
                 times = [time.perf_counter()]
                 letterboxed = [
-                    letterbox(images[index], input_hw, self._resize_spec) for index in chunk
+                    letterbox(loaded[index], input_hw, self._resize_spec) for index in chunk
                 ]
                 batch_images = np.stack([item.canvas for item in letterboxed])
                 image_sizes = np.array([item.image_hw for item in letterboxed], np.int64)
@@ -288,7 +256,7 @@ class EnginePredictor:
             return select_input_hw(self._resize_spec, size, self._input_sizes)
         input_hw = self._resize_spec.input_hw_for(size)
         with self._lock:
-            # Counted when they are promised: threads may ask for several before one is made.
+            # Reserved before they are created: threads may need several before the first is ready.
             if input_hw in self._reserved or len(self._reserved) < MAX_ENGINES - 1:
                 self._reserved.add(input_hw)
                 return input_hw
@@ -297,12 +265,12 @@ class EnginePredictor:
     def _engine(self, input_hw: Size, sample_image: NDArray[np.uint8]) -> Engine:
         with self._lock:
             if input_hw not in self._engines:
-                made = self._engine_factory(input_hw, sample_image)
-                self._engines[input_hw] = made
+                engine = self._engine_factory(input_hw, sample_image)
+                self._engines[input_hw] = engine
                 if self.input_hw is None:
-                    self.engine_name, self.precision = made.name, made.precision
+                    self.engine_name, self.precision = engine.name, engine.precision
                     self.input_hw = input_hw
-                    self.num_streams = made.num_streams
+                    self.num_streams = engine.num_streams
             return self._engines[input_hw]
 
     def _detections(self, raw: RawDetections, row: int,

@@ -1,4 +1,4 @@
-"""Which image files a list of files and folders means, and how their results are named."""
+"""Find image files in files and folders, and name their visualizations."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from detkit.files import special_file_type
 def find_images(
     paths: Iterable[str | Path], on_skipped: Callable[[Path], None] = lambda file: None
 ) -> list[Path]:
-    """The image files that ``paths`` mean: files as they are, folders with all below them.
+    """Collect image files; folders are searched recursively.
 
-    In a folder those count that are images by their suffix or their first bytes, whether they
-    can be read or not, in the order of their names, hidden ones left out; a file that is named
-    itself counts whatever it is. A file met twice counts once.
+    In a folder, images are recognized by their suffix or their first bytes, whether they can be
+    read or not, and are sorted by name; hidden files are skipped. A file that is given directly is
+    always included. Duplicates are dropped.
 
     Args:
         paths: files and folders.
-        on_skipped: called with each file of a folder that is no image.
+        on_skipped: called with each file of a folder that is not an image.
 
     Raises:
-        DataError: a path does not exist, or no image was found in any.
+        DataError: a path does not exist, or there are no images.
     """
     input_paths = [Path(path) for path in paths]
     images: dict[Path, Path] = {}
@@ -42,8 +42,8 @@ def find_images(
             images.setdefault(file.resolve(), file)
     if not images:
         raise DataError(
-            "no image found",
-            got=", ".join(str(path) for path in input_paths) or "no path",
+            "no images",
+            got=", ".join(str(path) for path in input_paths) or "no paths",
             expected=f"files, or folders with files ending in {', '.join(sorted(IMG_EXTENSIONS))}",
         )
     return list(images.values())
@@ -60,9 +60,9 @@ def _images_below(folder: Path, on_skipped: Callable[[Path], None]) -> list[Path
             file = Path(parent) / name
             if name.startswith("."):
                 continue
-            # A pipe or a broken link with an image's name is told when it is to be read.
-            if file.suffix.lower(
-            ) in IMG_EXTENSIONS or not special_file_type(file) and is_image_like(file):
+            # A pipe or a broken link with an image's suffix is reported when it is read.
+            has_image_suffix = file.suffix.lower() in IMG_EXTENSIONS
+            if has_image_suffix or not special_file_type(file) and is_image_like(file):
                 images.append(file)
             else:
                 on_skipped(file)
@@ -70,23 +70,23 @@ def _images_below(folder: Path, on_skipped: Callable[[Path], None]) -> list[Path
 
 
 def summarize_skipped(files: Iterable[Path]) -> str:
-    """Files that are no images as a list for a message: '12 .txt, 2 .json, 1 without an ending'."""
+    """Counts of skipped files by suffix: '12 .txt, 2 .json, 1 without a suffix'."""
     counts = Counter(file.suffix.lower() for file in files)
-    return ", ".join(f"{count} {suffix or 'without an ending'}"
+    return ", ".join(f"{count} {suffix or 'without a suffix'}"
                      for suffix, count in counts.most_common())
 
 
 class OutputNames:
-    """Hands out '<stem>.jpg', and '<stem>_2.jpg', ... where the name is taken.
+    """Unique names of visualizations: '<stem>.jpg', or '<stem>_2.jpg', ... if the name is used.
 
-    Names that differ only in case count as the same, since some file systems say so.
+    Names that differ only in case are the same on some file systems, so they are here.
     """
 
     def __init__(self) -> None:
         self._used: set[str] = set()
 
     def name_for(self, file: Path) -> str:
-        """A file name that was not handed out before."""
+        """A name that was not returned before."""
         name, count = f"{file.stem}.jpg", 1
         while name.lower() in self._used:
             count += 1

@@ -1,4 +1,4 @@
-"""The test pipeline that a checkpoint's config carries, run on images that come as arrays."""
+"""Run the test pipeline of a checkpoint's config on images in memory."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torchvision.transforms import v2
 
 from detkit.config.validate.file_config import PIPELINE_KEY, is_loading_step
 from detkit.errors import ConfigError, DataError, format_error
-from detkit.inference.predictor_protocol import Prepared
+from detkit.inference.run_test_step import Prepared
 from detkit.registry import SCOPE, TRANSFORMS
 
-# Of one picture; 200 MB. A 224 pixel model's would be more than a thousand times as long as wide.
+# Of one resized image; 200 MB. At 224 pixels its aspect ratio would be above 1,000.
 MAX_PIXELS = 2**26
 
 
 class ImagePipeline:
-    """The steps of a test pipeline without those that load images and annotations.
+    """A test pipeline without its loading steps.
 
     Args:
-        pipeline: the steps as a config writes them.
-        packer: the step that packs inputs in pipelines of this kind, named where none does.
+        pipeline: the steps, as in a config.
+        packer: the packing step to suggest in a message if there is none.
 
     Attributes:
         steps: the built steps, in their order.
-        loaders: the configs of the steps that are left out.
+        loaders: the configs of the loading steps.
 
     Raises:
         ConfigError: a step cannot be built, or none packs the inputs.
@@ -44,15 +44,15 @@ class ImagePipeline:
             )
 
     def __call__(self, results: dict[str, Any], size_hw: tuple[int, int]) -> Prepared:
-        """``results`` after all steps.
+        """Apply all steps.
 
         Args:
-            results: what the loaders would have left.
-            size_hw: height and width of the image, for the message.
+            results: what the loading steps would have returned.
+            size_hw: height and width of the image, for messages.
 
         Raises:
-            DataError: a step cannot deal with this image, or it is so long and thin that to
-                resize its shorter side would make more than 2**26 pixels of it.
+            DataError: a step fails on this image, or its aspect ratio is so large that it would
+                have more than 2**26 pixels after the resize.
         """
         description = f"an image of {size_hw[1]}x{size_hw[0]} pixels (width x height)"
         output: Any = results
@@ -66,12 +66,12 @@ class ImagePipeline:
                     raise
                 except Exception as error:
                     raise DataError(
-                        f"{description} does not pass the test pipeline's {name}",
+                        f"{description}: the test pipeline's {name} fails",
                         got=format_error(error),
                         expected="an image that can be resized to the model's input",
                     ) from error
                 if output is None:
-                    raise DataError(f"{description} is refused by the test pipeline's {name}")
+                    raise DataError(f"{description}: the test pipeline's {name} returns nothing")
         prepared: Prepared = output
         return prepared
 
@@ -86,9 +86,9 @@ def _check_aspect_ratio(step: Any, results: Mapping[str, Any], description: str)
     short_side, long_side = sorted(results["img_shape"])
     if side * side * long_side // short_side > MAX_PIXELS:
         raise DataError(
-            f"{description} is too long: resized to {side} pixels of its shorter side it would have "
-            f"{side * long_side // short_side} of its longer one",
-            expected=f"at most {MAX_PIXELS // side}", hint="cut it into pieces",
+            f"{description}: too large an aspect ratio: with a shorter side of {side} pixels its "
+            "longer side would be too long", got=side * long_side // short_side,
+            expected=f"at most {MAX_PIXELS // side}", hint="cut it into tiles",
         )
 
 

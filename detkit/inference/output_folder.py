@@ -1,4 +1,4 @@
-"""The folder of results: never one with something in it unasked, and whole files only."""
+"""Output folders and atomic writes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from detkit.files import atomic_replace
 
 
 def make_output_dir(out: Path, force: bool = False) -> None:
-    """Make ``out`` with its parents; one that exists must be empty, unless ``force``.
+    """Create ``out`` with its parents; it must be new or empty, unless ``force``.
 
     Raises:
-        DataError: ``out`` is a file, or a folder with something in it.
+        DataError: ``out`` is a file, or a folder that is not empty.
     """
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file", expected="a folder for the results")
     if out.is_dir() and any(out.iterdir()) and not force:
         raise DataError(
-            f"{out}: the folder is not empty, and nothing is overwritten unasked",
+            f"{out}: the folder is not empty",
             hint="name another --out, or add --force",
         )
     out.mkdir(parents=True, exist_ok=True)

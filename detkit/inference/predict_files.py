@@ -1,49 +1,27 @@
-"""Look at image files in batches; draw each, and have the results written at the end."""
+"""Run inference on image files in batches, and save visualizations and results."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, Union
+from typing import TypeVar, Union
 
 from detkit.data.images.read_image import read_image
 from detkit.data.images.read_notes import ImageNote
 from detkit.errors import DataError
 from detkit.files import atomic_replace
+from detkit.inference.files_report import FileResult, FilesReport
 from detkit.inference.image_files import OutputNames
 from detkit.inference.predictor_protocol import Image
 
-# A batch of large images ends early: so many pixels take 100 MB.
+# Limits the batch size for large images; these pixels take 100 MB.
 MAX_BATCH_PIXELS = 2**25
-MAX_LISTED_FILES = 10  # files of one kind of note that a message names; the results' file has all
 
 Prediction = TypeVar("Prediction")
 PredictFn = Callable[[list[Image]], Sequence[Prediction]]
 DrawFn = Callable[[Image, Prediction], Image]
 _LoadedImage = tuple[Path, Union[Image, DataError], tuple[ImageNote, ...]]
-
-
-@dataclass(frozen=True)
-class FileResult(Generic[Prediction]):
-    """What was seen in one file; ``output_name`` is the drawn picture's name, None without one.
-
-    ``notes`` are what its reading had to decide, such as which of several frames is read.
-    """
-
-    file: Path
-    prediction: Prediction
-    output_name: str | None
-    notes: tuple[ImageNote, ...] = ()
-
-
-@dataclass
-class FilesReport(Generic[Prediction]):
-    """All results in the order of the files, and those that could not be used, with reasons."""
-
-    done: list[FileResult[Prediction]] = field(default_factory=list)
-    failed: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def predict_files(
@@ -55,19 +33,19 @@ def predict_files(
     on_file: Callable[[Path], None] = lambda file: None,
     batch_size: int = 1,
 ) -> FilesReport[Prediction]:
-    """Look at each file, write the drawn pictures to ``out``, and hand all to ``write``.
+    """Run inference on each file, save its visualization to ``out``, and write the results.
 
-    A file that cannot be used is put down with its reason, and the others are done. What was
-    done is written even when the run is interrupted.
+    A file that cannot be used is reported with its reason, and the others are processed. The
+    results so far are written even when the run is interrupted.
 
     Args:
-        predict: gives one answer for each of a list of (H, W, 3) uint8 RGB images.
+        predict: returns one prediction for each of a list of (H, W, 3) uint8 RGB images.
         files: image files.
         out: an existing folder.
-        write: called once, at the end, whatever ended it.
-        draw: draws an answer on a picture; None for no pictures.
-        on_file: called after each file, done or not.
-        batch_size: at most so many images go to ``predict`` at once; fewer of large ones.
+        write: writes the results; called once, at the end or at an interruption.
+        draw: draws a prediction on a copy of its image; None for no visualizations.
+        on_file: called after each file, whether it could be used or not.
+        batch_size: maximum number of images in one call of ``predict``; fewer for large images.
     """
     report: FilesReport[Prediction] = FilesReport()
     names = OutputNames()
@@ -92,7 +70,7 @@ def predict_files(
 
 
 def _batches(files: Sequence[Path], size: int) -> Iterator[list[_LoadedImage]]:
-    """Files with their images, or with what is wrong with them."""
+    """Batches of files with their images, or with the errors of reading them."""
     batch: list[_LoadedImage] = []
     pixels = 0
     for file in files:
@@ -113,7 +91,7 @@ def _batches(files: Sequence[Path], size: int) -> Iterator[list[_LoadedImage]]:
 
 def _predict_or_error(predict: PredictFn[Prediction],
                       images: list[Image]) -> Sequence[Prediction | DataError]:
-    """An answer for each image, or why there is none; one bad image spoils no other's answer."""
+    """A prediction or an error for each image; one invalid image does not affect the others."""
     if not images:
         return []
     try:
@@ -125,44 +103,13 @@ def _predict_or_error(predict: PredictFn[Prediction],
 
 
 def save_image(image: Image, path: Path) -> None:
-    """Write an (H, W, 3) uint8 RGB array as a JPEG, which has its name only when it is whole."""
+    """Write an (H, W, 3) uint8 RGB array as a JPEG file, atomically."""
     from PIL import Image as PillowImage
 
     stream = io.BytesIO()
     PillowImage.fromarray(image).save(stream, "JPEG", quality=92)
     with atomic_replace(path, "wb") as file:
         file.write(stream.getvalue())
-
-
-def file_record(result: FileResult[Any]) -> dict[str, Any]:
-    """A file that was done as a dict: file, width, height (pixels), picture, and notes if any."""
-    height, width = result.prediction.size_hw
-    record = {"file": str(result.file), "width": width, "height": height,
-              "picture": result.output_name}
-    if result.notes:
-        record["notes"] = [note.message for note in result.notes]
-    return record
-
-
-def format_notes(report: FilesReport[Any]) -> list[str]:
-    """A line for each kind of note: the first file with its finding, and how many others."""
-    by_code: dict[str, list[tuple[Path, ImageNote]]] = {}
-    for result in report.done:
-        for note in result.notes:
-            by_code.setdefault(note.code, []).append((result.file, note))
-    lines = []
-    for noted in by_code.values():
-        file, note = noted[0]
-        names = ", ".join(other.name for other, _ in noted[1:MAX_LISTED_FILES])
-        names += ", ..." if len(noted) > MAX_LISTED_FILES else ""
-        rest = f"; and {len(noted) - 1} more alike: {names}" if len(noted) > 1 else ""
-        lines.append(f"{file}: {note.message}{rest}")
-    return lines
-
-
-def failed_records(report: FilesReport[Prediction]) -> list[dict[str, str]]:
-    """The files that could not be used, each as a dict: file and reason."""
-    return [{"file": str(file), "reason": reason} for file, reason in report.failed]
 
 
 def _reason(error: DataError, file: Path) -> str:

@@ -263,7 +263,8 @@ def test_engine_matches_model_and_reports_timings(checkpoint, detector, image_pa
     args = build_parser("serve", "serve").parse_args(
         [str(checkpoint), "--engine", "openvino", "--precision", "f32", "--device", "cpu"])
     image = np.asarray(Image.open(image_path))
-    model = DemoModel(*build_predictor(args, image.shape[:2]))
+    predictor = build_predictor(args, image.shape[:2])
+    model = DemoModel(predictor, predictor.summary())
     assert model.engine.startswith("openvino f32 ")
     by_engine, trained = model.predict(image), detector.predict(image)
     assert list(by_engine.timings) == ["pre", "engine", "post"]
@@ -275,7 +276,7 @@ def test_engine_matches_model_and_reports_timings(checkpoint, detector, image_pa
 def test_classifier_runs_without_engine_and_rejects_engine_flags(tmp_path):
     path = str(save_class_thumbnail(tmp_path / "classifier.pth"))
     parser = build_parser("serve", "serve")
-    predictor, _ = build_predictor(parser.parse_args([path, "--device", "cpu"]))
+    predictor = build_predictor(parser.parse_args([path, "--device", "cpu"]))
     assert predictor.task == "classification"
     with pytest.raises(DetkitError, match="--precision: .* holds a classifier"):
         build_predictor(parser.parse_args([path, "--device", "cpu", "--precision", "f32"]))

@@ -75,8 +75,8 @@ def test_good_images_are_done_and_bad_ones_named(
         assert sum(name in line for line in printed.err.splitlines()) == 1
     assert "Traceback" not in printed.err
     table = printed.out.splitlines()
-    assert table[0].split() == ["image", "size", "found", "classes"]
-    assert table[-2].startswith("6 images")
+    assert table[0].split() == ["image", "size", "detections", "classes"]
+    assert len(table) == 1 + 6 + 1 + 1
 
 
 def test_good_images_exit_0_and_no_images_flag(
@@ -144,7 +144,7 @@ def test_a_folder_with_something_in_it_is_not_written_to_unasked(
 
 
 @pytest.mark.parametrize("argv, message", [
-    (["{ckpt}", "{tmp}/empty", "--out", "{tmp}/out"], "no image found"),
+    (["{ckpt}", "{tmp}/empty", "--out", "{tmp}/out"], "no images"),
     (["{ckpt}", "{tmp}/missing.jpg", "--out", "{tmp}/out"], "missing.jpg: no such file"),
     (["{tmp}/missing.pth", "{tmp}/a.png", "--out", "{tmp}/out"], "missing.pth"),
     (["{tmp}/a.png", "{tmp}/a.png", "--out", "{tmp}/out"], "a.png"),

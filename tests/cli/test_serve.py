@@ -51,7 +51,7 @@ def test_a_busy_port_is_one_line_with_what_to_do(checkpoint, capsys):
     (["{ckpt}", "--engine", "caffe"], "got 'caffe', expected one of openvino"),
     (["{ckpt}", "--size", "0x320"], "got '0x320', expected HxW"),
     (["{ckpt}", "--port", "auto", "--engine", "mmdet", "--size", "320"],
-     "--engine mmdet looks as the checkpoint was trained, and this is for engines; leave --size"),
+     "--size: is an option of engines, and --engine mmdet runs none; leave --size out"),
     (["{tmp}", "--port", "auto", "--engine", "mmdet"], "is an exported folder"),
 ], ids=["no-checkpoint", "no-host", "not-ours", "port", "port-word", "upload", "host", "threshold",
         "engine", "size", "mmdet-size", "mmdet-folder"])

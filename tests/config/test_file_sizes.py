@@ -101,7 +101,7 @@ def test_model_with_incompatible_components_error_is_one_line(
     content: dict[str, Any], tmp_path: Path, old: str, new: str
 ) -> None:
     path = _saved(content, tmp_path, old, new)
-    with pytest.raises(DetkitError, match="that the checkpoint describes cannot answer: got "):
+    with pytest.raises(DetkitError, match="inference with the checkpoint.s model failed: got "):
         Predictor(path, device="cpu")(IMAGE)
-    with pytest.raises(DetkitError, match="that the checkpoint describes has no static form: got "):
+    with pytest.raises(DetkitError, match="model cannot be converted to a static graph: got "):
         CheckpointGraphs(path).graph((96, 96))

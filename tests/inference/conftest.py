@@ -1,4 +1,4 @@
-"""A thumbnail checkpoint of each task, and a predictor of it, for all tests of this room."""
+"""A tiny checkpoint of each task, and its predictor."""
 
 from pathlib import Path
 
@@ -11,19 +11,19 @@ from detkit import Classifications, Predictor
 
 @pytest.fixture(scope="session")
 def thumbnail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The detector's file."""
+    """The detector's checkpoint."""
     return save_thumbnail(tmp_path_factory.mktemp("thumbnail") / "thumbnail.pth")
 
 
 @pytest.fixture(scope="session")
 def predictor(thumbnail: Path) -> Predictor:
-    """Gives everything the detector finds above its own threshold of 0.05."""
+    """Returns all detections above the config's threshold of 0.05."""
     return Predictor(thumbnail, device="cpu", score_threshold=0.0)
 
 
 @pytest.fixture(scope="session")
 def class_thumbnail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The classifier's file."""
+    """The classifier's checkpoint."""
     return save_class_thumbnail(tmp_path_factory.mktemp("classifier") / "classifier.pth")
 
 

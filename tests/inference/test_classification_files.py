@@ -1,4 +1,4 @@
-"""A classifier's results as json, csv and a table, whatever ended the run."""
+"""A classifier's results as json, csv and a table, also after an interruption."""
 
 import csv
 import json
@@ -10,8 +10,9 @@ from PIL import Image
 
 from detkit.errors import DataError
 from detkit.inference.classification_files import top_table, write_predictions
+from detkit.inference.files_report import FileResult, FilesReport
 from detkit.inference.output_folder import atomic_write_text
-from detkit.inference.predict_files import FileResult, FilesReport, predict_files
+from detkit.inference.predict_files import predict_files
 from detkit.structures.classifications import Classifications
 
 CLASSES = ("plain", "with,comma", 'with "quotes"')
@@ -32,7 +33,7 @@ def test_empty_report_is_written(tmp_path: Path) -> None:
     assert top_table(report, CLASSES, 5).splitlines()[-1] == "0 images"
 
 
-def test_json_has_the_top_and_csv_has_all(tmp_path: Path) -> None:
+def test_json_has_top_k_and_csv_has_all_classes(tmp_path: Path) -> None:
     report = FilesReport([FileResult(Path("a, b.png"), SCORES, "a, b.jpg")],
                          [(Path("c.png"), "no image")])
     write_predictions(report, tmp_path, CLASSES, top_k=2, threshold=0.7)
@@ -91,7 +92,7 @@ def test_finished_results_are_written_on_interrupt(
 
 @pytest.mark.parametrize("size, batches", [
     (1, [[0], [2], [4]]),
-    # The file that cannot be read, 1, takes a place in its batch.
+    # The unreadable file 1 counts in its batch.
     (3, [[0, 2], [4]]),
     (99, [[0, 2, 4]]),
 ])

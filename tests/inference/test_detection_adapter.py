@@ -1,4 +1,4 @@
-"""What the adapter asks of a pipeline and of a model."""
+"""The adapter between a test pipeline, a detector and ``Detections``."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ PACK = {"type": "PackDetInputs", "meta_keys": ("ori_shape", "img_shape", "scale_
 
 
 class FakeModel:
-    """A model that finds what it is told to."""
+    """A model with fixed outputs."""
 
     def __init__(self, boxes, scores, labels) -> None:
         self.detections = SimpleNamespace(
@@ -36,14 +36,14 @@ def run_adapter(model: FakeModel, size_hw=(10, 20), num_classes=2):
     return adapter.predict([adapter.prepare(np.zeros((*size_hw, 3), np.uint8))])[0]
 
 
-def test_nothing_found_is_empty_of_the_images_size() -> None:
+def test_no_detections_keep_image_size() -> None:
     detections = run_adapter(FakeModel([], [], []))
     assert len(detections) == 0 and detections.size_hw == (10, 20)
 
 
 def test_boxes_are_clipped_and_sorted_by_score() -> None:
     detections = run_adapter(FakeModel([[-3, 2, 25, 11], [30, 1, 40, 5]], [0.2, 0.9], [0, 1]))
-    # The second lies right of the image of 20 columns: what is left of it is a line at 20.
+    # The second box is right of the image, whose width is 20, and is clipped to a line at 20.
     assert detections.boxes_xyxy.tolist() == [[20, 1, 20, 5], [0, 2, 20, 10]]
     assert detections.labels.tolist() == [1, 0]
 
@@ -59,7 +59,7 @@ def test_non_finite_or_unknown_labels_raise_weights_error(boxes, scores, labels,
         run_adapter(FakeModel(boxes, scores, labels))
 
 
-def test_the_model_is_given_bgr_of_the_right_size() -> None:
+def test_prepare_gives_resized_bgr() -> None:
     image = np.zeros((10, 20, 3), np.uint8)
     image[..., 0] = 200  # red
     load = {"type": "mmdet.LoadImageFromFile", "to_float32": True}
@@ -67,13 +67,13 @@ def test_the_model_is_given_bgr_of_the_right_size() -> None:
     prepared = DetectionAdapter(FakeModel([], [], []), [load, RESIZE, annotations, PACK],
                                 1).prepare(image)
     assert prepared["inputs"].dtype == torch.float32
-    # 20 columns grow to 64, 10 rows with them to 32.
+    # The width of 20 is resized to 64, the height of 10 to 32.
     assert prepared["inputs"].shape == (3, 32, 64)
     assert prepared["inputs"].amax(dim=(1, 2)).tolist() == [0, 0, 200]
     assert prepared["data_samples"].scale_factor == (3.2, 3.2)
 
 
-def test_a_pipeline_without_resize_keeps_the_size() -> None:
+def test_pipeline_without_resize_keeps_image_size() -> None:
     prepared = DetectionAdapter(FakeModel([], [], []), [PACK],
                                 1).prepare(np.zeros((9, 7, 3), np.uint8))
     assert prepared["inputs"].shape == (3, 9, 7)
@@ -95,13 +95,13 @@ def test_invalid_pipeline_raises_config_error(pipeline, message: str) -> None:
     {"test_dataloader": {"dataset": {"datasets": [{"pipeline": [RESIZE]}]}}},
     {"test_pipeline": [RESIZE]},
 ], ids=["plain", "wrapped", "several", "name-only"])
-def test_the_pipeline_is_found_in_a_config(cfg) -> None:
+def test_test_pipeline_is_found_in_config(cfg) -> None:
     assert get_test_pipeline_cfg(cfg) == [RESIZE]
 
 
 @pytest.mark.parametrize("cfg", [
     {}, {"test_dataloader": None}, {"test_dataloader": {"dataset": {"pipeline": []}}},
 ], ids=["empty", "none", "no-steps"])
-def test_a_config_without_a_pipeline_is_said(cfg) -> None:
+def test_missing_test_pipeline_raises_config_error(cfg) -> None:
     with pytest.raises(ConfigError, match="no test pipeline"):
         get_test_pipeline_cfg(cfg)

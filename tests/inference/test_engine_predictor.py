@@ -1,4 +1,4 @@
-"""``EnginePredictor`` answers as ``Predictor`` does, from any thread."""
+"""``EnginePredictor`` matches ``Predictor``, from any thread."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 
 from detkit import Detections, Predictor
 from detkit.data.images.read_image import read_image
-from detkit.errors import DataError, DetkitError, ExportError
+from detkit.errors import DetkitError, ExportError
 from detkit.inference.engine_predictor import MAX_ENGINES, EnginePredictor
 
 
@@ -28,7 +28,7 @@ def assert_same(detections: Detections, expected: Detections) -> None:
     assert detections.size_hw == expected.size_hw
     np.testing.assert_array_equal(detections.labels, expected.labels)
     np.testing.assert_allclose(detections.scores, expected.scores, atol=1e-4)
-    # The canvas is a few times smaller than the picture, and so is its 0.01.
+    # Tolerance of 0.01 pixels of the input, which is smaller than the image.
     scale = max(detections.size_hw) / 96
     np.testing.assert_allclose(detections.boxes_xyxy, expected.boxes_xyxy, atol=0.01 * scale)
 
@@ -55,18 +55,6 @@ def test_score_threshold_filters_and_can_be_changed(thumbnail, photos):
     assert len(predict(photos[0])) == int((scores >= scores[2]).sum())
 
 
-def test_paths_are_read_and_invalid_inputs_raise_data_error(engine, photos, tmp_path, shared_data):
-    path = sorted((shared_data / "photos").rglob("*.jpg"))[0]
-    assert_same(engine(path), engine(read_image(path)))
-    (tmp_path / "a.jpg").write_text("no image")
-    with pytest.raises(DataError, match="a.jpg"):
-        engine([path, tmp_path / "a.jpg"])
-    with pytest.raises(DataError, match="uint8"):
-        engine(np.zeros((4, 4, 3), np.float32))
-    with pytest.raises(DataError, match="a sequence"):
-        engine(5)
-
-
 def test_threads_get_their_own_detections_and_timings(engine, photos):
     alone = [engine(photo) for photo in photos]
     wrong = []
@@ -88,7 +76,7 @@ def test_threads_get_their_own_detections_and_timings(engine, photos):
 def test_number_of_engines_is_limited(thumbnail):
     predict = EnginePredictor.from_checkpoint(thumbnail, engine="torch", device="cpu",
                                               score_threshold=0.0)
-    # Canvases 96x96, 64x96, 32x96, 96x64 and 96x32: the last two are beyond the few.
+    # Input sizes 96x96, 64x96, 32x96, 96x64 and 96x32; the last two exceed the limit.
     for height, width in ((60, 60), (40, 64), (20, 64), (64, 40), (64, 20)):
         detections = predict(np.full((height, width, 3), 100, np.uint8))
         assert detections.size_hw == (height, width)
@@ -99,22 +87,22 @@ def test_attributes_and_summary(thumbnail):
     predict = EnginePredictor.from_checkpoint(thumbnail, engine="torch", device="cpu")
     assert (predict.task, predict.classes) == ("detection", ("car", "bus", "dog"))
     assert (predict.engine_name, predict.input_hw, predict.timings) == (None, None, None)
-    assert predict.summary() == "an engine made for the first picture, 1 stream"
+    assert predict.summary() == "an engine created at the first image, 1 stream"
     predict.prepare((48, 64))
     assert (predict.engine_name, predict.precision, predict.input_hw) == ("torch", "f32", (96, 96))
     assert predict.summary() == "torch f32 96x96, 1 stream"
 
 
-@pytest.mark.parametrize(("size", "picture", "canvas"), [
+@pytest.mark.parametrize(("size", "original_hw", "input_hw"), [
     (64, (48, 64), (64, 64)), ((64, 128), (48, 64), (64, 128)), (None, (30, 96), (32, 96)),
 ])
-def test_the_size_is_the_one_asked_for(thumbnail, size, picture, canvas):
+def test_size_option_sets_input_size(thumbnail, size, original_hw, input_hw):
     predict = EnginePredictor.from_checkpoint(thumbnail, engine="torch", device="cpu", size=size,
-                                              original_hw=picture, score_threshold=0.0)
-    assert predict.input_hw == canvas
-    detections = predict(np.full((*picture, 3), 90, np.uint8))
-    assert detections.size_hw == picture
-    assert (detections.boxes_xyxy <= (picture[1], picture[0]) * 2).all()
+                                              original_hw=original_hw, score_threshold=0.0)
+    assert predict.input_hw == input_hw
+    detections = predict(np.full((*original_hw, 3), 90, np.uint8))
+    assert detections.size_hw == original_hw
+    assert (detections.boxes_xyxy <= (original_hw[1], original_hw[0]) * 2).all()
 
 
 @pytest.mark.parametrize(("kwargs", "message"), [
@@ -126,14 +114,14 @@ def test_the_size_is_the_one_asked_for(thumbnail, size, picture, canvas):
     ({"size": (50, 50), "original_hw": (50, 50)}, "multiples of 32"),
 ])
 def test_invalid_options_raise_one_line_error(thumbnail, kwargs, message):
-    with pytest.raises(DetkitError, match=message) as caught:
+    with pytest.raises(DetkitError, match=message) as error_info:
         EnginePredictor.from_checkpoint(thumbnail, **{"device": "cpu", "engine": "torch", **kwargs})
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
 
 
 @pytest.mark.parametrize("kwargs", [
-    {"score_threshold": -0.1}, {"score_threshold": 1.1}, {"num_streams": 0}, {"batch": 0}])
-def test_numbers_out_of_range_are_refused(thumbnail, kwargs):
+    {"score_threshold": -0.1}, {"score_threshold": 1.1}, {"num_streams": 0}, {"batch_size": 0}])
+def test_options_out_of_range_raise_value_error(thumbnail, kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         EnginePredictor.from_checkpoint(thumbnail, engine="torch", device="cpu", **kwargs)
 

@@ -1,4 +1,4 @@
-"""Which files are meant, and what their pictures are called."""
+"""Finding image files, and naming their visualizations."""
 
 import os
 from pathlib import Path
@@ -16,21 +16,21 @@ def make_files(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"")
 
 
-def test_a_folder_means_all_images_below_it_in_order(tmp_path: Path) -> None:
+def test_folder_is_searched_recursively_in_order(tmp_path: Path) -> None:
     make_files(tmp_path, "b.JPG", "a.png", "notes.txt", ".hidden.jpg", "sub/c.webp", ".git/d.jpg")
     assert [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path])] == [
         "a.png", "b.JPG", "sub/c.webp",
     ]
 
 
-def test_images_without_an_images_suffix_count_and_other_files_are_told(tmp_path: Path) -> None:
+def test_images_without_image_suffix_are_found_and_others_skipped(tmp_path: Path) -> None:
     make_files(tmp_path, "a.png", "b.heic", "c.NEF", "notes.txt", "old.TXT", "empty", ".hidden")
     (tmp_path / "d").write_bytes(b"\x89PNG\r\n\x1a\n")
     others: list[Path] = []
     images = find_images([tmp_path], others.append)
     assert [path.name for path in images] == ["a.png", "b.heic", "c.NEF", "d"]
     assert [path.name for path in others] == ["empty", "notes.txt", "old.TXT"]
-    assert summarize_skipped(others) == "2 .txt, 1 without an ending"
+    assert summarize_skipped(others) == "2 .txt, 1 without a suffix"
 
 
 def test_named_pipe_in_folder_does_not_block(tmp_path: Path) -> None:
@@ -46,18 +46,18 @@ def test_named_pipe_in_folder_does_not_block(tmp_path: Path) -> None:
         read_image(images[-1])
 
 
-def test_a_named_file_counts_whatever_its_suffix_and_only_once(tmp_path: Path) -> None:
+def test_given_file_is_included_once_whatever_its_suffix(tmp_path: Path) -> None:
     make_files(tmp_path, "a.dat", "b.jpg")
     named = [tmp_path / "b.jpg", tmp_path / "a.dat", tmp_path, tmp_path / "." / "b.jpg"]
     assert [path.name for path in find_images(named)] == ["b.jpg", "a.dat"]
 
 
 @pytest.mark.parametrize("paths, message", [
-    ([], "no image found: got no path"),
-    (["empty"], "no image found: got .*empty"),
+    ([], "no images: got no paths"),
+    (["empty"], "no images: got .*empty"),
     (["empty", "missing.jpg"], "missing.jpg: no such file or folder"),
 ], ids=["nothing", "empty-folder", "missing"])
-def test_no_image_is_an_error(tmp_path: Path, paths: list[str], message: str) -> None:
+def test_no_images_raise_data_error(tmp_path: Path, paths: list[str], message: str) -> None:
     make_files(tmp_path, "empty/notes.txt")
     with pytest.raises(DataError, match=message):
         find_images([tmp_path / path for path in paths])

@@ -1,8 +1,7 @@
-"""Pictures on canvases are those that mmdet's test pipeline makes."""
+"""Letterboxed images equal the output of mmdet's test pipeline."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,14 @@ from detkit.inference.letterbox import (
     letterbox,
     resize_spec_from_dict,
     resize_spec_from_pipeline,
+    resize_spec_to_dict,
 )
 
 PACK = dict(type="PackDetInputs", meta_keys=("img_shape", "scale_factor"))
 SIZES = [(48, 64), (64, 48), (97, 61), (480, 640), (7, 300), (1, 1), (1, 40), (30, 40)]
 PADS: dict[str, Mapping[str, Any]] = {
     "fixed": dict(type="Pad", size=(96, 80), pad_val=dict(img=(10, 20, 30))),
-    "grey": dict(type="Pad", size=(64, 64), pad_val=dict(img=114)),
+    "gray": dict(type="Pad", size=(64, 64), pad_val=dict(img=114)),
     "divisor": dict(type="Pad", size_divisor=16),
     "square": dict(type="Pad", pad_to_square=True, pad_val=7),
 }
@@ -36,7 +36,7 @@ def random_image(size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 def mmdet_output(
     pipeline: Sequence[Mapping[str, Any]], image: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], Any]:
-    """The pixels (h, w, 3) RGB and the record of mmdet's pipeline."""
+    """The pixels (h, w, 3) RGB and the data sample of mmdet's pipeline."""
     size_hw = image.shape[:2]
     results = dict(img=np.ascontiguousarray(image[..., ::-1]), img_shape=size_hw,
                    ori_shape=size_hw)
@@ -87,18 +87,18 @@ def test_small_input_shrinks_image_keeping_aspect_ratio() -> None:
     letterboxed = letterbox(random_image((50, 100)), (32, 64), ResizeSpec((200, 100)))
     assert letterboxed.image_hw == (32, 64) and letterboxed.scale_xy == (0.64, 0.64)
     padded = resize_spec_from_pipeline(
-        [dict(type="Resize", scale=(64, 64), keep_ratio=True), PADS["grey"]], 1)
+        [dict(type="Resize", scale=(64, 64), keep_ratio=True), PADS["gray"]], 1)
     letterboxed = letterbox(random_image((50, 100)), (32, 32), padded)
     assert letterboxed.image_hw == (32, 32) and letterboxed.resized_hw == (16, 32)
     assert (letterboxed.canvas[16:] == 114).all()
 
 
-def test_a_larger_canvas_than_needed_is_black_beyond_the_picture() -> None:
+def test_larger_input_than_needed_is_black_outside_image() -> None:
     letterboxed = letterbox(np.full((50, 100, 3), 255, np.uint8), (96, 128), ResizeSpec((100, 100)))
     assert letterboxed.image_hw == (50, 100) and letterboxed.canvas.sum() == 255 * 50 * 100 * 3
 
 
-def test_the_picture_itself_is_left_as_it_is() -> None:
+def test_letterbox_does_not_change_its_input() -> None:
     image = random_image((48, 64))
     before = image.copy()
     letterbox(image, (48, 64), ResizeSpec((64, 48))).canvas[:] = 0
@@ -109,10 +109,11 @@ def test_the_picture_itself_is_left_as_it_is() -> None:
 def test_resize_spec_round_trips_through_json(pad: str | None) -> None:
     steps = [dict(type="Resize", scale=(64, 48), keep_ratio=True)]
     resize_spec = resize_spec_from_pipeline([*steps, *([PADS[pad]] if pad else [])], 32)
-    assert resize_spec_from_dict(json.loads(json.dumps(asdict(resize_spec)))) == resize_spec
+    text = json.dumps(resize_spec_to_dict(resize_spec))
+    assert resize_spec_from_dict(json.loads(text)) == resize_spec
 
 
-def test_for_another_size_a_fixed_border_changes_with_the_picture() -> None:
+def test_with_scale_scales_fixed_padding() -> None:
     steps = [dict(type="Resize", scale=(640, 640), keep_ratio=True),
              dict(type="Pad", size=(640, 640), pad_val=114)]
     assert resize_spec_from_pipeline(steps, 32).with_scale((320, 320)).input_hw_for(
@@ -121,7 +122,7 @@ def test_for_another_size_a_fixed_border_changes_with_the_picture() -> None:
         (480, 640)) == (256, 320)
 
 
-def test_the_square_canvas_has_room_for_the_border() -> None:
+def test_square_input_includes_padding() -> None:
     steps = [dict(type="Resize", scale=(600, 400), keep_ratio=True)]
     assert square_input(resize_spec_from_pipeline(steps, 32)) == (608, 608)
     assert square_input(resize_spec_from_pipeline(

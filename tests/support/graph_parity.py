@@ -1,4 +1,4 @@
-"""A static graph and mmdet's own predict on the same pictures, and how far they are apart."""
+"""Compare a static graph's detections with those of mmdet's predict on the same images."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from detkit.inference.detection_adapter import DetectionAdapter
 from detkit.inference.graph.build import build_static_graph
 from detkit.inference.letterbox import letterbox, resize_spec_from_pipeline
-from detkit.inference.predictor_protocol import run_test_step
+from detkit.inference.run_test_step import run_test_step
 
 Image = NDArray[np.uint8]
-BOX, SCORE, TIE = 0.01, 1e-4, 1e-6  # pixels of the picture; of probabilities
+BOX, SCORE, TIE = 0.01, 1e-4, 1e-6  # tolerances: pixels of the image; probabilities
 
 
 def letterbox_batch(
     model: Any, pipeline: Sequence[Mapping[str, Any]], raw_images: Sequence[Image]
 ) -> tuple[Tensor, Tensor, list[tuple[float, float]]]:
-    """Canvases and valid sizes as a graph takes them, and the scales; one canvas holds all."""
+    """Letterboxed images of one input size, their sizes, and the scale factors (x, y)."""
     resize_spec = resize_spec_from_pipeline(pipeline, model.data_preprocessor.pad_size_divisor)
     sizes = [resize_spec.input_hw_for(image.shape[:2]) for image in raw_images]
     input_hw = (max(size[0] for size in sizes), max(size[1] for size in sizes))
@@ -39,7 +39,7 @@ def assert_matches_mmdet(
     raw_images: Sequence[Image],
     graph: nn.Module | None = None,
 ) -> list[int]:
-    """Fail unless the graph finds in a batch what mmdet does; the counts of results."""
+    """Assert that the graph's detections equal mmdet's; return the counts."""
     images, image_hw, scales = letterbox_batch(model, pipeline, raw_images)
     adapter = DetectionAdapter(model, pipeline, 80)
     samples = run_test_step(model, [adapter.prepare(image) for image in raw_images])
@@ -58,11 +58,11 @@ def assert_matches_mmdet(
 
 
 def assert_matched(boxes: Tensor, scores: Tensor, labels: Tensor, expected: Any) -> None:
-    """Each box has one in ``expected`` of its own with the same label, place and score.
+    """Assert that the boxes match those of ``expected`` one to one, in label, position and score.
 
-    Of two overlapping boxes with one score, as RoIs on the same cells have it, the last digit says
-    which one suppresses the other: where the label and six digits of the score agree, at most two
-    boxes in a hundred may be at another place.
+    Of two overlapping boxes with the same score, such as RoIs on the same cells, the last digit
+    decides which one is suppressed. So up to 2 % of the boxes may be at another position if the
+    label and six digits of the score match.
     """
     boxes_match = (boxes[:, None] - expected.bboxes[None]).abs().amax(-1) <= BOX
     score_error = (scores[:, None] - expected.scores[None]).abs()
@@ -71,5 +71,5 @@ def assert_matched(boxes: Tensor, scores: Tensor, labels: Tensor, expected: Any)
     ties = same_label & (score_error <= TIE)
     row_index, column_index = linear_sum_assignment((matches * 1000 + ties * 1).numpy(),
                                                     maximize=True)
-    assert (matches | ties)[row_index, column_index].all(), "a box that mmdet has not"
+    assert (matches | ties)[row_index, column_index].all(), "a box that mmdet does not have"
     assert (~matches[row_index, column_index]).sum() <= 0.02 * len(boxes), "ties only"

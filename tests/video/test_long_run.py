@@ -16,7 +16,7 @@ def test_memory_stays_flat_threads_end_and_frames_stay_in_order(
     done = subprocess.run([sys.executable, "benchmarks/video_memory.py", *flags], cwd=repository,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "order and count: right" in done.stdout
+    assert "order and count: correct" in done.stdout
     assert re.search(r"frames out +10000\n", done.stdout)
 
 

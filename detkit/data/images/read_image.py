@@ -114,8 +114,35 @@ def _decode(path: str | Path, on_note: NoteCallback) -> NDArray[np.uint8]:
                               "first is read", "first one read"))
         rescaled = rescale_deep_color(image, path, on_note) if is_deep else None
         rgb = _to_rgb(image if rescaled is None else rescaled, path, on_note)
-        upright = EXIF_TRANSPOSE.get(orientation(image))
-        return np.array(rgb if upright is None else rgb.transpose(upright))
+        return _upright_array(rgb, orientation(image))
+
+
+def pillow_to_rgb(image: Image.Image, name: str, on_note: NoteCallback | None = None
+                  ) -> NDArray[np.uint8]:
+    """Convert a PIL image as `read_image` converts a file's: upright, in RGB, over white.
+
+    Args:
+        image: of any mode that `read_image` reads, decoded or not; its current frame is used.
+        name: what to call the image in a message.
+        on_note: as of `read_image`.
+
+    Returns:
+        (H, W, 3) uint8, RGB, C-contiguous.
+
+    Raises:
+        DataError: the image cannot be decoded, or has another mode.
+    """
+    on_note = log_once(name) if on_note is None else on_note
+    try:
+        image.load()
+        return _upright_array(_to_rgb(image, name, on_note), orientation(image))
+    except Exception as error:
+        raise _decode_error(error, name) from error
+
+
+def _upright_array(rgb: Image.Image, exif_orientation: int) -> NDArray[np.uint8]:
+    transposition = EXIF_TRANSPOSE.get(exif_orientation)
+    return np.array(rgb if transposition is None else rgb.transpose(transposition))
 
 
 def frame_count(image: Image.Image) -> int:

@@ -1,4 +1,4 @@
-"""One line of the benchmark's table."""
+"""The results of a benchmark, and their tables."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ MMDET = "mmdet"
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What one engine does at one size.
+    """The measurements of one engine at one size.
 
     Args:
-        engine: its name; 'mmdet' for the checkpoint in mmdet's own hands.
+        engine: its name; 'mmdet' for inference in mmdet.
         precision: 'f32', 'bf16', 'f16' or 'int8'.
-        size: (height, width) of the canvas that most pictures go to, in pixels.
-        median, p95: milliseconds of a picture, from the array to its detections.
-        fps: pictures a second, with as many at once as the engine serves well.
-        ap: COCO AP from 0 to 1; None where there is nothing to measure on.
-        ratio: ``fps`` by that of mmdet's predict at the same size; None where that was not run.
-        pre, engine_ms, post: milliseconds of a call's parts; None for mmdet's.
-        shares: of the network's parts in ``engine_ms``.
+        size: (height, width) of the input in pixels, for the first image.
+        median, p95: milliseconds per image, from the array to its detections.
+        fps: images per second, with as many concurrent calls as the engine has streams.
+        ap: COCO AP from 0 to 1; None without annotations.
+        ratio: ``fps`` relative to mmdet's at the same size; None if that was not measured.
+        pre, engine_ms, post: milliseconds of preprocessing, inference and postprocessing of a call;
+            None for mmdet.
+        shares: each component's share of ``engine_ms``, from 0 to 1.
     """
 
     engine: str
@@ -41,12 +42,12 @@ class BenchmarkResult:
     shares: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The row for a json file."""
+        """The entry of a json file."""
         return asdict(self)
 
 
 def speed_table(rows: Sequence[BenchmarkResult]) -> str:
-    """Rows as lines of aligned words."""
+    """A text table of speed and accuracy."""
     header = ("engine", "precision", "size", "median ms", "p95 ms", "fps", "x mmdet", "AP")
     body = [
         (row.engine, row.precision, f"{row.size[0]}x{row.size[1]}", f"{row.median:.1f}",
@@ -58,7 +59,7 @@ def speed_table(rows: Sequence[BenchmarkResult]) -> str:
 
 
 def layer_time_table(rows: Sequence[BenchmarkResult]) -> str:
-    """Where the milliseconds of a picture go, for the rows that know; empty without any."""
+    """A text table of the milliseconds of each component; empty if none are known."""
     timed_rows = [row for row in rows if row.shares and row.engine_ms is not None]
     if not timed_rows:
         return ""

@@ -1,4 +1,4 @@
-"""A checkpoint on the bench: its static graphs, and looks through each engine."""
+"""The checkpoint that a benchmark measures, in mmdet and in each engine."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ PredictFn = Callable[[Sequence[Any]], list[Detections]]
 
 @dataclass(frozen=True)
 class BenchmarkCase:
-    """An engine, a precision and a size to be measured.
+    """An engine, a precision and a size to measure.
 
     Args:
         engine: 'torch', 'torch.compile', 'openvino', 'onnxruntime' or 'tensorrt'.
         precision: 'f32', 'bf16', 'f16' or 'int8'.
-        size: as ``detkit export --size`` has it; None for the checkpoint's own.
+        size: (height, width) of the input, or the longer side of the resized images; None for the
+            size of the checkpoint's test pipeline.
     """
 
     engine: str
@@ -42,21 +43,21 @@ class BenchmarkCase:
 
 
 class BenchmarkTarget:
-    """Makes looks of one checkpoint; what is converted once is kept.
+    """Creates predictors of one checkpoint; converted models are cached.
 
     Args:
-        checkpoint: a detector's.
+        checkpoint: a detector's checkpoint.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-        max_proposals: of a two-stage detector; None for the config's. mmdet's look keeps to the
-            config.
+        max_proposals: maximum number of RPN proposals passed to the RoI head, for engines only;
+            None for the config's.
 
     Attributes:
-        calibration: pictures that int8 is calibrated with, to be set before.
+        calibration: images to calibrate int8 with; must be set before an int8 case.
         classes, cfg: of the checkpoint.
 
     Raises:
-        WeightsError: the file is no such checkpoint.
-        ExportError: the model has no static form.
+        WeightsError: the file is not such a checkpoint.
+        ExportError: the model cannot be converted to a static graph.
     """
 
     def __init__(
@@ -74,17 +75,17 @@ class BenchmarkTarget:
         self.classes = self._graphs.classes
         self.cfg = self._graphs.cfg
 
-    def canvas(self, size: Size | int | None, original_hw: Size) -> Size:
-        """The canvas that a picture goes to at ``size``."""
+    def input_hw(self, size: Size | int | None, original_hw: Size) -> Size:
+        """The input size for an image of ``original_hw`` at ``size``."""
         if isinstance(size, tuple):
             return size
         return self._resize_spec(size).input_hw_for(original_hw)
 
     def check_size(self, size: Size | int | None) -> None:
-        """Do nothing where the network takes a canvas of ``size``.
+        """Check that the network supports an input of ``size``.
 
         Raises:
-            ExportError: a side is no multiple of what the network needs.
+            ExportError: a side is not a multiple of the model's divisor.
         """
         divisor = self._graphs.resize_spec.divisor
         if isinstance(size, tuple) and any(side % divisor for side in size):
@@ -95,7 +96,7 @@ class BenchmarkTarget:
         return resize_spec_for_sizes(self._graphs.resize_spec, [] if size is None else [size])
 
     def mmdet(self, size: Size | int | None) -> PredictFn:
-        """The checkpoint in mmdet's own hands, one picture at a time as its users run it."""
+        """Inference in mmdet, one image at a time."""
         pipeline = get_test_pipeline_cfg(self.cfg)
         if size is not None:
             pipeline = [_resize_step(step, self._resize_spec(size)) for step in pipeline]
@@ -103,74 +104,75 @@ class BenchmarkTarget:
         return lambda images: [adapter.predict([adapter.prepare(image)])[0] for image in images]
 
     def predictor(self, case: BenchmarkCase, num_streams: int, threshold: float) -> EnginePredictor:
-        """A predictor over the engine of ``case``.
+        """A predictor with the engine of ``case``.
 
         Raises:
-            DetkitError: the engine does not run here, or not in this precision.
+            DetkitError: the engine does not run on this machine or in this precision.
         """
-        def engine_factory(canvas: Size, sample_image: Image) -> Engine:
-            return self._engine(case, canvas, num_streams)
+        def engine_factory(input_hw: Size, sample_image: Image) -> Engine:
+            return self._engine(case, input_hw, num_streams)
 
         resize_spec = self._resize_spec(case.size)
-        canvases = [case.size] if isinstance(case.size, tuple) else None
-        return EnginePredictor(engine_factory, resize_spec, self.classes, canvases, threshold,
+        input_sizes = [case.size] if isinstance(case.size, tuple) else None
+        return EnginePredictor(engine_factory, resize_spec, self.classes, input_sizes, threshold,
                                num_streams)
 
-    def shares(self, case: BenchmarkCase, image: Image) -> dict[str, float]:
-        """The parts' shares of the engine's time on one picture; empty where none can be had."""
-        canvas = self.canvas(case.size, (image.shape[0], image.shape[1]))
-        letterboxed = letterbox(image, canvas, self._resize_spec(case.size))
+    def layer_time_breakdown(self, case: BenchmarkCase, image: Image) -> dict[str, float]:
+        """Each component's share of the engine's time on one image; empty if it is not known."""
+        input_hw = self.input_hw(case.size, (image.shape[0], image.shape[1]))
+        letterboxed = letterbox(image, input_hw, self._resize_spec(case.size))
         batch: Batch = (letterboxed.canvas[None], np.array([letterboxed.image_hw], np.int64))
         if case.engine == "openvino":
-            return openvino_layer_times(self._model(canvas, case), batch, case.precision)
+            return openvino_layer_times(self._model(input_hw, case), batch, case.precision)
         if case.engine == "torch" and case.precision == "f32":
-            return torch_layer_times(self._graphs.graph(canvas), batch)
+            return torch_layer_times(self._graphs.graph(input_hw), batch)
         return {}
 
-    def _engine(self, case: BenchmarkCase, canvas: Size, num_streams: int) -> Engine:
+    def _engine(self, case: BenchmarkCase, input_hw: Size, num_streams: int) -> Engine:
         if case.engine != "openvino":
-            return build_engine(case.engine, self._graphs.graph(canvas), canvas, case.precision,
+            return build_engine(case.engine, self._graphs.graph(input_hw), input_hw, case.precision,
                                 num_streams, self._device)
         from detkit.inference.engines.availability import ensure_engine_available
         from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
         ensure_engine_available("openvino", case.precision, self._device)
-        return OpenVinoEngine(self._model(canvas, case), canvas, case.precision, num_streams)
+        return OpenVinoEngine(self._model(input_hw, case), input_hw, case.precision, num_streams)
 
-    def _model(self, canvas: Size, case: BenchmarkCase) -> Any:
-        """The OpenVINO model of a canvas, float32 or quantised; bf16 is the float32 one."""
+    def _model(self, input_hw: Size, case: BenchmarkCase) -> Any:
+        """The OpenVINO model for an input size, quantized for int8, else float32."""
         from detkit.inference.engines.openvino.convert import (
             build_openvino_model,
-            network_modules_of,
+            get_network_module_names,
         )
 
-        kind = "int8" if case.precision == "int8" else "f32"
-        if (canvas, kind) not in self._models:
-            graph = self._graphs.graph(canvas)
-            if kind == "f32":
-                model = build_openvino_model(graph, canvas)
+        precision = "int8" if case.precision == "int8" else "f32"
+        if (input_hw, precision) not in self._models:
+            graph = self._graphs.graph(input_hw)
+            if precision == "f32":
+                model = build_openvino_model(graph, input_hw)
             else:
                 from detkit.inference.engines.openvino.int8 import quantize
 
                 if not self.calibration:
-                    raise DetkitError("int8 needs pictures to be calibrated with",
+                    raise DetkitError("int8 needs calibration images",
                                       hint="name a folder with a train split by --data")
                 resize_spec = self._resize_spec(case.size)
-                letterboxed = [letterbox(image, canvas, resize_spec) for image in self.calibration]
-                model = quantize(self._model(canvas, replace(case, precision="f32")),
-                                 network_modules_of(graph),
+                letterboxed = [
+                    letterbox(image, input_hw, resize_spec) for image in self.calibration]
+                model = quantize(self._model(input_hw, replace(case, precision="f32")),
+                                 get_network_module_names(graph),
                                  [(item.canvas, item.image_hw) for item in letterboxed])
-            self._models[canvas, kind] = model
-        return self._models[canvas, kind]
+            self._models[input_hw, precision] = model
+        return self._models[input_hw, precision]
 
 
 def _resize_step(step: Mapping[str, Any], resize_spec: ResizeSpec) -> dict[str, Any]:
-    """A step of a test pipeline as the rule has it, for pictures of another size."""
-    kind = str(step.get("type"))
-    if kind.endswith("Resize"):
+    """A step of a test pipeline with the sizes of ``resize_spec``."""
+    step_type = str(step.get("type"))
+    if step_type.endswith("Resize"):
         return {**step, "scale": resize_spec.scale}
-    if kind.endswith(
-            "Pad") and resize_spec.border is not None and resize_spec.border.size_hw is not None:
-        height, width = resize_spec.border.size_hw
+    padding = resize_spec.padding
+    if step_type.endswith("Pad") and padding is not None and padding.size_hw is not None:
+        height, width = padding.size_hw
         return {**step, "size": (width, height)}
     return dict(step)

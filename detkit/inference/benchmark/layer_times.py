@@ -1,4 +1,4 @@
-"""Which part of a static graph takes how much of its time."""
+"""Measure how the time of a static graph is divided among its components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-# A graph's modules by what detectors call them; the first that fits, so inner ones come first.
+# Prefixes of module names and their components, inner modules first: the first match counts.
+# The component names are keys of the benchmark's json file.
 COMPONENTS = (
     ("rpn.nms", "NMS"),
     ("roi_head.nms", "NMS"),
@@ -29,11 +30,11 @@ RUNS = 10
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-def component_of(module: str) -> str:
-    """The part that a module of a static graph belongs to, 'other' for none.
+def get_component(module: str) -> str:
+    """The component of a module of a static graph; 'other' for none.
 
     Args:
-        module: its dotted name in the graph, as 'roi_head.stages.0.head'.
+        module: its dotted name in the graph, such as 'roi_head.stages.0.head'.
     """
     for prefix, component in COMPONENTS:
         if module == prefix or module.startswith(f"{prefix}."):
@@ -42,15 +43,15 @@ def component_of(module: str) -> str:
 
 
 def openvino_layer_times(model: Any, batch: Batch, precision: str = "f32") -> dict[str, float]:
-    """Each part's share of an OpenVINO model's time on one thread, from its own counters.
+    """Each component's share of an OpenVINO model's time on one thread, from its counters.
 
     Args:
         model: the ``openvino.Model`` of a static graph.
-        batch: canvases and their valid sizes.
-        precision: 'f32', 'bf16', or 'int8' of a model that was quantised.
+        batch: letterboxed images and the sizes of the images in them.
+        precision: 'f32', 'bf16', or 'int8' for a quantized model.
 
     Returns:
-        part to share; they sum to 1, and parts that take nothing are left out.
+        component to share; shares sum to 1, and components without time are left out.
     """
     from detkit.inference.engines.openvino.engine import PRECISION_HINTS
     from detkit.inference.engines.openvino.shared_core import openvino_core
@@ -67,20 +68,20 @@ def openvino_layer_times(model: Any, batch: Batch, precision: str = "f32") -> di
             name = str(node.node_name)
             component = "other"
             if "__module." in name:
-                component = component_of(name.split("__module.", 1)[1].split("/", 1)[0])
+                component = get_component(name.split("__module.", 1)[1].split("/", 1)[0])
             spent[component] = spent.get(component, 0.0) + node.real_time.total_seconds()
     return _normalize(spent)
 
 
 def torch_layer_times(graph: nn.Module, batch: Batch) -> dict[str, float]:
-    """Each part's share of a static graph's time in eager torch, on the device that holds it.
+    """Each component's share of a static graph's time in eager torch, on the graph's device.
 
     Args:
         graph: the static graph.
-        batch: canvases and their valid sizes.
+        batch: letterboxed images and the sizes of the images in them.
 
     Returns:
-        as of `openvino_layer_times`.
+        As of `openvino_layer_times`.
     """
     device = next(graph.parameters()).device
     modules = dict(graph.named_modules())
@@ -97,7 +98,7 @@ def torch_layer_times(graph: nn.Module, batch: Batch) -> dict[str, float]:
             start = _now(device)
             graph(*inputs)
             spent[""] = spent.get("", 0.0) + _now(device) - start
-    # What lies within another part is taken out of it.
+    # The time of a nested module is subtracted from the module that contains it.
     self_times = dict(spent)
     for name in spent:
         enclosing = [
@@ -108,7 +109,7 @@ def torch_layer_times(graph: nn.Module, batch: Batch) -> dict[str, float]:
             self_times[max(enclosing, key=len)] -= spent[name]
     component_times: dict[str, float] = {}
     for name, seconds in self_times.items():
-        component = component_of(name) if name else "other"
+        component = get_component(name) if name else "other"
         component_times[component] = component_times.get(component, 0.0) + max(0.0, seconds)
     return _normalize(component_times)
 

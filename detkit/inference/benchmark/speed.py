@@ -1,4 +1,4 @@
-"""How long a look takes, one picture after another, and how many a second when cores are shared."""
+"""Measure the latency and the throughput of a predictor."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Latency:
-    """DurationHistogram of single calls.
+    """Latency of single calls, in milliseconds.
 
     Args:
-        median: half of the calls took at most so long.
-        p95: 95 of 100 calls did.
-        mean: of all.
+        median: of all calls.
+        p95: 95th percentile.
+        mean: of all calls.
     """
 
     median: float
@@ -32,12 +32,12 @@ class Latency:
 
 
 def latency(predict: PredictOneFn, images: Sequence[Image], runs: int) -> Latency:
-    """Time ``runs`` calls, one after the other, over ``images`` in turn.
+    """Time ``runs`` consecutive calls, cycling through ``images``.
 
     Args:
         predict: takes one (H, W, 3) uint8 RGB image.
         images: at least one.
-        runs: at least one; some more to warm up come before.
+        runs: number of timed calls, at least one, after a few warm-up calls.
     """
     for iteration in range(WARM_UP):
         predict(images[iteration % len(images)])
@@ -51,12 +51,12 @@ def latency(predict: PredictOneFn, images: Sequence[Image], runs: int) -> Latenc
 
 
 def throughput(predict: PredictOneFn, images: Sequence[Image], runs: int, threads: int) -> float:
-    """Pictures a second with ``threads`` calls at once.
+    """Images per second with ``threads`` concurrent calls.
 
     Args:
         predict: as above, safe to call from several threads where ``threads`` is above 1.
         images: at least one.
-        runs: pictures that are timed; at least one.
+        runs: number of timed images, at least one.
         threads: at least 1.
     """
     with ThreadPoolExecutor(threads) as pool:

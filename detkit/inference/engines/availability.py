@@ -1,4 +1,4 @@
-"""Which engines this machine has, and in which precisions they compute here."""
+"""The engines that are available on this machine, and their precisions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from detkit.errors import ExportError, MissingExtraError
 PRECISIONS = ("f32", "bf16", "f16", "int8")
 INT8_EXPORT_HINT = (
     "run: detkit export CHECKPOINT --precision int8 --data PATH --out DIR, and give "
-    "DIR instead of it")
-# Missing ones are told with the extra that brings them.
+    "DIR instead of the checkpoint")
+# The extra of detkit that installs each library.
 EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
 
 
 class EngineAvailability(NamedTuple):
-    """What one engine can do here.
+    """Whether and how one engine runs on this machine.
 
     Args:
         name: 'torch', 'torch.compile', 'openvino', 'onnxruntime' or 'tensorrt'.
-        precisions: in which it computes with the machine's own instructions; empty where it does
-            not run at all.
-        reason: why it does not run, one clause; None where it does.
+        precisions: those that the hardware supports; empty if the engine does not run.
+        reason: why it does not run, one clause; None if it does.
     """
 
     name: str
@@ -33,10 +32,10 @@ class EngineAvailability(NamedTuple):
 
 
 def available_engines(device: str = "auto") -> list[EngineAvailability]:
-    """All engines, those that run on ``device`` with their precisions, the others with why not.
+    """All engines: those that run on ``device`` with their precisions, the others with reasons.
 
     Args:
-        device: 'auto' (a GPU where there is one), 'cpu', 'cuda' or 'cuda:N'.
+        device: 'auto' (a GPU if there is one), 'cpu', 'cuda' or 'cuda:N'.
 
     Raises:
         DetkitError: there is no such device.
@@ -52,11 +51,11 @@ def available_engines(device: str = "auto") -> list[EngineAvailability]:
 
 
 def ensure_engine_available(name: str, precision: str, device: str = "auto") -> None:
-    """Do nothing where the engine runs in ``precision`` here.
+    """Check that the engine runs in ``precision`` on this machine.
 
     Raises:
         MissingExtraError: its library is not installed.
-        ExportError: there is no such engine, or it does not run so on this machine.
+        ExportError: there is no such engine, or it does not run in this precision.
     """
     states = {state.name: state for state in available_engines(device)}
     if name not in states:
@@ -72,17 +71,17 @@ def ensure_engine_available(name: str, precision: str, device: str = "auto") -> 
     if precision not in state.precisions:
         raise ExportError(
             f"the engine {name} on this machine", got=f"precision {precision}",
-            expected=f"one that it computes in: {', '.join(state.precisions)}",
+            expected=f"one that it supports: {', '.join(state.precisions)}",
         )
 
 
 def ensure_precision_available(precision: str, device: str = "auto") -> None:
-    """Do nothing where some engine that ``engine='auto'`` tries runs in ``precision`` here.
+    """Check that an engine that ``engine='auto'`` tries runs in ``precision`` on this machine.
 
-    int8 is none of them: it needs calibration, which an export does.
+    int8 is not possible: it needs calibration, which an export does.
 
     Raises:
-        ExportError: there is no such precision, or none runs so on this machine.
+        ExportError: there is no such precision, or no engine runs in it.
     """
     if precision == "int8":
         raise ExportError("int8 of a checkpoint", expected="an exported folder",
@@ -91,7 +90,7 @@ def ensure_precision_available(precision: str, device: str = "auto") -> None:
 
 
 def resolve_device_type(device: str) -> str:
-    """'cpu' or 'cuda', 'auto' decided.
+    """'cpu' or 'cuda', with 'auto' resolved.
 
     Raises:
         DetkitError: there is no such device.
@@ -106,7 +105,7 @@ def resolve_device_type(device: str) -> str:
 
 
 def resolve_device(device: str) -> str:
-    """What torch calls a device: 'cpu', 'cuda' or 'cuda:N', 'auto' decided.
+    """torch's name of a device, 'cpu', 'cuda' or 'cuda:N', with 'auto' resolved.
 
     Raises:
         DetkitError: there is no such device.
@@ -142,7 +141,7 @@ def _openvino(device_type: str) -> EngineAvailability:
         return EngineAvailability("openvino", (), "the library 'openvino' is not installed")
     if device_type != "cpu":
         return EngineAvailability("openvino", (),
-                                  "it runs on the CPU, and another device is asked for")
+                                  "it runs on the CPU only")
     from detkit.engine.optim.amp import onednn_allows_bf16
     from detkit.inference.engines.openvino.shared_core import openvino_core
 
@@ -160,7 +159,7 @@ def _onnxruntime(device_type: str) -> EngineAvailability:
 
     providers = import_onnxruntime().get_available_providers()
     if device_type == "cuda" and "CUDAExecutionProvider" not in providers:
-        return EngineAvailability(name, (), "this build of it does not know the GPU")
+        return EngineAvailability(name, (), "this build of it does not support the GPU")
     return EngineAvailability(name, ("f32",))
 
 

@@ -1,4 +1,4 @@
-"""A static graph made ready by the engine of a name."""
+"""Create the engine of a static graph by name."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def build_engine(
     num_streams: int = 1,
     device: str = "auto",
 ) -> Engine:
-    """Make the engine ``name`` of a static graph.
+    """Create the engine ``name`` for a static graph.
 
     Args:
         name: 'torch', 'torch.compile', 'openvino', 'onnxruntime' or 'tensorrt'.
         graph: the static graph, in eval mode.
-        input_hw: height and width of its canvases in pixels.
+        input_hw: height and width of its input in pixels.
         precision: 'f32', 'bf16' or 'f16'. int8 needs calibration, which an export does.
-        num_streams: calls to be served side by side, for the engines that divide the cores.
+        num_streams: number of concurrent calls, for the engines that divide the cores among them.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
 
     Raises:
         MissingExtraError: its library is not installed.
-        ExportError: it does not run here, not in this precision, or cannot read the graph.
+        ExportError: the engine does not run here or in this precision, or cannot convert the graph.
     """
     from detkit.errors import ExportError
 

@@ -1,8 +1,8 @@
-"""What ``engine='auto'`` chose, kept so that the same model on the same machine need not be tried.
+"""Cache of the choices of ``engine='auto'``, so that engines are timed once per model and machine.
 
-A choice is one small json file in detkit's cache. It names an engine and a precision, nothing that
-is executed, and it holds for one machine, one set of library versions, one checkpoint and one size.
-Remove the folder ``engines`` of the cache to have engines tried again.
+A choice is a small json file in detkit's cache folder. It names an engine and a precision, nothing
+that is executed, and is valid for one machine, one set of library versions, one checkpoint and one
+input size. Remove the folder ``engines`` of the cache to time engines again.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from detkit.machine.cpu_limits import num_cores
 logger = logging.getLogger(__name__)
 FOLDER = "engines"
 LIBRARIES = ("detkit", "torch", "torchvision", "openvino", "onnxruntime", "tensorrt")
-# What limits the instructions or the threads of the libraries, and so their speed.
+# Environment variables that limit the instructions or threads of the libraries.
 VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class CachedEngineChoice:
-    """An engine and a precision that were the fastest.
+    """The engine and precision that were the fastest.
 
     Args:
         engine: 'torch', 'openvino', 'onnxruntime' or 'tensorrt'.
@@ -44,19 +44,19 @@ class CachedEngineChoice:
 
 
 def choice_cache_path(checkpoint: Path, device: str = "cpu", **settings: object) -> Path | None:
-    """The file that a choice is kept in; None where the user has no folder for a cache.
+    """The file of a choice; None if the user has no cache folder.
 
     Args:
-        checkpoint: the model's file, of which the content counts.
+        checkpoint: the model's file; its content is part of the key.
         device: 'cpu', 'cuda' or 'cuda:N'.
-        **settings: all else that the choice depends on: sizes, precision and the like.
+        **settings: everything else that the choice depends on: sizes, precision and the like.
 
     Raises:
         OSError: the checkpoint cannot be read.
     """
     try:
         folder = cache_dir() / FOLDER
-    except RuntimeError:  # a user without a home, as in containers
+    except RuntimeError:  # a user without a home folder, as in containers
         return None
     key = {"checkpoint": compute_sha256(checkpoint), "device": device, "asked": settings,
            **_machine(device)}
@@ -65,7 +65,7 @@ def choice_cache_path(checkpoint: Path, device: str = "cpu", **settings: object)
 
 
 def read_cached_choice(path: Path | None) -> CachedEngineChoice | None:
-    """The choice that was kept; None where there is none, or the file is not one."""
+    """The cached choice; None if there is none or the file is not valid."""
     if path is None:
         return None
     try:
@@ -78,19 +78,19 @@ def read_cached_choice(path: Path | None) -> CachedEngineChoice | None:
 
 def write_cached_choice(path: Path, choice: CachedEngineChoice,
                         milliseconds: Mapping[str, float]) -> None:
-    """Keep a choice, with what the tried engines took; a cache that cannot be written is left."""
+    """Write a choice, with the measured times; an error of the file system is logged only."""
     content = {**asdict(choice),
                "milliseconds": {name: round(value, 3) for name, value in milliseconds.items()}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        logger.debug("the choice of an engine is not kept: %s", error)
+        logger.debug("cannot write the choice of an engine to the cache: %s", error)
 
 
 def _machine(device: str) -> dict[str, Any]:
     gpu = None
-    if device != "cpu":  # asking for the name makes a context on the GPU
+    if device != "cpu":  # the query creates a context on the GPU
         import torch
 
         gpu = torch.cuda.get_device_name(device)

@@ -1,4 +1,4 @@
-"""What runs a static graph, whichever library does it."""
+"""The interface of all engines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class RawDetections:
-    """What a static graph gives for a batch: B images, K results at most for each.
+    """The output of a static graph for a batch of B images, at most K results per image.
 
     Args:
-        boxes: (B, K, 4) float32, xyxy, pixels of the canvas.
+        boxes: (B, K, 4) float32, xyxy, pixels of the input.
         scores: (B, K) float32, from 0 to 1, highest first.
         labels: (B, K) int64.
-        counts: (B,) int64; the first ``counts[b]`` rows of image b are results, the rest zeros.
+        counts: (B,) int64; the first ``counts[b]`` rows of image b are results, the rest is zero.
     """
 
     boxes: NDArray[np.float32]
@@ -27,13 +27,13 @@ class RawDetections:
 
 
 class Engine(Protocol):
-    """A static graph made ready by one library; safe to call from several threads.
+    """A static graph that one library runs; safe to call from several threads.
 
     Attributes:
         name: 'torch', 'torch.compile', 'openvino', 'onnxruntime' or 'tensorrt'.
         precision: 'f32', 'bf16', 'f16' or 'int8'.
-        input_hw: height and width of the images that it takes.
-        num_streams: so many calls at once, each from a thread of its own, it serves well.
+        input_hw: height and width of its input images.
+        num_streams: number of concurrent calls, each from its own thread, that it is set up for.
     """
 
     name: str
@@ -44,15 +44,15 @@ class Engine(Protocol):
     def __call__(
         self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
-        """Detect in a batch of canvases.
+        """Detect objects in a batch.
 
         Args:
-            images: (B, H, W, 3) uint8 RGB, H and W those of the canvas; B may be 0.
-            image_hw: (B, 2) int64, height and width of the part of each canvas that holds the
-                picture, at its top left; what lies beyond has no effect.
+            images: (B, H, W, 3) uint8 RGB, H x W the input size; B may be 0.
+            image_hw: (B, 2) int64, height and width of the image at the top left of each input; the
+                pixels outside have no effect.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what the library holds; may be called twice."""
+        """Release the resources of the library; may be called twice."""
         ...

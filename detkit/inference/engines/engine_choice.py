@@ -1,4 +1,4 @@
-"""``engine='auto'``: the fastest engine of those that the machine has, by trying them."""
+"""``engine='auto'``: time the available engines and choose the fastest."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from detkit.machine.threads import cores_are_shared
 
 logger = logging.getLogger(__name__)
 
-# What is worth trying, the likely fastest first. torch.compile takes minutes to make ready on a
-# CPU, and two libraries that do the same are not both waited for.
+# Engines to time, the probably fastest first. torch.compile is left out, since it compiles for
+# minutes on a CPU, and so is ONNX Runtime where OpenVINO is installed.
 CANDIDATES = {"cpu": ("openvino", "torch"), "cuda": ("tensorrt", "torch")}
 CPU_CANDIDATES_WITHOUT_OPENVINO = ("onnxruntime", "torch")
 WARM_UP, RUNS = 3, 10
@@ -34,14 +34,14 @@ WARM_UP, RUNS = 3, 10
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """The engine that was taken, and what the tried ones took.
+    """The chosen engine, and the times of all engines that were tried.
 
     Args:
-        engine: the fastest that agrees with torch.
-        milliseconds: the median for one picture, by 'name precision', divided by the pictures
-            that are served side by side.
-        cacheable: whether the same is likely to be chosen again: no engine ran out of memory, and
-            no other process used the cores.
+        engine: the fastest one whose detections match torch's.
+        milliseconds: median time of one image, divided by the number of streams, by 'name
+            precision'.
+        cacheable: whether the choice is reproducible: no engine ran out of memory, and no other
+            process used the cores.
     """
 
     engine: Engine
@@ -57,22 +57,22 @@ def choose_engine(
     device: str = "auto",
     sample_image: NDArray[np.uint8] | None = None,
 ) -> EngineChoice:
-    """Try the engines that the machine has on this very graph, and take the fastest.
+    """Time the available engines on a graph, and choose the fastest.
 
-    An engine that fails, or finds something else than torch in float32 does, is not taken, and
-    the log says so.
+    An engine that fails, or whose detections do not match torch's in float32, is skipped with a
+    warning in the log.
 
     Args:
         graph: the static graph, in eval mode.
-        input_hw: height and width of its canvases in pixels.
-        precision: 'auto' tries float32, and bf16 where the machine computes in it; or one of
-            both.
-        num_streams: calls to be served side by side.
+        input_hw: height and width of its input in pixels.
+        precision: 'f32', 'bf16', or 'auto' for both, bf16 only where the hardware supports it.
+        num_streams: number of concurrent calls.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-        sample_image: (H, W, 3) uint8 RGB, a canvas to try on; None for spots of colour.
+        sample_image: (H, W, 3) uint8 RGB, a letterboxed image to time with; None for a synthetic
+            one.
 
     Raises:
-        ExportError: no engine computes in ``precision`` here.
+        ExportError: no engine runs in ``precision`` on this machine.
     """
     device_type = resolve_device_type(device)
     if precision != "auto":
@@ -97,11 +97,11 @@ def choose_engine(
                 matches = outputs_match(reference_output, engine(*batch), TOLERANCES[candidate])
             except (DetkitError, RuntimeError) as error:
                 cacheable = cacheable and not is_out_of_memory(error)
-                logger.warning("the engine %s is not taken: %s", label,
+                logger.warning("engine %s is skipped: %s", label,
                                " ".join(str(error).split())[:200])
                 continue
             if not matches:
-                logger.warning("the engine %s is not taken: it does not find what torch finds",
+                logger.warning("engine %s is skipped: its detections do not match torch's",
                                label)
                 engine.close()
                 continue
@@ -120,7 +120,7 @@ def choose_engine(
 def measure_latency(
     engine: Engine, batch: tuple[NDArray[np.uint8], NDArray[np.int64]], runs: int = RUNS
 ) -> float:
-    """Median milliseconds of a call with ``batch``, after a warm-up."""
+    """Median milliseconds of a call with ``batch``, after warm-up calls."""
     for _ in range(WARM_UP):
         engine(*batch)
     durations = []

@@ -1,9 +1,8 @@
-"""A static graph as a file of data: names of operators, numbers, and tensors in safetensors.
+"""A static graph as a .safetensors file: operators as JSON in its metadata, and the weights.
 
-torch's own .pt2 can hold code: pickled objects, shared libraries, expressions that are evaluated
-and names of any function of torch. So the graph of a ``torch.export`` program is written as JSON,
-in the metadata of the .safetensors file that holds its weights, and run operator by operator.
-Nothing in a file is imported, unpickled, compiled or evaluated.
+torch's .pt2 format can hold code: pickled objects, shared libraries, expressions that are evaluated
+and names of any torch function. So the graph of a ``torch.export`` program is written as JSON and
+interpreted operator by operator. Nothing in a file is imported, unpickled, compiled or evaluated.
 """
 
 from __future__ import annotations
@@ -23,25 +22,26 @@ from detkit.machine.memory import available_memory
 from detkit.machine.tensor_memory_limit import TensorLimitError, TensorMemoryLimit
 
 KEY, VERSION = "detkit_graph", 1
-# Of the part of the file that is text, in bytes; a detector's takes one or two million.
+# Of the JSON header, in bytes; a detector's has one or two million.
 MAX_TEXT_BYTES = 64 << 20
 MAX_STEPS, MAX_DEPTH = 200_000, 8
+UNSUPPORTED_MODEL = "the torch format does not support the model"
 
 
 class Value(NamedTuple):
-    """The place of a value among those that a graph computes; its inputs come first."""
+    """The index of a value among those that a graph computes; its inputs come first."""
 
-    position: int
+    index: int
 
 
 class Weight(NamedTuple):
-    """A tensor of the file, by the name of the buffer that holds it."""
+    """A tensor of the file, by the name of its buffer in the module."""
 
     buffer: str
 
 
 class Step(NamedTuple):
-    """One operator: its function, its arguments, and the values that nothing needs after it."""
+    """One operator: its function, its arguments, and the indices of values used here last."""
 
     call: Callable[..., Any]
     args: list[Any]
@@ -50,13 +50,13 @@ class Step(NamedTuple):
 
 
 class GraphInterpreter(nn.Module):
-    """Runs the steps of a file one by one.
+    """Execute the steps of a file one by one.
 
     Args:
-        tensors: the file's, by name.
-        steps: in order; each gives the next value.
-        outputs: the values that are given.
-        names: the name of each tensor's buffer.
+        tensors: the file's tensors, by name.
+        names: the buffer name of each tensor.
+        steps: in order; each computes the next value.
+        outputs: the values that `forward` returns.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class GraphInterpreter(nn.Module):
         self._validated = False
 
     def forward(self, images: torch.Tensor, image_hw: torch.Tensor) -> tuple[Any, ...]:
-        """As the graph that was written: see `detkit.inference.graph.build.build_static_graph`.
+        """Run the graph; see `detkit.inference.graph.build.build_static_graph`.
 
         Raises:
-            ExportError: in the first call, more memory is asked for than there is.
+            ExportError: the first call needs more memory than is available.
         """
         if self._validated:
             return self._run(images, image_hw)
-        # A step may ask for any size in a few letters; a first call that does not fit is no call.
+        # The file is untrusted, and a few characters of it can ask for any amount of memory.
         try:
             with TensorMemoryLimit(available_memory()):
                 result = self._run(images, image_hw)
         except TensorLimitError as error:
-            raise ExportError("the graph asks for more memory than there is", got=str(error),
+            raise ExportError("the graph needs more memory than is available", got=str(error),
                               hint=REEXPORT_HINT) from error
         self._validated = True
         return result
@@ -93,13 +93,13 @@ class GraphInterpreter(nn.Module):
             args = [self._resolve(item, values) for item in step.args]
             kwargs = {name: self._resolve(item, values) for name, item in step.kwargs.items()}
             values.append(step.call(*args, **kwargs))
-            for position in step.last_uses:
-                values[position] = None
-        return tuple(values[item.position] for item in self._outputs)
+            for index in step.last_uses:
+                values[index] = None
+        return tuple(values[item.index] for item in self._outputs)
 
     def _resolve(self, argument: Any, values: list[Any]) -> Any:
         if isinstance(argument, Value):
-            return values[argument.position]
+            return values[argument.index]
         if isinstance(argument, Weight):
             return getattr(self, argument.buffer)
         if isinstance(argument, list):
@@ -108,10 +108,10 @@ class GraphInterpreter(nn.Module):
 
 
 def write_graph_data(program: Any, path: Path) -> None:
-    """Write a ``torch.export.ExportedProgram`` of two inputs.
+    """Write a ``torch.export.ExportedProgram`` with two inputs.
 
     Raises:
-        ExportError: it holds what the format does not.
+        ExportError: it has something that the format does not support.
     """
     from safetensors.torch import save
 
@@ -122,7 +122,7 @@ def write_graph_data(program: Any, path: Path) -> None:
             encoded[name] = {"value": sum("value" in item for item in encoded.values())}
             continue
         state = program.state_dict if spec.target in program.state_dict else program.constants
-        # A file of its own memory for each: they may share it, or lie in it with gaps.
+        # Cloned: safetensors accepts neither shared memory nor gaps.
         tensors[spec.target] = state[spec.target].detach().cpu().contiguous().clone()
         encoded[name] = {"tensor": spec.target}
     steps: list[Any] = []
@@ -135,17 +135,17 @@ def write_graph_data(program: Any, path: Path) -> None:
             try:
                 resolve_operator(name)
             except LookupError as error:
-                raise ExportError("the torch format cannot hold the model", got=str(error.args[0]),
+                raise ExportError(UNSUPPORTED_MODEL, got=str(error.args[0]),
                                   hint="use --format openvino or onnx") from error
             steps.append({
                 "op": name, "args": [_encode(item, encoded) for item in node.args],
                 "kwargs": {key: _encode(item, encoded) for key, item in node.kwargs.items()}})
             encoded[node.name] = {"value": 1 + len(steps)}
         elif node.op != "placeholder":
-            raise ExportError("the torch format cannot hold the model", got=f"a {node.op} node",
+            raise ExportError(UNSUPPORTED_MODEL, got=f"a {node.op} node",
                               hint="use --format openvino or onnx")
     text = json.dumps({"version": VERSION, "steps": steps, "outputs": outputs})
-    # Not save_file, whose file none but its owner may read.
+    # Not save_file, which makes the file readable by its owner only.
     path.write_bytes(save(tensors, {KEY: text}))
 
 
@@ -154,7 +154,7 @@ def _placeholders(program: Any) -> list[str]:
 
 
 def _live_nodes(nodes: Iterable[Any]) -> list[Any]:
-    """Those that the outputs depend on, in order: neither checks nor what only they need."""
+    """The nodes that the outputs depend on, in order; checks and their inputs are dropped."""
     result: dict[Any, None] = {}
     for node in reversed(list(nodes)):
         is_mutating = isinstance(node.target,
@@ -165,7 +165,7 @@ def _live_nodes(nodes: Iterable[Any]) -> list[Any]:
 
 
 def _encode(argument: Any, encoded: Mapping[str, Any]) -> Any:
-    """An argument of a node as JSON holds it."""
+    """An argument of a node as JSON content."""
     if isinstance(argument, torch.fx.Node):
         return encoded[argument.name]
     if isinstance(argument, (list, tuple)):
@@ -175,25 +175,25 @@ def _encode(argument: Any, encoded: Mapping[str, Any]) -> Any:
     if isinstance(argument, torch.memory_format):
         return {"memory_format": str(argument).removeprefix("torch.")}
     if isinstance(argument, torch.device):
-        return {"device": None}  # whichever the graph is read for
+        return {"device": None}  # the device for which the file is read
     if argument is torch.strided:
         return None
     if argument is None or isinstance(argument, (bool, int, float, str)):
         return argument
-    raise ExportError("the torch format cannot hold the model",
-                      got=f"an argument of the type {type(argument).__name__}",
+    raise ExportError(UNSUPPORTED_MODEL,
+                      got=f"an argument of type {type(argument).__name__}",
                       hint="use --format openvino or onnx")
 
 
 def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
-    """The module of a file that `write_graph_data` wrote.
+    """Read a file that `write_graph_data` wrote.
 
     Args:
         path: the file.
-        device: 'cpu', 'cuda' or 'cuda:N'; what the graph makes on its way is made there too.
+        device: 'cpu', 'cuda' or 'cuda:N'; where the graph's tensors are created.
 
     Raises:
-        ExportError: the file is none, or names what a graph may not.
+        ExportError: the file is not valid, or names an operator that is not allowed.
     """
     from safetensors import safe_open
 
@@ -201,7 +201,7 @@ def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
         if length > MAX_TEXT_BYTES:
-            raise ValueError(f"{length} bytes of text, expected at most {MAX_TEXT_BYTES}")
+            raise ValueError(f"a header of {length} bytes, expected at most {MAX_TEXT_BYTES}")
         with safe_open(str(path), framework="pt") as file:
             content = json.loads((file.metadata() or {})[KEY])
             if content["version"] != VERSION:
@@ -210,9 +210,9 @@ def read_graph_data(path: Path, device: str = "cpu") -> nn.Module:
         return _module(content, tensors, device)
     except MemoryError:
         raise
-    except Exception as error:  # of safetensors, json or torch, as the file is broken
+    except Exception as error:  # safetensors, json and torch raise many types on broken files
         message = " ".join(str(error).split())[:160]
-        raise ExportError(f"{path}: no graph that detkit wrote",
+        raise ExportError(f"{path}: is not a graph file that detkit wrote",
                           got=f"{type(error).__name__}: {message}", hint=REEXPORT_HINT) from error
 
 
@@ -229,54 +229,54 @@ def _module(content: Any, tensors: Mapping[str, torch.Tensor], device: str) -> n
         steps.append(Step(resolve_operator(step["op"]), args, kwargs, []))
     outputs = [_decode(item, 2 + len(steps), names, device) for item in content["outputs"]]
     if not all(isinstance(item, Value) for item in outputs):
-        raise ValueError("an output that is no value of the graph")
-    _find_last_uses(steps, {item.position for item in outputs})
+        raise ValueError("an output that is not a value of the graph")
+    _find_last_uses(steps, {item.index for item in outputs})
     return GraphInterpreter(tensors, names, steps, outputs).to(device)
 
 
 def _find_last_uses(steps: Sequence[Step], needed: set[int]) -> None:
-    """Say at each step which values no later one takes, so that their memory is free again."""
+    """Record the last use of each value, after which its memory is released."""
     used = set(needed)
     for step in reversed(steps):
-        for position in _values_in([*step.args, *step.kwargs.values()]):
-            if position not in used:
-                used.add(position)
-                step.last_uses.append(position)
+        for index in _value_indices([*step.args, *step.kwargs.values()]):
+            if index not in used:
+                used.add(index)
+                step.last_uses.append(index)
 
 
-def _values_in(arguments: Sequence[Any]) -> set[int]:
+def _value_indices(arguments: Sequence[Any]) -> set[int]:
     result: set[int] = set()
     for item in arguments:
         if isinstance(item, Value):
-            result.add(item.position)
+            result.add(item.index)
         elif isinstance(item, list):
-            result |= _values_in(item)
+            result |= _value_indices(item)
     return result
 
 
 def _decode(
     argument: Any, num_values: int, names: Mapping[str, str], device: str, depth: int = 0
 ) -> Any:
-    """What `_encoded` made into JSON; of values only those ``num_values`` the step are there."""
+    """An argument from what `_encode` returned; indices of values must be below ``num_values``."""
     if argument is None or isinstance(argument, (bool, str)):
         return argument
     if isinstance(argument, (int, float)):
         if isinstance(argument, int) and not -2**63 <= argument < 2**63:
-            raise ValueError("a number beyond 64 bits")
+            raise ValueError("an integer of more than 64 bits")
         return argument
     if isinstance(argument, list) and depth < MAX_DEPTH:
         return [_decode(item, num_values, names, device, depth + 1) for item in argument]
     if not isinstance(argument, dict) or len(argument) != 1:
-        raise ValueError("an argument of another form")
-    (kind, value), = argument.items()
-    if kind == "value" and type(value) is int and 0 <= value < num_values:
+        raise ValueError("an argument in an unknown form")
+    (tag, value), = argument.items()
+    if tag == "value" and type(value) is int and 0 <= value < num_values:
         return Value(value)
-    if kind == "tensor":
+    if tag == "tensor":
         return Weight(names[value])
-    if kind == "device":
+    if tag == "device":
         return torch.device(device)
-    if kind in ("dtype", "memory_format"):
+    if tag in ("dtype", "memory_format"):
         result = getattr(torch, str(value), None)
-        if isinstance(result, torch.dtype if kind == "dtype" else torch.memory_format):
+        if isinstance(result, torch.dtype if tag == "dtype" else torch.memory_format):
             return result
-    raise ValueError(f"an argument of the kind {str(kind)[:40]!r}")
+    raise ValueError(f"an argument with the unknown tag {str(tag)[:40]!r}")

@@ -1,7 +1,7 @@
-"""The operators that an exported graph may name: those that compute on tensors, and no others.
+"""The operators that an exported graph may use: an allowlist of those that compute on tensors.
 
-torch has some that open files or take memory as it lies, so a namespace is too wide: each is named
-here. A model that needs another is refused when it is exported, not when the file is read.
+torch also has operators that open files or access raw memory, so a whole namespace is too wide. A
+model that needs another operator fails at its export, not when the file is read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ unfold unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var v
 zero_ zeros zeros_like
 """.split())
 TORCHVISION = frozenset({"nms", "roi_align", "deform_conv2d"})
-# What a graph computes of the number of images in a batch.
+# Operators on integers: computations with the batch size.
 SCALAR_OPERATORS: dict[str, Callable[..., Any]] = {
     f"operator.{item.__name__}": item for item in (
         operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.neg,
@@ -48,17 +48,17 @@ MAX_INTEGER = 2**63
 
 
 def operator_name(target: Any) -> str:
-    """What a file calls the function of a node of a ``torch.export`` graph."""
+    """The name, in a file, of the function of a ``torch.export`` graph's node."""
     if isinstance(target, torch._ops.OpOverload):
         return str(target)
     return f"operator.{getattr(target, '__name__', type(target).__name__)}"
 
 
 def resolve_operator(name: str) -> Callable[..., Any]:
-    """The function that a name of `operator_name` stands for.
+    """The function of a name that `operator_name` returned.
 
     Raises:
-        LookupError: it is none that a graph may name.
+        LookupError: the operator is not allowed.
     """
     if name == GETITEM:
         return operator.getitem
@@ -77,24 +77,24 @@ def resolve_operator(name: str) -> Callable[..., Any]:
 
 
 def _takes_tensors(operator: torch._ops.OpOverload) -> bool:
-    """Whether it takes or gives a tensor; some names are also of operators on lists and texts."""
+    """Whether it takes or returns a tensor; some names have overloads for lists and strings."""
     schema = operator._schema
     return any("Tensor" in str(item.type) for item in (*schema.arguments, *schema.returns))
 
 
 def _bounded(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """``compute``, held to whole numbers of 64 bits: Python's own grow without end."""
+    """``compute`` with results limited to 64 bits, since Python's integers grow without limit."""
     def bounded(*numbers: Any) -> Any:
         result = compute(*numbers)
         if isinstance(result, int) and abs(result) >= MAX_INTEGER:
-            raise ValueError(f"a number of the graph grew beyond 64 bits ({compute.__name__})")
+            raise ValueError(f"an integer of the graph exceeds 64 bits ({compute.__name__})")
         return result
 
     return bounded
 
 
 def _safe_roi_align(features: torch.Tensor, rois: torch.Tensor, *rest: Any) -> torch.Tensor:
-    """torchvision's, which reads whatever lies in memory at the image that a RoI names."""
+    """torchvision's roi_align with batch indices clamped, which it does not check itself."""
     index = rois[:, :1].nan_to_num().clamp(0, max(features.shape[0] - 1, 0))
     result: torch.Tensor = torch.ops.torchvision.roi_align.default(
         features, torch.cat([index, rois[:, 1:]], 1), *rest)

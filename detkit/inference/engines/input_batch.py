@@ -1,4 +1,4 @@
-"""A batch on its way into an engine: checked, since the libraries say too little or nothing."""
+"""Batches for engines: their checks, which the libraries lack, and a synthetic batch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OUTPUT_NAMES = ("boxes", "scores", "labels", "counts")
 def check_batch(
     images: NDArray[np.uint8], image_hw: NDArray[np.int64], input_hw: tuple[int, int]
 ) -> None:
-    """Refuse what an engine of ``input_hw`` cannot take.
+    """Check the inputs of an engine for ``input_hw``.
 
     Raises:
-        ValueError: another dtype or shape, or a picture larger than its canvas or empty.
+        ValueError: another dtype or shape, or an image that is empty or larger than the input.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*input_hw, 3):
         raise ValueError(f"images: got {images.dtype} of shape {images.shape}, expected uint8 of "
@@ -27,11 +27,11 @@ def check_batch(
                          f"int64 of shape ({len(images)}, 2)")
     if len(images) and (image_hw.min() < 1 or (image_hw > input_hw).any()):
         raise ValueError(f"valid_hw: got {image_hw.tolist()}, expected heights and widths from 1 "
-                         f"to the canvas's {input_hw}")
+                         f"to the input's {input_hw}")
 
 
 def empty_result(engine: Engine) -> RawDetections:
-    """The answer to a batch of no images."""
+    """The output for a batch of no images."""
     canvas = np.zeros((1, *engine.input_hw, 3), np.uint8)
     result = engine(canvas, np.array([engine.input_hw], np.int64))
     return RawDetections(result.boxes[:0], result.scores[:0], result.labels[:0], result.counts[:0])
@@ -39,9 +39,9 @@ def empty_result(engine: Engine) -> RawDetections:
 
 def dummy_batch(input_hw: tuple[int, int],
                 batch: int = 2) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Canvases (B, H, W, 3) of coloured spots, wholly valid, the same at every call.
+    """Synthetic images (B, H, W, 3) of colored spots and their sizes (B, 2), always the same.
 
-    Spots, so that a network has something to see and the parts that choose something to choose.
+    The spots give the network features to respond to, so that NMS and topk have work to do.
     """
     rng = np.random.default_rng(0)
     height, width = input_hw

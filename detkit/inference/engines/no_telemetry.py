@@ -1,9 +1,9 @@
-"""OpenVINO, NNCF and ONNX Runtime, imported with what they send to their makers turned off.
+"""Import OpenVINO, NNCF and ONNX Runtime with their telemetry disabled.
 
 OpenVINO and NNCF report each import and conversion to Google Analytics through the package
-``openvino_telemetry``, which takes a missing consent file for consent. Both go on without it where
-it cannot be imported. ONNX Runtime since 1.29 reports to Microsoft from compiled code, and heeds an
-environment variable that must stand before it is loaded.
+``openvino_telemetry``, which treats a missing consent file as consent. Both run without it if it
+cannot be imported. ONNX Runtime since 1.29 reports to Microsoft from compiled code, unless an
+environment variable is set before it is loaded.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from detkit.errors import MissingExtraError
 
 
 def disable_telemetry() -> None:
-    """Keep the libraries, where they are imported later, from reporting to their makers."""
+    """Disable the telemetry of the libraries when they are imported later."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # None has every import of it fail.
+    # With None, every import of it fails.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def import_onnxruntime() -> Any:
-    """ONNX Runtime.
+    """Import ONNX Runtime.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -37,7 +37,7 @@ def import_onnxruntime() -> Any:
 
 
 def import_nncf() -> Any:
-    """NNCF.
+    """Import NNCF.
 
     Raises:
         MissingExtraError: it is not installed.

@@ -1,6 +1,6 @@
-"""A static graph as an ONNX file: RoiAlign, NonMaxSuppression and DeformConv, batches of any size.
+"""Convert a static graph to ONNX, with RoiAlign, NonMaxSuppression and DeformConv.
 
-torch's exporter over ``torch.export`` carries all three; its older one has no DeformConv.
+torch's exporter based on ``torch.export`` supports all three; the older one has no DeformConv.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from detkit.inference.engines.input_batch import INPUT_NAMES, OUTPUT_NAMES
 from detkit.inference.engines.no_telemetry import disable_telemetry
 from detkit.inference.engines.program import export_program, quiet
 
-# The first with DeformConv.
+# The first opset with DeformConv.
 OPSET = 19
 
 
 def write_onnx(graph: nn.Module, input_hw: tuple[int, int], path: Path) -> None:
-    """Write a static graph, or a program made of one, as one self-contained file.
+    """Write a static graph as one self-contained ONNX file, for batches of any size.
 
     Args:
         graph: the static graph, in eval mode.
-        input_hw: height and width of its canvases in pixels.
+        input_hw: height and width of its input in pixels.
         path: the .onnx file to write.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
-        ExportError: the graph holds what ONNX has no operator for.
+        ExportError: ONNX has no operator for something in the graph.
     """
     import torch
 
@@ -48,5 +48,5 @@ def write_onnx(graph: nn.Module, input_hw: tuple[int, int], path: Path) -> None:
             )
         except torch.onnx.errors.OnnxExporterError as error:
             message = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise ExportError("ONNX cannot hold the model", got=message[0],
+            raise ExportError("the model cannot be converted to ONNX", got=message[0],
                               hint="use --format openvino or torch") from error

@@ -1,4 +1,4 @@
-"""ONNX Runtime as an engine."""
+"""The ONNX Runtime engine."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from detkit.inference.engines.no_telemetry import import_onnxruntime
 from detkit.inference.engines.ports import Port, check_ports
 from detkit.machine.cpu_limits import num_cores
 
-LOG_FATAL_ONLY = 4  # errors are raised, too
+LOG_FATAL_ONLY = 4  # errors are raised as exceptions, too
 
 
 class OnnxRuntimeEngine:
-    """Run an ONNX file; a session serves callers from several threads by itself.
+    """Run an ONNX file; a session may be called from several threads.
 
     Args:
         path: the .onnx file.
-        input_hw: height and width of the canvases in pixels.
-        num_streams: calls that are served side by side; each gets its share of the cores.
-        threads: cores to use; None for all that the process may use.
+        input_hw: height and width of the input in pixels.
+        num_streams: number of concurrent calls; each gets its share of the cores.
+        threads: number of cores to use; None for all that the process may use.
         device: 'cpu' or 'cuda'.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        ExportError: the file is no ONNX model, or holds what this ONNX Runtime does not know.
+        ExportError: the file is not an ONNX model, or this ONNX Runtime does not support it.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class OnnxRuntimeEngine:
         self.num_streams = num_streams
         options = onnxruntime.SessionOptions()
         options.log_severity_level = LOG_FATAL_ONLY
-        # Not its own other format, of which it checks less.
+        # Not the ORT format, which ONNX Runtime validates less.
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        # With one thread a call runs in its caller's; more are a pool that all calls share.
+        # With 1 a call runs in its caller's thread; more threads form a pool for all calls.
         options.intra_op_num_threads = max((threads or num_cores()) // num_streams, 1)
         providers = ["CPUExecutionProvider"]
         if device != "cpu":
             providers.insert(0, "CUDAExecutionProvider")
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers)
-        except Exception as error:  # of a dozen classes of its own, with no common one
+        except Exception as error:  # ONNX Runtime has a dozen classes without a common base
             raise ExportError(f"{path}: ONNX Runtime cannot read it",
                               got=" ".join(str(error).split())[:200]) from error
         check_ports(path, input_hw, _ports(self._session.get_inputs()),
@@ -71,7 +71,7 @@ class OnnxRuntimeEngine:
     def __call__(
         self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
-        """Detect in a batch of canvases; see `Engine`."""
+        """Detect objects in a batch; see `Engine`."""
         check_batch(images, image_hw, self.input_hw)
         if not len(images):
             return empty_result(self)
@@ -80,12 +80,12 @@ class OnnxRuntimeEngine:
         return RawDetections(*self._session.run(list(OUTPUT_NAMES), input_feed))
 
     def close(self) -> None:
-        """Let go of the session; the engine cannot be called any more."""
+        """Release the session; the engine cannot be called afterwards."""
         self._session = None
 
 
 def _ports(ports: Any) -> list[Port]:
-    """What ONNX Runtime says of a model's inputs or outputs."""
+    """A model's inputs or outputs from ONNX Runtime's description."""
     result = []
     for port in ports:
         dtype = port.type.removeprefix("tensor(").removesuffix(")")

@@ -1,4 +1,4 @@
-"""Whether two engines found the same."""
+"""Whether the detections of two engines match."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 
 from detkit.inference.engines.engine import RawDetections
 
-# Candidates near a threshold fall to either side with the last bit: of those, nothing is asked.
+# Detections below it are not compared: rounding moves them across the score threshold.
 CONFIDENT_SCORE = 0.1
 MIN_MATCHED_SHARE = 0.95
 
 
 class Tolerance(NamedTuple):
-    """How far partners may lie from each other.
+    """Largest difference between matching detections.
 
     Args:
-        pixels: the most that a side of a box may be off, in pixels of the canvas.
-        score: the most that a score may be off.
+        pixels: of each side of a box, in pixels of the input.
+        score: of the score.
     """
 
     pixels: float
     score: float
 
 
-# Rounding: of f32 in another order, of bf16's 8 bits, f16's 11 and int8's 256 steps, over the
-# depth of a network. The accuracy is judged by the AP, not here: this finds what is broken.
+# Rounding errors, accumulated over the depth of a network, of f32 in another order, of the 11 and
+# 8 bits of f16 and bf16, and of int8. This finds broken engines; accuracy is measured by the AP.
 TOLERANCES = {
     "f32": Tolerance(0.1, 0.005),
     "f16": Tolerance(4.0, 0.1),
@@ -36,11 +36,11 @@ TOLERANCES = {
 
 
 def outputs_match(first: RawDetections, second: RawDetections, tolerance: Tolerance) -> bool:
-    """Whether at least 95 % of the clear results of each have a partner in the other.
+    """Whether at least 95 % of the confident detections of each have a match in the other.
 
     Args:
-        first, second: what two engines gave for the same batch.
-        tolerance: how far partners may lie from each other; they have one label.
+        first, second: outputs of two engines for the same batch.
+        tolerance: largest difference between matching detections, which have the same label.
     """
     if len(first.counts) != len(second.counts):
         return False
@@ -57,7 +57,7 @@ def _all_matched(
 ) -> bool:
     count, other_count = int(result.counts[image]), int(other.counts[image])
     scores = result.scores[image, :count]
-    # Beyond the score's tolerance above the line, so that a partner is above it too, or near.
+    # Above the threshold by the tolerance, so that the match is above or near the threshold.
     confident = scores >= CONFIDENT_SCORE + tolerance.score
     if not confident.any():
         return True
@@ -67,5 +67,5 @@ def _all_matched(
     same_label = result.labels[image, :count][confident][:, None] == other.labels[
         image, :other_count][None]
     matched = (box_error <= tolerance.pixels) & (score_error <= tolerance.score) & same_label
-    # nan is no partner of anything.
+    # nan matches nothing.
     return bool(matched.any(axis=1).mean() >= MIN_MATCHED_SHARE)

@@ -1,4 +1,4 @@
-"""What a graph's file must take and give, and whether an engine made of it gives that."""
+"""Checks of the inputs and outputs of graph files and engines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Port(NamedTuple):
     """An input or output of a graph.
 
     Args:
-        name: None where the library gives none.
-        dtype: numpy's name of its numbers.
-        shape: None for a side that the file leaves open; None as a whole for an open rank.
+        name: None if the library reports none.
+        dtype: numpy's name of its type.
+        shape: None for a dynamic dimension; None as a whole for a dynamic rank.
     """
 
     name: str | None
@@ -33,7 +33,7 @@ class Port(NamedTuple):
 def check_ports(
     path: Path | str, input_hw: tuple[int, int], inputs: Sequence[Port], outputs: Sequence[Port]
 ) -> None:
-    """Do nothing where a file's graph takes canvases of ``input_hw`` and gives detections.
+    """Check that a file's graph takes images of ``input_hw`` and returns detections.
 
     Raises:
         ExportError: it does not.
@@ -41,11 +41,11 @@ def check_ports(
     expected_inputs = [("uint8", (None, *input_hw, 3)), ("int64", (None, 2))]
     expected_outputs = [("float32", (None, None, 4)), ("float32", (None, None)),
                         ("int64", (None, None)), ("int64", (None, ))]
-    for port_kind, actual, names, expected in (("inputs", inputs, INPUT_NAMES, expected_inputs),
+    for direction, actual, names, expected in (("inputs", inputs, INPUT_NAMES, expected_inputs),
                                                ("outputs", outputs, OUTPUT_NAMES,
                                                 expected_outputs)):
         if tuple(item.name for item in actual) != names:
-            raise ExportError(f"{path}: its {port_kind}", hint=REEXPORT_HINT,
+            raise ExportError(f"{path}: its {direction}", hint=REEXPORT_HINT,
                               expected=", ".join(names),
                               got=_truncate(", ".join(str(item.name) for item in actual) or "none"))
         for port, (dtype, shape) in zip(actual, expected):
@@ -72,20 +72,20 @@ def _truncate(text: str) -> str:
 
 
 def try_engine(engine: Engine, path: Path, max_results: int | None = None) -> None:
-    """Run an engine of a file once, and do nothing where it gives detections.
+    """Run an engine once on a synthetic image, and check its outputs.
 
     Args:
-        engine: made of the file.
+        engine: the engine of a file.
         path: the file.
-        max_results: how many results it has room for; None for any number.
+        max_results: the expected number of results per image, with padding; None for any.
 
     Raises:
-        ExportError: it cannot be run, or gives something else.
+        ExportError: the engine fails, or its outputs are not valid.
     """
     actual = run_and_check(engine, *dummy_batch(engine.input_hw, 1), display_name=str(path))
     capacity = actual.boxes.shape[1]
     if max_results is not None and capacity != max_results:
-        raise ExportError(f"{path}: results of an image", got=f"room for {capacity}",
+        raise ExportError(f"{path}: maximum number of results per image", got=capacity,
                           expected=f"{max_results}, as the folder says", hint=REEXPORT_HINT)
 
 
@@ -93,15 +93,15 @@ def run_and_check(
     engine: Engine, images: NDArray[np.uint8], image_hw: NDArray[np.int64],
     display_name: str | None = None,
 ) -> RawDetections:
-    """What an engine gives for a batch, of which the shapes, dtypes and counts are right.
+    """Run an engine on a batch, and check the shapes, dtypes and counts of its outputs.
 
     Args:
         engine: the engine.
         images, image_hw: as of `Engine`.
-        display_name: what to call the engine in a message; None for its name.
+        display_name: the name of the engine in messages; None for its own name.
 
     Raises:
-        ExportError: the engine fails, or gives something else.
+        ExportError: the engine fails, or its outputs are not valid.
     """
     hint = "name another engine by --engine" if display_name is None else REEXPORT_HINT
     display_name = display_name or f"the engine {engine.name}"
@@ -109,10 +109,10 @@ def run_and_check(
         actual = engine(images, image_hw)
     except DetkitError:
         raise
-    except Exception as error:  # each library raises what it likes
+    except Exception as error:  # every library has its own exceptions
         if is_out_of_memory(error):
             raise
-        raise ExportError(f"{display_name}: cannot be run", hint=hint, got=(
+        raise ExportError(f"{display_name}: inference failed", hint=hint, got=(
             f"{type(error).__name__}: {' '.join(str(error).split())[-200:]}")) from error
     batch = len(images)
     capacity = actual.boxes.shape[1] if actual.boxes.ndim == 3 else 0

@@ -1,4 +1,4 @@
-"""A static graph as a ``torch.export`` program, from which files of it are written."""
+"""A static graph as a ``torch.export`` program."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def export_program(graph: nn.Module, input_hw: tuple[int, int]) -> Any:
 
     Args:
         graph: the static graph, in eval mode.
-        input_hw: height and width of its canvases in pixels.
+        input_hw: height and width of its input in pixels.
 
     Raises:
-        ExportError: torch cannot follow the graph.
+        ExportError: torch cannot export the graph.
     """
     device = next(graph.parameters()).device
     inputs = tuple(torch.from_numpy(item).to(device) for item in dummy_batch(input_hw))
@@ -33,14 +33,14 @@ def export_program(graph: nn.Module, input_hw: tuple[int, int]) -> Any:
     with quiet(), torch.no_grad():
         try:
             return torch.export.export(graph, inputs, dynamic_shapes=({0: batch}, {0: batch}))
-        except Exception as error:  # torch's own tracers raise whatever they stumble upon
+        except Exception as error:  # torch's tracers raise many types
             message = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise ExportError("torch.export cannot follow the model", got=message[0]) from error
+            raise ExportError("torch.export does not support the model", got=message[0]) from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to itself what torch's tracers tell their developers."""
+    """Silence the warnings and logs of torch's tracers, which are for their developers."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript")]
     levels = [item.level for item in loggers]
     with warnings.catch_warnings():

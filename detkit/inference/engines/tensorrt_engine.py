@@ -1,4 +1,4 @@
-"""TensorRT as an engine, through ONNX. Needs an NVIDIA GPU."""
+"""The TensorRT engine, which reads ONNX and needs an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MAX_BATCH_SIZE = 16
 class TensorRtEngine:
     """Build a plan from an ONNX file and run it on the GPU, one call at a time.
 
-    torch holds the memory: TensorRT is given the addresses of its tensors.
+    torch allocates the memory; TensorRT gets the addresses of its tensors.
 
     Args:
         path: the .onnx file.
-        input_hw: height and width of the canvases in pixels.
+        input_hw: height and width of the input in pixels.
         precision: 'f32', or 'f16' where TensorRT may choose it.
         device: 'cuda' or 'cuda:N'.
 
@@ -83,7 +83,7 @@ class TensorRtEngine:
     def __call__(
         self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
-        """Detect in a batch of canvases, at most 16 at once; see `Engine`."""
+        """Detect objects in a batch, at most 16 images at once; see `Engine`."""
         check_batch(images, image_hw, self.input_hw)
         if not len(images):
             return empty_result(self)
@@ -111,10 +111,10 @@ class TensorRtEngine:
                 outputs.append(torch.empty(shape, dtype=dtype, device=self._device))
                 self._context.set_tensor_address(name, outputs[-1].data_ptr())
             if not self._context.execute_async_v3(stream.cuda_stream):
-                raise RuntimeError("TensorRT did not run the batch")
+                raise RuntimeError("TensorRT failed to run the batch")
             stream.synchronize()
             return [item.cpu().numpy() for item in outputs]
 
     def close(self) -> None:
-        """Let go of the plan; the engine cannot be called any more."""
+        """Release the plan; the engine cannot be called afterwards."""
         self._context = self._engine = None

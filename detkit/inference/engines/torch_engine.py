@@ -1,4 +1,4 @@
-"""torch as an engine: eager, or compiled by inductor."""
+"""The torch engine: eager, or compiled by inductor."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
 
 
 class TorchEngine:
-    """Run a static graph with torch, in the threads that the callers bring.
+    """Run a static graph with torch, in the callers' threads.
 
     Args:
-        graph: the static graph, in eval mode; moved to ``device``, its weights laid out with the
-            channels last, which is how the pictures come.
-        input_hw: height and width of the canvases in pixels.
-        precision: 'f32', or 'bf16' or 'f16', which cast where autocast does.
+        graph: the static graph, in eval mode; moved to ``device``, with weights in channels-last
+            memory format, as the images are.
+        input_hw: height and width of the input in pixels.
+        precision: 'f32', or 'bf16' or 'f16' by autocast.
         device: 'cpu', 'cuda' or 'cuda:N'.
-        compiled: compile it, with its weights frozen in; the first call of each batch size takes
-            up to minutes, that of one image here and now.
+        compiled: compile the graph, with frozen weights. The first call of each batch size takes up
+            to minutes; batch size 1 is compiled in the constructor.
 
     Attributes:
-        name, precision, input_hw, num_streams: as every `Engine` has them. torch shares one pool of
-            threads among all calls, so that it is served one call at a time best.
+        name, precision, input_hw, num_streams: as of `Engine`. The number of streams is 1, since
+            torch shares one thread pool among all calls.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class TorchEngine:
         self.num_streams = 1
         self._device = torch.device(device)
         graph = graph.to(self._device)
-        # To mypy a module has no such conversion.
+        # The type stubs of nn.Module.to lack memory_format.
         self._graph: Any = graph
         self._graph = self._graph.to(memory_format=torch.channels_last)
         if compiled:
-            # As it is at first: a graph of a file that cannot be run is not compiled either.
+            # In eager mode first: a graph that cannot be run is not compiled either.
             self(*dummy_batch(input_hw, batch=1))
             options: Any = {"freezing": True} if self._device.type == "cpu" else None
             self._graph = torch.compile(self._graph, options=options, dynamic=False)
@@ -60,7 +60,7 @@ class TorchEngine:
     def __call__(
         self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
-        """Detect in a batch of canvases; see `Engine`."""
+        """Detect objects in a batch; see `Engine`."""
         check_batch(images, image_hw, self.input_hw)
         if not len(images):
             return empty_result(self)
@@ -78,4 +78,4 @@ class TorchEngine:
                              counts.numpy())
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""

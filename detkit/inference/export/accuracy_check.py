@@ -1,4 +1,4 @@
-"""The gate: an engine and the checkpoint it was made of, measured on the same pictures."""
+"""Compare the AP of an engine with that of its checkpoint, on the same images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detkit.inference.export.manifest import AccuracyReport
 from detkit.structures.detections import Detections
 
 PredictFn = Callable[[Sequence[Any]], list[Detections]]
-# A progress bar over so many things: entered, it gives what to call after each.
+# Opens a progress bar with a label and a total; returns a function to call after each item.
 ProgressFn = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
@@ -28,27 +28,27 @@ def compare_ap(
     classes: Sequence[str],
     max_ap_drop: float,
     progress: ProgressFn,
-    batch: int = 1,
+    batch_size: int = 1,
 ) -> AccuracyReport:
-    """Both APs on the same pictures, each read once.
+    """Measure both APs; each image is read once.
 
     Args:
-        checkpoint: the checkpoint in mmdet's own hands; answers with everything it finds.
-        engine: the same for the engine.
-        validation: the pictures.
+        checkpoint: inference with the checkpoint in mmdet, with a score threshold of 0.
+        engine: inference with the engine, with the same threshold.
+        validation: the images and their annotations.
         classes: name of each label.
-        max_ap_drop: for the figures; nothing is decided here.
-        progress: shows how far it is.
-        batch: pictures in a call.
+        max_ap_drop: for the report; it is not applied here.
+        progress: opens a progress bar.
+        batch_size: number of images in one call.
 
     Raises:
-        DataError: a picture cannot be read, or there is nothing to measure.
+        DataError: an image cannot be read, or there are no annotations.
     """
     metrics = [_metric(validation, classes) for _ in range(2)]
     records = validation.records
-    with progress("measuring both", len(records)) as advance:
-        for start in range(0, len(records), batch):
-            chunk = records[start:start + batch]
+    with progress("evaluating both", len(records)) as advance:
+        for start in range(0, len(records), batch_size):
+            chunk = records[start:start + batch_size]
             images = [record.read() for record in chunk]
             for predict, metric in zip((checkpoint, engine), metrics):
                 _update_metric(metric, chunk, predict(images))
@@ -61,13 +61,13 @@ def compare_ap(
 
 def measure_ap(predict: PredictFn, validation: EvalSplit, classes: Sequence[str],
                progress: ProgressFn) -> float:
-    """COCO AP, from 0 to 1, of a look that answers with everything it finds.
+    """COCO AP, from 0 to 1, of a predictor with a score threshold of 0.
 
     Raises:
-        DataError: a picture cannot be read, or there is nothing to measure.
+        DataError: an image cannot be read, or there are no annotations.
     """
     metric = _metric(validation, classes)
-    with progress("measuring", len(validation.records)) as advance:
+    with progress("evaluating", len(validation.records)) as advance:
         for record in validation.records:
             _update_metric(metric, [record], predict([record.read()]))
             advance()
@@ -89,7 +89,7 @@ def _update_metric(metric: CocoBBoxMetric, records: Sequence[ImageRecord],
 def _ap(metric: CocoBBoxMetric, validation: EvalSplit) -> float:
     average_precision = float(metric.evaluate(len(validation.records))["coco/bbox_mAP"])
     if math.isnan(average_precision):
-        raise DataError(f"{validation.annotation_file}: has no box to measure an engine by",
+        raise DataError(f"{validation.annotation_file}: has no bounding boxes to evaluate with",
                         hint="name other data by --data")
     return average_precision
 

@@ -1,4 +1,4 @@
-"""A checkpoint as a source of engines, one for each canvas, all by one library."""
+"""Create engines of a checkpoint, one per input size, all with the same library."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointEngines:
-    """Makes engines of a checkpoint's static graphs.
+    """Creates engines of a checkpoint's static graphs.
 
     Args:
         path: the checkpoint.
-        name: of the engine, or 'auto', which is decided at the first canvas for all.
-        precision: 'f32', 'bf16', 'f16' or 'auto'; the same.
-        num_streams: calls to be served side by side.
+        name: name of the engine, or 'auto', which is resolved at the first input size for all.
+        precision: 'f32', 'bf16', 'f16' or 'auto', which is resolved likewise.
+        num_streams: number of concurrent calls.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
         max_proposals: as of `CheckpointGraphs`.
 
@@ -44,10 +44,10 @@ class CheckpointEngines:
         classes, resize_spec: as of `CheckpointGraphs`.
 
     Raises:
-        WeightsError: the file is no such checkpoint.
+        WeightsError: the file is not such a checkpoint.
         MissingExtraError: the engine's library is not installed.
-        ExportError: there is no such engine, it does not run so here, or the model has no static
-            form.
+        ExportError: there is no such engine, it does not run here, or the model has no static
+            graph.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class CheckpointEngines:
         self.resize_spec = self._graphs.resize_spec
 
     def engine(self, input_hw: tuple[int, int], sample_image: NDArray[np.uint8]) -> Engine:
-        """The engine of a canvas; ``sample_image`` (H, W, 3) is tried on where the choice is open."""
+        """The engine for an input size; 'auto' is timed on ``sample_image`` (H, W, 3) uint8 RGB."""
         graph = self._graphs.graph(input_hw)
         if self._name == "auto":
             engine = self._choose(graph, input_hw, sample_image)
@@ -83,7 +83,7 @@ class CheckpointEngines:
     def _choose(
         self, graph: nn.Module, input_hw: tuple[int, int], sample_image: NDArray[np.uint8]
     ) -> Engine:
-        """The fastest engine: the one that was chosen before on this machine, or by trying."""
+        """The fastest engine, from the cache or by timing."""
         cache_path = choice_cache_path(
             self._path, input_hw=input_hw, precision=self._precision, num_streams=self._num_streams,
             device=resolve_device(self._device), max_proposals=self._max_proposals,
@@ -94,11 +94,11 @@ class CheckpointEngines:
                 return build_engine(cached.engine, graph, input_hw, cached.precision,
                                     self._num_streams, self._device)
             except (DetkitError, RuntimeError) as error:
-                logger.warning("%s %s, chosen before, does not run now: %s; engines are tried "
+                logger.warning("%s %s, the cached choice, does not run: %s; engines are timed "
                                "again", cached.engine, cached.precision, error)
-        chosen = choose_engine(graph, input_hw, self._precision, self._num_streams, self._device,
+        choice = choose_engine(graph, input_hw, self._precision, self._num_streams, self._device,
                                sample_image)
-        if cache_path is not None and chosen.cacheable:
-            choice = CachedEngineChoice(chosen.engine.name, chosen.engine.precision)
-            write_cached_choice(cache_path, choice, chosen.milliseconds)
-        return chosen.engine
+        if cache_path is not None and choice.cacheable:
+            cached = CachedEngineChoice(choice.engine.name, choice.engine.precision)
+            write_cached_choice(cache_path, cached, choice.milliseconds)
+        return choice.engine

@@ -1,4 +1,4 @@
-"""A checkpoint as a source of static graphs."""
+"""Build static graphs of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detkit.errors import (
 )
 from detkit.inference.graph.build import build_static_graph
 from detkit.inference.letterbox import resize_spec_from_pipeline
-from detkit.inference.predictor import DETECTION
+from detkit.inference.predictor_protocol import DETECTION
 from detkit.machine.memory import available_memory
 from detkit.machine.tensor_memory_limit import TensorMemoryLimit
 from detkit.registry import import_mmdet
@@ -28,24 +28,24 @@ _MAX_MESSAGE = 200  # characters of an error of another library
 
 
 class CheckpointGraphs:
-    """A detector's checkpoint, ready to become static graphs; its weights are read once.
+    """Builds static graphs of a detector's checkpoint, which is loaded once.
 
     Args:
         path: the checkpoint.
-        device: where the weights go.
-        max_proposals: of a two-stage detector, at most so many proposals reach its second stage;
-            None for as many as its config says.
+        device: device of the weights.
+        max_proposals: maximum number of RPN proposals passed to the RoI head; None for the
+            config's.
 
     Attributes:
         model: the detector, in eval mode.
-        cfg: the config that it carries.
-        classes: the names that labels index.
-        resize_spec: how its test pipeline brings pictures to size.
+        cfg: the checkpoint's config.
+        classes: name of each label.
+        resize_spec: how its test pipeline resizes images.
 
     Raises:
-        WeightsError: the file is no such checkpoint.
-        ConfigError: its config has no test pipeline, or one with sizes that are none.
-        ExportError: it is a classifier's, or a step of the pipeline has no static form.
+        WeightsError: the file is not such a checkpoint.
+        ConfigError: its config has no test pipeline, or one with invalid sizes.
+        ExportError: it is a classifier's, or a step of the pipeline is not supported.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class CheckpointGraphs:
         try:
             self.resize_spec = resize_spec_from_pipeline(pipeline, divisor)
         except (TypeError, ValueError, IndexError, OverflowError) as error:
-            # A size or a colour that is none.
+            # An invalid size or color.
             raise ConfigError(f"the config in {path}: {PIPELINE_KEY} cannot be used",
                               got=format_error(error)) from error
 
     def graph(self, input_hw: tuple[int, int]) -> nn.Module:
-        """The static graph for canvases of (height, width) ``input_hw``; shares the weights.
+        """The static graph for an input size (height, width); it shares the weights.
 
         Raises:
-            ExportError: the model has no static form, or the canvas does not fit.
+            ExportError: the model is not supported, or the input size does not fit.
         """
         try:
             with TensorMemoryLimit(available_memory()):
@@ -82,5 +82,5 @@ class CheckpointGraphs:
         except Exception as error:
             if describe_system_failure(error) is not None:
                 raise
-            raise ExportError("the model that the checkpoint describes has no static form",
+            raise ExportError("the checkpoint's model cannot be converted to a static graph",
                               got=format_error(error)[:_MAX_MESSAGE]) from error

@@ -1,4 +1,4 @@
-"""The pictures that an export measures on, and those it calibrates with."""
+"""The images that an export evaluates and calibrates with."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DATA_HINT = "name its folder by --data"
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One picture of a data set.
+    """One image of a dataset.
 
     Args:
         path: its file.
         image_id: its id in the annotation file.
-        size_hw: height and width as the annotations say them.
+        size_hw: height and width from the annotation file.
     """
 
     path: Path
@@ -45,30 +45,30 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class EvalSplit:
-    """A split.
+    """A split of a dataset.
 
     Args:
-        annotation_file: in COCO's form.
-        records: all of it, in the file's order.
+        annotation_file: in COCO format.
+        records: all images, in the file's order.
     """
 
     annotation_file: Path
     records: tuple[ImageRecord, ...]
 
     def subsample(self, count: int) -> Iterator[ImageRecord]:
-        """At most ``count`` of the pictures, evenly from the whole."""
+        """At most ``count`` of the images, evenly spaced."""
         chosen = np.linspace(0, len(self.records) - 1, min(count, len(self.records)))
         return (self.records[int(round(index))] for index in chosen)
 
 
 def configure_data(cfg: Config, data: str | None, work_dir: Path, classes: tuple[str, ...]) -> None:
-    """Point a checkpoint's config at ``data``; without it, check that the config's own is there.
+    """Set the datasets of a checkpoint's config to ``data``, or check that the config's exist.
 
     Args:
-        cfg: the config that the checkpoint carries; changed in place.
-        data: a folder of images and annotations, or 'sample'; None for the config's own.
-        work_dir: a folder for what the check writes.
-        classes: the checkpoint's.
+        cfg: the checkpoint's config; changed in place.
+        data: a folder of images and annotations, or 'sample'; None for the config's datasets.
+        work_dir: a folder for files that the data check writes.
+        classes: the checkpoint's classes.
 
     Raises:
         DetkitError: the data cannot be used.
@@ -77,13 +77,13 @@ def configure_data(cfg: Config, data: str | None, work_dir: Path, classes: tuple
         from detkit.data.detection.load_detection_data import load_detection_data
         from detkit.data.detection.options import DATA_OPTIONS_KEY, DataOptions, parse_data_options
 
-        # What was said of the training's data need not hold for others.
+        # The options of the training data need not apply to other data.
         options = parse_data_options(cfg.get(DATA_OPTIONS_KEY)) if _is_training_data(
             cfg, data) else DataOptions()
         loaded = load_detection_data(data, work_dir, classes=classes, require_train=False,
                                      resizes=get_resize_steps_by_split(cfg), options=options)
         if "train" in loaded.splits and not cfg.get("train_dataloader"):
-            # A checkpoint that only tests: its pictures to calibrate with are read the same way.
+            # A config without training: calibration images are loaded as validation images.
             cfg.train_dataloader = copy.deepcopy(cfg[f"{get_val_split(cfg)}_dataloader"])
         override_datasets(cfg, loaded)
         return
@@ -91,12 +91,12 @@ def configure_data(cfg: Config, data: str | None, work_dir: Path, classes: tuple
         check_coco_datasets(cfg, (get_val_split(cfg),))
     except DataError as error:
         raise ExportError(
-            "the data that the checkpoint was validated on cannot be used, and without any no "
-            f"engine is measured ({error.message})", hint=DATA_HINT) from error
+            "the checkpoint's validation data cannot be used, and an engine is not evaluated "
+            f"without data ({error.message})", hint=DATA_HINT) from error
 
 
 def _is_training_data(cfg: Config, data: str) -> bool:
-    """Whether ``data`` is the folder that images of the config's own data lie in."""
+    """Whether ``data`` is the folder of the config's images, or one above it."""
     root = Path(data).expanduser().resolve()
     for split in ("train", "val", "test"):
         loader = cfg.get(f"{split}_dataloader")
@@ -110,7 +110,7 @@ def _is_training_data(cfg: Config, data: str) -> bool:
 
 
 def get_val_split(cfg: Mapping[str, Any]) -> str:
-    """'val', or 'test' of a config that only tests.
+    """'val', or 'test' if the config has no validation data.
 
     Raises:
         ExportError: the config has neither.
@@ -118,21 +118,21 @@ def get_val_split(cfg: Mapping[str, Any]) -> str:
     for split in ("val", "test"):
         if cfg.get(f"{split}_dataloader"):
             return split
-    raise ExportError("the checkpoint's config names no validation data", hint=DATA_HINT)
+    raise ExportError("the checkpoint's config has no validation data", hint=DATA_HINT)
 
 
 def load_split(cfg: Config, split: str) -> EvalSplit:
-    """The pictures of a split of ``cfg``.
+    """Load the image records of a split of ``cfg``.
 
     Raises:
-        ExportError: the config has no such split, or its data set has no pictures, or is none in
-            COCO's form.
-        WeightsError: its data set would read more than an annotation file.
+        ExportError: the config has no such split, or its dataset has no images or is not in COCO
+            format.
+        WeightsError: its dataset would read other files than an annotation file.
     """
     loader = cfg.get(f"{split}_dataloader")
     if not loader:
-        raise ExportError(f"the checkpoint's config names no {split} data", hint=DATA_HINT)
-    # Its steps are not run: only what the annotations say is read, from the local disk.
+        raise ExportError(f"the checkpoint's config has no {split} data", hint=DATA_HINT)
+    # The pipeline is not run: only the annotation file is read, from the local disk.
     dataset_cfg = {**_unwrap_dataset(loader["dataset"]), "pipeline": [], "backend_args": None}
     scope = get_default_scope(cfg)
     ensure_safe_dataset(dataset_cfg, f"{split}_dataloader.dataset", scope)
@@ -144,10 +144,10 @@ def load_split(cfg: Config, split: str) -> EvalSplit:
                               got=format_error(error), hint=DATA_HINT) from error
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not infos:
-        raise ExportError(f"the {split} data holds no picture", hint=DATA_HINT)
+        raise ExportError(f"the {split} data has no images", hint=DATA_HINT)
     if "height" not in infos[0] or "img_id" not in infos[0]:
         raise ExportError(f"the {split} data", got=type(dataset).__name__,
-                          expected="annotations in COCO's form", hint=DATA_HINT)
+                          expected="annotations in COCO format", hint=DATA_HINT)
     loaded = tuple(
         ImageRecord(Path(info["img_path"]), info["img_id"], (int(info["height"]),
                                                              int(info["width"]))) for info in infos)
@@ -158,6 +158,6 @@ def _unwrap_dataset(dataset: Any) -> dict[str, Any]:
     """The data set itself, of several the first, without those that repeat or mix it."""
     datasets = list(unwrap_dataset(dataset))
     if not datasets:
-        raise ExportError("the checkpoint's config names no data set", got=repr(dataset)[:80],
+        raise ExportError("the checkpoint's config has no dataset", got=repr(dataset)[:80],
                           hint=DATA_HINT)
     return dict(next((item for item in datasets if "pipeline" in item), datasets[-1]))

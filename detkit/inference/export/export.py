@@ -1,4 +1,4 @@
-"""A checkpoint into a folder that holds an engine as accurate as it is, or into nothing."""
+"""Export a checkpoint to an engine, which is kept only if its AP is close to the checkpoint's."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def no_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to export, and how.
+    """Options of an export.
 
     Args:
         format: 'openvino', 'onnx' or 'torch'.
         precision: 'f32', 'bf16' or 'int8'.
-        sizes: canvases (height, width), or longer sides of the pictures; none for what the
-            checkpoint was tested at.
-        data: a folder of images and annotations, or 'sample'; None for the checkpoint's own.
-        max_ap_drop: points of 0.01 AP that may be lost; None for 0.1 of f32 and 0.5 of others.
-        max_proposals: of a two-stage detector, at most so many proposals reach its second stage;
-            None for as many as its config says.
-        calibration: training pictures for int8.
-        batch: pictures in a call of the engine while it is measured.
-        device: where the checkpoint and torch's engine are measured.
+        sizes: input sizes (height, width), or longer sides of the resized images; empty for the
+            size of the checkpoint's test pipeline.
+        data: a folder of images and annotations, or 'sample'; None for the checkpoint's datasets.
+        max_ap_drop: allowed AP drop in points of 0.01; None for 0.1 for f32 and 0.5 otherwise.
+        max_proposals: maximum number of RPN proposals passed to the RoI head; None for the
+            config's.
+        calibration: number of training images to calibrate int8 with.
+        batch: number of images in one call of the engine during its evaluation.
+        device: device of the evaluation of the checkpoint and of torch's engine.
         force: replace an exported folder.
     """
 
@@ -83,7 +83,7 @@ class ExportConfig:
 
     @property
     def allowed_drop(self) -> float:
-        """Points of 0.01 AP that may be lost."""
+        """Allowed AP drop in points of 0.01."""
         if self.max_ap_drop is not None:
             return self.max_ap_drop
         return DEFAULT_MAX_AP_DROP.get(self.precision, DEFAULT_MAX_AP_DROP_OTHER)
@@ -91,11 +91,11 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What came of an export.
+    """The result of an export.
 
     Args:
-        manifest: with the figures of the gate.
-        folder: where the engine lies; None when the gate kept it back.
+        manifest: with the measured accuracy.
+        folder: the exported folder; None if the AP drop was too large.
     """
 
     manifest: Manifest
@@ -104,21 +104,21 @@ class ExportResult:
 
 def export(checkpoint: Path, out: Path, config: ExportConfig,
            progress: ProgressFn = no_progress) -> ExportResult:
-    """Make an engine of a checkpoint, measure both, and leave the engine if it is as accurate.
+    """Create an engine from a checkpoint, and keep it only if the AP drop is within the limit.
 
     Args:
-        checkpoint: a detector's.
-        out: the folder to make; it appears when it is whole.
-        config: what to make.
-        progress: shows how far it is.
+        checkpoint: a detector's checkpoint.
+        out: the folder to create, atomically.
+        config: the options.
+        progress: opens progress bars.
 
     Raises:
-        WeightsError: the file is no such checkpoint.
+        WeightsError: the file is not such a checkpoint.
         MissingExtraError: a library is not installed.
-        ExportError: the folder is there, or the model or the machine cannot do what is asked.
+        ExportError: the folder exists, or the model or the machine does not support the options.
         DataError: the data cannot be used.
     """
-    # mmdet and COCO's evaluation print as they go; stdout is for results.
+    # mmdet and pycocotools print to stdout, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
         return _export(checkpoint, out, config, progress)
 
@@ -139,7 +139,7 @@ def _export(checkpoint: Path, out: Path, config: ExportConfig,
                           compute_sha256(checkpoint), progress)
         accuracy = _measure(source, folder, config, validation, progress)
         if config.data is not None:
-            # What was made of it for the measuring is gone by then.
+            # Instead of the annotation file in the temporary folder.
             accuracy = replace(accuracy, data=config.data)
         manifest = replace(manifest, accuracy=accuracy)
         if not accuracy.drop <= config.allowed_drop:
@@ -154,7 +154,7 @@ def _write(
     input_sizes: Sequence[Size], checkpoint_hash: str, progress: ProgressFn,
 ) -> Manifest:
     graphs, max_results = {}, 0
-    with progress(f"making {config.format} {config.precision}", len(input_sizes)) as advance:
+    with progress(f"exporting {config.format} {config.precision}", len(input_sizes)) as advance:
         for input_hw in input_sizes:
             graph: Any = source.graph(input_hw)
             max_results = int(graph.max_results)
@@ -177,7 +177,7 @@ def _write(
 
 def _calibration(source: CheckpointGraphs, count: int, resize_spec: ResizeSpec, input_hw: Size,
                  input_sizes: Sequence[Size]) -> list[CalibrationImage]:
-    """Training pictures on a canvas: those that belong there, or any where none does."""
+    """Letterboxed training images: those that use this input size, or all if none does."""
     train = load_split(source.cfg, "train")
     matching = tuple(record for record in train.records
                      if select_input_hw(resize_spec, record.size_hw, input_sizes) == input_hw)
@@ -188,11 +188,11 @@ def _calibration(source: CheckpointGraphs, count: int, resize_spec: ResizeSpec, 
 
 def _measure(source: CheckpointGraphs, folder: Path, config: ExportConfig, validation: EvalSplit,
              progress: ProgressFn) -> Any:
-    # Until here it was on the CPU, where graphs are written from it.
+    # Moved only now, since graphs are written from the CPU.
     source.model.to(resolve_device(config.device))
     adapter = DetectionAdapter(source.model, get_test_pipeline_cfg(source.cfg), len(source.classes))
     engine = EnginePredictor.from_folder(
-        folder, device=config.device, score_threshold=0.0, batch=config.batch)
+        folder, device=config.device, score_threshold=0.0, batch_size=config.batch)
 
     def predict_checkpoint(images: Sequence[Any]) -> list[Detections]:
         return [adapter.predict([adapter.prepare(image)])[0] for image in images]
@@ -210,16 +210,16 @@ def _check_output_dir(out: Path, force: bool) -> None:
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not force:
-        raise ExportError(f"{out}: the folder is not empty, and nothing is overwritten unasked",
+        raise ExportError(f"{out}: the folder is not empty",
                           hint="name another --out, or add --force")
     if not (out / MANIFEST_NAME).is_file():
-        raise ExportError(f"{out}: holds something else than an exported engine, which --force "
-                          "does not replace", hint="name another --out")
+        raise ExportError(f"{out}: is not an exported engine, and --force does not replace "
+                          "anything else", hint="name another --out")
 
 
 @contextlib.contextmanager
 def _sibling_temp_dir(out: Path) -> Iterator[Path]:
-    """A new folder on ``out``'s disk, gone at the end unless it was moved away."""
+    """A new folder on the disk of ``out``, removed at the end unless it was moved."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".detkit-", dir=out.parent))
     try:
@@ -229,8 +229,8 @@ def _sibling_temp_dir(out: Path) -> Iterator[Path]:
 
 
 def _move_into_place(folder: Path, out: Path) -> None:
-    """Give the folder its name; what had it, as it may, goes when the new one is in its place."""
-    # As every folder is, not as mkdtemp makes them, for their owner alone.
+    """Rename the folder to ``out``; a folder of that name is removed after that."""
+    # The permissions of any new folder; mkdtemp's are for the owner only.
     mask = os.umask(0)
     os.umask(mask)
     folder.chmod(0o777 & ~mask)

@@ -1,4 +1,4 @@
-"""A static graph into a file of each format, and an engine out of it again."""
+"""Write a static graph to a file of each format, and create an engine from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detkit.inference.engines.engine import Engine
 from detkit.inference.engines.openvino.int8 import CalibrationImage
 
 SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "torch": ".safetensors"}
-# The engines that run each format, the one that is taken unasked first.
+# The engines that run each format, the default first.
 ENGINES = {
     "openvino": ("openvino",),
     "onnx": ("onnxruntime", "tensorrt"),
@@ -26,16 +26,16 @@ ENGINES = {
 
 
 def graph_file_name(export_format: str, input_hw: tuple[int, int]) -> str:
-    """The name of a canvas's file."""
+    """The name of the file for an input size."""
     return f"graph_{input_hw[0]}x{input_hw[1]}{SUFFIXES[export_format]}"
 
 
 def ensure_precision_supported(export_format: str, precision: str, device: str) -> None:
-    """Do nothing where a format can be made, and measured here, in a precision.
+    """Check that a format supports a precision, and that this machine can evaluate it.
 
     Raises:
         MissingExtraError: its library is not installed.
-        ExportError: it cannot.
+        ExportError: it does not.
     """
     if precision == "int8" and export_format != "openvino":
         raise ExportError(f"--precision int8 of --format {export_format}",
@@ -45,7 +45,7 @@ def ensure_precision_supported(export_format: str, precision: str, device: str) 
 
 
 def resolve_engine_device(name: str, device: str) -> str:
-    """The device that 'auto' means for an engine: OpenVINO and ONNX Runtime are for the CPU."""
+    """Resolve 'auto' to the CPU for OpenVINO and ONNX Runtime."""
     return "cpu" if device == "auto" and name in ("openvino", "onnxruntime") else device
 
 
@@ -56,18 +56,21 @@ def write_graph(
     folder: Path,
     calibration: Sequence[CalibrationImage] | None = None,
 ) -> str:
-    """Write a graph in a format, and give its file's name; OpenVINO's weights go to one beside it.
+    """Write a graph to a file, and for OpenVINO its weights to a second one.
 
     Args:
         export_format: 'openvino', 'onnx' or 'torch'.
         graph: the static graph, on the CPU, in eval mode.
-        input_hw: height and width of its canvases in pixels.
-        folder: an existing one.
-        calibration: for int8, training pictures on the canvas; None keeps the numbers' precision.
+        input_hw: height and width of its input in pixels.
+        folder: an existing folder.
+        calibration: letterboxed training images for int8; None for no quantization.
+
+    Returns:
+        The name of the graph's file.
 
     Raises:
         MissingExtraError: a library is not installed.
-        ExportError: the format cannot hold the graph.
+        ExportError: the format does not support the graph.
     """
     path = folder / graph_file_name(export_format, input_hw)
     if export_format == "torch":
@@ -82,7 +85,7 @@ def write_graph(
     else:
         from detkit.inference.engines.openvino.convert import (
             build_openvino_model,
-            network_modules_of,
+            get_network_module_names,
         )
         from detkit.inference.engines.openvino.shared_core import import_openvino
 
@@ -90,7 +93,7 @@ def write_graph(
         if calibration is not None:
             from detkit.inference.engines.openvino.int8 import quantize
 
-            model = quantize(model, network_modules_of(graph), calibration)
+            model = quantize(model, get_network_module_names(graph), calibration)
         import_openvino().save_model(model, str(path), compress_to_fp16=False)
     return path.name
 
@@ -104,24 +107,24 @@ def read_graph(
     num_streams: int = 1,
     device: str = "auto",
 ) -> Engine:
-    """The engine of a graph's file.
+    """Create the engine of a graph file.
 
     Args:
         export_format: its format.
         path: the file.
-        input_hw: height and width of its canvases in pixels.
-        precision: as it was exported.
-        engine: one that runs the format; 'auto' for the usual one.
-        num_streams: calls to be served side by side.
+        input_hw: height and width of its input in pixels.
+        precision: the precision of the export.
+        engine: an engine that runs the format; 'auto' for the default one.
+        num_streams: number of concurrent calls.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
 
     Raises:
         MissingExtraError: a library is not installed.
-        ExportError: the engine does not run the format, or not here, or cannot read the file.
+        ExportError: the engine does not run the format or on this machine, or cannot read the file.
     """
     name = ENGINES[export_format][0] if engine == "auto" else engine
     if name not in ENGINES[export_format]:
-        raise ExportError(f"an engine for a folder in the format {export_format}", got=name,
+        raise ExportError(f"an engine for the format {export_format}", got=name,
                           expected=f"auto or {' or '.join(ENGINES[export_format])}")
     engine_device = resolve_engine_device(name, device)
     ensure_engine_available(name, precision, engine_device)

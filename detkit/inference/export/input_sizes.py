@@ -1,4 +1,4 @@
-"""Which canvases an engine is made for, and which of them a picture goes to."""
+"""Select the input sizes of engines, and the one for an image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Size = tuple[int, int]
 
 
 def resize_spec_for_sizes(resize_spec: ResizeSpec, sizes: Sequence[Size | int]) -> ResizeSpec:
-    """The rule that fills canvases of the sizes that were asked for; the model's own for none.
+    """The resize for the given sizes; unchanged if there are none.
 
     Args:
         resize_spec: the checkpoint's.
-        sizes: (height, width) of canvases, or one number: the longer side of the pictures.
+        sizes: input sizes (height, width), or one number: the longer side of the resized images.
     """
     if not sizes:
         return resize_spec
@@ -28,14 +28,14 @@ def resize_spec_for_sizes(resize_spec: ResizeSpec, sizes: Sequence[Size | int]) 
 def select_input_sizes(
     resize_spec: ResizeSpec, sizes: Sequence[Size | int], image_sizes: Iterable[Size]
 ) -> list[Size]:
-    """The canvases to make an engine for, the most frequent first.
+    """The input sizes to create engines for, the most frequent first.
 
     Args:
-        resize_spec: of `resize_spec_for_sizes`.
-        sizes: what was asked for; whole sizes are the canvases.
-        image_sizes: (height, width) of pictures as they are given. Without whole sizes the canvases
-            are those that most of them need, at most four, and a square one that any picture
-            fits in.
+        resize_spec: from `resize_spec_for_sizes`.
+        sizes: the requested sizes; those with height and width are returned as they are.
+        image_sizes: (height, width) of original images. If no height and width are requested, the
+            result is the input sizes that most of the images need, at most four, and a square one
+            that every image fits in.
     """
     explicit_sizes = [size for size in sizes if not isinstance(size, int)]
     if explicit_sizes:
@@ -46,9 +46,9 @@ def select_input_sizes(
 
 
 def square_input(resize_spec: ResizeSpec) -> Size:
-    """The canvas that holds any picture that the rule has resized, with its border."""
+    """The square input size that every resized image fits in, with its padding."""
     side = max(resize_spec.scale)
-    height, width = (side, side) if resize_spec.border is None else resize_spec.border.padded_hw(
+    height, width = (side, side) if resize_spec.padding is None else resize_spec.padding.padded_hw(
         (side, side))
     return -(-height // resize_spec.divisor) * resize_spec.divisor, -(
         -width // resize_spec.divisor) * resize_spec.divisor
@@ -56,10 +56,11 @@ def square_input(resize_spec: ResizeSpec) -> Size:
 
 def select_input_hw(resize_spec: ResizeSpec, original_hw: Size,
                     input_sizes: Iterable[Size]) -> Size:
-    """The canvas for a original_hw: of those on which it is the largest, the smallest.
+    """The input size in which an image is the largest; of several, the smallest size.
 
     Args:
-        original_hw: its height and width.
+        resize_spec: how the image is resized.
+        original_hw: height and width of the image.
         input_sizes: at least one.
     """
     height, width = resize_spec.resized_hw(original_hw)

@@ -1,4 +1,4 @@
-"""``detkit.json``: what an exported folder says of itself, and the check that it is so."""
+"""``detkit.json``, the manifest of an exported folder, and its validation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from detkit.files import compute_sha256, special_file_type
 from detkit.inference.engines.availability import PRECISIONS
 from detkit.inference.engines.ports import REEXPORT_HINT
 from detkit.inference.export.graph_file import graph_file_name
-from detkit.inference.letterbox import Padding, ResizeSpec, resize_spec_from_dict
+from detkit.inference.letterbox import (
+    Padding,
+    ResizeSpec,
+    resize_spec_from_dict,
+    resize_spec_to_dict,
+)
 from detkit.inference.output_folder import atomic_write_text
 
 MANIFEST_NAME = "detkit.json"
 VERSION = 1
 FORMATS = ("openvino", "onnx", "torch")
-# Far beyond what an export writes: bytes of this file, canvases, files, a rule's number, pixels of
-# a canvas, and results.
+# Limits far above what an export writes: bytes of the manifest, input sizes, files, numbers of the
+# resize, pixels of an input, and results per image.
 MAX_TEXT_BYTES, MAX_GRAPHS, MAX_FILES = 16 << 20, 64, 256
 MAX_SIDE, MAX_PIXELS = 1 << 31, 1 << 26
 MAX_RESULTS = 1_000_000
@@ -28,14 +33,14 @@ MAX_RESULTS = 1_000_000
 
 @dataclass(frozen=True)
 class AccuracyReport:
-    """What the gate measured.
+    """The measured accuracy of an export.
 
     Args:
-        checkpoint_ap: COCO's box AP of the checkpoint in mmdet's own hands, 0 to 1.
-        engine_ap: of the exported engine, on the same pictures.
-        images: how many.
-        data: what they are of: the folder as it was named, or the annotation file.
-        max_ap_drop: how many points of 0.01 AP the engine might have lost.
+        checkpoint_ap: COCO box AP of the checkpoint in mmdet, 0 to 1.
+        engine_ap: of the exported engine, on the same images.
+        images: number of images.
+        data: the data folder as the user named it, or the annotation file.
+        max_ap_drop: the allowed AP drop in points of 0.01.
     """
 
     checkpoint_ap: float
@@ -46,7 +51,7 @@ class AccuracyReport:
 
     @property
     def drop(self) -> float:
-        """Points of 0.01 AP that the engine lost; below 0 where it gained."""
+        """AP drop of the engine in points of 0.01; negative for a gain."""
         return (self.checkpoint_ap - self.engine_ap) * 100
 
 
@@ -58,14 +63,15 @@ class Manifest:
         format: 'openvino', 'onnx' or 'torch'.
         precision: 'f32', 'bf16' or 'int8'.
         classes: name of each label, in order.
-        resize_spec: how pictures are brought to the canvas.
-        max_results: K, detections of a picture at most.
-        max_proposals: those that reach the second stage at most; None for the config's number.
-        graphs: the file of each canvas, by (height, width), the most frequent first.
-        hashes: the sha256 of every file in the folder but this one, by name.
-        checkpoint_sha256: of the file that was exported.
-        versions: of the libraries that made it, by name.
-        accuracy: what the gate measured; None before it did.
+        resize_spec: how images are resized to the input size.
+        max_results: K, maximum number of detections per image.
+        max_proposals: maximum number of RPN proposals passed to the RoI head; None for the
+            config's.
+        graphs: file name by input size (height, width), the most frequent size first.
+        hashes: sha256 of every other file in the folder, by name.
+        checkpoint_sha256: of the exported checkpoint.
+        versions: of the libraries that wrote the folder, by name.
+        accuracy: the measured accuracy; None before the evaluation.
     """
 
     format: str
@@ -81,13 +87,13 @@ class Manifest:
     accuracy: AccuracyReport | None = None
 
     def write(self, folder: Path) -> None:
-        """Write ``detkit.json`` into the folder, whole or not at all."""
+        """Write ``detkit.json`` into the folder, atomically."""
         content = {
             "version": VERSION,
             "format": self.format,
             "precision": self.precision,
             "classes": list(self.classes),
-            "rule": asdict(self.resize_spec),
+            "rule": resize_spec_to_dict(self.resize_spec),
             "max_results": self.max_results,
             "max_proposals": self.max_proposals,
             "graphs": [{"canvas_hw": list(input_hw), "file": file}
@@ -101,16 +107,16 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read an exported folder's ``detkit.json`` and check that its files are those it names.
+    """Read and validate an exported folder's ``detkit.json``, and the hashes of its files.
 
     Raises:
-        ExportError: there is none, it cannot be understood, is of another version, or a file is
-            missing or another than was written.
+        ExportError: the manifest is missing, not valid or of another version, or a file is missing
+            or was changed.
     """
     path = folder / MANIFEST_NAME
     _check_regular_file(path)
     if not path.is_file():
-        raise ExportError(f"{folder}: no exported engine", got=f"no {MANIFEST_NAME} in it",
+        raise ExportError(f"{folder}: is not an exported engine", got=f"no {MANIFEST_NAME}",
                           expected="a folder that 'detkit export' wrote")
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ExportError(f"{path}: its size", got=f"{path.stat().st_size} bytes",
@@ -127,7 +133,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = _from_json(content)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise ExportError(f"{path}: something in it is missing or of another kind",
+        raise ExportError(f"{path}: a key is missing or has an invalid value",
                           got=_truncate(format_error(error)), hint=REEXPORT_HINT) from error
     if not manifest.graphs:
         raise ExportError(f"{path}: graphs", got="none", expected="at least one",
@@ -138,7 +144,7 @@ def read_manifest(folder: Path) -> Manifest:
     _check_sizes(path, manifest)
     for input_hw, name in manifest.graphs.items():
         if name != graph_file_name(manifest.format, input_hw):
-            raise ExportError(f"{path}: the file of the size {input_hw[0]}x{input_hw[1]}",
+            raise ExportError(f"{path}: the file for the size {input_hw[0]}x{input_hw[1]}",
                               got=_truncate(name),
                               expected=graph_file_name(manifest.format,
                                                        input_hw), hint=REEXPORT_HINT)
@@ -148,7 +154,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _check_sizes(path: Path, manifest: Manifest) -> None:
-    """Refuse numbers that no export writes, before anything of their size is made."""
+    """Check the limits of numbers before anything of their size is allocated."""
     def fail(field_name: str, got: object, expected: str) -> None:
         raise ExportError(f"{path}: {field_name}", got=got, expected=expected, hint=REEXPORT_HINT)
 
@@ -165,10 +171,10 @@ def _check_sizes(path: Path, manifest: Manifest) -> None:
     for height, width in manifest.graphs:
         if min(height, width) < 1 or height * width > MAX_PIXELS:
             fail("canvas_hw", f"{height}x{width}", f"at most {MAX_PIXELS} pixels")
-    border = manifest.resize_spec.border or Padding()
+    padding = manifest.resize_spec.padding or Padding()
     sides = [
-        *manifest.resize_spec.scale, manifest.resize_spec.divisor, border.divisor,
-        *(border.size_hw or ())
+        *manifest.resize_spec.scale, manifest.resize_spec.divisor, padding.divisor,
+        *(padding.size_hw or ())
     ]
     if max(sides) > MAX_SIDE:
         fail("rule", max(sides), f"at most {MAX_SIDE}")
@@ -180,9 +186,9 @@ def _truncate(value: object) -> str:
 
 
 def _check_regular_file(path: Path) -> None:
-    kind = special_file_type(path)
-    if kind is not None:
-        raise ExportError(f"{path}: is {kind}", expected="a file", hint=REEXPORT_HINT)
+    file_type = special_file_type(path)
+    if file_type is not None:
+        raise ExportError(f"{path}: is {file_type}", expected="a file", hint=REEXPORT_HINT)
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:
@@ -205,11 +211,11 @@ def _from_json(content: dict[str, Any]) -> Manifest:
 
 
 def _check_file(folder: Path, name: str, hashes: Mapping[str, str]) -> None:
-    # A name with a path in it would lead out of the folder.
+    # A name with a path could point outside the folder.
     path = folder / Path(name).name
     _check_regular_file(path)
     if Path(name).name != name or not path.is_file():
         raise ExportError(f"{folder}: the file {_truncate(name)} is missing", hint=REEXPORT_HINT)
     if compute_sha256(path) != hashes.get(name):
-        raise ExportError(f"{path}: is not the file that was exported", got="another sha256",
+        raise ExportError(f"{path}: was changed after the export", got="another sha256",
                           hint=REEXPORT_HINT)

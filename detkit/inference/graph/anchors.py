@@ -11,14 +11,16 @@ from torch import nn
 def register_anchors(
     module: nn.Module, generator: Any, sizes_hw: Sequence[tuple[int, int]]
 ) -> list[str]:
-    """Lay a generator's priors down in ``module``, a buffer for each level; the buffers' names.
+    """Register the priors of each level as a buffer of ``module``.
 
     Args:
+        module: gets the buffers, which are not saved in its state dict.
         generator: a head's ``prior_generator``.
         sizes_hw: height and width of each level in cells.
 
-    Anchors are (P, 4) float32, xyxy, points (P, 2), xy; pixels of the canvas, in the order of the
-    head's channels.
+    Returns:
+        The buffers' names. Anchors are (P, 4) float32, xyxy, points (P, 2), xy; in pixels of the
+        input, in the order of the head's channels.
     """
     grids = generator.grid_priors([tuple(size) for size in sizes_hw], device="cpu")
     names = []

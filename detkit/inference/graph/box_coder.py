@@ -1,4 +1,4 @@
-"""Deltas into boxes, for the coder that a head was trained with."""
+"""Decode a head's deltas into boxes, as the box coder of its config does."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from detkit.errors import ExportError
 
 
 class BoxDecoder(nn.Module):
-    """Moves and scales boxes by a head's deltas, clipped to the picture.
+    """Apply deltas of center and size to boxes, and clip the result to the image.
 
     Args:
-        coder: mmdet's ``DeltaXYWHBBoxCoder``; its means and stds are taken over.
+        coder: mmdet's ``DeltaXYWHBBoxCoder``; its means and stds are used.
 
     Raises:
-        ExportError: another coder, or one that does not clip boxes to the picture.
+        ExportError: another coder, or one that does not clip boxes to the image.
 
     Source: Faster R-CNN (arXiv 1506.01497), eq. 2. Agrees with mmdet's ``delta2bbox``.
     """
@@ -38,13 +38,13 @@ class BoxDecoder(nn.Module):
         self._max_shift = float(coder.ctr_clamp) if coder.add_ctr_clamp else None
 
     def forward(self, boxes: Tensor, deltas: Tensor, clip_bounds: Tensor) -> Tensor:
-        """Boxes after their deltas.
+        """Decode deltas.
 
         Args:
-            boxes: (..., 4) float32, xyxy, pixels of the canvas.
-            deltas: (..., 4) float32, as the head gives them.
+            boxes: (..., 4) float32, xyxy, pixels of the input.
+            deltas: (..., 4) float32, as the head predicts them.
             clip_bounds: broadcastable to (..., 4) float32: width, height, width, height of the
-                picture, in pixels.
+                image, in pixels.
 
         Returns:
             (..., 4) float32, xyxy, within 0 and ``clip_bounds``.
@@ -66,13 +66,13 @@ class BoxDecoder(nn.Module):
 
 
 class PointDecoder(nn.Module):
-    """Boxes by how far their four sides lie from a point, clipped to the picture.
+    """Boxes from the distances of a point to their four sides, clipped to the image.
 
     Args:
         coder: mmdet's ``DistancePointBBoxCoder``.
 
     Raises:
-        ExportError: it does not clip boxes to the picture.
+        ExportError: it does not clip boxes to the image.
 
     Source: FCOS (arXiv 1904.01355), section 3.1. Agrees with mmdet's ``distance2bbox``.
     """
@@ -82,10 +82,10 @@ class PointDecoder(nn.Module):
         _check_clip(coder)
 
     def forward(self, points: Tensor, sides: Tensor, clip_bounds: Tensor) -> Tensor:
-        """Boxes about points.
+        """Decode distances.
 
         Args:
-            points: (..., 2) float32, xy, pixels of the canvas.
+            points: (..., 2) float32, xy, pixels of the input.
             sides: (..., 4) float32, pixels from the point to the left, top, right and bottom.
             clip_bounds: as `BoxDecoder`'s.
 
@@ -97,10 +97,10 @@ class PointDecoder(nn.Module):
 
 
 def build_box_decoder(coder: Any) -> nn.Module:
-    """What decodes as a head's ``bbox_coder`` does.
+    """The decoder that matches a head's ``bbox_coder``.
 
     Raises:
-        ExportError: a coder that has no static form.
+        ExportError: the coder is not supported.
     """
     if type(coder).__name__ == "DistancePointBBoxCoder":
         return PointDecoder(coder)
@@ -112,7 +112,7 @@ def _check_clip(coder: Any) -> None:
         raise ExportError("the head's bbox_coder.clip_border", got=False, expected=True)
 
 
-def clip_bounds_of(image_hw: Tensor) -> Tensor:
-    """(B, 2) int64 heights and widths as (B, 1, 4) float32 limits of x, y, x, y."""
+def get_clip_bounds(image_hw: Tensor) -> Tensor:
+    """(B, 1, 4) float32 limits of x, y, x, y from (B, 2) int64 heights and widths."""
     width_height = image_hw.flip(1).float()
     return torch.cat([width_height, width_height], dim=1).unsqueeze(1)

@@ -1,7 +1,7 @@
-"""Single-stage detectors as one module of tensors in and tensors out.
+"""Single-stage detectors as a static graph.
 
-Legend: B images; P priors of a level, which are anchors or points; C classes; N candidates over
-all levels; K results at most.
+Shapes: B images; P priors (anchors or points) per level; C classes; N candidates of all levels; at
+most K results per image.
 """
 
 from __future__ import annotations
@@ -14,28 +14,32 @@ from torch import Tensor, nn
 
 from detkit.errors import ExportError
 from detkit.inference.graph.anchors import register_anchors
-from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS, gather_rows, iou_threshold
-from detkit.inference.graph.box_coder import build_box_decoder, clip_bounds_of
+from detkit.inference.graph.batched_nms import (
+    INVALID_SCORE,
+    BatchedNMS,
+    gather_rows,
+    get_iou_threshold,
+)
+from detkit.inference.graph.box_coder import build_box_decoder, get_clip_bounds
 from detkit.inference.graph.feature_extractor import FeatureExtractor
 from detkit.inference.graph.results import Results, pack_results
 
-# Of these methods mmdet's own base class must be the author: what they do is done here.
+# Methods of mmdet's base class that are reimplemented here; a subclass must not override them.
 REIMPLEMENTED_METHODS = ("predict", "predict_by_feat", "_predict_by_feat_single",
                          "_bbox_post_process")
 
 
 class DenseHeadGraph(nn.Module):
-    """mmdet's ``BaseDenseHead.predict``, with priors as constants and results of fixed size.
+    """mmdet's ``BaseDenseHead.predict`` with constant priors and outputs of fixed size.
 
     Args:
-        head: the dense head, whose layers are shared.
+        head: the dense head; its layers are shared.
         cfg: the model's ``test_cfg``.
         sizes_hw: height and width of each level in cells.
-        input_hw: height and width of the canvas in pixels.
+        input_hw: height and width of the input in pixels.
 
     Raises:
-        ExportError: a head that finds its boxes in another way, or parts that a static graph does
-            not know.
+        ExportError: the head predicts in another way, or one of its components is not supported.
     """
 
     classes: Tensor
@@ -48,7 +52,7 @@ class DenseHeadGraph(nn.Module):
         input_hw: tuple[int, int],
     ) -> None:
         super().__init__()
-        _check(head, cfg)
+        _check_head(head, cfg)
         self.head = head
         self.decode = build_box_decoder(head.bbox_coder)
         self._softmax = not head.use_sigmoid_cls
@@ -62,26 +66,26 @@ class DenseHeadGraph(nn.Module):
         max_per_img = int(cfg.get("max_per_img", -1))
         max_per_img = min(max_per_img, sum(self._topk_per_level)) if max_per_img > 0 else sum(
             self._topk_per_level)
-        self.nms = BatchedNMS(iou_threshold(cfg.get("nms"), "test_cfg"), max_per_img, input_hw,
+        self.nms = BatchedNMS(get_iou_threshold(cfg.get("nms"), "test_cfg"), max_per_img, input_hw,
                               self._num_classes)
 
     def _level_priors(self) -> list[Tensor]:
         return [getattr(self, name) for name in self._priors]
 
     def forward(self, maps: Sequence[Tensor], clip_bounds: Tensor) -> Results:
-        """Objects in the picture.
+        """Detect objects.
 
         Args:
-            maps: of the levels, (B, C, h, w) each.
-            clip_bounds: (B, 1, 4) float32, from ``boxes.clip_bounds_of``.
+            maps: feature maps of the levels, (B, C, h, w) each.
+            clip_bounds: (B, 1, 4) float32, from ``get_clip_bounds``.
         """
         outputs = self.head(tuple(maps))
         level_results = [
             self._predict_level(level, [output[level] for output in outputs], clip_bounds)
             for level in range(len(self._priors))
         ]
-        boxes, scores, labels = (torch.cat(level_parts, dim=1)
-                                 for level_parts in zip(*level_results))
+        boxes, scores, labels = (torch.cat(level_outputs, dim=1)
+                                 for level_outputs in zip(*level_results))
         if self._min_size >= 0:
             large_enough = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
             scores = torch.where(large_enough, scores, INVALID_SCORE)
@@ -91,7 +95,7 @@ class DenseHeadGraph(nn.Module):
     def _predict_level(
         self, level: int, outputs: Sequence[Tensor], clip_bounds: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (B, N, 4), scores (B, N) and labels (B, N) of a level's likeliest."""
+        """Boxes (B, N, 4), scores (B, N) and labels (B, N) of a level's top candidates."""
         # channels first to priors first: (B, p * k, h, w) -> (B, h * w * p, k)
         batch = outputs[0].shape[0]
         logits, deltas, *score_factors = (output.permute(0, 2, 3, 1).float() for output in outputs)
@@ -101,7 +105,7 @@ class DenseHeadGraph(nn.Module):
         else:
             class_scores = logits.flatten(1)
         class_scores, topk_indices = torch.topk(class_scores, self._topk_per_level[level], dim=1)
-        # The sigmoid keeps the order; taking it afterwards is less to do.
+        # The sigmoid is monotonic, so it is applied after topk, to fewer values.
         scores = class_scores if self._softmax else class_scores.sigmoid()
         valid = scores > self._threshold
         rows = topk_indices.div(self._num_classes, rounding_mode="floor")
@@ -113,18 +117,17 @@ class DenseHeadGraph(nn.Module):
 
 
 class SingleStageGraph(nn.Module):
-    """A single-stage detector without a loop over images or a shape that the picture decides.
+    """A single-stage detector without loops over images or shapes that depend on their content.
 
-    It shares the detector's weights. Only inside the suppression a number of boxes depends on
-    what is seen.
+    It shares the detector's weights. Only inside NMS the number of boxes depends on the content.
 
     Args:
         model: mmdet's ``SingleStageDetector``, in eval mode.
-        input_hw: height and width in pixels of what it will be given, multiples of the model's
+        input_hw: height and width of the input in pixels, multiples of the model's
             ``pad_size_divisor``.
 
     Raises:
-        ExportError: a part of the model has no static form.
+        ExportError: a component of the model is not supported.
     """
 
     def __init__(self, model: Any, input_hw: tuple[int, int]) -> None:
@@ -135,13 +138,13 @@ class SingleStageGraph(nn.Module):
         self.max_results = self.bbox_head.nms.max_per_img
 
     def forward(self, images: Tensor, image_hw: Tensor) -> Results:
-        """Detect: (B, H, W, 3) uint8 RGB and (B, 2) int64 to results, as `TwoStageGraph` does."""
+        """Detect objects; arguments and results as of `TwoStageGraph`."""
         results: Results = self.bbox_head(self.feature_extractor(images, image_hw),
-                                          clip_bounds_of(image_hw))
+                                          get_clip_bounds(image_hw))
         return results
 
 
-def _check(head: Any, cfg: Mapping[str, Any]) -> None:
+def _check_head(head: Any, cfg: Mapping[str, Any]) -> None:
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
     head_type = type(head)
@@ -149,11 +152,11 @@ def _check(head: Any, cfg: Mapping[str, Any]) -> None:
             getattr(head_type, name) is not getattr(BaseDenseHead, name)
             for name in REIMPLEMENTED_METHODS):
         raise ExportError("the model's bbox_head", got=head_type.__name__,
-                          expected="one that finds boxes as mmdet's BaseDenseHead does, such as "
+                          expected="one that predicts as mmdet's BaseDenseHead does, such as "
                           "RetinaHead, EfficientDetHead, FCOSHead, ATSSHead or RTMDetHead")
     if getattr(head.loss_cls, "custom_cls_channels", False):
         raise ExportError("the bbox_head's loss_cls", got=type(head.loss_cls).__name__,
                           expected="one with sigmoid or softmax scores")
     if float(cfg.get("min_bbox_size", -1)) > 0:
-        # mmdet measures it in pixels of the picture as it came, which the graph does not know.
+        # mmdet applies it in pixels of the original image, whose size the graph does not have.
         raise ExportError("test_cfg.min_bbox_size", got=cfg["min_bbox_size"], expected="0 or less")

@@ -1,7 +1,7 @@
-"""Deformable convolutions as tracers and exporters can follow them.
+"""Deformable convolutions that tracers and exporters support.
 
-mmcv's are autograd functions, which no exporter looks into; detkit's takes a quick way of its own
-on the CPU, which engines do not know. torchvision's operator is known to all of them.
+mmcv's are autograd functions, which exporters cannot trace, and detkit's has a fast kernel for the
+CPU, which engines do not have. Exporters and engines support torchvision's operator.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from detkit.models.layers.deform_conv import DeformConv2d
 
-# Of mmcv: what takes its offsets along, and what makes them.
+# Of mmcv; the packs compute their offsets themselves.
 _CONVS = ("DeformConv2d", "ModulatedDeformConv2d")
 _CONV_PACKS = ("DeformConv2dPack", "ModulatedDeformConv2dPack")
 
 
 class ExportableDeformConv(nn.Module):
-    """A deformable convolution of mmcv's by torchvision's operator; the weights are shared.
+    """mmcv's deformable convolution with torchvision's operator; shares the weights.
 
     Args:
         conv: mmcv's ``DeformConv2d``, ``ModulatedDeformConv2d`` or one of their packs.
@@ -38,10 +38,11 @@ class ExportableDeformConv(nn.Module):
     def forward(
         self, x: Tensor, offset: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Convolve (B, C, H, W) at moved places, as the layer that it stands for does.
+        """Convolve (B, C, H, W) as the replaced layer does.
 
         Args:
-            offset, mask: only where the layer does not make them by itself.
+            x: (B, C, H, W).
+            offset, mask: for a layer that does not compute them itself.
         """
         if self.conv_offset is not None:
             offset_and_mask = self.conv_offset(x)
@@ -51,7 +52,7 @@ class ExportableDeformConv(nn.Module):
                                                                                third:].sigmoid()
             else:
                 offset = offset_and_mask
-        # torchvision's kernel for the CPU knows no 16 bits, which autocast may bring.
+        # torchvision's kernel for the CPU does not take the 16-bit values that autocast passes.
         x32 = x.float()
         out: Tensor = torch.ops.torchvision.deform_conv2d(
             x32, self.weight.float(), None if offset is None else offset.float(),
@@ -63,10 +64,10 @@ class ExportableDeformConv(nn.Module):
 
 
 class ExportableDepthwise(nn.Module):
-    """detkit's depthwise ``DeformConv2d``, quick in eager mode, by the operator when followed.
+    """detkit's depthwise ``DeformConv2d``; uses torchvision's operator while it is traced.
 
     Args:
-        conv: the layer; shared.
+        conv: the layer; it is shared.
     """
 
     def __init__(self, conv: DeformConv2d) -> None:
@@ -74,21 +75,21 @@ class ExportableDepthwise(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the layer gives of (B, C, H, W)."""
+        """The layer's output for (B, C, H, W)."""
         jit: Any = torch.jit
         if not (jit.is_tracing() or torch.compiler.is_exporting()):
             out: Tensor = self.conv(x)
             return out
         self.conv.depthwise = False
         try:
-            make_exportable: Tensor = self.conv(x)
+            out = self.conv(x)
         finally:
             self.conv.depthwise = True
-        return make_exportable
+        return out
 
 
 def make_exportable(module: nn.Module) -> nn.Module:
-    """``module`` with its deformable convolutions replaced, in place and at any depth."""
+    """Replace all deformable convolutions within ``module``, in place, and return it."""
     for name, child in module.named_children():
         setattr(module, name, make_exportable(child))
     module_type = type(module)

@@ -1,4 +1,4 @@
-"""Backbone and neck as a part of a static graph."""
+"""Preprocessing, backbone and neck of a static graph."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from detkit.inference.graph.image_preprocessor import ImagePreprocessor
 
 
 class FeatureExtractor(nn.Module):
-    """Canvases of bytes to the maps that a detector's heads read.
+    """From uint8 images to the feature maps that a detector's heads take.
 
     Args:
-        model: mmdet's detector, whose preprocessor, backbone and neck are taken.
-        input_hw: height and width of the canvas in pixels.
+        model: mmdet's detector; its preprocessor, backbone and neck are used.
+        input_hw: height and width of the input in pixels.
 
     Attributes:
         sizes_hw: height and width of each level in cells.
@@ -33,7 +33,7 @@ class FeatureExtractor(nn.Module):
         self.sizes_hw = [(int(level_map.shape[2]), int(level_map.shape[3])) for level_map in maps]
 
     def forward(self, images: Tensor, image_hw: Tensor) -> Sequence[Tensor]:
-        """The levels, (B, C, h, w) each, of (B, H, W, 3) uint8 RGB and (B, 2) int64."""
+        """Feature maps, (B, C, h, w) per level, of images (B, H, W, 3) and their sizes (B, 2)."""
         return self._maps(self.preprocessor(images, image_hw))
 
     def _maps(self, inputs: Tensor) -> Sequence[Tensor]:

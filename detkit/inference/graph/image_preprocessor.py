@@ -1,4 +1,4 @@
-"""uint8 pictures into what a network was trained on: normalised, padded with zeros."""
+"""Normalize and pad uint8 images as the network was trained on."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from detkit.errors import ExportError
 
 
 class ImagePreprocessor(nn.Module):
-    """Canvases of bytes to the network's input, as mmdet's ``DetDataPreprocessor`` makes it.
+    """The network's input from uint8 images, as mmdet's ``DetDataPreprocessor`` computes it.
 
     Args:
         preprocessor: a detector's ``data_preprocessor``; its mean, std, channel order and pad
-            value are taken over.
+            value are used.
 
     Raises:
         ExportError: it is not one of mmdet's or mmengine's image preprocessors.
 
-    B images; H x W the canvas.
+    Shapes: B images; H x W the input.
     """
 
     mean: Tensor
@@ -38,16 +38,16 @@ class ImagePreprocessor(nn.Module):
         std = preprocessor.std if normalized else torch.ones(3, 1, 1)
         self.register_buffer("mean", mean.detach().clone().float().view(1, -1, 1, 1), False)
         self.register_buffer("std", std.detach().clone().float().view(1, -1, 1, 1), False)
-        # Pipelines read BGR; a network without the conversion was trained on that.
+        # Pipelines load BGR; a network without the conversion was trained on BGR.
         self._as_bgr = not preprocessor._channel_conversion
         self._pad_value = float(preprocessor.pad_value)
 
     def forward(self, images: Tensor, image_hw: Tensor) -> Tensor:
-        """Normalise the pictures and put the pad value beyond them.
+        """Normalize the images and fill the rest of the input with the pad value.
 
         Args:
             images: (B, H, W, 3) uint8 RGB.
-            image_hw: (B, 2) int64, the part of each canvas, at its top left, that is picture.
+            image_hw: (B, 2) int64, height and width of the image at the top left of each input.
 
         Returns:
             (B, 3, H, W) float32.

@@ -1,4 +1,4 @@
-"""A second detector of the same weights, whose layers may be exchanged for others."""
+"""A copy of a detector that shares its weights, and whose layers can be replaced."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def copy_sharing_weights(model: Model) -> Model:
-    """A copy in eval mode that shares weights and buffers, of layers that exporters can follow.
+    """A copy in eval mode that shares weights and buffers, with layers that exporters support.
 
-    Its weights need no gradients, and gradient checkpointing is off. The model itself stays as it
-    is.
+    Its weights do not require gradients, and gradient checkpointing is off. ``model`` is not
+    changed.
     """
-    # deepcopy takes what stands in its memo for copied already.
+    # deepcopy does not copy the objects in its memo.
     memo: dict[int, Any] = {id(buffer): buffer for buffer in model.buffers()}
     for weight in model.parameters():
         memo[id(weight)] = nn.Parameter(weight.detach(), requires_grad=False)

@@ -1,6 +1,6 @@
-"""What a static graph gives: results of fixed size, zeros beyond the count.
+"""Outputs of a static graph: of fixed size, padded with zeros.
 
-Legend: B images; N candidates of each; K results at most of each.
+Shapes: B images; N candidates per image; at most K results per image.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from detkit.inference.graph.batched_nms import INVALID_SCORE, gather_rows
 
-# boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest first;
+# boxes (B, K, 4) float32, xyxy, pixels of the input; scores (B, K) float32, highest first;
 # labels (B, K) int64; counts (B,) int64
 Results = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def pack_results(boxes: Tensor, labels: Tensor, best: Tensor, keep_indices: Tensor) -> Results:
-    """The chosen candidates, of each image as many as there are.
+    """The results that ``BatchedNMS`` selected, padded with zeros.
 
     Args:
-        boxes: (B, N, 4) float32, xyxy, pixels of the canvas.
+        boxes: (B, N, 4) float32, xyxy, pixels of the input.
         labels: (B, N) int64.
-        best, keep_indices: (B, K), what ``BatchedNMS`` gives: scores, and places among the N.
+        best, keep_indices: (B, K), from ``BatchedNMS``: scores, and indices of candidates.
     """
     valid = best > INVALID_SCORE
     return (

@@ -1,13 +1,13 @@
-"""RoIAlign over a pyramid in one call, though each RoI belongs to a level of its own.
+"""RoIAlign over all levels of a feature pyramid in one call.
 
-The levels are laid out on one map, the atlas, each with a frame of one cell that repeats its edge;
-a RoI is scaled and moved to where its level lies. A sample of a RoI within the picture lies at most
-half a cell beyond its level, where RoIAlign takes the edge's value: the frame holds just that. So
-the result is that of a call for each level, without choosing RoIs by level, whose number would
-depend on the picture.
+The levels are packed into one feature map, each with a border of one cell that replicates its edge,
+and each RoI is scaled and shifted to its level's region. Sampling points of a RoI within the image
+lie at most half a cell outside the level, where RoIAlign uses the value of the edge, which is what
+the border holds. So the result equals that of one call per level, without selecting the RoIs of a
+level, whose number would depend on the image.
 
-Without ``aligned`` a RoI is one cell wide at least, and its samples may lie a whole cell beyond,
-where RoIAlign takes nothing: there every level is asked about every RoI.
+Without ``aligned`` a RoI is at least one cell wide, and its sampling points may lie a whole cell
+outside, where RoIAlign uses zero. Then every level is sampled for every RoI.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ AVERAGE = 1  # the pool mode of mmcv's extension
 
 
 class PackedPyramid:
-    """Where each level lies on one map: on shelves, the largest first.
+    """Layout of pyramid levels on one feature map, in rows (shelves), the largest level first.
 
     Args:
         sizes_hw: height and width of each level, in cells, the finest first.
 
     Attributes:
-        corners: (left, top) of each level's first cell, behind its frame.
-        shelves: the levels on each shelf, from the top.
-        width: of the whole, in cells.
+        corners: (left, top) of each level's first cell, inside its border.
+        shelves: the levels of each row, from the top.
+        heights: height of each row, in cells.
+        width: width of the packed map, in cells.
     """
 
     def __init__(self, sizes_hw: Sequence[tuple[int, int]]) -> None:
-        framed = [(height + 2 * BORDER, width + 2 * BORDER) for height, width in sizes_hw]
-        self.width = max(width for _, width in framed)
+        bordered = [(height + 2 * BORDER, width + 2 * BORDER) for height, width in sizes_hw]
+        self.width = max(width for _, width in bordered)
         self.shelves: list[list[int]] = []
         self.heights: list[int] = []
         self.corners: list[tuple[int, int]] = []
         left = self.width
-        for level, (height, width) in enumerate(framed):
+        for level, (height, width) in enumerate(bordered):
             if left + width > self.width:
                 self.shelves.append([])
                 self.heights.append(height)
@@ -57,34 +58,33 @@ class PackedPyramid:
             left += width
 
     def pack(self, levels: Sequence[Tensor]) -> Tensor:
-        """The levels, (B, C, h, w) each, on one map (B, C, H, W)."""
+        """One feature map (B, C, H, W) of the levels, (B, C, h, w) each."""
         shelves = []
-        for place, shelf in enumerate(self.shelves):
+        for shelf_index, shelf in enumerate(self.shelves):
             row = []
             for level in shelf:
-                framed = F.pad(levels[level], (BORDER,) * 4, mode="replicate")
-                lower = self.heights[place] - framed.shape[2]
-                row.append(F.pad(framed, (0, 0, 0, lower)) if lower else framed)
-            width = sum(tile.shape[3] for tile in row)
+                tile = F.pad(levels[level], (BORDER,) * 4, mode="replicate")
+                lower = self.heights[shelf_index] - tile.shape[2]
+                row.append(F.pad(tile, (0, 0, 0, lower)) if lower else tile)
+            width = sum(item.shape[3] for item in row)
             if width < self.width:
                 row[-1] = F.pad(row[-1], (0, self.width - width))
             shelves.append(torch.cat(row, dim=3) if len(row) > 1 else row[0])
         return torch.cat(shelves, dim=2) if len(shelves) > 1 else shelves[0]
 
 
-class RoIFeatures(nn.Module):
-    """mmdet's ``SingleRoIExtractor`` over an `PackedPyramid`, or over each level where that is not
-    exact.
+class RoIExtractorGraph(nn.Module):
+    """mmdet's ``SingleRoIExtractor``, over a `PackedPyramid` where that is exact, else per level.
 
     Args:
-        extractor: the extractor, with RoIAlign layers that average.
-        sizes_hw: height and width of each level that it reads, in cells.
-        input_hw: height and width of the canvas in pixels.
+        extractor: the extractor, with average-pooling RoIAlign layers.
+        sizes_hw: height and width of each level that it takes, in cells.
+        input_hw: height and width of the input in pixels.
 
     Raises:
-        ExportError: another extractor or layer.
+        ExportError: the extractor or its layer is not supported.
 
-    B images; R RoIs of each; C channels; P x P bins.
+    Shapes: B images; R RoIs per image; C channels; P x P bins.
     """
 
     level_offsets: Tensor
@@ -93,7 +93,7 @@ class RoIFeatures(nn.Module):
         self, extractor: Any, sizes_hw: Sequence[tuple[int, int]], input_hw: tuple[int, int]
     ) -> None:
         super().__init__()
-        _check(extractor)
+        _check_extractor(extractor)
         layer = extractor.roi_layers[0]
         self._bins = (int(layer.output_size[0]), int(layer.output_size[1]))
         self._sampling_ratio = int(layer.sampling_ratio)
@@ -109,24 +109,24 @@ class RoIFeatures(nn.Module):
         self.register_buffer("level_offsets", torch.tensor(table, dtype=torch.float32), False)
 
     def pack_levels(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """What `forward` reads of all levels' maps: the atlas, or the levels as they are."""
+        """The input of `forward` from the feature maps: one packed map, or the levels unchanged."""
         level_maps = list(maps)[: len(self._sizes)]
         return level_maps if self.packed_pyramid is None else [self.packed_pyramid.pack(level_maps)]
 
     def forward(self, packed: Sequence[Tensor], rois: Tensor) -> Tensor:
-        """Features of RoIs.
+        """Extract the features of RoIs.
 
         Args:
-            packed: from `lay`, of these or another extractor's features of the same levels.
-            rois: (B, R, 4) float32, xyxy, pixels of the canvas, within the picture.
+            packed: from `pack_levels` of this extractor, or of another one with the same levels.
+            rois: (B, R, 4) float32, xyxy, pixels of the input, within the image.
 
         Returns:
             (B * R, C, P, P) of the maps' dtype.
         """
         levels = self._levels(rois)
         if self.is_packed:
-            place = self.level_offsets[levels]
-            scale, corner = place[..., :1], place[..., 1:]
+            offsets = self.level_offsets[levels]
+            scale, corner = offsets[..., :1], offsets[..., 1:]
             packed_rois = rois * scale + torch.cat([corner, corner], dim=-1)
             return self._align(packed[0], packed_rois, 1.0)
         roi_levels = levels.reshape(-1, 1, 1, 1)
@@ -150,7 +150,7 @@ class RoIFeatures(nn.Module):
         return aligned
 
     def _align_on_cpu(self, features: Tensor, indexed: Tensor, scale: float) -> Tensor:
-        """By our own operator: torchvision's, which exporters know, has one thread on a CPU."""
+        """By detkit's operator; torchvision's is single-threaded on the CPU."""
         aligned = features.new_empty((len(indexed), features.shape[1], *self._bins))
         unused = features.new_empty(0)
         roi_align_forward(
@@ -164,10 +164,10 @@ class RoIFeatures(nn.Module):
         return rois.shape[1]
 
     def _levels(self, rois: Tensor) -> Tensor:
-        """The level of each RoI: one up for each doubling of its side beyond the finest scale.
+        """The level of each RoI: one coarser for each doubling of its size above the finest scale.
 
-        Source: FPN (arXiv 1612.03144), eq. 1. Agrees with mmdet's ``map_roi_levels``, its
-        logarithm taken apart into comparisons.
+        Source: FPN (arXiv 1612.03144), eq. 1. Agrees with mmdet's ``map_roi_levels``, with
+        comparisons instead of a logarithm.
         """
         size = rois[..., 2:] - rois[..., :2]
         side = torch.sqrt(size[..., 0] * size[..., 1]) / self._finest_scale + 1e-6
@@ -180,7 +180,7 @@ class RoIFeatures(nn.Module):
 def _levels_cover_input(
     sizes_hw: Sequence[tuple[int, int]], scales: Sequence[float], input_hw: tuple[int, int]
 ) -> bool:
-    """Whether every level reaches the end of the canvas, and none is larger than a finer one."""
+    """Whether every level covers the input, and none is larger than a finer one."""
     covers = all(
         side >= length * scale
         for size, scale in zip(sizes_hw, scales) for side, length in zip(size, input_hw)
@@ -192,7 +192,7 @@ def _levels_cover_input(
     return covers and non_increasing
 
 
-def _check(extractor: Any) -> None:
+def _check_extractor(extractor: Any) -> None:
     name = type(extractor).__name__
     if name != "SingleRoIExtractor":
         raise ExportError("the roi_head's bbox_roi_extractor", got=name,
@@ -200,4 +200,4 @@ def _check(extractor: Any) -> None:
     layer = extractor.roi_layers[0]
     if type(layer).__name__ != "RoIAlign" or getattr(layer, "pool_mode", "avg") != "avg":
         raise ExportError("the bbox_roi_extractor's roi_layer", got=type(layer).__name__,
-                          expected="RoIAlign that averages")
+                          expected="RoIAlign with average pooling")

@@ -1,6 +1,6 @@
-"""The RoI heads, one or a cascade of them, as a part of a static graph.
+"""Standard and cascade RoI heads as a part of a static graph.
 
-Legend: B images; R proposals of each; C classes; N candidates; K results at most.
+Shapes: B images; R proposals per image; C classes; at most K results per image.
 """
 
 from __future__ import annotations
@@ -14,23 +14,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detkit.errors import ExportError
-from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS, gather_rows, iou_threshold
+from detkit.inference.graph.batched_nms import (
+    INVALID_SCORE,
+    BatchedNMS,
+    gather_rows,
+    get_iou_threshold,
+)
 from detkit.inference.graph.box_coder import BoxDecoder
 from detkit.inference.graph.results import Results, pack_results
-from detkit.inference.graph.roi_extractor import RoIFeatures
+from detkit.inference.graph.roi_extractor import RoIExtractorGraph
 
 
 class RoIStage(nn.Module):
-    """One stage: RoIs to class scores and moved boxes.
+    """One stage of a RoI head: class logits and box deltas of RoIs.
 
     Args:
         extractor: the stage's ``SingleRoIExtractor``.
         head: the stage's box head, shared.
-        sizes_hw: height and width of each level that the extractor reads, in cells.
-        input_hw: height and width of the canvas in pixels.
+        sizes_hw: height and width of each level that the extractor takes, in cells.
+        input_hw: height and width of the input in pixels.
 
     Raises:
-        ExportError: parts that a static graph does not know.
+        ExportError: a component is not supported.
     """
 
     def __init__(
@@ -41,20 +46,21 @@ class RoIStage(nn.Module):
         input_hw: tuple[int, int],
     ) -> None:
         super().__init__()
-        if not _is_known(head):
+        if not _is_supported(head):
             raise ExportError("the roi_head's bbox_head", got=type(head).__name__,
                               expected="one with softmax scores and box deltas")
-        self.features = RoIFeatures(extractor, sizes_hw, input_hw)
+        self.features = RoIExtractorGraph(extractor, sizes_hw, input_hw)
         self.head = head
         self._fc_only = _is_fc_only(head)
         self.decode = BoxDecoder(head.bbox_coder)
         self.num_reg_classes = 1 if head.reg_class_agnostic else int(head.num_classes)
 
     def forward(self, packed: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (B, R, C + 1) and deltas (B, R, kinds, 4) of RoIs (B, R, 4).
+        """Predict logits (B, R, C + 1) and deltas (B, R, num_reg_classes, 4) of RoIs (B, R, 4).
 
         Args:
-            packed: the maps, from ``RoIFeatures.lay``.
+            packed: the feature maps, from ``RoIExtractorGraph.pack_levels``.
+            rois: xyxy, pixels of the input.
         """
         logits, deltas = self._predict(self.features(packed, rois))
         batch, num_rois = rois.shape[0], rois.shape[1]
@@ -69,8 +75,8 @@ class RoIStage(nn.Module):
         if not self._fc_only:
             logits, deltas = head(features)
             return logits, deltas
-        # Features come with their channels side by side: rather than these, the first layer's
-        # weights are turned around, once for all where a graph is compiled.
+        # Features are in channels-last memory order. Transposing the weights of the first layer
+        # instead of the features is done once where the graph is compiled.
         first = head.shared_fcs[0]
         weight = first.weight.view(len(first.weight), features.shape[1], -1)
         weight = weight.transpose(1, 2).flatten(1)
@@ -82,7 +88,7 @@ class RoIStage(nn.Module):
 
 
 def _is_fc_only(head: Any) -> bool:
-    """Whether a box head is but linear layers that its two outputs share."""
+    """Whether a box head has only linear layers, all of them shared by its two outputs."""
     if not type(head).__name__.startswith("Shared") or head.with_avg_pool:
         return False
     branches = ("shared_convs", "cls_convs", "cls_fcs", "reg_convs", "reg_fcs")
@@ -94,17 +100,17 @@ def _is_fc_only(head: Any) -> bool:
 
 
 class CascadeRoIHeadGraph(nn.Module):
-    """mmdet's box prediction of a standard or cascade RoI head, with results of fixed size.
+    """mmdet's box prediction of a standard or cascade RoI head, with outputs of fixed size.
 
     Args:
-        roi_head: the RoI head; what it has for masks is left out.
+        roi_head: the RoI head; its mask branch is ignored.
         cfg: the model's ``test_cfg.rcnn``.
-        sizes_hw: height and width of the pyramid's levels, in cells.
-        input_hw: height and width of the canvas in pixels.
-        proposals: R.
+        sizes_hw: height and width of each pyramid level, in cells.
+        input_hw: height and width of the input in pixels.
+        proposals: R, the number of proposals per image.
 
     Raises:
-        ExportError: another kind of RoI head, or parts that a static graph does not know.
+        ExportError: the RoI head or one of its components is not supported.
 
     Source: Cascade R-CNN (arXiv 1712.00726); the stages' logits are averaged as mmdet does.
     """
@@ -135,24 +141,24 @@ class CascadeRoIHeadGraph(nn.Module):
         num_classes = int(heads[-1].num_classes)
         self._num_classes = num_classes
         self._threshold = float(cfg.get("score_thr", 0.0))
-        # Scores of a RoI sum to one at most: so many of them can be above the threshold.
+        # A RoI's scores sum to at most 1, which limits how many can be above the threshold.
         max_labels_per_roi = math.ceil(1 / self._threshold) if self._threshold > 0 else num_classes
         self._candidates = proposals * min(num_classes, max_labels_per_roi)
         max_per_img = int(cfg.get("max_per_img", -1))
         max_per_img = self._candidates if max_per_img <= 0 else min(max_per_img, self._candidates)
-        self.nms = BatchedNMS(iou_threshold(cfg.get("nms"), "test_cfg.rcnn"), max_per_img, input_hw,
-                              num_classes)
+        iou_threshold = get_iou_threshold(cfg.get("nms"), "test_cfg.rcnn")
+        self.nms = BatchedNMS(iou_threshold, max_per_img, input_hw, num_classes)
 
     def forward(
         self, maps: Sequence[Tensor], rois: Tensor, valid: Tensor, clip_bounds: Tensor
     ) -> Results:
-        """Objects in the picture.
+        """Detect objects.
 
         Args:
-            maps: of the levels, (B, C, h, w) each.
-            rois: (B, R, 4) float32, xyxy, pixels of the canvas.
-            valid: (B, R) bool; the other RoIs give nothing.
-            clip_bounds: (B, 1, 4) float32, from ``boxes.clip_bounds_of``.
+            maps: feature maps of the levels, (B, C, h, w) each.
+            rois: (B, R, 4) float32, xyxy, pixels of the input.
+            valid: (B, R) bool; False for padding.
+            clip_bounds: (B, 1, 4) float32, from ``get_clip_bounds``.
 
         Returns:
             boxes (B, K, 4) float32, scores (B, K) float32, labels (B, K) int64, counts (B,)
@@ -171,7 +177,7 @@ class CascadeRoIHeadGraph(nn.Module):
         return self._results(boxes, torch.where(valid.unsqueeze(-1), scores, INVALID_SCORE))
 
     def _results(self, boxes: Tensor, scores: Tensor) -> Results:
-        """Class-wise suppression of boxes (B, R, kinds, 4) with scores (B, R, C)."""
+        """Class-wise NMS of boxes (B, R, num_reg_classes, 4) with scores (B, R, C)."""
         flat = torch.where(scores > self._threshold, scores, INVALID_SCORE).flatten(1)
         topk_scores, topk_indices = torch.topk(flat, self._candidates, dim=1)
         labels = topk_indices % self._num_classes
@@ -183,7 +189,7 @@ class CascadeRoIHeadGraph(nn.Module):
 
 
 def _select_top_class_deltas(deltas: Tensor, logits: Tensor) -> Tensor:
-    """Of deltas (B, R, kinds, 4) those of the likeliest object class: (B, R, 4)."""
+    """The deltas (B, R, 4) of the top-scoring class, from (B, R, num_reg_classes, 4)."""
     if deltas.shape[2] == 1:
         return deltas[:, :, 0]
     best = logits[..., :-1].argmax(dim=-1)
@@ -191,10 +197,10 @@ def _select_top_class_deltas(deltas: Tensor, logits: Tensor) -> Tensor:
 
 
 def _is_cascade(roi_head: Any) -> bool:
-    """Whether a RoI head has several stages, or one.
+    """Whether a RoI head is a cascade of several stages.
 
     Raises:
-        ExportError: it predicts in another way than mmdet's standard and cascade heads.
+        ExportError: it does not predict as mmdet's standard and cascade heads do.
     """
     from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 
@@ -209,8 +215,8 @@ def _is_cascade(roi_head: Any) -> bool:
                       "without a shared head")
 
 
-def _is_known(head: Any) -> bool:
-    """Whether a box head's logits and deltas are read as mmdet's ``BBoxHead`` reads its own."""
+def _is_supported(head: Any) -> bool:
+    """Whether a box head decodes its logits and deltas as mmdet's ``BBoxHead`` does."""
     from mmdet.models.roi_heads import BBoxHead
 
     names = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")

@@ -1,6 +1,6 @@
 """The region proposal network as a part of a static graph.
 
-Legend: B images; A anchors of a level; N candidates over all levels; R proposals at most.
+Shapes: B images; at most R proposals per image.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from torch import Tensor, nn
 
 from detkit.errors import ExportError
 from detkit.inference.graph.anchors import register_anchors
-from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS, gather_rows, iou_threshold
+from detkit.inference.graph.batched_nms import (
+    INVALID_SCORE,
+    BatchedNMS,
+    gather_rows,
+    get_iou_threshold,
+)
 from detkit.inference.graph.box_coder import BoxDecoder
 
 
 class RPNGraph(nn.Module):
-    """mmdet's ``RPNHead.predict`` with anchors as constants and a fixed number of results.
+    """mmdet's ``RPNHead.predict`` with constant anchors and outputs of fixed size.
 
     Args:
-        head: the RPN head, whose convolutions are shared.
+        head: the RPN head; its convolutions are shared.
         cfg: the model's ``test_cfg.rpn``.
         sizes_hw: height and width of each level in cells.
-        input_hw: height and width of the canvas in pixels.
+        input_hw: height and width of the input in pixels.
 
     Raises:
-        ExportError: another head, coder or suppression.
+        ExportError: the head, its box coder or its NMS is not supported.
     """
 
     def __init__(
@@ -52,8 +57,8 @@ class RPNGraph(nn.Module):
         max_per_img = int(cfg.get("max_per_img", -1))
         max_per_img = min(max_per_img, sum(self._topk_per_level)) if max_per_img > 0 else sum(
             self._topk_per_level)
-        self.nms = BatchedNMS(iou_threshold(cfg.get("nms"), "test_cfg.rpn"), max_per_img, input_hw,
-                              len(counts))
+        iou_threshold = get_iou_threshold(cfg.get("nms"), "test_cfg.rpn")
+        self.nms = BatchedNMS(iou_threshold, max_per_img, input_hw, len(counts))
         levels = [torch.full((count,), level) for level, count in enumerate(self._topk_per_level)]
         self.register_buffer("levels", torch.cat(levels), False)
 
@@ -63,15 +68,15 @@ class RPNGraph(nn.Module):
         return [getattr(self, name) for name in self._anchors]
 
     def forward(self, maps: Sequence[Tensor], clip_bounds: Tensor) -> tuple[Tensor, Tensor]:
-        """The most likely places of objects.
+        """Predict proposals.
 
         Args:
-            maps: of the levels, (B, C, h, w) each.
-            clip_bounds: (B, 1, 4) float32, from ``boxes.clip_bounds_of``.
+            maps: feature maps of the levels, (B, C, h, w) each.
+            clip_bounds: (B, 1, 4) float32, from ``get_clip_bounds``.
 
         Returns:
-            boxes (B, R, 4) float32, xyxy, pixels of the canvas, zeros beyond the real ones, and
-            their scores (B, R) float32, highest first, `INVALID_SCORE` beyond the real ones.
+            boxes (B, R, 4) float32, xyxy, pixels of the input, padded with zeros, and their scores
+            (B, R) float32, highest first, padded with `INVALID_SCORE`.
         """
         scores, deltas = self.head(tuple(maps))
         all_boxes, all_scores = [], []
@@ -81,7 +86,7 @@ class RPNGraph(nn.Module):
             level_deltas = deltas[level].permute(0, 2, 3, 1).flatten(1).float()
             level_deltas = level_deltas.reshape(objectness.shape[0], -1, 4)
             if self._topk_per_level[level] < anchors.shape[0]:
-                # The sigmoid keeps the order; taking it afterwards is less to do.
+                # The sigmoid is monotonic, so it is applied after topk, to fewer values.
                 objectness, topk_indices = torch.topk(objectness, self._topk_per_level[level],
                                                       dim=1)
                 level_deltas = gather_rows(level_deltas, topk_indices)

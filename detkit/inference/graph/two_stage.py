@@ -1,4 +1,4 @@
-"""Faster and Cascade R-CNN as one module of tensors in and tensors out."""
+"""Faster and Cascade R-CNN as a static graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from detkit.inference.graph.batched_nms import INVALID_SCORE
-from detkit.inference.graph.box_coder import clip_bounds_of
+from detkit.inference.graph.box_coder import get_clip_bounds
 from detkit.inference.graph.feature_extractor import FeatureExtractor
 from detkit.inference.graph.results import Results
 from detkit.inference.graph.roi_heads import CascadeRoIHeadGraph
@@ -15,22 +15,21 @@ from detkit.inference.graph.rpn import RPNGraph
 
 
 class TwoStageGraph(nn.Module):
-    """A two-stage detector without a loop over images or a shape that the picture decides.
+    """A two-stage detector without loops over images or shapes that depend on their content.
 
-    It shares the detector's weights. Only inside the suppression a number of boxes depends on
-    what is seen.
+    It shares the detector's weights. Only inside NMS the number of boxes depends on the content.
 
     Args:
         model: mmdet's ``TwoStageDetector``, Faster or Cascade R-CNN, in eval mode.
-        input_hw: height and width in pixels of what it will be given, multiples of the model's
+        input_hw: height and width of the input in pixels, multiples of the model's
             ``pad_size_divisor``.
-        max_proposals: fewer proposals than the config's ``test_cfg.rpn.max_per_img``; None for
-            as many.
+        max_proposals: maximum number of RPN proposals passed to the RoI head; None for the
+            config's ``test_cfg.rpn.max_per_img``.
 
     Raises:
-        ExportError: a part of the model has no static form.
+        ExportError: a component of the model is not supported.
 
-    Legend: B images; H x W the canvas; K results at most of each image.
+    Shapes: B images; H x W the input; at most K results per image.
     """
 
     def __init__(
@@ -48,19 +47,20 @@ class TwoStageGraph(nn.Module):
         self.max_results = self.roi_head.nms.max_per_img
 
     def forward(self, images: Tensor, image_hw: Tensor) -> Results:
-        """Detect.
+        """Detect objects.
 
         Args:
             images: (B, H, W, 3) uint8 RGB.
-            image_hw: (B, 2) int64, height and width of the part of each canvas that holds the
-                picture, at its top left; what lies beyond has no effect.
+            image_hw: (B, 2) int64, height and width of the image at the top left of each input; the
+                pixels outside have no effect.
 
         Returns:
-            boxes (B, K, 4) float32, xyxy, pixels of the canvas; scores (B, K) float32, highest
-            first; labels (B, K) int64; counts (B,) int64. Zeros beyond the count.
+            boxes (B, K, 4) float32, xyxy, pixels of the input; scores (B, K) float32, highest
+            first; labels (B, K) int64; counts (B,) int64, the number of valid results. The rest is
+            zero.
         """
         maps = self.feature_extractor(images, image_hw)
-        clip_bounds = clip_bounds_of(image_hw)
+        clip_bounds = get_clip_bounds(image_hw)
         rois, scores = self.rpn(maps, clip_bounds)
         results: Results = self.roi_head(maps, rois, scores > INVALID_SCORE, clip_bounds)
         return results

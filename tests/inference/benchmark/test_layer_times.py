@@ -1,4 +1,4 @@
-"""Where a graph's time goes: names, and sums that a graph of known costs decides."""
+"""Layer times: component names, and shares of a graph with known times."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from detkit.inference.benchmark.layer_times import component_of, torch_layer_times
+from detkit.inference.benchmark.layer_times import get_component, torch_layer_times
 
 
 @pytest.mark.parametrize("module, component", [
@@ -24,11 +24,11 @@ from detkit.inference.benchmark.layer_times import component_of, torch_layer_tim
     ("bbox_head.head.retina_cls", "head"),
 ], ids=lambda value: str(value) or "nothing")
 def test_module_name_maps_to_component(module, component):
-    assert component_of(module) == component
+    assert get_component(module) == component
 
 
 class SleepingModule(nn.Module):
-    """Takes so many milliseconds."""
+    """Takes a fixed number of milliseconds."""
 
     def __init__(self, milliseconds, inner=None):
         super().__init__()
@@ -58,7 +58,7 @@ def test_nested_components_are_counted_once():
     batch = (np.zeros((1, 4, 4, 3), np.uint8), np.array([[4, 4]]))
     shares = torch_layer_times(Graph(), batch)
     assert sum(shares.values()) == pytest.approx(1)
-    # 20, 5 and 15 of 40 ms: sleeping is never shorter, and on a busy machine somewhat longer.
+    # 20, 5 and 15 of 40 ms; a sleep is never shorter, and longer on a busy machine.
     assert shares["backbone"] == pytest.approx(0.5, abs=0.15)
     assert shares["NMS"] == pytest.approx(0.375, abs=0.15)
     assert shares["RPN"] == pytest.approx(0.125, abs=0.1)

@@ -1,4 +1,4 @@
-"""Latency and throughput of looks whose time is known: they sleep."""
+"""Latency and throughput of calls that sleep for a known time."""
 
 import threading
 import time
@@ -11,23 +11,23 @@ from detkit.inference.benchmark.speed import latency, throughput
 IMAGES = [np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)]
 
 
-def test_latency_is_of_single_calls_and_not_of_the_first_ones():
+def test_latency_is_per_call_after_warm_up():
     calls = []
 
     def predict(image):
         calls.append(image)
         time.sleep(0.2 if len(calls) <= 3 else 0.002)
 
-    took = latency(predict, IMAGES, runs=10)
+    timing = latency(predict, IMAGES, runs=10)
     assert len(calls) == 13
-    assert 2 <= took.median <= took.p95 < 200
-    assert took.median < 100 and took.mean < 150
+    assert 2 <= timing.median <= timing.p95 < 200
+    assert timing.median < 100 and timing.mean < 150
 
 
-def test_images_are_looked_at_in_turn():
-    images_seen = []
-    latency(lambda image: images_seen.append(int(image[0, 0, 0])), IMAGES, runs=4)
-    assert images_seen[3:] == [0, 1, 0, 1]
+def test_latency_cycles_through_images():
+    order = []
+    latency(lambda image: order.append(int(image[0, 0, 0])), IMAGES, runs=4)
+    assert order[3:] == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -44,7 +44,7 @@ def test_throughput_runs_given_number_of_threads(threads):
 
     fps = throughput(predict, IMAGES, runs=12, threads=threads)
     assert max_running[0] == threads
-    # Sleeping is never shorter than asked.
+    # A sleep is never shorter than requested.
     assert 0 < fps <= threads * 100
 
 

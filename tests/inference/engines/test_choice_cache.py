@@ -1,4 +1,4 @@
-"""What ``engine='auto'`` chose is kept for the same model, size and machine, and for no other."""
+"""The choice of ``engine='auto'`` is cached for the same model, input size and machine only."""
 
 import shutil
 
@@ -15,80 +15,81 @@ from detkit.inference.engines.engine_choice import CANDIDATES
 from detkit.inference.export import checkpoint_engines
 from detkit.inference.export.checkpoint_engines import CheckpointEngines
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """A cache of the test's own, and one quick engine to try."""
+    """A temporary cache folder, and a single fast engine as candidate."""
     monkeypatch.setitem(CANDIDATES, "cpu", ("torch",))
     monkeypatch.setenv("DETKIT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def engine_of(checkpoint, image_batch):
-    return CheckpointEngines(checkpoint, "auto", "f32", 1, "cpu").engine(CANVAS, image_batch[0][0])
+def create_engine(checkpoint, image_batch):
+    engines = CheckpointEngines(checkpoint, "auto", "f32", 1, "cpu")
+    return engines.engine(INPUT_HW, image_batch[0][0])
 
 
-def test_engines_are_tried_once(thumbnail, image_batch, cache, monkeypatch):
-    first = engine_of(thumbnail, image_batch)
+def test_engines_are_timed_once(thumbnail, image_batch, cache, monkeypatch):
+    first = create_engine(thumbnail, image_batch)
     cache_file, = (cache / "engines").iterdir()
     assert read_cached_choice(cache_file) == CachedEngineChoice(first.name, first.precision)
 
-    def tried_again(*args, **kwargs):
-        raise AssertionError("engines are tried again")
+    def fail_if_called(*args, **kwargs):
+        raise AssertionError("engines are timed again")
 
-    monkeypatch.setattr(checkpoint_engines, "choose_engine", tried_again)
-    second = engine_of(thumbnail, image_batch)
+    monkeypatch.setattr(checkpoint_engines, "choose_engine", fail_if_called)
+    second = create_engine(thumbnail, image_batch)
     assert (second.name, second.precision) == (first.name, first.precision)
     cache_file.write_text("{")
-    with pytest.raises(AssertionError, match="tried again"):
-        engine_of(thumbnail, image_batch)
+    with pytest.raises(AssertionError, match="timed again"):
+        create_engine(thumbnail, image_batch)
 
 
-def test_a_choice_that_does_not_run_any_more_is_made_again(thumbnail, image_batch, caplog):
-    path = choice_cache_path(thumbnail, input_hw=CANVAS, precision="f32", num_streams=1,
+def test_cached_engine_that_fails_is_replaced(thumbnail, image_batch, caplog):
+    path = choice_cache_path(thumbnail, input_hw=INPUT_HW, precision="f32", num_streams=1,
                              device="cpu", max_proposals=None)
     write_cached_choice(path, CachedEngineChoice("tensorrt", "f32"), {})
-    assert engine_of(thumbnail, image_batch).name != "tensorrt"
-    assert "tensorrt f32, chosen before, does not run now" in caplog.text
+    assert create_engine(thumbnail, image_batch).name != "tensorrt"
+    assert "tensorrt f32, the cached choice, does not run" in caplog.text
     assert read_cached_choice(path) != CachedEngineChoice("tensorrt", "f32")
 
 
-def test_another_model_size_or_machine_has_a_choice_of_its_own(thumbnail, tmp_path, monkeypatch):
-    first = choice_cache_path(thumbnail, input_hw=CANVAS)
+def test_cache_path_depends_on_model_size_and_machine(thumbnail, tmp_path, monkeypatch):
+    first = choice_cache_path(thumbnail, input_hw=INPUT_HW)
     copy = shutil.copy(thumbnail, tmp_path / "renamed.pth")
-    assert choice_cache_path(copy, input_hw=CANVAS) == first
+    assert choice_cache_path(copy, input_hw=INPUT_HW) == first
     assert choice_cache_path(thumbnail, input_hw=(96, 64)) != first
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    assert choice_cache_path(thumbnail, input_hw=CANVAS) != first
+    assert choice_cache_path(thumbnail, input_hw=INPUT_HW) != first
     monkeypatch.undo()
     with open(copy, "ab") as file:
         file.write(b"more")
-    assert choice_cache_path(copy, input_hw=CANVAS).name != first.name
+    assert choice_cache_path(copy, input_hw=INPUT_HW).name != first.name
 
 
-def test_a_choice_made_beside_others_or_short_of_memory_is_not_kept(
+def test_choice_on_shared_cores_is_not_cached(
     thumbnail, image_batch, cache, monkeypatch
 ):
     monkeypatch.setattr(engine_choice, "cores_are_shared", lambda: True)
-    assert engine_of(thumbnail, image_batch).name == "torch"
+    assert create_engine(thumbnail, image_batch).name == "torch"
     assert not (cache / "engines").exists()
 
 
-def test_a_user_without_a_home_keeps_nothing(thumbnail, image_batch, monkeypatch):
+def test_user_without_home_folder_has_no_cache(thumbnail, image_batch, monkeypatch):
     def no_home():
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("DETKIT_CACHE")
     monkeypatch.setattr("pathlib.Path.home", no_home)
-    assert choice_cache_path(thumbnail, input_hw=CANVAS) is None
-    assert engine_of(thumbnail, image_batch).precision == "f32"
+    assert choice_cache_path(thumbnail, input_hw=INPUT_HW) is None
+    assert create_engine(thumbnail, image_batch).precision == "f32"
 
 
-def test_a_cache_that_cannot_be_written_stops_nothing(thumbnail, image_batch, cache):
+def test_unwritable_cache_is_ignored(thumbnail, image_batch, cache):
     cache.write_text("a file where the folder should be")
-    assert engine_of(thumbnail, image_batch).precision == "f32"
+    assert create_engine(thumbnail, image_batch).precision == "f32"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"engine": 1, "precision": "f32"}'])

@@ -1,4 +1,4 @@
-"""``engine='auto'`` takes what is fast and right, and says what it left out."""
+"""``engine='auto'`` chooses the fastest engine whose detections match, and logs skipped ones."""
 
 import logging
 
@@ -10,7 +10,7 @@ from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.engine_choice import choose_engine
 from detkit.inference.engines.parity import TOLERANCES, outputs_match
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 
 
 def make_raw_detections(boxes, scores, labels):
@@ -40,7 +40,7 @@ def test_agreement(first, second, matches):
 
 
 def test_fastest_engine_is_chosen_and_timed(graphs, image_batch):
-    choice = choose_engine(graphs["deformable"], CANVAS, device="cpu",
+    choice = choose_engine(graphs["deformable"], INPUT_HW, device="cpu",
                            sample_image=image_batch[0][0])
     assert choice.engine.name in ("openvino", "torch")
     assert set(choice.milliseconds) >= {"torch f32", "openvino f32"}
@@ -73,7 +73,7 @@ def test_engine_with_different_outputs_is_rejected(graphs, image_batch, monkeypa
 
     monkeypatch.setattr(engine_choice, "build_engine", build_wrong_engine)
     with caplog.at_level(logging.WARNING):
-        choice = choose_engine(graphs["deformable"], CANVAS, device="cpu",
+        choice = choose_engine(graphs["deformable"], INPUT_HW, device="cpu",
                                sample_image=image_batch[0][0])
     assert choice.engine.name == "torch"
-    assert "openvino f32 is not taken" in caplog.text
+    assert "openvino f32 is skipped" in caplog.text

@@ -1,4 +1,4 @@
-"""Every engine gives what torch gives on the same graph, weights and pictures."""
+"""Every engine's detections equal torch's on the same graph and images."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ from detkit.errors import ExportError, MissingExtraError
 from detkit.inference.engines.availability import available_engines
 from detkit.inference.engines.build import build_engine
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 slow = pytest.mark.slow
 ENGINES = [
     pytest.param("torch", "cascade", id="torch"),
@@ -30,14 +30,14 @@ def eager(graph, images, image_hw):
 
 
 @pytest.mark.parametrize(("name", "graph"), ENGINES)
-def test_an_engine_finds_what_eager_torch_finds(name, graph, graphs, image_batch):
+def test_engine_matches_eager_torch(name, graph, graphs, image_batch):
     states = {state.name: state for state in available_engines("cpu")}
     if states[name].reason:
         pytest.skip(states[name].reason)
     expected = {count: eager(graphs[graph], *(item[:count] for item in image_batch))
                 for count in (1, 3)}
     assert expected[3][3].min() > 0, "a test of nothing found shows nothing"
-    engine = build_engine(name, graphs[graph], CANVAS, device="cpu")
+    engine = build_engine(name, graphs[graph], INPUT_HW, device="cpu")
     for count in (1, 3):
         result = engine(*(item[:count] for item in image_batch))
         boxes, scores, labels, counts = expected[count]
@@ -47,7 +47,7 @@ def test_an_engine_finds_what_eager_torch_finds(name, graph, graphs, image_batch
         np.testing.assert_allclose(result.boxes, boxes, atol=0.01, rtol=0)
         assert [item.dtype for item in (result.boxes, result.scores, result.labels, result.counts)
                 ] == [np.float32, np.float32, np.int64, np.int64]
-    assert (engine.name, engine.precision, engine.input_hw) == (name, "f32", CANVAS)
+    assert (engine.name, engine.precision, engine.input_hw) == (name, "f32", INPUT_HW)
     empty = engine(image_batch[0][:0], image_batch[1][:0])
     max_results = expected[1][0].shape[1]
     assert empty.boxes.shape == (0, max_results, 4) and empty.counts.shape == (0,)
@@ -57,7 +57,7 @@ def test_an_engine_finds_what_eager_torch_finds(name, graph, graphs, image_batch
 
 @pytest.fixture(scope="module")
 def openvino(graphs):
-    engine = build_engine("openvino", graphs["deformable"], CANVAS, num_streams=2, device="cpu")
+    engine = build_engine("openvino", graphs["deformable"], INPUT_HW, num_streams=2, device="cpu")
     yield engine
     engine.close()
 
@@ -99,13 +99,13 @@ def test_padding_pixels_have_no_effect(openvino, image_batch):
     (np.zeros((1, 64, 96, 3), np.uint8), np.ones((1, 2), np.int32)),
     (np.zeros((1, 64, 96, 3), np.uint8), np.array([[65, 96]])),
     (np.zeros((1, 64, 96, 3), np.uint8), np.array([[0, 96]])),
-], ids=["canvas", "dtype", "no-batch", "numbers", "valid-dtype", "too-large", "empty"])
-def test_a_batch_that_does_not_fit_is_refused(openvino, images, valid):
+], ids=["input-size", "dtype", "no-batch", "numbers", "valid-dtype", "too-large", "empty"])
+def test_invalid_batch_raises_value_error(openvino, images, valid):
     with pytest.raises(ValueError, match="got .* expected"):
         openvino(images, valid)
 
 
-def test_engines_that_do_not_run_say_why():
+def test_unavailable_engines_have_reasons():
     states = available_engines("cpu")
     assert [state.name for state in states] == [
         "torch", "torch.compile", "openvino", "onnxruntime", "tensorrt"]
@@ -119,12 +119,12 @@ def test_engines_that_do_not_run_say_why():
     ("openvino", "openvino", "openvino"), ("onnxruntime", "onnxruntime", "onnx"),
     ("onnxruntime", "onnxscript", None),
 ])
-def test_a_missing_library_is_named_with_its_extra(name, library, extra, graphs, monkeypatch):
+def test_missing_library_error_names_its_extra(name, library, extra, graphs, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
     reason = {state.name: state.reason for state in available_engines("cpu")}[name]
     assert library in reason
     with pytest.raises(MissingExtraError if extra else ExportError, match=extra or library):
-        build_engine(name, graphs["cascade"], CANVAS, device="cpu")
+        build_engine(name, graphs["cascade"], INPUT_HW, device="cpu")
 
 
 @pytest.mark.parametrize(("name", "precision", "message"), [
@@ -136,13 +136,13 @@ def test_a_missing_library_is_named_with_its_extra(name, library, extra, graphs,
     ("fast", "f32", "torch.compile"),
     ("tensorrt", "f32", "tensorrt"),
 ])
-def test_what_an_engine_cannot_do_is_one_line(name, precision, message, graphs):
-    with pytest.raises(ExportError, match=message) as caught:
-        build_engine(name, graphs["cascade"], CANVAS, precision, device="cpu")
-    assert "\n" not in str(caught.value)
+def test_unsupported_engine_option_raises_one_line_error(name, precision, message, graphs):
+    with pytest.raises(ExportError, match=message) as error_info:
+        build_engine(name, graphs["cascade"], INPUT_HW, precision, device="cpu")
+    assert "\n" not in str(error_info.value)
 
 
-def test_without_a_compiler_torch_compile_says_so(monkeypatch):
+def test_torch_compile_without_compiler_is_unavailable(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     states = {state.name: state for state in available_engines("cpu")}

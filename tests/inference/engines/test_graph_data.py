@@ -1,4 +1,4 @@
-"""The torch format's file is data: it gives the graph that was written, and runs nothing else."""
+"""The torch format restores the written graph, and executes no code from a file."""
 
 import json
 import struct
@@ -20,48 +20,48 @@ from detkit.inference.engines.ports import try_engine
 from detkit.inference.engines.program import export_program
 from detkit.inference.export.graph_file import graph_file_name, read_graph
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 
 
 @pytest.fixture(scope="module", params=["cascade", "deformable"])
 def written(request, graphs, tmp_path_factory):
-    path = tmp_path_factory.mktemp("graph") / graph_file_name("torch", CANVAS)
-    write_graph_data(export_program(graphs[request.param], CANVAS), path)
+    path = tmp_path_factory.mktemp("graph") / graph_file_name("torch", INPUT_HW)
+    write_graph_data(export_program(graphs[request.param], INPUT_HW), path)
     return path, graphs[request.param]
 
 
-def test_a_graph_comes_back_as_it_was_for_any_batch(written):
+def test_graph_round_trips_for_any_batch_size(written):
     path, graph = written
     restored = read_graph_data(path)
     for batch in (1, 3):
-        inputs = [torch.from_numpy(item) for item in dummy_batch(CANVAS, batch)]
+        inputs = [torch.from_numpy(item) for item in dummy_batch(INPUT_HW, batch)]
         with torch.inference_mode():
             for result, expected in zip(restored(*inputs), graph(*inputs), strict=True):
                 assert torch.equal(result, expected)
 
 
-def test_the_file_holds_no_path_of_the_machine_that_wrote_it(written):
+def test_file_has_no_local_paths(written):
     assert str(Path(__file__).parents[3]).encode() not in written[0].read_bytes()
 
 
 @pytest.mark.parametrize("attack", ["opaque_constant", "size_expression", "shared_library"])
-def test_code_in_a_torch_export_archive_is_not_run(attack, tmp_path):
-    touched = tmp_path / "touched"
+def test_code_in_torch_export_archive_is_not_executed(attack, tmp_path):
+    marker = tmp_path / "touched"
     path = hostile_programs.save_program(tmp_path / "program.pt2")
-    if getattr(hostile_programs, attack)(path, touched) is None:
+    if getattr(hostile_programs, attack)(path, marker) is None:
         pytest.skip("no compiler to make a library with")
-    path = path.rename(tmp_path / graph_file_name("torch", CANVAS))
-    with pytest.raises(ExportError, match=f"{path.name}.*export the checkpoint again") as caught:
-        read_graph("torch", path, CANVAS, "f32", device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not touched.exists()
-    # What torch's own reader does with it.
+    path = path.rename(tmp_path / graph_file_name("torch", INPUT_HW))
+    with pytest.raises(ExportError, match=f"{path.name}.*export the checkpoint") as error_info:
+        read_graph("torch", path, INPUT_HW, "f32", device="cpu")
+    assert "\n" not in str(error_info.value)
+    assert not marker.exists()
+    # torch's own reader executes it.
     path = path.rename(tmp_path / "program.pt2")
     try:
         torch.export.load(str(path))
     except Exception:
         pass
-    assert touched.exists()
+    assert marker.exists()
 
 
 def write(path, steps, outputs=({"value": 0},), tensors=None, **content):
@@ -81,13 +81,13 @@ def step(op, *args, **kwargs):
     "torch.hub.load", "torch.ops.load_library", "torchvision._cuda_version.default",
     "builtins.eval", "operator.attrgetter", "operator.methodcaller", "operator.pow", "os.system",
     "prim.PythonOp", "#eval", "", "."])
-def test_an_operator_that_is_not_named_is_refused(name, tmp_path):
+def test_operator_outside_allowlist_raises_export_error(name, tmp_path):
     path = write(tmp_path / "graph.safetensors", [step(name, "x")])
     with pytest.raises(ExportError, match="graph.safetensors"):
         read_graph_data(path)
 
 
-def test_the_operators_that_are_named_are_torch_s_and_take_no_path():
+def test_allowed_operators_exist_and_take_no_path():
     texts = set()
     for name in sorted(ATEN):
         packet = getattr(torch.ops.aten, name, None)
@@ -98,7 +98,7 @@ def test_the_operators_that_are_named_are_torch_s_and_take_no_path():
             except LookupError:
                 continue
             texts |= {item.name for item in result._schema.arguments if "str" in str(item.type)}
-    # Each chooses among a few ways to compute; none names a file.
+    # Each selects a mode of the computation; none is a path.
     assert texts == {"approximate", "equation", "indexing", "mode", "padding", "reduce",
                      "rounding_mode", "side"}
 
@@ -109,13 +109,13 @@ def test_the_operators_that_are_named_are_torch_s_and_take_no_path():
     {"memory_format": "float32"}, {"code": "1"}, {}, {"value": 0, "tensor": "weight"}, 2**63,
     [[[[[[[[[[0]]]]]]]]]],
 ], ids=str)
-def test_an_argument_that_is_none_is_refused(argument, tmp_path):
+def test_invalid_argument_raises_export_error(argument, tmp_path):
     path = write(tmp_path / "graph.safetensors", [step("aten.relu.default", argument)])
-    with pytest.raises(ExportError, match="no graph that detkit wrote"):
+    with pytest.raises(ExportError, match="is not a graph file"):
         read_graph_data(path)
 
 
-@pytest.mark.parametrize("spoil", [
+@pytest.mark.parametrize("corrupt", [
     lambda path: path.write_bytes(b""),
     lambda path: path.write_bytes(b"PK\x03\x04" * 100),
     lambda path: path.write_bytes(struct.pack("<Q", 2**40) + b"{}"),
@@ -134,20 +134,20 @@ def test_an_argument_that_is_none_is_refused(argument, tmp_path):
     lambda path: write(path, [{"op": "aten.relu.default", "args": 1, "kwargs": {}}]),
 ], ids=["empty", "zip", "long-text", "longer-text", "cut", "no-graph", "deep", "list", "version",
         "output", "weight-out", "no-steps", "no-step", "no-args", "number", "args"])
-def test_a_file_that_is_none_is_refused_in_one_line(spoil, tmp_path):
+def test_invalid_file_raises_one_line_error(corrupt, tmp_path):
     path = write(tmp_path / "graph.safetensors", [])
-    spoil(path)
-    with pytest.raises(ExportError, match="graph.safetensors: no graph") as caught:
+    corrupt(path)
+    with pytest.raises(ExportError, match="graph.safetensors: is not a graph file") as error_info:
         read_graph_data(path)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert "\n" not in str(error_info.value) and len(str(error_info.value)) < 500
 
 
-def test_a_number_that_grows_without_end_is_stopped(tmp_path):
+def test_integer_beyond_64_bits_raises_value_error(tmp_path):
     steps = [step("operator.mul", 2**40, 2**20)]
     steps += [step("operator.mul", {"value": 1 + n}, {"value": 1 + n}) for n in range(1, 40)]
     module = read_graph_data(write(tmp_path / "graph.safetensors", steps, [{"value": 2}]))
     with pytest.raises(ValueError, match="64 bits"):
-        module(*(torch.from_numpy(item) for item in dummy_batch(CANVAS, 1)))
+        module(*(torch.from_numpy(item) for item in dummy_batch(INPUT_HW, 1)))
 
 
 def test_roi_with_invalid_image_index_is_clamped():
@@ -171,11 +171,11 @@ def test_unsupported_operator_is_rejected_on_write(tmp_path):
 
     path = tmp_path / "graph.safetensors"
     with pytest.raises(ExportError, match="bessel_j0.*--format openvino or onnx"):
-        write_graph_data(export_program(UnsupportedOp().eval(), CANVAS), path)
+        write_graph_data(export_program(UnsupportedOp().eval(), INPUT_HW), path)
     assert not path.exists()
 
 
-def test_weights_that_share_memory_are_written_each(tmp_path):
+def test_weights_sharing_memory_are_written_separately(tmp_path):
     class SharedMemory(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -186,8 +186,8 @@ def test_weights_that_share_memory_are_written_each(tmp_path):
             return images.float() @ self.turned @ self.weight, image_hw
 
     path, graph = tmp_path / "graph.safetensors", SharedMemory().eval()
-    write_graph_data(export_program(graph, CANVAS), path)
-    inputs = [torch.from_numpy(item) for item in dummy_batch(CANVAS, 1)]
+    write_graph_data(export_program(graph, INPUT_HW), path)
+    inputs = [torch.from_numpy(item) for item in dummy_batch(INPUT_HW, 1)]
     np.testing.assert_array_equal(read_graph_data(path)(*inputs)[0].detach(),
                                   graph(*inputs)[0].detach())
     with safe_open(str(path), "pt") as file:
@@ -198,7 +198,7 @@ def make_steps(*calls):
     return [{"op": op, "args": list(args), "kwargs": {}} for op, *args in calls]
 
 
-# Each takes 4 TB, or walks through as much.
+# Each allocates 4 TB or iterates over as much.
 @pytest.mark.parametrize("steps", [
     make_steps(("aten.zeros.default", [1_000_000, 1_000_000])),
     make_steps(("aten.arange.default", 1_000_000_000_000)),
@@ -213,7 +213,7 @@ def test_steps_exceeding_memory_are_rejected(
     steps, engine, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(graph_data, "available_memory", lambda: 3 << 20)
-    path = write(tmp_path / graph_file_name("torch", CANVAS), steps,
+    path = write(tmp_path / graph_file_name("torch", INPUT_HW), steps,
                  [{"value": 1 + len(steps)}] * 4)
     with pytest.raises(ExportError, match="tensors of [0-9,]+ bytes, expected at most 3,145,728"):
-        try_engine(read_graph("torch", path, CANVAS, "f32", engine, device="cpu"), path)
+        try_engine(read_graph("torch", path, INPUT_HW, "f32", engine, device="cpu"), path)

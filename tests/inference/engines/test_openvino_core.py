@@ -1,4 +1,4 @@
-"""One Core of OpenVINO a process: engines come and go, and signals still reach the main thread."""
+"""One OpenVINO Core per process: signals reach their handler after engines were closed."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("openvino")
 
-# A model of one constant, as an engine takes it: who runs it does not matter here.
+# A model with constant outputs; the results do not matter here.
 PROGRAM = """
 import gc, os, signal
 import numpy as np
@@ -53,8 +53,8 @@ del second
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_signal_after_engines_were_closed_reaches_its_handler(body: str) -> None:
-    """With a Core for each engine this ends by SIGSEGV on every processor."""
+def test_signal_after_closing_engines_reaches_handler(body: str) -> None:
+    """With one Core per engine the process dies of SIGSEGV on every processor."""
     ran = subprocess.run([sys.executable, "-c", PROGRAM.format(body=body)],
                          capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout) == (0, "alive\n"), ran.stderr

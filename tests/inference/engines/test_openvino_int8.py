@@ -1,17 +1,17 @@
-"""Eight bits are for the network; what computes coordinates keeps its floats."""
+"""int8 quantizes the network only; coordinates stay in float32."""
 
 import pytest
 
 from detkit.errors import ExportError
-from detkit.inference.engines.openvino.convert import build_openvino_model, network_modules_of
+from detkit.inference.engines.openvino.convert import build_openvino_model, get_network_module_names
 from detkit.inference.engines.openvino.int8 import has_int8_instructions, quantize
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 
 
 def test_network_modules_hold_all_weights(graphs):
     graph = graphs["cascade"]
-    network_modules = network_modules_of(graph)
+    network_modules = get_network_module_names(graph)
     modules = dict(graph.named_modules())
     weights = {
         id(weight)
@@ -29,7 +29,7 @@ def test_network_modules_hold_all_weights(graphs):
     ]
 
 
-def test_without_pictures_there_is_no_calibration(graphs):
+def test_quantize_without_images_raises_export_error(graphs):
     with pytest.raises(ExportError, match="--data"):
         quantize(None, [], [])
 
@@ -48,46 +48,46 @@ def test_int8_instructions_are_read_from_cpu_flags(cpu_info, expected, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bytes_multiplied", [False, True])
+@pytest.mark.parametrize("has_instructions", [False, True])
 def test_roi_heads_are_int8_only_with_int8_instructions(
-    graphs, image_batch, bytes_multiplied, monkeypatch
+    graphs, image_batch, has_instructions, monkeypatch
 ):
     monkeypatch.setattr("detkit.inference.engines.openvino.int8.has_int8_instructions",
-                        lambda: bytes_multiplied)
+                        lambda: has_instructions)
     graph = graphs["cascade"]
     calibration_images = [(image, tuple(valid)) for image, valid in zip(*image_batch)]
-    model = quantize(build_openvino_model(graph, CANVAS), network_modules_of(graph),
+    model = quantize(build_openvino_model(graph, INPUT_HW), get_network_module_names(graph),
                      calibration_images)
     inputs = [node.input_value(0).get_node().get_type_name() for node in model.get_ops()
               if node.get_type_name() == "MatMul" and "roi_head" in node.get_friendly_name()]
     assert len(inputs) > 6
-    assert ("FakeQuantize" in inputs) is bytes_multiplied
+    assert ("FakeQuantize" in inputs) is has_instructions
 
 
 @pytest.mark.slow
 def test_only_network_layers_are_quantized(graphs, image_batch):
     graph = graphs["cascade"]
-    network_modules = network_modules_of(graph)
+    network_modules = get_network_module_names(graph)
     calibration_images = [(image, tuple(valid)) for image, valid in zip(*image_batch)]
-    model = quantize(build_openvino_model(graph, CANVAS), network_modules, calibration_images)
-    bytes_for = [node.input_value(0).get_node() for node in model.get_ops()
-                 if node.get_type_name() == "FakeQuantize"]
-    assert len(bytes_for) > 20
-    # Those that a part computes, weights, the picture, and what heads read.
+    model = quantize(build_openvino_model(graph, INPUT_HW), network_modules, calibration_images)
+    quantized_inputs = [node.input_value(0).get_node() for node in model.get_ops()
+                        if node.get_type_name() == "FakeQuantize"]
+    assert len(quantized_inputs) > 20
+    # Besides outputs of modules: weights, the image, and the inputs of heads.
     others = {
         node.get_friendly_name()
-        for node in bytes_for
+        for node in quantized_inputs
         if not node.get_friendly_name().startswith(tuple(
             f"__module.{p}"
             for p in network_modules)) and node.get_type_name() not in ("Constant", "Convert")
     }
     assert not [name for name in others if "decode" in name or "nms" in name]
-    reads_bytes: dict[bool, list[bool]] = {True: [], False: []}
+    input_is_quantized: dict[bool, list[bool]] = {True: [], False: []}
     for node in model.get_ops():
         if node.get_type_name() == "Convolution":
             in_neck = "feature_extractor.neck" in node.get_friendly_name()
-            reads_bytes[in_neck].append(
+            input_is_quantized[in_neck].append(
                 node.input_value(0).get_node().get_type_name() == "FakeQuantize")
-    assert reads_bytes[True] and not any(reads_bytes[True])
-    # Some read what another layer's bytes became through a pooling.
-    assert sum(reads_bytes[False]) > 0.9 * len(reads_bytes[False])
+    assert input_is_quantized[True] and not any(input_is_quantized[True])
+    # Some inputs are pooled outputs of quantized layers.
+    assert sum(input_is_quantized[False]) > 0.9 * len(input_is_quantized[False])

@@ -1,4 +1,4 @@
-"""A layer of a few letters whose result no memory has room for is refused before it is made."""
+"""A file that asks for a layer output larger than the memory raises an error."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from detkit.errors import ExportError
 from detkit.inference.engines.input_batch import INPUT_NAMES
 from detkit.inference.engines.openvino.engine import OpenVinoEngine
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 ov = pytest.importorskip("openvino")
 
 
-def _save(path: Path, rows: int) -> Path:
-    """A model whose results come of a number that is repeated in ``rows`` rows of 1000."""
+def save_model(path: Path, rows: int) -> Path:
+    """Write a model whose outputs depend on a tensor of ``rows`` x 1000 values."""
     op = ov.opset13
-    images = op.parameter([-1, *CANVAS, 3], np.uint8)
+    images = op.parameter([-1, *INPUT_HW, 3], np.uint8)
     image_hw = op.parameter([-1, 2], np.int64)
     for item, name in zip((images, image_hw), INPUT_NAMES):
         item.output(0).get_tensor().set_names({name})
@@ -42,8 +42,8 @@ def _save(path: Path, rows: int) -> Path:
     return path
 
 
-def test_a_result_larger_than_the_memory_is_not_made(tmp_path: Path) -> None:
-    OpenVinoEngine(_save(tmp_path / "few.xml", 10), CANVAS).close()
-    path = _save(tmp_path / "many.xml", 1_000_000_000)
-    with pytest.raises(ExportError, match="more memory than there is: got 4,000,000,000,000 bytes"):
-        OpenVinoEngine(path, CANVAS)
+def test_layer_output_exceeding_memory_raises_export_error(tmp_path: Path) -> None:
+    OpenVinoEngine(save_model(tmp_path / "few.xml", 10), INPUT_HW).close()
+    path = save_model(tmp_path / "many.xml", 1_000_000_000)
+    with pytest.raises(ExportError, match="than is available: got 4,000,000,000,000 bytes"):
+        OpenVinoEngine(path, INPUT_HW)

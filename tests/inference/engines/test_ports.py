@@ -1,4 +1,4 @@
-"""Engines of files whose inputs, outputs or numbers are others are refused in one line."""
+"""Files with invalid inputs, outputs or constants raise a one-line error."""
 
 import json
 
@@ -14,13 +14,13 @@ from detkit.inference.engines.openvino.shared_core import import_openvino, impor
 from detkit.inference.engines.ports import run_and_check, try_engine
 from detkit.inference.export.graph_file import read_graph
 
-CANVAS = (64, 96)
+INPUT_HW = (64, 96)
 VALID_OUTPUTS = {
     "boxes": np.zeros((1, 5, 4), np.float32), "scores": np.zeros((1, 5), np.float32),
     "labels": np.zeros((1, 5), np.int64), "counts": np.ones(1, np.int64)
 }
-INPUTS = {"images": (np.uint8, [-1, *CANVAS, 3]), "valid_hw": (np.int64, [-1, 2])}
-# What differs in the outputs, or in the inputs, and what is said of it.
+INPUTS = {"images": (np.uint8, [-1, *INPUT_HW, 3]), "valid_hw": (np.int64, [-1, 2])}
+# Invalid outputs and inputs, each with a part of the error message.
 OUTPUTS = {
     "none": (dict(VALID_OUTPUTS), None), "renamed": ({
         "rects": VALID_OUTPUTS["boxes"],
@@ -38,19 +38,19 @@ OUTPUTS = {
     "boxes-dtype": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 5, 4), np.int64)}, "boxes: got int64"),
     "labels-dtype": ({**VALID_OUTPUTS, "labels": np.zeros((1, 5),
                                                           np.float32)}, "labels: got float32"),
-    "rooms-differ": ({**VALID_OUTPUTS, "scores": np.zeros((1, 6),
-                                                          np.float32)}, "scores: got float32"),
+    "capacities-differ": ({**VALID_OUTPUTS, "scores": np.zeros((1, 6), np.float32)},
+                          "scores: got float32"),
     "other-batch": ({**VALID_OUTPUTS, "counts": np.ones(3, np.int64)}, "counts: got int64"),
     "counts-high": ({**VALID_OUTPUTS, "counts": np.full(1, 6, np.int64)},
                     "counts: got 6 to 6, expected 0"),
     "counts-low": ({**VALID_OUTPUTS, "counts": np.full(1, -1, np.int64)}, "counts: got -1 to -1"),
 }
 INVALID_INPUTS = {
-    "canvas": ({**INPUTS, "images": (np.uint8, [-1, 32, 32, 3])}, "images: got uint8"),
-    "channels-first": ({**INPUTS, "images": (np.uint8, [-1, 3, *CANVAS])}, "images: got uint8"),
-    "rank": ({**INPUTS, "images": (np.uint8, [*CANVAS, 3])}, "images: got uint8"),
-    "dtype": ({**INPUTS, "images": (np.float32, [-1, *CANVAS, 3])}, "images: got float32"),
-    "one": ({"images": INPUTS["images"]}, "inputs: got images, expected images, valid_hw"),
+    "input-size": ({**INPUTS, "images": (np.uint8, [-1, 32, 32, 3])}, "images: got uint8"),
+    "channels-first": ({**INPUTS, "images": (np.uint8, [-1, 3, *INPUT_HW])}, "images: got uint8"),
+    "rank": ({**INPUTS, "images": (np.uint8, [*INPUT_HW, 3])}, "images: got uint8"),
+    "dtype": ({**INPUTS, "images": (np.float32, [-1, *INPUT_HW, 3])}, "images: got float32"),
+    "missing": ({"images": INPUTS["images"]}, "inputs: got images, expected images, valid_hw"),
 }
 
 
@@ -58,7 +58,7 @@ def write_openvino(path, inputs, outputs):
     openvino, ops = import_openvino(), import_openvino_module("opset14")
     parameters = [ops.parameter(shape, dtype, name) for name, (dtype, shape) in inputs.items()]
     results = [ops.result(ops.constant(value)) for value in outputs.values()]
-    model = openvino.Model(results, parameters, "odd")
+    model = openvino.Model(results, parameters, "test")
     for port, name in zip([*model.inputs, *model.outputs], [*inputs, *outputs]):
         port.get_tensor().set_names({name})
     openvino.save_model(model, str(path), compress_to_fp16=False)
@@ -66,13 +66,13 @@ def write_openvino(path, inputs, outputs):
 
 def write_onnx(path, inputs, outputs):
     onnx = pytest.importorskip("onnx")
-    kind = onnx.helper.np_dtype_to_tensor_dtype
+    tensor_type = onnx.helper.np_dtype_to_tensor_dtype
     graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Identity", [f"{name}_held"], [name]) for name in outputs], "odd",
+        [onnx.helper.make_node("Identity", [f"{name}_held"], [name]) for name in outputs], "test",
         [onnx.helper.make_tensor_value_info(
-            name, kind(np.dtype(dtype)), ["b" if side < 0 else side for side in shape])
+            name, tensor_type(np.dtype(dtype)), ["b" if side < 0 else side for side in shape])
          for name, (dtype, shape) in inputs.items()],
-        [onnx.helper.make_tensor_value_info(name, kind(value.dtype), value.shape)
+        [onnx.helper.make_tensor_value_info(name, tensor_type(value.dtype), value.shape)
          for name, value in outputs.items()],
         [onnx.numpy_helper.from_array(value, f"{name}_held") for name, value in outputs.items()])
     opset = [onnx.helper.make_opsetid("", 19)]
@@ -95,39 +95,39 @@ FORMATS = {"openvino": (write_openvino, "graph.xml"), "onnx": (write_onnx, "grap
 def read_and_try(form, folder, inputs, outputs):
     write, name = FORMATS[form]
     write(folder / name, inputs, outputs)
-    engine = read_graph(form, folder / name, CANVAS, "f32", device="cpu")
+    engine = read_graph(form, folder / name, INPUT_HW, "f32", device="cpu")
     try_engine(engine, folder / name, 5)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("odd", OUTPUTS)
-def test_outputs_that_differ_are_one_line(form, odd, tmp_path):
-    outputs, message = OUTPUTS[odd]
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_invalid_outputs_raise_one_line_error(form, case, tmp_path):
+    outputs, message = OUTPUTS[case]
     if message is None:
         read_and_try(form, tmp_path, INPUTS, outputs)
         return
-    if form == "torch" and odd in ("renamed", "boxes-dtype"):
-        return  # Its outputs have an order and no names, and are turned into floats.
-    if form == "torch" and odd in ("fewer", "more", "order"):
-        message = "cannot be run|: got"
-    with pytest.raises(ExportError, match=message) as caught:
+    if form == "torch" and case in ("renamed", "boxes-dtype"):
+        return  # Its outputs have no names, and are converted to float.
+    if form == "torch" and case in ("fewer", "more", "order"):
+        message = "inference failed|: got"
+    with pytest.raises(ExportError, match=message) as error_info:
         read_and_try(form, tmp_path, INPUTS, outputs)
-    assert "graph." in str(caught.value) and "\n" not in str(caught.value)
+    assert "graph." in str(error_info.value) and "\n" not in str(error_info.value)
 
 
 @pytest.mark.parametrize("form", ["openvino", "onnx"])
-@pytest.mark.parametrize("odd", INVALID_INPUTS)
-def test_inputs_that_differ_are_one_line(form, odd, tmp_path):
-    inputs, message = INVALID_INPUTS[odd]
-    with pytest.raises(ExportError, match=message) as caught:
+@pytest.mark.parametrize("case", INVALID_INPUTS)
+def test_invalid_inputs_raise_one_line_error(form, case, tmp_path):
+    inputs, message = INVALID_INPUTS[case]
+    with pytest.raises(ExportError, match=message) as error_info:
         read_and_try(form, tmp_path, inputs, VALID_OUTPUTS)
-    assert "graph." in str(caught.value) and "\n" not in str(caught.value)
+    assert "graph." in str(error_info.value) and "\n" not in str(error_info.value)
 
 
 class FakeEngine:
-    """Gives what it was made with."""
+    """Returns a fixed output, or raises it."""
 
-    name, precision, input_hw, num_streams = "fake", "f32", CANVAS, 1
+    name, precision, input_hw, num_streams = "fake", "f32", INPUT_HW, 1
 
     def __init__(self, output):
         self.output = output
@@ -138,12 +138,12 @@ class FakeEngine:
         return self.output
 
     def close(self):
-        """Nothing."""
+        """Nothing to release."""
 
 
-def test_an_engine_s_own_error_is_one_line_and_a_lack_of_memory_stays_one():
-    images, valid = np.zeros((1, *CANVAS, 3), np.uint8), np.ones((1, 2), np.int64)
-    with pytest.raises(ExportError, match="the engine fake: cannot be run: got IndexError: a b"):
+def test_engine_error_is_one_line_and_out_of_memory_is_passed_on():
+    images, valid = np.zeros((1, *INPUT_HW, 3), np.uint8), np.ones((1, 2), np.int64)
+    with pytest.raises(ExportError, match="the engine fake: inference failed: got IndexError: a b"):
         run_and_check(FakeEngine(IndexError("a\nb")), images, valid)
     with pytest.raises(RuntimeError, match="alloc"):
         run_and_check(FakeEngine(RuntimeError("std::bad_alloc")), images, valid)
@@ -152,7 +152,7 @@ def test_an_engine_s_own_error_is_one_line_and_a_lack_of_memory_stays_one():
 
 
 def write_openvino_xml(path, constant="", layer="", head=""):
-    """A model that adds a constant to its input, of 16 bytes of weights."""
+    """Write a model that returns a constant, with a weights file of 16 bytes."""
     path.with_suffix(".bin").write_bytes(bytes(16))
     constant = constant or 'element_type="f32" shape="4" offset="0" size="16"'
     path.write_text(f"""<?xml version="1.0"?>{head}<net name="m" version="11"><layers>
@@ -164,8 +164,8 @@ def write_openvino_xml(path, constant="", layer="", head=""):
     return path
 
 
-@pytest.mark.parametrize(("spoil", "message"), [
-    # 2**62 + 1 numbers of 4 bytes are 4 bytes in 64 bits: a bus error ends OpenVINO's process.
+@pytest.mark.parametrize(("corrupt", "message"), [
+    # (2**62 + 1) * 4 bytes overflow to 4 in 64 bits, which killed OpenVINO's process.
     ({"constant": 'element_type="f32" shape="4611686018427387905" offset="0" size="4"'},
      "a constant of 4 bytes, expected 18446744073709551620"),
     ({"constant": 'element_type="f32" shape="4" offset="8" size="16"'}, "8 to 24 of 16 bytes"),
@@ -178,10 +178,10 @@ def write_openvino_xml(path, constant="", layer="", head=""):
     ({"head": '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'}, "DOCTYPE"),
     ({"layer": "<a>"}, "mismatched tag"),
     ({}, "inputs: got none"),
-], ids=["overflow", "beyond", "before", "negative", "text", "no-place", "extension", "deep",
+], ids=["overflow", "beyond", "before", "negative", "text", "no-offset", "extension", "deep",
         "doctype", "no-xml", "no-inputs"])
-def test_an_openvino_file_that_leads_elsewhere_is_one_line(spoil, message, tmp_path):
-    with pytest.raises(ExportError, match=message) as caught:
-        read_graph("openvino", write_openvino_xml(tmp_path / "graph.xml", **spoil), CANVAS, "f32",
-                   device="cpu")
-    assert "graph.xml" in str(caught.value) and "\n" not in str(caught.value)
+def test_malicious_openvino_file_raises_one_line_error(corrupt, message, tmp_path):
+    with pytest.raises(ExportError, match=message) as error_info:
+        path = write_openvino_xml(tmp_path / "graph.xml", **corrupt)
+        read_graph("openvino", path, INPUT_HW, "f32", device="cpu")
+    assert "graph.xml" in str(error_info.value) and "\n" not in str(error_info.value)

@@ -1,4 +1,4 @@
-"""Real pictures of three data sets for the tests of this room."""
+"""Real images of three datasets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ SETS = {
 
 @pytest.fixture(scope="session")
 def real_images(shared_data: Path) -> Callable[[str, int], list[Image]]:
-    """The first pictures of a data set, RGB, scaled down to 320 pixels at most."""
+    """Read the first images of a dataset, RGB, resized to a longer side of 320 pixels."""
 
     def read(name: str, count: int) -> list[Image]:
         folder, pattern = SETS[name]

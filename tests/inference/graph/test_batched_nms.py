@@ -1,4 +1,4 @@
-"""Suppression for a whole batch in one call against mmcv's and torchvision's, image by image."""
+"""NMS of a batch in one call against mmcv's and torchvision's, image by image."""
 
 import pytest
 import torch
@@ -8,11 +8,11 @@ from torchvision.ops import batched_nms as torchvision_batched_nms
 
 from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS
 
-CANVAS = (96, 128)
+INPUT_HW = (96, 128)
 
 
 def random_boxes(batch: int, count: int, seed: int = 0) -> Tensor:
-    """(B, N, 4) boxes within the canvas, some of them without any area."""
+    """(B, N, 4) boxes within the input, some of them without area."""
     torch.manual_seed(seed)
     limits = torch.tensor([128.0, 96.0])
     corner = torch.rand(batch, count, 2) * limits
@@ -29,11 +29,11 @@ def keep(select: BatchedNMS, boxes: Tensor, scores: Tensor, group: Tensor) -> li
 
 @pytest.mark.parametrize("groups", [1, 2, 5, 80])
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
-def test_keeps_what_mmcv_and_torchvision_keep(groups: int, threshold: float) -> None:
+def test_kept_boxes_match_mmcv_and_torchvision(groups: int, threshold: float) -> None:
     boxes = random_boxes(3, 400, seed=groups)
     scores = torch.rand(3, 400)
     group = torch.randint(groups, (3, 400))
-    result = keep(BatchedNMS(threshold, 400, CANVAS, groups), boxes, scores, group)
+    result = keep(BatchedNMS(threshold, 400, INPUT_HW, groups), boxes, scores, group)
     for image in range(3):
         arguments = boxes[image], scores[image], group[image]
         _, mmcv = mmcv_batched_nms(*arguments, dict(type="nms", iou_threshold=threshold))
@@ -42,12 +42,12 @@ def test_keeps_what_mmcv_and_torchvision_keep(groups: int, threshold: float) -> 
         assert 20 < len(result[image]) <= 400
 
 
-def test_only_the_best_are_kept_where_there_are_more_than_wanted() -> None:
+def test_max_per_img_keeps_highest_scores() -> None:
     boxes, scores = random_boxes(2, 300), torch.rand(2, 300)
     group = torch.randint(4, (300,))
-    all_kept = keep(BatchedNMS(0.5, 300, CANVAS, 4), boxes, scores, group)
+    all_kept = keep(BatchedNMS(0.5, 300, INPUT_HW, 4), boxes, scores, group)
     assert [len(item) > 7 for item in all_kept] == [True, True]
-    assert keep(BatchedNMS(0.5, 7, CANVAS, 4), boxes, scores, group) == [
+    assert keep(BatchedNMS(0.5, 7, INPUT_HW, 4), boxes, scores, group) == [
         item[:7] for item in all_kept]
 
 
@@ -57,26 +57,26 @@ def test_invalid_candidates_are_ignored() -> None:
     scores[0, ::2] = INVALID_SCORE
     rest = torch.arange(1, 50, 2)
     expected = rest[torchvision_batched_nms(boxes[0, rest], scores[0, rest], group[rest], 0.5)]
-    assert keep(BatchedNMS(0.5, 50, CANVAS, 1), boxes, scores, group) == [expected.tolist()]
+    assert keep(BatchedNMS(0.5, 50, INPUT_HW, 1), boxes, scores, group) == [expected.tolist()]
 
 
 def test_no_candidates_give_no_results() -> None:
     scores = torch.full((2, 30), INVALID_SCORE)
     group = torch.zeros(2, 30, dtype=torch.long)
-    assert keep(BatchedNMS(0.5, 10, CANVAS, 3), random_boxes(2, 30), scores, group) == [[], []]
+    assert keep(BatchedNMS(0.5, 10, INPUT_HW, 3), random_boxes(2, 30), scores, group) == [[], []]
 
 
-def test_of_equal_boxes_with_equal_scores_one_is_kept_in_each_group() -> None:
-    # Two groups of two equal boxes each: which of the two stays is not said.
+def test_one_of_equal_boxes_is_kept_per_group() -> None:
+    # Two groups of two equal boxes each; which of the two is kept is not defined.
     boxes = torch.tensor([[[10.0, 10, 50, 50]] * 4])
     group = torch.tensor([[0, 0, 1, 1]])
-    result = keep(BatchedNMS(0.5, 4, CANVAS, 2), boxes, torch.full((1, 4), 0.5), group)
+    result = keep(BatchedNMS(0.5, 4, INPUT_HW, 2), boxes, torch.full((1, 4), 0.5), group)
     assert sorted(int(group[0, index]) for index in result[0]) == [0, 1]
 
 
-def test_an_overlap_of_just_the_threshold_is_allowed() -> None:
-    # 10 x 10 and 10 x 6 of it: intersection 60, union 100.
+def test_iou_equal_to_threshold_is_kept() -> None:
+    # 10 x 10 and 10 x 6: intersection 60, union 100.
     boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 6]]])
     scores, group = torch.tensor([[0.9, 0.8]]), torch.zeros(1, 2, dtype=torch.long)
-    assert keep(BatchedNMS(0.6, 2, CANVAS, 1), boxes, scores, group) == [[0, 1]]
-    assert keep(BatchedNMS(0.59, 2, CANVAS, 1), boxes, scores, group) == [[0]]
+    assert keep(BatchedNMS(0.6, 2, INPUT_HW, 1), boxes, scores, group) == [[0, 1]]
+    assert keep(BatchedNMS(0.59, 2, INPUT_HW, 1), boxes, scores, group) == [[0]]

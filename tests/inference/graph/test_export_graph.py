@@ -1,4 +1,4 @@
-"""A graph can be traced and exported: no loop over images, no operator of Python, any batch."""
+"""A graph can be traced and exported, without loops or Python operators, for any batch size."""
 
 import contextlib
 import io
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_parity import KINDS
+from test_parity import DETECTORS
 from thumbnails import build
 from torch import Tensor
 
 from detkit.inference.engines.openvino.shared_core import openvino_core
 from detkit.inference.graph.build import build_static_graph
 
-CANVAS = (96, 128)
+INPUT_HW = (96, 128)
 BOX, SCORE = 0.01, 1e-4
-EXPORTED_KINDS = [
+EXPORTED_DETECTORS = [
     "cascade", "resnet_dcn_backbone", "resnet_dcnv2_backbone", "convnextv2_dcn_backbone",
     "efficientnet_backbone", "swin_backbone", "timm_backbone", "deformable_fpn", "bifpn", "retina",
     "efficientdet", "fcos", "atss", "rtmdet"
@@ -25,15 +25,15 @@ EXPORTED_KINDS = [
 
 
 def mark_slow_except(*quick: str) -> list[Any]:
-    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow)
-            for kind in EXPORTED_KINDS]
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow)
+            for name in EXPORTED_DETECTORS]
 
 
 def batch(size: int) -> tuple[Tensor, Tensor]:
-    """Smooth pictures of which each fills another part of its canvas."""
+    """Smooth images of different sizes, and the sizes."""
     torch.manual_seed(size)
     coarse = torch.rand(size, 3, 8, 8) * 255
-    images = torch.nn.functional.interpolate(coarse, size=CANVAS, mode="bilinear")
+    images = torch.nn.functional.interpolate(coarse, size=INPUT_HW, mode="bilinear")
     image_hw = torch.tensor([[96 - 7 * row, 128 - 11 * row] for row in range(size)])
     return images.permute(0, 2, 3, 1).to(torch.uint8).contiguous(), image_hw
 
@@ -43,9 +43,9 @@ def trace_graph(graph: torch.nn.Module) -> Any:
         return torch.jit.trace(graph, batch(2), check_trace=False)
 
 
-def assert_alike(actual: Any, expected: Any) -> None:
-    """At least 95 boxes in a hundred are the same: libraries round differently, and the last digit
-    of an overlap just at the threshold decides about a box, and about those after it.
+def assert_similar(actual: Any, expected: Any) -> None:
+    """At least 95 % of the boxes match: libraries round differently, and the last digit of an IoU
+    at the threshold decides whether a box is kept, and so are those that it suppresses.
     """
     boxes, scores, labels, counts = (torch.from_numpy(np.asarray(item)) for item in actual)
     assert (counts - expected[3]).abs().max() <= 2 and counts.min() > 20
@@ -58,41 +58,41 @@ def assert_alike(actual: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", mark_slow_except("cascade", "resnet_dcn_backbone", "swin_backbone", "rtmdet"))
-def test_trace_has_no_loops_and_works_for_other_batch_sizes(kind: str) -> None:
-    graph = build_static_graph(build(KINDS[kind]), CANVAS)
+    "name", mark_slow_except("cascade", "resnet_dcn_backbone", "swin_backbone", "rtmdet"))
+def test_trace_has_no_loops_and_works_for_other_batch_sizes(name: str) -> None:
+    graph = build_static_graph(build(DETECTORS[name]), INPUT_HW)
     trace = trace_graph(graph)
-    kinds = {node.kind() for node in trace.inlined_graph.nodes()}
-    assert not kinds & {"prim::Loop", "prim::If", "prim::PythonOp", "aten::nonzero"}, kinds
-    # One suppression for proposals and one for results, however many images.
+    node_kinds = {node.kind() for node in trace.inlined_graph.nodes()}
+    assert not node_kinds & {"prim::Loop", "prim::If", "prim::PythonOp", "aten::nonzero"}
+    # One NMS for proposals and one for results, whatever the number of images.
     calls = [node.kind() for node in trace.inlined_graph.nodes()].count("torchvision::nms")
     assert calls == (2 if hasattr(graph, "rpn") else 1)
     for size in (1, 3):
         with torch.inference_mode():
             expected, actual = graph(*batch(size)), trace(*batch(size))
-        assert_alike(actual, expected)
+        assert_similar(actual, expected)
 
 
-@pytest.mark.parametrize("kind", mark_slow_except("resnet_dcnv2_backbone"))
-def test_openvino_finds_what_torch_finds(kind: str) -> None:
+@pytest.mark.parametrize("name", mark_slow_except("resnet_dcnv2_backbone"))
+def test_openvino_matches_torch(name: str) -> None:
     openvino = pytest.importorskip("openvino")
-    graph = build_static_graph(build(KINDS[kind]), CANVAS)
+    graph = build_static_graph(build(DETECTORS[name]), INPUT_HW)
     model = openvino.convert_model(
         trace_graph(graph), example_input=batch(2),
-        input=[openvino.PartialShape([-1, *CANVAS, 3]), openvino.PartialShape([-1, 2])])
+        input=[openvino.PartialShape([-1, *INPUT_HW, 3]), openvino.PartialShape([-1, 2])])
     compiled = openvino_core().compile_model(
         model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
     with torch.inference_mode():
         expected = graph(*batch(3))
     results = compiled([item.numpy() for item in batch(3)])
-    assert_alike([results[index] for index in range(4)], expected)
+    assert_similar([results[index] for index in range(4)], expected)
 
 
-@pytest.mark.parametrize("kind", mark_slow_except())
-def test_onnxruntime_finds_what_torch_finds(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", mark_slow_except())
+def test_onnxruntime_matches_torch(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
-    graph = build_static_graph(build(KINDS[kind]), CANVAS)
+    graph = build_static_graph(build(DETECTORS[name]), INPUT_HW)
     path = tmp_path / "graph.onnx"
     with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         torch.onnx.export(
@@ -103,26 +103,26 @@ def test_onnxruntime_finds_what_torch_finds(kind: str, tmp_path: Path) -> None:
     images, image_hw = batch(3)
     with torch.inference_mode():
         expected = graph(images, image_hw)
-    assert_alike(session.run(None, {"images": images.numpy(), "valid_hw": image_hw.numpy()}),
-                 expected)
+    assert_similar(session.run(None, {"images": images.numpy(), "valid_hw": image_hw.numpy()}),
+                   expected)
 
 
-@pytest.mark.parametrize("kind", ["resnet_dcn_backbone", "resnet_dcnv2_backbone"])
-def test_deformable_layers_of_mmcv_run_where_autocast_brings_bfloat16(kind: str) -> None:
-    graph = build_static_graph(build(KINDS[kind]), CANVAS)
+@pytest.mark.parametrize("name", ["resnet_dcn_backbone", "resnet_dcnv2_backbone"])
+def test_mmcv_deform_conv_runs_under_bf16_autocast(name: str) -> None:
+    graph = build_static_graph(build(DETECTORS[name]), INPUT_HW)
     with torch.inference_mode():
         expected = graph(*batch(1))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             actual = graph(*batch(1))
-    # 8 bits of mantissa over the depth of a network: the same number of results, near scores.
+    # bf16 has 8 bits of mantissa: the number of results and the scores are close.
     assert (actual[3] - expected[3]).abs().max() <= 0.1 * expected[3].max()
     assert (actual[1].float() - expected[1]).abs().mean() < 0.02
 
 
-def test_a_graph_shares_the_weights_and_leaves_the_model_as_it_was() -> None:
-    model = build(KINDS["resnet_dcn_backbone"])
+def test_graph_shares_weights_and_does_not_change_model() -> None:
+    model = build(DETECTORS["resnet_dcn_backbone"])
     before = {name: type(module) for name, module in model.named_modules()}
-    graph = build_static_graph(model, CANVAS)
+    graph = build_static_graph(model, INPUT_HW)
     pointers = {item.data_ptr() for item in model.parameters()}
     assert {item.data_ptr() for item in graph.parameters()} <= pointers
     assert {name: type(module) for name, module in model.named_modules()} == before

@@ -1,4 +1,4 @@
-"""Canvases of bytes become what mmdet's preprocessor makes of the pictures on them."""
+"""The preprocessor's output equals that of mmdet's."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], bgr_to_rgb=False),
     dict(bgr_to_rgb=True),
     dict(mean=MEAN, std=STD, bgr_to_rgb=True, pad_value=3),
-], ids=["rgb", "bgr", "not_normalised", "other_padding"])
-def test_pixels_are_equal_to_the_last_bit(settings: dict[str, Any]) -> None:
+], ids=["rgb", "bgr", "not_normalized", "other_padding"])
+def test_pixels_equal_mmdet_bit_for_bit(settings: dict[str, Any]) -> None:
     preprocessor = DetDataPreprocessor(pad_size_divisor=32, **settings)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
     image_hw = [(50, 96), (64, 1)]
@@ -30,6 +30,6 @@ def test_pixels_are_equal_to_the_last_bit(settings: dict[str, Any]) -> None:
     assert torch.equal(actual, expected)
 
 
-def test_what_is_no_preprocessor_of_pictures_is_refused() -> None:
+def test_other_preprocessor_raises_export_error() -> None:
     with pytest.raises(ExportError, match="data_preprocessor"):
         ImagePreprocessor(torch.nn.Identity())

@@ -1,4 +1,4 @@
-"""With the same weights and input a static graph finds what mmdet's predict finds."""
+"""A static graph's detections equal those of mmdet's predict, with the same weights and images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ NECKS: dict[str, dict[str, Any]] = {
 }
 CHANNELS = {"efficientnet": (24, 40, 112, 320), "timm": (64, 128, 256, 512),
             "resnet_dcn": (16, 32, 64, 128), "resnet_dcnv2": (16, 32, 64, 128)}
-KINDS: dict[str, dict[str, Any]] = {
+DETECTORS: dict[str, dict[str, Any]] = {
     "faster": two_stage(cascade=False),
     "faster_class_boxes": two_stage(cascade=False, agnostic=False),
     "cascade": two_stage(),
@@ -32,7 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "not_aligned": two_stage(roi_layer=dict(sampling_ratio=2, aligned=False)),
     "many_proposals": two_stage(nms_pre=1000, max_per_img=1000),
     "large_boxes_only": two_stage(min_bbox_size=24),
-    # timm's has steep maps, and three stages would multiply each rounding.
+    # timm's features have steep gradients, and three stages would multiply rounding errors.
     **{f"{name}_backbone": two_stage(backbone, channels=CHANNELS.get(name, (8, 16, 32, 64)),
                                      cascade=name != "timm")
        for name, backbone in BACKBONES.items()},
@@ -42,12 +42,12 @@ KINDS: dict[str, dict[str, Any]] = {
 ReadImages = Callable[[str, int], list[NDArray[np.uint8]]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_graph_finds_what_mmdet_finds(kind: str, real_images: ReadImages) -> None:
-    model = build(KINDS[kind])
+@pytest.mark.parametrize("name", DETECTORS)
+def test_graph_matches_mmdet(name: str, real_images: ReadImages) -> None:
+    model = build(DETECTORS[name])
     counts = assert_matches_mmdet(model, PIPELINE, real_images("cells", 1))
     counts += assert_matches_mmdet(model, PIPELINE, real_images("photos", 2)[1:])
-    # A batch of pictures with different shapes and different parts of the canvas.
+    # A batch of images of different shapes.
     first, second, third = real_images("chess", 3)
     counts += assert_matches_mmdet(model, PIPELINE, [
         first, np.ascontiguousarray(second[:100, :200]),
@@ -56,31 +56,31 @@ def test_graph_finds_what_mmdet_finds(kind: str, real_images: ReadImages) -> Non
     assert min(counts) > 20, counts
 
 
-@pytest.mark.parametrize("kind", ["cascade", "retina"])
+@pytest.mark.parametrize("name", ["cascade", "retina"])
 @pytest.mark.parametrize(
     "size_hw", [(1, 1), (1, 64), (300, 2), (33, 31)], ids=lambda size: f"{size[0]}x{size[1]}")
-def test_odd_image_sizes_match_mmdet(kind: str, size_hw: tuple[int, int]) -> None:
+def test_odd_image_sizes_match_mmdet(name: str, size_hw: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
-    assert_matches_mmdet(build(KINDS[kind]), PIPELINE, [image])
+    assert_matches_mmdet(build(DETECTORS[name]), PIPELINE, [image])
 
 
 def test_gray_image_matches_mmdet(real_images: ReadImages) -> None:
     gray_image = real_images("cells", 1)[0].mean(axis=2, keepdims=True).astype(np.uint8)
-    assert assert_matches_mmdet(build(KINDS["cascade"]), PIPELINE,
+    assert assert_matches_mmdet(build(DETECTORS["cascade"]), PIPELINE,
                                 [gray_image.repeat(3, axis=2)])[0] > 20
 
 
-@pytest.mark.parametrize("kind", ["cascade", "convnextv2_backbone", "fcos"])
-def test_a_canvas_larger_than_needed_is_padding(kind: str, real_images: ReadImages) -> None:
-    model = build(KINDS[kind])
-    # As mmdet pads: some networks see the padding.
+@pytest.mark.parametrize("name", ["cascade", "convnextv2_backbone", "fcos"])
+def test_larger_input_than_needed_matches_mmdet_padding(name: str, real_images: ReadImages) -> None:
+    model = build(DETECTORS[name])
+    # mmdet pads likewise: some networks are affected by padding.
     model.data_preprocessor.pad_size_divisor = 192
     assert assert_matches_mmdet(model, PIPELINE, real_images("chess", 1))[0] > 20
 
 
-@pytest.mark.parametrize("kind", ["cascade", "rtmdet"])
-def test_padding_pixels_have_no_effect(kind: str) -> None:
-    graph = build_static_graph(build(KINDS[kind]), (96, 128))
+@pytest.mark.parametrize("name", ["cascade", "rtmdet"])
+def test_padding_pixels_have_no_effect(name: str) -> None:
+    graph = build_static_graph(build(DETECTORS[name]), (96, 128))
     images = torch.randint(0, 256, (2, 96, 128, 3), dtype=torch.uint8)
     images[1, :70, :90] = images[0, :70, :90]
     with torch.inference_mode():
@@ -108,7 +108,7 @@ def test_max_per_img_keeps_highest_scores(real_images: ReadImages) -> None:
                                 real_images("cells", 2)) == [7, 7]
 
 
-def test_fewer_proposals_than_the_config_allows_may_be_asked_for() -> None:
+def test_max_proposals_matches_mmdet_with_same_limit() -> None:
     model = build(two_stage())
     graph = build_static_graph(model, (96, 128), max_proposals=3)
     model.rpn_head.test_cfg["max_per_img"] = model.test_cfg["rpn"]["max_per_img"] = 3
@@ -116,12 +116,13 @@ def test_fewer_proposals_than_the_config_allows_may_be_asked_for() -> None:
     assert assert_matches_mmdet(model, PIPELINE, [image], graph)[0] > 0
 
 
-def test_a_padded_pipeline_puts_its_colour_around_and_lets_boxes_reach_there(
+def test_pipeline_with_pad_matches_mmdet(
     real_images: ReadImages,
 ) -> None:
     padded = [*PIPELINE[:2], dict(type="Pad", size=(160, 160),
                                   pad_val=dict(img=(114, 114, 114))), PIPELINE[2]]
-    assert min(assert_matches_mmdet(build(KINDS["rtmdet"]), padded, real_images("chess", 2))) > 20
+    counts = assert_matches_mmdet(build(DETECTORS["rtmdet"]), padded, real_images("chess", 2))
+    assert min(counts) > 20
 
 
 @pytest.mark.slow
@@ -131,7 +132,7 @@ def test_a_padded_pipeline_puts_its_colour_around_and_lets_boxes_reach_there(
     "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
     "retinanet/retinanet_r50_fpn_1x_coco.py",
 ])
-def test_mmdets_own_detectors_of_80_classes_in_full_size(
+def test_full_size_mmdet_configs_match_mmdet(
     family: str, real_images: ReadImages
 ) -> None:
     config = Config.fromfile(str(Path(mmdet.__file__).parent / ".mim" / "configs" / family))
@@ -143,5 +144,5 @@ def test_mmdets_own_detectors_of_80_classes_in_full_size(
         model_config["test_cfg"]["rcnn"]["score_thr"] = 0.02
     model = build(model_config)
     if model.with_mask:
-        model.roi_head.mask_head = None  # masks are not what is compared
+        model.roi_head.mask_head = None  # masks are not compared
     assert min(assert_matches_mmdet(model, pipeline, real_images("photos", 2))) > 20

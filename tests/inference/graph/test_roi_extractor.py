@@ -1,4 +1,4 @@
-"""RoIAlign over all levels at once against mmdet's extractor, which sorts RoIs by level."""
+"""RoIAlign over all levels at once against mmdet's extractor, which groups RoIs by level."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
-from detkit.inference.graph.roi_extractor import RoIFeatures
+from detkit.inference.graph.roi_extractor import RoIExtractorGraph
 
-CANVAS = (96, 160)
+INPUT_HW = (96, 160)
 STRIDES = [4, 8, 16, 32]
 
 
@@ -18,14 +18,14 @@ def build_extractor(**layer: Any) -> Any:
                               finest_scale=12)
 
 
-def random_maps(input_hw: tuple[int, int] = CANVAS) -> list[Tensor]:
+def random_maps(input_hw: tuple[int, int] = INPUT_HW) -> list[Tensor]:
     torch.manual_seed(0)
     return [torch.randn(2, 6, -(-input_hw[0] // stride), -(-input_hw[1] // stride))
             for stride in STRIDES]
 
 
-def random_rois(input_hw: tuple[int, int] = CANVAS) -> Tensor:
-    """(2, 84, 4): of all sizes, and at and on the edges of the picture, without area too."""
+def random_rois(input_hw: tuple[int, int] = INPUT_HW) -> Tensor:
+    """(2, 84, 4) boxes of all sizes, some on the edges of the input or without area."""
     torch.manual_seed(1)
     limits = torch.tensor([input_hw[1], input_hw[0]]).float()
     corner = torch.rand(2, 80, 2) * limits
@@ -45,30 +45,30 @@ def extract_with_mmdet(extractor: Any, maps: list[Tensor], rois: Tensor) -> Tens
 
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("sampling_ratio", [0, 1, 2, 3])
-def test_features_are_those_of_mmdets_extractor(aligned: bool, sampling_ratio: int) -> None:
+def test_features_match_mmdet_extractor(aligned: bool, sampling_ratio: int) -> None:
     extractor = build_extractor(aligned=aligned, sampling_ratio=sampling_ratio)
     maps, rois = random_maps(), random_rois()
     levels = extractor.map_roi_levels(torch.nn.functional.pad(rois.reshape(-1, 4), (1, 0)), 4)
     assert set(levels.tolist()) == {0, 1, 2, 3}
-    features = RoIFeatures(extractor, [item.shape[2:] for item in maps], CANVAS)
+    features = RoIExtractorGraph(extractor, [item.shape[2:] for item in maps], INPUT_HW)
     assert features.is_packed == aligned
     actual = features(features.pack_levels(maps), rois)
     torch.testing.assert_close(actual, extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)
 
 
-def test_levels_that_end_before_the_picture_are_read_one_by_one() -> None:
-    # 10 pixels at stride 4 in a network that drops what is left over: 2 cells, which end at 8.
+def test_levels_smaller_than_input_are_not_packed() -> None:
+    # 99 pixels at stride 4 in a network that drops the remainder: 24 cells, which end at 96.
     maps, rois = random_maps((96, 160)), random_rois((99, 163))
     extractor = build_extractor(sampling_ratio=2)
-    features = RoIFeatures(extractor, [item.shape[2:] for item in maps], (99, 163))
+    features = RoIExtractorGraph(extractor, [item.shape[2:] for item in maps], (99, 163))
     assert not features.is_packed
     actual = features(features.pack_levels(maps), rois)
     torch.testing.assert_close(actual, extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)
 
 
-def test_one_level_alone_is_read_as_it_is() -> None:
+def test_single_level_matches_mmdet() -> None:
     extractor = SingleRoIExtractor(dict(type="RoIAlign", output_size=3, sampling_ratio=2), 6, [16])
     maps, rois = [torch.randn(2, 6, 6, 10)], random_rois()
-    features = RoIFeatures(extractor, [(6, 10)], CANVAS)
+    features = RoIExtractorGraph(extractor, [(6, 10)], INPUT_HW)
     torch.testing.assert_close(features(features.pack_levels(maps), rois),
                                extract_with_mmdet(extractor, maps, rois), rtol=0, atol=5e-5)

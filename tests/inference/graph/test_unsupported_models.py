@@ -1,4 +1,4 @@
-"""What has no static form is refused in one line that names the part."""
+"""Models that cannot be converted raise a one-line error that names the component."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from detkit.errors import ExportError
 from detkit.inference.graph.build import build_static_graph
 
 
-def with_changes(config: dict[str, Any], part: str, **values: Any) -> dict[str, Any]:
-    *path, last = part.split(".")
-    config = holder = dict(config)
+def with_changes(config: dict[str, Any], key: str, **values: Any) -> dict[str, Any]:
+    *path, last = key.split(".")
+    config = parent = dict(config)
     for key in path:
-        holder[key] = dict(holder[key])
-        holder = holder[key]
-    holder[last] = dict(holder[last], **values)
+        parent[key] = dict(parent[key])
+        parent = parent[key]
+    parent[last] = dict(parent[last], **values)
     return config
 
 
@@ -26,7 +26,7 @@ CASES = {
     "soft_nms_of_proposals": (two_stage(nms=SOFT), "test_cfg.rpn.nms"),
     "double_head": (with_changes(two_stage(cascade=False), "roi_head", type="DoubleHeadRoIHead",
                                  reg_roi_scale_factor=1.3), "roi_head"),
-    "all_levels_added": (with_changes(
+    "sum_of_levels": (with_changes(
         two_stage(cascade=False), "roi_head",
         bbox_roi_extractor=dict(type="GenericRoIExtractor", aggregation="sum", out_channels=16,
                                 featmap_strides=[4, 8, 16, 32],
@@ -34,12 +34,12 @@ CASES = {
                                                output_size=5))), "bbox_roi_extractor"),
     "roi_pool": (with_changes(two_stage(cascade=False), "roi_head.bbox_roi_extractor",
                               roi_layer=dict(type="RoIPool", output_size=5)), "roi_layer"),
-    "boxes_beyond_the_picture": (with_changes(
+    "boxes_not_clipped": (with_changes(
         single_stage("rtmdet"), "bbox_head", bbox_coder=dict(type="DistancePointBBoxCoder",
                                                              clip_border=False)), "clip_border"),
-    "small_boxes_left_out": (single_stage("retina", min_bbox_size=5), "min_bbox_size"),
-    "another_way_to_boxes": (with_changes(single_stage("atss"), "bbox_head", type="GFLHead",
-                                          reg_max=16), "bbox_head"),
+    "min_bbox_size": (single_stage("retina", min_bbox_size=5), "min_bbox_size"),
+    "other_head": (with_changes(single_stage("atss"), "bbox_head", type="GFLHead", reg_max=16),
+                   "bbox_head"),
 }
 
 
@@ -52,14 +52,14 @@ def test_unsupported_component_is_named(case: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_detector_of_another_kind_is_refused() -> None:
+def test_unsupported_model_raises_export_error() -> None:
     model: Any = torch.nn.Linear(1, 1)
     model.data_preprocessor = torch.nn.Identity()
-    with pytest.raises(ExportError, match="no static form: got Linear"):
+    with pytest.raises(ExportError, match="to a static graph: got Linear"):
         build_static_graph(model, (64, 64))
 
 
-def test_a_canvas_that_does_not_fit_the_divisor_is_refused() -> None:
+def test_input_size_must_be_multiple_of_divisor() -> None:
     assert PREPROCESSOR["pad_size_divisor"] == 32
     with pytest.raises(ExportError, match="got 64x50, expected height x width in multiples of 32"):
         build_static_graph(build(two_stage(), settled=False), (64, 50))

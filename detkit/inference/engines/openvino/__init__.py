@@ -1,1 +1,1 @@
-"""OpenVINO as an engine."""
+"""The OpenVINO engine."""

@@ -1,4 +1,4 @@
-"""A static graph as an OpenVINO model, with the translations that OpenVINO's own are wrong for."""
+"""Convert a static graph to an OpenVINO model, with corrected conversions of two operators."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def build_openvino_model(graph: nn.Module, input_hw: tuple[int, int]) -> Any:
 
     Args:
         graph: the static graph, on the CPU, in eval mode.
-        input_hw: height and width of its canvases in pixels.
+        input_hw: height and width of its input in pixels.
 
     Raises:
         MissingExtraError: openvino is not installed.
-        ExportError: OpenVINO does not know something in the graph.
+        ExportError: OpenVINO does not support something in the graph.
     """
     openvino = import_openvino()
     extension = import_openvino_module("frontend.pytorch").ConversionExtension
-    inputs = tuple(torch.from_numpy(one) for one in dummy_batch(input_hw))
+    inputs = tuple(torch.from_numpy(item) for item in dummy_batch(input_hw))
     with warnings.catch_warnings(), torch.inference_mode():
-        # Of shapes that are read as numbers: those of a static graph depend on no picture.
+        # About shapes used as numbers; those of a static graph do not depend on the image.
         warnings.simplefilter("ignore")
         trace: Any = torch.jit.trace
         traced = trace(graph, inputs, check_trace=False)
@@ -49,33 +49,34 @@ def build_openvino_model(graph: nn.Module, input_hw: tuple[int, int]) -> Any:
             )
         except RuntimeError as error:
             message = str(error).strip().splitlines()[-1:] or [""]
-            raise ExportError("OpenVINO cannot read the model", got=message[0],
+            raise ExportError("OpenVINO cannot convert the model", got=message[0],
                               hint="use --format onnx or torch") from error
     for port, name in zip([*model.inputs, *model.outputs], [*INPUT_NAMES, *OUTPUT_NAMES]):
         port.get_tensor().set_names({name})
-    keep_coordinates_fp32(model, network_modules_of(graph))
+    keep_coordinates_fp32(model, get_network_module_names(graph))
     return model
 
 
-def network_modules_of(graph: nn.Module) -> list[str]:
-    """Names of the modules that a static graph took whole from the model: the network itself.
+def get_network_module_names(graph: nn.Module) -> list[str]:
+    """Names of the modules of a static graph that are the trained model's: the network itself.
 
-    What lies beside them, normalising, decoding and choosing, computes coordinates.
+    The graph's own modules, for normalization, decoding and NMS, compute coordinates.
     """
     names: list[str] = []
     for name, module in graph.named_modules():
-        # A list of torch's own may hold what is ours.
+        # Containers such as ModuleList may hold modules of the graph.
         has_graph_modules = any(
-            type(one).__module__.startswith(GRAPH_PACKAGE) for one in module.modules())
-        if name and not has_graph_modules and not any(name.startswith(f"{one}.") for one in names):
+            type(child).__module__.startswith(GRAPH_PACKAGE) for child in module.modules())
+        is_nested = any(name.startswith(f"{outer}.") for outer in names)
+        if name and not has_graph_modules and not is_nested:
             names.append(name)
     return names
 
 
 def coordinate_ops(model: Any, network_modules: Sequence[str]) -> list[Any]:
-    """The operations of an OpenVINO model that belong to no module of ``network_modules``.
+    """The operations of an OpenVINO model outside ``network_modules``.
 
-    Layers with weights are none of them: a head's may stand in the graph by themselves.
+    Layers with weights are left out: those of a head may be called by the graph directly.
     """
     prefixes = tuple(f"__module.{module_name}{end}" for module_name in network_modules
                      for end in "/.")
@@ -87,17 +88,16 @@ def coordinate_ops(model: Any, network_modules: Sequence[str]) -> list[Any]:
 
 
 def keep_coordinates_fp32(model: Any, network_modules: Sequence[str]) -> None:
-    """Have OpenVINO compute coordinates in float32 where the network computes in bf16.
+    """Make OpenVINO compute coordinates in float32 when the network runs in bf16.
 
-    The mark is the one by which OpenVINO's own passes keep parts of a model from being
-    compressed to 16 bits.
+    OpenVINO's passes use the same attribute to exclude operations from 16-bit compression.
     """
     for node in coordinate_ops(model, network_modules):
         node.rt_info["precise_0"] = ""
 
 
 def _nms(context: Any) -> list[Any]:
-    """torchvision's suppression, with as many results as there are; OpenVINO's own pads by -1."""
+    """torchvision's nms; OpenVINO's own conversion pads the results with -1."""
     ops = import_openvino_module("opset14")
     boxes, scores, threshold = (context.get_input(input_index) for input_index in range(3))
     zero, one, two = (ops.constant(np.array(value, np.int64)) for value in (0, 1, 2))
@@ -111,7 +111,7 @@ def _nms(context: Any) -> list[Any]:
 
 
 def _index_fill(context: Any) -> list[Any]:
-    """``Tensor.index_fill``, which OpenVINO does not know."""
+    """``Tensor.index_fill``, which OpenVINO does not support."""
     ops = import_openvino_module("opset14")
     values, dim, index, value = (context.get_input(input_index) for input_index in range(4))
     updates = ops.broadcast(ops.convert_like(value, values), ops.shape_of(index))

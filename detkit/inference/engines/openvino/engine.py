@@ -1,4 +1,4 @@
-"""OpenVINO as an engine."""
+"""The OpenVINO engine."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PRECISION_HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoEngine:
-    """Run an OpenVINO model on the CPU; each call has an infer request of its own.
+    """Run an OpenVINO model on the CPU; each call has its own infer request.
 
     Args:
-        model: the ``openvino.Model`` with any batch size, or the .xml file that it was saved to.
-        input_hw: height and width of the canvases in pixels.
-        precision: 'f32', 'bf16', or 'int8' for a model that was quantised; the numbers that are
-            not are then computed in float32.
-        num_streams: calls that are served side by side, each with its share of the cores; 1 gives
-            all cores to one call, for the shortest wait.
-        threads: cores to use; None for all that the process may use.
-        cache_dir: where OpenVINO keeps what it compiled; None keeps nothing.
+        model: the ``openvino.Model`` with a dynamic batch size, or the .xml file it was saved to.
+        input_hw: height and width of the input in pixels.
+        precision: 'f32', 'bf16', or 'int8' for a quantized model, whose other layers run in
+            float32.
+        num_streams: number of concurrent calls, each with its share of the cores; 1 gives all cores
+            to one call, for the lowest latency.
+        threads: number of cores to use; None for all that the process may use.
+        cache_dir: folder of OpenVINO's cache of compiled models; None for no cache.
 
     Raises:
         MissingExtraError: openvino is not installed.
-        ExportError: the file is no OpenVINO model of canvases of this size.
+        ExportError: the file is not an OpenVINO model with this input size.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class OpenVinoEngine:
     ) -> None:
         openvino = import_openvino()
         with _DTYPE_LOCK:
-            # Two threads in their first look at a type wait for each other for ever.
+            # Two threads that use a type for the first time at once deadlock.
             openvino.Type.u8.to_dtype()
         self.name = "openvino"
         self.precision = precision
@@ -68,7 +68,7 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "LATENCY" if num_streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": str(num_streams),
             "INFERENCE_NUM_THREADS": str(threads or num_cores()),
-            # Said, since OpenVINO's own choice is bf16 wherever the processor has it.
+            # Explicit, since OpenVINO's default is bf16 on processors that support it.
             "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
             **({"CACHE_DIR": str(cache_dir)} if cache_dir else {}),
         }
@@ -95,26 +95,26 @@ class OpenVinoEngine:
     def __call__(
         self, images: NDArray[np.uint8], image_hw: NDArray[np.int64]
     ) -> RawDetections:
-        """Detect in a batch of canvases; see `Engine`."""
+        """Detect objects in a batch; see `Engine`."""
         check_batch(images, image_hw, self.input_hw)
         if not len(images):
             return empty_result(self)
         inputs = [np.ascontiguousarray(images), np.ascontiguousarray(image_hw)]
         with self._pool_for(len(images)).request() as request:
             result = request.infer(inputs, share_inputs=True)
-            # Copies: the request's own tensors are the next caller's.
+            # Copies, since the next caller reuses the request's tensors.
             boxes, scores, labels, counts = (
                 np.array(result[index]) for index in range(len(OUTPUT_NAMES))
             )
         return RawDetections(boxes, scores, labels, counts)
 
     def close(self) -> None:
-        """Let go of the compiled models; later calls compile them anew."""
+        """Release the compiled models; later calls compile them again."""
         with self._lock:
             self._pools.clear()
 
     def _pool_for(self, batch: int) -> _RequestPool:
-        """Requests of the model compiled for one image, which is quicker, or for any number."""
+        """Requests of the model compiled for batch size 1, which is faster, or for any size."""
         size = 1 if batch == 1 else -1
         with self._lock:
             if size not in self._pools:
@@ -128,8 +128,8 @@ class OpenVinoEngine:
 
 
 def _check_layer_sizes(model: Any) -> None:
-    """Refuse a layer whose result no memory has room for: a few letters of a file ask for it."""
-    max_bytes = available_memory() // 2  # A constant is made once more while it is folded.
+    """Reject layers whose output does not fit in memory; the file is untrusted."""
+    max_bytes = available_memory() // 2  # Constant folding makes a second copy.
     for layer in model.get_ordered_ops():
         for result in layer.outputs():
             shape = result.get_partial_shape()
@@ -138,12 +138,13 @@ def _check_layer_sizes(model: Any) -> None:
             dims = [dim.get_length() for dim in shape if not dim.is_dynamic]
             size = prod(dims) * max(result.get_element_type().size, 1)
             if size > max_bytes or min(dims, default=0) < 0:
-                raise ExportError("OpenVINO's model asks for more memory than there is",
-                                  got=f"{size:,} bytes for one layer's result", hint=REEXPORT_HINT)
+                raise ExportError("the OpenVINO model needs more memory than is available",
+                                  got=f"{size:,} bytes for the output of one layer",
+                                  hint=REEXPORT_HINT)
 
 
 def _ports(ports: Any) -> list[Port]:
-    """What OpenVINO says of a model's inputs or outputs."""
+    """A model's inputs or outputs from OpenVINO's description."""
     result = []
     for item in ports:
         shape = item.get_partial_shape()
@@ -155,7 +156,7 @@ def _ports(ports: Any) -> list[Port]:
 
 
 class _RequestPool:
-    """Infer requests that are lent to one caller each; more callers than requests wait."""
+    """A pool of infer requests; a caller waits until one is free."""
 
     def __init__(self, compiled: Any, size: int) -> None:
         self._free: LifoQueue[Any] = LifoQueue()

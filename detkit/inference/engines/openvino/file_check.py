@@ -1,7 +1,7 @@
-"""An OpenVINO file, looked at before OpenVINO reads it: the constants lie within its weights.
+"""Validate an OpenVINO file before OpenVINO reads it: constants must lie within the weights file.
 
-OpenVINO multiplies a constant's sides in 64 bits, and reads beyond the weights where the product
-overflows, which ends the process (a bus error in 2026.4.1).
+OpenVINO multiplies a constant's dimensions in 64 bits, and reads outside the weights if the product
+overflows, which kills the process (a bus error in 2026.4.1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xml.parsers import expat
 from detkit.errors import ExportError
 from detkit.inference.engines.ports import REEXPORT_HINT
 
-# In bytes and in layers; a detector's has one to ten million bytes and a few thousand layers.
+# In bytes and layers; a detector has one to ten million bytes of XML and a few thousand layers.
 MAX_TEXT_BYTES, MAX_LAYERS, MAX_DEPTH = 128 << 20, 50_000, 64
 ELEMENT_BITS = {
     "boolean": 8, "u1": 1, "u2": 2, "u4": 4, "i4": 4, "nf4": 4, "f4e2m1": 4, "u8": 8, "i8": 8,
@@ -25,10 +25,10 @@ OPSET = re.compile(r"opset[0-9]{1,3}")
 
 
 def check_openvino_file(path: Path) -> None:
-    """Do nothing where an .xml file's layers are OpenVINO's own, and its constants in its .bin.
+    """Check that an .xml file has only OpenVINO's layers, and constants within its .bin.
 
     Raises:
-        ExportError: they are not, or the file is no XML.
+        ExportError: it has others, or is not XML.
     """
     size = path.stat().st_size
     if size > MAX_TEXT_BYTES:
@@ -43,12 +43,12 @@ def check_openvino_file(path: Path) -> None:
         with path.open("rb") as stream:
             parser.ParseFile(stream)
     except (expat.ExpatError, ValueError) as error:
-        raise ExportError(f"{path}: no OpenVINO model", got=" ".join(str(error).split())[:200],
-                          hint=REEXPORT_HINT) from error
+        raise ExportError(f"{path}: is not a valid OpenVINO model",
+                          got=" ".join(str(error).split())[:200], hint=REEXPORT_HINT) from error
 
 
 class _ModelFileChecker:
-    """Handlers of a parser; they raise ValueError at what is wrong."""
+    """Handlers of an XML parser; they raise ValueError for invalid content."""
 
     def __init__(self, weights: int) -> None:
         self._weights = weights
@@ -61,14 +61,14 @@ class _ModelFileChecker:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise ValueError(f"elements within each other deeper than {MAX_DEPTH}")
+            raise ValueError(f"elements nested deeper than {MAX_DEPTH}")
         if tag == "layer":
             self._layers += 1
             if self._layers > MAX_LAYERS:
                 raise ValueError(f"more than {MAX_LAYERS} layers")
             version = attributes.get("version", "")
             if not OPSET.fullmatch(version):
-                raise ValueError(f"a layer of {version[:40]!r}, expected one of OpenVINO's opsets")
+                raise ValueError(f"a layer of version {version[:40]!r}, expected one of OpenVINO's")
             self._is_constant = attributes.get("type") == "Const"
         elif tag == "data" and self._is_constant:
             self._check_constant(attributes)
@@ -82,7 +82,7 @@ class _ModelFileChecker:
             offset, size = int(attributes["offset"]), int(attributes["size"])
             bits = ELEMENT_BITS[attributes["element_type"]]
         except (KeyError, ValueError) as error:
-            raise ValueError(f"a constant without sense ({error})") from error
+            raise ValueError(f"an invalid constant ({error})") from error
         expected_size = -(-math.prod(dims) * bits // 8)
         if min([0, *dims]) < 0 or size != expected_size:
             raise ValueError(f"a constant of {size} bytes, expected {expected_size} by its shape")

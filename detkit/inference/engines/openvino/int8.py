@@ -1,10 +1,9 @@
-"""An OpenVINO model in 8 bits: NNCF's post-training quantisation of the network in it.
+"""Post-training quantization of an OpenVINO model to int8, with NNCF.
 
-Coordinates stay in float32: a byte has no room for the pixels of a picture. Only what the graph
-took whole from the trained model is quantised, and every layer with weights. The neck stays in
-float32, too, from whose maps boxes are read: of a small cascade on blood cells that gives back 0.6
-of 0.9 lost points of AP. So do RoI heads where the processor does not multiply bytes by an
-instruction of its own: 8 bits make their layers no faster there.
+Coordinates stay in float32, since 8 bits cannot represent pixel positions: only the trained model's
+modules and layers with weights are quantized. The neck stays in float32, too: for a small Cascade
+R-CNN on blood cells this recovers 0.6 of 0.9 lost points of AP. RoI heads stay in float32 on
+processors without int8 instructions, where int8 does not make their layers faster.
 """
 
 from __future__ import annotations
@@ -25,30 +24,30 @@ from detkit.inference.engines.no_telemetry import import_nncf
 from detkit.inference.engines.openvino.convert import coordinate_ops
 
 CalibrationImage = tuple[NDArray[np.uint8], tuple[int, int]]
-# Of `FeatureExtractor` and `TwoStageGraph`.
+# Module names in `FeatureExtractor` and `TwoStageGraph`.
 NECK, ROI_HEADS = "__module.feature_extractor.neck.", "__module.roi_head."
-# In Linux's words: of Intel's and AMD's processors, and of Arm's.
+# Linux's names, for Intel and AMD processors and for Arm processors.
 INT8_CPU_FLAGS = {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "asimddp", "i8mm"}
 
 
 def quantize(model: Any, network_modules: Sequence[str], images: Sequence[CalibrationImage]) -> Any:
-    """A copy of an OpenVINO model whose network computes in 8 bits.
+    """A copy of an OpenVINO model with its network quantized to int8.
 
     Args:
         model: the ``openvino.Model``, from ``build_openvino_model``.
-        network_modules: names of the modules that are the network, from ``parts_of``.
-        images: canvases (H, W, 3) uint8 RGB of training pictures with the (height, width) of
-            what is picture in each; what is seen in them sets the ranges of the numbers.
+        network_modules: from ``get_network_module_names``.
+        images: letterboxed training images (H, W, 3) uint8 RGB, each with the (height, width) of
+            the image in it; the ranges of activations are measured on them.
 
     Raises:
         MissingExtraError: nncf is not installed.
-        ExportError: there are no pictures.
+        ExportError: there are no images.
     """
-    # Looks for a GPU's compiler as it is imported, and says so.
+    # NNCF's import looks for a CUDA compiler, and torch logs that.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     nncf = import_nncf()
     if not images:
-        raise ExportError("int8 needs pictures to measure the numbers' ranges on", got="none",
+        raise ExportError("int8 needs calibration images", got="none",
                           hint="name a folder with a train split by --data")
     ignored_nodes = {node.get_friendly_name() for node in coordinate_ops(model, network_modules)}
     fp32_prefixes = (NECK,) if has_int8_instructions() else (NECK, ROI_HEADS)
@@ -73,9 +72,9 @@ def quantize(model: Any, network_modules: Sequence[str], images: Sequence[Calibr
 
 
 def has_int8_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for products of bytes; yes where nothing tells.
+    """Whether the processor has int8 dot-product instructions; True if that is unknown.
 
-    OpenVINO's own word for it, INT8, stands for processors without them, too.
+    OpenVINO reports the capability INT8 for processors without them, too.
     """
     try:
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -87,7 +86,7 @@ def has_int8_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
 
 @contextlib.contextmanager
 def _progress_on_stderr() -> Any:
-    """Send nncf's progress to stderr, on a terminal, and nowhere else."""
+    """Send NNCF's progress to stderr if that is a terminal, else discard it."""
     if sys.stderr.isatty():
         with contextlib.redirect_stdout(sys.stderr):
             yield

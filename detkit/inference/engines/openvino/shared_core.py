@@ -1,9 +1,10 @@
-"""OpenVINO's one ``Core`` of the process.
+"""The single OpenVINO ``Core`` of the process.
 
-Each ``Core`` that loads the CPU plugin gives the calling thread an alternate signal stack, and puts
-the one that it found back when it goes (seen in 2026.4.1, on every processor). Of two that go in
-the order in which they came, the second puts the stack of the first back, which is unmapped by
-then: the next signal, Ctrl-C or a child's end, kills the process. So there is one, and it stays.
+Each ``Core`` that loads the CPU plugin sets an alternate signal stack for the calling thread, and
+restores the previous one when it is destroyed (seen in 2026.4.1, on every processor). If two are
+destroyed in the order of their creation, the second restores the stack of the first, which is
+unmapped by then, and the next signal, such as Ctrl-C or the end of a child, kills the process. So
+there is one ``Core``, which is never destroyed.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from detkit.inference.engines.no_telemetry import disable_telemetry
 
 @lru_cache(maxsize=None)
 def openvino_core() -> Any:
-    """The ``openvino.Core`` of the process, its CPU plugin loaded.
+    """The ``openvino.Core`` of the process, with its CPU plugin loaded.
 
     Raises:
         MissingExtraError: openvino is not installed.
     """
     core = _library().Core()
-    # Asking loads the plugin.
+    # The query loads the plugin.
     core.get_property("CPU", "FULL_DEVICE_NAME")
     return core
 
 
 def import_openvino() -> Any:
-    """The library, after its one ``Core`` was made: what it makes for itself comes and goes later.
+    """Import OpenVINO after the ``Core`` exists, since the library creates others for itself.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -40,7 +41,7 @@ def import_openvino() -> Any:
 
 
 def import_openvino_module(name: str) -> Any:
-    """A module of the library, such as 'opset14', imported as `import_openvino` does.
+    """Import a module of OpenVINO, such as 'opset14', as `import_openvino` does.
 
     Raises:
         MissingExtraError: the library is not installed.
