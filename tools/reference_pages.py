@@ -17,17 +17,28 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Top-level keys of a config that mmengine's Runner does not describe among its arguments.
+# Top-level keys of a config that mmengine's Runner does not describe, or not for a config.
 KEYS = {
     "activation_checkpointing": "Modules whose activations are recomputed in the backward pass.",
     "auto_scale_lr": "`base_batch_size` is the batch size that the learning rate is for; "
                      "`--auto-scale-lr` scales it linearly to the run's.",
     "compile": "Arguments of `torch.compile`.",
+    "custom_hooks": "Hooks besides the default ones, for example `EMAHook`.",
     "custom_imports": "Modules to import before anything is built, as `dict(imports=[...])`.",
     "data_options": "How `--data` is read: see below.",
+    "data_preprocessor": "The data preprocessor, where the model does not have one.",
+    "default_hooks": "Hooks by their purpose: timer, logger, param_scheduler, checkpoint, "
+                     "sampler_seed, visualization.",
+    "default_scope": "Where type names are looked up first: `detkit`, then mmdet, then mmengine.",
     "efficient_conv_bn_eval": "Modules whose convolution and fixed batch norm are fused.",
     "find_unused_parameters": "Argument of DistributedDataParallel.",
+    "model": "The model: a dict whose `type` is a detector or `ImageClassifier`.",
     "model_wrapper_cfg": "The wrapper of the model in a distributed run.",
+    "optim_wrapper": "The optimizer, gradient clipping, mixed precision, and learning rates and "
+                     "weight decays by parameter (`paramwise_cfg`).",
+    "param_scheduler": "Learning rate schedulers, in a list.",
+    "randomness": "`seed`, and `deterministic` for deterministic algorithms.",
+    "resume": "Whether to continue from the newest checkpoint of the work dir.",
     "runner_type": "Another Runner, by its registered name.",
     "sync_bn": "Convert batch norms to synchronized ones: `torch` or `mmcv`.",
     "tta_model": "The model of test-time augmentation.",
@@ -52,7 +63,8 @@ def described_arguments(documented: Any) -> dict[str, str]:
     section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(documented) or "", re.M)
     found: dict[str, str] = {}
     for block in re.split(r"^ {4}(?=\S)", section[1] if section else "", flags=re.M)[1:]:
-        names, _, text = block.partition(":" if re.match(r"[\w*, ]+:", block) else "): ")
+        # Google's 'name (type): text', where detkit leaves out the type.
+        names, text = [*re.split(r":\s", block, maxsplit=1), ""][:2]
         for name in names.partition("(")[0].split(","):
             found[name.strip().lstrip("*")] = " ".join(text.split())
     return found
@@ -86,7 +98,7 @@ def config_keys_page() -> str:
     from detkit.data.detection.options import DataOptions
 
     keys = {**described_arguments(Runner), **KEYS}
-    rows = [(f"`{key}`", plain_text(keys[key])) for key in sorted(RUNNER_KEYS)]
+    rows = [(f"`{key}`", first_sentence(keys[key])) for key in sorted(RUNNER_KEYS)]
     options = described_arguments(DataOptions)
     renamed = [(f"`{old}`", f"`{new}`") for old, new in aliases.TYPES.items()]
     renamed += [(f'`arch="{old}"` of {name}', f'`arch="{new}"`')
@@ -106,10 +118,9 @@ def config_keys_page() -> str:
     ]) + "\n"
 
 
-def plain_text(text: str) -> str:
-    """A description of mmengine's without references to other pages of its documentation."""
-    text = re.sub(r"\s*See :\w+:`[^`]*`[^.]*\.", "", text)
-    return re.sub(r":\w+:`([^`]*)`", r"`\1`", text)
+def first_sentence(text: str) -> str:
+    """The first sentence of a description, without the markup of Sphinx."""
+    return re.sub(r":\w+:`([^`]*)`", r"`\1`", re.split(r"(?<=\.)\s", text)[0])
 
 
 def components_page() -> str:
