@@ -1,4 +1,4 @@
-"""What is installed is pinned and hashed: the lock has what setup.cfg asks for, and all of that."""
+"""Installed packages are pinned and hashed: the locks hold all that setup.cfg requires."""
 
 import configparser
 import importlib.metadata
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-# mmcv asks for the build with libGL; the headless one, which setup.cfg names, has the same module.
+# mmcv requires the build with libGL; the headless one of setup.cfg has the same module.
 LEFT_OUT = {"opencv-python"}
 PLATFORMS = {"linux-x86_64": ("linux", "x86_64"), "linux-aarch64": ("linux", "aarch64"),
              "macos-arm64": ("darwin", "arm64"), "windows": ("win32", "AMD64")}
@@ -35,13 +35,23 @@ def text(repository):
 
 
 @pytest.fixture(scope="module")
+def docs_text(repository):
+    return (repository / "requirements-docs.lock").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def docs_lock(docs_text):
+    return requirements(docs_text)
+
+
+@pytest.fixture(scope="module")
 def lock(text):
     return requirements(text)
 
 
 @pytest.fixture(scope="module")
 def required(repository):
-    """What setup.cfg asks for, with the extra that 'make install' takes."""
+    """The requirements of setup.cfg, with the extra that 'make install' takes."""
     config = configparser.ConfigParser()
     config.read(repository / "setup.cfg", encoding="utf-8")
     lines = config["options"]["install_requires"] + config["options.extras_require"]["test"]
@@ -49,24 +59,39 @@ def required(repository):
 
 
 def pins(entries, environment):
-    """{name: version} of what pip takes there; a name twice is a fault."""
+    """{name: version} that pip installs there; a name twice is an error."""
     found = [(canonicalize_name(entry.name), Version(str(entry.specifier).removeprefix("==")))
              for entry in entries if not entry.marker or entry.marker.evaluate(environment)]
     assert len(dict(found)) == len(found)
     return dict(found)
 
 
-def test_every_entry_is_one_version_with_the_hashes_of_its_files(lock):
-    assert len(lock) > 150
-    for entry, hashes in lock:
+def test_every_entry_is_one_version_with_the_hashes_of_its_files(lock, docs_lock):
+    assert len(lock) > 150 and len(docs_lock) > 25
+    for entry, hashes in [*lock, *docs_lock]:
         assert re.fullmatch(r"==[^*,]+", str(entry.specifier)), entry
         assert hashes and not entry.url, entry
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in hashes), entry
 
 
-def test_the_lock_says_nothing_of_where_packages_come_from(text):
-    assert "://" not in text
-    assert not re.findall(r"^\s*-(?!-hash=sha256:)", text, re.MULTILINE)
+def test_the_locks_do_not_name_where_packages_come_from(text, docs_text):
+    for each in (text, docs_text):
+        assert "://" not in each
+        assert not re.findall(r"^\s*-(?!-hash=sha256:)", each, re.MULTILINE)
+
+
+@EVERYWHERE
+def test_the_docs_lock_adds_to_the_lock_and_changes_nothing(
+    environment, lock, docs_lock, repository
+):
+    config = configparser.ConfigParser()
+    config.read(repository / "setup.cfg", encoding="utf-8")
+    lines = config["options.extras_require"]["docs"].splitlines()
+    pinned = pins([entry for entry, _ in lock], environment)
+    added = pins([entry for entry, _ in docs_lock], environment)
+    assert all(pinned[name] == version for name, version in added.items() if name in pinned)
+    for entry in [Requirement(line) for line in lines if line.strip()]:
+        assert entry.specifier.contains(added[canonicalize_name(entry.name)]), entry
 
 
 @EVERYWHERE
