@@ -22,7 +22,7 @@ def add_arguments(parser):
     parser.add_argument("what")
 def run(args):
     if args.what == "fault":
-        raise DataError("a.json: broken", got=1, expected=2, do="mend it")
+        raise DataError("a.json: broken", got=1, expected=2, hint="mend it")
     if args.what == "stop":
         raise KeyboardInterrupt
     if args.what == "absent":

@@ -104,7 +104,7 @@ def test_command_makes_no_name_lookup(name, isolated, env, input_paths, reposito
 
 def test_the_libraries_begin_without_their_reports(env, repository):
     """Held wherever the tests run: what reports is not imported, and what says so is set."""
-    code = ("import os, sys; from detkit.inference.engines.openvino.core import import_openvino;"
+    code = ("import os, sys; from detkit.inference.engines.openvino.shared_core import import_openvino;"
             "from detkit.inference.engines.no_telemetry import import_onnxruntime, import_nncf;"
             "import_openvino(), import_onnxruntime(), import_nncf();"
             "found = [name for name in sys.modules if name.startswith('openvino_telemetry')];"
