@@ -88,7 +88,8 @@ def test_one_folder_is_trained_with_balance_in_mixed_precision(
     ("corrupt", "message"),
     [
         (lambda data: shutil.rmtree(data),
-         r"the config's dataset files do not exist: .*train \(train_dataloader.dataset\), .*val .*--data"),
+         r"the config's dataset files do not exist: .*train \(train_dataloader.dataset\), "
+         ".*val .*--data"),
         (lambda data: [file.unlink() for file in (data / "train" / "red").iterdir()],
          "no training image of 'red'"),
         (lambda data: (data / "val" / "red").rename(data / "val" / "pink"), "pink"),
