@@ -85,8 +85,9 @@ def check_same_classes(
     """
     if classes is None or checkpoint_classes is None or list(classes) == list(checkpoint_classes):
         return
-    raise DataError(f"the data's classes are not those of {checkpoint}", got=list_names(classes),
-                    expected=list_names(checkpoint_classes),
+    raise DataError(f"the data's classes are not those of {checkpoint}",
+                    got=list_names(map(repr, classes)),
+                    expected=list_names(map(repr, checkpoint_classes)),
                     hint="use the data, or the metainfo.classes, that it was trained with")
 
 

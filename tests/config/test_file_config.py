@@ -305,7 +305,7 @@ def test_environment_cannot_enable_unpickling(
 
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.setattr("detkit.cli.evaluate.run", load)
-    assert run_command("evaluate", ["truth.json", "results.json"]) == 0
+    assert run_command("evaluate", ["annotations.json", "results.json"]) == 0
     assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD has no effect" in capsys.readouterr().err
     assert not Path("hit").exists()
     assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"

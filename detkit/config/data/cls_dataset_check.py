@@ -47,14 +47,14 @@ def check_cls_datasets(cfg: Config, splits: Sequence[str]) -> list[str] | None:
         split_classes = get_dataset_classes(dataset, scope)
         if classes is not None and split_classes is not None and split_classes != classes:
             raise ConfigError(f"{path}.metainfo.classes: the splits name different classes",
-                              got=list_names(split_classes),
-                              expected=f"{list_names(classes)}, as {datasets[0][0]} has")
+                              got=list_names(map(repr, split_classes)),
+                              expected=f"{list_names(map(repr, classes))}, as {datasets[0][0]} has")
         counts, dataset_classes = _count_images(dataset, classes, scope, path)
         classes = classes or dataset_classes
         if path.startswith("train"):
             empty = [name for name, count in zip(classes, counts) if not count]
             if empty:
-                raise DataError(f"{path}: no training image of {list_names(empty)}",
+                raise DataError(f"{path}: no training image of {list_names(map(repr, empty))}",
                                 hint="add images of these classes, or remove the classes")
     return classes
 
