@@ -1,4 +1,4 @@
-"""Kinds of paths that must not be opened as files."""
+"""Special files are not opened, reading is limited, and files are replaced in one step."""
 
 import gzip
 import os
@@ -10,7 +10,13 @@ import pytest
 from detkit.data.formats.coco.coco_file import is_coco
 from detkit.errors import DataError
 from detkit.evaluation.detection.json_values import read_json
-from detkit.files import BLOCK_BYTES, compute_sha256, read_bytes, special_file_type
+from detkit.files import (
+    BLOCK_BYTES,
+    atomic_replace,
+    compute_sha256,
+    read_bytes,
+    special_file_type,
+)
 
 
 def test_missing_file_folder_and_regular_file_are_not_special(tmp_path):
@@ -73,3 +79,53 @@ def test_sha256_is_the_published_one(tmp_path):
     assert compute_sha256(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
     assert compute_sha256(tmp_path / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+@pytest.mark.parametrize("mode, content", [("w", "\u00e9\n"), ("wb", b"\0\r\n"), ("w", "")])
+def test_atomic_replace_shows_old_content_until_the_body_ends(tmp_path, mode, content, fsync):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with atomic_replace(path, mode, fsync=fsync) as file:
+        file.write(content)
+        assert path.read_text() == "old"
+    assert path.read_bytes() == (content if mode == "wb" else content.encode())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_replace_keeps_what_the_body_writes_by_name(tmp_path):
+    with atomic_replace(tmp_path / "a.pth", "wb", fsync=True) as file:
+        with open(file.name, "wb") as other:
+            other.write(b"all")
+    assert (tmp_path / "a.pth").read_bytes() == b"all"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()],
+                         ids=["full disk", "interrupt"])
+def test_failed_atomic_replace_keeps_the_old_file_and_leaves_no_other(tmp_path, error):
+    path = tmp_path / "epoch_1.pth"
+    path.write_text("old")
+    with pytest.raises(type(error)) as caught, atomic_replace(path) as file:
+        file.write("half")
+        raise error
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    if isinstance(error, OSError):
+        assert caught.value.filename == str(path)
+
+
+def test_atomic_replace_in_a_missing_folder_names_the_target(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_replace(tmp_path / "none" / "a"):
+        pytest.fail("the body runs")
+    assert caught.value.filename == str(tmp_path / "none" / "a")
+
+
+def test_atomic_replace_keeps_the_error_of_another_file(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_replace(tmp_path / "a"):
+        open(tmp_path / "source")
+    assert caught.value.filename == str(tmp_path / "source")
+
+
+def test_atomic_replace_accepts_the_longest_file_name(tmp_path):
+    with atomic_replace(tmp_path / f"{'a' * 251}.txt") as file:
+        file.write("all")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]

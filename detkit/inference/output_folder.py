@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from detkit.errors import DataError
+from detkit.files import atomic_replace
 
 
 def make_output_dir(out: Path, force: bool = False) -> None:
@@ -30,16 +30,5 @@ def atomic_write_text(path: Path, text: str) -> None:
     A file's name that is not UTF-8 holds surrogates; they become \udcxx, which is json all the
     same.
     """
-    atomic_replace(path, text.encode("utf-8", errors="backslashreplace"))
-
-
-def atomic_replace(path: Path, content: bytes) -> None:
-    """Write ``content`` into ``path``, which has its name only when it is whole."""
-    # Not of the file's own name, which may be as long as a name can be.
-    partial = path.with_name(f".{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with atomic_replace(path, errors="backslashreplace", newline="") as file:
+        file.write(text)

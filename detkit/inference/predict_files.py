@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar, Union
 from detkit.data.images.read_image import read_image
 from detkit.data.images.read_notes import ImageNote
 from detkit.errors import DataError
+from detkit.files import atomic_replace
 from detkit.inference.image_files import OutputNames
-from detkit.inference.output_folder import atomic_replace
 from detkit.inference.predictor_protocol import Image
 
 # A batch of large images ends early: so many pixels take 100 MB.
@@ -130,7 +130,8 @@ def save_image(image: Image, path: Path) -> None:
 
     stream = io.BytesIO()
     PillowImage.fromarray(image).save(stream, "JPEG", quality=92)
-    atomic_replace(path, stream.getvalue())
+    with atomic_replace(path, "wb") as file:
+        file.write(stream.getvalue())
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:

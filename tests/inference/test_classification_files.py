@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -143,13 +142,3 @@ def test_longest_file_name_is_written(tmp_path: Path) -> None:
     path = tmp_path / f"{'a' * 251}.txt"
     atomic_write_text(path, "all")
     assert path.read_text() == "all" and list(tmp_path.iterdir()) == [path]
-
-
-def test_failed_write_keeps_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("old")
-    # A folder of the partial file's name is what stands in the way.
-    (tmp_path / f".{os.getpid()}.partial").mkdir()
-    with pytest.raises(OSError):
-        atomic_write_text(path, "new")
-    assert path.read_text() == "old"
