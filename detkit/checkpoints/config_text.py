@@ -1,58 +1,64 @@
-"""The config text that a checkpoint carries, read as literals and never executed."""
+"""Parses the config text in a checkpoint as literals; it is never executed."""
 
 from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from detkit.errors import WeightsError
 
-MAX_CHARS = 2**22  # 4 MB; a data set of 20,000 classes makes half a megabyte
+MAX_CHARS = 2**22  # the config of a dataset with 20,000 classes has about half a million
 MAX_DEPTH = 100
-MAX_BITS = 63  # of a whole number
+MAX_BITS = 63  # of an integer
 _CONSTANTS = {"inf": float("inf"), "nan": float("nan"), "True": True, "False": False, "None": None}
 
 
-def parse_literals(text: str, origin: str = "config") -> dict[str, Any]:
-    """The assignments ``name = literal`` of ``text``, as a dict.
+def parse_literals(
+    text: str, origin: str = "config", names: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Parse the assignments ``name = literal`` of a config text into a dict.
 
-    Literals are numbers, strings, True, False, None, inf, nan, containers of those, and
-    ``dict(key=literal, ...)``, which is what mmengine writes. A docstring is passed over.
+    Literals are numbers, strings, True, False, None, inf, nan, containers of literals, and
+    ``dict(key=literal, ...)``, the form that mmengine writes. Docstrings are skipped.
 
     Args:
         text: Python source, such as ``Config.pretty_text``; '' gives {}.
-        origin: what to call it in an error.
+        origin: what to call the text in an error.
+        names: parse only the assignments to these names and skip every other statement; None
+            parses all statements.
 
     Raises:
-        WeightsError: anything else stands in it, which is not executed, or more than a config has:
-            over 4 million letters, 100 levels of brackets, or a whole number of over 63 bits.
+        WeightsError: the text is not Python, holds anything but such assignments, or exceeds a
+            limit: 4 million characters, 100 levels of brackets, or 63 bits of an integer.
     """
     if len(text) > MAX_CHARS:
-        raise WeightsError(f"{origin} is too long", got=f"{len(text)} letters",
+        raise WeightsError(f"{origin} is too long", got=f"{len(text)} characters",
                            expected=f"at most {MAX_CHARS}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a text is none of the user's
+            warnings.simplefilter("ignore")  # invalid escapes in strings of someone else's config
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise WeightsError(f"{origin} is no Python text",
+        raise WeightsError(f"{origin} is not Python source",
                            got=str(error) or type(error).__name__) from error
     parser = _LiteralParser(origin)
     result: dict[str, Any] = {}
     for node in tree.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            continue
-        if not (isinstance(node, ast.Assign) and len(node.targets) == 1
-                and isinstance(node.targets[0], ast.Name)):
+        target = node.targets[0] if isinstance(node, ast.Assign) and len(
+            node.targets) == 1 else None
+        if isinstance(node, ast.Assign) and isinstance(target, ast.Name):
+            if names is None or target.id in names:
+                result[target.id] = parser.value(node.value, 0)
+        elif names is None and not (isinstance(node, ast.Expr)
+                                    and isinstance(node.value, ast.Constant)):
             raise parser.unsupported_error(node)
-        result[node.targets[0].id] = parser.value(node.value, 0)
     return result
 
 
 class _LiteralParser:
-    """Makes values of syntax trees."""
+    """Converts syntax trees of literals to values."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
@@ -83,9 +89,9 @@ class _LiteralParser:
     def _constant(self, node: ast.Constant) -> Any:
         value = node.value
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
-            raise self.unsupported_error(node, f"a whole number of {value.bit_length()} bits")
+            raise self.unsupported_error(node, f"an integer of {value.bit_length()} bits")
         if value is not None and not isinstance(value, (str, int, float)):
-            raise self.unsupported_error(node, f"a value of the type {type(value).__name__}")
+            raise self.unsupported_error(node, f"a {type(value).__name__}")
         return value
 
     def _dict(self, node: ast.Dict, depth: int) -> dict[Any, Any]:
@@ -97,24 +103,24 @@ class _LiteralParser:
         result: dict[Any, Any] = {}
         for keyword in node.keywords:
             value = self.value(keyword.value, depth + 1)
-            # dict(**{'a.b': 1}) is how mmengine writes keys that are no names.
+            # mmengine writes keys that are not identifiers as dict(**{'a.b': 1}).
             if keyword.arg is None and not isinstance(value, Mapping):
                 raise self.unsupported_error(node, f"dict(**{type(value).__name__})")
             result.update(value if keyword.arg is None else {keyword.arg: value})
         return result
 
     def _to_set(self, node: ast.expr, items: Iterable[Any]) -> set[Any]:
-        """The set of ``items``, which the keys of a dict must have, too."""
+        """The set of ``items``; also checks that dict keys are hashable."""
         try:
             return set(items)
         except TypeError as error:
             raise self.unsupported_error(node, str(error)) from error
 
     def unsupported_error(self, node: ast.AST, got: str | None = None) -> WeightsError:
-        """The error for a node that is none that a config has."""
+        """The error for a node that is not a literal."""
         return WeightsError(
             f"{self._origin}, line {getattr(node, 'lineno', '?')}",
-            got=got or f"{type(node).__name__} where a literal should be",
+            got=got or f"the syntax {type(node).__name__}",
             expected="assignments of literals",
-            hint="nothing else is taken: what a checkpoint carries is never executed",
+            hint="the config text of a checkpoint is never executed",
         )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlparse
@@ -16,7 +14,7 @@ from urllib.request import Request, urlopen
 import torch
 
 from detkit.errors import WeightsError
-from detkit.files import compute_sha256
+from detkit.files import atomic_replace, compute_sha256
 from detkit.version import __version__
 
 _CACHE_FOLDER = "checkpoints"
@@ -71,21 +69,14 @@ def _hash_prefix_in(name: str) -> str | None:
 def _fetch(url: str, file: Path, hash_prefix: str | None) -> None:
     """Write the content under a passing name beside ``file``, and give it the name when whole."""
     request = Request(url, headers={"User-Agent": f"detkit/{__version__}"})
-    handle, partial = tempfile.mkstemp(".partial", f".{file.name}.", file.parent)
-    try:
-        with os.fdopen(handle, "wb") as target, urlopen(request, timeout=_TIMEOUT_S) as source:
+    with atomic_replace(file, "wb", fsync=True) as target:
+        with urlopen(request, timeout=_TIMEOUT_S) as source:
             length = source.headers.get("Content-Length")
             digest = _copy(source, target, int(length) if length else None)
-            target.flush()
-            os.fsync(target.fileno())
         if hash_prefix and not digest.startswith(hash_prefix):
             raise ValueError(
                 f"its SHA-256 begins with {digest[:len(hash_prefix)]}, and its name says "
                 f"{hash_prefix}")
-        os.replace(partial, file)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
 
 
 def _copy(source: Any, target: IO[bytes], length: int | None) -> str:

@@ -18,8 +18,13 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from detkit.checkpoints.nonfinite import (
+    flatten_tensors,
+    named_weights,
+    nonfinite_names,
+    shorten_names,
+)
 from detkit.engine.divergence_report import Divergence, divergence_error, find_nonfinite_module
-from detkit.engine.nonfinite import flatten_tensors, named_weights, nonfinite_names, shorten_names
 from detkit.errors import DetkitError, describe_system_failure
 
 # Of a GradScaler: so many steps in a row may overflow once its scale has nowhere to fall to. While

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
-from detkit.engine.nonfinite import nonfinite_names
+from detkit.checkpoints.find_checkpoint import find_latest_checkpoint
+from detkit.checkpoints.nonfinite import nonfinite_names
 from detkit.engine.reproducibility import seed_iteration
 from detkit.errors import DivergedError
 

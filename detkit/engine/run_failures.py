@@ -15,7 +15,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
+from detkit.checkpoints.find_checkpoint import find_latest_checkpoint
 from detkit.errors import DetkitError, describe_system_failure
 
 # As long as torch's processes wait for each other over gloo. A first batch from a slow disk takes

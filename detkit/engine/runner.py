@@ -13,17 +13,24 @@ from typing import Any
 
 from mmengine import runner as mmengine_runner
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from detkit.checkpoints.content import check_state_dict
-from detkit.checkpoints.last_checkpoint import load_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
+from detkit.checkpoints.nonfinite import (
+    ensure_finite_weights,
+    named_weights,
+    select_checked_weights,
+)
 from detkit.engine.divergence import ensure_finite_state
-from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook, atomic_write
-from detkit.engine.hooks.threads_hook import ThreadsHook
-from detkit.engine.nonfinite import ensure_finite_weights, named_weights, select_checked_weights
+from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook
 from detkit.engine.run_state import check_run_state
 from detkit.errors import WeightsError
+from detkit.files import atomic_replace
+from detkit.machine.threads import update_num_threads
 from detkit.registry import RUNNERS
 
 _LONG_MESSAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
@@ -45,6 +52,18 @@ def _is_short(record: logging.LogRecord) -> bool:
     return not record.getMessage().lstrip("\n- ").startswith(_LONG_MESSAGES)
 
 
+class _ThreadsHook(Hook):  # type: ignore[misc]
+    """Adjusts the number of torch threads to the free cores after each iteration, in commands."""
+
+    priority = "LOWEST"
+
+    def _after_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None,
+        mode: str = "train",
+    ) -> None:
+        update_num_threads()
+
+
 @RUNNERS.register_module()
 class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
     """mmengine's Runner, for runs that can be killed at any time and resumed exactly."""
@@ -55,7 +74,7 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         """Register the config's hooks, and those that every run has."""
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainCheckpointHook())
-        self.register_hook(ThreadsHook())
+        self.register_hook(_ThreadsHook())
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Log to stderr and to a file; what fills pages goes to the file alone."""
@@ -125,8 +144,10 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        with atomic_write(Path(out_dir, filename)) as partial:
-            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
+        if is_main_process():
+            Path(out_dir).mkdir(parents=True, exist_ok=True)
+            with atomic_replace(Path(out_dir, filename), "wb", fsync=True) as file:
+                super().save_checkpoint(out_dir, Path(file.name).name, *args, **kwargs)
 
     def load_checkpoint(
         self,

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from detkit.checkpoints.last_checkpoint import (
+from detkit.checkpoints.find_checkpoint import (
     check_intact,
     find_fallback_checkpoint,
     find_latest_valid_checkpoint,
     is_inside,
     list_checkpoints,
 )
+from detkit.engine.distributed import run_on_main_process
 from detkit.engine.hooks.checkpoint_hook import remove_partial_files
-from detkit.engine.main_process import run_on_main_process
 from detkit.engine.run_lock import run_lock
 from detkit.errors import ConfigError, WeightsError
 

@@ -14,7 +14,7 @@ import torch
 
 from detkit.checkpoints import download as module
 from detkit.checkpoints.download import download
-from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
 
 
@@ -68,8 +68,8 @@ def test_same_file_name_at_two_urls_gives_two_cache_files(server: Server) -> Non
     address, content, asked = server
     content["/one/swin.pth"], content["/other/swin.pth"] = _weights(1), _weights(2)
     for _ in range(2):
-        assert read_checkpoint(f"{address}/one/swin.pth")["a"].tolist() == [1, 1, 1]
-        assert read_checkpoint(f"{address}/other/swin.pth")["a"].tolist() == [2, 2, 2]
+        assert load_checkpoint(f"{address}/one/swin.pth")["a"].tolist() == [1, 1, 1]
+        assert load_checkpoint(f"{address}/other/swin.pth")["a"].tolist() == [2, 2, 2]
     assert asked == ["/one/swin.pth", "/other/swin.pth"]  # Each once.
 
 

@@ -19,7 +19,7 @@ import pytest
 import tiny_classifier as tiny
 import torch
 
-from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
+from detkit.checkpoints.find_checkpoint import find_latest_checkpoint
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 

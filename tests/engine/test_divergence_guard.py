@@ -14,11 +14,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from detkit.checkpoints.nonfinite import nonfinite_names
+from detkit.checkpoints.publish_model import publish_model
 from detkit.engine.build_model import load_state_dict_strict
 from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
-from detkit.engine.nonfinite import nonfinite_names
 from detkit.engine.optim.amp import AmpOptimWrapper
-from detkit.engine.publish_model import publish_model
 from detkit.engine.runner import DetRunner
 from detkit.errors import DivergedError, WeightsError
 from detkit.structures.data_sample import DataSample

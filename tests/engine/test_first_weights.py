@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.checkpoints.last_checkpoint import register_checkpoint_loaders
+from detkit.checkpoints.mmengine_loaders import register_checkpoint_loaders
 from detkit.engine.run import train
 from detkit.errors import WeightsError
 

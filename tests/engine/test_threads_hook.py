@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detkit.engine.hooks import threads_hook
+from detkit.engine import runner
 from detkit.engine.run import train
 
 
@@ -14,7 +14,7 @@ def test_threads_are_settled_after_each_step(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(threads_hook, "update_num_threads", lambda: calls.append(1))
+    monkeypatch.setattr(runner, "update_num_threads", lambda: calls.append(1))
     train(tiny_config, work_dir=tmp_path / "work", device="cpu",
           options={"train_cfg.max_epochs": 1})
     trained = len(calls)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,9 @@ from mmengine.logging import HistoryBuffer
 
 from detkit.engine.divergence import ensure_finite_state
 from detkit.errors import ConfigError
+from detkit.files import PARTIAL_SUFFIX
 from detkit.registry import HOOKS
 
-_PARTIAL_SUFFIX = ".partial"
 _HISTORY_KEYS = ("log_history", "count_history", "max_length")
 
 
@@ -126,32 +124,8 @@ def _history(value: Any) -> Any:
 
 def remove_partial_files(folder: Path) -> list[str]:
     """Remove what a run that was killed left unfinished in ``folder``; returns the names."""
-    paths = [path for path in sorted(folder.glob(f".*.pth{_PARTIAL_SUFFIX}"))
+    paths = [path for path in sorted(folder.glob(f".*.pth*{PARTIAL_SUFFIX}"))
              if path.is_file() and not path.is_symlink()]
     for path in paths:
         path.unlink()
     return [path.name for path in paths]
-
-
-@contextmanager
-def atomic_write(target: Path) -> Iterator[Path]:
-    """Let the body write a file under a passing name, which then takes the place of ``target``.
-
-    It is on the disk before it has the name, and nothing of it stays where the body fails.
-
-    Raises:
-        OSError: it cannot be written; of ``target``, for a disk that is full names no file.
-    """
-    partial = target.with_name(f".{target.name}{_PARTIAL_SUFFIX}")
-    try:
-        yield partial
-        if is_main_process():
-            with open(partial, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-    except OSError as error:
-        error.filename = str(target)
-        raise
-    finally:
-        if is_main_process():
-            partial.unlink(missing_ok=True)

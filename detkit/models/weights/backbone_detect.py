@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import torch
 from torch import nn
 
 from detkit.aliases import update_names
-from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.checkpoints.config_text import parse_literals
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
 from detkit.models.weights.backbone_weights import convert_backbone_state_dict
 from detkit.models.weights.converted_state_dict import StateDict
@@ -49,13 +49,13 @@ def detect_backbone(checkpoint: str | Path) -> DetectedBackbone:
     """Find out what backbone a checkpoint holds.
 
     Args:
-        checkpoint: a file as ``read_checkpoint`` takes it: of a run of ours, of mmengine's other
+        checkpoint: a file as ``load_checkpoint`` takes it: of a run of ours, of mmengine's other
             libraries, or weights in a layout that one of our backbones reads.
 
     Raises:
         WeightsError: the file cannot be read, or holds no tensors.
     """
-    content = read_checkpoint(checkpoint)
+    content = load_checkpoint(checkpoint)
     origin = str(checkpoint)
     state_dict = unwrap(content, origin)
     config_result = _detect_by_config(content)
@@ -95,41 +95,18 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
 
 
 def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
-    """``model.backbone`` of a config's text, read as literals and never executed."""
+    """``model.backbone`` of a config text, or the outermost backbone of a wrapped model."""
     try:
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "model":
-                for value in _find_values(node.value, "backbone"):
-                    result = ast.literal_eval(_DictCallTransformer().visit(value))
-                    return result if isinstance(result, dict) else None
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        pass
+        level = [parse_literals(text, names=("model",)).get("model")]
+    except WeightsError:
+        return None
+    while level:
+        for value in level:
+            if isinstance(value, dict) and "backbone" in value:
+                return value["backbone"] if isinstance(value["backbone"], dict) else None
+        level = [item for value in level if isinstance(value, (dict, list, tuple))
+                 for item in (value.values() if isinstance(value, dict) else value)]
     return None
-
-
-def _find_values(node: ast.expr, key: str) -> Iterable[ast.expr]:
-    """What stands under ``key`` in ``dict(...)`` or ``{...}``, at any depth, the outer first."""
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Call):
-            yield from (keyword.value for keyword in inner.keywords if keyword.arg == key)
-        elif isinstance(inner, ast.Dict):
-            yield from (value for name, value in zip(inner.keys, inner.values)
-                        if isinstance(name, ast.Constant) and name.value == key)
-
-
-class _DictCallTransformer(ast.NodeTransformer):
-    """``dict(a=1)`` -> ``{'a': 1}``, and inf and nan -> None, as ``literal_eval`` takes them."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
-        self.generic_visit(node)
-        is_dict_call = isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args
-        if not is_dict_call or any(keyword.arg is None for keyword in node.keywords):
-            return node
-        return ast.Dict(keys=[ast.Constant(keyword.arg) for keyword in node.keywords],
-                        values=[keyword.value for keyword in node.keywords])
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
-        return ast.Constant(None) if node.id in ("inf", "nan") else node
 
 
 def _is_detkit_config(text: str) -> bool:

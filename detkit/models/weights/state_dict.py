@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from detkit.checkpoints.content import check_state_dict
-from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import StateDict
 
@@ -25,7 +25,7 @@ def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Ma
     """What to call a checkpoint, and the names and tensors in it, as its maker has them.
 
     Args:
-        checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
+        checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
 
     Raises:
         WeightsError: the file cannot be read, or holds no tensors.
@@ -33,14 +33,14 @@ def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Ma
     if isinstance(checkpoint, Mapping):
         return "the given dict", unwrap(dict(checkpoint), "the given dict")
     origin = str(checkpoint)
-    return origin, unwrap(read_checkpoint(checkpoint), origin)
+    return origin, unwrap(load_checkpoint(checkpoint), origin)
 
 
 def unwrap(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     """The names and tensors in what a file holds, out of the dicts that its maker put around.
 
     Args:
-        content: as ``read_checkpoint`` gives it.
+        content: as ``load_checkpoint`` gives it.
         origin: for messages.
 
     Raises:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModule
 
-from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import SwinTransformer
 from detkit.models.weights.backbone_weights import load_backbone_weights
@@ -233,7 +233,7 @@ def test_mmengines_own_checkpoint_is_read_with_its_log_and_numpy_numbers(tmp_pat
         "meta": {"score": numpy.float64(0.5), "classes": ("a", "b"), "at": numpy.arange(3)},
     }
     torch.save(content, tmp_path / "epoch_1.pth")
-    read = read_checkpoint(tmp_path / "epoch_1.pth")
+    read = load_checkpoint(tmp_path / "epoch_1.pth")
     assert read["meta"]["score"] == 0.5 and read["meta"]["at"].tolist() == [0, 1, 2]
     assert read["message_hub"]["log_scalars"]["train/loss"].current() == 1.5
 
@@ -258,11 +258,11 @@ class UnpicklesBuiltin:
 def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
     torch.save({"model": {}, "x": CodeRunsOnUnpickling(tmp_path / "ran")}, tmp_path / "bad.pth")
     with pytest.raises(WeightsError, match="running code.*Path"):
-        read_checkpoint(tmp_path / "bad.pth")
+        load_checkpoint(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()
     torch.save({"x": UnpicklesBuiltin()}, tmp_path / "reaching.pth")
     with pytest.raises(WeightsError):
-        read_checkpoint(tmp_path / "reaching.pth")
+        load_checkpoint(tmp_path / "reaching.pth")
 
 
 @pytest.mark.parametrize(
@@ -289,16 +289,16 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
     elif isinstance(content, bytes):
         path.write_bytes(content)
     with pytest.raises(WeightsError, match=words) as caught:
-        read_checkpoint(path)
+        load_checkpoint(path)
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_tensor_alone_and_a_folder_are_refused(tmp_path: Path) -> None:
     torch.save(torch.ones(2), tmp_path / "tensor.pth")
     with pytest.raises(WeightsError, match="got a Tensor"):
-        read_checkpoint(tmp_path / "tensor.pth")
+        load_checkpoint(tmp_path / "tensor.pth")
     with pytest.raises(WeightsError, match="got a folder"):
-        read_checkpoint(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 def test_without_a_network_an_address_asks_for_a_local_file(
@@ -307,5 +307,5 @@ def test_without_a_network_an_address_asks_for_a_local_file(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     # Port 9 of this machine: nobody listens there.
     with pytest.raises(WeightsError, match="local file") as caught:
-        read_checkpoint("http://127.0.0.1:9/swin.pth")
+        load_checkpoint("http://127.0.0.1:9/swin.pth")
     assert "\n" not in str(caught.value)

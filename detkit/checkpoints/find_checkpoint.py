@@ -7,16 +7,12 @@ import os
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
 
+from detkit.checkpoints.file_structure import verify_checksums
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
 
 logger = logging.getLogger(__name__)
-# How mmengine names published weights, and its function that knows their addresses.
-_MODEL_ZOO_SCHEMES = {
-    "torchvision://": "get_torchvision_models", "modelzoo://": "get_torchvision_models",
-    "open-mmlab://": "get_external_models", "openmmlab://": "get_external_models",
-}
 _MAX_RECORD_BYTES = 1 << 16
 _NUMBERED = re.compile(r"(epoch|iter)_\d+\.pth$")
 _NUMBER = re.compile(r"_(\d+)\.pth$")
@@ -126,67 +122,8 @@ def check_intact(checkpoint: Path) -> None:
     Raises:
         WeightsError: it cannot be read, or its content is not what was written.
     """
-    from detkit.checkpoints.file_structure import verify_checksums
-    from detkit.checkpoints.read_checkpoint import read_checkpoint
-
-    read_checkpoint(checkpoint)  # First: what would unpack to too much is refused here.
+    load_checkpoint(checkpoint)  # First: what would unpack to too much is refused here.
     try:
         verify_checksums(checkpoint)
     except (zipfile.BadZipFile, OSError) as error:
         raise WeightsError(f"checkpoint '{checkpoint}' is damaged ({error})") from error
-
-
-def load_checkpoint(filename: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint file, or of one at an http(s) address, read as data.
-
-    Raises:
-        WeightsError: there is no such file, or it holds more than data.
-    """
-    from detkit.checkpoints.read_checkpoint import read_checkpoint
-
-    content: dict[str, Any] = _move_to_device(read_checkpoint(filename), map_location)
-    return content
-
-
-def register_checkpoint_loaders() -> None:
-    """Have mmengine read every checkpoint by ``load_checkpoint``, those of init_cfg for one.
-
-    Its own readers keep a download by the last part of its address alone, and unpack any file.
-    """
-    from mmengine.runner.checkpoint import CheckpointLoader
-
-    CheckpointLoader.register_scheme(("", "http://", "https://", *_MODEL_ZOO_SCHEMES),
-                                     load_checkpoint_for_mmengine, force=True)
-
-
-def load_checkpoint_for_mmengine(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """What mmengine's loaders return, from a file, an address or a name such as torchvision://.
-
-    Raises:
-        OSError: it cannot be had or read, as mmengine's loaders raise.
-    """
-    from mmengine.runner import checkpoint as mmengine_checkpoint
-
-    scheme, _, name = filename.partition("://")
-    table = _MODEL_ZOO_SCHEMES.get(f"{scheme}://")
-    try:
-        if table is not None:
-            name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
-            filename = getattr(mmengine_checkpoint, table)()[name]
-        return load_checkpoint(filename, map_location or "cpu")
-    except KeyError as error:
-        raise OSError(f"{filename}: no weights are published under this name") from error
-    except WeightsError as error:
-        raise OSError(str(error)) from error
-
-
-def _move_to_device(value: Any, device: Any) -> Any:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return type(value)((key, _move_to_device(item, device)) for key, item in value.items())
-    if isinstance(value, list):
-        return [_move_to_device(item, device) for item in value]
-    return value

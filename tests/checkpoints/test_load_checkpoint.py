@@ -21,7 +21,7 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from detkit.checkpoints.content import check_state_dict
-from detkit.checkpoints.read_checkpoint import read_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
 
 MIB = 1 << 20
@@ -41,7 +41,7 @@ def _peak_mib() -> float:
 
 def _rejection_message(path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
-        read_checkpoint(path)
+        load_checkpoint(path)
     message = str(caught.value)
     assert path.name in message and "\n" not in message
     return message
@@ -187,7 +187,7 @@ def test_valid_checkpoints_are_read(zipped: bool, tmp_path: Path) -> None:
         "half": torch.ones(3, dtype=torch.bfloat16), "tied": model[0].weight,
     }
     torch.save(given, tmp_path / "rich.pth", _use_new_zipfile_serialization=zipped)
-    content = read_checkpoint(tmp_path / "rich.pth")
+    content = load_checkpoint(tmp_path / "rich.pth")
     assert content.keys() == given.keys()
     assert all(torch.equal(content["state_dict"][k], v) for k, v in model.state_dict().items())
     assert content["log"].data[0].tolist() == [1.0, 2.0] and content["ids"].tolist() == [0, 1, 2]

@@ -25,19 +25,23 @@ from detkit.trust import trust_enabled
 _STATISTICS = ("min", "max", "current", "mean")
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a ``.pth`` (or any torch file) or a ``.safetensors`` onto the CPU.
+def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Load a ``.pth`` file, or any file of torch.save, or a ``.safetensors`` file.
+
+    Nothing in the file is executed unless the user trusts it (``detkit.trust``).
 
     Args:
-        path: of a local file, or an http(s) address; see ``download``.
+        path: a local file, or an http(s) URL; see ``download``.
+        map_location: the device of the tensors.
 
     Returns:
-        what the file holds: for a safetensors file and a bare state dict names and tensors, else
-        whatever its maker put around them.
+        The content of the file: names and tensors of a safetensors file or a bare state dict,
+        otherwise the dict that was saved.
 
     Raises:
-        WeightsError: there is no such file, it is damaged, it needs code to be read, it would
-            unpack to more than it is, or it does not hold a dict of what a checkpoint holds.
+        WeightsError: the file does not exist, is damaged, cannot be read without executing code,
+            would decompress to more than its size, or does not hold a dict of tensors, numbers,
+            text and containers.
     """
     text = str(path)
     if urlparse(text).scheme in ("http", "https"):
@@ -61,7 +65,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         check_content(content)
     except MalformedCheckpointError as error:
         raise _unsafe_file_error(file, error) from error
-    return content
+    moved: dict[str, Any] = _move_to_device(content, map_location)
+    return moved
 
 
 def _read_safetensors(file: Path) -> dict[str, Any]:
@@ -98,6 +103,19 @@ def _read_torch(file: Path) -> Any:
     # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.
     except Exception as error:
         raise _corrupt_file_error(file, error) from error
+
+
+def _move_to_device(value: Any, device: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        moved = type(value)()  # attributes of the dict, as a state dict's _metadata, are left out
+        for key, item in value.items():
+            moved[key] = _move_to_device(item, device)
+        return moved
+    if isinstance(value, list):
+        return [_move_to_device(item, device) for item in value]
+    return value
 
 
 def _unsafe_globals(file: Path) -> list[str]:
