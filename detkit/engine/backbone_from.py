@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from detkit import registry as detkit_registry
-from detkit.checkpoints.last_checkpoint import load_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
 from detkit.errors import ConfigError, WeightsError
@@ -27,17 +28,22 @@ _OPTIONAL_KEYS = ("num_batches_tracked", "conv_offset")
 _PREFIXES = ("backbone.", "")
 
 
-def init_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
-    """Have the backbone of ``cfg`` begin with the weights in ``checkpoint``.
+def init_backbone_from(cfg: Config, checkpoint: str | Path) -> Config:
+    """Initialize the backbone from the weights in ``checkpoint``.
 
     Args:
-        cfg: changed in place, unless it resumes a checkpoint, which has all weights already.
-        checkpoint: of a classifier or a detector with that backbone, or a published file of it.
+        cfg: the config of a run; not changed.
+        checkpoint: of a classifier or a detector with that backbone, or its published weights.
+
+    Returns:
+        The config with an ``init_cfg`` of the backbone; as it was if it resumes a run, whose
+        checkpoint has all weights.
 
     Raises:
-        ConfigError: the model has no backbone, or the config loads other weights over it.
-        WeightsError: there is no such file, or it holds another backbone; the message says both.
+        ConfigError: the model has no backbone, or the config loads other weights into it.
+        WeightsError: the file does not exist or holds another backbone; the message names both.
     """
+    cfg = copy.deepcopy(cfg)
     model = cfg.get("model")
     backbone: Any = model.get("backbone") if isinstance(model, Mapping) else None
     scope = str(cfg.get("default_scope") or detkit_registry.SCOPE)
@@ -49,25 +55,23 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> None:
         raise WeightsError(
             f"--backbone-from {checkpoint}: {special_file_type(checkpoint) or 'no such file'}")
     if cfg.get("resume"):
-        logger.info("--backbone-from has no effect: %s is resumed, with all of its weights",
-                    cfg.get("load_from"))
-        return
+        logger.info("--backbone-from has no effect: all weights come from the resumed checkpoint "
+                    "%s", cfg.get("load_from"))
+        return cfg
     if cfg.get("load_from"):
         raise ConfigError(
-            f"--backbone-from {checkpoint}: the config loads other weights over them",
+            f"--backbone-from {checkpoint}: the config's load_from would overwrite these weights",
             got=f"load_from={cfg.load_from}", hint="pass --cfg-options load_from=None",
         )
+    init: dict[str, Any] = {}
     if target.__module__.startswith("detkit."):
         _check_architecture(backbone, target, Path(checkpoint))
-        init: dict[str, Any] = {}
-    else:
-        # mmengine loads what fits and leaves the rest as it is, without an error.
-        init = {"prefix": _find_prefix(backbone, target, Path(checkpoint))}
-        init = {name: value for name, value in init.items() if value}
+    elif prefix := _find_prefix(backbone, target, Path(checkpoint)):
+        init["prefix"] = prefix
     backbone["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(checkpoint), **init)
-    # Otherwise some would fetch other weights first.
-    backbone.pop("pretrained", None)
-    logger.info("the backbone begins with the weights in %s", checkpoint)
+    backbone.pop("pretrained", None)  # some backbones would load these weights first
+    logger.info("the backbone is initialized from %s", checkpoint)
+    return cfg
 
 
 def _check_architecture(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> None:

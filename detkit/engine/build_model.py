@@ -17,7 +17,8 @@ from detkit import registry as detkit_registry
 from detkit.aliases import update_names
 from detkit.checkpoints.config_text import parse_literals
 from detkit.checkpoints.content import check_state_dict
-from detkit.checkpoints.last_checkpoint import load_checkpoint
+from detkit.checkpoints.load_checkpoint import load_checkpoint
+from detkit.checkpoints.nonfinite import ensure_finite_weights, select_checked_weights
 from detkit.config.pipeline_cfg import find_test_pipeline
 from detkit.config.validate.file_config import (
     ensure_safe_model,
@@ -25,7 +26,6 @@ from detkit.config.validate.file_config import (
     remove_pretrained_sources,
 )
 from detkit.engine.devices import parse_device
-from detkit.engine.nonfinite import ensure_finite_weights, select_checked_weights
 from detkit.errors import DetkitError, WeightsError, format_error
 from detkit.machine.tensor_memory_limit import TensorMemoryLimit
 from detkit.trust import trust_enabled, trust_files
@@ -97,13 +97,9 @@ def _load_model(checkpoint: str | Path, torch_device: torch.device) -> LoadedMod
     return LoadedModel(model, cfg, classes)
 
 
-def checkpoint_classes(checkpoint: str | Path) -> tuple[str, ...] | None:
-    """The class names that ``checkpoint`` carries, None when it does not say them.
-
-    Raises:
-        WeightsError: there is no such file, or it holds more than data.
-    """
-    meta = load_checkpoint(checkpoint).get("meta")
+def checkpoint_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The class names in the content of a checkpoint; None if it has none."""
+    meta = content.get("meta")
     classes = _get_classes(meta) if isinstance(meta, Mapping) else None
     return tuple(str(name) for name in classes) if isinstance(classes, (list, tuple)) else None
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-from mmengine.config import Config
 
 from detkit.errors import DetkitError
 from detkit.machine.cpu_limits import num_cores
@@ -73,32 +70,3 @@ def set_cpu_threads(device: str, single_process: bool = True) -> None:
         num_threads = max(min(torch.get_num_threads(), num_cores()) // processes, 1)
         torch.set_num_threads(
             initial_num_threads(num_threads) if single_process and processes == 1 else num_threads)
-
-
-def init_distributed(launcher: str, cfg: Config, device: str) -> None:
-    """Join this process to the others of a distributed run; nothing for launcher 'none'.
-
-    On CPUs the processes talk through gloo, whatever the config says: nccl wants GPUs.
-
-    Raises:
-        DetkitError: the launcher's environment is not there.
-    """
-    import torch.distributed
-    from mmengine.dist import init_dist, init_local_group
-
-    if launcher == "none" or torch.distributed.is_initialized():
-        return
-    if launcher == "pytorch" and "LOCAL_RANK" not in os.environ:
-        raise DetkitError(
-            "--launcher pytorch", got="no LOCAL_RANK in the environment",
-            hint="start it as: torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch",
-        )
-    options: dict[str, Any] = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
-    if device == "cpu":
-        if launcher != "pytorch":
-            raise DetkitError(f"--launcher {launcher}", got="no GPU", expected="--launcher pytorch")
-        torch.distributed.init_process_group("gloo")
-        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
-        init_local_group(int(os.environ.get("GROUP_RANK", "0")), local_size)
-        return
-    init_dist(launcher, **options)

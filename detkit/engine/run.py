@@ -1,10 +1,15 @@
-"""Training and testing: from a config and data to checkpoints and scores."""
+"""Training and testing: from a config and data to checkpoints and scores.
+
+A run is prepared in steps, in this order: set up the process, load the config, override it, set up
+the data, infer the fields of the model, build the runner. Each step takes a config and returns a
+new one for the next step.
+"""
 
 from __future__ import annotations
 
-import logging
+import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -14,28 +19,24 @@ from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 
-from detkit.checkpoints.last_checkpoint import load_checkpoint, register_checkpoint_loaders
+from detkit.checkpoints.load_checkpoint import load_checkpoint
+from detkit.checkpoints.publish_model import publish_model
 from detkit.config import overrides
 from detkit.config.error_source import config_error_context
+from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier
 from detkit.engine.backbone_from import init_backbone_from
 from detkit.engine.build_model import checkpoint_classes, load_state_dict_strict
-from detkit.engine.devices import init_distributed, set_cpu_threads, set_device
+from detkit.engine.distributed import init_process_group, run_on_main_process
 from detkit.engine.hooks.progress_hook import progress_bar
-from detkit.engine.main_process import run_on_main_process
-from detkit.engine.publish_model import publish_model
 from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.run_failures import explain_failures, set_loading_timeout
 from detkit.engine.runner import DetRunner
 from detkit.engine.setup_data import check_same_classes, setup_data
+from detkit.engine.setup_process import setup_process
 from detkit.engine.work_dir import checkpoint_to_resume, default_work_dir, lock_work_dir
-from detkit.registry import import_mmdet
-from detkit.text import printable
-from detkit.trust import force_weights_only
 
-logger = logging.getLogger(__name__)
-_STDERR_HANDLER = logging.StreamHandler()
 CONFUSION_MATRIX_FILE = "test_confusion_matrix.png"
 
 
@@ -53,59 +54,55 @@ def train(
     device: str = "auto",
     backbone_from: str | Path | None = None,
 ) -> TrainResult:
-    """Train as ``config`` says, then test the best checkpoint on the test split, if there is one.
+    """Train the model of a config, then test the best checkpoint if there is a test split.
 
-    Logs go to stderr. A folder with another run's checkpoints is refused unless it is resumed.
+    The log goes to stderr.
 
     Args:
         config: a config file.
-        data: a folder of images and annotations, for a classifier one of pictures by class or a
-            csv, or 'sample'; None takes what the config names.
-        work_dir: where everything is written; None is the config's, or ``work_dirs/NAME``.
-        options: values over the config's, by dotted key.
-        resume: True continues the newest checkpoint in ``work_dir`` and starts anew when there is
-            none; a path continues that checkpoint.
+        data: a folder of images and annotations; for a classifier a folder of class folders or a
+            csv file; or 'sample'. None uses the datasets of the config.
+        work_dir: the output folder; None uses the config's, or ``work_dirs/NAME``. A folder with
+            the checkpoints of another run is rejected unless that run is resumed.
+        options: values that override the config's, by dotted key.
+        resume: True resumes from the newest checkpoint in ``work_dir``, or starts a new run if
+            there is none; a path resumes from that checkpoint.
         amp: train in mixed precision.
         auto_scale_lr: scale the learning rate linearly from the config's base batch size.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-        seed: of every random choice; None is the config's ``randomness``, or a random one.
+        seed: the random seed; None uses the config's ``randomness``, or a random seed.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-        backbone_from: a file that the backbone's first weights are taken from: a checkpoint of a
-            classifier or detector with that backbone, or one of those that publish it. A resumed
-            run has all of its weights already.
+        backbone_from: a file with the initial weights of the backbone: a checkpoint of a
+            classifier or detector with that backbone, or published weights of it. It has no
+            effect on a resumed run.
 
     Raises:
-        DetkitError: the config, the data or a checkpoint is not right; nothing was trained then.
+        DetkitError: the config, the data or a checkpoint is invalid, or the training failed; see
+            ``explain_failures``.
     """
     with redirect_stdout(sys.stderr), ExitStack() as stack:
-        cfg = _load_run_config(config, options, launcher, device, work_dir)
+        device_type = setup_process(device, launcher)
+        cfg = _load_run_config(config, options, work_dir, launcher)
+        init_process_group(launcher, _dist_cfg(cfg), device_type)
         folder = Path(cfg.work_dir)
         stack.enter_context(lock_work_dir(folder))
         stack.enter_context(explain_failures(folder))
-        if not resume and cfg.get("resume"):
-            resume = str(cfg.load_from) if cfg.get("load_from") else True
+        resume = resume or _resume_from_config(cfg)
         resume_path = run_on_main_process(lambda: checkpoint_to_resume(resume, folder))
-        with config_error_context(cfg, "reading the config"):
-            overrides.substitute_components(cfg)
-            set_loading_timeout(cfg)
-            if amp:
-                overrides.enable_amp(cfg)
-            if auto_scale_lr:
-                overrides.enable_lr_scaling(cfg)
-        if seed is not None:
-            cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
-        cfg.resume = resume_path is not None
-        if resume_path is not None:
-            cfg.load_from = resume_path
+
+        cfg = _override_config(cfg, amp=amp, auto_scale_lr=auto_scale_lr, seed=seed,
+                               resume_path=resume_path)
         if backbone_from is not None:
-            init_backbone_from(cfg, backbone_from)
-        with config_error_context(cfg, "reading the data"):
-            classes = setup_data(cfg, data, folder, training=True)
+            cfg = init_backbone_from(cfg, backbone_from)
+        cfg, classes, class_counts = setup_data(cfg, data, folder, training=True)
+        cfg = _infer_config(cfg, classes, class_counts)
         if resume_path is not None:
-            check_same_classes(classes, checkpoint_classes(resume_path), resume_path)
-        with config_error_context(cfg, "building the model"):
-            runner: Any = DetRunner.from_cfg(cfg)
-        # Within the other: an error of a data loading process would blame the config.
+            resumed_classes = checkpoint_classes(load_checkpoint(resume_path))
+            check_same_classes(classes, resumed_classes, resume_path)
+        runner = _build_runner(cfg)
+
+        # The inner explain_failures comes before config_error_context, which would attribute the
+        # failure of a data loading process to the config.
         with progress_bar(runner), config_error_context(cfg, "training",
                                                         runner), explain_failures(folder):
             runner.train()
@@ -114,7 +111,7 @@ def train(
             checkpoint = publish_model(checkpoint, folder, _unwrap_model(runner))
         test_result = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
-            test_result = _test(cfg, checkpoint)
+            test_result = _test(cfg, load_checkpoint(checkpoint), str(checkpoint))
         return TrainResult(folder, checkpoint, test_result, _confusion_matrix(test_result, folder))
 
 
@@ -128,22 +125,24 @@ def test(
     launcher: str = "none",
     device: str = "auto",
 ) -> TestResult:
-    """Measure ``checkpoint`` on the test split of ``config``, or of ``data``.
+    """Evaluate a checkpoint on the test split of a config, or of ``data``.
 
     Raises:
-        DetkitError: the config, the data or the checkpoint is not right.
+        DetkitError: the config, the data or the checkpoint is invalid.
     """
     with redirect_stdout(sys.stderr):
-        cfg = _load_run_config(config, options, launcher, device, work_dir)
-        with config_error_context(cfg, "reading the config"):
-            overrides.substitute_components(cfg)
-            set_loading_timeout(cfg)
-        model_classes = checkpoint_classes(checkpoint)
-        with config_error_context(cfg, "reading the data"):
-            classes = setup_data(cfg, data, Path(cfg.work_dir), False, model_classes)
+        device_type = setup_process(device, launcher)
+        cfg = _load_run_config(config, options, work_dir, launcher)
+        init_process_group(launcher, _dist_cfg(cfg), device_type)
+        cfg = _override_config(cfg)
+        content = load_checkpoint(checkpoint)
+        model_classes = checkpoint_classes(content)
+        cfg, classes, class_counts = setup_data(cfg, data, Path(cfg.work_dir), training=False,
+                                                checkpoint_classes=model_classes)
+        cfg = _infer_config(cfg, classes, class_counts)
         if is_classifier(cfg):
             check_same_classes(classes, model_classes, checkpoint)
-        return _test(cfg, Path(checkpoint))
+        return _test(cfg, content, str(checkpoint))
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -152,39 +151,81 @@ test.__test__ = False  # type: ignore[attr-defined]
 def _load_run_config(
     config: str | Path,
     options: Mapping[str, Any] | None,
-    launcher: str,
-    device: str,
     work_dir: str | Path | None,
+    launcher: str,
 ) -> Config:
-    _log_to_stderr()
-    force_weights_only()
-    register_checkpoint_loaders()
-    import_mmdet()
     cfg = load_config(config, options)
-    device_type = set_device(device)
-    set_cpu_threads(device_type, single_process=launcher == "none")
-    init_distributed(launcher, cfg, device_type)
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or default_work_dir(Path(config)))
     return cfg
 
 
-class _PrintableFormatter(logging.Formatter):
-    """Names of files and classes that others chose cannot steer the terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), keep="\n\t")
+def _dist_cfg(cfg: Config) -> Mapping[str, Any]:
+    dist_cfg: Mapping[str, Any] = cfg.get("env_cfg", {}).get("dist_cfg", {})
+    return dist_cfg
 
 
-def _log_to_stderr() -> None:
-    """Show the log of detkit's modules on stderr, unless the program logs by itself."""
-    detkit_logger = logging.getLogger("detkit")
-    if not detkit_logger.handlers and not logging.getLogger().handlers:
-        _STDERR_HANDLER.setFormatter(_PrintableFormatter("%(message)s"))
-        detkit_logger.addHandler(_STDERR_HANDLER)
-        detkit_logger.setLevel(logging.INFO)
-    # Where the program has put another in its place. Not setStream, which flushes the one before.
-    _STDERR_HANDLER.stream = sys.stderr
+def _resume_from_config(cfg: Config) -> bool | str:
+    """What the config's ``resume`` and ``load_from`` ask for, in the form of ``train``'s resume."""
+    if not cfg.get("resume"):
+        return False
+    return str(cfg.load_from) if cfg.get("load_from") else True
+
+
+def _override_config(
+    cfg: Config,
+    *,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    seed: int | None = None,
+    resume_path: str | None = None,
+) -> Config:
+    """The config with detkit's components and the arguments of the command."""
+    cfg = copy.deepcopy(cfg)
+    with config_error_context(cfg, "reading the config"):
+        overrides.substitute_components(cfg)
+        set_loading_timeout(cfg)
+        if amp:
+            overrides.enable_amp(cfg)
+        if auto_scale_lr:
+            overrides.enable_lr_scaling(cfg)
+    if seed is not None:
+        cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
+    cfg.resume = resume_path is not None
+    if resume_path is not None:
+        cfg.load_from = resume_path
+    return cfg
+
+
+def _infer_config(
+    cfg: Config, classes: Sequence[str] | None, class_counts: Sequence[int] | None
+) -> Config:
+    """The config with the fields of the model that follow from the data and the backbone."""
+    cfg = copy.deepcopy(cfg)
+    with config_error_context(cfg, "reading the data"):
+        infer_fields(cfg, classes, class_counts)
+    return cfg
+
+
+def _build_runner(cfg: Config) -> Any:
+    with config_error_context(cfg, "building the model"):
+        return DetRunner.from_cfg(cfg)
+
+
+def _test(cfg: Config, checkpoint: Mapping[str, Any], origin: str) -> TestResult:
+    cfg = overrides.test_only_config(cfg)
+    cfg.experiment_name = "test"
+    # runner.test builds its dataset late and looks it up in this scope; a process that did not
+    # train has no other default scope.
+    with (DefaultScope.overwrite_default_scope(cfg.default_scope),
+          config_error_context(cfg, "testing"), explain_failures()):
+        runner: Any = DetRunner.from_cfg(cfg)
+        # Not the runner's load_checkpoint, which only warns of tensors that do not match.
+        load_state_dict_strict(_unwrap_model(runner), checkpoint.get("state_dict", checkpoint),
+                               origin)
+        metrics = {name: float(value) for name, value in runner.test().items()}
+    scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
+    return TestResult(metrics, scores)
 
 
 def _unwrap_model(runner: Any) -> Any:
@@ -200,7 +241,7 @@ def _best_or_last_checkpoint(runner: Any) -> Path | None:
 
 
 def _confusion_matrix(test_result: TestResult | None, folder: Path) -> Path | None:
-    """The picture of a classifier's test, a run's own file; None for other models."""
+    """Plot the confusion matrix of a classifier's test; None for detectors."""
     from detkit.evaluation.classification.classification_scores import ClassificationScores
     from detkit.evaluation.classification.confusion_matrix_plot import plot_confusion_matrix
 
@@ -209,20 +250,3 @@ def _confusion_matrix(test_result: TestResult | None, folder: Path) -> Path | No
     plot_path = folder / CONFUSION_MATRIX_FILE
     plot_confusion_matrix(test_result.scores, plot_path, force=True)
     return plot_path
-
-
-def _test(cfg: Config, checkpoint: Path) -> TestResult:
-    cfg = overrides.test_only_config(cfg)
-    cfg.experiment_name = "test"
-    # Around the whole: what a test builds late, its data for one, is looked up in this scope too,
-    # and in a process that did not train there is no other.
-    with (DefaultScope.overwrite_default_scope(cfg.default_scope),
-          config_error_context(cfg, "testing"), explain_failures()):
-        runner: Any = DetRunner.from_cfg(cfg)
-        # Exactly, where mmengine would warn of what does not fit and measure what is left.
-        content = load_checkpoint(checkpoint)
-        load_state_dict_strict(_unwrap_model(runner), content.get("state_dict", content),
-                               str(checkpoint))
-        metrics = {name: float(value) for name, value in runner.test().items()}
-    scores = next((m.scores for m in runner.test_evaluator.metrics if hasattr(m, "scores")), None)
-    return TestResult(metrics, scores)

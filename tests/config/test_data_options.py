@@ -17,7 +17,7 @@ def load_annotations(repository, data, work, **options):
     import_mmdet()
     cfg = load_config(repository / "configs" / "quickstart.py",
                       {f"data_options.{name}": value for name, value in options.items()})
-    setup_data(cfg, str(data), work, training=True)
+    cfg, _, _ = setup_data(cfg, str(data), work, training=True)
     return json.loads(open(cfg.train_dataloader.dataset.ann_file).read())["annotations"]
 
 
@@ -66,7 +66,7 @@ def test_export_applies_data_options_only_to_the_training_data(
     data = shared_cases / "data" / "xyxy_boxes"
     cfg = load_config(repository / "configs" / "quickstart.py",
                       {"data_options.box_format": "xyxy"})
-    setup_data(cfg, str(data), tmp_path / "run", training=True)
+    cfg, _, _ = setup_data(cfg, str(data), tmp_path / "run", training=True)
     other = tmp_path / "other"
     shutil.copytree(data, other)
     if same_data:

@@ -47,8 +47,7 @@ def _built(cfg: Config) -> Any:
 
 
 def test_detector_backbone_gets_the_classifier_weights(classifier: Path, detector: Path) -> None:
-    cfg = load_config(detector)
-    init_backbone_from(cfg, classifier)
+    cfg = init_backbone_from(load_config(detector), classifier)
     backbone = _built(cfg).backbone
     state_dict = torch.load(classifier, weights_only=True)["state_dict"]
     pairs = [(tensor, state_dict[f"backbone.{name}"])
@@ -121,9 +120,9 @@ def test_backbone_from_is_ignored_on_resume_with_a_message(
 ) -> None:
     cfg = load_config(detector, {"load_from": "x.pth", "resume": True})
     with caplog.at_level("INFO", "detkit"):
-        init_backbone_from(cfg, classifier)
+        cfg = init_backbone_from(cfg, classifier)
     assert "init_cfg" not in cfg.model.backbone
-    assert "--backbone-from has no effect: x.pth is resumed" in caplog.text
+    assert "--backbone-from has no effect" in caplog.text and "x.pth" in caplog.text
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."], ids=["torchvision's", "a detector's"])
@@ -139,7 +138,7 @@ def test_mmdet_backbone_loads_a_complete_checkpoint(
                "model.rpn_head.anchor_generator.strides": [4, 8, 16, 32],
                "model.roi_head.bbox_roi_extractor.featmap_strides": [4, 8, 16, 32]}
     cfg = load_config(tiny_config, options)
-    init_backbone_from(cfg, tmp_path / "r18.pth")
+    cfg = init_backbone_from(cfg, tmp_path / "r18.pth")
     backbone = _built(cfg).backbone.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in backbone.items())
 

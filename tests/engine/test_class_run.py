@@ -137,7 +137,8 @@ def test_folder_classes_define_the_labels_of_all_splits(tmp_path: Path) -> None:
     from detkit.engine.setup_data import setup_data
 
     cfg = load_config(tiny.write_config(tmp_path, data))
-    assert setup_data(cfg, None, tmp_path, training=True) == list(tiny.CLASSES)
+    cfg, classes, _ = setup_data(cfg, None, tmp_path, training=True)
+    assert classes == list(tiny.CLASSES)
     for split in ("train", "val", "test"):
         assert cfg[f"{split}_dataloader"].dataset.metainfo.classes == tiny.CLASSES
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from detkit.checkpoints.last_checkpoint import find_latest_checkpoint
+from detkit.checkpoints.find_checkpoint import find_latest_checkpoint
 from detkit.engine.build_model import load_model
-from detkit.engine.run import TrainResult, _log_to_stderr, test, train
+from detkit.engine.run import TrainResult, test, train
+from detkit.engine.setup_process import _log_to_stderr
 from detkit.engine.work_dir import ensure_no_other_run
 from detkit.errors import ConfigError, DetkitError, WeightsError
 
@@ -96,12 +97,17 @@ def test_test_command_gives_the_same_metrics_in_a_new_process(
 
 
 def test_the_same_checkpoint_tests_to_the_same_numbers(
-    trained: tuple[Path, TrainResult], tmp_path: Path
+    trained: tuple[Path, TrainResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, result = trained
     assert result.checkpoint is not None and result.test is not None
+    files = []
+    load = torch.load
+    monkeypatch.setattr("torch.load", lambda file, **options: files.append(file) or load(
+        file, weights_only=True, map_location=options["map_location"]))
     again = test(config, result.checkpoint, data=str(config.parent / "coco"),
                  work_dir=tmp_path, device="cpu")
+    assert files == [result.checkpoint]
     assert again.metrics.keys() == result.test.metrics.keys()
     for name, value in again.metrics.items():
         if name.startswith("coco/"):
