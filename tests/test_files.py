@@ -28,7 +28,7 @@ def test_missing_file_folder_and_regular_file_are_not_special(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
-def test_pipe_socket_device_and_a_link_to_one_are_special(tmp_path, monkeypatch):
+def test_pipe_socket_device_and_link_to_them_are_special(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)  # a socket's path may have about 100 bytes
@@ -41,7 +41,7 @@ def test_pipe_socket_device_and_a_link_to_one_are_special(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("read", [read_json, is_coco])
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_large_file_with_holes_is_not_read_whole(tmp_path, read, packed):
+def test_large_sparse_file_is_not_read_to_its_end(tmp_path, read, packed):
     size = 300_000_000
     path = tmp_path / f"results.json{'.gz' * packed}"
     with gzip.open(path, "wb", 1) if packed else path.open("wb") as file:
@@ -61,7 +61,7 @@ def test_a_large_file_with_holes_is_not_read_whole(tmp_path, read, packed):
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 1])
-def test_a_file_is_read_whole_up_to_its_limit(tmp_path, size):
+def test_file_is_read_up_to_its_limit(tmp_path, size):
     content = bytes(range(1, 256)) * (size // 255 + 1)
     content = content[:size]
     (tmp_path / "a").write_bytes(content)
@@ -73,7 +73,7 @@ def test_a_file_is_read_whole_up_to_its_limit(tmp_path, size):
                 read_bytes(tmp_path / name, size - 1, "why")
 
 
-def test_sha256_is_the_published_one(tmp_path):
+def test_sha256_of_published_examples(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert compute_sha256(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")

@@ -1,1 +1,1 @@
-"""Checkpoint files: read as data and never as code, bounded, found, and the config text inside."""
+"""Checkpoint files: finding, loading as data, publishing, and parsing the config inside."""

@@ -1,4 +1,4 @@
-"""What a checkpoint may hold once it is read: a tree that everyone can walk, of dense tensors."""
+"""Checks of the loaded content of a checkpoint: nesting, number of values, dense tensors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _REAL_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, tor
 
 
 class MalformedCheckpointError(ValueError):
-    """The content of a checkpoint is nested as no writer of checkpoints nests it."""
+    """The content of a checkpoint is nested too deeply, cyclic, too large, or not dense."""
 
 
 def check_content(content: Any) -> None:
-    """Refuse content that holds itself, or what would take for ever to walk through.
+    """Check that content has no cycle, limited depth and size, and dense tensors only.
 
-    In a pickle one small list may stand in another ten times, that one in the next ten times and
-    so on: what is read in no time has 10 ** 30 values. So a shared value counts each time.
+    A pickle may contain one small list ten times in another list, that one ten times in the next,
+    and so on: a small file then has 10 ** 30 values. A shared value is counted each time.
 
     Raises:
         MalformedCheckpointError: there is a cycle, a depth above 100, more than 5,000,000 values,
@@ -35,7 +35,7 @@ def check_content(content: Any) -> None:
 
 
 def _count_values(value: Any, counts: dict[int, int | None], depth: int) -> int:
-    """Values in ``value``, itself among them; None in ``counts`` are those being counted."""
+    """The number of values in ``value``, including itself; None in ``counts`` marks an open one."""
     if isinstance(value, Tensor):
         _check_tensor(value)
         return 1
@@ -45,7 +45,7 @@ def _count_values(value: Any, counts: dict[int, int | None], depth: int) -> int:
     if id(value) in counts:
         counted = counts[id(value)]
         if counted is None:
-            raise MalformedCheckpointError("a container that holds itself")
+            raise MalformedCheckpointError("a container that contains itself")
         return counted
     if depth > _MAX_DEPTH:
         raise MalformedCheckpointError(f"containers nested more than {_MAX_DEPTH} deep")
@@ -60,7 +60,7 @@ def _count_values(value: Any, counts: dict[int, int | None], depth: int) -> int:
 
 
 def _children(value: Any) -> Iterable[Any] | None:
-    """What a container holds; None for a value that is none."""
+    """The items of a container; None for any other value."""
     if isinstance(value, Mapping):
         return [*value.keys(), *value.values()]
     return value if isinstance(value, (list, tuple, set, frozenset)) else None
@@ -72,15 +72,16 @@ def _check_tensor(tensor: Tensor) -> None:
 
 
 def check_state_dict(weights: Any, origin: str, key: str = "state_dict") -> None:
-    """Refuse what is no state dict: names, each with a tensor of real numbers.
+    """Check that a state dict maps names to tensors of real numbers.
 
     Args:
-        weights: maybe of a foreign file.
+        weights: the value to check.
         origin: the file, for messages.
-        key: what the file calls it.
+        key: the key of ``weights`` in the file.
 
     Raises:
-        WeightsError: it is no dict, or a key is no text, or a value no such tensor; by name.
+        WeightsError: ``weights`` is not a dict, a key is not a string, or a value is not a tensor
+            of real numbers; the message names the key.
     """
     if not isinstance(weights, Mapping):
         raise WeightsError(f"{origin}: {key}", got=f"a {type(weights).__name__}",
@@ -94,5 +95,5 @@ def check_state_dict(weights: Any, origin: str, key: str = "state_dict") -> None
                                got=f"a {type(value).__name__}", expected="a tensor")
         if value.dtype not in _REAL_DTYPES:
             raise WeightsError(f"{origin}: {key}['{name[:_MAX_NAME_LENGTH]}']",
-                               got=f"numbers of {value.dtype}",
-                               expected="whole numbers, or floats of 16 bits or more")
+                               got=f"a tensor of {value.dtype}",
+                               expected="integers, or floats of 16 bits or more")

@@ -1,4 +1,4 @@
-"""Weights from an address: fetched once, whole, and known by the whole address."""
+"""Weights from a URL: downloaded once and cached by the complete URL."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ from detkit.version import __version__
 _CACHE_FOLDER = "checkpoints"
 _TIMEOUT_S = 60
 _CHUNK_BYTES = 1 << 20
-_MAX_NAME_LENGTH = 150  # Of the 255 bytes that a file system takes; our own additions need some.
-_MAX_BYTES = 64 << 30  # For a stream that never ends; published weights are far smaller.
-# The first digits of the content's SHA-256, as torch.hub and OpenMMLab name their files.
+_MAX_NAME_LENGTH = 150  # of 255 bytes; the URL hash and the temporary suffix need some
+_MAX_BYTES = 64 << 30  # stops an endless stream; published weights are far smaller
+# torch.hub and OpenMMLab put the first digits of the content's SHA-256 into the file name.
 _HASH_PATTERN = re.compile(r"-([0-9a-f]{8,64})\.")
 _DATE_PATTERN = re.compile(r"(19|20)\d{6}$")
 
 
 def download(url: str) -> Path:
-    """The file at an http(s) address, from the cache or fetched into it.
+    """Download the file at an http(s) URL into the cache of torch.hub, unless it is there.
 
-    It lies where torch.hub keeps its files, under a name that has the hash of the address in it:
-    another address's file of the same name is another file. One that torch.hub itself put there
-    is used where its name has the hash of its content and that is right.
+    The cached name contains a hash of the URL, so that files of one name from different URLs do
+    not replace each other. A file that torch.hub downloaded is used if its name contains the hash
+    of its content and the hash is right.
+
+    Returns:
+        The path of the cached file.
 
     Raises:
-        WeightsError: it cannot be fetched, is cut, is larger than 64 GiB, or has another content
-            than its name says.
+        WeightsError: the download fails, is incomplete or larger than 64 GiB, or its content does
+            not have the hash in its name.
     """
     folder = Path(torch.hub.get_dir()) / _CACHE_FOLDER
     name = Path(urlparse(url).path).name[-_MAX_NAME_LENGTH:] or "weights"
@@ -50,13 +53,13 @@ def download(url: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _fetch(url, file, hash_prefix)
-    # Of a network's many ways to fail, each is the same to who waits for weights.
+    # A network fails in many ways; all of them are reported alike.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        hint = f" (if {hub_file} is that file, give this path)" if hub_file.is_file() else ""
+        hint = f" (maybe {hub_file} is that file)" if hub_file.is_file() else ""
         raise WeightsError(
             f"checkpoint '{url}' could not be downloaded ({reason})",
-            hint=f"download it elsewhere and give the path of the local file instead{hint}",
+            hint=f"download it by other means and pass the path of the local file{hint}",
         ) from error
     return file
 
@@ -67,7 +70,7 @@ def _hash_prefix_in(name: str) -> str | None:
 
 
 def _fetch(url: str, file: Path, hash_prefix: str | None) -> None:
-    """Write the content under a passing name beside ``file``, and give it the name when whole."""
+    """Download ``url`` to ``file`` and compare its hash."""
     request = Request(url, headers={"User-Agent": f"detkit/{__version__}"})
     with atomic_replace(file, "wb", fsync=True) as target:
         with urlopen(request, timeout=_TIMEOUT_S) as source:
@@ -75,18 +78,18 @@ def _fetch(url: str, file: Path, hash_prefix: str | None) -> None:
             digest = _copy(source, target, int(length) if length else None)
         if hash_prefix and not digest.startswith(hash_prefix):
             raise ValueError(
-                f"its SHA-256 begins with {digest[:len(hash_prefix)]}, and its name says "
+                f"its SHA-256 begins with {digest[:len(hash_prefix)]}, but its name contains "
                 f"{hash_prefix}")
 
 
 def _copy(source: Any, target: IO[bytes], length: int | None) -> str:
-    """Copy to the end, and return the SHA-256 of what came."""
+    """Copy the stream and return the SHA-256 of its content."""
     from rich.console import Console
     from rich.progress import Progress
 
     if length is not None and length > min(_MAX_BYTES, shutil.disk_usage(target.fileno()).free):
-        raise ValueError(f"it has {length:,} bytes, which is more than the disk has left or than "
-                         f"{_MAX_BYTES:,}")
+        raise ValueError(f"it has {length:,} bytes, more than is free on the disk or than the "
+                         f"limit of {_MAX_BYTES:,}")
     digest, count = hashlib.sha256(), 0
     show_progress = sys.stderr.isatty()
     with Progress(console=Console(stderr=True), disable=not show_progress, transient=True) as bar:
@@ -99,5 +102,5 @@ def _copy(source: Any, target: IO[bytes], length: int | None) -> str:
             target.write(chunk)
             bar.advance(task, len(chunk))
     if length is not None and count != length:
-        raise ValueError(f"{count:,} of its {length:,} bytes came")
+        raise ValueError(f"received {count:,} of {length:,} bytes")
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a checkpoint file claims to hold, read from its directory before anything is unpacked."""
+"""Checks of the structure of a checkpoint file, before anything in it is unpacked."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ ZIP_MAGIC = b"PK\x03\x04"
 _END, _LOCATOR, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 22, 20, 56
 _MAX_ENTRIES = 200_000
-# In front of the object a magic number, a version and the machine; behind it the storages' keys.
+# Magic number, protocol version, system information, the object, and the keys of the storages.
 _LEGACY_PICKLES = 5
 
 
 def check_file_structure(file: Path) -> None:
-    """Refuse a torch file that would unpack to more than it is, or whose pickle would do more.
+    """Check that a torch file unpacks to no more than its size and that its pickle is safe.
 
     Args:
-        file: a zip archive as torch.save writes it, or the pickles that it wrote before.
+        file: a zip archive as torch.save writes it, or the pickles of its legacy format.
 
     Raises:
         UnsafeCheckpointError: an entry is compressed, entries overlap, or a tensor is larger than
-            the file; see ``check_pickle``, whose other errors come too.
-        zipfile.BadZipFile: the archive is cut or damaged.
+            the file; also the errors of ``check_pickle``.
+        zipfile.BadZipFile: the archive is truncated or damaged.
     """
     size = file.stat().st_size
     with open(file, "rb") as stream:
@@ -39,7 +39,7 @@ def check_file_structure(file: Path) -> None:
         entries = archive.infolist()
         _check_entries(entries, size)
         folder = entries[0].filename.partition("/")[0]
-        # torch finds its records without regard to case.
+        # torch looks up its records case-insensitively.
         record_name = f"{folder}/data.pkl".lower()
         for entry in entries:
             if entry.filename.lower() == record_name:
@@ -48,10 +48,10 @@ def check_file_structure(file: Path) -> None:
 
 
 def verify_checksums(file: Path) -> None:
-    """Compare every entry of a zip archive with its checksum; torch itself does not.
+    """Compare every entry of a zip archive with its checksum, which torch does not do.
 
     Raises:
-        zipfile.BadZipFile: an entry is another than was written, or the archive is cut.
+        zipfile.BadZipFile: a checksum does not match, or the archive is truncated.
     """
     with open(file, "rb") as stream:
         if stream.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
@@ -59,7 +59,7 @@ def verify_checksums(file: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         corrupt_entry = archive.testzip()
     if corrupt_entry is not None:
-        raise zipfile.BadZipFile(f"the content of {corrupt_entry} is not what was written")
+        raise zipfile.BadZipFile(f"the checksum of {corrupt_entry} does not match")
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -71,14 +71,14 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise UnsafeCheckpointError(
                 f"a compressed entry, {entry.filename}, of {entry.file_size:,} bytes in "
-                f"{entry.compress_size:,}; torch writes none")
+                f"{entry.compress_size:,}; torch.save does not compress")
     total = sum(entry.file_size for entry in entries)
     if total > size:
         raise UnsafeCheckpointError(f"entries of {total:,} bytes in a file of {size:,}")
 
 
 def _check_directory(file: Path, size: int) -> None:
-    """Refuse an archive whose directory different readers would find at different places."""
+    """Reject an archive in which zip readers could find different directories."""
     with open(file, "rb") as stream:
         stream.seek(max(size - _END_SIZE - _LOCATOR_SIZE - _END64_SIZE, 0))
         tail = stream.read()

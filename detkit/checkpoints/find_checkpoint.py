@@ -1,4 +1,4 @@
-"""Checkpoint files: where the last one is, and how they are read."""
+"""Finds the checkpoint to resume from, and checks that a file is intact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"_(\d+)\.pth$")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The run's numbered checkpoints in ``folder``, the latest last; empty when there are none."""
+    """The numbered checkpoints in ``folder``, the newest last; empty if there are none."""
     paths = [path for path in folder.glob("*.pth")
              if _NUMBERED.match(path.name) and path.is_file()]
     return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, _checkpoint_number(path)))
@@ -31,29 +31,28 @@ def _checkpoint_number(path: Path) -> int:
 
 
 def find_latest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint to resume from, None when ``folder`` has none.
+    """The checkpoint to resume from; None if ``folder`` has none.
 
-    It is the numbered file that was written last, whatever the note ``last_checkpoint`` says: a
-    run that was killed between the two leaves a note that is empty or behind. A file of another
-    name, which only the note knows, is taken where there is no numbered one.
+    This is the numbered file that was written last. The file ``last_checkpoint`` is used only if
+    there is no numbered file: a run that was killed may leave it empty or outdated.
     """
     paths = _resume_candidates(folder)
     return paths[-1] if paths else None
 
 
 def _resume_candidates(folder: Path) -> list[Path]:
-    """What a run may go on from, the one to take first last."""
+    """The checkpoints that a run may resume from; the preferred one is the last."""
     paths = list_checkpoints(folder)
     recorded = _read_recorded_path(folder / "last_checkpoint")
     for path in (recorded, folder / recorded.name) if recorded else ():
-        # Not path.is_file, which raises for a name that no file system takes.
+        # Not path.is_file, which raises for an invalid file name.
         if os.path.isfile(path) and path not in paths:
             paths.insert(0, path)
     return paths
 
 
 def _read_recorded_path(record_file: Path) -> Path | None:
-    """What mmengine's note of the last checkpoint names; None where it names nothing."""
+    """The path in mmengine's file ``last_checkpoint``; None if it has none."""
     if not record_file.is_file():
         return None
     with open(record_file, "rb") as stream:
@@ -61,15 +60,15 @@ def _read_recorded_path(record_file: Path) -> Path | None:
     try:
         return Path(content.decode().strip() or ".")
     except UnicodeDecodeError:
-        logger.warning("%s is no note of a run: it is not read", record_file)
+        logger.warning("%s is not a text file: it is ignored", record_file)
         return None
 
 
 def find_latest_valid_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in ``folder`` that can be read, None when there is none at all.
+    """The newest intact checkpoint in ``folder``; None if there are no checkpoints.
 
-    A disk that was full, or a machine that lost its power, may leave a newest one that is
-    damaged; the run then goes on from the one before, and a warning names both.
+    The newest checkpoint may be damaged after a power failure. The one before it is then used,
+    and a warning names both.
 
     Raises:
         WeightsError: every checkpoint is damaged; the message names the newest.
@@ -82,11 +81,11 @@ def find_latest_valid_checkpoint(folder: Path) -> Path | None:
             damaged.append((path, error))
             continue
         for other, cause in damaged:
-            logger.warning("%s cannot be used and is passed over (%s): the training goes on from "
-                           "%s, the next one that is whole", other, cause.message, path)
+            logger.warning("%s is damaged and skipped (%s): the training resumes from %s, the "
+                           "newest intact checkpoint", other, cause.message, path)
         if not is_inside(path, folder):
-            logger.warning("%s names a checkpoint outside of the folder, %s: the training goes on "
-                           "from it", folder / "last_checkpoint", path)
+            logger.warning("%s names a checkpoint outside of its folder: the training resumes "
+                           "from %s", folder / "last_checkpoint", path)
         return path
     if not damaged:
         return None
@@ -94,18 +93,18 @@ def find_latest_valid_checkpoint(folder: Path) -> Path | None:
     raise WeightsError(
         f"{path} cannot be resumed: {cause.message}",
         got=f"{len(damaged)} checkpoints, all of them damaged" if len(damaged) > 1 else None,
-        hint="there is no other to go on from: train anew with another --work-dir",
+        hint="no checkpoint is intact: start a new run with another --work-dir",
     )
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether the file that ``path`` leads to lies in ``folder``."""
-    # Not Path.resolve, which raises for a link that leads to itself.
+    """Whether the file at ``path``, with links resolved, is in ``folder``."""
+    # Not Path.resolve, which raises for a cyclic link.
     return os.path.dirname(os.path.realpath(path)) == os.path.realpath(folder)
 
 
 def find_fallback_checkpoint(damaged: Path) -> Path | None:
-    """The newest readable checkpoint beside one that is not; None when there is none."""
+    """The newest intact checkpoint in the folder of a damaged one; None if there is none."""
     for path in reversed(_resume_candidates(damaged.parent)):
         if os.path.realpath(path) != os.path.realpath(damaged):
             try:
@@ -117,12 +116,12 @@ def find_fallback_checkpoint(damaged: Path) -> Path | None:
 
 
 def check_intact(checkpoint: Path) -> None:
-    """Read a checkpoint to its last byte.
+    """Load a checkpoint and verify its checksums.
 
     Raises:
-        WeightsError: it cannot be read, or its content is not what was written.
+        WeightsError: the file cannot be loaded, or a checksum does not match.
     """
-    load_checkpoint(checkpoint)  # First: what would unpack to too much is refused here.
+    load_checkpoint(checkpoint)  # first, because it rejects archives that unpack to too much
     try:
         verify_checksums(checkpoint)
     except (zipfile.BadZipFile, OSError) as error:

@@ -1,4 +1,4 @@
-"""Reading a checkpoint as data: tensors, numbers, text and containers, never code."""
+"""Loads a checkpoint as data: tensors, numbers, text and containers, never code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise WeightsError(
             f"checkpoint '{text}'",
             got="a folder" if file.is_dir() else special_file_type(file) or "no such file",
-            hint="give the path of a .pth or .safetensors file",
+            hint="pass the path of a .pth or .safetensors file",
         )
     content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
     if not isinstance(content, dict):
@@ -92,15 +92,15 @@ def _read_torch(file: Path) -> Any:
         if not unsafe_names:
             raise _corrupt_file_error(file, error) from error
         raise WeightsError(
-            f"checkpoint '{file}' can only be read by running code from it",
+            f"checkpoint '{file}' can only be read by executing code from it",
             got=f"objects of {', '.join(unsafe_names)}",
             expected="tensors, numbers, text and containers",
-            hint="if you trust its maker, pass --trust",
+            hint="if you trust its author, pass --trust",
         ) from error
     except UnsafeCheckpointError as error:
         raise _unsafe_file_error(file, error) from error
-    # torch's reader takes any bytes for a pickle and breaks as they have it: IndexError,
-    # struct.error, KeyError, EOFError, RuntimeError, ...; whichever, this is no checkpoint.
+    # torch takes any bytes for a pickle and fails in many ways: IndexError, struct.error,
+    # KeyError, EOFError, RuntimeError, ...
     except Exception as error:
         raise _corrupt_file_error(file, error) from error
 
@@ -119,16 +119,16 @@ def _move_to_device(value: Any, device: Any) -> Any:
 
 
 def _unsafe_globals(file: Path) -> list[str]:
-    """Names in the file that only code could make sense of; empty when it is simply damaged."""
+    """The functions and classes in the file that are not allowed; empty if it is damaged."""
     try:
         with torch.serialization.safe_globals(_safe_globals()):
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(file)))
-    except Exception:  # noqa: B902 - an old or damaged file cannot be asked; the caller reports it
+    except Exception:  # noqa: B902 - legacy and damaged files; the caller reports them
         return []
 
 
 def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What mmengine's own checkpoints hold besides tensors: their log, and numpy's numbers."""
+    """What mmengine's checkpoints hold besides tensors: their log and numpy values."""
     from mmengine.logging import HistoryBuffer
 
     numpy_core = "numpy._core" if hasattr(numpy, "_core") else "numpy.core"  # since numpy 2
@@ -151,14 +151,14 @@ def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]
 
 
 def _history_method(owner: object, name: str) -> Any:
-    """What stands in for ``getattr``: mmengine's log names four of its own methods through it.
+    """Replaces ``getattr``, by which mmengine's log names four of its own methods.
 
-    The real one would lead from any object to any other.
+    The real ``getattr`` would give access to any attribute of any object.
     """
     from mmengine.logging import HistoryBuffer
 
     if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise pickle.UnpicklingError(f"the attribute '{name}' of {owner!r} is asked for")
+        raise pickle.UnpicklingError(f"access to the attribute '{name}' of {owner!r}")
     return getattr(HistoryBuffer, name)
 
 
@@ -166,13 +166,13 @@ def _corrupt_file_error(file: Path, error: Exception) -> WeightsError:
     reason = " ".join(str(error).split())[:200]
     return WeightsError(
         f"checkpoint '{file}' cannot be read ({type(error).__name__}: {reason})",
-        hint="it may be damaged or not be a checkpoint: fetch or write it again",
+        hint="it may be damaged or not a checkpoint: download or save it again",
     )
 
 
 def _unsafe_file_error(file: Path, error: Exception) -> WeightsError:
     return WeightsError(
-        f"checkpoint '{file}' is not read", got=str(error),
+        f"checkpoint '{file}' is rejected", got=str(error),
         expected="dense tensors, numbers, text and containers, as torch.save writes them",
-        hint="load it where it was made, and save its state dict to a new file",
+        hint="load it in the library that wrote it, and save its state dict to a new file",
     )

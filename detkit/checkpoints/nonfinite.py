@@ -1,4 +1,4 @@
-"""Which tensors hold NaN or infinity, found with one wait for the device."""
+"""Finds tensors with NaN or infinity, in models and checkpoints, with one device sync."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from torch.nn.utils import get_total_norm
 
 from detkit.errors import WeightsError
 
-# What of a checkpoint must be finite; its log may hold the NaN of an accuracy of nothing.
+# Keys of a checkpoint that must be finite. Its log may hold NaN, such as an undefined accuracy.
 _CHECKED_KEYS = ("state_dict", "ema_state_dict", "optimizer")
-# Of a model's buffers. Others may hold infinity in health, such as the smallest value so far.
+# Buffers that must be finite. Others may hold infinity, such as the initial value of a minimum.
 _NORM_STATISTICS = ("running_mean", "running_var")
 _MAX_SHOWN = 3
 
 
 def nonfinite_names(named_tensors: Iterable[tuple[str, Any]]) -> list[str]:
-    """The names of the floating tensors that hold NaN or infinity, in order; empty when none do.
+    """The names of the floating point tensors with NaN or infinity, in order; may be empty.
 
     Args:
-        named_tensors: names with tensors of any shape, dtype and device; what is no floating
-            tensor, and what has no element, is passed over.
+        named_tensors: names and tensors of any shape, dtype and device. Values that are not
+            floating point tensors, and empty tensors, are skipped.
     """
     tensors = [(name, value.detach()) for name, value in named_tensors
                if isinstance(value, Tensor) and value.is_floating_point() and value.numel()
                and value.layout == torch.strided]
-    # One number for all of them, and only where it is not finite each tensor's own. The largest
-    # magnitude, unlike a sum of squares, is finite for every finite tensor.
+    # One number for all tensors, and only if it is not finite one for each. Unlike a sum of
+    # squares, the largest magnitude is finite for every finite tensor.
     if not tensors or bool(get_total_norm([t for _, t in tensors], float("inf")).isfinite()):
         return []
     return [name for name, tensor in tensors if not bool(tensor.isfinite().all())]
 
 
 def shorten_names(names: list[str]) -> str:
-    """The first names and how many more there are."""
+    """The first names, and the number of the others."""
     more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
     return ", ".join(names[:_MAX_SHOWN]) + more
 
 
 def named_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What of ``model`` must be finite: its parameters and the statistics of its normalization.
+    """The tensors of ``model`` that must be finite: parameters and normalization statistics.
 
-    Those that stand in several places come once for each, as in a state dict.
+    Shared tensors come once for each of their names, as in a state dict.
     """
     yield from model.named_parameters(remove_duplicate=False)
     for name, buffer in model.named_buffers(remove_duplicate=False):
@@ -55,12 +55,12 @@ def named_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def select_checked_weights(
     checkpoint: Mapping[str, Any], model: nn.Module, revise_key: Callable[[str], str] = str
 ) -> dict[str, Any]:
-    """What of a checkpoint must be finite: the weights of ``model`` in it, the optimizer's state.
+    """The values of a checkpoint that must be finite: weights of ``model`` and optimizer state.
 
     Args:
-        checkpoint: ``state_dict`` and, where there are any, ``ema_state_dict`` and ``optimizer``.
-        model: not wrapped.
-        revise_key: the model's name of a tensor for its name in the file.
+        checkpoint: with ``state_dict``, and maybe ``ema_state_dict`` and ``optimizer``.
+        model: the model, without a distributed wrapper.
+        revise_key: maps the name of a tensor in the file to its name in the model.
     """
     names = {name for name, _ in named_weights(model)}
     selected: dict[str, Any] = {}
@@ -77,10 +77,10 @@ def select_checked_weights(
 
 
 def ensure_finite_weights(weights: Mapping[str, Any], origin: str) -> None:
-    """Refuse weights in which a number is NaN or infinite.
+    """Check that no weight is NaN or infinite.
 
     Args:
-        weights: names and tensors, nested dicts and lists (an optimizer's state) included.
+        weights: names and tensors; dicts and lists may be nested, as in an optimizer's state.
         origin: where they come from, for the message.
 
     Raises:
@@ -91,12 +91,12 @@ def ensure_finite_weights(weights: Mapping[str, Any], origin: str) -> None:
         raise WeightsError(
             f"{origin} holds weights that are not finite (NaN or infinite)",
             got=shorten_names(names), expected="finite numbers",
-            hint="use an earlier checkpoint, or train anew with a lower learning rate",
+            hint="use an earlier checkpoint, or start a new run with a lower learning rate",
         )
 
 
 def flatten_tensors(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    """Every tensor in nested dicts and lists, named by the dotted path to it."""
+    """Every tensor in nested dicts and lists, with its dotted path."""
     if isinstance(value, Tensor):
         yield path, value
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""``best.pth``: what a run is for, without what only the run itself needs."""
+"""Writes ``best.pth``: the weights of a run without the state that only training needs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PUBLISHED_NAME = "best.pth"
 def publish_model(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> Path:
     """Write ``folder/best.pth``: the weights, config and classes of ``checkpoint``.
 
-    The optimizer's state and the weights that an average was made of are left out; the file
-    serves ``test``, ``predict`` and ``video``, not ``--resume``. It is replaced in one step.
+    The optimizer state and the weights before averaging are left out: the file is for ``test``,
+    ``predict`` and ``video``, not for ``--resume``. An existing file is replaced in one step.
 
     Args:
-        checkpoint: a checkpoint of a run, which stays as it is.
+        checkpoint: a checkpoint of a run; not changed.
         folder: the run's work dir.
-        model: the run's, not wrapped, to tell weights from buffers that may hold infinity; where
-            it is None, every tensor must be finite.
+        model: the model of the run, without a distributed wrapper; tells weights from buffers that
+            may hold infinity. If None, every tensor must be finite.
 
     Returns:
         The path of the file.
@@ -38,7 +38,7 @@ def publish_model(checkpoint: Path, folder: Path, model: nn.Module | None = None
     weights = {"state_dict": content.get("state_dict", {})}
     ensure_finite_weights(weights if model is None else select_checked_weights(weights, model),
                           str(checkpoint))
-    # In memory first: torch's own writer does not say that a disk is full.
+    # In memory first: torch's writer does not report a full disk as such.
     buffer = io.BytesIO()
     torch.save(published, buffer)
     with atomic_replace(folder / PUBLISHED_NAME, "wb", fsync=True) as file:

@@ -1,6 +1,6 @@
-"""Configs that cannot be wrong in silence, and the run that they describe.
+"""Runs: training, testing, checkpoints, and building a model from a checkpoint.
 
-Reading this package registers detkit's hooks, loops, optimizer wrapper and its constructor.
+Importing this package registers detkit's hooks, loops, optimizer wrapper and its constructor.
 """
 
 from detkit.engine import loops

@@ -1,4 +1,4 @@
-"""``--backbone-from``: a backbone that begins with the weights of a file, or is refused by name."""
+"""``--backbone-from``: initializes the backbone of a run from the weights in a file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from detkit.files import special_file_type
 
 logger = logging.getLogger(__name__)
 
-# The same networks of timm under other wrappers: their files fit each other.
+# Wrappers of the same timm networks, whose files are compatible.
 _TIMM_WRAPPERS = ("TimmBackbone", "TimmNetwork")
-# What old files leave out, and what begins at zero beside weights of images.
+# Tensors that old files lack, and offsets that start at zero.
 _OPTIONAL_KEYS = ("num_batches_tracked", "conv_offset")
 _PREFIXES = ("backbone.", "")
 
@@ -82,23 +82,23 @@ def _check_architecture(backbone: Mapping[str, Any], target: Any, checkpoint: Pa
     same_type = detected.type == backbone_type or (detected.type in _TIMM_WRAPPERS
                                                    and backbone_type in _TIMM_WRAPPERS)
     if backbone_type in (*_TIMM_WRAPPERS, "ClassicNetwork") and not detected.from_config:
-        return  # Which names a file of timm must have, only the network knows: it is asked then.
+        return  # only the network knows its names in a timm file; they are checked at loading
     if not same_type or None not in (arch, detected.arch) and _strip_tag(arch) != _strip_tag(
             detected.arch):
         raise WeightsError(
             f"--backbone-from: {checkpoint} holds {detected.description}; the config's backbone is "
             + describe_backbone(backbone_type, arch),
-            hint="pass a file with that backbone, or a config with the file's",
+            hint="pass a file with that backbone, or a config with the backbone of the file",
         )
 
 
 def _strip_tag(arch: str | None) -> str | None:
-    """The network without timm's tag of its weights: 'resnet50' of 'resnet50.a1_in1k'."""
+    """A timm name without the tag of its weights: 'resnet50' of 'resnet50.a1_in1k'."""
     return arch if arch is None else arch.partition(".")[0]
 
 
 def _get_arch(backbone: Mapping[str, Any], target: Any) -> str | None:
-    """What the backbone's ``arch`` or ``name`` is, its default where the config gives none."""
+    """The backbone's ``arch``, ``name`` or ``depth``, or its default if the config has none."""
     names = get_signature(target).names
     for key in ("arch", "name", "depth"):
         if key in names:
@@ -111,7 +111,7 @@ def _get_arch(backbone: Mapping[str, Any], target: Any) -> str | None:
 
 
 def _find_prefix(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> str:
-    """The prefix under which ``checkpoint`` holds every tensor of a backbone that is not ours."""
+    """The prefix of the backbone's tensors in ``checkpoint``, for a backbone of another library."""
     content = load_checkpoint(checkpoint)
     weights = content.get("state_dict", content)
     arguments = {k: v for k, v in backbone.items() if k not in ("type", "init_cfg", "pretrained")}
@@ -135,8 +135,8 @@ def _find_prefix(backbone: Mapping[str, Any], target: Any, checkpoint: Path) -> 
     from detkit.models.weights.backbone_detect import describe_backbone, detect_backbone
 
     raise WeightsError(
-        f"--backbone-from: {checkpoint} holds {detect_backbone(checkpoint).description}; the config's "
-        f"backbone is {describe_backbone(target.__name__, _get_arch(backbone, target))}", got=
-        f"{len(mismatched)} of its {len(expected_shapes)} tensors missing or of another shape, such as "
-        + ", ".join(mismatched[:3]),
+        f"--backbone-from: {checkpoint} holds {detect_backbone(checkpoint).description}; the "
+        f"config's backbone is {describe_backbone(target.__name__, _get_arch(backbone, target))}",
+        got=f"{len(mismatched)} of its {len(expected_shapes)} tensors missing or of another "
+        f"shape, such as {', '.join(mismatched[:3])}",
     )

@@ -1,4 +1,4 @@
-"""A model made again from a checkpoint alone, which is data and never code."""
+"""Builds the model of a checkpoint from the config and weights in the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from detkit.aliases import update_names
 from detkit.checkpoints.config_text import parse_literals
 from detkit.checkpoints.content import check_state_dict
 from detkit.checkpoints.load_checkpoint import load_checkpoint
-from detkit.checkpoints.nonfinite import ensure_finite_weights, select_checked_weights
+from detkit.checkpoints.nonfinite import (
+    ensure_finite_weights,
+    select_checked_weights,
+    shorten_names,
+)
 from detkit.config.pipeline_cfg import find_test_pipeline
 from detkit.config.validate.file_config import (
     ensure_safe_model,
@@ -31,20 +35,20 @@ from detkit.machine.tensor_memory_limit import TensorMemoryLimit
 from detkit.trust import trust_enabled, trust_files
 
 _MAX_SHOWN = 3
-# While a model of the shipped configs is built, the tensors in use are at most 1.1 times those of
-# its file, and the operations 14 for each. Half precision in a file is 2 times already.
+# Measured while the models of the shipped configs are built: tensors of at most 1.1 times the size
+# of the weights in float32, and 14 operations for each tensor.
 _MEMORY_FACTOR, _EXTRA_BYTES = 4, 1 << 30
 _OPS_PER_TENSOR, _EXTRA_OPS = 20, 20_000
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A detector or classifier ready to predict.
+    """A detector or classifier ready for inference.
 
     Args:
-        model: in eval mode, on the device that was asked for.
-        cfg: the config that the checkpoint carries; nothing of it was executed.
-        classes: name of each label, in order.
+        model: in eval mode, on the requested device.
+        cfg: the config of the checkpoint.
+        classes: the class names in the order of the labels.
     """
 
     model: nn.Module
@@ -55,21 +59,20 @@ class LoadedModel:
 def load_model(
     checkpoint: str | Path, device: str = "auto", trust: bool = False
 ) -> LoadedModel:
-    """Make the model that ``checkpoint`` holds, from what the file carries and nothing else.
+    """Build the model of a checkpoint and load its weights; the file alone is enough.
 
-    The config text in the file is parsed as literals, its model and test pipeline may name only
-    component types that are built from numbers and texts alone, and the weights must fit the
-    model without a rest.
+    The config text in the file is parsed as literals. Its model and test pipeline may use only
+    component types that take numbers and strings, and the weights must match the model exactly.
 
     Args:
         checkpoint: a file written by detkit or by MMDetection 3.
-        device: 'auto', 'cpu', 'cuda' or 'cuda:N'; 'auto' is a GPU where there is one.
-        trust: take any registered component type, and pickled objects: code in the file may be
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'; 'auto' is a GPU if there is one.
+        trust: allow all registered component types, and pickled objects: code in the file may be
             executed.
 
     Raises:
-        WeightsError: the file holds more than data, carries no config or classes, or its weights
-            do not fit the model that its config describes.
+        WeightsError: the file holds more than data, has no config or classes, or its weights do
+            not match the model of its config.
         DetkitError: there is no such device.
     """
     torch_device = _resolve_device(device)
@@ -82,7 +85,7 @@ def _load_model(checkpoint: str | Path, torch_device: torch.device) -> LoadedMod
     meta = content.get("meta")
     if not isinstance(meta, Mapping) or "state_dict" not in content:
         raise WeightsError(
-            f"{checkpoint} is no checkpoint of a model",
+            f"{checkpoint} is not a checkpoint of a run",
             got=f"the keys {', '.join(map(str, list(content)[:_MAX_SHOWN]))}",
             expected="'meta' and 'state_dict', as training writes them",
         )
@@ -114,15 +117,15 @@ def _get_classes(meta: Mapping[str, Any]) -> Any:
 def _parse_config(meta: Mapping[str, Any], origin: str) -> Config:
     text = meta.get("cfg", meta.get("config"))
     if not isinstance(text, str) or not text.strip():
-        raise WeightsError(f"{origin} carries no config", hint="use a file that detkit train wrote")
+        raise WeightsError(f"{origin} has no config", hint="use a checkpoint of detkit train")
     content = parse_literals(text, f"the config in {origin}")
     if not isinstance(content.get("model"), dict):
-        raise WeightsError(f"the config in {origin} describes no model")
+        raise WeightsError(f"the config in {origin} has no model")
     update_names(content)
     try:
         return Config(content)
     except (KeyError, TypeError) as error:
-        raise WeightsError(f"the config in {origin} cannot be used", got=error) from error
+        raise WeightsError(f"the config in {origin} is invalid", got=error) from error
 
 
 def _require_classes(meta: Mapping[str, Any], cfg: Config, origin: str) -> tuple[str, ...]:
@@ -132,13 +135,13 @@ def _require_classes(meta: Mapping[str, Any], cfg: Config, origin: str) -> tuple
     if classes is None:
         classes = get_config_classes(cfg)
     if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
-        raise WeightsError(f"{origin} does not say its classes",
-                           hint="use a file that detkit train wrote")
+        raise WeightsError(f"{origin} has no class names",
+                           hint="use a checkpoint of detkit train")
     return tuple(str(name) for name in classes)
 
 
 def _ensure_data_only(cfg: Config, origin: str) -> None:
-    """Check what a command may build of the config, before any of it is."""
+    """Check that the config names only allowed component types, before any is built."""
     if cfg.get("data_preprocessor") is not None:
         cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
     remove_pretrained_sources(cfg.model)
@@ -147,10 +150,10 @@ def _ensure_data_only(cfg: Config, origin: str) -> None:
 
 
 def _limit_memory(weights: Mapping[str, torch.Tensor]) -> AbstractContextManager[Any]:
-    """Keep a model from being far larger than its weights, which will have to fit it."""
+    """Limit the memory of the model, which can be little larger than its weights."""
     if trust_enabled():
         return nullcontext()
-    # Of the memory, which tensors may share: a few bytes expand to any shape.
+    # The size of the storages, because expand() gives a few bytes any shape.
     storage_bytes = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in weights.values()
@@ -167,18 +170,23 @@ def _build_model(cfg: Config, origin: str) -> nn.Module:
         except DetkitError:
             raise
         except Exception as error:
-            # Whoever wrote the file, with whichever release: any value in it may be none of ours.
-            raise WeightsError(f"the config in {origin} describes a model that cannot be built",
+            # The file may come from any library and release, with any value in its config.
+            raise WeightsError(f"the model of the config in {origin} cannot be built",
                                got=format_error(error)) from error
     return model
 
 
 def load_state_dict_strict(model: nn.Module, weights: Any, origin: str) -> None:
-    """Load ``weights``, a state dict, into ``model``, or refuse all of them.
+    """Load all tensors of a state dict into ``model``, or none.
+
+    Args:
+        model: the model, without a distributed wrapper.
+        weights: the state dict; a prefix ``module.`` of the names is removed.
+        origin: the file, for messages.
 
     Raises:
-        WeightsError: a tensor is missing, unknown, of another shape or not finite; ``origin`` says
-            whose.
+        WeightsError: a key is missing or unexpected, or a tensor has another shape or is not
+            finite.
     """
     check_state_dict(weights, origin)
     weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
@@ -188,15 +196,11 @@ def load_state_dict_strict(model: nn.Module, weights: Any, origin: str) -> None:
     mismatched_keys = [
         n for n in model_state if n in weights and model_state[n].shape != weights[n].shape
     ]
-    for names, problem in ((missing_keys, "lacks"), (unexpected_keys,
-                                                     "has, and the model has not,"),
-                           (mismatched_keys, "has in another shape than the model")):
+    for names, problem in ((missing_keys, "missing keys"), (unexpected_keys, "unexpected keys"),
+                           (mismatched_keys, "keys with another shape")):
         if names:
-            more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-            raise WeightsError(
-                f"{origin} does not fit the model of the config: "
-                f"it {problem} {', '.join(names[:_MAX_SHOWN])}{more}"
-            )
+            raise WeightsError(f"{origin} does not fit the model of the config: {problem} "
+                               f"{shorten_names(names)}")
     ensure_finite_weights(
         select_checked_weights({"state_dict": weights}, model)["state_dict"], origin)
     model.load_state_dict(weights)

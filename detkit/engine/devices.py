@@ -1,4 +1,4 @@
-"""Which device a run uses, its threads, and the processes that share it."""
+"""The device of a run, and the number of its CPU threads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from detkit.machine.threads import THREADS_ENV_VAR, initial_num_threads
 
 
 def set_device(device: str) -> str:
-    """Make ``device`` the one that mmengine and torch see from now on, and return its kind.
+    """Set the device that mmengine and torch use.
 
     Args:
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
 
+    Returns:
+        The device type, 'cpu' or 'cuda'.
+
     Raises:
-        DetkitError: another word, or a CUDA device that is not there.
+        DetkitError: ``device`` is none of these, or there is no such CUDA device.
     """
     import mmengine.device.utils
     import torch
@@ -26,23 +29,23 @@ def set_device(device: str) -> str:
         return str(mmengine.device.utils.get_device())
     if device_type == "cuda":
         torch.cuda.set_device(index)
-    # mmengine finds its device out once, at import, and has no way to be told another.
+    # mmengine determines its device once, at import, and has no function to change it.
     mmengine.device.utils.DEVICE = device_type
     return device_type
 
 
 def parse_device(device: str) -> tuple[str, int]:
-    """The kind of ``device``, and its number among the CUDA devices, 0 where none is said.
+    """Split ``device`` into its type and its CUDA index, 0 if it has none.
 
     Raises:
-        DetkitError: a word that is none of ours, or a CUDA device that is not there.
+        DetkitError: ``device`` is not 'auto', 'cpu', 'cuda' or 'cuda:N', or there is no such CUDA
+            device.
     """
     import torch
 
     device_type, separator, index = device.partition(":")
-    if device_type not in ("auto", "cpu",
-                           "cuda") or (separator and
-                                       (device_type != "cuda" or not index.isdigit())):
+    invalid_index = separator and (device_type != "cuda" or not index.isdigit())
+    if device_type not in ("auto", "cpu", "cuda") or invalid_index:
         raise DetkitError("--device", got=f"'{device}'", expected="auto, cpu, cuda or cuda:N")
     device_index = int(index or 0)
     if device_type == "cuda" and device_index >= torch.cuda.device_count():
@@ -53,15 +56,14 @@ def parse_device(device: str) -> tuple[str, int]:
 
 
 def set_cpu_threads(device: str, single_process: bool = True) -> None:
-    """Share the CPU's cores among the processes of a run, unless OMP_NUM_THREADS is set.
+    """Divide the CPU cores among the processes of a run, unless OMP_NUM_THREADS is set.
 
-    torch counts the machine's cores, not those that a container may use; threads beyond them
-    wait for each other. A command begins with fewer where other processes use the cores.
+    torch counts the cores of the machine, even in a container that may use fewer. A command starts
+    with fewer threads if other processes use the cores.
 
     Args:
-        device: 'cpu' or 'cuda', which needs no threads.
-        single_process: whether the run is this process; those of a distributed run keep their
-            shares.
+        device: the device type; 'cuda' leaves the threads as they are.
+        single_process: False for a distributed run, whose processes keep an equal share.
     """
     import torch
 

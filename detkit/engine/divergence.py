@@ -1,7 +1,7 @@
-"""A training ends at the first loss, gradient or weight that is not finite, with its cause named.
+"""Ends a training at the first loss, gradient or weight that is not finite, and names the cause.
 
-One wait for the device in each step: the losses' flags and the gradients' norm are read together,
-before the optimizer changes a weight by them.
+Each step syncs with the device once: the losses and the norm of the gradients are checked together,
+before the optimizer updates the weights.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from detkit.checkpoints.nonfinite import (
 from detkit.engine.divergence_report import Divergence, divergence_error, find_nonfinite_module
 from detkit.errors import DetkitError, describe_system_failure
 
-# Of a GradScaler: so many steps in a row may overflow once its scale has nowhere to fall to. While
-# it falls, steps that overflow are how it finds the scale; it skips them.
+# Consecutive overflows that end a training once the scale of a GradScaler is at its minimum. Until
+# then overflows are normal: the scaler skips these steps and lowers its scale.
 _MAX_OVERFLOWS = 2
-# At a scale that is fixed one batch overflows now and then, and its step is skipped.
+# The same for a fixed scale, at which single batches overflow and are skipped.
 _MAX_OVERFLOWS_FIXED_SCALE = 10
 _MIN_SCALE = 1.0
-# Errors of code, which no number causes.
+# Errors that a non-finite number cannot cause.
 _CODE_ERRORS = (TypeError, AttributeError, NameError, KeyError, ImportError, OSError)
 
 
 class DivergenceGuard:
-    """Watches the steps of one training.
+    """Checks each step of a training for non-finite numbers.
 
     Args:
-        runner: the run, its model and optimizer built.
+        runner: the runner, with its model and optimizer built.
     """
 
     def __init__(self, runner: Any) -> None:
@@ -53,7 +53,7 @@ class DivergenceGuard:
 
     @contextmanager
     def monitor_steps(self) -> Iterator[None]:
-        """Watch every training step of the body."""
+        """Check every training step within the body."""
         handles = [self._model.register_forward_hook(self._store_losses)]
         handles += [optimizer.register_step_pre_hook(self._before_optimizer_step)
                     for optimizer in _optimizers(self._runner.optim_wrapper)]
@@ -64,11 +64,11 @@ class DivergenceGuard:
                 handle.remove()
 
     def train_step(self, batch: Any) -> Any:
-        """The model's training step on ``batch``, which leaves no weight that is not finite.
+        """Run the model's training step on ``batch``.
 
         Raises:
             DivergedError: a loss or a gradient is not finite, or the step failed because a number
-                in it was not; no weight was changed by them.
+                in it was not finite; no weight was changed by them.
         """
         self._batch, self._losses, self._updated = batch, {}, False
         wrapper = self._runner.optim_wrapper
@@ -80,7 +80,7 @@ class DivergenceGuard:
             self._raise_if_nonfinite(error)
             raise
         if not self._updated:
-            # Gradients are only gathered in this step, or a GradScaler skipped it.
+            # This step only accumulates gradients, or a GradScaler skipped the update.
             self._raise_unless(self._losses_finite())
             if _get_grad_scaler(wrapper) is not None and wrapper.should_update():
                 self._count_overflow()
@@ -101,7 +101,7 @@ class DivergenceGuard:
             self._losses = dict(_reduce_losses(output))
 
     def _losses_finite(self) -> Tensor:
-        """0-d bool."""
+        """0-d bool tensor: whether all losses of the step are finite."""
         if not self._losses:
             return torch.ones((), dtype=torch.bool, device=self._device)
         losses = torch.stack([loss.to(self._device) for loss in self._losses.values()])
@@ -111,11 +111,11 @@ class DivergenceGuard:
         self._updated = True
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"]
                      if p.grad is not None and p.grad.layout == torch.strided]
-        # The largest magnitude: a sum of squares overflows where no gradient does.
+        # The largest magnitude, because a sum of squares may overflow.
         norm = get_total_norm([g for g in gradients if g.numel()], inf).to(self._device)
         losses_finite = self._losses_finite()
         if getattr(optimizer, "found_inf", None) is not None:
-            # A fused optimizer looks for overflows itself, on gradients that are still scaled.
+            # A fused optimizer checks for overflows itself, on gradients that are still scaled.
             self._raise_unless(losses_finite)
             if bool(norm.isfinite()):
                 self._overflows = 0
@@ -139,38 +139,39 @@ class DivergenceGuard:
             self._raise_diverged()
 
     def _raise_diverged(self, note: str = "") -> None:
-        """Raise in all processes, which come here together."""
+        """Raise DivergedError; all processes of the run call this together."""
         weights = nonfinite_names(self._model.named_parameters())
         losses = [name for name, loss in self._losses.items() if not bool(loss.isfinite())]
         if weights:
-            found = Divergence("the weights", shorten_names(weights), self._batch)
+            divergence = Divergence("the weights", shorten_names(weights), self._batch)
         elif losses:
             values = [f"{name} = {float(self._losses[name])}" for name in losses]
-            found = Divergence("the loss", shorten_names(values), self._batch)
+            divergence = Divergence("the loss", shorten_names(values), self._batch)
         else:
             names = nonfinite_names((name, p.grad) for name, p in self._model.named_parameters())
             detail = f"of {shorten_names(names)}" if names else "their norm is infinite"
-            found = Divergence("the gradients", " ".join(filter(None, (detail, note))), self._batch)
+            detail = " ".join(filter(None, (detail, note)))
+            divergence = Divergence("the gradients", detail, self._batch)
         if get_world_size() > 1:
-            # Another process may have the cause, and all end with the same line.
+            # Another process may have the cause, and all should raise the same error.
             failed_here = bool(weights or losses)
             gathered: list[Any] = [None] * get_world_size()
-            torch.distributed.all_gather_object(gathered, (failed_here, found.without_batch()))
-            found = next((item for failed, item in gathered if failed), gathered[0][1])
+            torch.distributed.all_gather_object(gathered, (failed_here, divergence.without_batch()))
+            divergence = next((item for failed, item in gathered if failed), gathered[0][1])
         else:
-            found.source = find_nonfinite_module(self._runner, self._model, self._batch)
-        raise divergence_error(self._runner, found)
+            divergence.source = find_nonfinite_module(self._runner, self._model, self._batch)
+        raise divergence_error(self._runner, divergence)
 
     def _raise_if_nonfinite(self, error: Exception) -> None:
-        """Raise DivergedError in place of ``error`` if a number that is not finite caused it."""
+        """Raise DivergedError instead of ``error`` if a non-finite number caused it."""
         if isinstance(error, _CODE_ERRORS) or describe_system_failure(error) is not None:
             return
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         if "device-side assert" in str(error):
-            # Nothing on the GPU can be read any more in this process.
-            found = Divergence("a value that the GPU refused, as a label beyond the classes,",
-                               message, self._batch)
-            raise divergence_error(self._runner, found) from error
+            # After it this process cannot read anything from the GPU.
+            divergence = Divergence("a value that failed an assertion on the GPU, such as a label,",
+                                    message, self._batch)
+            raise divergence_error(self._runner, divergence) from error
         weights = nonfinite_names(self._model.named_parameters())
         losses = [name for name, loss in self._losses.items() if not bool(loss.isfinite())]
         source = None
@@ -179,31 +180,31 @@ class DivergenceGuard:
         if weights or losses or source:
             quantity = "the weights" if weights else "the loss"
             detail = shorten_names(weights or losses) or f"it cannot be computed ({message})"
-            found = Divergence(quantity, detail, self._batch, source)
-            raise divergence_error(self._runner, found) from error
+            divergence = Divergence(quantity, detail, self._batch, source)
+            raise divergence_error(self._runner, divergence) from error
 
 
 def ensure_finite_state(runner: Any, all_ranks: bool = True) -> None:
-    """End the training if a weight is not finite, as before a checkpoint is written of it.
+    """Check that weights and optimizer state are finite, such as before a checkpoint is saved.
 
     Args:
-        runner: the run.
-        all_ranks: every process of the run comes here and ends where one must; False looks at this
-            process alone.
+        runner: the runner.
+        all_ranks: whether every process of the run calls this; all raise if one must. False
+            checks this process only.
 
     Raises:
         DivergedError: a weight, an averaged weight or a value of the optimizer's state is NaN or
             infinite.
     """
-    found = nonfinite_names(_named_run_weights(runner))
-    found += nonfinite_names(flatten_tensors(runner.optim_wrapper.state_dict(), "optimizer"))
-    if _any_process(bool(found), get_device()) if all_ranks else found:
-        names = shorten_names(found) or "those of another process"
-        raise divergence_error(runner, Divergence("the weights", names))
+    names = nonfinite_names(_named_run_weights(runner))
+    names += nonfinite_names(flatten_tensors(runner.optim_wrapper.state_dict(), "optimizer"))
+    if _any_process(bool(names), get_device()) if all_ranks else names:
+        detail = shorten_names(names) or "those of another process"
+        raise divergence_error(runner, Divergence("the weights", detail))
 
 
 def _reduce_losses(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Each loss as one number, summed as mmengine's ``parse_losses`` does."""
+    """Each loss as a 0-d tensor, summed as in mmengine's ``parse_losses``."""
     for name, value in losses.items():
         tensors = [value] if isinstance(value, Tensor) else value
         if "loss" in str(name) and isinstance(tensors, (list, tuple)) and tensors:
@@ -217,7 +218,7 @@ def _named_run_weights(runner: Any) -> Iterator[tuple[str, Tensor]]:
     yield from named_weights(model)
     for hook in runner.hooks:
         averaged = getattr(hook, "ema_model", None)
-        averaged = getattr(averaged, "module", averaged)  # Some hooks keep it without a wrapper.
+        averaged = getattr(averaged, "module", averaged)  # some hooks keep it without a wrapper
         if isinstance(averaged, nn.Module):
             for name, tensor in named_weights(averaged):
                 yield f"{name} of the averaged weights", tensor
@@ -229,7 +230,7 @@ def _optimizers(wrapper: Any) -> list[Any]:
 
 
 def _get_grad_scaler(wrapper: Any) -> Any | None:
-    """The GradScaler of mixed precision in float16; None where no loss is scaled."""
+    """The GradScaler of float16 mixed precision; None if the loss is not scaled."""
     scaler = getattr(wrapper, "loss_scaler", None)
     return scaler if scaler is not None and scaler.is_enabled() else None
 

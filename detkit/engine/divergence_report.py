@@ -1,4 +1,4 @@
-"""The line that a training ends with when a number in it is not finite."""
+"""The error message of a training that diverged."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MAX_SHOWN = 4
 
 @dataclass
 class Divergence:
-    """What is not finite.
+    """A quantity that is not finite.
 
     Args:
         quantity: 'the loss', 'the gradients' or 'the weights'.
-        got: which of them, with values where they tell more.
-        batch: of the step, as the dataloader gave it; None when not known.
-        source: the module whose output was the first that was not finite; None when not known.
-        images: names of the batch's images, in the batch's place; None takes the batch's own.
+        got: the names of the tensors, or losses with their values.
+        batch: the batch of the step, as the dataloader returned it; None if not known.
+        source: the module with the first output that was not finite; None if not known.
+        images: the image paths of the batch, if ``batch`` is None; None takes them from ``batch``.
     """
 
     quantity: str
@@ -38,29 +38,29 @@ class Divergence:
     images: list[str] | None = None
 
     def without_batch(self) -> Divergence:
-        """The same with the images' names in the batch's place, to be sent to other processes."""
+        """A copy with the image paths instead of the batch, to be sent to other processes."""
         return replace(self, batch=None, images=image_names(self.batch))
 
 
-def divergence_error(runner: Any, found: Divergence) -> DivergedError:
-    """The error for ``found``: step, component, images, last good checkpoint, what to try."""
-    names = image_names(found.batch) if found.images is None else found.images
+def divergence_error(runner: Any, divergence: Divergence) -> DivergedError:
+    """The error with step, cause, images, last good checkpoint, and suggestions."""
+    names = image_names(divergence.batch) if divergence.images is None else divergence.images
     more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
     images = f"; images of the batch: {', '.join(names[:_MAX_SHOWN])}{more}" if names else ""
-    source = f", first in {found.source}" if found.source else ""
+    source = f", first in {divergence.source}" if divergence.source else ""
     hub = runner.message_hub
-    # The loop counts a step before the checkpoint of its epoch is written; the hub's number stays.
+    # At the checkpoint of an epoch the loop has already counted the step; the hub has not.
     iteration, epoch = hub.get_info("iter", runner.iter) + 1, hub.get_info("epoch", 0) + 1
     return DivergedError(
-        f"training ended at iteration {iteration} (epoch {epoch}): {found.quantity} became NaN or "
-        "infinite",
-        got=f"{found.got}{source}{images}",
-        hint=f"{_last_checkpoint(runner)}; try {_suggestions(runner, found)}",
+        f"training ended at iteration {iteration} (epoch {epoch}): {divergence.quantity} became "
+        "NaN or infinite",
+        got=f"{divergence.got}{source}{images}",
+        hint=f"{_last_checkpoint(runner)}; try {_suggestions(runner, divergence)}",
     )
 
 
 def image_names(batch: Any) -> list[str]:
-    """The paths of the images in ``batch``, in order; empty when it does not say them."""
+    """The image paths in ``batch``, in order; empty if it has none."""
     return list(dict.fromkeys(_image_paths(batch)))
 
 
@@ -80,45 +80,45 @@ def _last_checkpoint(runner: Any) -> str:
     folder = Path(runner.work_dir)
     last = find_latest_checkpoint(folder)
     if last is None:
-        return "no checkpoint was written before"
+        return "no checkpoint was written"
     return f"the last good checkpoint is {last}"
 
 
-def _suggestions(runner: Any, found: Divergence) -> str:
+def _suggestions(runner: Any, divergence: Divergence) -> str:
     wrapper = runner.optim_wrapper
     rates = wrapper.get_lr()
     listed = rates.get("lr", []) if isinstance(rates, Mapping) else rates
     rate = f" (it was {max(listed):g})" if listed else ""
     suggestions = []
-    if found.source is not None and found.source.startswith("the images"):
-        suggestions.append("other data_preprocessor.mean and std, which gave these images")
+    if divergence.source is not None and divergence.source.startswith("the images"):
+        suggestions.append("another data_preprocessor.mean and std")
     suggestions.append(
         f"a lower learning rate{rate}: --cfg-options optim_wrapper.optimizer.lr=NUMBER")
     if not getattr(wrapper, "clip_grad_kwargs", None):
         suggestions.append("optim_wrapper.clip_grad.max_norm=10")
     if getattr(wrapper, "loss_scaler", None) is not None:
-        suggestions.append("to train without --amp")
-    if runner.iter == 0 and found.quantity != "the weights":
-        suggestions.append("to look at these images' annotations")
+        suggestions.append("training without --amp")
+    if runner.iter == 0 and divergence.quantity != "the weights":
+        suggestions.append("a check of the annotations of these images")
     return ", ".join(suggestions[:-1]) + (", or " if len(suggestions) > 1 else "") + suggestions[-1]
 
 
 def find_nonfinite_module(runner: Any, model: nn.Module, batch: Any) -> str | None:
-    """The module of ``model`` whose output on ``batch`` is the first with NaN or infinity.
+    """The first module of ``model`` whose output on ``batch`` has NaN or positive infinity.
 
-    Minus infinity does not count: masks hold it, and logits of what cannot be. The forward pass is
-    run once more; batch statistics change, so no checkpoint may follow.
+    Negative infinity is ignored because attention masks contain it. The forward pass is repeated,
+    which changes batch statistics, so no checkpoint may be saved after it.
 
     Returns:
-        its name with 'the output of' before it, 'the images ...' where the preprocessed batch is
-        not finite already, or None when everything is.
+        'the output of NAME'; 'the images ...' if the preprocessed batch is not finite; None if
+        every output is finite.
     """
-    found: list[str] = []
+    sources: list[str] = []
 
     def make_hook(name: str) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            if not found and any(_has_nan_or_posinf(tensor) for _, tensor in _tensors(output)):
-                found.append(f"the output of {name}")
+            if not sources and any(_has_nan_or_posinf(tensor) for _, tensor in _tensors(output)):
+                sources.append(f"the output of {name}")
         return hook
 
     handles = [module.register_forward_hook(make_hook(name))
@@ -129,15 +129,15 @@ def find_nonfinite_module(runner: Any, model: nn.Module, batch: Any) -> str | No
         with torch.no_grad(), runner.optim_wrapper.optim_context(model):
             data: Any = model.data_preprocessor(batch, True)  # type: ignore[operator]
             if nonfinite_names(_tensors(data)):
-                return "the images as data_preprocessor gives them"
+                return "the images after data_preprocessor"
             model._run_forward(data, mode="loss")  # type: ignore[operator]
-    # The failure that is looked into comes again; what was found before it counts.
+    # The failure under investigation occurs again; the outputs before it are recorded.
     except Exception:  # noqa: B902
         pass
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else None
+    return sources[0] if sources else None
 
 
 def _has_nan_or_posinf(tensor: Tensor) -> bool:

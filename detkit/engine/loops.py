@@ -1,6 +1,6 @@
-"""Training loops that go on in the middle of an epoch as if nothing had stopped them.
+"""Training loops that resume in the middle of an epoch exactly.
 
-They stand in for mmengine's loops of the same names under scope ``detkit``.
+They replace mmengine's loops of the same names in the scope ``detkit``.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ def _build_seeded_dataloader(runner: Any, dataloader: Any) -> Any:
 
 
 def _check_has_batches(dataloader: Any) -> None:
-    """Raise DataError where an epoch has no batch: fewer images than one, and ``drop_last``."""
+    """Check that an epoch has a batch; with ``drop_last`` it needs as many images as a batch."""
     if len(dataloader):
         return
     size = getattr(dataloader.batch_sampler, "batch_size", dataloader.batch_size)
     raise DataError(
-        "no batch to train on, for a last one that is not full is left out (drop_last)",
-        got=f"{len(dataloader.dataset)} images, {size} in a batch",
+        "no training batches: drop_last=True and fewer images than batch_size",
+        got=f"{len(dataloader.dataset)} images and batch_size={size}",
         hint="pass --cfg-options train_dataloader.batch_size=N with a smaller N",
     )
 
 
 class _DivergenceGuardMixin:
-    """A training loop that ends at the first number that is not finite."""
+    """A training loop that ends at the first non-finite loss, gradient or weight."""
 
     runner: Any
 
     def run(self) -> Any:
-        """Train to the end, or until a hook sets ``stop_training``.
+        """Train until the last epoch or iteration, or until a hook sets ``stop_training``.
 
         Raises:
             DivergedError: a loss, a gradient or a weight became NaN or infinite.
@@ -57,10 +57,10 @@ class _DivergenceGuardMixin:
 
 @LOOPS.register_module()
 class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # type: ignore[misc]
-    """mmengine's epochs; a checkpoint from within one resumes at the batch after it.
+    """mmengine's loop over epochs, which can also resume from a checkpoint within an epoch.
 
     Raises:
-        DataError: the data is less than one batch, and ``drop_last`` leaves that out.
+        DataError: there are fewer images than one batch, and ``drop_last`` is on.
     """
 
     def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
@@ -79,8 +79,8 @@ class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # 
         self.runner.call_hook("before_train")
         at_epoch_end = self._iter == self._epoch * len(self.dataloader)
         if self._iter > 0 and at_epoch_end and self._is_validation_due():
-            # A checkpoint is written before its epoch is validated; the run may have been killed
-            # in between, and best score and early stopping must see what they missed.
+            # The checkpoint of an epoch is saved before the validation. If the run was killed in
+            # between, the best score and early stopping still need this validation.
             self.runner.val_loop.run()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
@@ -91,16 +91,16 @@ class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # 
         return self.runner.model
 
     def run_epoch(self) -> None:
-        """Train one epoch, or what is left of it after resuming."""
+        """Train one epoch, or the rest of it after resuming."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         num_done = self._iter - self._epoch * len(self.dataloader)
         batch_sampler = self.dataloader.batch_sampler
         if not 0 <= num_done <= len(self.dataloader):
             self.runner.logger.warning(
-                f"The epoch starts at its first batch: {self._iter} iterations are no place in "
-                f"epoch {self._epoch + 1} of {len(self.dataloader)} batches each. Was the run "
-                "begun with another batch size or other data?"
+                f"epoch {self._epoch + 1} starts at its first batch: iteration {self._iter} is not "
+                f"in it, with {len(self.dataloader)} batches in each epoch; the run may have been "
+                "started with another batch size or other data"
             )
             num_done = 0
         elif num_done and isinstance(batch_sampler, SkippingBatchSampler):
@@ -111,7 +111,7 @@ class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # 
         self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
-        """Train one batch, from random numbers of its own."""
+        """Train one batch, with random seeds that depend on the iteration only."""
         seed_iteration(self.runner.seed, self.runner.rank, self._iter)
         self.runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
         outputs = self._guard.train_step(data_batch)
@@ -122,7 +122,7 @@ class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # 
 
 @LOOPS.register_module()
 class IterBasedTrainLoop(_DivergenceGuardMixin, loops.IterBasedTrainLoop):  # type: ignore[misc]
-    """mmengine's loop over iterations; resuming passes over the batches that were trained."""
+    """mmengine's loop over iterations; a resumed run skips the batches that were trained."""
 
     def __init__(self, runner: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, _build_seeded_dataloader(runner, dataloader), *args, **kwargs)
@@ -153,7 +153,7 @@ class IterBasedTrainLoop(_DivergenceGuardMixin, loops.IterBasedTrainLoop):  # ty
         return self.runner.model
 
     def run_iter(self, data_batch: Any) -> None:
-        """Train one batch, from random numbers of its own."""
+        """Train one batch, with random seeds that depend on the iteration only."""
         seed_iteration(self.runner.seed, self.runner.rank, self._iter)
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
         outputs = self._guard.train_step(data_batch)

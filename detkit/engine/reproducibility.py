@@ -1,12 +1,10 @@
-"""Randomness that is a function of (seed, rank, step), not of what ran before.
+"""Random numbers that depend only on (seed, rank, iteration) or (seed, epoch, sample position).
 
-A process that was killed takes the state of its random generators with it, and that of its
-data-loading workers, which no checkpoint holds. So nothing here continues a state: each training
-iteration and each sample that is loaded begins from its own numbers. A resumed run, another
-number of workers and another number of processes then draw the same.
+A checkpoint does not contain the states of random generators. Instead each training iteration and
+each loaded sample is seeded anew, so that a resumed run, and one with another number of workers or
+processes, gets the same random numbers.
 
-Legend: a *draw* is one sample as the sampler hands it out; ``position`` counts draws of one pass
-over the sampler, over all processes.
+Legend: ``position``: index of a sample in the order of the sampler, over all processes.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _ITERATION, _SAMPLE = 0, 1
 
 
 def _derive_seed(*numbers: int) -> int:
-    """A 64-bit number, independent for each tuple of non-negative ``numbers``."""
+    """A 64-bit seed from non-negative ``numbers``; different tuples give independent seeds."""
     low, high = np.random.SeedSequence(list(numbers)).generate_state(2, np.uint32)
     return int(high) << 32 | int(low)
 
@@ -43,7 +41,7 @@ def seed_iteration(seed: int, rank: int, iteration: int) -> None:
 
 @contextmanager
 def _seeded_rng(seed: int) -> Iterator[None]:
-    """Run the body from ``seed`` and put the process's own random states back after it."""
+    """Seed all random generators for the body, and restore their states after it."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
@@ -57,7 +55,7 @@ def _seeded_rng(seed: int) -> Iterator[None]:
 
 
 class SeededIndex(int):
-    """An index into the dataset that also says from which numbers the sample is augmented."""
+    """An index into the dataset with the seed of the augmentation of that sample."""
 
     seed: int
 
@@ -71,7 +69,7 @@ class SeededIndex(int):
 
 
 class SeededDataset(Dataset[Any]):
-    """The same dataset, whose sample for a `SeededIndex` depends on the draw alone."""
+    """Wraps a dataset; the sample of a `SeededIndex` depends on the index and its seed only."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -92,7 +90,7 @@ class SeededDataset(Dataset[Any]):
 
 
 class SeededSampler(Sampler[int]):
-    """The same order of indices, each a `SeededIndex` numbered by seed, epoch and position."""
+    """Wraps a sampler; each index becomes a `SeededIndex` of seed, epoch and position."""
 
     def __init__(self, sampler: Any, seed: int, rank: int, world_size: int) -> None:
         self.sampler = sampler
@@ -127,7 +125,7 @@ class SeededSampler(Sampler[int]):
 
 
 class SkippingBatchSampler(Sampler[list[int]]):
-    """The same batches, but for the first ``skip_next`` of the next pass, which are not loaded."""
+    """Wraps a batch sampler; the next pass skips the first ``skip_next`` batches unloaded."""
 
     def __init__(self, batch_sampler: Any) -> None:
         self.batch_sampler = batch_sampler
@@ -149,9 +147,9 @@ class SkippingBatchSampler(Sampler[list[int]]):
 
 
 def seeded_dataloader(loader: Any, seed: int, rank: int, world_size: int) -> Any:
-    """The same loader, but exactly repeatable from any batch on, whatever its workers do.
+    """Wrap a dataloader so that it can be repeated exactly from any batch on.
 
-    A loader whose batch sampler draws from no single sampler is returned as it is.
+    A dataloader whose batch sampler has no ``sampler`` is returned unchanged.
     """
     batch_sampler = loader.batch_sampler
     if batch_sampler is None or not hasattr(batch_sampler, "sampler"):

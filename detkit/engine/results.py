@@ -1,4 +1,4 @@
-"""What a training and a test hand back."""
+"""The results of a training and of a test."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestResult:
-    """What a test found.
+    """The result of a test.
 
     Args:
-        metrics: every number of the evaluator by name, as ``coco/bbox_mAP`` or ``cls/top1``.
-        scores: of a detector the twelve COCO numbers and each class's AP, of a classifier each
-            class's precision and recall and the confusion matrix; None when the config measures
-            something else, and on all processes but the first.
+        metrics: all metrics of the evaluator by name, such as ``coco/bbox_mAP`` or ``cls/top1``.
+        scores: for a detector the twelve COCO metrics and the AP of each class; for a classifier
+            the precision and recall of each class and the confusion matrix. None with another
+            metric, and in all processes but the main one.
     """
 
     __test__ = False
@@ -30,14 +30,14 @@ class TestResult:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training left.
+    """The result of a training.
 
     Args:
-        work_dir: the folder it wrote to.
-        checkpoint: ``best.pth`` with the weights of the best checkpoint, or of the last when none
-            was chosen by a score; None when none was written.
-        test: scores of ``checkpoint`` on the test split; None when the config has none.
-        confusion_matrix: the picture of a classifier's test; None for other models.
+        work_dir: the output folder.
+        checkpoint: ``best.pth`` with the weights of the best checkpoint, or of the last one if
+            ``save_best`` is off; None if no checkpoint was saved.
+        test: the result of ``checkpoint`` on the test split; None if the config has none.
+        confusion_matrix: the plot of a classifier's confusion matrix; None for detectors.
     """
 
     work_dir: Path

@@ -1,4 +1,4 @@
-"""What a run ends with when the machine fails it: which file, and where it can go on."""
+"""Error messages for failures of memory, disks and data loading processes during a run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mmengine.config import Config
 from detkit.checkpoints.find_checkpoint import find_latest_checkpoint
 from detkit.errors import DetkitError, describe_system_failure
 
-# As long as torch's processes wait for each other over gloo. A first batch from a slow disk takes
-# minutes, and a run that Ctrl-Z stops for a while should not end when it goes on.
+# The timeout of torch's gloo process group. The first batch from a slow disk may take minutes, and
+# a run that was suspended with Ctrl-Z should continue.
 LOADING_TIMEOUT_S = 1800
 _TIMED_OUT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")
 _DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -27,9 +27,9 @@ _PROCESS_STATES = {"T": "stopped", "t": "stopped", "D": "waiting for a disk", "Z
 
 
 def set_loading_timeout(cfg: Config) -> None:
-    """Have every dataloader of ``cfg`` with processes give up on one that hangs.
+    """Set the ``timeout`` of every dataloader of ``cfg`` that has worker processes.
 
-    A ``timeout`` of the config stands; 0 waits for ever.
+    A ``timeout`` in the config is kept; 0 waits forever.
     """
     for split in ("train", "val", "test"):
         loader: Any = cfg.get(f"{split}_dataloader")
@@ -39,13 +39,14 @@ def set_loading_timeout(cfg: Config) -> None:
 
 @contextmanager
 def explain_failures(folder: Path | None = None) -> Iterator[None]:
-    """Say of an error that memory, a disk or another process caused where the run can go on.
+    """Turn errors caused by memory, a disk or another process into one-line messages.
 
     Args:
-        folder: the work dir of a training; None where there is nothing to go on with.
+        folder: the work dir of a training, whose last checkpoint the message names; None for a
+            test.
 
     Raises:
-        DetkitError: in place of such an error; others pass as they are.
+        DetkitError: instead of such an error; other errors pass unchanged.
     """
     before = multiprocessing.active_children()
     try:
@@ -59,7 +60,7 @@ def explain_failures(folder: Path | None = None) -> Iterator[None]:
         else:
             if (folder is not None and isinstance(error, OSError) and error.errno in _DISK_ERRNOS
                     and error.filename is None):
-                error.filename = str(folder)  # Such as of a log in it.
+                error.filename = str(folder)  # the file may be a log in it
             line = describe_system_failure(error)
         if line is None:
             raise
@@ -68,20 +69,19 @@ def explain_failures(folder: Path | None = None) -> Iterator[None]:
 
 def _resume_hint(folder: Path) -> str | None:
     last = find_latest_checkpoint(folder)
-    return None if last is None else f"the last checkpoint is {last}: --resume goes on from it"
+    return None if last is None else f"the last checkpoint is {last}: --resume continues from it"
 
 
 def _end_hanging_processes(seconds: str, before: list[BaseProcess]) -> str:
-    """End the data loading processes, and return the line that says how they hung."""
+    """Kill the data loading processes, and return a message with their states."""
     children = [(child, _process_state(child)) for child in multiprocessing.active_children()
                 if child not in before]
-    # torch's handler of SIGCHLD raises an error of its own, at whatever line runs just then, for
-    # each loading process that is killed.
+    # torch's SIGCHLD handler raises an error, at any line, for each worker that is killed.
     in_main_thread = threading.current_thread() is threading.main_thread()
     on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main_thread else None
     try:
         for child, _ in children:
-            # A stopped process heeds nothing else, and this one would wait for it at its end.
+            # A stopped process ignores other signals, and this process would wait for it at exit.
             child.kill()
             child.join()
     finally:
@@ -89,13 +89,13 @@ def _end_hanging_processes(seconds: str, before: list[BaseProcess]) -> str:
             signal.signal(signal.SIGCHLD, on_child)
     shown = ", ".join(f"{child.pid} ({state})" if state else str(child.pid)
                       for child, state in children)
-    return (f"no batch came from the data loading processes for {float(seconds):g} s"
+    return (f"the data loading processes returned no batch for {float(seconds):g} s"
             + (f"; they were {shown}" if shown else "")
-            + "; a slow disk may need a larger train_dataloader.timeout (seconds, 0 for no limit)")
+            + "; a slow disk may need a larger train_dataloader.timeout (seconds, 0: no limit)")
 
 
 def _process_state(child: BaseProcess) -> str | None:
-    """What the system says that a process does, where that is not its work."""
+    """The state of a process, if it is stopped, waiting for a disk, or has ended."""
     try:
         stat = Path(f"/proc/{child.pid}/stat").read_text()
     except OSError:

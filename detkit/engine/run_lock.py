@@ -1,4 +1,4 @@
-"""One run at a time in a folder: two would write each other's checkpoints."""
+"""A lock that allows only one run at a time in a work dir."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from detkit.errors import ConfigError
 logger = logging.getLogger(__name__)
 LOCK_NAME = ".run.lock"
 _MAX_BYTES = 1 << 12
-_HELD: set[str] = set()  # By this process, which the system would give its own lock once more.
+_HELD: set[str] = set()  # locks of this process; the system would grant them to it again
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process while the body runs.
+    """Lock ``folder`` for this process during the body.
 
-    The lock is the system's on a file that says who holds it, so that it ends with its process,
-    whatever ends that. A file that a killed run of this computer left is taken over.
+    This is a file lock of the operating system, which ends with its process. The locked file
+    contains the process id and the host. A file that a killed run of this host left is reused.
 
     Args:
-        folder: made where it is not there.
+        folder: created if it does not exist.
 
     Raises:
-        ConfigError: another run, of this computer or another, holds it.
-        OSError: the folder cannot be made or written to.
+        ConfigError: another run, on this host or another, has locked it.
+        OSError: the folder cannot be created or written to.
     """
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,13 +43,13 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # The name goes before the lock does, so that nobody locks a file that is about to go.
+        # Removed before the lock is released, so that no other run locks a removed file.
         with suppress(OSError):
             path.unlink()
         os.close(fd)
         _HELD.discard(str(path))
         if created:
-            with suppress(OSError):  # It is not empty.
+            with suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
 
@@ -58,9 +58,9 @@ def _current_holder() -> dict[str, Any]:
 
 
 def _open_locked(path: Path, folder: Path) -> int:
-    """An open, locked file with this process's name in it."""
+    """Open and lock the file, and write the process id and host into it."""
     if path.is_symlink() or path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no lock of a run",
+        raise ConfigError(f"{path} is not a lock file",
                           hint="remove it, or pass another --work-dir")
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -69,12 +69,12 @@ def _open_locked(path: Path, folder: Path) -> int:
             if acquired and not _is_same_file(fd, path):
                 os.close(fd)
                 continue
-            # Locks do not reach other computers on every file system.
+            # Not every file system shares locks between hosts.
             if not acquired or holder and holder.get("host") != socket.gethostname():
                 raise _locked_error(folder, holder)
             if holder:
-                logger.warning("%s: the run of process %s was ended before its time; this one "
-                               "takes over", folder, holder.get("pid"))
+                logger.warning("%s: the run of process %s was killed; its lock is replaced",
+                               folder, holder.get("pid"))
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
             os.write(fd, json.dumps(_current_holder()).encode())
@@ -85,17 +85,17 @@ def _open_locked(path: Path, folder: Path) -> int:
 
 
 def _lock(fd: int) -> bool:
-    """Lock the open file; False when another process has it."""
+    """Lock the open file; False if another process has locked it."""
     try:
         import fcntl
-    except ImportError:  # Not a Unix.
+    except ImportError:  # not on Windows
         return not _is_alive(_read_holder(fd))
     try:
-        # Of the process, unlike flock's: a loading process that outlives it holds nothing.
+        # Unlike flock's, this lock is not inherited by data loading processes.
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
-    except OSError:  # A file system without locks.
+    except OSError:  # a file system without locks
         return not _is_alive(_read_holder(fd))
     return True
 
@@ -114,7 +114,7 @@ def _is_alive(holder: dict[str, Any]) -> bool:
 
 
 def _is_same_file(fd: int, path: Path) -> bool:
-    """Whether ``path`` still is the open file, and not removed or made again by another run."""
+    """Whether ``path`` is still the open file; another run may have removed or replaced it."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def _is_same_file(fd: int, path: Path) -> bool:
 
 
 def _read_holder(fd: int) -> dict[str, Any]:
-    """Who wrote the file; empty for a new one, and for what no run wrote."""
+    """The content of the lock file; empty if it is new or invalid."""
     os.lseek(fd, 0, os.SEEK_SET)
     try:
         content = json.loads(os.read(fd, _MAX_BYTES))
@@ -135,9 +135,9 @@ def _locked_error(folder: Path, holder: dict[str, Any]) -> ConfigError:
     host, pid = holder.get("host", "?"), holder.get("pid", "?")
     if host in ("?", socket.gethostname()):
         return ConfigError(f"{folder} is in use by another training", got=f"process {pid}",
-                           hint="wait for its end, or pass --work-dir with another folder")
+                           hint="wait until it ends, or pass another --work-dir")
     return ConfigError(
-        f"{folder} is in use by a training on another computer", got=f"process {pid} of {host}",
-        hint=f"wait for its end, or pass --work-dir with another folder; if it was killed there, "
-        f"remove {folder / LOCK_NAME}",
+        f"{folder} is in use by a training on another host", got=f"process {pid} of {host}",
+        hint=f"wait until it ends, or pass another --work-dir; if it was killed, remove "
+        f"{folder / LOCK_NAME}",
     )

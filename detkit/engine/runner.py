@@ -1,4 +1,4 @@
-"""mmengine's Runner with checkpoints written whole, read as data, and CPU processes in parallel."""
+"""mmengine's Runner with atomic checkpoints, loading as data, and distributed CPU training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LONG_MESSAGES = ("Hooks will be executed", "Config:", "System environment", "pa
 
 
 def _pretrained_files(value: Any) -> Iterator[str]:
-    """The files that every ``init_cfg`` in a config names."""
+    """The checkpoint of every ``init_cfg`` in a config."""
     if isinstance(value, Mapping):
         if value.get("type") == "Pretrained" and value.get("checkpoint"):
             yield str(value["checkpoint"])
@@ -66,39 +66,40 @@ class _ThreadsHook(Hook):  # type: ignore[misc]
 
 @RUNNERS.register_module()
 class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
-    """mmengine's Runner, for runs that can be killed at any time and resumed exactly."""
+    """mmengine's Runner for runs that can be killed at any time and resumed exactly."""
 
     _needs_run_state = False
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
-        """Register the config's hooks, and those that every run has."""
+        """Register the hooks of the config and those of every run."""
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainCheckpointHook())
         self.register_hook(_ThreadsHook())
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
-        """Log to stderr and to a file; what fills pages goes to the file alone."""
+        """Log to stderr and to a file; long messages go to the file only."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 continue
             handler.addFilter(_is_short)
             if isinstance(handler, logging.StreamHandler):
-                # Not setStream, which flushes the stream of an earlier run; it may be closed.
+                # Not setStream: it flushes the stream of an earlier run, maybe closed.
                 handler.stream = sys.stderr
         return logger
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
-        """Build this run's own visualizer: by its name mmengine would give that of an earlier run.
+        """Build a visualizer with a unique name.
 
-        Through that the process's second run would write to the first one's folder.
+        mmengine returns an existing visualizer of the same name, which would write to the folder
+        of an earlier run in this process.
         """
         if isinstance(visualizer, Mapping):
             visualizer = {**visualizer, "name": f"{self._work_dir} {self._experiment_name}"}
         return super().build_visualizer(visualizer)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
-        """Wrap for several processes; on CPUs torch wants no device ids."""
+        """Wrap the model for several processes; on CPUs without device ids."""
         if self.distributed and get_device() == "cpu" and not is_model_wrapper(model):
             options = dict(model_wrapper_cfg or {})
             options.setdefault("type", "MMDistributedDataParallel")
@@ -110,22 +111,22 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         return super().wrap_model(model_wrapper_cfg, model)
 
     def _init_model_weights(self) -> None:
-        """Set the first weights, but for a run that is resumed: its checkpoint has them all.
+        """Initialize the weights, unless the run is resumed: its checkpoint has all weights.
 
         Raises:
-            WeightsError: a file that an ``init_cfg`` names is not there, not to be had, or holds
-                weights that are not finite.
+            WeightsError: the file of an ``init_cfg`` does not exist, cannot be loaded or
+                downloaded, or has weights that are not finite.
         """
         if self._resume and self._load_from:
             return
         try:
             super()._init_model_weights()
-        # What a download or a file that is no checkpoint ends in.
+        # Raised for a failed download or an invalid file.
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             message = " ".join(str(error).split()) or type(error).__name__
             raise WeightsError(
-                f"the weights that the model begins with cannot be had ({message[:200]})",
-                hint="give the path of a local file as checkpoint of that init_cfg, for a backbone "
+                f"could not load the initial weights ({message[:200]})",
+                hint="set a local file as checkpoint of that init_cfg, for a backbone with "
                 "--cfg-options model.backbone.init_cfg.type=Pretrained "
                 "model.backbone.init_cfg.checkpoint=FILE",
             ) from error
@@ -134,12 +135,12 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         ensure_finite_weights(dict(named_weights(model)), files or "the model's initialization")
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Write a checkpoint under a passing name and rename it: a kill leaves no broken file.
+        """Save a checkpoint; a file of that name is replaced in one step.
 
         Raises:
-            DivergedError: the weights are not finite; nothing is written or removed then.
+            DivergedError: the weights are not finite; nothing was saved.
         """
-        # Of this process alone: a hook may save in the main process, and the others not wait.
+        # Of this process only, because hooks may call this in the main process only.
         ensure_finite_state(self, all_ranks=False)
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
@@ -156,16 +157,16 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         strict: bool = False,
         revise_keys: Any = ((r"^module\.", ""),),
     ) -> Any:
-        """Load weights from a file or an address, as data: nothing in it is executed.
+        """Load weights from a file or a URL as data: nothing in the file is executed.
 
         Raises:
-            WeightsError: the file is none that ``weights_only=True`` reads, no tensor fits, or one
+            WeightsError: the file cannot be loaded, no tensor has a name of the model, or a tensor
                 is not finite.
         """
         checkpoint = load_checkpoint(filename, map_location)
         if self._needs_run_state:
             check_run_state(filename, checkpoint, self)
-            # mmengine would execute this text, for the number of GPUs in it.
+            # mmengine would execute this text to read the number of GPUs.
             checkpoint["meta"].pop("config", None)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint, "meta": {}}
@@ -179,7 +180,7 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         names = [self._revise_key(name, revise_keys) for name in checkpoint["state_dict"]]
         if not any(name in model_state for name in names):
             raise WeightsError(
-                f"{filename}: no tensor of it has the name of one in the model",
+                f"{filename}: no tensor has a name of the model",
                 got=", ".join(names[:3]) or "no tensors", expected=", ".join(list(model_state)[:3]),
             )
         _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
@@ -194,11 +195,10 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         return name
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Continue the run whose checkpoint ``filename`` is.
+        """Resume the run of a checkpoint.
 
         Raises:
-            WeightsError: the file holds weights only, not the state of a run, or a state that is
-                not one of this run.
+            WeightsError: the file has weights only, or its run state does not match this run.
         """
         self._needs_run_state = True
         super().resume(filename, *args, **kwargs)

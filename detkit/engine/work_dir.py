@@ -1,4 +1,4 @@
-"""The folder that a run writes to, never mixed with another run's."""
+"""The work dir of a run: its lock, and the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ def default_work_dir(config: Path) -> Path:
 
 @contextmanager
 def lock_work_dir(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for one run, all of its processes, and clear what a killed one left.
+    """Lock ``folder`` for all processes of a run, and remove partial files of a killed run.
 
     Raises:
-        ConfigError: another training holds it.
+        ConfigError: another training uses the folder.
     """
     with ExitStack() as stack:
 
         def enter() -> None:
             stack.enter_context(run_lock(folder))
             for name in remove_partial_files(folder):
-                logger.info("%s: removed %s, which a killed run left unfinished", folder, name)
+                logger.info("%s: removed %s, a partial file of a killed run", folder, name)
 
         run_on_main_process(enter)
         yield
 
 
 def checkpoint_to_resume(resume: bool | str | Path, folder: Path) -> str | None:
-    """The checkpoint that a run in ``folder`` goes on from; None when it begins anew.
+    """The checkpoint that a run in ``folder`` resumes from; None for a new run.
 
     Args:
-        resume: True for the newest of the folder that can be read, if there is one; a path for
-            that file; False for none.
+        resume: True for the newest intact checkpoint of the folder, if there is one; the path of
+            a checkpoint; or False.
         folder: the work dir.
 
     Raises:
-        ConfigError: the folder holds the checkpoints of another run.
-        WeightsError: the file that is named is damaged, or all of the folder are; the message
-            names the next good one.
+        ConfigError: the folder has the checkpoints of another run.
+        WeightsError: the given file, or every checkpoint of the folder, is damaged; the message
+            names the newest intact one.
     """
     if resume is True:
         checkpoint = find_latest_valid_checkpoint(folder)
         if checkpoint is None:
-            logger.info("nothing to resume in %s: the training begins anew", folder)
+            logger.info("no checkpoint to resume in %s: starting a new run", folder)
         return None if checkpoint is None else str(checkpoint)
     if not resume or not is_inside(Path(resume), folder):
         ensure_no_other_run(folder)
@@ -74,21 +74,21 @@ def checkpoint_to_resume(resume: bool | str | Path, folder: Path) -> str | None:
             fallback = find_fallback_checkpoint(Path(resume))
             raise WeightsError(
                 error.message, got=error.got, expected=error.expected, hint=error.hint
-                if fallback is None else f"the next one that is whole: --resume {fallback}",
+                if fallback is None else f"the newest intact checkpoint: --resume {fallback}",
             ) from error
     return str(resume)
 
 
 def ensure_no_other_run(folder: Path) -> None:
-    """Refuse a folder that holds checkpoints already.
+    """Check that a folder has no checkpoints.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: the folder has checkpoints.
     """
     checkpoints = [*list_checkpoints(folder), *sorted(folder.glob("best*.pth"))]
     if checkpoints:
         raise ConfigError(
-            f"{folder} holds the checkpoints of another run",
+            f"{folder} has the checkpoints of another run",
             got=f"{checkpoints[-1].name} among {len(checkpoints)}",
-            hint="pass --resume to continue that run, or --work-dir with another folder",
+            hint="pass --resume to continue that run, or another --work-dir",
         )

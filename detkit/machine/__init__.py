@@ -1,1 +1,1 @@
-"""The processor as this process may use it: cores, who else is on them, and how threads wait."""
+"""CPU cores, memory and signals of the machine, as far as this process may use them."""

@@ -1,4 +1,4 @@
-"""How many cores this process may use: by affinity, and by the quotas of its control groups."""
+"""The number of cores that this process may use, by CPU affinity and cgroup quotas."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class Quota:
-    """A limit on the CPU time of a control group.
+    """A limit on the CPU time of a cgroup.
 
     Args:
-        cores: how many cores' time the group may use.
-        usage_file: the file that counts what it has used.
+        cores: the limit in cores; may be fractional.
+        usage_file: the file with the CPU time that the group has used.
     """
 
     cores: float
     usage_file: Path
 
     def cpu_time(self) -> float:
-        """CPU seconds that the group's processes have used so far.
+        """CPU time that the processes of the group have used, in seconds.
 
         Raises:
-            OSError, ValueError: the file cannot be read, or holds something else.
+            OSError, ValueError: the file cannot be read or parsed.
         """
         text = self.usage_file.read_text(encoding="ascii")
         if self.usage_file.name == "cpuacct.usage":
@@ -36,24 +36,24 @@ class Quota:
 
 
 def num_cores() -> int:
-    """How many cores this process may use, at least 1: the fewer of affinity and quota."""
+    """The number of cores that this process may use, at least 1."""
     limits = [quota.cores for quota in read_cpu_quotas()]
-    # A quota of 1.5 cores is best used by two threads, which pause now and then.
+    # A quota of 1.5 cores is used best by two threads, which are throttled now and then.
     return max(min([len(cpu_affinity()), *(-int(-limit // 1) for limit in limits)]), 1)
 
 
 def cpu_affinity() -> set[int]:
-    """The numbers of the cores that this process may run on."""
+    """The ids of the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))
 
 
 def read_cpu_quotas(root: Path = ROOT) -> list[Quota]:
-    """The limits on this process's control group and those around it; empty without any.
+    """The quotas of this process's cgroup and its parents, versions 1 and 2; may be empty.
 
     Args:
-        root: the folder that holds ``proc`` and ``sys``.
+        root: the folder with ``proc`` and ``sys``.
     """
     mount = root / "sys/fs/cgroup"
     result = []
@@ -83,9 +83,10 @@ def read_cpu_quotas(root: Path = ROOT) -> list[Quota]:
 
 
 def _group_and_parents(mount: Path, group: str) -> Iterator[Path]:
-    """The folders from a control group up to the root of its hierarchy, those that are there.
+    """The existing folders from a cgroup up to the root of its hierarchy.
 
-    In a container the group may be named as its host sees it; its own is then the root.
+    In a container the cgroup may have its path on the host, which does not exist; the root is then
+    the cgroup of the container.
     """
     inner = mount / group.lstrip("/")
     for folder in (inner, *inner.parents):
@@ -94,7 +95,7 @@ def _group_and_parents(mount: Path, group: str) -> Iterator[Path]:
 
 
 def _read_ints(file: Path) -> list[int]:
-    """The whole numbers of a file; empty where it is not there or says 'max'."""
+    """The integers in a file; empty if the file does not exist or contains 'max'."""
     try:
         return [int(word) for word in file.read_text(encoding="ascii").split()]
     except (OSError, ValueError):

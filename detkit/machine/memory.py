@@ -1,4 +1,4 @@
-"""How much memory a process may still take."""
+"""The memory that is available to a process."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 
 ROOT = Path("/")
-# Reading json takes its bytes, its text and the objects made of it: about seven times its size
-# of annotations, and three times is what nothing can do without.
+# Reading json needs memory for the bytes, the text and the objects: about seven times the file size
+# for annotations, and at least three times.
 JSON_MEMORY_FACTOR = 3
 UNKNOWN_BYTES = 2**40
 
 
 def available_memory(root: Path = ROOT) -> int:
-    """Bytes that are free or can be freed, at most the control group's limit; a TB if unknown.
+    """The available memory in bytes, at most the cgroup's limit; 1 TiB if unknown.
 
     Args:
-        root: the folder that holds ``proc`` and ``sys``.
+        root: the folder with ``proc`` and ``sys``.
     """
     limits = [UNKNOWN_BYTES]
     try:
@@ -30,11 +30,11 @@ def available_memory(root: Path = ROOT) -> int:
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limits.append(int((root / "sys/fs/cgroup" / name).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # 'max': no limit
+        except (OSError, ValueError):  # no file, or 'max' for no limit
             continue
     return min(limits)
 
 
 def max_json_bytes() -> int:
-    """Bytes of the largest json file whose reading the memory may be enough for."""
+    """The size in bytes of the largest json file that the memory may be enough to read."""
     return available_memory() // JSON_MEMORY_FACTOR

@@ -1,7 +1,7 @@
-"""A bound on the memory that the operations of torch take, held before each is done.
+"""A limit on the memory of torch's tensors, checked before each operation.
 
-A file may ask for tensors of any size in a few letters. Where one that is too large is made anyway,
-the system ends the process, or another one.
+A few characters in a file can request a tensor of any size. If it were allocated, the system could
+kill this process or another one.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _SMALL_NUMEL = 1 << 20
 
 
 class TensorLimitError(ValueError):
-    """More tensors are asked for than what they are asked for can need."""
+    """An operation would exceed the limit on tensor memory or on the number of operations."""
 
 
 class TensorMemoryLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within the block, torch makes no tensors of more than so many bytes on the CPU.
+    """A context manager that limits the memory of the tensors that torch creates on the CPU.
 
-    Each operation is done on the meta device first, where it has a shape and no content; one that
-    cannot be is counted when it is done.
+    Each operation runs on the meta device first, to get the size of its result. An operation that
+    the meta device does not support is counted after it ran.
 
     Args:
-        max_bytes: of all tensors that are made within the block and still in use.
-        max_ops: of operations; None for any number.
+        max_bytes: limit of all tensors that were created within the block and are in use.
+        max_ops: limit of the number of operations; None for no limit.
 
     Raises:
-        TensorLimitError: there would be more.
+        TensorLimitError: a limit would be exceeded.
     """
 
     def __init__(self, max_bytes: int, max_ops: int | None = None) -> None:
@@ -47,7 +47,7 @@ class TensorMemoryLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Do the operation, if it keeps within the bounds."""
+        """Run the operation if it does not exceed the limits."""
         kwargs = dict(kwargs or {})
         self._num_ops += 1
         if self._max_ops is not None and self._num_ops > self._max_ops:
@@ -55,7 +55,7 @@ class TensorMemoryLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = _storages((args, kwargs))
         self._check_limit(_estimate_output_bytes(func, args, kwargs))
         outputs = func(*args, **kwargs)
-        if func.is_view:  # It costs nothing until the next operation walks through it.
+        if func.is_view:  # an expanded view needs memory in the next operation
             for item in _leaves(outputs):
                 if isinstance(item, Tensor) and item.device.type == "cpu":
                     self._check_limit(item.nbytes)
@@ -72,16 +72,16 @@ class TensorMemoryLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._live = {key: item for key, item in self._live.items() if not item[0].expired()}
         self._bytes = sum(size for _, size in self._live.values())
         if self._bytes + nbytes > self._max_bytes:
-            raise TensorLimitError(f"tensors of {self._bytes + nbytes:,} bytes, at most "
-                                   f"{self._max_bytes:,} are made")
+            raise TensorLimitError(f"tensors of {self._bytes + nbytes:,} bytes, expected at most "
+                                   f"{self._max_bytes:,}")
 
 
-# To mypy a class without types.
+# Any, because the class has no type annotations.
 _weak: Any = StorageWeakRef
 
 
 def _storages(value: Any) -> dict[int, torch.UntypedStorage]:
-    """The memory of each tensor on the CPU in ``value``, by its address in torch."""
+    """The storages of the CPU tensors in ``value``, by their id."""
     storages = (
         item.untyped_storage()
         for item in _leaves(value)
@@ -100,7 +100,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _estimate_output_bytes(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """Bytes of the new tensors that an operation will give; 0 for few, or where nobody can say."""
+    """Bytes of the tensors that an operation will create; 0 if small or unknown."""
     if func.is_view or func._schema.is_mutable or _is_small((args, kwargs)):
         return 0
     device = kwargs.get("device")
@@ -111,20 +111,20 @@ def _estimate_output_bytes(func: Any, args: Sequence[Any], kwargs: Mapping[str, 
         meta_kwargs["device"] = torch.device("meta")
     try:
         outputs = func(*meta_args, **meta_kwargs)
-    except Exception:  # noqa: B902 - of whatever torch cannot do without content
+    except Exception:  # noqa: B902 - the meta device does not support every operation
         return 0
     return sum(item.untyped_storage().nbytes() for item in _leaves(outputs)
                if isinstance(item, Tensor) and item.device.type == "meta")
 
 
 def _is_small(inputs: Any) -> bool:
-    """Whether no operation makes more than a little of these sides and numbers."""
+    """Whether no operation on these shapes and numbers gives a large result."""
     upper_bound = 16.0
     for item in _leaves(inputs):
         if isinstance(item, Tensor):
             if item.device.type == "meta":
                 return True
-            upper_bound *= prod(max(side, 1) for side in item.shape)
+            upper_bound *= prod(max(length, 1) for length in item.shape)
         elif isinstance(item, (int, float)) and not isinstance(item, bool):
             size = abs(float(item))
             upper_bound *= (1 + max(size, 1 / size if 0 < size < 1 else 0)) ** 2

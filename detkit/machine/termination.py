@@ -1,4 +1,4 @@
-"""SIGTERM, which a system sends before it goes down, ends a command as Ctrl-C does."""
+"""Handles SIGTERM, which a system sends before a shutdown, like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType
 
 
 class TerminationInterrupt(KeyboardInterrupt):
-    """SIGTERM came; whatever cleans up after Ctrl-C does so after it."""
+    """Raised by SIGTERM; code that cleans up after Ctrl-C also cleans up after it."""
 
 
 def _handle_sigterm(signum: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Who ends all processes of a run ends the loading ones too, and torch would raise of it in
-    # whatever cleans up or runs at exit.
+    # SIGTERM to the process group also ends the data loading processes, for which torch's SIGCHLD
+    # handler would raise an error during cleanup.
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     raise TerminationInterrupt
@@ -25,12 +25,11 @@ def _handle_sigterm(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise `TerminationInterrupt` in the body at the first SIGTERM; a second one ends the process
-    at once.
+    """Raise `TerminationInterrupt` in the body at the first SIGTERM; a second one kills.
 
-    Nothing changes outside of the main thread, where a program has a handler of its own, and in
-    the processes of a distributed run: these wait for each other where no handler of Python runs,
-    and their launcher ends them.
+    Has no effect outside of the main thread, if the program has its own handler, and in a
+    distributed run: its processes wait for each other in code that runs no Python handlers, and
+    their launcher kills them.
     """
     is_single_process = os.environ.get("WORLD_SIZE", "1") == "1"
     is_main_thread = threading.current_thread() is threading.main_thread()
@@ -46,9 +45,9 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def find_interrupt_cause(error: BaseException) -> KeyboardInterrupt | None:
-    """The interrupt that ``error`` was raised in place of, as mmengine's formatter of configs does.
+    """The interrupt in the chain of causes of ``error``; None if there is none.
 
-    None where it has another cause.
+    mmengine's config formatter, for one, raises other errors from an interrupt.
     """
     visited: set[int] = set()
     cause: BaseException | None = error
@@ -65,7 +64,7 @@ def _restore_default_handler() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-# A forked process has nobody who would catch it. Nothing runs in the parent: what a signal raises
-# in such a function is lost.
+# Forked processes, such as data loaders, do not catch the interrupt. There is no function for the
+# parent, because an exception of a signal handler would be lost in it.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_restore_default_handler)

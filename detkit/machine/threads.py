@@ -1,12 +1,12 @@
-"""How many threads compute: as many as other processes leave cores for, asked again all the time.
+"""Adjusts the number of torch threads to the cores that other processes leave free.
 
-Threads that share the work of one step wait for each other. Where another process is on a core,
-the thread there is late by a slice of the scheduler's, and all others, which wait spinning, with
-it: two threads on two cores with one busy process beside them are several times slower than one.
-So one thread computes for each core that is free, at least one.
+The threads of one operation wait for each other. If another process uses a core, the thread there
+is delayed by a time slice of the scheduler, and so are all others: two threads on two cores beside
+one busy process are several times slower than one thread. So there is one thread for each free
+core, and at least one.
 
 Only the command line uses this (`start_core_monitor`); a program that imports detkit keeps its
-threads.
+number of threads.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from time import monotonic, perf_counter
 from detkit.machine.cpu_load import CpuTimes, count_free_cores, read_cpu_times
 
 THREADS_ENV_VAR = "OMP_NUM_THREADS"
-TOLERATED_LOAD = 0.2  # of a core, in use by others, that costs less than a thread does
-MIN_PERIOD_S = 1.0  # seconds between readings, at least
-READINGS_TO_INCREASE = 3  # that must agree before there are more threads; for fewer one is enough
+TOLERATED_LOAD = 0.2  # use of a core by others that costs less than giving up a thread
+MIN_PERIOD_S = 1.0  # minimum time between readings
+READINGS_TO_INCREASE = 3  # consecutive readings before an increase; a decrease needs one
 MAX_READINGS_TO_INCREASE = 48
-# Readings cost up to this part of the time: where thousands of processes run they come less often.
+# Maximum fraction of the time spent on readings; with thousands of processes they come less often.
 MAX_OVERHEAD = 0.005
 
 
 class ThreadGovernor:
-    """Says how many threads to compute with, from how many cores others leave free.
+    """Determines the number of threads from the number of free cores.
 
     Args:
-        max_threads: the threads to use on an idle machine, at least 1.
-        initial_times: a reading from before; its time up to now decides what to begin with. None
-            begins with ``max_threads``.
-        read: gives a reading, or None where there are none: then it stays at ``max_threads``.
+        max_threads: number of threads on an idle machine, at least 1.
+        initial_times: an earlier reading; the time since then determines the initial number of
+            threads. None starts with ``max_threads``.
+        read: returns a reading, or None if the system has no counters: the number of threads then
+            stays ``max_threads``.
 
     Attributes:
-        threads: the number now.
-        num_free_cores: cores that were free at the last reading; None before the second.
+        threads: the current number of threads.
+        num_free_cores: number of free cores at the last reading; None before the second reading.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class ThreadGovernor:
         self._no_readings = False
         self._agreeing_readings = 0
         self._required_readings = READINGS_TO_INCREASE
-        self._readings_since_increase = 2 * READINGS_TO_INCREASE  # as if it had been up for long
+        self._readings_since_increase = 2 * READINGS_TO_INCREASE  # as if not recent
 
     def update(self, now: float) -> bool:
-        """Take a reading if it is time for one; tell whether ``threads`` changed by it.
+        """Take a reading if the period has passed; return whether ``threads`` changed.
 
         Args:
-            now: seconds on the monotonic clock.
+            now: the monotonic clock, in seconds.
         """
         too_early = self._last is not None and now - self._last.time < self._period
         if too_early or self.max_threads == 1 or self._no_readings:
@@ -84,14 +85,16 @@ class ThreadGovernor:
     def _decide(self, num_free_cores: float) -> bool:
         self.num_free_cores = num_free_cores
         self._readings_since_increase += 1
-        fewer, more = self._threads_for(num_free_cores), self._threads_for(num_free_cores -
-                                                                           TOLERATED_LOAD / 2)
+        fewer = self._threads_for(num_free_cores)
+        more = self._threads_for(num_free_cores - TOLERATED_LOAD / 2)
         self._agreeing_readings = self._agreeing_readings + 1 if more > self.threads else 0
         if fewer < self.threads:
-            # Soon after it went up: the others come and go, so that the next time waits longer.
-            increased_recently = self._readings_since_increase <= 2 * self._required_readings
-            self._required_readings = min(self._required_readings * 2, MAX_READINGS_TO_INCREASE) if increased_recently \
-                else READINGS_TO_INCREASE
+            # A decrease soon after an increase: the load varies, so the next increase waits longer.
+            if self._readings_since_increase <= 2 * self._required_readings:
+                self._required_readings = min(self._required_readings * 2,
+                                              MAX_READINGS_TO_INCREASE)
+            else:
+                self._required_readings = READINGS_TO_INCREASE
             self.threads = fewer
             return True
         if self._agreeing_readings < self._required_readings:
@@ -104,7 +107,7 @@ class ThreadGovernor:
 
 
 class _CoreMonitor:
-    """What the command of this process watches; one for all of its threads."""
+    """The monitor of this process, shared by all of its threads."""
 
     def __init__(self) -> None:
         self.initial_times: CpuTimes | None = None
@@ -117,14 +120,13 @@ _monitor = _CoreMonitor()
 
 
 def start_core_monitor(environ: Mapping[str, str] = os.environ) -> None:
-    """Begin to watch the cores for a command, unless the user has set the number of threads.
+    """Start to monitor the cores for a command, unless the user has set the number of threads.
 
-    To be called as early as can be: what others use while torch is imported decides how many
-    threads there are at first. How threads wait for each other is left as it is: of libgomp's
-    ways its own is the fastest on an idle machine, and a single thread waits for none.
+    Call it early: the load while torch is imported determines the initial number of threads.
+    libgomp's wait policy is not changed: its default is the fastest on an idle machine.
 
     Args:
-        environ: the environment.
+        environ: the environment variables.
     """
     _monitor.governor = None
     _monitor.enabled = THREADS_ENV_VAR not in environ
@@ -132,7 +134,7 @@ def start_core_monitor(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def stop_core_monitor() -> None:
-    """End what `start_core_monitor` began, at the end of a command: torch has its threads back."""
+    """Stop the monitor at the end of a command, and restore the number of torch threads."""
     governor, _monitor.governor, _monitor.enabled = _monitor.governor, None, False
     if governor is not None:
         import torch
@@ -141,17 +143,17 @@ def stop_core_monitor() -> None:
 
 
 def cores_are_shared() -> bool:
-    """Whether a command computes with fewer threads now, as others use the cores."""
+    """Whether the command currently uses fewer threads because others use the cores."""
     governor = _monitor.governor
     return governor is not None and governor.threads < governor.max_threads
 
 
 def initial_num_threads(max_threads: int) -> int:
-    """The number of threads to begin with, ``max_threads`` where nobody watches the cores.
+    """The initial number of threads; ``max_threads`` if the cores are not monitored.
 
     Args:
-        max_threads: the threads to use on an idle machine, at least 1; what the first call says
-            stands.
+        max_threads: number of threads on an idle machine, at least 1; the value of the first call
+            is kept.
     """
     if not _monitor.enabled:
         return max_threads
@@ -165,14 +167,14 @@ def initial_num_threads(max_threads: int) -> int:
 
 
 def update_num_threads() -> None:
-    """Let torch compute, in this thread, with as many threads as there are free cores now.
+    """Set the number of torch threads of this thread to the number of free cores.
 
-    For the moments between two steps or images. Quick where there is nothing to do.
+    Meant to be called between two steps or images; fast if there is nothing to do.
     """
     governor = _monitor.governor
     if governor is None:
         return
-    if _monitor.lock.acquire(blocking=False):  # another thread reads just now
+    if _monitor.lock.acquire(blocking=False):  # another thread is reading now
         try:
             before = governor.threads
             if governor.update(monotonic()):
@@ -186,6 +188,6 @@ def update_num_threads() -> None:
 
 
 def _report_change(governor: ThreadGovernor, before: int) -> None:
-    print(f"threads: {governor.threads} in place of {before}, as other processes leave "
-          f"{governor.num_free_cores:.1f} cores free (set {THREADS_ENV_VAR} to keep a number)",
+    print(f"threads: {governor.threads} instead of {before}, because other processes leave "
+          f"{governor.num_free_cores:.1f} cores free (set {THREADS_ENV_VAR} for a fixed number)",
           file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Weights from an address: known by all of it, whole, and of the content that they say."""
+"""Downloads of weights: cached by URL, complete, and with the hash of their name."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _weights(value: float) -> bytes:
 def server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, dict[str, bytes], list[str]]]:
-    """An address, what lies at its paths, and the paths that were asked for."""
+    """A URL, the content by path, and the requested paths."""
     content: dict[str, bytes] = {}
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # noqa: N802
-            asked.append(self.path)
+            requests.append(self.path)
             body = content.get(self.path)
             self.send_response(404 if body is None else 200)
             body = body or b""
@@ -50,7 +50,7 @@ def server(
     served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=served.serve_forever, args=(0.02,))
     thread.start()
-    yield f"http://127.0.0.1:{served.server_port}", content, asked
+    yield f"http://127.0.0.1:{served.server_port}", content, requests
     served.shutdown()
     thread.join()
     served.server_close()
@@ -65,19 +65,19 @@ def _cached_files(tmp_path: Path) -> list[Path]:
 
 
 def test_same_file_name_at_two_urls_gives_two_cache_files(server: Server) -> None:
-    address, content, asked = server
+    address, content, requests = server
     content["/one/swin.pth"], content["/other/swin.pth"] = _weights(1), _weights(2)
     for _ in range(2):
         assert load_checkpoint(f"{address}/one/swin.pth")["a"].tolist() == [1, 1, 1]
         assert load_checkpoint(f"{address}/other/swin.pth")["a"].tolist() == [2, 2, 2]
-    assert asked == ["/one/swin.pth", "/other/swin.pth"]  # Each once.
+    assert requests == ["/one/swin.pth", "/other/swin.pth"]  # each once
 
 
 def test_truncated_download_leaves_no_file(server: Server, tmp_path: Path) -> None:
     address, content, _ = server
     content["/cut/swin.pth"] = _weights(1)
     half = len(content["/cut/swin.pth"])
-    with pytest.raises(WeightsError, match=f"{half:,} of its {2 * half:,} bytes came"):
+    with pytest.raises(WeightsError, match=f"{half:,} of {2 * half:,} bytes"):
         download(f"{address}/cut/swin.pth")
     with pytest.raises(WeightsError, match="404"):
         download(f"{address}/none.pth")
@@ -89,7 +89,7 @@ def test_download_with_wrong_hash_is_rejected(server: Server, tmp_path: Path) ->
     body = _weights(1)
     digits = hashlib.sha256(body).hexdigest()[:8]
     content[f"/swin-{digits}.pth"] = content["/swin-00000000.pth"] = body
-    content["/swin-20240131.pth"] = body  # A day, not a hash.
+    content["/swin-20240131.pth"] = body  # a date, not a hash
     with pytest.raises(WeightsError, match=f"begins with {digits}, and its name says 00000000"):
         download(f"{address}/swin-00000000.pth")
     assert _cached_files(tmp_path) == []
@@ -97,16 +97,16 @@ def test_download_with_wrong_hash_is_rejected(server: Server, tmp_path: Path) ->
         assert download(f"{address}/swin-{name}.pth").read_bytes() == body
 
 
-def test_a_file_of_torch_hub_is_used_only_where_its_hash_is_right(
+def test_torch_hub_file_is_used_only_with_the_right_hash(
     server: Server, tmp_path: Path
 ) -> None:
-    address, content, asked = server
+    address, content, requests = server
     body = _weights(1)
     name = f"swin-{hashlib.sha256(body).hexdigest()[:8]}.pth"
     folder = tmp_path / "home" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / name).write_bytes(body)
-    assert download(f"{address}/{name}") == folder / name and not asked
+    assert download(f"{address}/{name}") == folder / name and not requests
     (folder / name).write_bytes(_weights(2))
     content[f"/{name}"] = body
     assert download(f"{address}/{name}").read_bytes() == body

@@ -1,4 +1,4 @@
-"""Checkpoint files that would unpack to more than they are, or hold what nobody can use."""
+"""Loading checkpoints: valid files, and files that unpack to too much or execute code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _rejection_message(path: Path) -> str:
 
 
 def test_compressed_zip_entry_is_rejected_before_unpacking(tmp_path: Path) -> None:
-    # 256 MiB of zeros, which deflate packs into a thousandth.
+    # 256 MiB of zeros, which deflate compresses to a thousandth.
     torch.save({"a": torch.zeros(64 * MIB)}, tmp_path / "whole.pth")
     bomb = tmp_path / "bomb.pth"
     _repack(tmp_path / "whole.pth", bomb, zipfile.ZIP_DEFLATED, lambda _, content: content)
@@ -63,11 +63,11 @@ def test_overlapping_zip_entries_are_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("same/data.pkl", pickle.dumps({}, protocol=2))
         archive.writestr("same/data/0", bytes(MIB))
-        for number in range(1, 100):
+        for index in range(1, 100):
             again = copy.copy(archive.getinfo("same/data/0"))
-            again.filename = f"same/data/{number}"
+            again.filename = f"same/data/{index}"
             archive.filelist.append(again)
-    # 100 entries of 1 MiB and the pickle, in little more than one.
+    # 100 entries of 1 MiB and the pickle, in a file of little more than 1 MiB.
     assert "entries of 104,857,6" in _rejection_message(path)
 
 
@@ -77,13 +77,13 @@ def test_archive_with_data_before_directory_is_rejected(
 ) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "good.pth")
     content = (tmp_path / "good.pth").read_bytes()
-    at = content.index(b"PK\x01\x02")
-    (tmp_path / "two.pth").write_bytes(content[:at] + lead + content[at:])
+    offset = content.index(b"PK\x01\x02")
+    (tmp_path / "two.pth").write_bytes(content[:offset] + lead + content[offset:])
     assert "directory" in _rejection_message(tmp_path / "two.pth")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_a_tensor_larger_than_the_file_is_refused(zipped: bool, tmp_path: Path) -> None:
+def test_tensor_larger_than_the_file_is_rejected(zipped: bool, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(70_000)}, tmp_path / "good.pth",
                _use_new_zipfile_serialization=zipped)
     claimed = struct.pack("<i", 1 << 29)  # floats: 2 GiB
@@ -98,7 +98,7 @@ def test_a_tensor_larger_than_the_file_is_refused(zipped: bool, tmp_path: Path) 
 
 
 class _Call:
-    """Pickles to the call of a function with arguments."""
+    """Pickled as a call of a function."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.call = function, arguments
@@ -130,7 +130,7 @@ def test_pickle_call_that_expands_memory_is_rejected(value: Any, tmp_path: Path)
     assert _peak_mib() - before < 64
 
 
-def test_a_tensor_expanded_beyond_its_storage_is_refused(tmp_path: Path) -> None:
+def test_tensor_expanded_beyond_its_storage_is_rejected(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1).expand(1000, 1000, 1000)}, tmp_path / "bad.pth")
     assert "a storage of 4" in _rejection_message(tmp_path / "bad.pth")
 
@@ -144,7 +144,7 @@ def test_exponentially_nested_list_is_rejected(tmp_path: Path) -> None:
     loop: dict[str, Any] = {}
     loop["a"] = loop
     torch.save(loop, tmp_path / "loop.pth")
-    assert "holds itself" in _rejection_message(tmp_path / "loop.pth")
+    assert "contains itself" in _rejection_message(tmp_path / "loop.pth")
     deep: list[Any] = []
     for _ in range(300):
         deep = [deep]
@@ -154,31 +154,31 @@ def test_exponentially_nested_list_is_rejected(tmp_path: Path) -> None:
 
 def _quantized() -> torch.Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to take it away; files have it.
+        warnings.simplefilter("ignore")  # deprecated in torch, but in existing files
         return torch._empty_affine_quantized([3], scale=0.1, zero_point=0, dtype=torch.qint8)
 
 
-@pytest.mark.parametrize("make, words", [
+@pytest.mark.parametrize("make_tensor, message", [
     (lambda: torch.eye(3).to_sparse(), "a sparse tensor"),
     (lambda: torch.empty(3, device="meta"), "without content"),
     (_quantized, "quantized"),
 ], ids=["sparse", "meta", "quantized"])
-def test_a_tensor_that_is_not_dense_is_refused(
-    make: Callable[[], torch.Tensor], words: str, tmp_path: Path
+def test_non_dense_tensor_is_rejected(
+    make_tensor: Callable[[], torch.Tensor], message: str, tmp_path: Path
 ) -> None:
-    torch.save({"a": make()}, tmp_path / "bad.pth")
-    assert words in _rejection_message(tmp_path / "bad.pth")
+    torch.save({"a": make_tensor()}, tmp_path / "bad.pth")
+    assert message in _rejection_message(tmp_path / "bad.pth")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_valid_checkpoints_are_read(zipped: bool, tmp_path: Path) -> None:
+def test_valid_checkpoints_are_loaded(zipped: bool, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.rand(2, 3)).sum().backward()
     optimizer.step()
     marked = nn.Parameter(torch.ones(3))
     marked.no_decay = True  # type: ignore[attr-defined]
-    given = {
+    saved = {
         "state_dict": model.state_dict(), "optimizer": optimizer.state_dict(),
         "log": HistoryBuffer([1.0, 2.0], [1, 1]), "best": np.float64(0.5), "ids": np.arange(3),
         "bytes": b"\xff", "array": bytearray(b"ab"), "size": torch.Size([2]), "large": 2**70,
@@ -186,9 +186,9 @@ def test_valid_checkpoints_are_read(zipped: bool, tmp_path: Path) -> None:
         "expanded": torch.zeros(1).expand(4, 4), "empty": torch.zeros(0, 5),
         "half": torch.ones(3, dtype=torch.bfloat16), "tied": model[0].weight,
     }
-    torch.save(given, tmp_path / "rich.pth", _use_new_zipfile_serialization=zipped)
+    torch.save(saved, tmp_path / "rich.pth", _use_new_zipfile_serialization=zipped)
     content = load_checkpoint(tmp_path / "rich.pth")
-    assert content.keys() == given.keys()
+    assert content.keys() == saved.keys()
     assert all(torch.equal(content["state_dict"][k], v) for k, v in model.state_dict().items())
     assert content["log"].data[0].tolist() == [1.0, 2.0] and content["ids"].tolist() == [0, 1, 2]
     assert content["bytes"] == b"\xff" and content["array"] == bytearray(b"ab")
@@ -208,25 +208,25 @@ def test_special_files_are_rejected_without_opening(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pth")
     assert "got a named pipe" in _rejection_message(tmp_path / "pipe.pth")
     with socket.socket(socket.AF_UNIX) as server:
-        here = os.getcwd()
-        os.chdir(tmp_path)  # A socket's whole path may have 108 characters only.
+        previous_dir = os.getcwd()
+        os.chdir(tmp_path)  # the path of a socket is limited to 108 characters
         try:
             server.bind("socket.pth")
         finally:
-            os.chdir(here)
+            os.chdir(previous_dir)
         assert "got a socket" in _rejection_message(tmp_path / "socket.pth")
     assert "got a device" in _rejection_message(Path("/dev/zero"))
 
 
-@pytest.mark.parametrize("weights, words", [
+@pytest.mark.parametrize("weights, message", [
     ([], "got a list"),
     ({5: torch.ones(1)}, "a key of its state_dict: got 5"),
     ({"w": "text"}, r"state_dict\['w'\]: got a str, expected a tensor"),
     ({"w": torch.ones(1, dtype=torch.complex64)}, "torch.complex64"),
     ({"w": torch.ones(1).to(torch.float8_e4m3fn)}, "torch.float8_e4m3fn"),
 ], ids=["list", "number-as-key", "text", "complex", "float8"])
-def test_invalid_state_dict_is_rejected_by_key(weights: Any, words: str) -> None:
-    with pytest.raises(WeightsError, match=words):
+def test_invalid_state_dict_is_rejected_by_key(weights: Any, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
         check_state_dict(weights, "a.pth")
     check_state_dict({}, "a.pth")
 

@@ -1,4 +1,4 @@
-"""A checkpoint is data: it makes its detector again, and nothing in it is executed."""
+"""Building the model of a checkpoint, without executing anything in the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detkit.registry import MODELS
 
 @pytest.fixture
 def content(tiny_config: Path) -> dict[str, Any]:
-    """What a checkpoint of the thumbnail detector holds."""
+    """The content of a checkpoint of the thumbnail detector."""
     cfg = load_config(tiny_config)
     infer_fields(cfg, ["red", "green"])
     with DefaultScope.overwrite_default_scope("detkit"):
@@ -113,12 +113,12 @@ def _with_a_model_of_another_time(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("corrupt", "message"),
     [
-        (_with_a_model_of_another_time, "a model that cannot be built.*invalid depth 19"),
-        (_without_meta, "no checkpoint of a model"),
-        (_without_config, "carries no config"),
-        (_without_a_tensor, "lacks backbone.conv1.weight"),
-        (_with_a_tensor_more, "has, and the model has not, stranger"),
-        (_with_another_shape, "in another shape .*backbone.conv1.weight"),
+        (_with_a_model_of_another_time, "cannot be built.*invalid depth 19"),
+        (_without_meta, "not a checkpoint of a run"),
+        (_without_config, "has no config"),
+        (_without_a_tensor, "missing keys backbone.conv1.weight"),
+        (_with_a_tensor_more, "unexpected keys stranger"),
+        (_with_another_shape, "another shape .*backbone.conv1.weight"),
     ],
 )
 def test_mismatched_checkpoint_error_names_the_key(
@@ -130,7 +130,7 @@ def test_mismatched_checkpoint_error_names_the_key(
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "meta", "cuda:"])
-def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+def test_unknown_device_is_rejected(device: str) -> None:
     with pytest.raises(DetkitError, match="--device"):
         load_model("any.pth", device)
 
@@ -159,5 +159,5 @@ def test_mmengine_checkpoint_is_loaded(tiny_config: Path, tmp_path: Path) -> Non
     ],
     ids=["empty", "docstring", "dict call", "set", "infinity"],
 )
-def test_literals_are_read(text: str, expected: dict[str, Any]) -> None:
+def test_parse_literals(text: str, expected: dict[str, Any]) -> None:
     assert parse_literals(text) == expected

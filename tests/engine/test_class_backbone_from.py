@@ -1,4 +1,4 @@
-"""``--backbone-from``: a detector's backbone begins as the classifier's ended, or is refused."""
+"""``--backbone-from``: a detector's backbone is initialized from a classifier."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_detector_backbone_gets_the_classifier_weights(classifier: Path, detecto
     pairs = [(tensor, state_dict[f"backbone.{name}"])
              for name, tensor in backbone.state_dict().items()
              if f"backbone.{name}" in state_dict]
-    # All but the norms of the three levels, which the classifier has none of.
+    # All but the norms of the three levels, which the classifier does not have.
     assert len(pairs) == len(backbone.state_dict()) - 6 > 40
     assert all(torch.equal(tensor, other) for tensor, other in pairs)
 
@@ -69,7 +69,7 @@ def test_detector_trains_with_backbone_from(
     ended = torch.load(result.checkpoint, weights_only=True)["state_dict"]
     state_dict = torch.load(classifier, weights_only=True)["state_dict"]
     shared = [name for name in state_dict if name.startswith("backbone.")]
-    # Trained at a rate of 0, so as it began.
+    # Trained with a learning rate of 0.
     assert all(torch.equal(ended[name], state_dict[name]) for name in shared)
 
 
@@ -104,7 +104,7 @@ def test_unreadable_checkpoint_error_is_one_line(
         init_backbone_from(load_config(detector), tmp_path / "none.pth")
 
 
-def test_a_model_without_a_backbone_is_refused(classifier: Path) -> None:
+def test_model_without_backbone_is_rejected(classifier: Path) -> None:
     with pytest.raises(ConfigError, match="--backbone-from: the config's model has no backbone"):
         init_backbone_from(Config({"model": {"type": "X"}}), classifier)
 
@@ -129,8 +129,8 @@ def test_backbone_from_is_ignored_on_resume_with_a_message(
 def test_mmdet_backbone_loads_a_complete_checkpoint(
     tmp_path: Path, tiny_config: Path, prefix: str
 ) -> None:
-    given = torchvision.models.resnet18().state_dict()
-    torch.save({"state_dict": {prefix + name: value for name, value in given.items()}},
+    pretrained = torchvision.models.resnet18().state_dict()
+    torch.save({"state_dict": {prefix + name: value for name, value in pretrained.items()}},
                tmp_path / "r18.pth")
     options = {"model.backbone": {"type": "ResNet", "depth": 18, "_delete_": True},
                "model.roi_head.bbox_head.fc_out_channels": 8,
@@ -140,7 +140,7 @@ def test_mmdet_backbone_loads_a_complete_checkpoint(
     cfg = load_config(tiny_config, options)
     cfg = init_backbone_from(cfg, tmp_path / "r18.pth")
     backbone = _built(cfg).backbone.state_dict()
-    assert all(torch.equal(value, given[name]) for name, value in backbone.items())
+    assert all(torch.equal(value, pretrained[name]) for name, value in backbone.items())
 
 
 def test_mmdet_backbone_of_another_depth_is_rejected(tmp_path: Path, tiny_config: Path) -> None:

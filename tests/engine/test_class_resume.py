@@ -1,7 +1,7 @@
-"""A classifier's training that is killed and resumed is the training that was not.
+"""A killed and resumed training of a classifier equals an uninterrupted one.
 
-The tiny config draws at random in every place that a recipe can: crops, flips, RandAugment, random
-erasing, mixup and cutmix, dropout and drop path; it averages weights and decays rates by depth.
+The tiny config uses random numbers wherever a recipe can: crops, flips, RandAugment, random
+erasing, mixup and cutmix, dropout and drop path. It also has an EMA and layer-wise decay.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
-# 12 pictures, 4 a step: 3 steps an epoch, so that checkpoints 5, 10 and 20 lie within one.
+# 12 images, 4 in a step: 3 steps in an epoch, so checkpoints 5, 10 and 20 are within an epoch.
 LONGER = """
 train_cfg.update(max_epochs=8, val_interval=4)
 default_hooks["checkpoint"].update(by_epoch=False, interval=5, max_keep_ckpts=-1)
@@ -37,18 +37,18 @@ model["head"].update(loss=dict(type="ClassBalancedLoss", loss=dict(type="Softmax
 
 
 def _losses(work_dir: Path) -> dict[int, tuple[float, ...]]:
-    """Logged loss, rate and gradient of each step; the last log of a step counts."""
-    found = {}
+    """Logged loss, learning rate and gradient norm of each step; the last log of a step counts."""
+    losses = {}
     for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in file.read_text().splitlines():
             row = json.loads(line)
             if "loss" in row:
-                found[row["step"]] = (row["loss"], row["lr"], row["grad_norm"])
-    return found
+                losses[row["step"]] = (row["loss"], row["lr"], row["grad_norm"])
+    return losses
 
 
 def _kill_when(sign: Path, config: Path, work_dir: Path, *flags: str) -> None:
-    """Start a training and kill it, with all its workers, as soon as ``sign`` is there."""
+    """Start a training and kill it with its workers as soon as the file ``sign`` exists."""
     command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(work_dir),
                "--device", "cpu", *flags]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -95,11 +95,11 @@ def test_killed_classifier_training_resumes_with_the_same_losses_and_weights(
     _assert_same_weights(uninterrupted / last, interrupted / last)
 
 
-def _assert_same_weights(one: Path, other: Path) -> None:
-    first, second = (torch.load(file, weights_only=True) for file in (one, other))
-    for part in ("state_dict", "ema_state_dict"):
-        assert first[part].keys() == second[part].keys()
-        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
+def _assert_same_weights(expected: Path, actual: Path) -> None:
+    first, second = (torch.load(file, weights_only=True) for file in (expected, actual))
+    for key in ("state_dict", "ema_state_dict"):
+        assert first[key].keys() == second[key].keys()
+        assert all(torch.equal(first[key][name], second[key][name]) for name in first[key])
 
 
 def test_resume_within_an_epoch_gives_the_same_losses_and_weights(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ default_hooks["checkpoint"].update(by_epoch=False, interval=2, max_keep_ckpts=-1
 """)
     uninterrupted, interrupted = tmp_path / "whole", tmp_path / "cut"
     train(config, work_dir=uninterrupted, device="cpu")
-    # What a run leaves that was killed in its fifth step; 3 steps are an epoch.
+    # The state after a kill in the fifth step; an epoch has 3 steps.
     interrupted.mkdir()
     shutil.copy(uninterrupted / "iter_4.pth", interrupted)
     train(config, work_dir=interrupted, resume=interrupted / "iter_4.pth", device="cpu")
@@ -119,7 +119,7 @@ default_hooks["checkpoint"].update(by_epoch=False, interval=2, max_keep_ckpts=-1
     _assert_same_weights(uninterrupted / "iter_6.pth", interrupted / "iter_6.pth")
 
 
-def test_other_classes_are_not_resumed(
+def test_resume_with_other_classes_is_rejected(
     trained_classifier: tuple[Path, TrainResult], tmp_path: Path
 ) -> None:
     from detkit.errors import DataError

@@ -1,4 +1,4 @@
-"""A classifier's run: what it leaves, what its own data may not be, and several processes."""
+"""Training and testing a classifier: outputs, invalid data, and several processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ model["head"].update(loss=dict(type="ClassBalancedLoss", beta=0.9))
 """
 
 
-def test_a_training_leaves_checkpoints_scores_and_a_confusion_matrix(
+def test_training_writes_checkpoints_scores_and_a_confusion_matrix(
     trained_classifier: Trained
 ) -> None:
     _, result = trained_classifier
@@ -47,7 +47,7 @@ def test_a_training_leaves_checkpoints_scores_and_a_confusion_matrix(
     assert content["meta"]["dataset_meta"]["classes"] == tiny.CLASSES
 
 
-def test_the_same_checkpoint_tests_to_the_same_numbers(
+def test_repeated_test_gives_the_same_metrics(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
     config, result = trained_classifier
@@ -59,10 +59,10 @@ def test_the_same_checkpoint_tests_to_the_same_numbers(
 
 
 @pytest.mark.slow
-def test_one_folder_is_trained_with_balance_in_mixed_precision(
+def test_one_folder_is_split_and_trained_balanced_with_amp(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
-    """A folder of class folders is divided, and the loss gets the counts of the training part."""
+    """A folder of class folders is split; the loss gets the class counts of the training split."""
     data = tmp_path / "whole"
     shutil.copytree(trained_classifier[0].parent / "data" / "train", data)
     for name in tiny.CLASSES:
@@ -75,11 +75,11 @@ def test_one_folder_is_trained_with_balance_in_mixed_precision(
                    options={**ONE_EPOCH, "train_dataloader.batch_size": 8, "param_scheduler": []})
     assert result.test is not None and result.test.scores is not None
     content = torch.load(result.work_dir / "epoch_1.pth", weights_only=True)
-    # 80 % of 10 pictures of each class.
+    # 80 % of 10 images of each class
     assert "class_counts=[\n" in content["meta"]["cfg"].replace(" ", "")
     counts = content["meta"]["cfg"].replace(" ", "").replace("\n", "")
     assert "class_counts=[8,8,8,]" in counts
-    # The head's rate, not decayed: 0.002 for 4 pictures a step, so 0.004 for 8.
+    # The head's learning rate has no decay: 0.002 for a batch of 4, so 0.004 for 8.
     rates = [group["lr"] for group in content["optimizer"]["param_groups"]]
     assert max(rates) == pytest.approx(0.004)
 
@@ -90,7 +90,7 @@ def test_one_folder_is_trained_with_balance_in_mixed_precision(
         (lambda data: shutil.rmtree(data),
          r"the config's data is not there: .*train \(train_dataloader.dataset\), .*val .*--data"),
         (lambda data: [file.unlink() for file in (data / "train" / "red").iterdir()],
-         "no picture to train on of 'red'|red.*no picture"),
+         "no (picture|image)s? .*'red'|red.*no (picture|image)"),
         (lambda data: (data / "val" / "red").rename(data / "val" / "pink"), "pink"),
     ],
     ids=["not there", "an empty class", "a class that train lacks"],
@@ -106,19 +106,19 @@ def test_unusable_config_data_is_rejected(tmp_path: Path, corrupt: Any, message:
 def test_fewer_images_than_one_batch_with_drop_last_is_rejected(tmp_path: Path) -> None:
     config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data", train=1, val=1))
     options = {"train_dataloader.batch_size": 8, "train_dataloader.drop_last": True}
-    with pytest.raises(DataError, match="no batch to train on.*got 3 images, 8 in a batch"):
+    with pytest.raises(DataError, match="no training batches.*got 3 images and batch_size=8"):
         train(config, work_dir=tmp_path / "work", device="cpu", options=options)
 
 
 def test_unknown_save_best_metric_error_lists_the_metrics(tmp_path: Path) -> None:
     config = tiny.write_config(tmp_path, tiny.write_images(tmp_path / "data", val=1))
-    # Of three classes there is no fifth.
+    # With three classes there is no top 5.
     options = {**ONE_EPOCH, "default_hooks.checkpoint.save_best": "cls/top5"}
     with pytest.raises(ConfigError, match="save_best.*got cls/top5, expected one of cls/top1"):
         train(config, work_dir=tmp_path / "work", device="cpu", options=options)
 
 
-def test_splits_that_name_different_classes_are_refused(tmp_path: Path) -> None:
+def test_splits_with_different_classes_are_rejected(tmp_path: Path) -> None:
     data = tiny.write_images(tmp_path / "data", train=1, val=1)
     config = tiny.write_config(tmp_path, data, """
 train_dataloader["dataset"].update(metainfo=dict(classes=("blue", "green", "red")))
@@ -130,7 +130,7 @@ val_dataloader["dataset"].update(metainfo=dict(classes=("red", "green", "blue"))
 
 
 def test_folder_classes_define_the_labels_of_all_splits(tmp_path: Path) -> None:
-    """A split that lacks the first class would call the second one 0."""
+    """Without the first class, a split would give the second class the label 0."""
     data = tiny.write_images(tmp_path / "data", train=1, val=1)
     shutil.rmtree(data / "val" / "blue")
     from detkit.config.load_config import load_config
@@ -143,7 +143,7 @@ def test_folder_classes_define_the_labels_of_all_splits(tmp_path: Path) -> None:
         assert cfg[f"{split}_dataloader"].dataset.metainfo.classes == tiny.CLASSES
 
 
-def test_data_of_other_classes_is_not_tested(
+def test_data_with_other_classes_is_rejected(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
     _, result = trained_classifier
@@ -155,7 +155,7 @@ def test_data_of_other_classes_is_not_tested(
         test(config, result.checkpoint, work_dir=tmp_path / "work", device="cpu")
 
 
-def test_a_detectors_checkpoint_is_not_tested_as_a_classifier(
+def test_detector_checkpoint_is_rejected_for_a_classifier(
     trained_classifier: Trained, tmp_path: Path
 ) -> None:
     from detkit.config.infer.infer_fields import infer_fields
@@ -182,9 +182,9 @@ def test_classification_folder_for_a_detector_error_is_one_line(
 
 @pytest.mark.slow
 def test_two_gloo_processes_train_and_test_a_classifier(tmp_path: Path) -> None:
-    """With the same total batch they come to the same weights.
+    """With the same total batch the weights are the same.
 
-    Drop path, dropout, mixing and augmentation draw by process or by picture; they are off.
+    Drop path, dropout, mixing and augmentation are off: they differ between processes.
     """
     extra = """
 custom_hooks = []
@@ -207,11 +207,11 @@ train_cfg.update(max_epochs=2, val_interval=2)
             env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True, capture_output=True, timeout=500)
         assert done.returncode == 0, done.stderr[-3000:]
         content = torch.load(work / "epoch_2.pth", weights_only=True)
-        assert content["meta"]["iter"] == 6  # 12 pictures, 4 a step over all processes, 2 epochs
+        assert content["meta"]["iter"] == 6  # 12 images, 4 in a step over all processes, 2 epochs
         weights.append(content["state_dict"])
         printed.append(done.stdout)
-    for name, one in weights[0].items():
-        # Gradients are means of the same 4 pictures, added up in another order.
-        torch.testing.assert_close(weights[1][name], one, rtol=1e-3, atol=1e-4, msg=name)
+    for name, weight in weights[0].items():
+        # Gradients are means over the same 4 images, summed in another order.
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-3, atol=1e-4, msg=name)
     for out in printed:
         assert out.count("checkpoint: ") == 1 and out.count("confusion matrix: ") == 1

@@ -1,4 +1,4 @@
-"""A newest checkpoint that is damaged, notes that name nothing, and fields that are no run's."""
+"""Resume with damaged checkpoints, invalid last_checkpoint files and invalid run states."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _checkpoint(path: Path, when: int) -> Path:
 
 
 def _flip(path: Path) -> None:
-    """Change one byte of a tensor; torch itself reads such a file without a word."""
+    """Change one byte of a tensor; torch loads such a file without an error."""
     stat = path.stat()
     content = bytearray(path.read_bytes())
     content[content.index(torch.tensor(500.0).numpy().tobytes())] ^= 0xFF
@@ -55,15 +55,15 @@ def test_damaged_latest_checkpoint_falls_back_to_the_previous(
     os.utime(bad, (2, 2))
     with caplog.at_level("WARNING", "detkit"):
         assert find_latest_valid_checkpoint(tmp_path) == good
-    assert f"{bad} cannot be used" in caplog.text and f"goes on from {good}" in caplog.text
+    assert f"{bad} is damaged" in caplog.text and f"resumes from {good}" in caplog.text
     assert bad.exists()
 
 
 def test_all_checkpoints_damaged_error_names_the_latest(tmp_path: Path) -> None:
     assert find_latest_valid_checkpoint(tmp_path) is None
-    for number in (1, 2):
-        (tmp_path / f"epoch_{number}.pth").write_bytes(b"half")
-        os.utime(tmp_path / f"epoch_{number}.pth", (number, number))
+    for epoch in (1, 2):
+        (tmp_path / f"epoch_{epoch}.pth").write_bytes(b"half")
+        os.utime(tmp_path / f"epoch_{epoch}.pth", (epoch, epoch))
     with pytest.raises(WeightsError, match="epoch_2.pth cannot be resumed.*2 checkpoints, all"):
         find_latest_valid_checkpoint(tmp_path)
 
@@ -85,7 +85,7 @@ def test_last_checkpoint_outside_the_folder_is_logged(
     (tmp_path / "work" / "last_checkpoint").write_text(str(outside))
     with caplog.at_level("WARNING", "detkit"):
         assert find_latest_valid_checkpoint(tmp_path / "work") == outside
-    assert f"outside of the folder, {outside}" in caplog.text
+    assert f"resumes from {outside}" in caplog.text
     os.mkfifo(tmp_path / "pipe.pth")
     (tmp_path / "work" / "last_checkpoint").write_text(str(tmp_path / "pipe.pth"))
     assert find_latest_valid_checkpoint(tmp_path / "work") is None
@@ -128,7 +128,7 @@ def test_best_checkpoint_of_another_folder_is_never_removed(tmp_path: Path) -> N
 def trained(
     tmp_path_factory: pytest.TempPathFactory, tiny_data: Path
 ) -> tuple[Path, TrainResult, dict[str, Any]]:
-    """The config of a training of two epochs, its result, and its first epoch's checkpoint."""
+    """The config of a training of two epochs, its result, and the checkpoint of epoch 1."""
     folder = tmp_path_factory.mktemp("whole")
     config = tiny_training.write_config(folder, tiny_data)
     result = train(config, work_dir=folder / "work", options=SHORT, device="cpu")
@@ -150,11 +150,11 @@ def test_training_resumes_from_the_checkpoint_before_a_damaged_one(
     assert bad.stat().st_size == len(complete) // 2
     with caplog.at_level("WARNING", "detkit"):
         train(config, work_dir=tmp_path, options=SHORT, device="cpu", resume=True)
-    assert f"{bad} cannot be used" in caplog.text
-    # As the training that nothing happened to.
+    assert f"{bad} is damaged" in caplog.text
+    # The same as without the damage.
     expected = torch.load(result.work_dir / "epoch_2.pth", weights_only=True)["state_dict"]
-    found = torch.load(bad, weights_only=True)["state_dict"]
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    resumed = torch.load(bad, weights_only=True)["state_dict"]
+    assert all(torch.equal(resumed[name], value) for name, value in expected.items())
     assert not list(tmp_path.glob(".*"))
 
 
@@ -166,7 +166,7 @@ def test_missing_scheduler_states_are_logged(
     torch.save({**first, "param_schedulers": []}, tmp_path / "without.pth")
     train(config, work_dir=tmp_path / "work", options=SHORT, device="cpu",
           resume=tmp_path / "without.pth")
-    assert "the state of 0 param_schedulers, and the config has 2" in capsys.readouterr().err
+    assert "the state of 0 param_schedulers, the config has 2" in capsys.readouterr().err
 
 
 FIELDS: list[tuple[str, Any]] = [
@@ -203,8 +203,9 @@ def test_invalid_run_state_error_names_the_field(
         train(config, work_dir=tmp_path / "work", options=SHORT, device="cpu",
               resume=tmp_path / "bad.pth")
     message = str(caught.value)
-    words = "lacks weights" if value == {} and field == "state_dict" else field
-    assert "bad.pth cannot be resumed" in message and words in message and "\n" not in message
+    is_empty = field == "state_dict" and value == {}
+    expected = "weights of the model are missing" if is_empty else field
+    assert "bad.pth cannot be resumed" in message and expected in message and "\n" not in message
 
 
 def test_self_referencing_symlink_is_not_resumed(tmp_path: Path) -> None:

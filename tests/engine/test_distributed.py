@@ -1,4 +1,4 @@
-"""Two processes train as one with the same total batch does."""
+"""Training with two processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import tiny_training as tiny
 
 pytestmark = pytest.mark.slow
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
-# Each process normalises its losses by its own images' counts, and draws its own negatives, so
-# the two runs differ by more than rounding. Seen: first losses 1.965 and 1.958, AP on the
+# Each process normalizes its losses by the counts of its own images and samples its own negatives,
+# so the two runs differ by more than rounding. Measured: first losses 1.965 and 1.958, AP on the
 # training images 0.633 and 0.618, AP50 1.000 and 0.985.
 LOSS_NOISE, AP_NOISE = 0.02, 0.1
 LEARNING = '''
-# Batch statistics would be those of one process's images; groups know no batch.
+# Batch norm would use the statistics of one process; group norm does not depend on the batch.
 model["backbone"].update(norm_cfg=dict(type="GN", num_groups=4))
 train_cfg.update(max_epochs=150, val_interval=150)
 param_scheduler[1].update(end=150, T_max=150)
@@ -47,10 +47,10 @@ def _train(launch: list[str], config: Path, work_dir: Path, *flags: str) -> str:
     return done.stdout
 
 
-def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Path) -> None:
+def test_two_gloo_processes_match_one_with_the_same_total_batch(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", images=8)
     config = tiny.write_config(tmp_path, data, LEARNING)
-    # Standalone: at a port that is free.
+    # standalone: at a free port
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--standalone"]
     single = _train([sys.executable], config, tmp_path / "one", "--cfg-options",
@@ -58,16 +58,16 @@ def test_two_gloo_processes_train_as_one_with_the_same_total_batch(tmp_path: Pat
     double = _train(torchrun, config, tmp_path / "two", "--launcher", "pytorch", "--cfg-options",
                     "train_dataloader.batch_size=2")
     first, second = _losses(tmp_path / "one"), _losses(tmp_path / "two")
-    assert len(first) == len(second) == 300  # 150 epochs of 8 images, 4 a step
+    assert len(first) == len(second) == 300  # 150 epochs of 8 images, 4 in a step
     assert second[0] == pytest.approx(first[0], rel=LOSS_NOISE)
     assert _ap(single) > 0.4
     assert _ap(double) == pytest.approx(_ap(single), abs=AP_NOISE)
-    # The first process alone speaks.
+    # Only the main process prints.
     for out in (single, double):
         assert out.count("checkpoint: ") == 1 and out.count("AP50 ") == 2
 
 
-def test_the_launcher_without_its_environment_says_how_to_start(tmp_path: Path) -> None:
+def test_launcher_without_environment_error_shows_the_command(tmp_path: Path) -> None:
     config = tiny.write_config(tmp_path, tiny.write_data(tmp_path / "data"))
     env = {key: value for key, value in os.environ.items() if key != "LOCAL_RANK"}
     done = subprocess.run(

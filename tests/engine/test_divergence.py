@@ -1,4 +1,4 @@
-"""A training whose numbers are no longer finite ends with one line and spoils nothing."""
+"""A training that diverges ends with a one-line error and keeps its checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADAMW = {**NO_SCHEDULE, "optim_wrapper.optimizer.lr": 1e6}
 
 @HOOKS.register_module()
 class SetWeightsToNaN(Hook):  # type: ignore[misc]
-    """Make one weight of the model, or of its average, NaN after the iteration ``at``."""
+    """Set one weight of the model, or of its average, to NaN after the iteration ``at``."""
 
     def __init__(self, at: int, averaged: bool = False) -> None:
         self.at, self.averaged = at, averaged
@@ -44,17 +44,17 @@ class SetWeightsToNaN(Hook):  # type: ignore[misc]
 @pytest.mark.parametrize(
     ("options", "amp", "iteration"),
     [
-        # The first step's gradients are of finite weights; the step itself is what overflows.
+        # The gradients of the first step are finite; its update overflows.
         (SGD, False, 2),
         ({**SGD, "optim_wrapper.clip_grad": None}, False, 2),
         (ADAMW, False, 2),
         (ADAMW, True, 2),
-        # Two batches make one step: weights change after the second.
+        # Gradients are accumulated over two batches: the weights change after the second.
         ({**ADAMW, "optim_wrapper.accumulative_counts": 2}, False, 3),
     ],
     ids=["SGD 1e30", "SGD 1e30 without clipping", "AdamW 1e6", "bfloat16", "accumulated"],
 )
-def test_a_learning_rate_too_high_ends_the_training_at_its_first_step(
+def test_too_high_learning_rate_ends_training_at_the_first_step(
     tiny_config: Path, tmp_path: Path, options: dict, amp: bool, iteration: int
 ) -> None:
     with pytest.raises(DivergedError) as caught:
@@ -69,7 +69,7 @@ def test_a_learning_rate_too_high_ends_the_training_at_its_first_step(
     assert not list((tmp_path / "work").glob("*.pth"))
 
 
-def test_the_command_exits_with_2_and_one_line(
+def test_diverged_command_exits_with_2_and_one_line(
     tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = run_command("train", [
@@ -89,7 +89,7 @@ def test_classifier_divergence_ends_training(tmp_path: Path) -> None:
         train(config, work_dir=tmp_path / "work", options=ADAMW, device="cpu")
 
 
-def test_images_that_the_preprocessor_spoils_are_named_as_the_cause(
+def test_nonfinite_preprocessed_images_are_named_as_the_cause(
     tiny_config: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DivergedError, match="iteration 1 .*data_preprocessor.mean and std"):
@@ -101,8 +101,8 @@ def _checkpoints(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*.pth")}
 
 
-def test_the_last_good_checkpoint_stays_and_is_named(tiny_config: Path, tmp_path: Path) -> None:
-    # From the second epoch on the rate is 1e9; one checkpoint is kept at a time.
+def test_last_good_checkpoint_is_kept_and_named(tiny_config: Path, tmp_path: Path) -> None:
+    # From the second epoch on the learning rate is 1e9; one checkpoint is kept at a time.
     options = {"default_hooks.checkpoint.max_keep_ckpts": 1, "custom_hooks": [],
                "param_scheduler": [dict(type="StepLR", step_size=1, gamma=1e12, by_epoch=True)]}
     work = tmp_path / "work"
@@ -116,7 +116,7 @@ def test_the_last_good_checkpoint_stays_and_is_named(tiny_config: Path, tmp_path
 
 @pytest.mark.parametrize("averaged", [False, True], ids=["weights", "averaged weights"])
 @pytest.mark.parametrize("interval", [1, 5], ids=["at the checkpoint", "before the validation"])
-def test_weights_that_are_not_finite_replace_no_checkpoint(
+def test_nonfinite_weights_replace_no_checkpoint(
     tiny_config: Path, tmp_path: Path, averaged: bool, interval: int
 ) -> None:
     work = tmp_path / "work"
@@ -134,7 +134,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
 @pytest.fixture(scope="module")
 def diverged_run(tmp_path_factory: pytest.TempPathFactory,
                  tiny_data: Path) -> tuple[Path, TrainResult]:
-    """A config and a run of one epoch, one weight of whose epoch_1.pth is NaN."""
+    """A config, and its run of one epoch, with a NaN weight in epoch_1.pth."""
     folder = tmp_path_factory.mktemp("spoilt")
     config = tiny_training.write_config(folder, tiny_data)
     result = train(config, work_dir=folder / "work", device="cpu", options={
@@ -147,7 +147,7 @@ def diverged_run(tmp_path_factory: pytest.TempPathFactory,
     return config, result
 
 
-def test_a_checkpoint_that_is_not_finite_is_neither_resumed_nor_loaded_nor_published(
+def test_nonfinite_checkpoint_is_not_resumed_loaded_or_published(
     diverged_run: tuple[Path, TrainResult], tmp_path: Path
 ) -> None:
     config, result = diverged_run

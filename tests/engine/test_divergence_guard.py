@@ -1,4 +1,4 @@
-"""What the guard of a training sees in single steps of a model of one weight."""
+"""DivergenceGuard in single steps of a model with one weight."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 class Toy(BaseModel):  # type: ignore[misc]
-    """One weight w, 2 at first; each loss is what ``lossfn`` makes of w times the input."""
+    """A model with one weight w, initially 2; its losses are ``lossfn(w * input)``."""
 
     def __init__(self, losses: Any) -> None:
         super().__init__()
@@ -62,20 +62,20 @@ def _steps(runner: Any, *batches: dict[str, Any]) -> None:
             guard.train_step(batch)
 
 
-def test_finite_steps_are_the_optimizers_own(tmp_path: Path) -> None:
+def test_guard_does_not_change_finite_steps(tmp_path: Path) -> None:
     runner = _runner(tmp_path, lambda y: {"loss": y.sum()})
     _steps(runner, _batch(1.0), _batch(3.0))
     assert _weight(runner) == pytest.approx(2.0 - 0.1 * 1 - 0.1 * 3)
 
 
-def test_the_component_of_the_loss_is_named_and_no_weight_is_changed(tmp_path: Path) -> None:
+def test_nonfinite_loss_is_named_and_changes_no_weight(tmp_path: Path) -> None:
     runner = _runner(tmp_path, lambda y: {"loss_a": y.sum(), "loss_b": [y.sum(), y.log().sum()]})
     with pytest.raises(DivergedError, match=r"loss_b = nan.*images of the batch: -1\.0\.jpg") as e:
         _steps(runner, _batch(-1.0))
     assert "loss_a" not in str(e.value) and _weight(runner) == 2.0
 
 
-def test_what_is_only_logged_may_be_nan(tmp_path: Path) -> None:
+def test_logged_value_may_be_nan(tmp_path: Path) -> None:
     runner = _runner(tmp_path, lambda y: {"loss": y.sum(), "acc": y.sum() * NAN})
     _steps(runner, _batch(1.0))
     assert _weight(runner) == pytest.approx(1.9)
@@ -84,13 +84,13 @@ def test_what_is_only_logged_may_be_nan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "losses",
     [
-        # The root's value at 0 is 0, its slope there infinite; 0 times that is NaN.
+        # The square root at 0 is 0 with an infinite derivative; 0 times that is NaN.
         lambda y: {"loss": (y - 2).square().sum().sqrt()},
         lambda y: {"loss": (y - 2).sqrt().sum()},
     ],
     ids=["NaN", "infinite"],
 )
-def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path, losses: Any) -> None:
+def test_nonfinite_gradient_changes_no_weight(tmp_path: Path, losses: Any) -> None:
     runner = _runner(tmp_path, losses)
     with pytest.raises(DivergedError, match=r"the gradients.*1\.0\.jpg"):
         _steps(runner, _batch(1.0))
@@ -117,7 +117,7 @@ def test_error_caused_by_nan_is_reported_and_others_pass_unchanged(tmp_path: Pat
 
 
 def _scaled(folder: Path, loss_scale: float | None, losses: Any) -> Any:
-    """Float16's way on a CPU: a GradScaler, dynamic from 1024 or fixed."""
+    """Simulates float16 on a CPU: a GradScaler, dynamic from 1024 or fixed."""
     runner = _runner(folder, losses, AmpOptimWrapper)
     scaler = torch.amp.GradScaler("cpu", init_scale=loss_scale or 1024.0)
     runner.optim_wrapper.loss_scaler = scaler
@@ -142,21 +142,21 @@ def _overflowing(limit: float, squared: bool = False) -> Any:
     return lambda y: {"loss": (Gate.apply(y.float()) * (y.detach() if squared else 1)).sum()}
 
 
-def test_grad_scaler_may_search_for_its_scale(tmp_path: Path) -> None:
-    # 1024, 512, 256 overflow, 128 does not: three steps are skipped, one is done.
+def test_overflows_during_scale_search_are_allowed(tmp_path: Path) -> None:
+    # Scales 1024, 512 and 256 overflow, 128 does not: three steps are skipped.
     runner = _scaled(tmp_path, None, _overflowing(200))
     _steps(runner, *[_batch(1.0)] * 4)
     assert _weight(runner) == pytest.approx(1.9, abs=1e-2)
 
 
-def test_gradients_that_overflow_at_every_scale_end_the_training(tmp_path: Path) -> None:
+def test_overflows_at_the_minimum_scale_end_the_training(tmp_path: Path) -> None:
     runner = _scaled(tmp_path, None, _overflowing(0))
     with pytest.raises(DivergedError, match="the gradients.*steps in a row"):
         _steps(runner, *[_batch(1.0)] * 20)
     assert _weight(runner) == 2.0
 
 
-def test_at_a_fixed_scale_steps_are_skipped_and_ten_in_a_row_end_the_training(
+def test_ten_consecutive_overflows_at_a_fixed_scale_end_the_training(
     tmp_path: Path
 ) -> None:
     runner = _scaled(tmp_path, 512.0, _overflowing(600))
@@ -173,7 +173,7 @@ def test_at_a_fixed_scale_steps_are_skipped_and_ten_in_a_row_end_the_training(
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_finite_step_resets_the_overflow_count(tmp_path: Path, fused: bool) -> None:
-    # The scaled gradient is 512 times 2 times the input: of 4 it overflows, of 0.1 not.
+    # The scaled gradient is 512 * 2 * input: it overflows for 4, not for 0.1.
     runner = _scaled(tmp_path, 512.0, _overflowing(600, squared=True))
     runner.optim_wrapper.optimizer = torch.optim.SGD(runner.model.parameters(), lr=1e-4,
                                                      fused=fused)
@@ -182,13 +182,13 @@ def test_finite_step_resets_the_overflow_count(tmp_path: Path, fused: bool) -> N
         _steps(runner, *[_batch(4.0)] * 10)
 
 
-def test_finite_gradients_whose_squares_overflow_are_no_divergence(tmp_path: Path) -> None:
+def test_finite_gradients_with_infinite_squares_are_allowed(tmp_path: Path) -> None:
     runner = _runner(tmp_path, lambda y: {"loss": y.sum() * 1e30})
     _steps(runner, _batch(1.0))
     assert _weight(runner) == pytest.approx(-1e29, rel=1e-5)
 
 
-def test_minus_infinity_is_not_taken_for_the_cause_of_another_error(tmp_path: Path) -> None:
+def test_negative_infinity_is_not_reported_as_cause(tmp_path: Path) -> None:
     class Masked(nn.Module):
         def forward(self, y: Tensor) -> Tensor:
             return torch.cat([y.flatten(), torch.tensor([-INF])])
@@ -204,7 +204,7 @@ def test_minus_infinity_is_not_taken_for_the_cause_of_another_error(tmp_path: Pa
         _steps(runner, _batch(1.0))
 
 
-def test_an_error_of_the_code_stays_one_where_a_module_gives_infinity(tmp_path: Path) -> None:
+def test_code_error_passes_unchanged_despite_infinity(tmp_path: Path) -> None:
     def losses(y: Tensor) -> Any:
         raise TypeError("unexpected keyword 'foo'")
 
@@ -212,7 +212,7 @@ def test_an_error_of_the_code_stays_one_where_a_module_gives_infinity(tmp_path: 
         _steps(_runner(tmp_path, losses), _batch(INF))
 
 
-def test_a_batch_that_is_a_list_has_no_names(tmp_path: Path) -> None:
+def test_list_batch_has_no_image_names(tmp_path: Path) -> None:
     class Listed(Toy):
         def train_step(self, data: Any, optim_wrapper: Any) -> Any:
             optim_wrapper.update_params(self(data[0])["loss"])
@@ -225,7 +225,7 @@ def test_a_batch_that_is_a_list_has_no_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [INF, NAN], ids=["infinite", "NaN"])
-def test_a_buffer_is_no_weight_and_running_statistics_are(tmp_path: Path, value: float) -> None:
+def test_only_running_statistics_of_buffers_are_checked(tmp_path: Path, value: float) -> None:
     runner = _runner(tmp_path, None)
     runner.hooks = [SimpleNamespace(ema_model=nn.BatchNorm1d(1)), SimpleNamespace(ema_model=3)]
     runner.model.register_buffer("best", torch.tensor(value))
@@ -246,7 +246,7 @@ def test_a_buffer_is_no_weight_and_running_statistics_are(tmp_path: Path, value:
         ensure_finite_state(runner)
 
 
-def test_the_main_process_may_save_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_process_may_save_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = DetRunner.__new__(DetRunner)
     toy = _runner(tmp_path, None)
     vars(runner).update(model=toy.model, optim_wrapper=toy.optim_wrapper, _hooks=[])
@@ -266,7 +266,7 @@ def test_the_main_process_may_save_alone(tmp_path: Path, monkeypatch: pytest.Mon
         ({"large": torch.full((9,), 3e38), "half": torch.full((9,), 6e4, dtype=torch.half)}, []),
         ({"a": torch.ones(2), "b": torch.tensor([1, NAN]), "c": torch.tensor(-INF)}, ["b", "c"]),
     ],
-    ids=["none", "nothing to look at", "large numbers", "NaN and infinity"],
+    ids=["none", "nothing to check", "large numbers", "NaN and infinity"],
 )
-def test_tensors_that_are_not_finite_are_named(tensors: dict, names: list[str]) -> None:
+def test_nonfinite_tensors_are_named(tensors: dict, names: list[str]) -> None:
     assert nonfinite_names(tensors.items()) == names

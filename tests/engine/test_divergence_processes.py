@@ -1,4 +1,4 @@
-"""Where one process of a distributed training diverges, all of them end, with the same line."""
+"""If one process of a distributed training diverges, all end with the same error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ NAN = float("nan")
 
 
 def _loss(y: Any) -> dict[str, Any]:
-    # NaN where y is, but with a gradient of 0: nothing of it reaches the other process that way.
+    # NaN if y is, but with a gradient of 0, so that the other process does not get it.
     return {"loss_a": y.nan_to_num().sum(), "loss_b": y.detach().sum()}
 
 
-def _one_of_two(rank: int, folder: str, bad_step: int) -> None:
+def _train_rank(rank: int, folder: str, bad_step: int) -> None:
     import torch.distributed as dist
     from mmengine.logging import MessageHub
     from mmengine.model import MMDistributedDataParallel
@@ -49,9 +49,9 @@ def _one_of_two(rank: int, folder: str, bad_step: int) -> None:
 
 
 @pytest.mark.parametrize("bad_step", [3, 4], ids=["while gathering", "at an update"])
-def test_both_processes_end_at_the_same_step(tmp_path: Path, bad_step: int) -> None:
+def test_both_processes_end_with_the_same_error(tmp_path: Path, bad_step: int) -> None:
     started = torch.multiprocessing.start_processes(
-        _one_of_two, (str(tmp_path), bad_step), nprocs=2, join=False, start_method="spawn")
+        _train_rank, (str(tmp_path), bad_step), nprocs=2, join=False, start_method="spawn")
     try:
         while not started.join(timeout=200):
             pass

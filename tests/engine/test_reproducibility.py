@@ -1,4 +1,4 @@
-"""Random numbers follow from seed, epoch and position, and from nothing that ran before."""
+"""Random numbers depend on seed, epoch and position only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detkit.engine.reproducibility import seed_iteration, seeded_dataloader
 
 
 class Noise:
-    """A dataset whose samples are random numbers of each of the three generators."""
+    """A dataset whose samples are random numbers of the three generators."""
 
     def __len__(self) -> int:
         return 6
@@ -33,10 +33,10 @@ def _loader(workers: int = 0, persistent: bool = False) -> Any:
 
 def _epoch(loader: Any, epoch: int) -> list[Any]:
     loader.batch_sampler.sampler.set_epoch(epoch)
-    return [[tuple(part) for part in batch] for batch in loader]
+    return [[tuple(sample) for sample in batch] for batch in loader]
 
 
-def test_samples_do_not_depend_on_the_workers() -> None:
+def test_samples_do_not_depend_on_the_number_of_workers() -> None:
     plain, workers = _loader(), _loader(workers=2, persistent=True)
     expected = [_epoch(plain, epoch) for epoch in (0, 1)]
     assert expected[0] != expected[1]
@@ -46,13 +46,13 @@ def test_samples_do_not_depend_on_the_workers() -> None:
     assert _epoch(_loader(), 1) == expected[1]
 
 
-def test_skipped_batches_leave_the_rest_as_it_was() -> None:
-    whole = _epoch(_loader(), 1)
+def test_batches_after_skipped_ones_are_unchanged() -> None:
+    expected_batches = _epoch(_loader(), 1)
     for workers in (0, 2):
         loader = _loader(workers)
         loader.batch_sampler.skip_next = 2
-        assert _epoch(loader, 1) == whole[2:]
-        assert _epoch(loader, 1) == whole
+        assert _epoch(loader, 1) == expected_batches[2:]
+        assert _epoch(loader, 1) == expected_batches
 
 
 def test_loading_preserves_the_rng_state_of_the_process() -> None:
@@ -60,12 +60,12 @@ def test_loading_preserves_the_rng_state_of_the_process() -> None:
     expected = random.random(), np.random.rand(), torch.rand(2).tolist()
     seed_iteration(3, 0, 7)
     _epoch(_loader(), 0)
-    # A loader without workers draws one number itself, for a base seed that nothing here reads.
-    found = random.random(), np.random.rand()
-    assert found == expected[:2]
+    # A dataloader without workers draws one number itself, for an unused base seed.
+    numbers = random.random(), np.random.rand()
+    assert numbers == expected[:2]
 
 
-def test_ranks_and_iterations_draw_differently() -> None:
+def test_ranks_and_iterations_have_different_random_numbers() -> None:
     drawn = set()
     for rank, iteration in [(0, 0), (0, 1), (1, 0), (1, 1)]:
         seed_iteration(3, rank, iteration)

@@ -1,4 +1,4 @@
-"""A training that is killed and resumed is the training that was not."""
+"""A killed and resumed training equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def _run(*command: str) -> None:
 
 
 def _losses(work_dir: Path) -> dict[int, tuple[float, ...]]:
-    """Logged numbers of each training step and validation; the last log of a step counts."""
-    found = {}
+    """Logged values of each training step and validation; the last log of a step counts."""
+    losses = {}
     for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in file.read_text().splitlines():
             row = json.loads(line)
             if "loss" in row:
                 names = sorted(k for k in row if "loss" in k or k in ("lr", "grad_norm"))
-                found[row["step"]] = tuple(row[name] for name in names)
-    return found
+                losses[row["step"]] = tuple(row[name] for name in names)
+    return losses
 
 
 def _kill_after(command: list[str], sign: Path) -> None:
-    """Start ``command`` and kill it hard as soon as the file ``sign`` is there."""
+    """Start ``command`` and kill it as soon as the file ``sign`` exists."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, start_new_session=True)
@@ -86,28 +86,28 @@ def test_killed_training_resumes_with_the_same_losses_and_weights(
     last = "iter_9.pth" if sign.startswith("iter") else "epoch_3.pth"
     expected_state, actual_state = (torch.load(d / last, weights_only=True)
                                     for d in (uninterrupted, interrupted))
-    for part in ("state_dict", "ema_state_dict"):
+    for key in ("state_dict", "ema_state_dict"):
         assert all(
-            torch.equal(expected_state[part][k], actual_state[part][k])
-            for k in expected_state[part])
+            torch.equal(expected_state[key][k], actual_state[key][k])
+            for k in expected_state[key])
 
 
 def test_losses_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data")
     config = tiny.write_config(tmp_path, data)
-    found = []
+    losses = []
     for workers in (0, 2):
         work_dir = tmp_path / f"w{workers}"
         _run(*_command(config, work_dir, "--cfg-options",
                        f"train_dataloader.num_workers={workers}", "train_cfg.max_epochs=1"))
-        found.append(_losses(work_dir))
-    assert found[0] and found[0] == found[1]
+        losses.append(_losses(work_dir))
+    assert losses[0] and losses[0] == losses[1]
 
 
-@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
                          ids=["ctrl-c", "sigterm"])
 def test_terminated_training_leaves_a_resumable_folder(
-    kind: signal.Signals, code: int, tmp_path: Path
+    signal_number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     config = tiny.write_config(tmp_path, tiny.write_data(tmp_path / "data"),
                                "train_dataloader.update(num_workers=1)\ncustom_hooks = []\n")
@@ -125,7 +125,7 @@ def test_terminated_training_leaves_a_resumable_folder(
                                 capture_output=True, text=True)
         assert second.returncode == 2
         assert f"is in use by another training: got process {first.pid};" in second.stderr
-        first.send_signal(kind)
+        first.send_signal(signal_number)
         assert first.wait(60) == code, log.read_text()[-3000:]
     finally:
         first.kill()

@@ -1,4 +1,4 @@
-"""A run on the tiny data: what it writes, what it refuses, what it says on which stream."""
+"""Training and testing on the tiny data: outputs, rejected inputs, and streams."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ONE_EPOCH = {"train_cfg.max_epochs": 1, "param_scheduler.1.end": 1}
 def trained(
     tmp_path_factory: pytest.TempPathFactory, tiny_data: Path
 ) -> tuple[Path, TrainResult]:
-    """The config of a training of one epoch with --data, and its result."""
+    """A config, and the result of its training of one epoch with --data."""
     import tiny_training
 
     folder = tmp_path_factory.mktemp("trained")
@@ -37,7 +37,7 @@ def trained(
     return config, result
 
 
-def test_the_programs_own_log_handler_keeps_its_stream() -> None:
+def test_log_handler_of_the_program_keeps_its_stream() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logging.getLogger("detkit").addHandler(handler)
@@ -56,7 +56,7 @@ def _as_coco_folder(tiny_data: Path, folder: Path) -> None:
         (folder / "annotations" / f"{split}.json").write_text(text)
 
 
-def test_a_training_leaves_checkpoints_logs_and_scores(
+def test_training_writes_checkpoints_logs_and_scores(
     trained: tuple[Path, TrainResult]
 ) -> None:
     _, result = trained
@@ -72,7 +72,7 @@ def test_a_training_leaves_checkpoints_logs_and_scores(
     assert set(result.test.scores.per_class) == {"red", "green"}
 
 
-def test_the_checkpoint_is_plain_data_and_makes_its_detector(
+def test_checkpoint_is_plain_data_and_builds_its_detector(
     trained: tuple[Path, TrainResult]
 ) -> None:
     _, result = trained
@@ -88,15 +88,16 @@ def test_test_command_gives_the_same_metrics_in_a_new_process(
 ) -> None:
     config, result = trained
     assert result.test is not None and result.test.scores is not None
-    words = ["tools/test.py", str(config), str(result.checkpoint), "--device", "cpu",
-             "--data", str(config.parent / "coco"), "--work-dir", str(tmp_path / "work"),
-             "--out", str(tmp_path / "scores.json")]
-    done = subprocess.run([sys.executable, *words], cwd=repository, capture_output=True, text=True)
+    command = ["tools/test.py", str(config), str(result.checkpoint), "--device", "cpu",
+               "--data", str(config.parent / "coco"), "--work-dir", str(tmp_path / "work"),
+               "--out", str(tmp_path / "scores.json")]
+    done = subprocess.run([sys.executable, *command], cwd=repository, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "scores.json").read_text()) == result.test.scores.as_dict()
 
 
-def test_the_same_checkpoint_tests_to_the_same_numbers(
+def test_repeated_test_gives_the_same_metrics(
     trained: tuple[Path, TrainResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, result = trained
@@ -114,7 +115,7 @@ def test_the_same_checkpoint_tests_to_the_same_numbers(
             assert value == pytest.approx(result.test.metrics[name], nan_ok=True)
 
 
-def test_another_runs_folder_is_refused(trained: tuple[Path, TrainResult]) -> None:
+def test_work_dir_of_another_run_is_rejected(trained: tuple[Path, TrainResult]) -> None:
     config, result = trained
     before = {p: p.stat().st_mtime_ns for p in result.work_dir.rglob("*")}
     with pytest.raises(ConfigError, match="checkpoints of another run.*--resume.*--work-dir"):
@@ -122,13 +123,13 @@ def test_another_runs_folder_is_refused(trained: tuple[Path, TrainResult]) -> No
     assert {p: p.stat().st_mtime_ns for p in result.work_dir.rglob("*")} == before
 
 
-def test_a_folder_with_best_weights_alone_is_refused(tmp_path: Path) -> None:
+def test_work_dir_with_best_weights_only_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "best.pth").write_bytes(b"")
     with pytest.raises(ConfigError, match="best.pth"):
         ensure_no_other_run(tmp_path)
 
 
-def test_weights_alone_are_not_resumed(
+def test_resume_from_weights_only_is_rejected(
     trained: tuple[Path, TrainResult], tmp_path: Path
 ) -> None:
     config, result = trained
@@ -146,15 +147,15 @@ def test_unexpected_keys_are_rejected(tiny_config: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "cuda:x", "cpu:1"])
-def test_a_device_that_is_not_there_is_refused(tiny_config: Path, device: str) -> None:
+def test_unknown_device_is_rejected(tiny_config: Path, device: str) -> None:
     with pytest.raises(DetkitError, match="--device"):
         train(tiny_config, device=device)
 
 
-def test_the_linear_rule_scales_the_learning_rate(
+def test_auto_scale_lr_scales_the_learning_rate(
     trained: tuple[Path, TrainResult], tiny_config: Path, tmp_path: Path
 ) -> None:
-    # Base batch size 2, a batch of 4: twice the config's 0.001, at the end of one epoch of 2.
+    # Base batch size 2, a batch of 4: twice the config's 0.001.
     options = {**ONE_EPOCH, "train_dataloader.batch_size": 4, "param_scheduler": [],
                "val_cfg": None, "val_dataloader": None, "val_evaluator": None,
                "test_cfg": None, "test_dataloader": None, "test_evaluator": None,
@@ -173,8 +174,8 @@ def test_latest_checkpoint_is_found_despite_the_last_checkpoint_file(tmp_path: P
         (tmp_path / name).touch()
     (tmp_path / ".epoch_11.pth.partial").touch()
     (tmp_path / "last_checkpoint").write_text("/gone/epoch_9.pth")
-    found = find_latest_checkpoint(tmp_path)
-    assert found is not None and found.name == "epoch_10.pth"
+    latest = find_latest_checkpoint(tmp_path)
+    assert latest is not None and latest.name == "epoch_10.pth"
 
 
 def test_logs_go_to_stderr(

@@ -1,4 +1,4 @@
-"""Runs that the machine fails: which process or file, and from where the run can go on."""
+"""Error messages for failed workers and disks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from detkit.errors import DataError, DetkitError
 
 
 class _StoppingDataset(Dataset[int]):
-    """Its second item comes never: the process that loads it gets a signal."""
+    """Loading the second item sends a signal to its worker."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
 
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, index: int) -> int:
         if index == 1:
-            os.kill(os.getpid(), self.number)
+            os.kill(os.getpid(), self.signal_number)
         return index
 
 
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert [child for child in multiprocessing.active_children() if child not in before] == []
 
 
-def test_a_stopped_loading_process_is_named_and_ended(folder: Path) -> None:
+def test_stopped_worker_is_named_and_killed(folder: Path) -> None:
     loader = DataLoader(_StoppingDataset(signal.SIGSTOP), num_workers=1, timeout=2)
     begin = time.monotonic()
     with pytest.raises(DetkitError) as caught, explain_failures(folder):
@@ -50,22 +50,22 @@ def test_a_stopped_loading_process_is_named_and_ended(folder: Path) -> None:
     message = str(caught.value)
     assert "for 2 s; they were" in message and "(stopped)" in message
     assert "train_dataloader.timeout" in message
-    assert f"{folder}/epoch_3.pth: --resume goes on from it" in message
+    assert f"{folder}/epoch_3.pth: --resume continues from it" in message
     caught.value.__cause__ = None
-    # Without its end, the process would be waited for without end.
+    # If the worker were not killed, this process would wait forever.
     for child in multiprocessing.active_children():
         child.join(20)
     assert time.monotonic() - begin < 30
 
 
-def test_a_killed_loading_process_is_said_with_the_last_checkpoint(folder: Path) -> None:
+def test_killed_worker_error_names_the_last_checkpoint(folder: Path) -> None:
     loader = DataLoader(_StoppingDataset(signal.SIGKILL), num_workers=1)
     with pytest.raises(DetkitError, match="memory probably ran out.*epoch_3.pth: --resume"):
         with explain_failures(folder):
             list(loader)
 
 
-def test_a_full_disk_names_the_folder_or_the_file(tmp_path: Path) -> None:
+def test_full_disk_error_names_the_folder_or_file(tmp_path: Path) -> None:
     with pytest.raises(DetkitError, match=f"^{tmp_path}: No space left on device$"):
         with explain_failures(tmp_path):
             raise OSError(28, "No space left on device")
@@ -74,14 +74,14 @@ def test_a_full_disk_names_the_folder_or_the_file(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device", "log.json")
 
 
-def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
+def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
     for error in (DataError("a"), KeyError("b"), KeyboardInterrupt(), RuntimeError("c")):
         with pytest.raises(type(error)) as caught, explain_failures(tmp_path):
             raise error
         assert caught.value is error
 
 
-def test_only_loaders_with_processes_get_a_time_limit() -> None:
+def test_only_dataloaders_with_workers_get_a_timeout() -> None:
     cfg = Config(dict(train_dataloader=dict(num_workers=2), val_dataloader=dict(num_workers=0),
                       test_dataloader=dict(num_workers=2, timeout=7)))
     set_loading_timeout(cfg)
@@ -90,12 +90,12 @@ def test_only_loaders_with_processes_get_a_time_limit() -> None:
 
 
 @pytest.mark.slow
-def test_a_training_whose_loading_process_is_stopped_ends(
+def test_training_with_a_stopped_worker_ends(
     tiny_config: Path, tmp_path: Path
 ) -> None:
     stopped = threading.Event()
 
-    def stop_one() -> None:
+    def stop_worker() -> None:
         while not (tmp_path / "work" / "epoch_1.pth").exists():
             time.sleep(0.01)
         while not stopped.is_set():
@@ -104,10 +104,10 @@ def test_a_training_whose_loading_process_is_stopped_ends(
                     os.kill(child.pid, signal.SIGSTOP)
                     stopped.set()
 
-    threading.Thread(target=stop_one, daemon=True).start()
+    threading.Thread(target=stop_worker, daemon=True).start()
     options = {"train_dataloader.num_workers": 1, "train_dataloader.timeout": 3,
                "train_cfg.max_epochs": 200, "val_cfg": None, "val_dataloader": None,
                "val_evaluator": None, "custom_hooks": []}
-    with pytest.raises(DetkitError, match="no batch came.*epoch_.*--resume"):
+    with pytest.raises(DetkitError, match="returned no batch.*epoch_.*--resume"):
         train(tiny_config, work_dir=tmp_path / "work", options=options, device="cpu")
     assert stopped.is_set()

@@ -1,4 +1,4 @@
-"""Two trainings in one folder: the second is refused, and a killed one holds nothing."""
+"""The lock of a work dir: a second training is rejected, a killed one releases its lock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _holder(folder: Path) -> subprocess.Popen[str]:
     return child
 
 
-def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_released_lock_leaves_no_file(tmp_path: Path) -> None:
     with run_lock(tmp_path / "new" / "work"):
         content = json.loads((tmp_path / "new" / "work" / LOCK_NAME).read_text())
         assert content == {"pid": os.getpid(), "host": socket.gethostname()}
@@ -44,14 +44,14 @@ def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list((tmp_path / "old").iterdir()) == []
 
 
-def test_a_second_training_in_a_fresh_folder_is_refused(tiny_config: Path, tmp_path: Path) -> None:
+def test_second_training_in_a_new_folder_is_rejected(tiny_config: Path, tmp_path: Path) -> None:
     with run_lock(tmp_path / "work"):
         with pytest.raises(ConfigError, match=f"in use.*process {os.getpid()}.*--work-dir"):
             train(tiny_config, work_dir=tmp_path / "work", device="cpu")
         assert [path.name for path in (tmp_path / "work").iterdir()] == [LOCK_NAME]
 
 
-def test_another_process_is_refused_until_it_is_killed(
+def test_lock_is_rejected_until_its_process_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     child = _holder(tmp_path)
@@ -64,11 +64,11 @@ def test_another_process_is_refused_until_it_is_killed(
         child.kill()
         child.wait()
     with caplog.at_level("WARNING", "detkit"), run_lock(tmp_path):
-        assert f"the run of process {child.pid} was ended before its time" in caplog.text
+        assert f"the run of process {child.pid} was killed" in caplog.text
     assert not (tmp_path / LOCK_NAME).exists()
 
 
-def test_a_lock_of_another_computer_is_said_and_kept(tmp_path: Path) -> None:
+def test_lock_of_another_host_is_rejected_and_kept(tmp_path: Path) -> None:
     (tmp_path / LOCK_NAME).write_text(json.dumps({"pid": 12, "host": "elsewhere"}))
     with pytest.raises(ConfigError, match=f"process 12 of elsewhere.*remove .*{LOCK_NAME}"):
         with run_lock(tmp_path):
@@ -78,25 +78,25 @@ def test_a_lock_of_another_computer_is_said_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"{}", b"[" * 100_000],
                          ids=["empty", "binary", "list", "no-fields", "deep"])
-def test_empty_lock_file_is_taken_over(content: bytes, tmp_path: Path) -> None:
+def test_empty_lock_file_is_replaced(content: bytes, tmp_path: Path) -> None:
     (tmp_path / LOCK_NAME).write_bytes(content)
     with run_lock(tmp_path):
         assert json.loads((tmp_path / LOCK_NAME).read_text())["pid"] == os.getpid()
 
 
-def test_a_pipe_or_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+def test_pipe_or_link_as_lock_file_is_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LOCK_NAME)
-    with pytest.raises(ConfigError, match="no lock of a run"), run_lock(tmp_path):
+    with pytest.raises(ConfigError, match="not a lock file"), run_lock(tmp_path):
         pass
     (tmp_path / LOCK_NAME).unlink()
     (tmp_path / "mine.txt").write_text("mine")
     (tmp_path / LOCK_NAME).symlink_to(tmp_path / "mine.txt")
-    with pytest.raises(ConfigError, match="no lock of a run"), run_lock(tmp_path):
+    with pytest.raises(ConfigError, match="not a lock file"), run_lock(tmp_path):
         pass
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_a_stopped_training_still_holds_its_folder(tmp_path: Path) -> None:
+def test_stopped_training_keeps_its_lock(tmp_path: Path) -> None:
     child = _holder(tmp_path)
     try:
         child.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Every run settles its threads between its steps, of training, validation and test."""
+"""Every run updates its number of threads in training, validation and test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detkit.engine import runner
 from detkit.engine.run import train
 
 
-def test_threads_are_settled_after_each_step(
+def test_threads_are_updated_after_each_iteration(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -18,5 +18,5 @@ def test_threads_are_settled_after_each_step(
     train(tiny_config, work_dir=tmp_path / "work", device="cpu",
           options={"train_cfg.max_epochs": 1})
     trained = len(calls)
-    # 6 images in batches of 2 are 3 steps; the validation and the test after it are steps, too
+    # 6 images in batches of 2 are 3 iterations; the validation and the test have more
     assert trained > 3

@@ -1,4 +1,4 @@
-"""Quotas of control groups, in files written as Linux has them."""
+"""CPU quotas of cgroups, read from files in Linux's format."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def usec(seconds: int) -> str:
     ids=["no groups", "no limit", "a container's", "a group around it", "the host's name for it",
          "version 1", "nonsense"],
 )
-def test_quotas_and_what_their_groups_used(
+def test_quotas_and_their_cpu_time(
     tmp_path: Path, group: str, files: dict[str, str], expected: list[tuple[float, float]]
 ) -> None:
-    found = read_cpu_quotas(write(tmp_path, group, files))
-    assert [(quota.cores, quota.cpu_time()) for quota in found] == expected
+    quotas = read_cpu_quotas(write(tmp_path, group, files))
+    assert [(quota.cores, quota.cpu_time()) for quota in quotas] == expected
 
 
-@pytest.mark.parametrize(("limits", "number"), [([], 8), ([2.0], 2), ([9.0, 3.5], 4), ([0.5], 1)])
-def test_cores_are_the_fewer_of_affinity_and_quota(
-    monkeypatch: pytest.MonkeyPatch, limits: list[float], number: int
+@pytest.mark.parametrize(("limits", "expected"), [([], 8), ([2.0], 2), ([9.0, 3.5], 4), ([0.5], 1)])
+def test_num_cores_is_the_minimum_of_affinity_and_quota(
+    monkeypatch: pytest.MonkeyPatch, limits: list[float], expected: int
 ) -> None:
     monkeypatch.setattr(machine, "cpu_affinity", lambda: set(range(8)))
     monkeypatch.setattr(machine, "read_cpu_quotas",
                         lambda: [machine.Quota(limit, Path("unread")) for limit in limits])
-    assert num_cores() == number
+    assert num_cores() == expected

@@ -1,4 +1,4 @@
-"""What others use of the cores, from counters that are written by hand."""
+"""Free cores, computed from given CPU time counters."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def reading(time: float, process_time: float, busy_time: float,
     ("before", "after", "free"),
     [
         (reading(0, 0, 0), reading(2, 0, 0), 4.0),
-        # 6 seconds of 2 x 4 in use, 2 of them its own: others take 4 / 2 s = 2 cores of 4
+        # 6 CPU seconds used in 2 s, 2 of them by this process: others use 4 / 2 = 2 of 4 cores
         (reading(10, 5, 100), reading(12, 7, 106), 2.0),
         (reading(10, 5, 100), reading(12, 13, 108), 4.0),
         (reading(10, 5, 100), reading(12, 5, 108), 0.0),
         # the clocks of the cores and of the process differ by a tick
         (reading(10, 5, 100), reading(12, 13, 107.9), 4.0),
-        # 3 of 4 cores are free, but the container may use 2, of which its others take 0.5
+        # 3 of 4 cores are free; the container may use 2, of which its other processes use 0.5
         (reading(10, 5, 100, (2, 50)), reading(12, 6, 103, (2, 52)), 1.5),
-        # others take 4 / 2 s = 2 cores, those that give way 1.5 of them
+        # others use 4 / 2 = 2 cores, low-priority processes 1.5 of them
         (reading(10, 5, 100), reading(12, 7, 106, low_priority_time=3), 3.5),
-        # one that gave way has ended, and its time with it
+        # a low-priority process has ended, so its time is missing
         (reading(10, 5, 100, low_priority_time=30), reading(12, 7, 106, low_priority_time=3), 2.0),
     ],
     ids=["idle", "half is others'", "all its own", "all others'", "more than all", "a quota",
@@ -61,7 +61,7 @@ def write_proc(
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /proc of two cores of three, this process, its child and grandchild, and a stranger."""
+    """A /proc with three cores, this process, its child and grandchild, and another one."""
     monkeypatch.setattr("detkit.machine.cpu_load.cpu_affinity", lambda: {0, 2})
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "stat").write_text(
@@ -79,22 +79,22 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_counters_are_read_for_the_own_cores_and_processes(root: Path) -> None:
-    found = read_cpu_times(root)
-    assert found is not None
-    assert found.cores == 2
-    # user + nice + system + irq + softirq + steal of cores 0 and 2; idle and waiting not
-    assert found.busy_time == pytest.approx((100 + 1000 + 20 + 3 + 4 + 50 + 200 + 2000 + 30) * TICK)
-    # itself with the children that ended, the child, the grandchildren
-    assert found.process_time == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000 + 1) * TICK)
-    assert found.low_priority_time == pytest.approx((7 + 8) * TICK)
+def test_counters_are_read_for_allowed_cores_and_descendants(root: Path) -> None:
+    times = read_cpu_times(root)
+    assert times is not None
+    assert times.cores == 2
+    # user + nice + system + irq + softirq + steal of cores 0 and 2, without idle and iowait
+    assert times.busy_time == pytest.approx((100 + 1000 + 20 + 3 + 4 + 50 + 200 + 2000 + 30) * TICK)
+    # the process with its ended children, the child, the grandchildren
+    assert times.process_time == pytest.approx((11 + 22 + 100 + 200 + 3000 + 30000 + 1) * TICK)
+    assert times.low_priority_time == pytest.approx((7 + 8) * TICK)
 
 
 @pytest.mark.parametrize("text", ["", "cpu0 1 2\n", "cpu0 a b c d e f g h\n", "no such line\n"])
-def test_a_system_with_other_counters_gives_no_reading(root: Path, text: str) -> None:
+def test_unknown_counters_give_no_reading(root: Path, text: str) -> None:
     (root / "proc" / "stat").write_text(text)
     assert read_cpu_times(root) is None
 
 
-def test_a_system_without_proc_gives_no_reading(tmp_path: Path) -> None:
+def test_missing_proc_gives_no_reading(tmp_path: Path) -> None:
     assert read_cpu_times(tmp_path) is None

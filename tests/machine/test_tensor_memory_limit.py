@@ -1,4 +1,4 @@
-"""Operations of torch are refused before they take more memory than is allowed."""
+"""Operations of torch are rejected before they exceed the memory limit."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ROW = torch.ones(1000)
 HUGE = 10**12
 
 
-# Each would be 4 TB or more, but for the last: that it ends shows that it was not made.
-@pytest.mark.parametrize("make", [
+# Each but the last would be 4 TB or more.
+@pytest.mark.parametrize("create", [
     lambda: torch.zeros(HUGE),
     lambda: torch.arange(float(HUGE)),
     lambda: torch.linspace(0, 1, HUGE),
@@ -32,22 +32,22 @@ HUGE = 10**12
     lambda: nn.BatchNorm2d(HUGE),
     lambda: [torch.ones(2**18) for _ in range(2**20)],
 ], ids=range(15))
-def test_tensors_over_the_limit_are_not_allocated(make: Callable[[], object]) -> None:
-    with pytest.raises(TensorLimitError, match="at most 100,000,000 are made"):
+def test_tensors_over_the_limit_are_not_allocated(create: Callable[[], object]) -> None:
+    with pytest.raises(TensorLimitError, match="expected at most 100,000,000"):
         with TensorMemoryLimit(100_000_000):
-            make()
+            create()
 
 
 def test_released_tensors_do_not_count_and_results_are_unchanged() -> None:
     with TensorMemoryLimit(9_000_000):
-        found = [torch.full((10**6,), float(value)).sum() for value in range(20)]
+        sums = [torch.full((10**6,), float(value)).sum() for value in range(20)]
         output = nn.Linear(100, 100)(torch.ones(1, 100)).sum()
         output.backward()
-    assert torch.stack(found).tolist() == [value * 1e6 for value in range(20)]
+    assert torch.stack(sums).tolist() == [value * 1e6 for value in range(20)]
     assert output.requires_grad
 
 
-def test_calls_are_counted() -> None:
+def test_number_of_operations_is_limited() -> None:
     with TensorMemoryLimit(1 << 30, 100):
         for _ in range(100):
             torch.ones(1)

@@ -1,1 +1,1 @@
-"""Hooks of mmengine's Runner."""
+"""Hooks of the runner."""

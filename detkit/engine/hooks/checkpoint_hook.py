@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all, with plain content only."""
+"""Hooks that save checkpoints of plain data and never lose the previous one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _HISTORY_KEYS = ("log_history", "count_history", "max_length")
 
 @HOOKS.register_module()
 class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
-    """mmengine's hook of the same name; an old file goes only after the new one is written."""
+    """mmengine's hook of the same name; it removes old files only after saving the new one."""
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
-        ensure_finite_state(runner)  # In all processes, which come here together.
+        ensure_finite_state(runner)  # called in all processes together
         outdated = None
         keep = getattr(self, "keep_ckpt_ids", None)
         if self.max_keep_ckpts > 0 and keep is not None and step not in keep:
@@ -44,9 +44,9 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
         ]
         missing = [name for name in indicators if name not in metrics]
         if metrics and missing:
-            raise ConfigError("default_hooks.checkpoint.save_best is not measured", got=missing[0],
-                              expected=f"one of {', '.join(map(str, metrics))}")
-        # mmengine removes the previous best file before it writes the next: hide it meanwhile.
+            raise ConfigError("default_hooks.checkpoint.save_best is not a metric of the evaluator",
+                              got=missing[0], expected=f"one of {', '.join(map(str, metrics))}")
+        # mmengine would remove the previous best file before it saves the new one.
         previous = getattr(self, "best_ckpt_path", None)
         if previous is None:
             super()._save_best_checkpoint(runner, metrics)
@@ -60,9 +60,9 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
             self.file_backend.remove(previous)
 
     def _is_in_out_dir(self, best: str) -> bool:
-        """Whether ``best`` is a best file of this run's folder.
+        """Whether ``best`` is a best checkpoint in the folder of this run.
 
-        Its path comes from a checkpoint, maybe one that another folder's run was resumed from.
+        A run that was resumed from another folder has the path of a file there.
         """
         folder, name = os.path.split(best)
         inside = os.path.abspath(folder) == os.path.abspath(self.out_dir)
@@ -70,24 +70,24 @@ class CheckpointHook(checkpoint_hook.CheckpointHook):  # type: ignore[misc]
 
 
 class PlainCheckpointHook(Hook):  # type: ignore[misc]
-    """Keep what a checkpoint holds to tensors, numbers, strings, lists and dicts.
+    """Converts the content of checkpoints to tensors, numbers, strings, lists and dicts.
 
-    Such a file is read by torch's ``weights_only=True`` without a list of exceptions.
+    torch reads such files with ``weights_only=True`` without additional safe globals.
     """
 
     priority = "LOWEST"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Replace mmengine's buffers and numpy's values by plain ones."""
+        """Convert mmengine's history buffers and numpy values."""
         for key in ("meta", "message_hub", "param_schedulers"):
             if key in checkpoint:
                 checkpoint[key] = to_plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Make the buffers again that mmengine expects."""
+        """Restore the history buffers that mmengine expects."""
         hub = checkpoint.get("message_hub")
         if isinstance(hub, dict) and isinstance(hub.get("log_scalars"), dict):
-            hub["log_scalars"] = {k: _history(v) for k, v in hub["log_scalars"].items()}
+            hub["log_scalars"] = {k: _to_history(v) for k, v in hub["log_scalars"].items()}
 
 
 def to_plain(value: Any) -> Any:
@@ -112,18 +112,18 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def _history(value: Any) -> Any:
+def _to_history(value: Any) -> Any:
     if isinstance(value, dict) and set(value) == set(_HISTORY_KEYS):
         logs, counts = value["log_history"].numpy(), value["count_history"].numpy()
         buffer = HistoryBuffer(max_length=value["max_length"])
-        # HistoryBuffer's own argument path copies through lists and loses the dtype.
+        # HistoryBuffer's constructor copies through lists and loses the dtype.
         buffer._log_history, buffer._count_history = logs, counts
         return buffer
     return value
 
 
 def remove_partial_files(folder: Path) -> list[str]:
-    """Remove what a run that was killed left unfinished in ``folder``; returns the names."""
+    """Remove the partial checkpoints of a killed run in ``folder``; returns their names."""
     paths = [path for path in sorted(folder.glob(f".*.pth*{PARTIAL_SUFFIX}"))
              if path.is_file() and not path.is_symlink()]
     for path in paths:

@@ -1,4 +1,4 @@
-"""A bar that shows how far a training is, on a terminal only."""
+"""A progress bar of the training, shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 
 
 class _ProgressBarHook(Hook):  # type: ignore[misc]
-    """Moves a rich bar one step for each iteration."""
+    """Advances a rich progress bar by one step in each iteration."""
 
     priority = "LOWEST"
 
@@ -22,20 +22,20 @@ class _ProgressBarHook(Hook):  # type: ignore[misc]
         self._task: Any = None
 
     def before_train(self, runner: Any) -> None:
-        """Show the bar, at the iteration that the run begins or resumes at."""
+        """Show the bar at the iteration at which the run starts or resumes."""
         self._task = self._bar.add_task("training", total=runner.max_iters, completed=runner.iter)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Move the bar, and show the epoch."""
+        """Advance the bar and show the epoch."""
         self._bar.update(self._task, completed=runner.iter + 1,
                          description=f"epoch {runner.epoch + 1} of {runner.max_epochs}")
 
 
 @contextmanager
 def progress_bar(runner: Any) -> Iterator[None]:
-    """Show a bar below the log while the body trains; nothing unless stderr is a terminal."""
+    """Show a progress bar below the log during the body, if stderr is a terminal."""
     if not (is_main_process() and sys.stderr.isatty()):
         yield
         return
@@ -55,7 +55,7 @@ def progress_bar(runner: Any) -> Iterator[None]:
     handlers = [h for h in runner.logger.handlers
                 if isinstance(h, logging.StreamHandler) and h.stream is terminal]
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        # rich puts its own stderr in place; log lines that went around it would tear the bar.
+        # rich replaces sys.stderr; log lines written past it would break the bar.
         for handler in handlers:
             handler.setStream(sys.stderr)
         runner.register_hook(_ProgressBarHook(bar))

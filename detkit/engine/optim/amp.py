@@ -22,18 +22,18 @@ _ISAS_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX51
 
 @OPTIM_WRAPPERS.register_module()
 class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
-    """mmengine's wrapper of the same name, without its refusal of a CPU.
+    """mmengine's wrapper of the same name, which also supports CPUs.
 
     Args:
-        loss_scale: 'dynamic', a float > 0, or arguments of torch's GradScaler; only float16 on a
-            GPU scales its loss.
-        dtype: 'float16' or 'bfloat16'; None is float16 on a GPU and bfloat16 on a CPU, which
-            knows no other. 'auto' is bfloat16 where the processor computes in it, and otherwise
-            float16 on a GPU and plain float32 on a CPU, which would only emulate it.
+        loss_scale: 'dynamic', a float > 0, or arguments of torch's GradScaler; used for float16 on
+            a GPU only.
+        dtype: 'float16' or 'bfloat16'. None is float16 on a GPU and bfloat16 on a CPU. 'auto' is
+            bfloat16 if the device has instructions for it, otherwise float16 on a GPU and float32
+            on a CPU, which would only emulate bfloat16.
         **kwargs: arguments of mmengine's OptimWrapper.
 
     Raises:
-        ConfigError: float16 on a CPU, or another dtype.
+        ConfigError: the dtype is float16 on a CPU, or another one.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
         if name == "float16":
             raise ConfigError(
                 "optim_wrapper.dtype", got=f"float16 on {self._device}", expected="bfloat16",
-                hint="leave dtype out, and the device decides",
+                hint="remove dtype: the default depends on the device",
             )
         OptimWrapper.__init__(self, **kwargs)
         self._scale_update_param = None
@@ -65,26 +65,26 @@ class AmpOptimWrapper(mmengine_amp.AmpOptimWrapper):  # type: ignore[misc]
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
-        """Cast the forward pass, and hold back gradients while they are accumulated."""
+        """Autocast the forward pass; no gradient sync between processes while accumulating."""
         with OptimWrapper.optim_context(self, model):
             with torch.autocast(self._device, dtype=self.cast_dtype, enabled=self._cast):
                 yield
 
 
 def is_bf16_supported(device: str) -> bool:
-    """Whether the processor has instructions for bfloat16, and oneDNN may use them."""
+    """Whether the device has instructions for bfloat16 and, on a CPU, oneDNN may use them."""
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
     if device != "cpu" or not onednn_allows_bf16():
         return False
-    # torch asks the processor and keeps the answers private; without them the answer is no.
+    # torch's functions for this are private; if they are missing, the result is False.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
 
 
 def onednn_allows_bf16() -> bool:
-    """Whether ONEDNN_MAX_CPU_ISA, where it is set, lets oneDNN use instructions for bfloat16.
+    """Whether the environment variable ONEDNN_MAX_CPU_ISA allows instructions for bfloat16.
 
-    Source: oneDNN's documentation of "CPU Dispatcher Control".
+    Source: oneDNN documentation, "CPU Dispatcher Control".
     """
     return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _ISAS_WITHOUT_BF16

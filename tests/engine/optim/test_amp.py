@@ -1,4 +1,4 @@
-"""Mixed precision trains on a CPU in bfloat16, and refuses what a CPU cannot do."""
+"""Mixed precision: bfloat16 on a CPU, and rejected dtypes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="this is about a
 
 
 @cpu_only
-def test_a_step_casts_the_forward_and_updates_float32_weights() -> None:
+def test_step_autocasts_forward_and_updates_float32_weights() -> None:
     torch.manual_seed(0)
     model = nn.Linear(4, 2)
     before = model.weight.detach().clone()
@@ -26,7 +26,7 @@ def test_a_step_casts_the_forward_and_updates_float32_weights() -> None:
     assert out.dtype == torch.bfloat16
     wrapper.update_params(out.float().square().sum())
     assert model.weight.dtype == torch.float32
-    # The gradient's norm is clipped to 1, so the step is 0.1 long; the bias takes its part of it.
+    # The gradient's norm is clipped to 1, so the step has length 0.1, including the bias.
     assert 0 < float((model.weight.detach() - before).norm()) <= 0.1001
     wrapper.load_state_dict(wrapper.state_dict())
 

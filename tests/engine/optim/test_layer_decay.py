@@ -1,4 +1,4 @@
-"""Learning rates shrink towards the image, and everything else that a config asks for stays."""
+"""Layer-wise learning rate decay of the backbone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from detkit.registry import MODELS
 CONSTRUCTOR = "LearningRateDecayOptimWrapperConstructor"
 LR, RATE, DECAY = 0.01, 0.5, 0.05
 
-# Swin-micro has 2, 2, 4 and 2 blocks, so 12 depths: the stem, ten blocks, and what stands behind.
+# Swin-micro has 2, 2, 4 and 2 blocks, so 12 depths: the stem, ten blocks, and the norms.
 DEPTHS = {
     "patch_embed.conv1.weight": 0,
     "patch_embed.norm.bias": 0,
@@ -43,7 +43,7 @@ DEPTHS = {
 
 
 class Detector(nn.Module):
-    """A backbone and something behind it."""
+    """A backbone and a neck."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -57,49 +57,49 @@ def swin() -> SwinTransformer:
 
 
 def groups(model: nn.Module, paramwise: dict[str, Any], **others: Any) -> dict[str, dict[str, Any]]:
-    """The optimizer's group of each parameter by the parameter's name."""
+    """The optimizer's parameter groups by the name of the parameter."""
     optimizer = dict(type="AdamW", lr=LR, weight_decay=DECAY)
     with DefaultScope.overwrite_default_scope("detkit"):
         wrapper = build_optim_wrapper(model, dict(
             constructor=CONSTRUCTOR, optimizer=optimizer, paramwise_cfg=paramwise, **others))
-    found = {id(weight): group for group in wrapper.optimizer.param_groups
+    by_id = {id(weight): group for group in wrapper.optimizer.param_groups
              for weight in group["params"]}
-    return {name: found[id(weight)] for name, weight in model.named_parameters()
-            if id(weight) in found}
+    return {name: by_id[id(weight)] for name, weight in model.named_parameters()
+            if id(weight) in by_id}
 
 
-def test_swin_tells_the_depth_of_each_parameter(swin: SwinTransformer) -> None:
+def test_swin_layer_depths(swin: SwinTransformer) -> None:
     assert {name: swin.get_layer_depth(name) for name in DEPTHS} == {
         name: (depth, 12) for name, depth in DEPTHS.items()}
     assert set(DEPTHS) <= {name for name, _ in swin.named_parameters()}
 
 
-def test_depths_of_all_of_swins_parameters_are_in_range(swin: SwinTransformer) -> None:
+def test_depths_of_all_swin_parameters_are_in_range(swin: SwinTransformer) -> None:
     depths = [swin.get_layer_depth(f"a.{name}", "a.") for name, _ in swin.named_parameters()]
-    assert {number for _, number in depths} == {12}
+    assert {num_depths for _, num_depths in depths} == {12}
     assert {depth for depth, _ in depths} == set(range(12))
     assert swin.get_layer_depth("neck.weight", "a.") == (11, 12)
 
 
-def test_stages_that_are_not_built_are_no_depths() -> None:
-    # Two stages of 2 blocks each, the stem, and the norm behind.
+def test_unbuilt_stages_have_no_depth() -> None:
+    # Two stages of 2 blocks each, the stem, and the norm.
     short = SwinTransformer("micro", out_indices=(1,))
     assert short.get_layer_depth("stages.1.blocks.1.mlp.fc1.weight") == (4, 6)
     assert short.get_layer_depth("norm1.weight") == (5, 6)
 
 
-def test_the_backbone_decays_and_the_rest_keeps_the_full_rate(swin: SwinTransformer) -> None:
-    found = groups(Detector(swin), dict(decay_rate=RATE))
-    # The norms behind keep the full rate, the last block has half of it, and so on.
+def test_only_backbone_learning_rates_decay(swin: SwinTransformer) -> None:
+    by_name = groups(Detector(swin), dict(decay_rate=RATE))
+    # The output norms keep the full rate, the last block has half of it, and so on.
     for name, depth in DEPTHS.items():
-        assert found[f"backbone.{name}"]["lr"] == pytest.approx(LR * RATE ** (11 - depth))
-        assert found[f"backbone.{name}"]["weight_decay"] == DECAY
-    assert found["neck.weight"]["lr"] == found["neck.bias"]["lr"] == LR
-    assert len(found) == len(list(Detector(swin).named_parameters()))
+        assert by_name[f"backbone.{name}"]["lr"] == pytest.approx(LR * RATE ** (11 - depth))
+        assert by_name[f"backbone.{name}"]["weight_decay"] == DECAY
+    assert by_name["neck.weight"]["lr"] == by_name["neck.bias"]["lr"] == LR
+    assert len(by_name) == len(list(Detector(swin).named_parameters()))
 
 
-def test_the_other_keys_of_paramwise_cfg_go_on_working(swin: SwinTransformer) -> None:
-    found = groups(Detector(swin), dict(
+def test_decay_combines_with_other_paramwise_keys(swin: SwinTransformer) -> None:
+    by_name = groups(Detector(swin), dict(
         decay_rate=RATE, norm_decay_mult=0.0, bias_lr_mult=2.0, bias_decay_mult=0.5,
         custom_keys={"relative_position_bias_table": dict(decay_mult=0.0),
                      "backbone.patch_embed": dict(lr_mult=0.1)}))
@@ -113,20 +113,20 @@ def test_the_other_keys_of_paramwise_cfg_go_on_working(swin: SwinTransformer) ->
         ("neck.bias", 2 * LR, 0.5 * DECAY),
         ("neck.weight", LR, DECAY),
     ):
-        assert found[name]["lr"] == pytest.approx(lr), name
-        assert found[name]["weight_decay"] == pytest.approx(decay), name
+        assert by_name[name]["lr"] == pytest.approx(lr), name
+        assert by_name[name]["weight_decay"] == pytest.approx(decay), name
 
 
-def test_frozen_parameters_are_left_out() -> None:
+def test_frozen_parameters_have_no_group() -> None:
     model = Detector(SwinTransformer("micro", frozen_stages=1))
-    found = groups(model, dict(decay_rate=RATE))
-    assert not [name for name in found if name.startswith(("backbone.patch_embed",
-                                                           "backbone.stages.0"))]
-    assert found["backbone.stages.1.blocks.0.mlp.fc1.weight"]["lr"] == pytest.approx(LR * RATE**8)
+    by_name = groups(model, dict(decay_rate=RATE))
+    assert not [name for name in by_name if name.startswith(
+        ("backbone.patch_embed", "backbone.stages.0"))]
+    assert by_name["backbone.stages.1.blocks.0.mlp.fc1.weight"]["lr"] == pytest.approx(LR * RATE**8)
 
 
-def test_a_step_moves_parameters_by_their_rate(swin: SwinTransformer) -> None:
-    """SGD on a gradient of ones: each parameter moves by its own learning rate."""
+def test_step_changes_parameters_by_their_learning_rate(swin: SwinTransformer) -> None:
+    """SGD with a gradient of ones changes each parameter by its learning rate."""
     model = Detector(swin)
     with DefaultScope.overwrite_default_scope("detkit"):
         wrapper = build_optim_wrapper(model, dict(
@@ -145,7 +145,7 @@ def test_a_step_moves_parameters_by_their_rate(swin: SwinTransformer) -> None:
 
 
 @pytest.mark.parametrize("rate", [None, 0, 1.1, -0.5, "0.8", True])
-def test_a_rate_out_of_range_is_refused(swin: SwinTransformer, rate: Any) -> None:
+def test_decay_rate_out_of_range_is_rejected(swin: SwinTransformer, rate: Any) -> None:
     paramwise = {} if rate is None else dict(decay_rate=rate)
     with pytest.raises(ConfigError, match="decay_rate: got .* expected a number above 0"):
         groups(Detector(swin), paramwise)
@@ -158,9 +158,9 @@ def test_decay_rate_one_changes_no_learning_rate(swin: SwinTransformer) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [(nn.Linear(1, 1), "got no backbone"), (Detector(nn.Linear(1, 1)), "got Linear without it")],
-    ids=["no backbone", "one that does not tell"],
+    ids=["no backbone", "no get_layer_depth"],
 )
-def test_a_model_that_tells_no_depths_is_refused(model: nn.Module, message: str) -> None:
+def test_backbone_without_layer_depths_is_rejected(model: nn.Module, message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message}, expected a backbone with get_layer_depth"):
         groups(model, dict(decay_rate=RATE))
 
@@ -173,7 +173,7 @@ model["backbone"] = dict(type="SwinTransformer", arch="micro", out_indices=(1, 2
 """
 
 
-def test_a_config_that_asks_for_it_gets_it(tmp_path: Path, tiny_data: Path) -> None:
+def test_constructor_is_built_from_a_config(tmp_path: Path, tiny_data: Path) -> None:
     cfg = load_config(tiny_training.write_config(tmp_path, tiny_data, LINES))
     infer_fields(cfg, tiny_training.CLASSES)
     cfg.work_dir = str(tmp_path / "work")

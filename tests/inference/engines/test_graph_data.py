@@ -215,5 +215,5 @@ def test_steps_exceeding_memory_are_rejected(
     monkeypatch.setattr(graph_data, "available_memory", lambda: 3 << 20)
     path = write(tmp_path / graph_file_name("torch", CANVAS), steps,
                  [{"value": 1 + len(steps)}] * 4)
-    with pytest.raises(ExportError, match="tensors of [0-9,]+ bytes, at most 3,145,728 are made"):
+    with pytest.raises(ExportError, match="tensors of [0-9,]+ bytes, expected at most 3,145,728"):
         try_engine(read_graph("torch", path, CANVAS, "f32", engine, device="cpu"), path)

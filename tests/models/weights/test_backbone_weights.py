@@ -257,7 +257,7 @@ class UnpicklesBuiltin:
 
 def test_a_file_that_needs_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
     torch.save({"model": {}, "x": CodeRunsOnUnpickling(tmp_path / "ran")}, tmp_path / "bad.pth")
-    with pytest.raises(WeightsError, match="running code.*Path"):
+    with pytest.raises(WeightsError, match="executing code.*Path"):
         load_checkpoint(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()
     torch.save({"x": UnpicklesBuiltin()}, tmp_path / "reaching.pth")
