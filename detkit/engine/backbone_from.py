@@ -66,6 +66,7 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> Config:
     init: dict[str, Any] = {}
     if target.__module__.startswith("detkit."):
         _check_architecture(backbone, target, Path(checkpoint))
+    # mmengine would load the tensors that match and ignore the others.
     elif prefix := _find_prefix(backbone, target, Path(checkpoint)):
         init["prefix"] = prefix
     backbone["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(checkpoint), **init)
