@@ -79,7 +79,7 @@ def load_backbone_weights(
 
     Args:
         backbone: one whose class has a ``checkpoint_filter_fn``.
-        checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
+        checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
         prefix: take only the names that begin so; None finds common prefixes out.
 
     Raises:

@@ -87,7 +87,7 @@ def load_classifier_weights(
 
     Args:
         model: an ``ImageClassifier`` whose backbone's class has a ``checkpoint_filter_fn``.
-        checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
+        checkpoint: a file as ``read_checkpoint`` takes it, or what it returns.
         prefix: take only the names that begin so; None finds common prefixes out.
 
     Raises:

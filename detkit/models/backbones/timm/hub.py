@@ -18,7 +18,7 @@ _SUGGESTION = "give a local file instead: init_cfg=dict(type='Pretrained', check
 def fetch_pretrained(name: str, owner: str = "TimmBackbone") -> str:
     """Where the published weights of a model of timm are: a local file, fetched if need be.
 
-    For a few models this is an address outside of the hub, as ``load_checkpoint`` takes it.
+    For a few models this is an address outside of the hub, as ``read_checkpoint`` takes it.
 
     Args:
         name: of timm's model, with or without a tag of its weights.
