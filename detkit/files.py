@@ -109,10 +109,10 @@ def atomic_replace(
 
     Args:
         path: the file to create or replace; its folder must exist.
-        mode: 'w' or 'wb'. Text is UTF-8 with line ends as written, where a file name that is not
-            UTF-8 keeps its bytes, unless ``open_options`` says otherwise.
+        mode: 'w' for text in UTF-8 with unchanged line ends, in which a file name that is not UTF-8
+            keeps its bytes; 'wb' for bytes.
         fsync: whether to wait until the content is on the disk before ``path`` is replaced.
-        **open_options: further arguments of ``open``.
+        **open_options: arguments of ``open`` instead of these.
 
     Yields:
         An open file under a temporary name in the same folder. The body may also write to it
@@ -125,8 +125,8 @@ def atomic_replace(
     name = path.name if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES else ""
     partial = path.with_name(f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     if "b" not in mode:
-        open_options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "",
-                        **open_options}
+        text_options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        open_options = {**text_options, **open_options}
     try:
         with open(partial, mode.replace("w", "x"), **open_options) as file:
             yield file

@@ -13,13 +13,16 @@ from detkit.errors import DetkitError
 T = TypeVar("T")
 
 
-def init_process_group(launcher: str, dist_cfg: Mapping[str, Any], device_type: str) -> None:
+def init_process_group(
+    launcher: str, env_cfg: Mapping[str, Any] | None, device_type: str
+) -> None:
     """Join the process group of a distributed run; does nothing for launcher 'none'.
 
     Args:
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-        dist_cfg: the config's ``env_cfg.dist_cfg``: arguments of torch's ``init_process_group``.
-            Not used on CPUs, which always communicate over gloo, because nccl needs GPUs.
+        env_cfg: the config's ``env_cfg``; its ``dist_cfg`` has arguments of torch's
+            ``init_process_group``. Not used on CPUs, which always communicate over gloo, because
+            nccl needs GPUs.
         device_type: 'cpu' or 'cuda'.
 
     Raises:
@@ -37,7 +40,7 @@ def init_process_group(launcher: str, dist_cfg: Mapping[str, Any], device_type: 
             "torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch",
         )
     if device_type != "cpu":
-        init_dist(launcher, **dist_cfg)
+        init_dist(launcher, **((env_cfg or {}).get("dist_cfg") or {}))
         return
     if launcher != "pytorch":
         raise DetkitError(f"--launcher {launcher}", got="no GPU", expected="--launcher pytorch")

@@ -83,7 +83,7 @@ def train(
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
-        init_process_group(launcher, _dist_cfg(cfg), device_type)
+        init_process_group(launcher, cfg.get("env_cfg"), device_type)
         folder = Path(cfg.work_dir)
         stack.enter_context(lock_work_dir(folder))
         stack.enter_context(explain_failures(folder))
@@ -133,7 +133,7 @@ def test(
     with redirect_stdout(sys.stderr):
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
-        init_process_group(launcher, _dist_cfg(cfg), device_type)
+        init_process_group(launcher, cfg.get("env_cfg"), device_type)
         cfg = _override_config(cfg)
         content = load_checkpoint(checkpoint)
         model_classes = checkpoint_classes(content)
@@ -158,11 +158,6 @@ def _load_run_config(
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or default_work_dir(Path(config)))
     return cfg
-
-
-def _dist_cfg(cfg: Config) -> Mapping[str, Any]:
-    dist_cfg: Mapping[str, Any] = cfg.get("env_cfg", {}).get("dist_cfg", {})
-    return dist_cfg
 
 
 def _resume_from_config(cfg: Config) -> bool | str:
@@ -213,7 +208,7 @@ def _build_runner(cfg: Config) -> Any:
 
 
 def _test(cfg: Config, checkpoint: Mapping[str, Any], origin: str) -> TestResult:
-    cfg = overrides.test_only_config(cfg)
+    cfg = overrides.test_only_config(copy.deepcopy(cfg))
     cfg.experiment_name = "test"
     # runner.test builds its dataset late and looks it up in this scope; a process that did not
     # train has no other default scope.

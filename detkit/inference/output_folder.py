@@ -30,5 +30,5 @@ def atomic_write_text(path: Path, text: str) -> None:
     A file's name that is not UTF-8 holds surrogates; they become \udcxx, which is json all the
     same.
     """
-    with atomic_replace(path, errors="backslashreplace", newline="") as file:
+    with atomic_replace(path, errors="backslashreplace") as file:
         file.write(text)

@@ -85,7 +85,7 @@ def test_confusion_matrix_may_not_overwrite_scores(
         (["train", "{config}", "--backbone-from", "none.pth"], "none.pth: no such file"),
         (["train", "{detector_config}", "--data", "{place}/data"],
          "no annotation file; the folder holds 18 images: expected COCO json or Pascal VOC xml; "
-         "pictures that have classes and no boxes train a classifier, such as "
+         "images with class labels and without boxes train a classifier, such as "
          "configs/classify_swin_nano.py"),
     ],
     ids=["no such data", "nothing in it", "own data not there", "tested without its data",

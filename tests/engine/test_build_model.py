@@ -11,7 +11,6 @@ import torch
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from detkit.checkpoints.config_text import parse_literals
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.engine.build_model import load_model
@@ -145,19 +144,3 @@ def test_mmengine_checkpoint_is_loaded(tiny_config: Path, tmp_path: Path) -> Non
     Runner.from_cfg(cfg).train()
     loaded = load_model(tmp_path / "work" / "epoch_1.pth", "cpu")
     assert loaded.classes == ("red", "green")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", {}),
-        ("'''Doc.'''\na = 1", {"a": 1}),
-        ("a = dict(b=[-1, (2.5, None)], **{'c.d': True})",
-         {"a": {"b": [-1, (2.5, None)], "c.d": True}}),
-        ("a = {'x': {1, 2}}", {"a": {"x": {1, 2}}}),
-        ("a = inf", {"a": float("inf")}),
-    ],
-    ids=["empty", "docstring", "dict call", "set", "infinity"],
-)
-def test_parse_literals(text: str, expected: dict[str, Any]) -> None:
-    assert parse_literals(text) == expected

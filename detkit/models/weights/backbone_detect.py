@@ -98,7 +98,7 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
 
 
 def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
-    """``model.backbone`` of a config's text, parsed as literals and never executed."""
+    """``model.backbone`` of a config text, or the outermost backbone of a wrapped model."""
     try:
         level = [parse_literals(text, names=("model",)).get("model")]
     except WeightsError:

@@ -157,7 +157,7 @@ def test_decay_rate_one_changes_no_learning_rate(swin: SwinTransformer) -> None:
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [(nn.Linear(1, 1), "got no backbone"), (Detector(nn.Linear(1, 1)), "got Linear without it")],
+    [(nn.Linear(1, 1), "got no backbone"), (Detector(nn.Linear(1, 1)), "got Linear")],
     ids=["no backbone", "no get_layer_depth"],
 )
 def test_backbone_without_layer_depths_is_rejected(model: nn.Module, message: str) -> None:
