@@ -295,7 +295,7 @@ def test_every_parameter_has_a_depth_and_depths_do_not_decrease(name: str) -> No
     (dict(frozen_stage=1), ConfigError, "no argument 'frozen_stage'.*'frozen_stages'"),
     (dict(frozen_stages=5), ConfigError, "got 5, expected a whole number from -1 to 4"),
     (dict(frozen_stages=True), ConfigError, "frozen_stages"),
-    (dict(strides=(4, 64)), ConfigError, "it has: 2, 4, 8, 16, 32"),
+    (dict(strides=(4, 64)), ConfigError, "expected some of 2, 4, 8, 16, 32"),
     (dict(strides=(8, 4)), ConfigError, "ascending"),
     *((dict(strides=strides), ConfigError, "strides: got .*ascending whole numbers")
       for strides in ((), (4, 8, "16"), (4, None), [[4]], "a", 4, (True, 4), (4.0, 8.0))),

@@ -192,7 +192,7 @@ def test_result_is_independent_of_number_of_threads() -> None:
 def test_max_takes_maximum_sample_of_bin() -> None:
     from mmcv.ops import roi_align
 
-    # One bin from 0 to 2 on a map of 4 x 4 cells, not aligned: samples at 0.5 and 1.5 along each axis.
+    # One bin from 0 to 2 on a 4 x 4 map, not aligned: samples at 0.5 and 1.5 along each axis.
     # (1, 1) is 8: each of the four samples has half a pixel distance along each axis, a quarter of
     # 8; (2, 2) is 4 and adds a quarter of 4 to the last: 3.
     features = torch.zeros(1, 1, 4, 4)
