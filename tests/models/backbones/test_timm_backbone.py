@@ -83,11 +83,11 @@ def test_deepest_map_of_each_stride_is_used() -> None:
         assert torch.equal(model(image)[0], every[-1])
 
 
-@pytest.mark.parametrize("colours", [1, 4])
+@pytest.mark.parametrize("in_chans", [1, 4])
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_in_chans_other_than_three(name: str, colours: int) -> None:
-    model = small(name, in_chans=colours).eval()
-    shape = (1, colours, 70, 50)
+def test_in_chans_other_than_three(name: str, in_chans: int) -> None:
+    model = small(name, in_chans=in_chans).eval()
+    shape = (1, in_chans, 70, 50)
     with torch.no_grad():
         maps = model(torch.randn(shape))
     assert [tuple(level.shape) for level in maps] == expected_shapes(model, shape)

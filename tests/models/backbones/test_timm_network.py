@@ -65,7 +65,7 @@ def test_error_unrelated_to_image_size_is_reraised() -> None:
 
 @pytest.mark.parametrize("arguments, error_type, words", [
     (dict(name="tset_resnet"), ConfigError, "TimmNetwork: name.*did you mean test_resnet"),
-    (dict(name="test_resnet.x"), WeightsError, "TimmNetwork: test_resnet has no pretrained weights"),
+    (dict(name="test_resnet.x"), WeightsError, "test_resnet has no pretrained weights"),
     (dict(name="test_resnet", num_classes=5), ConfigError, "TimmNetwork.*'num_classes'"),
     (dict(name="test_resnet", features_only=True), ConfigError, "TimmBackbone gives maps"),
     (dict(name="test_resnet", drop_paths=1), ConfigError, "no argument 'drop_paths'"),

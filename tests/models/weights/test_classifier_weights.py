@@ -230,7 +230,7 @@ def test_timm_backbone_loads_head_only_without_layers_between() -> None:
     ({}, "an empty dict"),
     ({"state_dict": {"a.weight": torch.ones(1)}}, "not the names of a Swin Transformer"),
     ({"backbone.a": torch.ones(1), "head.fc.weight": torch.ones(1)}, "names of a Swin"),
-], ids=["empty", "other", "ours"])
+], ids=["empty", "other", "detkit"])
 def test_non_classifier_checkpoint_is_rejected(content: State, words: str) -> None:
     with pytest.raises(WeightsError, match=words):
         load_classifier_weights(classifier("swin"), content)
