@@ -153,8 +153,9 @@ def _detect_by_keys(state: StateDict) -> DetectedBackbone | None:
         if prefix and state and all(name.startswith(prefix) for name in state):
             return DetectedBackbone(class_name, None,
                                     f"a {class_name} whose model name is not in the file")
-        archs = getattr(backbone_type, "arch_names", ())
-        for variant in getattr(backbone_type, "arch_variants", ({},)) if archs else ():
+        archs: tuple[str, ...] = getattr(backbone_type, "arch_names", ())
+        variants: tuple[dict[str, Any], ...] = getattr(backbone_type, "arch_variants", ({},))
+        for variant in variants if archs else ():
             if _first_mismatch(state, backbone_type, archs[0], variant) is not None:
                 arch = next((arch for arch in archs
                              if _first_mismatch(state, backbone_type, arch, variant) == ""), None)
