@@ -84,7 +84,7 @@ def test_average_matches_torchvision_at_odd_scale() -> None:
 
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("mode", ["avg", "max"])
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 def test_non_finite_box_gives_zeros_and_no_gradient(
     use_cpu_kernel: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +94,7 @@ def test_non_finite_box_gives_zeros_and_no_gradient(
     assert_zeros(rois, ratio, mode)
 
 
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 def test_inverted_box_gives_zeros(use_cpu_kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # torchvision's kernel requests a negative amount of memory and raises
     force_kernel(monkeypatch, use_cpu_kernel)
@@ -117,7 +117,7 @@ def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 @pytest.mark.parametrize("case", ["none", "scattered"])
 def test_mmcv_layer_gives_same_output_with_both_kernels(
     case: str, use_cpu_kernel: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +155,7 @@ def test_gradients_hold_in_float64(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("mode", ["avg", "max"])
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 def test_half_precision_is_float32_rounded_once(
     use_cpu_kernel: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
