@@ -19,14 +19,14 @@ def format_complexity_table(complexity: Complexity, title: str) -> str:
     lines = [
         f"{title}: one image of {complexity.height}x{complexity.width} (height x width){classes}",
         "",
-        ROW_FORMAT.format("module", "parameters", "trainable", "FLOPs (multiply-adds)"),
+        ROW_FORMAT.format("part", "parameters", "trainable", "FLOPs (multiply-adds)"),
     ]
     for part in complexity.parts:
         lines.append(_row(part.name, part))
         if part.name == "roi_head":
-            lines += [_row("  " + module.name.removeprefix("roi_head."), module)
-                      for module in complexity.inside]
-    lines += [_row("total", complexity.total), ""]
+            lines += [_row("  " + inner.name.removeprefix("roi_head."), inner)
+                      for inner in complexity.inside]
+    lines += [_row("whole", complexity.total), ""]
     return "\n".join([*lines, *_notes(complexity)])
 
 

@@ -98,7 +98,7 @@ def _detect_by_config(content: Mapping[str, Any]) -> DetectedBackbone | None:
 
 
 def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
-    """``model.backbone`` of a config's text, parsed as literals and never executed."""
+    """``model.backbone`` of a config's text, read as literals and never executed."""
     try:
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "model":
@@ -111,7 +111,7 @@ def _parse_backbone_cfg(text: str) -> dict[str, Any] | None:
 
 
 def _find_values(node: ast.expr, key: str) -> Iterable[ast.expr]:
-    """The values of ``key`` in ``dict(...)`` or ``{...}`` at any depth, the outer first."""
+    """What stands under ``key`` in ``dict(...)`` or ``{...}``, at any depth, the outer first."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             yield from (keyword.value for keyword in inner.keywords if keyword.arg == key)
@@ -121,7 +121,7 @@ def _find_values(node: ast.expr, key: str) -> Iterable[ast.expr]:
 
 
 class _DictCallTransformer(ast.NodeTransformer):
-    """``dict(a=1)`` -> ``{'a': 1}``, inf and nan -> None, for ``literal_eval``."""
+    """``dict(a=1)`` -> ``{'a': 1}``, and inf and nan -> None, as ``literal_eval`` takes them."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
         self.generic_visit(node)

@@ -111,4 +111,4 @@ def swin_arch(arch: str | Mapping[str, Any], **overrides: Any) -> SwinArch:
     Raises:
         ConfigError: an unknown architecture or field, or invalid or contradicting values.
     """
-    return find_arch("Swin", ARCHS, SwinArch, arch, **overrides)
+    return find_arch("SwinTransformer", ARCHS, SwinArch, arch, **overrides)

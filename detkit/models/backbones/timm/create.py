@@ -8,13 +8,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
 from detkit.errors import ConfigError, WeightsError
-from detkit.text import name_hint
+from detkit.text import closest_names, name_hint
 
 # Arguments of timm.create_model that do not apply to a backbone, with the alternative.
 _UNSUPPORTED_ARGS = {
@@ -48,8 +47,7 @@ def check_timm_name(name: str, owner: str = "TimmBackbone") -> None:
 
     arch, _, tag = str(name).partition(".")
     if not (isinstance(name, str) and timm.is_model(arch)):
-        suggestions = get_close_matches(arch, timm.list_models(), n=3) if isinstance(name,
-                                                                                     str) else []
+        suggestions = closest_names(arch, timm.list_models(), 3) if isinstance(name, str) else []
         raise ConfigError(
             f"{owner}: name", got=repr(name), expected="a model of timm" +
             (f"; did you mean {', '.join(suggestions)}?" if suggestions else ""),
