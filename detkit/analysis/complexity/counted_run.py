@@ -102,7 +102,7 @@ def _count_model_macs(cfg: Config, model: nn.Module, size: tuple[int, int]) -> d
 
 def _build_model(cfg: Config, device: str) -> nn.Module:
     with DefaultScope.overwrite_default_scope(_default_scope(cfg)), torch.device(device):
-        # Some detectors modify their config.
+        # Some detectors write into what they are given.
         model: nn.Module = detkit_registry.MODELS.build(copy.deepcopy(cfg.model))
     return model.eval()
 

@@ -78,7 +78,7 @@ def _set_default_num_classes(head: Any, num_classes: int | None) -> bool:
 
 
 def _disable_pretrained(value: Any) -> None:
-    """Disable every ``pretrained``, which some backbones download when they are built."""
+    """Turn off every ``pretrained``, which some backbones fetch while they are built."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name == "pretrained" and item:
