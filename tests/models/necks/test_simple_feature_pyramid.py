@@ -134,7 +134,7 @@ def test_in_channels_are_inferred_from_backbone() -> None:
     (dict(in_channels=[]), "one number"),
     (dict(in_channels=6), "multiple of 4"),
     (dict(scale_factors=(3, 1)), "powers of two"),
-    (dict(scale_factors=(1, 2)), "falling"),
+    (dict(scale_factors=(1, 2)), "descending"),
     (dict(scale_factors=()), "powers of two"),
     (dict(num_outs=3), "num_outs: got 3, expected a whole number from 4"),
     (dict(num_outs="5"), "num_outs: got '5'"),
