@@ -93,7 +93,7 @@ def test_operator_macs_match_manual_counts(
 
 
 @pytest.mark.parametrize("shapes", [False, True], ids=["computed", "fake tensors"])
-@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision's kernel", "detkit's kernel"])
+@pytest.mark.parametrize("depthwise", [False, True], ids=["torchvision", "detkit"])
 def test_depthwise_deformable_conv_macs_are_same_for_both_kernels(
     depthwise: bool, shapes: bool
 ) -> None:
@@ -257,8 +257,8 @@ def test_published_count_of_convnextv2_tiny_includes_norms() -> None:
     assert digits((counted + 5 * values) / 1e9, "4.47") == "4.47"
 
 
-# arXiv 1905.11946, table 2, except for five values that the paper does not explain; there detkit agrees
-# with timm and with torchvision's published counts.
+# arXiv 1905.11946, table 2, except for five values that the paper does not explain; there
+# detkit agrees with timm and with torchvision's published counts.
 @pytest.mark.parametrize(
     ("arch", "side", "millions", "billions"),
     [

@@ -270,6 +270,6 @@ def _trainable(config: Config) -> torch.nn.Module:
     model = _build(config)
     model.init_weights()
     for name, module in model.named_modules():
-        if name.endswith("conv_offset"):  # initialized to zeros, which sample integer positions only
+        if name.endswith("conv_offset"):  # zeros would sample integer positions only
             torch.nn.init.normal_(module.weight, std=0.1)
     return model

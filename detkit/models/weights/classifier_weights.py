@@ -146,9 +146,10 @@ def _rename_classifier_layers(backbone_state: StateDict, backbone: nn.Module,
     prefixes_fn = getattr(backbone, "classifier_prefixes_fn", None)
     prefixes: ClassifierPrefixes = prefixes_fn(backbone_state, backbone) if prefixes_fn else {}
     model_state, renamed = backbone.state_dict(), {}
-    if head_weights.entries:
-        prefixes.pop(_LAST_LAYER, None)
+    has_head = bool(head_weights.entries)
     for model_prefix, candidates in prefixes.items():
+        if has_head and model_prefix == _LAST_LAYER:
+            continue
         # Either parameter is enough: a missing other one is reported by its name.
         prefix = next((candidate for candidate in candidates if any(
             candidate + param_name in backbone_state and candidate + param_name not in model_state
@@ -157,13 +158,12 @@ def _rename_classifier_layers(backbone_state: StateDict, backbone: nn.Module,
             source = f"{prefix}{param_name}"
             if source not in backbone_state:
                 continue
-            name = model_prefix + param_name
-            if name.startswith(_HEAD):
-                head_weights.entries.append((name.removeprefix(_HEAD), source,
-                                             backbone_state[source]))
-            elif name.removeprefix(_BACKBONE) not in backbone_state:
-                renamed[name.removeprefix(_BACKBONE)] = source
-                backbone_state[name.removeprefix(_BACKBONE)] = backbone_state.pop(source)
+            name = model_prefix.removeprefix(_HEAD).removeprefix(_BACKBONE) + param_name
+            if model_prefix.startswith(_HEAD):
+                head_weights.entries.append((name, source, backbone_state[source]))
+            elif name not in backbone_state:
+                renamed[name] = source
+                backbone_state[name] = backbone_state.pop(source)
     return renamed
 
 

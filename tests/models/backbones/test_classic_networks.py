@@ -201,7 +201,7 @@ def test_checkpoint_of_other_network_is_rejected() -> None:
     (dict(name="zfnet",
           width=2), "zfnet cannot be built with these arguments.*unexpected.*width.*got width=2"),
     (dict(name="resnet18", num_classes=5), "'num_classes' is not supported"),
-    (dict(name="resnet18", colour=5), "resnet18 cannot be built with these arguments.*colour"),
+    (dict(name="resnet18", color=5), "resnet18 cannot be built with these arguments.*color"),
     (dict(name="vit_tiny_patch16_224", image=5), "no argument 'image'.*img_size"),
     (dict(name="convit_tiny", num_classes=5), "ClassicNetwork.*'num_classes'"),
 ],

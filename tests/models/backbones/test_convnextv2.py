@@ -56,8 +56,8 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 
 
 # The gain is folded into the weights where the map has at least as many positions as channels:
-# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 positions, 576 x 576 make
-# 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make 64 positions at most. tiny has
+# atto has 40, 80, 160, 320 channels; 96 x 128 pixels make 768, 192, 48, 12 positions, 576 x 576
+# make 20736, 5184, 1296, 324. nano has 80 to 640, and 32 x 32 pixels make at most 64. tiny has
 # 96, 192, 384, 768, and 96 x 160 pixels make 960, 240, 60, 15.
 @pytest.mark.parametrize("arch, size, folded", [
     ("atto", (2, 96, 128), 2), ("nano", (2, 32, 32), 0),

@@ -111,7 +111,8 @@ def test_window_mask_blocks_attention_across_rolled_edges() -> None:
     assert mask is not None and mask.shape == (4, 1, 4, 4)
     assert torch.equal(mask[0, 0], torch.zeros(4, 4))
     assert torch.equal(mask[3, 0] == 0, torch.eye(4, dtype=torch.bool))
-    # Upper right: columns 3 and 0, rows 1 and 2. Vertical neighbors attend to each other, the two ends of a row do not.
+    # Upper right: columns 3 and 0, rows 1 and 2. Vertical neighbors
+    # attend to each other, the two ends of a row do not.
     across = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]).bool()
     assert torch.equal(mask[1, 0] == 0, across)
 

@@ -51,7 +51,7 @@ def test_each_stage_agrees_with_timm_through_its_file(arch: str, tmp_path: Path)
 
     model = SwinTransformer(arch).eval()
     # timm rolls before it pads, the others pad before they roll (microsoft, torchvision, mmdet,
-    # detkit): they agree where maps are multiples of the window. timm shrinks windows above the map.
+    # detkit): they agree where maps are multiples of the window. timm shrinks larger windows.
     for size in ((224, 224), (224, 448)):
         reference = timm_swin(arch, size)
         save_file(reference.state_dict(), tmp_path / "swin.safetensors")
@@ -108,7 +108,7 @@ def test_fused_and_explicit_attention_agree_under_bf16_autocast() -> None:
 
 
 # The last stage is 9 x 11 and 8 x 9 tokens: more than a window, below which mmdet shifts and
-# torchvision, timm and we do not.
+# torchvision, timm and detkit do not.
 @pytest.mark.parametrize("size", [(259, 345), (256, 288)], ids=str)
 def test_each_output_agrees_with_mmdet_through_its_file(
     size: tuple[int, int], tmp_path: Path

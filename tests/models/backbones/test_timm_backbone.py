@@ -83,11 +83,11 @@ def test_deepest_map_of_each_stride_is_used() -> None:
         assert torch.equal(model(image)[0], every[-1])
 
 
-@pytest.mark.parametrize("colours", [1, 4])
+@pytest.mark.parametrize("in_chans", [1, 4])
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_in_chans_other_than_three(name: str, colours: int) -> None:
-    model = small(name, in_chans=colours).eval()
-    shape = (1, colours, 70, 50)
+def test_in_chans_other_than_three(name: str, in_chans: int) -> None:
+    model = small(name, in_chans=in_chans).eval()
+    shape = (1, in_chans, 70, 50)
     with torch.no_grad():
         maps = model(torch.randn(shape))
     assert [tuple(level.shape) for level in maps] == expected_shapes(model, shape)
@@ -295,7 +295,7 @@ def test_every_parameter_has_a_depth_and_depths_do_not_decrease(name: str) -> No
     (dict(frozen_stage=1), ConfigError, "no argument 'frozen_stage'.*'frozen_stages'"),
     (dict(frozen_stages=5), ConfigError, "got 5, expected a whole number from -1 to 4"),
     (dict(frozen_stages=True), ConfigError, "frozen_stages"),
-    (dict(strides=(4, 64)), ConfigError, "it has: 2, 4, 8, 16, 32"),
+    (dict(strides=(4, 64)), ConfigError, "expected some of 2, 4, 8, 16, 32"),
     (dict(strides=(8, 4)), ConfigError, "ascending"),
     *((dict(strides=strides), ConfigError, "strides: got .*ascending whole numbers")
       for strides in ((), (4, 8, "16"), (4, None), [[4]], "a", 4, (True, 4), (4.0, 8.0))),

@@ -15,8 +15,8 @@ from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import TimmBackbone, TimmNetwork
 from detkit.models.weights.backbone_weights import load_backbone_weights
 
-# Networks with different last layers: pooled maps, a class token, a norm after the pooling, one more
-# layer after it (MobileNetV3), NHWC maps with a fixed input size (Swin).
+# Networks with different last layers: pooled maps, a class token, a norm after the pooling, one
+# more layer after it (MobileNetV3), NHWC maps with a fixed input size (Swin).
 ENDINGS = ["test_resnet", "test_vit", "test_convnext"]
 MORE_ENDINGS = ["mobilenetv3_small_050", "test_efficientnet", "test_vit2", "test_mambaout",
                 "test_nfnet"]
@@ -65,7 +65,7 @@ def test_error_unrelated_to_image_size_is_reraised() -> None:
 
 @pytest.mark.parametrize("arguments, error_type, words", [
     (dict(name="tset_resnet"), ConfigError, "TimmNetwork: name.*did you mean test_resnet"),
-    (dict(name="test_resnet.x"), WeightsError, "TimmNetwork: test_resnet has no weights"),
+    (dict(name="test_resnet.x"), WeightsError, "test_resnet has no pretrained weights"),
     (dict(name="test_resnet", num_classes=5), ConfigError, "TimmNetwork.*'num_classes'"),
     (dict(name="test_resnet", features_only=True), ConfigError, "TimmBackbone gives maps"),
     (dict(name="test_resnet", drop_paths=1), ConfigError, "no argument 'drop_paths'"),

@@ -115,7 +115,7 @@ def test_train_cfg_without_augments_gives_none(nothing: dict[str, Any] | None) -
 
 @pytest.mark.parametrize(("train_cfg", "message"), [
     (dict(augmnets=[MIXUP]), "unknown key 'augmnets': expected some of augments"),
-    (dict(augments=[MIXUP], probs=[0.5, 0.5]), "probs: got .*a list of 1 numbers"),
+    (dict(augments=[MIXUP], probs=[0.5, 0.5]), "probs: got .*a list of 1 probabilities"),
     (dict(augments=[MIXUP, CUTMIX], probs=[0.7, 0.7]), "in sum at most 1"),
     (dict(augments=[MIXUP], probs=[-0.1]), "probs"),
     (dict(augments="MixUp"), "augments: got 'MixUp', expected a list such as"),

@@ -118,7 +118,7 @@ def test_features_of_other_channels_are_rejected(
 
 @BOTH
 def test_label_out_of_range_is_rejected(cfg: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=r"label: got 3, expected 0\.\.2, .* has 3 classes"):
+    with pytest.raises(DataError, match=r"label: got 3, expected 0\.\.2: .* has 3 classes"):
         MODELS.build(cfg).loss(features(), torch.tensor([0, 1, 3, 2]))
 
 

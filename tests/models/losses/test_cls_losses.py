@@ -248,7 +248,7 @@ def test_invalid_arguments_are_rejected(cfg: dict[str, Any], message: str) -> No
 def test_wrong_number_of_class_weights_is_rejected(logits: Tensor, labels: Tensor) -> None:
     for cfg in (dict(type=LOSSES[0], class_weight=[1, 2]), dict(type=LOSSES[1], class_weight=[1]),
                 dict(type="ClassBalancedLoss", class_counts=[1, 2])):
-        with pytest.raises(ConfigError, match="weights of classes: got .*, expected 4"):
+        with pytest.raises(ConfigError, match="class_weight: got .*, expected 4"):
             MODELS.build(cfg)(logits, labels)
 
 

@@ -88,7 +88,7 @@ def test_norm_decay_mult_applies_to_channel_norm() -> None:
     spared = {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0
               for p in group["params"]}
     norms = [module for module in neck.modules() if isinstance(module, ChannelNorm)]
-    # One between the two transposed convolutions of scale 4, and two at the end of each of four levels.
+    # One between the two transposed convolutions of scale 4, and two at the end of each level.
     assert len(norms) == 9
     assert spared == {id(p) for norm in norms for p in norm.parameters()}
 
@@ -126,7 +126,7 @@ def test_in_channels_are_inferred_from_backbone() -> None:
     with DefaultScope.overwrite_default_scope("detkit"):
         neck = MODELS.build(cfg.model.neck)
         maps = neck(MODELS.build(cfg.model.backbone)(torch.randn(1, 3, 64, 96)))
-    assert [96 // level.shape[-1] for level in maps] == [4, 8, 16, 32, 48]  # 64: 1.5 positions, so 2
+    assert [96 // level.shape[-1] for level in maps] == [4, 8, 16, 32, 48]  # 96 / 64 = 1.5, so 2
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -134,7 +134,7 @@ def test_in_channels_are_inferred_from_backbone() -> None:
     (dict(in_channels=[]), "one number"),
     (dict(in_channels=6), "multiple of 4"),
     (dict(scale_factors=(3, 1)), "powers of two"),
-    (dict(scale_factors=(1, 2)), "falling"),
+    (dict(scale_factors=(1, 2)), "descending"),
     (dict(scale_factors=()), "powers of two"),
     (dict(num_outs=3), "num_outs: got 3, expected a whole number from 4"),
     (dict(num_outs="5"), "num_outs: got '5'"),

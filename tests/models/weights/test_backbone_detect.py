@@ -96,8 +96,8 @@ def timm_state_dict(name: str) -> dict[str, Any]:
     (lambda: {f"backbone.{k}": v for k, v in TimmBackbone("test_resnet").state_dict().items()},
      ("TimmBackbone", None)),
     (lambda: timm_state_dict("test_resnet"), (None, None)),
-], ids=["swin", "convnextv2", "efficientnet", "torchvision", "ours-swin", "ours-deform",
-        "ours-efficientnet", "ours-own-size", "timm-backbone", "resnet"])
+], ids=["swin", "convnextv2", "efficientnet", "torchvision", "detkit-swin", "detkit-deform",
+        "detkit-efficientnet", "detkit-custom-size", "timm-backbone", "resnet"])
 def test_backbone_is_detected_by_keys_and_shapes(
     make: Any, expected: tuple[str | None, str | None], tmp_path: Path
 ) -> None:

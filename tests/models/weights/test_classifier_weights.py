@@ -100,7 +100,7 @@ def test_head_for_other_num_classes_is_not_loaded_and_reported(name: str) -> Non
     before = loaded.head.fc.weight.detach().clone()
     report = load_classifier_weights(loaded, state)
     assert report.missing_keys == ("head.fc.weight", "head.fc.bias")
-    assert "last layer is left as initialized: the file's is for 10 classes, the model's for 6" in str(
+    assert "initialized: the file's is for 10 classes, the model's for 6" in str(
         report)
     assert torch.equal(loaded.head.fc.weight, before)
     ten_class_model = classifier(name)
@@ -154,7 +154,7 @@ def test_convnextv2_layouts_load_norm_and_head(layout: str) -> None:
         assert set(report.missing_keys) == {
             "head.norm.weight", "head.norm.bias", "head.fc.weight", "head.fc.bias"
         }
-        assert "the head is left as initialised: the file has no head" in str(report)
+        assert "the head is left as initialized: the file has no head" in str(report)
         return
     assert report.missing_keys == ()
     with torch.no_grad():
@@ -230,7 +230,7 @@ def test_timm_backbone_loads_head_only_without_layers_between() -> None:
     ({}, "an empty dict"),
     ({"state_dict": {"a.weight": torch.ones(1)}}, "not the names of a Swin Transformer"),
     ({"backbone.a": torch.ones(1), "head.fc.weight": torch.ones(1)}, "names of a Swin"),
-], ids=["empty", "other", "ours"])
+], ids=["empty", "other", "detkit"])
 def test_non_classifier_checkpoint_is_rejected(content: State, words: str) -> None:
     with pytest.raises(WeightsError, match=words):
         load_classifier_weights(classifier("swin"), content)

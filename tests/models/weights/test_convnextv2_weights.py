@@ -59,7 +59,7 @@ def test_norms_of_other_outputs_are_reported_missing_or_unexpected() -> None:
     one_output, both = model(out_indices=(1,)), model()
     report = load_backbone_weights(both, one_output.state_dict())
     assert report.missing_keys == ("norm0.weight", "norm0.bias") and report.unexpected_keys == ()
-    assert "left as initialised: norm0.weight, norm0.bias" in str(report)
+    assert "left as initialized: norm0.weight, norm0.bias" in str(report)
     report = load_backbone_weights(one_output, both.state_dict())
     assert report.missing_keys == () and report.unexpected_keys == ("norm0.weight", "norm0.bias")
 

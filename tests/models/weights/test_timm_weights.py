@@ -209,7 +209,7 @@ def test_missing_network_error_is_one_line_with_hint(
 
 
 def test_timm_model_without_pretrained_weights_raises() -> None:
-    with pytest.raises(WeightsError, match="no published weights for test_maxvit"):
+    with pytest.raises(WeightsError, match="no pretrained weights for test_maxvit"):
         TimmBackbone("test_maxvit", pretrained=True).init_weights()
 
 

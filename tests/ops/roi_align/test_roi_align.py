@@ -84,26 +84,26 @@ def test_average_matches_torchvision_at_odd_scale() -> None:
 
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("mode", ["avg", "max"])
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 def test_non_finite_box_gives_zeros_and_no_gradient(
-    actual: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
+    use_cpu_kernel: bool, mode: str, ratio: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_kernel(monkeypatch, actual)
+    force_kernel(monkeypatch, use_cpu_kernel)
     rois = rois_of((torch.nan, 0, 9, 9), (0, 0, torch.inf, 9)).float()
     rois[1, 0] = torch.nan
     assert_zeros(rois, ratio, mode)
 
 
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
-def test_inverted_box_gives_zeros(actual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
+def test_inverted_box_gives_zeros(use_cpu_kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # torchvision's kernel requests a negative amount of memory and raises
-    force_kernel(monkeypatch, actual)
+    force_kernel(monkeypatch, use_cpu_kernel)
     assert_zeros(rois_of((30, 5, 10, 20), (5, 30, 10, 20)).float(), 0, "avg")
 
 
-def force_kernel(monkeypatch: pytest.MonkeyPatch, actual: bool) -> None:
+def force_kernel(monkeypatch: pytest.MonkeyPatch, use_cpu_kernel: bool) -> None:
     for limit in ("FORWARD_MIN_VALUES", "BACKWARD_MIN_VALUES"):
-        monkeypatch.setattr(dispatch, limit, -(10**12) if actual else 10**12)
+        monkeypatch.setattr(dispatch, limit, -(10**12) if use_cpu_kernel else 10**12)
 
 
 def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
@@ -117,14 +117,14 @@ def assert_zeros(rois: Tensor, ratio: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 @pytest.mark.parametrize("case", ["none", "scattered"])
 def test_mmcv_layer_gives_same_output_with_both_kernels(
-    case: str, actual: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+    case: str, use_cpu_kernel: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmcv.ops import RoIAlign
 
-    force_kernel(monkeypatch, actual)
+    force_kernel(monkeypatch, use_cpu_kernel)
     features = random_map().to(memory_format=layout).requires_grad_()
     rois = ROIS[case].float()
     got = RoIAlign(7, 0.25)(features, rois)
@@ -145,7 +145,7 @@ def test_gradients_hold_in_float64(
 ) -> None:
     from mmcv.ops import roi_align
 
-    force_kernel(monkeypatch, actual=True)
+    force_kernel(monkeypatch, use_cpu_kernel=True)
     features = random_map(torch.float64, 1)[:1, :, :4, :5].requires_grad_()
     rois = rois_of((2, 3, 18, 14), (-9, -9, 30, 12))
     assert torch.autograd.gradcheck(
@@ -155,13 +155,13 @@ def test_gradients_hold_in_float64(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("mode", ["avg", "max"])
-@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["use_cpu_kernel", "torchvision's"])
+@pytest.mark.parametrize("use_cpu_kernel", [True, False], ids=["detkit", "torchvision"])
 def test_half_precision_is_float32_rounded_once(
-    actual: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    use_cpu_kernel: bool, mode: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmcv.ops import roi_align
 
-    force_kernel(monkeypatch, actual)
+    force_kernel(monkeypatch, use_cpu_kernel)
     features = random_map(dtype).requires_grad_()
     wide = features.detach().float().requires_grad_()
     rois = ROIS["scattered"].float()
@@ -192,7 +192,7 @@ def test_result_is_independent_of_number_of_threads() -> None:
 def test_max_takes_maximum_sample_of_bin() -> None:
     from mmcv.ops import roi_align
 
-    # One bin from 0 to 2 on a map of 4 x 4 cells, not aligned: samples at 0.5 and 1.5 along each axis.
+    # One bin from 0 to 2 on a 4 x 4 map, not aligned: samples at 0.5 and 1.5 along each axis.
     # (1, 1) is 8: each of the four samples has half a pixel distance along each axis, a quarter of
     # 8; (2, 2) is 4 and adds a quarter of 4 to the last: 3.
     features = torch.zeros(1, 1, 4, 4)

@@ -105,13 +105,13 @@ class TableConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(16))
         rows = [row for row, maps in enumerate(_CONNECTIONS) for _ in maps]
         columns = [column for maps in _CONNECTIONS for column in maps]
-        self.places: Tensor
-        self.register_buffer("places", torch.tensor([rows, columns]), persistent=False)
+        self.connections: Tensor
+        self.register_buffer("connections", torch.tensor([rows, columns]), persistent=False)
         for kernel, row in zip(self.weight, rows):
             _init_weights(kernel, 25 * len(_CONNECTIONS[row]))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 6, H, W) -> (B, 16, H - 4, W - 4)."""
         dense_weight = self.weight.new_zeros(16, 6, 5, 5)
-        rows, columns = self.places
+        rows, columns = self.connections
         return F.conv2d(x, dense_weight.index_put((rows, columns), self.weight), self.bias)
