@@ -289,16 +289,16 @@ def _results(dirs: CaseDirs, rng: random.Random, changes: int) -> Case:
     """A results file for ``evaluate``."""
     from detkit.cli.main import run_command
 
-    truth = coco(["a.png", "b.png"], [(0, 0, [1, 2, 10, 12]), (1, 1, [3, 4, 15, 9])],
-                 size_wh=(40, 32))
-    for record in truth["annotations"]:
+    ground_truth = coco(["a.png", "b.png"], [(0, 0, [1, 2, 10, 12]), (1, 1, [3, 4, 15, 9])],
+                        size_wh=(40, 32))
+    for record in ground_truth["annotations"]:
         record["area"] = record["bbox"][2] * record["bbox"][3]
     results: list = [{"image_id": 1 + at % 2, "category_id": 1 + at % 2, "score": at / 10,
                       "bbox": [1 + at, 2, 10, 12]} for at in range(6)]
-    contents: dict[str, Any] = {"truth": truth, "results": results}
+    contents: dict[str, Any] = {"ground_truth": ground_truth, "results": results}
     summary = []
     for _ in range(changes):
-        name = rng.choice(("truth", "results", "results"))
+        name = rng.choice(("ground_truth", "results", "results"))
         summary.append(f"{name}: {mutate(contents[name], rng)}")
     for name, content in contents.items():
         raw = dump_json(content).encode()
@@ -308,7 +308,7 @@ def _results(dirs: CaseDirs, rng: random.Random, changes: int) -> Case:
         (dirs.given / f"{name}.json").write_bytes(raw)
     if rng.random() < 0.1:
         summary.append(
-            replace_with_special_file(dirs.given / f"{rng.choice(('truth', 'results'))}.json", rng,
-                                      dirs.beside))
-    argv = [str(dirs.given / "truth.json"), str(dirs.given / "results.json"), "--classwise"]
+            replace_with_special_file(
+                dirs.given / f"{rng.choice(('ground_truth', 'results'))}.json", rng, dirs.beside))
+    argv = [str(dirs.given / "ground_truth.json"), str(dirs.given / "results.json"), "--classwise"]
     return Case(f"evaluate: {'; '.join(summary)}", lambda out: run_command("evaluate", argv))

@@ -69,12 +69,12 @@ def _export_all(base: Path, forms: Sequence[str]) -> int:
     from detkit.cli.main import run_command
 
     checkpoint = save_thumbnail(base / "detector.pth")
-    truth = write_own_truth(base / "truth", checkpoint, images=1)
+    ground_truth = write_own_truth(base / "ground_truth", checkpoint, images=1)
     return max(
         run_command("export", [
             str(checkpoint), "--out",
             str(base / form), "--format", form, "--data",
-            str(truth), "--device", "cpu", "--size", "32x32", "--max-ap-drop", "100",
+            str(ground_truth), "--device", "cpu", "--size", "32x32", "--max-ap-drop", "100",
             "--max-proposals", "10"
         ]) for form in forms)
 

@@ -50,8 +50,9 @@ def odd_component(rng: random.Random, canary: Path) -> dict[str, Any]:
     for parameter in parameters:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and (
                 parameter.default is parameter.empty or rng.random() < 0.5):
-            content[parameter.name] = rng.choice([*texts, 1, 3, [1], {"type": name}]) \
-                if parameter.default is parameter.empty or not isinstance(parameter.default, (int, float)) else 1
+            is_number = isinstance(parameter.default, (int, float))
+            content[parameter.name] = 1 if is_number else rng.choice(
+                [*texts, 1, 3, [1], {"type": name}])
     return content
 
 

@@ -51,7 +51,8 @@ def check(kind, outcomes):
     """Fail with the seeds and how to run one alone."""
     failed = [outcome for outcome in outcomes if outcome["faults"]]
     lines = [
-        f"{kind} {outcome['seed']} ({outcome['what'][:100]!a}): {'; '.join(outcome['faults'])[:400]}"
+        f"{kind} {outcome['seed']} ({outcome['what'][:100]!a}): "
+        f"{'; '.join(outcome['faults'])[:400]}"
         for outcome in failed[:20]
     ]
     assert not failed, "\n".join([

@@ -83,7 +83,7 @@ def test_xml_files_may_mix_both(tmp_path):
     assert sum(split.box_count for split in data.splits.values()) == 6
 
 
-def test_a_configs_own_file_in_the_other_composition_is_refused_with_the_cause(tmp_path):
+def test_a_configs_own_file_in_the_other_composition_is_an_error_with_the_cause(tmp_path):
     root = folder(tmp_path / "set", (APART, "b"), (APART, "b"))
     ledger = check_coco(root / "annotations" / "train.json", root / "train", (COMPOSED, "b"))
     issue = next(issue for issue in ledger.errors if issue.code == "missing_class")

@@ -66,7 +66,7 @@ def without(ground_truth, label):
     ]
 
 
-def test_a_class_that_train_lacks_is_told(coco_folder, tmp_path):
+def test_a_class_that_train_lacks_is_reported(coco_folder, tmp_path):
     without(coco_folder.ground_truth["train"], 2)
     data = load(coco_folder, tmp_path)
     (issue,) = data.ledger.issues
@@ -74,7 +74,7 @@ def test_a_class_that_train_lacks_is_told(coco_folder, tmp_path):
     assert "val 2, test 2" in issue.message and data.classes == ("cat", "dog")
 
 
-def test_a_class_that_only_train_has_is_told(coco_folder, tmp_path):
+def test_a_class_that_only_train_has_is_reported(coco_folder, tmp_path):
     without(coco_folder.ground_truth["val"], 2)
     without(coco_folder.ground_truth["test"], 2)
     data = load(coco_folder, tmp_path)
@@ -118,7 +118,7 @@ def test_one_name_with_two_ids_is_merged(coco_folder, tmp_path):
     ({"id": 3, "name": ""}, "no valid id and name"), ({"id": 3}, "no valid id and name"),
     ({"id": None, "name": "cow"}, "no valid id and name"),
     ({"id": 3, "name": 5}, "no valid id and name")])
-def test_a_category_that_means_nothing_is_refused(coco_folder, tmp_path, record, message):
+def test_a_category_that_means_nothing_is_an_error(coco_folder, tmp_path, record, message):
     coco_folder.ground_truth["train"]["categories"].append(record)
     with pytest.raises(DataError, match=message):
         load(coco_folder, tmp_path)
@@ -130,7 +130,7 @@ def test_given_classes_set_the_order(coco_folder, tmp_path):
     assert labels(data, "test") == ["cat", "dog", "cat", "dog"]
 
 
-def test_a_used_class_that_is_not_among_the_given_is_refused(coco_folder, tmp_path):
+def test_a_used_class_that_is_not_among_the_given_is_an_error(coco_folder, tmp_path):
     with pytest.raises(DataError, match=r"'dog' has 2 boxes but is none of the 2 classes; did you "
                        "mean 'dogs'"):
         load(coco_folder, tmp_path, classes=("cat", "dogs"))

@@ -49,7 +49,7 @@ def test_time_grows_linearly_with_unknown_categories(tmp_path):
     assert ledger.count("unknown_class") == 20_000
 
 
-def test_an_unknown_category_is_told_with_its_neighbour_as_long_as_that_is_quick(monkeypatch):
+def test_an_unknown_category_is_reported_with_its_neighbour_as_long_as_that_is_quick(monkeypatch):
     assert text.closest_name("zebar", ["horse", "zebra"]) == "zebra"
     assert text.did_you_mean("zebar", ["horse", "zebra"]) == "; did you mean 'zebra'?"
     assert text.did_you_mean("zebar", ["horse"]) == text.did_you_mean("zebar", []) == ""

@@ -55,7 +55,7 @@ def test_few_images(tmp_path, count, sizes):
 
 
 @pytest.mark.parametrize("count, same", [(1, ()), (3, (0, 1, 2))])
-def test_too_few_different_images_are_refused(tmp_path, count, same):
+def test_too_few_different_images_are_errors(tmp_path, count, same):
     with pytest.raises(DataError, match="at least 2 different images"):
         load_detection_data(flat(tmp_path / "set", count, same), tmp_path / "work")
 

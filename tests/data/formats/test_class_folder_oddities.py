@@ -53,7 +53,7 @@ def test_a_folder_that_may_not_be_read_is_named(image_set, read):
         read(image_set)
 
 
-def test_one_picture_of_each_class_is_too_few(image_set, read):
+def test_one_image_of_each_class_is_too_few(image_set, read):
     with pytest.raises(DataError, match="no class has two different images"):
         read(image_set.fill("cat", 1).fill("dog", 1))
 
@@ -80,6 +80,6 @@ def test_csv_with_other_columns_beside_images_raises(image_set, read, folders):
 
 
 def test_a_line_break_in_a_name_keeps_the_log_to_one_line(image_set, read, caplog):
-    image_set.fill("cat", 3).fill("dog", 3).text("cat/two\nlines.jpg", "no picture")
+    image_set.fill("cat", 3).fill("dog", 3).text("cat/two\nlines.jpg", "no image")
     read(image_set)
     assert r"image 'cat/two\nlines.jpg'" in caplog.text

@@ -189,7 +189,7 @@ def test_path_that_is_not_a_folder_is_an_error(tmp_path, monkeypatch, path, mess
         load_detection_data(path, tmp_path / "work")
 
 
-def test_images_in_two_folders_that_cannot_be_told_apart(tmp_path):
+def test_images_in_two_folders_that_cannot_be_reported_apart(tmp_path):
     for folder in ("images", "imgs"):
         draw(tmp_path / "set" / folder / "a.png")
     write(tmp_path / "set" / "coco.json", COCO_TEXT)
@@ -197,7 +197,7 @@ def test_images_in_two_folders_that_cannot_be_told_apart(tmp_path):
         load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
-def test_captions_results_and_keypoints_beside_the_truth_are_passed_over(coco_folder, tmp_path):
+def test_captions_results_and_keypoints_beside_the_annotations_are_ignored(coco_folder, tmp_path):
     root = coco_folder.write()
     write(root / "annotations" / "captions_train.json", "{}")
     write(root / "test_results.json", "[]")
@@ -208,7 +208,7 @@ def test_captions_results_and_keypoints_beside_the_truth_are_passed_over(coco_fo
                for note in data.ledger.notes)
 
 
-def test_a_broken_split_is_never_passed_over(coco_folder, tmp_path):
+def test_a_broken_split_is_never_ignored(coco_folder, tmp_path):
     root = coco_folder.write()
     (root / "annotations" / "val.json").write_text("")
     with pytest.raises(DataError, match="val.json: the file is empty"):

@@ -141,7 +141,7 @@ def test_two_lists_of_one_split_are_an_error_unless_they_are_the_same(tmp_path):
         load_detection_data(root, tmp_path / "work")
 
 
-def test_lists_that_are_passed_over_or_empty_are_named(tmp_path):
+def test_lists_that_are_ignored_or_empty_are_named(tmp_path):
     root = write(tmp_path / "set", "Annotations", "JPEGImages", FLAT, {
         "ImageSets/Main/train.txt": FLAT[:5], "ImageSets/Main/val.txt": FLAT[5:8],
         "ImageSets/Main/test.txt": [], "ImageSets/Main/Night.txt": FLAT[8:],

@@ -133,7 +133,7 @@ def test_one_image_listed_twice_is_merged(coco_folder, tmp_path):
     assert (data.splits["train"].image_count, data.splits["train"].box_count) == (2, 5)
 
 
-def test_one_id_for_two_images_is_refused(coco_folder, tmp_path):
+def test_one_id_for_two_images_is_an_error(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["images"][1]["id"] = 1
     with pytest.raises(DataError, match="image id 1 stands for 'train0.png' and for 'train1.png'"):
         load(coco_folder, tmp_path)
@@ -166,7 +166,7 @@ def test_an_empty_image_is_kept_as_background_and_told(coco_folder, tmp_path):
     assert data.splits["train"].image_count == 2
 
 
-def test_the_same_bytes_in_two_splits_are_told_with_both_names(coco_folder, tmp_path):
+def test_the_same_bytes_in_two_splits_are_reported_with_both_names(coco_folder, tmp_path):
     source = coco_folder.root / "train" / "train1.png"
     (coco_folder.root / "test" / "test0.png").write_bytes(source.read_bytes())
     (issue,) = load(coco_folder, tmp_path).ledger.issues

@@ -170,7 +170,7 @@ def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
         data.ledger.notes)
 
 
-def test_a_packed_copy_is_passed_over_and_said(coco_folder, tmp_path):
+def test_a_packed_copy_is_ignored_and_said(coco_folder, tmp_path):
     root = coco_folder.write()
     for path in list((root / "annotations").iterdir()):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))

@@ -33,7 +33,7 @@ def folder_naming(tmp_path, name):
     "{0}", "../../elsewhere/secret.png", "../images/../../elsewhere/secret.png",
     "..\\..\\elsewhere\\secret.png", "%2e%2e/%2e%2e/elsewhere/secret.png", "file://{0}.png",
 ], ids=["absolute", "up", "in-and-up", "backslashes", "percent", "url"])
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, secret, name):
+def test_a_name_that_leads_out_of_the_folder_is_an_error(tmp_path, secret, name):
     shutil.copy(secret, f"{secret}.png")
     root = folder_naming(tmp_path, name.format(secret))
     with pytest.raises(DataError, match=r"all\.json: 1 of its images are outside of the data "
@@ -147,7 +147,7 @@ def test_a_source_file_that_is_no_text_is_not_taken(coco_folder, tmp_path, sourc
     ("file_name", "x" * 100_000), ("file_name", "a\0b"), ("id", int("9" * 400)),
     ("license", int("9" * 400)), ("file_name", "\ud800.png"),
 ])
-def test_image_records_with_odd_values_are_told(coco_folder, tmp_path, key, value):
+def test_image_records_with_odd_values_are_reported(coco_folder, tmp_path, key, value):
     coco_folder.ground_truth["train"]["images"][0][key] = value
     ledger = load_detection_data(coco_folder.write(), tmp_path / "work").ledger
     assert ledger.splits["train"].images_used + ledger.splits["train"].images_left_out == 2

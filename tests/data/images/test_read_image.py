@@ -59,23 +59,23 @@ def test_turned_png_is_upright(tmp_path):
     np.testing.assert_array_equal(read_image(path), np.rot90(ramp_image(), -1))
 
 
-GREY = np.array([[0, 50], [200, 255]], np.uint8)
+GRAY = np.array([[0, 50], [200, 255]], np.uint8)
 
 
 @pytest.mark.parametrize("image", [
-    pytest.param(Image.fromarray(GREY), id="grey"),
-    pytest.param(Image.fromarray(GREY).convert("P"), id="palette"),
-    pytest.param(Image.fromarray(GREY.astype(np.uint16) * 256 + 77), id="16-bit"),
-    pytest.param(Image.fromarray(GREY).convert("LA"), id="grey-opaque-alpha"),
-    pytest.param(Image.fromarray(GREY).convert("RGBA"), id="opaque-alpha"),
+    pytest.param(Image.fromarray(GRAY), id="gray"),
+    pytest.param(Image.fromarray(GRAY).convert("P"), id="palette"),
+    pytest.param(Image.fromarray(GRAY.astype(np.uint16) * 256 + 77), id="16-bit"),
+    pytest.param(Image.fromarray(GRAY).convert("LA"), id="gray-opaque-alpha"),
+    pytest.param(Image.fromarray(GRAY).convert("RGBA"), id="opaque-alpha"),
 ])
 def test_kinds_of_png_become_rgb(tmp_path, image):
     read = read_image(save(tmp_path / "a.png", image))
-    np.testing.assert_array_equal(read, np.repeat(GREY[..., None], 3, axis=2))
+    np.testing.assert_array_equal(read, np.repeat(GRAY[..., None], 3, axis=2))
 
 
 def test_one_bit_png_is_black_and_white(tmp_path):
-    read = read_image(save(tmp_path / "a.png", Image.fromarray(GREY > 100)))
+    read = read_image(save(tmp_path / "a.png", Image.fromarray(GRAY > 100)))
     np.testing.assert_array_equal(read[..., 0], [[0, 0], [255, 255]])
 
 
@@ -88,7 +88,7 @@ def test_transparent_pixels_are_laid_over_white(tmp_path):
 
 
 def test_transparent_palette_colour_is_white(tmp_path):
-    image = Image.fromarray(GREY).convert("P")
+    image = Image.fromarray(GRAY).convert("P")
     black = image.getpixel((0, 0))
     read = read_image(save(tmp_path / "a.png", image, transparency=black))
     assert read[0, 0].tolist() == [255, 255, 255] and read[1, 1].tolist() == [255, 255, 255]
@@ -154,7 +154,7 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     assert probe_image(path).error is None and probe_image(path).upright_wh == (64, 64)
 
 
-def test_floating_point_image_is_refused_and_names_the_remedy(tmp_path):
+def test_floating_point_image_is_an_error_and_names_the_remedy(tmp_path):
     path = save(tmp_path / "f.tif", Image.fromarray(np.zeros((4, 4), np.float32)))
     with pytest.raises(DataError, match="f.tif.*floating-point.*8 bits"):
         read_image(path)

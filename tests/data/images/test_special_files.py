@@ -117,7 +117,8 @@ def test_images_that_are_no_files_are_called_by_what_they_are(tmp_path):
 
 
 def test_evaluate_says_that_a_pipe_is_no_file(tmp_path):
-    ground_truth = write_json(tmp_path / "truth.json", coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
+    ground_truth = write_json(tmp_path / "ground_truth.json",
+                              coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
     pipe = pipe_in_place_of(tmp_path / "results.json")
     for source in ((pipe, []), (ground_truth, pipe)):
         with pytest.raises(DataError, match="results.json: this is not a file but a named pipe"):

@@ -104,7 +104,7 @@ def test_fallback_split_is_reported_once(tmp_path):
     assert data.splits["val"].image_count == data.splits["test"].image_count == 2
 
 
-def test_in_a_file_that_the_config_names_a_thin_image_is_refused(tmp_path):
+def test_in_a_file_that_the_config_names_a_thin_image_is_an_error(tmp_path):
     root = thin_set(tmp_path / "set")
     file, images = root / "annotations" / "train.json", root / "train"
     assert check_coco(file, images).issues == []
