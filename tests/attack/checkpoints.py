@@ -1,4 +1,4 @@
-"""Checkpoints with something wrong or evil in them, and the commands that read one."""
+"""Checkpoints that are invalid or malicious, and the commands that read one."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _save(content: Any, path: Path, rng: random.Random, old: bool) -> None:
 
 
 def _raw(path: Path, rng: random.Random, canary: Path) -> str:
-    """A file that is no torch archive: a pickle, old or by hand, packed or in a tar."""
+    """A file that is not a torch archive: a pickle, old or by hand, gzipped or in a tar."""
     raw = rng.choice([raw_pickle(rng, canary), pickle.dumps(payload(rng, canary),
                                                             rng.choice([0, 1, 2, 5]))])
     kind = rng.choice(("plain", "plain", "gzip", "tar", "twice", "npy", "magic", "jit"))

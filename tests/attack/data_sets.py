@@ -1,4 +1,4 @@
-"""Data sets with something wrong in them, and what ``train --data`` reads of them."""
+"""Invalid data sets, and what ``train --data`` reads of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported folders with something wrong or evil in them, and ``predict`` with one."""
+"""Exported folders that are invalid or malicious, and ``predict`` with one."""
 
 from __future__ import annotations
 

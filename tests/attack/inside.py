@@ -1,4 +1,4 @@
-"""What the process of one case does: it watches itself, builds the case, and runs it."""
+"""The process of one case: set up the audit, build the case, and run it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run_in_child(seed: int, build: Callable[[int, CaseDirs], Case], dirs: CaseDi
 
 
 def _run(case: Case, dirs: CaseDirs, outcome: Outcome) -> None:
-    """As ``detkit.cli.main.run_command`` turns errors into exit codes, for what is no verb, too."""
+    """Convert errors to exit codes as ``detkit.cli.main.run_command``, for other functions, too."""
     from detkit.errors import DetkitError, describe_system_failure
 
     try:

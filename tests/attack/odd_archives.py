@@ -1,4 +1,4 @@
-"""Changes of a zip archive, such as a checkpoint or an exported program is."""
+"""Changes of a zip archive, such as a checkpoint or an exported program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may lie where a file or folder is expected, and images that are none or far too large."""
+"""Special files in place of a file or folder, and images that are invalid or far too large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State dicts and configs that no training writes."""
+"""Invalid state dicts and configs."""
 
 from __future__ import annotations
 

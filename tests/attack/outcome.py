@@ -1,4 +1,4 @@
-"""A case of an attack, the folders that it has, and what came of it."""
+"""A case of an attack, its folders, and its outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTPUT_LIMIT = 200_000
 
 @dataclass
 class Outcome:
-    """What came of a case.
+    """The outcome of a case.
 
     Attributes:
         seed, what: which case it is.
@@ -70,7 +70,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Case:
-    """What is tried.
+    """One case of an attack.
 
     Args:
         what: a short description.

@@ -1,4 +1,4 @@
-"""The watch over the attacks sees each of the things that it is there for."""
+"""The process monitor of the attacks detects each of the faults that it is for."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""One case of an attack in a process of its own, watched from outside."""
+"""Run one case of an attack in a separate process, under limits."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ MISREAD_BY_MMDET = frozenset(
     {"box_from_mask", "rotated_box", "exif_turned", "id_of_another_type", "not_a_box"})
 EMPTY_BOX_HINT = ("; if an empty box means that the image has no objects, add --cfg-options "
                   "data_options.empty_box_is_background=True")
-OTHER_CLASS_RESOLUTION = "left out, as it is not among the config's classes"
+OTHER_CLASS_RESOLUTION = "left out, as the config names other classes"
 
 
 def check_coco(

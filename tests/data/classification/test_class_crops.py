@@ -1,4 +1,4 @@
-"""The boxes of detection sets as labeled images."""
+"""The boxes of detection data sets as labeled images."""
 
 import csv
 import json
@@ -96,7 +96,7 @@ def test_each_split_reports_its_own_small_boxes(coco_folder, tmp_path):
 def test_sample_loads_as_crops_with_all_classes_in_each_split(tmp_path):
     data = load_classification_data("sample", tmp_path)
     assert data.format == "crops" and len(data.classes) == 10
-    # its truth has a box for each thing: every class in every split
+    # its ground truth has a box for each object: every class in every split
     assert all(min(split.counts) > 0 for split in data.splits.values())
     split = data.splits["val"]
     dataset = ClsDataset(str(split.annotation_file), {"classes": data.classes},

@@ -1,4 +1,4 @@
-"""The real sets of labeled images, whose faults are known and must be found by name."""
+"""Real data sets of labeled images, whose known issues must be reported."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""A hundred thousand images: the seconds and the memory of opening them."""
+"""A hundred thousand images: time and memory of loading them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Each fault of a COCO annotation: said with file and id, and mended or refused."""
+"""Each issue of a COCO annotation: reported with file and id, and corrected or an error."""
 
 import json
 import math

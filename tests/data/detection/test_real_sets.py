@@ -1,4 +1,4 @@
-"""The real sets, whose own faults are known and must be found by name."""
+"""Real detection data sets, whose known issues must be reported."""
 
 import contextlib
 import io
@@ -53,7 +53,7 @@ def test_blood_cells_keep_truncated(blood):
     assert sum(box["difficult"] for box in boxes) == 0
 
 
-def test_chess_faults_are_found_by_name(chess):
+def test_chess_issues_are_reported(chess):
     ledger = chess.ledger
     assert ledger.counts == {
         "super_category": 1, "duplicate_box": 1, "image_id_zero": 2, "annotation_id_zero": 2,

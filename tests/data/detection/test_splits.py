@@ -1,4 +1,4 @@
-"""Splits that a folder lacks."""
+"""Splits of data that lacks them."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_split_of_a_flat_folder_is_deterministic(tmp_path):
                for note in data.ledger.notes)
 
 
-def test_byte_identical_images_stay_on_one_side(tmp_path):
+def test_byte_identical_images_stay_in_one_split(tmp_path):
     same = {0, 3, 5, 7, 9}
     names = names_of(load_detection_data(flat(tmp_path / "set", 10, same), tmp_path / "work"))
     assert sum(bool({f"{i}.png" for i in same} & held) for held in names.values()) == 1

@@ -1,4 +1,4 @@
-"""What can be learned and measured: crowds, difficult objects, images without a usable box."""
+"""Usable objects: crowds, difficult objects, images without a usable box."""
 
 import json
 
@@ -115,7 +115,7 @@ def test_a_val_split_of_crowds_is_an_error(coco_folder, tmp_path):
         load_detection_data(coco_folder.write(), tmp_path / "work")
 
 
-def test_a_config_own_file_of_crowds_is_an_error(coco_folder):
+def test_a_config_file_of_crowds_is_an_error(coco_folder):
     for record in coco_folder.ground_truth["train"]["annotations"]:
         record["iscrowd"] = 1
     root = coco_folder.write()
@@ -158,7 +158,7 @@ def test_difficult_objects_are_trained_on_and_not_measured(shared_cases, tmp_pat
     assert issue.code == "class_only_in_train" and "'a'" in issue.message
 
 
-def test_difficult_objects_are_not_trained_on_when_the_user_says_so(shared_cases, tmp_path):
+def test_difficult_objects_are_not_trained_on_when_the_user_says_it(shared_cases, tmp_path):
     data = load_detection_data(shared_cases / "data" / "voc_difficult", tmp_path / "work",
                                options=DataOptions(train_difficult=False))
     assert crowds(data, "train") == {("a", 1, 1), ("b", 0, 0)}
@@ -166,7 +166,7 @@ def test_difficult_objects_are_not_trained_on_when_the_user_says_so(shared_cases
     assert "'a'" in issue.message and "train 4" in issue.message
 
 
-def test_difficult_in_a_coco_file_is_a_field_that_nothing_reads(coco_folder, tmp_path):
+def test_difficult_in_a_coco_file_is_not_used(coco_folder, tmp_path):
     for record in coco_folder.ground_truth["val"]["annotations"]:
         record["difficult"] = 1
     data = load_detection_data(coco_folder.write(), tmp_path / "work")

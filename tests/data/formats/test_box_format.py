@@ -1,4 +1,4 @@
-"""What the four numbers of a box are: told by how many boxes lie within their images."""
+"""The box format, resolved by how many boxes are within their images."""
 
 import json
 
@@ -155,7 +155,7 @@ def test_image_size_beyond_float_range_is_reported(coco_folder, tmp_path):
     assert data.ledger.counts == {"size_differs": 1}
 
 
-def test_a_config_own_file_with_corners_is_an_error(tmp_path):
+def test_a_config_file_with_corners_is_an_error(tmp_path):
     root = write_set(tmp_path / "set", corners)
     with pytest.raises(DataError, match="5 of 20 boxes.*correct the file, or pass its folder as "
                        "--data with .*box_format=xyxy; to keep the format, add .*box_format=xywh"):

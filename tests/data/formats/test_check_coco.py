@@ -1,4 +1,4 @@
-"""The check of a file that a config names itself: everything is told, nothing is written."""
+"""The check of a COCO file of a config: all issues are reported, nothing is written."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_good_data(coco_folder):
     ledger.raise_errors()
 
 
-def test_faults_are_found_and_nothing_is_written(coco_folder):
+def test_issues_are_reported_and_nothing_is_written(coco_folder):
     coco_folder.ground_truth["train"]["annotations"][0]["bbox"] = [4, 5, 0, 10]
     root = coco_folder.write()
     before = sorted(root.parent.rglob("*"))

@@ -1,4 +1,4 @@
-"""Csv files of path and label: what is read, and which line is told of what is not."""
+"""Csv files with path and label: what is read, and errors by line."""
 
 import codecs
 import json
@@ -192,7 +192,7 @@ def test_ambiguous_csv_files_raise(image_set, read):
         read(image_set.root)
 
 
-def test_a_folder_whose_only_csv_has_other_columns_says_so(tmp_path, read):
+def test_a_folder_whose_only_csv_has_other_columns_is_an_error(tmp_path, read):
     file = tmp_path / "set" / "labels.csv"
     file.parent.mkdir()
     file.write_text("image,label\na.jpg,cat\n")

@@ -1,4 +1,4 @@
-"""Class folders in odd company: runs below them, links upwards, tables beside them, a thread."""
+"""Class folders with other content: output of runs, links to parents, csv files, thin images."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Class folders: the layouts that people have, and what is wrong in them."""
+"""Class folders: common layouts, and their issues."""
 
 import json
 import os
@@ -135,7 +135,7 @@ def test_images_outside_splits_and_classes_are_reported(image_set, read):
     assert data.ledger.splits["val"].images_left_out == 1
 
 
-def test_a_test_folder_without_classes_is_left_out_and_told(image_set, read):
+def test_a_test_folder_without_classes_is_left_out_and_reported(image_set, read):
     data = read(make_splits(image_set, ("train", "val")).fill("test", 7))
     assert read_list(data, "test") == read_list(data, "val")
     (issue,) = data.ledger.issues
@@ -202,7 +202,7 @@ def test_spellings_of_a_class_in_two_splits_are_one(image_set, read):
     assert read_list(data, "val")[0][0].startswith("Cat/")
 
 
-def test_spellings_in_one_split_are_two_classes_and_told(image_set, read):
+def test_spellings_in_one_split_are_two_classes_and_reported(image_set, read):
     data = read(make_splits(image_set, classes=("Cat", "cat")))
     assert data.classes == ("Cat", "cat")
     assert data.ledger.issues[0].resolution == "kept apart: one split has both"
@@ -301,7 +301,7 @@ def test_the_same_bytes_in_two_splits_are_named(image_set, read):
      "this is YOLO text .* not supported"),
 ], ids=["empty", "images", "one class", "tables", "one class in splits", "unlabeled", "twice",
         "yolo"])
-def test_unsupported_folder_error_says_what_was_found(image_set, read, make, message):
+def test_unsupported_folder_error_names_the_content(image_set, read, make, message):
     make(image_set)
     with pytest.raises(DataError, match=message):
         read(image_set)

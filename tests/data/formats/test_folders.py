@@ -1,4 +1,4 @@
-"""Layouts that people have, found by looking; and what else may stand at a path."""
+"""Detection of common folder layouts, and errors for other paths."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Ids of images and categories that annotations write as another type."""
+"""Ids of images and categories that annotations have as another type."""
 
 import pytest
 from drawn_objects import count_boxes_on_objects
@@ -11,7 +11,7 @@ from detkit.errors import DataError
 @pytest.mark.parametrize("value, number", [
     ("", None), ("a", None), ("1.5", None), (1.5, None), ("1e3", None), ("9" * 5000, None),
     ("3", 3), (" 3 ", 3), ("3.0", 3), ("003", 3), (3.0, 3), (3, 3), ("-1", -1)])
-def test_the_whole_number_of_an_id(value, number):
+def test_integer_value_of_an_id(value, number):
     assert parse_int_id(value) == number
 
 

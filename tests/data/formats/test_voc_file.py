@@ -76,7 +76,7 @@ def test_a_broken_xml_leaves_its_image_out_and_is_named(tmp_path):
     root = write_set(tmp_path / "set", {
         "0": "<annotation><obj", **{str(i): voc_xml(f"{i}.png") for i in range(1, 6)}})
     data = load_detection_data(root, tmp_path / "work")
-    # Its image is then one that no annotation names, told as well.
+    # Its image is then in no annotation file, which is reported, too.
     assert data.ledger.counts == {"broken_annotation": 1, "images_without_record": 1}
     assert data.ledger.issues[0].file.endswith("0.xml")
     assert sum(count.images_left_out for count in data.ledger.splits.values()) == 1
@@ -85,7 +85,7 @@ def test_a_broken_xml_leaves_its_image_out_and_is_named(tmp_path):
 def test_mostly_broken_xml_is_an_error(tmp_path):
     root = write_set(tmp_path / "set", {
         "a": voc_xml("a.png"), "b": "<annotation>", "c": "<annotation>"})
-    with pytest.raises(DataError, match="only 1 images can be used and 2 can not"):
+    with pytest.raises(DataError, match="only 1 images can be used, 2 cannot"):
         load_detection_data(root, tmp_path / "work")
 
 

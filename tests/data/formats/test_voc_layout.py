@@ -1,4 +1,4 @@
-"""Pascal VOC folders as tools write them: sub-folders, lists, endings, encodings."""
+"""Pascal VOC folders as tools write them: subfolders, lists, suffixes, encodings."""
 
 import json
 import time
@@ -93,7 +93,7 @@ def test_lists_may_name_subfolders_with_either_slash(tmp_path):
     assert counts(data) == {"train": 6, "val": 4, "test": 4} and data.ledger.issues == []
 
 
-def test_lists_say_the_splits_where_only_some_subfolders_are_called_for_one(tmp_path):
+def test_lists_say_the_splits_where_only_some_subfolders_are_named_for_one(tmp_path):
     stems = ["cam1/0", "cam1/1", "test_drive/0", "test_drive/1"]
     lists = {"ImageSets/Main/train.txt": ["cam1/0", "test_drive/0"],
              "ImageSets/Main/val.txt": ["cam1/1", "test_drive/1"]}
@@ -149,7 +149,7 @@ def test_lists_that_are_ignored_or_empty_are_named(tmp_path):
     data = load_detection_data(root, tmp_path / "work")
     notes = "\n".join(data.ledger.notes)
     assert "not read: Night.txt" in notes and "cat_train" not in notes
-    assert "test.txt names no image" in notes
+    assert "test.txt is empty" in notes
     assert data.ledger.counts["not_in_any_list"] == 2
 
 

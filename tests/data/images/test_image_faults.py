@@ -1,4 +1,4 @@
-"""Each fault of an image or its record."""
+"""Each issue of an image or its record."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_most_images_missing_is_an_error(coco_folder, tmp_path):
     add_third_image(coco_folder)
     for name in ("train0.png", "train1.png"):
         (coco_folder.root / "train" / name).unlink()
-    with pytest.raises(DataError, match="only 1 images can be used and 2 can not"):
+    with pytest.raises(DataError, match="only 1 images can be used, 2 cannot"):
         load(coco_folder, tmp_path)
 
 
@@ -112,7 +112,7 @@ def test_boxes_drawn_on_the_stored_image_are_rotated_and_reported(tmp_path):
     data = load_detection_data(turned_set(tmp_path / "set", (64, 48)), tmp_path / "work")
     (issue,) = data.ledger.issues
     assert (issue.code, issue.image) == ("exif_turned", "turned.jpg")
-    # Turned clockwise by a quarter the new x is counted from the old bottom:
+    # Rotated clockwise by 90 degrees, the new x is counted from the old bottom:
     # x = 48 - (4 + 8) = 36, y = 10, width and height change places.
     assert box_of_turned(data) == ([36, 10, 8, 20], (48, 64))
 
@@ -135,7 +135,7 @@ def test_one_image_listed_twice_is_merged(coco_folder, tmp_path):
 
 def test_one_id_for_two_images_is_an_error(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["images"][1]["id"] = 1
-    with pytest.raises(DataError, match="image id 1 stands for 'train0.png' and for 'train1.png'"):
+    with pytest.raises(DataError, match="image id 1 is used for 'train0.png' and for 'train1.png'"):
         load(coco_folder, tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_image_id_zero_is_renumbered_and_kept_as_a_field(coco_folder, tmp_path):
         (1, 0), (2, 2)]
 
 
-def test_an_empty_image_is_kept_as_background_and_told(coco_folder, tmp_path):
+def test_an_empty_image_is_kept_as_background_and_reported(coco_folder, tmp_path):
     del coco_folder.ground_truth["train"]["annotations"][2:]
     data = load(coco_folder, tmp_path)
     assert data.ledger.counts == {"image_without_boxes": 1}

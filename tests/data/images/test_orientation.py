@@ -1,4 +1,4 @@
-"""Which way up boxes were drawn, where the file's EXIF or the stated size leaves two ways."""
+"""The orientation of boxes where EXIF or the annotated size leave two possibilities."""
 
 import json
 
@@ -9,7 +9,7 @@ from small_sets import coco, draw, write_json
 
 from detkit.data.detection.load_detection_data import load_detection_data
 
-# Of an image stored 64x48 and shown 48x64: fits both, only the upright one, only the stored one.
+# In an image stored 64x48, upright 48x64: fits both, only the upright, only the stored image.
 BOTH, UPRIGHT, STORED = [10, 4, 20, 8], [10, 50, 20, 10], [50, 4, 10, 20]
 
 
@@ -48,7 +48,8 @@ def test_boxes_in_the_stored_image_are_turned_whatever_size_is_stated(tmp_path):
     boxes = [[BOTH]] * 3 + [[STORED]] * 3
     data = load_detection_data(turned_set(tmp_path / "set", boxes, stated_wh=(48, 64)),
                                tmp_path / "work")
-    # Clockwise by a quarter the new x is counted from the old bottom: 48 - (4 + 8) = 36, y = 10.
+    # Rotated clockwise by 90 degrees, the new x is counted from the old bottom:
+    # 48 - (4 + 8) = 36, y = 10.
     assert data.ledger.counts == {"exif_turned": 6}
     assert boxes_by_image(data)["0.jpg"] == [[36, 10, 8, 20]]
 
@@ -57,7 +58,7 @@ def test_one_bad_box_does_not_change_the_orientation_of_others(tmp_path):
     sloppy = [10, 4, 20, 48]  # reaches 4 pixels below the stored image, and fits the upright one
     boxes = [[BOTH]] * 9 + [[BOTH, sloppy]]
     data = load_detection_data(turned_set(tmp_path / "set", boxes), tmp_path / "work")
-    # The stated size is the stored image's: its boxes are turned, the sloppy one clipped.
+    # The stated size is the stored image's: its boxes are rotated, the imprecise one clipped.
     assert data.ledger.counts == {"exif_turned": 10, "box_clipped": 1}
     assert all([36, 10, 8, 20] in result for result in boxes_by_image(data).values())
     assert not any("fit the upright image" in note for note in data.ledger.notes)

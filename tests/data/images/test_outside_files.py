@@ -1,4 +1,4 @@
-"""Images outside of a data set's folder are refused, or noted where the user chose them."""
+"""Images outside of a data set's folder: an error, or a note where the user allowed them."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def test_a_name_that_leads_out_of_the_folder_is_an_error(tmp_path, secret, name)
         load_detection_data(root, tmp_path / "work")
     data = load_detection_data(root, tmp_path / "work", options=DataOptions(allow_outside=True))
     assert sum(split.image_count for split in data.splits.values()) == 6
-    assert [note for note in data.ledger.notes if "lie outside" in note]
+    assert [note for note in data.ledger.notes if "are outside" in note]
 
 
 def test_a_link_and_a_step_up_from_where_it_leads_is_outside(tmp_path, secret):
@@ -111,11 +111,11 @@ def test_links_that_the_user_made_are_used_and_noted(tmp_path, secret, whole_fol
         (root / "images" / "5.png").symlink_to(secret)
     data = load_detection_data(root, tmp_path / "work")
     (note,) = [note for note in data.ledger.notes if "are links to files outside" in note]
-    assert f"for {6 if whole_folder else 1} of its images" in note
+    assert f"{6 if whole_folder else 1} of its images are links" in note
     assert data.ledger.issues == []
 
 
-def test_images_outside_of_a_config_own_file_are_reported(tmp_path, secret):
+def test_images_outside_of_a_config_file_are_reported(tmp_path, secret):
     root = folder_naming(tmp_path, secret)
     file = root / "annotations" / "all.json"
     for images in (root / "images", os.path.relpath(root / "images")):

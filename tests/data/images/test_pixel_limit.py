@@ -1,4 +1,4 @@
-"""Image files that are small and would take gigabytes or hours: refused by their headers."""
+"""Small image files that would take gigabytes or hours: rejected by their headers."""
 
 import struct
 import subprocess

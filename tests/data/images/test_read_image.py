@@ -1,4 +1,4 @@
-"""Images as a person sees them, against OpenCV, which decodes and turns on its own."""
+"""Reading upright RGB images, compared with OpenCV, which applies EXIF, too."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ ORIENTATION = 0x0112
 
 
 def ramp_image(size_wh=(6, 4)):
-    """Every pixel differs, so that no turn goes unseen."""
+    """An image whose pixels all differ, so that each orientation does, too."""
     ramp = np.arange(size_wh[0] * size_wh[1], dtype=np.uint8).reshape(size_wh[1], size_wh[0])
     return np.stack([ramp, ramp + 60, ramp + 120], axis=-1)
 
@@ -54,7 +54,7 @@ def test_exif_is_applied_as_opencv_applies_it(tmp_path, orientation, suffix):
 
 
 def test_turned_png_is_upright(tmp_path):
-    # Orientation 6: shown turned clockwise by a quarter, which numpy's rot90 does with k=-1.
+    # Orientation 6: rotate clockwise by 90 degrees, which is numpy's rot90 with k=-1.
     path = with_orientation(tmp_path / "a.png", 6)
     np.testing.assert_array_equal(read_image(path), np.rot90(ramp_image(), -1))
 
@@ -96,7 +96,7 @@ def test_transparent_palette_colour_is_white(tmp_path):
 
 
 def test_cmyk_jpeg_has_its_colour(tmp_path):
-    # No ink at all is white; full cyan and nothing else is (0, 255, 255).
+    # No ink is white; full cyan alone is (0, 255, 255).
     white = save(tmp_path / "w.jpg", Image.new("CMYK", (16, 16), (0, 0, 0, 0)))
     cyan = save(tmp_path / "c.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)))
     assert np.abs(read_image(white).astype(int) - 255).max() <= 2

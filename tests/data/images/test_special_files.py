@@ -1,4 +1,4 @@
-"""Pipes, sizes and folders that cannot be read: an error or a line, never a wait or a gap."""
+"""Pipes, huge files and unreadable folders: an error or an issue, never a hang."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ from detkit.machine import memory
 
 @pytest.fixture(autouse=True)
 def alarm():
-    """Whoever opens a pipe without a writer waits for ever."""
+    """Replace a file by a named pipe: opening one without a writer blocks for ever."""
     def stop(*_):
         raise TimeoutError("it waits")
 
@@ -116,7 +116,7 @@ def test_images_that_are_no_files_are_called_by_what_they_are(tmp_path):
             assert what in probe_image(path).error
 
 
-def test_evaluate_says_that_a_pipe_is_no_file(tmp_path):
+def test_evaluate_says_that_a_pipe_is_not_a_file(tmp_path):
     ground_truth = write_json(tmp_path / "ground_truth.json",
                               coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
     pipe = pipe_in_place_of(tmp_path / "results.json")
@@ -138,9 +138,9 @@ def test_json_larger_than_the_memory_is_not_read(coco_folder, tmp_path, monkeypa
     root = coco_folder.write()
     size = (root / "annotations" / "train.json").stat().st_size
     monkeypatch.setattr(memory, "available_memory", lambda: 3 * (size - 1))
-    with pytest.raises(DataError, match="train.json: cannot be read .*the memory does not suffice"):
+    with pytest.raises(DataError, match="train.json: cannot be read .*the memory is not enough"):
         load_detection_data(root, tmp_path / "work")
-    with pytest.raises(DataError, match="the memory does not suffice"):
+    with pytest.raises(DataError, match="the memory is not enough"):
         evaluate_boxes(root / "annotations" / "train.json", [])
 
 
@@ -216,11 +216,11 @@ def test_output_of_an_earlier_run_is_skipped_and_noted(coco_folder, class_folder
     root = coco_folder.write()
     load_detection_data(root, root / "runs")
     data = load_detection_data(root, tmp_path / "work")
-    assert [note for note in data.ledger.notes if note.startswith("passed over")] == [
+    assert [note for note in data.ledger.notes if note.startswith("not read, as")] == [
         "not read, as they are output of an earlier run (they hold its ledger.json): runs/data"]
     load_classification_data(class_folder, class_folder / "runs")
     pets = load_classification_data(class_folder, tmp_path / "more")
-    assert [note for note in pets.ledger.notes if note.startswith("passed over")]
+    assert [note for note in pets.ledger.notes if note.startswith("not read, as")]
     assert pets.classes == ("cat", "dog")
 
 

@@ -1,4 +1,4 @@
-"""The sampler that evens out the classes: its shares, its epochs, its processes."""
+"""The class balanced sampler: class shares, epochs and processes."""
 
 import math
 
@@ -15,7 +15,7 @@ from detkit.registry import DATA_SAMPLERS
 
 
 class LabeledDataset:
-    """A data set that has nothing but labels."""
+    """A data set with labels only."""
 
     def __init__(self, labels):
         self._labels = np.asarray(labels, np.int64)
@@ -37,11 +37,11 @@ SKEWED = LabeledDataset([0] * 900 + [1] * 90 + [3] * 10)
 @pytest.mark.parametrize(
     ("power", "shares"),
     [
-        # Each image alike.
+        # All images equally likely.
         (0, {0: 0.9, 1: 0.09, 3: 0.01}),
         # Class weights 900 / sqrt(900) = 30, 90 / sqrt(90) = 9.4868, 10 / sqrt(10) = 3.1623.
         (0.5, {0: 30 / 42.6491, 1: 9.4868 / 42.6491, 3: 3.1623 / 42.6491}),
-        # Each class alike.
+        # All classes equally likely.
         (1, {0: 1 / 3, 1: 1 / 3, 3: 1 / 3}),
         # 1/900, 1/90, 1/10 in proportion: 1, 10, 90 of 101.
         (2, {0: 1 / 101, 1: 10 / 101, 3: 90 / 101}),

@@ -1,4 +1,4 @@
-"""The first and the last step of a classifier's pipeline."""
+"""The first and the last step of a classification pipeline."""
 
 import numpy as np
 import pytest

@@ -20,7 +20,7 @@ from detkit.engine.reproducibility import SeededDataset, SeededIndex
 from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
-# Of v2, and not one image in and one image out.
+# Transforms of v2 that are not from one image to one image.
 EXCLUDED = {
     "ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop",
     "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode",  # boxes and points
@@ -30,7 +30,7 @@ EXCLUDED = {
     "ToPureTensor", "ToTensor",  # types and units
     "Compose", "Lambda", "LinearTransformation", "Transform",
 }
-# What each needs to be built, and to change the image whatever is drawn.
+# Arguments with which each transform changes the image, whatever is drawn.
 ARGUMENTS = {
     "CenterCrop": {"size": 20}, "ColorJitter": {"brightness": [2, 2]},
     "GaussianBlur": {"kernel_size": 5}, "JPEG": {"quality": 5}, "Pad": {"padding": 3},
@@ -227,7 +227,7 @@ AUGMENTATIONS = [
 
 
 class AugmentedImage(torch.utils.data.Dataset):
-    """One image again and again, through one augmentation after the other."""
+    """The same image through several augmentations in sequence."""
 
     def __init__(self, image):
         self.image = image
@@ -272,7 +272,7 @@ def test_pickled_transform_gives_same_output(photo):
 
 @pytest.mark.parametrize("policy", ["rand-m10-inc1", "rand-m1-n3-p1-mstd1", "v0r-mstd3", "augmix"])
 def test_policies_never_fail_over_100_seeds(policy, photo):
-    # Pillow 13 refuses to posterise to 0 bits, which timm draws in each of these.
+    # Pillow 13 rejects posterize with 0 bits, which timm draws in each of these.
     actual = TimmAutoAugment(policy, img_size=48)
     for number in range(100):
         seed(number)
