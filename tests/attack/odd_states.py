@@ -41,10 +41,10 @@ def odd_component(rng: random.Random, canary: Path) -> dict[str, Any]:
         registry = getattr(mmdet.registry, rng.choice(REGISTRIES), None)
         if registry is not None and rng.random() < 0.3 and registry.parent is not None:
             registry = registry.parent
-    name, made = rng.choice(sorted(registry.module_dict.items(), key=lambda item: item[0]))
+    name, component = rng.choice(sorted(registry.module_dict.items(), key=lambda item: item[0]))
     content: dict[str, Any] = {"type": name}
     try:
-        parameters = list(inspect.signature(made).parameters.values())
+        parameters = list(inspect.signature(component).parameters.values())
     except (TypeError, ValueError):
         parameters = []
     for parameter in parameters:

@@ -52,7 +52,7 @@ def check(kind, outcomes):
     """Fail with the seeds and how to run one alone."""
     failed = [outcome for outcome in outcomes if outcome["faults"]]
     lines = [
-        f"{kind} {outcome['seed']} ({outcome['what'][:100]!a}): "
+        f"{kind} {outcome['seed']} ({outcome['description'][:100]!a}): "
         f"{'; '.join(outcome['faults'])[:400]}"
         for outcome in failed[:20]
     ]
