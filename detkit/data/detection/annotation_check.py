@@ -186,9 +186,9 @@ def _drop_empty(split: ProbedSplit, index: int, ledger: Ledger) -> None:
     kept = []
     for record in split.by_image.get(index, []):
         if _is_empty_annotation(record):
-            ledger.add("empty_box", f"its box is {record['bbox']}", "left out, its image is "
-                       "background as set in data_options",
-                       annotation=record.get("object", record.get("id")), **location)
+            ledger.add("empty_box", f"its box is {record['bbox']}", "ignored, as set in "
+                       "data_options", annotation=record.get("object", record.get("id")),
+                       **location)
         else:
             kept.append(record)
     split.by_image[index] = kept

@@ -83,13 +83,13 @@ class ImageFolder:
         if self.exact or path.startswith("/"):
             return None
         current = ""
-        for part in path.split("/"):
-            if part in ("", "."):
+        for component in path.split("/"):
+            if component in ("", "."):
                 continue
-            matches = [part] if part == ".." else self._list_dir(current).get(
-                casefold_name(part), [])
-            if part in matches:
-                matches = [part]
+            matches = [component] if component == ".." else self._list_dir(current).get(
+                casefold_name(component), [])
+            if component in matches:
+                matches = [component]
             if len(matches) != 1:
                 return None
             current = f"{current}/{matches[0]}" if current else matches[0]

@@ -66,8 +66,8 @@ def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolder
     if "all" in by_split and len(by_split) > 1:
         (base, *others) = bases
         if base is None or others or not read_split_lists(base):
-            named = next(group[0] for name, group in by_split.items() if name != "all")
-            raise _ambiguous_folders_error(by_split["all"][0], named)
+            split_folder = next(group[0] for name, group in by_split.items() if name != "all")
+            raise _ambiguous_folders_error(by_split["all"][0], split_folder)
         by_split = {"all": list(folders)}  # lists define the splits, not names of subfolders
     chosen = {}
     for name, group in by_split.items():
