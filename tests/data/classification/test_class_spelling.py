@@ -52,12 +52,12 @@ def test_two_compositions_are_one_class(tmp_path, train, val):
     assert all(r"'pe\u0302che'" in issue.message for issue in issues)
 
 
-@pytest.mark.parametrize("wanted", [COMPOSED, APART])
+@pytest.mark.parametrize("expected", [COMPOSED, APART])
 @pytest.mark.parametrize("written", [COMPOSED, APART])
-def test_a_checkpoints_classes_are_found_in_either_composition(tmp_path, wanted, written):
+def test_a_checkpoints_classes_are_found_in_either_composition(tmp_path, expected, written):
     root = folder(tmp_path / "set", (written, "b"), (written, "b"))
-    data = load_detection_data(root, tmp_path / "work", classes=(wanted, "b"))
-    assert data.classes == (wanted, "b")  # the checkpoint's own spelling
+    data = load_detection_data(root, tmp_path / "work", classes=(expected, "b"))
+    assert data.classes == (expected, "b")  # the checkpoint's own spelling
     assert data.splits["train"].box_count == 4
 
 

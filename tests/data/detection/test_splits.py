@@ -60,12 +60,12 @@ def test_too_few_different_images_are_errors(tmp_path, count, same):
         load_detection_data(flat(tmp_path / "set", count, same), tmp_path / "work")
 
 
-@pytest.mark.parametrize("lacking, other", [("val", "test"), ("test", "val")])
-def test_missing_val_or_test_falls_back_to_the_other(coco_folder, tmp_path, lacking, other):
-    del coco_folder.ground_truth[lacking]
+@pytest.mark.parametrize("missing, other", [("val", "test"), ("test", "val")])
+def test_missing_val_or_test_falls_back_to_the_other(coco_folder, tmp_path, missing, other):
+    del coco_folder.ground_truth[missing]
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
-    assert names_of(data)[lacking] == names_of(data)[other]
-    assert f"there is no {lacking} split: {other} is used in its place" in data.ledger.notes
+    assert names_of(data)[missing] == names_of(data)[other]
+    assert f"there is no {missing} split: {other} is used in its place" in data.ledger.notes
     assert data.ledger.count("image_in_two_splits") == 0
 
 

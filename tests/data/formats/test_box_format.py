@@ -179,12 +179,12 @@ def test_splits_may_be_of_different_formats(tmp_path):
         assert sorted(box["bbox"] for box in content["annotations"]) == sorted(5 * BOXES)
 
 
-@pytest.mark.parametrize("stated_wh", [(1, 1), (640, 640), (640, 480)])
-def test_fractions_hold_whatever_size_is_stated(tmp_path, stated_wh):
+@pytest.mark.parametrize("annotated_wh", [(1, 1), (640, 640), (640, 480)])
+def test_fractions_hold_whatever_size_is_stated(tmp_path, annotated_wh):
     root = write_set(tmp_path / "set", fraction(unchanged))
     ground_truth = json.loads((root / "coco.json").read_text())
     for image in ground_truth["images"]:
-        image.update(width=stated_wh[0], height=stated_wh[1])
+        image.update(width=annotated_wh[0], height=annotated_wh[1])
     write_json(root / "coco.json", ground_truth)
     data = load_detection_data(root, tmp_path / "work",
                                options=DataOptions(box_format="normalized_xywh"))

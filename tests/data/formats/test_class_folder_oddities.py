@@ -25,10 +25,10 @@ def read(tmp_path):
 
 def test_run_dirs_inside_the_data_are_not_classes(image_set, read):
     image_set.fill("cat", 3).fill("dog", 3)
-    for place in ("first", "second", "work_dirs/a", "work_dirs/b"):
+    for position in ("first", "second", "work_dirs/a", "work_dirs/b"):
         assert load_classification_data(image_set.root,
-                                        image_set.root / place).classes == ("cat", "dog")
-        image_set.draw(f"{place}/confusion_matrix.png")
+                                        image_set.root / position).classes == ("cat", "dog")
+        image_set.draw(f"{position}/confusion_matrix.png")
     with pytest.raises(DataError, match="the class folder 'work_dirs' holds no image"):
         read(image_set)
     shutil.rmtree(image_set.root / "work_dirs")

@@ -98,11 +98,11 @@ def test_text_files_beside_a_wrapper_folder_are_ignored(image_set, read):
     assert counts(read(image_set))["train"] == (3, 3)
 
 
-@pytest.mark.parametrize("there, lacking", [("val", "test"), ("test", "val")])
-def test_missing_val_or_test_falls_back_to_the_other(image_set, read, there, lacking):
-    data = read(make_splits(image_set, ("train", there)))
-    assert read_list(data, lacking) == read_list(data, there)
-    assert data.ledger.notes == [f"there is no {lacking} split: {there} is used in its place"]
+@pytest.mark.parametrize("present, missing", [("val", "test"), ("test", "val")])
+def test_missing_val_or_test_falls_back_to_the_other(image_set, read, present, missing):
+    data = read(make_splits(image_set, ("train", present)))
+    assert read_list(data, missing) == read_list(data, present)
+    assert data.ledger.notes == [f"there is no {missing} split: {present} is used in its place"]
     assert data.ledger.issues == []
 
 

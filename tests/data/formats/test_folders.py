@@ -41,10 +41,10 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_coco_layouts(tmp_path, layout):
-    json_at, images_at, prefix = layout
+    json_path, image_dir, prefix = layout
     for seed, split in enumerate(("train", "val", "test")):
-        draw_split(tmp_path / "set" / images_at.format(split), split, seed * 10)
-        write_json(tmp_path / "set" / json_at.format(split),
+        draw_split(tmp_path / "set" / image_dir.format(split), split, seed * 10)
+        write_json(tmp_path / "set" / json_path.format(split),
                    split_ground_truth(split, prefix.format(split)))
     data = load_detection_data(tmp_path / "set", tmp_path / "work")
     assert data.ledger.issues == [] and data.format == "coco"
@@ -62,14 +62,14 @@ def test_roboflows_valid_is_val(tmp_path):
     assert data.splits["val"].image_dir.name == "valid"
 
 
-def voc_set(root, xml_at, images_at, lists=None, count=10):
+def voc_set(root, xml_dir, image_dir, lists=None, count=10):
     for i in range(count):
-        draw(root / images_at / f"{i}.png", seed=i)
-        path = root / xml_at / f"{i}.xml"
+        draw(root / image_dir / f"{i}.png", seed=i)
+        path = root / xml_dir / f"{i}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(voc_xml(f"{i}.png"))
     for name, stems in (lists or {}).items():
-        path = root / Path(xml_at).parent / "ImageSets" / "Main" / f"{name}.txt"
+        path = root / Path(xml_dir).parent / "ImageSets" / "Main" / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(stems) + "\n")
     return root
@@ -79,13 +79,13 @@ def counts(data):
     return {name: split.image_count for name, split in data.splits.items()}
 
 
-@pytest.mark.parametrize("xml_at, images_at", [
+@pytest.mark.parametrize("xml_dir, image_dir", [
     ("Annotations", "JPEGImages"),
     ("VOCdevkit/VOC2007/Annotations", "VOCdevkit/VOC2007/JPEGImages"),
     ("annotations", "images"), ("all", "all"), (".", "."),
 ], ids=["plain", "devkit", "kaggle", "side by side", "root"])
-def test_voc_layouts_without_lists_are_divided_by_a_stated_seed(tmp_path, xml_at, images_at):
-    data = load_detection_data(voc_set(tmp_path / "set", xml_at, images_at), tmp_path / "work")
+def test_voc_layouts_without_lists_are_divided_by_a_stated_seed(tmp_path, xml_dir, image_dir):
+    data = load_detection_data(voc_set(tmp_path / "set", xml_dir, image_dir), tmp_path / "work")
     assert data.format == "voc" and counts(data) == {"train": 8, "val": 1, "test": 1}
     assert any("divided by seed 0 into train 8, val 1, test 1" in note
                for note in data.ledger.notes)

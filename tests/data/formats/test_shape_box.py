@@ -104,7 +104,7 @@ def test_a_turned_box_with_an_outline(coco_folder, tmp_path, points, box):
     assert annotations_of(data)[0][3] == box
 
 
-def read_one(tmp_path, text):
+def read_single(tmp_path, text):
     path = tmp_path / "a.xml"
     path.write_text(text)
     return read_voc([(path, None)], "all", tmp_path, Ledger()).annotations[0]
@@ -121,16 +121,16 @@ def without_corners(shape):
     "<polygon><pt><x>4</x><y>5</y></pt><pt><x>16</x><y>5</y></pt><pt><x>16</x><y>15</y></pt>"
     "</polygon>"], ids=["numbered", "points"])
 def test_a_voc_object_with_an_outline_alone(tmp_path, shape):
-    assert read_one(tmp_path, without_corners(shape))["bbox"] == [4, 5, 12, 10]
+    assert read_single(tmp_path, without_corners(shape))["bbox"] == [4, 5, 12, 10]
 
 
 def test_voc_objects_carry_their_rotation(tmp_path):
     turned = ("<robndbox><cx>30</cx><cy>25</cy><w>40</w><h>10</h><angle>1.5707963268</angle>"
               "</robndbox>")
-    record = read_one(tmp_path, without_corners(turned))
+    record = read_single(tmp_path, without_corners(turned))
     assert record["bbox"] == [10, 20, 40, 10]
     assert record["attributes"]["rotation"] == pytest.approx(90)
     attribute = ("<attributes><attribute><name>rotation</name><value>30.0</value></attribute>"
                  "</attributes><bndbox>")
-    record = read_one(tmp_path, voc_xml("a.png").replace("<bndbox>", attribute))
+    record = read_single(tmp_path, voc_xml("a.png").replace("<bndbox>", attribute))
     assert record["attributes"] == {"rotation": "30.0"} and record["bbox"] == [1, 2, 29, 38]

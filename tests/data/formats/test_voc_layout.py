@@ -13,13 +13,13 @@ from detkit.data.formats.xml_text import parse_xml
 from detkit.errors import DataError
 
 
-def write(root, xml_at, images_at, stems, lists=None, image_ending=".png"):
+def write(root, xml_dir, image_dir, stems, lists=None, image_ending=".png"):
     """One xml and one image for each stem; lists by their path from ``root``."""
     for stem in stems:
-        image_path = draw(root / images_at / f"{stem}.png",
-                          seed=zlib.crc32(f"{images_at}{stem}".encode()))
+        image_path = draw(root / image_dir / f"{stem}.png",
+                          seed=zlib.crc32(f"{image_dir}{stem}".encode()))
         image_path.rename(image_path.with_suffix(image_ending))
-        path = root / xml_at / f"{stem}.xml"
+        path = root / xml_dir / f"{stem}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(voc_xml(f"{stem}{image_ending}"))
     for name, lines in (lists or {}).items():
@@ -104,14 +104,14 @@ def test_lists_say_the_splits_where_only_some_subfolders_are_named_for_one(tmp_p
         load_detection_data(bare, tmp_path / "work")
 
 
-@pytest.mark.parametrize("xml_at, images_at", [
+@pytest.mark.parametrize("xml_dir, image_dir", [
     ("Annotations", "JPEGImages"), ("annotations", "Images"), ("labels", "images"),
     ("{}", "{}"), ("{}/Annotations", "{}/JPEGImages")])
-def test_subfolders_called_for_splits_make_them(tmp_path, xml_at, images_at):
+def test_subfolders_called_for_splits_make_them(tmp_path, xml_dir, image_dir):
     words = {"Train": "train", "Validation": "val", "testing": "test"}
     for word in words:
-        inner = "" if "{}" in xml_at else f"{word}/"
-        write(tmp_path / "set", xml_at.format(word), images_at.format(word),
+        inner = "" if "{}" in xml_dir else f"{word}/"
+        write(tmp_path / "set", xml_dir.format(word), image_dir.format(word),
               [f"{inner}{i}" for i in range(3)])
     data = load_detection_data(tmp_path / "set", tmp_path / "work")
     assert counts(data) == {"train": 3, "val": 3, "test": 3} and data.ledger.issues == []

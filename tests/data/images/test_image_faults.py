@@ -77,7 +77,7 @@ def test_a_missing_size_is_filled_in_from_the_file(coco_folder, tmp_path, size):
     assert (images_of(data)[0]["width"], images_of(data)[0]["height"]) == (64, 48)
 
 
-def turned_set(root, stated_wh, orientation=6):
+def turned_set(root, annotated_wh, orientation=6):
     """One 64x48 photograph shown as 48x64 among upright ones; its box is [10, 4, 20, 8]."""
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -86,7 +86,7 @@ def turned_set(root, stated_wh, orientation=6):
         draw(root / "images" / f"{i}.jpg", seed=2 + i)
     ground_truth = coco(["turned.jpg"] + [f"{i}.jpg" for i in range(9)],
                         [(i, 0, [10, 4, 20, 8]) for i in range(10)], classes=("cat", ))
-    ground_truth["images"][0].update(width=stated_wh[0], height=stated_wh[1])
+    ground_truth["images"][0].update(width=annotated_wh[0], height=annotated_wh[1])
     write_json(root / "coco.json", ground_truth)
     return root
 
@@ -180,16 +180,16 @@ def test_images_without_annotation_record_are_reported(coco_folder, tmp_path):
     assert issue.code == "images_without_record" and "extra.png" in issue.message
 
 
-@pytest.mark.parametrize("stated, on_disk", [
+@pytest.mark.parametrize("annotated_name, on_disk", [
     ("TRAIN0.PNG", "train0.png"), ("train\\train0.png", "train0.png"),
     ("e\u0301t\u00e9 \u732b.png", "\u00e9t\u00e9 \u732b.png"), ("a b%.png", "a b%.png"),
 ], ids=["case", "windows", "accents", "blank"])
 def test_file_names_differing_in_case_or_unicode_form_are_found(
-        coco_folder, tmp_path, stated, on_disk):
+        coco_folder, tmp_path, annotated_name, on_disk):
     folder = coco_folder.root / "train"
     (folder / "train0.png").rename(folder / on_disk)
-    coco_folder.ground_truth["train"]["images"][0]["file_name"] = stated
-    if "\\" in stated:
+    coco_folder.ground_truth["train"]["images"][0]["file_name"] = annotated_name
+    if "\\" in annotated_name:
         coco_folder.ground_truth["train"]["images"][1]["file_name"] = "train\\train1.png"
     data = load(coco_folder, tmp_path)
     assert data.ledger.issues == [] and images_of(data)[0]["file_name"] in (

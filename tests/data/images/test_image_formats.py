@@ -22,10 +22,10 @@ def first_and_notes(path):
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
 def test_the_first_of_several_frames_is_read_and_reported(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 8), color) for color in ("white", "black", "red")]
-    one, three = tmp_path / f"one.{suffix}", tmp_path / f"three.{suffix}"
-    frames[0].save(one)
+    single, three = tmp_path / f"one.{suffix}", tmp_path / f"three.{suffix}"
+    frames[0].save(single)
     frames[0].save(three, save_all=True, append_images=frames[1:])
-    assert first_and_notes(one) == ([255, 255, 255], [])
+    assert first_and_notes(single) == ([255, 255, 255], [])
     first, notes = first_and_notes(three)
     assert first == [255, 255, 255]
     assert len(notes) == 1 and "3 " in notes[0]

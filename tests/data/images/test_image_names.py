@@ -150,20 +150,20 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("json_at, images_at", FOLDERS.values(), ids=FOLDERS.keys())
-def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
+@pytest.mark.parametrize("json_path, image_dir", FOLDERS.values(), ids=FOLDERS.keys())
+def test_image_folders_are_found_in_any_case(tmp_path, json_path, image_dir):
     root = tmp_path / "set"
     names = [f"{i}.png" for i in range(3)]
     for i, name in enumerate(names):
-        draw(root / images_at / name, seed=i)
+        draw(root / image_dir / name, seed=i)
         # A folder of another subset holds images of the same names.
         draw(root / "images" / "Validation" / name, seed=i + 10)
     text = json.dumps(coco(names, [(i, 0, BOX) for i in range(3)], classes=["cat"])).encode()
-    path = root / json_at
+    path = root / json_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(text) if json_at.endswith("GZ") else text)
+    path.write_bytes(gzip.compress(text) if json_path.endswith("GZ") else text)
     data = load_detection_data(root, tmp_path / "work")
-    assert {split.image_dir for split in data.splits.values()} == {root / images_at}
+    assert {split.image_dir for split in data.splits.values()} == {root / image_dir}
     assert data.ledger.issues == []
     # That folder is a split without annotations, which is named.
     assert "folders of images that are in no annotation file: images/Validation (3)" in (

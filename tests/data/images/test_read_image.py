@@ -44,13 +44,13 @@ def test_photographs_equal_opencvs_decoding(shared_data):
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_exif_is_applied_as_opencv_applies_it(tmp_path, orientation, suffix):
     path = with_orientation(tmp_path / f"a.{suffix}", orientation)
-    seen = read_image(path)
-    assert seen.shape == ((4, 6, 3) if orientation < 5 else (6, 4, 3))
+    result = read_image(path)
+    assert result.shape == ((4, 6, 3) if orientation < 5 else (6, 4, 3))
     info = probe_image(path)
-    assert info.error is None and info.upright_wh == (seen.shape[1], seen.shape[0])
+    assert info.error is None and info.upright_wh == (result.shape[1], result.shape[0])
     assert info.stored_wh == (6, 4)
     if suffix == "jpg":
-        np.testing.assert_array_equal(seen, cv2.imread(str(path))[..., ::-1])
+        np.testing.assert_array_equal(result, cv2.imread(str(path))[..., ::-1])
 
 
 def test_turned_png_is_upright(tmp_path):
