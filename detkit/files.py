@@ -1,4 +1,4 @@
-"""What lies at a path, asked before it is opened: opening a pipe or a device may wait for ever."""
+"""Safe file access: special files are not opened, and files are replaced in one step."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import errno
 import gzip
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 BLOCK_BYTES = 1 << 20
+PARTIAL_SUFFIX = ".partial"
+_MAX_NAME_BYTES = 200  # most file systems allow 255 bytes, and the temporary name is longer
 _SPECIAL_FILE_TYPES = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -22,11 +25,13 @@ _SPECIAL_FILE_TYPES = {
 
 
 def special_file_type(path: str | Path) -> str | None:
-    """The kind of a path that is neither a regular file nor a folder, symbolic links followed.
+    """The type of a path that is neither a regular file nor a folder; symbolic links are followed.
+
+    Opening such a path may block forever.
 
     Returns:
-        'a named pipe', 'a socket' or 'a device' for a message; None for a regular file, a folder,
-        and where nothing lies or the path cannot be asked.
+        'a named pipe', 'a socket' or 'a device', for a message; None for a regular file, a folder,
+        a path that does not exist, and one that cannot be accessed.
     """
     try:
         mode = os.stat(path).st_mode
@@ -36,11 +41,11 @@ def special_file_type(path: str | Path) -> str | None:
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Open a file for reading bytes; never a pipe, socket or device, which may wait for ever.
+    """Open a regular file for reading bytes.
 
     Raises:
-        OSError: nothing is there, it is a folder, may not be read, or is no regular file; its
-            ``strerror`` says which.
+        OSError: the path does not exist, is a folder or a special file, or may not be read;
+            ``strerror`` gives the reason.
     """
     special = special_file_type(path)
     if special is not None:
@@ -49,18 +54,18 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_bytes(path: str | Path, limit: int, reason: str = "", text: bool = False) -> bytes:
-    """All bytes of a regular file; one whose name ends in .gz is unpacked.
+    """Read all bytes of a regular file; a file whose name ends in .gz is decompressed.
 
     Args:
-        limit: the most bytes to take, unpacked; a larger file is not read at all, a packed one
-            no further than the next MB.
-        reason: what the limit comes from, for the message.
-        text: no byte of it is to be 0: reading ends within the next MB behind one, so that a
-            large file that is none (a disk image, one with holes) is not read whole.
+        limit: maximum number of bytes, after decompression. A larger file is not read; a larger
+            gzip file is read up to one block beyond the limit.
+        reason: where the limit comes from, for the message.
+        text: whether the file should be text. Reading stops after the block with the first zero
+            byte, so that a large binary or sparse file is not read to its end.
 
     Raises:
-        OSError: as ``open_regular``, or there is more than ``limit``; or not a gzip file.
-        EOFError, zlib.error: a packed file is cut short or broken.
+        OSError: as in ``open_regular``; or the file is larger than ``limit``, or not a gzip file.
+        EOFError, zlib.error: a gzip file is truncated or damaged.
     """
     gzipped = Path(path).suffix.lower() == ".gz"
     with open_regular(path) as file, ExitStack() as stack:
@@ -81,10 +86,10 @@ def read_bytes(path: str | Path, limit: int, reason: str = "", text: bool = Fals
 
 
 def compute_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits; read a block at a time.
+    """The SHA-256 of a file's content as hexadecimal digits; the file is read in blocks.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
@@ -94,28 +99,45 @@ def compute_sha256(path: str | Path) -> str:
 
 
 @contextmanager
-def atomic_replace(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file that replaces ``path`` when the block ends without an exception.
+def atomic_replace(
+    path: str | Path, mode: str = "w", *, fsync: bool = False, **open_options: Any
+) -> Iterator[IO[Any]]:
+    """Write a file that replaces ``path`` in one step when the body ends.
 
-    A reader gets the previous content or the complete new content. After an exception, or when
-    the process is killed, the previous file is unchanged.
+    A reader sees the old file or the complete new one, never a part of it. If the body raises, the
+    old file stays and nothing else is left.
 
     Args:
-        path: the file to write; its folder must exist.
-        mode: 'w' for text in UTF-8 with line ends as written, where a file name that is not UTF-8
+        path: the file to create or replace; its folder must exist.
+        mode: 'w' for text in UTF-8 with unchanged line ends, in which a file name that is not UTF-8
             keeps its bytes; 'wb' for bytes.
+        fsync: whether to wait until the content is on the disk before ``path`` is replaced.
+        **open_options: arguments of ``open`` instead of these.
+
+    Yields:
+        An open file under a temporary name in the same folder. The body may also write to it
+        through its ``name``.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; its ``filename`` is ``path``.
     """
     path = Path(path)
-    temp_path = path.with_name(f".{path.name}.{os.getpid()}")
-    text_format: dict[str, Any] = {} if "b" in mode else {
-        "encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    name = path.name if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES else ""
+    partial = path.with_name(f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    if "b" not in mode:
+        text_options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        open_options = {**text_options, **open_options}
     try:
-        with open(temp_path, mode, **text_format) as file:
+        with open(partial, mode.replace("w", "x"), **open_options) as file:
             yield file
-        os.replace(temp_path, path)
-    except BaseException:
-        temp_path.unlink(missing_ok=True)
+            if fsync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        # The error of a full disk has no file name.
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+            error.filename = str(path)
         raise

@@ -1,56 +1,79 @@
-"""Names that are nearly another, and texts made fit for a message."""
+"""Text of messages: suggestions for unknown names, lists of names, cut and escaped texts."""
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 
-# To compare a name with so many takes about 0.1 s; nobody misses a hint among more.
+# Comparing a name with this many takes about 0.1 s.
 MAX_COMPARED_NAMES = 5000
-# Unicode's categories of control characters and of line and paragraph separators, and its
-# classes of those that turn the direction of writing.
+MAX_NAME_CHARS = 200
+# Unicode categories of control characters and of line and paragraph separators, and the
+# bidirectional classes that change the direction of writing.
 _CONTROL_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
-def closest_name(name: str, candidates: Collection[str]) -> str | None:
-    """The one of ``candidates`` that is most like ``name``; None when none is, or there are too
-    many.
+def closest_names(
+    name: str, candidates: Iterable[str], limit: int, cutoff: float = 0.6
+) -> list[str]:
+    """Return the candidates most similar to ``name``, ignoring case, the most similar first.
 
-    The time is bounded: no more than 5,000 names of ordinary length are compared.
+    Args:
+        name: the unknown name.
+        candidates: the known names. Of more than 5,000 none is compared; names of more than 200
+            characters are skipped.
+        limit: maximum number of names returned.
+        cutoff: minimum similarity in [0, 1], difflib's ratio.
     """
-    if len(candidates) > MAX_COMPARED_NAMES or len(name) > 200:
-        return None
-    near = difflib.get_close_matches(name, [item for item in candidates if len(item) <= 200], 1)
-    return near[0] if near else None
+    by_lower: dict[str, str] = {}
+    for candidate in candidates:
+        if len(candidate) <= MAX_NAME_CHARS:
+            by_lower.setdefault(candidate.lower(), candidate)
+    if len(by_lower) > MAX_COMPARED_NAMES or len(name) > MAX_NAME_CHARS:
+        return []
+    matches = difflib.get_close_matches(name.lower(), list(by_lower), limit, cutoff)
+    return [by_lower[match] for match in matches]
 
 
-def did_you_mean(name: str, candidates: Collection[str]) -> str:
-    """The words "; did you mean 'X'?" with the nearest of ``candidates``; '' without one."""
-    near = closest_name(name, candidates)
-    return "" if near is None else f"; did you mean '{near}'?"
+def closest_name(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the first of `closest_names`, or None."""
+    return next(iter(closest_names(name, candidates, 1, cutoff)), None)
+
+
+def name_hint(name: str, candidates: Iterable[str]) -> str | None:
+    """Return "did you mean 'X'?" with the closest candidate, or None; for an error's hint."""
+    suggestion = closest_name(name, candidates)
+    return None if suggestion is None else f"did you mean '{suggestion}'?"
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return "; did you mean 'X'?" with the closest candidate, or ''; for the end of a message."""
+    hint = name_hint(name, candidates)
+    return "" if hint is None else f"; {hint}"
+
+
+def list_names(names: Iterable[object], limit: int = 5) -> str:
+    """Join names for a message: "a, b, c", or "a, b and 7 more" above ``limit``."""
+    items = [str(name) for name in names]
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
 
 
 def shorten(text: str, limit: int) -> str:
-    """A text of at most ``limit`` characters: a longer one with '...' for what stands behind."""
+    """Cut ``text`` to at most ``limit`` characters; a cut text ends in '...'."""
     return text if len(text) <= limit else text[:limit - 3] + "..."
 
 
-def join_names(names: Sequence[object], limit: int, separator: str = ", ") -> str:
-    """The first ``limit`` names, and how many more there are: "a, b and 3 more"."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return separator.join(map(str, names[:limit])) + more
-
-
 def printable(text: str, keep: str = "") -> str:
-    r"""``text`` without what would steer a terminal: control characters become \n, \x1b, ...
+    r"""Escape the control characters of ``text`` as \n, \x1b, ...
 
-    A name in a file from elsewhere may hold them, and then move the cursor over other lines or
-    turn the order of letters around.
+    A name from an untrusted file may contain them, and would move the terminal's cursor or change
+    the direction of writing.
 
     Args:
-        keep: control characters that stay, such as the line breaks of a table.
+        keep: control characters left as they are, such as the line breaks of a table.
     """
     if text.isprintable():
         return text

@@ -13,7 +13,7 @@ from detkit.data.images.duplicates import find_identical_files
 from detkit.data.images.image_probe import probe_images
 from detkit.data.report.issue import ERROR
 from detkit.data.report.ledger import Ledger, SplitCount
-from detkit.text import join_names
+from detkit.text import list_names
 
 MAX_LISTED = 3
 MAX_ASPECT_RATIO = 1000
@@ -165,4 +165,4 @@ def check_class_counts(splits: LabelsBySplit, classes: Sequence[str], ledger: Le
 
 
 def _format_paths(paths: Sequence[Path]) -> str:
-    return join_names(paths, MAX_LISTED, " and ")
+    return list_names(paths, MAX_LISTED)

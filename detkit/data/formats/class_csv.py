@@ -16,7 +16,7 @@ from detkit.data.report.class_aliases import normalize_name
 from detkit.data.report.issue import ERROR
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
-from detkit.text import join_names
+from detkit.text import list_names
 
 COLUMNS = ("path", "label")
 COLUMN_SYNONYMS = {
@@ -184,7 +184,7 @@ def _check_columns(file: Path, names: Sequence[str], delimiter: str, ledger: Led
     ignored_columns = [name or "''" for name in names if name not in (*COLUMNS, "split")]
     if ignored_columns:
         ledger.notes.append(f"columns of {file.name} that are not read: "
-                            + join_names(ignored_columns, MAX_LISTED))
+                            + list_names(ignored_columns, MAX_LISTED))
 
 
 def _find_image_folder(file: Path, names: Sequence[str], ledger: Ledger) -> ImageFolder:

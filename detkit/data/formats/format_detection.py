@@ -20,7 +20,7 @@ from detkit.data.formats.xml_text import parse_xml
 from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.errors import DataError
 from detkit.files import open_regular
-from detkit.text import join_names
+from detkit.text import list_names
 
 MAX_DEPTH = 4
 MAX_PROBED_FILES = 5
@@ -128,7 +128,7 @@ def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
     contents = (f"{scanned.image_count} images" if scanned.image_count
                 else "neither images nor annotations")
     if scanned.unknown:
-        contents += f", and files of unknown formats, such as {join_names(scanned.unknown, 1)}"
+        contents += f", and files of unknown formats, such as {list_names(scanned.unknown, 1)}"
     raise DataError(f"{root}: no annotation file; the folder holds {contents}",
                     expected=SUPPORTED_FORMATS)
 

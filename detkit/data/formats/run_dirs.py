@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detkit.files import open_regular
-from detkit.text import join_names
+from detkit.text import list_names
 
 LEDGER_NAME = "ledger.json"
 MAX_LISTED = 3
@@ -33,7 +33,7 @@ def describe_run_dirs(folders: Iterable[Path], root: Path) -> list[str]:
     if not names:
         return []
     return [f"not read, as they are output of an earlier run (they hold its {LEDGER_NAME}): "
-            + join_names(names, MAX_LISTED)]
+            + list_names(names, MAX_LISTED)]
 
 
 def _is_ledger(path: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detkit.data.detection.annotations import ORIGINAL_NAME_KEY
-from detkit.data.formats.read_file import list_names
+from detkit.data.formats.read_file import list_dir_names
 from detkit.data.images.image_names import AS_IS, basename, basenames, canonical_name, name_variants
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
@@ -98,7 +98,7 @@ class ImageFolder:
     def _list_dir(self, parent: str) -> dict[str, list[str]]:
         if parent not in self._folded:
             listing: dict[str, list[str]] = {}
-            for name in list_names(os.path.join(self.folder, parent)):
+            for name in list_dir_names(os.path.join(self.folder, parent)):
                 listing.setdefault(casefold_name(name), []).append(name)
             self._folded[parent] = listing
         return self._folded[parent]

@@ -14,7 +14,7 @@ from detkit.data.formats.format_detection import DatasetFormat
 from detkit.data.formats.run_dirs import LEDGER_NAME, describe_run_dirs
 from detkit.data.report.ledger import LOGGER, Ledger
 from detkit.errors import DataError
-from detkit.text import join_names
+from detkit.text import list_names
 
 SplitT = TypeVar("SplitT")
 
@@ -84,7 +84,7 @@ def start_ledger(layout: DatasetFormat, root: Path, name: str, unit: str) -> Led
     ledger = Ledger(str(root), unit=unit)
     if layout.ignored and name != SAMPLE:
         ignored = [str(file.relative_to(layout.root)) for file in layout.ignored]
-        ledger.notes.append("not read: " + join_names(ignored, MAX_LISTED))
+        ledger.notes.append("not read: " + list_names(ignored, MAX_LISTED))
     ledger.notes += describe_run_dirs(layout.run_dirs, layout.root)
     return ledger
 

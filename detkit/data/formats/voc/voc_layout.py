@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detkit.data.detection.annotations import split_from_name
-from detkit.data.formats.read_file import list_names
+from detkit.data.formats.read_file import list_dir_names
 from detkit.data.formats.voc.voc_lists import read_split_lists
 from detkit.data.images.image_folder import casefold_name
 from detkit.errors import DataError
@@ -39,7 +39,7 @@ class XmlFolders:
         xml_paths: dict[str, Path] = {}
         for folder in self.folders:
             start = folder.relative_to(self.base).as_posix()
-            for name in list_names(folder):
+            for name in list_dir_names(folder):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() != ".xml" or name.startswith("."):
                     continue
