@@ -87,7 +87,7 @@ def test_transparent_pixels_are_laid_over_white(tmp_path):
     np.testing.assert_array_equal(read, [[[255, 255, 255], [224, 204, 244], [1, 2, 3]]])
 
 
-def test_transparent_palette_colour_is_white(tmp_path):
+def test_transparent_palette_color_is_white(tmp_path):
     image = Image.fromarray(GRAY).convert("P")
     black = image.getpixel((0, 0))
     read = read_image(save(tmp_path / "a.png", image, transparency=black))
@@ -95,7 +95,7 @@ def test_transparent_palette_colour_is_white(tmp_path):
     assert read[0, 1].tolist() == [50, 50, 50]
 
 
-def test_cmyk_jpeg_has_its_colour(tmp_path):
+def test_cmyk_jpeg_has_its_color(tmp_path):
     # No ink is white; full cyan alone is (0, 255, 255).
     white = save(tmp_path / "w.jpg", Image.new("CMYK", (16, 16), (0, 0, 0, 0)))
     cyan = save(tmp_path / "c.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)))
