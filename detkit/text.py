@@ -54,11 +54,11 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return "" if hint is None else f"; {hint}"
 
 
-def list_names(names: Iterable[object], limit: int = 5, separator: str = ", ") -> str:
+def list_names(names: Iterable[object], limit: int = 5) -> str:
     """Join names for a message: "a, b, c", or "a, b and 7 more" above ``limit``."""
     items = [str(name) for name in names]
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return separator.join(items[:limit]) + more
+    return ", ".join(items[:limit]) + more
 
 
 def shorten(text: str, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints with something wrong or evil in them, and the commands that read one."""
+"""Checkpoints that are invalid or malicious, and the commands that read one."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
     source = base / "run" / "epoch_1.pth"
     if command in ("predict", "test"):
         source = base / rng.choice(("detector.pth", "detector.pth", "classifier.pth"))
-    path = dirs.given / "file.pth"
+    path = dirs.input_dir / "file.pth"
     shutil.copy(source, path)
     summary = [
         _change(path, rng, dirs) for _ in range(1 if rng.random() < 0.8 else 2) if path.is_file()
     ]
-    found = next(iter(sorted(dirs.given.iterdir())), path)
+    checkpoint = next(iter(sorted(dirs.input_dir.iterdir())), path)
     return Case(f"{command} {source.name}: {'; '.join(summary)}",
-                lambda out: _run(command, found, base, out, rng))
+                lambda out: _run(command, checkpoint, base, out, rng))
 
 
 def _run(command: str, path: Path, base: Path, out: Path, rng: random.Random) -> int:
@@ -118,8 +118,8 @@ def _write_evil_files(dirs: CaseDirs, rng: random.Random) -> None:
     """What a path in a checkpoint may lead to: files that run code if they are used."""
     from payloads import code_text
 
-    (dirs.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, dirs.canary)))
-    (dirs.beside / "evil.py").write_text(code_text(dirs.canary) + "\n")
+    (dirs.outside_dir / "evil.pkl").write_bytes(pickle.dumps(payload(rng, dirs.canary)))
+    (dirs.outside_dir / "evil.py").write_text(code_text(dirs.canary) + "\n")
 
 
 def _change(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
@@ -131,7 +131,7 @@ def _change(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
     if kind == "bytes":
         return corrupt_bytes(path, rng)
     if kind == "file":
-        return replace_with_special_file(path, rng, dirs.beside)
+        return replace_with_special_file(path, rng, dirs.outside_dir)
     if kind == "raw":
         return _raw(path, rng, dirs.canary)
     if kind == "safetensors":
@@ -211,7 +211,7 @@ def _save(content: Any, path: Path, rng: random.Random, old: bool) -> None:
 
 
 def _raw(path: Path, rng: random.Random, canary: Path) -> str:
-    """A file that is no torch archive: a pickle, old or by hand, packed or in a tar."""
+    """A file that is not a torch archive: a pickle, old or by hand, gzipped or in a tar."""
     raw = rng.choice([raw_pickle(rng, canary), pickle.dumps(payload(rng, canary),
                                                             rng.choice([0, 1, 2, 5]))])
     kind = rng.choice(("plain", "plain", "gzip", "tar", "twice", "npy", "magic", "jit"))

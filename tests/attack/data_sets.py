@@ -1,4 +1,4 @@
-"""Data sets with something wrong in them, and what ``train --data`` reads of them."""
+"""Invalid data sets, and what ``train --data`` reads of them."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
             summary.append(_corrupt_files(dirs, rng))
     as_classes = kind in ("classes", "csv") or rng.random() < 0.15
     return Case(f"{kind}{' as classes' if as_classes else ''}: {'; '.join(summary)}",
-                lambda out: _open(dirs.given, out, as_classes))
+                lambda out: _open(dirs.input_dir, out, as_classes))
 
 
-def _open(given: Path, out: Path, as_classes: bool) -> int:
+def _open(input_dir: Path, out: Path, as_classes: bool) -> int:
     """The check of the data, and then each image as training would read it."""
     from detkit.data.classification.label_csv import read_image_labels
     from detkit.data.classification.load_classification_data import load_classification_data
@@ -57,11 +57,11 @@ def _open(given: Path, out: Path, as_classes: bool) -> int:
     from detkit.data.images.read_image import read_image
 
     if as_classes:
-        for split in load_classification_data(given, out).splits.values():
+        for split in load_classification_data(input_dir, out).splits.values():
             for record in list(read_image_labels(split.annotation_file))[:5]:
                 read_image(Path(split.image_dir, record.path))
         return 0
-    for split in load_detection_data(given, out).splits.values():
+    for split in load_detection_data(input_dir, out).splits.values():
         content = json.loads(split.annotation_file.read_text(encoding="utf-8"))
         for record in content["images"][:5]:
             read_image(Path(split.image_dir, record["file_name"]))
@@ -82,7 +82,7 @@ def _draw(path: Path, seed: int, size_wh: tuple[int, int] = (40, 32)) -> None:
 
 
 def _file_names(dirs: CaseDirs) -> tuple[str, ...]:
-    return (str(dirs.beside / "secret.txt"), "../beside/secret.txt", "../../etc/passwd",
+    return (str(dirs.outside_dir / "secret.txt"), "../beside/secret.txt", "../../etc/passwd",
             "file:///etc/passwd", "http://example.com/a.png", *NAMES)
 
 
@@ -93,25 +93,25 @@ def _coco(dirs: CaseDirs, rng: random.Random, changes: int, one: bool = False) -
     for at, split in enumerate(splits):
         names = [f"{split}{number}.png" for number in range(4 if one else 2)]
         for number, name in enumerate(names):
-            _draw(dirs.given / ("images" if one else split) / name, 10 * at + number)
+            _draw(dirs.input_dir / ("images" if one else split) / name, 10 * at + number)
         contents[split] = coco(names, [(image, label, [4 + 15 * label, 5, 12, 10])
                                        for image in range(len(names)) for label in (0, 1)],
                                size_wh=(40, 32))
     for _ in range(changes):
         summary.append(_change_coco(contents[rng.choice(splits)], rng, dirs))
     for split, content in contents.items():
-        path = dirs.given / "annotations" / ("instances.json" if one else f"{split}.json")
+        path = dirs.input_dir / "annotations" / ("instances.json" if one else f"{split}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dump_json(content))
     if rng.random() < 0.25:
-        path = rng.choice(sorted((dirs.given / "annotations").iterdir()))
-        raw, what = corrupt_text(path.read_text(), rng)
+        path = rng.choice(sorted((dirs.input_dir / "annotations").iterdir()))
+        raw, description = corrupt_text(path.read_text(), rng)
         if rng.random() < 0.15:
             path.unlink()
             raw, path = gzip.compress(raw), path.with_name(path.name + ".gz")
             raw = raw[:rng.choice([len(raw), len(raw) // 2])]
         path.write_bytes(raw)
-        summary.append(f"{path.name}: {what}")
+        summary.append(f"{path.name}: {description}")
     return summary
 
 
@@ -152,7 +152,7 @@ def _change_coco(content: dict[str, Any], rng: random.Random, dirs: CaseDirs) ->
 
 
 def _voc(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
-    root, summary = dirs.given, []
+    root, summary = dirs.input_dir, []
     split = rng.random() < 0.5
     for at in range(5):
         _draw(root / "JPEGImages" / f"{at}.jpg", at)
@@ -178,13 +178,13 @@ def _change_text(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
         path.write_text(BILLION_LAUGHS + text.replace("cat", "&l10;").replace("dog", "&l10;"))
         return "a billion laughs"
     if kind == 1 and path.suffix == ".xml":
-        path.write_text(f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{dirs.beside}/secret.txt">]>'
+        path.write_text(f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{dirs.outside_dir}/secret.txt">]>'
                         + text.replace("cat", "&x;").replace("dog", "&x;"))
         return "an external entity"
     if kind == 2:
-        raw, what = corrupt_text(text, rng)
+        raw, description = corrupt_text(text, rng)
         path.write_bytes(raw)
-        return what
+        return description
     if kind == 3:
         path.write_text(text * rng.choice([2, 2000]))
         return "many times"
@@ -205,9 +205,10 @@ def _classes(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
     for at, split in enumerate(splits):
         for label, name in enumerate(CLASSES):
             for number in range(3 if split in (".", "train") else 1):
-                _draw(dirs.given / split / name / f"{number}.png", 100 * at + 10 * label + number)
+                _draw(dirs.input_dir / split / name / f"{number}.png",
+                      100 * at + 10 * label + number)
     for _ in range(changes):
-        folder = dirs.given / rng.choice(splits)
+        folder = dirs.input_dir / rng.choice(splits)
         kind = rng.randrange(6)
         if kind == 0:
             count = rng.choice([50, 300])
@@ -229,7 +230,7 @@ def _classes(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
             _draw(deep / "0.png", 7)
             summary.append("a deep folder")
         elif kind == 4:
-            (dirs.given / "classes.txt").write_text(rng.choice(["", "cat\n" * 3000, "\0", "x"]))
+            (dirs.input_dir / "classes.txt").write_text(rng.choice(["", "cat\n" * 3000, "\0", "x"]))
             summary.append("a class list")
         else:
             summary.append(_corrupt_files(dirs, rng))
@@ -239,7 +240,7 @@ def _classes(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
 def _csv(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
     rows: list[list[Any]] = [["path", "label", "split"]]
     for number in range(6):
-        _draw(dirs.given / "images" / f"{number}.png", number)
+        _draw(dirs.input_dir / "images" / f"{number}.png", number)
         rows.append([f"images/{number}.png", CLASSES[number % 2],
                      ("train", "train", "train", "train", "val", "test")[number]])
     summary = []
@@ -255,22 +256,23 @@ def _csv(dirs: CaseDirs, rng: random.Random, changes: int) -> list[str]:
     csv.writer(stream, delimiter=rng.choice(",,,;\t")).writerows(rows)
     raw = stream.getvalue().encode("utf-8", "surrogatepass")
     if rng.random() < 0.3:
-        raw, what = corrupt_text(raw.decode("utf-8", "replace") + rng.choice(["", '"', '"x']), rng)
-        summary.append(what)
-    (dirs.given / "list.csv").write_bytes(raw)
+        text = raw.decode("utf-8", "replace") + rng.choice(["", '"', '"x'])
+        raw, description = corrupt_text(text, rng)
+        summary.append(description)
+    (dirs.input_dir / "list.csv").write_bytes(raw)
     return summary
 
 
 def _corrupt_files(dirs: CaseDirs, rng: random.Random) -> str:
     """Something odd in the place of a file, a folder or an image."""
-    paths = sorted(path for path in dirs.given.rglob("*") if not path.is_symlink())
+    paths = sorted(path for path in dirs.input_dir.rglob("*") if not path.is_symlink())
     images = [path for path in paths if path.suffix in (".png", ".jpg") and path.is_file()]
     kind = rng.randrange(5)
     if kind <= 1 and images:
         path = rng.choice(images)
-        raw, what = odd_image(rng, path.read_bytes())
+        raw, description = odd_image(rng, path.read_bytes())
         path.write_bytes(raw)
-        return f"{path.name}: {what}"
+        return f"{path.name}: {description}"
     if kind == 2 and images:
         path = rng.choice(images)
         name = rng.choice(NAMES)
@@ -282,33 +284,35 @@ def _corrupt_files(dirs: CaseDirs, rng: random.Random) -> str:
                                           f"{path.stem}.gif", f"copy of {path.name}"]))
         shutil.copy(path, twin)
         return f"{twin.name} beside {path.name}"
-    return replace_with_special_file(rng.choice(paths), rng, dirs.beside)
+    return replace_with_special_file(rng.choice(paths), rng, dirs.outside_dir)
 
 
 def _results(dirs: CaseDirs, rng: random.Random, changes: int) -> Case:
     """A results file for ``evaluate``."""
     from detkit.cli.main import run_command
 
-    truth = coco(["a.png", "b.png"], [(0, 0, [1, 2, 10, 12]), (1, 1, [3, 4, 15, 9])],
-                 size_wh=(40, 32))
-    for record in truth["annotations"]:
+    ground_truth = coco(["a.png", "b.png"], [(0, 0, [1, 2, 10, 12]), (1, 1, [3, 4, 15, 9])],
+                        size_wh=(40, 32))
+    for record in ground_truth["annotations"]:
         record["area"] = record["bbox"][2] * record["bbox"][3]
     results: list = [{"image_id": 1 + at % 2, "category_id": 1 + at % 2, "score": at / 10,
                       "bbox": [1 + at, 2, 10, 12]} for at in range(6)]
-    contents: dict[str, Any] = {"truth": truth, "results": results}
+    contents: dict[str, Any] = {"ground_truth": ground_truth, "results": results}
     summary = []
     for _ in range(changes):
-        name = rng.choice(("truth", "results", "results"))
+        name = rng.choice(("ground_truth", "results", "results"))
         summary.append(f"{name}: {mutate(contents[name], rng)}")
     for name, content in contents.items():
         raw = dump_json(content).encode()
         if rng.random() < 0.1:
-            raw, what = corrupt_text(raw.decode(), rng)
-            summary.append(f"{name}: {what}")
-        (dirs.given / f"{name}.json").write_bytes(raw)
+            raw, description = corrupt_text(raw.decode(), rng)
+            summary.append(f"{name}: {description}")
+        (dirs.input_dir / f"{name}.json").write_bytes(raw)
     if rng.random() < 0.1:
         summary.append(
-            replace_with_special_file(dirs.given / f"{rng.choice(('truth', 'results'))}.json", rng,
-                                      dirs.beside))
-    argv = [str(dirs.given / "truth.json"), str(dirs.given / "results.json"), "--classwise"]
+            replace_with_special_file(
+                dirs.input_dir / f"{rng.choice(('ground_truth', 'results'))}.json", rng,
+                dirs.outside_dir))
+    argv = [str(dirs.input_dir / "ground_truth.json"), str(dirs.input_dir / "results.json"),
+            "--classwise"]
     return Case(f"evaluate: {'; '.join(summary)}", lambda out: run_command("evaluate", argv))

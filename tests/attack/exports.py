@@ -1,4 +1,4 @@
-"""Exported folders with something wrong or evil in them, and ``predict`` with one."""
+"""Exported folders that are invalid or malicious, and ``predict`` with one."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _export_all(base: Path, forms: Sequence[str]) -> int:
     from detkit.cli.main import run_command
 
     checkpoint = save_thumbnail(base / "detector.pth")
-    truth = write_own_truth(base / "truth", checkpoint, images=1)
+    ground_truth = write_own_truth(base / "ground_truth", checkpoint, images=1)
     return max(
         run_command("export", [
             str(checkpoint), "--out",
             str(base / form), "--format", form, "--data",
-            str(truth), "--device", "cpu", "--size", "32x32", "--max-ap-drop", "100",
+            str(ground_truth), "--device", "cpu", "--size", "32x32", "--max-ap-drop", "100",
             "--max-proposals", "10"
         ]) for form in forms)
 
@@ -83,8 +83,8 @@ def build(seed: int, dirs: CaseDirs, base: Path) -> Case:
     """The folder of a seed."""
     rng = random.Random(f"export {seed}")
     form = FORMATS[seed % len(FORMATS)]
-    (dirs.beside / "evil.pkl").write_bytes(pickle.dumps(payload(rng, dirs.canary)))
-    folder = dirs.given / form
+    (dirs.outside_dir / "evil.pkl").write_bytes(pickle.dumps(payload(rng, dirs.canary)))
+    folder = dirs.input_dir / form
     shutil.copytree(base / form, folder)
     summary = []
     for _ in range(1 if rng.random() < 0.8 else 2):
@@ -124,7 +124,7 @@ def _change_manifest(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
         content["graphs"][0]["file"], content["rule"]["scale"]
     except (OSError, ValueError, LookupError, TypeError):  # changed before
         return "nothing"
-    texts = ("../beside/secret.txt", str(dirs.beside / "evil.pkl"), "graph_32x32.pt2",
+    texts = ("../beside/secret.txt", str(dirs.outside_dir / "evil.pkl"), "graph_32x32.pt2",
              "graph_32x32.onnx", "f32", "bf16", "int8", "bilinear", "torch", "onnx", "openvino")
     if rng.random() < 0.15:
         raw, summary = corrupt_text(path.read_text(), rng)
@@ -157,7 +157,7 @@ def _change_manifest(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
 def _change_files(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
     path = rng.choice(sorted(folder.iterdir()))
     if rng.random() < 0.5:
-        return replace_with_special_file(path, rng, dirs.beside)
+        return replace_with_special_file(path, rng, dirs.outside_dir)
     summary = corrupt_bytes(path, rng) if path.is_file() else "nothing"
     update_hashes(folder)
     return summary
@@ -184,7 +184,7 @@ def _change_xml(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
         return f"xml: {summary}"
     if kind == 1:
         entity = rng.choice(
-            [f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{dirs.beside}/secret.txt">]>',
+            [f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{dirs.outside_dir}/secret.txt">]>',
              BILLION_LAUGHS.replace("]>", "<!ENTITY x '&l10;'>]>")])
         path.write_text(text.replace("<net ", f"{entity}<net ", 1)
                         .replace('name="', 'name="&x;', 1))
@@ -194,14 +194,14 @@ def _change_xml(path: Path, rng: random.Random, dirs: CaseDirs) -> str:
         r'element_type="(\w+)"', r'"(-?\d+)"', r'<dim>(\d+)</dim>',
         r'(from|to)-layer="(\d+)"', r'version="(\w+)"', r'(strides|pads_begin|axis)="([^"]*)"',
         r'<(\w+)'))
-    found = list(re.finditer(pattern, text))
-    if not found:
+    matches = list(re.finditer(pattern, text))
+    if not matches:
         return "xml: nothing"
-    match = rng.choice(found)
+    match = rng.choice(matches)
     begin, end = match.span(match.lastindex or 0)
     new = rng.choice(["0", "-1", "1", "99999999999999999999", "4294967296", "1000000000", "", "x",
                       "1,1,1000000,1000000", "-9223372036854775808", "f64", "string", "nan",
-                      str(dirs.beside / "evil.pkl"), *LAYERS, str(odd_value(rng))[:200]])
+                      str(dirs.outside_dir / "evil.pkl"), *LAYERS, str(odd_value(rng))[:200]])
     new = new.encode("utf-8", "replace").decode().replace("<", "").replace("\0", "")
     path.write_text(text[:begin] + new + text[end:])
     return f"xml: {match.group()[:40]!r} with {new[:30]!r}"
@@ -245,7 +245,7 @@ def _change_onnx(folder: Path, rng: random.Random, dirs: CaseDirs) -> str:
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in (("location", rng.choice([
-                "../../beside/secret.txt", str(dirs.beside / "secret.txt"), "detkit.json",
+                "../../beside/secret.txt", str(dirs.outside_dir / "secret.txt"), "detkit.json",
                 "*/_ORT_MEM_ADDR_/*", "/dev/zero", "pipe"])),
                 ("offset", rng.choice(["0", "-1", "139637976727552"])),
                 ("length", rng.choice(["12", "99999999999"]))):
@@ -326,7 +326,7 @@ def _change_entries(content: list[tuple[str, bytes]], kind: str, rng: random.Ran
         return f"{name} emptied"
     texts = ("torch.ops.aten._foreach_add.List", "os.system", "builtins.eval", "_operator.add",
              "torch.ops.evil.x", "torch.hub.load", "math.factorial", code_text(dirs.canary),
-             str(dirs.beside / "evil.pkl"), "torch.ops.aten.zeros.default")
+             str(dirs.outside_dir / "evil.pkl"), "torch.ops.aten.zeros.default")
     summary = mutate(document, rng, texts) if isinstance(document, (dict, list)) else "nothing"
     content[at] = (name, dump_json(document).encode())
     return f"{name}: {summary}"
@@ -367,9 +367,9 @@ def _change_expression(content: list[tuple[str, bytes]], rng: random.Random, cod
         content[at] = (name, re.sub(r'"guards_code"\s*:\s*\[[^]]*\]', lambda match: json.dumps(
             {"guards_code": rng.choice([[odd], odd, [code] * 3])})[1:-1], text).encode())
         return "guards_code"
-    found = list(re.finditer(r'"expr_str"\s*:\s*"([^"]*)"', text))
+    matches = list(re.finditer(r'"expr_str"\s*:\s*"([^"]*)"', text))
     every = rng.random() < 0.5
-    for match in reversed(found if every else [rng.choice(found)] if found else []):
+    for match in reversed(matches if every else [rng.choice(matches)] if matches else []):
         text = text[:match.start(1)] + json.dumps(odd)[1:-1] + text[match.end(1):]
     content[at] = (name, text.encode())
     return f"expr_str is {odd[:40]}"

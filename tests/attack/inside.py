@@ -1,4 +1,4 @@
-"""What the process of one case does: it watches itself, builds the case, and runs it."""
+"""The process of one case: set up the audit, build the case, and run it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ def run_in_child(seed: int, build: Callable[[int, CaseDirs], Case], dirs: CaseDi
         _set_up_child(dirs)
         outcome = Outcome(seed)
         case = build(seed, dirs)
-        outcome.what = case.what
+        outcome.description = case.description
         events: list[tuple[str, str]] = []
-        begun = {"seed": seed, "what": case.what, "tree": snapshot_files(dirs), **_begin()}
-        (dirs.root / "begun.partial").write_text(json.dumps(begun))
+        start_state = {"seed": seed, "description": case.description,
+                       "tree": snapshot_files(dirs), **_begin()}
+        (dirs.root / "begun.partial").write_text(json.dumps(start_state))
         (dirs.root / "begun.partial").rename(dirs.root / "begun.json")
         _install_audit_hook(dirs, events)
         cpu = time.process_time()
         _run(case, dirs, outcome)
         outcome.seconds = time.process_time() - cpu
-        outcome.memory = max(_status("VmHWM") - begun["memory"], 0)
-        for kind, what in list(events):
-            getattr(outcome, kind).append(what)
+        outcome.memory = max(_status("VmHWM") - start_state["memory"], 0)
+        for kind, description in list(events):
+            getattr(outcome, kind).append(description)
         (dirs.root / "outcome.json").write_text(json.dumps(asdict(outcome)))
         code = 0
     except BaseException:
@@ -52,7 +53,7 @@ def run_in_child(seed: int, build: Callable[[int, CaseDirs], Case], dirs: CaseDi
 
 
 def _run(case: Case, dirs: CaseDirs, outcome: Outcome) -> None:
-    """As ``detkit.cli.main.run_command`` turns errors into exit codes, for what is no verb, too."""
+    """Convert errors to exit codes as ``detkit.cli.main.run_command``, for other functions, too."""
     from detkit.errors import DetkitError, describe_system_failure
 
     try:

@@ -1,4 +1,4 @@
-"""Changes of a zip archive, such as a checkpoint or an exported program is."""
+"""Changes of a zip archive, such as a checkpoint or an exported program."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def write_bomb(path: Path, content: list[tuple[str, bytes]], name: str, size: in
 
 
 def _all(raw: bytearray, part: bytes) -> list[int]:
-    found, at = [], raw.find(part)
+    offsets, at = [], raw.find(part)
     while at >= 0:
-        found.append(at)
+        offsets.append(at)
         at = raw.find(part, at + 1)
-    return found
+    return offsets
 
 
 def corrupt_archive(path: Path, rng: random.Random, replace: list[bytes] = []) -> str:
@@ -83,18 +83,18 @@ def corrupt_archive(path: Path, rng: random.Random, replace: list[bytes] = []) -
         write_bomb(path, content, name, size)
         return f"bomb of {size >> 20} MiB in {name}"
     elif kind == "header" or kind == "bytes":
-        whole = bytearray(path.read_bytes())
-        begin = len(whole) - 4000 if kind == "header" else 0
+        file_bytes = bytearray(path.read_bytes())
+        begin = len(file_bytes) - 4000 if kind == "header" else 0
         for _ in range(rng.choice([1, 5])):
-            where = rng.randrange(max(begin, 0), len(whole))
-            whole[where] = rng.randrange(256)
-        path.write_bytes(whole)
+            where = rng.randrange(max(begin, 0), len(file_bytes))
+            file_bytes[where] = rng.randrange(256)
+        path.write_bytes(file_bytes)
     elif kind == "cut":
-        whole = path.read_bytes()
-        path.write_bytes(whole[:rng.randrange(len(whole))])
+        file_bytes = path.read_bytes()
+        path.write_bytes(file_bytes[:rng.randrange(len(file_bytes))])
     elif kind == "comment":
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-2] + b"\xff\xff" + b"x" * 0xffff)
+        file_bytes = path.read_bytes()
+        path.write_bytes(file_bytes[:-2] + b"\xff\xff" + b"x" * 0xffff)
     else:
         change_entries(content, at, kind, rng, replace)
         write_entries(path, content)

@@ -1,4 +1,4 @@
-"""What may lie where a file or folder is expected, and images that are none or far too large."""
+"""Special files in place of a file or folder, and images that are invalid or far too large."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def png_of_size(width: int, height: int, rows: bytes = b"") -> bytes:
             + chunk(b"IDAT", zlib.compress(rows or b"\0" * 1000)) + chunk(b"IEND", b""))
 
 
-def odd_image(rng: random.Random, whole: bytes) -> tuple[bytes, str]:
+def odd_image(rng: random.Random, file_bytes: bytes) -> tuple[bytes, str]:
     """The bytes of an image file with something odd; ``whole`` are a good one's."""
     kind = rng.choice(("cut", "bomb", "bomb", "deflated", "animated", "deep", "float", "turned",
                        "byte", "empty", "text", "gif", "tiff", "palette", "svg", "pages", "zero"))
     stream = io.BytesIO()
     if kind == "cut":
-        return whole[:rng.randrange(len(whole))], "image cut"
+        return file_bytes[:rng.randrange(len(file_bytes))], "image cut"
     if kind == "byte":
-        at = rng.randrange(len(whole))
-        return whole[:at] + rng.randbytes(3) + whole[at + 3:], f"image bytes at {at}"
+        at = rng.randrange(len(file_bytes))
+        return file_bytes[:at] + rng.randbytes(3) + file_bytes[at + 3:], f"image bytes at {at}"
     if kind == "bomb":
         side = rng.choice([(60_000, 60_000), (2**31 - 1, 1), (1, 2**31 - 1), (13_000, 13_000)])
         return png_of_size(*side), f"PNG of {side}"
@@ -51,9 +51,9 @@ def odd_image(rng: random.Random, whole: bytes) -> tuple[bytes, str]:
         return {"empty": b"", "text": b"no image", "svg": b"<svg xmlns='http://www.w3.org/2000/svg'"
                 b" width='9' height='9'/>"}[kind], f"{kind} image"
     try:
-        opened = Image.open(io.BytesIO(whole))
+        opened = Image.open(io.BytesIO(file_bytes))
     except UnidentifiedImageError:  # a change before this one spoiled it
-        return whole[1:], "image cut in front"
+        return file_bytes[1:], "image cut in front"
     with opened as image:
         image = image.convert("RGB")
         if kind in ("animated", "gif"):
@@ -74,7 +74,7 @@ def odd_image(rng: random.Random, whole: bytes) -> tuple[bytes, str]:
     return stream.getvalue(), f"{kind} image"
 
 
-def replace_with_special_file(path: Path, rng: random.Random, beside: Path) -> str:
+def replace_with_special_file(path: Path, rng: random.Random, outside_dir: Path) -> str:
     """Put something that is no common file in the place of ``path``; returns what."""
     kind = rng.choice(("pipe", "socket", "device", "zero", "loop", "dangling", "outside", "self",
                        "folder", "secret", "sparse", "closed"))
@@ -99,12 +99,12 @@ def replace_with_special_file(path: Path, rng: random.Random, beside: Path) -> s
     elif kind == "dangling":
         path.symlink_to("nowhere/at/all")
     elif kind == "outside":
-        (beside / path.name).write_bytes(content)
-        path.symlink_to(beside / path.name)
+        (outside_dir / path.name).write_bytes(content)
+        path.symlink_to(outside_dir / path.name)
     elif kind == "self":
         path.symlink_to(path.parent, target_is_directory=True)
     elif kind == "secret":
-        path.symlink_to(beside / "secret.txt")
+        path.symlink_to(outside_dir / "secret.txt")
     elif kind == "sparse":
         with path.open("wb") as stream:
             stream.write(content[:100])

@@ -1,4 +1,4 @@
-"""State dicts and configs that no training writes."""
+"""Invalid state dicts and configs."""
 
 from __future__ import annotations
 
@@ -41,17 +41,18 @@ def odd_component(rng: random.Random, canary: Path) -> dict[str, Any]:
         registry = getattr(mmdet.registry, rng.choice(REGISTRIES), None)
         if registry is not None and rng.random() < 0.3 and registry.parent is not None:
             registry = registry.parent
-    name, made = rng.choice(sorted(registry.module_dict.items(), key=lambda item: item[0]))
+    name, component = rng.choice(sorted(registry.module_dict.items(), key=lambda item: item[0]))
     content: dict[str, Any] = {"type": name}
     try:
-        parameters = list(inspect.signature(made).parameters.values())
+        parameters = list(inspect.signature(component).parameters.values())
     except (TypeError, ValueError):
         parameters = []
     for parameter in parameters:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and (
                 parameter.default is parameter.empty or rng.random() < 0.5):
-            content[parameter.name] = rng.choice([*texts, 1, 3, [1], {"type": name}]) \
-                if parameter.default is parameter.empty or not isinstance(parameter.default, (int, float)) else 1
+            is_number = isinstance(parameter.default, (int, float))
+            content[parameter.name] = 1 if is_number else rng.choice(
+                [*texts, 1, 3, [1], {"type": name}])
     return content
 
 

@@ -1,4 +1,4 @@
-"""Values and changes of JSON content that no honest file has, by a generator with a seed."""
+"""Invalid values and changes of JSON content, from a seeded generator."""
 
 from __future__ import annotations
 

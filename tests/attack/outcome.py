@@ -1,4 +1,4 @@
-"""A case of an attack, the folders that it has, and what came of it."""
+"""A case of an attack, its folders, and its outcome."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OUTPUT_LIMIT = 200_000
 
 @dataclass
 class Outcome:
-    """What came of a case.
+    """The outcome of a case.
 
     Attributes:
-        seed, what: which case it is.
+        seed, description: of the case.
         code: the exit code that the command line gives; None when there was none.
         line: the error message.
         trace: of an exception that the command line does not turn into a line, where it was
@@ -34,7 +34,7 @@ class Outcome:
     """
 
     seed: int
-    what: str = ""
+    description: str = ""
     code: int | None = None
     line: str = ""
     trace: str = ""
@@ -47,8 +47,7 @@ class Outcome:
     output: int = 0
 
     def faults(self) -> list[str]:
-        """What is wrong with this outcome; empty for a case that worked or was refused in a line.
-        """
+        """The faults of this outcome; empty for a case that worked or gave a one-line error."""
         wrong = [] if self.ended == "done" else [f"ended by {self.ended}: {self.trace}"]
         if self.ended == "done" and self.trace:
             wrong.append(f"traceback: {self.trace}")
@@ -70,15 +69,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Case:
-    """What is tried.
+    """One case of an attack.
 
     Args:
-        what: a short description.
+        description: a short description.
         run: does it, given the folder to write to; returns the exit code or raises as the
             command line would see it.
     """
 
-    what: str
+    description: str
     run: Callable[[Path], int]
 
 
@@ -87,8 +86,8 @@ class CaseDirs:
     """The folders of one case.
 
     Attributes:
-        given: the input; must not change.
-        beside: what the input may point at and must not change; ``secret.txt`` is in it.
+        input_dir: the input; must not change.
+        outside_dir: files that the input may refer to, which must not change; with ``secret.txt``.
         out: where the case may write.
         canary: a file that only code from the input makes.
     """
@@ -96,11 +95,11 @@ class CaseDirs:
     root: Path
 
     @property
-    def given(self) -> Path:
+    def input_dir(self) -> Path:
         return self.root / "given"
 
     @property
-    def beside(self) -> Path:
+    def outside_dir(self) -> Path:
         return self.root / "beside"
 
     @property
@@ -112,28 +111,29 @@ class CaseDirs:
         return self.root / "CANARY_RUN"
 
     def make(self) -> None:
-        for folder in (self.given, self.beside, self.out):
+        for folder in (self.input_dir, self.outside_dir, self.out):
             folder.mkdir(parents=True)
-        (self.beside / "secret.txt").write_text("secret")
+        (self.outside_dir / "secret.txt").write_text("secret")
 
 
 def snapshot_files(dirs: CaseDirs) -> dict[str, str]:
-    """What each file of the input and beside it is; no link is followed."""
-    found = {}
-    for top in (dirs.given, dirs.beside):
+    """The type and content of each file of the input and outside of it; links are not followed."""
+    snapshot = {}
+    for top in (dirs.input_dir, dirs.outside_dir):
         for folder, folders, files in os.walk(top):
             for name in (*folders, *files):
                 path = os.path.join(folder, name)
-                found[os.fsencode(path)[len(str(dirs.root)) + 1:].decode("latin-1")] = _kind(path)
-    return found
+                relative = os.fsencode(path)[len(str(dirs.root)) + 1:]
+                snapshot[relative.decode("latin-1")] = _kind(path)
+    return snapshot
 
 
 def _kind(path: str) -> str:
-    facts = os.lstat(path)
-    if stat.S_ISLNK(facts.st_mode):
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
         return f"link to {os.readlink(path)!r}"
-    if not stat.S_ISREG(facts.st_mode) or not os.access(path, os.R_OK):
-        return f"mode {facts.st_mode:o}"
+    if not stat.S_ISREG(status.st_mode) or not os.access(path, os.R_OK):
+        return f"mode {status.st_mode:o}"
     with open(path, "rb") as stream:
-        return f"{facts.st_mode:o} {hashlib.file_digest(stream, 'sha1').hexdigest()}" \
+        return f"{status.st_mode:o} {hashlib.file_digest(stream, 'sha1').hexdigest()}" \
             if hasattr(hashlib, "file_digest") else hashlib.sha1(stream.read()).hexdigest()

@@ -1,7 +1,8 @@
-"""Thousands of data sets, checkpoints and exported folders that no honest tool writes.
+"""Thousands of invalid or malicious data sets, checkpoints and exported folders.
 
-Each is refused in a line or works: no traceback, no crash, no hang, no file changed, no code run,
-no name looked up, no more than 1 GiB. One case alone: python tests/attack/campaign.py KIND SEED
+Each is rejected with a one-line error, or works: no traceback, no crash, no hang, no file changed,
+no code run, no name looked up, at most 1 GiB. A single case: python tests/attack/campaign.py KIND
+SEED
 """
 
 import json
@@ -51,7 +52,8 @@ def check(kind, outcomes):
     """Fail with the seeds and how to run one alone."""
     failed = [outcome for outcome in outcomes if outcome["faults"]]
     lines = [
-        f"{kind} {outcome['seed']} ({outcome['what'][:100]!a}): {'; '.join(outcome['faults'])[:400]}"
+        f"{kind} {outcome['seed']} ({outcome['description'][:100]!a}): "
+        f"{'; '.join(outcome['faults'])[:400]}"
         for outcome in failed[:20]
     ]
     assert not failed, "\n".join([

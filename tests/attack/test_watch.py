@@ -1,4 +1,4 @@
-"""The watch over the attacks sees each of the things that it is there for."""
+"""The process monitor of the attacks detects each of the faults that it is for."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from detkit.errors import DataError
 
 
 def _change(dirs):
-    (dirs.given / "a.txt").write_text("changed")
+    (dirs.input_dir / "a.txt").write_text("changed")
 
 
 def _refuse(dirs):
@@ -24,7 +24,7 @@ def _fail(dirs):
 
 
 def _leave(dirs):
-    os.chdir(dirs.beside)
+    os.chdir(dirs.outside_dir)
     open("new.txt", "w").close()
 
 
@@ -54,7 +54,7 @@ def _look_up(dirs):
         "writes beside", "code", "program", "look-up", "memory", "output"])
 def test_watch_detects_what_a_case_does(tmp_path, act, fault):
     def build(seed, dirs):
-        (dirs.given / "a.txt").write_text("given")
+        (dirs.input_dir / "a.txt").write_text("given")
 
         def run(out):
             act(dirs)

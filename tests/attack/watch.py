@@ -1,4 +1,4 @@
-"""One case of an attack in a process of its own, watched from outside."""
+"""Run one case of an attack in a separate process, under limits."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def run_case(
         run_in_child(seed, build, dirs)
     killed, status, cpu = _wait(child, root, idle_limit)
     outcome = Outcome(seed)
-    begun = _read(root / "begun.json")
-    for content in (begun, _read(root / "outcome.json")):
+    start_state = _read(root / "begun.json")
+    for content in (start_state, _read(root / "outcome.json")):
         for key, value in content.items():
-            if hasattr(outcome, key) and not (content is begun and key == "memory"):
+            if hasattr(outcome, key) and not (content is start_state and key == "memory"):
                 setattr(outcome, key, value)
-    outcome.seconds = cpu - begun.get("cpu", 0.0)
+    outcome.seconds = cpu - start_state.get("cpu", 0.0)
     if killed or os.WIFSIGNALED(status):
         outcome.ended = killed or signal.Signals(os.WTERMSIG(status)).name
         outcome.trace = _dump_location(root / "fault.txt")
     elif not (root / "outcome.json").exists():
         stderr_tail = (root / "stderr.txt").read_text(errors="replace").splitlines()[-4:]
         outcome.trace = f"the process left with {os.waitstatus_to_exitcode(status)}: {stderr_tail}"
-    if begun:
-        before, after = begun["tree"], snapshot_files(dirs)
+    if start_state:
+        before, after = start_state["tree"], snapshot_files(dirs)
         outcome.changed += sorted(name for name in {*before, *after}
                                   if before.get(name) != after.get(name))
     if dirs.canary.exists():
@@ -68,21 +68,21 @@ def _wait(child: int, root: Path, idle_limit: float) -> tuple[str, int, float]:
     Returns:
         'hang', 'memory' or '' where it ended by itself; its status; seconds of processor time.
     """
-    killed, begun = "", {}
+    killed, start_state = "", {}
     last, idle_since, started = 0.0, time.monotonic(), time.monotonic()
     while True:
         done, status, usage = os.wait4(child, os.WNOHANG)
         if done:
             return killed, status, usage.ru_utime + usage.ru_stime
         time.sleep(0.004)
-        begun = begun or _read(root / "begun.json")
+        start_state = start_state or _read(root / "begun.json")
         cpu, now = _cpu(child), time.monotonic()
-        if cpu > last + 0.02 or not begun:
+        if cpu > last + 0.02 or not start_state:
             last, idle_since = cpu, now
-        if begun and _memory(child) > begun["memory"] + MEMORY_KILL:
+        if start_state and _memory(child) > start_state["memory"] + MEMORY_KILL:
             killed = "memory"
-        elif begun and cpu - begun["cpu"] > CPU_LIMIT or now - idle_since > idle_limit \
-                or not begun and now - started > BUILD_LIMIT:
+        elif start_state and cpu - start_state["cpu"] > CPU_LIMIT or now - idle_since > idle_limit \
+                or not start_state and now - started > BUILD_LIMIT:
             killed = "hang"
         if killed:
             _kill(child)

@@ -1,4 +1,4 @@
-"""A small COCO folder to break in one place."""
+"""Fixture of the data tests: a small, valid COCO folder for tests to modify."""
 
 import pytest
 from small_sets import CocoFolder

@@ -16,7 +16,7 @@ def draw(path: Path, size_wh=(64, 48), seed=0, **save) -> Path:
 
 
 def coco(names, boxes=(), classes=("cat", "dog"), size_wh=(64, 48)) -> dict:
-    """COCO truth: ``boxes`` are (image index, class index, [x, y, w, h])."""
+    """COCO annotations: ``boxes`` are (image index, class index, [x, y, w, h])."""
     return {
         "images": [{"id": i, "file_name": name, "width": size_wh[0], "height": size_wh[1]}
                    for i, name in enumerate(names, start=1)],

@@ -165,4 +165,4 @@ def check_class_counts(splits: LabelsBySplit, classes: Sequence[str], ledger: Le
 
 
 def _format_paths(paths: Sequence[Path]) -> str:
-    return list_names(paths, MAX_LISTED, " and ")
+    return list_names(paths, MAX_LISTED)

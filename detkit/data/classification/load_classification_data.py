@@ -82,7 +82,7 @@ def load_classification_data(
         path: a folder of class folders (with or without split folders), a csv file with the
             columns path and label or a folder of such files, a COCO or Pascal VOC folder whose
             boxes are cropped, or 'sample' for the boxes of the built-in data set.
-        work_dir: the folder for the output; passed over where it lies below ``path``.
+        work_dir: the folder for the output; not read as data where it is below ``path``.
         seed: for dividing data without splits, and of the sample.
         classes: expected class names in order, such as a checkpoint's; None for the sorted names
             of the data (for a detection data set, its own order).

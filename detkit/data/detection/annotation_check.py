@@ -35,7 +35,7 @@ MISREAD_BY_MMDET = frozenset(
     {"box_from_mask", "rotated_box", "exif_turned", "id_of_another_type", "not_a_box"})
 EMPTY_BOX_HINT = ("; if an empty box means that the image has no objects, add --cfg-options "
                   "data_options.empty_box_is_background=True")
-OTHER_CLASS_RESOLUTION = "left out, as it is not among the config's classes"
+OTHER_CLASS_RESOLUTION = "left out, as the config names other classes"
 
 
 def check_coco(
@@ -186,9 +186,9 @@ def _drop_empty(split: ProbedSplit, index: int, ledger: Ledger) -> None:
     kept = []
     for record in split.by_image.get(index, []):
         if _is_empty_annotation(record):
-            ledger.add("empty_box", f"its box is {record['bbox']}", "left out, its image is "
-                       "background as set in data_options",
-                       annotation=record.get("object", record.get("id")), **location)
+            ledger.add("empty_box", f"its box is {record['bbox']}", "ignored, as set in "
+                       "data_options", annotation=record.get("object", record.get("id")),
+                       **location)
         else:
             kept.append(record)
     split.by_image[index] = kept

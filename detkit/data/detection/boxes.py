@@ -64,19 +64,20 @@ def clean_box(record: Record, frame: ImageFrame, stored_wh: tuple[int, int],
 def clean_area(record: Record, box: Box, report: ReportFn) -> float:
     """The area in square pixels: the annotated one where it is plausible, else the box's."""
     box_area = box[2] * box[3]
-    stated = record.get("area")
-    if isinstance(stated, bool) or not isinstance(stated, (int, float)):
+    annotated_area = record.get("area")
+    if isinstance(annotated_area, bool) or not isinstance(annotated_area, (int, float)):
         return box_area
-    if not 0 < stated < math.inf:
+    if not 0 < annotated_area < math.inf:
         return box_area
     if list(box) != list(record["bbox"]):
-        return min(stated, box_area)
+        return min(annotated_area, box_area)
     # A mask exceeds its box by at most the pixels that the border of the box crosses.
-    if stated > (box[2] + 2) * (box[3] + 2):
-        report("area_too_large", f"the area {stated} is larger than that of the box {list(box)}",
+    if annotated_area > (box[2] + 2) * (box[3] + 2):
+        report("area_too_large",
+               f"the area {annotated_area} is larger than that of the box {list(box)}",
                f"set to {box_area}")
         return box_area
-    return stated
+    return annotated_area
 
 
 def clean_boxes(

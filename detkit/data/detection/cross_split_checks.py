@@ -15,7 +15,7 @@ from detkit.data.images.read_image import IMG_EXTENSIONS
 from detkit.data.report.ledger import Ledger
 from detkit.text import list_names
 
-MAX_NAMED = 3
+MAX_LISTED = 3
 
 
 def check_across_splits(
@@ -104,7 +104,7 @@ def note_unlisted_images(folders: Sequence[ImageFolder], ledger: Ledger) -> None
                        and not name.startswith("."))
         if extra:
             ledger.add("images_without_record", f"{len(extra)} images are in no annotation file: "
-                       + list_names(extra, MAX_NAMED), "left out", file=str(path))
+                       + list_names(extra, MAX_LISTED), "left out", file=str(path))
 
 
 def note_unused_folders(
@@ -125,4 +125,4 @@ def note_unused_folders(
               if os.path.realpath(path) not in used]
     if unused:
         ledger.notes.append("folders of images that are in no annotation file: "
-                            + list_names(unused, MAX_NAMED))
+                            + list_names(unused, MAX_LISTED))

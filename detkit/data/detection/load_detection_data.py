@@ -80,7 +80,7 @@ def load_detection_data(
 
     Args:
         path: a COCO or Pascal VOC folder, or 'sample' for the built-in data set.
-        work_dir: the folder for the output; passed over where it lies below ``path``.
+        work_dir: the folder for the output; not read as data where it is below ``path``.
         seed: for dividing data without splits, and of the sample.
         classes: expected class names in order, such as a checkpoint's; None for the data's own.
         require_train: whether a train split must be there; False for evaluation.

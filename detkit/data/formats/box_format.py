@@ -112,32 +112,33 @@ def resolve_box_format(
         total.add(fit)
     misfits: list[tuple[ProbedSplit, FormatFit, list[str]]] = []
     for split in splits:
-        declared, stated = split.raw.box_format, requested_by_split[split.raw.name]
-        fit, better = fits[split.raw.name], fits[split.raw.name].better_formats(stated or declared)
+        declared, requested_format = split.raw.box_format, requested_by_split[split.raw.name]
+        fit = fits[split.raw.name]
+        better = fit.better_formats(requested_format or declared)
         if not better and total.count > fit.count < MIN_BOXES:
-            fit, better = total, total.better_formats(stated or declared)
+            fit, better = total, total.better_formats(requested_format or declared)
         # Where the user states the declared format explicitly, it is used in any case.
-        if better and not (stated == declared):
+        if better and requested_format != declared:
             misfits.append((split, fit, better))
-        elif stated is not None and stated != declared:
+        elif requested_format is not None and requested_format != declared:
             ledger.notes.append(
-                f"{split.raw.name}: boxes are read as {_describe_format(stated)}, as set in "
-                f"data_options: {fit.describe_share(stated)} lie within their images; "
+                f"{split.raw.name}: boxes are read as {_describe_format(requested_format)}, as set "
+                f"in data_options: {fit.describe_share(requested_format)} lie within their images; "
                 f"{fit.describe_share(declared)} as {_describe_format(declared)}")
     # Where other splits fit, or fit another format, the option is set for this split only.
     same_fix = len({tuple(better) for *_, better in misfits}) == 1 and len(misfits) == sum(
         fit.count > 0 for fit in fits.values())
     for split, fit, better in misfits:
         name, declared = split.raw.name, split.raw.box_format
-        stated = requested_by_split[name]
+        assumed = requested_by_split[name] or declared
         others = "" if same_fix or not isinstance(requested, str) else "".join(
             f"{BOX_FORMAT_OPTION}.{other}={requested} " for other in fits if other != name)
         key = BOX_FORMAT_OPTION if same_fix or len(
             splits) == 1 else f"{others}{BOX_FORMAT_OPTION}.{name}"
         ledger.add(
             "box_format",
-            _misfit_message(fit, stated or declared, better) +
-            _fix_message(key, stated or declared, better, declared, read_in_place), ERROR,
+            _misfit_message(fit, assumed, better) +
+            _fix_message(key, assumed, better, declared, read_in_place), ERROR,
             file=str(split.raw.source), split=name)
     if isinstance(requested, Mapping):
         ledger.notes += [f"{BOX_FORMAT_OPTION} names a {name} split, and there is none"

@@ -26,7 +26,7 @@ COLUMN_SYNONYMS = {
 }
 BOX_COLUMNS = {"x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax"}
 DELIMITERS = ",;\t"
-MAX_NAMED = 5
+MAX_LISTED = 5
 
 
 def csv_format_error(file: Path) -> str | None:
@@ -184,7 +184,7 @@ def _check_columns(file: Path, names: Sequence[str], delimiter: str, ledger: Led
     ignored_columns = [name or "''" for name in names if name not in (*COLUMNS, "split")]
     if ignored_columns:
         ledger.notes.append(f"columns of {file.name} that are not read: "
-                            + list_names(ignored_columns, MAX_NAMED))
+                            + list_names(ignored_columns, MAX_LISTED))
 
 
 def _find_image_folder(file: Path, names: Sequence[str], ledger: Ledger) -> ImageFolder:

@@ -104,7 +104,8 @@ def detect_format(root: Path, exclude: Path | None = None) -> DatasetFormat:
                      for path in files]
         folders = find_voc_folders(root, voc)
         lists = [path for path in scanned.text_files if path.stem.lower() in SPLIT_WORDS
-                 and not any(path in find_split_lists(part.base) for part in folders.values())]
+                 and not any(path in find_split_lists(xml_dirs.base)
+                             for xml_dirs in folders.values())]
         return DatasetFormat("voc", root, xml_folders=folders,
                              ignored=scanned.json_files + other_xml + lists, images=scanned.images,
                              run_dirs=scanned.run_dirs)

@@ -55,7 +55,7 @@ def _match(raw: RawSplit, key: str, targets: list[Record], noun: str, ledger: Le
         first = first or (reference, by_value[value], record.get("id"))
     if first is not None:
         ledger.add("id_of_another_type", f"{key} {first[0]!r} is written {first[1]!r} in the "
-                   f"{noun}; {count} annotations differ so", "matched by value",
+                   f"{noun}; {count} annotations have such ids", "matched by value",
                    file=str(raw.source),
                    split=raw.name, annotation=first[2])
 

@@ -59,7 +59,7 @@ def unreadable_error(path: str | Path, error: OSError) -> UnreadableFileError:
     return UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})")
 
 
-def list_folder(folder: str | Path) -> list[str]:
+def list_dir_names(folder: str | Path) -> list[str]:
     """The names in a folder, unordered; empty where the folder does not exist.
 
     Raises:

@@ -11,7 +11,7 @@ from detkit.files import open_regular
 from detkit.text import list_names
 
 LEDGER_NAME = "ledger.json"
-MAX_NAMED = 3
+MAX_LISTED = 3
 # Other programs may write a file of this name, too: its first key must be ``Ledger.write``'s.
 _LEDGER_PATTERN = re.compile(rb'\s*\{\s*"source":\s*"')
 
@@ -33,7 +33,7 @@ def describe_run_dirs(folders: Iterable[Path], root: Path) -> list[str]:
     if not names:
         return []
     return [f"not read, as they are output of an earlier run (they hold its {LEDGER_NAME}): "
-            + list_names(names, MAX_NAMED)]
+            + list_names(names, MAX_LISTED)]
 
 
 def _is_ledger(path: str) -> bool:

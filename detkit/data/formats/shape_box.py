@@ -28,8 +28,8 @@ def pop_mask_to_bbox(record: Record) -> bool:
     mask = record.pop("segmentation", None)
     if not mask:
         return False
-    stated = parse_box(record.get("bbox"))
-    usable = stated is not None and stated[2] != 0 and stated[3] != 0
+    annotated_box = parse_box(record.get("bbox"))
+    usable = annotated_box is not None and annotated_box[2] != 0 and annotated_box[3] != 0
     if usable and not rotation_degrees(record):
         return True
     outline = mask_to_xywh(mask)
@@ -43,12 +43,12 @@ def pop_mask_to_bbox(record: Record) -> bool:
         add_pending_issue(record, "box_from_mask", f"{problem}, and its segmentation has the box "
                           f"{list(outline)}", "replaced by the segmentation's box")
         record["attributes"] = {}
-    elif stated is not None and not _is_rectangle(mask, stated):
+    elif annotated_box is not None and not _is_rectangle(mask, annotated_box):
         record["attributes"] = {}
-        if max(abs(a - b) for a, b in zip(stated, outline)) > CORNER_TOLERANCE:
+        if max(abs(a - b) for a, b in zip(annotated_box, outline)) > CORNER_TOLERANCE:
             record["bbox"] = list(outline)
             add_pending_issue(
-                record, "rotated_box", f"the box {list(stated)} is rotated, and its "
+                record, "rotated_box", f"the box {list(annotated_box)} is rotated, and its "
                 f"segmentation has the box {list(outline)}", "replaced by the segmentation's box")
     return True
 
@@ -130,11 +130,11 @@ def rotation_degrees(record: Record) -> float:
     Source: attribute 'rotation' of CVAT and Datumaro: clockwise, of the box before rotation.
     """
     attributes = record.get("attributes")
-    stated = attributes.get("rotation") if isinstance(attributes, dict) else None
-    if isinstance(stated, bool) or not isinstance(stated, (int, float, str)):
+    rotation = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if isinstance(rotation, bool) or not isinstance(rotation, (int, float, str)):
         return 0.0
     try:
-        degrees = float(stated)
+        degrees = float(rotation)
     except (ValueError, OverflowError):
         return 0.0
     return degrees % 360 if math.isfinite(degrees) else 0.0

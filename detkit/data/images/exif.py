@@ -72,18 +72,20 @@ def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], re
     width, height = info.upright_wh
     resolution = f"left out with its {len(boxes)} boxes"
     exif = f"EXIF orientation {info.orientation} applied"
-    stated_width, stated_height = record.get("width"), record.get("height")
-    stated: tuple[float, float] = (width, height)
-    if not (isinstance(stated_width, (int, float)) and isinstance(stated_height, (int, float))
-            and stated_width > 0 and stated_height > 0):
+    annotated_width, annotated_height = record.get("width"), record.get("height")
+    annotated_wh: tuple[float, float] = (width, height)
+    if not (isinstance(annotated_width, (int, float)) and isinstance(annotated_height, (int, float))
+            and annotated_width > 0 and annotated_height > 0):
         report("size_missing", f"the annotations have no valid size; the file has {width}x{height}",
                "filled in")
         if box_orientation == "upright":
             return ImageFrame(width, height)
     else:
-        stated = (stated_width, stated_height)
-    sizes = f"the annotations state {stated[0]}x{stated[1]}, the file has {width}x{height}"
-    if info.orientation in TRANSPOSED_ORIENTATIONS and stated in (info.stored_wh, info.upright_wh):
+        annotated_wh = (annotated_width, annotated_height)
+    sizes = (f"the annotations state {annotated_wh[0]}x{annotated_wh[1]}, the file has "
+             f"{width}x{height}")
+    if info.orientation in TRANSPOSED_ORIENTATIONS and annotated_wh in (info.stored_wh,
+                                                                        info.upright_wh):
         if box_orientation == "unknown":
             report(
                 "exif_unclear", f"{sizes} with {exif}; its boxes fit with and without it, and "
@@ -92,22 +94,22 @@ def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], re
         if box_orientation == "rotated":
             report("exif_turned", f"{sizes} with {exif}", "boxes rotated with the image")
             return ImageFrame(width, height, info.orientation)
-        if stated != info.upright_wh:
+        if annotated_wh != info.upright_wh:
             report("size_corrected", f"{sizes} with {exif}, which the boxes fit",
                    "size corrected")
             return ImageFrame(width, height)
-    if stated == (width, height):
+    if annotated_wh == (width, height):
         if info.orientation in (2, 3, 4) or (info.orientation in TRANSPOSED_ORIENTATIONS
                                              and width == height):
             report(
                 "exif_unsure", f"EXIF orientation {info.orientation} does not change the size: "
                 "the boxes are assumed to refer to the upright image", "kept")
         return ImageFrame(width, height)
-    if _boxes_fit(boxes, width, height) and not _boxes_fit(boxes, *stated):
+    if _boxes_fit(boxes, width, height) and not _boxes_fit(boxes, *annotated_wh):
         report("size_corrected", f"{sizes}; boxes exceed the first and fit the second",
                "size corrected")
         return ImageFrame(width, height)
-    if stated == (height, width) and box_orientation == "upright":
+    if annotated_wh == (height, width) and box_orientation == "upright":
         report("size_corrected",
                f"{sizes}; boxes of other images exceed the first and fit the second",
                "size corrected")

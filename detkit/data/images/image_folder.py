@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detkit.data.detection.annotations import ORIGINAL_NAME_KEY
-from detkit.data.formats.read_file import list_folder
+from detkit.data.formats.read_file import list_dir_names
 from detkit.data.images.image_names import AS_IS, basename, basenames, canonical_name, name_variants
 from detkit.data.report.ledger import Ledger
 from detkit.errors import DataError
@@ -83,13 +83,13 @@ class ImageFolder:
         if self.exact or path.startswith("/"):
             return None
         current = ""
-        for part in path.split("/"):
-            if part in ("", "."):
+        for component in path.split("/"):
+            if component in ("", "."):
                 continue
-            matches = [part] if part == ".." else self._list_dir(current).get(
-                casefold_name(part), [])
-            if part in matches:
-                matches = [part]
+            matches = [component] if component == ".." else self._list_dir(current).get(
+                casefold_name(component), [])
+            if component in matches:
+                matches = [component]
             if len(matches) != 1:
                 return None
             current = f"{current}/{matches[0]}" if current else matches[0]
@@ -98,7 +98,7 @@ class ImageFolder:
     def _list_dir(self, parent: str) -> dict[str, list[str]]:
         if parent not in self._folded:
             listing: dict[str, list[str]] = {}
-            for name in list_folder(os.path.join(self.folder, parent)):
+            for name in list_dir_names(os.path.join(self.folder, parent)):
                 listing.setdefault(casefold_name(name), []).append(name)
             self._folded[parent] = listing
         return self._folded[parent]

@@ -43,8 +43,9 @@ def open_image(path: str | Path) -> Image.Image:
     try:
         image = _open(path)
     except Image.DecompressionBombError as error:
-        stated = re.search(r"\d+", str(error))
-        raise too_many_pixels_error(path, f"{stated[0]}" if stated else str(error), limit) from None
+        pixel_count = re.search(r"\d+", str(error))
+        size = pixel_count[0] if pixel_count else str(error)
+        raise too_many_pixels_error(path, size, limit) from None
     width, height = image.size
     if width * height > limit:
         image.close()

@@ -19,7 +19,7 @@ from detkit.text import list_names
 SplitT = TypeVar("SplitT")
 
 SAMPLE = "sample"
-MAX_NAMED = 5
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def start_ledger(layout: DatasetFormat, root: Path, name: str, unit: str) -> Led
     ledger = Ledger(str(root), unit=unit)
     if layout.ignored and name != SAMPLE:
         ignored = [str(file.relative_to(layout.root)) for file in layout.ignored]
-        ledger.notes.append("not read: " + list_names(ignored, MAX_NAMED))
+        ledger.notes.append("not read: " + list_names(ignored, MAX_LISTED))
     ledger.notes += describe_run_dirs(layout.run_dirs, layout.root)
     return ledger
 

@@ -240,8 +240,8 @@ class Ledger:
             if other == code:
                 by_split[split] += count
         total = sum(by_split.values())
-        named = [f"{split} {count}" for split, count in by_split.items() if split is not None]
-        return f"{total} ({', '.join(named)})" if named else str(total)
+        per_split = [f"{split} {count}" for split, count in by_split.items() if split is not None]
+        return f"{total} ({', '.join(per_split)})" if per_split else str(total)
 
 
 def _format_resolutions(issues: Iterable[Issue]) -> str:

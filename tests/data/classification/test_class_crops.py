@@ -1,4 +1,4 @@
-"""The boxes of detection sets as labelled pictures."""
+"""The boxes of detection data sets as labeled images."""
 
 import csv
 import json
@@ -65,7 +65,7 @@ def test_a_set_without_splits_is_divided_as_for_detectors(tmp_path):
         "train": 16, "val": 2, "test": 2}
 
 
-def test_one_class_of_boxes_is_refused(coco_folder, tmp_path):
+def test_one_class_of_boxes_is_an_error(coco_folder, tmp_path):
     for ground_truth in coco_folder.ground_truth.values():
         ground_truth["categories"] = ground_truth["categories"][:1]
         ground_truth["annotations"] = ground_truth["annotations"][::2]
@@ -73,7 +73,7 @@ def test_one_class_of_boxes_is_refused(coco_folder, tmp_path):
         load_classification_data(coco_folder.write(), tmp_path / "work")
 
 
-def test_boxes_of_one_class_in_train_are_refused(coco_folder, tmp_path):
+def test_boxes_of_one_class_in_train_are_errors(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["annotations"] = coco_folder.ground_truth["train"][
         "annotations"][::2]
     with pytest.raises(DataError, match="all crops in train have the class 'cat'"):
@@ -96,7 +96,7 @@ def test_each_split_reports_its_own_small_boxes(coco_folder, tmp_path):
 def test_sample_loads_as_crops_with_all_classes_in_each_split(tmp_path):
     data = load_classification_data("sample", tmp_path)
     assert data.format == "crops" and len(data.classes) == 10
-    # its truth has a box for each thing: every class in every split
+    # its ground truth has a box for each object: every class in every split
     assert all(min(split.counts) > 0 for split in data.splits.values())
     split = data.splits["val"]
     dataset = ClsDataset(str(split.annotation_file), {"classes": data.classes},

@@ -1,4 +1,4 @@
-"""The dataset of labelled pictures: from a list and from class folders."""
+"""The dataset of labeled images: from a list and from class folders."""
 
 import pickle
 
@@ -78,11 +78,11 @@ def test_dataset_builds_from_registry_and_works_in_workers(tmp_path):
     ("path,label\n", "it lists no image"),
     ("a.jpg cat\n", "got the first line 'a.jpg cat', expected 'path,label'"),
     ("path,label\na.jpg,cat\nb.jpg,dgo\n", "list.csv, line 3: 'b.jpg' has the label 'dgo', which "
-     "is none of the 2 classes; did you mean 'dog'?"),
+     "is not among the 2 classes; did you mean 'dog'?"),
     ("path,label\na.jpg\n", "line 2: not a path and a label: got a.jpg"),
     ("path,label\na.jpg,\n", "line 2: not a path and a label"),
     ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,3\n", "line 2: .* and four numbers"),
-    ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,1,4\n", "line 2: not a valid box: got 1,2,1,4, expected x1"),
+    ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,1,4\n", "line 2: not a valid box: got 1,2,1,4"),
     ("path,label,x1,y1,x2,y2\na.jpg,cat,1,2,nan,4\n", "line 2: not a valid box"),
     ("path,label,x1,y1,x2,y2\na.jpg,cat,a,b,c,d\n", "line 2: not a valid box"),
 ])
@@ -91,7 +91,7 @@ def test_list_errors_name_the_line(tmp_path, text, message):
         make_dataset(tmp_path, text)
 
 
-def test_a_list_without_classes_is_refused(tmp_path):
+def test_a_list_without_classes_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no metainfo with its classes; set metainfo=dict"):
         make_dataset(tmp_path, "path,label\na.jpg,cat\n", metainfo=None)
 

@@ -1,4 +1,4 @@
-"""The real sets of labelled pictures, whose faults are known and must be found by name."""
+"""Real data sets of labeled images, whose known issues must be reported."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ def count_by_class(data):
     return dict(counts)
 
 
-def test_trashnets_three_pictures_with_two_labels_are_named(shared_data, tmp_path, caplog):
+def test_trashnets_three_images_with_two_labels_are_named(shared_data, tmp_path, caplog):
     data = load_classification_data(shared_data / "cls_trashnet", tmp_path)
     # SOURCE.txt: 100 of each class; metal91 = glass115, plastic332 = glass389,
     # plastic152 = glass176

@@ -1,4 +1,4 @@
-"""A hundred thousand pictures: the seconds and the memory of opening them."""
+"""A hundred thousand images: time and memory of loading them."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ print(len(dataset), opened, time.perf_counter() - start - opened, mib() - before
 
 
 @pytest.mark.slow
-def test_100_000_pictures_of_one_size_open_in_seconds(tmp_path):
+def test_100_000_images_of_one_size_open_in_seconds(tmp_path):
     # All of one size and with the same last bytes, so that each is read whole: the worst case.
     for label in range(100):
         folder = tmp_path / "set" / f"class{label:02d}"

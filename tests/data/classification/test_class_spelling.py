@@ -1,4 +1,4 @@
-"""Names of classes that look the same and are written otherwise."""
+"""Class names that look the same and have different Unicode forms."""
 
 import json
 import unicodedata
@@ -48,16 +48,16 @@ def test_two_compositions_are_one_class(tmp_path, train, val):
     assert data.splits["train"].box_count == 2 * len(train) and data.splits["val"].box_count == 4
     issues = data.ledger.filter_by_code("class_name_accents")
     assert len(issues) == (train + val).count(APART)
-    # Printed as it stands, the name would not show what is the matter.
+    # In plain print both names look the same.
     assert all(r"'pe\u0302che'" in issue.message for issue in issues)
 
 
-@pytest.mark.parametrize("wanted", [COMPOSED, APART])
+@pytest.mark.parametrize("expected", [COMPOSED, APART])
 @pytest.mark.parametrize("written", [COMPOSED, APART])
-def test_a_checkpoints_classes_are_found_in_either_composition(tmp_path, wanted, written):
+def test_a_checkpoints_classes_are_found_in_either_composition(tmp_path, expected, written):
     root = folder(tmp_path / "set", (written, "b"), (written, "b"))
-    data = load_detection_data(root, tmp_path / "work", classes=(wanted, "b"))
-    assert data.classes == (wanted, "b")  # the checkpoint's own spelling
+    data = load_detection_data(root, tmp_path / "work", classes=(expected, "b"))
+    assert data.classes == (expected, "b")  # the checkpoint's own spelling
     assert data.splits["train"].box_count == 4
 
 
@@ -83,7 +83,7 @@ def test_xml_files_may_mix_both(tmp_path):
     assert sum(split.box_count for split in data.splits.values()) == 6
 
 
-def test_a_configs_own_file_in_the_other_composition_is_refused_with_the_cause(tmp_path):
+def test_a_config_file_in_the_other_composition_is_an_error_with_the_cause(tmp_path):
     root = folder(tmp_path / "set", (APART, "b"), (APART, "b"))
     ledger = check_coco(root / "annotations" / "train.json", root / "train", (COMPOSED, "b"))
     issue = next(issue for issue in ledger.errors if issue.code == "missing_class")

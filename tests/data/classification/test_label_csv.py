@@ -1,4 +1,4 @@
-"""One class list for all splits, and what is said of classes that do not fit."""
+"""One class list for all splits, and issues of classes that do not fit."""
 
 import json
 
@@ -22,7 +22,7 @@ def labels(data, split):
     return [names[box["category_id"]] for box in content["annotations"]]
 
 
-def test_ids_are_one_to_k_whatever_the_splits_call_them(coco_folder, tmp_path):
+def test_ids_are_one_to_k_for_any_ids_in_the_splits(coco_folder, tmp_path):
     # val's file numbers dog 30 and cat 7, in that order.
     ground_truth = coco_folder.ground_truth["val"]
     ground_truth["categories"] = [{"id": 30, "name": "dog"}, {"id": 7, "name": "cat"}]
@@ -52,7 +52,7 @@ def test_a_used_super_category_is_a_class(coco_folder, tmp_path):
     assert data.classes == ("cat", "dog") and data.ledger.issues == []
 
 
-def test_a_category_without_boxes_is_kept_and_told(coco_folder, tmp_path):
+def test_a_category_without_boxes_is_kept_and_reported(coco_folder, tmp_path):
     for ground_truth in coco_folder.ground_truth.values():
         ground_truth["categories"].append({"id": 3, "name": "cow"})
     data = load(coco_folder, tmp_path)
@@ -66,7 +66,7 @@ def without(ground_truth, label):
     ]
 
 
-def test_a_class_that_train_lacks_is_told(coco_folder, tmp_path):
+def test_a_class_that_train_lacks_is_reported(coco_folder, tmp_path):
     without(coco_folder.ground_truth["train"], 2)
     data = load(coco_folder, tmp_path)
     (issue,) = data.ledger.issues
@@ -74,7 +74,7 @@ def test_a_class_that_train_lacks_is_told(coco_folder, tmp_path):
     assert "val 2, test 2" in issue.message and data.classes == ("cat", "dog")
 
 
-def test_a_class_that_only_train_has_is_told(coco_folder, tmp_path):
+def test_a_class_that_only_train_has_is_reported(coco_folder, tmp_path):
     without(coco_folder.ground_truth["val"], 2)
     without(coco_folder.ground_truth["test"], 2)
     data = load(coco_folder, tmp_path)
@@ -82,7 +82,7 @@ def test_a_class_that_only_train_has_is_told(coco_folder, tmp_path):
 
 
 @pytest.mark.parametrize("other", ["Cat", "CAT ", "c-at", "c_a t"])
-def test_another_spelling_in_another_split_is_merged_and_told(coco_folder, tmp_path, other):
+def test_another_spelling_in_another_split_is_merged_and_reported(coco_folder, tmp_path, other):
     coco_folder.ground_truth["val"]["categories"][0]["name"] = other
     data = load(coco_folder, tmp_path)
     assert data.classes == ("cat", "dog")
@@ -90,7 +90,7 @@ def test_another_spelling_in_another_split_is_merged_and_told(coco_folder, tmp_p
     assert labels(data, "val") == ["cat", "dog", "cat", "dog"]
 
 
-def test_two_spellings_in_one_file_are_kept_apart_and_told(coco_folder, tmp_path):
+def test_two_spellings_in_one_file_are_kept_apart_and_reported(coco_folder, tmp_path):
     for ground_truth in coco_folder.ground_truth.values():
         ground_truth["categories"][1]["name"] = "Cat"
     data = load(coco_folder, tmp_path)
@@ -98,7 +98,7 @@ def test_two_spellings_in_one_file_are_kept_apart_and_told(coco_folder, tmp_path
     assert data.ledger.filter_by_code("near_class_names")[0].resolution.startswith("kept apart")
 
 
-def test_blanks_around_a_name_are_trimmed_and_told(coco_folder, tmp_path):
+def test_blanks_around_a_name_are_trimmed_and_reported(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["categories"][0]["name"] = " cat "
     data = load(coco_folder, tmp_path)
     assert data.classes == ("cat", "dog") and data.ledger.counts == {"class_name_blanks": 1}
@@ -118,7 +118,7 @@ def test_one_name_with_two_ids_is_merged(coco_folder, tmp_path):
     ({"id": 3, "name": ""}, "no valid id and name"), ({"id": 3}, "no valid id and name"),
     ({"id": None, "name": "cow"}, "no valid id and name"),
     ({"id": 3, "name": 5}, "no valid id and name")])
-def test_a_category_that_means_nothing_is_refused(coco_folder, tmp_path, record, message):
+def test_an_invalid_category_is_an_error(coco_folder, tmp_path, record, message):
     coco_folder.ground_truth["train"]["categories"].append(record)
     with pytest.raises(DataError, match=message):
         load(coco_folder, tmp_path)
@@ -130,7 +130,7 @@ def test_given_classes_set_the_order(coco_folder, tmp_path):
     assert labels(data, "test") == ["cat", "dog", "cat", "dog"]
 
 
-def test_a_used_class_that_is_not_among_the_given_is_refused(coco_folder, tmp_path):
+def test_a_used_class_that_is_not_among_the_given_is_an_error(coco_folder, tmp_path):
     with pytest.raises(DataError, match=r"'dog' has 2 boxes but is none of the 2 classes; did you "
                        "mean 'dogs'"):
         load(coco_folder, tmp_path, classes=("cat", "dogs"))

@@ -1,4 +1,4 @@
-"""Each fault of a COCO annotation: said with file and id, and mended or refused."""
+"""Each issue of a COCO annotation: reported with file and id, and corrected or an error."""
 
 import json
 import math
@@ -109,7 +109,7 @@ def test_masks_are_counted_as_not_carried_over(coco_folder, tmp_path):
     assert "segmentation" not in boxes_of(data)[0]
 
 
-def test_an_unknown_category_is_refused_and_the_ledger_still_written(coco_folder, tmp_path):
+def test_an_unknown_category_is_an_error_and_the_ledger_still_written(coco_folder, tmp_path):
     for i in (0, 3):
         coco_folder.ground_truth["train"]["annotations"][i]["category_id"] = 9
     with pytest.raises(DataError, match=r"train.json, annotation 1, image 'train0.png': "
@@ -120,7 +120,7 @@ def test_an_unknown_category_is_refused_and_the_ledger_still_written(coco_folder
     assert ledger["counts"] == {"unknown_category": 2}
 
 
-def test_a_split_without_any_box_is_refused(coco_folder, tmp_path):
+def test_a_split_without_any_box_is_an_error(coco_folder, tmp_path):
     coco_folder.ground_truth["val"]["annotations"] = []
     with pytest.raises(DataError, match="val split has no usable box"):
         load(coco_folder, tmp_path)

@@ -1,4 +1,4 @@
-"""Hundreds of thousands of categories and findings: time that grows with them, and no more."""
+"""Hundreds of thousands of categories and issues: the time grows linearly."""
 
 import json
 import time
@@ -49,7 +49,7 @@ def test_time_grows_linearly_with_unknown_categories(tmp_path):
     assert ledger.count("unknown_class") == 20_000
 
 
-def test_an_unknown_category_is_told_with_its_neighbour_as_long_as_that_is_quick(monkeypatch):
+def test_near_names_are_suggested_for_a_limited_number_of_classes(monkeypatch):
     assert text.closest_name("zebar", ["horse", "zebra"]) == "zebra"
     assert text.did_you_mean("zebar", ["horse", "zebra"]) == "; did you mean 'zebra'?"
     assert text.did_you_mean("zebar", ["horse"]) == text.did_you_mean("zebar", []) == ""

@@ -1,4 +1,4 @@
-"""The real sets, whose own faults are known and must be found by name."""
+"""Real detection data sets, whose known issues must be reported."""
 
 import contextlib
 import io
@@ -53,7 +53,7 @@ def test_blood_cells_keep_truncated(blood):
     assert sum(box["difficult"] for box in boxes) == 0
 
 
-def test_chess_faults_are_found_by_name(chess):
+def test_chess_issues_are_reported(chess):
     ledger = chess.ledger
     assert ledger.counts == {
         "super_category": 1, "duplicate_box": 1, "image_id_zero": 2, "annotation_id_zero": 2,
@@ -121,9 +121,9 @@ def test_unsupported_folders_are_named_in_the_error(shared_data, tmp_path, folde
         load_detection_data(shared_data / folder, tmp_path)
 
 
-def test_a_stated_area_that_no_box_can_hold_is_told(shared_data):
-    # sahi's file gives every box the area of the whole picture, 2048 x 1365 = 2795520; and the
-    # picture was renamed, so that it is missing as well.
+def test_a_stated_area_that_no_box_can_hold_is_reported(shared_data):
+    # sahi's file gives every box the area of the whole image, 2048 x 1365 = 2795520; and the
+    # image was renamed, so that it is missing as well.
     ledger = check_coco(shared_data / "photos" / "sahi_terrain1_coco.json", shared_data / "photos")
     assert ledger.filter_by_code("missing_image")[0].image == "terrain1.jpg"
 

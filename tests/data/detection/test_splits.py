@@ -1,4 +1,4 @@
-"""Splits that a folder lacks."""
+"""Splits of data that lacks them."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_split_of_a_flat_folder_is_deterministic(tmp_path):
                for note in data.ledger.notes)
 
 
-def test_byte_identical_images_stay_on_one_side(tmp_path):
+def test_byte_identical_images_stay_in_one_split(tmp_path):
     same = {0, 3, 5, 7, 9}
     names = names_of(load_detection_data(flat(tmp_path / "set", 10, same), tmp_path / "work"))
     assert sum(bool({f"{i}.png" for i in same} & held) for held in names.values()) == 1
@@ -55,17 +55,17 @@ def test_few_images(tmp_path, count, sizes):
 
 
 @pytest.mark.parametrize("count, same", [(1, ()), (3, (0, 1, 2))])
-def test_too_few_different_images_are_refused(tmp_path, count, same):
+def test_too_few_different_images_are_errors(tmp_path, count, same):
     with pytest.raises(DataError, match="at least 2 different images"):
         load_detection_data(flat(tmp_path / "set", count, same), tmp_path / "work")
 
 
-@pytest.mark.parametrize("lacking, other", [("val", "test"), ("test", "val")])
-def test_missing_val_or_test_falls_back_to_the_other(coco_folder, tmp_path, lacking, other):
-    del coco_folder.ground_truth[lacking]
+@pytest.mark.parametrize("missing, other", [("val", "test"), ("test", "val")])
+def test_missing_val_or_test_falls_back_to_the_other(coco_folder, tmp_path, missing, other):
+    del coco_folder.ground_truth[missing]
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
-    assert names_of(data)[lacking] == names_of(data)[other]
-    assert f"there is no {lacking} split: {other} is used in its place" in data.ledger.notes
+    assert names_of(data)[missing] == names_of(data)[other]
+    assert f"there is no {missing} split: {other} is used in its place" in data.ledger.notes
     assert data.ledger.count("image_in_two_splits") == 0
 
 

@@ -1,4 +1,4 @@
-"""What can be learnt and measured: crowds, difficult objects, images without a usable box."""
+"""Usable objects: crowds, difficult objects, images without a usable box."""
 
 import json
 
@@ -75,7 +75,7 @@ def test_an_empty_box_with_a_mask_is_an_object(tmp_path):
     assert data.ledger.count("image_without_usable_box") == 1
 
 
-def test_too_few_images_beside_those_of_empty_boxes_are_refused_with_the_option(tmp_path):
+def test_too_few_images_beside_those_of_empty_boxes_are_errors_with_the_option(tmp_path):
     root = with_negatives(tmp_path / "set", [])
     ground_truth = json.loads((root / "train.json").read_text())
     del ground_truth["annotations"][0]["bbox"]
@@ -84,7 +84,7 @@ def test_too_few_images_beside_those_of_empty_boxes_are_refused_with_the_option(
         load_detection_data(root, tmp_path / "work")
 
 
-def test_a_list_for_a_category_id_is_refused(coco_folder, tmp_path):
+def test_a_list_for_a_category_id_is_an_error(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["annotations"][0]["category_id"] = [1]
     del coco_folder.ground_truth["train"]["annotations"][1]
     with pytest.raises(DataError, match=r"category_id \[1\] is not among the file's"):
@@ -108,14 +108,14 @@ def test_split_without_objects_raises_with_the_cause(shared_cases, tmp_path, cas
         load_detection_data(shared_cases / "data" / case, tmp_path / "work")
 
 
-def test_a_val_split_of_crowds_is_refused(coco_folder, tmp_path):
+def test_a_val_split_of_crowds_is_an_error(coco_folder, tmp_path):
     for record in coco_folder.ground_truth["val"]["annotations"]:
         record["iscrowd"] = 1
     with pytest.raises(DataError, match="val.json: it has no object to train on or evaluate"):
         load_detection_data(coco_folder.write(), tmp_path / "work")
 
 
-def test_a_config_own_file_of_crowds_is_refused(coco_folder):
+def test_a_config_file_of_crowds_is_an_error(coco_folder):
     for record in coco_folder.ground_truth["train"]["annotations"]:
         record["iscrowd"] = 1
     root = coco_folder.write()
@@ -123,7 +123,7 @@ def test_a_config_own_file_of_crowds_is_refused(coco_folder):
         check_coco(root / "annotations" / "train.json", root / "train").raise_errors()
 
 
-def test_a_class_of_crowds_alone_is_told(coco_folder, tmp_path):
+def test_a_class_of_crowds_alone_is_reported(coco_folder, tmp_path):
     for record in coco_folder.ground_truth["train"]["annotations"]:
         record["iscrowd"] = int(record["category_id"] == 2)
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
@@ -132,7 +132,7 @@ def test_a_class_of_crowds_alone_is_told(coco_folder, tmp_path):
     assert "train 2" in issue.message
 
 
-def test_a_class_whose_boxes_were_all_left_out_is_told_with_their_number(coco_folder, tmp_path):
+def test_a_class_whose_boxes_were_all_left_out_is_reported_with_their_number(coco_folder, tmp_path):
     for ground_truth in coco_folder.ground_truth.values():
         for record in ground_truth["annotations"]:
             if record["category_id"] == 2:
@@ -158,7 +158,7 @@ def test_difficult_objects_are_trained_on_and_not_measured(shared_cases, tmp_pat
     assert issue.code == "class_only_in_train" and "'a'" in issue.message
 
 
-def test_difficult_objects_are_not_trained_on_when_the_user_says_so(shared_cases, tmp_path):
+def test_difficult_objects_are_not_trained_on_when_the_user_says_it(shared_cases, tmp_path):
     data = load_detection_data(shared_cases / "data" / "voc_difficult", tmp_path / "work",
                                options=DataOptions(train_difficult=False))
     assert crowds(data, "train") == {("a", 1, 1), ("b", 0, 0)}
@@ -166,7 +166,7 @@ def test_difficult_objects_are_not_trained_on_when_the_user_says_so(shared_cases
     assert "'a'" in issue.message and "train 4" in issue.message
 
 
-def test_difficult_in_a_coco_file_is_a_field_that_nothing_reads(coco_folder, tmp_path):
+def test_difficult_in_a_coco_file_is_not_used(coco_folder, tmp_path):
     for record in coco_folder.ground_truth["val"]["annotations"]:
         record["difficult"] = 1
     data = load_detection_data(coco_folder.write(), tmp_path / "work")

@@ -1,4 +1,4 @@
-"""What the four numbers of a box are: told by how many boxes lie within their images."""
+"""The box format, resolved by how many boxes are within their images."""
 
 import json
 
@@ -64,7 +64,7 @@ def test_boxes_in_cocos_format_are_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_another_format_is_refused_by_name_with_the_shares(tmp_path, name):
+def test_another_format_is_an_error_by_name_with_the_shares(tmp_path, name):
     root = write_set(tmp_path / "set", FORMATS[name])
     with pytest.raises(DataError, match=rf"coco.json.*20 of 20 boxes \(100 %\).*"
                        rf"data_options.box_format={name}"):
@@ -82,7 +82,7 @@ def test_boxes_are_converted_when_the_user_names_their_format(tmp_path, name):
     assert any("20 of 20 boxes (100 %)" in note for note in data.ledger.notes)
 
 
-def test_a_format_that_the_boxes_contradict_is_refused(tmp_path):
+def test_a_format_that_the_boxes_contradict_is_an_error(tmp_path):
     # As corners 5 of 20 fit: [4, 5, 12, 10] alone has its second corner right of and below it.
     with pytest.raises(DataError, match=r"5 of 20 boxes \(25 %\).* 20 of 20 .*box_format=xywh"):
         load_detection_data(write_set(tmp_path / "set", unchanged), tmp_path / "work",
@@ -155,7 +155,7 @@ def test_image_size_beyond_float_range_is_reported(coco_folder, tmp_path):
     assert data.ledger.counts == {"size_differs": 1}
 
 
-def test_a_config_own_file_with_corners_is_refused(tmp_path):
+def test_a_config_file_with_corners_is_an_error(tmp_path):
     root = write_set(tmp_path / "set", corners)
     with pytest.raises(DataError, match="5 of 20 boxes.*correct the file, or pass its folder as "
                        "--data with .*box_format=xyxy; to keep the format, add .*box_format=xywh"):
@@ -179,12 +179,12 @@ def test_splits_may_be_of_different_formats(tmp_path):
         assert sorted(box["bbox"] for box in content["annotations"]) == sorted(5 * BOXES)
 
 
-@pytest.mark.parametrize("stated_wh", [(1, 1), (640, 640), (640, 480)])
-def test_fractions_hold_whatever_size_is_stated(tmp_path, stated_wh):
+@pytest.mark.parametrize("annotated_wh", [(1, 1), (640, 640), (640, 480)])
+def test_fractions_hold_whatever_size_is_stated(tmp_path, annotated_wh):
     root = write_set(tmp_path / "set", fraction(unchanged))
     ground_truth = json.loads((root / "coco.json").read_text())
     for image in ground_truth["images"]:
-        image.update(width=stated_wh[0], height=stated_wh[1])
+        image.update(width=annotated_wh[0], height=annotated_wh[1])
     write_json(root / "coco.json", ground_truth)
     data = load_detection_data(root, tmp_path / "work",
                                options=DataOptions(box_format="normalized_xywh"))
@@ -193,7 +193,7 @@ def test_fractions_hold_whatever_size_is_stated(tmp_path, stated_wh):
     assert written_boxes(data) == [pytest.approx(box) for box in sorted(5 * BOXES)]
 
 
-def test_voc_files_with_sizes_for_corners_are_refused_and_read_on_the_users_word(tmp_path):
+def test_voc_files_with_sizes_for_corners_are_errors_and_read_on_the_users_word(tmp_path):
     for i in range(5):
         draw(tmp_path / "set" / "JPEGImages" / f"{i}.png", seed=i)
         path = tmp_path / "set" / "Annotations" / f"{i}.xml"

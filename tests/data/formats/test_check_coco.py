@@ -1,4 +1,4 @@
-"""The check of a file that a config names itself: everything is told, nothing is written."""
+"""The check of a COCO file of a config: all issues are reported, nothing is written."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_good_data(coco_folder):
     ledger.raise_errors()
 
 
-def test_faults_are_found_and_nothing_is_written(coco_folder):
+def test_issues_are_reported_and_nothing_is_written(coco_folder):
     coco_folder.ground_truth["train"]["annotations"][0]["bbox"] = [4, 5, 0, 10]
     root = coco_folder.write()
     before = sorted(root.parent.rglob("*"))
@@ -29,14 +29,14 @@ def test_faults_are_found_and_nothing_is_written(coco_folder):
 @pytest.mark.parametrize("classes, code", [
     (("cat",), "unknown_class"), (("cat", "dog", "cow"), "missing_class"),
     (("dog", "cat"), "class_order"), (("cat", "dgo"), "unknown_class")])
-def test_classes_of_a_config_that_the_file_contradicts_are_refused(coco_folder, classes, code):
+def test_classes_of_a_config_that_the_file_contradicts_are_errors(coco_folder, classes, code):
     ledger = checked(coco_folder, classes)
     assert code in ledger.counts
     with pytest.raises(DataError, match="train.json"):
         ledger.raise_errors()
 
 
-def test_a_file_that_is_no_coco_truth(tmp_path):
+def test_a_file_that_is_no_coco_annotation_file(tmp_path):
     (tmp_path / "a.json").write_text("[]")
     with pytest.raises(DataError, match="a.json: not a COCO annotation file: an array of 0 items"):
         check_coco(tmp_path / "a.json", tmp_path)

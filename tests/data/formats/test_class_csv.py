@@ -1,4 +1,4 @@
-"""Csv files of path and label: what is read, and which line is told of what is not."""
+"""Csv files with path and label: what is read, and errors by line."""
 
 import codecs
 import json
@@ -102,7 +102,7 @@ def test_a_missing_file_is_left_out_with_its_line(image_set, read):
     assert data.ledger.splits["train"].images_left_out == 1
 
 
-def test_all_files_missing_is_refused_with_the_folder_looked_in(tmp_path, read):
+def test_all_files_missing_is_an_error_with_the_folder_searched(tmp_path, read):
     file = table(ImageSet(tmp_path / "set"))
     with pytest.raises(DataError, match="all.csv: none of its 20 images exists, such as "
                                         f"'pics/cat0.jpg'; .*searched in {file.parent}"):
@@ -117,7 +117,7 @@ def test_duplicate_lines_are_merged(image_set, read):
     assert sum(map(sum, counts(data).values())) == 20
 
 
-def test_a_path_with_two_labels_is_refused_by_name(image_set, read, tmp_path):
+def test_a_path_with_two_labels_is_an_error_by_name(image_set, read, tmp_path):
     with pytest.raises(DataError, match="image 'pics/cat0.jpg': line 22 labels it 'dog' and line 2 "
                                         "'cat'; an image must have one label"):
         read(table(image_set, [*ROWS, "pics/cat0.jpg,dog"]))
@@ -125,7 +125,7 @@ def test_a_path_with_two_labels_is_refused_by_name(image_set, read, tmp_path):
     assert ledger["counts"] == {"picture_with_two_labels": 1}
 
 
-def test_a_path_with_two_labels_in_two_files_is_refused(image_set, read):
+def test_a_path_with_two_labels_in_two_files_is_an_error(image_set, read):
     table(image_set, ROWS, name="train.csv")
     table(image_set, ["pics/cat0.jpg,dog"], name="val.csv")
     with pytest.raises(DataError, match="line 2 labels it 'dog' and line 2 of .*train.csv 'cat'"):
@@ -157,7 +157,7 @@ def test_line_without_path_or_label_raises(image_set, read, row, message):
 
 
 @pytest.mark.parametrize("word", ["", "holdout", "train/val"])
-def test_an_unknown_split_is_refused_by_line(image_set, read, word):
+def test_an_unknown_split_is_an_error_by_line(image_set, read, word):
     with pytest.raises(DataError, match=f"line 3 has the split '{word}'; expected train"):
         read(table(image_set, [f"{ROWS[0]},train", f"{ROWS[1]},{word}"], "path,label,split"))
 
@@ -175,7 +175,7 @@ def test_an_unknown_split_is_refused_by_line(image_set, read, word):
     ("path,label\na.jpg,cat\n".encode("utf-16"), "not text in UTF-8; save it as 'CSV UTF-8'"),
     ("path,label\na.jpg,cat\n".encode("utf-16-le"), "not text in UTF-8; save it as 'CSV UTF-8'"),
     (b"path,label,label\na.jpg,cat,dog\n", "two columns are called 'label'"),
-    (b"path,label\n\"a.jpg,cat\nb.jpg,dog\n", "line 3 has no label .is a quotation mark of an earlier line"),
+    (b"path,label\n\"a.jpg,cat\nb.jpg,dog\n", "line 3 has no label .is a quotation mark"),
     (b"path,label\n\"a.jpg,cat\n" + b"x" * 200000, "not csv"),
 ], ids=["empty", "blank", "header", "synonyms", "one synonym", "no header", "boxes", "latin",
         "utf-16", "utf-16 without mark", "two", "quote", "long quote"])
@@ -192,7 +192,7 @@ def test_ambiguous_csv_files_raise(image_set, read):
         read(image_set.root)
 
 
-def test_a_folder_whose_only_csv_has_other_columns_says_so(tmp_path, read):
+def test_a_folder_whose_only_csv_has_other_columns_is_an_error(tmp_path, read):
     file = tmp_path / "set" / "labels.csv"
     file.parent.mkdir()
     file.write_text("image,label\na.jpg,cat\n")

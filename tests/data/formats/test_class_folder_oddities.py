@@ -1,4 +1,4 @@
-"""Class folders in odd company: runs below them, links upwards, tables beside them, a thread."""
+"""Class folders with other content: output of runs, links to parents, csv files, thin images."""
 
 import os
 import shutil
@@ -25,10 +25,10 @@ def read(tmp_path):
 
 def test_run_dirs_inside_the_data_are_not_classes(image_set, read):
     image_set.fill("cat", 3).fill("dog", 3)
-    for place in ("first", "second", "work_dirs/a", "work_dirs/b"):
+    for position in ("first", "second", "work_dirs/a", "work_dirs/b"):
         assert load_classification_data(image_set.root,
-                                        image_set.root / place).classes == ("cat", "dog")
-        image_set.draw(f"{place}/confusion_matrix.png")
+                                        image_set.root / position).classes == ("cat", "dog")
+        image_set.draw(f"{position}/confusion_matrix.png")
     with pytest.raises(DataError, match="the class folder 'work_dirs' holds no image"):
         read(image_set)
     shutil.rmtree(image_set.root / "work_dirs")
@@ -53,7 +53,7 @@ def test_a_folder_that_may_not_be_read_is_named(image_set, read):
         read(image_set)
 
 
-def test_one_picture_of_each_class_is_too_few(image_set, read):
+def test_one_image_of_each_class_is_too_few(image_set, read):
     with pytest.raises(DataError, match="no class has two different images"):
         read(image_set.fill("cat", 1).fill("dog", 1))
 
@@ -80,6 +80,6 @@ def test_csv_with_other_columns_beside_images_raises(image_set, read, folders):
 
 
 def test_a_line_break_in_a_name_keeps_the_log_to_one_line(image_set, read, caplog):
-    image_set.fill("cat", 3).fill("dog", 3).text("cat/two\nlines.jpg", "no picture")
+    image_set.fill("cat", 3).fill("dog", 3).text("cat/two\nlines.jpg", "no image")
     read(image_set)
     assert r"image 'cat/two\nlines.jpg'" in caplog.text

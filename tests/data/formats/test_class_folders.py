@@ -1,4 +1,4 @@
-"""Class folders: the layouts that people have, and what is wrong in them."""
+"""Class folders: common layouts, and their issues."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_split_folders_are_found(image_set, read, names):
             assert (split.image_dir / line.split(",")[0]).is_file()
 
 
-def test_pictures_and_labels_are_those_of_torchvisions_image_folder(image_set, read):
+def test_images_and_labels_are_those_of_torchvisions_image_folder(image_set, read):
     for label in ("b_1", "B", "a10", "a2"):
         image_set.draw(f"train/{label}/z.jpg", f"train/{label}/deep/er/1.png",
                        f"train/{label}/deep/2.jpg", f"train/{label}/deep-x/2.jpg")
@@ -98,11 +98,11 @@ def test_text_files_beside_a_wrapper_folder_are_ignored(image_set, read):
     assert counts(read(image_set))["train"] == (3, 3)
 
 
-@pytest.mark.parametrize("there, lacking", [("val", "test"), ("test", "val")])
-def test_missing_val_or_test_falls_back_to_the_other(image_set, read, there, lacking):
-    data = read(make_splits(image_set, ("train", there)))
-    assert read_list(data, lacking) == read_list(data, there)
-    assert data.ledger.notes == [f"there is no {lacking} split: {there} is used in its place"]
+@pytest.mark.parametrize("present, missing", [("val", "test"), ("test", "val")])
+def test_missing_val_or_test_falls_back_to_the_other(image_set, read, present, missing):
+    data = read(make_splits(image_set, ("train", present)))
+    assert read_list(data, missing) == read_list(data, present)
+    assert data.ledger.notes == [f"there is no {missing} split: {present} is used in its place"]
     assert data.ledger.issues == []
 
 
@@ -119,7 +119,7 @@ def test_a_train_folder_may_be_a_class(image_set, read):
     assert data.classes == ("bus", "car", "train")
 
 
-def test_a_split_beside_a_folder_of_pictures_is_refused(image_set, read):
+def test_a_split_beside_a_folder_of_images_is_an_error(image_set, read):
     with pytest.raises(DataError, match="'train' looks like a split, but 'extra' beside it"):
         read(make_splits(image_set, ("train",)).fill("extra", 2))
 
@@ -135,7 +135,7 @@ def test_images_outside_splits_and_classes_are_reported(image_set, read):
     assert data.ledger.splits["val"].images_left_out == 1
 
 
-def test_a_test_folder_without_classes_is_left_out_and_told(image_set, read):
+def test_a_test_folder_without_classes_is_left_out_and_reported(image_set, read):
     data = read(make_splits(image_set, ("train", "val")).fill("test", 7))
     assert read_list(data, "test") == read_list(data, "val")
     (issue,) = data.ledger.issues
@@ -156,7 +156,7 @@ def test_os_junk_files_are_ignored_and_non_images_reported(image_set, read):
 
 
 @pytest.mark.parametrize("content", [None, "notes.txt"])
-def test_an_empty_class_folder_is_refused_in_train(image_set, read, content, tmp_path):
+def test_an_empty_class_folder_is_an_error_in_train(image_set, read, content, tmp_path):
     make_splits(image_set)
     (image_set.root / "train" / "emu").mkdir()
     if content:
@@ -169,7 +169,7 @@ def test_an_empty_class_folder_is_refused_in_train(image_set, read, content, tmp
     assert sorted(os.listdir(tmp_path / "work" / "data")) == ["ledger.json"]
 
 
-def test_an_empty_class_folder_in_val_is_told(image_set, read):
+def test_an_empty_class_folder_in_val_is_reported(image_set, read):
     make_splits(image_set, classes=("cat", "dog", "emu"))
     for file in (image_set.root / "val" / "emu").iterdir():
         file.unlink()
@@ -179,14 +179,14 @@ def test_an_empty_class_folder_in_val_is_told(image_set, read):
     assert counts(data)["val"] == (3, 3, 0)
 
 
-def test_a_class_in_val_that_train_lacks_is_refused_by_name(image_set, read):
+def test_a_class_in_val_that_train_lacks_is_an_error_by_name(image_set, read):
     make_splits(image_set).fill("val/emu", 5).fill("test/emu", 2)
     with pytest.raises(DataError, match="the class 'emu' has no images in train, but in val 5, "
-                                        "test 2: it cannot be learned; put some into train"):
+                                        "test 2: it cannot be learned; add some to train"):
         read(image_set)
 
 
-def test_a_class_that_only_train_has_is_told(image_set, read):
+def test_a_class_that_only_train_has_is_reported(image_set, read):
     data = read(make_splits(image_set).fill("train/emu", 2))
     assert [issue.code for issue in data.ledger.issues] == ["class_only_in_train"]
     assert counts(data) == {"train": (3, 3, 2), "val": (3, 3, 0), "test": (3, 3, 0)}
@@ -202,7 +202,7 @@ def test_spellings_of_a_class_in_two_splits_are_one(image_set, read):
     assert read_list(data, "val")[0][0].startswith("Cat/")
 
 
-def test_spellings_in_one_split_are_two_classes_and_told(image_set, read):
+def test_spellings_in_one_split_are_two_classes_and_reported(image_set, read):
     data = read(make_splits(image_set, classes=("Cat", "cat")))
     assert data.classes == ("Cat", "cat")
     assert data.ledger.issues[0].resolution == "kept apart: one split has both"
@@ -214,7 +214,7 @@ def test_classes_of_a_checkpoint_give_the_order(image_set, read):
     assert data.ledger.errors == []
 
 
-def test_a_class_that_a_checkpoint_lacks_is_refused_with_the_nearest(image_set, read):
+def test_a_class_that_a_checkpoint_lacks_is_an_error_with_the_nearest(image_set, read):
     with pytest.raises(DataError, match="the class 'dog' has 3 images but is none of the 2 "
                                         "classes; did you mean 'dogs'?"):
         read(make_splits(image_set), classes=("cat", "dogs"), require_train=False)
@@ -228,7 +228,7 @@ def test_evaluation_only_set_needs_no_train_split(image_set, read):
         read(image_set)
 
 
-def test_corrupt_pictures_are_left_out_by_name(image_set, read):
+def test_corrupt_images_are_left_out_by_name(image_set, read):
     make_splits(image_set)
     broken = {"empty.jpg": b"", "text.png": b"hello", "cut.jpg": numbered_jpeg(77)[:200]}
     for name, content in broken.items():
@@ -240,15 +240,15 @@ def test_corrupt_pictures_are_left_out_by_name(image_set, read):
     assert counts(data)["train"] == (3, 3)
 
 
-def test_mostly_corrupt_pictures_are_refused(image_set, read):
+def test_mostly_corrupt_images_are_errors(image_set, read):
     make_splits(image_set)
     for at in range(7):
         image_set.text(f"train/cat/broken{at}.jpg", "no")
-    with pytest.raises(DataError, match="only 6 images can be used and 7 can not"):
+    with pytest.raises(DataError, match="only 6 images can be used, 7 cannot"):
         read(image_set)
 
 
-def test_a_class_of_corrupt_pictures_alone_is_refused(image_set, read):
+def test_a_class_of_corrupt_images_alone_is_an_error(image_set, read):
     make_splits(image_set).text("train/emu/a.jpg", "no")
     with pytest.raises(DataError, match="the class 'emu' has no usable images in any split"):
         read(image_set)
@@ -259,8 +259,8 @@ def test_the_same_bytes_under_two_labels_are_named(image_set, read):
     (image_set.root / "dog" / "twin.jpg").write_bytes((image_set.root / "cat/0.jpg").read_bytes())
     data = read(image_set)
     (issue,) = data.ledger.filter_by_code("picture_with_two_labels")
-    assert "cat/0.jpg, labelled 'cat', and " in issue.message and issue.resolution == "kept"
-    assert "dog/twin.jpg, labelled 'dog': one label is wrong" in issue.message
+    assert "cat/0.jpg, labeled 'cat', and " in issue.message and issue.resolution == "kept"
+    assert "dog/twin.jpg, labeled 'dog': one label is wrong" in issue.message
     side = {path: name for name in SPLITS for path, _ in read_list(data, name)}
     assert len(side) == 21 and side["cat/0.jpg"] == side["dog/twin.jpg"]
 
@@ -273,7 +273,7 @@ def test_many_copies_of_one_image_are_one_issue(image_set, read):
     data = read(image_set)
     assert data.ledger.count("picture_with_two_labels") == 1
     assert "and 3 more" in data.ledger.issues[0].message
-    assert "11 images have the same bytes as another there" in data.ledger.notes
+    assert "11 images have the same bytes as another one" in data.ledger.notes
 
 
 def test_the_same_bytes_in_two_splits_are_named(image_set, read):
@@ -282,25 +282,26 @@ def test_the_same_bytes_in_two_splits_are_named(image_set, read):
         (image_set.root / "train/dog/1.jpg").read_bytes())
     (issue,) = read(image_set).ledger.issues
     assert issue.code == "image_in_two_splits" and issue.resolution == "kept"
-    assert "train/dog/1.jpg (train)" in issue.message and "test/dog/again.jpg (test)" in issue.message
+    assert "train/dog/1.jpg (train)" in issue.message
+    assert "test/dog/again.jpg (test)" in issue.message
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda p: p.root.mkdir(), "no class folder: got neither pictures nor folders, expected class "
+    (lambda p: p.root.mkdir(), "no class folder: got neither images nor folders, expected class "
      "folders .*csv files .*COCO or Pascal VOC"),
-    (lambda p: p.draw("a.jpg", "b.jpg"), "no class folder: got pictures only"),
+    (lambda p: p.draw("a.jpg", "b.jpg"), "no class folder: got images only"),
     (lambda p: p.fill("cat", 3), "there is only the class 'cat'"),
     (lambda p: p.text("cat/a.csv", "x,y").text("dog/a.csv", "x,y"),
-     "none of its 2 folders holds a picture"),
+     "none of its 2 folders holds an image"),
     (lambda p: p.fill("train/cat", 3).fill("test/cat", 3), "there is only the class 'cat'"),
-    (lambda p: p.fill("train", 3).fill("test", 3), "train: it holds 3 pictures and no class "
+    (lambda p: p.fill("train", 3).fill("test", 3), "train: it holds 3 images and no class "
      "folder: expected train/CLASS"),
     (lambda p: make_splits(p, ("train", "training")), "could both be the train split"),
     (lambda p: make_splits(p, ("images", "labels")).text("labels/cat/1.txt", "0 .5 .5 .1 .1\n"),
      "this is YOLO text .* not supported"),
-], ids=["empty", "pictures", "one class", "tables", "one class in splits", "unlabelled", "twice",
+], ids=["empty", "images", "one class", "tables", "one class in splits", "unlabeled", "twice",
         "yolo"])
-def test_unsupported_folder_error_says_what_was_found(image_set, read, make, message):
+def test_unsupported_folder_error_names_the_content(image_set, read, make, message):
     make(image_set)
     with pytest.raises(DataError, match=message):
         read(image_set)

@@ -1,4 +1,4 @@
-"""Layouts that people have, found by looking; and what else may stand at a path."""
+"""Detection of common folder layouts, and errors for other paths."""
 
 import json
 import os
@@ -41,10 +41,10 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_coco_layouts(tmp_path, layout):
-    json_at, images_at, prefix = layout
+    json_path, image_dir, prefix = layout
     for seed, split in enumerate(("train", "val", "test")):
-        draw_split(tmp_path / "set" / images_at.format(split), split, seed * 10)
-        write_json(tmp_path / "set" / json_at.format(split),
+        draw_split(tmp_path / "set" / image_dir.format(split), split, seed * 10)
+        write_json(tmp_path / "set" / json_path.format(split),
                    split_ground_truth(split, prefix.format(split)))
     data = load_detection_data(tmp_path / "set", tmp_path / "work")
     assert data.ledger.issues == [] and data.format == "coco"
@@ -62,14 +62,14 @@ def test_roboflows_valid_is_val(tmp_path):
     assert data.splits["val"].image_dir.name == "valid"
 
 
-def voc_set(root, xml_at, images_at, lists=None, count=10):
+def voc_set(root, xml_dir, image_dir, lists=None, count=10):
     for i in range(count):
-        draw(root / images_at / f"{i}.png", seed=i)
-        path = root / xml_at / f"{i}.xml"
+        draw(root / image_dir / f"{i}.png", seed=i)
+        path = root / xml_dir / f"{i}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(voc_xml(f"{i}.png"))
     for name, stems in (lists or {}).items():
-        path = root / Path(xml_at).parent / "ImageSets" / "Main" / f"{name}.txt"
+        path = root / Path(xml_dir).parent / "ImageSets" / "Main" / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(stems) + "\n")
     return root
@@ -79,13 +79,13 @@ def counts(data):
     return {name: split.image_count for name, split in data.splits.items()}
 
 
-@pytest.mark.parametrize("xml_at, images_at", [
+@pytest.mark.parametrize("xml_dir, image_dir", [
     ("Annotations", "JPEGImages"),
     ("VOCdevkit/VOC2007/Annotations", "VOCdevkit/VOC2007/JPEGImages"),
     ("annotations", "images"), ("all", "all"), (".", "."),
 ], ids=["plain", "devkit", "kaggle", "side by side", "root"])
-def test_voc_layouts_without_lists_are_divided_by_a_stated_seed(tmp_path, xml_at, images_at):
-    data = load_detection_data(voc_set(tmp_path / "set", xml_at, images_at), tmp_path / "work")
+def test_voc_layouts_without_lists_are_divided_by_a_stated_seed(tmp_path, xml_dir, image_dir):
+    data = load_detection_data(voc_set(tmp_path / "set", xml_dir, image_dir), tmp_path / "work")
     assert data.format == "voc" and counts(data) == {"train": 8, "val": 1, "test": 1}
     assert any("divided by seed 0 into train 8, val 1, test 1" in note
                for note in data.ledger.notes)
@@ -189,7 +189,7 @@ def test_path_that_is_not_a_folder_is_an_error(tmp_path, monkeypatch, path, mess
         load_detection_data(path, tmp_path / "work")
 
 
-def test_images_in_two_folders_that_cannot_be_told_apart(tmp_path):
+def test_images_in_two_folders_that_cannot_be_reported_apart(tmp_path):
     for folder in ("images", "imgs"):
         draw(tmp_path / "set" / folder / "a.png")
     write(tmp_path / "set" / "coco.json", COCO_TEXT)
@@ -197,7 +197,7 @@ def test_images_in_two_folders_that_cannot_be_told_apart(tmp_path):
         load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
-def test_captions_results_and_keypoints_beside_the_truth_are_passed_over(coco_folder, tmp_path):
+def test_captions_results_and_keypoints_beside_the_annotations_are_ignored(coco_folder, tmp_path):
     root = coco_folder.write()
     write(root / "annotations" / "captions_train.json", "{}")
     write(root / "test_results.json", "[]")
@@ -208,7 +208,7 @@ def test_captions_results_and_keypoints_beside_the_truth_are_passed_over(coco_fo
                for note in data.ledger.notes)
 
 
-def test_a_broken_split_is_never_passed_over(coco_folder, tmp_path):
+def test_a_broken_split_is_never_ignored(coco_folder, tmp_path):
     root = coco_folder.write()
     (root / "annotations" / "val.json").write_text("")
     with pytest.raises(DataError, match="val.json: the file is empty"):

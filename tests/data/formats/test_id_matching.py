@@ -1,4 +1,4 @@
-"""Ids of images and categories that annotations write as another type."""
+"""Ids of images and categories that annotations have as another type."""
 
 import pytest
 from drawn_objects import count_boxes_on_objects
@@ -11,17 +11,17 @@ from detkit.errors import DataError
 @pytest.mark.parametrize("value, number", [
     ("", None), ("a", None), ("1.5", None), (1.5, None), ("1e3", None), ("9" * 5000, None),
     ("3", 3), (" 3 ", 3), ("3.0", 3), ("003", 3), (3.0, 3), (3, 3), ("-1", -1)])
-def test_the_whole_number_of_an_id(value, number):
+def test_integer_value_of_an_id(value, number):
     assert parse_int_id(value) == number
 
 
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
-def test_text_for_a_number_is_matched_by_value_and_told_once(coco_folder, tmp_path, key):
+def test_text_for_a_number_is_matched_by_value_and_reported_once(coco_folder, tmp_path, key):
     for record in coco_folder.ground_truth["train"]["annotations"]:
         record[key] = str(record[key])
     data = load_detection_data(coco_folder.write(), tmp_path / "work")
     (issue,) = data.ledger.issues
-    assert issue.code == "id_of_another_type" and f"{key} '1' is 1" in issue.message
+    assert issue.code == "id_of_another_type" and f"{key} '1' is written 1" in issue.message
     assert "4 annotations" in issue.message and data.splits["train"].box_count == 4
 
 
@@ -49,13 +49,13 @@ def test_all_boxes_match_their_drawn_objects(shared_cases, tmp_path, case):
     assert data.ledger.count("id_of_another_type") == (case != "all_text_ids")
 
 
-def test_annotations_that_call_the_image_id_otherwise_are_refused_with_the_key(
+def test_annotations_that_call_the_image_id_otherwise_are_errors_with_the_key(
         shared_cases, tmp_path):
     with pytest.raises(DataError, match="none of the 8 annotations has 'image_id'.*'item_id'"):
         load_detection_data(shared_cases / "data" / "item_id_key", tmp_path / "work")
 
 
-def test_annotations_without_any_image_id_are_refused(coco_folder, tmp_path):
+def test_annotations_without_any_image_id_are_errors(coco_folder, tmp_path):
     for record in coco_folder.ground_truth["val"]["annotations"]:
         del record["image_id"]
     with pytest.raises(DataError, match="val.json: none of the 4 annotations has 'image_id'"):

@@ -1,4 +1,4 @@
-"""Boxes from outlines and from turned rectangles, in COCO json and in Pascal VOC xml."""
+"""Boxes of masks and of rotated rectangles, in COCO json and in Pascal VOC xml."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_the_box_around_a_turned_one(degrees, box):
 
 
 @pytest.mark.parametrize("bbox", [None, [], [0, 0, 0, 0], "gone"])
-def test_a_box_without_extent_is_replaced_by_its_outlines(coco_folder, tmp_path, bbox):
+def test_a_box_without_extent_is_replaced_by_its_mask(coco_folder, tmp_path, bbox):
     record = coco_folder.ground_truth["train"]["annotations"][0]
     record.update(bbox=bbox, segmentation=[[4, 5, 16, 5, 16, 15]])
     if bbox == "gone":
@@ -65,7 +65,7 @@ def test_a_box_without_extent_is_replaced_by_its_outlines(coco_folder, tmp_path,
     assert annotations_of(data)[0][3] == [4, 5, 12, 10]
 
 
-def test_config_own_file_without_bbox_is_an_error(coco_folder):
+def test_config_file_without_bbox_is_an_error(coco_folder):
     record = coco_folder.ground_truth["train"]["annotations"][0]
     record.update(bbox=[], segmentation=[[4, 5, 16, 5, 16, 15]])
     root = coco_folder.write()
@@ -74,7 +74,7 @@ def test_config_own_file_without_bbox_is_an_error(coco_folder):
 
 
 @pytest.mark.parametrize("case, replaced", [("segm_some", 5), ("segm_only", 10)])
-def test_outlines_of_the_cases_are_on_their_objects(shared_cases, tmp_path, case, replaced):
+def test_mask_of_the_cases_are_on_their_objects(shared_cases, tmp_path, case, replaced):
     data = load_detection_data(shared_cases / "data" / case, tmp_path / "work")
     assert data.ledger.counts == {"box_from_mask": replaced}
     assert count_boxes_on_objects(data) == (10, 10)
@@ -84,7 +84,7 @@ def test_turned_boxes_of_the_case_reach_over_what_is_drawn(shared_cases, tmp_pat
     data = load_detection_data(shared_cases / "data" / "cvat_rotation", tmp_path / "work")
     assert data.ledger.counts == {"rotated_box": 6}
     annotations = annotations_of(data)
-    # 20 x 60 about (70, 60), turned by 60 degrees: 10 + 51.96 wide, 17.32 + 30 high.
+    # 20 x 60 about (70, 60), rotated by 60 degrees: 10 + 51.96 wide, 17.32 + 30 high.
     assert all(box == pytest.approx([39.02, 36.34, 61.96, 47.32], abs=0.01)
                for _, _, _, box, _ in annotations)
     assert all(np.abs(np.subtract(box, drawn_box(pixels, name))).max() <= 2
@@ -104,7 +104,7 @@ def test_a_turned_box_with_an_outline(coco_folder, tmp_path, points, box):
     assert annotations_of(data)[0][3] == box
 
 
-def read_one(tmp_path, text):
+def read_single(tmp_path, text):
     path = tmp_path / "a.xml"
     path.write_text(text)
     return read_voc([(path, None)], "all", tmp_path, Ledger()).annotations[0]
@@ -121,16 +121,16 @@ def without_corners(shape):
     "<polygon><pt><x>4</x><y>5</y></pt><pt><x>16</x><y>5</y></pt><pt><x>16</x><y>15</y></pt>"
     "</polygon>"], ids=["numbered", "points"])
 def test_a_voc_object_with_an_outline_alone(tmp_path, shape):
-    assert read_one(tmp_path, without_corners(shape))["bbox"] == [4, 5, 12, 10]
+    assert read_single(tmp_path, without_corners(shape))["bbox"] == [4, 5, 12, 10]
 
 
 def test_voc_objects_carry_their_rotation(tmp_path):
     turned = ("<robndbox><cx>30</cx><cy>25</cy><w>40</w><h>10</h><angle>1.5707963268</angle>"
               "</robndbox>")
-    record = read_one(tmp_path, without_corners(turned))
+    record = read_single(tmp_path, without_corners(turned))
     assert record["bbox"] == [10, 20, 40, 10]
     assert record["attributes"]["rotation"] == pytest.approx(90)
     attribute = ("<attributes><attribute><name>rotation</name><value>30.0</value></attribute>"
                  "</attributes><bndbox>")
-    record = read_one(tmp_path, voc_xml("a.png").replace("<bndbox>", attribute))
+    record = read_single(tmp_path, voc_xml("a.png").replace("<bndbox>", attribute))
     assert record["attributes"] == {"rotation": "30.0"} and record["bbox"] == [1, 2, 29, 38]

@@ -76,16 +76,16 @@ def test_a_broken_xml_leaves_its_image_out_and_is_named(tmp_path):
     root = write_set(tmp_path / "set", {
         "0": "<annotation><obj", **{str(i): voc_xml(f"{i}.png") for i in range(1, 6)}})
     data = load_detection_data(root, tmp_path / "work")
-    # Its image is then one that no annotation names, told as well.
+    # Its image is then in no annotation file, which is reported, too.
     assert data.ledger.counts == {"broken_annotation": 1, "images_without_record": 1}
     assert data.ledger.issues[0].file.endswith("0.xml")
     assert sum(count.images_left_out for count in data.ledger.splits.values()) == 1
 
 
-def test_mostly_broken_xml_is_refused(tmp_path):
+def test_mostly_broken_xml_is_an_error(tmp_path):
     root = write_set(tmp_path / "set", {
         "a": voc_xml("a.png"), "b": "<annotation>", "c": "<annotation>"})
-    with pytest.raises(DataError, match="only 1 images can be used and 2 can not"):
+    with pytest.raises(DataError, match="only 1 images can be used, 2 cannot"):
         load_detection_data(root, tmp_path / "work")
 
 
@@ -100,7 +100,7 @@ OBJECTS = {
 
 
 @pytest.mark.parametrize("bad_object, code", OBJECTS.values(), ids=OBJECTS.keys())
-def test_a_bad_object_is_told_with_its_xml_and_ordinal(tmp_path, bad_object, code):
+def test_a_bad_object_is_reported_with_its_xml_and_ordinal(tmp_path, bad_object, code):
     files = {str(i): voc_xml(f"{i}.png") for i in range(5)}
     files["2"] = voc_xml("2.png", objects=[("cat", (1, 2, 30, 40)), bad_object])
     data = load_detection_data(write_set(tmp_path / "set", files), tmp_path / "work")
@@ -109,7 +109,7 @@ def test_a_bad_object_is_told_with_its_xml_and_ordinal(tmp_path, bad_object, cod
     assert issue.file.endswith("2.xml")
 
 
-def test_an_object_without_name_is_refused(tmp_path):
+def test_an_object_without_name_is_an_error(tmp_path):
     files = {str(i): voc_xml(f"{i}.png") for i in range(3)}
     files["1"] = voc_xml("1.png", objects=[("", (1, 2, 30, 40))])
     with pytest.raises(DataError, match="1.xml, annotation 1, .* no name"):

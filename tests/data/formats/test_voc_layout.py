@@ -1,4 +1,4 @@
-"""Pascal VOC folders as tools write them: sub-folders, lists, endings, encodings."""
+"""Pascal VOC folders as tools write them: subfolders, lists, suffixes, encodings."""
 
 import json
 import time
@@ -13,13 +13,13 @@ from detkit.data.formats.xml_text import parse_xml
 from detkit.errors import DataError
 
 
-def write(root, xml_at, images_at, stems, lists=None, image_ending=".png"):
+def write(root, xml_dir, image_dir, stems, lists=None, image_ending=".png"):
     """One xml and one image for each stem; lists by their path from ``root``."""
     for stem in stems:
-        image_path = draw(root / images_at / f"{stem}.png",
-                          seed=zlib.crc32(f"{images_at}{stem}".encode()))
+        image_path = draw(root / image_dir / f"{stem}.png",
+                          seed=zlib.crc32(f"{image_dir}{stem}".encode()))
         image_path.rename(image_path.with_suffix(image_ending))
-        path = root / xml_at / f"{stem}.xml"
+        path = root / xml_dir / f"{stem}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(voc_xml(f"{stem}{image_ending}"))
     for name, lines in (lists or {}).items():
@@ -93,7 +93,7 @@ def test_lists_may_name_subfolders_with_either_slash(tmp_path):
     assert counts(data) == {"train": 6, "val": 4, "test": 4} and data.ledger.issues == []
 
 
-def test_lists_say_the_splits_where_only_some_subfolders_are_called_for_one(tmp_path):
+def test_lists_say_the_splits_where_only_some_subfolders_are_named_for_one(tmp_path):
     stems = ["cam1/0", "cam1/1", "test_drive/0", "test_drive/1"]
     lists = {"ImageSets/Main/train.txt": ["cam1/0", "test_drive/0"],
              "ImageSets/Main/val.txt": ["cam1/1", "test_drive/1"]}
@@ -104,14 +104,14 @@ def test_lists_say_the_splits_where_only_some_subfolders_are_called_for_one(tmp_
         load_detection_data(bare, tmp_path / "work")
 
 
-@pytest.mark.parametrize("xml_at, images_at", [
+@pytest.mark.parametrize("xml_dir, image_dir", [
     ("Annotations", "JPEGImages"), ("annotations", "Images"), ("labels", "images"),
     ("{}", "{}"), ("{}/Annotations", "{}/JPEGImages")])
-def test_subfolders_called_for_splits_make_them(tmp_path, xml_at, images_at):
+def test_subfolders_called_for_splits_make_them(tmp_path, xml_dir, image_dir):
     words = {"Train": "train", "Validation": "val", "testing": "test"}
     for word in words:
-        inner = "" if "{}" in xml_at else f"{word}/"
-        write(tmp_path / "set", xml_at.format(word), images_at.format(word),
+        inner = "" if "{}" in xml_dir else f"{word}/"
+        write(tmp_path / "set", xml_dir.format(word), image_dir.format(word),
               [f"{inner}{i}" for i in range(3)])
     data = load_detection_data(tmp_path / "set", tmp_path / "work")
     assert counts(data) == {"train": 3, "val": 3, "test": 3} and data.ledger.issues == []
@@ -141,7 +141,7 @@ def test_two_lists_of_one_split_are_an_error_unless_they_are_the_same(tmp_path):
         load_detection_data(root, tmp_path / "work")
 
 
-def test_lists_that_are_passed_over_or_empty_are_named(tmp_path):
+def test_lists_that_are_ignored_or_empty_are_named(tmp_path):
     root = write(tmp_path / "set", "Annotations", "JPEGImages", FLAT, {
         "ImageSets/Main/train.txt": FLAT[:5], "ImageSets/Main/val.txt": FLAT[5:8],
         "ImageSets/Main/test.txt": [], "ImageSets/Main/Night.txt": FLAT[8:],
@@ -149,7 +149,7 @@ def test_lists_that_are_passed_over_or_empty_are_named(tmp_path):
     data = load_detection_data(root, tmp_path / "work")
     notes = "\n".join(data.ledger.notes)
     assert "not read: Night.txt" in notes and "cat_train" not in notes
-    assert "test.txt names no image" in notes
+    assert "test.txt is empty" in notes
     assert data.ledger.counts["not_in_any_list"] == 2
 
 

@@ -1,4 +1,4 @@
-"""Each fault of an image or its record."""
+"""Each issue of an image or its record."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_most_images_missing_is_an_error(coco_folder, tmp_path):
     add_third_image(coco_folder)
     for name in ("train0.png", "train1.png"):
         (coco_folder.root / "train" / name).unlink()
-    with pytest.raises(DataError, match="only 1 images can be used and 2 can not"):
+    with pytest.raises(DataError, match="only 1 images can be used, 2 cannot"):
         load(coco_folder, tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_a_missing_size_is_filled_in_from_the_file(coco_folder, tmp_path, size):
     assert (images_of(data)[0]["width"], images_of(data)[0]["height"]) == (64, 48)
 
 
-def turned_set(root, stated_wh, orientation=6):
+def turned_set(root, annotated_wh, orientation=6):
     """One 64x48 photograph shown as 48x64 among upright ones; its box is [10, 4, 20, 8]."""
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -86,7 +86,7 @@ def turned_set(root, stated_wh, orientation=6):
         draw(root / "images" / f"{i}.jpg", seed=2 + i)
     ground_truth = coco(["turned.jpg"] + [f"{i}.jpg" for i in range(9)],
                         [(i, 0, [10, 4, 20, 8]) for i in range(10)], classes=("cat", ))
-    ground_truth["images"][0].update(width=stated_wh[0], height=stated_wh[1])
+    ground_truth["images"][0].update(width=annotated_wh[0], height=annotated_wh[1])
     write_json(root / "coco.json", ground_truth)
     return root
 
@@ -112,7 +112,7 @@ def test_boxes_drawn_on_the_stored_image_are_rotated_and_reported(tmp_path):
     data = load_detection_data(turned_set(tmp_path / "set", (64, 48)), tmp_path / "work")
     (issue,) = data.ledger.issues
     assert (issue.code, issue.image) == ("exif_turned", "turned.jpg")
-    # Turned clockwise by a quarter the new x is counted from the old bottom:
+    # Rotated clockwise by 90 degrees, the new x is counted from the old bottom:
     # x = 48 - (4 + 8) = 36, y = 10, width and height change places.
     assert box_of_turned(data) == ([36, 10, 8, 20], (48, 64))
 
@@ -133,9 +133,9 @@ def test_one_image_listed_twice_is_merged(coco_folder, tmp_path):
     assert (data.splits["train"].image_count, data.splits["train"].box_count) == (2, 5)
 
 
-def test_one_id_for_two_images_is_refused(coco_folder, tmp_path):
+def test_one_id_for_two_images_is_an_error(coco_folder, tmp_path):
     coco_folder.ground_truth["train"]["images"][1]["id"] = 1
-    with pytest.raises(DataError, match="image id 1 stands for 'train0.png' and for 'train1.png'"):
+    with pytest.raises(DataError, match="image id 1 is used for 'train0.png' and for 'train1.png'"):
         load(coco_folder, tmp_path)
 
 
@@ -159,14 +159,14 @@ def test_image_id_zero_is_renumbered_and_kept_as_a_field(coco_folder, tmp_path):
         (1, 0), (2, 2)]
 
 
-def test_an_empty_image_is_kept_as_background_and_told(coco_folder, tmp_path):
+def test_an_empty_image_is_kept_as_background_and_reported(coco_folder, tmp_path):
     del coco_folder.ground_truth["train"]["annotations"][2:]
     data = load(coco_folder, tmp_path)
     assert data.ledger.counts == {"image_without_boxes": 1}
     assert data.splits["train"].image_count == 2
 
 
-def test_the_same_bytes_in_two_splits_are_told_with_both_names(coco_folder, tmp_path):
+def test_the_same_bytes_in_two_splits_are_reported_with_both_names(coco_folder, tmp_path):
     source = coco_folder.root / "train" / "train1.png"
     (coco_folder.root / "test" / "test0.png").write_bytes(source.read_bytes())
     (issue,) = load(coco_folder, tmp_path).ledger.issues
@@ -180,16 +180,16 @@ def test_images_without_annotation_record_are_reported(coco_folder, tmp_path):
     assert issue.code == "images_without_record" and "extra.png" in issue.message
 
 
-@pytest.mark.parametrize("stated, on_disk", [
+@pytest.mark.parametrize("annotated_name, on_disk", [
     ("TRAIN0.PNG", "train0.png"), ("train\\train0.png", "train0.png"),
     ("e\u0301t\u00e9 \u732b.png", "\u00e9t\u00e9 \u732b.png"), ("a b%.png", "a b%.png"),
 ], ids=["case", "windows", "accents", "blank"])
 def test_file_names_differing_in_case_or_unicode_form_are_found(
-        coco_folder, tmp_path, stated, on_disk):
+        coco_folder, tmp_path, annotated_name, on_disk):
     folder = coco_folder.root / "train"
     (folder / "train0.png").rename(folder / on_disk)
-    coco_folder.ground_truth["train"]["images"][0]["file_name"] = stated
-    if "\\" in stated:
+    coco_folder.ground_truth["train"]["images"][0]["file_name"] = annotated_name
+    if "\\" in annotated_name:
         coco_folder.ground_truth["train"]["images"][1]["file_name"] = "train\\train1.png"
     data = load(coco_folder, tmp_path)
     assert data.ledger.issues == [] and images_of(data)[0]["file_name"] in (

@@ -20,12 +20,12 @@ def first_and_notes(path):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
-def test_the_first_of_several_frames_is_read_and_said(tmp_path, suffix):
+def test_the_first_of_several_frames_is_read_and_reported(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 8), color) for color in ("white", "black", "red")]
-    one, three = tmp_path / f"one.{suffix}", tmp_path / f"three.{suffix}"
-    frames[0].save(one)
+    single, three = tmp_path / f"one.{suffix}", tmp_path / f"three.{suffix}"
+    frames[0].save(single)
     frames[0].save(three, save_all=True, append_images=frames[1:])
-    assert first_and_notes(one) == ([255, 255, 255], [])
+    assert first_and_notes(single) == ([255, 255, 255], [])
     first, notes = first_and_notes(three)
     assert first == [255, 255, 255]
     assert len(notes) == 1 and "3 " in notes[0]
@@ -54,7 +54,7 @@ def test_mpo_secondary_images_are_not_reported(shared_cases):
     ("a.jpg", b"", "the file is empty"),
     ("a.jpg", b"\n<!DOCTYPE html><html>", "HTML"),
     ("a.jxl", b"\xff\x0a rest", "JPEG XL.*PNG or JPEG"),
-    ("a.NEF", b"II*\0", "raw file.*develop"),
+    ("a.NEF", b"II*\0", "raw file.*convert"),
 ], ids=["heic", "heic-named-jpg", "empty", "html", "jxl", "raw"])
 def test_unreadable_formats_are_named_in_the_error(tmp_path, monkeypatch, name, content, message):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed

@@ -1,4 +1,4 @@
-"""Image names as tools write them, and the files that they mean."""
+"""Image names as annotation tools write them, and the files that they mean."""
 
 import gzip
 import json
@@ -68,14 +68,14 @@ def test_the_file_of_the_very_name_comes_before_all_others(tmp_path):
         "a%20b.png", "a b.png", "A b.png", None]  # two answer to the last
 
 
-def test_exact_names_alone_count_for_who_opens_the_files_by_them(tmp_path):
+def test_only_exact_names_count_in_a_config_file(tmp_path):
     draw(tmp_path / "a b.png", size_wh=(4, 4))
     folder = ImageFolder(tmp_path, exact=True)
     assert folder.find("a b.png") == "a b.png"
     assert folder.find("A b.png") is None and folder.find("a%20b.png") is None
 
 
-def test_each_name_is_read_in_its_own_way_and_each_way_is_said(tmp_path):
+def test_each_name_is_read_in_its_own_way_and_each_way_is_noted(tmp_path):
     root = tmp_path / "set"
     for i in range(6):
         draw(root / "images" / "my lot" / f"{i}.png", seed=i)
@@ -120,7 +120,7 @@ def test_absolute_paths_of_another_machine_are_found_by_basename(tmp_path):
     data = load_set(root, tmp_path,
                     [f"{i}.png" for i in range(7)] + [f"C:\\data\\{i}.png" for i in range(7, 12)])
     assert used_names(data) == sorted(f"{i}.png" for i in range(12)) and data.ledger.issues == []
-    assert any("5 file names are found by the last part" in note for note in data.ledger.notes)
+    assert any("5 file names are found by their base names" in note for note in data.ledger.notes)
 
 
 def test_a_name_in_a_folder_that_is_there_stands_for_no_other_file(tmp_path):
@@ -150,27 +150,27 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("json_at, images_at", FOLDERS.values(), ids=FOLDERS.keys())
-def test_image_folders_are_found_in_any_case(tmp_path, json_at, images_at):
+@pytest.mark.parametrize("json_path, image_dir", FOLDERS.values(), ids=FOLDERS.keys())
+def test_image_folders_are_found_in_any_case(tmp_path, json_path, image_dir):
     root = tmp_path / "set"
     names = [f"{i}.png" for i in range(3)]
     for i, name in enumerate(names):
-        draw(root / images_at / name, seed=i)
+        draw(root / image_dir / name, seed=i)
         # A folder of another subset holds images of the same names.
         draw(root / "images" / "Validation" / name, seed=i + 10)
     text = json.dumps(coco(names, [(i, 0, BOX) for i in range(3)], classes=["cat"])).encode()
-    path = root / json_at
+    path = root / json_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(text) if json_at.endswith("GZ") else text)
+    path.write_bytes(gzip.compress(text) if json_path.endswith("GZ") else text)
     data = load_detection_data(root, tmp_path / "work")
-    assert {split.image_dir for split in data.splits.values()} == {root / images_at}
+    assert {split.image_dir for split in data.splits.values()} == {root / image_dir}
     assert data.ledger.issues == []
     # That folder is a split without annotations, which is named.
     assert "folders of images that are in no annotation file: images/Validation (3)" in (
         data.ledger.notes)
 
 
-def test_a_packed_copy_is_passed_over_and_said(coco_folder, tmp_path):
+def test_a_gzip_copy_is_ignored_and_reported(coco_folder, tmp_path):
     root = coco_folder.write()
     for path in list((root / "annotations").iterdir()):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -187,7 +187,7 @@ def test_a_broken_gz_is_named(tmp_path, content):
         load_detection_data(tmp_path, tmp_path / "work")
 
 
-def test_two_sizes_stated_of_one_file_are_not_put_together(tmp_path):
+def test_two_sizes_stated_of_one_file_are_not_merged(tmp_path):
     names = [f"lot/{i}.png" for i in range(6)]
     for i, name in enumerate(names):
         draw(tmp_path / name, seed=i)

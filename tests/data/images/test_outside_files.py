@@ -1,4 +1,4 @@
-"""Images outside of a data set's folder are refused, or noted where the user chose them."""
+"""Images outside of a data set's folder: an error, or a note where the user allowed them."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def folder_naming(tmp_path, name):
     "{0}", "../../elsewhere/secret.png", "../images/../../elsewhere/secret.png",
     "..\\..\\elsewhere\\secret.png", "%2e%2e/%2e%2e/elsewhere/secret.png", "file://{0}.png",
 ], ids=["absolute", "up", "in-and-up", "backslashes", "percent", "url"])
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, secret, name):
+def test_a_name_that_leads_out_of_the_folder_is_an_error(tmp_path, secret, name):
     shutil.copy(secret, f"{secret}.png")
     root = folder_naming(tmp_path, name.format(secret))
     with pytest.raises(DataError, match=r"all\.json: 1 of its images are outside of the data "
@@ -41,7 +41,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, secret, name):
         load_detection_data(root, tmp_path / "work")
     data = load_detection_data(root, tmp_path / "work", options=DataOptions(allow_outside=True))
     assert sum(split.image_count for split in data.splits.values()) == 6
-    assert [note for note in data.ledger.notes if "lie outside" in note]
+    assert [note for note in data.ledger.notes if "are outside" in note]
 
 
 def test_a_link_and_a_step_up_from_where_it_leads_is_outside(tmp_path, secret):
@@ -111,11 +111,11 @@ def test_links_that_the_user_made_are_used_and_noted(tmp_path, secret, whole_fol
         (root / "images" / "5.png").symlink_to(secret)
     data = load_detection_data(root, tmp_path / "work")
     (note,) = [note for note in data.ledger.notes if "are links to files outside" in note]
-    assert f"for {6 if whole_folder else 1} of its images" in note
+    assert f"{6 if whole_folder else 1} of its images are links" in note
     assert data.ledger.issues == []
 
 
-def test_images_outside_of_a_config_own_file_are_reported(tmp_path, secret):
+def test_images_outside_of_a_config_file_are_reported(tmp_path, secret):
     root = folder_naming(tmp_path, secret)
     file = root / "annotations" / "all.json"
     for images in (root / "images", os.path.relpath(root / "images")):
@@ -147,7 +147,7 @@ def test_a_source_file_that_is_no_text_is_not_taken(coco_folder, tmp_path, sourc
     ("file_name", "x" * 100_000), ("file_name", "a\0b"), ("id", int("9" * 400)),
     ("license", int("9" * 400)), ("file_name", "\ud800.png"),
 ])
-def test_image_records_with_odd_values_are_told(coco_folder, tmp_path, key, value):
+def test_image_records_with_odd_values_are_reported(coco_folder, tmp_path, key, value):
     coco_folder.ground_truth["train"]["images"][0][key] = value
     ledger = load_detection_data(coco_folder.write(), tmp_path / "work").ledger
     assert ledger.splits["train"].images_used + ledger.splits["train"].images_left_out == 2

@@ -1,4 +1,4 @@
-"""Images as a person sees them, against OpenCV, which decodes and turns on its own."""
+"""Reading upright RGB images, compared with OpenCV, which applies EXIF, too."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ ORIENTATION = 0x0112
 
 
 def ramp_image(size_wh=(6, 4)):
-    """Every pixel differs, so that no turn goes unseen."""
+    """An image whose pixels all differ, so that each orientation does, too."""
     ramp = np.arange(size_wh[0] * size_wh[1], dtype=np.uint8).reshape(size_wh[1], size_wh[0])
     return np.stack([ramp, ramp + 60, ramp + 120], axis=-1)
 
@@ -44,38 +44,38 @@ def test_photographs_equal_opencvs_decoding(shared_data):
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_exif_is_applied_as_opencv_applies_it(tmp_path, orientation, suffix):
     path = with_orientation(tmp_path / f"a.{suffix}", orientation)
-    seen = read_image(path)
-    assert seen.shape == ((4, 6, 3) if orientation < 5 else (6, 4, 3))
+    result = read_image(path)
+    assert result.shape == ((4, 6, 3) if orientation < 5 else (6, 4, 3))
     info = probe_image(path)
-    assert info.error is None and info.upright_wh == (seen.shape[1], seen.shape[0])
+    assert info.error is None and info.upright_wh == (result.shape[1], result.shape[0])
     assert info.stored_wh == (6, 4)
     if suffix == "jpg":
-        np.testing.assert_array_equal(seen, cv2.imread(str(path))[..., ::-1])
+        np.testing.assert_array_equal(result, cv2.imread(str(path))[..., ::-1])
 
 
 def test_turned_png_is_upright(tmp_path):
-    # Orientation 6: shown turned clockwise by a quarter, which numpy's rot90 does with k=-1.
+    # Orientation 6: rotate clockwise by 90 degrees, which is numpy's rot90 with k=-1.
     path = with_orientation(tmp_path / "a.png", 6)
     np.testing.assert_array_equal(read_image(path), np.rot90(ramp_image(), -1))
 
 
-GREY = np.array([[0, 50], [200, 255]], np.uint8)
+GRAY = np.array([[0, 50], [200, 255]], np.uint8)
 
 
 @pytest.mark.parametrize("image", [
-    pytest.param(Image.fromarray(GREY), id="grey"),
-    pytest.param(Image.fromarray(GREY).convert("P"), id="palette"),
-    pytest.param(Image.fromarray(GREY.astype(np.uint16) * 256 + 77), id="16-bit"),
-    pytest.param(Image.fromarray(GREY).convert("LA"), id="grey-opaque-alpha"),
-    pytest.param(Image.fromarray(GREY).convert("RGBA"), id="opaque-alpha"),
+    pytest.param(Image.fromarray(GRAY), id="gray"),
+    pytest.param(Image.fromarray(GRAY).convert("P"), id="palette"),
+    pytest.param(Image.fromarray(GRAY.astype(np.uint16) * 256 + 77), id="16-bit"),
+    pytest.param(Image.fromarray(GRAY).convert("LA"), id="gray-opaque-alpha"),
+    pytest.param(Image.fromarray(GRAY).convert("RGBA"), id="opaque-alpha"),
 ])
 def test_kinds_of_png_become_rgb(tmp_path, image):
     read = read_image(save(tmp_path / "a.png", image))
-    np.testing.assert_array_equal(read, np.repeat(GREY[..., None], 3, axis=2))
+    np.testing.assert_array_equal(read, np.repeat(GRAY[..., None], 3, axis=2))
 
 
 def test_one_bit_png_is_black_and_white(tmp_path):
-    read = read_image(save(tmp_path / "a.png", Image.fromarray(GREY > 100)))
+    read = read_image(save(tmp_path / "a.png", Image.fromarray(GRAY > 100)))
     np.testing.assert_array_equal(read[..., 0], [[0, 0], [255, 255]])
 
 
@@ -87,16 +87,16 @@ def test_transparent_pixels_are_laid_over_white(tmp_path):
     np.testing.assert_array_equal(read, [[[255, 255, 255], [224, 204, 244], [1, 2, 3]]])
 
 
-def test_transparent_palette_colour_is_white(tmp_path):
-    image = Image.fromarray(GREY).convert("P")
+def test_transparent_palette_color_is_white(tmp_path):
+    image = Image.fromarray(GRAY).convert("P")
     black = image.getpixel((0, 0))
     read = read_image(save(tmp_path / "a.png", image, transparency=black))
     assert read[0, 0].tolist() == [255, 255, 255] and read[1, 1].tolist() == [255, 255, 255]
     assert read[0, 1].tolist() == [50, 50, 50]
 
 
-def test_cmyk_jpeg_has_its_colour(tmp_path):
-    # No ink at all is white; full cyan and nothing else is (0, 255, 255).
+def test_cmyk_jpeg_has_its_color(tmp_path):
+    # No ink is white; full cyan alone is (0, 255, 255).
     white = save(tmp_path / "w.jpg", Image.new("CMYK", (16, 16), (0, 0, 0, 0)))
     cyan = save(tmp_path / "c.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)))
     assert np.abs(read_image(white).astype(int) - 255).max() <= 2
@@ -154,7 +154,7 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     assert probe_image(path).error is None and probe_image(path).upright_wh == (64, 64)
 
 
-def test_floating_point_image_is_refused_and_names_the_remedy(tmp_path):
+def test_floating_point_image_is_an_error_and_names_the_remedy(tmp_path):
     path = save(tmp_path / "f.tif", Image.fromarray(np.zeros((4, 4), np.float32)))
     with pytest.raises(DataError, match="f.tif.*floating-point.*8 bits"):
         read_image(path)

@@ -1,4 +1,4 @@
-"""16-bit images into 8 bits: by depth, or stretched, and said."""
+"""16-bit images reduced to 8 bits, by depth or stretched, with a note."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Pipes, sizes and folders that cannot be read: an error or a line, never a wait or a gap."""
+"""Pipes, huge files and unreadable folders: an error or an issue, never a hang."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ from detkit.machine import memory
 
 @pytest.fixture(autouse=True)
 def alarm():
-    """Whoever opens a pipe without a writer waits for ever."""
+    """Replace a file by a named pipe: opening one without a writer blocks for ever."""
     def stop(*_):
         raise TimeoutError("it waits")
 
@@ -42,7 +42,7 @@ def class_folder(tmp_path):
     return root
 
 
-def pipe_in_place_of(path):
+def replace_with_pipe(path):
     path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path)
@@ -52,7 +52,7 @@ def pipe_in_place_of(path):
 @pytest.mark.parametrize("name", ["annotations/val.json", "notes.json", "notes.json.gz"])
 def test_a_pipe_among_json_files_is_an_error(coco_folder, tmp_path, name):
     root = coco_folder.write()
-    pipe_in_place_of(root / name)
+    replace_with_pipe(root / name)
     if name.startswith("notes"):  # without splits any json may be the annotations
         for file in (root / "annotations").glob("*.json"):
             file.unlink()
@@ -66,7 +66,7 @@ def test_a_pipe_among_xml_files_is_an_error(tmp_path):
         xml = tmp_path / "set" / "Annotations" / f"{i}.xml"
         xml.parent.mkdir(exist_ok=True)
         xml.write_text(voc_xml(f"{i}.png"))
-    pipe_in_place_of(tmp_path / "set" / "Annotations" / "1.xml")
+    replace_with_pipe(tmp_path / "set" / "Annotations" / "1.xml")
     with pytest.raises(DataError, match=r"1\.xml: cannot be read \(it is a named pipe"):
         load_detection_data(tmp_path / "set", tmp_path / "work")
 
@@ -74,7 +74,7 @@ def test_a_pipe_among_xml_files_is_an_error(tmp_path):
 @pytest.mark.parametrize("name", ["labels.txt", "data.yaml"])
 def test_a_pipe_among_other_files_is_an_error(tmp_path, name):
     draw(tmp_path / "set" / "a.png")
-    pipe_in_place_of(tmp_path / "set" / name)
+    replace_with_pipe(tmp_path / "set" / name)
     with pytest.raises(DataError, match=f"{name}: cannot be read .it is a named pipe"):
         load_detection_data(tmp_path / "set", tmp_path / "work")
 
@@ -83,20 +83,20 @@ def test_a_pipe_as_a_split_list_is_an_error(tmp_path):
     draw(tmp_path / "set" / "JPEGImages" / "a.png")
     (tmp_path / "set" / "Annotations").mkdir()
     (tmp_path / "set" / "Annotations" / "a.xml").write_text(voc_xml("a.png"))
-    pipe_in_place_of(tmp_path / "set" / "ImageSets" / "Main" / "train.txt")
+    replace_with_pipe(tmp_path / "set" / "ImageSets" / "Main" / "train.txt")
     with pytest.raises(DataError, match=r"train\.txt: cannot be read \(it is a named pipe"):
         load_detection_data(tmp_path / "set", tmp_path / "work")
 
 
 def test_pipe_among_images_is_dropped_and_reported(class_folder, tmp_path):
-    pipe_in_place_of(class_folder / "cat" / "pipe.jpg")
+    replace_with_pipe(class_folder / "cat" / "pipe.jpg")
     data = load_classification_data(class_folder, tmp_path / "work")
     (issue,) = data.ledger.issues
     assert issue.image == "cat/pipe.jpg" and "named pipe" in issue.message
 
 
 def test_a_pipe_as_a_table_is_an_error(class_folder, tmp_path):
-    pipe_in_place_of(class_folder / "train.csv")
+    replace_with_pipe(class_folder / "train.csv")
     for source in (class_folder, class_folder / "train.csv"):
         with pytest.raises(DataError, match=r"train\.csv: cannot be read \(it is a named pipe"):
             load_classification_data(source, tmp_path / "work")
@@ -105,20 +105,21 @@ def test_a_pipe_as_a_table_is_an_error(class_folder, tmp_path):
 
 
 def test_images_that_are_no_files_are_called_by_what_they_are(tmp_path):
-    pipe = pipe_in_place_of(tmp_path / "a.png")
+    pipe = replace_with_pipe(tmp_path / "a.png")
     address = tmp_path / "b.png"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(address))
-        for path, what in ((pipe, "a named pipe"), (address, "a socket"),
-                           ("/dev/zero", "a device")):
-            with pytest.raises(DataError, match=f"{path}: it is {what}"):
+        for path, file_type in ((pipe, "a named pipe"), (address, "a socket"),
+                                ("/dev/zero", "a device")):
+            with pytest.raises(DataError, match=f"{path}: it is {file_type}"):
                 read_image(path)
-            assert what in probe_image(path).error
+            assert file_type in probe_image(path).error
 
 
-def test_evaluate_says_that_a_pipe_is_no_file(tmp_path):
-    ground_truth = write_json(tmp_path / "truth.json", coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
-    pipe = pipe_in_place_of(tmp_path / "results.json")
+def test_evaluate_says_that_a_pipe_is_not_a_file(tmp_path):
+    ground_truth = write_json(tmp_path / "ground_truth.json",
+                              coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
+    pipe = replace_with_pipe(tmp_path / "results.json")
     for source in ((pipe, []), (ground_truth, pipe)):
         with pytest.raises(DataError, match="results.json: this is not a file but a named pipe"):
             evaluate_boxes(*source)
@@ -137,9 +138,9 @@ def test_json_larger_than_the_memory_is_not_read(coco_folder, tmp_path, monkeypa
     root = coco_folder.write()
     size = (root / "annotations" / "train.json").stat().st_size
     monkeypatch.setattr(memory, "available_memory", lambda: 3 * (size - 1))
-    with pytest.raises(DataError, match="train.json: cannot be read .*the memory does not suffice"):
+    with pytest.raises(DataError, match="train.json: cannot be read .*the memory is not enough"):
         load_detection_data(root, tmp_path / "work")
-    with pytest.raises(DataError, match="the memory does not suffice"):
+    with pytest.raises(DataError, match="the memory is not enough"):
         evaluate_boxes(root / "annotations" / "train.json", [])
 
 
@@ -215,11 +216,11 @@ def test_output_of_an_earlier_run_is_skipped_and_noted(coco_folder, class_folder
     root = coco_folder.write()
     load_detection_data(root, root / "runs")
     data = load_detection_data(root, tmp_path / "work")
-    assert [note for note in data.ledger.notes if note.startswith("passed over")] == [
+    assert [note for note in data.ledger.notes if note.startswith("not read, as")] == [
         "not read, as they are output of an earlier run (they hold its ledger.json): runs/data"]
     load_classification_data(class_folder, class_folder / "runs")
     pets = load_classification_data(class_folder, tmp_path / "more")
-    assert [note for note in pets.ledger.notes if note.startswith("passed over")]
+    assert [note for note in pets.ledger.notes if note.startswith("not read, as")]
     assert pets.classes == ("cat", "dog")
 
 

@@ -1,4 +1,4 @@
-"""Images so thin that a resize would leave nothing of them."""
+"""Images so thin that a resize would reduce a side to zero."""
 
 import json
 
@@ -77,7 +77,7 @@ def thin_set(root):
     return root
 
 
-def test_a_thin_image_is_left_out_of_the_splits_that_would_resize_it_to_nothing(tmp_path):
+def test_a_thin_image_is_left_out_of_the_splits_that_would_resize_it_to_zero(tmp_path):
     root = thin_set(tmp_path / "set")
     # 700 x 1 at 320 is 0.457 high, at 400 it is 0.571, rounded to 1
     steps = {"train": [ResizeStep("Resize", (320, 320))], "val": [ResizeStep("Resize", (400, 400))],
@@ -104,7 +104,7 @@ def test_fallback_split_is_reported_once(tmp_path):
     assert data.splits["val"].image_count == data.splits["test"].image_count == 2
 
 
-def test_in_a_file_that_the_config_names_a_thin_image_is_refused(tmp_path):
+def test_in_a_file_that_the_config_names_a_thin_image_is_an_error(tmp_path):
     root = thin_set(tmp_path / "set")
     file, images = root / "annotations" / "train.json", root / "train"
     assert check_coco(file, images).issues == []

@@ -1,4 +1,4 @@
-"""The sampler that evens out the classes: its shares, its epochs, its processes."""
+"""The class balanced sampler: class shares, epochs and processes."""
 
 import math
 
@@ -15,7 +15,7 @@ from detkit.registry import DATA_SAMPLERS
 
 
 class LabeledDataset:
-    """A data set that has nothing but labels."""
+    """A data set with labels only."""
 
     def __init__(self, labels):
         self._labels = np.asarray(labels, np.int64)
@@ -37,11 +37,11 @@ SKEWED = LabeledDataset([0] * 900 + [1] * 90 + [3] * 10)
 @pytest.mark.parametrize(
     ("power", "shares"),
     [
-        # Each picture alike.
+        # All images equally likely.
         (0, {0: 0.9, 1: 0.09, 3: 0.01}),
         # Class weights 900 / sqrt(900) = 30, 90 / sqrt(90) = 9.4868, 10 / sqrt(10) = 3.1623.
         (0.5, {0: 30 / 42.6491, 1: 9.4868 / 42.6491, 3: 3.1623 / 42.6491}),
-        # Each class alike.
+        # All classes equally likely.
         (1, {0: 1 / 3, 1: 1 / 3, 3: 1 / 3}),
         # 1/900, 1/90, 1/10 in proportion: 1, 10, 90 of 101.
         (2, {0: 1 / 101, 1: 10 / 101, 3: 90 / 101}),
@@ -59,7 +59,7 @@ def test_classes_are_drawn_in_the_stated_shares(power, shares):
         # Four standard deviations of the binomial share.
         assert abs((labels == label).mean() - share) < 4 * math.sqrt(share * (1 - share) / 20000)
     if power == 1:
-        # Within a class each picture alike: about 667 of each of the ten, +- 4 * sqrt(667).
+        # Within a class each image alike: about 667 of each of the ten, +- 4 * sqrt(667).
         rare_counts = np.bincount(drawn, minlength=1000)[-10:]
         assert abs(rare_counts - 20000 / 30).max() < 4 * math.sqrt(20000 / 30)
 
@@ -99,7 +99,7 @@ def test_seeded_sampler_gives_each_draw_its_own_seed():
     sampler.set_epoch(4)
     drawn = list(seeded)
     assert drawn == list(sampler) and len(seeded) == 1000 and seeded.power == 1
-    # The same picture drawn twice is augmented from other numbers.
+    # The same image drawn twice is augmented from other numbers.
     assert len({draw.seed for draw in drawn}) == 1000
 
 
@@ -124,7 +124,7 @@ def test_labels_fall_back_to_gt_label_of_data_info():
     for epoch in range(300):
         sampler.set_epoch(epoch)
         drawn += sampler
-    # Half of 900 draws are the one picture of class 1, +- 4 * sqrt(900 / 4).
+    # Half of 900 draws are the one image of class 1, +- 4 * sqrt(900 / 4).
     assert abs(drawn.count(2) - 450) < 60
 
 

@@ -1,4 +1,4 @@
-"""The first and the last step of a classifier's pipeline."""
+"""The first and the last step of a classification pipeline."""
 
 import numpy as np
 import pytest
@@ -28,9 +28,9 @@ def load(path, box=None, **options):
     return LoadClsImage(**options)(results)
 
 
-def crop_window(picture):
+def crop_window(image):
     """Left, top, right and bottom of the window that was cut out of the ramp."""
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     return (pixels[0, 0, 0], pixels[0, 0, 1], pixels[-1, -1, 0] + 1, pixels[-1, -1, 1] + 1)
 
 
@@ -113,7 +113,7 @@ def test_packing_keeps_pixels_label_and_metainfo(ramp):
     assert "box_xyxy" not in PackInputs(meta_keys=("img_path",))(results)["data_samples"]
 
 
-def test_a_picture_without_label_is_packed_for_prediction(ramp):
+def test_a_image_without_label_is_packed_for_prediction(ramp):
     sample = PackInputs()(load(ramp))["data_samples"]
     assert "gt_label" not in sample and "sample_idx" not in sample
 
@@ -124,14 +124,14 @@ def test_uint8_tensor_is_packed_unchanged():
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [np.zeros((4, 4, 3), np.uint8), torch.zeros(3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.uint8),
      Image.new("L", (4, 4))],
-    ids=["an array, perhaps BGR", "floats", "one channel", "grey"],
+    ids=["an array, perhaps BGR", "floats", "one channel", "gray"],
 )
-def test_packing_non_rgb_input_raises_config_error(picture):
+def test_packing_non_rgb_input_raises_config_error(image):
     with pytest.raises(ConfigError, match="PackInputs: .*expected a PIL image in RGB"):
-        PackInputs()({"img": picture})
+        PackInputs()({"img": image})
 
 
 def test_transforms_are_registered_with_repr():

@@ -20,17 +20,17 @@ from detkit.engine.reproducibility import SeededDataset, SeededIndex
 from detkit.errors import ConfigError, DataError
 from detkit.registry import TRANSFORMS
 
-# Of v2, and not one picture in and one picture out.
+# Transforms of v2 that are not from one image to one image.
 EXCLUDED = {
     "ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "RandomIoUCrop",
     "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode",  # boxes and points
     "CutMix", "MixUp",  # a batch
-    "FiveCrop", "TenCrop", "UniformTemporalSubsample",  # several pictures
+    "FiveCrop", "TenCrop", "UniformTemporalSubsample",  # several images
     "ConvertImageDtype", "Normalize", "PILToTensor", "ToDtype", "ToImage", "ToPILImage",
     "ToPureTensor", "ToTensor",  # types and units
     "Compose", "Lambda", "LinearTransformation", "Transform",
 }
-# What each needs to be built, and to change the picture whatever is drawn.
+# Arguments with which each transform changes the image, whatever is drawn.
 ARGUMENTS = {
     "CenterCrop": {"size": 20}, "ColorJitter": {"brightness": [2, 2]},
     "GaussianBlur": {"kernel_size": 5}, "JPEG": {"quality": 5}, "Pad": {"padding": 3},
@@ -51,7 +51,7 @@ UNCHANGED = {"Identity", "RGB"}
 
 @pytest.fixture
 def photo():
-    """64 x 48 with edges, colours and noise, of a fixed seed."""
+    """64 x 48 with edges, colors and noise, of a fixed seed."""
     draw = np.random.default_rng(5)
     pixels = draw.integers(0, 200, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
     return Image.fromarray((pixels + draw.integers(0, 50, pixels.shape)).astype(np.uint8))
@@ -87,7 +87,7 @@ def test_every_torchvision_transform_is_wrapped_or_excluded():
 def test_wrapped_transform_equals_torchvision(name, photo):
     arguments = ARGUMENTS.get(name, {})
     changed = pixels_after(build(f"torchvision/{name}", **arguments), photo)
-    # None passes the picture through because it is not a tensor.
+    # None passes the image through because it is not a tensor.
     assert np.array_equal(changed, np.asarray(photo)) == (name in UNCHANGED)
     parsed = {**arguments, "fill": [255] * 3} if "fill" in arguments else arguments
     seed()
@@ -227,7 +227,7 @@ AUGMENTATIONS = [
 
 
 class AugmentedImage(torch.utils.data.Dataset):
-    """One picture again and again, through one augmentation after the other."""
+    """The same image through several augmentations in sequence."""
 
     def __init__(self, image):
         self.image = image
@@ -272,14 +272,14 @@ def test_pickled_transform_gives_same_output(photo):
 
 @pytest.mark.parametrize("policy", ["rand-m10-inc1", "rand-m1-n3-p1-mstd1", "v0r-mstd3", "augmix"])
 def test_policies_never_fail_over_100_seeds(policy, photo):
-    # Pillow 13 refuses to posterise to 0 bits, which timm draws in each of these.
+    # Pillow 13 rejects posterize with 0 bits, which timm draws in each of these.
     actual = TimmAutoAugment(policy, img_size=48)
     for number in range(100):
         seed(number)
         assert actual({"img": photo})["img"].size == photo.size
 
 
-def test_a_picture_too_thin_to_scale_is_refused_by_name():
+def test_a_image_too_thin_to_scale_is_an_error_by_name():
     thin = {"img": Image.new("RGB", (1, 20000)), "img_path": "thin.png"}
     # 182 x 3,640,000 pixels; 9/20000 of a pixel
     for sizes in ({"size": 182}, {"size": 8, "max_size": 9}, {"size": None, "max_size": 9}):
@@ -313,7 +313,7 @@ def test_timm_policies_equal_timm_training_transform(policy, photo):
 @pytest.mark.parametrize(
     "policy", ["", "randm9", "rand-m9-x3", "rand-mstd", "rand-tbest", "v9", "original-m9",
                "augmix-n3", None])
-def test_a_policy_that_timm_would_misread_is_refused_when_built(policy):
+def test_a_policy_that_timm_would_misread_is_an_error_when_built(policy):
     with pytest.raises(ConfigError, match="TimmAutoAugment: policy"):
         TimmAutoAugment(policy)
 
@@ -328,10 +328,10 @@ def test_erasing_with_a_constant_gives_the_mean_and_leaves_the_rest(photo):
 
 
 def test_pixel_erasing_noise_has_given_mean_and_std(photo):
-    grey = Image.new("RGB", (200, 200), (7, 7, 7))
+    gray = Image.new("RGB", (200, 200), (7, 7, 7))
     erase = TimmRandomErasing(probability=1, mode="pixel", min_area=0.3, mean=[128, 128, 128],
                               std=[20, 20, 20])
-    noise = pixels_after(erase, grey)
+    noise = pixels_after(erase, gray)
     noise = noise[(noise != 7).any(-1)]
     # About 0.3 * 40,000 pixels of three: the standard error of the mean is 20 / 190.
     assert abs(noise.mean() - 128) < 0.5 and abs(noise.std() - 20) < 0.5
@@ -339,6 +339,6 @@ def test_pixel_erasing_noise_has_given_mean_and_std(photo):
 
 @pytest.mark.parametrize("wrong", [{"mode": "noise"}, {"probability": 2}, {"min_area": 0},
                                    {"min_aspect": 3}])
-def test_wrong_arguments_of_erasing_are_refused(wrong):
+def test_wrong_arguments_of_erasing_are_errors(wrong):
     with pytest.raises(ConfigError, match="TimmRandomErasing"):
         TimmRandomErasing(**wrong)

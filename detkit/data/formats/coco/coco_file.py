@@ -81,7 +81,7 @@ def json_stem(path: Path) -> str:
 
 def _read_json(path: Path, object_hook: Any = None) -> Any:
     try:
-        content = read_file(path, max_json_bytes(), "the memory does not suffice for more", True)
+        content = read_file(path, max_json_bytes(), "the memory is not enough for more", True)
         text = content.decode("utf-8-sig")
         del content
         if not text.strip():

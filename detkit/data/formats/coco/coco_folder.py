@@ -122,14 +122,14 @@ def _image_dir_candidates(root: Path, name: str, path: Path) -> list[list[Path]]
         ancestors.append(ancestors[-1].parent)
     stem = json_stem(path)
     bases = ancestors + find_subfolders(ancestors, IMAGE_FOLDERS)
-    named_dirs = find_subfolders(bases, SPLIT_ALIASES[name])
+    split_dirs = find_subfolders(bases, SPLIT_ALIASES[name])
     same_name_dirs = find_subfolders([path.parent], [stem])
     if split_from_name(path.parent.name) == name and path.parent != root:
         same_name_dirs += [path.parent, *find_subfolders([path.parent], IMAGE_FOLDERS)]
     return [
         find_subfolders(bases, re.findall(r"[a-z]+\d{4}", stem.lower())),
         same_name_dirs,
-        named_dirs + find_subfolders(named_dirs, IMAGE_FOLDERS),
+        split_dirs + find_subfolders(split_dirs, IMAGE_FOLDERS),
         bases,
         # CVAT writes instances_SUBSET.json beside images/SUBSET, for any name of the subset.
         find_subfolders(bases, [re.sub("^instances_", "", stem, flags=re.IGNORECASE)]),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detkit.data.detection.annotations import RawSplit
-from detkit.data.formats.read_file import UnreadableFileError, list_folder
+from detkit.data.formats.read_file import UnreadableFileError, list_dir_names
 from detkit.data.formats.subfolders import Subfolders
 from detkit.data.formats.voc.voc_file import parse_voc, read_voc
 from detkit.data.formats.voc.voc_layout import XmlFolders
@@ -182,7 +182,7 @@ def _find_images(
     """The images of ``target_stems`` that are not in ``known``, by casefolded path from ``folder``
     without the suffix."""
     matches: dict[str, str] = {}
-    for file_name in list_folder(folder / parent):
+    for file_name in list_dir_names(folder / parent):
         path = f"{parent}/{file_name}" if parent else file_name
         name, suffix = os.path.splitext(path)
         stem = casefold_name(name)

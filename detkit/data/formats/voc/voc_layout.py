@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detkit.data.detection.annotations import split_from_name
-from detkit.data.formats.read_file import list_folder
+from detkit.data.formats.read_file import list_dir_names
 from detkit.data.formats.voc.voc_lists import read_split_lists
 from detkit.data.images.image_folder import casefold_name
 from detkit.errors import DataError
@@ -39,7 +39,7 @@ class XmlFolders:
         xml_paths: dict[str, Path] = {}
         for folder in self.folders:
             start = folder.relative_to(self.base).as_posix()
-            for name in list_folder(folder):
+            for name in list_dir_names(folder):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() != ".xml" or name.startswith("."):
                     continue
@@ -66,8 +66,8 @@ def find_voc_folders(root: Path, folders: Sequence[Path]) -> dict[str, XmlFolder
     if "all" in by_split and len(by_split) > 1:
         (base, *others) = bases
         if base is None or others or not read_split_lists(base):
-            named = next(group[0] for name, group in by_split.items() if name != "all")
-            raise _ambiguous_folders_error(by_split["all"][0], named)
+            split_folder = next(group[0] for name, group in by_split.items() if name != "all")
+            raise _ambiguous_folders_error(by_split["all"][0], split_folder)
         by_split = {"all": list(folders)}  # lists define the splits, not names of subfolders
     chosen = {}
     for name, group in by_split.items():

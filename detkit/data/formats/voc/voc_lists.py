@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from detkit.data.detection.annotations import SPLITS
-from detkit.data.formats.read_file import MAX_LIST_BYTES, list_folder, read_file
+from detkit.data.formats.read_file import MAX_LIST_BYTES, list_dir_names, read_file
 from detkit.data.formats.subfolders import Subfolders
 from detkit.data.images.image_folder import casefold_name
 from detkit.data.report.ledger import Ledger
@@ -103,7 +103,7 @@ def find_split_lists(base: Path) -> list[Path]:
 
 
 def _text_files(folder: Path) -> Iterator[Path]:
-    for name in sorted(list_folder(folder)):
+    for name in sorted(list_dir_names(folder)):
         path = folder / name
         if path.suffix.lower() == ".txt" and not name.startswith(".") and not path.is_dir():
             yield path

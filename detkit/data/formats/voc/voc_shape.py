@@ -37,8 +37,8 @@ def _points(polygon: ElementTree.Element) -> list[Any]:
     """x and y of each point, in one list; a coordinate that is missing is NaN."""
     points = [(point.findtext("x"), point.findtext("y")) for point in polygon.iterfind("pt")]
     if not points:
-        named = {child.tag: child.text for child in polygon}
-        points = [(text, named.get(f"y{tag[1:]}")) for tag, text in named.items()
+        by_tag = {child.tag: child.text for child in polygon}
+        points = [(text, by_tag.get(f"y{tag[1:]}")) for tag, text in by_tag.items()
                   if tag.startswith("x")]
     return [_float(value) for point in points for value in point]
 
