@@ -87,8 +87,8 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
         absent = [row.name for row in self.scores.per_class if not row.support]
         if absent:
             MMLogger.get_current_instance().warning(
-                f"{len(absent)} of {count} classes have no images and are excluded from recall "
-                f"and balanced accuracy: {', '.join(absent[:10])}{', ...' * (len(absent) > 10)}")
+                f"{len(absent)} of {count} classes have no images and do not count in recall and "
+                f"balanced accuracy: {', '.join(absent[:10])}{', ...' * (len(absent) > 10)}")
         return self.scores.stats
 
     def _class_names(self, count: int) -> tuple[str, ...]:
@@ -97,7 +97,8 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
             return tuple(map(str, range(count)))
         if len(names) != count:
             raise ConfigError("the model and the data have different numbers of classes",
-                              got=f"{count} scores per image", expected=f"{len(names)} as in the data",
+                              got=f"{count} scores per image",
+                              expected=f"{len(names)} as in the data",
                               hint="set model.head.num_classes to the number of classes")
         return tuple(names)
 
