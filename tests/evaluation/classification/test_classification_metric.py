@@ -1,4 +1,4 @@
-"""The metric of classifiers, against sums by hand and timm's accuracy."""
+"""ClassificationMetric against hand-computed values and timm's accuracy."""
 
 import os
 import tracemalloc

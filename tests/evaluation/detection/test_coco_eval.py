@@ -1,4 +1,4 @@
-"""The twelve numbers, against pycocotools, published figures and hand-worked sums."""
+"""COCO scores against pycocotools, published numbers and hand-computed values."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Files that cannot be measured end in one sentence that names the fault."""
+"""Invalid annotation and results files raise errors that name the fault."""
 
 import copy
 import json

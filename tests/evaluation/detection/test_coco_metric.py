@@ -1,4 +1,4 @@
-"""The metric of training and testing, against mmdet's own on the same predictions."""
+"""CocoBBoxMetric against mmdet's CocoMetric on the same predictions."""
 
 import json
 import math

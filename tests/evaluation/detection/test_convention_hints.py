@@ -1,4 +1,4 @@
-"""Results in another convention are known for what they are, and right ones are let be."""
+"""Hints on shifted ids and other conventions; valid results have none."""
 
 import re
 

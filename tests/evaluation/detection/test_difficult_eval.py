@@ -1,4 +1,4 @@
-"""Pascal VOC's difficult objects: ignored by IoU, where COCO's crowds are by what lies inside."""
+"""Pascal VOC's difficult objects are ignored by IoU, crowd regions by covered area."""
 
 import pytest
 
