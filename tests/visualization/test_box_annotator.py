@@ -27,9 +27,9 @@ def make_detections(boxes, labels, size_hw=(240, 320), scores=None) -> Detection
 def count_letter_pixels(image: np.ndarray) -> int:
     """Pixels nearer to the text color than to the label's fill or the gray background."""
     fill = class_color(0)
-    apart = [np.abs(image.astype(int) - color).sum(axis=2)
+    distances = [np.abs(image.astype(int) - color).sum(axis=2)
              for color in (contrasting_text_color(fill), fill, (GRAY,) * 3)]
-    return int((np.argmin(apart, axis=0) == 0).sum())
+    return int((np.argmin(distances, axis=0) == 0).sum())
 
 
 def test_empty_detections_give_a_copy() -> None:

@@ -119,12 +119,12 @@ def test_k_above_number_of_classes_is_ignored():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_floating_dtype_is_accepted(dtype):
-    given = {"pred_scores": torch.tensor(one_hot(1), dtype=dtype), "gt_label": 1}
-    assert run_metric([given])[0]["cls/top1"] == 1
+    data_sample = {"pred_scores": torch.tensor(one_hot(1), dtype=dtype), "gt_label": 1}
+    assert run_metric([data_sample])[0]["cls/top1"] == 1
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("data_sample", "error", "message"),
     [
         (sample([0.5, float("nan"), 0.5], 0), WeightsError, "a.jpg: .*contain nan"),
         (sample([0.5, float("inf"), 0.5], 0), WeightsError, "nan or infinity"),
@@ -135,9 +135,9 @@ def test_any_floating_dtype_is_accepted(dtype):
     ],
     ids=["nan", "infinity", "label too high", "label below 0", "no label", "shape"],
 )
-def test_invalid_data_sample_error_names_the_image(given, error, message):
+def test_invalid_data_sample_error_names_the_image(data_sample, error, message):
     with pytest.raises(error, match=message):
-        ClassificationMetric().process({}, [given])
+        ClassificationMetric().process({}, [data_sample])
 
 
 def test_class_count_mismatch_raises_config_error():

@@ -168,7 +168,7 @@ def test_equals_pycocotools_on_selected_classes():
 
 
 def test_perfect_detection_of_half_of_the_objects():
-    # Two objects, one found: precision is 1 up to recall 0.5, so at 51 of the 101 recalls
+    # Two objects, one detected: precision is 1 up to recall 0.5, so at 51 of the 101 recalls
     # (0.00, 0.01, ..., 0.50), and 0 beyond: AP = 51 / 101 at every IoU; recall is 1 / 2.
     ground_truth = one_image([([0, 0, 50, 50], {}), ([60, 60, 20, 20], {})])
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50])])
@@ -178,7 +178,7 @@ def test_perfect_detection_of_half_of_the_objects():
 
 
 def test_match_with_annotation_id_zero_counts():
-    # One object, found exactly: AP 1. pycocotools takes the id 0 of the match for "no match".
+    # One object, detected exactly: AP 1. pycocotools reads the id 0 of the match as "no match".
     ground_truth = one_image([([0, 0, 50, 50], {"id": 0})])
     results = [detection([0, 0, 50, 50])]
     assert run_pycocotools(ground_truth, results)[0][0] == 0
