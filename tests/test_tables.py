@@ -32,7 +32,8 @@ def test_numbers_are_never_cut():
 
 def test_indentation_and_markup_are_kept_and_control_characters_escaped():
     lines = format_table([("[red]part[/red]", "1"), ("  inner", "2"), ("a\nb\x1b[31m", "3")], "lr")
-    assert lines.splitlines() == ["[red]part[/red]  1", "  inner          2", "a\\nb\\x1b[31m     3"]
+    assert lines.splitlines() == [
+        "[red]part[/red]  1", "  inner          2", "a\\nb\\x1b[31m     3"]
 
 
 def test_environment_changes_neither_width_nor_color(monkeypatch):

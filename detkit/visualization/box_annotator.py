@@ -182,7 +182,7 @@ class BoxRenderer:
         return int(text_width)
 
     def _render(self, piece: str, color_pair: ColorPair, first: bool, last: bool) -> Image:
-        """A piece of a label, (label_height, W, 3) uint8, padded on the left if first, right if last."""
+        """A piece of a label, (label_height, W, 3) uint8, padded at its outer ends."""
         import cv2
 
         pad_left, pad_right = self._padding * first, self._padding * last

@@ -102,7 +102,7 @@ def test_filled_in_fields_are_noted_on_stderr(files, capsys):
     [
         (["absent.json", "results.json"], "absent.json: no such file"),
         (["results.json", "truth.json"], "give the annotation file first"),
-        (["truth.json", "truth.json"], "truth comes first"),
+        (["truth.json", "truth.json"], "annotation file first"),
     ],
     ids=["no file", "the wrong way round", "truth twice"],
 )

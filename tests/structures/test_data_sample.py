@@ -1,4 +1,4 @@
-"""A classifier's sample: what it takes, what it refuses, what a metric gets of it."""
+"""The data sample of a classifier: fields, validation and copies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from detkit.structures.data_sample import DataSample
 
 
-def test_a_new_sample_has_neither_field() -> None:
+def test_new_sample_has_no_fields() -> None:
     sample = DataSample()
     assert "gt_label" not in sample and "pred_scores" not in sample
     assert sample.to_dict() == {}
@@ -20,7 +20,7 @@ def test_a_new_sample_has_neither_field() -> None:
 
 @pytest.mark.parametrize("given", [3, torch.tensor(3), torch.tensor([3]),
                                    torch.tensor(3, dtype=torch.uint8)], ids=repr)
-def test_a_label_is_a_whole_number_without_axes(given: Any) -> None:
+def test_gt_label_is_a_0d_int64_tensor(given: Any) -> None:
     sample = DataSample(gt_label=given)
     assert sample.gt_label.dtype == torch.int64 and sample.gt_label.shape == ()
     assert int(sample.gt_label) == 3
@@ -43,7 +43,7 @@ def test_scores_are_float32() -> None:
     assert sample.pred_scores.dtype == torch.float32
 
 
-def test_a_metric_gets_a_dict_with_the_names_of_the_fields() -> None:
+def test_to_dict_has_all_fields_and_metainfo() -> None:
     sample = DataSample(metainfo=dict(img_path="a.jpg", ori_shape=(4, 6), sample_idx=9))
     sample.gt_label, sample.pred_scores = 1, torch.tensor([0.25, 0.75])
     fields = sample.to_dict()
@@ -62,7 +62,7 @@ def test_copies_keep_all_fields(copied: Any) -> None:
     assert again.pred_scores.tolist() == [0.25, 0.75]
 
 
-def test_fields_can_be_taken_away_and_set_anew() -> None:
+def test_fields_can_be_deleted_and_set_again() -> None:
     sample = DataSample(gt_label=1)
     del sample.gt_label
     assert "gt_label" not in sample

@@ -1,4 +1,4 @@
-"""Boxes and labels where and in the colours they should be."""
+"""Drawing of boxes and labels: positions, colors and sizes."""
 
 import itertools
 import sys
@@ -9,11 +9,11 @@ import pytest
 from detkit.structures.detections import Detections
 from detkit.visualization.box_annotator import BoxAnnotator, class_color, contrasting_text_color
 
-GREY = 90
+GRAY = 90
 
 
-def grey_image(height: int = 240, width: int = 320) -> np.ndarray:
-    return np.full((height, width, 3), GREY, np.uint8)
+def gray_image(height: int = 240, width: int = 320) -> np.ndarray:
+    return np.full((height, width, 3), GRAY, np.uint8)
 
 
 def make_detections(boxes, labels, size_hw=(240, 320), scores=None) -> Detections:
@@ -25,30 +25,30 @@ def make_detections(boxes, labels, size_hw=(240, 320), scores=None) -> Detection
 
 
 def count_letter_pixels(image: np.ndarray) -> int:
-    """Pixels nearer to the letters' colour than to the label's ground or the grey around."""
+    """Pixels nearer to the text color than to the label's fill or the gray background."""
     fill = class_color(0)
-    apart = [np.abs(image.astype(int) - color).sum(axis=2)
-             for color in (contrasting_text_color(fill), fill, (GREY,) * 3)]
-    return int((np.argmin(apart, axis=0) == 0).sum())
+    distances = [np.abs(image.astype(int) - color).sum(axis=2)
+             for color in (contrasting_text_color(fill), fill, (GRAY,) * 3)]
+    return int((np.argmin(distances, axis=0) == 0).sum())
 
 
 def test_empty_detections_give_a_copy() -> None:
-    image = grey_image()
+    image = gray_image()
     drawn = BoxAnnotator(["car"])(image, Detections.empty((240, 320)))
     assert np.array_equal(drawn, image) and drawn is not image
 
 
 def test_box_has_class_color_and_input_is_unchanged() -> None:
-    image = grey_image()
+    image = gray_image()
     drawn = BoxAnnotator(["car", "bus"])(image, make_detections([[60, 80, 260, 200]], [1]))
     for row, column in ((200, 150), (140, 60), (140, 260)):
         assert tuple(drawn[row, column]) == class_color(1)
-    assert tuple(drawn[140, 150]) == (GREY,) * 3
-    assert (image == GREY).all()
+    assert tuple(drawn[140, 150]) == (GRAY,) * 3
+    assert (image == GRAY).all()
 
 
-def test_label_stands_above_the_box_with_letters_in_another_colour() -> None:
-    drawn = BoxAnnotator(["car"])(grey_image(), make_detections([[60, 80, 260, 200]], [0]))
+def test_label_is_above_the_box_with_text_in_another_color() -> None:
+    drawn = BoxAnnotator(["car"])(gray_image(), make_detections([[60, 80, 260, 200]], [0]))
     label = drawn[66:78, 62:110].reshape(-1, 3)
     colors, counts = np.unique(label, axis=0, return_counts=True)
     assert tuple(colors[counts.argmax()]) == class_color(0)
@@ -58,17 +58,17 @@ def test_label_stands_above_the_box_with_letters_in_another_colour() -> None:
 @pytest.mark.parametrize("box", [
     [0, 0, 320, 240], [300, 0, 320, 20], [0, 230, 20, 240], [310, 235, 320, 240], [5, 5, 5, 5],
 ], ids=["whole", "top-right", "bottom-left", "bottom-right", "point"])
-def test_a_label_at_the_border_stays_in_the_picture(box) -> None:
+def test_label_at_the_border_stays_inside_the_image(box) -> None:
     annotator = BoxAnnotator(["car"])
-    inside = annotator(grey_image(), make_detections([[100, 100, 200, 200]], [0]))
-    at_border = annotator(grey_image(), make_detections([box], [0]))
+    inside = annotator(gray_image(), make_detections([[100, 100, 200, 200]], [0]))
+    at_border = annotator(gray_image(), make_detections([box], [0]))
     assert count_letter_pixels(at_border) >= 0.8 * count_letter_pixels(inside) > 20
 
 
 def test_the_highest_score_is_drawn_on_top() -> None:
     boxes = [[60, 80, 260, 200], [60, 80, 260, 200]]
     for scores, top in (([0.9, 0.5], 0), ([0.5, 0.9], 1)):
-        drawn = BoxAnnotator(["car", "bus"])(grey_image(),
+        drawn = BoxAnnotator(["car", "bus"])(gray_image(),
                                              make_detections(boxes, [0, 1], scores=scores))
         assert tuple(drawn[200, 150]) == class_color(top)
 
@@ -76,10 +76,10 @@ def test_the_highest_score_is_drawn_on_top() -> None:
 @pytest.mark.parametrize("size_hw", [(1, 1), (2, 300), (32, 32), (2160, 3840)], ids=str)
 def test_output_keeps_image_size(size_hw) -> None:
     height, width = size_hw
-    drawn = BoxAnnotator(["car"])(grey_image(*size_hw),
+    drawn = BoxAnnotator(["car"])(gray_image(*size_hw),
                                   make_detections([[0, 0, width, height]], [0], size_hw))
     assert drawn.shape == (*size_hw, 3) and drawn.dtype == np.uint8
-    assert (drawn != GREY).any()
+    assert (drawn != GRAY).any()
 
 
 def test_first_twelve_class_colors_are_distinct() -> None:
@@ -102,28 +102,28 @@ def test_text_contrast_meets_wcag(label: int) -> None:
 
 def test_non_ascii_names_are_transliterated_or_numbered() -> None:
     annotator = BoxAnnotator(["Erdmännchen", "狗", "dog"])
-    drawn = annotator(grey_image(), make_detections([[60, 80, 260, 200]] * 3, [0, 1, 2]))
-    assert (drawn != GREY).any()
+    drawn = annotator(gray_image(), make_detections([[60, 80, 260, 200]] * 3, [0, 1, 2]))
+    assert (drawn != GRAY).any()
     assert annotator._names == ["Erdmannchen", "class 1", "dog"]
 
 
 def test_in_place_draws_same_result_on_input() -> None:
     annotator, detections = BoxAnnotator(["car"]), make_detections([[60, 80, 260, 200]], [0])
-    image = grey_image()
+    image = gray_image()
     copy = annotator(image, detections)
-    assert (image == GREY).all()
+    assert (image == GRAY).all()
     assert annotator(image, detections, in_place=True) is image
     assert np.array_equal(image, copy)
 
 
 @pytest.mark.parametrize("image", [
-    grey_image()[:, ::-1], np.broadcast_to(np.uint8(GREY), (240, 320, 3)),
+    gray_image()[:, ::-1], np.broadcast_to(np.uint8(GRAY), (240, 320, 3)),
 ], ids=["reversed", "read-only"])
 def test_non_writable_image_is_copied(image: np.ndarray) -> None:
     annotator, detections = BoxAnnotator(["car"]), make_detections([[60, 80, 260, 200]], [0])
     assert np.array_equal(annotator(image, detections, in_place=True),
-                          annotator(grey_image(), detections))
-    assert (image == GREY).all()
+                          annotator(gray_image(), detections))
+    assert (image == GRAY).all()
 
 
 @pytest.mark.parametrize("size_hw", [(120, 160), (240, 320), (720, 1280), (1080, 1920)], ids=str)
@@ -135,14 +135,14 @@ def test_boxes_match_supervision(size_hw) -> None:
     detections = make_detections([[width / 4, height / 3, width / 2, height * 0.9]], [0], size_hw)
     annotator = supervision.BoxAnnotator(
         color=supervision.Color(*class_color(0)[::-1]), thickness=max(1, round(height / 250)))
-    supervision_image = annotator.annotate(grey_image(*size_hw), detections.to_supervision())
-    detkit_image = BoxAnnotator(["car"])(grey_image(*size_hw), detections)
+    supervision_image = annotator.annotate(gray_image(*size_hw), detections.to_supervision())
+    detkit_image = BoxAnnotator(["car"])(gray_image(*size_hw), detections)
     assert np.array_equal(detkit_image[height // 2:], supervision_image[height // 2:])
-    assert (detkit_image[height // 2:] != GREY).any()
+    assert (detkit_image[height // 2:] != GRAY).any()
 
 
 def test_boxes_outside_image_are_clipped() -> None:
-    drawn = BoxAnnotator(["car"])(grey_image(), make_detections([[-1e6, 100, 1e6, 1e6]], [0]))
+    drawn = BoxAnnotator(["car"])(gray_image(), make_detections([[-1e6, 100, 1e6, 1e6]], [0]))
     for row, column in ((150, 0), (150, 319), (239, 160)):
         assert tuple(drawn[row, column]) == class_color(0)
 
@@ -150,7 +150,7 @@ def test_boxes_outside_image_are_clipped() -> None:
 def test_descenders_stay_inside_label() -> None:
     # 'g' and 'o' are alike above the line: what 'g' has more of is its tail.
     def inked_rows(name: str) -> np.ndarray:
-        drawn = BoxAnnotator([name])(grey_image(), make_detections([[60, 80, 260, 200]], [0]))
+        drawn = BoxAnnotator([name])(gray_image(), make_detections([[60, 80, 260, 200]], [0]))
         return np.flatnonzero([count_letter_pixels(row[None]) for row in drawn[:80]])
 
     assert inked_rows("o").max() + 2 <= inked_rows("g").max() < 80
@@ -161,16 +161,16 @@ def test_reused_annotator_draws_like_a_new_one() -> None:
     for size_hw in ((240, 320), (720, 1280), (240, 320)):
         for label, score in ((0, 0.5), (1, 0.5), (0, 0.875), (0, 0.5), (1, 1.0)):
             detections = make_detections([[60, 80, 260, 200]], [label], size_hw, [score])
-            assert np.array_equal(annotator(grey_image(*size_hw), detections),
-                                  BoxAnnotator(["car", "bus"])(grey_image(*size_hw), detections))
+            assert np.array_equal(annotator(gray_image(*size_hw), detections),
+                                  BoxAnnotator(["car", "bus"])(gray_image(*size_hw), detections))
 
 
-def test_a_name_longer_than_the_picture_is_cut_off() -> None:
-    drawn = BoxAnnotator(["w" * 300])(grey_image(), make_detections([[60, 80, 260, 200]], [0]))
+def test_name_wider_than_the_image_is_cut_off() -> None:
+    drawn = BoxAnnotator(["w" * 300])(gray_image(), make_detections([[60, 80, 260, 200]], [0]))
     assert count_letter_pixels(drawn[60:82]) > 300
 
 
 def test_drawing_needs_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "supervision", None)  # as if it were not installed
-    drawn = BoxAnnotator(["car"])(grey_image(), make_detections([[60, 80, 260, 200]], [0]))
-    assert (drawn != GREY).any()
+    drawn = BoxAnnotator(["car"])(gray_image(), make_detections([[60, 80, 260, 200]], [0]))
+    assert (drawn != GRAY).any()

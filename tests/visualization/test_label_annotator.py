@@ -1,4 +1,4 @@
-"""The label in the picture's corner: where it lies, what it leaves alone, what it fits into."""
+"""Drawing of an image's label: position, colors and sizes."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def has_color(image: np.ndarray, color: tuple[int, int, int]) -> bool:
 
 
 def drawn_extent(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
-    """The rows and columns, from the top left corner, that the drawing reaches to."""
+    """The rows and columns, from the top left corner, that the drawing changes."""
     rows, columns = np.nonzero((before != after).any(axis=-1))
     assert rows.min() == columns.min() == 0
     return int(rows.max()) + 1, int(columns.max()) + 1
@@ -28,7 +28,7 @@ def drawn_extent(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
 @pytest.mark.parametrize("label, probabilities", enumerate([
     (0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8),
 ]), ids=CLASSES)
-def test_the_label_lies_top_left_in_its_colour(
+def test_label_is_at_the_top_left_in_the_class_color(
     label: int, probabilities: tuple[float, ...]
 ) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
@@ -40,7 +40,7 @@ def test_the_label_lies_top_left_in_its_colour(
     assert not has_color(drawn, class_color((label + 1) % 3))
 
 
-def test_below_the_threshold_it_is_grey() -> None:
+def test_label_below_threshold_is_gray() -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     sure, unsure = (LabelAnnotator(CLASSES, threshold=item)(image, scores(0.5, 0.3, 0.2))
                     for item in (0.5, 0.51))
@@ -48,9 +48,9 @@ def test_below_the_threshold_it_is_grey() -> None:
     assert tuple(unsure[0, 0]) == UNSURE_COLOR and not has_color(unsure, class_color(0))
 
 
-def test_bars_are_as_long_as_probable() -> None:
+def test_bar_length_is_proportional_to_probability() -> None:
     image = np.zeros((400, 400, 3), np.uint8)
-    # The label reads 'unsure', on grey, so that what is in a class's colour is its bar.
+    # The label is 'unsure', in gray, so only the bar has the color of the class.
     annotator = LabelAnnotator(CLASSES, top_k=3, threshold=1.0)
     drawn = annotator(image, scores(0.5, 0.25, 0.25, size_hw=(400, 400)))
     lengths = []
@@ -64,7 +64,7 @@ def test_bars_are_as_long_as_probable() -> None:
 @pytest.mark.parametrize("size_hw", [
     (1, 1), (1, 500), (500, 1), (20, 20), (64, 64), (3000, 4000), (24, 2000),
 ], ids=str)
-def test_any_size_keeps_its_size(size_hw: tuple[int, int]) -> None:
+def test_output_keeps_image_size(size_hw: tuple[int, int]) -> None:
     image = np.zeros((*size_hw, 3), np.uint8)
     drawn = LabelAnnotator(CLASSES, top_k=3)(image, scores(0.2, 0.7, 0.1, size_hw=size_hw))
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
@@ -72,7 +72,7 @@ def test_any_size_keeps_its_size(size_hw: tuple[int, int]) -> None:
     assert drawn_extent(image, drawn)[0] <= max(size_hw[0] // 2, 30)
 
 
-def test_letters_grow_with_the_picture() -> None:
+def test_text_size_grows_with_image_size() -> None:
     sizes = []
     for side in (300, 3000):
         image = np.zeros((side, side, 3), np.uint8)
@@ -82,7 +82,7 @@ def test_letters_grow_with_the_picture() -> None:
     assert sizes[1] > 5 * sizes[0]
 
 
-def test_a_long_name_is_cut_and_the_number_stays() -> None:
+def test_long_name_is_shortened_and_value_stays() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     name = "a very long name of a class"
     long, short = (
@@ -98,7 +98,7 @@ def test_a_long_name_is_cut_and_the_number_stays() -> None:
     ((1, 1), 256), ((28, 28), 10), ((64, 64), 4), ((255, 300), 2), ((256, 256), 1),
     ((300, 4000), 1), ((1, 5000), 1), ((40, 240), 7), ((40, 1000), 2),
 ], ids=str)
-def test_small_pictures_are_enlarged_in_whole_pixels(
+def test_small_images_are_enlarged_by_an_integer_factor(
     size_hw: tuple[int, int], times: int
 ) -> None:
     image = np.arange(size_hw[0] * size_hw[1] * 3).reshape(*size_hw, 3).astype(np.uint8)

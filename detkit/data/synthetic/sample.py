@@ -163,7 +163,8 @@ def _check_arguments(seed: int, counts: Mapping[str, int] | None, size_hw: tuple
         if split not in SPLITS:
             raise DataError("a split of the sample", got=split, expected="train, val or test")
         if count < 1:
-            raise DataError(f"images of the sample's split {split}", got=count, expected="1 or more")
+            raise DataError(f"number of images in the sample's split {split}", got=count,
+                            expected="1 or more")
     for subject, (height, width) in (("images", size_hw), ("video", video_size_hw)):
         if height < 96 or width < 128:
             raise DataError(f"the size of the sample's {subject}", got=f"{width}x{height}",
@@ -208,7 +209,7 @@ def _write_json(file: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder``, renamed to it on success and removed on failure."""
+    """A temporary folder beside ``folder``, renamed to it on success, else removed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temp_folder = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -34,38 +34,33 @@ class Track:
     Attributes:
         label: index into CLASSES.
         appearance: key of the object's colors and details.
-        start: (x, y) pixels at frame 0.
+        base: pose at frame 0 with the mean size and the maximum rotation.
         velocity: (x, y) pixels per frame.
         amplitude: (x, y) pixels of the oscillation.
         frequency: of the oscillation, radians per frame.
         phase: of the oscillation, radians.
-        size: mean size in pixels.
         size_amplitude: relative amplitude of the size.
-        max_rotation: degrees to each side.
-        aspect_ratio, mirrored: as in Pose.
     """
 
     label: int
     appearance: tuple[int, int, int, int]
-    start: tuple[float, float]
+    base: Pose
     velocity: tuple[float, float]
     amplitude: tuple[float, float]
     frequency: float
     phase: float
-    size: float
     size_amplitude: float
-    max_rotation: float
-    aspect_ratio: float
-    mirrored: bool
 
     def pose(self, frame: int) -> Pose:
         """The pose in this frame."""
         angle = self.frequency * frame + self.phase
-        swing = math.sin(angle), math.sin(0.7 * angle + 1)
-        x, y = (start + speed * frame + amplitude * factor for start, speed, amplitude, factor
-                in zip(self.start, self.velocity, self.amplitude, swing))
-        return Pose(x, y, self.size * (1 + self.size_amplitude * math.sin(0.9 * angle)),
-                    self.max_rotation * math.sin(0.6 * angle), self.aspect_ratio, self.mirrored)
+        return replace(
+            self.base,
+            x=self.base.x + self.velocity[0] * frame + self.amplitude[0] * math.sin(angle),
+            y=(self.base.y + self.velocity[1] * frame
+               + self.amplitude[1] * math.sin(0.7 * angle + 1)),
+            size=self.base.size * (1 + self.size_amplitude * math.sin(0.9 * angle)),
+            angle=self.base.angle * math.sin(0.6 * angle))
 
 
 def random_tracks(seed: int, frames: int, size_hw: tuple[int, int]) -> list[Track]:
@@ -90,10 +85,12 @@ def random_tracks(seed: int, frames: int, size_hw: tuple[int, int]) -> list[Trac
             lane = height * (0.25 + 0.25 * (i % 3)) + scale * rng.uniform(-12, 12)
             start = (width / 2 - speed * crossing_frame, lane)
             velocity, amplitude = (speed, 0.0), (0.0, height * 0.08)
-        tracks.append(Track(
-            label, (seed, STREAM_APPEARANCE, i, 0), start, velocity, amplitude,
-            rng.uniform(0.03, 0.06), rng.uniform(0, 6), size, rng.uniform(0.1, 0.3),
-            min(60.0, MAX_ROTATION[CLASSES[label]]), rng.log_uniform(0.9, 1.1), not moves_right))
+        frequency, phase = rng.uniform(0.03, 0.06), rng.uniform(0, 6)
+        size_amplitude = rng.uniform(0.1, 0.3)
+        base = Pose(*start, size, min(60.0, MAX_ROTATION[CLASSES[label]]),
+                    rng.log_uniform(0.9, 1.1), not moves_right)
+        tracks.append(Track(label, (seed, STREAM_APPEARANCE, i, 0), base, velocity, amplitude,
+                            frequency, phase, size_amplitude))
     return tracks
 
 

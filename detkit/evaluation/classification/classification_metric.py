@@ -98,7 +98,8 @@ class ClassificationMetric(BaseMetric):  # type: ignore[misc]
             return tuple(map(str, range(count)))
         if len(names) != count:
             raise ConfigError("the model and the data have different numbers of classes",
-                              got=f"{count} scores per image", expected=f"{len(names)} as in the data",
+                              got=f"{count} scores per image",
+                              expected=f"{len(names)} as in the data",
                               hint="set model.head.num_classes to the number of classes")
         return tuple(names)
 

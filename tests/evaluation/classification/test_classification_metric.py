@@ -1,4 +1,4 @@
-"""The metric of classifiers, against sums by hand and timm's accuracy."""
+"""ClassificationMetric against hand-computed values and timm's accuracy."""
 
 import os
 import tracemalloc
@@ -37,8 +37,8 @@ def run_metric(samples, classes=CLASSES, **options):
     return metric.evaluate(len(samples)), metric
 
 
-def test_a_set_without_pictures_is_refused():
-    with pytest.raises(DataError, match="no picture was classified"):
+def test_no_images_raise_data_error():
+    with pytest.raises(DataError, match="no images were classified"):
         run_metric([])
 
 
@@ -54,8 +54,8 @@ def test_three_classes_by_hand():
     samples = [sample(one_hot(predicted), label) for label, predicted, count in confusion
                for _ in range(count)]
     metrics, metric = run_metric(samples, topk=(1, 2, 5))
-    # Top 2: of the equal two others the lower label is second, so bee taken for cow (2 x) has
-    # ant second and is missed; ant taken for bee, bee taken for ant are found.
+    # Top 2: of the two equal scores the lower label ranks second, so a bee predicted as cow (2 x)
+    # has ant second and is wrong; an ant predicted as bee and a bee predicted as ant are right.
     assert metrics == pytest.approx({
         "cls/top1": 6 / 10, "cls/top2": 8 / 10,
         "cls/precision": (3 / 4 + 1 / 2 + 2 / 4) / 3, "cls/recall": (3 / 4 + 1 / 4 + 1) / 3,
@@ -65,14 +65,14 @@ def test_three_classes_by_hand():
     assert metric.scores.classes == CLASSES and metric.scores.images == 10
 
 
-def test_a_class_without_pictures_and_one_that_is_never_predicted():
-    # ant: 2 of 2 right, one bee beside. bee: 1 picture, never predicted. cow: no picture.
+def test_class_without_images_and_class_never_predicted():
+    # ant: 2 of 2 correct, and one bee. bee: 1 image, never predicted. cow: no image.
     metrics, metric = run_metric(
         [sample(one_hot(0), 0), sample(one_hot(0), 0),
          sample(one_hot(0), 1)])
     # As scikit-learn's average="macro" with its default zero_division: classes that occur count,
     # a quotient by zero as 0; and balanced accuracy is the mean recall of the classes with
-    # pictures. Precision: ant 2/3, bee 0; recall: ant 1, bee 0; f1: ant 4 / (4 + 1 + 0), bee 0.
+    # images. Precision: ant 2/3, bee 0; recall: ant 1, bee 0; f1: ant 4 / (4 + 1 + 0), bee 0.
     assert metrics == pytest.approx({
         "cls/top1": 2 / 3, "cls/precision": (2 / 3 + 0) / 2, "cls/recall": 1 / 2,
         "cls/f1": (4 / 5 + 0) / 2, "cls/balanced_accuracy": 1 / 2,
@@ -83,7 +83,7 @@ def test_a_class_without_pictures_and_one_that_is_never_predicted():
 
 
 def test_false_predictions_of_absent_class_lower_all_but_balanced_accuracy():
-    # ant: 1 of 2 right, the other taken for cow, of which there is none; bee does not occur.
+    # ant: 1 of 2 correct, the other predicted as cow, which has no images; bee does not occur.
     # Precision: ant 1, cow 0; recall: ant 1/2, cow 0 (a quotient by zero); f1: ant 2/3, cow 0.
     metrics, _ = run_metric([sample(one_hot(0), 0), sample(one_hot(2), 0)])
     assert metrics == pytest.approx({
@@ -92,10 +92,10 @@ def test_false_predictions_of_absent_class_lower_all_but_balanced_accuracy():
     })
 
 
-def test_top_k_is_timms():
-    draw = torch.Generator().manual_seed(4)
-    scores = torch.rand(400, 20, generator=draw).softmax(1)
-    labels = torch.randint(0, 20, (400,), generator=draw)
+def test_top_k_accuracy_equals_timm():
+    generator = torch.Generator().manual_seed(4)
+    scores = torch.rand(400, 20, generator=generator).softmax(1)
+    labels = torch.randint(0, 20, (400,), generator=generator)
     samples = [sample(row, int(label)) for row, label in zip(scores, labels)]
     metrics, _ = run_metric(samples, classes=None)
     top1, top5 = accuracy(scores, labels, topk=(1, 5))
@@ -103,7 +103,7 @@ def test_top_k_is_timms():
     assert metrics["cls/top5"] * 100 == pytest.approx(float(top5))
 
 
-def test_of_equal_scores_the_lower_label_stands_first():
+def test_tied_scores_rank_the_lower_label_first():
     constant = [0.2] * 5
     metrics, metric = run_metric([sample(constant, label) for label in range(5)], classes=None,
                                  topk=(1, 2, 4))
@@ -112,36 +112,36 @@ def test_of_equal_scores_the_lower_label_stands_first():
     assert metric.scores.classes == ("0", "1", "2", "3", "4")
 
 
-def test_k_above_the_number_of_classes_is_left_out():
+def test_k_above_number_of_classes_is_ignored():
     metrics, _ = run_metric([sample(one_hot(0), 0)])
     assert [key for key in metrics if "top" in key] == ["cls/top1"]
 
 
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
-def test_any_floats_are_taken(kind):
-    given = {"pred_scores": torch.tensor(one_hot(1), dtype=kind), "gt_label": 1}
-    assert run_metric([given])[0]["cls/top1"] == 1
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_floating_dtype_is_accepted(dtype):
+    data_sample = {"pred_scores": torch.tensor(one_hot(1), dtype=dtype), "gt_label": 1}
+    assert run_metric([data_sample])[0]["cls/top1"] == 1
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("data_sample", "error", "message"),
     [
-        (sample([0.5, float("nan"), 0.5], 0), WeightsError, "a.jpg: the model gives nan"),
+        (sample([0.5, float("nan"), 0.5], 0), WeightsError, "a.jpg: .*contain nan"),
         (sample([0.5, float("inf"), 0.5], 0), WeightsError, "nan or infinity"),
-        (sample(one_hot(0), 3), DataError, "a.jpg: label 3: expected 0 to 2"),
-        (sample(one_hot(0), -1), DataError, "label -1"),
-        (sample(one_hot(0), None), DataError, "a.jpg: the picture has no label"),
+        (sample(one_hot(0), 3), DataError, "a.jpg: label: got 3, expected 0 to 2"),
+        (sample(one_hot(0), -1), DataError, "label: got -1"),
+        (sample(one_hot(0), None), DataError, "a.jpg: the image has no label"),
         ({"pred_scores": torch.zeros(2, 3), "gt_label": 0}, DataError, r"shape \(2, 3\)"),
     ],
     ids=["nan", "infinity", "label too high", "label below 0", "no label", "shape"],
 )
-def test_invalid_data_sample_error_names_the_image(given, error, message):
+def test_invalid_data_sample_error_names_the_image(data_sample, error, message):
     with pytest.raises(error, match=message):
-        ClassificationMetric().process({}, [given])
+        ClassificationMetric().process({}, [data_sample])
 
 
 def test_class_count_mismatch_raises_config_error():
-    with pytest.raises(ConfigError, match="got 4 scores a picture, expected 3 as the data"):
+    with pytest.raises(ConfigError, match="got 4 scores per image, expected 3"):
         run_metric([sample(one_hot(0, 4), 0)])
 
 
@@ -151,7 +151,7 @@ def test_invalid_topk_raises_config_error(topk):
         ClassificationMetric(topk=topk)
 
 
-def test_scores_of_the_last_evaluation_are_those_that_are_kept():
+def test_scores_are_those_of_the_last_evaluation():
     metric = ClassificationMetric()
     assert metric.scores is None
     for label in (0, 1):
@@ -170,7 +170,7 @@ def test_memory_does_not_grow_with_the_classes():
         metric.process({}, batch)
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    # The scores themselves would be 80 MB; four integers a picture are about 4 MB.
+    # The scores themselves would be 80 MB; four integers per image are about 4 MB.
     assert len(metric.results) == 20_000 and kept < 8e6
     metric.evaluate(20_000)
     assert metric.scores.images == 20_000
@@ -182,7 +182,7 @@ def _run_rank(rank, folder):
                                          world_size=2)
     metric = ClassificationMetric()
     metric.dataset_meta = {"classes": CLASSES}
-    # Five pictures over two processes: the second one's third repeats the first picture.
+    # Five images on two processes: the third of the second process repeats the first image.
     labels, predicted = [0, 1, 2, 0, 1, 0], [0, 1, 0, 0, 2, 0]
     metric.process({}, [sample(one_hot(predicted[at]), labels[at]) for at in range(rank, 6, 2)])
     metrics = metric.evaluate(5)
@@ -191,7 +191,7 @@ def _run_rank(rank, folder):
 
 
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tmp_path):
+def test_two_processes_give_the_scores_of_one(tmp_path):
     torch.multiprocessing.spawn(_run_rank, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / str(rank), weights_only=False) for rank in (0, 1))
     single, metric = run_metric([

@@ -1,4 +1,4 @@
-"""The twelve numbers, against pycocotools, published figures and hand-worked sums."""
+"""COCO scores against pycocotools, published numbers and hand-computed values."""
 
 import contextlib
 import copy
@@ -20,7 +20,7 @@ VOC100 = (.3470, .6100, .3537, .0752, .3395, .4979, .3735, .5206, .5226, .1583, 
 
 
 def run_pycocotools(ground_truth, results, category_ids=None):
-    """The twelve numbers and the precision as pycocotools' own documentation computes them."""
+    """The twelve numbers and the precision, computed as in pycocotools' documentation."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = copy.deepcopy(ground_truth)
@@ -51,7 +51,7 @@ def detection(box, score=0.9, category=1, image=7):
 
 
 def random_set(seed, image_ids):
-    """Truths and results with crowds, ties in score, sizes of all three kinds, absent classes."""
+    """Annotations and results with crowds, tied scores, all three sizes and absent classes."""
     draw = np.random.default_rng(seed)
     categories = [{"id": number, "name": f"class {number}"} for number in (90, 3, 17, 4)]
     ground_truth = {
@@ -142,13 +142,13 @@ def test_published_numbers_of_voc100_with_detections_matched_by_name(shared_data
     [[0, 5, 3, 1], list(range(30, 10, -1)), [20180000009, 20180000001], ["b", "a", "c 10", "c 9"]],
     ids=["from zero", "falling", "beyond 32 bits", "texts"],
 )
-def test_equals_pycocotools_to_the_last_bit(seed, image_ids):
+def test_scores_are_bit_identical_to_pycocotools(seed, image_ids):
     ground_truth, results = random_set(seed, image_ids)
     assert_equals_pycocotools(evaluate_boxes(ground_truth, results),
                               run_pycocotools(ground_truth, results))
 
 
-def test_equals_pycocotools_beyond_a_hundred_detections_of_one_class():
+def test_equals_pycocotools_with_over_100_detections_of_a_class():
     ground_truth, _ = random_set(5, [1, 2])
     draw = np.random.default_rng(0)
     results = [
@@ -160,15 +160,15 @@ def test_equals_pycocotools_beyond_a_hundred_detections_of_one_class():
                               run_pycocotools(ground_truth, results))
 
 
-def test_equals_pycocotools_on_some_classes_only():
+def test_equals_pycocotools_on_selected_classes():
     ground_truth, results = random_set(1, [4, 5, 6])
     scores = evaluate_boxes(ground_truth, results, classes=["class 90", "class 3"])
     assert [item.name for item in scores.per_class] == ["class 3", "class 90"]
     assert_equals_pycocotools(scores, run_pycocotools(ground_truth, results, [3, 90]))
 
 
-def test_half_of_the_objects_found_perfectly():
-    # Two objects, one found: precision is 1 up to recall 0.5, so at 51 of the 101 recalls
+def test_perfect_detection_of_half_of_the_objects():
+    # Two objects, one detected: precision is 1 up to recall 0.5, so at 51 of the 101 recalls
     # (0.00, 0.01, ..., 0.50), and 0 beyond: AP = 51 / 101 at every IoU; recall is 1 / 2.
     ground_truth = one_image([([0, 0, 50, 50], {}), ([60, 60, 20, 20], {})])
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50])])
@@ -177,8 +177,8 @@ def test_half_of_the_objects_found_perfectly():
     assert (scores.APm, scores.APs) == (pytest.approx(1), 0)
 
 
-def test_annotation_id_zero_counts_as_found():
-    # One object, found exactly: AP 1. pycocotools takes the id 0 of the match for "no match".
+def test_match_with_annotation_id_zero_counts():
+    # One object, detected exactly: AP 1. pycocotools reads the id 0 of the match as "no match".
     ground_truth = one_image([([0, 0, 50, 50], {"id": 0})])
     results = [detection([0, 0, 50, 50])]
     assert run_pycocotools(ground_truth, results)[0][0] == 0
@@ -187,7 +187,7 @@ def test_annotation_id_zero_counts_as_found():
     assert "id 0" in scores.notes[0]
 
 
-def test_doubled_annotation_ids_count_once_each():
+def test_annotations_with_duplicate_ids_count_once_each():
     ground_truth = one_image([([0, 0, 50, 50], {"id": 3}), ([60, 60, 20, 20], {"id": 3})])
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50]), detection([60, 60, 20, 20])])
     assert scores.AP == pytest.approx(1)
@@ -204,7 +204,7 @@ def test_missing_area_becomes_width_times_height(area):
     assert scores.notes == ("1 annotations have no area; width times height is used",)
 
 
-def test_missing_iscrowd_is_zero_and_crowds_cost_nothing_when_missed():
+def test_missing_iscrowd_is_zero_and_missed_crowds_do_not_count():
     ground_truth = one_image([([0, 0, 50, 50], {}), ([60, 60, 20, 20], {"iscrowd": 1})])
     del ground_truth["annotations"][0]["iscrowd"]
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50])])
@@ -213,13 +213,13 @@ def test_missing_iscrowd_is_zero_and_crowds_cost_nothing_when_missed():
     assert "iscrowd" in scores.notes[0]
 
 
-def test_whole_numbers_written_with_a_point_are_the_same_ids():
+def test_float_ids_equal_integer_ids():
     ground_truth = one_image([([0, 0, 50, 50], {"image_id": 7.0})])
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50], category=1.0)])
     assert scores.AP == pytest.approx(1)
 
 
-def test_numpy_numbers_and_boxes_are_taken():
+def test_numpy_values_and_boxes_are_accepted():
     ground_truth = one_image([([0, 0, 50, 50], {})])
     box = np.array([0, 0, 50, 50], np.float32)
     scores = evaluate_boxes(ground_truth,
@@ -227,7 +227,7 @@ def test_numpy_numbers_and_boxes_are_taken():
     assert scores.AP == pytest.approx(1)
 
 
-def test_categories_of_one_name_stay_apart():
+def test_categories_with_the_same_name_are_separate():
     ground_truth = one_image([([0, 0, 50, 50], {})],
                              categories=((1, "cat"), (2, "cat"), (3, "dog")))
     scores = evaluate_boxes(ground_truth, [detection([0, 0, 50, 50])])

@@ -1,4 +1,4 @@
-"""Files that cannot be measured end in one sentence that names the fault."""
+"""Invalid annotation and results files raise errors that name the fault."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ import pytest
 from detkit.errors import DataError
 from detkit.evaluation.detection.coco_eval import evaluate_boxes
 
-TRUTH = {
+GROUND_TRUTH = {
     "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b/c.jpg"}],
     "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81,
@@ -19,9 +19,9 @@ NAN = float("nan")
 
 
 def changed(**annotation):
-    truth = copy.deepcopy(TRUTH)
-    truth["annotations"][0].update(annotation)
-    return truth
+    ground_truth = copy.deepcopy(GROUND_TRUTH)
+    ground_truth["annotations"][0].update(annotation)
+    return ground_truth
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def changed(**annotation):
         ({}, ["not a results file", "no keys", "expected an array"]),
         ({"images": [], "annotations": [{"score": 1}]}, ["object with images, annotations",
                                                          "save that list"]),
-        (TRUTH, ["looks like an annotation file", "annotation file first"]),
+        (GROUND_TRUTH, ["looks like an annotation file", "annotation file first"]),
         ("text.json", ["text.json: no such file"]),
         (3, ["not a results file: got int"]),
         ([GOOD, 3], ["results[1] is not an object"]),
@@ -58,35 +58,35 @@ def changed(**annotation):
         ([{**GOOD, "category_id": 0}, GOOD], ["start at 0", "add 1"]),
         ([{**GOOD, "category_id": True}], ["got True"]),
     ],
-    ids=["empty object", "scored annotations", "truth as results", "no file", "number",
+    ids=["empty object", "scored annotations", "annotations as results", "no file", "number",
          "number in array", "masks", "empty box", "three numbers", "nan box", "text in box",
          "text box", "negative width", "no score", "nan score", "text score", "null score",
          "unknown image", "text for number", "file name", "stem", "no image", "unknown category",
          "class name", "from zero", "true"],
 )
-def test_unusable_results_are_named(results, words):
+def test_invalid_results_raise(results, words):
     with pytest.raises(DataError) as caught:
-        evaluate_boxes(TRUTH, results)
+        evaluate_boxes(GROUND_TRUTH, results)
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("truth", "words"),
+    ("ground_truth", "words"),
     [
         ({}, ["'images' is missing", "no keys"]),
         ([], ["got an array", "give the annotation file first"]),
         (None, ["no such file"]),
-        ({**TRUTH, "images": []}, ["no images"]),
-        ({**TRUTH, "categories": []}, ["no categories"]),
-        ({"images": TRUTH["images"], "categories": TRUTH["categories"]},
+        ({**GROUND_TRUTH, "images": []}, ["no images"]),
+        ({**GROUND_TRUTH, "categories": []}, ["no categories"]),
+        ({"images": GROUND_TRUTH["images"], "categories": GROUND_TRUTH["categories"]},
          ["'annotations' is missing", "images, categories"]),
-        ({**TRUTH, "annotations": {"1": 2}}, ["'annotations' is not a list"]),
-        ({**TRUTH, "images": [{"id": 1}, {"id": "2"}]}, ["mixed types", "1 and '2'"]),
-        ({**TRUTH, "images": [{"id": 1}, {"id": 1}]}, ["duplicate ids in images: 1"]),
-        ({**TRUTH, "images": [{"id": 1}, {"name": 1}]}, ["images[1]: invalid id"]),
-        ({**TRUTH, "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+        ({**GROUND_TRUTH, "annotations": {"1": 2}}, ["'annotations' is not a list"]),
+        ({**GROUND_TRUTH, "images": [{"id": 1}, {"id": "2"}]}, ["mixed types", "1 and '2'"]),
+        ({**GROUND_TRUTH, "images": [{"id": 1}, {"id": 1}]}, ["duplicate ids in images: 1"]),
+        ({**GROUND_TRUTH, "images": [{"id": 1}, {"name": 1}]}, ["images[1]: invalid id"]),
+        ({**GROUND_TRUTH, "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
          ["duplicate ids in categories"]),
         (changed(image_id=5), ["annotation 1 ", "got 5", "expected 1, 2"]),
         (changed(category_id=9), ["annotation 1 (image 1)", "category_id", "got 9"]),
@@ -95,16 +95,16 @@ def test_unusable_results_are_named(results, words):
         (changed(bbox=[1, 2, 3, NAN]), ["invalid bbox"]),
         (changed(area=-3), ["negative area"]),
         (changed(iscrowd="no"), ["invalid iscrowd: got 'no'"]),
-        ({**TRUTH, "annotations": [3]}, ["annotations[0] is not an object"]),
+        ({**GROUND_TRUTH, "annotations": [3]}, ["annotations[0] is not an object"]),
     ],
     ids=["empty object", "array", "no file", "no images", "no categories", "no annotations",
          "annotations an object", "mixed ids", "same image id", "no image id", "same category id",
          "unknown image", "unknown category", "no box", "negative height", "nan box",
          "negative area", "text iscrowd", "number for annotation"],
 )
-def test_unusable_truth_is_named(truth, words, tmp_path):
+def test_invalid_ground_truth_raises(ground_truth, words, tmp_path):
     with pytest.raises(DataError) as caught:
-        evaluate_boxes(tmp_path / "absent.json" if truth is None else truth, [])
+        evaluate_boxes(tmp_path / "absent.json" if ground_truth is None else ground_truth, [])
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -121,7 +121,7 @@ def test_unusable_truth_is_named(truth, words, tmp_path):
     ids=["empty", "cut off", "a photograph", "too deep"],
 )
 def test_invalid_json_raises_data_error(content, words, tmp_path):
-    path = tmp_path / "truth.json"
+    path = tmp_path / "annotations.json"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         evaluate_boxes(path, [])
@@ -129,22 +129,22 @@ def test_invalid_json_raises_data_error(content, words, tmp_path):
         assert word in str(caught.value)
 
 
-def test_a_folder_is_said_to_be_no_file(tmp_path):
+def test_folder_instead_of_file_raises(tmp_path):
     with pytest.raises(DataError, match="not a file"):
         evaluate_boxes(tmp_path, [])
 
 
 def test_json_with_bom_is_read(tmp_path):
-    path = tmp_path / "truth.json"
-    path.write_text(json.dumps(TRUTH), encoding="utf-8-sig")
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(GROUND_TRUTH), encoding="utf-8-sig")
     assert evaluate_boxes(path, [GOOD]).AP == pytest.approx(1)
 
 
-def test_a_class_that_is_no_category_is_named_with_the_nearest():
+def test_unknown_class_raises_with_a_suggestion():
     with pytest.raises(DataError, match="no category 'dogs'.*did you mean 'dog'"):
-        evaluate_boxes(TRUTH, [], classes=["cat", "dogs"])
+        evaluate_boxes(GROUND_TRUTH, [], classes=["cat", "dogs"])
 
 
-def test_a_class_named_twice_is_refused():
+def test_duplicate_class_raises():
     with pytest.raises(DataError, match="duplicate class 'cat'"):
-        evaluate_boxes(TRUTH, [], classes=["cat", "cat"])
+        evaluate_boxes(GROUND_TRUTH, [], classes=["cat", "cat"])

@@ -1,4 +1,4 @@
-"""The metric of training and testing, against mmdet's own on the same predictions."""
+"""CocoBBoxMetric against mmdet's CocoMetric on the same predictions."""
 
 import json
 import math
@@ -21,7 +21,7 @@ CLASSES = ("dog", "cat", "ant")
 
 @pytest.fixture
 def ann_file(tmp_path):
-    """Twenty images; 'ant' has no truths.
+    """Twenty images; 'ant' has no ground truth.
 
     Ids ascend in the order of the classes: in any other order mmdet's CocoMetric gives labels to
     the wrong categories, and its table of classes names the wrong rows.
@@ -42,13 +42,13 @@ def ann_file(tmp_path):
                 "category_id": int(draw.choice([2, 4])), "area": box[2] * box[3],
                 "iscrowd": int(draw.random() < 0.1),
             })
-    path = tmp_path / "truth.json"
+    path = tmp_path / "annotations.json"
     path.write_text(json.dumps(ground_truth))
     return path
 
 
 def predictions(ann_file):
-    """What mmdet's val loop hands to a metric: a dict an image, its predictions in tensors."""
+    """The input of a metric in mmdet's val loop: a dict per image with tensors."""
     ground_truth = json.loads(ann_file.read_text())
     draw = np.random.default_rng(7)
     labels = {2: 0, 4: 1, 9: 2}
@@ -93,7 +93,7 @@ def test_no_predictions_give_zero_ap(ann_file):
     assert scores["coco/bbox_mAP"] == scores["coco/bbox_AR@100"] == 0
 
 
-def test_predictions_in_half_precision_are_taken(ann_file):
+def test_half_precision_predictions_are_accepted(ann_file):
     # numpy has no bfloat16. 320 pixels in its 8 bits are off by up to 1: close, not equal.
     full_precision = run_metric(CocoBBoxMetric(str(ann_file)), predictions(ann_file))
     samples = predictions(ann_file)
@@ -115,7 +115,7 @@ def test_equals_mmdets_metric_to_its_three_digits(ann_file):
     assert 0.1 < reference["coco/bbox_mAP"] < 0.9
     assert set(reference) <= set(metrics)
     for key, value in reference.items():
-        # 'ant' has no truths: mmdet's nan.
+        # 'ant' has no ground truth: nan in mmdet.
         assert round(metrics[key], 3) == pytest.approx(value, nan_ok=True), key
 
 
@@ -127,7 +127,7 @@ def test_metric_keys_are_mmdets_and_values_unrounded(ann_file):
     assert "AP50" in scores_table(metric.scores)
 
 
-def test_only_the_models_classes_are_measured_as_in_mmdet(ann_file):
+def test_only_classes_of_the_model_are_evaluated_as_in_mmdet(ann_file):
     samples = predictions(ann_file)
     for sample in samples:
         predicted = sample["pred_instances"]
@@ -137,7 +137,7 @@ def test_only_the_models_classes_are_measured_as_in_mmdet(ann_file):
     assert round(metrics["coco/bbox_mAP"], 3) == reference["coco/bbox_mAP"]
 
 
-def test_labels_mean_the_models_classes_by_name_in_any_order(ann_file):
+def test_labels_match_categories_by_class_name(ann_file):
     samples = predictions(ann_file)
     expected = run_metric(CocoBBoxMetric(ann_file=str(ann_file)), samples)
     permutation = torch.tensor([2, 1, 0])
@@ -154,7 +154,7 @@ def test_no_ground_truth_gives_nan(ann_file):
     assert all(map(math.isnan, scores.values()))
 
 
-def test_predictions_are_written_as_a_results_file_that_measures_the_same(ann_file, tmp_path):
+def test_written_results_file_gives_the_same_scores(ann_file, tmp_path):
     from detkit.evaluation.detection.coco_eval import evaluate_boxes
 
     metric = CocoBBoxMetric(ann_file=str(ann_file), outfile_prefix=str(tmp_path / "new" / "run"))
@@ -175,7 +175,7 @@ def test_missing_annotation_file_raises_on_construction(tmp_path):
         CocoBBoxMetric(ann_file=str(tmp_path / "absent.json"))
 
 
-def test_an_image_that_the_file_lacks_is_named(ann_file):
+def test_unknown_image_id_raises(ann_file):
     samples = predictions(ann_file)
     samples[0]["img_id"] = 4711
     with pytest.raises(DataError, match="predictions: .*image_id.*4711"):
@@ -196,7 +196,7 @@ def _run_rank(rank, ann_file, out):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_agree_with_one(ann_file, tmp_path):
+def test_two_processes_give_the_scores_of_one(ann_file, tmp_path):
     # By fork: two fresh interpreters would spend their time importing.
     torch.multiprocessing.start_processes(
         _run_rank, (ann_file, tmp_path / "scores"), 2, start_method="fork")

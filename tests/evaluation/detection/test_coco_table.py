@@ -1,4 +1,4 @@
-"""The tables that stdout shows."""
+"""The tables of COCO scores."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Results in another convention are known for what they are, and right ones are let be."""
+"""Hints on shifted ids and other conventions; valid results have none."""
 
 import re
 
@@ -13,7 +13,7 @@ CLASSES = [(1, "a"), (2, "b"), (3, "c")]
 
 
 def make_ground_truth(images=8, classes=CLASSES):
-    """Three boxes, of three classes, in each image; no two images alike."""
+    """Three boxes of three classes in each image; all images differ."""
     rng = np.random.default_rng(0)
     annotations = []
     for image in range(1, images + 1):
@@ -34,15 +34,15 @@ def make_ground_truth(images=8, classes=CLASSES):
 
 def make_results(ground_truth, box=lambda x, y, w, h: [x, y, w, h], category=lambda c: c,
                  image=lambda i: i, score=lambda s: s):
-    """The truth's own boxes as results, one pixel to the side, written in some convention."""
+    """The annotated boxes as results, shifted by one pixel, in another convention."""
     return [{"image_id": image(item["image_id"]), "category_id": category(item["category_id"]),
              "bbox": [float(v) for v in box(item["bbox"][0] + 1, *item["bbox"][1:])],
              "score": score(0.99 - 0.01 * at)}
             for at, item in enumerate(ground_truth["annotations"])]
 
 
-def hints(ground_truth, found):
-    return evaluate_boxes(ground_truth, found, hints=True).hints
+def hints(ground_truth, results):
+    return evaluate_boxes(ground_truth, results, hints=True).hints
 
 
 WIDTH, HEIGHT = SIZE
@@ -71,20 +71,20 @@ CONVENTIONS = {
 @pytest.mark.parametrize("changes, message", CONVENTIONS.values(), ids=CONVENTIONS)
 def test_box_and_class_conventions_are_detected(changes, message):
     ground_truth = make_ground_truth()
-    found = hints(ground_truth, make_results(ground_truth, **changes))
-    assert len(found) == 1 and re.search(message, found[0]), found
+    messages = hints(ground_truth, make_results(ground_truth, **changes))
+    assert len(messages) == 1 and re.search(message, messages[0]), messages
 
 
-def test_shifted_image_ids_are_known():
+def test_shifted_image_ids_are_detected():
     ground_truth = make_ground_truth()
-    found = [
+    results = [
         item for item in make_results(ground_truth, image=lambda i: i - 1) if item["image_id"] > 0
     ]
-    (hint,) = hints(ground_truth, found)
+    (hint,) = hints(ground_truth, results)
     assert "image ids" in hint and "add +1 to each image_id" in hint
 
 
-def test_shifted_category_ids_and_a_class_without_truths_are_known():
+def test_shifted_category_ids_with_an_unannotated_class_are_detected():
     ground_truth = make_ground_truth(classes=[(0, "things"), *CLASSES])
     (hint,) = hints(ground_truth, make_results(ground_truth, category=lambda c: c - 1))
     assert "shifted" in hint and "+1 added to each category_id" in hint and "'things'" in hint
@@ -108,17 +108,17 @@ def test_valid_results_have_no_hint(make):
     assert hints(ground_truth, make(ground_truth)) == ()
 
 
-@pytest.mark.parametrize("annotations, found", [
+@pytest.mark.parametrize("has_annotations, has_results", [
     (True, False), (False, True), (False, False),
-], ids=["no-results", "no-truths", "nothing"])
-def test_empty_ground_truth_or_results_have_no_hint(annotations, found):
+], ids=["no-results", "no-annotations", "nothing"])
+def test_empty_ground_truth_or_results_have_no_hint(has_annotations, has_results):
     ground_truth = make_ground_truth()
-    found = make_results(ground_truth) if found else []
-    ground_truth["annotations"] = ground_truth["annotations"] if annotations else []
-    assert hints(ground_truth, found) == ()
+    results = make_results(ground_truth) if has_results else []
+    ground_truth["annotations"] = ground_truth["annotations"] if has_annotations else []
+    assert hints(ground_truth, results) == ()
 
 
-def test_sizes_may_be_missing():
+def test_formats_are_detected_without_image_sizes():
     ground_truth = make_ground_truth()
     for image in ground_truth["images"]:
         del image["width"], image["height"]
@@ -126,7 +126,7 @@ def test_sizes_may_be_missing():
     assert "corners" in hint
 
 
-def test_hints_are_given_only_when_asked_for():
+def test_hints_are_given_on_request_only():
     ground_truth = make_ground_truth()
     assert evaluate_boxes(ground_truth, make_results(ground_truth,
                                                      **CONVENTIONS["corners"][0])).hints == ()

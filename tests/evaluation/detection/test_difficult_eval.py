@@ -1,4 +1,4 @@
-"""Pascal VOC's difficult objects: ignored by IoU, where COCO's crowds are by what lies inside."""
+"""Pascal VOC's difficult objects are ignored by IoU, crowd regions by covered area."""
 
 import pytest
 
@@ -17,28 +17,28 @@ def ground_truth(**hard):
 
 
 def detections(*boxes):
-    """Those named first with the higher scores."""
-    return [{"image_id": 1, "category_id": 1, "bbox": box, "score": 0.9 - 0.1 * at}
-            for at, box in enumerate(boxes)]
+    """Detections with decreasing scores."""
+    return [{"image_id": 1, "category_id": 1, "bbox": box, "score": 0.9 - 0.1 * index}
+            for index, box in enumerate(boxes)]
 
 
 DIFFICULT = {"iscrowd": 1, "voc_difficult": 1}
 
 
-@pytest.mark.parametrize("hard, found, ap", [
-    # Both found, or the ordinary one alone: of two objects half the recall.
+@pytest.mark.parametrize("hard, detected, ap", [
+    # Both objects detected; one of two detected: recall 0.5.
     ({}, (EASY, HARD), 1.0), ({}, (EASY,), 51 / 101),
-    # Missed it costs nothing, found it gains nothing, found twice it costs nothing.
+    # A difficult object changes nothing when missed, detected or detected twice.
     (DIFFICULT, (EASY,), 1.0), (DIFFICULT, (HARD, EASY), 1.0), (DIFFICULT, (HARD, HARD, EASY), 1.0),
-    # A part of it is another thing: one false detection above the true one halves the precision.
+    # A box inside a difficult object is a false positive; ranked first it halves the precision.
     (DIFFICULT, ([60, 10, 15, 15], EASY), 0.5),
-    # A part of a crowd is of the crowd.
+    # A box inside a crowd region is ignored.
     ({"iscrowd": 1}, ([60, 10, 15, 15], EASY), 1.0),
-    # Without iscrowd the field says nothing; nor does plain 'difficult'.
+    # The field has no effect without iscrowd; a field 'difficult' has none.
     ({"voc_difficult": 1}, (EASY,), 51 / 101), ({"difficult": 1}, (EASY,), 51 / 101),
 ])
-def test_ap_with_difficult_objects(hard, found, ap):
-    assert evaluate_boxes(ground_truth(**hard), detections(*found)).AP == pytest.approx(ap)
+def test_ap_with_difficult_objects(hard, detected, ap):
+    assert evaluate_boxes(ground_truth(**hard), detections(*detected)).AP == pytest.approx(ap)
 
 
 def test_difficult_objects_are_reported_in_notes():
