@@ -73,7 +73,7 @@ def _read_info(args: argparse.Namespace) -> VideoInfo:
 def _run_task(args: argparse.Namespace, task: Task) -> int:
     """Run the video, with what is said of each frame in the json file; print the table."""
     from detkit.cli.progress import progress
-    from detkit.inference.files_report import format_table
+    from detkit.tables import format_table
     from detkit.video.io.writer import PRESETS
     from detkit.video.pipeline import VideoInterrupted, run_video
 
@@ -113,7 +113,7 @@ def _run_task(args: argparse.Namespace, task: Task) -> int:
         if path is not None:
             print(f"written to {path}")
     print(report.table())
-    print(printable(format_table([("engine", task.engine), *task.summary_rows()]), keep="\n"))
+    print(format_table([("engine", task.engine), *task.summary_rows()], "ll"))
     return 0
 
 

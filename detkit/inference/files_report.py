@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detkit.data.images.read_notes import ImageNote
 from detkit.inference.output_folder import atomic_write_text
+from detkit.tables import format_table
 
 MAX_LISTED_FILES = 10  # files that a message on a note names; the results file has all of them
 
@@ -86,6 +87,7 @@ def _file_record(result: FileResult[Any]) -> dict[str, Any]:
 def report_table(
     report: FilesReport[Prediction],
     header: Sequence[str],
+    align: str,
     to_cells: Callable[[Prediction], Sequence[str]],
     totals: Callable[[], Sequence[str]],
 ) -> str:
@@ -94,6 +96,7 @@ def report_table(
     Args:
         report: the results.
         header: names of the columns after the file and its size.
+        align: alignment of these columns, as of `format_table`.
         to_cells: these columns for one prediction.
         totals: these columns for the last row; called after the other rows are made.
     """
@@ -102,18 +105,7 @@ def report_table(
         height, width = result.prediction.size_hw  # type: ignore[attr-defined]
         rows.append((str(result.file), f"{width}x{height}", *to_cells(result.prediction)))
     rows.append((f"{len(report.done)} images", "", *totals()))
-    return format_table(rows)
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines: first column left-aligned, last as it is, others right-aligned."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    lines = []
-    for first, *middle, last in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(middle, widths[1:])]
-        lines.append("  ".join([*cells, last]).rstrip())
-    return "\n".join(lines)
+    return format_table(rows, f"lr{align}")
 
 
 def format_counts(counts: NDArray[np.int64], names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detkit.inference.files_report import format_table
+from detkit.tables import format_table
 from detkit.video.duration_histogram import DurationHistogram
 from detkit.video.io.frame import Frame
 
@@ -93,18 +93,18 @@ class VideoReport:
         ]
         if self.peak_memory is not None:
             summary.append(("peak memory, MB", f"{self.peak_memory / 1e6:.0f}"))
-        rows = [[name, value, "", "", "", ""] for name, value in summary]
+        rows = [[name, value, "", "", ""] for name, value in summary]
         # Decoders and encoders give their work in bursts: of those the mean says what it costs.
-        rows.append(["ms a frame", "mean", "median", "p95", "p99", ""])
+        rows.append(["ms a frame", "mean", "median", "p95", "p99"])
         histograms = {
             **self.times.stages, "waiting": self.times.waiting, "end to end": self.times.latency
         }
         rows += [
             [name, f"{histogram.total / histogram.count:.1f}",
-             *(f"{histogram.percentile(percent):.1f}" for percent in (50, 95, 99)), ""]
+             *(f"{histogram.percentile(percent):.1f}" for percent in (50, 95, 99))]
             for name, histogram in histograms.items() if histogram.count
         ]
-        return format_table(rows)
+        return format_table(rows, "lrrrr")
 
 
 def peak_memory() -> int | None:

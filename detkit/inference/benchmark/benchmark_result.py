@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from detkit.inference.files_report import format_table
+from detkit.tables import format_table
 
 MMDET = "mmdet"
 
@@ -55,7 +55,7 @@ def speed_table(rows: Sequence[BenchmarkResult]) -> str:
          "-" if row.ap is None else f"{row.ap:.4f}")
         for row in rows
     ]
-    return format_table([header, *body])
+    return format_table([header, *body], "lllrrrrr")
 
 
 def layer_time_table(rows: Sequence[BenchmarkResult]) -> str:
@@ -64,9 +64,9 @@ def layer_time_table(rows: Sequence[BenchmarkResult]) -> str:
     if not timed_rows:
         return ""
     components = list(dict.fromkeys(component for row in timed_rows for component in row.shares))
-    header = ("ms of", "precision", "size", "pre", *components, "post")
-    body = [(row.engine, row.precision, f"{row.size[0]}x{row.size[1]}", f"{row.pre or 0:.1f}",
+    header = ("ms of", "pre", *components, "post")
+    body = [(f"{row.engine} {row.precision} {row.size[0]}x{row.size[1]}", f"{row.pre or 0:.1f}",
              *(f"{row.shares.get(component, 0.0) * (row.engine_ms or 0):.1f}"
                for component in components), f"{row.post or 0:.1f}")
             for row in timed_rows]
-    return format_table([header, *body])
+    return format_table([header, *body], "l" + "r" * (len(header) - 1))
