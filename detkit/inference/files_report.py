@@ -96,7 +96,7 @@ def report_table(
     Args:
         report: the results.
         header: names of the columns after the file and its size.
-        align: a letter for each of these columns, as `format_table` takes them.
+        align: alignment of these columns, as of `format_table`.
         to_cells: these columns for one prediction.
         totals: these columns for the last row; called after the other rows are made.
     """
@@ -105,7 +105,7 @@ def report_table(
         height, width = result.prediction.size_hw  # type: ignore[attr-defined]
         rows.append((str(result.file), f"{width}x{height}", *to_cells(result.prediction)))
     rows.append((f"{len(report.done)} images", "", *totals()))
-    return format_table(rows, "lr" + align)
+    return format_table(rows, f"lr{align}")
 
 
 def format_counts(counts: NDArray[np.int64], names: Sequence[str]) -> str:

@@ -25,10 +25,9 @@ def make_output_dir(out: Path, force: bool = False) -> None:
 
 
 def atomic_write_text(path: Path, text: str) -> None:
-    r"""Write ``text`` as UTF-8 into ``path``, which has its name only when it is whole.
+    r"""Write ``text`` as UTF-8 into ``path``, atomically.
 
-    A file's name that is not UTF-8 holds surrogates; they become \udcxx, which is json all the
-    same.
+    Names of files that are not UTF-8 have surrogates, which are written as \udcxx, as in json.
     """
     with atomic_replace(path, errors="backslashreplace") as file:
         file.write(text)

@@ -63,7 +63,7 @@ def test_a_drawn_video_ends_at_its_bound(browser, served, tmp_path):
 class _Nothing:
     """A detector that takes its time and finds nothing."""
 
-    task, classes, score_threshold = "detection", ("a",), 0.5
+    task, classes, score_threshold, num_streams = "detection", ("a",), 0.5, 1
 
     def __call__(self, image):
         from detkit.structures.detections import Detections

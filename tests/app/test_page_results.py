@@ -104,7 +104,7 @@ def test_new_threshold_needs_no_new_prediction(detector, image_path):
 class _FailingPredictor:
     """A predictor that cannot look."""
 
-    task, classes, score_threshold = "detection", CLASSES, 0.3
+    task, classes, score_threshold, num_streams = "detection", CLASSES, 0.3, 1
 
     def __call__(self, image):
         raise AssertionError("it looked")

@@ -29,9 +29,9 @@ UNSUPPORTED_MODEL = "the torch format does not support the model"
 
 
 class Value(NamedTuple):
-    """The index of a value among those that a graph computes; its inputs come first."""
+    """The position of a value among those that a graph computes; its inputs come first."""
 
-    index: int
+    position: int
 
 
 class Weight(NamedTuple):
@@ -95,11 +95,11 @@ class GraphInterpreter(nn.Module):
             values.append(step.call(*args, **kwargs))
             for index in step.last_uses:
                 values[index] = None
-        return tuple(values[item.index] for item in self._outputs)
+        return tuple(values[item.position] for item in self._outputs)
 
     def _resolve(self, argument: Any, values: list[Any]) -> Any:
         if isinstance(argument, Value):
-            return values[argument.index]
+            return values[argument.position]
         if isinstance(argument, Weight):
             return getattr(self, argument.buffer)
         if isinstance(argument, list):
@@ -230,7 +230,7 @@ def _module(content: Any, tensors: Mapping[str, torch.Tensor], device: str) -> n
     outputs = [_decode(item, 2 + len(steps), names, device) for item in content["outputs"]]
     if not all(isinstance(item, Value) for item in outputs):
         raise ValueError("an output that is not a value of the graph")
-    _find_last_uses(steps, {item.index for item in outputs})
+    _find_last_uses(steps, {item.position for item in outputs})
     return GraphInterpreter(tensors, names, steps, outputs).to(device)
 
 
@@ -248,7 +248,7 @@ def _value_indices(arguments: Sequence[Any]) -> set[int]:
     result: set[int] = set()
     for item in arguments:
         if isinstance(item, Value):
-            result.add(item.index)
+            result.add(item.position)
         elif isinstance(item, list):
             result |= _value_indices(item)
     return result

@@ -137,10 +137,10 @@ class SingleStageGraph(nn.Module):
                                         self.feature_extractor.sizes_hw, input_hw)
         self.max_results = self.bbox_head.nms.max_per_img
 
-    def forward(self, images: Tensor, image_hw: Tensor) -> Results:
+    def forward(self, images: Tensor, valid_hw: Tensor) -> Results:
         """Detect objects; arguments and results as of `TwoStageGraph`."""
-        results: Results = self.bbox_head(self.feature_extractor(images, image_hw),
-                                          get_clip_bounds(image_hw))
+        results: Results = self.bbox_head(self.feature_extractor(images, valid_hw),
+                                          get_clip_bounds(valid_hw))
         return results
 
 

@@ -46,12 +46,13 @@ class TwoStageGraph(nn.Module):
                                             self.rpn.nms.max_per_img)
         self.max_results = self.roi_head.nms.max_per_img
 
-    def forward(self, images: Tensor, image_hw: Tensor) -> Results:
+    # The arguments have the names of the inputs in exported files.
+    def forward(self, images: Tensor, valid_hw: Tensor) -> Results:
         """Detect objects.
 
         Args:
             images: (B, H, W, 3) uint8 RGB.
-            image_hw: (B, 2) int64, height and width of the image at the top left of each input; the
+            valid_hw: (B, 2) int64, height and width of the image at the top left of each input; the
                 pixels outside have no effect.
 
         Returns:
@@ -59,8 +60,8 @@ class TwoStageGraph(nn.Module):
             first; labels (B, K) int64; counts (B,) int64, the number of valid results. The rest is
             zero.
         """
-        maps = self.feature_extractor(images, image_hw)
-        clip_bounds = get_clip_bounds(image_hw)
+        maps = self.feature_extractor(images, valid_hw)
+        clip_bounds = get_clip_bounds(valid_hw)
         rois, scores = self.rpn(maps, clip_bounds)
         results: Results = self.roi_head(maps, rois, scores > INVALID_SCORE, clip_bounds)
         return results
