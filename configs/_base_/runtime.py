@@ -1,4 +1,4 @@
-"""What every run shares: hooks, logs, seeds. Checkpoints are kept by the validation AP."""
+"""Runtime settings of detectors: hooks, logs, seeds. The best checkpoint is that of highest AP."""
 
 default_scope = "detkit"
 

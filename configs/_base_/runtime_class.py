@@ -1,4 +1,4 @@
-"""What every run of a classifier shares: hooks, logs, seeds. Checkpoints are kept by top-1."""
+"""Runtime settings of classifiers: hooks, logs, seeds. The best checkpoint is of highest top-1."""
 
 default_scope = "detkit"
 

@@ -1,10 +1,6 @@
-"""Pictures in a folder a class at 128 px, for a laptop CPU: crops and flips.
+"""One folder of images for each class at 128 px, for a laptop CPU: crops and flips."""
 
-``--data PATH`` puts other pictures, classes and splits in the places named here.
-"""
-
-dataset_type = "ClsDataset"
-data_root = "data/imagenet/"
+_base_ = "class_224.py"
 
 train_pipeline = [
     dict(type="LoadClsImage"),
@@ -20,35 +16,7 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="",
-        data_prefix=dict(img="train"),
-        pipeline=train_pipeline,
-    ),
+    batch_size=16, num_workers=2, drop_last=True, dataset=dict(pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="",
-        data_prefix=dict(img="val"),
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type="ClassificationMetric")
-test_evaluator = val_evaluator

@@ -1,7 +1,7 @@
-"""ImageNet's layout, a folder a class, at 224 px with RandAugment and random erasing.
+"""ImageNet's layout, one folder for each class, at 224 px with RandAugment and random erasing.
 
-``--data PATH`` puts other pictures, classes and splits in the places named here. The test pipeline
-is that of most published weights: the shorter side to 256 pixels, then the middle 224 x 224.
+``--data PATH`` replaces the images, classes and splits. The test pipeline is that of most published
+weights: resize the shorter side to 256 pixels, then crop the center 224 x 224.
 """
 
 dataset_type = "ClsDataset"

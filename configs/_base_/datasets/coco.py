@@ -1,6 +1,6 @@
 """COCO 2017 at the usual size: short side 800, long side at most 1333.
 
-``--data PATH`` puts other annotation files, folders and classes in the places named here.
+``--data PATH`` replaces the annotation files, image folders and classes.
 """
 
 dataset_type = "CocoDataset"
@@ -55,6 +55,7 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="CocoBBoxMetric",
-                     ann_file=data_root + "annotations/instances_val2017.json")
+val_evaluator = dict(
+    type="CocoBBoxMetric", ann_file=data_root + "annotations/instances_val2017.json"
+)
 test_evaluator = val_evaluator

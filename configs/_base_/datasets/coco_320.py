@@ -1,10 +1,6 @@
-"""COCO 2017, or data in its form, at 320 px for a laptop CPU: scale jitter and crops.
+"""COCO 2017, or data in its format, at 320 px for a laptop CPU: scale jitter and crops."""
 
-``--data PATH`` puts other annotation files, folders and classes in the places named here.
-"""
-
-dataset_type = "CocoDataset"
-data_root = "data/coco/"
+_base_ = "coco.py"
 
 train_pipeline = [
     dict(type="LoadImage"),
@@ -24,38 +20,6 @@ test_pipeline = [
     ),
 ]
 
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="AspectRatioBatchSampler"),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="annotations/instances_train2017.json",
-        data_prefix=dict(img="train2017/"),
-        filter_cfg=dict(filter_empty_gt=False, min_size=1),
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="annotations/instances_val2017.json",
-        data_prefix=dict(img="val2017/"),
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type="CocoBBoxMetric",
-                     ann_file=data_root + "annotations/instances_val2017.json")
-test_evaluator = val_evaluator

@@ -1,7 +1,8 @@
 """Cascade R-CNN with FPN (arXiv 1712.00726, 1612.03144): three stages at IoU 0.5, 0.6, 0.7.
 
-``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone, the heads'
-channels from the neck. Strides stand for backbones that do not publish theirs; others must agree.
+A config adds the backbone. ``num_classes`` is inferred from the data, the neck's ``in_channels``
+from the backbone, the heads' channels from the neck. The strides apply to backbones that do not
+publish theirs; those of others must agree.
 """
 
 model = dict(
@@ -40,6 +41,7 @@ model = dict(
             roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
             featmap_strides=[4, 8, 16, 32],
         ),
+        # Each stage refines the boxes of the one before, so its deltas are smaller.
         bbox_head=[
             dict(
                 type="Shared2FCBBoxHead",
@@ -49,37 +51,14 @@ model = dict(
                 bbox_coder=dict(
                     type="DeltaXYWHBBoxCoder",
                     target_means=[0.0, 0.0, 0.0, 0.0],
-                    target_stds=[0.1, 0.1, 0.2, 0.2],
+                    target_stds=target_stds,
                 ),
                 loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
                 loss_bbox=dict(type="SmoothL1Loss", beta=1.0, loss_weight=1.0),
-            ),
-            dict(
-                type="Shared2FCBBoxHead",
-                fc_out_channels=1024,
-                roi_feat_size=7,
-                reg_class_agnostic=True,
-                bbox_coder=dict(
-                    type="DeltaXYWHBBoxCoder",
-                    target_means=[0.0, 0.0, 0.0, 0.0],
-                    target_stds=[0.05, 0.05, 0.1, 0.1],
-                ),
-                loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-                loss_bbox=dict(type="SmoothL1Loss", beta=1.0, loss_weight=1.0),
-            ),
-            dict(
-                type="Shared2FCBBoxHead",
-                fc_out_channels=1024,
-                roi_feat_size=7,
-                reg_class_agnostic=True,
-                bbox_coder=dict(
-                    type="DeltaXYWHBBoxCoder",
-                    target_means=[0.0, 0.0, 0.0, 0.0],
-                    target_stds=[0.033, 0.033, 0.067, 0.067],
-                ),
-                loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-                loss_bbox=dict(type="SmoothL1Loss", beta=1.0, loss_weight=1.0),
-            ),
+            )
+            for target_stds in (
+                [0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]
+            )
         ],
     ),
     train_cfg=dict(
@@ -113,9 +92,9 @@ model = dict(
             dict(
                 assigner=dict(
                     type="MaxIoUAssigner",
-                    pos_iou_thr=0.5,
-                    neg_iou_thr=0.5,
-                    min_pos_iou=0.5,
+                    pos_iou_thr=iou,
+                    neg_iou_thr=iou,
+                    min_pos_iou=iou,
                     match_low_quality=False,
                     ignore_iof_thr=-1,
                 ),
@@ -128,45 +107,8 @@ model = dict(
                 ),
                 pos_weight=-1,
                 debug=False,
-            ),
-            dict(
-                assigner=dict(
-                    type="MaxIoUAssigner",
-                    pos_iou_thr=0.6,
-                    neg_iou_thr=0.6,
-                    min_pos_iou=0.6,
-                    match_low_quality=False,
-                    ignore_iof_thr=-1,
-                ),
-                sampler=dict(
-                    type="RandomSampler",
-                    num=512,
-                    pos_fraction=0.25,
-                    neg_pos_ub=-1,
-                    add_gt_as_proposals=True,
-                ),
-                pos_weight=-1,
-                debug=False,
-            ),
-            dict(
-                assigner=dict(
-                    type="MaxIoUAssigner",
-                    pos_iou_thr=0.7,
-                    neg_iou_thr=0.7,
-                    min_pos_iou=0.7,
-                    match_low_quality=False,
-                    ignore_iof_thr=-1,
-                ),
-                sampler=dict(
-                    type="RandomSampler",
-                    num=512,
-                    pos_fraction=0.25,
-                    neg_pos_ub=-1,
-                    add_gt_as_proposals=True,
-                ),
-                pos_weight=-1,
-                debug=False,
-            ),
+            )
+            for iou in (0.5, 0.6, 0.7)
         ],
     ),
     test_cfg=dict(

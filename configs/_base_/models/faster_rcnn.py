@@ -1,7 +1,8 @@
 """Faster R-CNN with FPN (arXiv 1506.01497, 1612.03144).
 
-``num_classes`` comes from the data, ``in_channels`` of the neck from the backbone, the heads'
-channels from the neck. Strides stand for backbones that do not publish theirs; others must agree.
+A config adds the backbone. ``num_classes`` is inferred from the data, the neck's ``in_channels``
+from the backbone, the heads' channels from the neck. The strides apply to backbones that do not
+publish theirs; those of others must agree.
 """
 
 model = dict(

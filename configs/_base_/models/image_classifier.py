@@ -1,6 +1,6 @@
-"""A classifier of one linear layer; a config names its backbone.
+"""An image classifier with a linear head; a config adds the backbone.
 
-``num_classes`` comes from the data, ``in_channels`` from the backbone.
+``num_classes`` is inferred from the data, ``in_channels`` from the backbone.
 """
 
 model = dict(

@@ -1,4 +1,4 @@
-"""12 epochs, steps at 8 and 11, the field's "1x"; AdamW as in the Swin paper (2103.14030)."""
+"""12 epochs, steps at 8 and 11, known as "1x"; AdamW as in the Swin paper (arXiv 2103.14030)."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=1)
 val_cfg = dict(type="ValLoop")
@@ -20,5 +20,5 @@ optim_wrapper = dict(
     ),
 )
 
-# lr belongs to 16 images a step; --auto-scale-lr scales it linearly to what the run has.
+# lr is for 16 images a step; --auto-scale-lr scales it linearly to the run's batch size.
 auto_scale_lr = dict(enable=False, base_batch_size=16)

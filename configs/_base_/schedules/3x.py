@@ -1,24 +1,9 @@
-"""36 epochs, steps at 27 and 33, the field's "3x"; AdamW as in the Swin paper (2103.14030)."""
+"""36 epochs, steps at 27 and 33, known as "3x"; the rest as in ``1x.py``."""
 
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=36, val_interval=1)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
+_base_ = "1x.py"
 
+train_cfg = dict(max_epochs=36)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(type="MultiStepLR", begin=0, end=36, by_epoch=True, milestones=[27, 33], gamma=0.1),
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=36, milestones=[27, 33]),
 ]
-
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        custom_keys=dict(
-            relative_position_bias_table=dict(decay_mult=0.0), grn=dict(decay_mult=0.0)
-        ),
-    ),
-)
-
-# lr belongs to 16 images a step; --auto-scale-lr scales it linearly to what the run has.
-auto_scale_lr = dict(enable=False, base_batch_size=16)

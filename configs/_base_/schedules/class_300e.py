@@ -41,8 +41,8 @@ optim_wrapper = dict(
     ),
 )
 
-# The mean of about the last 10,000 steps, and in the beginning of fewer.
+# Averages about the last 10,000 steps, and fewer at the beginning.
 custom_hooks = [dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.0001, gamma=2000)]
 
-# lr belongs to 1,024 pictures a step; --auto-scale-lr scales it linearly to what the run has.
+# lr is for 1,024 images a step; --auto-scale-lr scales it linearly to the run's batch size.
 auto_scale_lr = dict(enable=False, base_batch_size=1024)

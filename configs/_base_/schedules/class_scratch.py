@@ -1,4 +1,4 @@
-"""A short run from nothing, for a few hundred pictures on a CPU: cosine, warm-up, EMA."""
+"""Short training from scratch, a few hundred images on a CPU: cosine, warm-up, EMA."""
 
 max_epochs = 30
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=5)
@@ -18,7 +18,7 @@ param_scheduler = [
     ),
 ]
 
-# bfloat16 where the processor computes in it, float32 elsewhere.
+# bfloat16 where the processor supports it in hardware, else float32.
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="auto",
@@ -31,8 +31,8 @@ optim_wrapper = dict(
     ),
 )
 
-# The mean of about the last 1 / momentum steps; with 0.0001 a run of 1,000 is all beginning.
+# Averages about the last 1 / momentum steps; 0.0001 would suit runs of many thousand steps.
 custom_hooks = [dict(type="EMAHook", momentum=0.02)]
 
-# lr belongs to 16 pictures a step; --auto-scale-lr scales it linearly to what the run has.
+# lr is for 16 images a step; --auto-scale-lr scales it linearly to the run's batch size.
 auto_scale_lr = dict(enable=False, base_batch_size=16)

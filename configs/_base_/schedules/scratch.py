@@ -1,4 +1,4 @@
-"""A short run from nothing, for a small set on a CPU: cosine, warm-up, EMA whose window fits."""
+"""Short training from scratch, a small dataset on a CPU: cosine, warm-up, short-window EMA."""
 
 max_epochs = 18
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=3)
@@ -18,7 +18,7 @@ param_scheduler = [
     ),
 ]
 
-# bfloat16 where the processor computes in it, float32 elsewhere.
+# bfloat16 where the processor supports it in hardware, else float32.
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="auto",
@@ -30,8 +30,8 @@ optim_wrapper = dict(
     ),
 )
 
-# The mean of about the last 1 / momentum steps; with 0.002 a run of 1,000 steps is all beginning.
+# Averages about the last 1 / momentum steps; 0.002 would be too slow for runs of 1,000 steps.
 custom_hooks = [dict(type="EMAHook", momentum=0.02)]
 
-# lr belongs to 4 images a step; --auto-scale-lr scales it linearly to what the run has.
+# lr is for 4 images a step; --auto-scale-lr scales it linearly to the run's batch size.
 auto_scale_lr = dict(enable=False, base_batch_size=4)
