@@ -1,25 +1,3 @@
-"""Cascade R-CNN, ConvNeXt V2-T, FPN, COCO 2017, 36 epochs.
+"""Short name of ``cascade_rcnn/cascade-rcnn_convnextv2-t_fpn_3x_coco.py``."""
 
-Expected: not measured here; ConvNeXt-T of the first version, with masks and heavier heads,
-          reaches 50.4 box AP (arXiv 2201.03545, table 3).
-Cost:     not measured.
-Run:      python tools/train.py configs/cascade_convnextv2.py --amp
-          Start from a classifier's weights: --cfg-options
-          model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
-Paper:    arXiv 1712.00726, arXiv 2301.00808
-"""
-
-_base_ = [
-    "_base_/models/cascade_rcnn.py",
-    "_base_/datasets/coco.py",
-    "_base_/schedules/3x.py",
-    "_base_/runtime.py",
-]
-
-# Stochastic depth, rate and layer decay as in arXiv 2201.03545, appendix A.3.
-model = dict(backbone=dict(type="ConvNeXtV2", arch="tiny", drop_path_rate=0.4))
-optim_wrapper = dict(
-    constructor="LearningRateDecayOptimWrapperConstructor",
-    optimizer=dict(lr=2e-4),
-    paramwise_cfg=dict(decay_rate=0.7),
-)
+_base_ = "cascade_rcnn/cascade-rcnn_convnextv2-t_fpn_3x_coco.py"

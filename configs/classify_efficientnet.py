@@ -1,33 +1,3 @@
-"""EfficientNet-B0 classifier, ImageNet's layout, 224 px, 300 epochs with AutoAugment and EMA.
+"""Short name of ``classification/efficientnet-b0_300e_in1k.py``."""
 
-Expected: not measured here; the paper reaches 77.1 top-1 on ImageNet-1k (arXiv 1905.11946, table
-          2) with RMSProp, which is AdamW here.
-Cost:     not measured.
-Run:      python tools/train.py configs/classify_efficientnet.py --data PATH --amp --auto-scale-lr
-          Start from published weights, of as many classes or of others: --cfg-options
-          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE
-Paper:    arXiv 1905.11946, arXiv 1805.09501
-"""
-
-_base_ = [
-    "_base_/models/image_classifier.py",
-    "_base_/datasets/class_224.py",
-    "_base_/schedules/class_300e.py",
-    "_base_/runtime_class.py",
-]
-
-model = dict(
-    backbone=dict(
-        type="EfficientNet", arch="b0", out_indices=(3,), head_conv=True, drop_path_rate=0.2
-    ),
-    head=dict(dropout=0.2, loss=dict(label_smoothing=0.1)),
-)
-
-train_pipeline = [
-    dict(type="LoadClsImage"),
-    dict(type="torchvision/RandomResizedCrop", size=224, interpolation="bicubic"),
-    dict(type="torchvision/RandomHorizontalFlip"),
-    dict(type="torchvision/AutoAugment", policy="imagenet", interpolation="bilinear"),
-    dict(type="PackInputs"),
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+_base_ = "classification/efficientnet-b0_300e_in1k.py"

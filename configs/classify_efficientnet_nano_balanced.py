@@ -1,36 +1,3 @@
-"""EfficientNet-micro classifier, 128 px, for uneven classes: each is drawn as often as any other.
+"""Short name of ``classification/efficientnet-micro_balanced-30e_128px.py``."""
 
-Expected: not measured here.
-Cost:     that of configs/classify_efficientnet_nano.py.
-Run:      python tools/train.py configs/classify_efficientnet_nano_balanced.py --data PATH
-          Instead of drawing evenly, weights in the loss (arXiv 1901.05555): --cfg-options
-          train_dataloader.sampler.power=0 model.head.loss.type=ClassBalancedLoss
-Paper:    arXiv 1905.11946, arXiv 1901.05555
-"""
-
-_base_ = [
-    "_base_/models/image_classifier.py",
-    "_base_/datasets/class_128.py",
-    "_base_/schedules/class_scratch.py",
-    "_base_/runtime_class.py",
-]
-
-model = dict(
-    backbone=dict(type="EfficientNet", arch="micro", out_indices=(3,), head_conv=True),
-    head=dict(dropout=0.1),
-    train_cfg=dict(augments=[dict(type="MixUp", alpha=0.2)]),
-)
-
-# The same few pictures of a rare class come often: they are changed more.
-train_pipeline = [
-    dict(type="LoadClsImage"),
-    dict(type="torchvision/RandomResizedCrop", size=128, scale=(0.35, 1.0)),
-    dict(type="torchvision/RandomHorizontalFlip"),
-    dict(type="torchvision/TrivialAugmentWide"),
-    dict(type="PackInputs"),
-]
-train_dataloader = dict(
-    sampler=dict(_delete_=True, type="ClassBalancedSampler"),
-    dataset=dict(pipeline=train_pipeline),
-)
-default_hooks = dict(checkpoint=dict(save_best="cls/balanced_accuracy"))
+_base_ = "classification/efficientnet-micro_balanced-30e_128px.py"

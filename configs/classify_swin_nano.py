@@ -1,9 +1,13 @@
-"""Swin-micro classifier, 128 px: trained from nothing on a laptop CPU.
+"""Swin-micro classifier, 128 px: trained from scratch on a laptop CPU.
 
-Expected: 0.633 top-1 on the test split (60 pictures) of 600 photos of trash in 6 classes. Line
-          drawings on white it has not begun to learn after 10 epochs of 512 of them.
-Cost:     860 seconds of one core for the trash, 1.5 GB; 18 pictures a second in training and 26
-          in prediction one by one, on one core in float32 (benchmarks/bench_classifiers.py).
+Backbone: Swin-micro, drop path 0.05
+Head:     linear, label smoothing 0.1
+Schedule: 30 epochs from scratch, AdamW, lr 1e-3, cosine, EMA; 16 images a step
+Data:     one folder for each class at 128 px: crops, flips
+Expected: 0.633 top-1 on the test split (60 images) of 600 photos of trash in 6 classes. On line
+          drawings on white it has learned nothing yet after 10 epochs of 512 of them.
+Cost:     860 seconds on one core for the trash, 1.5 GB; 18 images a second in training and 26 in
+          prediction one by one, on one core in float32 (benchmarks/bench_classifiers.py).
 Run:      python tools/train.py configs/classify_swin_nano.py --data PATH
 Paper:    arXiv 2103.14030
 """

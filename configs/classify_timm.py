@@ -1,26 +1,3 @@
-"""Any classifier of timm, here ResNet-50 with its published weights, 224 px, 300 epochs.
+"""Short name of ``classification/timm-resnet50_300e_in1k.py``."""
 
-Expected: not measured here.
-Cost:     not measured.
-Run:      python tools/train.py configs/classify_timm.py --data PATH --amp --auto-scale-lr
-          Another model: --cfg-options model.backbone.name=NAME, as timm.list_models() names it.
-          The weights are fetched from timm's hub; without: model.backbone.pretrained=false
-Paper:    arXiv 1512.03385, arXiv 2110.00476
-"""
-
-_base_ = [
-    "_base_/models/image_classifier.py",
-    "_base_/datasets/class_224.py",
-    "_base_/schedules/class_300e.py",
-    "_base_/runtime_class.py",
-]
-
-model = dict(
-    backbone=dict(type="TimmNetwork", name="resnet50", pretrained=True),
-    # The network pools by itself.
-    pooling=None,
-    head=dict(loss=dict(label_smoothing=0.1)),
-    train_cfg=dict(
-        augments=[dict(type="MixUp", alpha=0.2), dict(type="CutMix", alpha=1.0)],
-    ),
-)
+_base_ = "classification/timm-resnet50_300e_in1k.py"

@@ -1,27 +1,3 @@
-"""Cascade R-CNN, SE-ResNet-50 of timm, FPN, COCO 2017, 12 epochs.
+"""Short name of ``cascade_rcnn/cascade-rcnn_seresnet50_fpn_1x_coco.py``."""
 
-Expected: not measured here.
-Cost:     not measured.
-Run:      python tools/train.py configs/timm_seresnet50.py --amp
-          The weights are fetched from timm's hub. From a local file: --cfg-options
-          model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
-Paper:    arXiv 1712.00726, arXiv 1709.01507
-"""
-
-_base_ = [
-    "_base_/models/cascade_rcnn.py",
-    "_base_/datasets/coco.py",
-    "_base_/schedules/1x.py",
-    "_base_/runtime.py",
-]
-
-# Two images a step are too few for statistics of their own: batch norms keep ImageNet's.
-model = dict(
-    backbone=dict(
-        type="TimmBackbone",
-        name="seresnet50",
-        pretrained=True,
-        frozen_stages=1,
-        norm_eval=True,
-    )
-)
+_base_ = "cascade_rcnn/cascade-rcnn_seresnet50_fpn_1x_coco.py"

@@ -1,4 +1,4 @@
-"""Every config under configs/ loads, says what it is, and builds a model that takes a step."""
+"""Every config under configs/ loads, shows its model, and builds a model that takes a step."""
 
 import ast
 import re
@@ -22,8 +22,34 @@ from detkit.registry import DATASETS, MODELS
 from detkit.structures.data_sample import DataSample
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
-CONFIGS = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*.py"))
-           if "_base_" not in path.relative_to(FOLDER).parts}
+FILES = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*.py"))
+         if "_base_" not in path.relative_to(FOLDER).parts}
+
+
+def base_files(path):
+    """The files that a config inherits from."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
+            names = ast.literal_eval(node.value)
+            return [(path.parent / name).resolve()
+                    for name in ([names] if isinstance(names, str) else names)]
+    return []
+
+
+# A second name of a config: it inherits from that config and has nothing else.
+ALIASES = {name: base_files(path)[0] for name, path in FILES.items()
+           if base_files(path) and "_base_" not in base_files(path)[0].parts}
+CONFIGS = {name: path for name, path in FILES.items() if name not in ALIASES}
+# The top-level names, which documents and users have, and which name the work dir.
+SHORT_NAMES = """
+    cascade_convnextv2 cascade_convnextv2_dcn cascade_convnextv2_nano cascade_efficientnet
+    cascade_efficientnet_nano cascade_r50_dcn cascade_swin cascade_swin_nano classify_convnextv2
+    classify_convnextv2_nano classify_efficientnet classify_efficientnet_nano
+    classify_efficientnet_nano_balanced classify_swin classify_swin_nano classify_teaching
+    classify_timm deformable_detr_swin detr_swin efficientdet_d0 faster_convnextv2
+    faster_efficientnet faster_swin quickstart timm_coatnet timm_densenet121 timm_resnext50
+    timm_seresnet50 vitdet_cascade
+""".split()
 CLASSIFIERS = {name: path for name, path in CONFIGS.items() if is_classifier(load_config(path))}
 DETECTORS = {name: path for name, path in CONFIGS.items() if name not in CLASSIFIERS}
 CLASSES = ("cat", "dog", "ant")
@@ -38,7 +64,7 @@ SMALLEST = {
     "ClassicNetwork": {},
 }
 # Its published size takes a quarter of a minute to build.
-AS_WRITTEN = [pytest.param(name, marks=pytest.mark.slow) if name == "timm_coatnet.py" else name
+AS_WRITTEN = [pytest.param(name, marks=pytest.mark.slow) if "coatnet" in name else name
               for name in DETECTORS]
 SMALLEST_OF_TIMM = {"vit": "test_vit", "resnext": "test_resnet", "seresnet": "test_resnet",
                     "densenet": "densenet121", "coatnet": "coatnet_pico_rw_224"}
@@ -102,35 +128,74 @@ def test_there_are_configs():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_config_opens_with_what_it_is(name):
+def test_config_header_shows_the_model_and_how_to_train_it(name):
     text = ast.get_docstring(ast.parse(CONFIGS[name].read_text(encoding="utf-8"))) or ""
     assert text.splitlines()[0].endswith(".")
-    for word in ("Expected:", "Cost:", "Run:", "Paper:"):
-        assert re.search(rf"^{word}\s+\S", text, re.MULTILINE), word
+    parts = ["Backbone", "Head"] if name in CLASSIFIERS else ["Backbone", "Neck", "Heads"]
+    words = re.findall(r"^(\w+):\s+\S", text, re.MULTILINE)
+    assert words == [*parts, "Schedule", "Data", "Expected", "Cost", "Run", "Paper"]
     assert "TODO" not in text
     argv = shlex.split(re.search(r"^Run:\s+(.*)$", text, re.MULTILINE).group(1))
     index = next(index for index, word in enumerate(argv) if word.startswith("tools/"))
     command = Path(argv[index]).stem
     assert command in COMMANDS
-    build_parser(command, command).parse_args(argv[index + 1:])
-    assert f"configs/{name}" in argv
+    args = build_parser(command, command).parse_args(argv[index + 1:])
+    config = Path(args.config).relative_to("configs")
+    assert ALIASES.get(str(config), FOLDER / config) == CONFIGS[name]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_config_inherits_one_level_only(name):
-    def bases(path):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
-                base_files = ast.literal_eval(node.value)
-                return [
-                    path.parent / item
-                    for item in ([base_files] if isinstance(base_files, str) else base_files)
-                ]
-        return []
+def test_config_header_agrees_with_the_config(name):
+    """The numbers of the header that a reader compares models by."""
+    cfg = load_config(CONFIGS[name])
+    text = ast.get_docstring(ast.parse(CONFIGS[name].read_text(encoding="utf-8")))
+    lines = dict(re.findall(r"^(\w+):\s+(.*)$", text, re.MULTILINE))
+    assert int(re.match(r"\d+", lines["Schedule"]).group()) == cfg.train_cfg.max_epochs
+    assert cfg.optim_wrapper.optimizer.type in lines["Schedule"]
+    rate, = re.findall(r" lr (\S+?)[,\s]", lines["Schedule"] + ",")
+    assert float(rate) == cfg.optim_wrapper.optimizer.lr
+    decay = re.findall(r"decay ([\d.]+)", lines["Schedule"])
+    assert decay == [str(rate) for key, rate in cfg.optim_wrapper.paramwise_cfg.items()
+                     if key == "decay_rate"] if "paramwise_cfg" in cfg.optim_wrapper else not decay
+    hooks = [hook.type for hook in cfg.get("custom_hooks") or []]
+    assert ("EMA" in lines["Schedule"]) == ("EMAHook" in hooks)
+    batch = re.search(r"([\d,]+) images a step", lines["Schedule"]).group(1).replace(",", "")
+    assert int(batch) == cfg.auto_scale_lr.base_batch_size
+    channels = re.findall(r"(\d+) channels", lines.get("Neck", ""))
+    assert channels == ([str(cfg.model.neck.out_channels)] if "neck" in cfg.model else [])
+    drop_path = re.findall(r"drop path ([\d.]+)", lines["Backbone"])
+    assert not drop_path or float(drop_path[0]) == cfg.model.backbone.drop_path_rate
+    assert re.findall(r"\d\.\d", lines.get("Heads", "")) == [
+        str(stage.assigner.pos_iou_thr) for stage in cfg.model.get("train_cfg", {}).get("rcnn", [])
+        if cfg.model.type == "CascadeRCNN"]
 
-    assert bases(CONFIGS[name])
-    for base in bases(CONFIGS[name]):
-        assert base.is_file() and not bases(base), base
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_inherits_from_base_files_only(name):
+    assert base_files(CONFIGS[name])
+    for base in base_files(CONFIGS[name]):
+        assert base.is_file() and base.is_relative_to(FOLDER / "_base_")
+        # A base may state what differs from one other base of its folder, which inherits nothing.
+        for parent in base_files(base):
+            assert parent.is_file() and parent.parent == base.parent and not base_files(parent)
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_alias_names_its_config_and_loads_the_same(name):
+    target = ALIASES[name]
+    assert target in CONFIGS.values()
+    text = FILES[name].read_text(encoding="utf-8")
+    docstring, base = ast.parse(text).body
+    assert str(target.relative_to(FOLDER)) in docstring.value.value
+    assert load_config(FILES[name]).to_dict() == load_config(target).to_dict()
+
+
+def test_short_names_and_one_family_folder_for_each_config():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(SHORT_NAMES)
+    families = {Path(name).parent.name for name in FILES} - {""}
+    assert families == {"cascade_rcnn", "faster_rcnn", "detr", "efficientdet", "classification"}
+    reachable = {path.resolve() for path in FOLDER.glob("*.py")} | set(ALIASES.values())
+    assert set(CONFIGS.values()) <= reachable
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -163,7 +228,7 @@ def test_classifier_pipeline_output_has_the_configured_size(name, tmp_path):
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         loader.dataset.update(data_root=str(tmp_path), data_prefix=dict(img=""))
         dataset = DATASETS.build(loader.dataset)
-        side = 128 if "nano" in name else 224
+        side = 128 if "128px" in name or "nano" in name else 224
         assert len(dataset) == 2 and dataset[1]["inputs"].shape == (3, side, side)
         assert dataset[1]["inputs"].dtype == torch.uint8
         assert int(dataset[1]["data_samples"].gt_label) == 1
@@ -178,7 +243,7 @@ def test_config_builds_as_it_is_written(name):
     heads = model.roi_head.bbox_head if hasattr(model, "roi_head") else model.bbox_head
     heads = list(heads) if hasattr(heads, "__len__") else [heads]
     assert [head.num_classes for head in heads] == [len(CLASSES)] * len(heads)
-    if "cascade" in name:
+    if cfg.model.type == "CascadeRCNN":
         thresholds = [stage.assigner.pos_iou_thr for stage in cfg.model.train_cfg.rcnn]
         assert thresholds == [0.5, 0.6, 0.7] and len(heads) == 3
 

@@ -37,7 +37,7 @@ def targets(repository):
 
 
 def check(words, repository):
-    """Raise what is wrong with one command; a command's words go through the command's own parser."""
+    """Raise what is wrong with one command; its words go through its own parser."""
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words = words[1:]
     name, rest = words[0].removeprefix(".venv/bin/"), words[1:]
