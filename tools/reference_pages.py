@@ -1,0 +1,216 @@
+"""The reference pages of the documentation, made from the code; a hook of mkdocs.
+
+Commands are read from their parsers, components from the registries, config keys from the config
+checks and mmengine's Runner, configs from the headers of their files, the API from docstrings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Top-level keys of a config that mmengine's Runner does not describe among its arguments.
+KEYS = {
+    "activation_checkpointing": "Modules whose activations are recomputed in the backward pass.",
+    "auto_scale_lr": "`base_batch_size` is the batch size that the learning rate is for; "
+                     "`--auto-scale-lr` scales it linearly to the run's.",
+    "compile": "Arguments of `torch.compile`.",
+    "custom_imports": "Modules to import before anything is built, as `dict(imports=[...])`.",
+    "data_options": "How `--data` is read: see below.",
+    "efficient_conv_bn_eval": "Modules whose convolution and fixed batch norm are fused.",
+    "find_unused_parameters": "Argument of DistributedDataParallel.",
+    "model_wrapper_cfg": "The wrapper of the model in a distributed run.",
+    "runner_type": "Another Runner, by its registered name.",
+    "sync_bn": "Convert batch norms to synchronized ones: `torch` or `mmcv`.",
+    "tta_model": "The model of test-time augmentation.",
+    "tta_pipeline": "The pipeline of test-time augmentation.",
+}
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in markdown; line breaks and bars in its cells are replaced."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line)
+                     + " |" for line in lines)
+
+
+def summary(documented: Any) -> str:
+    """The first paragraph of a docstring."""
+    return (inspect.getdoc(documented) or "").partition("\n\n")[0]
+
+
+def described_arguments(documented: Any) -> dict[str, str]:
+    """What the section 'Args:' of a docstring says of each argument."""
+    section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(documented) or "", re.M)
+    found: dict[str, str] = {}
+    for block in re.split(r"^ {4}(?=\S)", section[1] if section else "", flags=re.M)[1:]:
+        names, _, text = block.partition(":" if re.match(r"[\w*, ]+:", block) else "): ")
+        for name in names.partition("(")[0].split(","):
+            found[name.strip().lstrip("*")] = " ".join(text.split())
+    return found
+
+
+def commands_page() -> str:
+    """Every command with its arguments, from the parsers."""
+    from detkit.cli.main import COMMANDS, build_parser
+
+    parts = ["# Commands", "Each is `detkit COMMAND` and `python tools/COMMAND.py`."]
+    for name in COMMANDS:
+        parser = build_parser(name, f"detkit {name}")
+        formatter = parser._get_formatter()
+        rows = [(", ".join(f"`{flag}`" for flag in action.option_strings) or f"`{action.metavar}`",
+                 f"`{action.metavar or ' '.join(map(str, action.choices or []))}`"
+                 if action.option_strings and action.nargs != 0 else "",
+                 formatter._expand_help(action))
+                for action in parser._actions
+                if action.help != argparse.SUPPRESS and action.dest != "help"]
+        parts += [f"## {name}", str(parser.description), table(("argument", "value", ""), rows),
+                  f"```text\n{inspect.cleandoc(str(parser.epilog))}\n```"]
+    return "\n\n".join(parts).replace("| `` |", "|  |") + "\n"
+
+
+def config_keys_page() -> str:
+    """The top-level keys of a config, the data options, and names of earlier versions."""
+    from mmengine.runner import Runner
+
+    from detkit import aliases
+    from detkit.config.load_config import RUNNER_KEYS
+    from detkit.data.detection.options import DataOptions
+
+    keys = {**described_arguments(Runner), **KEYS}
+    rows = [(f"`{key}`", plain_text(keys[key])) for key in sorted(RUNNER_KEYS)]
+    options = described_arguments(DataOptions)
+    renamed = [(f"`{old}`", f"`{new}`") for old, new in aliases.TYPES.items()]
+    renamed += [(f'`arch="{old}"` of {name}', f'`arch="{new}"`')
+                for name, archs in aliases.ARCHS.items() for old, new in archs.items()]
+    return "\n\n".join([
+        "# Config keys",
+        "A top-level key that is neither listed here nor used in the file is an error. Nested keys "
+        "are the arguments of what `type` names: [Components](components.md) for detkit's, and "
+        "those of mmdet, mmcv and mmengine.",
+        table(("key", ""), rows),
+        "## data_options", summary(DataOptions),
+        table(("option", "default", ""),
+              [(f"`data_options.{field.name}`", f"`{field.default!r}`", options[field.name])
+               for field in fields(DataOptions)]),
+        "## Names of earlier versions",
+        "They keep working in configs and checkpoints.", table(("earlier", "today"), renamed),
+    ]) + "\n"
+
+
+def plain_text(text: str) -> str:
+    """A description of mmengine's without references to other pages of its documentation."""
+    text = re.sub(r"\s*See :\w+:`[^`]*`[^.]*\.", "", text)
+    return re.sub(r":\w+:`([^`]*)`", r"`\1`", text)
+
+
+def components_page() -> str:
+    """Every type that detkit registers, with its arguments."""
+    from mmengine.registry import Registry
+
+    from detkit import registry
+
+    registry.import_mmdet()
+    parts = ["# Components", "What `type` may name in a config beside the types of mmdet, mmcv and "
+             "mmengine: every type that detkit registers."]
+    for name, registered in vars(registry).items():
+        if not isinstance(registered, Registry):
+            continue
+        registered.import_from_location()
+        own = {key: value for key, value in sorted(registered.module_dict.items())
+               if value.__module__.startswith("detkit.")}
+        if own:
+            parts.append(f"## {name}")
+        for key, value in own.items():
+            parts += [f"### {key}", summary(value), arguments_table(value),
+                      f"`{value.__module__}`"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def arguments_table(component: Any) -> str:
+    """The arguments of a class or function, with defaults and what its docstring says of them."""
+    described = {**described_arguments(component), **described_arguments(component.__init__)}
+    rows = [(f"`{name}`", "required" if parameter.default is parameter.empty
+             else f"`{parameter.default!r}`", described.get(name, ""))
+            for name, parameter in inspect.signature(component).parameters.items()
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)]
+    return table(("argument", "default", ""), rows) if rows else ""
+
+
+def configs_page() -> str:
+    """Every config by its family, from the headers of the files."""
+    folder = ROOT / "configs"
+    short_names, headers = {}, {}
+    for path in sorted(folder.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        base = re.search(r'^_base_ = "(.*)"', text, re.M)
+        if base and "_base_" not in path.parts:
+            other = (path.parent / base[1]).resolve()
+            short, family = sorted((path, other), key=lambda each: len(each.parts))
+            short_names[family] = short
+        elif "_base_" not in path.parts:
+            headers[path] = ast.get_docstring(ast.parse(text)) or ""
+    parts = ["# All configs", "Below `configs/`. Each has a short name at the top, which also names "
+             "its work dir, and a name in its family's folder; both are the same config."]
+    full_names = {short: family for family, short in short_names.items()}
+    families: dict[str, list[str]] = {}
+    for path, header in headers.items():
+        full = path if path.parent != folder else full_names.get(path, path)
+        family = full.parent.name if full.parent != folder else "first training"
+        names = [short_names.get(full, full), *([full] if full in short_names else [])]
+        body = re.sub(r"\n {2,}", " ", header.partition("\n\n")[2])
+        rows = [(word, text) for word, text in re.findall(r"^(\w+):\s+(.*)$", body, re.M)
+                if word != "Run"]
+        families.setdefault(family, []).append("\n\n".join([
+            f"### {names[0].stem}", header.partition("\n")[0],
+            ", ".join(f"`configs/{name.relative_to(folder)}`" for name in names),
+            table(("", ""), rows)]))
+    for family, sections in families.items():
+        parts += [f"## {family}", *sections]
+    return "\n\n".join(parts) + "\n"
+
+
+def api_pages() -> Iterator[tuple[str, str]]:
+    """The public names of the package, then a page for each room with the docs of its modules."""
+    import detkit
+
+    parts = ["# API", "What `import detkit` gives. The pages after this one document every module, "
+             "room by room."]
+    parts += [f"::: {module}.{name}" for name, module in detkit._HOMES.items()]
+    yield "api", "\n\n".join(parts) + "\n"
+    rooms: dict[str, list[str]] = {}
+    for item in pkgutil.walk_packages(detkit.__path__, "detkit.", onerror=lambda _: None):
+        if not item.name.split(".")[-1].startswith("_"):
+            rooms.setdefault(item.name.split(".")[1], []).append(item.name)
+    for room, modules in rooms.items():
+        public = [name for name in modules if name.count(".") > 1] or modules
+        text = [f"# detkit.{room}", *(f"::: {name}" for name in public)]
+        yield f"api_{room}", "\n\n".join(text) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page, by its path below the documentation's folder."""
+    texts = {"commands": commands_page(), "config_keys": config_keys_page(),
+             "components": components_page(), "configs": configs_page(), **dict(api_pages())}
+    return {f"reference/{name}.md": text for name, text in texts.items()}
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages to those of the folder, and the rooms to the navigation: called by mkdocs."""
+    from mkdocs.structure.files import File
+
+    made = pages()
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text))
+    rooms = [name for name in made if name.startswith("reference/api_")]
+    config.nav[-1]["API"] = ["reference/api.md", *rooms]
+    return files
