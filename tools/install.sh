@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make .venv and install detkit in it. Every downloaded file has to match a SHA-256 of
 # requirements.lock, including the tools that build mmcv and mmdet, which have no wheels. No
-# compiler is used. Environment variables:
+# compiler is used. With the word 'docs' it adds what requirements-docs.lock lists to that .venv.
+# Environment variables:
 #   PYTHON=python3.12     the interpreter
 #   VENV=.venv            the virtual environment
 #   UNVERIFIED=1          install the same versions without checking hashes, from a package index
@@ -18,22 +19,30 @@ cd "$(dirname "$0")/.."
     exit 2
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
-echo "installing into $VENV (PyTorch is large: about 5 GB, a few minutes)" >&2
 
 pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
 
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 trap 'exit 1' HUP INT TERM  # not every sh runs the line above when it is interrupted
+
+LOCK=requirements.lock
+[ "${1:-}" != docs ] || LOCK=requirements-docs.lock
 if [ -n "$UNVERIFIED" ]; then
-    echo "warning: UNVERIFIED=$UNVERIFIED: the hashes of requirements.lock are not checked" >&2
+    echo "warning: UNVERIFIED=$UNVERIFIED: the hashes of $LOCK are not checked" >&2
     # Any hash in the file turns the check on.
-    sed -e '/^ *--hash=/d' -e 's/ *\\$//' requirements.lock >"$SCRATCH/all.txt"
+    sed -e '/^ *--hash=/d' -e 's/ *\\$//' "$LOCK" >"$SCRATCH/all.txt"
     CHECK=
 else
-    cp requirements.lock "$SCRATCH/all.txt"
+    cp "$LOCK" "$SCRATCH/all.txt"
     CHECK=--require-hashes
 fi
+if [ "$LOCK" = requirements-docs.lock ]; then
+    pip install $CHECK --no-deps --requirement "$SCRATCH/all.txt"
+    touch "$VENV/.installed-docs"
+    exit 0
+fi
+echo "installing into $VENV (PyTorch is large: about 5 GB, a few minutes)" >&2
 awk '/^[^ #]/ { wanted = /^(setuptools|packaging)==/ } wanted' \
     "$SCRATCH/all.txt" >"$SCRATCH/build.txt"
 

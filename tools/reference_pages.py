@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
-import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -159,8 +158,9 @@ def configs_page() -> str:
             short_names[family] = short
         elif "_base_" not in path.parts:
             headers[path] = ast.get_docstring(ast.parse(text)) or ""
-    parts = ["# All configs", "Below `configs/`. Each has a short name at the top, which also names "
-             "its work dir, and a name in its family's folder; both are the same config."]
+    parts = ["# All configs",
+             "Below `configs/`. Each has a short name at the top, which also names its "
+             "work dir, and a name in its family's folder, for the same config."]
     full_names = {short: family for family, short in short_names.items()}
     families: dict[str, list[str]] = {}
     for path, header in headers.items():
@@ -188,12 +188,12 @@ def api_pages() -> Iterator[tuple[str, str]]:
     parts += [f"::: {module}.{name}" for name, module in detkit._HOMES.items()]
     yield "api", "\n\n".join(parts) + "\n"
     rooms: dict[str, list[str]] = {}
-    for item in pkgutil.walk_packages(detkit.__path__, "detkit.", onerror=lambda _: None):
-        if not item.name.split(".")[-1].startswith("_"):
-            rooms.setdefault(item.name.split(".")[1], []).append(item.name)
+    for path in sorted((ROOT / "detkit").rglob("*.py")):
+        names = path.relative_to(ROOT).with_suffix("").parts
+        if len(names) > 2 and not names[-1].startswith("_"):
+            rooms.setdefault(names[1], []).append(".".join(names))
     for room, modules in rooms.items():
-        public = [name for name in modules if name.count(".") > 1] or modules
-        text = [f"# detkit.{room}", *(f"::: {name}" for name in public)]
+        text = [f"# detkit.{room}", *(f"::: {name}" for name in modules)]
         yield f"api_{room}", "\n\n".join(text) + "\n"
 
 

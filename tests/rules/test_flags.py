@@ -1,4 +1,4 @@
-"""The words of each verb are a promise: they change only together with this file."""
+"""The arguments of each command are a promise: they change only together with this file."""
 
 import argparse
 import importlib
@@ -8,7 +8,7 @@ import pytest
 
 from detkit.cli.main import COMMANDS, build_parser
 
-# Of the verbs that look, the same on each.
+# Of the commands that run inference, the same on each.
 ENGINE = {"--engine", "--precision", "--size", "--max-proposals"}
 FROZEN = {
     "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume",
@@ -36,7 +36,7 @@ EVERYWHERE = {"--help", "--debug"}
 
 
 def actions(command_name):
-    """What the verb takes, but for what its help keeps to itself."""
+    """The arguments of the command, without hidden ones."""
     return [action for action in build_parser(command_name, command_name)._actions
             if action.help != argparse.SUPPRESS]
 

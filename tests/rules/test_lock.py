@@ -35,6 +35,16 @@ def text(repository):
 
 
 @pytest.fixture(scope="module")
+def docs_text(repository):
+    return (repository / "requirements-docs.lock").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def docs_lock(docs_text):
+    return requirements(docs_text)
+
+
+@pytest.fixture(scope="module")
 def lock(text):
     return requirements(text)
 
@@ -56,17 +66,32 @@ def pins(entries, environment):
     return dict(found)
 
 
-def test_every_entry_is_one_version_with_the_hashes_of_its_files(lock):
-    assert len(lock) > 150
-    for entry, hashes in lock:
+def test_every_entry_is_one_version_with_the_hashes_of_its_files(lock, docs_lock):
+    assert len(lock) > 150 and len(docs_lock) > 25
+    for entry, hashes in [*lock, *docs_lock]:
         assert re.fullmatch(r"==[^*,]+", str(entry.specifier)), entry
         assert hashes and not entry.url, entry
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in hashes), entry
 
 
-def test_the_lock_says_nothing_of_where_packages_come_from(text):
-    assert "://" not in text
-    assert not re.findall(r"^\s*-(?!-hash=sha256:)", text, re.MULTILINE)
+def test_the_locks_do_not_name_where_packages_come_from(text, docs_text):
+    for each in (text, docs_text):
+        assert "://" not in each
+        assert not re.findall(r"^\s*-(?!-hash=sha256:)", each, re.MULTILINE)
+
+
+@EVERYWHERE
+def test_the_docs_lock_adds_to_the_lock_and_changes_nothing(
+    environment, lock, docs_lock, repository
+):
+    config = configparser.ConfigParser()
+    config.read(repository / "setup.cfg", encoding="utf-8")
+    lines = config["options.extras_require"]["docs"].splitlines()
+    pinned = pins([entry for entry, _ in lock], environment)
+    added = pins([entry for entry, _ in docs_lock], environment)
+    assert all(pinned[name] == version for name, version in added.items() if name in pinned)
+    for entry in [Requirement(line) for line in lines if line.strip()]:
+        assert entry.specifier.contains(added[canonicalize_name(entry.name)]), entry
 
 
 @EVERYWHERE

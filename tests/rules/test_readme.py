@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands parse, and the files and flags it names exist."""
+"""The README is correct: its commands parse, and the files and flags it names exist."""
 
 import ast
 import importlib
@@ -110,7 +110,7 @@ def test_commands_inside_sentences_parse(readme, repository, capsys):
 
 
 def test_commands_and_flags_in_readme_exist(readme):
-    # The table of verbs: | `train CONFIG` | ...
+    # The table of commands: | `train CONFIG` | ...
     rows = re.findall(r"^\| `([a-z]+) [A-Z][^`]*` \|(.*)$", readme, re.MULTILINE)
     assert {command for command, _ in rows} == set(COMMANDS)
     for command, text in rows:
@@ -145,16 +145,13 @@ def test_links_of_all_documents_lead_to_a_file_and_a_heading(repository):
     for document in [*repository.glob("*.md"), *repository.glob("docs/*.md")]:
         text = document.read_text(encoding="utf-8")
         for link, anchor in re.findall(r"\]\((?!\w+://)([^)#]*)#?([^)]*)\)", text):
+            if link.startswith("reference/"):
+                continue  # made when the site is built, which checks these links
             target = document.parent / link if link else document
             assert target.is_file(), (document.name, link)
             assert not anchor or anchor in headings(target), (document.name, link, anchor)
             num_links += 1
     assert num_links > 15
-
-
-def test_every_document_is_linked_from_the_readme(readme, repository):
-    written = {path.relative_to(repository).as_posix() for path in repository.glob("docs/*.md")}
-    assert written and written <= set(re.findall(r"\]\(([^)#]+)[^)]*\)", readme))
 
 
 def test_python_shown_compiles_and_its_imports_exist(readme):
