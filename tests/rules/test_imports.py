@@ -1,4 +1,4 @@
-"""Importing detkit and asking for help are quick: heavy libraries come when they are used."""
+"""Importing detkit and showing help are fast: heavy libraries are imported when they are used."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ def modules_after(code, folder):
     return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
-# The one file that imports each library that reports to its maker, and turns that off first.
+# The one file that imports each library with telemetry, after turning that off.
 REPORTING = {"openvino": "shared_core.py", "nncf": "no_telemetry.py",
              "onnxruntime": "no_telemetry.py"}
 

@@ -1,4 +1,4 @@
-"""tools/install.sh takes a file only by its hash; with packages made here and without a network."""
+"""tools/install.sh checks the hash of every file; with packages made here, without a network."""
 
 import base64
 import hashlib

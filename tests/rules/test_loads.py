@@ -1,4 +1,4 @@
-"""No call reads a pickle of whoever wrote it: torch.load says weights_only, pickle is not used."""
+"""No file is unpickled with code: torch.load is given weights_only, pickle is not used."""
 
 import ast
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def find_unsafe_loads(text):
-    """Lines with a ``torch.load`` that leaves weights_only to torch, or a load of pickle."""
+    """Lines with a ``torch.load`` without weights_only, or a load of pickle."""
     for node in ast.walk(ast.parse(text)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue

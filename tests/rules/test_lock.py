@@ -1,4 +1,4 @@
-"""What is installed is pinned and hashed: the lock has what setup.cfg asks for, and all of that."""
+"""Installed packages are pinned and hashed: the locks hold all that setup.cfg requires."""
 
 import configparser
 import importlib.metadata
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-# mmcv asks for the build with libGL; the headless one, which setup.cfg names, has the same module.
+# mmcv requires the build with libGL; the headless one of setup.cfg has the same module.
 LEFT_OUT = {"opencv-python"}
 PLATFORMS = {"linux-x86_64": ("linux", "x86_64"), "linux-aarch64": ("linux", "aarch64"),
              "macos-arm64": ("darwin", "arm64"), "windows": ("win32", "AMD64")}
@@ -51,7 +51,7 @@ def lock(text):
 
 @pytest.fixture(scope="module")
 def required(repository):
-    """What setup.cfg asks for, with the extra that 'make install' takes."""
+    """The requirements of setup.cfg, with the extra that 'make install' takes."""
     config = configparser.ConfigParser()
     config.read(repository / "setup.cfg", encoding="utf-8")
     lines = config["options"]["install_requires"] + config["options.extras_require"]["test"]
@@ -59,7 +59,7 @@ def required(repository):
 
 
 def pins(entries, environment):
-    """{name: version} of what pip takes there; a name twice is a fault."""
+    """{name: version} that pip installs there; a name twice is an error."""
     found = [(canonicalize_name(entry.name), Version(str(entry.specifier).removeprefix("==")))
              for entry in entries if not entry.marker or entry.marker.evaluate(environment)]
     assert len(dict(found)) == len(found)

@@ -40,9 +40,9 @@ def test_notice_lists_each_requirement_with_the_licence_of_its_metadata(config, 
         except importlib.metadata.PackageNotFoundError:
             assert name in documentation  # installed by 'make docs' alone
             continue
-        said = [metadata.get("License-Expression") or "", metadata.get("License") or "",
-                *(metadata.get_all("Classifier") or [])]
-        assert re.search(FAMILIES[family], " ".join(said)), (name, licence, said)
+        licences = [metadata.get("License-Expression") or "", metadata.get("License") or "",
+                    *(metadata.get_all("Classifier") or [])]
+        assert re.search(FAMILIES[family], " ".join(licences)), (name, licence, licences)
 
 
 def test_notice_names_the_gpl_libraries_that_the_video_wheel_has(notice):

@@ -18,7 +18,7 @@ def readme(repository):
 
 
 def blocks(text, *languages):
-    """What stands in the fenced code blocks of these languages."""
+    """The contents of the fenced code blocks of these languages."""
     return [block for language, block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
             if language in languages]
 
@@ -61,7 +61,7 @@ def check(words, repository):
         if rest[index].startswith("tools/"):
             parse(rest[index][len("tools/"):-len(".py")], rest[index + 1:], repository)
     else:
-        raise AssertionError(f"the README has a command that nothing checks: {words}")
+        raise AssertionError(f"a command that nothing checks: {words}")
 
 
 def parse(command, words, repository):

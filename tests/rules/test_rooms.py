@@ -33,7 +33,7 @@ def iter_imports(path, package):
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            # 'from detkit import data' names a room only together with what it takes.
+            # 'from detkit import data' names a room only together with the imported name.
             names = [f"{module}.{item.name}" if module == package.name else module
                      for item in node.names]
         elif isinstance(node, ast.Call) and _called_name(node) == "import_module" and node.args:
@@ -50,12 +50,12 @@ def _called_name(node):
 
 
 def find_upward_imports(package):
-    """Sentences on imports that do not go downwards, and on rooms that have no floor."""
+    """Messages for imports that do not go downwards and for rooms without a floor."""
     found = []
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
         if parts == ("__init__",):
-            continue  # the door: it hands out what users import, when they ask for it
+            continue  # public names, imported lazily
         room = parts[0]
         where = path.relative_to(package.parent)
         if room not in FLOOR_OF:
@@ -119,7 +119,7 @@ def circle_of_files(package):
     graph = {}
     for name, path in modules.items():
         if path == package / "__init__.py":
-            continue  # the door: it hands out what users import, when they ask for it
+            continue  # public names, imported lazily
         graph[name] = {other for _, module, names in imported_names(path, package)
                        for other in [f"{module}.{item}" for item in names] + [module]
                        if other in modules and other not in (name, package.name)}
@@ -134,7 +134,7 @@ def circle_of_files(package):
 
 
 def imported_names(path, package):
-    """(line, module, what is taken from it) of each import of the package in a file."""
+    """(line, module, imported names) of each import of the package in a file."""
     here = path.relative_to(package.parent).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""A file holds one concept: none is over 400 lines, none is named for holding anything at all."""
+"""A file holds one concept: none is over 400 lines, none has a generic name."""
 
 import pytest
 

@@ -13,7 +13,7 @@ PATH = re.compile(r"(?<![\w.~/$}>)*-])/(?:" + "|".join(FOLDERS) + r")(?![\w.*-])
 
 
 def find_forbidden(text):
-    """(line number, what) of every host of a package registry and every machine's own path."""
+    """(line number, text) of every host of a package registry and every machine-specific path."""
     for number, line in enumerate(text.splitlines(), 1):
         for host in HOSTS:
             if host in line.lower():
@@ -27,9 +27,9 @@ def test_no_file_names_a_registry_or_a_machine(repository_files, repository):
     for path in repository_files:
         content = path.read_bytes()
         if b"\0" in content[:8000]:
-            continue  # a picture
-        found += [f"{path.relative_to(repository)}:{number}: {what}"
-                  for number, what in find_forbidden(content.decode("utf-8", "replace"))]
+            continue  # an image
+        found += [f"{path.relative_to(repository)}:{number}: {text}"
+                  for number, text in find_forbidden(content.decode("utf-8", "replace"))]
     assert len(repository_files) > 50
     assert not found
 
