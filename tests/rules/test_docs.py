@@ -76,6 +76,40 @@ def test_paths_in_the_documents_exist(documents, repository):
                 if "NAME" not in path and not (repository / path).exists()]
 
 
+def documented_names(node):
+    """The names in the 'Args:' section of a function's or class's docstring."""
+    section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", ast.get_docstring(node) or "", re.MULTILINE)
+    for line in re.findall(r"^ {4}(\S[^:]*):", section[1] if section else "", re.MULTILINE):
+        if "all others" not in line:  # those of the base class
+            yield from re.findall(r"(?:^|, )\*{0,2}(\w+)", line)
+
+
+def argument_names(node):
+    """The arguments of a function; of a class those of its __init__, and its fields."""
+    if isinstance(node, ast.ClassDef):
+        names = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
+        return names.union(*(argument_names(item) for item in node.body
+                             if getattr(item, "name", "") in ("__init__", "__new__")))
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg,
+             node.args.kwarg]
+    return {each.arg for each in every if each}
+
+
+def test_documented_arguments_exist(repository):
+    wrong, count = [], 0
+    for path in sorted((repository / "detkit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                names = set(documented_names(node))
+                count += len(names)
+                # The arguments of a class without __init__ are those of its base.
+                if names and argument_names(node):
+                    wrong += [f"{path.name}:{node.lineno}: {name}"
+                              for name in names - argument_names(node)]
+    assert count > 1000
+    assert not wrong
+
+
 def test_reference_has_every_flag_of_every_command(pages):
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", pages["reference/commands.md"],
                                re.MULTILINE | re.DOTALL))

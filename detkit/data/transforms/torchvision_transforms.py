@@ -89,8 +89,7 @@ class TorchvisionContainer(BaseTransform):  # type: ignore[misc]
 
     Args:
         **arguments: of the container that ``transform_name`` names; ``transforms`` is a list of
-        configs
-            or of built transforms.
+            configs or of built transforms.
 
     Raises:
         ConfigError: torchvision refuses an argument.
