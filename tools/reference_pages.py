@@ -120,13 +120,14 @@ def components_page() -> str:
 
     registry.import_mmdet()
     parts = ["# Components", "What `type` may name in a config beside the types of mmdet, mmcv and "
-             "mmengine: every type that detkit registers."]
+             "mmengine: every type that detkit registers. `torchvision/NAME` is any transform of "
+             "torchvision's v2 that works on one image."]
     for name, registered in vars(registry).items():
         if not isinstance(registered, Registry):
             continue
         registered.import_from_location()
         own = {key: value for key, value in sorted(registered.module_dict.items())
-               if value.__module__.startswith("detkit.")}
+               if value.__module__.startswith("detkit.") and "/" not in key}
         if own:
             parts.append(f"## {name}")
         for key, value in own.items():
