@@ -181,21 +181,30 @@ def configs_page() -> str:
 
 
 def api_pages() -> Iterator[tuple[str, str]]:
-    """The public names of the package, then a page for each room with the docs of its modules."""
+    """The public names of the package, and a page for each folder with its modules' docstrings."""
     import detkit
 
-    parts = ["# API", "What `import detkit` gives. The pages after this one document every module, "
-             "room by room."]
-    parts += [f"::: {module}.{name}" for name, module in detkit._HOMES.items()]
-    yield "api", "\n\n".join(parts) + "\n"
-    rooms: dict[str, list[str]] = {}
+    names = [f"- [`detkit.{name}`][{module}.{name}]" for name, module in detkit._HOMES.items()]
+    modules: dict[str, list[str]] = {}
     for path in sorted((ROOT / "detkit").rglob("*.py")):
-        names = path.relative_to(ROOT).with_suffix("").parts
-        if len(names) > 2 and not names[-1].startswith("_"):
-            rooms.setdefault(names[1], []).append(".".join(names))
-    for room, modules in rooms.items():
-        text = [f"# detkit.{room}", *(f"::: {name}" for name in modules)]
-        yield f"api_{room}", "\n\n".join(text) + "\n"
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if not parts[-1].startswith("_"):
+            folder = parts[1] if len(parts) > 2 else ""
+            modules.setdefault(folder, []).append(".".join(parts))
+    rows = [(f"[detkit/{folder}](api_{folder or 'detkit'}.md)",
+             summary_of_file(ROOT / "detkit" / folder / "__init__.py"))
+            for folder in sorted(modules)]
+    yield "api", "\n\n".join(["# API", "What `import detkit` gives:", "\n".join(names),
+                              "Every module, by folder:", table(("folder", ""), rows)]) + "\n"
+    for folder, paths in sorted(modules.items()):
+        text = [f"# detkit/{folder}", *(f"::: {name}" for name in paths)]
+        yield f"api_{folder or 'detkit'}", "\n\n".join(text) + "\n"
+
+
+def summary_of_file(path: Path) -> str:
+    """The first paragraph of a file's docstring."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0]
 
 
 def pages() -> dict[str, str]:
@@ -206,12 +215,12 @@ def pages() -> dict[str, str]:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages to those of the folder, and the rooms to the navigation: called by mkdocs."""
+    """Add the pages to those of the folder, and the API to the navigation: called by mkdocs."""
     from mkdocs.structure.files import File
 
     made = pages()
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
-    rooms = [name for name in made if name.startswith("reference/api_")]
-    config.nav[-1]["API"] = ["reference/api.md", *rooms]
+    folders = [name for name in made if name.startswith("reference/api_")]
+    config.nav[-1]["API"] = ["reference/api.md", *folders]
     return files
