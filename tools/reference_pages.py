@@ -1,7 +1,7 @@
 """The reference pages of the documentation, made from the code; a hook of mkdocs.
 
 Commands are read from their parsers, components from the registries, config keys from the config
-checks and mmengine's Runner, configs from the headers of their files, the API from docstrings.
+checks, configs from the headers of their files, the API from docstrings.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import argparse
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Top-level keys of a config that mmengine's Runner does not describe, or not for a config.
+# What the top-level keys of a config are for; which keys there are is read from the code.
 KEYS = {
     "activation_checkpointing": "Modules whose activations are recomputed in the backward pass.",
     "auto_scale_lr": "`base_batch_size` is the batch size that the learning rate is for; "
@@ -27,26 +27,42 @@ KEYS = {
     "custom_imports": "Modules to import before anything is built, as `dict(imports=[...])`.",
     "data_options": "How `--data` is read: see below.",
     "data_preprocessor": "The data preprocessor, where the model does not have one.",
-    "default_hooks": "Hooks by their purpose: timer, logger, param_scheduler, checkpoint, "
-                     "sampler_seed, visualization.",
+    "default_hooks": "Hooks by their purpose: `timer`, `logger`, `param_scheduler`, `checkpoint`, "
+                     "`sampler_seed`, `visualization`.",
     "default_scope": "Where type names are looked up first: `detkit`, then mmdet, then mmengine.",
     "efficient_conv_bn_eval": "Modules whose convolution and fixed batch norm are fused.",
+    "env_cfg": "cuDNN's benchmark mode, the start method of processes, the distributed backend.",
+    "experiment_name": "The name of the run in logs.",
     "find_unused_parameters": "Argument of DistributedDataParallel.",
+    "launcher": "How the processes of a distributed run are started; `--launcher` sets it.",
+    "load_from": "A checkpoint whose weights the model starts from.",
+    "log_level": "The log level, for example `INFO`.",
+    "log_processor": "How values are averaged and formatted for the log.",
     "model": "The model: a dict whose `type` is a detector or `ImageClassifier`.",
     "model_wrapper_cfg": "The wrapper of the model in a distributed run.",
     "optim_wrapper": "The optimizer, gradient clipping, mixed precision, and learning rates and "
                      "weight decays by parameter (`paramwise_cfg`).",
     "param_scheduler": "Learning rate schedulers, in a list.",
     "randomness": "`seed`, and `deterministic` for deterministic algorithms.",
-    "resume": "Whether to continue from the newest checkpoint of the work dir.",
+    "resume": "Whether to continue from the newest checkpoint of the work dir; `--resume` sets it.",
     "runner_type": "Another Runner, by its registered name.",
     "sync_bn": "Convert batch norms to synchronized ones: `torch` or `mmcv`.",
+    "test_cfg": "The test loop.",
+    "test_dataloader": "Dataset, pipeline, sampler, batch size and processes of testing.",
+    "test_evaluator": "The metric, or a list of metrics, of testing.",
+    "train_cfg": "The training loop: `max_epochs`, and `val_interval` in epochs.",
+    "train_dataloader": "Dataset, pipeline, sampler, batch size and processes of training.",
     "tta_model": "The model of test-time augmentation.",
     "tta_pipeline": "The pipeline of test-time augmentation.",
+    "val_cfg": "The validation loop.",
+    "val_dataloader": "Dataset, pipeline, sampler, batch size and processes of validation.",
+    "val_evaluator": "The metric, or a list of metrics, of validation.",
+    "visualizer": "The visualizer and its backends: local files, TensorBoard.",
+    "work_dir": "Where the run writes; `--work-dir` sets it.",
 }
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table in markdown; line breaks and bars in its cells are replaced."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line)
@@ -63,9 +79,8 @@ def described_arguments(documented: Any) -> dict[str, str]:
     section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(documented) or "", re.M)
     found: dict[str, str] = {}
     for block in re.split(r"^ {4}(?=\S)", section[1] if section else "", flags=re.M)[1:]:
-        # Google's 'name (type): text', where detkit leaves out the type.
-        names, text = [*re.split(r":\s", block, maxsplit=1), ""][:2]
-        for name in names.partition("(")[0].split(","):
+        names, _, text = block.partition(":")
+        for name in names.split(","):
             found[name.strip().lstrip("*")] = " ".join(text.split())
     return found
 
@@ -91,14 +106,11 @@ def commands_page() -> str:
 
 def config_keys_page() -> str:
     """The top-level keys of a config, the data options, and names of earlier versions."""
-    from mmengine.runner import Runner
-
     from detkit import aliases
     from detkit.config.load_config import RUNNER_KEYS
     from detkit.data.detection.options import DataOptions
 
-    keys = {**described_arguments(Runner), **KEYS}
-    rows = [(f"`{key}`", first_sentence(keys[key])) for key in sorted(RUNNER_KEYS)]
+    rows = [(f"`{key}`", KEYS[key]) for key in sorted(RUNNER_KEYS)]
     options = described_arguments(DataOptions)
     renamed = [(f"`{old}`", f"`{new}`") for old, new in aliases.TYPES.items()]
     renamed += [(f'`arch="{old}"` of {name}', f'`arch="{new}"`')
@@ -116,11 +128,6 @@ def config_keys_page() -> str:
         "## Names of earlier versions",
         "They keep working in configs and checkpoints.", table(("earlier", "today"), renamed),
     ]) + "\n"
-
-
-def first_sentence(text: str) -> str:
-    """The first sentence of a description, without the markup of Sphinx."""
-    return re.sub(r":\w+:`([^`]*)`", r"`\1`", re.split(r"(?<=\.)\s", text)[0])
 
 
 def components_page() -> str:
@@ -160,32 +167,30 @@ def arguments_table(component: Any) -> str:
 def configs_page() -> str:
     """Every config by its family, from the headers of the files."""
     folder = ROOT / "configs"
-    short_names, headers = {}, {}
+    headers, other_names = {}, {}
     for path in sorted(folder.rglob("*.py")):
+        if "_base_" in path.parts:
+            continue
         text = path.read_text(encoding="utf-8")
-        base = re.search(r'^_base_ = "(.*)"', text, re.M)
-        if base and "_base_" not in path.parts:
-            other = (path.parent / base[1]).resolve()
-            short, family = sorted((path, other), key=lambda each: len(each.parts))
-            short_names[family] = short
-        elif "_base_" not in path.parts:
+        # An alias inherits from one config and has nothing else.
+        alias_of = re.search(r'^_base_ = "(.*)"', text, re.M)
+        if alias_of:
+            other_names[(path.parent / alias_of[1]).resolve()] = path
+        else:
             headers[path] = ast.get_docstring(ast.parse(text)) or ""
-    parts = ["# All configs",
-             "Below `configs/`. Each has a short name at the top, which also names its "
-             "work dir, and a name in its family's folder, for the same config."]
-    full_names = {short: family for family, short in short_names.items()}
     families: dict[str, list[str]] = {}
     for path, header in headers.items():
-        full = path if path.parent != folder else full_names.get(path, path)
-        family = full.parent.name if full.parent != folder else "first training"
-        names = [short_names.get(full, full), *([full] if full in short_names else [])]
-        body = re.sub(r"\n {2,}", " ", header.partition("\n\n")[2])
-        rows = [(word, text) for word, text in re.findall(r"^(\w+):\s+(.*)$", body, re.M)
-                if word != "Run"]
+        short, full = sorted((path, other_names.get(path, path)), key=lambda each: len(each.parts))
+        title, _, body = header.partition("\n\n")
+        lines = re.findall(r"^(\w+):\s+(.*)$", re.sub(r"\n {2,}", " ", body), re.M)
+        names = [f"`{name.relative_to(ROOT)}`" for name in dict.fromkeys((short, full))]
+        family = full.parent.name if full.parent != folder else "quickstart"
         families.setdefault(family, []).append("\n\n".join([
-            f"### {names[0].stem}", header.partition("\n")[0],
-            ", ".join(f"`configs/{name.relative_to(folder)}`" for name in names),
-            table(("", ""), rows)]))
+            f"### {short.stem}", title, ", ".join(names),
+            table(("", ""), [(word, line) for word, line in lines if word != "Run"])]))
+    parts = ["# All configs",
+             "Each config has a short name at the top of `configs/`, which also names its work "
+             "dir, and a name in its family's folder."]
     for family, sections in families.items():
         parts += [f"## {family}", *sections]
     return "\n\n".join(parts) + "\n"
@@ -200,8 +205,7 @@ def api_pages() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "detkit").rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if not parts[-1].startswith("_"):
-            folder = parts[1] if len(parts) > 2 else ""
-            modules.setdefault(folder, []).append(".".join(parts))
+            modules.setdefault(parts[1] if len(parts) > 2 else "", []).append(".".join(parts))
     rows = [(f"[detkit/{folder}](api_{folder or 'detkit'}.md)",
              summary_of_file(ROOT / "detkit" / folder / "__init__.py"))
             for folder in sorted(modules)]
