@@ -105,7 +105,7 @@ def _build_task(
 
 
 def _check_flags(args: argparse.Namespace, model: str, given: dict[str, Any]) -> None:
-    """Raise an error for the first given flag, none of which applies to this kind of model."""
+    """Raise an error if one of these flags, which do not apply to this model, is given."""
     for flag, is_given in given.items():
         if is_given:
             raise DetkitError(f"{flag}: does not apply to {args.checkpoint}, which is a {model}",

@@ -161,7 +161,7 @@ def test_real_video_end_to_end(
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--zone", "1,2,3,4"],
      "three or more corners"),
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--count-line", "5,5,5,5",
-      "--engine", "mmdet"], "the line to count at"),
+      "--engine", "mmdet"], "count line"),
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--size", "3x4x5"], "HxW"),
     (["{ckpt}", "97", "--json", "{tmp}/o.jsonl"], "camera 97"),
     (["{ckpt}", "http://127.0.0.1:9/x", "--json", "{tmp}/o.jsonl"], "Connection refused"),
