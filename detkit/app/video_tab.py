@@ -127,8 +127,8 @@ def predict_video(
             on_progress(summary.frames, total)
             written = sum(file.stat().st_size for file in out.parent.iterdir())
             if max_bytes is not None and written > max_bytes:
-                raise VideoError(f"{path}: the annotated video is too large", got=f"{written} bytes",
-                                 expected=f"at most {max_bytes}")
+                raise VideoError(f"{path}: the annotated video is too large",
+                                 got=f"{written} bytes", expected=f"at most {max_bytes}")
 
     try:
         report = run_video(predict, Path(path), out,

@@ -76,8 +76,8 @@ def test_oversized_body_is_rejected(browser, monkeypatch):
     monkeypatch.setattr(request_bodies, "MAX_CALL_BYTES", 1000)
     assert browser.join(REFILTER, None, 0.0, ["x" * 1000]).status == 413
     chunked = request_of(browser, "queue/join", "POST", "Transfer-Encoding: chunked\r\n")
-    with connection(browser, chunked) as one:
-        assert one.recv(100).startswith(b"HTTP/1.1 413")
+    with connection(browser, chunked) as connected:
+        assert connected.recv(100).startswith(b"HTTP/1.1 413")
     assert browser.upload("a.bin", bytes(MAX_UPLOAD_MB * MB)).status == 200
     assert browser.upload("a.bin", bytes(MAX_UPLOAD_MB * MB + 1)).status == 413
     monkeypatch.setattr(request_bodies, "MAX_PENDING_CALL_BYTES", 10)
@@ -89,8 +89,8 @@ def test_oversized_body_is_rejected(browser, monkeypatch):
     b'{"session_hash": "a", "data": ' + b"[" * 30 + b"]" * 30 + b"}",
     b'{"session_hash": "a", "data": [' + b"{}," * 1_900_000 + b"{}]}",
 ], ids=["list", "cut", "number", "nested", "no-text", "deep", "many"])
-def test_a_body_that_is_no_call_is_400_at_once(browser, body):
-    before = time.process_time()  # of the server too: it is a thread here
+def test_body_without_call_is_400_at_once(browser, body):
+    before = time.process_time()  # includes the server, a thread here
     assert browser.ask("POST", "/gradio_api/queue/join", body).status == 400
     assert time.process_time() - before < 1
 
@@ -118,20 +118,20 @@ def test_form_without_exactly_one_file_is_400(browser):
 
 
 def ended(connected):
-    """Whether the server closes a connection; what it says before is passed over."""
+    """Whether the server closes a connection; data before that is ignored."""
     try:
         while connected.recv(65536):
             pass
     except ConnectionResetError:
         pass
-    return True  # a hang ends by the connection's time-out, as an error
+    return True  # a hang is an error after the timeout of the connection
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: "])
-def test_a_connection_that_does_not_go_on_is_closed(served, monkeypatch, sent):
+def test_stalled_connection_is_closed(served, monkeypatch, sent):
     monkeypatch.setattr(protocol, "HEADER_TIMEOUT_SECONDS", 0.3)
     with connection(served, sent) as half:
-        for _ in range(4):  # a byte now and then does not prolong it
+        for _ in range(4):  # more bytes do not extend the timeout
             time.sleep(0.1)
             try:
                 half.send(b"x" if sent else b"")
@@ -140,7 +140,7 @@ def test_a_connection_that_does_not_go_on_is_closed(served, monkeypatch, sent):
         assert ended(half)
 
 
-def test_a_second_head_that_does_not_end_is_closed(served, browser, monkeypatch):
+def test_incomplete_second_request_is_closed(served, browser, monkeypatch):
     monkeypatch.setattr(protocol, "HEADER_TIMEOUT_SECONDS", 0.3)
     with connection(served) as connected:
         host = f"127.0.0.1:{served.address[1]}"
@@ -151,7 +151,7 @@ def test_a_second_head_that_does_not_end_is_closed(served, browser, monkeypatch)
 
 
 @pytest.mark.parametrize("path", ["queue/join", "upload"])
-def test_a_body_that_comes_too_slowly_is_408(served, browser, monkeypatch, path):
+def test_slow_body_is_408(served, browser, monkeypatch, path):
     monkeypatch.setattr(request_bodies, "BODY_TIMEOUT_SECONDS", 0.3)
     head = request_of(browser, path, "POST", "Content-Length: 5000\r\n"
                       "Content-Type: multipart/form-data; boundary=m\r\n")
@@ -160,15 +160,15 @@ def test_a_body_that_comes_too_slowly_is_408(served, browser, monkeypatch, path)
         assert ended(slow)
 
 
-def test_more_connections_than_the_bound_are_closed(served, monkeypatch):
+def test_connections_above_limit_are_closed(served, monkeypatch):
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 0)
-    with connection(served) as one:
-        assert ended(one)
+    with connection(served) as connected:
+        assert ended(connected)
     monkeypatch.undo()
     assert Browser(served.address)
 
 
-def test_the_stream_of_a_browser_that_left_ends_and_its_files_go(served, browser, monkeypatch):
+def test_files_of_closed_browser_are_removed(served, browser, monkeypatch):
     token = browser.cookie.partition("=")[2]
     own_file = browser.uploaded("own.png", png())
     browser.call(PREDICT, own_file, 0.0, [])

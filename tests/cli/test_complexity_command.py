@@ -1,4 +1,4 @@
-"""``detkit complexity`` as a user meets it."""
+"""``detkit complexity``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_table_and_json_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     }
     units = {"k": 1e3, "M": 1e6, "G": 1e9}
     for name, module in modules.items():
-        printed = [float(rows[name][place]) * units[rows[name][place + 1]] for place in (0, 2, 4)]
+        printed = [float(rows[name][column]) * units[rows[name][column + 1]]
+                   for column in (0, 2, 4)]
         exact = [module["parameters"], module["trainable"], module["multiply_adds"]]
         assert printed == pytest.approx(exact, rel=1e-3), name
     assert content["whole"]["multiply_adds"] == sum(p["multiply_adds"] for p in content["parts"])
@@ -61,7 +62,7 @@ def test_existing_file_is_not_overwritten(
     there.write_text("mine")
     code, out, err = run(capsys, QUICKSTART, "--out", there)
     assert (code, out) == (2, "")
-    assert err == f"error: {there} is there already; name another file with --out\n"
+    assert err == f"error: {there} already exists; name another file with --out\n"
     assert there.read_text() == "mine"
 
 

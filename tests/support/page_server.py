@@ -1,4 +1,4 @@
-"""The page of a tiny detector, served in a thread of the tests' process."""
+"""The page of a small detector, served by a thread of the test process."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ MAX_UPLOAD_MB = 1
 
 
 class ServedPage:
-    """The real page and its server; ``end`` it."""
+    """The page and its server; call ``end`` afterwards."""
 
     def __init__(self, checkpoint, folder):
         self.folder = folder
