@@ -1,8 +1,8 @@
 #!/bin/sh
-# Write requirements.lock from setup.cfg and constraints.txt: every package that is installed, also
-# those that others ask for, for Python 3.10 to 3.13 and every platform, with the SHA-256 of each
-# file that the package index has. Needs uv (pip install uv). Versions that still fit are kept;
-# with --upgrade the newest are taken.
+# Write requirements.lock from setup.cfg and constraints.txt: all packages, including indirect
+# dependencies, for Python 3.10 to 3.13 and all platforms, with the SHA-256 hashes of their files
+# in the package index. Needs uv (pip install uv). Versions that are still compatible are kept;
+# --upgrade uses the newest.
 set -eu
 cd "$(dirname "$0")/.."
 exec "${UV:-uv}" pip compile setup.cfg --extra test --constraint constraints.txt \

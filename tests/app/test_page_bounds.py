@@ -1,4 +1,4 @@
-"""The page of ``detkit serve`` has bounds: of bodies, pixels, files, connections and waiting."""
+"""Limits of the page of ``detkit serve``: bodies, pixels, files, connections, timeouts."""
 
 import base64
 import errno
@@ -31,7 +31,7 @@ from detkit.errors import DataError
 
 @pytest.mark.parametrize("side", [13_000, 20_000], ids=["507 MB", "1.2 GB"])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_large_image_of_few_bytes_is_judged_by_its_header(browser, side):
+def test_decompression_bomb_is_rejected_by_its_header(browser, side):
     bomb = large_png(side, side)
     assert len(bomb) < 400_000
     address = "data:image/png;base64," + base64.b64encode(bomb).decode()
@@ -47,21 +47,22 @@ def test_a_large_image_of_few_bytes_is_judged_by_its_header(browser, side):
 def test_camera_image_is_sent_as_data_url(browser):
     address = "data:image/png;base64," + base64.b64encode(png()).decode()
     assert browser.join(CAMERA, {"url": address}, 0.0, [], None).status == 200
-    with connection(browser, request_of(browser, f"queue/data?session_hash={browser.tab}")) as one:
-        assert b"data:image/jpeg;base64," in read_until(one, b"data:image/jpeg")
+    request = request_of(browser, f"queue/data?session_hash={browser.tab}")
+    with connection(browser, request) as stream:
+        assert b"data:image/jpeg;base64," in read_until(stream, b"data:image/jpeg")
 
 
-def test_a_drawn_video_ends_at_its_bound(browser, served, tmp_path):
+def test_annotated_video_ends_at_its_size_limit(browser, served, tmp_path):
     from detkit.app.video_tab import predict_video
 
     clip = write_video(tmp_path / "clip.mp4", 400)
-    model = DemoModel(_Nothing(), "")
-    shown = predict_video(model, str(clip), tmp_path, 0.5, [], threading.Event(), max_bytes=2000)
-    assert "the drawn video is too large" in shown.status
+    model = DemoModel(_SlowEmptyDetector(), "")
+    output = predict_video(model, str(clip), tmp_path, 0.5, [], threading.Event(), max_bytes=2000)
+    assert "the annotated video is too large" in output.status
 
 
-class _Nothing:
-    """A detector that takes its time and finds nothing."""
+class _SlowEmptyDetector:
+    """A slow detector without detections."""
 
     task, classes, score_threshold = "detection", ("a",), 0.5
 

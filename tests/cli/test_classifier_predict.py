@@ -86,7 +86,7 @@ def test_no_images_flag_and_top_k_beyond_classes(
     assert "unsure" in printed.out and printed.err == ""
 
 
-def test_ctrl_c_exits_130_with_complete_results_so_far(
+def test_interrupt_exits_130_with_complete_results_so_far(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2000):
@@ -109,11 +109,11 @@ def test_ctrl_c_exits_130_with_complete_results_so_far(
         ended.set()
         thread.join()
     assert code == 130
-    said, word = capsys.readouterr().err.splitlines()
+    progress, message = capsys.readouterr().err.splitlines()
     done = json.loads((out / "predictions.json").read_text())["images"]
-    assert word == "interrupted" and 2 < len(done) < 2000
-    # Beside those done: c.jpg, which cannot be read.
-    assert int(said.partition(" of 2003 images")[0]) in (len(done), len(done) + 1)
+    assert message == "interrupted" and 2 < len(done) < 2000
+    # The count includes c.jpg, which cannot be read.
+    assert int(progress.partition(" of 2003 images")[0]) in (len(done), len(done) + 1)
     assert [row["path"] for row in rows_of(out / "predictions.csv")] == [
         entry["file"] for entry in done]
     assert not list(out.glob(".*"))
@@ -123,7 +123,7 @@ def test_ctrl_c_exits_130_with_complete_results_so_far(
 
 @pytest.mark.parametrize("flags, message", [
     (["--top-k", "0"], "at least 1"), (["--top-k", "-2"], "at least 1"),
-    (["--top-k", "two"], "got two, expected a whole number"),
+    (["--top-k", "two"], "got two, expected an integer"),
     (["--threshold", "1.5"], "from 0 to 1"),
 ], ids=str)
 def test_bad_flags_exit_2_and_write_nothing(

@@ -58,16 +58,16 @@ def test_single_size_means_square_and_cfg_options_apply(
 def test_existing_file_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = tmp_path / "cost.json"
-    there.write_text("mine")
-    code, out, err = run(capsys, QUICKSTART, "--out", there)
+    out_file = tmp_path / "cost.json"
+    out_file.write_text("existing")
+    code, out, err = run(capsys, QUICKSTART, "--out", out_file)
     assert (code, out) == (2, "")
-    assert err == f"error: {there} already exists; name another file with --out\n"
-    assert there.read_text() == "mine"
+    assert err == f"error: {out_file}: already exists; choose another file with --out\n"
+    assert out_file.read_text() == "existing"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nowhere.py"], "error: nowhere.py: no such config file"),
         ([QUICKSTART, "--cfg-options", "model.backbon.arch=x"], "backbon"),
@@ -82,18 +82,18 @@ def test_existing_file_is_not_overwritten(
     ids=["no file", "no such key", "no such arch", "no such model", "does not run", "no proposals"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    words: list[object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out_file = tmp_path / "cost.json"
     code, out, err = run(capsys, *words, "--out", out_file)
     assert (code, out) == (2, "")
     last = err.strip().splitlines()[-1]
-    assert last.startswith("error: ") and said in last
+    assert last.startswith("error: ") and message in last
     assert "Traceback" not in err and not out_file.exists()
 
 
 @pytest.mark.parametrize("size", ["", "0", "0x5", "800x", "x800", "8x8x8", "-3", "big", "1000000"])
-def test_a_size_that_is_none_is_a_usage_error(
+def test_invalid_size_is_usage_error(
     size: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run(capsys, QUICKSTART, f"--size={size}")

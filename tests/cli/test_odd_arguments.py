@@ -1,4 +1,4 @@
-"""Every command with missing, wrong and contradictory arguments: one line and exit code 2."""
+"""Every command with missing, invalid and contradictory arguments: one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5}
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Files and folders by the word that the table has for them."""
+    """Files and folders by their placeholders in the table."""
     root = tmp_path_factory.mktemp("odd")
     data = tiny_training.write_data(root / "data", images=2)
     save_thumbnail(root / "detector.pth")

@@ -25,7 +25,7 @@ class ServedPage:
         with offline_gradio(folder):
             from detkit.app.page import Page
 
-            model = DemoModel(Predictor(checkpoint, device="cpu"), "as it was trained")
+            model = DemoModel(Predictor(checkpoint, device="cpu"), "mmdet")
             page = Page(model, "tiny", 0.0, self.visitors, self.result_cache,
                         cookie_name(self.listen_socket), MB)
             ready = threading.Event()
