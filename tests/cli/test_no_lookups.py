@@ -105,7 +105,8 @@ def test_command_makes_no_name_lookup(name, isolated, env, input_paths, reposito
 
 def test_libraries_are_imported_without_telemetry(env, repository):
     """Telemetry modules are not imported, and the variables that disable them are set."""
-    code = ("import os, sys; from detkit.inference.engines.openvino.core import import_openvino;"
+    code = ("import os, sys;"
+            "from detkit.inference.engines.openvino.shared_core import import_openvino;"
             "from detkit.inference.engines.no_telemetry import import_onnxruntime, import_nncf;"
             "import_openvino(), import_onnxruntime(), import_nncf();"
             "modules = [name for name in sys.modules if name.startswith('openvino_telemetry')];"

@@ -193,7 +193,7 @@ def _coco() -> dict[str, Any]:
 def test_a_data_set_in_cocos_form_is_read() -> None:
     found = load_split(Config({"val_dataloader": {"dataset": {
         **_coco(), "backend_args": {"backend": "http"}}}}), "val")
-    assert [image.image_id for image in found.pictures] == [1]
+    assert [image.image_id for image in found.records] == [1]
 
 
 @pytest.mark.parametrize(("change", "where"), [

@@ -120,7 +120,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
     tiny_config: Path, tmp_path: Path, averaged: bool, interval: int
 ) -> None:
     work = tmp_path / "work"
-    hooks = [dict(type="EMAHook", momentum=0.2), dict(type="SpoilWeights", at=6, averaged=averaged)]
+    hooks = [dict(type="EMAHook", momentum=0.2), dict(type="SetWeightsToNaN", at=6, averaged=averaged)]
     options = {"default_hooks.checkpoint.max_keep_ckpts": 1, "custom_hooks": hooks,
                "default_hooks.checkpoint.interval": interval}
     with pytest.raises(DivergedError, match=r"iteration 6 \(epoch 2\).*conv1.weight") as caught:

@@ -148,7 +148,7 @@ def test_old_config_of_a_user_loads_and_describes_the_checkpoint(
     assert main(["test", str(HERE / f"{name}.py"), str(unpacked(name, tmp_path)), "--data",
                  str(labeled_images(tmp_path / "data", name)), "--device", "cpu", "--work-dir",
                  str(tmp_path / "work"), "--out", str(scores)]) == 0
-    assert cfg.model.backbone.type in ("SwinTransformer", "EfficientNet", "TeachingNetwork")
+    assert cfg.model.backbone.type in ("SwinTransformer", "EfficientNet", "ClassicNetwork")
     assert json.loads(scores.read_text())
 
 

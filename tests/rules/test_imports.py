@@ -25,7 +25,7 @@ def modules_after(code, folder):
 
 
 # The one file that imports each library that reports to its maker, and turns that off first.
-REPORTING = {"openvino": "openvino_core.py", "nncf": "no_telemetry.py",
+REPORTING = {"openvino": "shared_core.py", "nncf": "no_telemetry.py",
              "onnxruntime": "no_telemetry.py"}
 
 

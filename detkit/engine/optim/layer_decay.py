@@ -13,8 +13,8 @@ from detkit.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class LearningRateDecayOptimWrapperConstructor(  # type: ignore[misc]
-    DefaultOptimWrapperConstructor
+class LearningRateDecayOptimWrapperConstructor(
+    DefaultOptimWrapperConstructor  # type: ignore[misc]
 ):
     """mmengine's constructor with the backbone's learning rates decayed by depth.
 

@@ -52,7 +52,7 @@ def openvino_layer_times(model: Any, batch: Batch, precision: str = "f32") -> di
     Returns:
         part to share; they sum to 1, and parts that take nothing are left out.
     """
-    from detkit.inference.engines.openvino.core import openvino_core
+    from detkit.inference.engines.openvino.shared_core import openvino_core
     from detkit.inference.engines.openvino.engine import PRECISION_HINTS
 
     options = {"PERF_COUNT": "YES", "INFERENCE_NUM_THREADS": "1", "NUM_STREAMS": "1",

@@ -144,7 +144,7 @@ def _openvino(device_type: str) -> EngineAvailability:
         return EngineAvailability("openvino", (),
                                   "it runs on the CPU, and another device is asked for")
     from detkit.engine.optim.amp import onednn_allows_bf16
-    from detkit.inference.engines.openvino.core import openvino_core
+    from detkit.inference.engines.openvino.shared_core import openvino_core
 
     capabilities = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     half = ("bf16",) if "BF16" in capabilities and onednn_allows_bf16() else ()

@@ -84,7 +84,7 @@ def write_graph(
             build_openvino_model,
             network_modules_of,
         )
-        from detkit.inference.engines.openvino.core import import_openvino
+        from detkit.inference.engines.openvino.shared_core import import_openvino
 
         model = build_openvino_model(graph, input_hw)
         if calibration is not None:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from detkit.errors import ExportError
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.graph_data import KEY
-from detkit.inference.engines.openvino.core import import_openvino, import_openvino_module
+from detkit.inference.engines.openvino.shared_core import import_openvino, import_openvino_module
 from detkit.inference.engines.ports import run_and_check, try_engine
 from detkit.inference.export.graph_file import read_graph
 

@@ -12,7 +12,7 @@ from test_parity import KINDS
 from thumbnails import build
 from torch import Tensor
 
-from detkit.inference.engines.openvino.core import openvino_core
+from detkit.inference.engines.openvino.shared_core import openvino_core
 from detkit.inference.graph.build import build_static_graph
 
 CANVAS = (96, 128)

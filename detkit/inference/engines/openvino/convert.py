@@ -12,7 +12,7 @@ from torch import nn
 
 from detkit.errors import ExportError
 from detkit.inference.engines.input_batch import INPUT_NAMES, OUTPUT_NAMES, dummy_batch
-from detkit.inference.engines.openvino.core import import_openvino, import_openvino_module
+from detkit.inference.engines.openvino.shared_core import import_openvino, import_openvino_module
 
 GRAPH_PACKAGE = "detkit.inference.graph"
 WEIGHTED_OPS = ("Convolution", "GroupConvolution", "MatMul", "DeformableConvolution")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detkit.errors import ExportError, is_out_of_memory
 from detkit.inference.engines.engine import RawDetections
 from detkit.inference.engines.input_batch import OUTPUT_NAMES, check_batch, empty_result
-from detkit.inference.engines.openvino.core import import_openvino, openvino_core
+from detkit.inference.engines.openvino.shared_core import import_openvino, openvino_core
 from detkit.inference.engines.openvino.file_check import check_openvino_file
 from detkit.inference.engines.ports import REEXPORT_HINT, Port, check_ports
 from detkit.machine.cpu_limits import num_cores
