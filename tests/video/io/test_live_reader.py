@@ -208,7 +208,7 @@ def test_truncated_download_fails_and_keeps_received_frames(
     address = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         full = run_video(no_detections, f"{address}/full.{suffix}", tmp_path / "full.mp4", None,
-                          live=False)
+                         live=False)
         with pytest.raises(
                 VideoError, match=f"{address}/cut.{suffix}: ended early, after .*"
                 f"expected {len(data)} bytes.*out.partial") as error_info:
