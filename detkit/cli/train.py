@@ -9,7 +9,7 @@ EXAMPLES = """examples:
   detkit train configs/cascade_swin_nano.py --data sample
   detkit train configs/cascade_swin.py --data path/to/coco_or_voc --amp --resume
   detkit train configs/classify_swin_nano.py --data path/to/folder_of_class_folders
-  detkit train configs/cascade_swin_nano.py --data sample \
+  detkit train configs/cascade_swin_nano.py --data sample \\
       --backbone-from work_dirs/classify_swin_nano/best.pth
 """
 
