@@ -103,7 +103,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
              "detector": workspace / "detector.pth",
              "detector_config": ROOT / "configs" / "quickstart.py"}
     code, out, err = run(capsys, *(word.format(**names) for word in words),
-                         "--work-dir", workspace / "work", "--device", "cpu")
+                         "--work-dir", workspace / "unused", "--device", "cpu")
     assert (code, out) == (2, "")
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: ") and message in last
