@@ -93,7 +93,7 @@ def tracking_task(
     tracker = Tracker(float(info.fps), threshold)
     # Detections with low scores continue tracks; the tracker drops those that do not.
     predictor.score_threshold = tracker.min_score
-    lines = [LineCounter(*points) for points in count_lines]
+    lines = [LineCounter(start, end) for start, end in count_lines]
     zones = [ZoneCounter(points) for points in zone_polygons]
     counters: list[LineCounter | ZoneCounter] = [*lines, *zones]
     annotate = TrackAnnotator(classes, counters)
