@@ -5,7 +5,7 @@
 # Environment variables:
 #   PYTHON=python3.12     the interpreter
 #   VENV=.venv            the virtual environment
-#   UNVERIFIED=1          install the same versions without checking hashes, from a package index
+#   UNVERIFIED=1          install the same versions without checking hashes, for a package index
 #                         that repacks its files or has other builds of PyTorch
 set -eu
 PYTHON=${PYTHON:-python3}
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || {
     echo "error: $PYTHON is $("$PYTHON" --version 2>&1), expected Python 3.10 to 3.13;" \
-         "name another: make PYTHON=python3.11" >&2
+         "choose another with: make PYTHON=python3.11" >&2
     exit 2
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
@@ -43,26 +43,26 @@ if [ "$LOCK" = requirements-docs.lock ]; then
     exit 0
 fi
 echo "installing into $VENV (PyTorch is large: about 5 GB, a few minutes)" >&2
-awk '/^[^ #]/ { wanted = /^(setuptools|packaging)==/ } wanted' \
+awk '/^[^ #]/ { keep = /^(setuptools|packaging)==/ } keep' \
     "$SCRATCH/all.txt" >"$SCRATCH/build.txt"
 
-# The lock is complete: --no-deps keeps out the OpenCV build that mmcv asks for, which needs libGL
-# and installs the same files as the headless one. Where an older installation left it, both go.
+# The lock file is complete. --no-deps prevents the OpenCV build that mmcv requires, which needs
+# libGL and installs the same files as the headless one. If it is installed, both are removed.
 if pip show opencv-python >/dev/null 2>&1; then
     pip uninstall --yes opencv-python opencv-python-headless
 fi
-# With build isolation pip would download build tools without checking hashes. Without it, mmcv's
-# setup.py finds PyTorch in a .venv that is being updated, and compiles its operators, which we do
-# not use. FORCE_MLU has it import an extension that is not there, and then it compiles nothing.
+# With build isolation, pip would download build tools without checking hashes. Without it, mmcv's
+# setup.py finds PyTorch in a .venv that is being updated, and compiles its operators, which are
+# not used. With FORCE_MLU it tries to import a missing extension, and compiles nothing.
 export FORCE_MLU=1
 {
     pip install $CHECK --no-deps --requirement "$SCRATCH/build.txt" &&
     pip install $CHECK --no-deps --no-build-isolation --requirement "$SCRATCH/all.txt" &&
     pip install --no-deps --no-build-isolation --editable .
 } || {
-    echo "error: not installed, for the reason that pip gives above. If a hash does not match, the" \
-         "package index has another file than the one that was tested: find out why. Only if you" \
-         "trust that index: UNVERIFIED=1 sh tools/install.sh" >&2
+    echo "error: the installation failed, see pip's message above. If a hash does not match, the" \
+         "package index has a different file than the tested one: find out why. Only if you trust" \
+         "that index: UNVERIFIED=1 sh tools/install.sh" >&2
     exit 1
 }
 touch "$VENV/.installed"

@@ -1,1 +1,1 @@
-"""The page in the browser: its server, what the server lets through, and what it shows."""
+"""The web page of ``detkit serve``: its server, access control, and contents."""

@@ -1,8 +1,9 @@
-"""What stands before gradio: only what the page itself asks for comes through.
+"""Access control in front of gradio: only requests that the page itself makes are allowed.
 
-Gradio's server has many routes besides, takes paths of files on this machine from requests, and
-fetches addresses. Here each request must be for one of `ROUTES`, come to a host of ours from the
-page itself, and name only files that its own browser uploaded. Files are received and sent here.
+Gradio's server has many other routes, accepts paths of files on this machine in requests, and
+fetches URLs. Here each request must match one of `ROUTES`, be addressed to an allowed host, come
+from the page itself, and refer only to files that its own browser uploaded. Uploads and downloads
+are handled here.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from detkit.app.hosts import AllowedHosts
 from detkit.app.request_bodies import RequestBodyReader, RequestRejected
 from detkit.app.visitors import SWEEP_SECONDS, Visitor, VisitorRegistry
 
-# What a browser with the page open asks for, from the first look to the last, and nothing else.
+# All requests of a browser that has the page open.
 NAME = r"[A-Za-z0-9_.-]+"
-ROUTES = tuple((method, re.compile(path), kind) for method, path, kind in (
+ROUTES = tuple((method, re.compile(path), route) for method, path, route in (
     ("GET", r"/", "page"),
     ("GET", rf"/(?:assets|static)(?:/{NAME})+", "plain"),
     ("GET", r"/favicon\.ico|/theme\.css|/gradio_api/app_id", "plain"),
@@ -35,7 +36,7 @@ ROUTES = tuple((method, re.compile(path), kind) for method, path, kind in (
     ("GET", r"/gradio_api/upload_progress", "progress"),
     ("GET", r"/gradio_api/file=(?P<file>.+)", "file"),
 ))
-# The browser itself refuses whatever a page would fetch from elsewhere, and to show it in a frame.
+# The browser blocks requests to other hosts, and display in a frame.
 CONTENT_POLICY = "; ".join((
     "default-src 'self'",
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
@@ -56,22 +57,22 @@ SECURITY_HEADERS = tuple((name.encode(), value.encode()) for name, value in (
     ("referrer-policy", "no-referrer"),
     ("cross-origin-resource-policy", "same-origin"),
 ))
-# What a browser shows as it is; everything else it stores.
+# Types that a browser displays; others are downloaded.
 INLINE_TYPES = re.compile(r"image/(?:avif|bmp|gif|jpeg|png|tiff|webp)|video/[a-z0-9.+-]+")
 CALL_PATH = "/gradio_api/queue/join"
 PROGRESS_SECONDS, PROGRESS_TIMEOUT_SECONDS = 0.05, 3.0
 
 
 class AccessControlMiddleware:
-    """An ASGI app before another.
+    """An ASGI middleware.
 
     Args:
-        app: gradio's.
-        hosts: that are answered.
-        visitors: who they are.
-        max_upload: bytes of an uploaded file.
-        cookie: its name.
-        calls: of the page's functions.
+        app: gradio's app.
+        hosts: the allowed hosts.
+        visitors: the visitors and their files.
+        max_upload: maximum size of an uploaded file, in bytes.
+        cookie: the name of the cookie.
+        calls: validates the calls of the page's functions.
     """
 
     def __init__(self, app: Any, hosts: AllowedHosts, visitors: VisitorRegistry, max_upload: int,
@@ -84,7 +85,7 @@ class AccessControlMiddleware:
         self._cookie = cookie
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request; a WebSocket, which the page has none of, is closed."""
+        """Handle a request; WebSockets, which the page does not use, are closed."""
         if scope["type"] == "lifespan":
             sweep_task = asyncio.create_task(self._sweep())
             try:
@@ -111,37 +112,37 @@ class AccessControlMiddleware:
 
         try:
             await self._route(Request(scope, receive), send_with_policy, cookies)
-        except RequestRejected as refused:
+        except RequestRejected as rejection:
             if not started:
-                # What gradio's page asks by calls it reads as JSON, and shows the detail of.
-                content, kind = ({"detail": refused.text}, JSONResponse) \
-                    if scope["path"] == CALL_PATH else (refused.text, PlainTextResponse)
-                response = kind(content, refused.status, {"connection": "close"})
+                # Gradio's page parses the response to a call as JSON, and shows its detail.
+                content, response_type = ({"detail": rejection.text}, JSONResponse) \
+                    if scope["path"] == CALL_PATH else (rejection.text, PlainTextResponse)
+                response = response_type(content, rejection.status, {"connection": "close"})
                 await response(scope, receive, send_with_policy)
 
     async def _route(self, request: Request, send: Any, cookies: list[Any]) -> None:
         host = request.headers.get("host", "")
         if not self._hosts.is_allowed(host):
             raise RequestRejected(
-                421, f"this page is not served as '{host[:100]}'; open the address that "
+                421, f"this page is not served as '{host[:100]}'; open the URL that "
                 "detkit serve printed, or start it with --allow-host HOST")
-        kind, match = _find_route(request)
-        if not self._hosts.is_same_origin(request.headers, is_navigation=kind == "page"):
+        route, match = _find_route(request)
+        if not self._hosts.is_same_origin(request.headers, is_navigation=route == "page"):
             raise RequestRejected(403, "the request comes from another web page")
         visitor = self._visitors.get(self._token(request))
         scope, query = {**request.scope, "query_string": b""}, request.query_params
-        if kind == "page" and visitor is None:
+        if route == "page" and visitor is None:
             visitor = self._visitors.add_visitor()
             if visitor is None:
-                raise RequestRejected(503, "too many have this page open; try again later")
+                raise RequestRejected(503, "too many visitors; try again later")
             value = f"{self._cookie}={visitor.token}; Path=/; HttpOnly; SameSite=Strict"
             cookies.append((b"set-cookie", value.encode()))
-        if kind in ("page", "plain"):
+        if route in ("page", "plain"):
             await self._app(scope, request.receive, send)
             return
         if visitor is None:
             raise RequestRejected(403, "unknown browser; reload the page")
-        if kind == "stream":
+        if route == "stream":
             name = match["tab"] or query.get("session_hash", "")
             tab = self._visitors.tab(visitor, name)
             if tab is None:
@@ -156,16 +157,16 @@ class AccessControlMiddleware:
             finally:
                 tab.readers -= reads
                 visitor.streams -= 1
-                self._visitors.get(visitor.token)  # it has been here until now
-        elif kind == "call":
+                self._visitors.get(visitor.token)  # updates the time of its last request
+        elif route == "call":
             body = await self._bodies.read_call(request, visitor)
             await self._app(*_replay_body(scope, request.receive, body), send)
-        elif kind == "upload":
+        elif route == "upload":
             paths = await self._bodies.receive_file(request, visitor)
             await JSONResponse(paths)(request.scope, request.receive, send)
-        elif kind == "progress":
-            told = _progress(visitor, query.get("upload_id", ""))
-            response = StreamingResponse(told, media_type="text/event-stream")
+        elif route == "progress":
+            events = _progress(visitor, query.get("upload_id", ""))
+            response = StreamingResponse(events, media_type="text/event-stream")
             await response(request.scope, request.receive, send)
         else:
             path = self._visitors.file(visitor, match["file"])
@@ -193,15 +194,15 @@ class AccessControlMiddleware:
 
 def _find_route(request: Request) -> tuple[str, re.Match[str]]:
     path = request.scope["path"]
-    for method, pattern, kind in ROUTES:
+    for method, pattern, route in ROUTES:
         match = pattern.fullmatch(path)
-        if match is not None and request.method == method and (kind == "file" or ".." not in path):
-            return kind, match
-    raise RequestRejected(404, "not a part of this page")
+        if match is not None and request.method == method and (route == "file" or ".." not in path):
+            return route, match
+    raise RequestRejected(404, "not part of this page")
 
 
 def _replay_body(scope: Any, receive: Any, body: bytes) -> tuple[Any, Any]:
-    """A request's scope and its ``receive``, with another body."""
+    """The scope and ``receive`` of a request, with ``body`` as its body."""
     kept = [(name, value) for name, value in scope["headers"]
             if name not in (b"content-length", b"content-type")]
     headers = [*kept, (b"content-length", str(len(body)).encode()),
@@ -215,17 +216,17 @@ def _replay_body(scope: Any, receive: Any, body: bytes) -> tuple[Any, Any]:
 
 
 async def _progress(visitor: Visitor, upload_id: str) -> AsyncIterator[str]:
-    """What gradio's page is told while it sends a file: the bytes since the last time."""
+    """The progress events of an upload: the bytes received since the last event."""
     for _ in range(round(PROGRESS_TIMEOUT_SECONDS / PROGRESS_SECONDS)):
         if upload_id in visitor.uploads:
             break
         await asyncio.sleep(PROGRESS_SECONDS)
-    upload, told = visitor.uploads.get(upload_id), 0
+    upload, reported = visitor.uploads.get(upload_id), 0
     while upload is not None and not upload.done:
-        if upload.received > told:
+        if upload.received > reported:
             update = {"msg": "update", "orig_name": upload.name,
-                      "chunk_size": upload.received - told}
-            told = upload.received
+                      "chunk_size": upload.received - reported}
+            reported = upload.received
             yield f"data: {json.dumps(update)}\n\n"
         await asyncio.sleep(PROGRESS_SECONDS)
     yield 'data: {"msg": "done"}\n\n'

@@ -1,6 +1,6 @@
-"""The calls that the page itself makes: of which functions, and with what for each input.
+"""Validates the calls of the page's functions and the values of their inputs.
 
-Gradio answers whatever else is called with a traceback on the server's stderr.
+Gradio responds to an invalid call with a traceback on the server's stderr.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from typing import Any
 
 
 class CallValidator:
-    """What may be called.
+    """Checks calls against the functions of a page.
 
     Args:
-        blocks: gradio's page, whose sliders, drop-downs and files are the inputs of its functions.
+        blocks: gradio's page; the inputs of its functions are sliders, dropdowns and files.
     """
 
     def __init__(self, blocks: Any) -> None:
         self._functions = dict(blocks.fns)
 
     def find_error(self, call: dict[str, Any], is_stream: bool) -> str | None:
-        """What of a call is not as the page makes it; None when all is.
+        """The error in a call; None if it is valid.
 
         Args:
-            call: as JSON; without ``data`` it says which function is meant, and no more.
-            is_stream: whether it is a further picture for a camera's function.
+            call: the JSON object; without ``data`` it only identifies the function.
+            is_stream: whether it is the next image for the function of the camera.
         """
-        number = call.get("fn_index")
-        function = self._functions.get(number) if type(number) is int else None
+        fn_index = call.get("fn_index")
+        function = self._functions.get(fn_index) if type(fn_index) is int else None
         if function is None or is_stream and function.connection != "stream":
-            return f"fn_index: got {reprlib.repr(number)}, expected that of a function of the page"
+            return f"fn_index: got {reprlib.repr(fn_index)}, expected a function of the page"
         data = call.get("data", [])
         if not isinstance(data, list) or "data" in call and len(data) != len(function.inputs):
             return f"data: got {reprlib.repr(data)}, expected a list of {len(function.inputs)}"
@@ -41,12 +41,12 @@ class CallValidator:
 
 
 def _expected(value: Any, component: Any) -> str | None:
-    """What an input would have taken in place of ``value``; None when it takes that."""
+    """The values that an input accepts; None if it accepts ``value``."""
     import gradio as gr
 
     if isinstance(component, gr.Slider):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if number and component.minimum <= value <= component.maximum:  # which NaN is not
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and component.minimum <= value <= component.maximum:  # False for NaN
             return None
         return f"a number from {component.minimum} to {component.maximum}"
     if isinstance(component, gr.Dropdown):
@@ -58,4 +58,4 @@ def _expected(value: Any, component: Any) -> str | None:
         key = "url" if getattr(component, "streaming", False) else "path"
         is_file = value is None or isinstance(value, dict) and key in value
         return None if is_file else f"an object with the key '{key}'"
-    return None  # a state, which the server keeps, and does not take
+    return None  # a state, which is on the server

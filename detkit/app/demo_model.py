@@ -1,4 +1,4 @@
-"""The model behind the page: one for all who look, one picture at a time, with its times."""
+"""The model of the page, shared by all visitors; predicts one image at a time and measures it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TOP_K = 5
 
 @dataclass(frozen=True)
 class DemoResult:
-    """One picture, what the model says of it, and the milliseconds that this took, by part.
+    """An image, its prediction, and the time of each step in milliseconds.
 
-    ``notes`` are sentences on how its file was read.
+    ``notes`` are messages about the reading of its file.
     """
 
     image: Image
@@ -32,18 +32,18 @@ class DemoResult:
 
 
 class DemoModel:
-    """Looks at pictures and draws what it saw; may be called from many threads.
+    """Runs inference on images and draws predictions; may be called from several threads.
 
-    It keeps every find whatever its score, so that a threshold can be moved without a new look.
+    Detections of all scores are returned, so that a new threshold needs no new inference.
 
     Args:
         predictor: the detector or classifier.
-        engine: one line on what it runs with, as 'openvino f32 256x320'.
+        engine: a description of its engine, such as 'openvino f32 256x320'.
 
     Attributes:
-        classes: the names that labels index.
-        is_detector: whether it finds boxes; else it names whole pictures.
-        num_streams: so many looks at once it serves well.
+        classes: the class names, indexed by label.
+        is_detector: whether it is a detector; else it is a classifier.
+        num_streams: number of parallel calls that the predictor supports.
     """
 
     def __init__(self, predictor: PredictorProtocol[Any], engine: str) -> None:
@@ -52,15 +52,14 @@ class DemoModel:
         self.engine = engine
         self.classes = tuple(predictor.classes)
         self.is_detector = predictor.task == DETECTION
-        # What several threads may call at once says so; mmdet's models do not.
         self.num_streams = predictor.num_streams
         self._slots = threading.BoundedSemaphore(self.num_streams)
         self._prepared: set[tuple[int, int]] = set()
-        # A painter keeps what fits the last picture's size, which another thread must not change.
+        # An annotator caches data for the size of its last image, so each thread has its own.
         self._annotators = threading.local()
 
     def predict(self, image: Image) -> DemoResult:
-        """Look at an (H, W, 3) uint8 RGB image."""
+        """Run inference on an (H, W, 3) uint8 RGB image."""
         with self._slots:
             self._prepare((image.shape[0], image.shape[1]))
             begin = time.perf_counter()
@@ -72,7 +71,7 @@ class DemoModel:
     def draw(
         self, image: Image, prediction: Detections | Classifications, threshold: float = 0.0
     ) -> Image:
-        """A copy of ``image`` with an answer on it; a classifier's label, as large as it fits."""
+        """A copy of ``image`` with the prediction drawn on it."""
         if isinstance(prediction, Detections):
             return self._box_annotator()(image, prediction)
         from detkit.visualization.label_annotator import LabelAnnotator
@@ -88,22 +87,22 @@ class DemoModel:
         return annotator
 
     def _prepare(self, original_hw: tuple[int, int]) -> None:
-        """Have the engine of a new size made now, whose seconds are no part of a look."""
+        """Build the engine for a new image size now, so that this is not part of the timings."""
         prepare = getattr(self._predictor, "prepare", None)
         if prepare is not None and original_hw not in self._prepared:
             prepare(original_hw)
             self._prepared.add(original_hw)
 
     def _timings(self, elapsed_ms: float) -> Mapping[str, float]:
-        """The last look's milliseconds in this thread: split where the predictor splits them."""
+        """Milliseconds of the last call in this thread, by step if the predictor measures them."""
         timings = getattr(self._predictor, "timings", None)
-        return {"fit + model": elapsed_ms} if timings is None else timings._asdict()
+        return {"resize + model": elapsed_ms} if timings is None else timings._asdict()
 
 
 def filter_detections(detections: Detections, threshold: float,
                       labels: Sequence[int]) -> Detections:
-    """The finds of at least ``threshold``, of these labels; of all when none is named."""
+    """The detections with at least ``threshold`` and one of these labels; empty for all labels."""
     import numpy as np
 
-    above = detections.filter_by_score(threshold)
-    return above[np.isin(above.labels, labels)] if labels else above
+    detections = detections.filter_by_score(threshold)
+    return detections[np.isin(detections.labels, labels)] if labels else detections

@@ -1,8 +1,8 @@
-"""Which Host and Origin headers the page answers to.
+"""Checks the Host and Origin headers of requests.
 
-A web page from elsewhere reaches a server on this machine in two ways: by having its own name
-resolve to 127.0.0.1 (DNS rebinding), which the Host header shows, and by a request from its own
-origin to ours, which Origin and Sec-Fetch-Site show.
+Another web page can reach a server on this machine in two ways: its own name resolves to 127.0.0.1
+(DNS rebinding), which the Host header shows, or it sends a cross-origin request, which Origin and
+Sec-Fetch-Site show.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ HOST_PATTERN = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 @dataclass(frozen=True)
 class AllowedHosts:
-    """The values of the Host header that are answered.
+    """The allowed values of the Host header.
 
     Args:
-        exact: hosts with their port, as '127.0.0.1:7860'.
-        names: host names that are allowed at any port, as behind a proxy.
-        any_ip_address: whether every IP address is allowed at any port. DNS rebinding needs a name,
-            so an address is safe; forwarded ports and containers make it differ from our own.
+        exact: hosts with a port, such as '127.0.0.1:7860'.
+        names: host names that are allowed with any port, such as that of a proxy.
+        any_ip_address: whether every IP address is allowed with any port. DNS rebinding needs a
+            name, so IP addresses are safe; with forwarded ports and containers they differ from
+            the address of the server.
     """
 
     exact: frozenset[str]
@@ -33,7 +34,7 @@ class AllowedHosts:
     any_ip_address: bool = False
 
     def is_allowed(self, host: str) -> bool:
-        """Whether a request with this Host header is answered."""
+        """Whether requests with this Host header are allowed."""
         match = HOST_PATTERN.fullmatch(host.lower())
         if match is None:
             return False
@@ -42,11 +43,11 @@ class AllowedHosts:
             or self.any_ip_address and _is_ip_address(name)
 
     def is_same_origin(self, headers: Mapping[str, str], is_navigation: bool) -> bool:
-        """Whether a request comes from the page itself, or from the user's own hand.
+        """Whether a request comes from the page itself or from the user.
 
         Args:
-            headers: with names in lower case.
-            is_navigation: whether it may be a link on another site that leads to the page.
+            headers: with lower-case names.
+            is_navigation: whether it may also be a link to the page on another site.
         """
         origin = headers.get("origin")
         if origin is not None:
@@ -61,15 +62,15 @@ class AllowedHosts:
 
 def allowed_hosts(listen_socket: socket.socket, host: str,
                   extra_hosts: Sequence[str] = ()) -> AllowedHosts:
-    """The hosts of a page that listens on a socket.
+    """The allowed hosts for a server on a socket.
 
-    On loopback these are its own address, 127.0.0.1, localhost and [::1] with the port. On
-    another address these are every IP address, localhost and this machine's name.
+    For loopback: its address, 127.0.0.1, localhost and [::1] with the port. For other addresses:
+    every IP address, localhost and the name of this machine.
 
     Args:
         listen_socket: the socket.
-        host: what the user gave as --host.
-        extra_hosts: further ones, as `host_name` gives them.
+        host: the value of --host.
+        extra_hosts: more hosts, as `host_name` returns them.
     """
     address, port = listen_socket.getsockname()[:2]
     extra = frozenset(name.lower() for name in extra_hosts)
@@ -89,15 +90,15 @@ def allowed_hosts(listen_socket: socket.socket, host: str,
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an IP address."""
+    """Whether an IP address is reachable from this machine only."""
     return ipaddress.ip_address(address).is_loopback
 
 
 def host_name(text: str) -> str:
-    """A host, with a port or without, for argparse."""
+    """A host with an optional port; a type for argparse."""
     if HOST_PATTERN.fullmatch(text.lower()) is None:
         raise argparse.ArgumentTypeError(
-            f"got {text}, expected a host as in 'gpu.example.org' or 'localhost:8080'")
+            f"got {text}, expected a host such as 'gpu.example.org' or 'localhost:8080'")
     return text
 
 

@@ -1,4 +1,4 @@
-"""A picture, or one picture of the camera after the other, from the page to what is shown of it."""
+"""Inference on an uploaded image or on the images of a camera, and its output on the page."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from detkit.errors import DataError, DetkitError
 from detkit.inference.predictor_protocol import Image
 from detkit.structures.detections import Detections
 
-MAX_IMAGE_PIXELS = 100_000_000  # of an uploaded picture, judged by its header
-MAX_CAMERA_PIXELS = 2560 * 1440  # of a camera's; the page asks for 640 x 480
+MAX_IMAGE_PIXELS = 100_000_000  # of an uploaded image, checked in its header
+MAX_CAMERA_PIXELS = 2560 * 1440  # of a camera image; the page requests 640 x 480
 CAMERA_FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_CACHE_BYTES = 512 * 1024 * 1024  # of the pictures that can be drawn anew without a new look
-NUM_TIMED_FRAMES = 30  # pictures of the camera that the frame budget is taken over
+MAX_CACHE_BYTES = 512 * 1024 * 1024  # of images kept to be drawn with another threshold
+NUM_TIMED_FRAMES = 30  # camera images that the time budget is averaged over
 
 
 @dataclass(frozen=True)
 class ImageOutput:
-    """What the page shows of one look: a drawn picture (None: nothing to show), and html."""
+    """The output for an image: the annotated image (None for none), and HTML."""
 
     image: Image | None
     results: str
@@ -44,9 +44,9 @@ class ImageOutput:
 
 
 class ResultCache:
-    """The last picture of each open page; beyond ``max_bytes`` the oldest leave.
+    """The last result of each open page; above ``max_bytes`` the oldest are removed.
 
-    May be called from many threads.
+    May be called from several threads.
     """
 
     def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
@@ -55,12 +55,12 @@ class ResultCache:
         self._results: OrderedDict[str, DemoResult] = OrderedDict()
 
     def get(self, tab: str) -> DemoResult | None:
-        """The picture of a page; None when it had none, or it left."""
+        """The result of a page; None if it has none, or it was removed."""
         with self._lock:
             return self._results.get(tab)
 
     def put(self, tab: str, result: DemoResult | None) -> None:
-        """Keep a page's picture in place of the one before; None for none."""
+        """Replace the result of a page; None to remove it."""
         with self._lock:
             self._results.pop(tab, None)
             if result is not None:
@@ -69,14 +69,14 @@ class ResultCache:
                 self._results.popitem(last=False)
 
     def drop(self, tab: str) -> None:
-        """Forget a page."""
+        """Remove the result of a page."""
         self.put(tab, None)
 
 
 def predict_file(
     model: DemoModel, path: str | None, threshold: float, labels: Sequence[int]
 ) -> ImageOutput:
-    """Look at an uploaded picture; whatever is wrong with it becomes the one line of status."""
+    """Run inference on an uploaded image; an error becomes the status line."""
     if path is None:
         return ImageOutput(None, "", "", status())
     notes: list[ImageNote] = []
@@ -91,21 +91,22 @@ def predict_file(
 
 def render_result(model: DemoModel, result: DemoResult, threshold: float,
                   labels: Sequence[int]) -> ImageOutput:
-    """Draw what was seen, as threshold and classes choose of it, and say it; no new look."""
+    """Draw and list the predictions selected by threshold and labels, without new inference."""
     begin = time.perf_counter()
     if isinstance(result.prediction, Detections):
         detections = filter_detections(result.prediction, threshold, labels)
         drawn = model.draw(result.image, detections)
         html = detections_table(detections, model.classes)
-        summary = f"{len(detections)} {'object' if len(detections) == 1 else 'objects'} found"
-        if len(detections) < len(result.prediction):
-            summary += f", {len(result.prediction) - len(detections)} more below the threshold or filtered out"
+        summary = f"{len(detections)} {'object' if len(detections) == 1 else 'objects'} detected"
+        num_hidden = len(result.prediction) - len(detections)
+        if num_hidden:
+            summary += f", {num_hidden} more below the threshold or of other classes"
     else:
         from detkit.visualization.label_annotator import upscale_small
 
         drawn = model.draw(upscale_small(result.image), result.prediction, threshold)
         html = class_bars(result.prediction, model.classes, TOP_K, threshold)
-        summary = "named"
+        summary = "classified"
     timings = {**result.timings, "draw": 1000 * (time.perf_counter() - begin)}
     height, width = result.image.shape[:2]
     line = "; ".join([f"{width} x {height} pixels, {summary}", *result.notes])
@@ -114,20 +115,19 @@ def render_result(model: DemoModel, result: DemoResult, threshold: float,
 
 @dataclass
 class CameraTimings:
-    """The last pictures of one camera: when each was done, and what its parts took."""
+    """The last images of a camera: when each was done, and the time of its steps."""
 
     done: list[float] = field(default_factory=list)
     timings: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, timings: dict[str, float]) -> tuple[dict[str, float], float | None]:
-        """The medians with the newest in, and pictures a second; None until there are two."""
-        # As if anew after a pause, which would count as slowness.
+        """Add an image; returns the medians, and the images per second (None for one image)."""
+        # Start again after a pause, which is not inference time.
         now = time.perf_counter()
         if self.done and now - self.done[-1] > 2:
             self.done, self.timings = [], []
-        self.done, self.timings = [*self.done,
-                                   now][-NUM_TIMED_FRAMES:], [*self.timings,
-                                                              timings][-NUM_TIMED_FRAMES:]
+        self.done = [*self.done, now][-NUM_TIMED_FRAMES:]
+        self.timings = [*self.timings, timings][-NUM_TIMED_FRAMES:]
         names = [name for name in timings if all(name in entry for entry in self.timings)]
         medians = {name: median(entry[name] for entry in self.timings) for name in names}
         elapsed = self.done[-1] - self.done[0]
@@ -136,7 +136,7 @@ class CameraTimings:
 
 @dataclass(frozen=True)
 class CameraOutput:
-    """One picture of the camera as shown: a data address of a JPEG, and html."""
+    """The output for a camera image: a data URL of a JPEG, and HTML."""
 
     image: str
     results: str
@@ -148,16 +148,16 @@ def predict_camera_frame(
     model: DemoModel, data_url: str | None, threshold: float, labels: Sequence[int],
     times: CameraTimings | None,
 ) -> CameraOutput:
-    """Look at one picture of the camera.
+    """Run inference on an image of the camera.
 
-    The picture goes back inside the answer: thirty files a second would fill the disk.
+    The annotated image is returned in the response: 30 files per second would fill the disk.
 
     Args:
-        model: what looks.
-        data_url: a data address, as the browser makes it of a canvas.
-        threshold: finds below it are left out.
-        labels: the classes to show; all when empty.
-        times: of the pictures before; None for the first.
+        model: the model.
+        data_url: the image as a data URL, from a canvas of the browser.
+        threshold: detections with a lower score are left out.
+        labels: the classes to show; empty for all.
+        times: of the previous images; None for the first.
     """
     times = times or CameraTimings()
     if not data_url:
@@ -182,56 +182,56 @@ def predict_camera_frame(
     encoding = 1000 * (time.perf_counter() - begin)
     timings = {"decode": decoded, **result.timings, "draw": drawing, "encode": encoding}
     medians, fps = times.add(timings)
-    note = f"median of the last {len(times.done)} pictures; those that came meanwhile are left out"
+    note = f"median of the last {len(times.done)} images; images in between are dropped"
     return CameraOutput(url, html, budget(medians, fps, note), times)
 
 
 def decode_data_url(url: str) -> Image:
-    """The (H, W, 3) uint8 RGB picture of a base64 data address of an image.
+    """The (H, W, 3) uint8 RGB image of a base64 data URL.
 
     Raises:
-        DataError: it holds no picture that can be decoded, or one of more than
-            ``MAX_CAMERA_PIXELS`` pixels by its header; then nothing is decoded.
+        DataError: it cannot be decoded, or has more than ``MAX_CAMERA_PIXELS``, which is checked
+            before decoding.
     """
     head, _, text = url.partition(",")
     size = "more"
     try:
         if not head.startswith("data:"):
-            raise ValueError("no data address")
+            raise ValueError("not a data URL")
         encoded = io.BytesIO(base64.b64decode(text, validate=True))
-        # One reader for the header and the pixels: two might disagree on the size.
+        # The same reader for the size and the pixels: two could disagree on the size.
         with PillowImage.open(encoded, formats=CAMERA_FORMATS) as image:
             if image.width * image.height <= MAX_CAMERA_PIXELS:
                 return np.asarray(image.convert("RGB"))
             size = f"{image.width} x {image.height}"
     except PillowImage.DecompressionBombError:
         pass
-    except Exception:  # Pillow's plugins raise many things on broken files
-        raise DataError("the camera's picture cannot be decoded") from None
-    raise DataError("the camera's picture has too many pixels", got=size,
+    except Exception:  # Pillow's plugins raise many types of errors for broken files
+        raise DataError("the camera image cannot be decoded") from None
+    raise DataError("the camera image has too many pixels", got=size,
                     expected=f"at most {MAX_CAMERA_PIXELS}")
 
 
 def encode_data_url(image: Image) -> str:
-    """An (H, W, 3) uint8 RGB picture as a data address that holds a JPEG."""
+    """An (H, W, 3) uint8 RGB image as the data URL of a JPEG."""
     stream = io.BytesIO()
     PillowImage.fromarray(image).save(stream, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _check_pixels(path: str) -> None:
-    """Refuse a picture by its header; what is wrong with that, its reader says better.
+    """Check the size of an image in its header; other errors are left to the decoder.
 
     Raises:
-        DataError: it has more than ``MAX_IMAGE_PIXELS`` pixels.
+        DataError: it has more than ``MAX_IMAGE_PIXELS``.
     """
     register_heif()
     size = header_wh(path)
     if size is not None and size[0] * size[1] > MAX_IMAGE_PIXELS:
-        raise DataError(f"{path}: the picture has too many pixels", got=f"{size[0]} x {size[1]}",
+        raise DataError(f"{path}: the image has too many pixels", got=f"{size[0]} x {size[1]}",
                         expected=f"at most {MAX_IMAGE_PIXELS}", hint="scale it down")
 
 
 def _short_message(error: DetkitError, path: str) -> str:
-    """The message with the file's own name, and without the advice for files of a data set."""
+    """The message with the name of the file, without its folder and the hint for datasets."""
     return str(error).removesuffix(f"; {UNREADABLE_HINT}").replace(path, Path(path).name)

@@ -1,4 +1,4 @@
-"""The page itself: what stands where, and what is called when something is touched."""
+"""The page: its layout, and the functions that its components call."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from detkit.app.visitors import VisitorRegistry
 from detkit.errors import DetkitError, format_error
 from detkit.text import printable
 
-STREAM_EVERY = 1 / 30  # seconds between two pictures that the browser sends
-MAX_CAMERAS = 4  # that are served at once; a further one waits for its turn
-MAX_SESSIONS = 50  # whose camera's times are kept in memory
+STREAM_EVERY = 1 / 30  # seconds between two images that the browser sends
+MAX_CAMERAS = 4  # processed at the same time; more are queued
+MAX_SESSIONS = 50  # whose camera timings are kept in memory
 STATE_TTL_SECONDS = 3600
-JPEG_QUALITY = 85  # of a drawn picture's JPEG
-IMAGE_HEIGHT = 380  # of a picture on the page, in its pixels
+JPEG_QUALITY = 85  # of an annotated image
+IMAGE_HEIGHT = 380  # of an image on the page, in CSS pixels
 CAMERA_CONSTRAINTS = {
     "video": {
         "width": {"ideal": 640}, "height": {"ideal": 480}, "facingMode": {"ideal": "environment"}
@@ -42,19 +42,19 @@ Result = TypeVar("Result")
 
 
 class Page:
-    """The page of one model, and its runs of videos that can be stopped.
+    """The page of a model, and its video runs, which can be stopped.
 
     Args:
-        model: what looks.
-        title: the checkpoint's name.
-        threshold: where the slider stands at first, 0 to 1.
-        visitors: whose files are looked at, and who owns what is drawn.
-        result_cache: the last picture of each open page.
-        cookie: the name of the cookie that says who visits.
-        max_video: bytes of a drawn video.
+        model: the model.
+        title: the name of the checkpoint.
+        threshold: the initial value of the slider, 0 to 1.
+        visitors: the owners of uploaded files and of results.
+        result_cache: the last result of each open page.
+        cookie: the name of the cookie that identifies a visitor.
+        max_video: maximum size of an annotated video, in bytes.
 
     Attributes:
-        blocks: gradio's page, not yet served.
+        blocks: gradio's page.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Page:
         self.blocks = self._build(title, threshold)
 
     def stop(self) -> None:
-        """End every video that is being looked at, and begin no other."""
+        """Stop all video runs, and start no more."""
         self._ending = True
         for stop in list(self._stops.values()):
             stop.set()
@@ -86,17 +86,17 @@ class Page:
             with gr.Row():
                 slider = gr.Slider(
                     0, 1, value=threshold, step=0.01, elem_id="threshold", label="Threshold",
-                    info="boxes below this score are left out" if model.is_detector
-                    else "a label below this probability reads 'unsure'",
+                    info="detections with a lower score are left out" if model.is_detector
+                    else "a label with a lower probability is shown as 'unsure'",
                 )
                 classes = gr.Dropdown(
                     [(name, label) for label, name in enumerate(model.classes)],
                     multiselect=True, elem_id="classes", label="Classes",
-                    info="shows only these; all when none is chosen", visible=model.is_detector,
+                    info="only these are shown; all if none is selected", visible=model.is_detector,
                 )
             filters = [slider, classes]
             with gr.Tabs():
-                with gr.Tab("Picture", id="picture"):
+                with gr.Tab("Image", id="image"):
                     self._image_tab(filters)
                 with gr.Tab("Video", id="video"):
                     self._video_tab(filters)
@@ -109,15 +109,15 @@ class Page:
         with gr.Row():
             with gr.Column():
                 component = _pass_file_through(gr.Image(
-                    sources=["upload", "clipboard"], label="Picture", show_label=False,
-                    height=IMAGE_HEIGHT, elem_id="picture-in", buttons=[]))
-                status_line = _html("picture-status", status())
-                budget = _html("picture-budget")
+                    sources=["upload", "clipboard"], label="Image", show_label=False,
+                    height=IMAGE_HEIGHT, elem_id="image-in", buttons=[]))
+                status_line = _html("image-status", status())
+                budget = _html("image-budget")
             with gr.Column():
                 output = gr.Image(
-                    label="what was found", show_label=False, interactive=False, format="jpeg",
-                    height=IMAGE_HEIGHT, elem_id="picture-out", buttons=["download", "fullscreen"])
-                results_html = _html("picture-found")
+                    label="Result", show_label=False, interactive=False, format="jpeg",
+                    height=IMAGE_HEIGHT, elem_id="image-out", buttons=["download", "fullscreen"])
+                results_html = _html("image-results")
         results = [output, results_html, budget, status_line]
 
         def predict(
@@ -136,22 +136,22 @@ class Page:
                 request, lambda: render_result(self._model, result, threshold, labels or []))
 
         gr.on([component.upload, component.clear], predict, [component, *filters], results,
-              concurrency_limit=1, concurrency_id="picture", api_visibility="private")
-        gr.on([part.change for part in filters], refilter, [component, *filters], results,
-              concurrency_limit=1, concurrency_id="picture", trigger_mode="always_last",
+              concurrency_limit=1, concurrency_id="image", api_visibility="private")
+        gr.on([control.change for control in filters], refilter, [component, *filters], results,
+              concurrency_limit=1, concurrency_id="image", trigger_mode="always_last",
               show_progress="hidden", api_visibility="private")
 
     def _run_prediction(self, request: gr.Request, work: Callable[[], ImageOutput]) -> list[Any]:
-        """What ``work`` shows, with the drawn picture as a file that this browser owns."""
+        """The outputs of ``work``, with the annotated image as a file of this visitor."""
         def run() -> list[Any]:
-            shown = work()
-            self._result_cache.put(str(request.session_hash), shown.result)
+            output = work()
+            self._result_cache.put(str(request.session_hash), output.result)
             path = None
-            if shown.image is not None:
-                path = self._visitors.new_folder() / "found.jpeg"
-                PillowImage.fromarray(shown.image).save(path, quality=JPEG_QUALITY)
+            if output.image is not None:
+                path = self._visitors.new_folder() / "result.jpeg"
+                PillowImage.fromarray(output.image).save(path, quality=JPEG_QUALITY)
                 self._visitors.add_file(self._token(request), path)
-            return [path, shown.results, shown.budget, shown.status]
+            return [path, output.results, output.budget, output.status]
 
         return _guard(run, lambda error_html: [None, "", "", error_html])
 
@@ -161,15 +161,15 @@ class Page:
                 component = _pass_file_through(
                     gr.File(label="Video", file_types=["video"], height=160, elem_id="video-in"))
                 with gr.Row():
-                    rerun = gr.Button("Look again", size="sm", min_width=80,
-                                      elem_id="video-again")
+                    rerun = gr.Button("Run again", size="sm", min_width=80,
+                                      elem_id="video-rerun")
                     stop = gr.Button("Stop", size="sm", min_width=80, elem_id="video-stop")
                 status_line = _html("video-status", status())
                 budget = _html("video-budget")
             with gr.Column():
-                output = gr.Video(label="what was found", show_label=False, interactive=False,
+                output = gr.Video(label="Result", show_label=False, interactive=False,
                                   height=IMAGE_HEIGHT, elem_id="video-out", autoplay=True)
-                results_html = _html("video-found")
+                results_html = _html("video-results")
 
         def predict(
             path: str | None, threshold: float, labels: list[int] | None, request: gr.Request,
@@ -182,13 +182,13 @@ class Page:
             self._stops[session] = stop
 
             def run() -> list[Any]:
-                shown = predict_video(
+                output = predict_video(
                     self._model, self._owned_path(request, path), self._visitors.folder, threshold,
                     labels or [], stop, lambda done, total: progress((done, total), unit="frames"),
                     max_bytes=self._max_video)
-                if shown.video is not None:
-                    self._visitors.add_file(self._token(request), Path(shown.video))
-                return [*vars(shown).values()]
+                if output.video is not None:
+                    self._visitors.add_file(self._token(request), Path(output.video))
+                return [*vars(output).values()]
 
             try:
                 return _guard(run, lambda error_html: [None, "", "", error_html])
@@ -198,7 +198,7 @@ class Page:
         gr.on([component.upload, rerun.click], predict, [component, *filters],
               [output, results_html, budget, status_line], concurrency_limit=1,
               concurrency_id="video", show_progress_on=[output], api_visibility="private")
-        # By the queue, as all else: one way in. It waits for no other.
+        # Through the queue, like all calls, without waiting for others.
         stop.click(self._on_stop, concurrency_limit=None, show_progress="hidden",
                    api_visibility="private")
 
@@ -210,24 +210,24 @@ class Page:
                     sources=["webcam"], streaming=True, label="Camera", elem_id="camera-in",
                     height=300,
                     webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA_CONSTRAINTS)),
-                    part="url")
-                _html("camera-note", '<p class="note">A browser hands out its camera only to '
-                      "pages of its own machine (127.0.0.1, localhost) and to https.</p>")
+                    attribute="url")
+                _html("camera-note", '<p class="note">Browsers allow access to the camera only '
+                      "for pages on the same machine (127.0.0.1, localhost) and for https.</p>")
                 budget = _html("camera-budget")
             with gr.Column():
                 output = _html("camera-out",
-                               html_template='<img alt="what was found" src="${value}">')
-                results_html = _html("camera-found")
+                               html_template='<img alt="Result" src="${value}">')
+                results_html = _html("camera-results")
 
         def predict(value: str | None, threshold: float, labels: list[int] | None,
                     times: CameraTimings | None) -> list[Any]:
             def run() -> list[Any]:
-                shown = predict_camera_frame(self._model, value, threshold, labels or [], times)
-                return [shown.image, shown.results, shown.budget, shown.times]
+                output = predict_camera_frame(self._model, value, threshold, labels or [], times)
+                return [output.image, output.results, output.budget, output.times]
 
             return _guard(run, lambda error_html: ["", error_html, "", times])
 
-        # The server keeps one picture of each camera, the newest: no queue can grow.
+        # The server keeps only the newest image of each camera: no queue can grow.
         component.stream(predict, [component, *filters, times],
                          [output, results_html, budget, times], stream_every=STREAM_EVERY,
                          time_limit=None, concurrency_limit=MAX_CAMERAS, concurrency_id="camera",
@@ -243,17 +243,17 @@ class Page:
         self._result_cache.drop(str(request.session_hash))
 
     def _owned_path(self, request: gr.Request, path: str | None) -> str | None:
-        """The real path of a file that this browser uploaded; None for none.
+        """The real path of a file that this visitor uploaded; None for None.
 
         Raises:
-            DetkitError: it did not upload it, or it is removed.
+            DetkitError: the file is not this visitor's, or was removed.
         """
         if path is None:
             return None
         visitor = self._visitors.get(self._token(request))
         real = None if visitor is None else self._visitors.file(visitor, path)
         if real is None:
-            raise DetkitError("the uploaded file is not there any more; upload it again")
+            raise DetkitError("the uploaded file was removed", hint="upload it again")
         return str(real)
 
     def _token(self, request: gr.Request) -> str | None:
@@ -262,27 +262,27 @@ class Page:
 
 
 def _html(name: str, value: str = "", **kwargs: Any) -> Any:
-    """A place for html of ours, dressed by our style sheet alone."""
+    """A component for HTML that uses only the style sheet of this page."""
     return gr.HTML(value, elem_id=name, apply_default_css=False, padding=False, **kwargs)
 
 
-def _pass_file_through(component: Any, part: str = "path") -> Any:
-    """An input that hands out a file's path, or a camera picture's data address, and reads neither.
+def _pass_file_through(component: Any, attribute: str = "path") -> Any:
+    """Have an input return a file's path, or a camera image's data URL, without reading it.
 
-    Gradio would open a picture before any function of ours is called, and answers a broken one
-    with a traceback on the server and without a reason on the page. A class of our own would be
-    the usual way, but gradio writes a .pyi file beside the source of each.
+    By default gradio opens an image before it calls a function, and responds to a broken image
+    with a traceback on the server and no reason on the page. A subclass would be the usual way,
+    but gradio writes a .pyi file next to the source of each.
 
     Args:
         component: the input.
-        part: what of it is handed out: 'path', or 'url' for the camera.
+        attribute: the attribute of the file to return: 'path', or 'url' for the camera.
     """
-    component.preprocess = lambda value: None if value is None else getattr(value, part)
+    component.preprocess = lambda value: None if value is None else getattr(value, attribute)
     return component
 
 
 def _guard(work: Callable[[], Result], on_error: Callable[[str], Result]) -> Result:
-    """What ``work`` gives; when it fails, one line on stderr, and ``on_error`` of a line to show."""
+    """The result of ``work``; after an error a line on stderr, and ``on_error`` of the status."""
     try:
         return work()
     except Exception as error:
@@ -296,7 +296,7 @@ def _head(model: DemoModel, title: str) -> str:
     from html import escape
 
     count = len(model.classes)
-    action = "detects" if model.is_detector else "names"
+    task = "detects" if model.is_detector else "classifies"
     listed = ", ".join(model.classes[:6]) + (", ..." if count > 6 else "")
-    return (f"<h1>{escape(title)}</h1><p>{action} {count} {'class' if count == 1 else 'classes'}: "
+    return (f"<h1>{escape(title)}</h1><p>{task} {count} {'class' if count == 1 else 'classes'}: "
             f"{escape(listed)} · {escape(model.engine)}</p>")

@@ -1,4 +1,4 @@
-"""The connections to the page: how many there may be, and how long one may keep still."""
+"""Limits of connections to the page: their number, and how long one may be idle."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 250
-HEADER_TIMEOUT_SECONDS = 15.0  # from the first byte, or the beginning of the connection, to a whole head
-UNREAD_TIMEOUT_MS = 120_000  # that a browser may leave unread what it asked for
+HEADER_TIMEOUT_SECONDS = 15.0  # from the first byte or the connection to complete headers
+UNREAD_TIMEOUT_MS = 120_000  # until a response must be read
 
 
 class PageProtocol(H11Protocol):
-    """Uvicorn's, which closes connections whose request does not come, or is not read.
+    """Closes connections that send no complete request, or do not read the response.
 
-    Uvicorn waits for ever for a first byte, and for the rest of a head.
+    Uvicorn waits forever for the first byte and for the rest of the headers.
     """
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Take a connection, unless there are too many."""
+        """Accept a connection, unless there are too many."""
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
@@ -34,17 +34,17 @@ class PageProtocol(H11Protocol):
         self._deadline = self.loop.call_later(HEADER_TIMEOUT_SECONDS, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a head that has begun must come to its end in time."""
+        """Receive data; headers must be complete before the timeout."""
         super().data_received(data)
         self._update_deadline(started=True)
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, of which a part may have come already."""
+        """Continue with the next request, of which a part may already be received."""
         super().on_response_complete()
         self._update_deadline(started=bool(self.conn.trailing_data[0]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Cancel the timeout of the connection."""
         self._end_deadline()
         super().connection_lost(exc)
 

@@ -1,4 +1,4 @@
-"""The bodies of requests to the page: their size, their pace, and what may stand in them."""
+"""Reads the bodies of requests: limits their size and rate, and checks their contents."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from starlette.requests import Request
 from detkit.app.call_validation import CallValidator
 from detkit.app.visitors import Tab, Upload, Visitor, VisitorRegistry
 
-MAX_CALL_BYTES = 6 * 1024 * 1024  # of a request; a camera's JPEG of 4 megapixels takes less
-MAX_PENDING_CALL_BYTES = 64 * 1024 * 1024  # of the requests that are being received at one time
-MAX_UNREAD_RESULTS = 30  # calls of a page that does not read what they give
-MAX_CONCURRENT_UPLOADS = 4  # that are received at one time
-FORM_OVERHEAD_BYTES = 64 * 1024  # that a form adds to its file
-BODY_TIMEOUT_SECONDS, MIN_BYTES_PER_SECOND = 30, 16 * 1024  # a body: this long, and longer by its bytes
-MAX_JSON_DEPTH = 20  # of lists and objects in one another
-MAX_JSON_BRACKETS = 1000  # that open a list or an object; the page sends about ten
+MAX_CALL_BYTES = 6 * 1024 * 1024  # of a request; more than a camera JPEG of 4 megapixels
+MAX_PENDING_CALL_BYTES = 64 * 1024 * 1024  # of all requests that are being received
+MAX_UNREAD_RESULTS = 30  # calls of a page that does not read their results
+MAX_CONCURRENT_UPLOADS = 4
+FORM_OVERHEAD_BYTES = 64 * 1024  # of a form in addition to its file
+# A body must arrive within 30 s plus the time of its bytes at this rate.
+BODY_TIMEOUT_SECONDS, MIN_BYTES_PER_SECOND = 30, 16 * 1024
+MAX_JSON_DEPTH = 20  # of nested lists and objects
+MAX_JSON_BRACKETS = 1000  # number of lists and objects; the page sends about ten
 IMAGE_DATA_URL = re.compile(r"data:image/(?:jpeg|png|webp);base64,[A-Za-z0-9+/]*={0,2}")
 CALL_FIELDS = ("data", "event_id", "fn_index", "session_hash", "trigger_id")
 FILE_NAME_PATTERN = re.compile(rb'filename="([^"]*)"')
 UNSAFE_CHARS = re.compile(r"[^\w. ()+-]")
 MAX_UPLOAD_ID_LENGTH = 100
-MAX_STEM_BYTES = 200  # of a file name without its suffix; systems take 255
+MAX_STEM_BYTES = 200  # of a file name without its suffix; systems allow 255
 
 
 class RequestRejected(Exception):
-    """A request that is answered with a status and a line of text alone."""
+    """A request is rejected with a status code and a line of text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -45,12 +46,12 @@ class RequestRejected(Exception):
 
 
 class RequestBodyReader:
-    """Reads the bodies of requests, so many at a time.
+    """Reads the bodies of requests, with a limit of concurrent ones.
 
     Args:
-        visitors: whose files may stand in requests, and who gets those that are uploaded.
-        max_upload: bytes of a file.
-        calls: what may be called.
+        visitors: the owners of files.
+        max_upload: maximum size of a file, in bytes.
+        calls: validates the calls.
     """
 
     def __init__(self, visitors: VisitorRegistry, max_upload: int, calls: CallValidator) -> None:
@@ -61,17 +62,17 @@ class RequestBodyReader:
         self._uploads = 0
 
     async def read_call(self, request: Request, visitor: Visitor) -> bytes:
-        """The body of a call of a function, as gradio may see it: files of this visitor alone.
+        """The checked body of a function call, to be passed to gradio.
 
         Raises:
-            RequestRejected: it is too large or slow, no JSON, names a file that is not the
-                visitor's, or is none that the page itself makes.
+            RequestRejected: it is too large or slow, not JSON, refers to a file of another
+                visitor, or is not a call of the page.
         """
         length = request.headers.get("content-length", "0")
         size = int(length) if length.isdigit() and len(length) < 12 else MAX_CALL_BYTES + 1
         if "transfer-encoding" in request.headers or size > MAX_CALL_BYTES:
             raise RequestRejected(
-                413, f"got {length} bytes, expected at most {MAX_CALL_BYTES}, told ahead")
+                413, f"content-length: got {length}, expected at most {MAX_CALL_BYTES}")
         if self._calls_bytes + size > MAX_PENDING_CALL_BYTES:
             raise RequestRejected(503, "the server is busy; try again")
         self._calls_bytes += size
@@ -79,7 +80,7 @@ class RequestBodyReader:
             body = b"".join([chunk async for chunk in _with_deadline(request, size).stream()])
         finally:
             self._calls_bytes -= size
-        # A million of them would hold the server up for seconds.
+        # Parsing a million of them would block the server for seconds.
         if body.count(b"[") + body.count(b"{") > MAX_JSON_BRACKETS:
             raise RequestRejected(400, f"more than {MAX_JSON_BRACKETS} lists and objects")
         try:
@@ -97,19 +98,19 @@ class RequestBodyReader:
         return json.dumps(kept).encode()
 
     def _count(self, tab: Tab | None) -> None:
-        """What a tab does not read is kept in memory for it: it may not call on for ever."""
+        """Count the unread results of a tab, which stay in memory, and reject too many."""
         if tab is None:
             raise RequestRejected(403, "the page belongs to another browser; reload it")
         if not tab.readers:
             tab.unread += 1
             if tab.unread > MAX_UNREAD_RESULTS:
-                raise RequestRejected(429, f"{MAX_UNREAD_RESULTS} results are not read")
+                raise RequestRejected(429, f"{MAX_UNREAD_RESULTS} results are unread")
 
     async def receive_file(self, request: Request, visitor: Visitor) -> list[str]:
-        """Take one uploaded file; gives its path, as gradio's page expects it.
+        """Store an uploaded file; returns its path in a list, as gradio's page expects it.
 
         Raises:
-            RequestRejected: it is too large or slow, or others are being received.
+            RequestRejected: it is too large or slow, or there are too many other uploads.
         """
         if self._uploads >= MAX_CONCURRENT_UPLOADS or len(
                 visitor.uploads) >= MAX_CONCURRENT_UPLOADS:
@@ -137,7 +138,7 @@ class RequestBodyReader:
                 await asyncio.to_thread(_write, sent.file, path)
                 self._visitors.add_file(visitor.token, path)
                 return [str(path)]
-        except (HTTPException, MultiPartException, ValueError):  # the last of its form's reader
+        except (HTTPException, MultiPartException, ValueError):  # ValueError from the form parser
             raise RequestRejected(400, "expected a form with one file") from None
         except OSError as error:
             raise RequestRejected(507, f"the file cannot be stored: {error.strerror}") from None
@@ -147,10 +148,9 @@ class RequestBodyReader:
             visitor.uploads.pop(upload_id, None)
 
     def _checked(self, value: Any, visitor: Visitor, depth: int = 0) -> Any:
-        """``value`` with each object that stands for a file made anew of what was checked."""
+        """``value`` with each object of a file replaced by one with checked contents only."""
         if depth > MAX_JSON_DEPTH:
-            raise RequestRejected(400,
-                                  f"more than {MAX_JSON_DEPTH} lists and objects in one another")
+            raise RequestRejected(400, f"more than {MAX_JSON_DEPTH} nested lists and objects")
         if isinstance(value, list):
             return [self._checked(item, visitor, depth + 1) for item in value]
         if not isinstance(value, dict):
@@ -162,17 +162,17 @@ class RequestBodyReader:
             if isinstance(address, str) and IMAGE_DATA_URL.fullmatch(address):
                 return {"url": address}
             raise RequestRejected(403,
-                                  "neither a file that this browser uploaded nor a camera's image")
+                                  "neither a file uploaded by this browser nor a camera image")
         path = self._visitors.file(visitor, value["path"])
         if path is None:
-            raise RequestRejected(403, "not a file that this browser uploaded")
+            raise RequestRejected(403, "not a file uploaded by this browser")
         return {"path": str(path), "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
 
 
 def _with_deadline(
     request: Request, limit: int, on_chunk: Callable[[bytes], None] = lambda chunk: None
 ) -> Request:
-    """A request whose body may have at most ``limit`` bytes, and must come at a certain pace."""
+    """A request whose body is limited to ``limit`` bytes and must arrive in time."""
     begin, received = time.monotonic(), 0
     receive = request.receive
 
@@ -182,9 +182,9 @@ def _with_deadline(
         try:
             message = await asyncio.wait_for(receive(), max(0.0, allowed - time.monotonic()))
         except asyncio.TimeoutError:
-            raise RequestRejected(408, "the request came too slowly") from None
+            raise RequestRejected(408, "the request is too slow") from None
         if message["type"] == "http.disconnect":
-            raise RequestRejected(400, "the request was cut short")
+            raise RequestRejected(400, "the request is incomplete")
         chunk = message.get("body", b"")
         received += len(chunk)
         if received > limit:
@@ -196,7 +196,7 @@ def _with_deadline(
 
 
 def _safe_name(name: str | None) -> str:
-    """A file name without folders and without signs that mean something to a system."""
+    """A file name without folders and special characters."""
     safe_name = UNSAFE_CHARS.sub("_", re.split(r"[/\\]", name or "")[-1]).strip(". ") or "file"
     path = Path(safe_name)
     return path.stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore") + path.suffix[:10]

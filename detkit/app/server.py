@@ -1,4 +1,4 @@
-"""The server under the page: its port, what it lets through, and its end."""
+"""The server of the page: its port, its settings, and its shutdown."""
 
 from __future__ import annotations
 
@@ -24,62 +24,63 @@ if TYPE_CHECKING:
 SHUTDOWN_SECONDS = 1
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MB = 1024 * 1024
-MAX_STORED_FILES = 10  # files of the largest size, of all visitors together, are kept on disk
-MAX_OUTPUT_PER_UPLOAD = 4  # a drawn video has at most so many times the largest file's bytes
-MAX_QUEUED = 40  # looks that wait for their turn; a further one is refused
+MAX_STORED_FILES = 10  # limit of all files on disk, in files of the maximum upload size
+MAX_OUTPUT_PER_UPLOAD = 4  # maximum size of an annotated video, in maximum upload sizes
+MAX_QUEUED = 40  # calls in the queue; more are rejected
 KEEP_ALIVE_SECONDS = 15
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes any that is free.
+    """A listening socket; port 0 for any free port.
 
     Raises:
-        DetkitError: the port is taken or not allowed, or the host is none of this machine.
+        DetkitError: the port is in use or not permitted, or the host is not an address of this
+            machine.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, socket_type, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listen_socket = socket.socket(family, kind, protocol)
+        listen_socket = socket.socket(family, socket_type, protocol)
     except OSError as error:
         raise DetkitError(
             f"--host {host}: no such host", got=error.strerror,
-            hint="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
+            hint="use 127.0.0.1, or 0.0.0.0 for access from other machines") from error
     try:
-        if os.name == "posix":  # elsewhere it would share a port that is taken
+        if os.name == "posix":  # on other systems it would share a port in use
             listen_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listen_socket.bind(address)
         listen_socket.listen(128)
     except OSError as error:
         listen_socket.close()
         if error.errno == errno.EADDRINUSE:
-            raise DetkitError(f"--port {port}: another program listens there",
-                              hint="name another, or --port auto for one that is free") from error
+            raise DetkitError(f"--port {port}: in use by another program",
+                              hint="choose another, or --port auto for a free one") from error
         if error.errno == errno.EACCES:
-            raise DetkitError(f"--port {port}: not allowed to this user",
-                              expected="a port from 1024 up") from error
+            raise DetkitError(f"--port {port}: not permitted for this user",
+                              expected="a port of at least 1024") from error
         raise DetkitError(
-            f"--host {host}: this machine cannot listen there", got=error.strerror,
-            hint="use 127.0.0.1, or 0.0.0.0 for all that reach this machine") from error
+            f"--host {host}: this machine cannot listen on it", got=error.strerror,
+            hint="use 127.0.0.1, or 0.0.0.0 for access from other machines") from error
     return listen_socket
 
 
 def server_url(listen_socket: socket.socket) -> str:
-    """Where a browser on this machine finds the page."""
+    """The URL of the page for a browser on this machine."""
     host, port = listen_socket.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def cookie_name(listen_socket: socket.socket) -> str:
-    """The name of the page's cookie; browsers give one port's cookies to all ports of a host."""
+    """The name of the cookie; it has the port, since all ports of a host share their cookies."""
     return f"detkit_{listen_socket.getsockname()[1]}"
 
 
 @contextmanager
 def offline_gradio(folder: Path) -> Iterator[None]:
-    """Keep gradio from calling home, and have it keep its files in ``folder``; before its import.
+    """Disable gradio's network access, and set its file folder; to be used before its import.
 
-    What the environment held before stands there again afterwards.
+    The environment variables are restored afterwards.
     """
     variables = {
         "GRADIO_ANALYTICS_ENABLED": "False",
@@ -111,16 +112,16 @@ def page_server(
     on_start: Callable[[], None],
     on_end: Callable[[], None],
 ) -> uvicorn.Server:
-    """A server of gradio's ``blocks``; its ``run`` ends with Ctrl-C or SIGTERM.
+    """A server for gradio's ``blocks``; its ``run`` ends with Ctrl-C or SIGTERM.
 
     Args:
         blocks: the page.
-        listen_socket: where; it is closed at the end.
-        hosts: the hosts that are answered.
-        visitors: who they are, and what they own.
-        max_upload_mb: larger files are refused.
-        on_start: called as soon as the page answers.
-        on_end: called when the end begins, before those who still wait are sent away.
+        listen_socket: the socket; closed at the end.
+        hosts: the allowed hosts.
+        visitors: the visitors and their files.
+        max_upload_mb: maximum size of an uploaded file, in MB.
+        on_start: called as soon as the page is available.
+        on_end: called when the shutdown starts, before waiting requests are aborted.
     """
     import fastapi
     import gradio
@@ -141,7 +142,7 @@ def page_server(
     )
 
     class PageServer(uvicorn.Server):
-        """Uvicorn's server, whose Ctrl-C is a regular end."""
+        """Uvicorn's server, for which Ctrl-C is a regular end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -150,7 +151,7 @@ def page_server(
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             on_end()
-            # Streams that a browser holds open are cut, and need not be told of.
+            # Open streams are closed, which needs no log message.
             logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
             await super().shutdown(sockets)
@@ -158,20 +159,20 @@ def page_server(
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             if threading.current_thread() is not threading.main_thread():
-                yield  # signals reach the main thread alone
+                yield  # signals are handled in the main thread only
                 return
-            kinds = (signal.SIGINT, signal.SIGTERM)
-            previous = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+            signals = (signal.SIGINT, signal.SIGTERM)
+            previous = {number: signal.signal(number, self.handle_exit) for number in signals}
             try:
                 yield
             finally:
-                for kind, handler in previous.items():
-                    signal.signal(kind, handler)
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
 
     config = uvicorn.Config(
         AccessControlMiddleware(app, hosts, visitors, max_upload_mb * MB,
                                 cookie_name(listen_socket), CallValidator(blocks)),
-        # uvicorn's own log_config would close every log file that this process has open.
+        # The default log_config of uvicorn would close all log files of this process.
         http=PageProtocol,
         ws="none",
         log_config=None,

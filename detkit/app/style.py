@@ -1,8 +1,8 @@
-"""How the page looks: what lies over gradio's own style, for wide windows and for phones."""
+"""The style sheet of the page, in addition to gradio's, for wide windows and for phones."""
 
 from __future__ import annotations
 
-# Colours by gradio's variables, so that light and dark both come out right.
+# Colors use gradio's variables, for the light and the dark theme.
 STYLE = """
 .gradio-container, .gradio-container main { width: 100% !important; }
 .gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
@@ -12,19 +12,19 @@ STYLE = """
 #head p { margin: 2px 0 0; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
 .status { margin: 0; min-height: 1.5em; color: var(--body-text-color-subdued);
   overflow-wrap: anywhere; }
-.status.bad { color: #b42318; background: #fef3f2; border: 1px solid #fda29b; border-radius: 8px;
+.status.error { color: #b42318; background: #fef3f2; border: 1px solid #fda29b; border-radius: 8px;
   padding: 8px 12px; font-weight: 600; }
-.dark .status.bad { color: #fda29b; background: #3b1512; border-color: #7a271a; }
-.nothing, .note { margin: 4px 0 0; color: var(--body-text-color-subdued); font-size: 0.8rem; }
-.finds { max-height: 420px; overflow: auto; border: 1px solid var(--border-color-primary);
+.dark .status.error { color: #fda29b; background: #3b1512; border-color: #7a271a; }
+.empty, .note { margin: 4px 0 0; color: var(--body-text-color-subdued); font-size: 0.8rem; }
+.detections { max-height: 420px; overflow: auto; border: 1px solid var(--border-color-primary);
   border-radius: 8px; }
-.finds table { width: 100%; border-collapse: collapse; font-size: 0.875rem; margin: 0; }
-.finds th { position: sticky; top: 0; background: var(--background-fill-secondary);
+.detections table { width: 100%; border-collapse: collapse; font-size: 0.875rem; margin: 0; }
+.detections th { position: sticky; top: 0; background: var(--background-fill-secondary);
   text-align: left; font-weight: 600; }
-.finds th, .finds td { padding: 6px 12px; border: 0; white-space: nowrap; }
-.finds tbody tr + tr td { border-top: 1px solid var(--border-color-primary); }
-.finds td { font-variant-numeric: tabular-nums; }
-.finds .note { padding: 0 12px 6px; }
+.detections th, .detections td { padding: 6px 12px; border: 0; white-space: nowrap; }
+.detections tbody tr + tr td { border-top: 1px solid var(--border-color-primary); }
+.detections td { font-variant-numeric: tabular-nums; }
+.detections .note { padding: 0 12px 6px; }
 .swatch { display: inline-block; width: 0.75em; height: 0.75em; border-radius: 3px;
   margin-right: 8px; vertical-align: -1px; }
 .bars .label { font-size: 1.4rem; font-weight: 700; margin: 0 0 8px; }
@@ -46,25 +46,25 @@ STYLE = """
   color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
 .legend b { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 2px;
   margin-right: 6px; }
-.part-0 { background: #6172f3; } .part-1 { background: #12b76a; } .part-2 { background: #f79009; }
-.part-3 { background: #ee46bc; } .part-4 { background: #0ba5ec; }
-.part-5 { background: #667085; }
+.step-0 { background: #6172f3; } .step-1 { background: #12b76a; } .step-2 { background: #f79009; }
+.step-3 { background: #ee46bc; } .step-4 { background: #0ba5ec; }
+.step-5 { background: #667085; }
 #camera-out { border: 1px solid var(--border-color-primary); border-radius: 8px;
   overflow: hidden; min-height: 300px; background: var(--background-fill-secondary); }
 #camera-out img { display: block; width: 100%; height: auto; margin: 0; }
 #camera-out img[src=""] { visibility: hidden; }
 @media (max-width: 640px) {
   .gradio-container main, .gradio-container .main { padding: 8px !important; }
-  .finds th, .finds td { padding: 6px 8px; }
-  .finds th { white-space: normal; vertical-align: bottom; }
+  .detections th, .detections td { padding: 6px 8px; }
+  .detections th { white-space: normal; vertical-align: bottom; }
 }
 """
 
-# A file that is no picture leaves a torn icon in gradio's input; the line of status says enough.
+# Hides the broken-image icon in gradio's input; the status line has the error.
 HEAD = """<script>
-for (const [kind, seen] of [["error", "hidden"], ["load", ""]])
-  document.addEventListener(kind, (event) => {
-    if (event.target.closest && event.target.closest("#picture-in img"))
-      event.target.style.visibility = seen;
+for (const [type, visibility] of [["error", "hidden"], ["load", ""]])
+  document.addEventListener(type, (event) => {
+    if (event.target.closest && event.target.closest("#image-in img"))
+      event.target.style.visibility = visibility;
   }, true);
 </script>"""

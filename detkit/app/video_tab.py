@@ -1,4 +1,4 @@
-"""A video from the page through the model, to a video that plays in the page."""
+"""Inference on an uploaded video, and its output on the page."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from detkit.video.io.source import Source
     from detkit.video.run_report import StageTimings
 
-WINDOW = 15  # frames that a classifier's label is smoothed over, as in the video command
+WINDOW = 15  # frames that a classifier's probabilities are averaged over, as in detkit video
 PROGRESS_INTERVAL_SECONDS = 0.2
 
 OnProgress = Callable[[int, "int | None"], None]
 
 
 class RunStopped(DetkitError):
-    """The page, or the end of the server, wants no more of a video."""
+    """A video run was stopped by the user or by the shutdown of the server."""
 
 
 @dataclass(frozen=True)
 class VideoOutput:
-    """What the page shows of a video: a file that plays (None: nothing to show), and html."""
+    """The output for a video: the annotated video (None for none), and HTML."""
 
     video: str | None
     results: str
@@ -45,7 +45,7 @@ class VideoOutput:
 
 @dataclass
 class _VideoSummary:
-    """What the frames so far held, and what they took."""
+    """The detections and timings of the frames so far."""
 
     frames: int = 0
     per_class: dict[int, tuple[int, int, float]] = field(default_factory=dict)
@@ -60,8 +60,8 @@ class _VideoSummary:
         for label in set(prediction.labels.tolist()):
             scores = prediction.scores[prediction.labels == label]
             frames, max_count, best = self.per_class.get(label, (0, 0, 0.0))
-            self.per_class[label] = (frames + 1, max(max_count,
-                                                     len(scores)), max(best, float(scores.max())))
+            self.per_class[label] = (frames + 1, max(max_count, len(scores)),
+                                     max(best, float(scores.max())))
 
 
 def predict_video(
@@ -74,26 +74,27 @@ def predict_video(
     on_progress: OnProgress = lambda done, total: None,
     max_bytes: int | None = None,
 ) -> VideoOutput:
-    """Look at every frame of an uploaded video; what is wrong with it is the one line of status.
+    """Run inference on all frames of an uploaded video; an error becomes the status line.
 
-    What was done before a fault, or before the stop, is shown.
+    The frames before an error or a stop are shown.
 
     Args:
-        model: what looks.
-        path: the uploaded file; None for none.
-        folder: where the drawn video may lie.
-        threshold: finds below it are left out; a classifier's label below it reads 'unsure'.
-        labels: the classes to show; all when empty.
+        model: the model.
+        path: the uploaded file; None if there is none.
+        folder: the folder for the annotated video.
+        threshold: detections with a lower score are left out; a label with a lower probability is
+            shown as 'unsure'.
+        labels: the classes to show; empty for all.
         stop: ends the run when it is set.
-        on_progress: told now and then how many frames are done, and of how many.
-        max_bytes: of the drawn video, which ends when it has more; None for no bound.
+        on_progress: called several times per second with the number of frames done, and the total.
+        max_bytes: maximum size of the annotated video, at which it ends; None for no limit.
     """
     if path is None:
-        return VideoOutput(None, "", "", status("choose a video first", is_error=True))
+        return VideoOutput(None, "", "", status("select a video first", is_error=True))
     from detkit.video.analytics.score_window import ScoreWindow
     from detkit.video.pipeline import run_video
 
-    out = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(path).stem[:80]}_found.mp4"
+    out = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(path).stem[:80]}_result.mp4"
     summary, window = _VideoSummary(), ScoreWindow(WINDOW)
     total: int | None = None
     last_update = 0.0
@@ -126,8 +127,8 @@ def predict_video(
             on_progress(summary.frames, total)
             written = sum(file.stat().st_size for file in out.parent.iterdir())
             if max_bytes is not None and written > max_bytes:
-                raise VideoError(f"{path}: the drawn video is too large", got=f"{written} bytes",
-                                 expected=f"at most {max_bytes}")
+                raise VideoError(f"{path}: the annotated video is too large",
+                                 got=f"{written} bytes", expected=f"at most {max_bytes}")
 
     try:
         report = run_video(predict, Path(path), out,
@@ -137,20 +138,20 @@ def predict_video(
                            )
     except VideoError as error:
         return _partial_output(model, error, path, out, summary, threshold)
-    note = f"medians of {summary.frames} frames; reading, the model and writing go on side by side"
+    note = f"median of {summary.frames} frames; reading, inference, writing run in parallel"
     return VideoOutput(
         str(out), _results_html(model, summary, threshold),
         budget(_median_timings(summary, report.times), report.fps, note),
         status("; ".join([
             f"{report.frames_out} frames in {report.seconds:.1f} s, "
-            f"{report.fps:.1f} fps from file to file",
+            f"{report.fps:.1f} fps in total",
             *(note.replace(path, Path(path).name) for note in report.notes)])),
     )
 
 
 def _partial_output(model: DemoModel, error: VideoError, path: str, out: Path,
                     summary: _VideoSummary, threshold: float) -> VideoOutput:
-    """What is shown of a video that did not come to its end."""
+    """The output for a video that was not processed to its end."""
     files = sorted(out.parent.iterdir())
     stopped = _is_stop(error)
     if not files:
@@ -175,12 +176,12 @@ def _is_stop(error: BaseException | None) -> bool:
 
 
 def _short_message(error: DetkitError, path: str) -> str:
-    """The message with the file's own name, and without where on the server something lies."""
+    """The message with the name of the file, without its folder and other paths."""
     return str(error).replace(path, Path(path).name).partition("; the ")[0]
 
 
 def _median_timings(summary: _VideoSummary, times: StageTimings) -> dict[str, float]:
-    """The median milliseconds of a frame, from reading to writing."""
+    """The median milliseconds per frame of each step, from reading to writing."""
     from detkit.video.run_report import DECODE, DRAW, ENCODE
 
     model_timings = {name: median(values) for name, values in summary.timings.items()}

@@ -1,4 +1,4 @@
-"""The visitors of the page, and the files that each of them owns, within bounds."""
+"""The visitors of the page and their files, with limits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_VISITORS = 200
-MAX_TABS = 16  # of one visitor; of more the oldest is forgotten
-IDLE_SECONDS = 120.0  # after which the files of a visitor without an open page are removed
+MAX_TABS = 16  # of a visitor; the oldest is removed for a new one
+IDLE_SECONDS = 120.0  # until the files of a visitor without an open page are removed
 SWEEP_SECONDS = 20.0
-TAB_PATTERN = re.compile(r"[A-Za-z0-9]{1,32}")  # gradio's name of an open page
-MIN_FILE_BYTES = 4096  # the least that a file takes on disk
+TAB_PATTERN = re.compile(r"[A-Za-z0-9]{1,32}")  # gradio's session hash of an open page
+MIN_FILE_BYTES = 4096  # minimum size of a file on disk
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Tab:
     """An open page of a browser.
 
     Attributes:
-        readers: how many event streams with the results of its calls it holds open.
-        unread: its calls while it held none open.
+        readers: number of open event streams for the results of its calls.
+        unread: number of calls while no such stream was open.
     """
 
     readers: int = 0
@@ -44,15 +44,15 @@ class Tab:
 
 @dataclass
 class Visitor:
-    """One browser.
+    """A browser.
 
     Attributes:
         token: the secret in its cookie.
-        files: real path and bytes of what it uploaded and of what was made for it, oldest first.
-        tabs: its open pages by gradio's names of them, oldest first.
-        streams: how many event streams it holds open.
-        uploads: what is being received, by the browser's id.
-        last_request_at: when its last request came, on the registry's clock.
+        files: real path and size in bytes of its uploads and results, oldest first.
+        tabs: its open pages by their session hash, oldest first.
+        streams: number of open event streams.
+        uploads: files that are being received, by the id from the browser.
+        last_request_at: time of its last request, on the clock of the registry.
     """
 
     token: str
@@ -64,17 +64,17 @@ class Visitor:
 
 
 class VisitorRegistry:
-    """Who visits the page, and whose each file is. May be called from many threads.
+    """The visitors, and the owner of each file. May be called from several threads.
 
-    A visitor's files are removed ``IDLE_SECONDS`` after its last open page and request. Beyond
-    ``max_bytes`` of all visitors together the oldest files are removed; beyond ``MAX_VISITORS``
-    the one who came longest ago, of those without an open page, is forgotten.
+    The files of a visitor are removed ``IDLE_SECONDS`` after its last open page and request. Above
+    ``max_bytes``, the oldest files of all visitors are removed; above ``MAX_VISITORS``, the visitor
+    without an open page whose last request is the oldest.
 
     Args:
-        folder: the one folder in which files are served.
-        max_bytes: of all files on disk.
-        on_forget: called with each tab that is forgotten.
-        clock: seconds.
+        folder: the only folder from which files are served.
+        max_bytes: maximum size of all files.
+        on_forget: called with each removed tab.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class VisitorRegistry:
         self._owner_by_path: OrderedDict[str, str] = OrderedDict()  # real path: token, oldest first
 
     def add_visitor(self) -> Visitor | None:
-        """A new visitor; None when there are too many that have the page open."""
+        """Add a visitor; None if too many have the page open."""
         with self._lock:
             if len(self._visitors) >= MAX_VISITORS:
                 idle = [visitor for visitor in self._visitors.values() if not visitor.streams]
@@ -103,7 +103,7 @@ class VisitorRegistry:
             return visitor
 
     def get(self, token: str | None) -> Visitor | None:
-        """The visitor of a cookie."""
+        """The visitor with this cookie; None if it is unknown."""
         with self._lock:
             visitor = self._visitors.get(token or "")
             if visitor is not None:
@@ -111,7 +111,7 @@ class VisitorRegistry:
             return visitor
 
     def tab(self, visitor: Visitor, name: object) -> Tab | None:
-        """A visitor's tab, which is new when no one has it; None when it is another's."""
+        """The tab of a visitor, created if it is new; None if it belongs to another visitor."""
         if not isinstance(name, str) or TAB_PATTERN.fullmatch(name) is None:
             return None
         with self._lock:
@@ -124,13 +124,13 @@ class VisitorRegistry:
             return tab
 
     def new_folder(self) -> Path:
-        """A folder of its own for one file, whose name no one can guess."""
+        """Create a folder with a random name for a file."""
         path = self.folder / secrets.token_hex(16)
         path.mkdir()
         return path
 
     def add_file(self, token: str | None, path: Path) -> None:
-        """Let a visitor have a file; that of an unknown visitor is removed at once."""
+        """Add a file of a visitor; the file of an unknown visitor is removed."""
         with self._lock:
             visitor = self._visitors.get(token or "")
             real_path = str(path.resolve())
@@ -143,7 +143,7 @@ class VisitorRegistry:
                 self._remove(next(iter(self._owner_by_path)))
 
     def file(self, visitor: Visitor, path: object) -> Path | None:
-        """The real path of a file that this visitor owns; None for every other."""
+        """The real path of a file of this visitor; None for other files."""
         if not isinstance(path, str) or "\0" in path:
             return None
         real_path = os.path.realpath(path)
@@ -153,12 +153,12 @@ class VisitorRegistry:
             return Path(real_path) if owned else None
 
     def total_bytes(self) -> int:
-        """The bytes of all files of all visitors."""
+        """The size of all files of all visitors, in bytes."""
         with self._lock:
             return sum(sum(visitor.files.values()) for visitor in self._visitors.values())
 
     def sweep(self) -> None:
-        """Remove the files of idle visitors, and those that no one owns or writes any more."""
+        """Remove the files of idle visitors, and old files without an owner."""
         with self._lock:
             now = self._clock()
             for visitor in self._visitors.values():
@@ -193,7 +193,7 @@ class VisitorRegistry:
         self._unlink(real_path)
 
     def _unlink(self, path: str) -> None:
-        """Remove a file, and its folder when that is empty now; what is gone already is fine."""
+        """Remove a file, and its folder if it is empty; missing files are ignored."""
         for remove, target in ((os.unlink, path), (os.rmdir, os.path.dirname(path))):
             try:
                 if Path(target) != self.folder:

@@ -1,1 +1,1 @@
-"""The commands. Argument parsing lives here; tools/ and the ``detkit`` command call it."""
+"""The command line: parsing of arguments, output and exit codes of each command."""

@@ -1,4 +1,4 @@
-"""Flags that more than one command has."""
+"""Flags shared by several commands, and the types and parsers of their values."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that every command with a config has."""
+    """Add the flags of the commands that run a config."""
     parser.add_argument("--data", metavar="PATH",
-                        help="COCO or Pascal VOC folder; for a classifier also a folder for each "
-                        "class, or a csv; or 'sample'; the config's own if left out")
+                        help="COCO or Pascal VOC folder; for a classifier also a folder per class "
+                        "or a CSV file; or 'sample' (default: the config's)")
     parser.add_argument("--work-dir", metavar="FOLDER",
-                        help="where to write; work_dirs/CONFIG if left out")
+                        help="output folder (default: work_dirs/CONFIG)")
     parser.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
-                        help="values over the config's, as optim_wrapper.optimizer.lr=1e-4")
+                        help="override config values, such as optim_wrapper.optimizer.lr=1e-4")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_max_pixels(parser)
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none",
-                        help="how processes were started; with torchrun: pytorch")
-    # torch.distributed.launch of old passes it; torchrun says it in the environment.
+                        help="job launcher; pytorch with torchrun")
+    # Passed by the deprecated torch.distributed.launch; torchrun sets an environment variable.
     parser.add_argument("--local_rank", "--local-rank", type=int,
                         help=argparse.SUPPRESS)
 
 
 def add_trust_flag(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust``, which every command has that reads a checkpoint."""
+    """Add ``--trust``, for every command that reads a checkpoint."""
     parser.add_argument("--trust", action="store_true",
-                        help="in this run, let code in the checkpoint be executed: component "
-                        "types that detkit does not vouch for, and pickled objects; only for "
-                        "files whose maker you trust")
+                        help="allow the checkpoint to run code: pickled objects, and component "
+                        "types outside detkit's list; only for files from a source you trust")
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     """Add ``--max-pixels``, for every command that reads image files."""
     parser.add_argument(MAX_PIXELS_FLAG, metavar="N", type=positive_int,
-                        help="refuse image files of more pixels, by their headers; decoding takes "
-                        f"10 to 20 bytes a pixel (default: {DEFAULT_MAX_PIXELS:,})")
+                        help="maximum number of pixels of an image file, checked in its header; "
+                        "decoding takes 10 to 20 bytes per pixel "
+                        f"(default: {DEFAULT_MAX_PIXELS:,})")
 
 
 @contextmanager
 def pixel_limit(value: int | None) -> Iterator[None]:
-    """Let ``--max-pixels`` hold in this process and those that it starts; None changes nothing."""
+    """Apply ``--max-pixels`` in this process and its child processes; None changes nothing."""
     previous = os.environ.get(MAX_PIXELS_ENV)
     if value is not None:
         os.environ[MAX_PIXELS_ENV] = str(value)
@@ -64,22 +64,22 @@ def pixel_limit(value: int | None) -> Iterator[None]:
 
 
 def set_local_rank_env(args: argparse.Namespace) -> None:
-    """Put ``--local_rank`` where torch and mmengine look for it, if the launcher has not."""
+    """Set the environment variable LOCAL_RANK from ``--local_rank``, unless it is set."""
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 
 
-def parse_options(given: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` pairs as a dict; values are Python literals, or else words.
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` pairs as a dict; a value is a Python literal, or else a string.
 
-    ``a,b``, ``[a,b]``, ``(a,b)`` and lists within lists need no quotes, as in MMDetection;
-    ``true``, ``false`` and ``none`` need no capitals.
+    As in MMDetection, strings in ``a,b``, ``[a,b]``, ``(a,b)`` and in nested lists need no
+    quotes. ``true``, ``false`` and ``none`` may be in lower case.
 
     Raises:
-        ConfigError: a pair has no ``=``, or its brackets do not fit each other.
+        ConfigError: a pair has no ``=``, or its brackets are unbalanced.
     """
     options = {}
-    for pair in given:
+    for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise ConfigError("--cfg-options", got=f"'{pair}'", expected="KEY=VALUE")
@@ -88,7 +88,7 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
         except ValueError as error:
             raise ConfigError(
                 f"--cfg-options {key}", got=f"'{text}'", expected=error,
-                hint="a text that holds brackets stands in quotes of its own") from None
+                hint="put a string that contains brackets in quotes") from None
     return options
 
 
@@ -104,31 +104,31 @@ def _parse_value(text: str) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return _parse_sequence(text)
-    # A bare a,b is Python's tuple; mmengine's --cfg-options makes it a list.
+    # Python reads a,b as a tuple; --cfg-options of mmengine as a list.
     return list(value) if isinstance(value, tuple) and not text.startswith("(") else value
 
 
 def _parse_sequence(text: str) -> Any:
-    """What is no Python literal: a word, or words in brackets or between commas."""
+    """Parse what is not a Python literal: a string, or strings in brackets or between commas."""
     parts = _split_at_commas(text) if "," in text or text[:1] in ("(", "[") else [text]
     if len(parts) > 1:
         return [_parse_value(part) for part in parts if part.strip()]
     if text[:1] in ("(", "[") and text[-1:] == BRACKETS[text[0]]:
         items = [_parse_value(part) for part in _split_at_commas(text[1:-1]) if part.strip()]
         return tuple(items) if text[0] == "(" else items
-    for number in (int, float):  # 007, inf and nan are no literals
+    for number_type in (int, float):  # 007, inf and nan are not literals
         try:
-            return number(text)
+            return number_type(text)
         except ValueError:
             pass
     return text
 
 
 def _split_at_commas(text: str) -> list[str]:
-    """``text`` cut at the commas that are in no bracket and no quotes.
+    """Split ``text`` at the commas outside brackets and quotes.
 
     Raises:
-        ValueError: a bracket is not closed, or not opened.
+        ValueError: the brackets are unbalanced.
     """
     parts, open_brackets, quote = [""], [], ""
     for index, char in enumerate(text):
@@ -150,14 +150,14 @@ def _split_at_commas(text: str) -> list[str]:
 
 
 def is_main_process() -> bool:
-    """Whether this process speaks for all of a distributed run."""
+    """Whether this is the main process of a distributed run."""
     from mmengine.dist import is_main_process
 
     return bool(is_main_process())
 
 
 def score(text: str) -> float:
-    """A score from 0 to 1, for argparse."""
+    """A score from 0 to 1; a type for argparse."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number from 0 to 1")
@@ -165,11 +165,11 @@ def score(text: str) -> float:
 
 
 def positive_int(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """An integer of at least 1; a type for argparse."""
     try:
         value = int(text)
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected a whole number, at least 1")
+        raise argparse.ArgumentTypeError(f"got {text}, expected an integer, at least 1")
     return value

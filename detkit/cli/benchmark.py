@@ -1,10 +1,9 @@
-"""Time a checkpoint's engines: one table of engines, precisions and sizes, the AP beside each.
+"""Measure latency, throughput and AP of a checkpoint's engines, precisions and input sizes.
 
-Latency is that of single pictures, one after the other, from the array to its detections. Frames
-a second are with as many pictures at once as the engine serves well on this machine's cores. The
-first line of each size is the checkpoint in mmdet's own hands, which the others are divided by. A
-second table says where the milliseconds of a picture go. Without pictures to measure on there is
-no AP, and spots of colour are looked at. Run it on an idle machine.
+Latency is measured on single images, one after the other, from the image array to its detections;
+throughput with as many parallel calls as the engine supports on this machine. The first row of
+each size is the baseline: the checkpoint in mmdet. A second table has the time of each component.
+Without data there is no AP, and the images are synthetic. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -39,36 +38,36 @@ NUM_CALIBRATION_IMAGES = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``benchmark``."""
+    """Add the arguments of ``detkit benchmark``."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
-                        help="a trained checkpoint of a detector")
+                        help="checkpoint of a detector")
     add_trust_flag(parser)
     parser.add_argument("--data", metavar="PATH",
-                        help="pictures and truths to measure on: a folder, or 'sample'; the "
-                             "config's own if left out and they are there")
+                        help="images and annotations to measure on: a folder, or 'sample' "
+                             "(default: the config's, if it exists)")
     parser.add_argument("--split", choices=("val", "test"), default="test",
-                        help="the part of the data that the AP is of (default: %(default)s)")
+                        help="the split to measure the AP on (default: %(default)s)")
     parser.add_argument("--size", metavar="HxW", type=input_size, action="append",
-                        help="of the network's input, as 256x320, or one number: the longer side "
-                             "of the pictures; repeat for several (default: the checkpoint's)")
+                        help="height and width of the network input, as 256x320, or one number "
+                             "for the longer side; repeatable (default: the config's test size)")
     parser.add_argument("--engine", action="append", type=engine_name, metavar="NAME",
-                        help="torch, compile, openvino, onnx or tensorrt; repeat for several "
-                             "(default: all that run here but compile, which takes minutes)")
+                        help="torch, compile, openvino, onnx or tensorrt; repeatable "
+                             "(default: all available but compile, which takes minutes)")
     parser.add_argument("--precision", action="append", choices=PRECISIONS,
-                        help="repeat for several (default: f32, bf16 where the machine computes "
-                             "in it, and int8 where there is data to calibrate it with)")
+                        help="repeatable (default: f32; bf16 if the machine supports it; int8 "
+                             "if there is data for the calibration)")
     add_max_proposals(parser)
     parser.add_argument("--runs", metavar="N", type=positive_int, default=50,
-                        help="pictures that are timed (default: %(default)s)")
-    parser.add_argument("--no-ap", action="store_true", help="time only; no AP")
+                        help="number of timed images (default: %(default)s)")
+    parser.add_argument("--no-ap", action="store_true", help="do not measure the AP")
     add_device(parser)
     add_max_pixels(parser)
-    parser.add_argument("--out", metavar="FILE", type=Path, help="write the rows as json, too")
-    parser.add_argument("--force", action="store_true", help="replace --out where it exists")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="output JSON file for the results")
+    parser.add_argument("--force", action="store_true", help="overwrite the --out file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure every entry, print the tables."""
+    """Run all measurements and print the tables."""
     _check_out(args)
     if not args.checkpoint.is_file():
         raise DetkitError(f"{args.checkpoint}: no such file")
@@ -77,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
     from detkit.inference.benchmark.benchmark_result import layer_time_table, speed_table
 
     set_cpu_threads(set_device(args.device))
-    # mmdet and COCO's evaluation print as they go; stdout is for results.
+    # mmdet and the COCO evaluation print messages; stdout is for the results.
     with tempfile.TemporaryDirectory(prefix="detkit-") as work, redirect_stdout(sys.stderr):
         rows = _measure_all(args, Path(work))
     print(speed_table(rows))
-    shares = layer_time_table(rows)
-    if shares:
-        print(f"\n{shares}")
+    breakdown = layer_time_table(rows)
+    if breakdown:
+        print(f"\n{breakdown}")
     if args.out is not None:
         from detkit.inference.output_folder import atomic_write_text
 
@@ -93,17 +92,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_out(args: argparse.Namespace) -> None:
-    """Refuse, before minutes are spent, what the rows cannot be written to."""
+    """Check that --out can be written, before measurements that take minutes.
+
+    Raises:
+        DetkitError: it cannot.
+    """
     if args.out is None:
         return
     if args.out.is_dir():
-        raise DetkitError(f"{args.out}: is a folder", expected="a file for the rows")
+        raise DetkitError(f"{args.out}: is a folder", expected="a JSON file")
     if args.out.exists() and not args.force:
-        raise DetkitError(f"{args.out}: exists, and nothing is overwritten unasked",
-                          hint="name another, or add --force")
+        raise DetkitError(f"{args.out}: already exists",
+                          hint="choose another file, or add --force to overwrite it")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(args.out.parent, os.W_OK):
-        raise DetkitError(f"{args.out.parent}: cannot be written to", hint="name another --out")
+        raise DetkitError(f"{args.out.parent}: no write permission", hint="choose another --out")
 
 
 def _measure_all(args: argparse.Namespace, work: Path) -> list[BenchmarkResult]:
@@ -127,14 +130,14 @@ def _measure_all(args: argparse.Namespace, work: Path) -> list[BenchmarkResult]:
             try:
                 rows.append(_row(args, target, case, images, validation, rows))
             except DetkitError as error:
-                print(f"{case.engine} {case.precision} is left out: {error}", file=sys.stderr)
+                print(f"{case.engine} {case.precision}: skipped: {error}", file=sys.stderr)
     return rows
 
 
 def _evaluation_images(
     args: argparse.Namespace, target: BenchmarkTarget, work: Path
 ) -> tuple[EvalSplit | None, list[Any]]:
-    """The pictures to measure on, and those to calibrate with; none where there is no data."""
+    """The images to measure the AP on (None without data), and those for the calibration."""
     from detkit.inference.export.eval_split import configure_data, load_split
 
     try:
@@ -167,12 +170,12 @@ def _cases(args: argparse.Namespace, size: Any, calibrated: bool) -> list[Benchm
     for name in args.engine or [engine for engine in states if engine != "torch.compile"]:
         state = states[name]
         if state.reason is not None:
-            print(f"{name} is left out: {state.reason}", file=sys.stderr)
+            print(f"{name}: skipped: {state.reason}", file=sys.stderr)
             continue
         for precision in args.precision or PRECISIONS:
             if precision not in state.precisions:
                 if args.precision is not None:
-                    print(f"{name} {precision} is left out: this machine does not compute so",
+                    print(f"{name} {precision}: skipped: not supported by this machine",
                           file=sys.stderr)
                 continue
             if precision == "int8" and not (calibrated and name == "openvino"):
@@ -210,7 +213,7 @@ def _row(
         single_stream = _prepared_predictor(stack, target, case, 1, images)
         timing = latency(single_stream, images, args.runs)
         timings = single_stream.median_timings()
-        # One at a time is timed in this thread, as mmdet's is: torch is slower in another.
+        # A single stream runs in this thread, as for mmdet: torch is slower in another thread.
         fps = 1000 / timing.mean
         if num_streams > 1:
             multi_stream = _prepared_predictor(stack, target, case, num_streams, images)
@@ -228,7 +231,7 @@ def _row(
 
 def _prepared_predictor(stack: ExitStack, target: BenchmarkTarget, case: BenchmarkCase,
                         num_streams: int, images: list[Any]) -> EnginePredictor:
-    """A predictor whose engines for these images are made, so that no timed call waits for it."""
+    """A predictor whose engines for these images are built, outside the timed calls."""
     predictor = target.predictor(case, num_streams, 0.0)
     stack.callback(predictor.close)
     for original_hw in dict.fromkeys(image.shape[:2] for image in images):

@@ -17,12 +17,14 @@ def build_predictor(
     original_hw: tuple[int, int] | None = None,
     num_streams: int = 1,
     batch_size: int = 8,
+    **changes: Any,
 ) -> PredictorProtocol[Any]:
     """Set the device and the threads, and load the predictor.
 
     Args:
         args: has ``checkpoint``, ``device``, and what `add_engine_flags` adds.
         original_hw, num_streams, batch_size: as of `detkit.inference.build_predictor`.
+        **changes: ``size`` or ``max_proposals`` instead of those of ``args``.
 
     Raises:
         DetkitError: as of `detkit.inference.build_predictor`.
@@ -34,9 +36,10 @@ def build_predictor(
     fallback_reasons: list[str] = []
     with status(f"loading {args.checkpoint}"):
         predictor = build(
-            args.checkpoint, engine=args.engine, precision=args.precision, size=args.size,
-            max_proposals=args.max_proposals, device=args.device, original_hw=original_hw,
-            num_streams=num_streams, batch_size=batch_size, on_fallback=fallback_reasons.append)
+            args.checkpoint, engine=args.engine, precision=args.precision, device=args.device,
+            original_hw=original_hw, num_streams=num_streams, batch_size=batch_size,
+            on_fallback=fallback_reasons.append,
+            **{"size": args.size, "max_proposals": args.max_proposals, **changes})
     for reason in fallback_reasons:
         print(f"{args.checkpoint}: runs in mmdet, since no engine can run it: {reason}",
               file=sys.stderr)

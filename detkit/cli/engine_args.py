@@ -1,4 +1,4 @@
-"""Flags of the commands that look with an engine, the same words on each."""
+"""Flags of the commands that run inference with an engine; the same on each command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Union
 from detkit.cli.inference_args import positive_int
 
 AUTO, MMDET = "auto", "mmdet"
-# The short words that people type, and the engines' names.
+# Short names for the command line, and the names of the engines.
 ENGINES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch",
            "compile": "torch.compile", "tensorrt": "tensorrt"}
 PRECISIONS = ("f32", "bf16", "f16", "int8")
@@ -19,38 +19,38 @@ Size = Union[tuple[int, int], int]
 def add_engine_flags(
     parser: argparse.ArgumentParser,
     default: str | None = AUTO,
-    default_text: str = "the fastest here",
+    default_text: str = "the fastest available",
 ) -> None:
     """Add ``--engine``, ``--precision``, ``--size`` and ``--max-proposals``."""
     parser.add_argument(
         "--engine", type=engine_choice, default=default, metavar="NAME",
-        help=f"what runs a detector: {AUTO}, {', '.join(ENGINES)}, or {MMDET}, as it was trained "
-             f"(default: {default_text})",
+        help=f"inference engine of a detector: {AUTO}, {', '.join(ENGINES)}, or {MMDET}, which "
+             f"runs the model unconverted (default: {default_text})",
     )
     parser.add_argument("--precision", choices=(AUTO, *PRECISIONS), default=AUTO,
-                        help="of the engine's numbers (default: %(default)s)")
+                        help="numeric precision of the engine (default: %(default)s)")
     parser.add_argument("--size", metavar="HxW", type=size,
-                        help="of the engine's input, in pixels, as 256x320, or one number: the "
-                             "longer side of the pictures (default: as the checkpoint was tested)")
+                        help="height and width of the network input in pixels, as 256x320, or one "
+                             "number for the longer side (default: the config's test size)")
     add_max_proposals(parser)
 
 
 def add_max_proposals(parser: argparse.ArgumentParser) -> None:
     """Add ``--max-proposals``."""
     parser.add_argument("--max-proposals", metavar="N", type=positive_int,
-                        help="of a two-stage detector: at most so many places are looked at "
-                             "closely; fewer are quicker (default: as the config says)")
+                        help="maximum number of RPN proposals passed to the RoI head; fewer are "
+                             "faster (default: the config's)")
 
 
 def engine_choice(text: str) -> str:
-    """An engine's name for the short word, for argparse; 'auto' and 'mmdet' stay."""
+    """The engine of a short name, or 'auto' or 'mmdet'; a type for argparse."""
     if text in (AUTO, MMDET):
         return text
     return engine_name(text)
 
 
 def engine_name(text: str) -> str:
-    """An engine's name for the short word, for argparse."""
+    """The engine of a short name; a type for argparse."""
     if text in ENGINES.values():
         return text
     if text not in ENGINES:
@@ -59,10 +59,10 @@ def engine_name(text: str) -> str:
 
 
 def size(text: str) -> Size:
-    """Height and width, for argparse: '256x320'; or '320', the longer side."""
+    """Height and width as '256x320', or the longer side as '320'; a type for argparse."""
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isascii() and side.isdigit() and 1 <= int(side) <= MAX_SIDE
                                  for side in sides):
-        raise argparse.ArgumentTypeError(f"got '{text}', expected HxW, as 256x320, or one number, "
-                                         f"from 1 to {MAX_SIDE}")
+        raise argparse.ArgumentTypeError(f"got '{text}', expected HxW, such as 256x320, or one "
+                                         f"number, from 1 to {MAX_SIDE}")
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))

@@ -1,7 +1,7 @@
-"""Make a fast engine of a detector's checkpoint, and prove on its validation data that it is equal.
+"""Export a detector's checkpoint to an inference engine and check its accuracy.
 
-The checkpoint and the engine are measured on the same pictures and both APs are printed. An engine
-that loses more than --max-ap-drop is not left, and the exit code is 1.
+The AP of the checkpoint and that of the engine are measured on the same images and printed. The
+engine is kept only if the AP drop is within --max-ap-drop; else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -27,41 +27,42 @@ CHECK_FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``detkit export``."""
+    """Add the arguments of ``detkit export``."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
-                        help="a trained checkpoint of a detector")
+                        help="checkpoint of a detector")
     add_trust_flag(parser)
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True,
-                        help="the folder to make; it appears when it is whole and measured")
+                        help="output folder, created once the engine is measured")
     parser.add_argument("--format", choices=("openvino", "onnx", "torch"), default="openvino",
-                        help="what the graph is written as (default: %(default)s)")
+                        help="format of the graph (default: %(default)s)")
     parser.add_argument("--precision", choices=("f32", "bf16", "int8"), default="f32",
-                        help="int8 is for openvino; bf16 for processors that compute in it "
-                        "(default: %(default)s)")
+                        help="numeric precision; int8 needs openvino, bf16 a processor with bf16 "
+                        "instructions (default: %(default)s)")
     parser.add_argument("--size", type=size, action="append", metavar="HxW", default=[],
-                        help="height and width of what the network sees, as 256x320; give it "
-                        "several times for pictures of several shapes; one number is the longer "
-                        "side of the pictures, and the shapes are the data's; left out: what the "
-                        "checkpoint was tested at")
+                        help="height and width of the network input in pixels, as 256x320; "
+                        "repeatable, for images of several aspect ratios; one number is the longer "
+                        "side, with the aspect ratios of the data (default: the config's test "
+                        "size)")
     parser.add_argument("--data", metavar="PATH",
-                        help="COCO or Pascal VOC folder to measure on, or 'sample'; the "
-                        "checkpoint's own if left out")
+                        help="COCO or Pascal VOC folder to measure the AP on, or 'sample' "
+                        "(default: the config's)")
     parser.add_argument("--max-ap-drop", metavar="POINTS", type=_ap_points,
-                        help="points of 0.01 AP that the engine may lose (default: 0.1 for f32, "
-                        "0.5 for the others)")
+                        help="maximum drop in points of 0.01 AP (default: 0.1 for f32, 0.5 for "
+                        "the others)")
     add_max_proposals(parser)
     parser.add_argument("--calibration", metavar="N", type=positive_int, default=300,
-                        help="training pictures that int8 is fitted to (default: %(default)s)")
+                        help="number of training images to calibrate int8 with "
+                        "(default: %(default)s)")
     parser.add_argument("--batch", metavar="N", type=positive_int, default=1,
-                        help="pictures in a call while it is measured; the engine takes any "
-                        "number (default: %(default)s)")
+                        help="images per call for the measurement; the engine supports any number "
+                        "(default: %(default)s)")
     add_device(parser)
     add_max_pixels(parser)
-    parser.add_argument("--force", action="store_true", help="replace an engine in the folder")
+    parser.add_argument("--force", action="store_true", help="overwrite an engine in the folder")
 
 
 def _ap_points(text: str) -> float:
-    """A number, for argparse; nan would let no engine pass, and be told after minutes."""
+    """A number other than nan; a type for argparse."""
     try:
         points = float(text)
     except ValueError:
@@ -72,7 +73,7 @@ def _ap_points(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, print both APs, and say whether there is an engine."""
+    """Export, and print both APs."""
     import sys
 
     from detkit.cli.progress import progress
@@ -88,14 +89,14 @@ def run(args: argparse.Namespace) -> int:
         return 0
     accuracy = result.manifest.accuracy
     assert accuracy is not None
-    print(f"error: the engine loses {accuracy.drop:.2f} points of AP, more than the "
-          f"{accuracy.max_ap_drop:g} allowed, and is not left; allow more with --max-ap-drop, or "
-          "choose another --precision or --size", file=sys.stderr)
+    print(f"error: AP drop of the engine: got {accuracy.drop:.2f} points, expected at most "
+          f"{accuracy.max_ap_drop:g}; the engine is not kept; increase --max-ap-drop, or choose "
+          "another --precision or --size", file=sys.stderr)
     return CHECK_FAILED
 
 
 def _table(manifest: Manifest) -> str:
-    """Both APs, and what was made, for stdout."""
+    """A table of both APs, with the data and the input sizes."""
     accuracy = manifest.accuracy
     assert accuracy is not None
     input_sizes = ", ".join(f"{height}x{width}" for height, width in manifest.graphs)
@@ -105,7 +106,7 @@ def _table(manifest: Manifest) -> str:
         f"{'':<{width}}  {'AP':>7}",
         f"{'checkpoint':<{width}}  {accuracy.checkpoint_ap:>7.4f}",
         f"{name:<{width}}  {accuracy.engine_ap:>7.4f}",
-        f"lost {accuracy.drop:.2f} points, {accuracy.max_ap_drop:g} allowed; {accuracy.images} "
-        f"pictures of {accuracy.data}",
-        f"sizes {input_sizes}",
+        f"AP drop {accuracy.drop:.2f} points, maximum {accuracy.max_ap_drop:g}; "
+        f"{accuracy.images} images of {accuracy.data}",
+        f"input sizes {input_sizes}",
     ])

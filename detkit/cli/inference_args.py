@@ -1,4 +1,4 @@
-"""Flags of the commands that look with a checkpoint, whether a detector's or a classifier's."""
+"""Flags of the commands that run inference with a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ TOP_K = 5
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the positional CHECKPOINT."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path,
-                        help="a trained checkpoint of a detector or a classifier, or a folder "
-                             "that 'detkit export' wrote")
+                        help="checkpoint of a detector or a classifier, or a folder written by "
+                             "'detkit export'")
 
 
 def add_threshold(parser: argparse.ArgumentParser) -> None:
-    """Add ``--threshold``; None when it is not given, since each task has its own default."""
+    """Add ``--threshold``; None if not given, since each task has its own default."""
     parser.add_argument(
         "--threshold", metavar="SCORE", type=score,
-        help=f"0 to 1; a detector's finds below it are left out (default: {DETECTION_THRESHOLD}), "
-             f"a classifier's label below it is called 'unsure' (default: {CLASS_THRESHOLD:g})",
+        help=f"score threshold, 0 to 1: detections below it are left out (default: "
+             f"{DETECTION_THRESHOLD}); a classifier's label below it is reported as 'unsure' "
+             f"(default: {CLASS_THRESHOLD:g})",
     )
 
 

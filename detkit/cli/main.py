@@ -1,4 +1,4 @@
-"""``detkit COMMAND``: find the command, parse, run, and turn errors into one line and an exit code."""
+"""``detkit COMMAND``: parse the arguments, run the command, report errors in one line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import select
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from detkit.cli.args import pixel_limit
 from detkit.errors import DetkitError, describe_system_failure, strip_worker_traceback
@@ -25,21 +26,65 @@ from detkit.version import __version__
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
+# Each is a module of detkit.cli with add_arguments(parser), run(args) and EXAMPLES.
 COMMANDS = {
     "train": "train a detector or a classifier from a config",
-    "test": "COCO mAP, or a classifier's accuracy, of a checkpoint",
-    "evaluate": "COCO mAP of a results file, without any model",
-    "predict": "detect objects in images, or name the images",
-    "video": "detect objects in a video, or name its frames",
-    "export": "make a fast engine of a checkpoint, and prove that it finds the same",
-    "benchmark": "time a checkpoint's engines, precisions and sizes, AP beside each",
-    "serve": "a page in the browser for pictures, videos and the camera",
+    "test": "measure a checkpoint: COCO mAP, or a classifier's accuracy",
+    "evaluate": "measure a COCO results file; needs no model",
+    "predict": "run inference on images; save results and visualizations",
+    "video": "run inference on a video or camera; track and count objects",
+    "export": "export a checkpoint to an inference engine and check its AP",
+    "benchmark": "measure latency, throughput and AP of inference engines",
+    "serve": "web page for inference on images, videos and the camera",
     "complexity": "count a model's parameters and FLOPs",
 }
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``detkit``."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    _replace_unencodable()
+    table = "\n".join(f"  {name:<12}{summary}" for name, summary in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="detkit", description="Train, test, run and export object detectors and classifiers.",
+        epilog=f"commands:\n{table}\n\n'detkit COMMAND --help' describes a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=LazyParser,
+                                       help="one of the commands below; its arguments follow it")
+    for name in COMMANDS:
+        subparsers.add_parser(name, command=name)
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        return _print_error(f"unknown command '{argv[0]}', expected one of {', '.join(COMMANDS)}"
+                            f"{did_you_mean(argv[0], COMMANDS)}", debug=False)
+    if not argv:
+        parser.print_help()
+        return BAD_INPUT
+    return _parse_and_run(parser, argv)
+
+
+class LazyParser(argparse.ArgumentParser):
+    """Stands for the parser of a command, whose module is imported only when it is to parse."""
+
+    def __init__(self, command: str, prog: str) -> None:
+        super().__init__(prog=prog, add_help=False)
+        self._command = command
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse with the command's own parser, which reports unknown flags with its own usage."""
+        return build_parser(self._command, self.prog).parse_args(args, namespace), []
+
+
 def build_parser(command: str, prog: str) -> argparse.ArgumentParser:
-    """The parser of one command. Quick: no command's module imports torch before it runs."""
+    """The parser of one command; imports its module, which imports no heavy library.
+
+    Args:
+        command: one of ``COMMANDS``.
+        prog: the name of the program in the usage line.
+    """
     module = importlib.import_module(f"detkit.cli.{command}")
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -49,32 +94,27 @@ def build_parser(command: str, prog: str) -> argparse.ArgumentParser:
     )
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(command=command)
     return parser
-
-
-def _usage() -> str:
-    lines = [f"  {name:<12}{help_text}" for name, help_text in COMMANDS.items()]
-    return "usage: detkit COMMAND ...\n\n" + "\n".join(
-        lines) + "\n\n'detkit COMMAND --help' says more."
 
 
 def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a check failed, 2 bad input or usage."""
-    for stream in (sys.stdout, sys.stderr):
-        # A class name that the terminal's encoding lacks is written as \u1234, not a crash.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    parser = build_parser(command, prog or f"detkit {command}")
+    _replace_unencodable()
+    return _parse_and_run(build_parser(command, prog or f"detkit {command}"), argv)
+
+
+def _parse_and_run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     try:
         args = parser.parse_args(list(argv))
     except SystemExit as stop:
         return int(stop.code or 0)
-    module = importlib.import_module(f"detkit.cli.{command}")
+    module = importlib.import_module(f"detkit.cli.{args.command}")
     trust = bool(getattr(args, "trust", False))
     if trust:
         print(TRUST_NOTICE, file=sys.stderr)
     elif os.environ.get(NO_WEIGHTS_ONLY_ENV):
-        print(f"{NO_WEIGHTS_ONLY_ENV} has no effect: --trust says that files may run code",
+        print(f"{NO_WEIGHTS_ONLY_ENV} has no effect: use --trust to let files run code",
               file=sys.stderr)
     try:
         start_core_monitor()
@@ -107,19 +147,19 @@ def _is_pipe_closed() -> bool:
         return True
     for stream in (sys.stdout, sys.stderr):
         try:
-            asked = select.poll()
-            asked.register(stream.fileno(), 0)
-            if any(event & select.POLLERR for _, event in asked.poll(0)):
+            poller = select.poll()
+            poller.register(stream.fileno(), 0)
+            if any(event & select.POLLERR for _, event in poller.poll(0)):
                 return True
         except (OSError, ValueError):
-            continue  # A stream without a file, such as an editor's.
+            continue  # a stream without a file descriptor, as in an editor
     return False
 
 
 def _interrupt_exit_code(stop: KeyboardInterrupt) -> int:
-    asked = isinstance(stop, TerminationInterrupt)
-    print("terminated" if asked else "interrupted", file=sys.stderr)
-    return TERMINATED if asked else INTERRUPTED
+    terminated = isinstance(stop, TerminationInterrupt)
+    print("terminated" if terminated else "interrupted", file=sys.stderr)
+    return TERMINATED if terminated else INTERRUPTED
 
 
 def _print_error(message: str, debug: bool) -> int:
@@ -129,17 +169,8 @@ def _print_error(message: str, debug: bool) -> int:
     return BAD_INPUT
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``detkit``."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
-        return OK if argv else BAD_INPUT
-    if argv[0] == "--version":
-        print(__version__)
-        return OK
-    if argv[0] not in COMMANDS:
-        print(f"error: no command '{argv[0]}', expected one of {', '.join(COMMANDS)}"
-              f"{did_you_mean(argv[0], COMMANDS)}", file=sys.stderr)
-        return BAD_INPUT
-    return run_command(argv[0], argv[1:])
+def _replace_unencodable() -> None:
+    """Write characters that the terminal's encoding lacks as escapes such as ``\\u1234``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,9 +1,9 @@
-"""Look at images: writes what was found in them, and a drawn picture for each.
+"""Run inference on images; save results and visualizations.
 
-A detector's objects go to DIR/detections.json, a classifier's labels to DIR/predictions.json and
-DIR/predictions.csv. The checkpoint carries its config and classes; nothing else is needed. Images
-that cannot be read are named at the end, and the exit code is then 1; so are those of which only
-the first frame was read, or whose 16-bit values were scaled.
+Detections are written to DIR/detections.json, classifications to DIR/predictions.json and
+DIR/predictions.csv. A checkpoint contains its config and its classes. Images that cannot be read
+are listed at the end, and the exit code is 1. Images of which only the first frame was read, or
+whose 16-bit values were scaled, are listed, too.
 """
 
 from __future__ import annotations
@@ -37,70 +37,67 @@ if TYPE_CHECKING:
     from detkit.structures.detections import Detections
 
 EXAMPLES = """examples:
-  detkit predict work_dirs/quickstart/best.pth photo.jpg --out found
-  detkit predict work_dirs/quickstart/best.pth photos/ --out found --threshold 0.5 --no-images
-  detkit predict exported photos/ --out found
+  detkit predict work_dirs/quickstart/best.pth photo.jpg --out results
+  detkit predict work_dirs/quickstart/best.pth photos/ --out results --threshold 0.5 --no-images
+  detkit predict exported photos/ --out results
   detkit predict work_dirs/classify_swin_nano/best.pth photos/ --out labels --top-k 3
 """
-BATCH_SIZE = 8  # of a classifier's; a detector's images fill the machine one by one
+CLASSIFIER_BATCH = 8  # detectors use all cores with a single image
 
 Prediction = TypeVar("Prediction")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``predict``."""
+    """Add the arguments of ``detkit predict``."""
     add_checkpoint(parser)
     add_trust_flag(parser)
     parser.add_argument(
         "images", metavar="IMAGES", nargs="+", type=Path,
-        help="image files, folders that are searched with all below them, or 'sample'",
+        help="image files, folders (searched recursively), or 'sample'",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True,
-        help="folder for the results; it must be new or empty",
+        help="output folder; must be new or empty",
     )
     add_threshold(parser)
     parser.add_argument(
         "--top-k", metavar="K", type=positive_int,
-        help=f"of a classifier: how many classes are told for each image (default: {TOP_K})",
+        help=f"classifiers only: number of classes per image (default: {TOP_K})",
     )
     add_device(parser)
     add_max_pixels(parser)
-    add_engine_flags(parser, None, f"{MMDET}; of an exported folder what it was made for")
-    parser.add_argument("--no-images", action="store_true", help="save no images")
+    add_engine_flags(parser, None, f"{MMDET}; for an exported folder its engine")
+    parser.add_argument("--no-images", action="store_true", help="do not save visualizations")
     parser.add_argument("--no-pictures", dest="no_images", action="store_true",
-                        help=argparse.SUPPRESS)  # its earlier spelling
-    parser.add_argument(
-        "--force", action="store_true", help="write into a folder that is not empty"
-    )
+                        help=argparse.SUPPRESS)  # the former name of --no-images
+    parser.add_argument("--force", action="store_true", help="write to a folder that is not empty")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, draw, write, print a table; 1 when an image could not be used."""
+    """Run inference on all images and print a table; 1 if an image could not be processed."""
     from detkit.inference.image_files import find_images, summarize_skipped
 
-    others: list[Path] = []
-    files = find_images([sample_path(path, "test") for path in args.images], others.append)
+    skipped: list[Path] = []
+    files = find_images([sample_path(path, "test") for path in args.images], skipped.append)
 
     from detkit.cli.build_predictor import build_predictor
     from detkit.inference.files_report import format_notes
     from detkit.inference.predictor_protocol import CLASSIFICATION
 
     predictor = build_predictor(args)
-    task: Callable[..., tuple[FilesReport[Any], str]] = (
-        _classify if predictor.task == CLASSIFICATION else _run_detector)
-    report, table = task(args, predictor, files)
+    run_task: Callable[..., tuple[FilesReport[Any], str]] = (
+        _run_classifier if predictor.task == CLASSIFICATION else _run_detector)
+    report, table = run_task(args, predictor, files)
     print(printable(table, keep="\n"))
     print(f"written to {args.out}")
     for line in format_notes(report):
         print(f"note: {printable(line)}", file=sys.stderr)
-    if others:
-        print(f"note: passed over, as they are no images: "
-              f"{printable(summarize_skipped(others))}",
+    if skipped:
+        print(f"note: skipped, not images: {printable(summarize_skipped(skipped))}",
               file=sys.stderr)
     if not report.failed:
         return 0
-    print(f"{len(report.failed)} of {len(files)} images could not be used:", file=sys.stderr)
+    print(f"{len(report.failed)} of {len(files)} images could not be processed:", file=sys.stderr)
     for file, reason in report.failed:
         print(f"  {printable(f'{file}: {reason}')}", file=sys.stderr)
     return 1
@@ -109,13 +106,13 @@ def run(args: argparse.Namespace) -> int:
 def _run_detector(
     args: argparse.Namespace, predictor: PredictorProtocol[Detections], files: list[Path]
 ) -> tuple[FilesReport[Detections], str]:
-    """All results, and the table of what was found."""
+    """The results, and a table of the number of detections per class."""
     from detkit.inference.detection_files import counts_table, write_detections
     from detkit.visualization.box_annotator import BoxAnnotator
 
     if args.top_k is not None:
-        raise DetkitError(f"--top-k {args.top_k}: {args.checkpoint} holds a detector, and top-k "
-                          "is of classifiers", hint="leave --top-k out")
+        raise DetkitError(f"--top-k: does not apply to {args.checkpoint}, which is a detector",
+                          hint="leave --top-k out")
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     predictor.score_threshold = threshold
     report = _run_files(
@@ -127,10 +124,10 @@ def _run_detector(
     return report, counts_table(report, predictor.classes)
 
 
-def _classify(
+def _run_classifier(
     args: argparse.Namespace, predictor: PredictorProtocol[Classifications], files: list[Path]
 ) -> tuple[FilesReport[Classifications], str]:
-    """All results, and the table of the labels."""
+    """The results, and a table of the labels."""
     from detkit.inference.classification_files import top_table, write_predictions
     from detkit.visualization.label_annotator import LabelAnnotator, upscale_small
 
@@ -141,7 +138,7 @@ def _classify(
         args, predictor, files,
         lambda report: write_predictions(report, args.out, predictor.classes, top_k, threshold),
         None if args.no_images else lambda image, scores: annotate(upscale_small(image), scores),
-        batch_size=BATCH_SIZE,
+        batch_size=CLASSIFIER_BATCH,
     )
     return report, top_table(report, predictor.classes, top_k, threshold)
 
@@ -154,7 +151,7 @@ def _run_files(
     draw: DrawFn[Prediction] | None,
     batch_size: int,
 ) -> FilesReport[Prediction]:
-    """Look at the files with a bar of progress; what was done when it is stopped is told."""
+    """Process the files with a progress bar; on an interrupt, report how many are done."""
     from detkit.cli.progress import progress
     from detkit.inference.output_folder import make_output_dir
     from detkit.inference.predict_files import predict_files
@@ -170,5 +167,5 @@ def _run_files(
 
             return predict_files(predict, files, args.out, write, draw, on_file, batch_size)
     except KeyboardInterrupt:
-        print(f"{count} of {len(files)} images were done: {args.out}", file=sys.stderr)
+        print(f"{count} of {len(files)} images done: {args.out}", file=sys.stderr)
         raise

@@ -1,4 +1,4 @@
-"""A progress bar, or a sign of life, on stderr, on a terminal only."""
+"""A progress bar or a status line on stderr; shown on a terminal only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from detkit.text import printable
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each of ``total`` things (None: not known beforehand).
+    """Yield a function to call after each of ``total`` items (None: unknown).
 
-    When stderr is not a terminal nothing is shown.
+    If stderr is not a terminal, nothing is shown.
     """
     if not sys.stderr.isatty():
         yield lambda: None
@@ -37,13 +37,13 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[], None]
 
 @contextmanager
 def status(description: str) -> Iterator[None]:
-    """Show on stderr that something of unknown length is going on; nothing if no terminal."""
+    """Show a status line on stderr; nothing if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
     from rich.text import Text
 
-    # Not as a str, in which a path's '[1]' would be read as markup.
+    # A str would be parsed as markup, such as '[1]' in a path.
     with Console(stderr=True).status(Text(printable(description))):
         yield

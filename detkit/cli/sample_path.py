@@ -1,4 +1,4 @@
-"""The word ``sample`` where a command takes images or a video: the built-in set's own."""
+"""The argument ``sample`` for images or a video: those of the built-in sample dataset."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ SAMPLE = Path("sample")
 
 
 def sample_path(path: Path, subpath: str) -> Path:
-    """``subpath`` of the built-in sample where ``path`` is the word and no such file; else
-    ``path``.
+    """``subpath`` of the sample if ``path`` is 'sample' and not an existing file; else ``path``.
 
     Args:
-        path: what the user gave.
-        subpath: a name inside the sample's folder, as ``test`` or ``video.mp4``.
+        path: a path from the command line.
+        subpath: a path in the folder of the sample, such as ``test`` or ``video.mp4``.
     """
     if path != SAMPLE or path.exists():
         return path

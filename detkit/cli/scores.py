@@ -1,4 +1,4 @@
-"""The scores of a test on stdout and in files."""
+"""Prints and writes the scores of a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_scores(result: TestResult) -> None:
-    """Print what was measured to stdout, as tables where it is a detector's or a classifier's."""
+    """Print the scores to stdout; tables for a detector or a classifier."""
     if result.scores is None:
         for name, value in result.metrics.items():
             print(f"{name} {value:.4f}")
@@ -39,17 +39,17 @@ def print_scores(result: TestResult) -> None:
 
 
 def ensure_outputs_absent(out: Path, config: str, options: dict[str, Any]) -> None:
-    """Refuse to write scores over a file; before the work, which can take minutes.
+    """Check that the output files do not exist, before a test that can take minutes.
 
     Args:
-        out: where the json is to go; a classifier's confusion matrix goes beside it.
-        config, options: what is tested.
+        out: the JSON file for the scores; a classifier also gets a confusion matrix next to it.
+        config, options: the config under test.
 
     Raises:
-        DetkitError: one of the two files is there, or both would be the same.
+        DetkitError: one of the two files exists, or both have the same name.
     """
     if out.exists():
-        raise DetkitError(f"{out} is there already", hint="name another file with --out")
+        raise DetkitError(f"{out}: already exists", hint="choose another file with --out")
     image_path = confusion_matrix_path(out)
     if image_path != out and not image_path.exists():
         return
@@ -59,19 +59,19 @@ def ensure_outputs_absent(out: Path, config: str, options: dict[str, Any]) -> No
     if not is_classifier(load_config(config, options)):
         return
     if image_path == out:
-        raise DetkitError(f"--out {out}: the confusion matrix would have the name of the scores",
-                          expected=f"a json, as {out.with_suffix('.json')}")
-    raise DetkitError(f"{image_path}, the confusion matrix's place, is there already",
-                      hint="name another file with --out")
+        raise DetkitError(f"--out {out}: the confusion matrix is written to the same file",
+                          expected=f"a JSON file such as {out.with_suffix('.json')}")
+    raise DetkitError(f"{image_path}: already exists, and the confusion matrix is written to it",
+                      hint="choose another file with --out")
 
 
 def confusion_matrix_path(out: Path) -> Path:
-    """Where the confusion matrix goes whose scores go to ``out``."""
+    """The file of the confusion matrix for scores in ``out``."""
     return out.with_suffix(".png")
 
 
 def write_scores(result: TestResult, path: Path) -> None:
-    """Write the scores as json, and the confusion matrix of a classifier as a picture beside it."""
+    """Write the scores as JSON, and a plot of the confusion matrix of a classifier next to it."""
     content: Any = result.metrics if result.scores is None else result.scores.as_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

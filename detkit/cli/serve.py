@@ -1,8 +1,8 @@
-"""Open a page in the browser: pictures, videos and the camera in, detections or labels out.
+"""Serve a web page that runs inference on images, videos and the camera.
 
-Threshold and classes are chosen on the page, which shows what each frame costs against the 33 ms
-of thirty frames a second. It runs on this machine alone: nothing is sent to, or fetched from,
-another. What is uploaded is removed when the server ends, which Ctrl-C does.
+The page has controls for the threshold and the classes, and shows the time of each stage against
+the 33 ms of 30 frames per second. Everything runs on this machine; no data is sent to others.
+Ctrl-C stops the server, and uploaded files are then removed.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ EXAMPLES = """examples:
 """
 HOST, PORT = "127.0.0.1", 7860
 MAX_UPLOAD_MB = 500
-WARM_UP_HW = (480, 640)  # as cameras give pictures
+WARM_UP_HW = (480, 640)  # the usual size of camera images
 LIBRARIES = (("gradio", "demo"), ("supervision", "video"), ("av", "video"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``serve``."""
+    """Add the arguments of ``detkit serve``."""
     add_checkpoint(parser)
     add_trust_flag(parser)
     parser.add_argument(
         "--host", metavar="ADDRESS", default=HOST,
-        help="the address to listen at (default: %(default)s, this machine alone); 0.0.0.0 lets "
-             "in whoever reaches this machine, without a password",
+        help="the address to listen on (default: %(default)s, this machine only); with 0.0.0.0 "
+             "every machine that can reach this one has access, without a password",
     )
     parser.add_argument(
         "--port", metavar="N", type=port, default=PORT,
-        help="the port to listen at, or auto for one that is free (default: %(default)s)",
+        help="the port to listen on, or auto for a free one (default: %(default)s)",
     )
     parser.add_argument(
         "--allow-host", metavar="HOST", type=host_name, action="append", default=[],
-        help="a further host that browsers may open the page by, with its port or for any, as "
-             "behind a proxy or a forwarded port; may be given several times",
+        help="another host name that the page may be opened with, for one port or for all, such "
+             "as that of a proxy or of a forwarded port; repeatable",
     )
     parser.add_argument(
         "--max-upload", metavar="MB", type=positive_int, default=MAX_UPLOAD_MB,
-        help="larger files are refused (default: %(default)s)",
+        help="maximum size of an uploaded file (default: %(default)s)",
     )
     add_threshold(parser)
     add_device(parser)
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C; the address is printed as soon as the page answers."""
+    """Serve until Ctrl-C; the URL is printed as soon as the page is available."""
     for library, extra in LIBRARIES:
         if find_spec(library) is None:
             raise MissingExtraError(library, extra)
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from detkit.app.visitors import VisitorRegistry
 
-    # A checkpoint may take long to load: what can be wrong before comes first.
+    # Before the slow loading of the checkpoint.
     if not args.checkpoint.exists():
         raise DetkitError(f"{args.checkpoint}: no such file")
     with open_port(args.host, args.port) as listen_socket, \
@@ -106,20 +106,20 @@ def run(args: argparse.Namespace) -> int:
 
             def on_start() -> None:
                 print(f"{server_url(listen_socket)}", flush=True)
-                print("Ctrl-C ends it", file=sys.stderr)
+                print("press Ctrl-C to stop", file=sys.stderr)
                 if not is_loopback(listen_socket.getsockname()[0]):
-                    print("whoever reaches this machine can use it: there is no password",
-                          file=sys.stderr)
+                    print("warning: every machine that can reach this one has access, without a "
+                          "password", file=sys.stderr)
 
             hosts = allowed_hosts(listen_socket, args.host, args.allow_host)
             page_server(page.blocks, listen_socket, hosts, visitors, args.max_upload, on_start,
                         page.stop).run(sockets=[listen_socket])
-    print("ended; what was uploaded is removed", file=sys.stderr)
+    print("stopped; uploaded files are removed", file=sys.stderr)
     return 0
 
 
 def load_demo_model(args: argparse.Namespace) -> DemoModel:
-    """The checkpoint's model, warmed up, so that the first picture is no slower than the next."""
+    """Load the checkpoint and warm it up, so that the first image is as fast as the next."""
     import numpy as np
 
     from detkit.app.demo_model import DemoModel
@@ -132,7 +132,7 @@ def load_demo_model(args: argparse.Namespace) -> DemoModel:
 
 
 def port(text: str) -> int:
-    """A port's number, 0 for 'auto', for argparse."""
+    """A port, 0 for 'auto'; a type for argparse."""
     value = 0 if text == "auto" else int(text) if text.isascii() and text.isdigit() else -1
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"got {text}, expected a port from 0 to 65535, or auto")

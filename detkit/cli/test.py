@@ -1,4 +1,4 @@
-"""Measure a checkpoint on a test split: COCO's AP of a detector, a classifier's accuracy."""
+"""Evaluate a checkpoint on the test split: COCO AP of a detector, accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``detkit test``."""
+    """Add the arguments of ``detkit test``."""
     from detkit.cli.args import add_run_flags, add_trust_flag
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
@@ -20,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_flags(parser)
     add_trust_flag(parser)
     parser.add_argument("--out", metavar="FILE",
-                        help="write the scores as json, a classifier's confusion matrix as .png "
-                        "beside it; not overwritten")
+                        help="output JSON file for the scores; a classifier's confusion matrix is "
+                        "written as .png next to it; must not exist yet")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test, print the scores, and write them where asked."""
+    """Test, print the scores, and write them to --out."""
     from pathlib import Path
 
     from detkit.cli.args import is_main_process, parse_options, set_local_rank_env

@@ -1,4 +1,4 @@
-"""Train a detector or a classifier, then measure its best checkpoint on the test split."""
+"""Train a detector or a classifier, then evaluate its best checkpoint on the test split."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ EXAMPLES = """examples:
   detkit train configs/cascade_swin_nano.py --data sample
   detkit train configs/cascade_swin.py --data path/to/coco_or_voc --amp --resume
   detkit train configs/classify_swin_nano.py --data path/to/folder_of_class_folders
-  detkit train configs/cascade_swin_nano.py --data sample \
+  detkit train configs/cascade_swin_nano.py --data sample \\
       --backbone-from work_dirs/classify_swin_nano/best.pth
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``detkit train``."""
+    """Add the arguments of ``detkit train``."""
     from detkit.cli.args import add_run_flags, add_trust_flag
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
     add_run_flags(parser)
     add_trust_flag(parser)
     parser.add_argument(
-        "--resume", nargs="?", const="auto", metavar="auto|FILE", type=_named,
-        help="continue the newest checkpoint of the work dir, or FILE",
+        "--resume", nargs="?", const="auto", metavar="auto|FILE", type=_non_empty,
+        help="resume from the latest checkpoint in the work dir, or from FILE",
     )
     parser.add_argument("--backbone-from", metavar="CHECKPOINT",
-                        help="begin with the backbone's weights in a classifier's or detector's "
-                        "checkpoint, or in a published file of that backbone")
+                        help="initialize the backbone from the checkpoint of a classifier or a "
+                        "detector, or from published weights of this backbone")
     parser.add_argument("--amp", action="store_true",
                         help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument("--auto-scale-lr", action="store_true",
                         help="scale the learning rate with the batch size")
     parser.add_argument("--seed", type=_seed, metavar="N",
-                        help="seed of every random choice, 0 to 2**32 - 1")
+                        help="random seed, 0 to 2**32 - 1")
 
 
-def _named(text: str) -> str:
+def _non_empty(text: str) -> str:
     if not text:
-        raise argparse.ArgumentTypeError("got an empty name, expected auto or a file")
+        raise argparse.ArgumentTypeError("got an empty string, expected auto or a file")
     return text
 
 
@@ -50,7 +50,7 @@ def _seed(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and print where the checkpoint is and its scores."""
+    """Train, and print the path of the checkpoint and its scores."""
     from detkit.cli.args import parse_options, set_local_rank_env
     from detkit.engine.run import train
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if result.confusion_matrix is not None:
         print(f"\nconfusion matrix: {result.confusion_matrix}")
     if result.checkpoint is None:
-        print(f"no checkpoint was written to {result.work_dir}", file=sys.stderr)
+        print(f"no checkpoint written to {result.work_dir}", file=sys.stderr)
         return 0
     print(f"\ncheckpoint: {result.checkpoint}")
     return 0

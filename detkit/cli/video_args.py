@@ -1,4 +1,4 @@
-"""The words of ``video``, and what can be seen to be wrong with them before anything is loaded."""
+"""Arguments of ``detkit video``, and the checks that need neither the model nor the source."""
 
 from __future__ import annotations
 
@@ -13,128 +13,133 @@ from detkit.cli.inference_args import add_checkpoint, add_device, add_threshold,
 from detkit.errors import VideoError
 
 WINDOW = 15
-MAX_FRAME_PIXELS = 35_651_584  # as detkit.video.io.containers has it
+MAX_FRAME_PIXELS = 35_651_584  # same as in detkit.video.io.containers
 Points = tuple[tuple[float, float], ...]
 
 
 def add_video_flags(parser: argparse.ArgumentParser) -> None:
-    """Add CHECKPOINT, FILE and every flag."""
-    # As detkit.video.io.writer and .encoders have them, which would bring their heavy libraries.
+    """Add CHECKPOINT, FILE and all flags."""
+    # Same as in detkit.video.io.writer and .encoders, which import heavy libraries.
     encoders = ("auto", "libx264", "libvpx-vp9", "mpeg4")
     presets = ("ultrafast", "superfast", "veryfast", "faster", "medium")
     add_checkpoint(parser)
     add_trust_flag(parser)
     parser.add_argument(
         "file", metavar="FILE",
-        help="a video file, a folder of pictures, a camera's number, an rtsp:// or http:// "
-             "address, or 'sample'",
+        help="a video file, a folder of images, a camera index, an rtsp:// or http:// URL, or "
+             "'sample'",
     )
     parser.add_argument(
         "--out", metavar="FILE", type=Path,
-        help="the video to write: .mp4, .m4v, .mov or .mkv; it must not exist yet",
+        help="output video: .mp4, .m4v, .mov or .mkv; must not exist yet",
     )
     parser.add_argument(
         "--json", metavar="FILE", type=Path,
-        help="write what was found, too, or only that: one json object a line, one line a frame",
+        help="output predictions, with or without --out: JSON lines, one object per frame",
     )
     add_threshold(parser)
     parser.add_argument(
         "--window", metavar="N", type=positive_int,
-        help="of a classifier: its probabilities are the mean over the last N frames "
-             f"(default: {WINDOW}; 1 smooths nothing)",
+        help="classifiers only: average the probabilities over the last N frames "
+             f"(default: {WINDOW}; 1 for no smoothing)",
     )
     parser.add_argument("--track", action="store_true",
-                        help="follow each object from frame to frame, and number it")
+                        help="track objects (ByteTrack) and show their track ids")
     parser.add_argument(
         "--count-line", metavar="X1,Y1,X2,Y2", type=line, action="append", default=[],
-        help="count the tracks that cross this line, in pixels, each way; may be given more than "
-             "once, and stands for --track, too",
+        help="count tracks that cross this line in each direction, in pixels; repeatable; "
+             "implies --track",
     )
     parser.add_argument(
         "--zone", metavar="X1,Y1,X2,Y2,X3,Y3,...", type=polygon, action="append", default=[],
-        help="count the tracks inside these corners; may be given more than once, and stands for "
-             "--track, too",
+        help="count tracks inside this polygon, in pixels; repeatable; implies --track",
     )
     parser.add_argument(
         "--live", action=argparse.BooleanOptionalAction,
-        help="leave out old frames where newer ones wait, so that what is shown is never late; "
-             "a file is then read at its own pace (default: for cameras and streams, not for "
-             "files)",
+        help="drop old frames when newer ones are waiting, to keep the latency low; files are then "
+             "read in real time (default: on for cameras and streams, off for files)",
     )
     parser.add_argument(
         "--target-fps", metavar="FPS", type=positive_float,
-        help="try sizes and numbers of proposals on the first frames, the most accurate first, and "
-             "take the first that reaches so many frames per second",
+        help="try input sizes and numbers of proposals on the first frames, from the most accurate "
+             "to the fastest, and use the first that reaches this frame rate",
     )
     add_engine_flags(parser)
     parser.add_argument("--batch", metavar="N", type=positive_int,
-                        help="so many frames go through the model at once (default: 1; of a "
-                             "classifier 4)")
+                        help="frames per call of the model (default: 1; 4 for classifiers)")
     parser.add_argument("--fps", metavar="FPS", type=frame_rate,
-                        help="of a folder of pictures (default: 25)")
+                        help="frame rate of a folder of images (default: 25)")
     parser.add_argument("--encoder", choices=encoders, default=encoders[0],
-                        help="what writes the video: libx264 (h264; GPL), libvpx-vp9 (plays in "
-                             "browsers too; BSD), mpeg4 (plays in players, not in browsers; LGPL); "
-                             "auto is the first of them that the installed PyAV has "
-                             "(default: %(default)s)")
+                        help="video encoder: libx264 (H.264; GPL), libvpx-vp9 (also plays in "
+                             "browsers; BSD), mpeg4 (does not play in browsers; LGPL); auto uses "
+                             "the first that the installed PyAV has (default: %(default)s)")
     parser.add_argument("--preset", choices=presets,
-                        help="of libx264; a later one makes smaller files in more time "
+                        help="libx264 preset; slower ones give smaller files "
                              f"(default: {presets[0]})")
     parser.add_argument("--max-pixels", metavar="N", type=positive_int, default=MAX_FRAME_PIXELS,
-                        help="refuse frames of more pixels, before they take memory (default: "
-                             "%(default)s, 8192x4352, the largest of h264)")
-    parser.add_argument("--no-audio", action="store_true", help="leave a file's sound out")
+                        help="maximum number of pixels of a frame, checked before decoding "
+                             "(default: %(default)s, 8192x4352, the maximum of H.264)")
+    parser.add_argument("--no-audio", action="store_true", help="do not copy the audio")
     add_device(parser)
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 
-def check_files(args: argparse.Namespace) -> None:
-    """See that what is to be written harms nothing, and that the source can be there.
+def check_files(args: argparse.Namespace, file: str) -> None:
+    """Check that the source exists, and that no file is overwritten by mistake.
+
+    Args:
+        args: the parsed arguments.
+        file: the video file, folder, camera index or URL.
 
     Raises:
-        VideoError: one line on the first thing that is wrong.
+        VideoError: the first problem.
     """
     from detkit.video.io.encoders import choose_encoder
     from detkit.video.io.source import is_camera, is_url
     from detkit.video.io.writer import check_suffix
 
-    if not (is_camera(args.file) or is_url(args.file) or Path(args.file).exists()):
-        raise VideoError(f"{args.file}: no such file")
+    if not (is_camera(file) or is_url(file) or Path(file).exists()):
+        raise VideoError(f"{file}: no such file")
     if args.out is None and args.json is None:
-        raise VideoError("nothing would be written", hint="name a video with --out, or a file with "
-                         "--json")
+        raise VideoError("no output", hint="give a video file with --out, or a JSON lines file "
+                         "with --json")
     if args.out is not None:
         check_suffix(args.out)
         encoder = choose_encoder(args.encoder, args.out.suffix)
         if args.preset is not None and not encoder.supports_preset:
-            raise VideoError(f"--preset {args.preset}: is of libx264, and {encoder.name} writes "
-                             "the video", hint="leave --preset out")
+            raise VideoError(f"--preset {args.preset}: applies to libx264, and the encoder is "
+                             f"{encoder.name}", hint="leave --preset out")
         if args.json is not None and args.json.resolve() == args.out.resolve():
-            raise VideoError(f"{args.json}: is the --out file, too", hint="name another --json")
+            raise VideoError(f"{args.json}: is also the --out file",
+                             hint="choose another file for --json")
     for path in (args.out, args.json):
         if path is None:
             continue
         if not path.exists():
             _check_folder(path)
             continue
-        if Path(args.file).exists() and path.samefile(args.file):
-            raise VideoError(f"{path}: is the video to read", hint="name another file to write")
+        if Path(file).exists() and path.samefile(file):
+            raise VideoError(f"{path}: is the input video", hint="choose another output file")
         if not args.force:
-            raise VideoError(f"{path}: exists, and nothing is overwritten unasked",
-                             hint="name another, or add --force")
+            raise VideoError(f"{path}: already exists",
+                             hint="choose another file, or add --force to overwrite it")
 
 
 def _check_folder(path: Path) -> None:
-    """Refuse a file whose folder neither takes files nor can be made."""
+    """Check that the folder of an output file can be created, and is writable.
+
+    Raises:
+        VideoError: it is not.
+    """
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir():
-        raise VideoError(f"{path}: cannot be written", got=f"{parent}, which is no folder")
+        raise VideoError(f"{path}: cannot be written", got=f"{parent}, which is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise VideoError(f"{path}: cannot be written", got=f"no right to write in {parent}")
+        raise VideoError(f"{path}: cannot be written", got=f"no write permission for {parent}")
 
 
 def line(text: str) -> Points:
-    """Two points, for argparse."""
+    """Two points; a type for argparse."""
     points = _points(text)
     if len(points) != 2:
         raise argparse.ArgumentTypeError(f"got '{text}', expected four numbers: X1,Y1,X2,Y2")
@@ -142,28 +147,28 @@ def line(text: str) -> Points:
 
 
 def polygon(text: str) -> Points:
-    """Three points or more, for argparse."""
+    """Three or more points; a type for argparse."""
     points = _points(text)
     if len(points) < 3:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected three corners or more: "
+        raise argparse.ArgumentTypeError(f"got '{text}', expected three or more corners: "
                                          "X1,Y1,X2,Y2,X3,Y3")
     return points
 
 
 def frame_rate(text: str) -> Fraction:
-    """Frames per second, for argparse: '25', '29.97' or '30000/1001'."""
+    """Frames per second as '25', '29.97' or '30000/1001'; a type for argparse."""
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError):
         value = Fraction(0)
     if not Fraction(1, 1000) <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected frames per second, as 29.97 or "
-                                         "30000/1001")
+        raise argparse.ArgumentTypeError(f"got '{text}', expected frames per second, such as "
+                                         "29.97 or 30000/1001")
     return value
 
 
 def positive_float(text: str) -> float:
-    """A number above 0, for argparse."""
+    """A finite number above 0; a type for argparse."""
     try:
         value = float(text)
     except ValueError:

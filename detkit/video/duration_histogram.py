@@ -1,22 +1,22 @@
-"""Durations of a run of any length in a fixed piece of memory, for their percentiles."""
+"""A histogram of durations with percentiles, in a fixed amount of memory."""
 
 from __future__ import annotations
 
 import math
 
 SMALLEST_MS = 1e-3
-# Each bin ends 1 % above the one before; the last one begins beyond three hours.
+# The upper edge of each bin is 1 % above its lower edge; the last bin starts above three hours.
 GROWTH = math.log(1.01)
 BINS = 2400
 
 
 class DurationHistogram:
-    """Counts durations in bins that grow by 1 %: a percentile is true to half a percent.
+    """Counts durations in bins whose width grows by 1 %; percentiles are accurate to 0.5 %.
 
-    One thread adds; others may read at any time.
+    One thread may add while others read.
 
     Attributes:
-        count: how many were added.
+        count: number of durations.
         total: their sum, in milliseconds.
     """
 
@@ -26,14 +26,14 @@ class DurationHistogram:
         self._bins = [0] * BINS
 
     def add(self, seconds: float) -> None:
-        """Take one duration, given in seconds; one below a microsecond counts as that."""
+        """Add a duration in seconds; less than a microsecond counts as one microsecond."""
         milliseconds = max(seconds * 1e3, SMALLEST_MS)
         self._bins[min(int(math.log(milliseconds / SMALLEST_MS) / GROWTH), BINS - 1)] += 1
         self.count += 1
         self.total += milliseconds
 
     def percentile(self, percent: float) -> float:
-        """The duration, in milliseconds, that ``percent`` of those added do not pass; 0 of none.
+        """The duration in milliseconds that ``percent`` % do not exceed; 0 if there are none.
 
         Args:
             percent: above 0, up to 100.

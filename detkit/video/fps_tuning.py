@@ -1,7 +1,7 @@
-"""Which size and number of proposals let a video run at the frames a second that are asked for.
+"""Choose the input size, proposals and batch with which a video reaches a target frame rate.
 
-Settings are tried on the video's own first frames, through the whole chain, from the most accurate
-to the quickest; those that cannot make it by what was measured before are passed over.
+Configs are tried on the first frames of the video, from the most accurate to the fastest. A config
+is skipped if the measurements so far predict that it is too slow.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# What is reached on the first frames must be reached on busier ones, too, and the file's opening
-# and closing be paid for.
+# Later frames may have more objects, and opening and closing the file takes time, too.
 FPS_MARGIN = 1.2
-# A prediction that is so much too low is still worth a trial.
+# A config is tried if its predicted frame rate is at least this fraction of the target.
 PREDICTION_TOLERANCE = 0.85
 
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """What may be changed to be quicker.
+    """Settings that trade accuracy for speed.
 
     Args:
-        size: the longer side of the network's pictures, in pixels; None for the checkpoint's.
-        proposals: of a two-stage detector; None for the checkpoint's.
-        batch: frames in a call of the model.
-        cost: of the model, by that of the first setting; a guess by pixels and proposals.
+        size: the longer side of the network input, in pixels; None for the default.
+        proposals: maximum number of RPN proposals; None for the default.
+        batch: frames per call of the model.
+        cost: estimated time of the model relative to the first config, from pixels and proposals.
     """
 
     size: int | None
@@ -32,15 +31,23 @@ class TrialConfig:
     batch: int
     cost: float
 
+    def summary(self) -> str:
+        """A line such as 'size 320, 100 proposals, batch 1'."""
+        parts = [f"size {self.size}" if self.size is not None else "the given size"]
+        if self.proposals is not None:
+            parts.append(f"{self.proposals} proposals")
+        parts.append(f"batch {self.batch}")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a setting does on the first frames.
+    """Measurements of a config on the first frames.
 
     Args:
-        fps: frames a second through the whole chain.
-        model_ms: milliseconds of the model for a frame.
-        other_ms: milliseconds of all other stages for a frame.
+        fps: frames per second of the whole pipeline.
+        model_ms: milliseconds of the model per frame.
+        other_ms: milliseconds of all other stages per frame.
     """
 
     fps: float
@@ -50,12 +57,12 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The setting to run with.
+    """The config to run with.
 
     Args:
-        config: the first that is quick enough; the quickest of the tried where none is.
-        result: what it did.
-        target_met: whether it is quick enough.
+        config: the first that is fast enough; if none is, the fastest of those tried.
+        result: its measurements.
+        target_met: whether it reaches the target.
     """
 
     config: TrialConfig
@@ -66,13 +73,13 @@ class TuningResult:
 def trial_configs(
     long_side: int, divisor: int, proposals: int | None, batches: Sequence[int] = (1,)
 ) -> list[TrialConfig]:
-    """What to try, the most accurate first.
+    """The configs to try, the most accurate first.
 
     Args:
-        long_side: of the network's pictures as the checkpoint was tested, in pixels.
+        long_side: the longer side of the network input in the checkpoint's config, in pixels.
         divisor: sizes are multiples of it.
-        proposals: of the checkpoint's config; None for a single-stage detector.
-        batches: numbers of frames in a call, each tried at a size before the next size.
+        proposals: number of proposals in the config; None for a single-stage detector.
+        batches: batch sizes, all of which are tried at one input size before the next.
     """
     reduced = None if proposals is None else min(proposals, 100)
     minimum = None if proposals is None else min(proposals, 50)
@@ -81,7 +88,7 @@ def trial_configs(
     configs: list[TrialConfig] = []
     for factor, num_proposals in steps:
         side = max(divisor, round(long_side * factor / divisor) * divisor)
-        # Half of a two-stage detector's time goes by its pixels, half by its proposals.
+        # Half of a two-stage detector's time depends on the pixels, half on the proposals.
         share = 1.0 if proposals is None or num_proposals is None else num_proposals / proposals
         cost = (side / long_side) ** 2 * (0.5 if proposals else 1.0) + (
             0.5 * share if proposals else 0.0)
@@ -95,17 +102,20 @@ def trial_configs(
 def select_config(
     configs: Sequence[TrialConfig], target: float, trial: Callable[[TrialConfig], TrialResult]
 ) -> TuningResult:
-    """The first of ``configs`` that reaches ``target`` frames a second with a margin.
+    """The first of ``configs`` that exceeds ``target`` frames per second by 20 %.
 
     Args:
         configs: at least one, the most accurate first.
-        target: frames a second, above 0.
-        trial: measures a setting.
+        target: frames per second, above 0.
+        trial: measures a config.
+
+    Raises:
+        ValueError: there are no configs.
     """
     best: TuningResult | None = None
     last: tuple[TrialConfig, TrialResult] | None = None
     for index, config in enumerate(configs):
-        # The quickest is tried in any case: something must be.
+        # The last config is always tried: it is the fastest.
         if last is not None and index < len(configs) - 1 and _too_slow(config, last, target):
             continue
         result = trial(config)

@@ -1,4 +1,4 @@
-"""A bounded queue between two threads that can end, and can fail, at either side."""
+"""A bounded queue between two threads, either of which can end or fail."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ Item = TypeVar("Item")
 
 
 class QueueCancelled(Exception):
-    """The other side of the queue wants nothing more."""
+    """The consumer has cancelled the queue."""
 
 
 class FrameQueue(Generic[Item]):
-    """Items in order from one producer to one consumer; neither can wait for ever.
+    """Passes items in order from one producer to one consumer; neither can wait forever.
 
-    A producer that ends closes the queue, with an error when it failed: the consumer still
-    gets every item that came before, then the error. A consumer that ends cancels it: a
-    producer that waits for room, or comes back later, gets `QueueCancelled`.
+    A producer that ends closes the queue, with an error if it failed: the consumer still gets
+    all earlier items, then the error. A consumer that ends cancels the queue: a producer that
+    waits for space, or adds an item later, gets `QueueCancelled`.
 
     Args:
-        capacity: at most so many items wait; at least 1.
-        drop_oldest: a full queue throws its oldest item away for a new one, and nobody waits for
-            room.
+        capacity: maximum number of items; at least 1.
+        drop_oldest: a full queue drops its oldest item for a new one instead of blocking the
+            producer.
 
     Attributes:
-        dropped: the items that were thrown away for newer ones.
+        dropped: number of items dropped for newer ones.
 
     Raises:
         ValueError: the capacity is below 1.
@@ -45,15 +45,15 @@ class FrameQueue(Generic[Item]):
         self._error: BaseException | None = None
 
     def put(self, item: Item) -> None:
-        """Add an item, waiting for room where the queue keeps all of them.
+        """Add an item; wait for space unless the queue drops items.
 
         Raises:
             QueueCancelled: the consumer has ended.
-            RuntimeError: the queue was closed before.
+            RuntimeError: the queue is closed.
         """
         with self._changed:
             if self._closed:
-                raise RuntimeError("put into a queue that was closed")
+                raise RuntimeError("put into a closed queue")
             while len(self._items) >= self._capacity and not self._cancelled:
                 if self._drop_oldest:
                     self._items.popleft()
@@ -67,7 +67,7 @@ class FrameQueue(Generic[Item]):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the consumer wants nothing more."""
+        """Whether the consumer has cancelled the queue."""
         return self._cancelled
 
     def get(self) -> Item | None:
@@ -80,7 +80,10 @@ class FrameQueue(Generic[Item]):
         return items[0] if items else None
 
     def get_up_to(self, limit: int) -> list[Item]:
-        """What waits, at most ``limit`` items, waiting for one; as `get`, none at the end.
+        """The next items, at least one and at most ``limit``, waiting for the first.
+
+        Returns:
+            An empty list at the end.
 
         Raises:
             BaseException: the error that the producer closed the queue with.
@@ -95,14 +98,14 @@ class FrameQueue(Generic[Item]):
             return items
 
     def close(self, error: BaseException | None = None) -> None:
-        """Nothing more will come; ``error`` says why when that is not the regular end."""
+        """End the queue; ``error`` is the reason if this is not the regular end."""
         with self._changed:
             if not self._closed:
                 self._closed, self._error = True, error
             self._changed.notify_all()
 
     def cancel(self) -> None:
-        """Nothing more is wanted; what waits is thrown away."""
+        """Accept no more items, and discard those in the queue."""
         with self._changed:
             self._cancelled = True
             self._items.clear()

@@ -1,4 +1,4 @@
-"""Batches of frames to a model, several at once, with the answers back in order."""
+"""Runs a model on batches of frames, several in parallel, and returns predictions in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Prediction = TypeVar("Prediction")
 
 @dataclass(frozen=True)
 class BatchResult(Generic[Prediction]):
-    """A batch of frames, the answer for each, and the seconds that the model took for all."""
+    """A batch of frames, the prediction for each, and the seconds of the model for the batch."""
 
     frames: list[Frame]
     predictions: Sequence[Prediction]
@@ -27,18 +27,18 @@ class BatchResult(Generic[Prediction]):
 
 
 class InferenceStage(Generic[Prediction]):
-    """A thread that hands batches to as many threads as the model serves at once.
+    """A thread that distributes batches over worker threads.
 
-    A batch is taken only when one of those threads is free for it: of a queue that keeps the
-    newest frames it is the newest that are looked at.
+    A batch is formed only when a worker is free, so that a queue that drops old frames supplies
+    the newest ones.
 
     Args:
-        predict: gives one answer for each of a list of (H, W, 3) uint8 RGB images.
-        frames: where the frames come from.
-        batch_size: so many frames go to ``predict`` at once; the last batch may be smaller.
-        workers: so many calls of ``predict`` run at once.
-        max_waiting: at most so many batches wait to be fetched.
-        wait_for_full_batch: wait until a batch is full; else take the frames that are there.
+        predict: returns a prediction for each of a list of (H, W, 3) uint8 RGB images.
+        frames: supplies the frames.
+        batch_size: frames per call of ``predict``; the last batch may be smaller.
+        workers: number of parallel calls of ``predict``.
+        max_waiting: maximum number of batches whose predictions wait to be fetched.
+        wait_for_full_batch: wait until a batch is full; else use the frames available.
     """
 
     def __init__(
@@ -51,25 +51,25 @@ class InferenceStage(Generic[Prediction]):
         self._wait_for_full_batch = wait_for_full_batch
         self._free = threading.Semaphore(workers)
         self._futures: FrameQueue[Future[BatchResult[Prediction]]] = FrameQueue(max_waiting)
-        self._pool = ThreadPoolExecutor(workers, "video-look")
+        self._pool = ThreadPoolExecutor(workers, "video-inference")
         self._thread = threading.Thread(name="video-batcher", target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         self._thread.start()
 
     def __iter__(self) -> Iterator[BatchResult[Prediction]]:
-        """Yield what was seen, in the order of the frames.
+        """Yield the batches with their predictions, in the order of the frames.
 
         Raises:
-            VideoError: the model failed, or gave another number of answers; or whatever ended
-                the frames. All that comes before it in order was yielded before.
+            VideoError: the model failed or returned a wrong number of predictions, or the source
+                of the frames failed. All earlier batches are yielded first.
         """
         while (future := self._futures.get()) is not None:
             yield future.result()
 
     def end(self) -> None:
-        """Stop, and wait until the calls that run are through."""
+        """Stop, and wait for the calls in progress."""
         self._frames.cancel()
         self._futures.cancel()
         if self._thread.ident is not None:
@@ -88,7 +88,7 @@ class InferenceStage(Generic[Prediction]):
             self._futures.close()
 
     def _batches(self) -> Iterator[list[Frame]]:
-        """Lists of frames, each when a worker is free; an error comes after the frames before."""
+        """Batches, each when a worker is free; an error is raised after the frames before it."""
         batch: list[Frame] = []
         while True:
             self._free.acquire()
@@ -127,14 +127,14 @@ class InferenceStage(Generic[Prediction]):
             raise VideoError(f"{where}: the model failed: {error_message(error)}") from error
         if count != len(batch):
             raise VideoError(
-                f"{where}: the model's answer", got=f"{count} results",
+                f"{where}: the model's predictions", got=count,
                 expected=f"one for each of {len(batch)} frames",
             )
         return predictions
 
 
 def error_message(error: BaseException) -> str:
-    """An error in words: a message of ours as it is, another with its kind before it."""
+    """The message of an error, preceded by its type unless it is a `DetkitError`."""
     if isinstance(error, DetkitError):
         return str(error)
     return format_error(error)

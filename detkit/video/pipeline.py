@@ -1,8 +1,8 @@
-"""A video through a model: reading, looking, tracking and drawing, writing, all at once.
+"""The video pipeline: read, predict, track, draw and write frames, all in parallel.
 
-Threads read, look and write; tracking and drawing go on in the caller's. Channels of a few
-frames join them. Whatever fails in any of them ends the whole chain with that error; what was
-done by then is closed and kept as a video that plays.
+Reading, inference and writing run in their own threads, tracking and drawing in the caller's.
+Queues of a few frames connect them. An error in any stage ends the pipeline with that error; the
+frames written before it are kept as a playable video.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from detkit.video.run_report import DRAW, ENCODE, TRACK, StageTimings, VideoRepo
 Prediction = TypeVar("Prediction")
 TrackFn = Callable[[Prediction, Frame], Any]
 OnFrame = Callable[[int, float, Prediction], None]
-# How long a reader sleeps at most before it looks whether it is still wanted.
+# Maximum time that a real-time reader sleeps before it checks whether the run has ended.
 POLL_SECONDS = 0.05
 
 
 class VideoInterrupted(KeyboardInterrupt):
-    """The user stopped the run; the message says what was kept."""
+    """The user stopped the run; the message names the file that is kept."""
 
 
 def run_video(
@@ -58,39 +58,38 @@ def run_video(
     on_start: Callable[[Source], None] = lambda source: None,
     on_frame: OnFrame[Any] = lambda index, timestamp_s, prediction: None,
 ) -> VideoReport:
-    """Look at the frames of ``source`` and write the drawn frames to ``out``, in order.
+    """Run a model on the frames of ``source`` and write the annotated frames, in order.
 
     Args:
-        predict: gives one answer (a detector's `Detections`, say) for each of a list of (H, W, 3)
+        predict: returns a prediction, such as a `Detections`, for each of a list of (H, W, 3)
             uint8 RGB images.
-        source: what `open_source` takes, or what it gave; it is closed at the end.
-        out: the h264 file to write, which has its name only when it is whole; None for none.
-        draw: draws an answer on an image that may be changed; the result has its shape. None
-            leaves the frames as they are.
-        track: called for each frame in order with its answer; what it gives takes the answer's
-            place in ``draw`` and ``on_frame``.
-        batch_size: so many frames go to ``predict`` at once; the last batch may be smaller.
-        workers: so many calls of ``predict`` run at once, each in a thread of its own; answers
-            come back in order.
-        queue_size: at most so many frames wait before, and after, the model.
-        live: leave out old frames where newer ones wait for the model; a file is then read at
-            its own pace. None: as the source is. Without it each frame goes through.
-        fps: frames per second of a folder of pictures.
-        encoder: of ``detkit.video.io.encoders``; 'auto' takes the first that is there.
-        preset: x264's.
-        audio: whether a file's sound goes along.
-        force: whether ``out`` may be replaced.
-        max_pixels: frames of more pixels are refused; of a source that is not open yet.
+        source: a path or URL for `open_source`, or an opened source, which is closed at the end.
+        out: the video file, which gets this name only when it is complete; None for no file.
+        draw: draws a prediction on an image, in place or not, and returns an image of the same
+            shape. None leaves the frames unchanged.
+        track: called for each frame in order with its prediction; its result replaces the
+            prediction in ``draw`` and ``on_frame``.
+        batch_size: frames per call of ``predict``; the last batch may be smaller.
+        workers: number of parallel calls of ``predict``, each in its own thread.
+        queue_size: maximum number of frames that wait before and after the model.
+        live: drop old frames when newer ones wait for the model; a file is then read in real
+            time. False processes every frame; None takes the source's ``live``.
+        fps: frame rate of a folder of images.
+        encoder: a name of ``detkit.video.io.encoders``; 'auto' uses the first available.
+        preset: x264's preset.
+        audio: whether to copy the audio of a file.
+        force: whether ``out`` may be overwritten.
+        max_pixels: maximum number of pixels of a frame; unused for an opened source.
         on_start: called once with the opened source.
-        on_frame: called for each frame in order with its index, its time in seconds and its
-            answer, after it was drawn.
+        on_frame: called for each frame in order with its index, its timestamp in seconds and its
+            prediction, after drawing.
 
     Raises:
-        VideoError: anything failed; the message says what, and where the frames done before it
-            are kept. Its ``__cause__`` is the error itself.
-        VideoInterrupted: Ctrl-C; as above. For a source without an end it is the regular end,
-            and nothing is raised when a frame was done.
-        ValueError: a batch, queue or number of workers below 1.
+        VideoError: a stage failed; the message has the reason, and the file that keeps the frames
+            written before it. The ``__cause__`` is the original error.
+        VideoInterrupted: Ctrl-C. It is the regular end of a live source, for which nothing is
+            raised once a frame is done.
+        ValueError: a batch size, queue size or number of workers below 1.
     """
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value < 1:
@@ -101,7 +100,7 @@ def run_video(
         check_suffix(path)
         if isinstance(source, (str, Path)) and path.exists() and Path(source).exists() \
                 and path.samefile(source):
-            raise VideoError(f"{path}: is the video to read", hint="name another --out")
+            raise VideoError(f"{path}: is the input video", hint="choose another --out")
     opened_source = open_source(source, fps, max_pixels) if isinstance(source,
                                                                        (str, Path)) else source
     live = opened_source.live if live is None else live
@@ -140,7 +139,7 @@ def run_video(
                 else:
                     times.end(frame.index)
     except QueueCancelled:
-        pass  # the writer failed, and says why below
+        pass  # the writer failed; its error is raised below
     except BaseException as error:
         failure = error
     finally:
@@ -157,7 +156,7 @@ def run_video(
         notes += output.notes
     elif failure is not None:
         raise _final_error(failure, f"{num_done} frames were done")
-    if num_done != opened_source.count - dropped:  # would be a fault in the stages
+    if num_done != opened_source.count - dropped:  # a bug in a stage
         raise VideoError("frames were lost", got=num_done, expected=opened_source.count - dropped)
     return VideoReport(path, opened_source.count, num_done, dropped,
                        time.perf_counter() - begin, times, peak_memory(), tuple(notes),
@@ -165,16 +164,16 @@ def run_video(
 
 
 class _StageThread(threading.Thread):
-    """A thread that keeps its error instead of printing it."""
+    """A thread that stores its error instead of printing it."""
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, target: Callable[[], None]) -> None:
         super().__init__(name=name, daemon=True)
-        self._work = work
+        self._stage_function = target
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            self._work()
+            self._stage_function()
         except QueueCancelled:
             pass
         except BaseException as error:
@@ -186,7 +185,7 @@ class _StageThread(threading.Thread):
 
 
 class OutputWriter:
-    """The file to be, its writer's thread, and what becomes of both at the end."""
+    """The output file and the thread that writes it."""
 
     def __init__(
         self, path: Path, force: bool, source: Source, times: StageTimings, queue_size: int, *,
@@ -210,11 +209,16 @@ class OutputWriter:
         self._thread.start()
 
     def put(self, frame: Frame) -> None:
-        """Have a drawn frame written; waits for room."""
+        """Queue an annotated frame for writing; waits for space."""
         self._queue.put(frame)
 
     def finish(self, failure: BaseException | None, expected: int) -> None:
-        """Write to the end, give the file its name, or raise what failed with what is kept."""
+        """Write the remaining frames and rename the file to its final name.
+
+        Raises:
+            BaseException: ``failure`` or an error of the writer, with the name of the file that
+                keeps the frames written so far.
+        """
         self._queue.close()
         self._thread.end()
         failure = failure or self._thread.error
@@ -224,7 +228,7 @@ class OutputWriter:
             failure = failure or error
         self._finish_written()
         count = self._writer.count
-        if failure is None and count != expected:  # would be a fault in the stages
+        if failure is None and count != expected:  # a bug in a stage
             failure = VideoError(f"{self._file.path}: frames were lost", got=count,
                                  expected=expected)
         if failure is None:
@@ -243,10 +247,10 @@ class OutputWriter:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be known of the file that was written."""
+        """Messages about the output file, such as incomplete audio."""
         notes = [] if self._writer.encoder_note is None else [self._writer.encoder_note]
         if self._writer.audio_error is not None:
-            notes.append(f"{self._source}: its sound could not be kept to the end: "
+            notes.append(f"{self._source}: the audio could not be copied to its end: "
                          f"{self._writer.audio_error}")
         return tuple(notes)
 
@@ -261,7 +265,7 @@ class OutputWriter:
             self._queue.cancel()
 
     def _finish_written(self) -> None:
-        """Frames lie in the file: only now, as the encoding of the last of them is its time."""
+        """End the timing of the frames written, after the encoding time of the last is added."""
         for index in self._written:
             self._times.end(index)
         self._written.clear()
@@ -280,7 +284,7 @@ def _read_frames(source: Source, frames: FrameQueue[Frame], live: bool) -> None:
 
 
 def _realtime(source: Source, frames: FrameQueue[Frame]) -> Iterator[Frame]:
-    """Frames of a file at the times at which they are shown, as a camera would give them."""
+    """The frames of a file, each at its timestamp, as a camera would deliver them."""
     begin: float | None = None
     for frame in source:
         now = time.perf_counter()
@@ -299,7 +303,7 @@ def _track_frame(track: TrackFn[Prediction], prediction: Prediction, frame: Fram
         result = track(prediction, frame)
     except Exception as error:
         raise VideoError(
-            f"frame {frame.index}: the tracking failed: {error_message(error)}") from error
+            f"frame {frame.index}: tracking failed: {error_message(error)}") from error
     times.add_stage_time(TRACK, frame.index, time.perf_counter() - begin)
     return result
 
@@ -312,13 +316,13 @@ def _draw_frame(draw: DrawFn[Any] | None, frame: Frame, result: Any, times: Stag
         image = draw(frame.image, result)
     except Exception as error:
         raise VideoError(
-            f"frame {frame.index}: the drawing failed: {error_message(error)}") from error
+            f"frame {frame.index}: drawing failed: {error_message(error)}") from error
     times.add_stage_time(DRAW, frame.index, time.perf_counter() - begin)
     return replace(frame, image=image)
 
 
 def _final_error(failure: BaseException, kept: str) -> BaseException:
-    """The error to raise: what failed, and what is kept."""
+    """The error to raise, with the frames that are kept in its message."""
     final_error: BaseException
     if isinstance(failure, KeyboardInterrupt):
         final_error = VideoInterrupted(kept)

@@ -1,4 +1,4 @@
-"""What a run over a video did, and where its milliseconds went."""
+"""The report of a video run: counts of frames, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STAGES = (DECODE, DETECT, TRACK, DRAW, ENCODE)
 
 
 class StageTimings:
-    """Measures a run while it goes, in a fixed piece of memory however long it is.
+    """Time measurements of a run, in a fixed amount of memory.
 
     Attributes:
-        stages: each stage's milliseconds a frame; of a batch's time each frame has its share.
-        waiting: what a frame's way took besides, in queues and for the rest of its batch.
-        latency: from the beginning of a frame's reading until it lies in the file.
+        stages: milliseconds per frame of each stage; the time of a batch is divided by its size.
+        waiting: milliseconds per frame in queues and waiting for the rest of its batch.
+        latency: milliseconds from the start of reading a frame until it is in the output file.
     """
 
     def __init__(self) -> None:
@@ -32,20 +32,20 @@ class StageTimings:
         self._in_flight: dict[int, tuple[float, float]] = {}
 
     def begin(self, frame: Frame, detect_seconds: float, batch_size: int) -> None:
-        """A frame was read and looked at, in a batch of ``batch_size`` frames."""
+        """Start the measurement of a frame that was predicted in a batch of ``batch_size``."""
         self.stages[DECODE].add(frame.decode_seconds)
         self.stages[DETECT].add(detect_seconds / batch_size)
         self._in_flight[frame.index] = (frame.read_at, frame.decode_seconds + detect_seconds)
 
     def add_stage_time(self, stage: str, index: int, seconds: float) -> None:
-        """A stage took ``seconds`` for a frame."""
+        """Add the time of a stage for the frame ``index``."""
         self.stages[stage].add(seconds)
         if index in self._in_flight:
             read_at, spent = self._in_flight[index]
             self._in_flight[index] = (read_at, spent + seconds)
 
     def end(self, index: int) -> None:
-        """A frame is through."""
+        """End the measurement of the frame ``index``."""
         read_at, spent = self._in_flight.pop(index)
         latency = time.perf_counter() - read_at
         self.latency.add(latency)
@@ -54,18 +54,17 @@ class StageTimings:
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What a run did.
+    """The result of a run.
 
     Args:
-        out: the file that was written; None without one.
-        frames_in: read from the source.
-        frames_out: that went through the model, and into the file.
-        frames_dropped: left out for newer ones.
-        seconds: of the whole chain, opening and closing included.
-        times: where they went.
-        peak_memory: the most bytes that the process held at once since its start; None where
-            the system does not say.
-        notes: what is to be said besides, as of sound that could not be kept.
+        out: the output file; None if there is none.
+        frames_in: frames read from the source.
+        frames_out: frames processed and written.
+        frames_dropped: frames dropped for newer ones.
+        seconds: time of the whole run, with opening and closing.
+        times: time of each stage.
+        peak_memory: peak memory of the process in bytes; None if the system does not report it.
+        notes: further messages, such as damaged frames or incomplete audio.
     """
 
     out: Path | None
@@ -79,11 +78,11 @@ class VideoReport:
 
     @property
     def fps(self) -> float:
-        """Frames that went through, by the seconds it took."""
+        """Processed frames per second of the whole run."""
         return self.frames_out / self.seconds if self.seconds > 0 else 0.0
 
     def table(self) -> str:
-        """Frames, memory, and the milliseconds of each stage, in aligned columns."""
+        """Frames, memory, and milliseconds of each stage, as a text table."""
         summary = [
             ("frames in", str(self.frames_in)),
             ("frames out", str(self.frames_out)),
@@ -94,8 +93,8 @@ class VideoReport:
         if self.peak_memory is not None:
             summary.append(("peak memory, MB", f"{self.peak_memory / 1e6:.0f}"))
         rows = [[name, value, "", "", ""] for name, value in summary]
-        # Decoders and encoders give their work in bursts: of those the mean says what it costs.
-        rows.append(["ms a frame", "mean", "median", "p95", "p99"])
+        # Decoders and encoders work in bursts: for those the mean is the cost.
+        rows.append(["ms per frame", "mean", "median", "p95", "p99"])
         histograms = {
             **self.times.stages, "waiting": self.times.waiting, "end to end": self.times.latency
         }
@@ -108,7 +107,7 @@ class VideoReport:
 
 
 def peak_memory() -> int | None:
-    """The most bytes of memory that this process held at once since its start, if it is known."""
+    """Peak memory of this process in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the page."""
+"""Fixtures of the page tests."""
 
 import logging
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def log_file(tmp_path_factory):
-    """A log file that the process had open before it served the page, as a training leaves it."""
+    """A log file that is open before the page is served, as after a training."""
     handler = logging.FileHandler(tmp_path_factory.mktemp("log") / "run.log")
     yield handler
     handler.close()

@@ -1,4 +1,4 @@
-"""What the page of ``detkit serve`` refuses: each route to a file, to another's, to the memory."""
+"""Requests that the page of ``detkit serve`` rejects: for files, other visitors, other routes."""
 
 import io
 import json
@@ -20,24 +20,24 @@ def secret(tmp_path):
     return path
 
 
-def test_a_picture_and_its_threshold_still_work(browser):
-    drawn, found, _, status_html = browser.call(PREDICT, browser.uploaded("a b.png", png()), 0.0,
-                                                [])
-    assert "160 x 64 pixels" in status_html and "<tbody>" in found
-    shown = np.asarray(Image.open(io.BytesIO(browser.file(drawn["path"]).content)))
-    assert shown.shape == IMAGE.shape
+def test_image_and_threshold_work(browser):
+    drawn, results, _, status_html = browser.call(
+        PREDICT, browser.uploaded("a b.png", png()), 0.0, [])
+    assert "160 x 64 pixels" in status_html and "<tbody>" in results
+    image = np.asarray(Image.open(io.BytesIO(browser.file(drawn["path"]).content)))
+    assert image.shape == IMAGE.shape
     _, _, _, status_html = browser.call(REFILTER, None, 1.0, [])
-    assert "0 objects found" in status_html
+    assert "0 objects detected" in status_html
 
 
-def test_a_video_still_works_and_is_sent_in_ranges(browser, tmp_path):
+def test_video_works_and_is_sent_in_ranges(browser, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", 5).read_bytes()
     drawn, _, _, status_html = browser.call(VIDEO, browser.uploaded("clip.mp4", clip), 0.0, [])
     assert "5 frames in" in status_html
     path = drawn["video"]["path"] if "video" in drawn else drawn["path"]
-    whole, part = browser.file(path), browser.file(path, Range="bytes=4-7")
-    assert (part.status, part.content) == (206, b"ftyp") and whole.content[4:8] == b"ftyp"
-    assert part.headers["Content-Type"] == "video/mp4"
+    full, partial = browser.file(path), browser.file(path, Range="bytes=4-7")
+    assert (partial.status, partial.content) == (206, b"ftyp") and full.content[4:8] == b"ftyp"
+    assert partial.headers["Content-Type"] == "video/mp4"
     assert browser.call(STOP) == []
 
 
@@ -50,14 +50,14 @@ def test_a_video_still_works_and_is_sent_in_ranges(browser, tmp_path):
     {"url": "{}", "meta": {"_type": "gradio.FileData"}},
     {"path": "{folder}/../../secret/{}", "url": None},
 ], ids=["path", "bare-path", "url", "file-url", "url-as-upload", "climbing"])
-def test_a_file_of_this_machine_is_not_read(browser, served, secret, function, form):
+def test_local_file_is_not_read(browser, served, secret, function, form):
     sent = {name: value.format(secret, folder=served.folder) if isinstance(value, str) else value
             for name, value in form.items()}
     assert browser.join(function, sent, 0.0, []).status == 403
     assert browser.join(function, [[{"deep": [sent]}]], 0.0, []).status == 403
 
 
-def test_an_upload_may_not_bring_an_address_along(browser, secret):
+def test_url_of_an_upload_is_ignored(browser, secret):
     own_file = browser.uploaded("own.png", png(IMAGE[:32]))
     _, _, _, status_html = browser.call(PREDICT, {**own_file, "url": str(secret)}, 0.0, [])
     assert "160 x 32 pixels" in status_html
@@ -99,7 +99,7 @@ def test_browsers_cannot_access_each_others_files(served, browser):
     ("GET", "/config"), ("GET", "/config/"), ("GET", "/gradio_api/openapi.json"),
     ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/gradio_api/mcp/sse"),
     ("POST", "/gradio_api/run/predict"), ("POST", "/gradio_api/api/predict"),
-    ("POST", "/gradio_api/call/look"), ("POST", "/gradio_api/call/v2/look"),
+    ("POST", "/gradio_api/call/predict"), ("POST", "/gradio_api/call/v2/predict"),
     ("POST", "/gradio_api/component_server"), ("POST", "/gradio_api/reset"),
     ("POST", "/gradio_api/process_recording"), ("POST", "/login"),
     ("GET", "/gradio_api/proxy=http://127.0.0.1:1/"), ("GET", "/gradio_api/queue/status"),
@@ -125,7 +125,7 @@ def test_requests_without_cookie_are_rejected(browser):
         assert browser.ask("GET", "/gradio_api/heartbeat/abc").status == 403
 
 
-def test_the_cookie_is_not_for_scripts_or_other_sites(served):
+def test_cookie_is_http_only_and_same_site(served):
     response = Browser(served.address).ask("GET", "/", Cookie="none=1")
     port = served.address[1]
     assert response.headers["Set-Cookie"].startswith(f"detkit_{port}=")
@@ -140,7 +140,7 @@ def test_foreign_host_header_is_rejected(browser, host):
         assert browser.ask(method, path, Host=host).status == 421
 
 
-def test_names_of_loopback_are_answered(browser):
+def test_names_of_loopback_are_allowed(browser):
     port = browser.address[1]
     for name in ("127.0.0.1", "localhost", "LocalHost", "[::1]"):
         assert browser.ask("GET", "/", Host=f"{name}:{port}").status == 200
@@ -161,7 +161,7 @@ def test_cross_origin_request_is_rejected(browser, headers):
         assert browser.ask("GET", expected, **headers).status == 403
 
 
-def test_a_link_on_another_site_opens_the_page_and_nothing_else(browser):
+def test_cross_site_link_opens_only_the_page(browser):
     link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate",
             "Sec_Fetch_Dest": "document"}
     assert browser.ask("GET", "/", **link).status == 200
@@ -182,7 +182,7 @@ def test_every_response_has_security_headers_and_no_cors(browser):
         assert not [name for name in headers if name.lower().startswith("access-control-")]
 
 
-def test_an_uploaded_page_is_stored_and_not_shown(browser):
+def test_uploaded_html_is_downloaded_not_displayed(browser):
     for name in ("a.html", "a.svg", "a.xml", "a"):
         response = browser.file(browser.uploaded(name, b"<script>alert(1)</script>")["path"])
         assert response.headers["Content-Type"] == "application/octet-stream"
@@ -191,9 +191,9 @@ def test_an_uploaded_page_is_stored_and_not_shown(browser):
 
 @pytest.mark.parametrize("name", ["../../x.png", "..", "/etc/x.png", "a\\..\\x.png", "", "x" * 300,
                                   ".bashrc", "a\nb", "%2e%2e%2fx"])
-def test_an_uploaded_name_stays_in_the_folder(browser, served, name):
+def test_uploaded_file_stays_in_folder(browser, served, name):
     response = browser.upload(name, b"hello")
-    if response.status != 200:  # a name that is none, for the form's reader
+    if response.status != 200:  # not a file name for the form parser
         assert response.status == 400
         return
     path, = json.loads(response.content)
@@ -202,13 +202,13 @@ def test_an_uploaded_name_stays_in_the_folder(browser, served, name):
     assert browser.file(path).content == b"hello"
 
 
-def test_a_long_name_of_letters_of_several_bytes_is_taken(browser):
-    """Systems take names of 255 bytes, of which each of these letters is three."""
+def test_long_multibyte_name_is_accepted(browser):
+    """Names may have 255 bytes, and each of these characters has three."""
     path = browser.uploaded("漢" * 200 + ".png", png())["path"]
     assert path.endswith("漢" * 66 + ".png") and browser.file(path).status == 200
 
 
-def test_no_address_in_a_request_is_fetched(browser):
+def test_urls_in_requests_are_not_fetched(browser):
     with socket.socket() as listen_socket:
         listen_socket.bind(("127.0.0.1", 0))
         listen_socket.listen()
@@ -224,9 +224,9 @@ def test_no_address_in_a_request_is_fetched(browser):
             listen_socket.accept()
 
 
-def test_a_websocket_is_not_opened(served):
+def test_websocket_is_not_opened(served):
     head = (f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{served.address[1]}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-    with connection(served, head.encode()) as one:
-        assert not one.recv(100).startswith(b"HTTP/1.1 101")
+    with connection(served, head.encode()) as connected:
+        assert not connected.recv(100).startswith(b"HTTP/1.1 101")

@@ -1,4 +1,4 @@
-"""Calls that the page of ``detkit serve`` does not make itself: one line back, none on stderr."""
+"""Calls that the page does not make are rejected with one line, and none on stderr."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ ADDRESS = {"url": "data:image/png;base64," + base64.b64encode(png()).decode()}
 
 
 def called(browser, body):
-    """The status of a call, and the line that a refused one gives back."""
+    """The status of a call, and the message of a rejected one."""
     response = posted(browser, "queue/join", body)
     return response.status, json.loads(response.content).get("detail")
 
@@ -20,15 +20,15 @@ def posted(browser, route, body):
     return browser.ask("POST", f"/gradio_api/{route}", call, Content_Type="application/json")
 
 
-@pytest.mark.parametrize("number", [99, -1, 10**30, 10**400, "1", None, True, 1.0, [1], {"a": 1}])
-def test_unknown_function_index_is_rejected(browser, capfd, number):
-    status, line = called(browser, {"fn_index": number, "data": [None, 0.5, []]})
+@pytest.mark.parametrize("fn_index", [99, -1, 10**30, 10**400, "1", None, True, 1.0, [1], {"a": 1}])
+def test_unknown_function_index_is_rejected(browser, capfd, fn_index):
+    status, line = called(browser, {"fn_index": fn_index, "data": [None, 0.5, []]})
     assert status == 400 and line.startswith("fn_index: got ") and len(line) < 200
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
-    "function, data, told",
+    "function, data, message",
     [(REFILTER, [None, "a text", []], "Threshold: got 'a text', expected a number from 0 to 1"),
      (REFILTER, [None, None, []], "Threshold: got None, expected a number from 0 to 1"),
      (REFILTER, [None, 1.5, []], "Threshold: got 1.5"),
@@ -41,17 +41,17 @@ def test_unknown_function_index_is_rejected(browser, capfd, number):
      (REFILTER, [None, 0.5, 0], "Classes: got 0"),
      (REFILTER, [None, 0.5, [0.0]], "Classes: got [0.0]"),
      (PREDICT, ["/etc/passwd", 0.5, []
-                ], "Picture: got '/etc/passwd', expected an object with the key"),
-     (PREDICT, [{"a": 1}, 0.5, []], "Picture: got {'a': 1}"),
+                ], "Image: got '/etc/passwd', expected an object with the key"),
+     (PREDICT, [{"a": 1}, 0.5, []], "Image: got {'a': 1}"),
      (VIDEO, [ADDRESS, 0.5, []], "Video: got {'url': "),
      (CAMERA, [{"a": 1}, 0.5, [], None], "Camera: got {'a': 1}"),
      (PREDICT, [None, 0.5], "data: got [None, 0.5], expected a list of 3"),
      (PREDICT, [None] * 1000, "data: got [None, None"),
      (STOP, [None], "data: got [None], expected a list of 0"), (PREDICT, {}, "data: got {}"),
      (PREDICT, None, "data: got None"), (PREDICT, "abc", "data: got 'abc'"), ], ids=str)
-def test_invalid_input_values_are_rejected(browser, capfd, function, data, told):
+def test_invalid_input_values_are_rejected(browser, capfd, function, data, message):
     status, line = called(browser, {"fn_index": function, "data": data})
-    assert status == 400 and told in line and len(line) < 200 and line.isprintable()
+    assert status == 400 and message in line and len(line) < 200 and line.isprintable()
     assert capfd.readouterr().err == ""
 
 

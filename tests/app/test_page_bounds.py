@@ -1,4 +1,4 @@
-"""The page of ``detkit serve`` has bounds: of bodies, pixels, files, connections and waiting."""
+"""Limits of the page of ``detkit serve``: bodies, pixels, files, connections, timeouts."""
 
 import base64
 import errno
@@ -31,7 +31,7 @@ from detkit.errors import DataError
 
 @pytest.mark.parametrize("side", [13_000, 20_000], ids=["507 MB", "1.2 GB"])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_large_image_of_few_bytes_is_judged_by_its_header(browser, side):
+def test_decompression_bomb_is_rejected_by_its_header(browser, side):
     bomb = large_png(side, side)
     assert len(bomb) < 400_000
     address = "data:image/png;base64," + base64.b64encode(bomb).decode()
@@ -47,21 +47,22 @@ def test_a_large_image_of_few_bytes_is_judged_by_its_header(browser, side):
 def test_camera_image_is_sent_as_data_url(browser):
     address = "data:image/png;base64," + base64.b64encode(png()).decode()
     assert browser.join(CAMERA, {"url": address}, 0.0, [], None).status == 200
-    with connection(browser, request_of(browser, f"queue/data?session_hash={browser.tab}")) as one:
-        assert b"data:image/jpeg;base64," in read_until(one, b"data:image/jpeg")
+    request = request_of(browser, f"queue/data?session_hash={browser.tab}")
+    with connection(browser, request) as stream:
+        assert b"data:image/jpeg;base64," in read_until(stream, b"data:image/jpeg")
 
 
-def test_a_drawn_video_ends_at_its_bound(browser, served, tmp_path):
+def test_annotated_video_ends_at_its_size_limit(browser, served, tmp_path):
     from detkit.app.video_tab import predict_video
 
     clip = write_video(tmp_path / "clip.mp4", 400)
-    model = DemoModel(_Nothing(), "")
-    shown = predict_video(model, str(clip), tmp_path, 0.5, [], threading.Event(), max_bytes=2000)
-    assert "the drawn video is too large" in shown.status
+    model = DemoModel(_SlowEmptyDetector(), "")
+    output = predict_video(model, str(clip), tmp_path, 0.5, [], threading.Event(), max_bytes=2000)
+    assert "the annotated video is too large" in output.status
 
 
-class _Nothing:
-    """A detector that takes its time and finds nothing."""
+class _SlowEmptyDetector:
+    """A slow detector without detections."""
 
     task, classes, score_threshold, num_streams = "detection", ("a",), 0.5, 1
 
@@ -76,8 +77,8 @@ def test_oversized_body_is_rejected(browser, monkeypatch):
     monkeypatch.setattr(request_bodies, "MAX_CALL_BYTES", 1000)
     assert browser.join(REFILTER, None, 0.0, ["x" * 1000]).status == 413
     chunked = request_of(browser, "queue/join", "POST", "Transfer-Encoding: chunked\r\n")
-    with connection(browser, chunked) as one:
-        assert one.recv(100).startswith(b"HTTP/1.1 413")
+    with connection(browser, chunked) as connected:
+        assert connected.recv(100).startswith(b"HTTP/1.1 413")
     assert browser.upload("a.bin", bytes(MAX_UPLOAD_MB * MB)).status == 200
     assert browser.upload("a.bin", bytes(MAX_UPLOAD_MB * MB + 1)).status == 413
     monkeypatch.setattr(request_bodies, "MAX_PENDING_CALL_BYTES", 10)
@@ -89,8 +90,8 @@ def test_oversized_body_is_rejected(browser, monkeypatch):
     b'{"session_hash": "a", "data": ' + b"[" * 30 + b"]" * 30 + b"}",
     b'{"session_hash": "a", "data": [' + b"{}," * 1_900_000 + b"{}]}",
 ], ids=["list", "cut", "number", "nested", "no-text", "deep", "many"])
-def test_a_body_that_is_no_call_is_400_at_once(browser, body):
-    before = time.process_time()  # of the server too: it is a thread here
+def test_body_without_call_is_400_at_once(browser, body):
+    before = time.process_time()  # includes the server, a thread here
     assert browser.ask("POST", "/gradio_api/queue/join", body).status == 400
     assert time.process_time() - before < 1
 
@@ -118,20 +119,20 @@ def test_form_without_exactly_one_file_is_400(browser):
 
 
 def ended(connected):
-    """Whether the server closes a connection; what it says before is passed over."""
+    """Whether the server closes a connection; data before that is ignored."""
     try:
         while connected.recv(65536):
             pass
     except ConnectionResetError:
         pass
-    return True  # a hang ends by the connection's time-out, as an error
+    return True  # a hang is an error after the timeout of the connection
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: "])
-def test_a_connection_that_does_not_go_on_is_closed(served, monkeypatch, sent):
+def test_stalled_connection_is_closed(served, monkeypatch, sent):
     monkeypatch.setattr(protocol, "HEADER_TIMEOUT_SECONDS", 0.3)
     with connection(served, sent) as half:
-        for _ in range(4):  # a byte now and then does not prolong it
+        for _ in range(4):  # more bytes do not extend the timeout
             time.sleep(0.1)
             try:
                 half.send(b"x" if sent else b"")
@@ -140,7 +141,7 @@ def test_a_connection_that_does_not_go_on_is_closed(served, monkeypatch, sent):
         assert ended(half)
 
 
-def test_a_second_head_that_does_not_end_is_closed(served, browser, monkeypatch):
+def test_incomplete_second_request_is_closed(served, browser, monkeypatch):
     monkeypatch.setattr(protocol, "HEADER_TIMEOUT_SECONDS", 0.3)
     with connection(served) as connected:
         host = f"127.0.0.1:{served.address[1]}"
@@ -151,7 +152,7 @@ def test_a_second_head_that_does_not_end_is_closed(served, browser, monkeypatch)
 
 
 @pytest.mark.parametrize("path", ["queue/join", "upload"])
-def test_a_body_that_comes_too_slowly_is_408(served, browser, monkeypatch, path):
+def test_slow_body_is_408(served, browser, monkeypatch, path):
     monkeypatch.setattr(request_bodies, "BODY_TIMEOUT_SECONDS", 0.3)
     head = request_of(browser, path, "POST", "Content-Length: 5000\r\n"
                       "Content-Type: multipart/form-data; boundary=m\r\n")
@@ -160,15 +161,15 @@ def test_a_body_that_comes_too_slowly_is_408(served, browser, monkeypatch, path)
         assert ended(slow)
 
 
-def test_more_connections_than_the_bound_are_closed(served, monkeypatch):
+def test_connections_above_limit_are_closed(served, monkeypatch):
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 0)
-    with connection(served) as one:
-        assert ended(one)
+    with connection(served) as connected:
+        assert ended(connected)
     monkeypatch.undo()
     assert Browser(served.address)
 
 
-def test_the_stream_of_a_browser_that_left_ends_and_its_files_go(served, browser, monkeypatch):
+def test_files_of_closed_browser_are_removed(served, browser, monkeypatch):
     token = browser.cookie.partition("=")[2]
     own_file = browser.uploaded("own.png", png())
     browser.call(PREDICT, own_file, 0.0, [])

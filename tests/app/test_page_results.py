@@ -1,4 +1,4 @@
-"""What the page of ``detkit serve`` shows, without the page: pictures, videos, the camera."""
+"""The outputs of the page of ``detkit serve`` for images, videos and the camera."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ from detkit.structures.classifications import Classifications
 from detkit.structures.detections import Detections
 from detkit.visualization.box_annotator import class_color
 
-THRESHOLD = 0.29  # some of the untrained detector's scores lie above, some below
+THRESHOLD = 0.29  # some scores of the untrained detector are above, some below
 NEVER = threading.Event()
 
 
@@ -37,18 +37,18 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(checkpoint):
-    return DemoModel(Predictor(checkpoint, device="cpu"), "as it was trained")
+    return DemoModel(Predictor(checkpoint, device="cpu"), "mmdet")
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     path = save_class_thumbnail(tmp_path_factory.mktemp("thumbnail") / "classifier.pth")
-    return DemoModel(Predictor(path, device="cpu"), "as it was trained")
+    return DemoModel(Predictor(path, device="cpu"), "mmdet")
 
 
 @pytest.fixture
 def image_path(tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     Image.fromarray(numbered_image(5)).save(path)
     return path
 
@@ -60,7 +60,7 @@ def rows(html):
             for row in body.split("</tr>")[:-1]]
 
 
-def words(html):
+def text_of(html):
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
@@ -76,9 +76,9 @@ def test_table_lists_predicted_boxes(detector, checkpoint, image_path, labels):
          ", ".join(f"{value:.0f}" for value in detections.boxes_xyxy[index])]
         for index in expected
     ]
-    assert f"{len(expected)} object" in words(output.status)
+    assert f"{len(expected)} object" in text_of(output.status)
     height, width = numbered_image(5).shape[:2]
-    assert words(output.status).startswith(f"{width} x {height} pixels")
+    assert text_of(output.status).startswith(f"{width} x {height} pixels")
 
 
 def test_boxes_are_drawn_in_their_class_color(detector, image_path):
@@ -91,26 +91,26 @@ def test_boxes_are_drawn_in_their_class_color(detector, image_path):
 
 def test_new_threshold_needs_no_new_prediction(detector, image_path):
     first = predict_file(detector, str(image_path), 0.0, [])
-    failing_model = DemoModel(_FailingPredictor(), "blind")
+    failing_model = DemoModel(_FailingPredictor(), "none")
     again = render_result(failing_model, first.result, THRESHOLD, [])
     none = render_result(failing_model, first.result, 1.0, [])
     assert len(rows(first.results)) > len(rows(again.results)) > 0
     assert rows(again.results) == rows(
         predict_file(detector, str(image_path), THRESHOLD, []).results)
-    assert rows(none.results) == [] and "Nothing found" in none.results
+    assert rows(none.results) == [] and "No detections" in none.results
     assert (none.image == numbered_image(5)).all()
 
 
 class _FailingPredictor:
-    """A predictor that cannot look."""
+    """A predictor that must not be called."""
 
     task, classes, score_threshold, num_streams = "detection", CLASSES, 0.3, 1
 
     def __call__(self, image):
-        raise AssertionError("it looked")
+        raise AssertionError("the predictor was called")
 
 
-def test_a_classifier_gives_bars_that_are_its_probabilities(classifier, image_path):
+def test_bars_of_classifier_are_its_probabilities(classifier, image_path):
     scores = classifier.predict(np.asarray(Image.open(image_path))).prediction
     output = predict_file(classifier, str(image_path), 0.0, [])
     labels, probabilities = scores.top(5)
@@ -130,16 +130,16 @@ def test_bad_image_is_one_line_with_file_name(detector, tmp_path, content):
     path.write_bytes(content)
     output = predict_file(detector, str(path), 0.3, [])
     assert output.image is None and output.result is None and output.results == output.budget == ""
-    assert 'role="alert"' in output.status and words(output.status).startswith("bad.jpg: ")
+    assert 'role="alert"' in output.status and text_of(output.status).startswith("bad.jpg: ")
     assert str(tmp_path) not in output.status and "annotations" not in output.status
 
 
 def test_no_image_is_no_error(detector):
     output = predict_file(detector, None, 0.3, [])
-    assert output.image is None and words(output.status) == ""
+    assert output.image is None and text_of(output.status) == ""
 
 
-def test_a_class_name_is_text_and_never_html():
+def test_class_name_is_escaped():
     detections = Detections(np.array([[0, 0, 9, 9]]), np.array([0.5]), np.array([0]), (9, 9))
     name = "<img src=x onerror=alert(1)>"
     assert "<img" not in detections_table(detections, [name])
@@ -149,21 +149,21 @@ def test_a_class_name_is_text_and_never_html():
 
 
 def test_long_table_is_truncated_with_count():
-    many = Detections(np.zeros((130, 4)), np.full(130, 0.5), np.zeros(130, int), (9, 9))
-    html = detections_table(many, ["a"])
+    detections = Detections(np.zeros((130, 4)), np.full(130, 0.5), np.zeros(130, int), (9, 9))
+    html = detections_table(detections, ["a"])
     assert len(rows(html)) == 100 and "and 30 more" in html
 
 
-@pytest.mark.parametrize("parts, verdict, total", [
+@pytest.mark.parametrize("timings, verdict, total", [
     ({"model": 20.0, "draw": 13.0}, "within", "33.0 ms"),
     ({"model": 20.0, "draw": 13.5}, "over", "33.5 ms"),
     ({}, "within", "0.0 ms"),
 ], ids=["33", "33.5", "none"])
-def test_budget_verdict_at_33_ms(parts, verdict, total):
-    html = budget(parts, 29.97)
-    assert f"{verdict} the 33 ms of 30 fps" in words(html)
-    assert f"{total} a frame · 30.0 fps" in words(html)
-    assert all(f"{name} {value:.1f} ms" in words(html) for name, value in parts.items())
+def test_budget_verdict_at_33_ms(timings, verdict, total):
+    html = budget(timings, 29.97)
+    assert f"{verdict} the 33 ms of 30 fps" in text_of(html)
+    assert f"{total} per frame · 30.0 fps" in text_of(html)
+    assert all(f"{name} {value:.1f} ms" in text_of(html) for name, value in timings.items())
 
 
 def test_video_output_has_every_frame_and_class_summary(detector, tmp_path):
@@ -172,17 +172,17 @@ def test_video_output_has_every_frame_and_class_summary(detector, tmp_path):
     output = predict_video(detector, str(clip), tmp_path, 0.0, [1], NEVER,
                            lambda done, total: progress_calls.append((done, total)))
     assert len(read_back(Path(output.video))[0]) == 12
-    (name, frames, most, best), = rows(output.results)
-    assert (name, frames) == (CLASSES[1], "12") and int(most) >= 1 and 0 < float(best) < 1
-    assert words(output.status).startswith("12 frames in ")
+    (name, frames, max_count, max_score), = rows(output.results)
+    assert (name, frames) == (CLASSES[1], "12") and int(max_count) >= 1 and 0 < float(max_score) < 1
+    assert text_of(output.status).startswith("12 frames in ")
     assert "decode" in output.budget and "draw" in output.budget and "encode" in output.budget
     assert progress_calls[0] == (1, 12)
-    # With nothing drawn on them the frames can be told apart.
+    # Without drawings, the frame numbers can be read.
     plain = predict_video(detector, str(clip), tmp_path, 1.0, [], NEVER)
     assert read_back(Path(plain.video))[0] == list(range(12))
 
 
-def test_a_video_of_a_classifier_is_named(classifier, tmp_path):
+def test_video_of_classifier_has_label(classifier, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", 3)
     output = predict_video(classifier, str(clip), tmp_path, 0.0, [], NEVER)
     assert len(read_back(Path(output.video))[0]) == 3
@@ -194,16 +194,16 @@ def test_bad_video_is_one_line_with_file_name(detector, tmp_path, content):
     (tmp_path / "bad.mp4").write_bytes(content)
     output = predict_video(detector, str(tmp_path / "bad.mp4"), tmp_path, 0.3, [], NEVER)
     assert output.video is None and 'role="alert"' in output.status
-    assert words(output.status).startswith("bad.mp4: ") and str(tmp_path) not in output.status
+    assert text_of(output.status).startswith("bad.mp4: ") and str(tmp_path) not in output.status
 
 
 def test_truncated_video_shows_decoded_frames(detector, tmp_path):
-    whole = write_video(tmp_path / "whole.mp4", 60, options={"movflags": "faststart"}).read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[:-len(whole) // 4])
+    data = write_video(tmp_path / "full.mp4", 60, options={"movflags": "faststart"}).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[:-len(data) // 4])
     output = predict_video(detector, str(tmp_path / "cut.mp4"), tmp_path, 1.0, [], NEVER)
     numbers = read_back(Path(output.video))[0]
     assert 10 < len(numbers) < 60 and numbers == list(range(len(numbers)))
-    status_text = words(output.status)
+    status_text = text_of(output.status)
     assert status_text.startswith(
         "cut.mp4: ") and f"the {len(numbers)} frames before it" in status_text
     assert str(tmp_path) not in status_text
@@ -216,13 +216,13 @@ def test_stopped_video_shows_finished_frames(detector, tmp_path):
                            lambda done, total: stop.set())
     numbers = read_back(Path(output.video))[0]
     assert 0 < len(numbers) < 300 and numbers == list(range(len(numbers)))
-    assert words(output.status) == f"stopped; the first {len(numbers)} frames are shown"
+    assert text_of(output.status) == f"stopped; the first {len(numbers)} frames are shown"
     before = predict_video(detector, str(clip), tmp_path, 0.3, [], stop)
-    assert before.video is None and "stopped before the first frame" in words(before.status)
+    assert before.video is None and "stopped before the first frame" in text_of(before.status)
 
 
 def test_missing_video_is_reported(detector, tmp_path):
-    assert "choose a video" in predict_video(detector, None, tmp_path, 0.3, [], NEVER).status
+    assert "select a video" in predict_video(detector, None, tmp_path, 0.3, [], NEVER).status
 
 
 def test_camera_image_is_returned_with_drawing(detector, image_path):
@@ -253,11 +253,11 @@ def test_camera_fps_is_frames_per_time(monkeypatch):
     assert times.add({"model": 7.0}) == ({"model": 6.0}, 2.0)
     clock[0] = 11.0
     assert times.add({"model": 90.0}) == ({"model": 7.0}, 2.0)  # the median, 2 gaps in 1 s
-    clock[0] = 20.0  # after a pause it begins anew
+    clock[0] = 20.0  # it starts again after a pause
     assert times.add({"model": 9.0}) == ({"model": 9.0}, None)
 
 
-@pytest.mark.slow  # an engine takes its seconds to be made
+@pytest.mark.slow  # building an engine takes seconds
 def test_engine_matches_model_and_reports_timings(checkpoint, detector, image_path):
     pytest.importorskip("openvino")
     args = build_parser("serve", "serve").parse_args(
@@ -266,10 +266,10 @@ def test_engine_matches_model_and_reports_timings(checkpoint, detector, image_pa
     predictor = build_predictor(args, image.shape[:2])
     model = DemoModel(predictor, predictor.summary())
     assert model.engine.startswith("openvino f32 ")
-    by_engine, trained = model.predict(image), detector.predict(image)
-    assert list(by_engine.timings) == ["pre", "engine", "post"]
-    np.testing.assert_allclose(by_engine.prediction.scores, trained.prediction.scores, atol=1e-4)
-    np.testing.assert_allclose(by_engine.prediction.boxes_xyxy, trained.prediction.boxes_xyxy,
+    from_engine, trained = model.predict(image), detector.predict(image)
+    assert list(from_engine.timings) == ["pre", "engine", "post"]
+    np.testing.assert_allclose(from_engine.prediction.scores, trained.prediction.scores, atol=1e-4)
+    np.testing.assert_allclose(from_engine.prediction.boxes_xyxy, trained.prediction.boxes_xyxy,
                                atol=0.05)
 
 
@@ -278,5 +278,5 @@ def test_classifier_runs_without_engine_and_rejects_engine_flags(tmp_path):
     parser = build_parser("serve", "serve")
     predictor = build_predictor(parser.parse_args([path, "--device", "cpu"]))
     assert predictor.task == "classification"
-    with pytest.raises(DetkitError, match="--precision: .* holds a classifier"):
+    with pytest.raises(DetkitError, match="--precision: .* classifier"):
         build_predictor(parser.parse_args([path, "--device", "cpu", "--precision", "f32"]))

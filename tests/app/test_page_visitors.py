@@ -1,4 +1,4 @@
-"""Who visits the page of ``detkit serve``, by which host, and what is kept for each."""
+"""Visitors of the page, their files, and the allowed hosts."""
 
 import os
 import socket
@@ -60,7 +60,7 @@ def test_file_belongs_to_its_visitor_only(visitors, tmp_path):
     for wrong in (None, 1, "", "a\0b", str(path.parent), str(tmp_path)):
         assert visitors.file(one, wrong) is None
     path.unlink()
-    path.symlink_to(os.devnull)  # what it was is not what it is
+    path.symlink_to(os.devnull)  # replaced after it was added
     assert visitors.file(one, str(path)) is None
 
 
@@ -77,13 +77,13 @@ def test_outside_file_has_no_owner_and_unowned_file_is_removed(visitors, tmp_pat
 
 
 def test_files_of_idle_visitor_are_removed_but_session_stays(visitors, clock):
-    left, here = visitors.add_visitor(), visitors.add_visitor()
-    gone, kept = add(visitors, left), add(visitors, here)
-    here.streams = 1
+    idle, active = visitors.add_visitor(), visitors.add_visitor()
+    removed, kept = add(visitors, idle), add(visitors, active)
+    active.streams = 1
     clock.now = IDLE_SECONDS + 1
     visitors.sweep()
-    assert (gone.exists(), kept.exists()) == (False, True)
-    assert visitors.get(left.token) is left and visitors.file(left, str(gone)) is None
+    assert (removed.exists(), kept.exists()) == (False, True)
+    assert visitors.get(idle.token) is idle and visitors.file(idle, str(removed)) is None
 
 
 def test_stale_unowned_file_is_removed(visitors):
@@ -121,20 +121,20 @@ def test_oldest_idle_visitor_is_forgotten_at_limit(visitors, clock, monkeypatch)
 
 
 def test_result_cache_is_bounded(tmp_path):
-    def seen(side):
+    def result(side):
         return DemoResult(np.zeros((side, side, 3), np.uint8), Classifications(np.ones(1), (1, 1)),
                           {})
 
     result_cache = ResultCache(max_bytes=3 * 100 * 100 * 2)
     for name in "abc":
-        result_cache.put(name, seen(100))
+        result_cache.put(name, result(100))
     assert [result_cache.get(name) is not None for name in "abc"] == [False, True, True]
-    result_cache.put("b", seen(10))
-    result_cache.put("d", seen(10))
+    result_cache.put("b", result(10))
+    result_cache.put("d", result(10))
     assert [result_cache.get(name) is not None for name in "bcd"] == [True, True, True]
     result_cache.drop("c")
     result_cache.put("d", None)
-    result_cache.put("e", seen(1000))
+    result_cache.put("e", result(1000))
     assert all(result_cache.get(name) is None for name in "cde")
 
 

@@ -1,4 +1,4 @@
-"""``detkit benchmark`` as a user meets it: the table, the file of rows, and what is refused."""
+"""``detkit benchmark``: the tables, the JSON file, and invalid arguments."""
 
 import json
 
@@ -18,7 +18,7 @@ def run(checkpoint, *words):
                  "--device", "cpu", *words])
 
 
-def test_without_data_there_are_times_and_dashes_and_the_same_in_json(
+def test_without_data_tables_and_json_have_no_ap(
     checkpoint, tmp_path, capsys
 ):
     out = tmp_path / "new" / "rows.json"
@@ -26,10 +26,10 @@ def test_without_data_there_are_times_and_dashes_and_the_same_in_json(
     printed = capsys.readouterr()
     assert "no AP: " in printed.err and "--data" in printed.err
     speed, shares = printed.out.split("\n\n")
-    head, mmdet, torch = (line.split() for line in speed.splitlines())
-    assert head[0] == "engine" and head[-1] == "AP"
+    header, mmdet, torch = (line.split() for line in speed.splitlines())
+    assert header[0] == "engine" and header[-1] == "AP"
     assert mmdet[:3] == ["mmdet", "f32", "96x96"] and mmdet[-2:] == ["1.00", "-"]
-    # The spots of colour are 480x640, and the checkpoint's pictures at most 96x96.
+    # The synthetic images are 480x640, and the network input is at most 96x96.
     assert torch[:3] == ["torch", "f32", "96x96"] and torch[-1] == "-"
     assert shares.splitlines()[1].split()[:3] == ["torch", "f32", "96x96"]
     rows = json.loads(out.read_text())["rows"]
@@ -41,7 +41,7 @@ def test_without_data_there_are_times_and_dashes_and_the_same_in_json(
     assert [path.name for path in out.parent.iterdir()] == ["rows.json"]
 
 
-def test_each_size_has_its_lines(checkpoint, capsys):
+def test_each_size_has_its_rows(checkpoint, capsys):
     assert run(checkpoint, "--size", "64x96", "--size", "32", "--max-proposals", "1",
                "--precision", "f32") == 0
     lines = capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]
@@ -49,10 +49,10 @@ def test_each_size_has_its_lines(checkpoint, capsys):
     assert [line.split()[2] for line in lines] == ["64x96", "64x96", "32x32", "32x32"]
 
 
-def test_unavailable_engines_are_skipped_and_named(checkpoint, capsys):
+def test_unavailable_engines_are_skipped_and_reported(checkpoint, capsys):
     assert run(checkpoint, "--precision", "int8") == 0
     printed = capsys.readouterr()
-    assert "torch int8 is left out" in printed.err
+    assert "torch int8: skipped" in printed.err
     assert [line.split()[0] for line in printed.out.splitlines()] == ["engine", "mmdet"]
 
 
@@ -78,19 +78,19 @@ def test_unwritable_out_is_reported_before_measuring(
     checkpoint, tmp_path, capsys
 ):
     old = tmp_path / "rows.json"
-    old.write_text("precious")
+    old.write_text("existing")
     for out, message in ((old, "add --force"), (tmp_path, "is a folder"),
                          (old / "rows.json", "rows.json")):
         assert run(checkpoint, "--out", str(out)) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ") and message in error and error.count("\n") == 1
-    assert old.read_text() == "precious"
+    assert old.read_text() == "existing"
 
 
 def test_invalid_checkpoint_is_one_line(tmp_path, capsys):
-    (tmp_path / "notes.txt").write_text("no checkpoint")
-    for given, message in ((tmp_path / "notes.txt", "cannot be read"),
-                           (tmp_path, "no such file"), (tmp_path / "gone.pth", "no such file")):
-        assert run(given) == 2
+    (tmp_path / "notes.txt").write_text("not a checkpoint")
+    for path, message in ((tmp_path / "notes.txt", "cannot be read"),
+                          (tmp_path, "no such file"), (tmp_path / "gone.pth", "no such file")):
+        assert run(path) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and message in error

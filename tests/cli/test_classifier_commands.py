@@ -1,4 +1,4 @@
-"""``train``, ``test`` and ``complexity`` of a classifier as a user meets them."""
+"""``train``, ``test`` and ``complexity`` with a classifier."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_train_and_test_print_tables_and_write_the_matrix(
+def test_train_and_test_print_tables_and_write_confusion_matrix(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, work = workspace / "tiny_class.py", workspace / "work"
@@ -46,16 +46,16 @@ def test_train_and_test_print_tables_and_write_the_matrix(
              "--work-dir", workspace / "tested", "--out", scores]
     code, tested, _ = run(capsys, *words)
     assert code == 0
-    # The tables of both: all that train printed before the names of its files.
+    # test prints the same tables as train.
     assert out.partition("\nconfusion matrix")[0].strip() in tested
     assert all(name in tested for name in (*tiny.CLASSES, "top1", "precision"))
     assert f"confusion matrix: {workspace / 'new' / 'scores.png'}" in tested
     content = json.loads(scores.read_text())
     assert set(content["classes"]) == set(tiny.CLASSES) and content["images"] == 6
-    with Image.open(workspace / "new" / "scores.png") as picture:
-        assert picture.format == "PNG"
+    with Image.open(workspace / "new" / "scores.png") as image:
+        assert image.format == "PNG"
 
-    # Neither file is written over, and the work is not begun.
+    # Neither file is overwritten, and the test is not started.
     scores.unlink()
     before = (workspace / "new" / "scores.png").read_bytes()
     code, tested, err = run(capsys, *words)
@@ -74,39 +74,39 @@ def test_confusion_matrix_may_not_overwrite_scores(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["train", "{config}", "--data", "nonsense"], "'nonsense': no such file or folder"),
-        (["train", "{config}", "--data", "{place}/empty"], "empty"),
+        (["train", "{config}", "--data", "{folder}/empty"], "empty"),
         (["train", "{nowhere}"], "the config's dataset files do not exist: "),
         (["test", "{nowhere}", "{detector}"], "the config's dataset files do not exist: "),
-        (["test", "{config}", "{detector}", "--data", "{place}/data"], "none of the 2 classes"),
-        (["test", "{config}", "{place}/none.pth", "--data", "{place}/data"], "none.pth"),
+        (["test", "{config}", "{detector}", "--data", "{folder}/data"], "none of the 2 classes"),
+        (["test", "{config}", "{folder}/none.pth", "--data", "{folder}/data"], "none.pth"),
         (["train", "{config}", "--backbone-from", "none.pth"], "none.pth: no such file"),
-        (["train", "{detector_config}", "--data", "{place}/data"],
+        (["train", "{detector_config}", "--data", "{folder}/data"],
          "no annotation file; the folder holds 18 images: expected COCO json or Pascal VOC xml; "
          "images with class labels and without boxes train a classifier, such as "
          "configs/classify_swin_nano.py"),
     ],
-    ids=["no such data", "nothing in it", "own data not there", "tested without its data",
-         "another's classes", "no checkpoint", "no backbone", "class folders for a detector"],
+    ids=["missing data", "empty data", "missing data of config", "test without data",
+         "other classes", "no checkpoint", "no backbone", "class folders for a detector"],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
-    words: list[str], said: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (workspace / "empty").mkdir(exist_ok=True)
     (workspace / "elsewhere").mkdir(exist_ok=True)
     torch.save({"state_dict": {"backbone.x": torch.zeros(1)},
                 "meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, workspace / "detector.pth")
-    names = {"config": workspace / "tiny_class.py", "place": workspace,
+    names = {"config": workspace / "tiny_class.py", "folder": workspace,
              "nowhere": tiny.write_config(workspace / "elsewhere", Path("/nowhere")),
              "detector": workspace / "detector.pth",
              "detector_config": ROOT / "configs" / "quickstart.py"}
     code, out, err = run(capsys, *(word.format(**names) for word in words),
-                         "--work-dir", workspace / "refused", "--device", "cpu")
+                         "--work-dir", workspace / "unused", "--device", "cpu")
     assert (code, out) == (2, "")
     last = err.strip().splitlines()[-1]
-    assert last.startswith("error: ") and said in last
+    assert last.startswith("error: ") and message in last
     assert "Traceback" not in err
 
 
@@ -121,7 +121,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
         pytest.param("efficientnet", 0.39, 5.3, marks=pytest.mark.slow),
     ],
 )
-def test_complexity_is_as_published(
+def test_complexity_matches_publications(
     name: str, billions: float, millions: float, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -147,9 +147,9 @@ def test_complexity_is_as_published(
         pytest.param("dict(type='torchvision/CenterCrop', size=(32, 40))", "32x40",
                      marks=pytest.mark.slow),
     ],
-    ids=["both sides", "crop", "oblong crop"],
+    ids=["both sides", "crop", "non-square crop"],
 )
-def test_complexity_counts_at_the_size_of_the_test(
+def test_complexity_uses_test_size(
     resize: str, size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny.write_config(tmp_path, Path("/nowhere"), f"""

@@ -1,8 +1,9 @@
-"""``detkit predict`` with a classifier: labels as json, csv, table and pictures."""
+"""``detkit predict`` with a classifier: JSON, CSV, table and images."""
 
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,13 +26,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two good images and a bad one."""
+    """Two valid images and an invalid one."""
     folder = tmp_path / "images"
     folder.mkdir()
     for name, seed, size in (("a.png", 0, (60, 40)), ("b.jpg", 1, (300, 400))):
         small = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
         Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(folder / name)
-    (folder / "c.jpg").write_text("this is no image")
+    (folder / "c.jpg").write_text("not an image")
     return folder
 
 
@@ -40,7 +41,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_good_images_are_named_and_bad_ones_too(
+def test_valid_images_are_classified_and_invalid_reported(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -49,23 +50,25 @@ def test_good_images_are_named_and_bad_ones_too(
     printed = capsys.readouterr()
     document = json.loads((out / "predictions.json").read_text())
     assert document["classes"] == list(CLASSES)
-    assert [(Path(entry["file"]).name, entry["width"], entry["height"]) for entry in document["images"]] \
-        == [("a.png", 60, 40), ("b.jpg", 300, 400)]
+    sizes = [(Path(entry["file"]).name, entry["width"], entry["height"])
+             for entry in document["images"]]
+    assert sizes == [("a.png", 60, 40), ("b.jpg", 300, 400)]
     rows = rows_of(out / "predictions.csv")
     for image, row in zip(document["images"], rows, strict=True):
-        parts = [entry["probability"] for entry in image["top"]]
-        assert len(parts) == 3 and parts == sorted(parts, reverse=True)
+        probabilities = [entry["probability"] for entry in image["top"]]
+        assert len(probabilities) == 3
+        assert probabilities == sorted(probabilities, reverse=True)
         assert all(entry["class"] == CLASSES[entry["label"]] for entry in image["top"])
         assert row["path"] == image["file"] and row["label"] == image["top"][0]["class"]
-        assert float(row["probability"]) == pytest.approx(parts[0], abs=1e-6)
+        assert float(row["probability"]) == pytest.approx(probabilities[0], abs=1e-6)
         assert sum(float(row[f"p_{name}"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
         assert float(row[f"p_{row['label']}"]) == float(row["probability"])
     assert [Path(entry["file"]).name for entry in document["failed"]] == ["c.jpg"]
-    assert "1 of 3 images could not be used" in printed.err and "c.jpg: not an" in printed.err
+    assert "1 of 3 images could not be processed" in printed.err and "c.jpg: not an" in printed.err
     table = printed.out.splitlines()
     assert table[0].split() == ["image", "size", "label", "top", "3"]
-    assert table[-2].startswith("2 images")
-    # 60x40 is shown in pixels seven times as large (256 / 40), 300x400 as it is.
+    assert sum(bool(re.search(r" \d+x\d+ ", line)) for line in table) == 2
+    # 60x40 is enlarged 7 times (256 / 40, rounded up), 300x400 is not.
     sizes = {path.name: Image.open(path).size for path in out.glob("*.jpg")}
     assert sizes == {"a.jpg": (420, 280), "b.jpg": (300, 400)}
 
@@ -84,7 +87,7 @@ def test_no_images_flag_and_top_k_beyond_classes(
     assert "unsure" in printed.out and printed.err == ""
 
 
-def test_ctrl_c_exits_130_with_complete_results_so_far(
+def test_interrupt_exits_130_with_complete_results_so_far(
     checkpoint: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2000):
@@ -107,11 +110,11 @@ def test_ctrl_c_exits_130_with_complete_results_so_far(
         ended.set()
         thread.join()
     assert code == 130
-    said, word = capsys.readouterr().err.splitlines()
+    progress, message = capsys.readouterr().err.splitlines()
     done = json.loads((out / "predictions.json").read_text())["images"]
-    assert word == "interrupted" and 2 < len(done) < 2000
-    # Beside those done: c.jpg, which cannot be read.
-    assert int(said.partition(" of 2003 images")[0]) in (len(done), len(done) + 1)
+    assert message == "interrupted" and 2 < len(done) < 2000
+    # The count includes c.jpg, which cannot be read.
+    assert int(progress.partition(" of 2003 images")[0]) in (len(done), len(done) + 1)
     assert [row["path"] for row in rows_of(out / "predictions.csv")] == [
         entry["file"] for entry in done]
     assert not list(out.glob(".*"))
@@ -121,7 +124,7 @@ def test_ctrl_c_exits_130_with_complete_results_so_far(
 
 @pytest.mark.parametrize("flags, message", [
     (["--top-k", "0"], "at least 1"), (["--top-k", "-2"], "at least 1"),
-    (["--top-k", "two"], "got two, expected a whole number"),
+    (["--top-k", "two"], "got two, expected an integer"),
     (["--threshold", "1.5"], "from 0 to 1"),
 ], ids=str)
 def test_bad_flags_exit_2_and_write_nothing(
@@ -141,7 +144,7 @@ def test_top_k_with_detector_is_one_line_error(
     assert main(["predict", str(detector), str(folder), "--out", str(tmp_path / "out"),
                  "--top-k", "3", "--device", "cpu"]) == 2
     line, = capsys.readouterr().err.splitlines()
-    assert "--top-k 3" in line and "detector.pth holds a detector" in line
+    assert "--top-k" in line and "detector.pth" in line and "a detector" in line
     assert not (tmp_path / "out").exists()
 
 
@@ -157,7 +160,7 @@ def test_class_count_mismatch_writes_nothing(
 
 
 @pytest.mark.slow
-def test_real_photos_from_end_to_end(
+def test_real_photos_end_to_end(
     checkpoint: Path, shared_data: Path, tmp_path: Path, repository: Path
 ) -> None:
     glass = shared_data / "cls_trashnet" / "dataset-resized" / "glass"

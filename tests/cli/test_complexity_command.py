@@ -1,4 +1,4 @@
-"""``detkit complexity`` as a user meets it."""
+"""``detkit complexity``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_table_and_json_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     }
     units = {"k": 1e3, "M": 1e6, "G": 1e9}
     for name, module in modules.items():
-        printed = [float(rows[name][place]) * units[rows[name][place + 1]] for place in (0, 2, 4)]
+        printed = [float(rows[name][column]) * units[rows[name][column + 1]]
+                   for column in (0, 2, 4)]
         exact = [module["parameters"], module["trainable"], module["multiply_adds"]]
         assert printed == pytest.approx(exact, rel=1e-3), name
     assert content["whole"]["multiply_adds"] == sum(p["multiply_adds"] for p in content["parts"])
@@ -57,16 +58,16 @@ def test_single_size_means_square_and_cfg_options_apply(
 def test_existing_file_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = tmp_path / "cost.json"
-    there.write_text("mine")
-    code, out, err = run(capsys, QUICKSTART, "--out", there)
+    out_file = tmp_path / "cost.json"
+    out_file.write_text("existing")
+    code, out, err = run(capsys, QUICKSTART, "--out", out_file)
     assert (code, out) == (2, "")
-    assert err == f"error: {there} is there already; name another file with --out\n"
-    assert there.read_text() == "mine"
+    assert err == f"error: {out_file}: already exists; choose another file with --out\n"
+    assert out_file.read_text() == "existing"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nowhere.py"], "error: nowhere.py: no such config file"),
         ([QUICKSTART, "--cfg-options", "model.backbon.arch=x"], "backbon"),
@@ -81,18 +82,18 @@ def test_existing_file_is_not_overwritten(
     ids=["no file", "no such key", "no such arch", "no such model", "does not run", "no proposals"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    words: list[object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out_file = tmp_path / "cost.json"
     code, out, err = run(capsys, *words, "--out", out_file)
     assert (code, out) == (2, "")
     last = err.strip().splitlines()[-1]
-    assert last.startswith("error: ") and said in last
+    assert last.startswith("error: ") and message in last
     assert "Traceback" not in err and not out_file.exists()
 
 
 @pytest.mark.parametrize("size", ["", "0", "0x5", "800x", "x800", "8x8x8", "-3", "big", "1000000"])
-def test_a_size_that_is_none_is_a_usage_error(
+def test_invalid_size_is_usage_error(
     size: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run(capsys, QUICKSTART, f"--size={size}")

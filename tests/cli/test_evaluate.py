@@ -1,4 +1,4 @@
-"""``detkit evaluate`` as a user meets it."""
+"""``detkit evaluate``."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import pytest
 
 from detkit.cli.main import main
 
-TRUTH = {
+GROUND_TRUTH = {
     "images": [{"id": 1, "file_name": "a.jpg"}],
     "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50],
@@ -20,21 +20,22 @@ RESULTS = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 0.
 
 @pytest.fixture
 def files(tmp_path):
-    for name, content in (("truth.json", TRUTH), ("results.json", RESULTS), ("empty.json", [])):
+    contents = {"annotations.json": GROUND_TRUTH, "results.json": RESULTS, "empty.json": []}
+    for name, content in contents.items():
         (tmp_path / name).write_text(json.dumps(content))
     return tmp_path
 
 
 def run(folder, capsys, *words):
-    """Exit code, stdout and stderr of the command; words that name a file of the folder become it."""
+    """Exit code, stdout and stderr; JSON file names are relative to ``folder``."""
     words = [str(folder / word) if word.endswith(".json") else word for word in words]
     code = main(["evaluate", *words])
     out, err = capsys.readouterr()
     return code, out, err
 
 
-def test_no_results_are_measured_as_zero(files, capsys):
-    code, out, err = run(files, capsys, "truth.json", "empty.json")
+def test_no_results_have_zero_ap(files, capsys):
+    code, out, err = run(files, capsys, "annotations.json", "empty.json")
     assert (code, err) == (0, "")
     assert "AP     0.0000" in out and "APs         -" in out
 
@@ -44,21 +45,22 @@ def test_published_numbers_are_printed(shared_data, capsys):
     code, out, err = run(folder, capsys, "instances_val2014_100.json",
                          "instances_val2014_fakebbox100_results.json")
     printed = [line.split()[1] for line in out.splitlines()[3:]]
-    # SOURCE.txt of the data, and pycocotools' own demonstration.
+    # SOURCE.txt of the data, and the demo of pycocotools.
     assert printed == ("0.5046 0.6970 0.5730 0.5856 0.5194 0.5014 "
                        "0.3868 0.5937 0.5954 0.6398 0.5664 0.5643").split()
     assert (code, err) == (0, "")
 
 
 def test_classwise_adds_a_row_for_each_class(files, capsys):
-    code, out, _ = run(files, capsys, "truth.json", "results.json", "--classwise")
+    code, out, _ = run(files, capsys, "annotations.json", "results.json", "--classwise")
     assert code == 0
     assert [line.split() for line in out.splitlines()[-2:]] == [
         ["cat", "1.0000", "1.0000", "1"], ["dog", "-", "-", "0"]]
 
 
 def test_out_holds_all_numbers_unrounded(files, capsys):
-    code, _, err = run(files, capsys, "truth.json", "results.json", "--out", "new/scores.json")
+    code, _, err = run(
+        files, capsys, "annotations.json", "results.json", "--out", "new/scores.json")
     assert (code, err) == (0, "")
     content = json.loads((files / "new/scores.json").read_text())
     assert content["AP"] == pytest.approx(1) and content["APs"] is None
@@ -66,33 +68,34 @@ def test_out_holds_all_numbers_unrounded(files, capsys):
     assert (content["images"], content["truths"], content["detections"]) == (1, 1, 1)
 
 
-def test_out_never_overwrites_unasked(files, capsys):
-    (files / "mine.json").write_text("precious")
-    code, out, err = run(files, capsys, "truth.json", "results.json", "--out", "mine.json")
+def test_out_is_not_overwritten_without_force(files, capsys):
+    (files / "old.json").write_text("existing")
+    code, out, err = run(files, capsys, "annotations.json", "results.json", "--out", "old.json")
     assert (code, out) == (2, "")
-    assert "there is such a file already" in err and err.count("\n") == 1
-    assert (files / "mine.json").read_text() == "precious"
+    assert "already exists" in err and err.count("\n") == 1
+    assert (files / "old.json").read_text() == "existing"
 
 
-@pytest.mark.parametrize("name", ["truth.json", "results.json"])
-def test_out_never_overwrites_what_is_measured(name, files, capsys):
+@pytest.mark.parametrize("name", ["annotations.json", "results.json"])
+def test_out_never_overwrites_inputs(name, files, capsys):
     before = (files / name).read_bytes()
-    code, _, err = run(files, capsys, "truth.json", "results.json", "--out", name, "--force")
-    assert code == 2 and f"{name}: is a file to read" in err
+    code, _, err = run(files, capsys, "annotations.json", "results.json", "--out", name, "--force")
+    assert code == 2 and f"{name}: is an input file" in err
     assert (files / name).read_bytes() == before
 
 
-def test_out_overwrites_when_told_to(files, capsys):
-    (files / "mine.json").write_text("stale")
-    code, _, err = run(files, capsys, "truth.json", "results.json", "--out", "mine.json", "--force")
+def test_out_is_overwritten_with_force(files, capsys):
+    (files / "old.json").write_text("stale")
+    code, _, err = run(
+        files, capsys, "annotations.json", "results.json", "--out", "old.json", "--force")
     assert (code, err) == (0, "")
-    assert json.loads((files / "mine.json").read_text())["truths"] == 1
+    assert json.loads((files / "old.json").read_text())["truths"] == 1
 
 
 def test_filled_in_fields_are_noted_on_stderr(files, capsys):
-    truth = {**TRUTH, "annotations": [{**TRUTH["annotations"][0], "id": 0}]}
-    (files / "truth.json").write_text(json.dumps(truth))
-    code, out, err = run(files, capsys, "truth.json", "results.json")
+    ground_truth = {**GROUND_TRUTH, "annotations": [{**GROUND_TRUTH["annotations"][0], "id": 0}]}
+    (files / "annotations.json").write_text(json.dumps(ground_truth))
+    code, out, err = run(files, capsys, "annotations.json", "results.json")
     assert code == 0 and "AP     1.0000" in out
     assert err.startswith("note: ") and "id 0" in err
 
@@ -101,10 +104,10 @@ def test_filled_in_fields_are_noted_on_stderr(files, capsys):
     ("words", "message"),
     [
         (["absent.json", "results.json"], "absent.json: no such file"),
-        (["results.json", "truth.json"], "give the annotation file first"),
-        (["truth.json", "truth.json"], "annotation file first"),
+        (["results.json", "annotations.json"], "give the annotation file first"),
+        (["annotations.json", "annotations.json"], "annotation file first"),
     ],
-    ids=["no file", "the wrong way round", "truth twice"],
+    ids=["no file", "wrong order", "annotations twice"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words, message, files, capsys):
     code, out, err = run(files, capsys, *words)
@@ -113,13 +116,13 @@ def test_bad_input_is_one_line_and_exit_code_2(words, message, files, capsys):
 
 
 def test_missing_argument_is_usage_error(files, capsys):
-    assert run(files, capsys, "truth.json")[0] == 2
+    assert run(files, capsys, "annotations.json")[0] == 2
 
 
-def test_class_names_beyond_the_terminals_letters_do_no_harm(files, repository):
-    truth = {**TRUTH, "categories": [{"id": 1, "name": "\u043a\u043e\u0442"}]}
-    (files / "truth.json").write_text(json.dumps(truth))
-    command = [sys.executable, "tools/evaluate.py", str(files / "truth.json"),
+def test_unencodable_class_names_are_escaped(files, repository):
+    ground_truth = {**GROUND_TRUTH, "categories": [{"id": 1, "name": "\u043a\u043e\u0442"}]}
+    (files / "annotations.json").write_text(json.dumps(ground_truth))
+    command = [sys.executable, "tools/evaluate.py", str(files / "annotations.json"),
                str(files / "results.json"), "--classwise"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository,
                           env={**os.environ, "PYTHONIOENCODING": "ascii"})
@@ -127,9 +130,9 @@ def test_class_names_beyond_the_terminals_letters_do_no_harm(files, repository):
     assert "\\u043a\\u043e\\u0442" in done.stdout
 
 
-def test_the_tool_does_the_same_without_torch(files, repository):
+def test_tool_does_not_import_torch(files, repository):
     command = [sys.executable, "-X", "importtime", str(repository / "tools" / "evaluate.py"),
-               str(files / "truth.json"), str(files / "results.json")]
+               str(files / "annotations.json"), str(files / "results.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
     assert done.returncode == 0 and "AP     1.0000" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}

@@ -1,4 +1,4 @@
-"""No command looks up a host name that its user did not give: nothing is reported to anyone."""
+"""No command looks up a host name that the user did not give: there is no telemetry."""
 
 import os
 import subprocess
@@ -11,10 +11,10 @@ from own_truth import write_own_truth
 from PIL import Image
 from thumbnail_checkpoint import CONFIG, save_thumbnail
 
-# What a library's own switch, or a machine for tests, would keep quiet anyway.
+# Variables that would disable telemetry anyway.
 SWITCHES = ("CI", "TF_BUILD", "JENKINS_URL", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS",
             "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED")
-# ONNX Runtime reports some seconds after it began.
+# ONNX Runtime sends its telemetry some seconds after its start.
 LINGER = ("import sys, time; from detkit.cli.main import main; code = main(sys.argv[1:]); "
           "time.sleep({}); sys.exit(code)")
 SERVE = """
@@ -27,7 +27,7 @@ COMMANDS = {
     "train": "train configs/quickstart.py --data {data} --work-dir {out} --device cpu"
              " --cfg-options train_cfg.max_epochs=1 train_dataloader.batch_size=2",
     "test": "test {config} {checkpoint} --data {data} --work-dir {out} --device cpu",
-    "evaluate": "evaluate {truth} {results}",
+    "evaluate": "evaluate {annotations} {results}",
     "predict": "predict {checkpoint} {image} --out {out} --device cpu",
     "predict-engine": "predict {checkpoint} {image} --out {out} --engine auto --device cpu",
     "video": "video {checkpoint} {video} --out {out}.mp4 --device cpu",
@@ -44,14 +44,14 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory):
-    """As a user's, who never said anything about reports: a home without any file."""
+    """The environment of a new user, with an empty home folder."""
     kept = {name: value for name, value in os.environ.items() if name not in SWITCHES}
     return {**kept, "HOME": str(tmp_path_factory.mktemp("home"))}
 
 
 @pytest.fixture(scope="module")
 def input_paths(tmp_path_factory):
-    """What the commands work on, by the word that stands for it."""
+    """The inputs of the commands, by their placeholders."""
     import json
 
     import av
@@ -62,21 +62,22 @@ def input_paths(tmp_path_factory):
         CONFIG + "test_cfg = dict()\ntest_evaluator = dict(type='CocoMetric', metric='bbox')\n")
     data = write_own_truth(folder / "data", checkpoint)
     image = folder / "image.png"
-    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    Image.fromarray(picture).save(image)
-    truth = data / "annotations" / "val.json"
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(image)
+    annotations = data / "annotations" / "val.json"
     results = folder / "results.json"
-    results.write_text(json.dumps([{**{name: one[name] for name in (
-        "image_id", "category_id", "bbox")}, "score": 0.5}
-        for one in json.loads(truth.read_text())["annotations"]]))
+    results.write_text(json.dumps([
+        {**{name: item[name] for name in ("image_id", "category_id", "bbox")}, "score": 0.5}
+        for item in json.loads(annotations.read_text())["annotations"]]))
     with av.open(str(folder / "video.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", 10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for _ in range(5):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         container.mux(stream.encode())
     return {"config": folder / "config.py", "checkpoint": checkpoint, "data": data,
-            "image": image, "truth": truth, "results": results, "video": folder / "video.mp4"}
+            "image": image, "annotations": annotations, "results": results,
+            "video": folder / "video.mp4"}
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +103,14 @@ def test_command_makes_no_name_lookup(name, isolated, env, input_paths, reposito
     assert names == []
 
 
-def test_the_libraries_begin_without_their_reports(env, repository):
-    """Held wherever the tests run: what reports is not imported, and what says so is set."""
-    code = ("import os, sys; from detkit.inference.engines.openvino.shared_core import import_openvino;"
+def test_libraries_are_imported_without_telemetry(env, repository):
+    """Telemetry modules are not imported, and the variables that disable them are set."""
+    code = ("import os, sys;"
+            "from detkit.inference.engines.openvino.shared_core import import_openvino;"
             "from detkit.inference.engines.no_telemetry import import_onnxruntime, import_nncf;"
             "import_openvino(), import_onnxruntime(), import_nncf();"
-            "found = [name for name in sys.modules if name.startswith('openvino_telemetry')];"
-            "assert [name for name in found if sys.modules[name]] == [], found;"
+            "modules = [name for name in sys.modules if name.startswith('openvino_telemetry')];"
+            "assert [name for name in modules if sys.modules[name]] == [], modules;"
             "from nncf.telemetry.wrapper import telemetry;"
             "from unittest.mock import Mock; assert isinstance(telemetry, Mock), telemetry;"
             "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'")
@@ -116,5 +118,5 @@ def test_the_libraries_begin_without_their_reports(env, repository):
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, env=env,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # ONNX Runtime's and OpenVINO's numbers for the machine, by which they know it again.
+    # Files with the machine ids of ONNX Runtime and OpenVINO.
     assert not [name for name in os.listdir(env["HOME"]) if name in ("intel", ".cache")]

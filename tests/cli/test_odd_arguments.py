@@ -1,4 +1,4 @@
-"""Every command with missing, wrong and contradictory arguments: one line and exit code 2."""
+"""Every command with missing, invalid and contradictory arguments: one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5}
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Files and folders by the word that the table has for them."""
+    """Files and folders by their placeholders in the table."""
     root = tmp_path_factory.mktemp("odd")
     data = tiny_training.write_data(root / "data", images=2)
     save_thumbnail(root / "detector.pth")
@@ -36,7 +36,8 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (root / "nulls.json").write_text(json.dumps([dict.fromkeys(RESULT)]))
     (root / "folder").mkdir()
     return {
-        "CONFIG": str(tiny_training.write_config(root, data)), "TRUTH": str(data / "train.json"),
+        "CONFIG": str(tiny_training.write_config(root, data)),
+        "ANNOTATIONS": str(data / "train.json"),
         "DATA": str(data), "DETECTOR": str(root / "detector.pth"),
         "CLASSIFIER": str(root / "classifier.pth"), "IMAGE": str(root / "image.png"),
         "ROOT": str(root), "FOLDER": str(root / "folder"), "EMPTY": str(root / "empty"),
@@ -44,9 +45,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-# Arguments as one would type them; words in capitals stand for the things above.
+# Arguments as on a command line; capitals are replaced by the paths above.
 LINES = """
-# What is read: nothing there, a folder for a file, a file of another kind, empty ones.
+# Inputs: missing, a folder for a file, a file of another type, empty.
 train ROOT/absent.py
 train ''
 train FOLDER
@@ -83,15 +84,15 @@ test CONFIG CLASSIFIER
 test CONFIG DETECTOR
 test CONFIG ''
 test '' DETECTOR
-evaluate TRUTH FOLDER
+evaluate ANNOTATIONS FOLDER
 evaluate FOLDER RESULTS
-evaluate RESULTS TRUTH
-evaluate TRUTH EMPTY
+evaluate RESULTS ANNOTATIONS
+evaluate ANNOTATIONS EMPTY
 evaluate EMPTY RESULTS
-evaluate TRUTH IMAGE
-evaluate TRUTH ROOT/list.json
-evaluate TRUTH ROOT/number.json
-evaluate TRUTH ROOT/nulls.json
+evaluate ANNOTATIONS IMAGE
+evaluate ANNOTATIONS ROOT/list.json
+evaluate ANNOTATIONS ROOT/number.json
+evaluate ANNOTATIONS ROOT/nulls.json
 evaluate ROOT/number.json RESULTS
 evaluate '' ''
 predict CONFIG IMAGE --out ROOT/o
@@ -134,16 +135,16 @@ complexity ''
 complexity EMPTY
 complexity ROOT/config_of_nothing.py
 complexity IMAGE
-# What is written: into a file, over what is there, of a kind that cannot be written.
+# Outputs: below a file, existing, of an unsupported format.
 train CONFIG --work-dir TEXT
 train CONFIG --work-dir TEXT/inside
 test CONFIG DETECTOR --out TEXT
 test CONFIG DETECTOR --out FOLDER
 test CONFIG DETECTOR --out TEXT/s.json
-evaluate TRUTH RESULTS --out FOLDER
-evaluate TRUTH RESULTS --out TEXT/s.json
-evaluate TRUTH RESULTS --out RESULTS --force
-evaluate TRUTH RESULTS --out TEXT
+evaluate ANNOTATIONS RESULTS --out FOLDER
+evaluate ANNOTATIONS RESULTS --out TEXT/s.json
+evaluate ANNOTATIONS RESULTS --out RESULTS --force
+evaluate ANNOTATIONS RESULTS --out TEXT
 predict DETECTOR IMAGE --out TEXT
 predict DETECTOR IMAGE --out TEXT/inside
 predict DETECTOR IMAGE --out ROOT
@@ -163,7 +164,7 @@ benchmark DETECTOR --no-ap --out TEXT/rows.json
 complexity CONFIG --out TEXT
 complexity CONFIG --out FOLDER
 complexity CONFIG --out TEXT/c.json
-# Values that no run can have, and pairs that exclude each other.
+# Invalid values, and flags that exclude each other.
 train CONFIG --device tpu
 train CONFIG --device ''
 train CONFIG --device cuda:99
@@ -250,13 +251,13 @@ def _words(line: str, paths: dict[str, str]) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("line", [one for one in LINES.splitlines() if one and one[0] != "#"])
-def test_one_line_says_what_is_wrong(
+@pytest.mark.parametrize("line", [line for line in LINES.splitlines() if line and line[0] != "#"])
+def test_bad_arguments_are_one_line_error(
     line: str, paths: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # Two runs in one second share mmengine's log, whose stream pytest closed after the first.
+    # Two runs in one second share mmengine's log, whose stream pytest closes after the first.
     monkeypatch.setattr(logging, "raiseExceptions", False)
     for name in ("LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
@@ -269,7 +270,7 @@ def test_one_line_says_what_is_wrong(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_and_an_unknown_flag_show_the_usage(
+def test_missing_arguments_and_unknown_flags_show_usage(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words in ([], ["--no-such-flag"], ["a", "b", "c", "d", "--out"]):

@@ -1,7 +1,8 @@
-"""``detkit predict``: the good ones are done, the bad ones named, nothing is overwritten."""
+"""``detkit predict``: results of valid images, reports of invalid ones, no overwriting."""
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -24,30 +25,30 @@ def blobs(height: int = 40, width: int = 60, seed: int = 0) -> Image.Image:
 
 
 @pytest.fixture
-def motley(tmp_path: Path) -> Path:
-    """A folder with good images of all kinds, and two bad ones."""
-    folder = tmp_path / "motley"
+def mixed_folder(tmp_path: Path) -> Path:
+    """A folder with valid images of several formats, and two invalid ones."""
+    folder = tmp_path / "mixed"
     folder.mkdir()
     blobs().save(folder / "plain.jpg")
-    whole = (folder / "plain.jpg").read_bytes()
-    (folder / "truncated.jpg").write_bytes(whole[:len(whole) // 2])
-    (folder / "text.jpg").write_text("this is no image")
+    data = (folder / "plain.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(data[:len(data) // 2])
+    (folder / "text.jpg").write_text("not an image")
     Image.new("RGB", (1, 1), "red").save(folder / "pixel.png")
-    blobs().convert("L").save(folder / "grey.png")
+    blobs().convert("L").save(folder / "gray.png")
     blobs().convert("RGBA").save(folder / "rgba.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # stored lying, to be turned clockwise: 60x40 is shown as 40x60
+    exif[0x0112] = 6  # to be rotated clockwise: 60x40 is displayed as 40x60
     blobs().save(folder / "rotated.jpg", exif=exif)
     sixteen = (np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27)
     Image.fromarray(sixteen).save(folder / "sixteen.png")
     return folder
 
 
-def test_good_images_are_done_and_bad_ones_named(
-    checkpoint: Path, motley: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_valid_images_are_processed_and_invalid_reported(
+    checkpoint: Path, mixed_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    code = main(["predict", str(checkpoint), str(motley), "--out", str(out),
+    code = main(["predict", str(checkpoint), str(mixed_folder), "--out", str(out),
                  "--threshold", "0", "--device", "cpu"])
     printed = capsys.readouterr()
     assert code == 1
@@ -55,31 +56,31 @@ def test_good_images_are_done_and_bad_ones_named(
     sizes = {Path(image["file"]).name: (image["width"], image["height"])
              for image in document["images"]}
     assert sizes == {
-        "grey.png": (60, 40), "pixel.png": (1, 1), "plain.jpg": (60, 40), "rgba.png": (60, 40),
+        "gray.png": (60, 40), "pixel.png": (1, 1), "plain.jpg": (60, 40), "rgba.png": (60, 40),
         "rotated.jpg": (40, 60), "sixteen.png": (60, 40),
     }
     assert [Path(entry["file"]).name
             for entry in document["failed"]] == ["text.jpg", "truncated.jpg"]
     assert document["classes"] == list(CLASSES)
     for image in document["images"]:
-        with Image.open(out / image["picture"]) as picture:
-            assert picture.size == (image["width"], image["height"])
+        with Image.open(out / image["picture"]) as drawn:
+            assert drawn.size == (image["width"], image["height"])
         for entry in image["detections"]:
             left, top, right, bottom = entry["box_xyxy"]
             assert 0 <= left <= right <= image["width"]
             assert 0 <= top <= bottom <= image["height"]
             assert entry["class"] == CLASSES[entry["label"]] and 0 <= entry["score"] <= 1
     assert sum(len(image["detections"]) for image in document["images"]) > 0
-    assert "2 of 8 images could not be used" in printed.err
+    assert "2 of 8 images could not be processed" in printed.err
     for name in ("text.jpg", "truncated.jpg"):
         assert sum(name in line for line in printed.err.splitlines()) == 1
     assert "Traceback" not in printed.err
     table = printed.out.splitlines()
     assert table[0].split() == ["image", "size", "detections", "classes"]
-    assert table[-2].startswith("6 images")
+    assert sum(bool(re.search(r" \d+x\d+ ", line)) for line in table) == 6
 
 
-def test_good_images_exit_0_and_no_images_flag(
+def test_valid_images_exit_0_and_no_images_flag(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blobs().save(tmp_path / "a.png")
@@ -91,7 +92,7 @@ def test_good_images_exit_0_and_no_images_flag(
     assert capsys.readouterr().err == ""
 
 
-def test_only_bad_images_exit_1_and_write_results(checkpoint: Path, tmp_path: Path) -> None:
+def test_only_invalid_images_exit_1_and_write_results(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
     assert main(["predict", str(checkpoint), str(tmp_path / "a.jpg"), "--out",
                  str(tmp_path / "out"), "--device", "cpu"]) == 1
@@ -107,17 +108,17 @@ def test_images_with_same_name_get_separate_outputs(checkpoint: Path, tmp_path: 
     assert main(["predict", str(checkpoint), str(tmp_path / "x"), str(tmp_path / "y"),
                  "--out", str(out), "--threshold", "1", "--device", "cpu"]) == 0
     for image in json.loads((out / "detections.json").read_text())["images"]:
-        # Nothing scores 1, so the pictures are plain: the one is the other's, but for JPEG.
-        with Image.open(image["file"]) as given, Image.open(out / image["picture"]) as drawn:
-            assert abs(given.convert("RGB").getpixel((5, 5))[0] - drawn.getpixel((5, 5))[0]) < 4
+        # Without detections, the saved images equal the inputs but for JPEG compression.
+        with Image.open(image["file"]) as original, Image.open(out / image["picture"]) as drawn:
+            assert abs(original.convert("RGB").getpixel((5, 5))[0] - drawn.getpixel((5, 5))[0]) < 4
     assert len(list(out.glob("*.jpg"))) == 3
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always text")
-def test_a_file_name_that_is_no_text_is_written_and_read_back(
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have text names")
+def test_undecodable_file_name_is_written_and_read_back(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    name = os.fsdecode(b"caf\xe9.png")  # latin-1, as old archives have it
+    name = os.fsdecode(b"caf\xe9.png")  # latin-1
     blobs().save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / name)
     out = tmp_path / "out"
@@ -127,18 +128,18 @@ def test_a_file_name_that_is_no_text_is_written_and_read_back(
     assert Path(image["file"]).is_file() and (out / image["picture"]).is_file()
 
 
-def test_a_folder_with_something_in_it_is_not_written_to_unasked(
+def test_nonempty_folder_is_written_only_with_force(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blobs().save(tmp_path / "a.png")
     out = tmp_path / "out"
     out.mkdir()
-    (out / "detections.json").write_text("precious")
+    (out / "detections.json").write_text("existing")
     argv = ["predict", str(checkpoint), str(tmp_path / "a.png"), "--out", str(out),
             "--device", "cpu"]
     assert main(argv) == 2
     assert "not empty" in capsys.readouterr().err
-    assert (out / "detections.json").read_text() == "precious"
+    assert (out / "detections.json").read_text() == "existing"
     assert main([*argv, "--force"]) == 0
     assert json.loads((out / "detections.json").read_text())["images"]
 
@@ -156,7 +157,7 @@ def test_a_folder_with_something_in_it_is_not_written_to_unasked(
     (["{ckpt}", "{tmp}/a.png"], "--out"),
 ], ids=["empty-folder", "no-image", "no-checkpoint", "image-as-checkpoint", "out-is-a-file",
         "out-below-a-file", "threshold", "device", "absent-device", "no-out"])
-def test_bad_input_is_2_with_one_line_and_leaves_nothing(
+def test_bad_input_is_one_line_and_writes_nothing(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str],
     message: str,
 ) -> None:
@@ -177,7 +178,7 @@ def test_every_skipped_file_is_reported(
     folder = tmp_path / "folder"
     folder.mkdir()
     blobs().save(folder / "a.jpg")
-    (folder / "a.jpg").rename(folder / "without_ending")
+    (folder / "a.jpg").rename(folder / "without_suffix")
     blobs().save(folder / "two.tif", save_all=True, append_images=[blobs()])
     narrow = 51200 + np.arange(2400, dtype=np.uint16).reshape(40, 60) // 10
     Image.fromarray(narrow).save(folder / "thermal.png")
@@ -189,9 +190,9 @@ def test_every_skipped_file_is_reported(
     assert code == 1
     document = json.loads((tmp_path / "out" / "detections.json").read_text())
     notes = {Path(entry["file"]).name: entry.get("notes", []) for entry in document["images"]}
-    assert sorted(notes) == ["thermal.png", "two.tif", "without_ending"]
+    assert sorted(notes) == ["thermal.png", "two.tif", "without_suffix"]
     assert "2 pages" in notes["two.tif"][0] and "51200..51439" in notes["thermal.png"][0]
-    assert notes["without_ending"] == []
+    assert notes["without_suffix"] == []
     for name, words in (("two.tif", "2 pages"), ("thermal.png", "51200..51439"),
                         ("phone.HEIC", "pillow-heif"), ("", "1 .txt")):
         assert sum(name in line and words in line for line in stderr) == 1, name
@@ -200,7 +201,7 @@ def test_every_skipped_file_is_reported(
 def test_every_shared_case_is_read_or_reported(
     checkpoint: Path, shared_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # But for the two largest, which take seconds each.
+    # Without the two largest, which take seconds each.
     files = [file for file in sorted((shared_cases / "images").iterdir())
              if not file.name.startswith(("big", "huge"))]
     folder = tmp_path / "images"

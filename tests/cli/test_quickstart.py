@@ -1,4 +1,4 @@
-"""The quickstart's training reaches what its config says, on any processor and with any seed."""
+"""The quickstart training reaches the AP in its config, on any processor and with any seed."""
 
 import re
 
@@ -10,7 +10,7 @@ RANGE = re.compile(r"Expected: (0\.\d+) to (0\.\d+) AP, (0\.\d+) to (0\.\d+) AP5
 
 
 def expected(repository):
-    """The lowest and highest AP, then AP50, that the config's docstring says."""
+    """The range of AP, then of AP50, in the docstring of the config."""
     text = (repository / "configs" / "quickstart.py").read_text(encoding="utf-8")
     return [float(number) for number in RANGE.search(text).groups()]
 
@@ -24,9 +24,9 @@ def test_readme_states_expected_range_of_quickstart(repository):
 
 
 @pytest.mark.slow
-def test_a_seed_that_was_not_measured_lands_in_the_range(repository, tmp_path):
-    """In bfloat16 or float32, as the processor here computes."""
-    # Another draw may lie a little outside of what a few runs spanned.
+def test_new_seed_is_within_expected_range(repository, tmp_path):
+    """In bfloat16 or float32, depending on the processor."""
+    # A new seed may be slightly outside the range of a few runs.
     margin = 0.01
     result = train(repository / "configs" / "quickstart.py", data="sample", work_dir=tmp_path,
                    seed=12, device="cpu")

@@ -1,4 +1,4 @@
-"""``detkit serve``: what is said before a page is there, and how the server ends."""
+"""``detkit serve``: messages before the page is available, and the shutdown of the server."""
 
 import os
 import re
@@ -24,37 +24,37 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def listener(host: str = "127.0.0.1") -> socket.socket:
-    taken = socket.socket()
-    taken.bind((host, 0))
-    taken.listen()
-    return taken
+    listen_socket = socket.socket()
+    listen_socket.bind((host, 0))
+    listen_socket.listen()
+    return listen_socket
 
 
-def test_a_busy_port_is_one_line_with_what_to_do(checkpoint, capsys):
-    with listener() as taken:
-        number = taken.getsockname()[1]
-        assert main(["serve", str(checkpoint), "--port", str(number)]) == 2
+def test_port_in_use_is_one_line_with_hint(checkpoint, capsys):
+    with listener() as listen_socket:
+        port = listen_socket.getsockname()[1]
+        assert main(["serve", str(checkpoint), "--port", str(port)]) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"error: --port {number}: another program listens there; "
-                              "name another, or --port auto for one that is free\n")
+    assert (out, err) == ("", f"error: --port {port}: in use by another program; "
+                              "choose another, or --port auto for a free one\n")
 
 
 @pytest.mark.parametrize("words, message", [
     (["{tmp}/no.pth"], "no.pth: no such file"),
     (["{ckpt}", "--host", "no.such.host.invalid"], "--host no.such.host.invalid: no such host"),
-    (["{ckpt}", "--host", "192.0.2.1"], "--host 192.0.2.1: this machine cannot listen there"),
+    (["{ckpt}", "--host", "192.0.2.1"], "--host 192.0.2.1: this machine cannot listen on it"),
     (["{ckpt}", "--port", "65536"], "got 65536, expected a port from 0 to 65535, or auto"),
     (["{ckpt}", "--port", "http"], "got http, expected a port from 0 to 65535, or auto"),
-    (["{ckpt}", "--max-upload", "0"], "got 0, expected a whole number, at least 1"),
+    (["{ckpt}", "--max-upload", "0"], "got 0, expected an integer, at least 1"),
     (["{ckpt}", "--allow-host", "http://a.b/"], "got http://a.b/, expected a host"),
     (["{ckpt}", "--threshold", "2"], "got 2, expected a number from 0 to 1"),
     (["{ckpt}", "--engine", "caffe"], "got 'caffe', expected one of openvino"),
     (["{ckpt}", "--size", "0x320"], "got '0x320', expected HxW"),
     (["{ckpt}", "--port", "auto", "--engine", "mmdet", "--size", "320"],
-     "--size: is an option of engines, and --engine mmdet runs none; leave --size out"),
+     "leave --size"),
     (["{tmp}", "--port", "auto", "--engine", "mmdet"], "is an exported folder"),
-], ids=["no-checkpoint", "no-host", "not-ours", "port", "port-word", "upload", "host", "threshold",
-        "engine", "size", "mmdet-size", "mmdet-folder"])
+], ids=["no-checkpoint", "no-host", "other-host", "port", "port-word", "upload", "host",
+        "threshold", "engine", "size", "mmdet-size", "mmdet-folder"])
 def test_bad_arguments_exit_2_with_one_line(checkpoint, tmp_path, capsys, words, message):
     assert main(["serve", *(word.format(ckpt=checkpoint, tmp=tmp_path) for word in words)]) == 2
     out, err = capsys.readouterr()
@@ -80,7 +80,7 @@ def test_listens_on_loopback_by_default(checkpoint):
         assert server_url(listen_socket).startswith("http://127.0.0.1:")
 
 
-def test_the_address_of_an_ipv6_host_has_brackets():
+def test_url_of_ipv6_host_has_brackets():
     try:
         listen_socket = open_port("::1", 0)
     except DetkitError:
@@ -91,7 +91,7 @@ def test_the_address_of_an_ipv6_host_has_brackets():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_the_end_is_clean_and_leaves_no_file(checkpoint, repository, tmp_path, kind):
+def test_shutdown_is_clean_and_leaves_no_files(checkpoint, repository, tmp_path, kind):
     child = subprocess.Popen(
         [sys.executable, "tools/serve.py", str(checkpoint), "--port", "auto", "--device", "cpu",
          "--engine", "mmdet"],
@@ -103,13 +103,13 @@ def test_the_end_is_clean_and_leaves_no_file(checkpoint, repository, tmp_path, k
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with browser.open(address) as page:
         assert page.status == 200
-    # A stream that stays open, as every browser holds one.
+    # A stream that stays open, as that of a browser.
     with browser.open(f"{address}/gradio_api/heartbeat/abc") as stream:
         assert stream.status == 200 and any(tmp_path.iterdir())
         child.send_signal(kind)
         out, err = child.communicate(timeout=60)  # only a hang takes longer
     assert (child.returncode, out) == (0, "")
-    assert err == "Ctrl-C ends it\nended; what was uploaded is removed\n"
+    assert err == "press Ctrl-C to stop\nstopped; uploaded files are removed\n"
     assert not list(tmp_path.iterdir())
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address)

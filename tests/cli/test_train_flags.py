@@ -1,4 +1,4 @@
-"""How train's and test's words on the command line are understood."""
+"""Parsing of the arguments of ``train`` and ``test``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from detkit.errors import ConfigError
         ("a=path/to/file.pth", "path/to/file.pth"),
     ],
 )
-def test_cfg_options_are_read_as_mmdetection_reads_them(pair: str, expected: Any) -> None:
+def test_cfg_options_are_parsed_as_in_mmdetection(pair: str, expected: Any) -> None:
     assert list(parse_options([pair]).values()) == [expected]
 
 
@@ -46,7 +46,7 @@ def test_cfg_options_match_mmengine_dict_action(text: str) -> None:
 
 
 def test_spaces_inside_values_are_kept() -> None:
-    # mmengine takes them out, and would make another class of 'traffic light'.
+    # mmengine removes them, which changes the class 'traffic light'.
     assert parse_options(["a=[cat,'traffic light',fire hydrant]"])["a"] == [
         "cat", "traffic light", "fire hydrant"]
 
@@ -57,11 +57,11 @@ def test_unbalanced_brackets_are_rejected(text: str) -> None:
         parse_options([f"key={text}"])
 
 
-def test_no_options_are_none() -> None:
+def test_no_options_give_empty_dict() -> None:
     assert parse_options([]) == {}
 
 
-def test_an_option_without_a_value_is_refused() -> None:
+def test_option_without_value_is_rejected() -> None:
     with pytest.raises(ConfigError, match="expected KEY=VALUE"):
         parse_options(["lr"])
 
@@ -69,7 +69,7 @@ def test_an_option_without_a_value_is_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [([], None), (["--resume"], "auto"), (["--resume", "f.pth"], "f.pth")],
-    ids=["not given", "alone", "with a file"],
+    ids=["absent", "without a file", "with a file"],
 )
 def test_resume_takes_a_file_or_none(words: list[str], expected: str | None) -> None:
     args = build_parser("train", "train").parse_args(["config.py", *words])
@@ -77,7 +77,7 @@ def test_resume_takes_a_file_or_none(words: list[str], expected: str | None) -> 
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**32), "x"])
-def test_a_seed_beyond_numpys_range_is_a_usage_error(
+def test_seed_out_of_range_is_usage_error(
     seed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command("train", ["config.py", "--seed", seed]) == 2
@@ -90,7 +90,7 @@ def test_local_rank_flag_of_old_launcher_is_accepted(flag: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["train", "test"])
-def test_a_missing_config_is_one_line_and_exit_code_2(
+def test_missing_config_is_one_line_error(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["nowhere.py"] + (["file.pth"] if command == "test" else [])

@@ -1,4 +1,4 @@
-"""``detkit video``: all frames, one line of sums, one line for each fault."""
+"""``detkit video``: every frame is processed; each error is one line."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def rows_of(printed: str) -> dict[str, list[str]]:
-    """The table's rows: name to cells."""
+    """The cells of each row of the table, by its name."""
     cells = [re.split(r"  +", line.strip()) for line in printed.splitlines()]
     return {name: rest for name, *rest in cells}
 
@@ -48,7 +48,7 @@ def test_every_frame_is_written_and_timings_are_printed(
     assert len(read_back(out)[0]) == 12
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [record["frame"] for record in records] == list(range(12))
-    assert [record["seconds"] for record in records] == [n / 25 for n in range(12)]
+    assert [record["seconds"] for record in records] == [index / 25 for index in range(12)]
     detections = [detection for record in records for detection in record["detections"]]
     assert detections and all(detection["class"] == CLASSES[detection["label"]]
                               for detection in detections)
@@ -57,7 +57,7 @@ def test_every_frame_is_written_and_timings_are_printed(
 def test_tracks_and_counts_are_in_json_and_drawn(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The model is untrained and the picture stands still: what it finds stays where it is."""
+    """The model is untrained and the images hardly change: detections stay where they are."""
     lines = tmp_path / "out.jsonl"
     assert main(["video", str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"),
                  "--json", str(lines), "--threshold", "0.2", "--device", "cpu",
@@ -65,19 +65,19 @@ def test_tracks_and_counts_are_in_json_and_drawn(
                  "--zone", "1000,1000,1010,1000,1000,1010"]) == 0
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     ids = [{detection["track"] for detection in record["detections"]} for record in records]
-    assert ids[0] <= {None}, "a track has its number from its second frame on"
+    assert ids[0] <= {None}, "a track gets its id in its second frame"
     assert ids[-1] & ids[-2] - {None}
     assert all(record["counts"][2] == {"inside": 0, "visitors": 0} for record in records)
     line, zone, _ = records[-1]["counts"]
     assert set(line) == {"in", "out"} and zone["inside"] <= zone["visitors"] > 0
     rows = rows_of(capsys.readouterr().out)
     assert rows["line 0,32,160,32"][0].startswith(f"in {line['in']}")
-    assert rows["zone 0,0,160,0,160,64,0,64"][0].startswith(f"visitors {zone['visitors']} (")
-    assert rows["zone 1000,1000,1010,1000,1000,1010"] == ["visitors 0"]
+    assert rows["zone 0,0,160,0,160,64,0,64"][0].startswith(f"unique objects {zone['visitors']} (")
+    assert rows["zone 1000,1000,1010,1000,1000,1010"] == ["unique objects 0"]
     assert "track" in rows
 
 
-def test_json_alone_needs_no_video(
+def test_json_without_out_writes_no_video(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = tmp_path / "out.jsonl"
@@ -88,19 +88,19 @@ def test_json_alone_needs_no_video(
     assert "encode" not in rows_of(capsys.readouterr().out)
 
 
-def test_a_folder_of_pictures_is_a_video(
+def test_folder_of_images_is_read_as_video(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
 
     folder = tmp_path / "frames"
     folder.mkdir()
-    for number in range(11):
-        Image.fromarray(numbered_image(number)).save(folder / f"{number}.png")
+    for index in range(11):
+        Image.fromarray(numbered_image(index)).save(folder / f"{index}.png")
     assert main(["video", str(checkpoint), str(folder), "--out", str(tmp_path / "out.mp4"),
                  "--fps", "10", "--threshold", "1", "--device", "cpu", "--engine", "mmdet"]) == 0
-    numbers, times = read_back(tmp_path / "out.mp4")
-    assert numbers == list(range(11)) and times[-1] == 1
+    indices, times = read_back(tmp_path / "out.mp4")
+    assert indices == list(range(11)) and times[-1] == 1
 
 
 def test_audio_is_kept_unless_disabled(checkpoint: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_audio_is_kept_unless_disabled(checkpoint: Path, tmp_path: Path) -> None
             assert len(container.streams) == streams
 
 
-def test_a_file_can_be_played_live(
+def test_live_run_of_a_file_drops_frames(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", 120, rate=120)
@@ -127,7 +127,7 @@ def test_a_file_can_be_played_live(
 
 
 @pytest.mark.slow
-def test_a_real_video_from_end_to_end(
+def test_real_video_end_to_end(
     checkpoint: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = shared_data / "video_dev" / "car-detection.mp4"
@@ -141,14 +141,14 @@ def test_a_real_video_from_end_to_end(
 @pytest.mark.parametrize("argv, message", [
     (["{ckpt}", "{tmp}/no.mp4", "--out", "{tmp}/out.mp4"], "no.mp4: no such file"),
     (["{ckpt}", "{tmp}/text.mp4", "--out", "{tmp}/out.mp4"], "text.mp4: cannot be opened"),
-    (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/text.mp4"], "text.mp4: exists"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/text.mp4"], "text.mp4: already exists"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4", "--json", "{tmp}/text.mp4"],
-     "text.mp4: exists"),
-    (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/clip.mp4", "--force"], "is the video to read"),
+     "text.mp4: already exists"),
+    (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/clip.mp4", "--force"], "is the input video"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4", "--json", "{tmp}/clip.mp4",
-      "--force"], "is the video to read"),
+      "--force"], "is the input video"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/o.mp4", "--json", "{tmp}/o.mp4", "--force"],
-     "is the --out file, too"),
+     "is also the --out file"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/out.gif"], "a name ending in .mp4"),
     (["{ckpt}", "{tmp}/clip.mp4", "--out", "{tmp}/text.mp4/out.mp4"], "cannot be written"),
     (["{tmp}/no.pth", "{tmp}/clip.mp4", "--out", "{tmp}/out.mp4"], "no.pth"),
@@ -159,23 +159,23 @@ def test_a_real_video_from_end_to_end(
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--count-line", "1,2,3,4,5,6"],
      "four numbers"),
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--zone", "1,2,3,4"],
-     "three corners"),
+     "three or more corners"),
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--count-line", "5,5,5,5",
-      "--engine", "mmdet"], "the line to count at"),
+      "--engine", "mmdet"], "count line"),
     (["{ckpt}", "{tmp}/clip.mp4", "--json", "{tmp}/o.jsonl", "--size", "3x4x5"], "HxW"),
     (["{ckpt}", "97", "--json", "{tmp}/o.jsonl"], "camera 97"),
     (["{ckpt}", "http://127.0.0.1:9/x", "--json", "{tmp}/o.jsonl"], "Connection refused"),
     (["{ckpt}", "ftp://127.0.0.1/x", "--json", "{tmp}/o.jsonl"], "got 'ftp'"),
-    (["{ckpt}", "{tmp}/empty", "--json", "{tmp}/o.jsonl"], "no picture in it"),
+    (["{ckpt}", "{tmp}/empty", "--json", "{tmp}/o.jsonl"], "contains no images"),
 ], ids=["missing", "text", "out-exists", "json-exists", "onto-itself", "json-onto-it",
         "json-onto-out", "suffix", "below-a-file", "no-checkpoint", "no-out",
         "fps-of-a-file", "fps-0", "odd-line", "long-line", "short-zone", "line-of-a-point", "size",
-        "no-camera", "nobody-there", "ftp", "empty-folder"])
-def test_bad_input_is_2_with_one_line_and_leaves_nothing(
+        "no-camera", "no-server", "ftp", "empty-folder"])
+def test_bad_input_is_one_line_and_writes_nothing(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     argv: list[str], message: str,
 ) -> None:
-    (tmp_path / "text.mp4").write_text("precious")
+    (tmp_path / "text.mp4").write_text("text")
     (tmp_path / "empty").mkdir()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     words = [word.format(ckpt=checkpoint, tmp=tmp_path) for word in argv]
@@ -189,10 +189,10 @@ def test_bad_input_is_2_with_one_line_and_leaves_nothing(
 def test_truncated_video_reports_kept_file(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = write_video(tmp_path / "whole.mp4", 60, options={"movflags": "faststart"})
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole.read_bytes()[:-len(whole.read_bytes()) // 4])
-    code = main(["video", str(checkpoint), str(cut), "--out", str(tmp_path / "out.mp4"),
+    data = write_video(tmp_path / "full.mp4", 60, options={"movflags": "faststart"}).read_bytes()
+    truncated = tmp_path / "cut.mp4"
+    truncated.write_bytes(data[:-len(data) // 4])
+    code = main(["video", str(checkpoint), str(truncated), "--out", str(tmp_path / "out.mp4"),
                  "--device", "cpu", "--engine", "mmdet"])
     errors = capsys.readouterr().err.strip().splitlines()
     assert code == 2
@@ -201,17 +201,16 @@ def test_truncated_video_reports_kept_file(
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_json_file_is_made_with_its_first_line_and_its_disk_may_be_full(
+def test_failed_run_keeps_existing_json_file_and_full_disk_is_reported(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What stood there before is not touched by a run that says nothing."""
     lines = tmp_path / "out.jsonl"
     lines.write_text("before")
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     words = ["video", str(checkpoint), str(clip), "--device", "cpu", "--engine", "mmdet", "--force"]
-    broken = [*words[:2], str(tmp_path / "pictures"), *words[3:], "--json", str(lines)]
+    broken = [*words[:2], str(tmp_path / "images"), *words[3:], "--json", str(lines)]
     assert main(broken) == 2 and lines.read_text() == "before"
-    assert "no picture in it" in capsys.readouterr().err
+    assert "contains no images" in capsys.readouterr().err
     if Path("/dev/full").exists():
         assert main([*words, "--json", "/dev/full", "--out", str(tmp_path / "out.mp4")]) == 2
         message, = capsys.readouterr().err.splitlines()
@@ -226,7 +225,7 @@ def test_unwritable_folder_is_reported_before_loading(
     (tmp_path / "file").write_text("")
     assert main(["video", "none.pth", str(clip), "--json", str(tmp_path / "file" / "a.jsonl")]) == 2
     message, = capsys.readouterr().err.splitlines()
-    assert "a.jsonl: cannot be written" in message and "is no folder" in message
+    assert "a.jsonl: cannot be written" in message and "is not a folder" in message
 
 
 @pytest.mark.parametrize("library, flags", [("av", []), ("trackers", ["--track"])])
@@ -256,8 +255,8 @@ def test_signal_ends_run_and_reports_kept_file(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=repository,
     )
     assert child.stdout is not None
-    for number in range(5):
-        assert child.stdout.readline().startswith(f'{{"frame": {number}')
+    for index in range(5):
+        assert child.stdout.readline().startswith(f'{{"frame": {index}')
     child.send_signal(kind)
     _, errors = child.communicate(timeout=120)  # only a hang takes longer
     assert child.returncode == code, errors
@@ -271,19 +270,20 @@ def test_signal_is_reraised_after_reporting_kept_frames(
     checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Signals come as kinds of KeyboardInterrupt; which it was decides the exit code."""
+    """Signals are subclasses of KeyboardInterrupt; the exit code depends on which it is."""
     from dataclasses import replace
 
-    from detkit.cli import video, video_task
+    from detkit.cli import video
     from detkit.cli.main import build_parser
+    from detkit.video import video_task
 
     class Signal(KeyboardInterrupt):
         pass
 
-    build_task, predicted = video_task.build_task, []
+    detection_task, predicted = video_task.detection_task, []
 
-    def stopping_task(args, info):
-        task = build_task(args, info)
+    def stopping_task(*args):
+        task = detection_task(*args)
 
         def predict(images):
             predicted.extend(images)
@@ -293,7 +293,7 @@ def test_signal_is_reraised_after_reporting_kept_frames(
 
         return replace(task, predict=predict, workers=1)
 
-    monkeypatch.setattr(video_task, "build_task", stopping_task)
+    monkeypatch.setattr(video_task, "detection_task", stopping_task)
     words = [str(checkpoint), str(clip), "--out", str(tmp_path / "out.mp4"), "--device", "cpu",
              "--engine", "mmdet", "--threshold", "1"]
     with pytest.raises(Signal):

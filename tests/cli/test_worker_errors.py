@@ -1,4 +1,4 @@
-"""A fault that a data loading process meets, as the person at the terminal sees it."""
+"""Errors in data loading processes are one line on the terminal."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ class _Broken(Dataset):
         return 1
 
     def __getitem__(self, index):
-        raise DataError("a.jpg: the image cannot be read", got="Error: half of it",
+        raise DataError("a.jpg: the image cannot be read", got="Error: truncated",
                         hint="replace it")
 
 
@@ -22,7 +22,7 @@ def test_data_worker_error_is_one_line():
     with pytest.raises(DataError) as caught:
         next(iter(DataLoader(_Broken(), num_workers=1)))
     assert "Traceback" in str(caught.value)
-    expected = "a.jpg: the image cannot be read: got Error: half of it; replace it"
+    expected = "a.jpg: the image cannot be read: got Error: truncated; replace it"
     assert strip_worker_traceback(str(caught.value)) == expected
 
 
@@ -43,16 +43,18 @@ def test_killed_data_worker_is_one_line():
     assert "the memory is probably exhausted; reduce train_dataloader.num_workers" in line
 
 
-@pytest.mark.parametrize(("kind", "said", "told"), [
+@pytest.mark.parametrize(("error_type", "text", "expected"), [
     (MemoryError, "Unable to allocate 9 GiB", "out of memory; use a smaller batch"),
     (FileNotFoundError, "[Errno 2] No such file or directory: 'a.jpg'",
      "FileNotFoundError: [Errno 2] No such file or directory: 'a.jpg' (in a dataloader worker"),
 ])
-def test_system_error_in_data_worker_is_one_line(kind, said, told):
-    # As torch raises it: the same class, made of nothing but the text.
-    error = kind(f"Caught {kind.__name__} in DataLoader worker process 0.\nOriginal Traceback "
-                 f'(most recent call last):\n  File "/x/load.py", line 7, in get\n    open(path)\n'
-                 f"{kind.__name__}: {said}\n")
+def test_system_error_in_data_worker_is_one_line(error_type, text, expected):
+    # As torch raises it: the same class, with only the text.
+    name = error_type.__name__
+    error = error_type(
+        f"Caught {name} in DataLoader worker process 0.\nOriginal Traceback "
+        f'(most recent call last):\n  File "/x/load.py", line 7, in get\n    open(path)\n'
+        f"{name}: {text}\n")
     line = describe_system_failure(error)
-    assert line.startswith(told) and "load.py:7)" in line
+    assert line.startswith(expected) and "load.py:7)" in line
     assert "\n" not in line and "Traceback" not in line

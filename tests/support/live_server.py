@@ -1,4 +1,4 @@
-"""Live addresses on this machine: an HTTP server of streams that go on, stall, end, or lie."""
+"""A local HTTP server of live streams that continue, stall, end, or have invalid contents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from numbered_video import numbered_image
 
-NEVER = 30.0  # seconds; nobody waits for it
+NEVER = 30.0  # seconds; longer than any timeout in the tests
 
 
 class _Server(ThreadingHTTPServer):
@@ -22,7 +22,7 @@ class _Server(ThreadingHTTPServer):
     transport_stream: bytes
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Who hung up is no fault."""
+        """Ignore closed connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def jpeg(number: int) -> bytes:
-    """A numbered picture."""
+    """A numbered image."""
     from PIL import Image
 
     stream = io.BytesIO()
@@ -75,7 +75,7 @@ def jpeg(number: int) -> bytes:
 
 @contextmanager
 def serving(transport_stream: Path | None = None) -> Iterator[str]:
-    """The server's address, as 'http://127.0.0.1:4711', while it serves."""
+    """Run the server; yields its URL, such as 'http://127.0.0.1:4711'."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.stopped = threading.Event()
     server.transport_stream = b"" if transport_stream is None else transport_stream.read_bytes()

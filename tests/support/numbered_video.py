@@ -1,4 +1,4 @@
-"""Videos whose frames carry their number, in blocks that survive h264."""
+"""Videos whose frames contain their number, in blocks that survive H.264 compression."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-BLOCK = 16  # so many bits as blocks fit: numbers below 1024 for a picture 160 pixels wide
+BLOCK = 16  # one bit per block: numbers below 1024 for an image 160 pixels wide
 
 
 def numbered_image(number: int, size_hw: tuple[int, int] = (64, 160)) -> np.ndarray:
-    """Grey, with the number's bits as black and white blocks along the top, lowest bit left."""
+    """A gray image with the bits of a number as black and white blocks at the top, lowest first."""
     image = np.full((*size_hw, 3), 128, np.uint8)
     for bit in range(size_hw[1] // BLOCK):
         image[:BLOCK, bit * BLOCK:(bit + 1) * BLOCK] = 255 * (number >> bit & 1)
@@ -42,10 +42,10 @@ def write_video(
     audio: tuple[str, int] | None = None,
     audio_delay: float = 0.0,
 ) -> Path:
-    """A numbered video by PyAV alone; ``times`` in ticks of ``time_base`` when not constant.
+    """Write a numbered video with PyAV; ``times`` in ticks of ``time_base`` if not regular.
 
-    ``audio`` is a codec and a rate: a tone that rises, so that each moment sounds otherwise, as
-    long as the pictures, from ``audio_delay`` seconds on.
+    ``audio`` is a codec and a sample rate: a rising tone, which identifies the time, as long as
+    the video, starting at ``audio_delay`` seconds.
     """
     import av
 
@@ -78,27 +78,27 @@ def write_video(
 
 
 def rising_tone(samples: int, rate: int) -> np.ndarray:
-    """int16, from 200 Hz up by 300 Hz a second."""
+    """int16, from 200 Hz, rising by 300 Hz per second."""
     seconds = np.arange(samples) / rate
     return (8000 * np.sin(2 * np.pi * (200 + 150 * seconds) * seconds)).astype(np.int16)
 
 
 def read_audio(path: Path) -> tuple[np.ndarray, int, float]:
-    """The samples of a file's sound (mono float), its rate and the time of the first."""
+    """The audio samples of a file (mono float), the sample rate, and the time of the first."""
     import av
 
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-        # int16 or float32, in planes or not: of one channel all the same.
+        # int16 or float32, planar or packed, which is the same for one channel.
         parts = [frame.to_ndarray().reshape(-1).astype(float) for frame in frames]
-    kind = frames[0].format.name
-    scale = 2**15 if "s16" in kind else 128 if "u8" in kind else 1
+    sample_format = frames[0].format.name
+    scale = 2**15 if "s16" in sample_format else 128 if "u8" in sample_format else 1
     first = float(frames[0].pts * frames[0].time_base)
     return np.concatenate(parts) / scale, frames[0].rate, first
 
 
 def read_back(path: Path) -> tuple[list[int], list[Fraction]]:
-    """The numbers and times (seconds, from the first) in a video, by PyAV alone."""
+    """The numbers and timestamps (seconds from the first) of a video, read with PyAV."""
     import av
 
     with av.open(str(path)) as container:

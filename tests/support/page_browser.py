@@ -1,4 +1,4 @@
-"""A client of the page that speaks as a browser does, with a cookie and an open page of its own."""
+"""A client that sends the requests of a browser, with its own cookie and open page."""
 
 import http.client
 import io
@@ -20,7 +20,7 @@ PREDICT, REFILTER, VIDEO, STOP, CAMERA = range(5)  # the page's functions, in th
 
 
 class Browser:
-    """One browser at a page's address, as (host, port)."""
+    """A browser that has the page at ``address``, (host, port), open."""
 
     def __init__(self, address):
         self.address = address
@@ -31,7 +31,7 @@ class Browser:
         self.cookie = (response.headers["Set-Cookie"] or "").partition(";")[0]
 
     def ask(self, method, path, body=None, **headers):
-        """The answer to one request, with its whole body as ``content``; ``_`` stands for '-'."""
+        """The response to a request, with its body as ``content``; ``_`` in headers means '-'."""
         connection = http.client.HTTPConnection(*self.address, timeout=30)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
@@ -43,7 +43,7 @@ class Browser:
         return response
 
     def upload(self, name, content):
-        """The answer to an upload."""
+        """The response to an upload."""
         mark = secrets.token_hex(8)
         head = (f'--{mark}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
                 "Content-Type: application/octet-stream\r\n\r\n")
@@ -52,62 +52,62 @@ class Browser:
                         Content_Type=f"multipart/form-data; boundary={mark}")
 
     def uploaded(self, name, content):
-        """An uploaded file, as the page names it in requests."""
+        """Upload a file; returns it as the page refers to it in requests."""
         path, = json.loads(self.upload(name, content).content)
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
     def join(self, function, *data, **headers):
-        """The answer to a call of one of the page's functions."""
+        """The response to a call of a function of the page."""
         call = {"data": data, "fn_index": function, "session_hash": self.tab}
         return self.ask("POST", "/gradio_api/queue/join", json.dumps(call),
                         Content_Type="application/json", **headers)
 
     def call(self, function, *data):
-        """What a function of the page gives."""
+        """The outputs of a function of the page."""
         assert self.join(function, *data).status == 200
-        told = self.ask("GET", f"/gradio_api/queue/data?session_hash={self.tab}").content
-        for line in told.decode().splitlines():
+        events = self.ask("GET", f"/gradio_api/queue/data?session_hash={self.tab}").content
+        for line in events.decode().splitlines():
             message = json.loads(line.removeprefix("data: ")) if line else {}
             if message.get("msg") == "process_completed":
                 return message["output"]["data"]
-        raise AssertionError(told)
+        raise AssertionError(events)
 
     def file(self, path, **headers):
-        """The answer to a request for a file."""
+        """The response to a request for a file."""
         return self.ask("GET", f"/gradio_api/file={quote(path)}", **headers)
 
 
 @contextmanager
 def connection(served, sent=b""):
-    """A connection to a page or a browser's page, on which something is sent."""
-    with socket.create_connection(served.address[:2], timeout=20) as open_one:
-        open_one.sendall(sent)
-        yield open_one
+    """A connection to the page on which ``sent`` is sent."""
+    with socket.create_connection(served.address[:2], timeout=20) as open_socket:
+        open_socket.sendall(sent)
+        yield open_socket
 
 
 def request_of(browser, route, method="GET", more=""):
-    """The head of a request to gradio's part of the page."""
+    """The headers of a request to gradio."""
     return (f"{method} /gradio_api/{route} HTTP/1.1\r\nHost: 127.0.0.1:{browser.address[1]}\r\n"
             f"Cookie: {browser.cookie}\r\n{more}\r\n").encode()
 
 
 def read_until(connected, text):
-    """What comes until ``text`` is in it, or the end."""
-    told = b""
-    while text not in told and (part := connected.recv(65536)):
-        told += part
-    return told
+    """Receive data until it contains ``text``, or to the end."""
+    received = b""
+    while text not in received and (chunk := connected.recv(65536)):
+        received += chunk
+    return received
 
 
 def png(image=IMAGE):
-    """An image as the bytes of a file."""
+    """An image as the bytes of a PNG file."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
     return stream.getvalue()
 
 
 def large_png(width, height):
-    """A whole PNG of one bit a pixel, which takes three bytes a pixel decoded."""
+    """A PNG with one bit per pixel, which takes three bytes per pixel when decoded."""
     def chunk(kind, content):
         code = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", code)

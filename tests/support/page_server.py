@@ -1,4 +1,4 @@
-"""The page of a tiny detector, served in a thread of the tests' process."""
+"""The page of a small detector, served by a thread of the test process."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ MAX_UPLOAD_MB = 1
 
 
 class ServedPage:
-    """The real page and its server; ``end`` it."""
+    """The page and its server; call ``end`` afterwards."""
 
     def __init__(self, checkpoint, folder):
         self.folder = folder
@@ -25,7 +25,7 @@ class ServedPage:
         with offline_gradio(folder):
             from detkit.app.page import Page
 
-            model = DemoModel(Predictor(checkpoint, device="cpu"), "as it was trained")
+            model = DemoModel(Predictor(checkpoint, device="cpu"), "mmdet")
             page = Page(model, "tiny", 0.0, self.visitors, self.result_cache,
                         cookie_name(self.listen_socket), MB)
             ready = threading.Event()

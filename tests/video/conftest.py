@@ -1,4 +1,4 @@
-"""What holds for every test of the video room."""
+"""Fixtures of all video tests."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_leftover_threads() -> Iterator[None]:
-    """Whatever a test makes happen, the threads that it started are gone when it ends."""
+    """All threads that a test starts have ended when the test ends."""
     before = set(threading.enumerate())
     yield
     assert [thread.name for thread in threading.enumerate() if thread not in before] == []

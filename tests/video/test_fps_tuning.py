@@ -1,12 +1,12 @@
-"""Which setting is chosen for frames a second, on chains whose speed follows from a sum."""
+"""The config chosen for a target frame rate, for simulated pipelines."""
 
 import pytest
 
 from detkit.video.fps_tuning import TrialConfig, TrialResult, select_config, trial_configs
 
 
-def chain(model_ms, other_ms, cores=2):
-    """A trial of a chain whose model takes ``model_ms`` ms at cost 1, the rest ``other_ms`` ms."""
+def pipeline(model_ms, other_ms, cores=2):
+    """Simulates a pipeline: ``model_ms`` of the model at cost 1, ``other_ms`` for the rest."""
     configs_tried = []
 
     def trial(config):
@@ -26,7 +26,7 @@ def test_configs_go_from_checkpoint_settings_to_fastest():
                                                          reverse=True)
 
 
-def test_a_single_stage_detector_has_no_proposals_to_save():
+def test_single_stage_detector_has_no_proposals():
     configs = trial_configs(640, 32, None)
     assert {config.proposals for config in configs} == {None}
     assert [config.size for config in configs] == [640, 512, 416, 320, 256]
@@ -34,35 +34,35 @@ def test_a_single_stage_detector_has_no_proposals_to_save():
     assert configs[1].cost == pytest.approx(0.64)
 
 
-def test_sizes_are_multiples_of_the_divisor_and_never_below_it():
+def test_sizes_are_multiples_of_divisor():
     assert all(config.size % 128 == 0 and config.size >= 128
                for config in trial_configs(256, 128, 10))
 
 
 def test_first_config_is_kept_when_fast_enough():
-    trial, configs_tried = chain(model_ms=20, other_ms=10)
+    trial, configs_tried = pipeline(model_ms=20, other_ms=10)
     choice = select_config(trial_configs(320, 32, 200), 30, trial)
     assert choice.target_met and choice.config.size == 320 and choice.config.proposals == 200
     assert len(configs_tried) == 1
 
 
 def test_first_config_reaching_target_with_margin_is_taken():
-    # 2 cores, 30 fps and a fifth more: 55.6 ms a frame, so 40.6 for the model of 52 at cost 1.
-    trial, _ = chain(model_ms=52, other_ms=15)
+    # 2 cores, 30 fps + 20 %: 55.6 ms per frame, so 40.6 for the model, which takes 52 at cost 1.
+    trial, _ = pipeline(model_ms=52, other_ms=15)
     choice = select_config(trial_configs(320, 32, 200), 30, trial)
     assert choice.target_met
     assert (choice.config.size, choice.config.proposals) == (320, 100)  # 0.75 * 52 = 39
 
 
 def test_configs_predicted_too_slow_are_skipped():
-    trial, configs_tried = chain(model_ms=200, other_ms=10)
+    trial, configs_tried = pipeline(model_ms=200, other_ms=10)
     choice = select_config(trial_configs(320, 32, 200), 30, trial)
     assert choice.config == configs_tried[-1]
     assert [config.size for config in configs_tried] == [320, 128]
 
 
 def test_fastest_config_is_taken_when_none_reaches_target():
-    trial, _ = chain(model_ms=400, other_ms=100)
+    trial, _ = pipeline(model_ms=400, other_ms=100)
     choice = select_config(trial_configs(320, 32, 200), 30, trial)
     assert not choice.target_met
     assert choice.config.size == 128

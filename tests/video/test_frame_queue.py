@@ -1,4 +1,4 @@
-"""The queue between stages: order, ends, failures, and nobody waits for ever."""
+"""The queue between stages: order, ends and errors, without waiting forever."""
 
 import threading
 
@@ -6,7 +6,7 @@ import pytest
 
 from detkit.video.frame_queue import FrameQueue, QueueCancelled
 
-SOON = 10.0  # seconds; only a hang takes longer
+TIMEOUT = 10.0  # seconds; only a hang takes longer
 
 
 def test_get_returns_items_in_order_then_none() -> None:
@@ -14,11 +14,11 @@ def test_get_returns_items_in_order_then_none() -> None:
     producer = threading.Thread(target=lambda: [queue.put(n) for n in range(50)] + [
         queue.close()], daemon=True)
     producer.start()
-    got = []
+    items = []
     while (item := queue.get()) is not None:
-        got.append(item)
-    producer.join(SOON)
-    assert got == list(range(50))
+        items.append(item)
+    producer.join(TIMEOUT)
+    assert items == list(range(50))
     assert not producer.is_alive()
     assert queue.get() is None
 
@@ -55,7 +55,7 @@ def test_cancel_unblocks_waiting_producer() -> None:
     producer.start()
     assert queue.get() == 0
     queue.cancel()
-    producer.join(SOON)
+    producer.join(TIMEOUT)
     assert outcome == ["cancelled"]
     with pytest.raises(QueueCancelled):
         queue.put(9)
@@ -63,12 +63,12 @@ def test_cancel_unblocks_waiting_producer() -> None:
 
 def test_close_unblocks_waiting_consumer() -> None:
     queue: FrameQueue[int] = FrameQueue(1)
-    got: list[object] = []
-    consumer = threading.Thread(target=lambda: got.append(queue.get()), daemon=True)
+    items: list[object] = []
+    consumer = threading.Thread(target=lambda: items.append(queue.get()), daemon=True)
     consumer.start()
     queue.close()
-    consumer.join(SOON)
-    assert got == [None]
+    consumer.join(TIMEOUT)
+    assert items == [None]
 
 
 def test_put_after_close_raises() -> None:
@@ -105,9 +105,9 @@ def test_get_up_to_returns_at_most_limit() -> None:
 
 def test_cancel_unblocks_waiting_consumer() -> None:
     queue: FrameQueue[int] = FrameQueue(1)
-    got: list[object] = []
-    consumer = threading.Thread(target=lambda: got.append(queue.get()), daemon=True)
+    items: list[object] = []
+    consumer = threading.Thread(target=lambda: items.append(queue.get()), daemon=True)
     consumer.start()
     queue.cancel()
-    consumer.join(SOON)
-    assert got == [None] and queue.cancelled
+    consumer.join(TIMEOUT)
+    assert items == [None] and queue.cancelled

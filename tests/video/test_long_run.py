@@ -1,4 +1,4 @@
-"""Ten thousand frames in a row, by the benchmark that anybody can run."""
+"""The benchmark of memory on a video of 10,000 frames."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def test_memory_stays_flat_threads_end_and_frames_stay_in_order(
     assert re.search(r"frames out +10000\n", done.stdout)
 
 
-def test_a_short_run_of_the_benchmark_works(repository: Path) -> None:
+def test_short_run_of_benchmark_works(repository: Path) -> None:
     done = subprocess.run([sys.executable, "benchmarks/video_memory.py", "--frames", "50",
                            "--size", "64x160"], cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Every frame in goes out, in order, with its time and its own detections."""
+"""Every frame is written, in order, with its timestamp and its detections."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ from detkit.video.pipeline import run_video
 
 
 def box_at_number(images: list[np.ndarray]) -> list[Detections]:
-    """A detector that reads the frame's number and says it as its box's right side."""
+    """A detector whose box has the frame number as its right side."""
     return [
         Detections(
             np.array([[0, 0, number_in(image), 1]], np.float32), np.ones(1, np.float32),
@@ -27,7 +27,7 @@ def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
-def plain(image: np.ndarray, found: Detections) -> np.ndarray:
+def plain(image: np.ndarray, detections: Detections) -> np.ndarray:
     return image
 
 
@@ -37,19 +37,19 @@ UNEVEN = sorted({(n * n) % 977 for n in range(60)})[:40]
 @pytest.mark.parametrize("count, batch_size, queue_size", [
     (1, 1, 1), (1, 4, 1), (97, 1, 1), (97, 4, 2), (96, 4, 4), (300, 7, 3),
 ], ids=str)
-def test_all_frames_go_out_in_order_with_their_detections(
+def test_all_frames_are_written_in_order_with_their_detections(
     tmp_path: Path, count: int, batch_size: int, queue_size: int
 ) -> None:
     source = write_video(tmp_path / "in.mp4", count)
-    seen = []
+    results = []
     report = run_video(
         box_at_number, source, tmp_path / "out.mp4", plain,
         batch_size=batch_size, queue_size=queue_size,
-        on_frame=lambda index, seconds, found: seen.append(
-            (index, round(seconds * 25), int(found.boxes_xyxy[0, 2]))
+        on_frame=lambda index, seconds, detections: results.append(
+            (index, round(seconds * 25), int(detections.boxes_xyxy[0, 2]))
         ),
     )
-    assert seen == [(n, n, n) for n in range(count)]
+    assert results == [(n, n, n) for n in range(count)]
     assert read_back(tmp_path / "out.mp4") == read_back(source)
     assert read_back(source)[0] == list(range(count))
     assert (report.frames_in, report.frames_out) == (count, count)
@@ -58,7 +58,7 @@ def test_all_frames_go_out_in_order_with_their_detections(
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
-def test_uneven_times_are_kept(tmp_path: Path, suffix: str) -> None:
+def test_uneven_timestamps_are_kept(tmp_path: Path, suffix: str) -> None:
     source = write_video(
         tmp_path / "in.mp4", len(UNEVEN), times=UNEVEN, time_base=Fraction(1, 50)
     )
@@ -68,10 +68,10 @@ def test_uneven_times_are_kept(tmp_path: Path, suffix: str) -> None:
     assert times == [Fraction(tick - UNEVEN[0], 50) for tick in UNEVEN]
 
 
-def test_what_is_drawn_is_what_is_written(tmp_path: Path) -> None:
+def test_drawn_images_are_written(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 20)
 
-    def invert(image: np.ndarray, found: Detections) -> np.ndarray:
+    def invert(image: np.ndarray, detections: Detections) -> np.ndarray:
         return 255 - image
 
     run_video(box_at_number, source, tmp_path / "out.mp4", invert)
@@ -79,7 +79,7 @@ def test_what_is_drawn_is_what_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rotation", [90, 180])
-def test_a_phones_video_comes_out_upright_without_a_tag(tmp_path: Path, rotation: int) -> None:
+def test_rotated_video_is_written_upright_without_tag(tmp_path: Path, rotation: int) -> None:
     import av
 
     source = write_video(tmp_path / "in.mp4", 5, rotation=rotation)
@@ -90,37 +90,37 @@ def test_a_phones_video_comes_out_upright_without_a_tag(tmp_path: Path, rotation
     assert frame.rotation == 0
 
 
-def test_an_existing_file_is_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_existing_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 5)
     out = tmp_path / "out.mp4"
-    out.write_text("precious")
-    with pytest.raises(VideoError, match="out.mp4: exists"):
+    out.write_text("existing")
+    with pytest.raises(VideoError, match="out.mp4: already exists"):
         run_video(box_at_number, source, out, plain)
-    assert out.read_text() == "precious"
+    assert out.read_text() == "existing"
     run_video(box_at_number, source, out, plain, force=True)
     assert read_back(out)[0] == list(range(5))
 
 
-def test_a_file_that_comes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+def test_file_created_during_run_is_not_overwritten(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 5)
     out = tmp_path / "out.mp4"
-    with pytest.raises(VideoError, match="out.mp4: exists.*5 frames.*out.partial.mp4"):
+    with pytest.raises(VideoError, match="out.mp4: already exists.*5 frames.*out.partial.mp4"):
         run_video(
             box_at_number, source, out, plain,
-            on_frame=lambda index, seconds, found: out.write_text("precious") and None,
+            on_frame=lambda index, seconds, detections: out.write_text("existing") and None,
         )
-    assert out.read_text() == "precious"
+    assert out.read_text() == "existing"
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(5))
 
 
-def test_the_source_is_never_replaced(tmp_path: Path) -> None:
+def test_source_is_never_overwritten(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 5)
-    with pytest.raises(VideoError, match="is the video to read"):
+    with pytest.raises(VideoError, match="is the input video"):
         run_video(box_at_number, source, source, plain, force=True)
     assert read_back(source)[0] == list(range(5))
 
 
-def test_folders_for_the_result_are_made(tmp_path: Path) -> None:
+def test_output_folders_are_created(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 3)
     run_video(box_at_number, source, tmp_path / "a" / "b" / "out.mp4", plain)
     assert read_back(tmp_path / "a" / "b" / "out.mp4")[0] == [0, 1, 2]

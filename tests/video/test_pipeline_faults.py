@@ -1,4 +1,4 @@
-"""Whatever fails: the chain ends soon, with the cause, without threads, with what was done."""
+"""Errors: the pipeline ends soon, reports the cause, leaves no threads and keeps the frames."""
 
 import signal
 import subprocess
@@ -28,20 +28,20 @@ def no_detections(images: list[np.ndarray]) -> list[Detections]:
     return [Detections.empty(image.shape[:2]) for image in images]
 
 
-def plain(image: np.ndarray, found: Detections) -> np.ndarray:
+def plain(image: np.ndarray, detections: Detections) -> np.ndarray:
     return image
 
 
 class FailAt:
-    """Passes calls on until the n-th, counted from 0, which raises."""
+    """Forwards calls until the n-th, counted from 0, which raises."""
 
-    def __init__(self, number: int, call, error: BaseException) -> None:
-        self.left, self.call, self.error = number, call, error
+    def __init__(self, count: int, call, error: BaseException) -> None:
+        self.remaining, self.call, self.error = count, call, error
 
     def __call__(self, *args):
-        if self.left == 0:
+        if self.remaining == 0:
             raise self.error
-        self.left -= 1
+        self.remaining -= 1
         return self.call(*args)
 
 
@@ -50,7 +50,7 @@ BOOM = ZeroDivisionError("boom")
 
 @pytest.mark.parametrize("number", [0, 1, 50, COUNT - 1])
 @pytest.mark.parametrize("stage", ["detector", "drawing", "on_frame"])
-def test_an_error_at_frame_n_keeps_the_frames_before_it(
+def test_error_at_frame_n_keeps_previous_frames(
     tmp_path: Path, source: Path, stage: str, number: int
 ) -> None:
     calls = {"detector": no_detections, "drawing": plain, "on_frame": lambda *args: None}
@@ -79,8 +79,8 @@ def test_original_error_is_the_cause(tmp_path: Path, source: Path) -> None:
 
 
 @pytest.mark.parametrize("detect, message", [
-    (lambda images: [], "got 0 results, expected one for each of 4 frames"),
-    (lambda images: no_detections(images * 2), "got 8 results, expected one for each of 4 frames"),
+    (lambda images: [], "got 0, expected one for each of 4 frames"),
+    (lambda images: no_detections(images * 2), "got 8, expected one for each of 4 frames"),
     (lambda images: None, "TypeError"),
 ], ids=["none", "too-many", "no-list"])
 def test_wrong_number_of_predictions_is_reported(
@@ -92,19 +92,19 @@ def test_wrong_number_of_predictions_is_reported(
 
 def test_drawn_image_of_wrong_size_is_rejected_by_writer(tmp_path: Path, source: Path) -> None:
     with pytest.raises(VideoError, match=r"frame 0: .*got shape \(32, 160, 3\)"):
-        run_video(no_detections, source, tmp_path / "out.mp4", lambda image, found: image[:32])
+        run_video(no_detections, source, tmp_path / "out.mp4", lambda image, detections: image[:32])
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_a_source_cut_off_keeps_all_that_was_read(tmp_path: Path, batch_size: int) -> None:
-    whole = write_video(tmp_path / "whole.mp4", COUNT, options={"movflags": "faststart"})
+def test_truncated_source_keeps_all_frames_read(tmp_path: Path, batch_size: int) -> None:
+    full = write_video(tmp_path / "full.mp4", COUNT, options={"movflags": "faststart"})
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size * 3 // 4])
+    cut.write_bytes(full.read_bytes()[:full.stat().st_size * 3 // 4])
     done = []
-    with pytest.raises(VideoError, match="cut.mp4: .*cut off.*out.partial.mp4"):
+    with pytest.raises(VideoError, match="cut.mp4: .*truncated.*out.partial.mp4"):
         run_video(
             no_detections, cut, tmp_path / "out.mp4", plain, batch_size=batch_size,
-            on_frame=lambda index, seconds, found: done.append(index),
+            on_frame=lambda index, seconds, detections: done.append(index),
         )
     assert len(read_back(tmp_path / "out.partial.mp4")[0]) == len(done) > 10
 
@@ -131,15 +131,15 @@ def test_device_as_output_is_rejected(source: Path) -> None:
         run_video(no_detections, source, "/dev/full", plain, force=True)
 
 
-def test_an_earlier_partial_file_is_left_alone(tmp_path: Path, source: Path) -> None:
-    (tmp_path / "out.partial.mp4").write_text("from yesterday")
+def test_existing_partial_file_is_kept(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "out.partial.mp4").write_text("earlier")
     with pytest.raises(VideoError, match="out.partial-2.mp4"):
         run_video(FailAt(5, no_detections, BOOM), source, tmp_path / "out.mp4", plain)
-    assert (tmp_path / "out.partial.mp4").read_text() == "from yesterday"
+    assert (tmp_path / "out.partial.mp4").read_text() == "earlier"
     assert read_back(tmp_path / "out.partial-2.mp4")[0] == list(range(5))
 
 
-def test_interrupt_keeps_what_was_done(tmp_path: Path, source: Path) -> None:
+def test_interrupt_keeps_frames_done(tmp_path: Path, source: Path) -> None:
     detect = FailAt(9, no_detections, KeyboardInterrupt())
     with pytest.raises(VideoInterrupted, match="the 9 frames"):
         run_video(detect, source, tmp_path / "out.mp4", plain)
@@ -161,7 +161,7 @@ CHILD = textwrap.dedent("""
         time.sleep(pause)
         return [Detections.empty(image.shape[:2]) for image in images]
 
-    def draw(image, found):
+    def draw(image, detections):
         return noise.integers(0, 256, image.shape, np.uint8) if pause == 0 else image
 
     try:
@@ -194,13 +194,13 @@ def limit_file_size(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-# Noise: some 9 kB a frame, and half a second of it a fragment.
+# Noise takes about 9 kB per frame; a fragment is half a second.
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("size", [
     1_000, pytest.param(20_000, marks=pytest.mark.slow),
     pytest.param(400_000, marks=pytest.mark.slow), 765_432,
 ])
-def test_a_full_disk_ends_the_run_with_its_cause_and_a_video(
+def test_file_size_limit_is_reported_and_keeps_frames(
     tmp_path: Path, source: Path, size: int, suffix: str
 ) -> None:
     child = start_child(source, tmp_path / f"out{suffix}", 0,
@@ -221,18 +221,18 @@ def test_a_full_disk_ends_the_run_with_its_cause_and_a_video(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 600 kB, where the system lets us have one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(place)],
+    """A disk of 600 kB, if the system allows to mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(folder)],
                           capture_output=True)
     if made.returncode:
         pytest.skip("a small disk can be mounted by root only")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_is_really_full(small_disk: Path, source: Path) -> None:
+def test_full_disk_is_reported_and_keeps_frames(small_disk: Path, source: Path) -> None:
     child = start_child(source, small_disk / "out.mp4", 0)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 2, errors
@@ -241,7 +241,7 @@ def test_a_disk_that_is_really_full(small_disk: Path, source: Path) -> None:
     assert count > 10 and f"the {count} frames" in errors and len(errors.splitlines()) == 1
 
 
-def test_a_run_that_is_killed_leaves_a_video(tmp_path: Path, source: Path) -> None:
+def test_killed_run_leaves_playable_video(tmp_path: Path, source: Path) -> None:
     child = start_child(source, tmp_path / "out.mp4", 0.02)
     for _ in range(60):
         assert child.stdout is not None and child.stdout.readline() == "frame\n"
@@ -252,54 +252,54 @@ def test_a_run_that_is_killed_leaves_a_video(tmp_path: Path, source: Path) -> No
 
 
 @pytest.mark.parametrize("stage", ["detector", "drawing"])
-def test_a_failure_at_frame_300_is_over_within_five_seconds(tmp_path: Path, stage: str) -> None:
-    """From the failure to the end of the run, with 300 frames of 640x480 to close."""
+def test_failed_run_ends_within_five_seconds(tmp_path: Path, stage: str) -> None:
+    """From the error to the end of the run, with 300 frames of 640x480 in the file."""
     source = write_video(tmp_path / "in.mp4", 310, size_hw=(480, 640))
     failed_at = 0.0
-    left = 300
+    remaining = 300
 
-    def fail(given):
-        nonlocal failed_at, left
-        left -= 1
-        if left < 0:
+    def fail(value):
+        nonlocal failed_at, remaining
+        remaining -= 1
+        if remaining < 0:
             failed_at = failed_at or time.perf_counter()
             raise BOOM
-        return given
+        return value
 
     def predict(images: list[np.ndarray]) -> list[Detections]:
         return no_detections(fail(images) if stage == "detector" else images)
 
     with pytest.raises(VideoError, match="frame 300: .*boom; the 300 frames"):
         run_video(predict, source, tmp_path / "out.mp4",
-                  lambda image, found: fail(image) if stage == "drawing" else image, workers=1)
+                  lambda image, detections: fail(image) if stage == "drawing" else image, workers=1)
     assert time.perf_counter() - failed_at < 5
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(300))
 
 
-@pytest.mark.parametrize("what", ["noise", "nothing"])
+@pytest.mark.parametrize("content", ["noise", "zeros"])
 def test_corrupt_frame_ends_run_with_its_index_and_keeps_previous_frames(
-    tmp_path: Path, what: str
+    tmp_path: Path, content: str
 ) -> None:
     import av
 
     source = write_video(tmp_path / "in.mp4", COUNT)
     with av.open(str(source)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0)]
-    place, size = packets[80]
+    offset, size = packets[80]
     data = bytearray(source.read_bytes())
-    bad = np.random.default_rng(0).bytes(size) if what == "noise" else bytes(size)
-    data[place + 5:place + size] = bad[5:]
+    bad = np.random.default_rng(0).bytes(size) if content == "noise" else bytes(size)
+    data[offset + 5:offset + size] = bad[5:]
     source.write_bytes(data)
     with pytest.raises(VideoError, match=r"in.mp4: frame \d+ cannot be read; the file is damaged"
                                          r".*out.partial.mp4") as error_info:
         run_video(no_detections, source, tmp_path / "out.mp4", plain, workers=2)
     assert "\n" not in str(error_info.value)
     numbers = read_back(tmp_path / "out.partial.mp4")[0]
-    # Pictures are stored in another order than shown (x264: 3 B-frames in a row).
+    # Frames are not stored in display order (x264: 3 B-frames in a row).
     assert numbers[:77] == list(range(77)) and f"the {len(numbers)} frames" in str(error_info.value)
 
 
-def test_ctrl_c_ends_the_run_soon_and_leaves_a_video(tmp_path: Path, source: Path) -> None:
+def test_interrupt_ends_run_soon_and_keeps_frames(tmp_path: Path, source: Path) -> None:
     child = start_child(source, tmp_path / "out.mp4", 0.05)
     for _ in range(10):
         assert child.stdout is not None and child.stdout.readline() == "frame\n"

@@ -1,4 +1,4 @@
-"""Several looks at once, tracking, no file at all, and what --live leaves out."""
+"""Parallel inference, tracking, runs without output, and frames dropped in live runs."""
 
 import random
 import threading
@@ -58,7 +58,7 @@ def test_error_in_concurrent_prediction_keeps_previous_frames(tmp_path: Path) ->
 
     def predict(images: list[np.ndarray]) -> list[int]:
         number = number_in(images[0])
-        time.sleep(0.02 if number == 59 else 0)  # 60 fails while 59 is still looked at
+        time.sleep(0.02 if number == 59 else 0)  # 60 fails while 59 is still being predicted
         return [1 // (60 - number)]
 
     with pytest.raises(VideoError, match="frame 60: the model failed: ZeroDivisionError.*the 60 "):
@@ -85,13 +85,13 @@ def test_tracker_gets_frames_in_order_and_its_result_is_drawn(tmp_path: Path) ->
         on_frame=lambda index, timestamp_s, state: results.append(state),
     )
     assert drawn == results == [(n, n * (n + 1) // 2) for n in range(60)]
-    assert {name for name, part in report.times.stages.items() if part.count == 60} == {
+    assert {name for name, histogram in report.times.stages.items() if histogram.count == 60} == {
         "decode", "detect", "track", "draw", "encode"}
 
 
 def test_tracker_error_keeps_previous_frames(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 40)
-    with pytest.raises(VideoError, match="frame 30: the tracking failed: ZeroDivision.*the 30 fr"):
+    with pytest.raises(VideoError, match="frame 30: tracking failed: ZeroDivision.*the 30 fr"):
         run_video(numbers_of, source, tmp_path / "out.mp4", None,
                   track=lambda number, frame: 1 // (30 - number))
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(30))
@@ -112,7 +112,7 @@ def test_without_output_frames_are_predicted_but_not_drawn(tmp_path: Path) -> No
 
 
 def test_live_drops_old_frames_and_keeps_latency_low(tmp_path: Path) -> None:
-    """Two seconds at 50 a second, a look that takes 0.1 s: some 20 frames, each a fresh one."""
+    """Two seconds at 50 fps with 0.1 s of inference: about 20 frames, each the newest."""
     source = write_video(tmp_path / "in.mp4", 100, rate=50)
     results: list[tuple[int, int]] = []
 
@@ -124,12 +124,12 @@ def test_live_drops_old_frames_and_keeps_latency_low(tmp_path: Path) -> None:
                        on_frame=lambda index, timestamp_s, number: results.append((index, number)))
     numbers = [number for _, number in results]
     assert results == [(number, number) for number in sorted(set(numbers))]
-    assert numbers[0] == 0 and numbers[-1] == 99  # the newest is always looked at
+    assert numbers[0] == 0 and numbers[-1] == 99  # the newest is always predicted
     assert report.frames_in == 100 and report.frames_out == len(numbers) < 60
     assert report.frames_dropped == 100 - len(numbers)
     written, times = read_back(tmp_path / "out.mp4")
     assert written == numbers and [round(50 * at) for at in times] == numbers
-    # Without leaving out the last frame would be 8 seconds late.
+    # Without dropping, the latency of the last frame would be 8 seconds.
     assert report.times.latency.percentile(100) < 2000
 
 
@@ -149,7 +149,7 @@ def test_live_batches_take_available_frames(tmp_path: Path) -> None:
     assert numbers == sorted(numbers) and numbers[-1] == 59
 
 
-def test_a_stream_is_live_unless_told_otherwise(tmp_path: Path) -> None:
+def test_stream_is_live_by_default(tmp_path: Path) -> None:
     def predict(images: list[np.ndarray]) -> list[int]:
         time.sleep(0.1)
         return numbers_of(images)
@@ -163,7 +163,7 @@ def test_a_stream_is_live_unless_told_otherwise(tmp_path: Path) -> None:
     assert complete.frames_dropped == 0 and complete.frames_out >= 11
 
 
-def test_ctrl_c_is_the_regular_end_of_a_stream(tmp_path: Path) -> None:
+def test_interrupt_is_regular_end_of_a_stream(tmp_path: Path) -> None:
     remaining = 10
 
     def predict(images: list[np.ndarray]) -> list[int]:
@@ -180,22 +180,22 @@ def test_ctrl_c_is_the_regular_end_of_a_stream(tmp_path: Path) -> None:
     assert report.frames_in == report.frames_out + report.frames_dropped
 
 
-def test_the_table_names_frames_stages_and_memory(tmp_path: Path) -> None:
+def test_table_has_frames_stages_and_memory(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 30)
 
     def predict(images: list[np.ndarray]) -> list[int]:
         time.sleep(0.02)
         return numbers_of(images)
 
-    report = run_video(predict, source, tmp_path / "out.mp4", lambda image, found: image)
+    report = run_video(predict, source, tmp_path / "out.mp4", lambda image, prediction: image)
     rows = {line[:18].strip(): line[18:].split() for line in report.table().splitlines()}
     assert rows["frames in"] == rows["frames out"] == ["30"] and rows["frames dropped"] == ["0"]
-    assert rows["ms a frame"] == ["mean", "median", "p95", "p99"]
+    assert rows["ms per frame"] == ["mean", "median", "p95", "p99"]
     assert float(rows["detect"][0]) >= 20 and "track" not in rows
     for name in ("decode", "detect", "draw", "encode", "waiting", "end to end"):
         mean, median, p95, p99 = map(float, rows[name])
         assert 0 <= median <= p95 <= p99 and mean >= 0
-    # A frame's whole way is not shorter than the model's part of it.
+    # The latency is at least the time of the model.
     assert float(rows["end to end"][0]) >= float(rows["detect"][0]) * 0.99
     assert float(rows["peak memory, MB"][0]) > 50
 
@@ -207,10 +207,10 @@ def test_batch_size_and_workers_below_one_are_rejected(tmp_path: Path, name: str
         run_video(numbers_of, source, None, None, **{name: 0})
 
 
-def test_the_encoding_of_a_live_frame_is_no_waiting(
+def test_encoding_of_live_frames_is_not_counted_as_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A live encoder writes each frame at once; here it takes 50 ms for one."""
+    """A live encoder writes each frame at once; here it takes 50 ms."""
     source = write_video(tmp_path / "in.mp4", 10, rate=10)
     encode = VideoWriter.add
 

@@ -1,1 +1,1 @@
-"""What follows from detections over time: tracks, counts, smoothed labels."""
+"""Analytics over time: tracking, counting, smoothing of labels."""

@@ -1,4 +1,4 @@
-"""How many tracks cross a line, and which way."""
+"""Counts the tracks that cross a line, in each direction."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from detkit.video.analytics.tracked_detections import TrackedDetections
 Anchor = Literal["center", "bottom"]
 DEAD_BAND = 0.1
 MAX_COORDINATE = 1e5  # pixels; OpenCV draws in 32 bits
-LOST_TRACK_FRAMES = 300  # a track that was not seen for so long has ended
+LOST_TRACK_FRAMES = 300  # a track without a detection for this long is forgotten
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """A track went over the line.
+    """A track has crossed the line.
 
     Args:
-        id: the track.
-        label: its class in the frame in which it was over.
-        entering: whether it counts as in.
+        id: the track id.
+        label: its class in the frame of the crossing.
+        entering: whether it counts as in; else as out.
     """
 
     id: int
@@ -35,7 +35,7 @@ class Crossing:
 
 @dataclass
 class _TrackState:
-    """Where a track comes from: its side (0 before it was clear of the line), its last point."""
+    """The last side of a track (0 until it is outside the dead band), and its last point."""
 
     side: int
     point: tuple[float, float]
@@ -45,31 +45,31 @@ class _TrackState:
 
 
 class LineCounter:
-    """Counts the tracks that cross a line: in to the left hand of who walks it, out to the right.
+    """Counts the tracks that cross a line: to the left of its direction is in, to the right out.
 
-    So over a line that is drawn from left to right, upwards is in and downwards is out, as
-    supervision's LineZone counts. A track has crossed when a point of its box went from one side
-    to the other between the line's ends and is clear of it by a tenth of the box's shorter side:
-    one that trembles on the line is counted once, when it leaves it, or not at all if it goes
-    back. A track that was not seen for some frames has gone straight in them.
+    For a line from left to right, upwards is in and downwards is out, as in supervision's
+    LineZone. A track has crossed when the anchor point of its box has moved from one side to the
+    other between the end points of the line, and is outside a dead band of a tenth of the box's
+    shorter side. A track that jitters on the line is counted once, when it leaves the dead band on
+    the other side. Between frames, also after missing frames, a track moves in a straight line.
 
-    supervision's own LineZone is not used: it misses a track that is hidden for two frames while
-    it crosses and a box wider than the line, counts one that walks around the line's end, and
-    counts a box's point at every trembling.
+    supervision's LineZone is not used: it misses a track that is hidden for two frames while it
+    crosses and a box wider than the line, counts tracks that pass beyond the end of the line, and
+    counts an anchor point at each jitter.
 
     Args:
-        start: (x, y), one end, in pixels of the frames.
-        end: (x, y), the other end.
-        anchor: the point of a box that crosses, its center or the middle of its lower side.
+        start: (x, y) of one end point, in pixels of the frames.
+        end: (x, y) of the other end point.
+        anchor: the point of a box that crosses: its center, or the middle of its lower side.
 
     Attributes:
         start: as given.
         end: as given.
-        in_count_per_class: label to how many went in.
-        out_count_per_class: label to how many went out.
+        in_count_per_class: number of tracks that went in, by label.
+        out_count_per_class: number of tracks that went out, by label.
 
     Raises:
-        VideoError: both ends are one point, or one is too far away.
+        VideoError: the end points are equal, or a coordinate is 100,000 pixels or more.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class LineCounter:
     ) -> None:
         in_range = (np.abs([*start, *end]) < MAX_COORDINATE).all()
         if not in_range or tuple(start) == tuple(end):
-            raise VideoError("the line to count at", got=f"{start} to {end}",
-                             expected="x1,y1,x2,y2 of two points", hint="name another line")
+            raise VideoError("invalid count line", got=f"{start} to {end}",
+                             expected="two different points within 100,000 pixels")
         self.start, self.end = start, end
         self.in_count_per_class: Counter[int] = Counter()
         self.out_count_per_class: Counter[int] = Counter()
@@ -88,22 +88,22 @@ class LineCounter:
 
     @property
     def in_count(self) -> int:
-        """So many went in."""
+        """Number of tracks that went in."""
         return self.in_count_per_class.total()
 
     @property
     def out_count(self) -> int:
-        """So many went out."""
+        """Number of tracks that went out."""
         return self.out_count_per_class.total()
 
     def __call__(self, tracked: TrackedDetections) -> list[Crossing]:
-        """Who crossed with this frame; call it for each frame, in order.
+        """Update the counts with a frame; call it for each frame, in order.
 
         Args:
-            tracked: the tracks of the frame; those without an id are not looked at.
+            tracked: the tracks of the frame; those without an id are ignored.
 
         Returns:
-            The crossings, counted by now; most often none.
+            The crossings in this frame; may be empty.
         """
         self._frame += 1
         rows = np.flatnonzero(tracked.ids >= 0)
@@ -131,7 +131,7 @@ class LineCounter:
     def _step(
         self, track: int, point: tuple[float, float], distance: float, band: float
     ) -> bool:
-        """Move a track on to ``point``; whether it has crossed with that."""
+        """Update a track with its new ``point``; returns whether it has crossed."""
         side = 0 if abs(distance) <= band else 1 if distance > 0 else -1
         state = self._track_states.get(track)
         if state is None:
@@ -139,8 +139,7 @@ class LineCounter:
             return False
         previous = state.distance
         if (previous > 0) != (distance > 0):
-            # Where on the line, from 0 at its start to 1 at its end, the way from there to here
-            # meets it.
+            # The intersection of the path with the line, from 0 at its start to 1 at its end.
             ratio = previous / (previous - distance)
             intersection = np.add(state.point, ratio * np.subtract(point, state.point))
             direction = np.subtract(self.end, self.start)
@@ -153,16 +152,16 @@ class LineCounter:
         return crossed
 
     def _distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far (N,) points (N, 2) are from the line prolonged, in pixels; left hand above 0."""
+        """Signed distances (N,) of points (N, 2) from the infinite line, in pixels; left > 0."""
         x, y = np.subtract(self.end, self.start)
         offsets = points - np.asarray(self.start, np.float64)
-        # y points downwards in pictures, so the left hand's side is the one of the minus.
+        # The y axis of images points down, hence the sign.
         distances: NDArray[np.float64] = (offsets[:, 0] * y - offsets[:, 1] * x) / np.hypot(x, y)
         return distances
 
 
 def anchor_points(boxes_xyxy: NDArray[np.float64], anchor: Anchor) -> NDArray[np.float64]:
-    """The points (N, 2) of boxes (N, 4) that say where they are; pixels."""
+    """Anchor points (N, 2) of xyxy boxes (N, 4), in pixels."""
     points = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     if anchor == "bottom":
         points[:, 1] = boxes_xyxy[:, 3]

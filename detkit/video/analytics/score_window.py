@@ -1,4 +1,4 @@
-"""A classifier's label over the frames of a video, smoothed over the last few."""
+"""Smooths the predictions of a classifier over the last frames of a video."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from detkit.structures.classifications import Classifications
 
 @dataclass(frozen=True)
 class FrameScores:
-    """What a classifier says of one frame, and of the frames up to it."""
+    """The prediction for a frame, and the smoothed prediction at this frame."""
 
     raw: Classifications
     smoothed: Classifications
 
 
 class ScoreWindow:
-    """Means the probabilities of the last ``size`` frames, the newest included.
+    """Averages the probabilities of the last ``size`` frames, including the newest.
 
-    A frame's smoothed scores hang on no later frame; the first frames use what there is.
+    The first frames average over fewer.
 
     Args:
-        size: frames; at least 1, which smooths nothing.
+        size: number of frames; 1 for no smoothing.
 
     Raises:
         ValueError: the size is below 1.
@@ -37,7 +37,7 @@ class ScoreWindow:
         self._last: deque[NDArray[np.float32]] = deque(maxlen=size)
 
     def add(self, scores: Classifications) -> FrameScores:
-        """The scores of the next frame, with the mean over the window that ends with it."""
+        """Add the prediction of the next frame and smooth it."""
         self._last.append(scores.probabilities)
         mean: NDArray[np.float64] = np.stack(self._last).mean(axis=0, dtype=np.float64)
         return FrameScores(scores, Classifications(mean.astype(np.float32), scores.size_hw))

@@ -1,4 +1,4 @@
-"""Tracks on a picture: boxes, labels, where each came from, and what was counted."""
+"""Draws tracks on an image: boxes, labels, traces, and the counts of lines and zones."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ TRACE_LENGTH = 30
 
 
 class TrackAnnotator:
-    """Draws boxes with 'car #12 0.87', the way of each box's center, and lines and zones.
+    """Draws boxes with labels such as 'car #12 0.87', traces of the box centers, and counters.
 
-    A track keeps its color; what has none yet is gray. Give it the frames in order, as it
-    remembers where the tracks were.
+    Each track keeps its color; detections without a track are gray. Frames must come in order.
 
     Args:
-        classes: the names that labels index.
-        counters: drawn with what they have counted by now, each frame; not called here.
-        trace_length: a track's way over so many frames is shown; none at 0.
+        classes: the class names, indexed by label.
+        counters: drawn with their current counts; they are not updated here.
+        trace_length: number of frames of the trace; 0 for no traces.
     """
 
     def __init__(
@@ -47,18 +46,18 @@ class TrackAnnotator:
         self._names = [ascii_name(name, label) for label, name in enumerate(classes)]
         self._counters = tuple(counters)
         self._trace_length = trace_length
-        # For each track the (frame, x, y) of the places where it was.
+        # (frame, x, y) of the last box centers of each track.
         self._traces: dict[int, deque[tuple[int, int, int]]] = {}
         self._frame = 0
         self._renderer = BoxRenderer((1, 1))
 
     def __call__(self, image: Image, tracked: TrackedDetections, in_place: bool = False) -> Image:
-        """``image`` with the tracks of its frame and the counts drawn on it.
+        """Draw the tracks of a frame and the counts.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            tracked: in pixels of this image.
-            in_place: draw on ``image`` itself, which saves the copy, if it can be written to.
+            tracked: boxes in pixels of this image.
+            in_place: draw on ``image`` itself if it is writable, which saves a copy.
 
         Returns:
             (H, W, 3) uint8 RGB; ``image`` itself or a copy of it.
@@ -86,13 +85,13 @@ class TrackAnnotator:
         return canvas
 
     def _update_traces(self, tracked: TrackedDetections) -> None:
-        """Add the frame's places, and forget those of ``trace_length`` ago."""
+        """Add the box centers of the frame, and remove those older than ``trace_length``."""
         boxes = tracked.detections.boxes_xyxy
         centers = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(int).tolist()
         for track, (x, y) in zip(tracked.ids.tolist(), centers):
             if track >= 0 and self._trace_length:
                 trace = self._traces.setdefault(track, deque())
-                # What stands still and trembles would otherwise scribble.
+                # Otherwise the jitter of a still object would draw a scribble.
                 if trace and abs(x - trace[-1][1]) + abs(
                         y - trace[-1][2]) < 2 * self._renderer.line_width:
                     x, y = trace.pop()[1:]
@@ -115,7 +114,7 @@ class TrackAnnotator:
                               color_for_index(track).fill, self._renderer.line_width)
 
     def _draw_counter_outline(self, canvas: Image, counter: LineCounter | ZoneCounter) -> None:
-        """The line, or the zone's outline, in white on black, which any picture lets stand out."""
+        """The line or the outline of the zone, white with a black border."""
         import cv2
 
         if isinstance(counter, ZoneCounter):
@@ -127,9 +126,9 @@ class TrackAnnotator:
             cv2.polylines(canvas, [points], closed, color, width)
 
     def _draw_counts(self, canvas: Image, counter: LineCounter | ZoneCounter) -> None:
-        """In a zone who is inside; by a line 'in 3' on the side in, 'out 2' on the other."""
+        """The counts in a zone, or 'in 3' and 'out 2' on the two sides of a line."""
         if isinstance(counter, ZoneCounter):
-            text = f"{counter.current_count} inside, {counter.unique_count} in all"
+            text = f"{counter.current_count} inside, {counter.unique_count} total"
             self._draw_label(canvas, counter.polygon.mean(axis=0), text)
             return
         start, end = np.array(counter.start), np.array(counter.end)
@@ -138,7 +137,7 @@ class TrackAnnotator:
         for side, text in ((left_hand, f"in {counter.in_count}"),
                            (-left_hand, f"out {counter.out_count}")):
             width, height = self._renderer.label_width((text,)), self._renderer.label_height
-            # As far off as the label reaches towards the line, and a bit.
+            # Half the extent of the label across the line, plus a margin.
             offset = abs(side[0]) * width / 2 + abs(
                 side[1]) * height / 2 + 2 * self._renderer.line_width
             self._draw_label(canvas, (start + end) / 2 + offset * side, text)

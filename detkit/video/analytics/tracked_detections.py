@@ -1,4 +1,4 @@
-"""Detections of one frame, each with the track that it belongs to."""
+"""Detections of a frame with their track ids."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrackedDetections:
-    """What a tracker says of one frame, frozen and validated. N may be 0.
+    """The output of a tracker for a frame; immutable and validated. N may be 0.
 
     Args:
-        detections: N of them.
-        ids: (N,) int64, the track of each, the same from frame to frame; -1 where there is none
-            yet. No track is there twice.
+        detections: N detections.
+        ids: (N,) int64, the track id of each detection; -1 for no track yet. Other ids are
+            unique within a frame.
 
     Raises:
-        ValueError: a shape or an id breaks the above.
+        ValueError: the shape of ``ids`` is wrong, or an id is invalid or repeated.
     """
 
     detections: Detections
@@ -38,17 +38,17 @@ class TrackedDetections:
             raise ValueError(f"ids: got {ids.min()}, expected at least -1")
         assigned = ids[ids >= 0]
         if len(np.unique(assigned)) != len(assigned):
-            raise ValueError(f"ids: got {ids.tolist()}, expected each track once")
+            raise ValueError(f"ids: got {ids.tolist()}, expected unique ids")
         ids.flags.writeable = False
         object.__setattr__(self, "ids", ids)
 
     @classmethod
     def empty(cls, size_hw: tuple[int, int]) -> TrackedDetections:
-        """Nothing in a frame of ``size_hw`` (height, width) pixels."""
+        """No detections, in a frame of ``size_hw`` (height, width) pixels."""
         return cls(Detections.empty(size_hw), np.zeros(0, np.int64))
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have equal detections of the same tracks, in the same order."""
+        """Whether both have equal detections and ids, in the same order."""
         if not isinstance(other, TrackedDetections):
             return NotImplemented
         return self.detections == other.detections and np.array_equal(self.ids, other.ids)
@@ -57,7 +57,7 @@ class TrackedDetections:
         return len(self.ids)
 
     def to_supervision(self) -> supervision.Detections:
-        """The same boxes with their ``tracker_id``, for supervision's zones and annotators.
+        """Convert to supervision, with the ids as ``tracker_id``.
 
         Raises:
             MissingExtraError: supervision is not installed.

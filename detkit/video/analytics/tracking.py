@@ -1,4 +1,4 @@
-"""Which detections of one frame are those of the frames before: ByteTrack."""
+"""Tracks objects from frame to frame with ByteTrack."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from detkit.errors import MissingExtraError
 from detkit.structures.detections import Detections
 from detkit.video.analytics.tracked_detections import TrackedDetections
 
-MIN_SCORE = 0.1  # of a box that may go on with a track; as in ByteTrack's paper
-LOST_TRACK_SECONDS = 1.0  # a track lives on for so long when nothing is found of it
+MIN_SCORE = 0.1  # of detections that can continue a track, as in the ByteTrack paper
+LOST_TRACK_SECONDS = 1.0  # a track without detections ends after this time
 
 
 class Tracker:
-    """Gives the detections of a video's frames the ids of their tracks, 1, 2, 3, ...
+    """Assigns track ids 1, 2, 3, ... to the detections of consecutive frames.
 
-    A box that scores ``threshold`` or more begins a track, which has its id from its second
-    frame in a row on. Boxes below go on with tracks that no better box goes on with (something
-    half hidden scores low) and are dropped where there is none; so hand in what scores
-    ``min_score`` or more, and show what comes back. Handing in only what scores ``threshold``
-    or more works, too, and loses what is half hidden sooner.
+    A detection with a score of at least ``threshold`` starts a track, which gets its id in its
+    second consecutive frame. A detection with a lower score (of a partly hidden object, say) can
+    only continue a track for which there is no better detection; else it is dropped. Pass all
+    detections with a score of at least ``min_score``; with fewer, partly hidden objects are lost
+    sooner.
 
-    Boxes are matched by where a track should be by now, whatever their class: a label that
-    flickers between 'car' and 'truck' is one track. A track of which nothing is found for a
-    second ends; what comes later is another.
+    Detections are matched with the predicted positions of the tracks, regardless of their class:
+    an object whose label alternates between 'car' and 'truck' is one track. A track ends after a
+    second without detections.
 
     Args:
-        fps: frames per second of the video, those left out included.
-        threshold: the lowest score that begins a track.
+        fps: frame rate of the video, including dropped frames.
+        threshold: minimum score to start a track.
 
     Attributes:
-        min_score: boxes that score less are not looked at.
+        min_score: detections with a lower score are ignored.
 
     Raises:
         MissingExtraError: the library trackers is not installed.
-        ValueError: the fps is not above 0, or the threshold not from 0 to 1.
+        ValueError: ``fps`` is not positive, or ``threshold`` is not in [0, 1].
 
     Source: ByteTrack (arXiv 2110.06864), as in the library trackers.
     """
@@ -53,13 +53,13 @@ class Tracker:
             library = error.name if error.name in ("supervision", "trackers") else "trackers"
             raise MissingExtraError(library, "video") from error
         self._detections = supervision.Detections
-        # Scores are compared in float32 here and in float64 there: 0.7 must be one number.
+        # Scores are float32 here and float64 in the tracker: both must compare with the same value.
         threshold = float(np.float32(threshold))
         self.min_score = min(MIN_SCORE, threshold)
         self._fps = float(fps)
         self._frame = -1
         self._tracker = ByteTrackTracker(
-            lost_track_buffer=round(30 * LOST_TRACK_SECONDS),  # counted in thirtieths of a second
+            lost_track_buffer=round(30 * LOST_TRACK_SECONDS),  # in 1/30 s
             frame_rate=self._fps,
             track_activation_threshold=threshold,
             high_conf_det_threshold=threshold,
@@ -67,14 +67,14 @@ class Tracker:
         self._threshold = threshold
 
     def __call__(self, detections: Detections, skipped_frames: int = 0) -> TrackedDetections:
-        """The detections of the next frame with their tracks, in the order they came in.
+        """Track the detections of the next frame; their order is kept.
 
         Args:
-            detections: what was found in it; none is a frame, too, and must be handed in.
-            skipped_frames: so many frames were left out between the last call's and this one.
+            detections: of the frame; call it for frames without detections, too.
+            skipped_frames: number of frames dropped since the last call.
 
         Returns:
-            Those that score ``threshold`` or more, and those below that go on with a track.
+            The detections with a score of at least ``threshold``, and those that continue a track.
 
         Raises:
             ValueError: ``skipped_frames`` is negative.
@@ -85,7 +85,7 @@ class Tracker:
         detections = detections.filter_by_score(self.min_score)
         boxes = self._detections(
             xyxy=np.array(detections.boxes_xyxy), confidence=np.array(detections.scores),
-            # The tracker gives boxes back in another order, and the rows with them.
+            # The tracker changes the order of the boxes; the row numbers restore it.
             data={"row": np.arange(len(detections))},
         )
         matched = self._tracker.update(boxes, timestamp=self._frame / self._fps)

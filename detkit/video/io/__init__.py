@@ -1,1 +1,1 @@
-"""Video in and out: containers, frames, times, audio, and the files that are written."""
+"""Reading and writing of videos: containers, frames, timestamps, audio, output files."""

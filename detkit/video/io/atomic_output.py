@@ -1,4 +1,4 @@
-"""A result file that takes its name only when it is whole, and never another file's place."""
+"""An output file that gets its name only when it is complete, and overwrites no other file."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from detkit.errors import VideoError
 
 
 class AtomicOutput:
-    """The file that a run is to leave, and the name under which it is written until then.
+    """An output file with a temporary name until it is complete.
 
     Args:
-        path: the file to be; folders above it are made.
-        force: whether a file that stands there may be replaced.
+        path: the output file; missing folders above it are created.
+        force: whether an existing file may be overwritten.
 
     Attributes:
-        partial: an empty file beside it, 'clip.partial.mp4' for 'clip.mp4', to be written.
+        partial: the file to write to, in the same folder: 'clip.partial.mp4' for 'clip.mp4'. It
+            is created empty.
 
     Raises:
-        VideoError: the file exists and ``force`` is off, or it cannot be made there.
+        VideoError: the file exists and ``force`` is off, or it cannot be created.
     """
 
     def __init__(self, path: Path, force: bool = False) -> None:
         self.path = path
         self._force = force
         if path.exists() and not path.is_file():
-            raise VideoError(f"{path}: is no file", expected="the name of a file to write")
+            raise VideoError(f"{path}: is not a file", expected="the name of an output file")
         if path.exists() and not force:
             raise _exists(path)
         try:
@@ -38,16 +39,16 @@ class AtomicOutput:
             ) from error
 
     def finish(self) -> None:
-        """Give the written file its name.
+        """Rename the partial file to its final name.
 
         Raises:
-            VideoError: meanwhile a file of that name has come; ours keeps its partial name.
+            VideoError: a file with this name exists by now; the partial file is kept.
         """
         if self._force:
             os.replace(self.partial, self.path)
             return
         try:
-            # Unlike a rename a link never replaces what is there.
+            # Unlike a rename, a link never overwrites a file.
             os.link(self.partial, self.path)
         except FileExistsError:
             raise _exists(self.path) from None
@@ -59,7 +60,7 @@ class AtomicOutput:
             self.partial.unlink()
 
     def discard(self) -> None:
-        """Remove the partial file; it holds nothing of use."""
+        """Remove the partial file."""
         self.partial.unlink(missing_ok=True)
 
     def _make_partial(self) -> Path:
@@ -77,6 +78,6 @@ class AtomicOutput:
 
 def _exists(path: Path) -> VideoError:
     return VideoError(
-        f"{path}: exists, and nothing is overwritten unasked",
-        hint="name another --out, or add --force",
+        f"{path}: already exists",
+        hint="choose another --out, or add --force to overwrite it",
     )

@@ -1,4 +1,4 @@
-"""The sound of a video file, for the file that is written from its pictures."""
+"""Copies or re-encodes the audio of a video file for the output file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from detkit.video.io.containers import error_reason, load_av, open_file
 
-# What browsers play out of an mp4. FFmpeg would write more into it.
+# Codecs that browsers play in an mp4; FFmpeg can write more codecs to it.
 MP4_COPY_CODECS = ("aac", "mp3", "opus", "flac")
 ENCODER = "aac"
 AAC_SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025,
@@ -17,24 +17,25 @@ AAC_SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 1600
 
 
 class AudioTrack:
-    """Takes the first sound stream of a file along: copied where the container holds its codec.
+    """The first audio stream of a file: copied if the output container supports its codec.
 
-    Otherwise it is decoded and encoded as AAC. What sounds before the first picture is left
-    out; damage ends the sound, not the video. `join` comes first, then `until`.
+    Otherwise it is decoded and encoded as AAC. Audio before the first video frame is dropped. If
+    the audio is damaged, it ends early, and the video does not. Call `add_to_container` before
+    `packets_until`.
 
     Args:
-        file: a video file with sound.
-        start: the first picture's time on the file's clock, in seconds.
-        out_format: FFmpeg's name of the container that is written, as 'mp4'.
+        file: a video file with audio.
+        start: the timestamp of the first video frame in the file, in seconds.
+        out_format: FFmpeg's name of the output container, such as 'mp4'.
 
     Attributes:
-        starts_with_video: whether its first packet will have the time 0.
-        error: why the sound is left out, or ends early; None when all is well.
+        starts_with_video: whether the timestamp of its first packet is 0.
+        error: why the audio is missing or ends early; None if it is complete.
 
     Raises:
         VideoError: the file cannot be opened.
-        ValueError: FFmpeg has no decoder for the sound.
-        IndexError: there is no sound.
+        ValueError: FFmpeg has no decoder for the audio.
+        IndexError: there is no audio stream.
     """
 
     def __init__(self, file: Path, start: Fraction, out_format: str) -> None:
@@ -45,7 +46,7 @@ class AudioTrack:
         self.error: str | None = None
         if self._source.codec_context is None:
             self._container.close()
-            raise ValueError("its codec is not known")
+            raise ValueError("unknown codec")
         codec = self._source.codec_context.codec.canonical_name
         self._copy = (
             out_format == "matroska" or codec in MP4_COPY_CODECS
@@ -59,7 +60,7 @@ class AudioTrack:
         self.starts_with_video = self._pending_packet is not None and self._pending_packet.pts == 0
 
     def add_to_container(self, out: Any) -> None:
-        """Add the stream to PyAV's output container, before anything is written to that."""
+        """Add the stream to PyAV's output container, before anything is written to it."""
         if self._copy and self._source.codec_context.codec.canonical_name in out.supported_codecs:
             self._stream: Any = out.add_stream_from_template(self._source)
             return
@@ -71,7 +72,7 @@ class AudioTrack:
         self._packets, self._pending_packet = self._encode_packets(rate, layout), None
 
     def packets_until(self, timestamp_s: Fraction | float | None) -> Iterator[Any]:
-        """The packets not yet given that begin before ``timestamp_s``; all that are left for None."""
+        """The next packets that start before ``timestamp_s``; all remaining packets for None."""
         while True:
             if self._pending_packet is None:
                 self._pending_packet = self._next()
@@ -85,12 +86,12 @@ class AudioTrack:
             yield packet
 
     def end(self, error: str) -> None:
-        """Give no more packets, for the reason ``error``."""
+        """Yield no more packets, because of ``error``."""
         self.error = error
         self._packets, self._pending_packet = iter(()), None
 
     def close(self) -> None:
-        """Let the file go; may be called twice."""
+        """Close the file; may be called twice."""
         self._container.close()
 
     def _next(self) -> Any:
@@ -114,8 +115,8 @@ class AudioTrack:
             if frame.pts is None or frame.pts * frame.time_base < self._start:
                 continue
             frame.pts -= round(self._start / frame.time_base)
-            for part in resampler.resample(frame):
-                yield from self._stream.encode(part)
-        for part in resampler.resample(None):
-            yield from self._stream.encode(part)
+            for resampled in resampler.resample(frame):
+                yield from self._stream.encode(resampled)
+        for resampled in resampler.resample(None):
+            yield from self._stream.encode(resampled)
         yield from self._stream.encode(None)

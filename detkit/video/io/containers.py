@@ -1,8 +1,8 @@
-"""Where videos are opened: with the formats, protocols and frame sizes that each may use.
+"""Opens videos with a whitelist of formats and protocols and a limit of the frame size.
 
-FFmpeg finds a file's format out by its content, and some formats name other files or addresses:
-playlists (hls, concat, sdp, dash), subtitle indexes, scripts. Of a local file only formats that
-hold their own data are opened, and no other file; of an address nothing on this machine.
+FFmpeg detects the format of a file from its content, and some formats refer to other files or
+URLs: playlists (hls, concat, sdp, dash), subtitle indexes, scripts. For a local file, only
+self-contained formats are allowed; a URL cannot refer to local files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from detkit.files import special_file_type
 # The largest frame of any level of H.264 (6.2: 139,264 macroblocks), HEVC (6.2) and AV1 (6.3).
 MAX_FRAME_PIXELS = 35_651_584
 
-# FFmpeg's demuxers that read the opened file and nothing else.
+# Demuxers of FFmpeg that read no other file.
 FILE_FORMATS = (
     "apng", "asf", "av1", "avi", "avs2", "avs3", "cavsvideo", "dhav", "dirac", "dv", "evc",
     "flic", "flv", "gif", "h261", "h263", "h264", "hevc", "hxvs", "ivf", "kux", "m4v",
@@ -24,7 +24,7 @@ FILE_FORMATS = (
     "obu", "ogg", "pva", "rm", "smjpeg", "ty", "vc1", "vvc", "wtv", "yuv4mpegpipe",
 )
 FILE_PROTOCOLS = ("file",)
-# What a camera or a server sends beside; 'image2pipe' and the pipes are rows of JPEG or PNG.
+# Formats of cameras and servers; 'image2pipe' and '*_pipe' are sequences of JPEG or PNG images.
 STREAM_FORMATS = (*FILE_FORMATS, "image2pipe", "jpeg_pipe", "live_flv", "mpjpeg", "png_pipe",
                   "rtp", "rtsp")
 PLAYLIST_FORMATS = ("hls", "dash")
@@ -35,18 +35,18 @@ COMMON_FORMATS = "mp4, mov, mkv, webm, avi, ts, mpeg, flv, wmv, ogv, gif, ..."
 
 
 def open_file(path: Path, name: str, max_pixels: int = MAX_FRAME_PIXELS) -> Any:
-    """Open a video file; nothing beside it is opened, whatever it names.
+    """Open a video file; no other file is opened, even if the file refers to it.
 
     Args:
         path: a regular file.
-        name: what messages call it.
-        max_pixels: a decoder refuses frames of more pixels.
+        name: the name used in messages.
+        max_pixels: maximum number of pixels of a frame, enforced by the decoder.
 
     Returns:
         PyAV's input container.
 
     Raises:
-        VideoError: no regular file, or not of a format that is read.
+        VideoError: not a regular file, or not in a supported format.
         MissingExtraError: PyAV is not installed.
     """
     av = load_av()
@@ -59,31 +59,31 @@ def open_file(path: Path, name: str, max_pixels: int = MAX_FRAME_PIXELS) -> Any:
     if not path.is_file():
         raise VideoError(f"{name}: not a file", expected="a video file")
     try:
-        # The prefix keeps FFmpeg from taking a name such as 'concat:a' for an address.
+        # The prefix prevents FFmpeg from parsing a name such as 'concat:a' as a URL.
         return _open(f"file:{path}", FILE_FORMATS, FILE_PROTOCOLS, max_pixels)
     except av.error.ArgumentError as error:
         raise VideoError(
-            f"{name}: not a video in a format that is read, or damaged", expected=COMMON_FORMATS,
-            hint="playlists and other files that name files are not followed; for images there is "
+            f"{name}: not a video in a supported format, or damaged", expected=COMMON_FORMATS,
+            hint="playlists and other files that refer to files are not supported; for images use "
             "'detkit predict'",
         ) from error
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
         raise VideoError(
             f"{name}: cannot be opened as a video", got=error_reason(error),
-            expected="a video file, whole",
+            expected="a complete video file",
         ) from error
 
 
 def open_url(
     url: str, options: dict[str, str], timeout: float, max_pixels: int = MAX_FRAME_PIXELS
 ) -> Any:
-    """Open a stream; playlists of an http address may name other hosts, and no local file.
+    """Open a stream; playlists of an HTTP URL may refer to other hosts, but not to local files.
 
     Args:
-        url: 'http://...', 'rtsp://...' and the like.
-        options: FFmpeg's.
+        url: 'http://...', 'rtsp://...' and so on.
+        options: of FFmpeg.
         timeout: for opening and for each packet, in seconds.
-        max_pixels: a decoder refuses frames of more pixels.
+        max_pixels: maximum number of pixels of a frame, enforced by the decoder.
 
     Raises:
         av.error.FFmpegError: it cannot be opened.
@@ -99,18 +99,18 @@ def open_device(
     url: str, device_format: str, options: dict[str, str], timeout: float,
     max_pixels: int = MAX_FRAME_PIXELS,
 ) -> Any:
-    """Open a camera by FFmpeg's input device ``device_format``; as `open_url`."""
+    """Open a camera with FFmpeg's input device ``device_format``; see `open_url`."""
     return _open(url, (device_format,), (), max_pixels, options, format=device_format,
                  timeout=timeout)
 
 
 def create_container(file: Any, format_name: str, options: dict[str, str]) -> Any:
-    """A container that is written through ``file``, an object with ``write`` and ``seek``."""
+    """Create an output container on ``file``, an object with ``write`` and ``seek``."""
     return load_av().open(file, "w", format=format_name, options=options)
 
 
 def load_av() -> Any:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -123,16 +123,16 @@ def load_av() -> Any:
 
 
 def decoder_limit(max_pixels: int) -> str:
-    """FFmpeg's option for frames of up to ``max_pixels``.
+    """The value of FFmpeg's option 'max_pixels' for frames of up to ``max_pixels``.
 
-    Decoders count the rows and columns that they add for alignment, up to 63 each, so theirs is
-    twice the limit; who takes frames from them holds the limit itself.
+    It is twice the limit, because decoders include rows and columns added for alignment, up to 63
+    each. The readers check the exact limit for each frame.
     """
     return str(min(2 * max_pixels, 2**62))
 
 
 def error_reason(error: BaseException) -> str:
-    """What FFmpeg or the system says of the error."""
+    """The error message of FFmpeg or of the system."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -141,12 +141,12 @@ def _open(
     options: dict[str, str] | None = None, **kwargs: Any,
 ) -> Any:
     return load_av().open(
-        # Tags in another encoding than UTF-8 say nothing about the pictures.
+        # Tags in other encodings than UTF-8 do not affect the frames.
         url, metadata_errors="replace", options={
             **(options or {}),
             "format_whitelist": ",".join(formats),
             "protocol_whitelist": ",".join(protocols),
-            "enable_drefs": "0",  # of QuickTime: tracks in other files
+            "enable_drefs": "0",  # QuickTime tracks in other files
             "use_absolute_path": "0",
             "max_pixels": decoder_limit(max_pixels),
         }, **kwargs,
@@ -156,5 +156,5 @@ def _open(
 def _special_file_hint(path: Path) -> str | None:
     camera_index = path.name[len("video"):]
     if path.parent == Path("/dev") and path.name.startswith("video") and camera_index.isdigit():
-        return f"a camera is named by its number alone: {camera_index}"
+        return f"give a camera by its index alone: {camera_index}"
     return None

@@ -1,4 +1,4 @@
-"""From an opened container to upright RGB pictures; for files and for live addresses alike."""
+"""Decodes an opened container to upright RGB images; for files and live streams."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from detkit.video.io.frame import VideoInfo
 from detkit.video.io.frame_times import MAX_STEP_SECONDS
 from detkit.video.io.missing_frames import LostFrames
 
-# FFmpeg also "plays" still images and text files; those are no videos here.
+# FFmpeg also decodes still images and text files as videos.
 STILL_IMAGE_FORMATS = ("image2", "tty")
 FALLBACK_FPS = Fraction(25)
-# A rate or a tick beyond these is no one's; the times of frames, if they have any, go on counting.
+# Rates outside these limits are errors of the file; timestamps are used regardless.
 MIN_FPS, MAX_FPS = Fraction(1, MAX_STEP_SECONDS), Fraction(1_000_000)
-# To open what is live, and then for each picture. What is left of five seconds is for the way
-# down.
+# Timeout to open a live source, and for each frame; with the shutdown it stays below 5 seconds.
 STALL_SECONDS = 4.0
 CAMERA_POLL_SECONDS = 0.002
 
 
 def select_video_stream(container: Any, name: str, max_pixels: int) -> Any:
-    """The first video stream that is not a cover picture, judged by what the file says of it.
+    """The first video stream that is not cover art.
 
-    Its decoder will refuse frames that are far larger, should their size change later.
+    The size in its header is checked, and its decoder is limited in case the size changes later.
 
     Raises:
         VideoError: there is none, or its frames have more than ``max_pixels``.
@@ -47,7 +46,7 @@ def select_video_stream(container: Any, name: str, max_pixels: int) -> Any:
         raise VideoError(
             f"{name}: not a video", got=f"a file of format '{format_name}'",
             expected="a file with a video stream",
-            hint="for images there is 'detkit predict'" if is_still_image or format_name == "image2"
+            hint="for images use 'detkit predict'" if is_still_image or format_name == "image2"
             else None,
         )
     context = streams[0].codec_context
@@ -61,22 +60,25 @@ def select_video_stream(container: Any, name: str, max_pixels: int) -> Any:
 
 
 class FrameDecoder:
-    """Iterates over PyAV's frames of one stream.
+    """Iterates over PyAV's frames of a stream.
 
-    On damage come first all frames that the decoder still holds, then the error. Before the
-    first picture damage is passed over: a recording may start between two key frames.
+    When a packet is damaged, the frames that the decoder still holds come first, then the error.
+    Damage before the first frame is skipped: a recording may start between two key frames.
 
     Args:
-        max_pixels: frames of more are an error.
-        skip_corrupt: go on behind damage, as with a network that loses packets.
+        container: PyAV's input container.
+        stream: its video stream.
+        name: the name used in messages.
+        max_pixels: maximum number of pixels of a frame.
+        skip_corrupt: skip damaged packets, as for a network that loses packets.
 
     Attributes:
-        wait_seconds: the seconds that were spent waiting for packets so far.
-        last_packet_time: when the last packet came, in seconds of ``time.perf_counter``.
-        lost_frames: what was passed over so far, as far as the packets show it.
+        wait_seconds: time spent waiting for packets.
+        last_packet_time: arrival time of the last packet, in seconds of ``time.perf_counter``.
+        lost_frames: counts the frames lost so far.
 
     Raises:
-        VideoError: while iterating: the stream cannot be decoded further.
+        VideoError: while iterating, if the stream cannot be decoded further.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class FrameDecoder:
                 frames = packet.decode()
             except self._ffmpeg_error as error:
                 if packet is not None and (self._count == 0 or self._is_skippable(error)):
-                    if self._count:  # before the first frame they are counted as early
+                    if self._count:  # before the first frame, `LostFrames` counts them as early
                         self.lost_frames.add_damage(packet.pts)
                     continue
                 for frame in self._flush_decoder():
@@ -128,9 +130,9 @@ class FrameDecoder:
             try:
                 return next(self._packets, None)
             except self._would_block_error as error:
-                # A camera that is asked not to block; files and networks keep time themselves.
+                # A camera in non-blocking mode; files and networks have their own timeouts.
                 if time.perf_counter() - begin > STALL_SECONDS:
-                    raise self._timeout_error(0, "no picture came") from error
+                    raise self._timeout_error(0, "no frame received") from error
                 time.sleep(CAMERA_POLL_SECONDS)
                 self._packets = self._container.demux(self._stream)
             finally:
@@ -142,7 +144,7 @@ class FrameDecoder:
         return self._skip_corrupt and isinstance(error, self._invalid_data_error)
 
     def _too_large(self, width: int, height: int) -> VideoError:
-        """For a frame of that size; zeros where the decoder forgets a size that it refuses."""
+        """The error for a frame of this size; 0 x 0 if the decoder has not kept the size."""
         return VideoError(f"{self._name}: frame {self._count} has too many pixels",
                           got=f"{width}x{height}" if height * width else None,
                           expected=f"at most {self._max_pixels}",
@@ -158,55 +160,55 @@ class FrameDecoder:
         height, width = self._stream.codec_context.height, self._stream.codec_context.width
         if self._count and not 0 < height * width <= self._max_pixels:
             return self._too_large(width, height)
-        reason = "the file is damaged or cut off"
+        reason = "the file is damaged or truncated"
         if self._skip_corrupt:
-            return VideoError(f"{self._name}: the stream broke off after {self._count} frames",
+            return VideoError(f"{self._name}: the stream failed after {self._count} frames",
                               got=error_reason(error))
         return VideoError(f"{self._name}: frame {self._count} cannot be read; {reason}",
                           got=error_reason(error))
 
 
 class UprightConverter:
-    """Turns PyAV's frames into RGB pictures, upright, all of the first one's size.
+    """Converts PyAV's frames to upright RGB images, all of the size of the first.
 
-    Colours follow the matrix (BT.601, BT.709, ...) and the range that the stream names.
+    The color matrix (BT.601, BT.709, ...) and the range are those of the stream.
 
     Args:
         first: the first frame.
 
     Attributes:
-        size_hw: of the upright pictures, in pixels.
+        size_hw: height and width of the upright images, in pixels.
     """
 
     def __init__(self, first: Any) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
 
-        # One that is kept: a new one for each frame costs a third more.
+        # Reused, since a new one for each frame takes a third longer.
         self._reformatter = VideoReformatter()
-        # FAST_BILINEAR gives what OpenCV's reader gives, faster than PyAV's default.
+        # FAST_BILINEAR gives the same images as OpenCV's reader, and is faster than PyAV's default.
         self._interpolation = Interpolation.FAST_BILINEAR
         self._stored_hw = (first.height, first.width)
         transposed = frame_orientation(first).transposed
         self.size_hw = self._stored_hw[::-1] if transposed else self._stored_hw
 
     def __call__(self, decoded: Any) -> NDArray[np.uint8]:
-        """The (H, W, 3) uint8 RGB picture of one frame."""
+        """Convert a frame to an (H, W, 3) uint8 RGB image."""
         height, width = self._stored_hw
         rgb = self._reformatter.reformat(
             decoded, width, height, "rgb24", interpolation=self._interpolation, threads=1
         )
         plane: Any = rgb.planes[0]
         rows: NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        # The picture stays where swscale put it, unless its rows are padded.
+        # Not copied, unless the rows are padded.
         image = np.ascontiguousarray(rows[:height, :width * 3]).reshape(height, width, 3)
         orientation = frame_orientation(decoded)
         if height != width and orientation.transposed != (self.size_hw != self._stored_hw):
-            return image  # a tag that comes in the middle of a stream cannot change the size
+            return image  # a rotation tag in the middle of a stream cannot change the size
         return image if orientation == UPRIGHT else orientation.apply(image)
 
 
 def read_video_info(container: Any, stream: Any, size_hw: tuple[int, int]) -> VideoInfo:
-    """What the opened ``stream`` says of itself, its pictures being of ``size_hw``."""
+    """The properties of the opened ``stream``, whose upright images have size ``size_hw``."""
     fps = Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_FPS)
     if not MIN_FPS <= fps <= MAX_FPS:
         fps = FALLBACK_FPS
@@ -226,7 +228,7 @@ def read_video_info(container: Any, stream: Any, size_hw: tuple[int, int]) -> Vi
 
 
 def has_timestamps(stream: Any) -> bool:
-    """Whether the ticks of ``stream`` can be times: each above zero and no longer than a step."""
+    """Whether the time base of ``stream`` is valid, so that its timestamps can be used."""
     return 0 < (stream.time_base or 0) <= MAX_STEP_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""How the display matrix of a video turns and mirrors its frames."""
+"""Rotation and mirroring of frames by the display matrix of a video."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# 3 x 3 whole numbers, as FFmpeg hands them on.
+# 3 x 3 int32.
 MATRIX_BYTES = 36
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways in which a stored frame can be shown.
+    """One of the eight orientations of a frame.
 
     Args:
-        transposed: rows and columns are exchanged first.
-        flip_x: left and right are exchanged, after that.
-        flip_y: top and bottom are exchanged, after that.
+        transposed: swap rows and columns first.
+        flip_x: then swap left and right.
+        flip_y: then swap top and bottom.
     """
 
     transposed: bool = False
@@ -27,13 +27,13 @@ class Orientation:
     flip_y: bool = False
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The frame as it is to be shown.
+        """The frame in its display orientation.
 
         Args:
             image: (H, W, 3) uint8, as stored.
 
         Returns:
-            (H, W, 3), or (W, H, 3) where transposed; uint8, C-contiguous.
+            (H, W, 3), or (W, H, 3) if transposed; uint8, C-contiguous.
         """
         if self.transposed:
             image = image.transpose(1, 0, 2)
@@ -42,19 +42,19 @@ class Orientation:
 
 
 UPRIGHT = Orientation()
-# By how many quarter turns counter-clockwise.
+# Index: number of counterclockwise quarter turns.
 QUARTER_TURNS = (UPRIGHT, Orientation(True, False, True), Orientation(False, True, True),
                  Orientation(True, True, False))
 
 
 def frame_orientation(decoded: Any) -> Orientation:
-    """How a frame that PyAV decoded is to be shown; as it is stored when it says nothing.
+    """The display orientation of a decoded frame; upright if it has no display matrix.
 
-    A rotation by another angle than a multiple of 90 degrees counts as the nearest one.
+    The rotation is rounded to a multiple of 90 degrees.
     """
     try:
         matrix_data = decoded.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV lists no side data beside a kind that it does not know, as EXIF
+    except ValueError:  # PyAV cannot list side data if one type is unknown to it, such as EXIF
         return QUARTER_TURNS[round((decoded.rotation or 0) / 90) % 4]
     if matrix_data is None or matrix_data.buffer_size != MATRIX_BYTES:
         return UPRIGHT
@@ -62,14 +62,14 @@ def frame_orientation(decoded: Any) -> Orientation:
 
 
 def orientation_from_matrix(matrix: NDArray[np.int32]) -> Orientation:
-    """The orientation that is nearest to a display matrix.
+    """The orientation nearest to a display matrix.
 
     Args:
-        matrix: (3, 3) int32; a stored point (x, y), y downwards, is shown at
-            (a x + c y, b x + d y), where [[a, b], [c, d]] are its upper left numbers.
+        matrix: (3, 3) int32; a stored point (x, y), y down, is displayed at
+            (a x + c y, b x + d y), where [[a, b], [c, d]] is its upper left block.
 
     Returns:
-        As it is stored for a matrix that shows nothing, such as one of zeros.
+        Upright for a singular matrix, such as zeros.
 
     Source: FFmpeg, libavutil/display.h. Agrees with the filters that its command line inserts.
     """

@@ -1,4 +1,4 @@
-"""The encoders that a video can be written with, and which of them an installed PyAV has."""
+"""The video encoders, and which of them the installed PyAV has."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of FFmpeg that gives one packet for each frame.
+    """An encoder of FFmpeg that writes one packet per frame.
 
     Args:
-        name: FFmpeg's.
-        options: of its context, from x264's preset and crf and whether frames are to be written
-            at once.
-        min_time_base: the shortest time base that its format can say, in seconds.
-        supports_preset: whether ``preset`` changes anything.
-        unsupported_suffixes: suffixes of files that cannot hold what it writes.
+        name: FFmpeg's name.
+        options: returns the options of its context, from x264's preset and crf and whether the
+            run is live.
+        min_time_base: the shortest time base that its format supports, in seconds.
+        supports_preset: whether it uses ``preset``.
+        unsupported_suffixes: suffixes of containers that do not support its codec.
     """
 
     name: str
@@ -38,7 +38,7 @@ def _x264(preset: str, crf: int, live: bool) -> dict[str, str]:
 
 
 def _vp9(preset: str, crf: int, live: bool) -> dict[str, str]:
-    # 24 of VP9's 63 steps gives the error that x264's 23 does; no frame waits for later ones.
+    # crf 24 of VP9 has the same error as 23 of x264; no lag between input and output frames.
     return {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1",
             "lag-in-frames": "0"}
 
@@ -47,25 +47,26 @@ def _mpeg4(preset: str, crf: int, live: bool) -> dict[str, str]:
     return {"qmin": "3", "qmax": "3"}
 
 
-# 'auto' takes the first that the installed PyAV has and the file can hold.
+# 'auto' uses the first that the installed PyAV has and the container supports.
 ENCODERS = {encoder.name: encoder for encoder in (
-    # Ticks down to a microsecond: an mp4's is 1/n of a second with n in 32 bits.
+    # The time base of an mp4 is 1/n s with n in 32 bits; microseconds are enough.
     Encoder("libx264", _x264, Fraction(1, 1_000_000), supports_preset=True),
     Encoder("libvpx-vp9", _vp9, Fraction(1, 1_000_000), unsupported_suffixes=(".mov",)),
-    # Its header has 16 bits for the ticks of a second (ISO/IEC 14496-2, 6.3.3).
+    # Its header has 16 bits for ticks per second (ISO/IEC 14496-2, 6.3.3).
     Encoder("mpeg4", _mpeg4, Fraction(1, 65_535)),
 )}
 
 
 def choose_encoder(name: str, suffix: str) -> Encoder:
-    """The encoder called ``name``, or for 'auto' the first that can be used.
+    """The encoder ``name``, or for 'auto' the first that can be used.
 
     Args:
         name: 'auto' or one of ``ENCODERS``.
-        suffix: of the file to write, as '.mp4'.
+        suffix: of the output file, such as '.mp4'.
 
     Raises:
-        VideoError: the installed PyAV lacks it, or the file cannot hold what it writes.
+        VideoError: the installed PyAV does not have it, or the container does not support it.
+        MissingExtraError: PyAV is not installed.
     """
     suffix = suffix.lower()
     if name == AUTO:
@@ -75,18 +76,18 @@ def choose_encoder(name: str, suffix: str) -> Encoder:
         raise VideoError(
             f"no encoder for a {suffix} file in the installed PyAV",
             expected=f"one of {', '.join(ENCODERS)}",
-            hint="name a file of another kind with --out, or install PyAV from its "
-            "wheel: pip install av")
+            hint="choose another suffix for --out, or install PyAV from its wheel: "
+            "pip install av")
     if name not in ENCODERS:
-        raise VideoError("the encoder", got=f"'{name}'",
+        raise VideoError("unknown encoder", got=f"'{name}'",
                          expected=f"{AUTO} or one of {', '.join(ENCODERS)}")
     if not is_available(name):
         available = [other for other in ENCODERS if is_available(other)]
         raise VideoError(f"--encoder {name}: the installed PyAV was built without it",
                          expected=f"one of {', '.join(available)}" if available else None)
     if suffix in ENCODERS[name].unsupported_suffixes:
-        raise VideoError(f"--encoder {name}: a {suffix} file cannot hold what it writes",
-                         hint="name an .mp4 or .mkv file with --out")
+        raise VideoError(f"--encoder {name}: not supported by {suffix} files",
+                         hint="use an .mp4 or .mkv file for --out")
     return ENCODERS[name]
 
 

@@ -1,4 +1,4 @@
-"""The beginning of a source, to try things on."""
+"""The first frames of a source, for trial runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ MAX_BUFFER_BYTES = 200_000_000
 
 
 class FirstFrames:
-    """At most so many frames of a source, as a `Source` without sound.
+    """The first frames of a source, as a `Source` without audio.
 
-    Of a live source they are gathered first, and come from memory then, as fast as they are
-    wanted: fewer where they are large. Damage to a file ends them, once there is one: whoever
-    reads all of it is told.
+    The frames of a live source are read into memory first, so that reading them takes no time; if
+    they are large, fewer than ``count``. Damage to a file ends the iteration without an error if
+    there is at least one frame; the full run reports it.
 
     Args:
         source: an opened source; closed with this one.
-        count: at most so many frames; at least 1.
+        count: maximum number of frames; at least 1.
 
     Attributes:
-        name, info, count: as of every source; ``live`` is False, ``audio`` None.
+        name, info, count: see `Source`; ``live`` is False, ``audio`` None.
 
     Raises:
-        ValueError: a count below 1.
+        ValueError: ``count`` is below 1.
         VideoError: a live source fails.
     """
 
@@ -52,17 +52,17 @@ class FirstFrames:
 
     @property
     def name(self) -> str:
-        """What messages call the source."""
+        """The name of the source used in messages."""
         return self._source.name
 
     @property
     def info(self) -> VideoInfo:
-        """What the source says of itself, but for the number of frames."""
+        """The properties of the source, without the number of frames."""
         return replace(self._source.info, frame_count=None)
 
     @property
     def notes(self) -> Sequence[str]:
-        """None: whoever reads all of the source is told."""
+        """Always empty; the full run has the notes."""
         return ()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -80,5 +80,5 @@ class FirstFrames:
             yield frame
 
     def close(self) -> None:
-        """Let the source go; may be called twice."""
+        """Close the source; may be called twice."""
         self._source.close()

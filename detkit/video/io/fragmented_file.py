@@ -1,4 +1,4 @@
-"""The file on disk below a video container: whole to the last fragment, even on a full disk."""
+"""The output file of a video container; playable up to its last fragment even on a full disk."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 class FragmentedFile:
-    """A new file that an encoder's library writes through.
+    """A file object for an encoder library.
 
-    After the first write that fails nothing more is written, the library's clearing up
-    included: what lies in the file until then stays as it is.
+    After a failed write nothing more is written, including the cleanup of the library: the
+    contents so far stay unchanged.
 
     Args:
-        path: the file; written over when it exists.
+        path: the file; overwritten if it exists.
 
     Attributes:
-        error: why writing ended; None while all is well.
+        error: the error of the failed write; None if there is none.
 
     Raises:
-        OSError: the file cannot be opened; a named pipe is one that nobody reads.
+        OSError: the file cannot be opened, or is a named pipe without a reader.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,13 +31,13 @@ class FragmentedFile:
         """Write all of ``data``.
 
         Raises:
-            OSError: this write, or one before it, failed.
+            OSError: this or an earlier write failed.
         """
         if self.error is not None:
             raise self.error
         remaining = memoryview(data)
         try:
-            while remaining:  # a disk that is nearly full takes a part
+            while remaining:  # a nearly full disk writes only a part
                 remaining = remaining[self._file.write(remaining):]
         except OSError as error:
             self.error = error
@@ -45,20 +45,20 @@ class FragmentedFile:
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go on writing elsewhere."""
+        """Move the write position."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where the next byte goes."""
+        """The write position."""
         return self._file.tell()
 
     def close(self) -> None:
-        """Let the file go; may be called twice."""
+        """Close the file; may be called twice."""
         self._file.close()
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    """Open a named pipe that nobody reads with an error, instead of waiting for a reader."""
+    """Fail for a named pipe without a reader, instead of waiting for one."""
     if not hasattr(os, "O_NONBLOCK"):
         return os.open(path, flags, 0o666)
     descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
@@ -67,7 +67,7 @@ def _open_nonblocking(path: str, flags: int) -> int:
 
 
 def truncate_to_last_fragment(path: Path) -> None:
-    """Shorten a fragmented mp4 whose writing was broken off to the fragments that are whole.
+    """Truncate an incomplete fragmented mp4 to its complete fragments.
 
     Source: ISO/IEC 14496-12, 4.2 (size and type of a box), 8.8 (movie fragments).
     """
@@ -83,7 +83,7 @@ def truncate_to_last_fragment(path: Path) -> None:
             if length < 8 or position + length > size:
                 break
             position += length
-            # A fragment is its table, 'moof', and its pictures, 'mdat'.
+            # A fragment is a table, 'moof', and its media data, 'mdat'.
             if box_type != b"moof":
                 end = position
         file.truncate(end)

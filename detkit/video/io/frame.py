@@ -1,4 +1,4 @@
-"""What flows through the video stages: pictures with their place in time."""
+"""A video frame with its timestamp, and the properties of a video."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a video.
+    """A frame of a video.
 
     Args:
-        index: 0, 1, 2, ... in the order of display.
+        index: 0, 1, 2, ... in display order.
         image: (H, W, 3) uint8 RGB, upright.
-        pts: when it is shown, in ticks of the video's ``time_base``, from 0 for the first.
-        duration: for how long, in the same ticks; 0 when the file does not say.
-        read_at: when its reading began, in seconds of ``time.perf_counter``; 0 when not known.
-        decode_seconds: what reading, decoding and the way to RGB took, without any waiting for
-            a camera.
+        pts: presentation timestamp in ticks of the video's ``time_base``; 0 for the first frame.
+        duration: in the same ticks; 0 if unknown.
+        read_at: time at which reading began, in seconds of ``time.perf_counter``; 0 if unknown.
+        decode_seconds: time of reading, decoding and conversion to RGB, without waiting for a
+            camera.
     """
 
     index: int
@@ -33,15 +33,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself.
+    """The properties of a video.
 
     Args:
-        size_hw: height and width of its upright pictures, in pixels.
-        time_base: the seconds of one tick.
-        fps: frames per second on average.
-        frame_count: as the file declares it; None when it does not. Not always true.
-        pixel_aspect: width by height of one pixel; 1 nearly always.
-        has_audio: whether there is an audio stream beside.
+        size_hw: height and width of its upright images, in pixels.
+        time_base: seconds per tick.
+        fps: average frame rate.
+        frame_count: number of frames declared by the file, which may be wrong; None if it
+            declares none.
+        pixel_aspect: width divided by height of a pixel; usually 1.
+        has_audio: whether there is an audio stream.
     """
 
     size_hw: tuple[int, int]

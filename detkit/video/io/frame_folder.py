@@ -1,4 +1,4 @@
-"""Frames out of a folder of numbered pictures."""
+"""Reads a folder of numbered images as a video."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ MAX_LISTED = 5
 
 
 class FrameFolder:
-    """The pictures of one folder as a video; iterate over it once for its `Frame`.
+    """The images of a folder as a video; iterate over it once for its `Frame`.
 
-    They come in natural order: 'frame9.png' before 'frame10.png'. Hidden files are left out;
-    so are those without an image's suffix, and folders inside it, which ``notes`` names.
+    Images come in natural order: 'frame9.png' before 'frame10.png'. Hidden files are ignored.
+    Files without the suffix of an image and subfolders are skipped and listed in ``notes``.
 
     Args:
-        folder: where the pictures lie; all of one size.
-        fps: how many make a second.
-        max_pixels: pictures of more pixels are refused.
+        folder: the folder; all images must have the same size.
+        fps: frame rate.
+        max_pixels: maximum number of pixels of an image.
 
     Attributes:
-        name, info, live, audio, audio_start, count, notes: as of `VideoReader`.
+        name, info, live, audio, audio_start, count, notes: see `VideoReader`.
 
     Raises:
-        VideoError: there is no picture in it, or the first cannot be read.
+        VideoError: there are no images, or the first cannot be read.
     """
 
     live = False
@@ -61,7 +61,7 @@ class FrameFolder:
             key=lambda file: natural_sort_key(file.name),
         )
         if not self._files:
-            raise VideoError(f"{folder}: no picture in it", got=f"{len(entries)} other files",
+            raise VideoError(f"{folder}: contains no images", got=f"{len(entries)} other files",
                              expected=f"files ending in {', '.join(sorted(IMG_EXTENSIONS))}")
         self.notes = _skipped_note(self.name, sorted(
             file.name for file in set(entries) - set(self._files) if not file.name.startswith(".")))
@@ -72,10 +72,10 @@ class FrameFolder:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield every picture.
+        """Yield all frames.
 
         Raises:
-            VideoError: a picture cannot be read, or has another size than the first.
+            VideoError: an image cannot be read, or its size differs from the first.
         """
         for file in self._files:
             begin = time.perf_counter()
@@ -83,20 +83,20 @@ class FrameFolder:
             if image.shape[:2] != self.info.size_hw:
                 height, width = self.info.size_hw
                 raise VideoError(
-                    f"{file}: the pictures of a video have one size",
+                    f"{file}: size differs from the first image",
                     got=f"{image.shape[1]}x{image.shape[0]}",
-                    expected=f"{width}x{height} as '{self._files[0].name}'",
+                    expected=f"{width}x{height}, as '{self._files[0].name}'",
                 )
             self.count += 1
             yield Frame(self.count - 1, image, self.count - 1, 1, begin,
                         time.perf_counter() - begin)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; no file is open."""
 
 
 def natural_sort_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A key that sorts numbers inside names by value: 'a2' before 'a10', and 'a02' beside 'a2'."""
+    """A sort key that compares numbers in names by value: 'a2' before 'a10', 'a02' next to 'a2'."""
     parts = re.findall(r"\d+|\D+", name)
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part.lower())
                  for part in parts)
@@ -106,14 +106,13 @@ def _skipped_note(folder: str, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
     listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
-    return (f"{folder}: left out, as their names do not end as an image's do: {len(names)} "
-            f"({listed})",)
+    return (f"{folder}: skipped, without the suffix of an image: {len(names)} ({listed})",)
 
 
 def _read_frame(file: Path, max_pixels: int) -> NDArray[np.uint8]:
     file_type = special_file_type(file)
     if file_type is not None:
-        raise VideoError(f"{file}: is {file_type}, not a picture", hint="take it out of the folder")
+        raise VideoError(f"{file}: is {file_type}, not an image", hint="remove it from the folder")
     _check_pixels(file, max_pixels)
     try:
         return read_image(file)
@@ -122,7 +121,11 @@ def _read_frame(file: Path, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _check_pixels(file: Path, max_pixels: int) -> None:
-    """Judge a picture by its header; whether it is one at all its reading tells."""
+    """Check the size in an image's header; other errors are left to the decoder.
+
+    Raises:
+        VideoError: the image has more than ``max_pixels``.
+    """
     size = header_wh(file)
     if size is not None and size[0] * size[1] > max_pixels:
         raise VideoError(f"{file}: has too many pixels", got=f"{size[0]}x{size[1]}",

@@ -1,30 +1,30 @@
-"""The time of each frame, from what a stream says of it: from 0, rising, without absurd leaps."""
+"""Timestamps of frames: start at 0, increase, and have no implausible jumps."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-# A frame may come so long after the one before it. A longer step is a clock that was set, or
-# damage; an mp4 holds a step of less than 2**31 of its ticks, the finest of which is 1 us here.
+# Maximum time between two frames; a longer step means that a clock was set, or damage. In an mp4 a
+# step is less than 2**31 ticks, of at least 1 us here.
 MAX_STEP_SECONDS = 6 * 3600
 MAX_STEP_TICKS = 2**31 - 1
 MIN_TIME_BASE = Fraction(1, 1_000_000)
 
 
 class FrameTimes:
-    """Gives each frame its time in ticks.
+    """Computes the timestamp of each frame in ticks.
 
-    A frame without a time, or one that leaps by more than six hours, is put one regular step
-    after the frame before; one whose time does not rise, one tick after it.
+    A frame without a timestamp, or with a jump of more than six hours, is placed one regular step
+    after the previous frame; a frame whose timestamp does not increase, one tick after it.
 
     Args:
-        time_base: the seconds of one tick.
-        step: the ticks from one frame to the next, where nothing else is known.
-        start: what the stream says of its first frame, in ticks; None when nothing.
+        time_base: seconds per tick.
+        step: ticks between frames, if nothing else is known.
+        start: timestamp of the first frame in ticks; None if it has none.
 
     Attributes:
-        num_jumps: how many times leapt and were not taken as they are.
-        skipped_ticks: the ticks that were left out so.
+        num_jumps: number of jumps that were replaced.
+        skipped_ticks: sum of the jumps, in ticks.
     """
 
     def __init__(self, time_base: Fraction, step: int, start: int | None) -> None:
@@ -36,7 +36,7 @@ class FrameTimes:
         self.num_jumps = self.skipped_ticks = 0
 
     def add(self, reported: int | None) -> int:
-        """The time of the next frame, of which the stream says ``reported``."""
+        """The timestamp of the next frame, whose timestamp in the stream is ``reported``."""
         time = self._last + self._step
         if self._last < 0:
             time = 0
@@ -51,13 +51,13 @@ class FrameTimes:
         return time
 
     def duration(self, reported: int | None) -> int:
-        """A frame's duration in ticks; 0 when it is not known, or not to be believed."""
+        """The duration of a frame in ticks; 0 if unknown or implausible."""
         return reported if reported is not None and 0 < reported <= self._max_step else 0
 
     def notes(self) -> list[str]:
-        """A sentence on times that leapt; none without."""
+        """A message about the jumps; empty if there are none."""
         if not self.num_jumps:
             return []
         return [
-            f"times of frames that leap too far, each taken as one regular step: {self.num_jumps}"
+            f"timestamps with implausible jumps, each replaced by a regular step: {self.num_jumps}"
         ]

@@ -1,4 +1,4 @@
-"""Frames from a camera or an address, as they come."""
+"""Reads frames from a camera or a network stream."""
 
 from __future__ import annotations
 
@@ -30,32 +30,33 @@ from detkit.video.io.decoding import (
 from detkit.video.io.frame import Frame, VideoInfo
 from detkit.video.io.frame_times import FrameTimes
 
-# Rows of pictures without times of their own: FFmpeg counts them at 25 a second, whatever comes.
+# Sequences of images without timestamps: FFmpeg assumes 25 frames per second for them.
 FORMATS_WITHOUT_TIMES = ("mpjpeg", "mjpeg", "image2pipe")
 ARRIVAL_TIME_BASE = Fraction(1, 90_000)
-# FFmpeg's AVFMT_FLAG_NONBLOCK, which has no name among its options: a camera is opened and read
-# so that reading never waits in the kernel, where no time limit reaches it.
+# FFmpeg's AVFMT_FLAG_NONBLOCK, which has no named option: reading a camera must not block in the
+# kernel, where no timeout applies.
 CAMERA_OPTIONS = {"fflags": "+4"}
 
 
 class LiveReader:
     """An opened camera, RTSP or HTTP stream; iterate over it once for its `Frame`.
 
-    Damage is passed over and counted, as networks lose packets. The stream's own times are kept
-    where it has some; else a frame's time is that of its arrival. Times start at 0 and rise.
+    Damaged packets are skipped and counted, since networks lose packets. Frames keep the
+    timestamps of the stream; if it has none, they get their arrival times. Timestamps start at 0
+    and increase.
 
     Args:
-        url: 'rtsp://...', 'http://...', or what `camera_address` gives.
-        options: FFmpeg's, for opening it.
-        container_format: FFmpeg's input device for a camera; None to find the format out.
-        name: what messages call it; the address when left out.
-        max_pixels: frames of more pixels are refused.
+        url: 'rtsp://...', 'http://...', or the device of a camera, as `open_camera` gives it.
+        options: of FFmpeg, to open it.
+        container_format: FFmpeg's input device for a camera; None to detect the format.
+        name: the name used in messages; the URL by default.
+        max_pixels: maximum number of pixels of a frame.
 
     Attributes:
-        name, info, count, notes: as of `VideoReader`.
-        live: whether it has no end of its own; False of a recording at an address.
-        audio: None; the sound of a stream is not kept.
-        ended: whether the other side ended the stream.
+        name, info, count, notes: see `VideoReader`.
+        live: whether it has no end; False for a recording.
+        audio: None; the audio of a stream is not copied.
+        ended: whether the server has ended the stream.
 
     Raises:
         VideoError: it cannot be opened within 4 seconds, or has no video.
@@ -75,7 +76,7 @@ class LiveReader:
         self.count = 0
         self.ended = False
         self._times: FrameTimes | None = None
-        # A second of looking at the stream before the first picture, instead of five.
+        # Probe the stream for one second instead of five.
         open_options = {"analyzeduration": "1000000", **(options or {})}
         try:
             self._container: Any = open_url(
@@ -93,21 +94,21 @@ class LiveReader:
 
     def _open_stream(self, max_pixels: int) -> None:
         stream = self._stream = select_video_stream(self._container, self.name, max_pixels)
-        # Threads that each hold a frame would hold every picture back.
+        # Frame threads would delay every frame.
         stream.thread_type = "SLICE"
         self._decoder = FrameDecoder(self._container, stream, self.name, max_pixels,
                                      skip_corrupt=True)
         self._frames = iter(self._decoder)
         self._first = self._next()
         if self._first is None:
-            raise VideoError(f"{self.name}: no picture comes from it")
-        # Times of packets are kept until there is a frame, which the decoding does not see.
+            raise VideoError(f"{self.name}: no frame received")
+        # Counts the packets before the first frame as lost.
         self._decoder.lost_frames.add_frame(self._first.pts, 1)
         self._to_upright = UprightConverter(self._first)
         reported = read_video_info(self._container, stream, self._to_upright.size_hw)
         self.live = self._container.duration is None
-        self._without_times = self._container.format.name in FORMATS_WITHOUT_TIMES or not has_timestamps(
-            stream)
+        self._without_times = (self._container.format.name in FORMATS_WITHOUT_TIMES
+                               or not has_timestamps(stream))
         self.info = VideoInfo(reported.size_hw,
                               ARRIVAL_TIME_BASE if self._without_times else reported.time_base,
                               reported.fps, reported.frame_count, reported.pixel_aspect,
@@ -115,10 +116,10 @@ class LiveReader:
                               )
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield every frame as it comes; ends when the other side ends the stream.
+        """Yield each frame as it arrives, until the server ends the stream.
 
         Raises:
-            VideoError: nothing came for 4 seconds, or a recording came to an end before its own.
+            VideoError: no frame for 4 seconds, or a recording ended before its declared end.
         """
         decoded = self._first
         reported = self._arrival_pts() if self._without_times else decoded.pts
@@ -146,14 +147,14 @@ class LiveReader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on the damage that was passed over so far, and on times that leapt."""
+        """Messages about the damage skipped so far, and about implausible timestamps."""
         damaged = self._decoder.lost_frames.damaged
-        notes = [f"damaged packets passed over: {damaged}"] if damaged else []
+        notes = [f"damaged packets skipped: {damaged}"] if damaged else []
         notes += self._times.notes() if self._times is not None else []
         return tuple(f"{self.name}: {note}" for note in notes)
 
     def close(self) -> None:
-        """Let the stream go; may be called twice."""
+        """Close the stream; may be called twice."""
         self._container.close()
 
     def _arrival_pts(self) -> int:
@@ -165,9 +166,9 @@ class LiveReader:
         except VideoError as error:
             reason = error.__cause__
             if isinstance(reason, self._av.error.ExitError):
-                raise VideoError(f"{self.name}: no picture came for {STALL_SECONDS:g} s",
+                raise VideoError(f"{self.name}: no frame received for {STALL_SECONDS:g} s",
                                  got=f"{self.count} frames before") from reason
-            # An HTTP stream of no said length ends so when the server closes it.
+            # An HTTP stream of unknown length ends like this when the server closes it.
             if isinstance(reason, OSError) and self.count:
                 declared = self._declared_bytes()
                 if not declared or 0 < self._stream.frames <= self.count:
@@ -178,24 +179,24 @@ class LiveReader:
             raise
 
     def _declared_bytes(self) -> int:
-        """The Content-Length of what is read; 0 where none was said. A playlist's says nothing."""
+        """The Content-Length of a stream; 0 if it has none, or for a playlist."""
         if self._container.format.name in PLAYLIST_FORMATS:
             return 0
         return max(0, int(self._container.size))
 
     def _open_error_reason(self, error: Exception) -> str:
         if isinstance(error, self._av.error.ExitError):
-            return f"no answer for {STALL_SECONDS:g} s"
+            return f"no response for {STALL_SECONDS:g} s"
         if isinstance(error, self._av.error.ArgumentError):
-            return f"a format that is not read ({error_reason(error)})"
+            return f"an unsupported format ({error_reason(error)})"
         return error_reason(error)
 
 
 def open_camera(index: int, max_pixels: int = MAX_FRAME_PIXELS) -> LiveReader:
-    """Open the camera of that number.
+    """Open the camera with this index.
 
     Raises:
-        VideoError: no such camera, or none can be opened on this system.
+        VideoError: there is no such camera, or the system is not supported.
         MissingExtraError: PyAV is not installed.
     """
     name = f"camera {index}"
@@ -205,10 +206,10 @@ def open_camera(index: int, max_pixels: int = MAX_FRAME_PIXELS) -> LiveReader:
             available = ", ".join(
                 sorted(path.name[len("video"):] for path in Path("/dev").glob("video[0-9]*")))
             raise VideoError(
-                f"{name}: there is no {device}",
+                f"{name}: {device} does not exist",
                 expected=f"one of the cameras {available}" if available else "a camera")
         return LiveReader(str(device), CAMERA_OPTIONS, "v4l2", name, max_pixels)
     if sys.platform == "darwin":
         return LiveReader(f"{index}:none", {"framerate": "30"}, "avfoundation", name, max_pixels)
-    raise VideoError(f"{name}: cameras are opened by number on Linux and macOS only",
-                     hint="give the camera's RTSP or HTTP address")
+    raise VideoError(f"{name}: a camera index is supported on Linux and macOS only",
+                     hint="use the RTSP or HTTP URL of the camera")

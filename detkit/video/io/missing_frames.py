@@ -1,31 +1,31 @@
-"""Frames of a video that never come out of the decoder, found by packets and times."""
+"""Detects frames that the decoder does not return, from packets and timestamps."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Any
 
-# By how much of its length a regular step between two frames may differ: times are rounded.
+# Relative tolerance of a regular step between two frames; timestamps are rounded.
 JITTER = 0.25
-# The share of regular steps from which on a longer one is a gap, and not a rate that varies.
+# If this fraction of the steps is regular, a longer step is a gap; else the frame rate varies.
 REGULAR_SHARE = 0.9
 
 
 class LostFrames:
-    """Counts what a file holds and its decoder does not give.
+    """Counts frames that are in a file and that the decoder does not return.
 
     Attributes:
-        damaged: packets that the file's own format marks as damaged, or that cannot be decoded
-            and are passed over.
-        discarded: packets that the file itself says are not to be shown.
+        damaged: packets that the container marks as corrupt, or that were skipped because they
+            cannot be decoded.
+        discarded: packets that the container marks as not to be displayed.
     """
 
     def __init__(self) -> None:
         self.damaged = 0
         self.discarded = 0
         self._first_damage: int | None = None
-        self._pts_before_first_frame: list[int] | None = [
-        ]  # times of the packets until the first frame comes
+        # Timestamps of packets; None once there is a frame.
+        self._pts_before_first_frame: list[int] | None = []
         self._early = 0
         self._first: int | None = None
         self._last: int | None = None
@@ -34,7 +34,7 @@ class LostFrames:
         self._first_gap: int | None = None
 
     def add_packet(self, packet: Any) -> None:
-        """Note a packet of the file, before it is decoded."""
+        """Add a packet, before it is decoded."""
         if packet.is_corrupt:
             self.add_damage(packet.pts)
         if packet.is_discard:
@@ -43,17 +43,17 @@ class LostFrames:
             self._pts_before_first_frame.append(packet.pts)
 
     def add_damage(self, pts: int | None) -> None:
-        """Note that a packet is damaged."""
+        """Add a damaged packet."""
         self.damaged += 1
         if self._first_damage is None:
             self._first_damage = pts
 
     def add_frame(self, pts: int | None, step: int) -> None:
-        """Note a frame that was decoded.
+        """Add a decoded frame.
 
         Args:
-            pts: its time in ticks; None when the file gives none.
-            step: the ticks from one frame to the next, where all are there.
+            pts: its timestamp in ticks; None if it has none.
+            step: ticks between frames, if none is missing.
         """
         if pts is None:
             return
@@ -72,12 +72,12 @@ class LostFrames:
         self._last = pts
 
     def notes(self, count: int, declared: int | None, time_base: Fraction) -> list[str]:
-        """Sentences on what is missing; none when nothing is.
+        """Messages about missing frames; empty if there are none.
 
         Args:
-            count: frames that came out.
-            declared: frames that the file says it has; None when it does not say.
-            time_base: the seconds of one tick.
+            count: number of decoded frames.
+            declared: number of frames declared by the file; None if it declares none.
+            time_base: seconds per tick.
         """
         def at(pts: int | None) -> str:
             if pts is None or self._first is None:
@@ -86,17 +86,16 @@ class LostFrames:
 
         notes = []
         if self._early:
-            notes.append(f"{_frames(self._early)} passed over at the beginning: what they refer to "
-                         "is not in the file")
+            notes.append(f"{_frames(self._early)} skipped at the beginning: their reference frames "
+                         "are not in the file")
         if self.damaged:
-            notes.append(f"damaged packets passed over or decoded as far as they can be: "
+            notes.append(f"damaged packets skipped or partly decoded: "
                          f"{self.damaged}{at(self._first_damage)}")
         if self._missing and self._regular_steps >= REGULAR_SHARE * self._steps:
-            notes.append(f"{_frames(self._missing)} missing, by the times of the others"
+            notes.append(f"{_frames(self._missing)} missing, according to the timestamps"
                          f"{at(self._first_gap)}")
         if declared is not None and count < declared - self.discarded:
-            notes.append(f"{count} of the {declared - self.discarded} frames that the file "
-                         "declares could be read")
+            notes.append(f"{count} of {declared - self.discarded} declared frames could be read")
         return notes
 
 

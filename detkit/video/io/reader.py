@@ -1,4 +1,4 @@
-"""Frames out of a video file, in order, upright, with the file's own times."""
+"""Reads the frames of a video file, in order, upright, with their timestamps."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from detkit.video.io.frame_times import FrameTimes
 class VideoReader:
     """An opened video file; iterate over it once for its `Frame`.
 
-    Times start at 0 with the first picture. A frame without a time, or with one that does not
-    rise, is put one regular step, or one tick, after the frame before. Pictures are turned
-    upright as the file's rotation tag says, and all have the size of the first.
+    Timestamps start at 0 with the first frame. A frame without a timestamp is placed one regular
+    step after the previous frame, one whose timestamp does not increase, one tick after it.
+    Images are rotated upright by the file's rotation tag, and all have the size of the first.
 
     Args:
-        path: a file; the first video stream in it that is not a cover picture is read.
-        max_pixels: frames of more pixels are refused.
+        path: a file; its first video stream that is not cover art is read.
+        max_pixels: maximum number of pixels of a frame.
 
     Attributes:
-        name: the path as it was given.
-        info: what the file says of the stream.
-        live: False; a file waits until it is read.
-        audio: the file, where there is sound beside the pictures; else None.
-        audio_start: the first picture's time on the file's own clock, in seconds.
-        count: the frames that were given out so far.
-        notes: sentences on frames that the file lacks, once all was read; empty before.
+        name: the path as given.
+        info: the properties of the stream.
+        live: False.
+        audio: the file, if it has audio; else None.
+        audio_start: timestamp of the first video frame in the file, in seconds.
+        count: number of frames read so far.
+        notes: messages about missing frames, after all frames are read; empty before.
 
     Raises:
-        VideoError: no such file, or not a video that can be read.
+        VideoError: no such file, or not a readable video.
         MissingExtraError: PyAV is not installed.
     """
 
@@ -63,7 +63,7 @@ class VideoReader:
             self._first: Any = next(self._frames, None)
             if self._first is None:
                 raise VideoError(
-                    f"{path}: there is no frame in it that can be decoded",
+                    f"{path}: no frame can be decoded",
                     expected=f"at least one, of at most {max_pixels} pixels",
                 )
             self._to_upright = UprightConverter(self._first)
@@ -75,11 +75,11 @@ class VideoReader:
         self.audio_start = (self._first.pts or 0) * self.info.time_base
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield every frame.
+        """Yield all frames.
 
         Raises:
-            VideoError: the file ends early or cannot be decoded further; every frame that could
-                be decoded came before.
+            VideoError: the file is truncated or damaged; all frames that can be decoded are
+                yielded first.
         """
         step = max(1, round(1 / (self.info.fps * self.info.time_base)))
         start = self._first.pts or 0
@@ -105,5 +105,5 @@ class VideoReader:
         check_declared_length(self.name, self._stream, start, self.count, end)
 
     def close(self) -> None:
-        """Let the file go; may be called twice."""
+        """Close the file; may be called twice."""
         self._container.close()

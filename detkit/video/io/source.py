@@ -1,4 +1,4 @@
-"""Where frames come from: a file, a folder of pictures, a camera, an address."""
+"""Opens the sources of frames: a file, a folder of images, a camera, a URL."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Source(Protocol):
     """An opened source of frames; iterate over it once, then close it.
 
     Attributes:
-        name: what messages call it.
-        info: what it says of itself.
-        live: whether its pictures come whether they are wanted or not, without an end.
-        audio: the file whose sound belongs to the pictures; None without one.
-        audio_start: the first picture's time on that file's clock, in seconds.
-        count: the frames that were given out so far.
-        notes: sentences on frames and files that were passed over, as far as is known by now.
+        name: the name used in messages.
+        info: the properties of the video.
+        live: whether frames arrive in real time and without an end.
+        audio: the file with the audio; None if there is none.
+        audio_start: timestamp of the first video frame in that file, in seconds.
+        count: number of frames read so far.
+        notes: messages about frames and files skipped so far.
     """
 
     @property
@@ -61,24 +61,24 @@ class Source(Protocol):
 def open_source(
     text: str | Path, fps: Fraction | None = None, max_pixels: int = MAX_FRAME_PIXELS
 ) -> Source:
-    """Open what ``text`` names: a camera's number, an address, a folder of pictures or a file.
+    """Open a camera by its index, a URL, a folder of images or a file.
 
-    A file or folder that exists goes before a camera of that number.
+    An existing file or folder named '0' takes precedence over camera 0.
 
     Args:
         text: '0', 'rtsp://host/stream', 'frames/' or 'clip.mp4'.
-        fps: frames per second of a folder of pictures; 25 when left out.
-        max_pixels: frames of more pixels are refused.
+        fps: frame rate of a folder of images; 25 if None.
+        max_pixels: maximum number of pixels of a frame.
 
     Raises:
-        VideoError: it cannot be opened, or a rate was given for what has its own.
+        VideoError: it cannot be opened, or ``fps`` is given for a source other than a folder.
         MissingExtraError: PyAV is not installed.
     """
     path, spec = Path(text), str(text)
     if path.is_dir():
         return FrameFolder(path, DEFAULT_FPS if fps is None else fps, max_pixels)
     if fps is not None:
-        raise VideoError(f"{spec}: has its own times; only a folder of pictures needs a rate",
+        raise VideoError(f"{spec}: has its own timestamps; --fps is for a folder of images only",
                          hint="leave --fps out")
     if is_camera(spec):
         return open_camera(int(spec), max_pixels)
@@ -86,18 +86,18 @@ def open_source(
     if scheme is None:
         return VideoReader(path, max_pixels)
     if scheme.group(1).lower() not in SCHEMES:
-        raise VideoError(f"{spec}: the kind of address", got=f"'{scheme.group(1)}'",
+        raise VideoError(f"{spec}: unknown URL scheme", got=f"'{scheme.group(1)}'",
                          expected=f"one of {', '.join(SCHEMES)}")
-    # Over UDP pictures arrive torn wherever a packet is lost.
+    # Over UDP, frames are damaged wherever a packet is lost.
     options = {"rtsp_transport": "tcp"} if scheme.group(1).lower().startswith("rtsp") else {}
     return LiveReader(spec, options, max_pixels=max_pixels)
 
 
 def is_camera(text: str) -> bool:
-    """Whether ``text`` is a camera's number, and no file's name."""
+    """Whether ``text`` is a camera index, and not an existing file."""
     return text.isascii() and text.isdigit() and not Path(text).exists()
 
 
 def is_url(text: str) -> bool:
-    """Whether ``text`` is an address, and no file's name."""
+    """Whether ``text`` is a URL."""
     return URL_PATTERN.match(text) is not None

@@ -1,4 +1,4 @@
-"""Frames into a file that plays, h264 as a rule, with the sound of the video they came from."""
+"""Writes frames to a video file, by default H.264, with the audio of the source."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from detkit.video.io.frame import Frame, VideoInfo
 MKV = ".mkv"
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", MKV: "matroska"}
 SUFFIXES = tuple(FORMATS)
-# The first three take 5, 12 and 20 ms of one core for a frame of 1280x720. The first's files are
-# 1.7 to 2.6 times the third's in size, the error is the same.
+# The first three take 5, 12 and 20 ms of a core per 1280x720 frame. Files of the first are 1.7 to
+# 2.6 times as large as those of the third, with the same error.
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "medium")
-# Times finer than what the encoder can say (nanoseconds) are rounded to the first of these that
-# it can.
+# If the encoder does not support the time base (nanoseconds, say), timestamps are rounded to the
+# first of these that it supports.
 FALLBACK_TIME_BASES = (Fraction(1, 90_000), Fraction(1, 60_000))
-# x264 plans its bits by the rate, and no more than that; beyond these a rate is not meant.
+# x264 uses the frame rate only for rate control; rates outside these limits are replaced.
 MIN_FPS, MAX_FPS = Fraction(1, 1000), Fraction(1000)
 DEFAULT_ENCODER_FPS = Fraction(25)
 FRAGMENT_MICROSECONDS = 500_000
-# Beyond these x264 gains little, and holds a picture back for each.
+# With more threads x264 is hardly faster, and delays one more frame per thread.
 MAX_ENCODER_THREADS = 4
 BT601 = 6
 LIMITED_RANGE = 1
 
 
 class VideoWriter:
-    """Writes frames with their own times as yuv420p, by x264 unless another encoder is asked for.
+    """Writes frames with their timestamps as yuv420p, by default with x264.
 
-    Sides of odd length get one more row or column, a copy of the last, since yuv420p halves
-    them. An mp4 is written in fragments, which its closing joins to a plain one: whatever ends
-    the writing, a full disk too, what lies in the file can be played to its last fragment of
-    half a second. `close` must be called, also after a failure.
+    Odd heights and widths are padded with a copy of the last row or column, since yuv420p needs
+    even ones. An mp4 is written in fragments of half a second, which are joined when it is closed:
+    if writing fails, on a full disk for example, the file is playable up to its last fragment.
+    `close` must be called, also after an error.
 
     Args:
-        path: the file; written over when it exists. Its suffix is one of ``SUFFIXES``.
-        info: of the video that the frames come from.
+        path: the file; overwritten if it exists. Its suffix is one of ``SUFFIXES``.
+        info: the properties of the source video.
         preset, crf: x264's speed and quality.
-        encoder: one of ``ENCODERS``, or 'auto' for the first that is there.
-        audio: a file whose sound goes along; None for none.
-        audio_start: the first picture's time on that file's clock, in seconds.
-        live: each frame is written before the next one comes, at the price of a larger file.
-        on_written: called with the index of each frame that lies in the file.
+        encoder: one of ``ENCODERS``, or 'auto' for the first available.
+        audio: a file whose audio is copied; None for no audio.
+        audio_start: timestamp of the first video frame in that file, in seconds.
+        live: write each frame before the next arrives, at the cost of a larger file.
+        on_written: called with the index of each frame that is in the file.
 
     Attributes:
-        count: the frames that lie in the file; once it is closed, those that can be played.
-        encoder_note: a sentence on the encoder where 'auto' did not find x264; else None.
-        audio_error: why the sound is left out or ends early; None when all is well.
+        count: number of frames in the file; after `close`, of playable frames.
+        encoder_note: a message if 'auto' did not find x264; else None.
+        audio_error: why the audio is missing or ends early; None if it is complete.
 
     Raises:
-        VideoError: another suffix, no such encoder here, or the file cannot be written.
+        VideoError: an unknown suffix, a missing encoder, or the file cannot be written.
         MissingExtraError: PyAV is not installed.
     """
 
@@ -78,8 +78,8 @@ class VideoWriter:
         self._encoder = choose_encoder(encoder, path.suffix)
         self.encoder_note: str | None = None
         if encoder == AUTO and not self._encoder.supports_preset:
-            self.encoder_note = (f"the installed PyAV has no libx264: {path.suffix} is written by "
-                                 f"{self._encoder.name}")
+            self.encoder_note = (f"the installed PyAV has no libx264; the {path.suffix} file is "
+                                 f"encoded with {self._encoder.name}")
         self._time_base = next(base for base in (info.time_base, *FALLBACK_TIME_BASES)
                                if base >= self._encoder.min_time_base)
         self._last_pts = -1
@@ -90,7 +90,7 @@ class VideoWriter:
         self._has_edit_list = False
         self.audio_error: str | None = None
         self.count = 0
-        # Its first packet writes the head. A head without packets would crash FFmpeg's closing.
+        # The header is written with the first packet: without packets FFmpeg would crash on close.
         format_name = FORMATS[path.suffix.lower()]
         with _as_video_error(av, path):
             self._file = FragmentedFile(path)
@@ -110,14 +110,14 @@ class VideoWriter:
             raise
 
     def add(self, frame: Frame) -> None:
-        """Encode one frame; frames come in the order of their times.
+        """Encode a frame; frames must come in the order of their timestamps.
 
         Raises:
-            VideoError: the picture's size differs, or the file cannot be written (disk full).
+            VideoError: the image has a wrong size, or the file cannot be written (full disk).
         """
         if frame.image.shape != (*self._size_hw, 3) or frame.image.dtype != np.uint8:
             raise VideoError(
-                f"frame {frame.index}: the picture to write",
+                f"frame {frame.index}: invalid output image",
                 got=f"shape {frame.image.shape}, {frame.image.dtype}",
                 expected=f"shape {(*self._size_hw, 3)}, uint8",
             )
@@ -133,14 +133,14 @@ class VideoWriter:
             self._mux(self._stream.encode(av_frame))
 
     def close(self, complete: bool = True) -> None:
-        """Write what the encoder still holds, then the index; may be called twice.
+        """Write the remaining frames and the index; may be called twice.
 
         Args:
-            complete: whether all frames came; then the sound goes on to its own end. Else it ends
-                with the last frame.
+            complete: whether all frames were added; then the audio is copied to its end. Else it
+                ends with the last frame.
 
         Raises:
-            VideoError: the file cannot be completed; ``count`` frames of it can be played.
+            VideoError: the file cannot be completed; ``count`` of its frames are playable.
         """
         if self._container is None:
             return
@@ -157,15 +157,15 @@ class VideoWriter:
                     container.close()
         except VideoError as error:
             if isinstance(error.__cause__, self._av.error.InvalidDataError) and self._audio:
-                raise VideoError(error.message, got=error.got, hint="its sound may be damaged; "
-                                 "--no-audio leaves it out") from error.__cause__
-            if not failed_before:  # else it has been said
+                raise VideoError(error.message, got=error.got, hint="its audio may be damaged; "
+                                 "use --no-audio to leave it out") from error.__cause__
+            if not failed_before:  # else the error was raised before
                 raise
         finally:
             self._release()
 
     def _release(self) -> None:
-        """Close everything, and find out what can be played when the disk had enough."""
+        """Close the files; after a failed write, truncate the output and count its frames."""
         if self._audio is not None:
             self._audio.close()
             self.audio_error = self.audio_error or self._audio.error
@@ -184,8 +184,8 @@ class VideoWriter:
             self.audio_error = error_reason(error)
 
     def _mp4_options(self) -> dict[str, str]:
-        # The pictures need no edit list so; a sound that begins at another time than they needs
-        # one, and that is known only with its first packet.
+        # With these flags the video needs no edit list. Audio that starts at another time needs
+        # one, which is known only with its first packet.
         flags = "hybrid_fragmented+negative_cts_offsets"
         self._has_edit_list = self._audio is not None and not self._audio.starts_with_video
         if self._has_edit_list:
@@ -195,19 +195,19 @@ class VideoWriter:
     def _flush_encoder(self) -> list[Any]:
         packets: list[Any] = self._stream.encode(None)
         if packets and self._has_edit_list:
-            # FFmpeg's edit list ends a picture early where the last fragment has but one.
+            # FFmpeg's edit list ends one frame early if the last fragment has only one.
             step = self._end / self._time_base - self._last_pts or 1
             packets[-1].duration = 2 * round(step)
         return packets
 
     def _to_av_frame(self, planes: NDArray[np.uint8]) -> Any:
-        # Without a copy where PyAV reckons the height right: it rounds down to fours.
+        # Without a copy if the height is right: PyAV rounds it down to a multiple of 4.
         if planes.shape[0] * 2 // 3 % 4 == 0:
             return self._av.VideoFrame.from_numpy_buffer(planes, "yuv420p")
         return self._av.VideoFrame.from_ndarray(planes, "yuv420p")
 
     def _mux(self, packets: Iterable[Any]) -> None:
-        for packet in packets:  # one for each frame
+        for packet in packets:  # one per frame
             pts = packet.pts
             self._mux_audio(pts * packet.time_base)
             self._container.mux(packet)
@@ -223,7 +223,7 @@ class VideoWriter:
         except self._av.error.FFmpegError as error:
             if self._file.error is not None:
                 raise
-            self._audio.end(error_reason(error))  # damage, which the format does not take
+            self._audio.end(error_reason(error))  # damaged audio
 
     def _rescale(self, ticks: int) -> int:
         return round(ticks * self._source_base / self._time_base)
@@ -253,20 +253,20 @@ class VideoWriter:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse what cannot hold h264 here.
+    """Check the suffix of an output video.
 
     Raises:
         VideoError: the suffix is not one of ``SUFFIXES``.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise VideoError(
-            f"{path}: the kind of video to write", got=f"'{path.suffix}'",
+            f"{path}: unsupported video format", got=f"'{path.suffix}'",
             expected=f"a name ending in {', '.join(SUFFIXES)}",
         )
 
 
 class _as_video_error:
-    """Turn FFmpeg's and the system's errors into one that names the file."""
+    """Convert errors of FFmpeg and the system to a `VideoError` with the file's name."""
 
     def __init__(self, av: Any, path: Path) -> None:
         self._caught = (av.error.FFmpegError, OSError)
@@ -281,7 +281,7 @@ class _as_video_error:
 
 
 def _count_frames(av: Any, path: Path) -> int:
-    """How many pictures a file holds, read to where it ends or breaks."""
+    """Number of frames in a file, up to its end or the first damage."""
     count = 0
     try:
         with open_file(path, str(path)) as container:
@@ -300,7 +300,7 @@ def _pad_to_even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _to_i420(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """BT.601, limited range: three times as quick here as swscale's way to the same colours."""
+    """Convert to BT.601, limited range; three times as fast as swscale with the same colors."""
     import cv2
 
     planes: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)

@@ -1,4 +1,4 @@
-"""Who crosses a line and enters a zone, for walks that are known."""
+"""Counts of lines and zones for known paths."""
 
 import numpy as np
 import pytest
@@ -14,72 +14,72 @@ SIZE = (240, 320)
 
 
 def at(*centers, ids=None, labels=None, side=10.0, width=None) -> TrackedDetections:
-    """Boxes around (x, y), ``side`` high and ``width`` or as wide; ids 1, 2, ... and label 0."""
+    """Boxes with these centers, ``side`` high and ``width`` wide; ids 1, 2, ... and label 0."""
     points = np.array(centers, np.float32).reshape(-1, 2)
     half = np.array([side if width is None else width, side], np.float32) / 2
     labels = np.zeros(len(points), np.int64) if labels is None else np.array(labels)
-    found = Detections(np.hstack([points - half, points + half]),
-                       np.full(len(points), 0.9, np.float32), labels, SIZE)
-    return TrackedDetections(found, np.arange(1, len(points) + 1) if ids is None else np.array(ids))
+    detections = Detections(np.hstack([points - half, points + half]),
+                            np.full(len(points), 0.9, np.float32), labels, SIZE)
+    ids = np.arange(1, len(points) + 1) if ids is None else np.array(ids)
+    return TrackedDetections(detections, ids)
 
 
-def line(start=(100, 100), end=(200, 100), **kind) -> LineCounter:
-    """From left to right, unless told otherwise: upwards is in."""
-    return LineCounter(start, end, **kind)
+def line(start=(100, 100), end=(200, 100), **kwargs) -> LineCounter:
+    """By default from left to right: upwards is in."""
+    return LineCounter(start, end, **kwargs)
 
 
-def counts(counter: LineCounter, walk) -> tuple[int, int]:
-    """What is counted of a walk over places (x, y); None where nothing is seen."""
-    for center in walk:
+def counts(counter: LineCounter, path) -> tuple[int, int]:
+    """(in, out) counts for a path of points (x, y); None for a frame without detections."""
+    for center in path:
         counter(at() if center is None else at(center))
     return counter.in_count, counter.out_count
 
 
-@pytest.mark.parametrize(("walk", "counted"), [
+@pytest.mark.parametrize(("path", "expected"), [
     ([], (0, 0)),
     ([(150, 60), (150, 80)], (0, 0)),
     ([(150, 60), (150, 80), (150, 120)], (0, 1)),
     ([(150, 140), (150, 120), (150, 80)], (1, 0)),
     ([(150, 60), (150, 140), (150, 60), (150, 140)], (1, 2)),
-    # Boxes are 10 high, so within 1 px of the line is neither side.
+    # Boxes are 10 high, so the dead band reaches 1 px from the line.
     ([(150, 60), (150, 100), (150, 100), (150, 100)], (0, 0)),
     ([(150, 60), (150, 100), (150, 100), (150, 60)], (0, 0)),
     ([(150, 60), (150, 100), (150, 100), (150, 102)], (0, 1)),
     ([(150, 100), (150, 140)], (0, 0)),
     ([(150, 60)] + [(150, 99.5), (150, 100.5)] * 20 + [(150, 120)], (0, 1)),
     ([(150, 60)] + [(150, 99.5), (150, 100.5)] * 20 + [(150, 80)], (0, 0)),
-    # Seen on one side, hidden, seen on the other.
+    # Hidden while it crosses.
     ([(150, 80), None, None, None, None, (150, 120)], (0, 1)),
-    # Beside the line, and around its end: (200, 100) to (250, 100) is no part of it.
+    # Beyond the end point of the line, (200, 100).
     ([(230, 60), (230, 140)], (0, 0)),
     ([(150, 60), (250, 60), (250, 140), (150, 140)], (0, 0)),
     ([(150, 60), (250, 60), (250, 140), (150, 140), (150, 60)], (1, 0)),
-    # Slantwise past the end: from (190, 60) to (230, 140) meets y = 100 at x = 210.
+    # Diagonally past the end: from (190, 60) to (230, 140) crosses y = 100 at x = 210.
     ([(190, 60), (230, 140)], (0, 0)),
     ([(170, 60), (210, 140)], (0, 1)),
 ], ids=str)
-def test_line_crossings_of_one_track(walk, counted) -> None:
-    assert counts(line(), walk) == counted
+def test_line_crossings_of_one_track(path, expected) -> None:
+    assert counts(line(), path) == expected
 
 
-@pytest.mark.parametrize(("start", "end", "walk", "counted"), [
+@pytest.mark.parametrize(("start", "end", "path", "expected"), [
     ((100, 100), (200, 100), [(150, 60), (150, 140)], (0, 1)),
     ((200, 100), (100, 100), [(150, 60), (150, 140)], (1, 0)),
     ((160, 50), (160, 200), [(100, 120), (220, 120)], (1, 0)),
     ((160, 200), (160, 50), [(100, 120), (220, 120)], (0, 1)),
     ((100, 50), (200, 150), [(180, 70), (120, 130)], (0, 1)),
 ], ids=["right", "left", "down", "up", "slant"])
-def test_left_side_counts_as_in_like_supervision(start, end, walk, counted) -> None:
+def test_left_side_counts_as_in_like_supervision(start, end, path, expected) -> None:
     reference = supervision.LineZone(supervision.Point(*start), supervision.Point(*end))
-    for center in walk:
+    for center in path:
         reference.trigger(at(center).to_supervision())
-    assert counts(line(start, end), walk) == counted == (reference.in_count, reference.out_count)
+    assert counts(line(start, end), path) == expected == (reference.in_count, reference.out_count)
 
 
 def test_many_straight_tracks_match_supervision() -> None:
-    # The line is longer than the picture, so that no way leads around its end, which
-    # supervision counts and we do not; and all begin and end clear of it, where both look at
-    # other points of the box.
+    # Supervision counts paths around the end of the line, so the line is longer than the image.
+    # All paths begin and end away from the line, where the two use different points of the box.
     rng = np.random.default_rng(5)
     begin, step = rng.uniform([40, 40], [280, 200], (90, 2)), rng.uniform(-6, 6, (90, 2))
     clear = [np.abs(y - 90 - (x + 900) * 60 / 2100) > 5
@@ -97,7 +97,7 @@ def test_many_straight_tracks_match_supervision() -> None:
     assert counter.out_count_per_class == reference.out_count_per_class
 
 
-def test_a_box_wider_than_the_line_is_counted() -> None:
+def test_box_wider_than_the_line_is_counted() -> None:
     counter = line()
     for y in (60, 80, 120, 140):
         counter(at((150, y), width=180))
@@ -106,7 +106,7 @@ def test_a_box_wider_than_the_line_is_counted() -> None:
 
 def test_bottom_anchor_crosses_before_center() -> None:
     center, bottom = line(), line(anchor="bottom")
-    for y in (70, 80, 90):  # the lower side, 20 px below, comes to 110
+    for y in (70, 80, 90):  # the lower side, 20 px below, reaches 110
         center(at((150, y), side=40))
         bottom(at((150, y), side=40))
     assert (center.out_count, bottom.out_count) == (0, 1)
@@ -130,12 +130,12 @@ def test_ended_tracks_are_forgotten_but_stay_counted() -> None:
             counter(tracked)
             zone(tracked)
     assert counter.out_count == zone.unique_count == 2 * LOST_TRACK_FRAMES - 1
-    assert len(counter._track_states) <= LOST_TRACK_FRAMES >= len(zone._last_seen)
+    assert len(counter._track_states) <= LOST_TRACK_FRAMES >= len(zone._last_frames)
 
 
 @pytest.mark.parametrize("end", [(100, 100), (float("nan"), 5), (1e12, 5)], ids=str)
 def test_zero_length_line_is_rejected(end) -> None:
-    with pytest.raises(VideoError, match="line to count at: got .* expected"):
+    with pytest.raises(VideoError, match="count line: got .* expected"):
         LineCounter((100, 100), end)
 
 
@@ -148,7 +148,7 @@ def test_zone_counts_current_and_unique_tracks() -> None:
     assert (zone.current_count, zone.unique_count) == (0, 0)
     assert zone(at((150, 150), (50, 50), labels=[2, 1])).tolist() == [True, False]
     assert (zone.current_count, zone.unique_count) == (1, 1)
-    for _ in range(3):  # the first goes out and in at the border, the second comes in
+    for _ in range(3):  # the first leaves and enters again, the second enters
         zone(at((99, 150), (150, 150), labels=[2, 1]))
         zone(at((101, 150), (150, 150), labels=[2, 1]))
     assert (zone.current_count, zone.unique_count) == (2, 2)
@@ -170,7 +170,7 @@ def test_inside_matches_supervision() -> None:
     tracked = at(*centers)
     inside = ZoneCounter(corners)(tracked)
     assert 50 < inside.sum() < 350
-    # Theirs is a mask of pixels: it may differ within a pixel of the border.
+    # Supervision uses a mask of pixels, which may differ within a pixel of the border.
     assert (inside != reference.trigger(tracked.to_supervision())).sum() <= 4
 
 
@@ -190,5 +190,5 @@ def test_zone_may_extend_beyond_the_frame() -> None:
     [(0, 0), (9, 0), (float("nan"), 9)], [(0, 0), (1e12, 0), (0, 1e-11)],
 ], ids=["none", "point", "line", "flat", "3d", "nan", "far"])
 def test_zone_without_area_is_rejected(polygon) -> None:
-    with pytest.raises(VideoError, match="zone to count in: got .* expected"):
+    with pytest.raises(VideoError, match="zone: got .* expected"):
         ZoneCounter(polygon)

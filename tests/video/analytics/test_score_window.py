@@ -1,4 +1,4 @@
-"""Sums by hand: the mean of the last frames' probabilities, causal."""
+"""Means of the probabilities of the last frames, against sums by hand."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ FRAMES = [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0), (0.25, 0.75)]
     (1, [1.0, 0.5, 0.0, 0.25]),
     # (1 + 0.5) / 2, (0.5 + 0) / 2, (0 + 0.25) / 2
     (2, [1.0, 0.75, 0.25, 0.125]),
-    # 1.5 / 2, 1.5 / 3, 0.75 / 3: the second frame has but two to mean
+    # 1.5 / 2, 1.5 / 3, 0.75 / 3: the second frame is the mean of two
     (3, [1.0, 0.75, 0.5, 0.25]),
     # more than there are frames: 1.5 / 2, 1.5 / 3, 1.75 / 4
     (9, [1.0, 0.75, 0.5, 0.4375]),
 ])
-def test_a_frame_has_the_mean_of_the_last(size: int, first: list[float]) -> None:
+def test_smoothed_is_mean_of_last_frames(size: int, first: list[float]) -> None:
     window = ScoreWindow(size)
     results = [window.add(Classifications(np.array(frame), (4, 6))) for frame in FRAMES]
     assert [scores.smoothed.probabilities[0] for scores in results] == pytest.approx(first)

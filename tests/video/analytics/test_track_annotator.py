@@ -1,4 +1,4 @@
-"""Tracks, their ways and the counts where and in the colors they should be."""
+"""Positions and colors of drawn tracks, traces and counts."""
 
 import numpy as np
 import pytest
@@ -19,21 +19,21 @@ def blank() -> np.ndarray:
 
 
 def at(*centers, ids=(7,), side=40, labels=None) -> TrackedDetections:
-    """Squares around (x, y), all of label 0 unless told otherwise."""
+    """Squares with these centers; label 0 by default."""
     points = np.array(centers, np.float32).reshape(-1, 2)
-    found = Detections(np.hstack([points - side / 2, points + side / 2]),
-                       np.full(len(points), 0.87, np.float32),
-                       np.zeros(len(points), np.int64) if labels is None else np.array(labels),
-                       SIZE)
-    return TrackedDetections(found, np.array(ids[:len(points)], np.int64))
+    detections = Detections(
+        np.hstack([points - side / 2, points + side / 2]),
+        np.full(len(points), 0.87, np.float32),
+        np.zeros(len(points), np.int64) if labels is None else np.array(labels), SIZE)
+    return TrackedDetections(detections, np.array(ids[:len(points)], np.int64))
 
 
 def has(image: np.ndarray, color) -> np.ndarray:
-    """(H, W) bool, where a picture has a color."""
+    """(H, W) bool, where the image has this color."""
     return (image == np.array(color, np.uint8)).all(axis=2)
 
 
-def test_an_empty_frame_gives_a_plain_copy() -> None:
+def test_empty_frame_gives_a_copy() -> None:
     image = blank()
     drawn = TrackAnnotator(["car"])(image, TrackedDetections.empty(SIZE))
     assert np.array_equal(drawn, image) and drawn is not image
@@ -44,18 +44,18 @@ def test_track_keeps_its_color_across_frames_and_classes() -> None:
     for ids, labels in (((7, 8), (0, 1)), ((8, 7), (0, 0)), ((7, -1), (1, 1))):
         tracked = at((80, 120), (220, 120), ids=ids, labels=labels)
         drawn = annotator(blank(), tracked)
-        for number, x in zip(ids, (80, 220)):
-            color = GRAY if number == -1 else class_color(number)
+        for track_id, x in zip(ids, (80, 220)):
+            color = GRAY if track_id == -1 else class_color(track_id)
             assert tuple(drawn[140, x + 15]) == color
 
 
-def test_the_label_says_class_id_and_score() -> None:
-    def letters(name: str, number: int) -> np.ndarray:
-        # Each in a run of its own, so that its color is the only difference.
-        drawn = TrackAnnotator([name])(blank(), at((160, 120), ids=(number,)))
-        return has(drawn, GRAY if number < 0 else class_color(number))
+def test_label_shows_class_id_and_score() -> None:
+    def text_mask(name: str, track_id: int) -> np.ndarray:
+        # Each with a new annotator, so that only the color differs.
+        drawn = TrackAnnotator([name])(blank(), at((160, 120), ids=(track_id,)))
+        return has(drawn, GRAY if track_id < 0 else class_color(track_id))
 
-    width = {key: np.flatnonzero(letters(*key)[:98].any(axis=0)).max()
+    width = {key: np.flatnonzero(text_mask(*key)[:98].any(axis=0)).max()
              for key in (("car", -1), ("car", 7), ("car", 77), ("cargo", 77))}
     assert width["car", -1] < width["car", 7] < width["car", 77] < width["cargo", 77]
 
@@ -64,9 +64,9 @@ def test_trace_is_drawn_and_expires() -> None:
     annotator = TrackAnnotator(["car"], trace_length=10)
     for x in range(60, 180, 10):
         drawn = annotator(blank(), at((x, 120)))
-    # The last centre is 170; ten frames before it was 70, and 60 has been forgotten.
-    way = np.flatnonzero(has(drawn, class_color(7))[120, :149])
-    assert (way.min(), way.max()) == (70, 148) and len(way) == 148 - 70 + 1
+    # The last center is 170; ten frames before it was 70, and 60 has expired.
+    trace = np.flatnonzero(has(drawn, class_color(7))[120, :149])
+    assert (trace.min(), trace.max()) == (70, 148) and len(trace) == 148 - 70 + 1
     for _ in range(11):
         drawn = annotator(blank(), TrackedDetections.empty(SIZE))
     assert not annotator._traces
@@ -81,14 +81,14 @@ def test_jittering_object_leaves_no_trace() -> None:
 
 
 def test_no_trace_when_disabled_or_untracked() -> None:
-    for annotator, number in ((TrackAnnotator(["car"],
-                                              trace_length=0), 7), (TrackAnnotator(["car"]), -1)):
+    for annotator, track_id in ((TrackAnnotator(["car"], trace_length=0), 7),
+                                (TrackAnnotator(["car"]), -1)):
         for x in range(60, 180, 10):
-            drawn = annotator(blank(), at((x, 120), ids=(number,)))
+            drawn = annotator(blank(), at((x, 120), ids=(track_id,)))
         assert (drawn[115:125, 60:145] == GROUND).all()
 
 
-def test_a_lines_counts_stand_each_on_the_side_that_tracks_come_to() -> None:
+def test_line_counts_are_drawn_on_the_side_that_tracks_move_to() -> None:
     line = LineCounter((20, 120), (300, 120))  # upwards is in
     annotator = TrackAnnotator(["car"], [line])
     before = annotator(blank(), TrackedDetections.empty(SIZE))

@@ -1,4 +1,4 @@
-"""Tracks of motions that are known."""
+"""Tracks of known motions."""
 
 import sys
 
@@ -14,7 +14,7 @@ SIZE = (480, 640)
 
 
 def frame(*centers, scores=None, labels=None, side=40) -> Detections:
-    """Squares around (x, y); they score 0.9 and have label 0 unless told otherwise."""
+    """Squares with these centers; score 0.9 and label 0 by default."""
     points = np.array(centers, np.float32).reshape(-1, 2)
     return Detections(
         np.hstack([points - side / 2, points + side / 2]),
@@ -23,7 +23,7 @@ def frame(*centers, scores=None, labels=None, side=40) -> Detections:
     )
 
 
-def test_frames_without_anything_are_frames_too() -> None:
+def test_empty_frames_are_counted() -> None:
     tracker = Tracker(30, 0.3)
     for _ in range(3):
         assert tracker(frame()) == TrackedDetections.empty(SIZE)
@@ -45,7 +45,7 @@ def test_tracked_detections_keep_order_and_values() -> None:
 
 
 def test_crossing_objects_keep_their_ids() -> None:
-    # Towards each other on two rows 16 px apart, so that they overlap in the middle.
+    # In opposite directions, 16 px apart vertically, so that they overlap in the middle.
     tracker = Tracker(30, 0.3)
     for step in range(60):
         ids = tracker(frame((100 + 6 * step, 200), (454 - 6 * step, 216))).ids.tolist()
@@ -59,8 +59,8 @@ def test_track_survives_occlusion_below_one_second(hidden: int, same: bool) -> N
         tracker(frame((100 + 3 * step, 100)))
     for _ in range(hidden):
         tracker(frame())
-    places = [100 + 3 * (20 + hidden + step) for step in range(2)]
-    assert [tracker(frame((x, 100))).ids.tolist() for x in places][-1] == [1 if same else 2]
+    positions = [100 + 3 * (20 + hidden + step) for step in range(2)]
+    assert [tracker(frame((x, 100))).ids.tolist() for x in positions][-1] == [1 if same else 2]
 
 
 @pytest.mark.parametrize("fps", [10, 60])
@@ -75,17 +75,17 @@ def test_lost_track_second_follows_fps(fps: int) -> None:
         assert last == [1 if same else 2]
 
 
-def test_frames_left_out_do_not_break_a_track() -> None:
-    # 8 px a frame: after 9 frames left out it is 80 px, two of its sides, further on.
+def test_dropped_frames_do_not_break_a_track() -> None:
+    # 8 px per frame: after 9 dropped frames it has moved 80 px, twice its width.
     tracker = Tracker(30, 0.3)
-    place, ids = 60, []
+    x, ids = 60, []
     for skipped_frames in (0,) * 15 + (1, 2, 0, 9, 4, 0, 9):
-        place += 8 * (1 + skipped_frames)
-        ids += tracker(frame((place, 100)), skipped_frames=skipped_frames).ids.tolist()
+        x += 8 * (1 + skipped_frames)
+        ids += tracker(frame((x, 100)), skipped_frames=skipped_frames).ids.tolist()
     assert ids == [-1] + [1] * 21
 
 
-def test_a_stall_ends_the_tracks_without_error() -> None:
+def test_long_gap_ends_tracks_without_error() -> None:
     tracker = Tracker(30, 0.3)
     for _ in range(5):
         tracker(frame((100, 100)))
@@ -98,7 +98,7 @@ def test_low_scores_continue_but_do_not_start_tracks() -> None:
     assert tracker.min_score == 0.1
     for step in range(5):
         tracked = tracker(frame((100 + step, 100), (400, 300), scores=[0.9, 0.4]))
-        assert len(tracked) == 1  # the other is no detection at this threshold
+        assert len(tracked) == 1  # the other is below the threshold
     for step in range(5, 10):
         tracked = tracker(frame((100 + step, 100), (400, 300), scores=[0.2, 0.4]))
         assert tracked.ids.tolist() == [1]
@@ -107,10 +107,10 @@ def test_low_scores_continue_but_do_not_start_tracks() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.1, 0.3, 0.7, 0.9, 1.0])
-def test_a_score_at_the_threshold_begins_a_track(threshold: float) -> None:
+def test_score_equal_to_threshold_starts_a_track(threshold: float) -> None:
     tracker = Tracker(30, threshold)
-    found = frame((100, 100), scores=[threshold])
-    assert [tracker(found).ids.tolist() for _ in range(3)] == [[-1], [1], [1]]
+    detections = frame((100, 100), scores=[threshold])
+    assert [tracker(detections).ids.tolist() for _ in range(3)] == [[-1], [1], [1]]
 
 
 def test_flickering_label_stays_one_track() -> None:
@@ -122,15 +122,15 @@ def test_flickering_label_stays_one_track() -> None:
 
 def test_hundred_objects_keep_distinct_tracks() -> None:
     start = np.stack(np.meshgrid(np.arange(10) * 60, np.arange(10) * 45), axis=-1).reshape(-1, 2)
-    way = np.random.default_rng(0).uniform(-0.4, 0.4, start.shape)
+    velocity = np.random.default_rng(0).uniform(-0.4, 0.4, start.shape)
     tracker = Tracker(30, 0.3)
     for step in range(20):
-        tracked = tracker(frame(*(start + way * step), side=30))
+        tracked = tracker(frame(*(start + velocity * step), side=30))
         if step:
             assert tracked.ids.tolist() == list(range(1, 101))
 
 
-def test_two_trackers_do_not_share_their_ids() -> None:
+def test_trackers_do_not_share_ids() -> None:
     for _ in range(2):
         tracker = Tracker(30, 0.3)
         assert [tracker(frame((9, 9))).ids.tolist() for _ in range(2)] == [[-1], [1]]
@@ -144,13 +144,13 @@ def test_invalid_fps_or_threshold_is_rejected(fps: float, threshold: float) -> N
         Tracker(fps, threshold)
 
 
-def test_frames_left_out_cannot_be_negative() -> None:
+def test_negative_skipped_frames_are_rejected() -> None:
     with pytest.raises(ValueError, match="skipped_frames: got -1"):
         Tracker(30, 0.3)(frame(), skipped_frames=-1)
 
 
 @pytest.mark.parametrize("library", ["trackers", "supervision"])
-def test_a_missing_library_is_named_with_its_extra(
+def test_missing_library_is_reported_with_its_extra(
     monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed

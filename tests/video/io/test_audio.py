@@ -1,4 +1,4 @@
-"""The sound of a video goes along: copied or encoded again, at its own time."""
+"""Audio is copied or re-encoded and stays in sync."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -28,15 +28,15 @@ def codecs(path: Path) -> list[str]:
         return [stream.codec_context.codec.canonical_name for stream in container.streams]
 
 
-def seconds_off(path: Path, delay: float = 0.0) -> float:
-    """By how many seconds the rising tone in a file is late, found where both agree best."""
+def delay_of(path: Path, delay: float = 0.0) -> float:
+    """The delay of the rising tone in a file, in seconds, by cross-correlation."""
     samples, rate, first = read_audio(path)
     middle = len(samples) // 2
     piece = samples[middle - 2000:middle + 2000]
     tone = rising_tone(len(samples) + 8000, rate) / 32768
-    likeness = np.correlate(tone, piece, "valid")
-    assert likeness.max() > 0.9 * np.dot(piece, piece)
-    return first + (middle - 2000 - int(likeness.argmax())) / rate - delay
+    correlation = np.correlate(tone, piece, "valid")
+    assert correlation.max() > 0.9 * np.dot(piece, piece)
+    return first + (middle - 2000 - int(correlation.argmax())) / rate - delay
 
 
 @pytest.mark.parametrize("codec, suffix, out_suffix, kept", [
@@ -62,8 +62,8 @@ def test_audio_is_copied_if_container_allows_else_encoded(
     assert read_back(out) == (list(range(75)), [Fraction(n, 25) for n in range(75)])
     samples, rate, _ = read_audio(out)
     assert rate == RATE and len(samples) / rate == pytest.approx(3.0, abs=0.06)
-    # An encoder's first frame is silence, and no file says so in all containers.
-    assert seconds_off(out) == pytest.approx(seconds_off(source), abs=0.03)
+    # The first frame of an encoder is silence, which not all containers declare.
+    assert delay_of(out) == pytest.approx(delay_of(source), abs=0.03)
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
@@ -71,7 +71,7 @@ def test_audio_is_copied_if_container_allows_else_encoded(
 def test_delayed_audio_keeps_its_delay(tmp_path: Path, count: int, preset: str) -> None:
     source = write_video(tmp_path / "in.mp4", count, audio=("aac", RATE), audio_delay=1.0)
     run(source, tmp_path / "out.mp4", preset=preset)
-    assert seconds_off(tmp_path / "out.mp4", delay=1.0) == pytest.approx(0, abs=0.03)
+    assert delay_of(tmp_path / "out.mp4", delay=1.0) == pytest.approx(0, abs=0.03)
     assert read_back(tmp_path / "out.mp4") == (
         list(range(count)), [Fraction(n, 25) for n in range(count)])
 
@@ -86,17 +86,17 @@ def test_reordered_frames_stay_in_sync_with_audio(tmp_path: Path, count: int) ->
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert next(container.decode(video=0)).time == 0.0
     if count == 75:
-        assert seconds_off(tmp_path / "out.mp4") == pytest.approx(0, abs=0.03)
+        assert delay_of(tmp_path / "out.mp4") == pytest.approx(0, abs=0.03)
 
 
 def test_delayed_video_shifts_audio(tmp_path: Path) -> None:
-    """Frames start at 2 s in the file; what is written starts with the first picture."""
+    """Video starts at 2 s in the source; the output starts with the first frame."""
     times = list(range(50, 125))
     source = write_video(tmp_path / "in.mkv", 75, times=times, time_base=Fraction(1, 25),
                          audio=("aac", RATE), audio_delay=1.0)
     run(source, tmp_path / "out.mp4")
-    # A tone that began one second before the first picture.
-    assert seconds_off(tmp_path / "out.mp4", delay=-1.0) == pytest.approx(0, abs=0.03)
+    # The tone starts one second before the first frame.
+    assert delay_of(tmp_path / "out.mp4", delay=-1.0) == pytest.approx(0, abs=0.03)
 
 
 def test_copied_audio_is_identical(shared_data: Path, tmp_path: Path) -> None:
@@ -122,17 +122,17 @@ def test_audio_can_be_disabled(tmp_path: Path) -> None:
 
 def test_audio_ends_with_last_written_frame(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", 100, audio=("aac", RATE))
-    left = 50
+    remaining = 50
 
-    def tire(image: np.ndarray, found: Detections) -> np.ndarray:
-        nonlocal left
-        left -= 1
-        if left < 0:
+    def fail_after_50(image: np.ndarray, detections: Detections) -> np.ndarray:
+        nonlocal remaining
+        remaining -= 1
+        if remaining < 0:
             raise ZeroDivisionError
         return image
 
     with pytest.raises(Exception, match="the 50 frames"):
-        run_video(no_detections, source, tmp_path / "out.mp4", tire)
+        run_video(no_detections, source, tmp_path / "out.mp4", fail_after_50)
     samples, rate, _ = read_audio(tmp_path / "out.partial.mp4")
     assert len(samples) / rate == pytest.approx(2.0, abs=0.06)
 
@@ -151,7 +151,7 @@ def test_damaged_audio_keeps_all_frames_and_is_reported(tmp_path: Path) -> None:
     report = run(source, tmp_path / "out.mp4")
     assert read_back(tmp_path / "out.mp4")[0] == list(range(75))
     note, = report.notes
-    assert "in.mkv: its sound could not be kept to the end: " in note
+    assert "in.mkv: the audio could not be copied to its end: " in note
 
 
 def test_undecodable_audio_is_left_out_and_reported(tmp_path: Path) -> None:
@@ -161,15 +161,15 @@ def test_undecodable_audio_is_left_out_and_reported(tmp_path: Path) -> None:
     source.write_bytes(data.replace(b"sowt", b"zzzz"))
     report = run_video(no_detections, source, tmp_path / "out.mp4", None)
     assert report.frames_out == 12
-    assert any("sound could not be kept" in note for note in report.notes)
+    assert any("audio could not be copied" in note for note in report.notes)
 
 
 def test_damaged_audio_ends_audio_but_not_video(tmp_path: Path) -> None:
-    """AAC in a transport stream begins each packet with ff f1 (ISO/IEC 13818-7, 6.2)."""
+    """Each AAC packet in a transport stream starts with ff f1 (ISO/IEC 13818-7, 6.2)."""
     source = write_video(tmp_path / "a.ts", 50, audio=("aac", 44100))
     data = source.read_bytes()
     offset = data.index(b"\xff\xf1", len(data) // 2)
     source.write_bytes(data[:offset] + b"\x00\x00" + data[offset + 2:])
     report = run_video(no_detections, source, tmp_path / "out.mp4", None)
     assert report.frames_out == 50
-    assert any("sound could not be kept to the end" in note for note in report.notes)
+    assert any("audio could not be copied to its end" in note for note in report.notes)

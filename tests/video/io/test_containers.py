@@ -1,4 +1,4 @@
-"""What may be opened as a video: self-contained formats, regular files, and no file by a name."""
+"""Only regular files in self-contained formats are opened, and no files that they refer to."""
 
 import ast
 import os
@@ -25,13 +25,13 @@ SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP
 
 @pytest.fixture
 def private(tmp_path: Path) -> Path:
-    """A video that nobody named."""
+    """A video that must not be opened."""
     return write_video(tmp_path / "private.ts", 12)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
-    """The address of ``tmp_path``, served."""
+    """The URL of a server for ``tmp_path``."""
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -52,7 +52,7 @@ def test_local_playlist_is_rejected_under_any_name(
 ) -> None:
     playlist = tmp_path / name
     playlist.write_text(text.format(private.name))
-    message = f"{name}: (not a video in a format that is read|cannot be opened as a video)"
+    message = f"{name}: (not a video in a supported format|cannot be opened as a video)"
     with pytest.raises(VideoError, match=message) as error_info:
         VideoReader(playlist)
     assert "\n" not in str(error_info.value)
@@ -60,10 +60,10 @@ def test_local_playlist_is_rejected_under_any_name(
 
 @pytest.mark.parametrize("name", ["concat:private.ts", "subfile,,start,0,end,0,,:private.ts",
                                   "frame%03d.ts", "a:b.ts", "file:private.ts"])
-def test_a_file_is_opened_by_its_name_and_not_as_an_address(
+def test_file_name_is_not_parsed_as_url(
     tmp_path: Path, private: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address would give the twelve frames of the private file."""
+    """As a URL, the name would open the private file."""
     import av
 
     monkeypatch.chdir(tmp_path)
@@ -81,7 +81,7 @@ def test_a_file_is_opened_by_its_name_and_not_as_an_address(
     assert 1 < len(frames) < 12 and number_in(frames[0].image) == 0
 
 
-def test_a_playlist_at_an_address_is_read(tmp_path: Path, private: Path, site: str) -> None:
+def test_remote_playlist_is_read(tmp_path: Path, private: Path, site: str) -> None:
     (tmp_path / "list.m3u8").write_text(HLS.format(private.name))
     source = open_source(f"{site}/list.m3u8")
     assert [number_in(frame.image) for frame in source] == list(range(12))
@@ -91,7 +91,7 @@ def test_a_playlist_at_an_address_is_read(tmp_path: Path, private: Path, site: s
 @pytest.mark.parametrize("text", [HLS.format("file://{}"), HLS.format("{}"),
                                   CONCAT.format("file:{}"), CONCAT.format("{}")],
                          ids=["hls-url", "hls-path", "concat-url", "concat-path"])
-def test_a_playlist_at_an_address_opens_no_local_file(
+def test_remote_playlist_opens_no_local_file(
     tmp_path: Path, site: str, text: str
 ) -> None:
     elsewhere = tmp_path.with_name(tmp_path.name + "-not-served")
@@ -126,25 +126,25 @@ def test_special_files_are_rejected(
         open_source(special if location == "file" else tmp_path)
 
 
-def test_a_tag_in_another_encoding_does_not_hide_the_video(tmp_path: Path) -> None:
+def test_tag_with_invalid_utf8_is_ignored(tmp_path: Path) -> None:
     import av
 
     path = tmp_path / "a.avi"
     with av.open(str(path), "w") as container:
-        container.metadata["title"] = "title-to-spoil"
+        container.metadata["title"] = "title-to-change"
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
         container.mux(stream.encode(None))
     data = path.read_bytes()
-    assert b"title-to-spoil" in data
-    path.write_bytes(data.replace(b"title-to-spoil", b"\xfc\xe4\xf6-to-spoil\xff\xff"))
+    assert b"title-to-change" in data
+    path.write_bytes(data.replace(b"title-to-change", b"\xfc\xe4\xf6-to-change\xff\xff"))
     assert len(list(VideoReader(path))) == 1
 
 
 def test_videos_are_opened_only_in_containers(repository: Path) -> None:
-    """'av.open' without the mode "w" stands in containers.py alone."""
-    found = set()
+    """'av.open' without the mode "w" is used in containers.py only."""
+    paths = set()
     for path in (repository / "detkit").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)) if "av" in text and ".open(" in text else ():
@@ -154,12 +154,12 @@ def test_videos_are_opened_only_in_containers(repository: Path) -> None:
             owner = ast.unparse(node.func.value)
             writes = len(node.args) > 1 and ast.unparse(node.args[1]) == "'w'"
             if owner in ("av", "self._av", "load_av()", "av.container") and not writes:
-                found.add(path.relative_to(repository).as_posix())
-    assert found == {"detkit/video/io/containers.py"}
+                paths.add(path.relative_to(repository).as_posix())
+    assert paths == {"detkit/video/io/containers.py"}
 
 
 def test_external_media_reference_is_not_followed(tmp_path: Path) -> None:
-    """QuickTime's data references; FFmpeg, when it may, reads the twelve frames over there."""
+    """Data references of QuickTime, which FFmpeg follows if it is allowed to."""
     import av
 
     private = write_video(tmp_path / "private.mp4", 12)
@@ -167,12 +167,12 @@ def test_external_media_reference_is_not_followed(tmp_path: Path) -> None:
     naming.write_bytes(_with_media_in(private, private.read_bytes()))
     with av.open(str(naming), options={"enable_drefs": "1"}) as container:
         assert sum(1 for _ in container.decode(video=0)) == 12
-    with pytest.raises(VideoError, match="there is no frame in it that can be decoded"):
+    with pytest.raises(VideoError, match="no frame can be decoded"):
         VideoReader(naming)
 
 
 def _with_media_in(other: Path, content: bytes) -> bytes:
-    """The boxes of an mp4 without its media, and with an alias of a file that holds it."""
+    """The boxes of an mp4 without its media data, and with an alias of the file that has it."""
     made, at = b"", 0
     while at < len(content):
         size, kind = struct.unpack(">I4s", content[at:at + 8])

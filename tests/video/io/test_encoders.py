@@ -1,4 +1,4 @@
-"""Encoders: each that is offered gives a file that plays; a PyAV without x264 is no obstacle."""
+"""Every encoder writes a playable file; PyAV without x264 is supported."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -24,17 +24,18 @@ def no_detections(images: list[np.ndarray]) -> list[Detections]:
 
 
 @pytest.fixture
-def free(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_x264(monkeypatch: pytest.MonkeyPatch) -> None:
     """A PyAV that was built without GPL libraries."""
-    there = encoders.is_available
-    monkeypatch.setattr(encoders, "is_available", lambda name: "x264" not in name and there(name))
+    original = encoders.is_available
+    monkeypatch.setattr(encoders, "is_available",
+                        lambda name: "x264" not in name and original(name))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("live", [False, True], ids=["file", "live"])
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("time_base", [Fraction(1, 25), Fraction(1, 90_000)], ids=str)
-def test_every_encoder_gives_each_frame_at_its_time(
+def test_every_encoder_keeps_frames_and_timestamps(
     tmp_path: Path, name: str, suffix: str, live: bool, time_base: Fraction
 ) -> None:
     import av
@@ -55,9 +56,9 @@ def test_every_encoder_gives_each_frame_at_its_time(
         frames = [(frame.pts * frame.time_base, frame.to_ndarray(format="rgb24"))
                   for frame in container.decode(video=0)]
     assert [number_in(image) for _, image in frames] == list(range(30))
-    # Matroska counts in milliseconds.
+    # Matroska timestamps are in milliseconds.
     assert [float(at) for at, _ in frames] == pytest.approx([n / 25 for n in range(30)], abs=5e-4)
-    # Below the blocks all is of one colour, which the colour matrix must bring back.
+    # The area below the blocks has one color, which tests the color matrix.
     errors = [np.abs(image[24:].astype(int) - (200, 120, 40)).mean() for _, image in frames]
     assert max(errors) < 6
 
@@ -65,7 +66,7 @@ def test_every_encoder_gives_each_frame_at_its_time(
 @pytest.mark.parametrize("suffix, expected", [(".mp4", "libvpx-vp9"), (".mkv", "libvpx-vp9"),
                                               (".mov", "mpeg4")])
 def test_auto_falls_back_without_x264_and_reports_it(
-    tmp_path: Path, free: None, suffix: str, expected: str
+    tmp_path: Path, without_x264: None, suffix: str, expected: str
 ) -> None:
     source = write_video(tmp_path / "a.mp4", 12)
     report = run_video(no_detections, source, tmp_path / f"out{suffix}", None)
@@ -73,17 +74,17 @@ def test_auto_falls_back_without_x264_and_reports_it(
     assert read_back(tmp_path / f"out{suffix}")[0] == list(range(12))
 
 
-def test_with_x264_auto_takes_it(tmp_path: Path) -> None:
+def test_auto_uses_x264_if_available(tmp_path: Path) -> None:
     assert choose_encoder("auto", ".MP4").name == "libx264"
 
 
 @pytest.mark.parametrize("name, suffix, message", [
     ("libx264", ".mp4", "--encoder libx264: .*built without it: expected one of libvpx-vp9, mpeg4"),
-    ("libvpx-vp9", ".mov", "--encoder libvpx-vp9: a .mov file cannot hold"),
+    ("libvpx-vp9", ".mov", "--encoder libvpx-vp9: not supported by .mov files"),
     ("h265", ".mp4", "got 'h265', expected auto or one of libx264"),
 ])
 def test_unusable_encoder_is_reported(
-    free: None, name: str, suffix: str, message: str
+    without_x264: None, name: str, suffix: str, message: str
 ) -> None:
     with pytest.raises(VideoError, match=message):
         choose_encoder(name, suffix)
@@ -98,4 +99,5 @@ def test_preset_without_x264_is_rejected_early(
         str(clip), "--out",
         str(tmp_path / "out.mp4"), "--encoder", "mpeg4", "--preset", "medium"
     ]) == 2
-    assert "--preset medium: is of libx264, and mpeg4 writes" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--preset medium: applies to libx264, and the encoder is mpeg4" in error

@@ -1,4 +1,4 @@
-"""The beginning of a source: the frames themselves, no more than asked, from memory when live."""
+"""The first frames of a source: at most the given count, from memory for a live source."""
 
 import time
 from fractions import Fraction
@@ -20,30 +20,30 @@ def test_count_below_one_is_rejected(tmp_path):
     reader.close()
 
 
-@pytest.mark.parametrize("asked, given", [(1, 1), (5, 5), (12, 12), (99, 12)])
-def test_yields_at_most_count_frames(tmp_path, asked, given):
-    first = FirstFrames(VideoReader(write_video(tmp_path / "a.mp4", 12)), asked)
-    assert [number_in(frame.image) for frame in first] == list(range(given))
-    assert first.count == given
+@pytest.mark.parametrize("limit, expected", [(1, 1), (5, 5), (12, 12), (99, 12)])
+def test_yields_at_most_count_frames(tmp_path, limit, expected):
+    first = FirstFrames(VideoReader(write_video(tmp_path / "a.mp4", 12)), limit)
+    assert [number_in(frame.image) for frame in first] == list(range(expected))
+    assert first.count == expected
     assert first.info.frame_count is None and first.audio is None and not first.live
     first.close()
 
 
 def test_damaged_file_ends_early_and_source_without_frames_raises(tmp_path):
-    first = FirstFrames(VideoReader(cut_off(write_video(tmp_path / "a.mkv", 60))), 64)
+    first = FirstFrames(VideoReader(truncate(write_video(tmp_path / "a.mkv", 60))), 64)
     assert 0 < len(list(first)) < 60
     first.close()
-    with pytest.raises(VideoError, match="nothing comes"):
+    with pytest.raises(VideoError, match="no frame"):
         list(FirstFrames(BrokenCamera(), 64))
 
 
-def cut_off(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
     return path
 
 
 class Camera:
-    """A live source that gives a picture every 20 ms, without an end."""
+    """A live source with a frame every 20 ms, without an end."""
 
     name, live, audio, audio_start = "camera", True, None, Fraction(0)
 
@@ -62,10 +62,10 @@ class Camera:
 
 
 class BrokenCamera(Camera):
-    """One that fails before its first picture."""
+    """Fails before its first frame."""
 
     def __iter__(self):
-        raise VideoError("nothing comes")
+        raise VideoError("no frame")
 
 
 def test_live_source_is_buffered_first():
@@ -73,7 +73,7 @@ def test_live_source_is_buffered_first():
     first = FirstFrames(camera, 5)
     begun = time.perf_counter()
     assert [frame.index for frame in first] == [0, 1, 2, 3, 4]
-    assert time.perf_counter() - begun < 0.1  # five of the camera's take as long themselves
+    assert time.perf_counter() - begun < 0.1  # the camera takes 0.1 s for five frames
     first.close()
     assert camera.closed
 

@@ -1,4 +1,4 @@
-"""The file below the container: a disk that fills up, and fragments that are cut off."""
+"""The output file: full disks and truncated fragments."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ FRAMES = 60
 
 
 def fragmented(path: Path) -> list[int]:
-    """Write a fragmented mp4 by PyAV alone; how many frames it holds up to each byte count."""
+    """Write a fragmented mp4 with PyAV; returns the end offset of each fragment."""
     import av
 
     ends = []
@@ -49,12 +49,12 @@ def test_truncated_file_plays_to_last_complete_fragment(tmp_path: Path) -> None:
         path.write_bytes(data[:where])
         truncate_to_last_fragment(path)
         assert path.stat().st_size == max(end for end in ends if end <= max(where, ends[0]))
-        whole = sum(end <= where for end in ends)
-        assert read_back(path)[0] == list(range(10 * whole))
+        num_complete = sum(end <= where for end in ends)
+        assert read_back(path)[0] == list(range(10 * num_complete))
 
 
 @pytest.mark.parametrize("size", [0, 5, 30])
-def test_a_file_without_any_fragment_becomes_empty_or_a_head(tmp_path: Path, size: int) -> None:
+def test_file_without_fragments_becomes_empty_or_a_header(tmp_path: Path, size: int) -> None:
     path = tmp_path / "a.mp4"
     fragmented(path)
     path.write_bytes(path.read_bytes()[:size])
@@ -102,7 +102,7 @@ def test_unread_named_pipe_fails_without_blocking(tmp_path: Path) -> None:
         FragmentedFile(tmp_path / "pipe")
 
 
-def test_a_named_pipe_that_is_read_takes_all_that_is_written(tmp_path: Path) -> None:
+def test_named_pipe_with_reader_gets_all_data(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     file = FragmentedFile(tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""Folders of pictures as videos."""
+"""Folders of images as videos."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -25,11 +25,11 @@ def save(folder: Path, name: str, number: int, size_hw: tuple[int, int] = (64, 1
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """f1.png ... f12.png, and what is no picture of it."""
+    """f1.png ... f12.png, and files that are not frames."""
     for number in range(12):
         save(tmp_path / "frames", f"f{number + 1}.png", number)
-    (tmp_path / "frames" / "notes.txt").write_text("not a picture")
-    (tmp_path / "frames" / ".hidden.png").write_text("nor this")
+    (tmp_path / "frames" / "notes.txt").write_text("not an image")
+    (tmp_path / "frames" / ".hidden.png").write_text("not an image")
     (tmp_path / "frames" / "more").mkdir()
     return tmp_path / "frames"
 
@@ -52,7 +52,7 @@ def test_natural_order(names: list[str]) -> None:
     assert sorted(reversed(names), key=natural_sort_key) == names
 
 
-def test_a_folder_becomes_a_video(folder: Path, tmp_path: Path) -> None:
+def test_folder_is_written_as_video(folder: Path, tmp_path: Path) -> None:
     report = run_video(no_detections, folder, tmp_path / "out.mp4", None, fps=Fraction(30000, 1001))
     numbers, times = read_back(tmp_path / "out.mp4")
     assert numbers == list(range(12)) and report.frames_out == 12
@@ -63,7 +63,7 @@ def test_image_of_other_size_ends_run_and_keeps_previous_frames(
     folder: Path, tmp_path: Path
 ) -> None:
     save(folder, "f8.png", 7, (32, 160))
-    with pytest.raises(VideoError, match=r"f8.png: .*got 160x32, expected 160x64 as 'f1.png'.*"
+    with pytest.raises(VideoError, match=r"f8.png: .*got 160x32, expected 160x64, as 'f1.png'.*"
                                          r"the 7 frames"):
         run_video(no_detections, folder, tmp_path / "out.mp4", None)
     assert read_back(tmp_path / "out.partial.mp4")[0] == list(range(7))
@@ -76,5 +76,5 @@ def test_unreadable_image_ends_run_with_its_name(folder: Path, tmp_path: Path) -
 
 
 def test_folder_without_images_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match="no picture in it: got 0 other files"):
+    with pytest.raises(VideoError, match="contains no images: got 0 other files"):
         FrameFolder(tmp_path)

@@ -1,4 +1,4 @@
-"""Frames of too many pixels: refused by the header, by the decoder later, and of folders."""
+"""The pixel limit: checked in the header, while decoding, and for folders of images."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ SMALL, LARGE = (64, 160), (240, 320)  # 10,240 and 76,800 pixels
 
 
 def write_mixed(path: Path, codec: str, pix_fmt: str, sizes: list[tuple[int, int]]) -> Path:
-    """A video whose frames are encoded one by one, each of its own size."""
+    """A video whose frames have different sizes."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -43,7 +43,7 @@ def write_mixed(path: Path, codec: str, pix_fmt: str, sizes: list[tuple[int, int
     ("mjpeg", "yuvj420p", "mkv"), ("png", "rgb24", "mov"), ("libx264", "yuv420p", "ts"),
     ("libvpx-vp9", "yuv420p", "mkv"),
 ])
-def test_a_size_that_grows_beyond_the_limit_ends_the_run_with_the_frames_before(
+def test_frame_size_growing_beyond_limit_keeps_previous_frames(
     tmp_path: Path, codec: str, pix_fmt: str, suffix: str, limit: int
 ) -> None:
     source = write_mixed(tmp_path / f"a.{suffix}", codec, pix_fmt, [SMALL] * 4 + [LARGE] + [SMALL])
@@ -66,9 +66,10 @@ def test_frame_size_is_checked_before_decoding(tmp_path: Path, suffix: str) -> N
     open_source(source, max_pixels=10_240).close()
 
 
-def test_a_header_of_sixteen_thousand_rows_takes_no_memory(tmp_path: Path) -> None:
-    """AVI says the size in 'strf', 4 bytes behind its own size: BITMAPINFOHEADER."""
-    source = write_video(tmp_path / "a.avi", 3, codec="ffvhuff")  # which says no size itself
+def test_huge_size_in_header_is_rejected(tmp_path: Path) -> None:
+    """In an AVI the size is in 'strf', 4 bytes after its length: BITMAPINFOHEADER."""
+    # ffvhuff has no size in its own data.
+    source = write_video(tmp_path / "a.avi", 3, codec="ffvhuff")
     data = bytearray(source.read_bytes())
     offset = data.index(b"strf") + 8 + 4
     data[offset:offset + 8] = (16_000).to_bytes(4, "little") * 2

@@ -1,4 +1,4 @@
-"""Addresses: streams that come, stall, end or are none, each with a server on this machine."""
+"""Network streams that work, stall, end or fail, from local servers."""
 
 import time
 from fractions import Fraction
@@ -22,7 +22,7 @@ def no_detections(images: list[np.ndarray]) -> list[Detections]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stall is found out in a second instead of four; that nothing hangs is tested the same."""
+    """A timeout of one second instead of four."""
     monkeypatch.setattr("detkit.video.io.live_reader.STALL_SECONDS", 1.0)
 
 
@@ -44,26 +44,26 @@ def test_frames_without_timestamps_get_arrival_times() -> None:
         frames = list(source)
         source.close()
     numbers = [number_in(frame.image) for frame in frames]
-    # The last part of such a stream ends only where the next would begin.
+    # The last image of such a stream ends only where the next begins.
     assert numbers == list(range(len(numbers))) and len(numbers) >= 39
     times = [float(frame.pts * source.info.time_base) for frame in frames]
     assert times[0] == 0 and times == sorted(set(times))
-    assert 0.5 < times[-1] < 10  # sent over one second; a fixed rate of 25 would say 1.56
+    assert 0.5 < times[-1] < 10  # sent over one second; a fixed rate of 25 would give 1.56
 
 
 @pytest.mark.parametrize("path, done", [
     ("mjpeg?frames=20&then=stall", 19), ("ts?part=0.5&then=stall", 20),
 ], ids=["mjpeg", "transport-stream"])
-def test_a_stream_that_stalls_ends_with_its_frames_in_a_file(
+def test_stalled_stream_fails_and_keeps_its_frames(
     tmp_path: Path, impatient: None, path: str, done: int
 ) -> None:
     with serving(write_video(tmp_path / "a.ts", 60)) as address:
         with pytest.raises(VideoError,
-                           match=r"no picture came for 1 s.*out.partial.mp4") as error_info:
+                           match=r"no frame received for 1 s.*out.partial.mp4") as error_info:
             run_video(no_detections, f"{address}/{path}", tmp_path / "out.mp4", None, live=False)
     assert "\n" not in str(error_info.value) and address in str(error_info.value)
     numbers = read_back(tmp_path / "out.partial.mp4")[0]
-    # At the end of a torn stream pictures lack those that they refer to (x264: 3 B-frames).
+    # At the end of a truncated stream some reference frames are missing (x264: 3 B-frames).
     assert numbers == sorted(numbers) and len(numbers) >= done
     assert numbers[:-4] == list(range(len(numbers) - 4))
     assert f"the {len(numbers)} frames that were done" in str(error_info.value)
@@ -79,17 +79,17 @@ def test_stall_is_reported_within_five_seconds(tmp_path: Path) -> None:
             last = time.perf_counter()
             return no_detections(images)
 
-        with pytest.raises(VideoError, match="no picture came for 4 s"):
+        with pytest.raises(VideoError, match="no frame received for 4 s"):
             run_video(predict, f"{address}/mjpeg?frames=20&then=stall", tmp_path / "o.mp4", None)
         assert 3 < time.perf_counter() - last < 5
 
 
 @pytest.mark.parametrize("path, message", [
-    ("silent", "no answer for 1 s"),
-    ("ts?part=0&then=stall", "no answer for 1 s"),
+    ("silent", "no response for 1 s"),
+    ("ts?part=0&then=stall", "no response for 1 s"),
     ("text", "not a video|cannot be opened"),
-    ("mjpeg?frames=0", "cannot be opened|no picture|not a video"),
-], ids=["silent", "nothing-but-a-head", "text", "empty"])
+    ("mjpeg?frames=0", "cannot be opened|no frame|not a video"),
+], ids=["silent", "header-only", "text", "empty"])
 def test_url_without_frames_is_reported_in_one_line(
     impatient: None, path: str, message: str
 ) -> None:
@@ -113,7 +113,7 @@ def test_stream_ended_by_server_is_complete(tmp_path: Path) -> None:
     assert len(read_back(tmp_path / "out.mp4")[0]) == report.frames_out
 
 
-def test_a_live_source_keeps_no_times_of_its_packets(tmp_path: Path) -> None:
+def test_live_source_does_not_accumulate_packet_timestamps(tmp_path: Path) -> None:
     stream = write_video(tmp_path / "a.ts", 60)
     with serving(stream) as address:
         source = open_source(f"{address}/ts?part=1")
@@ -122,7 +122,7 @@ def test_a_live_source_keeps_no_times_of_its_packets(tmp_path: Path) -> None:
         source.close()
 
 
-def test_a_recording_at_an_address_is_not_live(tmp_path: Path) -> None:
+def test_recording_at_a_url_is_not_live(tmp_path: Path) -> None:
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread
@@ -147,7 +147,7 @@ def test_a_recording_at_an_address_is_not_live(tmp_path: Path) -> None:
 
 
 def test_device_gives_frames_like_a_camera() -> None:
-    """FFmpeg's own source of test pictures, opened the way that cameras are."""
+    """FFmpeg's source of test images, opened like a camera."""
     source = LiveReader("testsrc=size=160x64:rate=25:duration=1", CAMERA_OPTIONS, "lavfi",
                         "camera 0")
     frames = list(source)
@@ -173,9 +173,9 @@ def test_invalid_source_is_reported(text: str, message: str) -> None:
         open_source(text)
 
 
-def test_a_rate_is_for_folders_only(tmp_path: Path) -> None:
+def test_fps_for_a_file_is_rejected(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", 3)
-    with pytest.raises(VideoError, match="has its own times.*leave --fps out"):
+    with pytest.raises(VideoError, match="has its own timestamps.*leave --fps out"):
         open_source(clip, Fraction(25))
 
 
@@ -200,15 +200,15 @@ def test_truncated_download_fails_and_keeps_received_frames(
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data if "whole" in self.path else data[:len(data) * 7 // 10])
+            self.wfile.write(data if "full" in self.path else data[:len(data) * 7 // 10])
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), CutShort)
     thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        whole = run_video(no_detections, f"{address}/whole.{suffix}", tmp_path / "whole.mp4", None,
-                          live=False)
+        full = run_video(no_detections, f"{address}/full.{suffix}", tmp_path / "full.mp4", None,
+                         live=False)
         with pytest.raises(
                 VideoError, match=f"{address}/cut.{suffix}: ended early, after .*"
                 f"expected {len(data)} bytes.*out.partial") as error_info:
@@ -218,6 +218,6 @@ def test_truncated_download_fails_and_keeps_received_frames(
         server.shutdown()
         server.server_close()
         thread.join()
-    assert whole.frames_out == 200
+    assert full.frames_out == 200
     count = len(read_back(tmp_path / "out.partial.mp4")[0])
     assert 50 < count < 190 and f"the {count} frames that were done" in str(error_info.value)

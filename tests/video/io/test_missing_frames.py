@@ -1,4 +1,4 @@
-"""Frames that a file lacks are counted and reported."""
+"""Missing frames are counted and reported."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +19,7 @@ TS_PACKET = 188
 
 @dataclass
 class Packet:
-    """What is read of PyAV's packets."""
+    """The attributes of PyAV's packets that are used."""
 
     pts: int | None
     size: int = 100
@@ -43,7 +43,7 @@ def test_intact_file_has_no_notes(tmp_path: Path, name: str, options: dict) -> N
 
 
 def test_missing_frame_is_reported_with_its_time(tmp_path: Path) -> None:
-    # At 25 frames per second frame 7 would begin at 0.28 s.
+    # At 25 frames per second, frame 7 would be at 0.28 s.
     path = write_video(tmp_path / "a.mkv", 19, times=[n for n in range(20) if n != 7])
     reader = VideoReader(path)
     assert sum(1 for _ in reader) == 19
@@ -52,17 +52,17 @@ def test_missing_frame_is_reported_with_its_time(tmp_path: Path) -> None:
 
 
 def test_frames_before_the_first_key_frame_are_counted(tmp_path: Path) -> None:
-    data = write_video(tmp_path / "whole.ts", 40, codec="mpeg2video").read_bytes()
+    data = write_video(tmp_path / "full.ts", 40, codec="mpeg2video").read_bytes()
     (tmp_path / "late.ts").write_bytes(data[len(data) // 5 // TS_PACKET * TS_PACKET:])
     numbers, notes = read(tmp_path / "late.ts")
-    # mpeg2video puts a key frame at every twelfth: those in between refer to one that is cut off.
+    # mpeg2video has a key frame every 12 frames; the key frame of the first frames is missing.
     assert numbers == list(range(12, 40)) or numbers == list(range(24, 40))
-    assert len(notes) == 1 and "passed over at the beginning" in notes[0]
+    assert len(notes) == 1 and "skipped at the beginning" in notes[0]
 
 
 def test_damaged_recording_is_reported(shared_cases: Path) -> None:
     reader = VideoReader(shared_cases / "video" / "damaged.ts")
-    # The seventh of twelve frames, ten a second, is lost; ts.ts is the same without damage.
+    # The seventh of twelve frames at 10 fps is lost; ts.ts is the same without damage.
     assert sum(1 for _ in reader) == 11
     assert "damaged packets" in reader.notes[0]
     assert "1 frame is missing" in reader.notes[1] and "0.60 s" in reader.notes[1]
@@ -91,10 +91,10 @@ def test_fewer_frames_than_declared_is_reported(
     notes = lost.notes(3, declared, Fraction(1, 25))
     assert bool(notes) == reported
     if reported:
-        assert f"3 of the {declared - discarded} frames" in notes[0]
+        assert f"3 of {declared - discarded} declared frames" in notes[0]
 
 
-def test_a_frame_without_a_time_is_no_gap() -> None:
+def test_frame_without_timestamp_is_not_a_gap() -> None:
     lost = LostFrames()
     for pts in (None, 0, None, 1, 2):
         lost.add_frame(pts, 1)

@@ -1,4 +1,4 @@
-"""Videos that were changed at random: frames, or one clear line, and nothing else."""
+"""Randomly mutated videos give frames or a one-line error."""
 
 import random
 from collections.abc import Callable
@@ -43,11 +43,11 @@ def change_bytes(data: bytearray, rng: random.Random) -> None:
         data[rng.randrange(len(data))] = rng.randrange(256)
 
 
-def cut_off(data: bytearray, rng: random.Random) -> None:
+def truncate(data: bytearray, rng: random.Random) -> None:
     del data[rng.randrange(1, len(data)):]
 
 
-def take_out(data: bytearray, rng: random.Random) -> None:
+def remove_bytes(data: bytearray, rng: random.Random) -> None:
     begin = rng.randrange(len(data))
     del data[begin:begin + rng.randrange(1, 200)]
 
@@ -57,24 +57,24 @@ def set_number(data: bytearray, rng: random.Random) -> None:
     data[begin:begin + size] = rng.choice([b"\xff", b"\x00", b"\x7f", b"\x80"]) * size
 
 
-def spoil_head(data: bytearray, rng: random.Random) -> None:
+def corrupt_head(data: bytearray, rng: random.Random) -> None:
     for _ in range(rng.randrange(1, 8)):
         data[rng.randrange(min(600, len(data)))] = rng.choice([0, 255, 127, 128])
 
 
-def spoil_tail(data: bytearray, rng: random.Random) -> None:
+def corrupt_tail(data: bytearray, rng: random.Random) -> None:
     for _ in range(rng.randrange(1, 8)):
         data[-1 - rng.randrange(min(900, len(data)))] = rng.choice([0, 255, 127, 128])
 
 
-def repeat(data: bytearray, rng: random.Random) -> None:
+def repeat_bytes(data: bytearray, rng: random.Random) -> None:
     begin = rng.randrange(len(data))
     part = data[begin:begin + rng.randrange(1, 100)]
     data[begin:begin] = part * rng.randrange(1, 20)
 
 
 CHANGES: list[Callable[[bytearray, random.Random], None]] = [
-    change_bytes, cut_off, take_out, set_number, spoil_head, spoil_tail, repeat]
+    change_bytes, truncate, remove_bytes, set_number, corrupt_head, corrupt_tail, repeat_bytes]
 
 
 def no_detections(images: list[np.ndarray]) -> list[Detections]:
@@ -97,7 +97,7 @@ def test_mutated_video_gives_frames_or_one_line_error(tmp_path: Path, name: str,
         except VideoError as error:
             message = str(error)
             assert "\n" not in message and str(tmp_path) in message, (name, case, message)
-            # Of an error that nobody expected the message would begin with its class.
+            # The message of an unexpected error starts with its class.
             assert "Error: " not in message, (name, case, message)
         assert source.read_bytes() == data
         source.unlink()

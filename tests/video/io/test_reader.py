@@ -1,4 +1,4 @@
-"""Frames out of files, against PyAV's and OpenCV's own reading."""
+"""Frames of files, compared with PyAV and OpenCV."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ THIRTY = Fraction(1, 30)
 UNEVEN = [0, 1, 5, 6, 30, 31, 40, 41, 90, 100]
 
 
-def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
+def test_frames_are_in_order_with_timestamps(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 10, times=UNEVEN, time_base=THIRTY)
     reader = VideoReader(path)
     frames = list(reader)
@@ -27,25 +27,25 @@ def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
     assert reader.info.frame_count == 10
 
 
-def test_times_start_at_zero_when_the_file_starts_later(tmp_path: Path) -> None:
+def test_timestamps_start_at_zero(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.ts", 5, times=[100, 101, 102, 103, 104], time_base=THIRTY)
     reader = VideoReader(path)
     assert [frame.pts * reader.info.time_base for frame in reader] == [n * THIRTY for n in range(5)]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-def test_rotated_videos_come_upright_as_opencv_shows_them(tmp_path: Path, rotation: int) -> None:
+def test_rotated_videos_match_opencv(tmp_path: Path, rotation: int) -> None:
     import cv2
 
     path = write_video(tmp_path / "phone.mp4", 2, rotation=rotation)
     reader = VideoReader(path)
     image = next(iter(reader)).image
-    by_opencv = cv2.VideoCapture(str(path)).read()[1][..., ::-1]
-    assert image.shape[:2] == by_opencv.shape[:2] == reader.info.size_hw
-    assert np.abs(image.astype(int) - by_opencv).max() <= 1
+    opencv_image = cv2.VideoCapture(str(path)).read()[1][..., ::-1]
+    assert image.shape[:2] == opencv_image.shape[:2] == reader.info.size_hw
+    assert np.abs(image.astype(int) - opencv_image).max() <= 1
 
 
-def test_colours_follow_the_files_matrix(tmp_path: Path) -> None:
+def test_color_matrix_of_file_is_used(tmp_path: Path) -> None:
     import av
 
     orange = np.full((64, 64, 3), (200, 120, 40), np.uint8)
@@ -64,7 +64,7 @@ def test_colours_follow_the_files_matrix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9"])
 @pytest.mark.parametrize("matrix, tag", [("ITU601", 6), ("ITU709", 1)], ids=["601", "709"])
-def test_colours_follow_the_files_range(
+def test_color_range_of_file_is_used(
     tmp_path: Path, codec: str, matrix: str, tag: int
 ) -> None:
     import av
@@ -87,7 +87,7 @@ def test_colours_follow_the_files_range(
         assert np.abs(image.astype(int) - (200, 120, 40)).max() <= 4, name
 
 
-def test_real_video_has_the_frames_that_pyav_counts(shared_data: Path) -> None:
+def test_real_video_has_declared_frames(shared_data: Path) -> None:
     path = shared_data / "video_dev" / "car-detection.mp4"  # 377 frames at 12.5: its SOURCE.txt
     reader = VideoReader(path)
     assert (reader.info.fps, reader.info.size_hw) == (Fraction(25, 2), (432, 768))
@@ -98,25 +98,25 @@ def test_real_video_has_the_frames_that_pyav_counts(shared_data: Path) -> None:
 @pytest.mark.parametrize("suffix, options", [
     (".mp4", {"movflags": "faststart"}), (".mkv", {}),
 ], ids=["mp4", "mkv"])
-def test_a_file_cut_off_gives_its_frames_then_the_error(
+def test_truncated_file_yields_frames_then_error(
     tmp_path: Path, suffix: str, options: dict[str, str]
 ) -> None:
-    whole = write_video(tmp_path / f"whole{suffix}", 100, options=options)
-    data = whole.read_bytes()
+    full = write_video(tmp_path / f"full{suffix}", 100, options=options)
+    data = full.read_bytes()
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(data[:len(data) * 2 // 3])
     numbers = []
-    with pytest.raises(VideoError, match="cut off"):
+    with pytest.raises(VideoError, match="truncated"):
         for frame in VideoReader(cut):
             numbers.append(number_in(frame.image))
     assert 10 < len(numbers) < 100
-    # Around the cut pictures lack those that they refer to (x264: 3 B-frames in a row).
+    # At the end some reference frames are missing (x264: 3 B-frames in a row).
     assert numbers[:-4] == list(range(len(numbers) - 4))
     assert numbers == sorted(numbers)
 
 
-def test_an_mp4_without_its_index_is_no_video(tmp_path: Path) -> None:
-    data = write_video(tmp_path / "whole.mp4", 50).read_bytes()  # the index is at the end
+def test_mp4_without_index_is_reported(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "full.mp4", 50).read_bytes()  # the index is at the end
     (tmp_path / "cut.mp4").write_bytes(data[:len(data) // 2])
     with pytest.raises(VideoError, match="cut.mp4: cannot be opened as a video"):
         VideoReader(tmp_path / "cut.mp4")
@@ -127,7 +127,7 @@ def test_stream_starting_between_key_frames_begins_at_first_decodable_frame(
 ) -> None:
     path = write_video(tmp_path / "a.ts", 60)
     data = path.read_bytes()
-    middle = data.index(b"\x47", len(data) // 8) // 188 * 188  # a packet's border
+    middle = data.index(b"\x47", len(data) // 8) // 188 * 188  # start of a packet
     (tmp_path / "late.ts").write_bytes(data[middle:])
     try:
         numbers = [number_in(frame.image) for frame in VideoReader(tmp_path / "late.ts")]
@@ -156,7 +156,7 @@ def _no_frames(path: Path) -> None:
         container.start_encoding()
 
 
-def _sound_only(path: Path) -> None:
+def _audio_only(path: Path) -> None:
     import av
 
     with av.open(str(path), "w") as container:
@@ -174,9 +174,9 @@ def _sound_only(path: Path) -> None:
     (lambda path: path.write_text("hello\n" * 300), "cannot be opened as a video"),
     (_garbage, "cannot be opened as a video"),
     (_image, "not a video.*detkit predict"),
-    (_sound_only, "not a video"),
-    (_no_frames, "there is no frame in it"),
-], ids=["missing", "folder", "empty", "text", "garbage", "image", "sound-only", "zero-frames"])
+    (_audio_only, "not a video"),
+    (_no_frames, "no frame can be decoded"),
+], ids=["missing", "folder", "empty", "text", "garbage", "image", "audio-only", "zero-frames"])
 def test_non_video_is_reported_with_its_name(tmp_path: Path, make, message: str) -> None:
     path = tmp_path / "clip.mp4"
     make(path)
@@ -184,6 +184,6 @@ def test_non_video_is_reported_with_its_name(tmp_path: Path, make, message: str)
         VideoReader(path)
 
 
-def test_the_helper_reads_what_it_writes(tmp_path: Path) -> None:
+def test_helper_reads_what_it_writes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 600)  # beyond 9 bits
     assert read_back(path) == (list(range(600)), [Fraction(n, 25) for n in range(600)])

@@ -1,4 +1,4 @@
-"""Frames into files: sizes, times, colors, and what browsers ask for."""
+"""Written files: sizes, timestamps, colors, and the format that browsers play."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +16,8 @@ def info(size_hw=(64, 160), time_base=Fraction(1, 25), rate=Fraction(25)) -> Vid
     return VideoInfo(size_hw, time_base, rate, None, Fraction(1), False)
 
 
-def write(path: Path, about: VideoInfo, images, times=None) -> VideoWriter:
-    writer = VideoWriter(path, about)
+def write(path: Path, video_info: VideoInfo, images, times=None) -> VideoWriter:
+    writer = VideoWriter(path, video_info)
     for index, image in enumerate(images):
         writer.add(Frame(index, image, times[index] if times else index, 1))
     writer.close()
@@ -34,7 +34,7 @@ def test_file_is_plain_h264_yuv420p_with_one_index(tmp_path: Path, suffix: str) 
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (stream.frames, stream.average_rate) == (30, 25)
-    # The fragments that it was written in are gone from sight: to a reader all are one 'mdat'.
+    # The fragments are joined: a reader finds a single 'mdat'.
     data, offset, kinds = path.read_bytes(), 0, []
     while offset < len(data):
         length = int.from_bytes(data[offset:offset + 4], "big")
@@ -51,13 +51,13 @@ def test_file_is_plain_h264_yuv420p_with_one_index(tmp_path: Path, suffix: str) 
     (Fraction(1, 90000), [0, 3003, 6006, 90000]),
     (Fraction(1, 1000), [0, 33, 67, 1000]),
 ], ids=["25", "ntsc", "variable-90k", "variable-ms"])
-def test_times_are_kept_exactly(tmp_path: Path, base: Fraction, times: list[int]) -> None:
+def test_timestamps_are_kept_exactly(tmp_path: Path, base: Fraction, times: list[int]) -> None:
     path = tmp_path / "a.mp4"
     write(path, info(time_base=base), [numbered_image(n) for n in range(4)], times)
     assert read_back(path) == ([0, 1, 2, 3], [time * base for time in times])
 
 
-def test_a_clock_too_fine_for_mp4_is_rounded_and_stays_in_order(tmp_path: Path) -> None:
+def test_nanosecond_timestamps_are_rounded_and_stay_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     nanosecond = Fraction(1, 1_000_000_000)
     times = [0, 33_333_333, 33_333_334, 100_000_000]
@@ -71,7 +71,7 @@ def test_a_clock_too_fine_for_mp4_is_rounded_and_stays_in_order(tmp_path: Path) 
 @pytest.mark.parametrize("size_hw, written", [
     ((1, 1), (2, 2)), ((63, 161), (64, 162)), ((64, 161), (64, 162)), ((33, 32), (34, 32)),
 ], ids=str)
-def test_odd_sides_get_a_copy_of_the_last_row_or_column(tmp_path: Path, size_hw, written) -> None:
+def test_odd_sizes_are_padded_with_last_row_or_column(tmp_path: Path, size_hw, written) -> None:
     import av
 
     image = np.full((*size_hw, 3), (200, 120, 40), np.uint8)
@@ -87,7 +87,7 @@ def test_odd_sides_get_a_copy_of_the_last_row_or_column(tmp_path: Path, size_hw,
 @pytest.mark.parametrize("color", [
     (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0),
 ], ids=str)
-def test_colours_are_those_that_opencv_reads(tmp_path: Path, color) -> None:
+def test_colors_match_opencv(tmp_path: Path, color) -> None:
     import cv2
 
     path = tmp_path / "a.mp4"
@@ -99,7 +99,7 @@ def test_colours_are_those_that_opencv_reads(tmp_path: Path, color) -> None:
 @pytest.mark.parametrize("image", [
     np.zeros((64, 161, 3), np.uint8), np.zeros((64, 160, 3), np.float32),
     np.zeros((64, 160), np.uint8),
-], ids=["size", "float", "grey"])
+], ids=["size", "float", "gray"])
 def test_frame_of_wrong_shape_is_rejected(tmp_path: Path, image) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", info())
     with pytest.raises(VideoError, match=r"frame 7: .*got shape .*expected shape \(64, 160, 3\)"):
@@ -112,7 +112,7 @@ def test_unknown_suffix_is_rejected(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "a.avi", info())
 
 
-def test_closing_twice_does_nothing_more(tmp_path: Path) -> None:
+def test_close_may_be_called_twice(tmp_path: Path) -> None:
     writer = write(tmp_path / "a.mp4", info(), [numbered_image(0)])
     writer.close()
     assert read_back(tmp_path / "a.mp4")[0] == [0]
@@ -150,17 +150,17 @@ def test_any_frame_size_keeps_its_content(tmp_path: Path, size_hw) -> None:
     write(tmp_path / "a.mp4", info(size_hw), [image] * 2)
     with av.open(str(tmp_path / "a.mp4")) as container:
         back = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    high, wide = size_hw
-    assert np.abs(back[:high, :wide].astype(int) - image).mean() < 4
+    height, width = size_hw
+    assert np.abs(back[:height, :width].astype(int) - image).mean() < 4
 
 
-def test_closing_without_a_frame_leaves_no_frame(tmp_path: Path) -> None:
+def test_close_without_frames_has_count_zero(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", info())
     writer.close()
     assert writer.count == 0
 
 
 def test_frame_too_large_for_encoder_is_reported_with_its_size(tmp_path: Path) -> None:
-    """x264's sides end at 16,384."""
+    """The maximum side of x264 is 16,384."""
     with pytest.raises(VideoError, match="libx264 cannot write frames of 2x20000"):
         VideoWriter(tmp_path / "a.mp4", info((20_000, 2)))

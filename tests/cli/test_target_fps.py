@@ -1,4 +1,4 @@
-"""``detkit video --target-fps``: what is tried and taken is said, and is what runs then."""
+"""``detkit video --target-fps``: reports the configs tried and the one it runs with."""
 
 import pytest
 from class_checkpoint import save_class_thumbnail
@@ -27,31 +27,31 @@ def test_checkpoint_settings_are_kept_when_fast_enough(
         checkpoint, clip, tmp_path, capsys):
     assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "0.01") == 0
     printed = capsys.readouterr()
-    tried, taken = printed.err.splitlines()
-    setting = tried.partition(":")[0]
-    assert taken.startswith(f"--target-fps 0.01: {setting}, ")
+    trial, choice = printed.err.splitlines()
+    config = trial.partition(":")[0]
+    assert choice.startswith(f"--target-fps 0.01: {config}, ")
     assert len(read_back(tmp_path / "out.mp4")[0]) == 12
 
 
 def test_unreachable_fps_takes_fastest_config_and_reports_it(
         checkpoint, clip, tmp_path, capsys):
     assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "1e6") == 0
-    *tried, taken = capsys.readouterr().err.splitlines()
-    # By what the first shows nothing else has a chance, but for the last, the quickest.
-    assert len(tried) == 2
-    assert taken.startswith("--target-fps 1e+06 is not reached: ")
+    *trials, choice = capsys.readouterr().err.splitlines()
+    # After the first, all configs but the last and fastest are predicted to be too slow.
+    assert len(trials) == 2
+    assert choice.startswith("--target-fps 1e+06 is not reached: ")
     assert len(read_back(tmp_path / "out.mp4")[0]) == 12
 
 
 def test_values_given_by_flags_are_not_tuned(checkpoint, clip, tmp_path, capsys):
     assert video(checkpoint, clip, tmp_path, "--engine", "torch", "--target-fps", "1e6",
                  "--size", "64", "--max-proposals", "5") == 0
-    tried, taken = capsys.readouterr().err.splitlines()
-    assert tried.startswith("the size given, 5 proposals, batch 1: ")
+    trial, choice = capsys.readouterr().err.splitlines()
+    assert trial.startswith("the given size, 5 proposals, batch 1: ")
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--engine", "mmdet"], "--engine mmdet leaves nothing to choose"),
+    (["--engine", "mmdet"], "nothing to vary with --engine mmdet"),
     (["--target-fps", "0"], "got '0', expected a number above 0"),
 ], ids=["mmdet", "zero"])
 def test_target_fps_with_nothing_to_tune_is_one_line(
