@@ -46,7 +46,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7, help="measurements of each value")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-FINEST_SIDE = 56  # mmdet's finest_scale: boxes up to twice this side are on P2
     parser.add_argument("--step-only", action="store_true", help="only the training step")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
