@@ -103,9 +103,9 @@ def train(
 
         # The inner explain_failures comes before config_error_context, which would attribute the
         # failure of a data loading process to the config.
-        with progress_bar(runner), config_error_context(cfg, "training",
-                                                        runner), explain_failures(folder):
-            runner.train()
+        with progress_bar(runner):
+            with config_error_context(cfg, "training", runner), explain_failures(folder):
+                runner.train()
         checkpoint = _best_or_last_checkpoint(runner)
         if checkpoint is not None and is_main_process():
             checkpoint = publish_model(checkpoint, folder, _unwrap_model(runner))

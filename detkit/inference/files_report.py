@@ -59,7 +59,7 @@ def report_document(
 
     Returns:
         ``header``; ``images``, one entry per file of ``report.done``: file, width and height
-        (pixels), picture (file name of the visualization, or None), notes if any, and what
+        (pixels), `picture` (file name of the visualization or None), notes if any, and what
         ``to_record`` gives; ``failed``: file and reason.
     """
     return {

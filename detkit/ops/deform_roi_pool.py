@@ -138,8 +138,9 @@ class _RoIBins:
             position = start[:, axis, None, None] + size[:, axis, None, None] * fraction
             position = position[:, :, None] if axis == 1 else position[:, None]
             if offset is not None:
-                position = position + (gamma * size[:, axis, None, None] * offset[:, axis])[...,
-                                                                                            None]
+                position = (
+                    position + (gamma * size[:, axis, None, None] * offset[:, axis])[..., None]
+                )
             axes.append(position.expand(-1, *self.bins, -1))
         y = axes[0][..., :, None].expand(-1, -1, -1, -1, points[1])
         x = axes[1][..., None, :].expand(-1, -1, -1, points[0], -1)

@@ -50,8 +50,9 @@ def _is_near(line: Tensor, others: Tensor, overlap: float) -> Tensor:
     """Which of ``others`` (M, 5 + P) are duplicates of ``line`` (5 + P,): (M,) bool."""
     num_heights = line.numel() - FIRST_X
     start = torch.maximum(_start(line[None], num_heights), _start(others, num_heights))
-    end = torch.minimum(_end(line[None], num_heights), _end(others,
-                                                            num_heights)).clamp(max=num_heights - 1)
+    end = torch.minimum(_end(line[None], num_heights), _end(others, num_heights)).clamp(
+        max=num_heights - 1
+    )
     height = torch.arange(num_heights, device=line.device)
     common_heights = (height >= start[:, None]) & (height <= end[:, None])
     distance = ((others[:, FIRST_X:] - line[FIRST_X:]).abs() * common_heights).sum(1)

@@ -132,6 +132,7 @@ def select_config(
 def _too_slow(config: TrialConfig, last: tuple[TrialConfig, TrialResult], target: float) -> bool:
     previous, result = last
     model_ms = result.model_ms * config.cost / previous.cost
-    expected = result.fps * (result.model_ms + result.other_ms) / max(model_ms + result.other_ms,
-                                                                      1e-6)
+    expected = (
+        result.fps * (result.model_ms + result.other_ms) / max(model_ms + result.other_ms, 1e-6)
+    )
     return expected < target * PREDICTION_TOLERANCE

@@ -101,8 +101,9 @@ def run_video(
         if isinstance(source, (str, Path)) and path.exists() and Path(source).exists() \
                 and path.samefile(source):
             raise VideoError(f"{path}: is the input video", hint="choose another --out")
-    opened_source = open_source(source, fps, max_pixels) if isinstance(source,
-                                                                       (str, Path)) else source
+    opened_source = (
+        open_source(source, fps, max_pixels) if isinstance(source, (str, Path)) else source
+    )
     live = opened_source.live if live is None else live
     times = StageTimings()
     try:

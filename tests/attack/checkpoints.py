@@ -212,8 +212,9 @@ def _save(content: Any, path: Path, rng: random.Random, old: bool) -> None:
 
 def _raw(path: Path, rng: random.Random, canary: Path) -> str:
     """A file that is not a torch archive: a pickle, old or by hand, gzipped or in a tar."""
-    raw = rng.choice([raw_pickle(rng, canary), pickle.dumps(payload(rng, canary),
-                                                            rng.choice([0, 1, 2, 5]))])
+    raw = rng.choice(
+        [raw_pickle(rng, canary), pickle.dumps(payload(rng, canary), rng.choice([0, 1, 2, 5]))]
+    )
     kind = rng.choice(("plain", "plain", "gzip", "tar", "twice", "npy", "magic", "jit"))
     if kind == "gzip":
         raw = gzip.compress(raw)

@@ -87,9 +87,15 @@ def change_config(cfg: dict[str, Any], rng: random.Random, canary: Path) -> str:
         text = rng.choice(("http://evil.example.com/x.pth", "torchvision://resnet18",
                            str(canary.parent / "beside" / "evil.pkl")))
         where = rng.choice((cfg["model"], cfg["model"]["backbone"]))
-        where.update(rng.choice([{"init_cfg": {"type": "Pretrained", "checkpoint": text}},
-                                 {"pretrained": text}, {"init_cfg": [{"type": "Pretrained",
-                                                                      "checkpoint": text}]}]))
+        where.update(
+            rng.choice(
+                [
+                    {"init_cfg": {"type": "Pretrained", "checkpoint": text}},
+                    {"pretrained": text},
+                    {"init_cfg": [{"type": "Pretrained", "checkpoint": text}]},
+                ]
+            )
+        )
         return f"weights from {text}"
     if kind == 7:
         key = rng.choice(("custom_imports", "default_scope", "custom_hooks", "load_from", "env_cfg",

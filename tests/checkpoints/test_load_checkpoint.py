@@ -27,8 +27,9 @@ from detkit.errors import WeightsError
 MIB = 1 << 20
 
 
-def _repack(source: Path, target: Path, compression: int, edit: Callable[[str, bytes],
-                                                                         bytes]) -> None:
+def _repack(
+    source: Path, target: Path, compression: int, edit: Callable[[str, bytes], bytes]
+) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for entry in old.infolist():
             content = edit(entry.filename, old.read(entry))

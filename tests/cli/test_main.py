@@ -113,8 +113,9 @@ def test_detkit_error_is_one_line_and_exit_code_2(command, capsys):
 def test_debug_shows_the_traceback_too(command, capsys):
     assert main([command, "fault", "--debug"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("Traceback") and err.endswith("error: a.json: broken: got 1, expected 2;"
-                                                        " mend it\n")
+    assert err.startswith("Traceback") and err.endswith(
+        "error: a.json: broken: got 1, expected 2;" " mend it\n"
+    )
 
 
 def test_a_missing_file_is_one_line(command, capsys):

@@ -67,8 +67,9 @@ def test_the_innermost_dataset_is_replaced(dataset: dict[str, Any]) -> None:
            metric="mAP"), dict(type="detkit.CocoBBoxMetric", ann_file="/d/val.json")), ],
     ids=["CocoMetric", "CocoBBoxMetric", "several", "another kind"],
 )
-def test_evaluator_reads_the_ground_truth_of_the_new_dataset(evaluator: Any,
-                                                             expected: dict[str, Any]) -> None:
+def test_evaluator_reads_the_ground_truth_of_the_new_dataset(
+    evaluator: Any, expected: dict[str, Any]
+) -> None:
     cfg = Config(dict(val_dataloader=dict(dataset=PLAIN), val_evaluator=evaluator))
     override_datasets(cfg, _data())
     assert cfg.val_evaluator == expected

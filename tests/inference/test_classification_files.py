@@ -116,8 +116,10 @@ def test_unreadable_image_fails_alone_in_its_batch(
     report = predict_files(predict, files, tmp_path, lambda item: None, on_file=reported.append,
                            batch_size=size)
     assert [numbers for numbers in batches_seen if numbers in batches] == batches
-    assert [(item.file, item.prediction.label) for item in report.done] == [(files[0], 0),
-                                                                            (files[3], 4)]
+    assert [(item.file, item.prediction.label) for item in report.done] == [
+        (files[0], 0),
+        (files[3], 4),
+    ]
     assert [file for file, _ in report.failed] == files[1:3]
     assert report.failed[1] == (files[2], "two")
     assert reported == files

@@ -53,8 +53,9 @@ def test_boxes_are_clipped_and_sorted_by_score() -> None:
     ([[0, 0, 1, 1]], [float("inf")], [0], "not finite"),
     ([[0, 0, 1, 1]], [0.5], [2], "got label 2, expected 0..1"),
 ], ids=["nan-box", "inf-score", "label"])
-def test_non_finite_or_unknown_labels_raise_weights_error(boxes, scores, labels,
-                                                          message: str) -> None:
+def test_non_finite_or_unknown_labels_raise_weights_error(
+    boxes, scores, labels, message: str
+) -> None:
     with pytest.raises(WeightsError, match=message):
         run_adapter(FakeModel(boxes, scores, labels))
 

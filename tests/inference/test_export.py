@@ -42,8 +42,11 @@ def exported(thumbnail, dataset, tmp_path_factory):
 
 def test_manifest_describes_the_export(exported, thumbnail, dataset):
     manifest = read_manifest(exported)
-    assert (manifest.format, manifest.precision, manifest.classes) == ("openvino", "f32",
-                                                                       ("car", "bus", "dog"))
+    assert (manifest.format, manifest.precision, manifest.classes) == (
+        "openvino",
+        "f32",
+        ("car", "bus", "dog"),
+    )
     # 64x48 images at a longer side of 96 are 96x72; in multiples of 32 that is 96x96.
     assert list(manifest.graphs) == [(96, 96)]
     assert manifest.resize_spec == ResizeSpec((96, 96), 32)

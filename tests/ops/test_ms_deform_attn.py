@@ -35,8 +35,9 @@ def tensors(
 )
 def test_output_and_gradients_match_mmcv_reference(images: int, queries: int) -> None:
     value, shapes, starts, locations, weights = tensors(images, queries)
-    actual_output = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations,
-                                                           weights, 64)
+    actual_output = MultiScaleDeformableAttnFunction.apply(
+        value, shapes, starts, locations, weights, 64
+    )
     assert actual_output.shape == (images, queries, 6)
     if images == 0:  # the reference itself fails on an empty batch
         return
@@ -82,8 +83,9 @@ def test_gradcheck_through_mmcvs_own_function() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_samples_in_float32(dtype: torch.dtype) -> None:
     value, shapes, starts, locations, weights = tensors(dtype=dtype)
-    actual_output = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations,
-                                                           weights, 64)
+    actual_output = MultiScaleDeformableAttnFunction.apply(
+        value, shapes, starts, locations, weights, 64
+    )
     wide = (tensor.float() for tensor in (locations, weights))
     expected_output = multi_scale_deformable_attn_pytorch(value.float(), shapes, *wide)
     assert actual_output.dtype == dtype

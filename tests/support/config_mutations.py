@@ -111,8 +111,11 @@ def _mutate(content: dict[str, Any], rng: random.Random) -> str:
         key = rng.choice(keys if path else [*keys, *_OFTEN])
         path += f".{key}" if isinstance(holder, dict) else f"[{key}]"
         inner = holder[key]
-        if not isinstance(inner, (dict, list)) or not inner or (path.count(".") > 1
-                                                                and rng.random() < 0.3):
+        if (
+            not isinstance(inner, (dict, list))
+            or not inner
+            or (path.count(".") > 1 and rng.random() < 0.3)
+        ):
             break
         holder = inner
     change = rng.choice(("drop", "double", "misspell", "retype", "retype", "retype"))

@@ -10,7 +10,7 @@ from PIL import Image
 
 CLASSES = ("red", "green")
 
-CONFIG = '''
+CONFIG = """
 default_scope = "detkit"
 pipeline = [
     dict(type="LoadImageFromFile"),
@@ -104,7 +104,7 @@ model = dict(
         rcnn=dict(score_thr=0.01, nms=dict(type="nms", iou_threshold=0.5), max_per_img=10),
     ),
 )
-'''
+"""
 
 
 def write_data(folder: Path, images: int = 6) -> Path:

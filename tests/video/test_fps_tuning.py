@@ -22,8 +22,9 @@ def test_configs_go_from_checkpoint_settings_to_fastest():
     assert [(config.size, config.proposals) for config in configs] == [
         (320, 200), (320, 100), (256, 100), (192, 100), (160, 100), (128, 50)]
     assert configs[0].cost == 1.0
-    assert [config.cost for config in configs] == sorted((config.cost for config in configs),
-                                                         reverse=True)
+    assert [config.cost for config in configs] == sorted(
+        (config.cost for config in configs), reverse=True
+    )
 
 
 def test_single_stage_detector_has_no_proposals():

@@ -28,7 +28,7 @@ def count_letter_pixels(image: np.ndarray) -> int:
     """Pixels nearer to the text color than to the label's fill or the gray background."""
     fill = class_color(0)
     distances = [np.abs(image.astype(int) - color).sum(axis=2)
-             for color in (contrasting_text_color(fill), fill, (GRAY,) * 3)]
+                 for color in (contrasting_text_color(fill), fill, (GRAY,) * 3)]
     return int((np.argmin(distances, axis=0) == 0).sum())
 
 

@@ -67,8 +67,9 @@ def count_macs(model: nn.Module, fn: Callable[[], object]) -> dict[str, int]:
             stack[-1][1] += flops
             if isinstance(module, DeformConv2d):
                 # Its operators differ between devices, and some have no formula.
-                flops_by_module[name] += _deform_conv2d_flops((), module.weight.shape,
-                                                              out_shape=output.shape)
+                flops_by_module[name] += _deform_conv2d_flops(
+                    (), module.weight.shape, out_shape=output.shape
+                )
             else:
                 flops_by_module[name] += flops - child_flops
 
@@ -109,8 +110,9 @@ def fake_tensor_mode(model: nn.Module) -> Iterator[None]:
 def needs_real_tensors(error: BaseException) -> bool:
     """Whether ``error`` within ``fake_tensor_mode`` is due to tensors without data."""
     message = str(error)
-    return isinstance(error, _FAKE_TENSOR_ERRORS) or any(part in message
-                                                         for part in _FAKE_TENSOR_MESSAGES)
+    return isinstance(error, _FAKE_TENSOR_ERRORS) or any(
+        part in message for part in _FAKE_TENSOR_MESSAGES
+    )
 
 
 @contextmanager

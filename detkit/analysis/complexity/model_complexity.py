@@ -56,8 +56,9 @@ def get_model_complexity(
         with config_error_context(cfg, "reading the config"):
             classes = get_config_classes(cfg)
             num_classes = len(classes) if classes is not None else None
-            assumed = is_classifier(cfg) and _set_default_num_classes(cfg.model.get("head"),
-                                                                      num_classes)
+            assumed = is_classifier(cfg) and _set_default_num_classes(
+                cfg.model.get("head"), num_classes
+            )
             infer_fields(cfg, classes)
             size = size or get_test_size(cfg)
         model, counts, ran_on = run_and_count(cfg, size)

@@ -215,8 +215,9 @@ def _count_fits(split: ProbedSplit) -> FormatFit:
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow fits in no image
         for name in FORMAT_DESCRIPTIONS:
             fit.num_within[name] = _within(boxes, name, sizes, PIXEL_TOLERANCE)
-            fit.num_within[NORMALIZED_PREFIX + name] = _within(boxes, name, ones,
-                                                               FRACTION_TOLERANCE)
+            fit.num_within[NORMALIZED_PREFIX + name] = _within(
+                boxes, name, ones, FRACTION_TOLERANCE
+            )
     return fit
 
 

@@ -25,8 +25,10 @@ def match_ids(raw: RawSplit, ledger: Ledger) -> None:
         raw: its annotations are changed in place.
         ledger: receives one issue for each key, with the number of annotations.
     """
-    for key, targets, noun in (("image_id", raw.images, "images"), ("category_id", raw.categories,
-                                                                    "categories")):
+    for key, targets, noun in (
+        ("image_id", raw.images, "images"),
+        ("category_id", raw.categories, "categories"),
+    ):
         if raw.annotations and not any(key in record for record in raw.annotations):
             ledger.add("missing_key", _missing_key_message(raw.annotations, key, targets, noun),
                        ERROR, file=str(raw.source), split=raw.name)

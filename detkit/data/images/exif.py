@@ -84,8 +84,10 @@ def resolve_image_size(record: Record, info: ImageInfo, boxes: Sequence[Box], re
         annotated_wh = (annotated_width, annotated_height)
     sizes = (f"the annotations state {annotated_wh[0]}x{annotated_wh[1]}, the file has "
              f"{width}x{height}")
-    if info.orientation in TRANSPOSED_ORIENTATIONS and annotated_wh in (info.stored_wh,
-                                                                        info.upright_wh):
+    if info.orientation in TRANSPOSED_ORIENTATIONS and annotated_wh in (
+        info.stored_wh,
+        info.upright_wh,
+    ):
         if box_orientation == "unknown":
             report(
                 "exif_unclear", f"{sizes} with {exif}; its boxes fit with and without it, and "

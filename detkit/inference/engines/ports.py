@@ -116,10 +116,12 @@ def run_and_check(
             f"{type(error).__name__}: {' '.join(str(error).split())[-200:]}")) from error
     batch = len(images)
     capacity = actual.boxes.shape[1] if actual.boxes.ndim == 3 else 0
-    for name, expected, dtype in (("boxes", (batch, capacity, 4),
-                                   "float32"), ("scores", (batch, capacity), "float32"),
-                                  ("labels", (batch, capacity), "int64"), ("counts", (batch, ),
-                                                                           "int64")):
+    for name, expected, dtype in (
+        ("boxes", (batch, capacity, 4), "float32"),
+        ("scores", (batch, capacity), "float32"),
+        ("labels", (batch, capacity), "int64"),
+        ("counts", (batch,), "int64"),
+    ):
         item = getattr(actual, name)
         if item.shape != expected or item.dtype != dtype:
             raise ExportError(f"{display_name}: {name}",

@@ -149,8 +149,11 @@ def load_split(cfg: Config, split: str) -> EvalSplit:
         raise ExportError(f"the {split} data", got=type(dataset).__name__,
                           expected="annotations in COCO format", hint=DATA_HINT)
     loaded = tuple(
-        ImageRecord(Path(info["img_path"]), info["img_id"], (int(info["height"]),
-                                                             int(info["width"]))) for info in infos)
+        ImageRecord(
+            Path(info["img_path"]), info["img_id"], (int(info["height"]), int(info["width"]))
+        )
+        for info in infos
+    )
     return EvalSplit(Path(dataset.ann_file), loaded)
 
 

@@ -48,8 +48,10 @@ class ExportableDeformConv(nn.Module):
             offset_and_mask = self.conv_offset(x)
             if self._modulated:
                 third = offset_and_mask.shape[1] // 3
-                offset, mask = offset_and_mask[:, :2 * third], offset_and_mask[:, 2 *
-                                                                               third:].sigmoid()
+                offset, mask = (
+                    offset_and_mask[:, : 2 * third],
+                    offset_and_mask[:, 2 * third :].sigmoid(),
+                )
             else:
                 offset = offset_and_mask
         # torchvision's kernel for the CPU does not take the 16-bit values that autocast passes.

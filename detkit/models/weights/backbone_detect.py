@@ -158,7 +158,9 @@ def _first_mismatch(state: StateDict, backbone_type: type[nn.Module], arch: str,
             return name
         if name in result.tensors and result.tensors[name].shape != value.shape:
             return name
-    unexpected = (name for name in result.tensors
-                  if name not in model_state and not any(extra in name
-                                                         for extra in _OPTIONAL_MODULES))
+    unexpected = (
+        name
+        for name in result.tensors
+        if name not in model_state and not any(extra in name for extra in _OPTIONAL_MODULES)
+    )
     return next(unexpected, "")

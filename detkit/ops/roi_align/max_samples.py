@@ -90,11 +90,15 @@ def roi_align_max_backward(
         bin_grads = torch.where(index_y >= 0, grad_output.to(rois.dtype), 0.0)
         channel = torch.arange(channels, device=rois.device)[:, None, None]
         plane = rois[:, 0].long()[:, None, None, None] * channels + channel
-        for y, y_weight in ((samples_y.low, samples_y.low_weight), (samples_y.high,
-                                                                    samples_y.high_weight)):
+        for y, y_weight in (
+            (samples_y.low, samples_y.low_weight),
+            (samples_y.high, samples_y.high_weight),
+        ):
             y, y_weight = _gather_samples(y, index_y, 2), _gather_samples(y_weight, index_y, 2)
-            for x, x_weight in ((samples_x.low, samples_x.low_weight), (samples_x.high,
-                                                                        samples_x.high_weight)):
+            for x, x_weight in (
+                (samples_x.low, samples_x.low_weight),
+                (samples_x.high, samples_x.high_weight),
+            ):
                 x, x_weight = _gather_samples(x, index_x, 3), _gather_samples(x_weight, index_x, 3)
                 cell = (plane * height + y) * width + x
                 total.index_add_(0, cell.flatten(), (bin_grads * y_weight * x_weight).flatten())
@@ -119,11 +123,17 @@ def _corners(
     samples_y: AxisSamples, samples_x: AxisSamples, i: int, j: int
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """The four pixels around sample (i, j) of all bins: y (R, P, 1), x (R, 1, Q), weights."""
-    return [(y[:, :, i, None], x[:, None, :, j], y_weight[:, :, i, None] * x_weight[:, None, :, j])
-            for y, y_weight in ((samples_y.low, samples_y.low_weight), (samples_y.high,
-                                                                        samples_y.high_weight))
-            for x, x_weight in ((samples_x.low, samples_x.low_weight), (samples_x.high,
-                                                                        samples_x.high_weight))]
+    return [
+        (y[:, :, i, None], x[:, None, :, j], y_weight[:, :, i, None] * x_weight[:, None, :, j])
+        for y, y_weight in (
+            (samples_y.low, samples_y.low_weight),
+            (samples_y.high, samples_y.high_weight),
+        )
+        for x, x_weight in (
+            (samples_x.low, samples_x.low_weight),
+            (samples_x.high, samples_x.high_weight),
+        )
+    ]
 
 
 def _gather_samples(values: Tensor, sample_index: Tensor, axis: int) -> Tensor:

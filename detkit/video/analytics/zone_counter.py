@@ -42,8 +42,9 @@ class ZoneCounter:
 
     def __init__(self, polygon: Sequence[tuple[float, float]], anchor: Anchor = "bottom") -> None:
         corners = np.asarray(polygon, np.float64)
-        is_valid = corners.ndim == 2 and corners.shape[1] == 2 and (np.abs(corners)
-                                                                    < MAX_COORDINATE).all()
+        is_valid = (
+            corners.ndim == 2 and corners.shape[1] == 2 and (np.abs(corners) < MAX_COORDINATE).all()
+        )
         if not is_valid or _area(corners) < 1:
             raise VideoError("invalid zone", got=[tuple(corner) for corner in polygon],
                              expected="three or more corners within 100,000 pixels that enclose "

@@ -31,8 +31,10 @@ def test_paths_labels_and_boxes_of_a_list(tmp_path):
         {"img_path": f"{tmp_path}/pics/b,c.jpg", "gt_label": 0, "box_xyxy": [0.0, 0.0, 9.0, 9.0],
          "sample_idx": 1}]
     assert dataset.get_cat_ids(0) == [1] and dataset.get_gt_labels().tolist() == [1, 0]
-    assert dataset.get_gt_labels().dtype == "int64" and dataset.metainfo["classes"] == ("cat",
-                                                                                        "dog")
+    assert dataset.get_gt_labels().dtype == "int64" and dataset.metainfo["classes"] == (
+        "cat",
+        "dog",
+    )
 
 
 @pytest.mark.parametrize("indices", [None, 2, [2, 0]])

@@ -59,9 +59,10 @@ def test_near_names_are_suggested_for_a_limited_number_of_classes(monkeypatch):
 
 def test_findings_are_all_counted_and_the_first_are_kept(folder, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(ledgers, "MAX_ISSUES_PER_GROUP", 5)
-    ground_truth = coco(IMAGES,
-                        [(i, 0, [4, 5, 12, 10]) for i in range(6)] + [(i % 6, 0, [4, 5, 0, 10])
-                                                                      for i in range(20)])
+    ground_truth = coco(
+        IMAGES,
+        [(i, 0, [4, 5, 12, 10]) for i in range(6)] + [(i % 6, 0, [4, 5, 0, 10]) for i in range(20)],
+    )
     write_json(folder / "coco.json", ground_truth)
     with caplog.at_level("INFO", "detkit"):
         data = load_detection_data(folder, tmp_path / "work")

@@ -95,8 +95,11 @@ def test_labels_are_texts_in_sorted_order_with_single_blanks(image_set, read):
 def test_a_missing_file_is_left_out_with_its_line(image_set, read):
     data = read(table(image_set, [*ROWS[:3], "pics/gone.jpg,cat", *ROWS[3:]]))
     (issue,) = data.ledger.issues
-    assert (issue.code, issue.image, issue.resolution) == ("missing_image", "pics/gone.jpg",
-                                                           "left out")
+    assert (issue.code, issue.image, issue.resolution) == (
+        "missing_image",
+        "pics/gone.jpg",
+        "left out",
+    )
     # line 1 is the header, three rows before it
     assert issue.message == f"line 5: there is no such file below {image_set.root}"
     assert data.ledger.splits["train"].images_left_out == 1

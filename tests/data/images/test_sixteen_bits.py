@@ -133,12 +133,9 @@ def test_training_and_prediction_read_alike(shared_cases):
 def test_probe_images_reports_the_notes_of_read_image(shared_cases):
     folder = shared_cases / "images"
     names = ["grey16.png", "grey12in16.png", "thermal16.png", "pages.tif", "animated.png"]
-    assert [[note.code
-             for note in info.notes]
-            for info in probe_images([folder / n for n in names])] == [[], ["fewer_bits"],
-                                                                       ["narrow_band"],
-                                                                       ["more_frames"],
-                                                                       ["more_frames"]]
+    assert [
+        [note.code for note in info.notes] for info in probe_images([folder / n for n in names])
+    ] == [[], ["fewer_bits"], ["narrow_band"], ["more_frames"], ["more_frames"]]
 
 
 def test_size_and_orientation_of_a_sixteen_bit_png_are_those_of_its_header(tmp_path):

@@ -266,8 +266,9 @@ def test_pickled_transform_gives_same_output(photo):
         transform = TRANSFORMS.build(step)
         unpickled = pickle.loads(pickle.dumps(transform))
         assert type(unpickled) is type(transform) and repr(unpickled) == repr(transform)
-        assert np.array_equal(pixels_after(unpickled, photo), pixels_after(transform,
-                                                                           photo)), number
+        assert np.array_equal(
+            pixels_after(unpickled, photo), pixels_after(transform, photo)
+        ), number
 
 
 @pytest.mark.parametrize("policy", ["rand-m10-inc1", "rand-m1-n3-p1-mstd1", "v0r-mstd3", "augmix"])

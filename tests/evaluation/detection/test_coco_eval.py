@@ -105,8 +105,12 @@ def test_published_numbers_of_coco100_to_four_digits(shared_data):
     scores = evaluate_boxes(folder / "instances_val2014_100.json",
                             folder / "instances_val2014_fakebbox100_results.json")
     assert [f"{value:.4f}" for value in scores.stats] == [f"{value:.4f}" for value in COCO100]
-    assert (scores.images, scores.ground_truths, scores.crowds, scores.detections) == (100, 839, 9,
-                                                                                       734)
+    assert (scores.images, scores.ground_truths, scores.crowds, scores.detections) == (
+        100,
+        839,
+        9,
+        734,
+    )
 
 
 def test_published_numbers_of_voc100_with_detections_matched_by_name(shared_data):

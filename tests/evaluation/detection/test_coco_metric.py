@@ -102,8 +102,9 @@ def test_half_precision_predictions_are_accepted(ann_file):
         predicted.bboxes, predicted.scores = predicted.bboxes.bfloat16(), predicted.scores.bfloat16(
         )
     half_precision = run_metric(CocoBBoxMetric(str(ann_file)), samples)
-    assert half_precision["coco/bbox_mAP_50"] == pytest.approx(full_precision["coco/bbox_mAP_50"],
-                                                               abs=0.05)
+    assert half_precision["coco/bbox_mAP_50"] == pytest.approx(
+        full_precision["coco/bbox_mAP_50"], abs=0.05
+    )
 
 
 def test_equals_mmdets_metric_to_its_three_digits(ann_file):

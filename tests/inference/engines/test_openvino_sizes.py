@@ -34,8 +34,12 @@ def save_model(path: Path, rows: int) -> Path:
     labels = op.convert(scores, "i64")
     counts = op.convert(op.broadcast(total, batch), "i64")
     results = []
-    for item, name in ((boxes, "boxes"), (scores, "scores"), (labels, "labels"), (counts,
-                                                                                  "counts")):
+    for item, name in (
+        (boxes, "boxes"),
+        (scores, "scores"),
+        (labels, "labels"),
+        (counts, "counts"),
+    ):
         item.output(0).get_tensor().set_names({name})
         results.append(op.result(item))
     ov.save_model(ov.Model(results, [images, image_hw]), str(path), compress_to_fp16=False)

@@ -22,27 +22,42 @@ VALID_OUTPUTS = {
 INPUTS = {"images": (np.uint8, [-1, *INPUT_HW, 3]), "valid_hw": (np.int64, [-1, 2])}
 # Invalid outputs and inputs, each with a part of the error message.
 OUTPUTS = {
-    "none": (dict(VALID_OUTPUTS), None), "renamed": ({
-        "rects": VALID_OUTPUTS["boxes"],
-        **{name: VALID_OUTPUTS[name]
-           for name in list(VALID_OUTPUTS)[1:]}
-    }, "outputs: got rects, scores, labels, counts, expected boxes"),
-    "fewer": ({name: VALID_OUTPUTS[name]
-               for name in list(VALID_OUTPUTS)[:3]}, "outputs: got boxes, scores"),
+    "none": (dict(VALID_OUTPUTS), None),
+    "renamed": (
+        {
+            "rects": VALID_OUTPUTS["boxes"],
+            **{name: VALID_OUTPUTS[name] for name in list(VALID_OUTPUTS)[1:]},
+        },
+        "outputs: got rects, scores, labels, counts, expected boxes",
+    ),
+    "fewer": (
+        {name: VALID_OUTPUTS[name] for name in list(VALID_OUTPUTS)[:3]},
+        "outputs: got boxes, scores",
+    ),
     "more": ({**VALID_OUTPUTS, "extra": VALID_OUTPUTS["counts"]}, "outputs: got .*extra"),
-    "order": ({name: VALID_OUTPUTS[name]
-               for name in reversed(VALID_OUTPUTS)}, "outputs: got counts"),
+    "order": (
+        {name: VALID_OUTPUTS[name] for name in reversed(VALID_OUTPUTS)},
+        "outputs: got counts",
+    ),
     "boxes-rank": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 4), np.float32)}, "boxes: got float32"),
-    "boxes-side": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 5, 5),
-                                                       np.float32)}, "boxes: got float32"),
+    "boxes-side": (
+        {**VALID_OUTPUTS, "boxes": np.zeros((1, 5, 5), np.float32)},
+        "boxes: got float32",
+    ),
     "boxes-dtype": ({**VALID_OUTPUTS, "boxes": np.zeros((1, 5, 4), np.int64)}, "boxes: got int64"),
-    "labels-dtype": ({**VALID_OUTPUTS, "labels": np.zeros((1, 5),
-                                                          np.float32)}, "labels: got float32"),
-    "capacities-differ": ({**VALID_OUTPUTS, "scores": np.zeros((1, 6), np.float32)},
-                          "scores: got float32"),
+    "labels-dtype": (
+        {**VALID_OUTPUTS, "labels": np.zeros((1, 5), np.float32)},
+        "labels: got float32",
+    ),
+    "capacities-differ": (
+        {**VALID_OUTPUTS, "scores": np.zeros((1, 6), np.float32)},
+        "scores: got float32",
+    ),
     "other-batch": ({**VALID_OUTPUTS, "counts": np.ones(3, np.int64)}, "counts: got int64"),
-    "counts-high": ({**VALID_OUTPUTS, "counts": np.full(1, 6, np.int64)},
-                    "counts: got 6 to 6, expected 0"),
+    "counts-high": (
+        {**VALID_OUTPUTS, "counts": np.full(1, 6, np.int64)},
+        "counts: got 6 to 6, expected 0",
+    ),
     "counts-low": ({**VALID_OUTPUTS, "counts": np.full(1, -1, np.int64)}, "counts: got -1 to -1"),
 }
 INVALID_INPUTS = {

@@ -24,22 +24,47 @@ SOFT = dict(type="soft_nms", iou_threshold=0.5)
 CASES = {
     "soft_nms": (with_changes(two_stage(), "test_cfg.rcnn", nms=SOFT), "test_cfg.rcnn.nms"),
     "soft_nms_of_proposals": (two_stage(nms=SOFT), "test_cfg.rpn.nms"),
-    "double_head": (with_changes(two_stage(cascade=False), "roi_head", type="DoubleHeadRoIHead",
-                                 reg_roi_scale_factor=1.3), "roi_head"),
-    "sum_of_levels": (with_changes(
-        two_stage(cascade=False), "roi_head",
-        bbox_roi_extractor=dict(type="GenericRoIExtractor", aggregation="sum", out_channels=16,
-                                featmap_strides=[4, 8, 16, 32],
-                                roi_layer=dict(type="RoIAlign",
-                                               output_size=5))), "bbox_roi_extractor"),
-    "roi_pool": (with_changes(two_stage(cascade=False), "roi_head.bbox_roi_extractor",
-                              roi_layer=dict(type="RoIPool", output_size=5)), "roi_layer"),
-    "boxes_not_clipped": (with_changes(
-        single_stage("rtmdet"), "bbox_head", bbox_coder=dict(type="DistancePointBBoxCoder",
-                                                             clip_border=False)), "clip_border"),
+    "double_head": (
+        with_changes(
+            two_stage(cascade=False), "roi_head", type="DoubleHeadRoIHead", reg_roi_scale_factor=1.3
+        ),
+        "roi_head",
+    ),
+    "sum_of_levels": (
+        with_changes(
+            two_stage(cascade=False),
+            "roi_head",
+            bbox_roi_extractor=dict(
+                type="GenericRoIExtractor",
+                aggregation="sum",
+                out_channels=16,
+                featmap_strides=[4, 8, 16, 32],
+                roi_layer=dict(type="RoIAlign", output_size=5),
+            ),
+        ),
+        "bbox_roi_extractor",
+    ),
+    "roi_pool": (
+        with_changes(
+            two_stage(cascade=False),
+            "roi_head.bbox_roi_extractor",
+            roi_layer=dict(type="RoIPool", output_size=5),
+        ),
+        "roi_layer",
+    ),
+    "boxes_not_clipped": (
+        with_changes(
+            single_stage("rtmdet"),
+            "bbox_head",
+            bbox_coder=dict(type="DistancePointBBoxCoder", clip_border=False),
+        ),
+        "clip_border",
+    ),
     "min_bbox_size": (single_stage("retina", min_bbox_size=5), "min_bbox_size"),
-    "other_head": (with_changes(single_stage("atss"), "bbox_head", type="GFLHead", reg_max=16),
-                   "bbox_head"),
+    "other_head": (
+        with_changes(single_stage("atss"), "bbox_head", type="GFLHead", reg_max=16),
+        "bbox_head",
+    ),
 }
 
 

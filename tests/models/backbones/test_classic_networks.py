@@ -67,8 +67,9 @@ def test_lenet5_map_sizes_match_paper_and_larger_images_are_pooled() -> None:
     model = LeNet5(in_channels=1)
     kinds = tuple(type(part) for part in (model.c1, model.s2, model.c3))
     assert layer_output_sizes(model, make_image(1, 1, 32, 32), kinds) == [28, 14, 10, 5, 1]
-    assert model(make_image(2, 1, 32, 32)).shape == model(make_image(2, 1, 75,
-                                                                     160)).shape == (2, 84)
+    assert (
+        model(make_image(2, 1, 32, 32)).shape == model(make_image(2, 1, 75, 160)).shape == (2, 84)
+    )
     # The paper, section II.B: scaled tanh maps 1 to 1 and -1 to -1.
     ends = scaled_tanh(torch.tensor([-1.0, 0.0, 1.0]))
     assert torch.allclose(ends, torch.tensor([-1.0, 0.0, 1.0]), atol=1e-4)
@@ -153,8 +154,9 @@ def reference_and_features(name: str) -> tuple[nn.Module, Any]:
     entry = CLASSIC_NETWORKS[name]
     if entry.library == "timm":
         reference: Any = timm.create_model(name, **SMALL.get(name, {})).eval()
-        return reference, lambda x: reference.forward_head(reference.forward_features(x),
-                                                           pre_logits=True)
+        return reference, lambda x: reference.forward_head(
+            reference.forward_features(x), pre_logits=True
+        )
     options = dict(init_weights=False, aux_logits=True) if name == "googlenet" else {}
     reference = getattr(torchvision.models, name)(**options).eval()
     classifier_inputs: list[Tensor] = []

@@ -169,8 +169,11 @@ def test_activation_checkpointing_gives_same_gradients(name: str) -> None:
     for with_cp in (False, True):
         model = small(name, with_cp=with_cp, norm_eval=True).train()
         count: list[int] = []
-        block = next(m for p, m in model.named_modules() if p.endswith((".0.conv1", "blocks.0.mlp",
-                                                                        "blocks.0.conv")))
+        block = next(
+            m
+            for p, m in model.named_modules()
+            if p.endswith((".0.conv1", "blocks.0.mlp", "blocks.0.conv"))
+        )
         block.register_forward_pre_hook(lambda *_: count.append(1))
         sum((level**2).sum() for level in model(image)).backward()
         gradients.append([weight.grad for weight in model.parameters()])
@@ -214,9 +217,9 @@ def test_coatnet_mlp_biases_at_other_size_match_timm() -> None:
     reference_model.set_input_size((96, 160))
     image = torch.randn(1, 3, 96, 160)
     with torch.no_grad():
-        expected = reference_model.forward_intermediates(image,
-                                                         indices=[1, 2, 3, 4],
-                                                         intermediates_only=True)
+        expected = reference_model.forward_intermediates(
+            image, indices=[1, 2, 3, 4], intermediates_only=True
+        )
         for first, second in zip(detkit_model(image), expected, strict=True):
             torch.testing.assert_close(first, second)
 

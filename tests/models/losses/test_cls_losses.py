@@ -60,8 +60,9 @@ EACH = pytest.mark.parametrize("cfg", ALL, ids=lambda cfg: str(cfg.get("loss", c
 def test_cross_entropy_of_labels_matches_torch_sum_over_images(
     logits: Tensor, labels: Tensor, smoothing: float, weights: list[float] | None
 ) -> None:
-    loss_value = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(logits,
-                                                                                       labels)
+    loss_value = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(
+        logits, labels
+    )
     weight = None if weights is None else torch.tensor(weights)
     reference = F.cross_entropy(logits, labels, weight, label_smoothing=smoothing, reduction="sum")
     assert_same_loss_and_gradient(loss_value, reference / B, logits)
@@ -72,8 +73,9 @@ def test_cross_entropy_of_labels_matches_torch_sum_over_images(
 def test_cross_entropy_of_probabilities_matches_torch_mean(
     logits: Tensor, shares: Tensor, smoothing: float, weights: list[float] | None
 ) -> None:
-    loss_value = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(logits,
-                                                                                       shares)
+    loss_value = SoftCrossEntropyLoss(label_smoothing=smoothing, class_weight=weights)(
+        logits, shares
+    )
     weight = None if weights is None else torch.tensor(weights)
     assert_same_loss_and_gradient(
         loss_value, F.cross_entropy(logits, shares, weight, label_smoothing=smoothing), logits)
@@ -92,8 +94,9 @@ def test_label_and_one_hot_target_give_same_loss(
     cfg: dict[str, Any], logits: Tensor, labels: Tensor
 ) -> None:
     loss = MODELS.build(cfg)
-    assert_same_loss_and_gradient(loss(logits, labels), loss(logits,
-                                                             F.one_hot(labels, K).float()), logits)
+    assert_same_loss_and_gradient(
+        loss(logits, labels), loss(logits, F.one_hot(labels, K).float()), logits
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -252,8 +252,9 @@ def _feature_info(
     indices_with_head = (*indices, -1) if head_conv else indices
     channels = (*arch.channels, arch.stem_head_channels[1]) if head_conv else arch.channels
     strides = (*arch.strides, arch.strides[-1]) if head_conv else arch.strides
-    return tuple(channels[i] for i in indices_with_head), tuple(strides[i]
-                                                                for i in indices_with_head)
+    return tuple(channels[i] for i in indices_with_head), tuple(
+        strides[i] for i in indices_with_head
+    )
 
 
 def _norm(
