@@ -33,10 +33,8 @@ def test_table_and_json_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
     stages = {module["name"].removeprefix("roi_head."): module for module in content["inside"]}
     assert set(stages) == {"bbox_head.0", "bbox_head.1", "bbox_head.2"}
-    modules = {
-        **{module["name"]: module
-           for module in content["parts"]}, **stages, "whole": content["whole"]
-    }
+    modules = {**{module["name"]: module for module in content["parts"]}, **stages,
+               "total": content["whole"]}
     units = {"k": 1e3, "M": 1e6, "G": 1e9}
     for name, module in modules.items():
         printed = [float(rows[name][column]) * units[rows[name][column + 1]]

@@ -222,4 +222,4 @@ def test_every_shared_case_is_read_or_reported(
         "animated.gif", "animated.png", "animated.webp", "pages.tif", "grey12in16.png",
         "thermal16.png"}
     assert all(f"/{name}: " in stderr for name in failed)
-    assert "animated.gif: it holds 2 frames" in stderr and "pages.tif" in stderr
+    assert "animated.gif: it has 2 frames" in stderr and "pages.tif" in stderr

@@ -81,7 +81,7 @@ def test_memory_limit_error_is_one_line(
     content: dict[str, Any], tmp_path: Path, old: str, new: str
 ) -> None:
     predictor = Predictor(_saved(content, tmp_path, old, new), device="cpu")
-    with pytest.raises(DetkitError, match="the model's first answer"):
+    with pytest.raises(DetkitError, match="inference needs too much memory"):
         predictor(IMAGE)
 
 

@@ -152,6 +152,7 @@ def test_old_config_of_a_user_loads_and_describes_the_checkpoint(
     assert json.loads(scores.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_old_config_of_a_user_trains(name: str, tmp_path: Path) -> None:
     data = labeled_images(tmp_path / "data", name)

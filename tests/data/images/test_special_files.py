@@ -121,7 +121,7 @@ def test_evaluate_says_that_a_pipe_is_not_a_file(tmp_path):
                               coco(["a.png"], [(0, 0, [1, 1, 5, 5])]))
     pipe = replace_with_pipe(tmp_path / "results.json")
     for source in ((pipe, []), (ground_truth, pipe)):
-        with pytest.raises(DataError, match="results.json: this is not a file but a named pipe"):
+        with pytest.raises(DataError, match="results.json: not a file but a named pipe"):
             evaluate_boxes(*source)
 
 

@@ -63,4 +63,4 @@ def test_signal_after_closing_engines_reaches_handler(body: str) -> None:
 def test_core_is_created_in_one_module(repository) -> None:
     rooms = (repository / "detkit").rglob("*.py")
     assert [path.name for path in rooms if "Core()" in path.read_text(encoding="utf-8")] == [
-        "core.py"]
+        "shared_core.py"]
