@@ -129,7 +129,7 @@ def page_server(
 
     from detkit.app.access_control import AccessControlMiddleware
     from detkit.app.call_validation import CallValidator
-    from detkit.app.protocol import PageProtocol
+    from detkit.app.http_protocol import PageProtocol
     from detkit.app.style import HEAD, STYLE
 
     blocks.queue(max_size=MAX_QUEUED)

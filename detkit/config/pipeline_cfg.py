@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detkit.config.data.datasets import unwrap_dataset
-from detkit.config.validate.file_config import PIPELINE_KEY, ensure_safe_pipeline
+from detkit.config.validate.embedded_config import PIPELINE_KEY, ensure_safe_pipeline
 from detkit.errors import ConfigError
 
 

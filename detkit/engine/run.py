@@ -27,9 +27,9 @@ from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier
 from detkit.engine.backbone_from import init_backbone_from
-from detkit.engine.build_model import checkpoint_classes, load_state_dict_strict
 from detkit.engine.distributed import init_process_group, run_on_main_process
 from detkit.engine.hooks.progress_hook import progress_bar
+from detkit.engine.load_model import checkpoint_classes, load_state_dict_strict
 from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.run_failures import explain_failures, set_loading_timeout
 from detkit.engine.runner import DetRunner

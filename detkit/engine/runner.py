@@ -27,7 +27,7 @@ from detkit.checkpoints.nonfinite import (
 )
 from detkit.engine.divergence import ensure_finite_state
 from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook
-from detkit.engine.run_state import check_run_state
+from detkit.engine.resume_check import check_run_state
 from detkit.errors import WeightsError
 from detkit.files import atomic_replace
 from detkit.machine.threads import update_num_threads

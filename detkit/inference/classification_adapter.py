@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from detkit.config.validate.file_config import PIPELINE_KEY
+from detkit.config.validate.embedded_config import PIPELINE_KEY
 from detkit.errors import ConfigError
 from detkit.inference.detection_postprocess import check_finite
 from detkit.inference.predictor_protocol import Image

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.registry import DefaultScope
 from torchvision.transforms import v2
 
-from detkit.config.validate.file_config import PIPELINE_KEY, is_loading_step
+from detkit.config.validate.embedded_config import PIPELINE_KEY, is_loading_step
 from detkit.errors import ConfigError, DataError, format_error
 from detkit.inference.run_test_step import Prepared
 from detkit.registry import SCOPE, TRANSFORMS

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detkit.config.pipeline_cfg import get_test_pipeline_cfg
-from detkit.engine.build_model import load_model
+from detkit.engine.load_model import load_model
 from detkit.inference.base_predictor import BasePredictor, Prediction
 from detkit.inference.classification_adapter import ClassificationAdapter
 from detkit.inference.detection_adapter import DetectionAdapter

@@ -22,7 +22,8 @@ from page_browser import (
 )
 from page_server import MAX_UPLOAD_MB
 
-from detkit.app import protocol, request_bodies, visitors
+from detkit.app import http_protocol as protocol
+from detkit.app import request_bodies, visitors
 from detkit.app.demo_model import DemoModel
 from detkit.app.image_tab import decode_data_url
 from detkit.app.server import MB

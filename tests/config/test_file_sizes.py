@@ -11,7 +11,7 @@ import thumbnail_checkpoint
 import torch
 
 from detkit import Predictor
-from detkit.engine.build_model import load_model
+from detkit.engine.load_model import load_model
 from detkit.errors import DetkitError
 from detkit.inference.export.checkpoint_graphs import CheckpointGraphs
 from detkit.machine.memory import available_memory

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 
 from detkit.checkpoints.publish_model import publish_model
 from detkit.cli.main import run_command
-from detkit.engine.build_model import load_model
+from detkit.engine.load_model import load_model
 from detkit.engine.run import TrainResult, train
 from detkit.errors import DivergedError, WeightsError
 from detkit.registry import HOOKS

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from detkit.checkpoints.nonfinite import nonfinite_names
 from detkit.checkpoints.publish_model import publish_model
-from detkit.engine.build_model import load_state_dict_strict
 from detkit.engine.divergence import DivergenceGuard, ensure_finite_state
+from detkit.engine.load_model import load_state_dict_strict
 from detkit.engine.optim.amp import AmpOptimWrapper
 from detkit.engine.runner import DetRunner
 from detkit.errors import DivergedError, WeightsError

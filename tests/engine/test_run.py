@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from detkit.checkpoints.find_checkpoint import find_latest_checkpoint
-from detkit.engine.build_model import load_model
+from detkit.engine.load_model import load_model
 from detkit.engine.run import TrainResult, test, train
 from detkit.engine.setup_process import _log_to_stderr
 from detkit.engine.work_dir import ensure_no_other_run

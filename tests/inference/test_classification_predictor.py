@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision import transforms
 
 from detkit import Classifications, Predictor
-from detkit.engine.build_model import load_model
+from detkit.engine.load_model import load_model
 from detkit.errors import ConfigError, DataError, WeightsError
 
 

@@ -16,7 +16,7 @@ from detkit.config.error_source import config_error_context
 from detkit.config.infer.infer_fields import get_config_classes, infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier
-from detkit.config.validate.file_config import remove_pretrained_sources
+from detkit.config.validate.embedded_config import remove_pretrained_sources
 from detkit.errors import ConfigError
 
 IMAGENET_NUM_CLASSES = 1000

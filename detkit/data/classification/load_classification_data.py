@@ -27,6 +27,7 @@ from detkit.data.formats.class_format_detection import (
     detect_classification_format,
 )
 from detkit.data.formats.format_detection import DatasetFormat
+from detkit.data.loading.assign_splits import complete_splits
 from detkit.data.loading.data_source import (
     SAMPLE,
     LoadedData,
@@ -36,7 +37,6 @@ from detkit.data.loading.data_source import (
     resolve_root,
     start_ledger,
 )
-from detkit.data.loading.splits import complete_splits
 from detkit.data.report.ledger import LOGGER, Ledger, SplitCount
 from detkit.errors import DataError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detkit.data.classification.image_label import ImageLabel
 from detkit.data.detection.annotations import SPLITS
-from detkit.data.loading.splits import MIN_FOR_THREE_SPLITS, assign_splits, map_duplicates
+from detkit.data.loading.assign_splits import MIN_FOR_THREE_SPLITS, assign_splits, map_duplicates
 from detkit.data.report.issue import ERROR
 from detkit.data.report.ledger import Ledger
 

@@ -20,9 +20,9 @@ from detkit.data.detection.usable_objects import check_usable_boxes
 from detkit.data.formats.box_format import resolve_box_format
 from detkit.data.formats.coco.coco_file import read_coco
 from detkit.data.formats.id_matching import match_ids
-from detkit.data.images.exif import is_empty_box, parse_box, resolve_image_size
+from detkit.data.images.box_orientation import BoxOrientations, resolve_orientations
 from detkit.data.images.image_folder import ImageFolder
-from detkit.data.images.orientation import BoxOrientations, resolve_orientations
+from detkit.data.images.image_frame import is_empty_box, parse_box, resolve_image_size
 from detkit.data.images.outside_files import find_outside_names
 from detkit.data.images.thin_images import ResizeStep, check_thin_images
 from detkit.data.report.class_aliases import normalize_name

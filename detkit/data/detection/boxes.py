@@ -9,7 +9,7 @@ from typing import Any
 from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
 from detkit.data.detection.categories import is_valid_id
 from detkit.data.formats.shape_box import enclosing_box, rotation_degrees
-from detkit.data.images.exif import Box, ImageFrame, ReportFn, orient_box, parse_box
+from detkit.data.images.image_frame import Box, ImageFrame, ReportFn, orient_box, parse_box
 from detkit.data.report.issue import ERROR
 
 # The sum of two numbers rounded to 0.01 pixel may slightly exceed the image side.

@@ -24,10 +24,11 @@ from detkit.data.formats.coco.coco_folder import read_coco_split
 from detkit.data.formats.format_detection import DatasetFormat, detect_format
 from detkit.data.formats.id_matching import match_ids
 from detkit.data.formats.voc.voc_folder import read_voc_folder
+from detkit.data.images.box_orientation import resolve_orientations
 from detkit.data.images.image_folder import ImageFolder, note_name_variants, unify_file_names
-from detkit.data.images.orientation import resolve_orientations
 from detkit.data.images.outside_files import ensure_inside, note_outside_images
 from detkit.data.images.thin_images import ResizeStep, drop_thin_images
+from detkit.data.loading.assign_splits import complete_splits
 from detkit.data.loading.data_source import (
     SAMPLE,
     LoadedData,
@@ -37,7 +38,6 @@ from detkit.data.loading.data_source import (
     resolve_root,
     start_ledger,
 )
-from detkit.data.loading.splits import complete_splits
 from detkit.data.report.ledger import Ledger, SplitCount, write_json
 
 

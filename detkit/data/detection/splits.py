@@ -8,7 +8,7 @@ from typing import Any
 
 from detkit.data.detection.annotations import SPLITS
 from detkit.data.images.duplicates import find_identical_files
-from detkit.data.loading.splits import assign_splits, map_duplicates
+from detkit.data.loading.assign_splits import assign_splits, map_duplicates
 from detkit.errors import DataError
 
 

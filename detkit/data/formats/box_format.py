@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
 from detkit.data.detection.probed_split import ProbedSplit
 from detkit.data.formats.shape_box import add_pending_issue
-from detkit.data.images.exif import Box, is_empty_box, parse_box
+from detkit.data.images.image_frame import Box, is_empty_box, parse_box
 from detkit.data.report.issue import ERROR
 from detkit.data.report.ledger import Ledger
 

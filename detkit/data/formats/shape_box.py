@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from detkit.data.detection.annotations import PENDING_ISSUES_KEY, Record
-from detkit.data.images.exif import Box, parse_box
+from detkit.data.images.image_frame import Box, parse_box
 
 # Largest distance in pixels between the vertices of a polygon and the corners of its rectangle.
 CORNER_TOLERANCE = 1.0

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from detkit.config.pipeline_cfg import get_test_pipeline_cfg
-from detkit.config.validate.file_config import PIPELINE_KEY
-from detkit.engine.build_model import load_model
+from detkit.config.validate.embedded_config import PIPELINE_KEY
+from detkit.engine.load_model import load_model
 from detkit.errors import (
     ConfigError,
     DetkitError,

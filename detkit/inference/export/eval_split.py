@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detkit.config.data.dataset_check import check_coco_datasets, get_resize_steps_by_split
 from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.data.override_datasets import override_datasets
-from detkit.config.validate.file_config import ensure_safe_dataset
+from detkit.config.validate.embedded_config import ensure_safe_dataset
 from detkit.data.images.read_image import read_image
 from detkit.errors import ConfigError, DataError, ExportError, format_error
 from detkit.registry import DATASETS, get_default_scope

@@ -8,7 +8,7 @@ from PIL import Image
 from small_sets import coco, draw, write_json
 
 from detkit.data.detection.load_detection_data import load_detection_data
-from detkit.data.images.exif import orient_box
+from detkit.data.images.image_frame import orient_box
 from detkit.data.images.read_image import EXIF_TRANSPOSE
 from detkit.errors import DataError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detkit.data.loading.splits import assign_splits, complete_splits, map_duplicates
+from detkit.data.loading.assign_splits import assign_splits, complete_splits, map_duplicates
 from detkit.data.report.ledger import Ledger, SplitCount
 
 

@@ -1,6 +1,6 @@
 """Check the config in a checkpoint before anything is built from it: it must be data, not code.
 
-Every ``type`` must be on the list in `file_types`, and no string may be a URL or a path. Sources
+Every ``type`` must be on the list in `allowed_types`, and no string may be a URL or a path. Sources
 of initial weights are removed: the checkpoint has all weights.
 """
 
@@ -14,8 +14,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from detkit import registry as detkit_registry
-from detkit.config.validate.config_check import NON_REGISTRY_TYPE_KEYS, check_config
-from detkit.config.validate.file_types import (
+from detkit.config.validate.allowed_types import (
     DATASET_ARGUMENTS,
     DATASET_TYPES,
     MMCV_OPS,
@@ -25,6 +24,7 @@ from detkit.config.validate.file_types import (
     TRANSFORM_TYPES,
     is_allowed_type,
 )
+from detkit.config.validate.config_check import NON_REGISTRY_TYPE_KEYS, check_config
 from detkit.config.validate.registry_lookup import lookup
 from detkit.errors import ConfigError, WeightsError
 from detkit.text import shorten

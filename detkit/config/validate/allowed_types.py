@@ -1,7 +1,7 @@
 """The component types allowed in a checkpoint's config: safe to build from numbers and strings.
 
-A test (tests/config/test_file_types.py) analyzes the source of each type and of everything that it
-calls in mmdet, mmcv and mmengine: nothing executes a string, imports, opens a file or a URL, or
+A test (tests/config/test_allowed_types.py) analyzes the source of each type and of everything that
+it calls in mmdet, mmcv and mmengine: nothing executes a string, imports, opens a file or a URL, or
 loads a pickle. All types of detkit and all layers of torch.nn are allowed.
 """
 

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
-from detkit.engine.build_model import load_model
+from detkit.engine.load_model import load_model
 from detkit.errors import DetkitError, WeightsError
 from detkit.registry import MODELS
 

@@ -21,8 +21,8 @@ from mmengine.config import Config
 
 from detkit import Predictor
 from detkit.cli.main import run_command
-from detkit.config.validate.file_config import ensure_safe_model
-from detkit.engine.build_model import load_model
+from detkit.config.validate.embedded_config import ensure_safe_model
+from detkit.engine.load_model import load_model
 from detkit.engine.results import TrainResult
 from detkit.engine.run import train
 from detkit.errors import WeightsError

@@ -24,7 +24,7 @@ from detkit.checkpoints.nonfinite import (
     shorten_names,
 )
 from detkit.config.pipeline_cfg import find_test_pipeline
-from detkit.config.validate.file_config import (
+from detkit.config.validate.embedded_config import (
     ensure_safe_model,
     ensure_safe_pipeline,
     remove_pretrained_sources,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from detkit.data.detection.probed_split import ProbedSplit
-from detkit.data.images.exif import Box, parse_box
+from detkit.data.images.image_frame import Box, parse_box
 from detkit.data.images.image_probe import TRANSPOSED_ORIENTATIONS
 from detkit.data.report.ledger import Ledger
 

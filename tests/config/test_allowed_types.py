@@ -15,15 +15,15 @@ from detkit import registry as detkit_registry
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.config.pipeline_cfg import find_test_pipeline
-from detkit.config.validate.file_config import ALLOWED_SCOPES
-from detkit.config.validate.file_types import (
+from detkit.config.validate.allowed_types import (
     DATASET_TYPES,
     MODEL_TYPES,
     TRANSFORM_TYPES,
     is_allowed_type,
 )
+from detkit.config.validate.embedded_config import ALLOWED_SCOPES
 from detkit.config.validate.registry_lookup import lookup, registered_names
-from detkit.engine.build_model import _ensure_data_only, _parse_config
+from detkit.engine.load_model import _ensure_data_only, _parse_config
 from detkit.errors import WeightsError
 
 ZOO = Path(mmdet.__file__).parent / ".mim" / "configs"
