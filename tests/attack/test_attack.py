@@ -17,7 +17,7 @@ import pytest
 CAMPAIGN = Path(__file__).with_name("campaign.py")
 # Of each kind how many seeds, and how far apart: of the sample those that neither train nor need an
 # export beside OpenVINO's, which would take longer than all cases.
-SAMPLE = {"data_sets": (40, 1), "checkpoints": (20, 4), "exports": (10, 4)}
+SAMPLE = {"data_sets": (20, 1), "checkpoints": (10, 4), "exports": (5, 4)}
 FULL = {"data_sets": (2000, 1), "checkpoints": (500, 1), "exports": (200, 1)}
 
 
