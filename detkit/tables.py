@@ -17,10 +17,11 @@ def format_table(rows: Sequence[Sequence[str]], align: str) -> str:
     Args:
         rows: the cells of each row, at least one row; a header is the first row.
         align: one letter per column: 'l' for text, aligned to the left and wrapped where the
-            table is wider than `WIDTH`; 'r' for numbers, aligned to the right and never wrapped.
+            table is wider than `WIDTH`; 'L' for text such as paths, and 'r' for numbers, aligned
+            to the right; neither is ever wrapped.
 
     Returns:
-        Lines of at most `WIDTH` columns, unless the numbers alone need more. Control characters
+        Lines of at most `WIDTH` columns, unless unwrapped columns need more. Control characters
         in a cell are escaped.
     """
     from rich.cells import cell_len
@@ -32,14 +33,15 @@ def format_table(rows: Sequence[Sequence[str]], align: str) -> str:
     widths = [max(map(cell_len, column)) for column in zip(*cells)]
     gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
     min_width = gap * (len(widths) - 1) + sum(
-        width if letter == "r" else min(width, MIN_TEXT_WIDTH)
+        min(width, MIN_TEXT_WIDTH) if letter == "l" else width
         for width, letter in zip(widths, align))
     table = Table.grid(padding=(0, gap, 0, 0))
     for width, letter in zip(widths, align):
-        if letter == "r":
-            table.add_column(justify="right", no_wrap=True, min_width=width)
-        else:
+        if letter == "l":
             table.add_column(overflow="fold")
+        else:
+            table.add_column(justify="right" if letter == "r" else "left", no_wrap=True,
+                             min_width=width)
     for row in cells:
         table.add_row(*map(Text, row))
     stream = io.StringIO()

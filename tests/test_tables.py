@@ -42,3 +42,8 @@ def test_environment_changes_neither_width_nor_color(monkeypatch):
     for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "12"), ("TERM", "dumb")):
         monkeypatch.setenv(name, value)
     assert format_table(rows, "lr") == expected == "a class of a rather long name  0.5000"
+
+
+def test_unwrapped_text_stays_on_its_line():
+    path = "a/" * 60 + "b.png"
+    assert format_table([[path, "1", "x " * 30 + "x"]], "LrL") == f"{path} 1 " + "x " * 30 + "x"

@@ -80,7 +80,7 @@ def top_table(
         top = ", ".join(f"{classes[item]} {score:.3f}" for item, score in zip(*scores.top(top_k)))
         return names[label], top
 
-    return report_table(report, ("label", f"top {min(top_k, len(classes))}"), "ll", to_cells,
+    return report_table(report, ("label", f"top {min(top_k, len(classes))}"), "LL", to_cells,
                         lambda: ("", format_counts(counts, names)))
 
 

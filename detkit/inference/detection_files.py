@@ -56,5 +56,5 @@ def counts_table(report: FilesReport[Detections], classes: Sequence[str]) -> str
         total[:] += counts
         return str(len(detections)), format_counts(counts, classes)
 
-    return report_table(report, ("detections", "classes"), "rl", to_cells,
+    return report_table(report, ("detections", "classes"), "rL", to_cells,
                         lambda: (str(int(total.sum())), format_counts(total, classes)))

@@ -105,7 +105,7 @@ def report_table(
         height, width = result.prediction.size_hw  # type: ignore[attr-defined]
         rows.append((str(result.file), f"{width}x{height}", *to_cells(result.prediction)))
     rows.append((f"{len(report.done)} images", "", *totals()))
-    return format_table(rows, f"lr{align}")
+    return format_table(rows, f"Lr{align}")
 
 
 def format_counts(counts: NDArray[np.int64], names: Sequence[str]) -> str:
