@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from detkit.errors import DataError
 from detkit.evaluation.classification.classification_scores import ClassificationScores
+from detkit.files import atomic_replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,16 +76,12 @@ def plot_confusion_matrix(
         ((margin + side + 0.25) / width, 0.2 / height, 0.18 / width, side / height))
     figure.colorbar(image, cax=colorbar_axes, ticks=[0, 0.02, 0.1, 0.25, 0.5, 0.75, 1])
     colorbar_axes.set_ylabel("fraction of the row")
-    temp_path = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
+        with atomic_replace(path, "wb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            figure.savefig(temp_path, format="png", bbox_inches="tight")
-        os.replace(temp_path, path)
+            figure.savefig(file, format="png", bbox_inches="tight")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temp_path.unlink()
         raise DataError(f"{path}: the image cannot be written ({error})") from error
     return path
 

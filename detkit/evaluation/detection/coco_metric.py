@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from detkit.evaluation.detection.coco_stats import CocoStats
 from detkit.evaluation.detection.ground_truth import read_ground_truth
 from detkit.evaluation.detection.json_values import Id
 from detkit.evaluation.tensors import to_numpy
+from detkit.files import atomic_replace
 from detkit.registry import METRICS
 from detkit.text import list_names
 
@@ -162,6 +162,5 @@ class CocoBBoxMetric(BaseMetric):  # type: ignore[misc]
 def _write_results(path: Path, detections: list[dict[str, Any]]) -> None:
     """Write a results file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temp_path = path.with_name(path.name + ".part")
-    temp_path.write_text(json.dumps(detections), encoding="utf-8")
-    os.replace(temp_path, path)
+    with atomic_replace(path) as file:
+        json.dump(detections, file)
