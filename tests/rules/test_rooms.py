@@ -24,25 +24,27 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 def iter_imports(path, package):
     """(line, full dotted name) of everything of the package that a file imports."""
-    inside = path.relative_to(package.parent).with_suffix("").parts
-    here = inside[:-1]
+    for line, module, names in imported_names(path, package):
+        # 'from detkit import data' names a room only together with the imported name.
+        full = [f"{module}.{name}" for name in names] if module == package.name else [module]
+        yield from ((line, name) for name in full or [module]
+                    if name.split(".")[0] == package.name)
+
+
+def imported_names(path, package):
+    """(line, module, names taken from it) of each import in a file, in functions too."""
+    here = path.relative_to(package.parent).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
         if isinstance(node, ast.Import):
-            names = [item.name for item in node.names]
+            yield from ((node.lineno, item.name, []) for item in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            # 'from detkit import data' names a room only together with the imported name.
-            names = [f"{module}.{item.name}" if module == package.name else module
-                     for item in node.names]
+            base = here[: len(here) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else ())))
+            yield node.lineno, module, [item.name for item in node.names]
         elif isinstance(node, ast.Call) and _called_name(node) == "import_module" and node.args:
             argument = node.args[0]
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                names = [argument.value]
-        for name in names:
-            if name.split(".")[0] == package.name:
-                yield node.lineno, name
+                yield node.lineno, argument.value, []
 
 
 def _called_name(node):
@@ -131,18 +133,6 @@ def circle_of_files(package):
     except graphlib.CycleError as error:
         return list(error.args[1])
     return []
-
-
-def imported_names(path, package):
-    """(line, module, imported names) of each import of the package in a file."""
-    here = path.relative_to(package.parent).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, item.name, []) for item in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = here[: len(here) - node.level + 1] if node.level else ()
-            module = ".".join((*base, *([node.module] if node.module else ())))
-            yield node.lineno, module, [item.name for item in node.names]
 
 
 def test_no_files_import_each_other_in_a_circle(repository):
