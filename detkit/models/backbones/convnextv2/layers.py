@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from detkit.models.layers.deform_conv import DeformConv2d
+from detkit.models.layers.depthwise_conv import DepthwiseConv2d
 from detkit.models.layers.drop_path import DropPath
 
 NORM_EPS = 1e-6
@@ -61,9 +62,11 @@ class ConvNeXtV2Block(nn.Module):
 
     def __init__(self, channels: int, drop_path: float = 0.0, deform: bool = False) -> None:
         super().__init__()
-        conv_class = DeformConv2d if deform else nn.Conv2d
-        self.dwconv = conv_class(channels, channels, KERNEL_SIZE, padding=KERNEL_SIZE // 2,
-                                 groups=channels)
+        padding = KERNEL_SIZE // 2
+        self.dwconv = (
+            DeformConv2d(channels, channels, KERNEL_SIZE, padding=padding, groups=channels)
+            if deform else DepthwiseConv2d(channels, KERNEL_SIZE, padding=padding)
+        )
         self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.grn = GlobalResponseNorm(4 * channels)

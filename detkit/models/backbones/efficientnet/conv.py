@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from detkit.models.layers.deform_conv import DeformConv2d
+from detkit.models.layers.depthwise_conv import depthwise_conv2d
 from detkit.models.layers.norm import build_norm
 
 
@@ -121,7 +122,10 @@ class ConvNorm(nn.Module):
             if gate is None:
                 _, stride, groups = self._conv_args
                 x, padding = self._pad_input(x)
-                out = F.conv2d(x, weight, bias, stride, padding, 1, groups)
+                if groups == 1:
+                    out = F.conv2d(x, weight, bias, stride, padding)
+                else:
+                    out = depthwise_conv2d(x, weight, bias, stride, padding)
             else:
                 out = _gated_conv2d(x, gate, weight, bias)
             out = out if folded else self.norm(out)
