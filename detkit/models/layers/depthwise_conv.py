@@ -68,7 +68,8 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int
         dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    out: Tensor = _DepthwiseConv.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
+    out: Tensor = _DepthwiseConv.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, stride, padding)
     return out
 
 
