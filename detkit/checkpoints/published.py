@@ -61,14 +61,19 @@ def find_published(backbone: str, arch: str, weights: str) -> PublishedWeights:
         hint=name_hint(weights, [BEST, *names]) or "'detkit weights' lists all")
 
 
-def find_by_name(name: str) -> PublishedWeights:
+def find_by_name(name: str, backbone: str | None = None) -> PublishedWeights:
     """Find published weights of any backbone by their name.
+
+    Args:
+        name: of the weights.
+        backbone: registered type that will load them: timm's EfficientNets are weights of
+            ``EfficientNet`` and of ``TimmBackbone``, with different arguments.
 
     Raises:
         ConfigError: there are none of this name.
     """
-    for backbone in _FAMILIES:
-        for published in _iter_family(backbone, with_timm=False):
+    for family in _FAMILIES:
+        for published in _iter_family(family, with_timm=family == backbone):
             if published.name == name:
                 return published
     timm_record = timm_weights(name)
@@ -111,7 +116,7 @@ def _find_best(backbone: str, arch: str) -> PublishedWeights:
     raise ConfigError(
         f"{backbone}: no weights are published for arch='{arch}'",
         expected=f"one of {', '.join(archs)}" if archs else None,
-        hint="remove weights= to begin at random, or give a file: "
+        hint="set weights=None to begin at random, or give a file: "
         "init_cfg=dict(type='Pretrained', checkpoint=FILE)")
 
 
@@ -129,7 +134,7 @@ def _find_timm(backbone: str, name: str, weights: str) -> PublishedWeights:
     raise ConfigError(
         f"{backbone}: timm has no weights '{wanted}'",
         expected=f"one of {list_names(names, _MAX_LISTED)}" if names else None,
-        hint=name_hint(wanted, names) or "remove weights= to begin at random")
+        hint=name_hint(wanted, names) or "set weights=None to begin at random")
 
 
 def _list_arch(backbone: str, arch: str) -> str:

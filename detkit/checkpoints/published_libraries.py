@@ -22,6 +22,8 @@ _TIMM_NAMES = {
        for name in (*(f"b{index}" for index in range(8)), "lite0", "lite1", "lite2")},
     **{f"v2_{size}": f"efficientnetv2_{size}" for size in "sml"},
 }
+# torchvision builds the others, B5 to B7 and V2, with the eps of the official release.
+_SMALL_EPS_ARCHS = ("b0", "b1", "b2", "b3", "b4")
 _TIMM_TYPES = ("TimmBackbone", "TimmNetwork")
 
 
@@ -33,7 +35,7 @@ def torchvision_weights(backbone: str) -> Iterator[PublishedWeights]:
         for entry in torchvision.models.get_model_weights(model):
             preset: Any = entry.transforms()
             version = entry.name.removeprefix("IMAGENET1K_").lower()
-            args: dict[str, Any] = {"window_size": 7} if backbone == "SwinTransformer" else {
+            args: dict[str, Any] = {} if backbone != "EfficientNet" else {
                 "padding": "symmetric", "norm_eps": 1e-5 if arch in _SMALL_EPS_ARCHS else 1e-3}
             yield PublishedWeights(
                 f"{model}.torchvision" + ("" if version == "v1" else f"_{version}"), backbone, arch,
@@ -41,10 +43,6 @@ def torchvision_weights(backbone: str) -> Iterator[PublishedWeights]:
                 reference=entry.meta["recipe"], mean=_scale(preset.mean), std=_scale(preset.std),
                 backbone_args=args, sha256=hash_prefix_in(entry.url),
                 top1=entry.meta["_metrics"]["ImageNet-1K"]["acc@1"])
-
-
-# torchvision builds B5 to B7 and V2 with the eps of the official release.
-_SMALL_EPS_ARCHS = ("b0", "b1", "b2", "b3", "b4")
 
 
 def timm_efficientnet_weights() -> Iterator[PublishedWeights]:

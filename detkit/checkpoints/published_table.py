@@ -35,7 +35,7 @@ def _swin(arch: str, release: str, training: str, top1: float) -> PublishedWeigh
         f"swin_{arch}.microsoft_{training}", "SwinTransformer", arch,
         source=f"{_SWIN_STORAGE}/{release}/swin_{arch}_patch4_window7_224{suffix}.pth",
         layout="microsoft", license="MIT", reference="github.com/microsoft/Swin-Transformer",
-        backbone_args={"window_size": 7}, top1=top1)
+        top1=top1)
 
 
 def _convnextv2(arch: str, training: str, top1: float, size: int = 224) -> PublishedWeights:

@@ -49,6 +49,11 @@ class PublishedWeights:
     sha256: str | None = None
     top1: float | None = None
 
+    def conflicts(self, args: Mapping[str, Any]) -> list[str]:
+        """The names of ``backbone_args`` that ``args`` has with another value; None is no value."""
+        return [name for name, value in self.backbone_args.items()
+                if args.get(name) is not None and args[name] != value]
+
     @property
     def url(self) -> str | None:
         """The URL of the file; None if it is in a package or in the hub."""
