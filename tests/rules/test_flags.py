@@ -12,7 +12,8 @@ from detkit.cli.main import COMMANDS, build_parser
 ENGINE = {"--engine", "--precision", "--size", "--max-proposals"}
 FROZEN = {
     "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume",
-              "--backbone-from", "--amp", "--auto-scale-lr", "--launcher", "--device", "--seed",
+              "--backbone-from", "--amp", "--auto-scale-lr", "--auto-batch", "--minutes", "--launcher",
+              "--device", "--seed",
               "--max-pixels", "--trust"},
     "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
              "--device", "--out", "--max-pixels", "--trust"},
