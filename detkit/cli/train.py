@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 EXAMPLES = """examples:
   detkit train configs/cascade_swin_nano.py --data sample
+  detkit train configs/quickstart.py --data sample --minutes 15
   detkit train configs/cascade_swin.py --data path/to/coco_or_voc --amp --resume
   detkit train configs/classify_swin_nano.py --data path/to/folder_of_class_folders
   detkit train configs/cascade_swin_nano.py --data sample \\
@@ -34,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument("--auto-scale-lr", action="store_true",
                         help="scale the learning rate with the batch size")
+    parser.add_argument("--minutes", type=_minutes, metavar="N",
+                        help="fit the schedule into N minutes on this machine, test included: "
+                        "steps, warm-up, averages, validations, learning rate")
+    parser.add_argument("--auto-batch", action="store_true",
+                        help="find the fastest batch size that fits into the memory, and scale the "
+                        "learning rate to it")
     parser.add_argument("--seed", type=_seed, metavar="N",
                         help="random seed, 0 to 2**32 - 1")
 
@@ -51,8 +59,16 @@ def _seed(text: str) -> int:
     return value
 
 
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0")
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, and print the path of the checkpoint and its scores."""
+    start_time = time.monotonic()  # before torch is imported
     from detkit.cli.args import parse_options, set_local_rank_env
     from detkit.engine.run import train
 
@@ -70,7 +86,13 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         backbone_from=args.backbone_from,
+<<<<<<< HEAD
         from_scratch=args.from_scratch,
+=======
+        minutes=args.minutes,
+        auto_batch=args.auto_batch,
+        start_time=start_time,
+>>>>>>> wt-minutes
     )
     from detkit.cli.args import is_main_process
     from detkit.cli.scores import print_scores

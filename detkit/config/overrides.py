@@ -70,8 +70,8 @@ def enable_amp(cfg: Config) -> None:
         wrapper.pop("dtype")
 
 
-def enable_lr_scaling(cfg: Config) -> None:
-    """Scale the learning rate with the batch size, for ``--auto-scale-lr``.
+def enable_lr_scaling(cfg: Config, flag: str = "--auto-scale-lr") -> None:
+    """Scale the learning rate with the batch size, for ``flag``.
 
     Raises:
         ConfigError: the config has no ``auto_scale_lr.base_batch_size``.
@@ -79,7 +79,7 @@ def enable_lr_scaling(cfg: Config) -> None:
     scaling = cfg.get("auto_scale_lr")
     if not isinstance(scaling, Mapping) or "base_batch_size" not in scaling:
         raise ConfigError(
-            "--auto-scale-lr: the config has no auto_scale_lr.base_batch_size",
+            f"{flag}: the config has no auto_scale_lr.base_batch_size",
             hint="add auto_scale_lr = dict(base_batch_size=16), with the batch size that the "
             "learning rate is meant for",
         )

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from mmengine.config import Config
@@ -34,6 +35,10 @@ from detkit.engine.load_model import checkpoint_classes, load_state_dict_strict
 from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.run_failures import explain_failures, set_loading_timeout
 from detkit.engine.runner import DetRunner
+from detkit.engine.schedule.auto_batch import check_auto_batch, choose_batch_size
+from detkit.engine.schedule.minutes import TimeBudget, check_minutes, fit_minutes
+from detkit.engine.schedule.replan_hook import ReplanHook
+from detkit.engine.schedule.resume_plan import follow_resumed_plan
 from detkit.engine.setup_data import check_same_classes, setup_data
 from detkit.engine.setup_process import setup_process
 from detkit.engine.work_dir import checkpoint_to_resume, default_work_dir, lock_work_dir
@@ -55,7 +60,13 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     backbone_from: str | Path | None = None,
+<<<<<<< HEAD
     from_scratch: bool = False,
+=======
+    minutes: float | None = None,
+    auto_batch: bool = False,
+    start_time: float | None = None,
+>>>>>>> wt-minutes
 ) -> TrainResult:
     """Train the model of a config, then test the best checkpoint if there is a test split.
 
@@ -78,18 +89,36 @@ def train(
         backbone_from: a file with the initial weights of the backbone: a checkpoint of a
             classifier or detector with that backbone, or published weights of it. It has no
             effect on a resumed run.
+<<<<<<< HEAD
         from_scratch: begin with random weights, whatever the config loads.
+=======
+        minutes: fit the schedule of the config into this time, test included, on this machine. A
+            resumed run keeps the schedule that its checkpoint was planned with.
+        auto_batch: find the batch size that is the fastest for an image and fits into the memory,
+            and scale the learning rate to it. A resumed run keeps its checkpoint's.
+        start_time: ``time.monotonic()`` at which ``minutes`` began; None takes now.
+>>>>>>> wt-minutes
 
     Raises:
         DetkitError: the config, the data or a checkpoint is invalid, or the training failed; see
             ``explain_failures``.
     """
+<<<<<<< HEAD
     if from_scratch and backbone_from is not None:
         raise ConfigError("--from-scratch and --backbone-from contradict each other",
                           expected="one of them")
+=======
+    budget = None
+    if minutes is not None:
+        budget = TimeBudget(minutes, monotonic() if start_time is None else start_time)
+>>>>>>> wt-minutes
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
+        if budget is not None:
+            check_minutes(cfg, options)
+        if auto_batch:
+            check_auto_batch(cfg, options, launcher)
         init_process_group(launcher, cfg.get("env_cfg"), device_type)
         folder = Path(cfg.work_dir)
         stack.enter_context(lock_work_dir(folder))
@@ -108,7 +137,11 @@ def train(
         if resume_path is not None:
             resumed_classes = checkpoint_classes(load_checkpoint(resume_path))
             check_same_classes(classes, resumed_classes, resume_path)
+            cfg = follow_resumed_plan(cfg, resume_path, minutes, auto_batch)
+        cfg, replan_hook = _fit_to_machine(cfg, budget, auto_batch)
         runner = _build_runner(cfg)
+        if replan_hook is not None:
+            runner.register_hook(replan_hook)
 
         # The inner explain_failures comes before config_error_context, which would attribute the
         # failure of a data loading process to the config.
@@ -209,6 +242,18 @@ def _infer_config(
     with config_error_context(cfg, "reading the data"):
         infer_fields(cfg, classes, class_counts)
     return cfg
+
+
+def _fit_to_machine(
+    cfg: Config, budget: TimeBudget | None, auto_batch: bool
+) -> tuple[Config, ReplanHook | None]:
+    """The config with the batch size and the schedule that suit this machine; see ``train``."""
+    if cfg.get("resume"):
+        return cfg, None
+    with config_error_context(cfg, "measuring a training step"):
+        if auto_batch:
+            cfg = choose_batch_size(cfg, None if budget is None else budget.auto_batch_s)
+        return (cfg, None) if budget is None else fit_minutes(cfg, budget)
 
 
 def _build_runner(cfg: Config) -> Any:

@@ -1,0 +1,1 @@
+"""Fits the schedule of a config into another number of training steps."""

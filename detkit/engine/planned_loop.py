@@ -1,0 +1,180 @@
+"""The training loop of ``--minutes``: a number of iterations that may change during the run.
+
+The param_schedulers count the steps of the plan. While the machine is as fast as it was when the
+plan was made, each iteration is one step. If it becomes slower, fewer iterations remain, and one
+may advance the schedulers by two steps; if it becomes faster, by none. So the learning rate, the
+average of the weights and the validations follow the fraction of the run that is over.
+
+The timeline has the pairs (iteration, step) at which that ratio changes. It is part of the run's
+config, which therefore repeats the run without a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.hooks import ParamSchedulerHook
+
+from detkit.engine.divergence import ensure_finite_state
+from detkit.engine.loops import EpochBasedTrainLoop
+from detkit.errors import ConfigError
+from detkit.registry import HOOKS, LOOPS
+
+Timeline = Sequence[Sequence[int]]
+
+
+def step_at(timeline: Timeline, iteration: int) -> int:
+    """The step of the plan after ``iteration`` iterations.
+
+    Args:
+        timeline: pairs (iteration, step), ascending; between two pairs the step is interpolated
+            and rounded down.
+        iteration: from 0; after the last pair, its step.
+    """
+    for (begin, first), (end, last) in zip(timeline, timeline[1:]):
+        if iteration < end:
+            return first + (iteration - begin) * (last - first) // (end - begin)
+    return timeline[-1][1]
+
+
+def change_remaining(timeline: Timeline, iteration: int, remaining: int) -> list[list[int]]:
+    """The timeline of a run that ends after ``remaining`` more iterations.
+
+    Args:
+        timeline: the current one.
+        iteration: number of iterations that are done.
+        remaining: number of iterations to the end, at least 1.
+    """
+    past = [list(pair) for pair in timeline if pair[0] < iteration]
+    return [*past, [iteration, step_at(timeline, iteration)],
+            [iteration + remaining, timeline[-1][1]]]
+
+
+def check_timeline(timeline: Any) -> None:
+    """Check that a timeline ascends from [0, 0].
+
+    Raises:
+        ConfigError: it does not.
+    """
+    pairs = isinstance(timeline, (list, tuple)) and len(timeline) > 1 and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and all(
+            isinstance(value, int) and not isinstance(value, bool) for value in pair)
+        for pair in timeline)
+    if not pairs or list(timeline[0]) != [0, 0] or any(
+            end[0] <= begin[0] or end[1] < begin[1]
+            for begin, end in zip(timeline, timeline[1:])) or timeline[-1][1] < 1:
+        raise ConfigError("train_cfg.timeline", got=str(timeline)[:100],
+                          expected="ascending pairs [iteration, step] that begin with [0, 0]")
+
+
+@LOOPS.register_module()
+class PlannedTrainLoop(EpochBasedTrainLoop):
+    """A loop over epochs that ends at a planned iteration, also within an epoch.
+
+    Args:
+        runner: the runner.
+        dataloader: the training dataloader, or its config.
+        timeline: pairs (iteration, step of the plan) from [0, 0] to the end of the run.
+        epoch_length: number of batches of an epoch that the plan was made for; None does not
+            check it.
+        num_validations: number of validations, evenly spaced over the steps, the last one at the
+            end; 0 for none.
+
+    Raises:
+        ConfigError: the timeline is invalid, or the data has another number of batches.
+        DataError: there are fewer images than one batch, and ``drop_last`` is on.
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Any,
+        timeline: Timeline,
+        epoch_length: int | None = None,
+        num_validations: int = 1,
+    ) -> None:
+        check_timeline(timeline)
+        super().__init__(runner, dataloader, max_epochs=1)
+        num_batches = len(self.dataloader)
+        if epoch_length is not None and epoch_length != num_batches:
+            raise ConfigError("train_cfg.epoch_length: the schedule was planned for other data, "
+                              "another batch size or another number of processes",
+                              got=f"{num_batches} batches in an epoch", expected=epoch_length,
+                              hint="use the data and the batch size of that run, or plan anew with "
+                              "--minutes")
+        self._timeline: list[list[int]] = [list(pair) for pair in timeline]
+        self._num_validations = num_validations
+        self._max_epochs = -(-self.num_steps // num_batches)
+        self._max_iters = self._timeline[-1][0]
+
+    @property
+    def timeline(self) -> list[list[int]]:
+        """The pairs (iteration, step of the plan)."""
+        return [list(pair) for pair in self._timeline]
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps of the plan."""
+        return self._timeline[-1][1]
+
+    def step_at(self, iteration: int) -> int:
+        """The step of the plan after ``iteration`` iterations."""
+        return step_at(self._timeline, iteration)
+
+    def validations_done_at(self, iteration: int) -> int:
+        """The number of validations that are due within the first ``iteration`` iterations."""
+        return self.step_at(iteration) * self._num_validations // self.num_steps
+
+    @property
+    def num_validations(self) -> int:
+        """Number of validations of the whole run."""
+        return self._num_validations
+
+    def change_remaining(self, remaining: int) -> None:
+        """End the run ``remaining`` iterations after the current one; called after its step."""
+        self._timeline = change_remaining(self._timeline, self._iter + 1, remaining)
+        self._max_iters = self._timeline[-1][0]
+        self._max_epochs = max(self._max_epochs, -(-self._max_iters // len(self.dataloader)))
+
+    def _is_validation_due(self) -> bool:
+        done = self.validations_done_at(self._iter)
+        return self.runner.val_loop is not None and done > self.validations_done_at(self._iter - 1)
+
+    def _run(self) -> Any:
+        self.runner.call_hook("before_train")
+        if self._iter > 0 and self._is_validation_due():
+            # The checkpoint of an iteration is saved before its validation.
+            self.runner.val_loop.run()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.run_epoch()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train one epoch, the rest of it after resuming, or its part before the end of the run."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        for index, batch in self._remaining_batches():
+            self.run_iter(index, batch)
+            if self._is_validation_due():
+                ensure_finite_state(self.runner)
+                self.runner.val_loop.run()
+                self.runner.model.train()
+            if self._iter >= self._max_iters or self.stop_training:
+                break
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+
+@HOOKS.register_module()
+class PlannedParamSchedulerHook(ParamSchedulerHook):  # type: ignore[misc]
+    """Advances the param_schedulers by the steps of the plan that an iteration takes."""
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Step the schedulers no times, once, or several times."""
+        loop = runner.train_loop
+        for _ in range(loop.step_at(runner.iter + 1) - loop.step_at(runner.iter)):
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
