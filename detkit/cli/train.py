@@ -86,13 +86,10 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         backbone_from=args.backbone_from,
-<<<<<<< HEAD
         from_scratch=args.from_scratch,
-=======
         minutes=args.minutes,
         auto_batch=args.auto_batch,
         start_time=start_time,
->>>>>>> wt-minutes
     )
     from detkit.cli.args import is_main_process
     from detkit.cli.scores import print_scores

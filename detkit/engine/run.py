@@ -60,13 +60,10 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     backbone_from: str | Path | None = None,
-<<<<<<< HEAD
     from_scratch: bool = False,
-=======
     minutes: float | None = None,
     auto_batch: bool = False,
     start_time: float | None = None,
->>>>>>> wt-minutes
 ) -> TrainResult:
     """Train the model of a config, then test the best checkpoint if there is a test split.
 
@@ -89,29 +86,23 @@ def train(
         backbone_from: a file with the initial weights of the backbone: a checkpoint of a
             classifier or detector with that backbone, or published weights of it. It has no
             effect on a resumed run.
-<<<<<<< HEAD
         from_scratch: begin with random weights, whatever the config loads.
-=======
         minutes: fit the schedule of the config into this time, test included, on this machine. A
             resumed run keeps the schedule that its checkpoint was planned with.
         auto_batch: find the batch size that is the fastest for an image and fits into the memory,
             and scale the learning rate to it. A resumed run keeps its checkpoint's.
         start_time: ``time.monotonic()`` at which ``minutes`` began; None takes now.
->>>>>>> wt-minutes
 
     Raises:
         DetkitError: the config, the data or a checkpoint is invalid, or the training failed; see
             ``explain_failures``.
     """
-<<<<<<< HEAD
     if from_scratch and backbone_from is not None:
         raise ConfigError("--from-scratch and --backbone-from contradict each other",
                           expected="one of them")
-=======
     budget = None
     if minutes is not None:
         budget = TimeBudget(minutes, monotonic() if start_time is None else start_time)
->>>>>>> wt-minutes
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
