@@ -98,7 +98,7 @@ def test_checkpoint_of_a_run_does_not_need_the_published_file(
     file.unlink()
 
     loaded = load_model(result.checkpoint, "cpu")
-    kernel = loaded.model.get_parameter("backbone.stages.0.blocks.0.depthwise.weight")
+    kernel = loaded.model.get_parameter("backbone.stages.0.blocks.0.dwconv.weight")
     assert torch.equal(kernel, model.stages[0].blocks[0].conv_dw.weight)  # trained with lr 0
     # ImageNet's mean in the order of the network's input, which is RGB
     assert loaded.cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
