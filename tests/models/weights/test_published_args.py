@@ -35,7 +35,7 @@ def test_file_of_the_mirror_folder_is_loaded(
     backbone = ConvNeXtV2(arch="atto", weights="imagenet")
     backbone.init_weights()
     expected = model.stages[0].blocks[0].conv_dw.weight
-    assert torch.equal(backbone.stages[0].blocks[0].depthwise.weight, expected)
+    assert torch.equal(backbone.stages[0].blocks[0].dwconv.weight, expected)
 
 
 def test_file_of_another_size_in_the_mirror_folder_is_refused(
