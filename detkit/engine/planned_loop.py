@@ -6,11 +6,16 @@ may advance the schedulers by two steps; if it becomes faster, by none. So the l
 average of the weights and the validations follow the fraction of the run that is over.
 
 The timeline has the pairs (iteration, step) at which that ratio changes. It is part of the run's
-config, which therefore repeats the run without a clock.
+config, which therefore repeats the run without a clock: what happens at an iteration depends on the
+timeline up to it only, never on what comes after.
+
+Legend: ``pass``: one time through the data, or the part of it before the end of the run or before a
+hook switches; ``epoch``: that of the plan, which hooks read.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +23,7 @@ from mmengine.hooks import ParamSchedulerHook
 
 from detkit.engine.divergence import ensure_finite_state
 from detkit.engine.loops import EpochBasedTrainLoop
+from detkit.engine.reproducibility import SkippingBatchSampler
 from detkit.errors import ConfigError
 from detkit.registry import HOOKS, LOOPS
 
@@ -105,8 +111,10 @@ class PlannedTrainLoop(EpochBasedTrainLoop):
                               "--minutes")
         self._timeline: list[list[int]] = [list(pair) for pair in timeline]
         self._num_validations = num_validations
+        # Of the plan: hooks that switch at an epoch must not depend on the machine's speed.
         self._max_epochs = -(-self.num_steps // num_batches)
         self._max_iters = self._timeline[-1][0]
+        self._switch_steps: list[int] = []
 
     @property
     def timeline(self) -> list[list[int]]:
@@ -135,7 +143,11 @@ class PlannedTrainLoop(EpochBasedTrainLoop):
         """End the run ``remaining`` iterations after the current one; called after its step."""
         self._timeline = change_remaining(self._timeline, self._iter + 1, remaining)
         self._max_iters = self._timeline[-1][0]
-        self._max_epochs = max(self._max_epochs, -(-self._max_iters // len(self.dataloader)))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the plan at the current iteration, from 0."""
+        return self.step_at(self._iter) // len(self.dataloader)
 
     def _is_validation_due(self) -> bool:
         done = self.validations_done_at(self._iter)
@@ -143,6 +155,7 @@ class PlannedTrainLoop(EpochBasedTrainLoop):
 
     def _run(self) -> Any:
         self.runner.call_hook("before_train")
+        self._switch_steps = [epoch * len(self.dataloader) for epoch in self._switch_epochs()]
         if self._iter > 0 and self._is_validation_due():
             # The checkpoint of an iteration is saved before its validation.
             self.runner.val_loop.run()
@@ -152,19 +165,49 @@ class PlannedTrainLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> None:
-        """Train one epoch, the rest of it after resuming, or its part before the end of the run."""
+        """Train one pass, or the rest of it after resuming."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        for index, batch in self._remaining_batches():
-            self.run_iter(index, batch)
+        index, start = self._pass_at(self._iter)
+        batch_sampler = self.dataloader.batch_sampler
+        if hasattr(getattr(batch_sampler, "sampler", None), "set_epoch"):
+            # Not the plan's epoch, which two passes on a faster machine may share.
+            batch_sampler.sampler.set_epoch(index)
+        if isinstance(batch_sampler, SkippingBatchSampler):
+            batch_sampler.skip_next = self._iter - start
+        for batch_index, batch in enumerate(self.dataloader, self._iter - start):
+            self.run_iter(batch_index, batch)
             if self._is_validation_due():
                 ensure_finite_state(self.runner)
                 self.runner.val_loop.run()
                 self.runner.model.train()
-            if self._iter >= self._max_iters or self.stop_training:
+            if self._iter >= self._max_iters or self.stop_training or self._is_switch_due():
                 break
         self.runner.call_hook("after_train_epoch")
-        self._epoch += 1
+
+    def _switch_epochs(self) -> list[int]:
+        """The epochs of the plan at which a hook changes the training data."""
+        epochs = []
+        for hook in self.runner.hooks:
+            epochs.append(getattr(hook, "switch_epoch", None) or 0)
+            if hasattr(hook, "num_last_epochs"):
+                epochs.append(self._max_epochs - hook.num_last_epochs - 1)
+        return sorted({epoch for epoch in epochs if epoch > 0})
+
+    def _is_switch_due(self) -> bool:
+        before, now = self.step_at(self._iter - 1), self.step_at(self._iter)
+        return any(before < step <= now for step in self._switch_steps)
+
+    def _pass_at(self, iteration: int) -> tuple[int, int]:
+        """The index of the pass that has ``iteration``, and its first iteration."""
+        switches = [bisect_left(range(self._max_iters), step, key=self.step_at)
+                    for step in self._switch_steps]
+        index = start = 0
+        while True:
+            end = min([start + len(self.dataloader), *(s for s in switches if s > start)])
+            if iteration < end:
+                return index, start
+            index, start = index + 1, end
 
 
 @HOOKS.register_module()

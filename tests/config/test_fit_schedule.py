@@ -128,7 +128,7 @@ def test_growing_average_and_its_begin_are_scaled():
         (100, 9, 1, 0),  # 10 epochs, the last of them clean
         (25, 2, 1, 0),  # 2.5 epochs: 90 % of them rounds to 2
         (15, 1, 1, 0),  # 1.5 epochs: the switch must be before the last epoch
-        (5, 1, 1, 2),  # less than an epoch: there is no boundary to switch at
+        (5, 0, 1, 2),  # less than an epoch: clean from the first step on
     ],
 )
 def test_switches_of_the_pipeline_keep_their_fraction(
@@ -138,7 +138,7 @@ def test_switches_of_the_pipeline_keep_their_fraction(
              dict(type="mmdet.YOLOXModeSwitchHook", num_last_epochs=30)]
     (switch, yolox), report = hooks_after(hooks, 300, num_steps)
     assert switch.switch_epoch == switch_epoch
-    assert max(yolox.num_last_epochs, 1) == num_last_epochs
+    assert yolox.num_last_epochs == num_last_epochs
     assert len(report.notes) == notes
 
 

@@ -156,19 +156,19 @@ def _fit_hook(hook: Any, old_steps: int, length: RunLength, report: FitReport) -
     name = type_name(hook)
     if name == "EMAHook":
         _fit_ema(hook, old_steps, length, report)
+    # Hooks switch at the beginning of an epoch; without a second one, at the first step.
     last_epoch = math.ceil(length.num_epochs) - 1
     old_epochs = old_steps / length.epoch_length
-    if "switch_epoch" in hook:
-        if hook["switch_epoch"]:
-            fraction = min(hook["switch_epoch"] / old_epochs, 1.0)
-            hook["switch_epoch"] = min(max(1, round(fraction * length.num_epochs)), last_epoch or 1)
+    if hook.get("switch_epoch"):
+        fraction = min(hook["switch_epoch"] / old_epochs, 1.0)
+        hook["switch_epoch"] = min(max(1, round(fraction * length.num_epochs)), last_epoch)
     elif name == "YOLOXModeSwitchHook":
         fraction = hook.get("num_last_epochs", _DEFAULT_LAST_EPOCHS) / old_epochs
         hook["num_last_epochs"] = max(1, min(round(fraction * length.num_epochs), last_epoch))
-    else:
+    elif "last_fraction" not in hook:
         return
     if not last_epoch:
-        report.notes.append(f"{name} never switches, because less than an epoch fits")
+        report.notes.append(f"{name} switches at the first step, because less than an epoch fits")
 
 
 def _fit_ema(hook: Any, old_steps: int, length: RunLength, report: FitReport) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -11,7 +10,6 @@ from mmengine.hooks import Hook
 
 from detkit.engine.distributed import run_on_main_process
 from detkit.engine.schedule.run_plan import MeasuredTimes, SplitTime, remaining_iterations
-from detkit.files import atomic_replace
 
 # Fractions of the run after which the rest is planned again. The last ones are close together,
 # because what they do not correct remains.
@@ -97,17 +95,6 @@ class ReplanHook(Hook):  # type: ignore[misc]
             runner.logger.info(f"{remaining} more iterations instead of {loop.max_iters - done}: "
                                f"{self._step_s:.3g} s for each")
             loop.change_remaining(remaining)
-            write_timeline(runner, loop.timeline)
+            runner.cfg.train_cfg.timeline = loop.timeline
+            runner.dump_config()
         self._restart()
-
-
-def write_timeline(runner: Any, timeline: list[list[int]]) -> None:
-    """Write the timeline into the run's config: the file in the work dir, and later checkpoints."""
-    runner.cfg.train_cfg.timeline = timeline
-    name = Path(runner.cfg.filename or f"{runner.timestamp}.py").name
-
-    def write() -> None:
-        with atomic_replace(Path(runner.work_dir, name), "w") as file:
-            file.write(str(runner.cfg.dump()))
-
-    run_on_main_process(write)
