@@ -150,7 +150,7 @@ def test_loop_hooks_and_log_of_the_new_run():
     fit_schedule(cfg, RunLength(200, 30, 4, 20))
     assert is_planned(cfg) and cfg.train_cfg == dict(
         type="detkit.PlannedTrainLoop", epoch_length=30, num_validations=4,
-        timeline=[[0, 0], [200, 200]])
+        num_steps=200, timeline=[[0, 200]])
     assert cfg.default_hooks.checkpoint == dict(type="CheckpointHook", interval=20,
                                                 by_epoch=False, save_best="x")
     assert cfg.default_hooks.logger.interval == 10

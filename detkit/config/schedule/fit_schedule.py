@@ -80,7 +80,7 @@ def count_steps(cfg: Mapping[str, Any], epoch_length: int) -> int:
     """
     train_cfg = cfg.get("train_cfg") or {}
     if is_planned(cfg):
-        return int(train_cfg["timeline"][-1][1])
+        return int(train_cfg["num_steps"])
     if train_cfg.get("max_epochs"):
         return int(train_cfg["max_epochs"]) * epoch_length
     if train_cfg.get("max_iters"):
@@ -129,8 +129,8 @@ def fit_schedule(
     _fit_default_hooks(cfg, length)
     cfg.train_cfg = ConfigDict(
         type=f"detkit.{PLANNED_LOOP}", epoch_length=length.epoch_length,
-        num_validations=length.num_validations,
-        timeline=timeline or [[0, 0], [length.num_steps, length.num_steps]])
+        num_validations=length.num_validations, num_steps=length.num_steps,
+        timeline=timeline or [[0, length.num_steps]])
     return report
 
 

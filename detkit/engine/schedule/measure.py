@@ -97,7 +97,7 @@ def trial_runner(cfg: Config, batch_size: int | None = None) -> Iterator[Any]:
     if batch_size is not None:
         cfg.train_dataloader.batch_size = batch_size
     cfg.train_cfg = ConfigDict(type="detkit.PlannedTrainLoop", num_validations=0,
-                               timeline=[[0, 0], [_ENDLESS, _ENDLESS]])
+                               num_steps=_ENDLESS, timeline=[[0, _ENDLESS]])
     hooks = ConfigDict(cfg.get("default_hooks") or {})
     hooks.pop("visualization", None)
     hooks.update(checkpoint=None, logger=None, param_scheduler=dict(type="ParamSchedulerHook"))

@@ -28,7 +28,8 @@ from detkit.errors import ConfigError
 
 MAX_AUTO_BATCH = 0.08  # fraction of the time
 _ALSO_LENGTHS = ("type", "max_epochs", "max_iters", "val_begin", "val_interval",
-                 "dynamic_intervals", "timeline", "epoch_length", "num_validations")
+                 "dynamic_intervals", "num_steps", "timeline", "epoch_length",
+                 "num_validations")
 
 
 @dataclass(frozen=True)
