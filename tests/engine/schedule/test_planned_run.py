@@ -21,6 +21,7 @@ from detkit.engine import run
 from detkit.engine.planned_loop import step_at
 from detkit.engine.runner import DetRunner
 from detkit.engine.schedule.replan_hook import ReplanHook
+from detkit.engine.schedule.resume_plan import follow_resumed_plan
 from detkit.engine.schedule.run_plan import MeasuredTimes, SplitTime
 from detkit.errors import ConfigError, DetkitError
 
@@ -115,14 +116,30 @@ def test_run_on_a_slower_machine_is_repeated_and_resumed_to_the_bit(
         expected_rate = 0.001 * (1 + torch.cos(torch.tensor(torch.pi * step / 24)).item()) / 2
         assert rate == pytest.approx(expected_rate, abs=1e-6)
 
-    # The config of the command has 3 epochs; the plan comes from the checkpoint.
     third.mkdir()
     earlier = sorted(int(path.stem[5:]) for path in first.glob("iter_*.pth"))[0]
     assert earlier < last
     shutil.copy(first / f"iter_{earlier}.pth", third)
-    run.train(tmp_path / "config" / "tiny.py", work_dir=third, device="cpu",
-              resume=third / f"iter_{earlier}.pth", minutes=1)
+    run.train(first / "planned.py", work_dir=third, device="cpu", resume=True, minutes=1)
     _assert_equal_weights(expected, _checkpoint(third, f"iter_{last}.pth"))
+
+    # The config of the command has 3 epochs, and the plan comes from the checkpoint.
+    plain = load_config(tmp_path / "config" / "tiny.py")
+    resumed = follow_resumed_plan(plain, str(third / f"iter_{earlier}.pth"), None, False)
+    written = load_config(planned)
+    for key in ("param_scheduler", "custom_hooks", "default_hooks", "log_processor"):
+        assert resumed[key] == written[key]
+    assert resumed.train_cfg.timeline[0] == [0, 24]
+    with pytest.raises(ConfigError, match="whose schedule cannot change"):
+        follow_resumed_plan(plain, str(_epoch_checkpoint(tmp_path)), 1.0, False)
+
+
+def _epoch_checkpoint(folder: Path) -> Path:
+    """A checkpoint of a run that was not planned."""
+    path = folder / "epoch_1.pth"
+    meta = {"epoch": 1, "iter": 3, "cfg": "train_cfg = dict(max_epochs=3)\n"}
+    torch.save({"state_dict": {}, "meta": meta}, path)
+    return path
 
 
 @pytest.mark.slow
