@@ -126,6 +126,11 @@ def fit_schedule(
     for hook in cfg.get("custom_hooks") or []:
         if isinstance(hook, Mapping):
             _fit_hook(hook, old_steps, length, report)
+    sampler = (cfg.get("train_dataloader") or {}).get("sampler")
+    if isinstance(sampler, Mapping) and type_name(sampler) == "InfiniteSampler":
+        # That of loops over iterations; the planned loop passes through the data.
+        cfg.train_dataloader.sampler = ConfigDict(type="DefaultSampler",
+                                                  shuffle=sampler.get("shuffle", True))
     _fit_default_hooks(cfg, length)
     cfg.train_cfg = ConfigDict(
         type=f"detkit.{PLANNED_LOOP}", epoch_length=length.epoch_length,

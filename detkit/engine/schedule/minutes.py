@@ -108,7 +108,7 @@ def describe_plan(
     config_steps: int, spent_s: float,
 ) -> str:
     """What was chosen, and why, in a few lines."""
-    batch = cfg.train_dataloader.batch_size * get_world_size()
+    batch = cfg.train_dataloader.get("batch_size", 1) * get_world_size()
     lines = [
         f"--minutes {minutes:g}: {length.num_steps} steps of {batch} images, "
         f"{length.num_epochs:.3g} epochs (the config: {config_steps} steps, "
