@@ -13,7 +13,7 @@ from detkit.engine.schedule.run_plan import MeasuredTimes, SplitTime, remaining_
 
 # Fractions of the run after which the rest is planned again; at the last, the rest is short enough
 # that its error does not matter.
-REPLAN_AT = (0.02, *(percent / 100 for percent in range(5, 100, 5)), 0.98)
+REPLAN_AT = (*(percent / 100 for percent in range(5, 100, 5)), 0.98)
 # A smaller change, as a fraction of the run, waits until the last of them.
 _MIN_CHANGE = 0.01
 # A new step time counts as if so many iterations of the old one had been measured with it.
@@ -52,10 +52,7 @@ class ReplanHook(Hook):  # type: ignore[misc]
         self._start = self._validation_start = 0.0
         self._validating_s = 0.0
         self._num_iters = 0
-
-    def before_train(self, runner: Any) -> None:
-        """Start the clock."""
-        self._restart()
+        self._has_begun = False
 
     def before_val_epoch(self, runner: Any) -> None:
         """Start the clock of a validation."""
@@ -77,6 +74,10 @@ class ReplanHook(Hook):  # type: ignore[misc]
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Plan again if one of the fractions of the run is over."""
+        if not self._has_begun:  # the first iteration starts the data loading processes
+            self._has_begun = True
+            self._restart()
+            return
         self._num_iters += 1
         loop = runner.train_loop
         before, after = loop.step_at(runner.iter), loop.step_at(runner.iter + 1)

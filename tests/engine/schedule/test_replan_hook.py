@@ -39,7 +39,6 @@ class ClockedRun:
 
     def play(self, hook, seconds_of_step, validation_s=0.0):
         """Run all iterations and validations; returns the time at the end."""
-        hook.before_train(self)
         while self.iter < self.max_iters:
             self.now += seconds_of_step(self.iter)
             hook.after_train_iter(self, 0)
@@ -92,5 +91,5 @@ def test_no_time_left_ends_the_run_soon():
     run = ClockedRun(200, 0)
     times = MeasuredTimes(1.0, 10, None, None)
     run.play(hook_of(run, times, 5.0), lambda iteration: 1.0)
-    assert run.iter == 5  # one iteration after the first time that it is planned, at 2 %
+    assert run.iter == 11  # one iteration after the first time that it is planned, at 5 %
     assert step_at(run.timeline, 200, run.iter) == 200
