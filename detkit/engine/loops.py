@@ -5,7 +5,6 @@ They replace mmengine's loops of the same names in the scope ``detkit``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import get_dist_info
@@ -95,13 +94,6 @@ class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # 
         """Train one epoch, or the rest of it after resuming."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        for index, batch in self._remaining_batches():
-            self.run_iter(index, batch)
-        self.runner.call_hook("after_train_epoch")
-        self._epoch += 1
-
-    def _remaining_batches(self) -> Iterator[tuple[int, Any]]:
-        """Index and batch of the epoch, from the current iteration on."""
         num_done = self._iter - self._epoch * len(self.dataloader)
         batch_sampler = self.dataloader.batch_sampler
         if not 0 <= num_done <= len(self.dataloader):
@@ -113,7 +105,10 @@ class EpochBasedTrainLoop(_DivergenceGuardMixin, loops.EpochBasedTrainLoop):  # 
             num_done = 0
         elif num_done and isinstance(batch_sampler, SkippingBatchSampler):
             batch_sampler.skip_next = num_done
-        yield from enumerate(self.dataloader, num_done)
+        for index, batch in enumerate(self.dataloader, num_done):
+            self.run_iter(index, batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Train one batch, with random seeds that depend on the iteration only."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine import runner as mmengine_runner
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -25,6 +26,7 @@ from detkit.checkpoints.nonfinite import (
     named_weights,
     select_checked_weights,
 )
+from detkit.config.load_config import RUNNER_KEYS
 from detkit.engine.divergence import ensure_finite_state
 from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook
 from detkit.engine.resume_check import check_run_state
@@ -75,6 +77,20 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainCheckpointHook())
         self.register_hook(_ThreadsHook())
+
+    def dump_config(self) -> None:
+        """Write the run's config into the work dir, in a form that trains again.
+
+        Variables of the config file, which are evaluated already, are left out. A test does not
+        replace the config of the training whose model it tests.
+        """
+        path = Path(self.work_dir, Path(self.cfg.filename or f"{self.timestamp}.py").name)
+        if not is_main_process() or self.cfg.get("train_cfg") is None and path.exists():
+            return
+        kept = {key: value for key, value in self.cfg.items() if key in RUNNER_KEYS}
+        text = Config(kept, filename=self.cfg.filename).dump()
+        with atomic_replace(path, "w") as file:
+            file.write(str(text))
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Log to stderr and to a file; long messages go to the file only."""

@@ -80,7 +80,7 @@ def count_steps(cfg: Mapping[str, Any], epoch_length: int) -> int:
     """
     train_cfg = cfg.get("train_cfg") or {}
     if is_planned(cfg):
-        return int(train_cfg["timeline"][-1][1])
+        return int(train_cfg["num_steps"])
     if train_cfg.get("max_epochs"):
         return int(train_cfg["max_epochs"]) * epoch_length
     if train_cfg.get("max_iters"):
@@ -126,11 +126,16 @@ def fit_schedule(
     for hook in cfg.get("custom_hooks") or []:
         if isinstance(hook, Mapping):
             _fit_hook(hook, old_steps, length, report)
+    sampler = (cfg.get("train_dataloader") or {}).get("sampler")
+    if isinstance(sampler, Mapping) and type_name(sampler) == "InfiniteSampler":
+        # That of loops over iterations; the planned loop passes through the data.
+        cfg.train_dataloader.sampler = ConfigDict(type="DefaultSampler",
+                                                  shuffle=sampler.get("shuffle", True))
     _fit_default_hooks(cfg, length)
     cfg.train_cfg = ConfigDict(
         type=f"detkit.{PLANNED_LOOP}", epoch_length=length.epoch_length,
-        num_validations=length.num_validations,
-        timeline=timeline or [[0, 0], [length.num_steps, length.num_steps]])
+        num_validations=length.num_validations, num_steps=length.num_steps,
+        timeline=timeline or [[0, length.num_steps]])
     return report
 
 
@@ -156,19 +161,19 @@ def _fit_hook(hook: Any, old_steps: int, length: RunLength, report: FitReport) -
     name = type_name(hook)
     if name == "EMAHook":
         _fit_ema(hook, old_steps, length, report)
+    # Hooks switch at the beginning of an epoch; without a second one, at the first step.
     last_epoch = math.ceil(length.num_epochs) - 1
     old_epochs = old_steps / length.epoch_length
-    if "switch_epoch" in hook:
-        if hook["switch_epoch"]:
-            fraction = min(hook["switch_epoch"] / old_epochs, 1.0)
-            hook["switch_epoch"] = min(max(1, round(fraction * length.num_epochs)), last_epoch or 1)
+    if hook.get("switch_epoch"):
+        fraction = min(hook["switch_epoch"] / old_epochs, 1.0)
+        hook["switch_epoch"] = min(max(1, round(fraction * length.num_epochs)), last_epoch)
     elif name == "YOLOXModeSwitchHook":
         fraction = hook.get("num_last_epochs", _DEFAULT_LAST_EPOCHS) / old_epochs
         hook["num_last_epochs"] = max(1, min(round(fraction * length.num_epochs), last_epoch))
-    else:
+    elif "last_fraction" not in hook:
         return
     if not last_epoch:
-        report.notes.append(f"{name} never switches, because less than an epoch fits")
+        report.notes.append(f"{name} switches at the first step, because less than an epoch fits")
 
 
 def _fit_ema(hook: Any, old_steps: int, length: RunLength, report: FitReport) -> None:

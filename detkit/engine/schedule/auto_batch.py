@@ -27,7 +27,6 @@ MIN_GAIN = 1.05
 MAX_MEMORY = 0.8
 # With fewer steps in an epoch the optimizer makes too few updates.
 MIN_EPOCH_STEPS = 4
-_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _try_size(cfg: Config, batch_size: int) -> tuple[BatchTrial, int]:
     """Train a few steps; the trial, and the number of training images."""
     _reset_peak()
     with trial_runner(cfg, batch_size) as runner:
-        times = run_trial(runner, max_s=0.0, enough_steps=_STEPS)
+        times = run_trial(runner, max_s=0.0)
         num_images = len(runner.train_dataloader.dataset)
         memory = _peak_memory()
     gc.collect()

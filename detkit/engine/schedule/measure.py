@@ -97,7 +97,7 @@ def trial_runner(cfg: Config, batch_size: int | None = None) -> Iterator[Any]:
     if batch_size is not None:
         cfg.train_dataloader.batch_size = batch_size
     cfg.train_cfg = ConfigDict(type="detkit.PlannedTrainLoop", num_validations=0,
-                               timeline=[[0, 0], [_ENDLESS, _ENDLESS]])
+                               num_steps=_ENDLESS, timeline=[[0, _ENDLESS]])
     hooks = ConfigDict(cfg.get("default_hooks") or {})
     hooks.pop("visualization", None)
     hooks.update(checkpoint=None, logger=None, param_scheduler=dict(type="ParamSchedulerHook"))
@@ -128,9 +128,8 @@ class _TrialHook(Hook):  # type: ignore[misc]
 
     priority = "LOWEST"
 
-    def __init__(self, max_s: float, enough_steps: int) -> None:
+    def __init__(self, max_s: float) -> None:
         self._max_s = max_s
-        self._enough_steps = enough_steps
         self._times: list[float] = []
         self._start = perf_counter()
         self.setup_s = 0.0
@@ -156,19 +155,18 @@ class _TrialHook(Hook):  # type: ignore[misc]
     def _is_enough(self) -> bool:
         steps = len(self._times) - WARMUP_STEPS
         elapsed = self._times[-1] - self._times[0]
-        return steps >= self._enough_steps and elapsed >= ENOUGH_S or (
+        return steps >= ENOUGH_STEPS and elapsed >= ENOUGH_S or (
             steps >= MIN_STEPS and elapsed >= self._max_s)
 
 
-def run_trial(runner: Any, max_s: float, enough_steps: int = ENOUGH_STEPS) -> StepTimes:
+def run_trial(runner: Any, max_s: float) -> StepTimes:
     """Train ``runner`` for a few steps.
 
     Args:
         runner: of `trial_runner`.
         max_s: the trial ends after so many seconds, if it has the least number of steps.
-        enough_steps: number of timed steps at which it ends, if they took some seconds.
     """
-    hook = _TrialHook(max_s, enough_steps)
+    hook = _TrialHook(max_s)
     runner.register_hook(hook)
     runner.train()
     return StepTimes(hook.setup_s, hook.seconds, len(runner.train_dataloader))

@@ -28,7 +28,8 @@ from detkit.errors import ConfigError
 
 MAX_AUTO_BATCH = 0.08  # fraction of the time
 _ALSO_LENGTHS = ("type", "max_epochs", "max_iters", "val_begin", "val_interval",
-                 "dynamic_intervals", "timeline", "epoch_length", "num_validations")
+                 "dynamic_intervals", "num_steps", "timeline", "epoch_length",
+                 "num_validations")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def describe_plan(
     config_steps: int, spent_s: float,
 ) -> str:
     """What was chosen, and why, in a few lines."""
-    batch = cfg.train_dataloader.batch_size * get_world_size()
+    batch = cfg.train_dataloader.get("batch_size", 1) * get_world_size()
     lines = [
         f"--minutes {minutes:g}: {length.num_steps} steps of {batch} images, "
         f"{length.num_epochs:.3g} epochs (the config: {config_steps} steps, "

@@ -67,17 +67,17 @@ def _read_plan(
     saved: Mapping[str, Any], checkpoint: str
 ) -> tuple[list[list[int]], RunLength]:
     train_cfg = saved["train_cfg"]
-    timeline = train_cfg.get("timeline")
+    timeline, num_steps = train_cfg.get("timeline"), train_cfg.get("num_steps")
     hook = (saved.get("default_hooks") or {}).get("checkpoint")
     try:
-        check_timeline(timeline)
+        check_timeline(timeline, num_steps)
     except ConfigError as error:
         raise _invalid_plan(checkpoint, str(error)) from error
     numbers = (train_cfg.get("epoch_length"), train_cfg.get("num_validations"),
                hook.get("interval") if isinstance(hook, Mapping) else None)
     if not all(_is_int(number, least) for number, least in zip(numbers, (1, 0, 1))):
         raise _invalid_plan(checkpoint, f"epoch_length, num_validations, interval {numbers}")
-    return [list(pair) for pair in timeline], RunLength(timeline[-1][1], *numbers)
+    return [list(pair) for pair in timeline], RunLength(num_steps, *numbers)
 
 
 def _is_int(value: Any, least: int) -> bool:
