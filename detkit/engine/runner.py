@@ -27,6 +27,7 @@ from detkit.checkpoints.nonfinite import (
 )
 from detkit.engine.divergence import ensure_finite_state
 from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook
+from detkit.engine.hooks.curves_hook import CurvesHook
 from detkit.engine.resume_check import check_run_state
 from detkit.errors import WeightsError
 from detkit.files import atomic_replace
@@ -75,6 +76,13 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainCheckpointHook())
         self.register_hook(_ThreadsHook())
+
+    def register_default_hooks(self, hooks: Any = None) -> None:
+        """Register the default hooks of mmengine and detkit; None in the config removes one."""
+        hooks = {"curves": CurvesHook(), **(hooks or {})}
+        if hooks["curves"] is None:
+            del hooks["curves"]
+        super().register_default_hooks(hooks)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Log to stderr and to a file; long messages go to the file only."""
