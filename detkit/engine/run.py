@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
@@ -32,6 +33,7 @@ from detkit.engine.hooks.progress_hook import progress_bar
 from detkit.engine.load_model import checkpoint_classes, load_state_dict_strict
 from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.run_failures import explain_failures, set_loading_timeout
+from detkit.engine.run_summary import summarize_run
 from detkit.engine.runner import DetRunner
 from detkit.engine.setup_data import check_same_classes, setup_data
 from detkit.engine.setup_process import setup_process
@@ -80,6 +82,7 @@ def train(
         DetkitError: the config, the data or a checkpoint is invalid, or the training failed; see
             ``explain_failures``.
     """
+    start = time.monotonic()
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
@@ -112,7 +115,9 @@ def train(
         test_result = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
             test_result = _test(cfg, load_checkpoint(checkpoint), str(checkpoint))
-        return TrainResult(folder, checkpoint, test_result, _confusion_matrix(test_result, folder))
+        return TrainResult(folder, checkpoint, test_result, _confusion_matrix(test_result, folder),
+                           summarize_run(cfg, runner, config, data, classes,
+                                         time.monotonic() - start))
 
 
 def test(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from detkit.engine.hooks.curves_hook import CURVES_FILE, CurvesHook
 from detkit.engine.results import TrainResult
+from detkit.engine.run_summary import describe_model
 from detkit.engine.training_curves import VALIDATION_ITERS, group_losses, training_curves
 
 
@@ -101,6 +102,38 @@ def test_curves_equal_the_json_log(trained_classifier: tuple[Path, TrainResult])
         [row["base_lr"] for row in rows if "base_lr" in row])
     assert [(item.label, item.x.tolist(), item.y.tolist()) for item in curves.scores] == [
         ("top-1", [2], top1)]
+
+
+def test_summary_states_the_run(trained_classifier: tuple[Path, TrainResult]) -> None:
+    config, result = trained_classifier
+    summary = result.summary
+    assert summary is not None and result.test is not None
+    assert (summary.config, summary.data, summary.classes) == (
+        str(config), None, ("blue", "green", "red"))
+    assert summary.images == {"train": 12, "val": 6} and summary.tested_on_val
+    assert (summary.schedule, summary.weights, summary.resumed) == (
+        "2 epochs", "random weights", None)
+    assert summary.model.startswith("classifier, ConvNeXtV2; 10,")
+    # The only validation was of the checkpoint that was tested, on the same images.
+    assert summary.validation == ("top-1", result.test.metrics["cls/top1"], "epoch 2")
+    assert summary.training_seconds is not None
+    assert 0 < summary.training_seconds < summary.seconds
+    assert summary.curves == result.work_dir / CURVES_FILE and summary.ledger is None
+    assert summary.log is not None and "Saving checkpoint" in summary.log.read_text()
+
+
+@pytest.mark.parametrize(("model", "expected"), [
+    ({}, "model"),
+    ({"type": "mmdet.CascadeRCNN", "backbone": {"type": "EfficientNet", "arch": "lite0"},
+      "neck": {"type": "FPN"}}, "Cascade R-CNN, EfficientNet lite0, FPN"),
+    ({"type": "RetinaNet", "backbone": {"type": "TimmBackbone", "name": "levit_128"},
+      "neck": [{"type": "FPN"}, {"type": "DyHead"}]},
+     "RetinaNet, TimmBackbone levit_128, FPN, DyHead"),
+    ({"type": "FasterRCNN", "backbone": {"type": "Swin", "arch": {"depths": [2]}}, "neck": None},
+     "Faster R-CNN, Swin"),
+], ids=["nothing", "cascade", "two necks", "own sizes"])
+def test_model_is_described_in_words(model: dict[str, Any], expected: str) -> None:
+    assert describe_model(model) == expected
 
 
 def test_plot_that_fails_is_one_warning(

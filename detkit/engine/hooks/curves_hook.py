@@ -13,7 +13,7 @@ from mmengine.runner.loops import IterBasedTrainLoop
 from detkit.engine.training_curves import VALIDATION_ITERS, training_curves
 from detkit.registry import HOOKS
 from detkit.text import printable, shorten
-from detkit.visualization.curves_plot import plot_curves
+from detkit.visualization.curves_plot import TrainingCurves, plot_curves
 
 CURVES_FILE = "curves.png"
 
@@ -50,15 +50,19 @@ class CurvesHook(Hook):  # type: ignore[misc]
         path = Path(runner.work_dir, CURVES_FILE)
         # A plot is worth no training: whatever fails in it, a font or a full disk, is one line.
         try:
-            scalars = {name: buffer.data[0]
-                       for name, buffer in runner.message_hub.log_scalars.items()}
-            by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
-            curves = training_curves(scalars, runner.iter,
-                                     len(runner.train_dataloader) if by_epoch else None)
-            done, total = ((runner.epoch, runner.max_epochs) if by_epoch
+            curves = hub_curves(runner)
+            done, total = ((runner.epoch, runner.max_epochs) if curves.unit == "epoch"
                            else (runner.iter, runner.max_iters))
             name = shorten(printable(Path(runner.work_dir).name), 50)
             plot_curves(curves, path, f"{name}: {curves.unit} {done} of {total}")
         except Exception as error:
             runner.logger.warning(f"{path}: not plotted ({type(error).__name__}: {error})")
         self._plotted_at = time.monotonic()
+
+
+def hub_curves(runner: Any) -> TrainingCurves:
+    """The curves of a runner's training so far."""
+    scalars = {name: buffer.data[0] for name, buffer in runner.message_hub.log_scalars.items()}
+    by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
+    return training_curves(scalars, runner.iter,
+                           len(runner.train_dataloader) if by_epoch else None)
