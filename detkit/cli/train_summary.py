@@ -34,7 +34,9 @@ def summary_rows(result: TrainResult) -> tuple[Rows, Rows, Rows]:
     summary = result.summary
     if summary is None:
         return [], [], []
-    about = [("trained", f"{summary.config} on {summary.data or 'the data of the config'}"),
+    data = {None: "the data of the config", "sample": "the built-in sample"}.get(
+        summary.data, summary.data)
+    about = [("trained", f"{summary.config} on {data}"),
              ("model", summary.model), ("began with", summary.weights),
              ("classes", _class_list(summary.classes)),
              ("images", _image_counts(result.test, summary)),

@@ -137,7 +137,8 @@ def _image_counts(runner: Any) -> dict[str, int]:
             dataset = loader.dataset
             while hasattr(dataset, "dataset"):  # one that repeats or mixes another
                 dataset = dataset.dataset
-            counts[split] = len(dataset)
+            if hasattr(dataset, "__len__"):
+                counts[split] = len(dataset)
     return counts
 
 

@@ -54,7 +54,7 @@ def test_screen_after_the_quickstart(
     monkeypatch.chdir(repository)
     monkeypatch.setattr(sys, "executable", str(repository / ".venv" / "bin" / "python"))
     rows = screen(capsys, tmp_path, test=TestResult({}, coco_stats()))
-    assert rows["trained"] == "configs/quickstart.py on sample"
+    assert rows["trained"] == "configs/quickstart.py on the built-in sample"
     assert rows["classes"] == "6: ball, bottle, a very long..., car, dog and 1 more"
     assert rows["images"] == "train 400, val 50, test 500"
     assert rows["time"] == "10 epochs in 14.2 minutes, training steps 12.0 minutes"
