@@ -17,6 +17,8 @@ quickstart: install
 	$(BIN)/python tools/train.py configs/quickstart.py --data sample --work-dir $(RUN) --resume
 	$(BIN)/python tools/predict.py $(RUN)/best.pth sample --out $(RUN)/images --threshold 0.5 --force
 	$(BIN)/python tools/video.py $(RUN)/best.pth sample --out $(RUN)/video.mp4 --threshold 0.5 --force
+	@echo
+	@sed 's|^log .*|&\nimages      $(RUN)/images\nvideo       $(RUN)/video.mp4|' $(RUN)/summary.txt
 
 test: install
 	$(PYTEST)

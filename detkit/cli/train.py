@@ -67,7 +67,7 @@ def _minutes(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and print the path of the checkpoint and its scores."""
+    """Train, and print the scores, then a screen with what was trained and what to do next."""
     start_time = time.monotonic()  # before torch is imported
     from detkit.cli.args import parse_options, set_local_rank_env
     from detkit.engine.run import train
@@ -93,15 +93,19 @@ def run(args: argparse.Namespace) -> int:
     )
     from detkit.cli.args import is_main_process
     from detkit.cli.scores import print_scores
+    from detkit.cli.train_summary import print_summary
 
     if not is_main_process():
         return 0
     if result.test is not None:
         print_scores(result.test)
-    if result.confusion_matrix is not None:
-        print(f"\nconfusion matrix: {result.confusion_matrix}")
+    print_summary(result)
+    if not sys.stdout.isatty():
+        # For scripts; a terminal shows both in the summary.
+        if result.confusion_matrix is not None:
+            print(f"\nconfusion matrix: {result.confusion_matrix}")
+        if result.checkpoint is not None:
+            print(f"\ncheckpoint: {result.checkpoint}")
     if result.checkpoint is None:
         print(f"no checkpoint written to {result.work_dir}", file=sys.stderr)
-        return 0
-    print(f"\ncheckpoint: {result.checkpoint}")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from detkit.engine.run_summary import RunSummary
     from detkit.evaluation.classification.classification_scores import ClassificationScores
     from detkit.evaluation.detection.coco_stats import CocoStats
 
@@ -38,9 +39,11 @@ class TrainResult:
             ``save_best`` is off; None if no checkpoint was saved.
         test: the result of ``checkpoint`` on the test split; None if the config has none.
         confusion_matrix: the plot of a classifier's confusion matrix; None for detectors.
+        summary: what was trained on what, and where the run's files are.
     """
 
     work_dir: Path
     checkpoint: Path | None
     test: TestResult | None
     confusion_matrix: Path | None = None
+    summary: RunSummary | None = None

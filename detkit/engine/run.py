@@ -34,6 +34,7 @@ from detkit.engine.hooks.progress_hook import progress_bar
 from detkit.engine.load_model import checkpoint_classes, load_state_dict_strict
 from detkit.engine.results import TestResult, TrainResult
 from detkit.engine.run_failures import explain_failures, set_loading_timeout
+from detkit.engine.run_summary import summarize_run
 from detkit.engine.runner import DetRunner
 from detkit.engine.schedule.auto_batch import check_auto_batch, choose_batch_size
 from detkit.engine.schedule.minutes import TimeBudget, check_minutes, fit_minutes
@@ -91,7 +92,7 @@ def train(
             resumed run keeps the schedule that its checkpoint was planned with.
         auto_batch: find the batch size that is the fastest for an image and fits into the memory,
             and scale the learning rate to it. A resumed run keeps its checkpoint's.
-        start_time: ``time.monotonic()`` at which ``minutes`` began; None takes now.
+        start_time: ``time.monotonic()`` at which the command began; None takes now.
 
     Raises:
         DetkitError: the config, the data or a checkpoint is invalid, or the training failed; see
@@ -100,9 +101,8 @@ def train(
     if from_scratch and backbone_from is not None:
         raise ConfigError("--from-scratch and --backbone-from contradict each other",
                           expected="one of them")
-    budget = None
-    if minutes is not None:
-        budget = TimeBudget(minutes, monotonic() if start_time is None else start_time)
+    start = monotonic() if start_time is None else start_time
+    budget = None if minutes is None else TimeBudget(minutes, start)
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
@@ -145,7 +145,9 @@ def train(
         test_result = None
         if checkpoint is not None and cfg.get("test_dataloader") is not None:
             test_result = _test(cfg, load_checkpoint(checkpoint), str(checkpoint))
-        return TrainResult(folder, checkpoint, test_result, _confusion_matrix(test_result, folder))
+        return TrainResult(folder, checkpoint, test_result, _confusion_matrix(test_result, folder),
+                           summarize_run(cfg, runner, config, data, classes,
+                                         monotonic() - start))
 
 
 def test(

@@ -29,13 +29,17 @@ from detkit.checkpoints.nonfinite import (
 from detkit.config.load_config import RUNNER_KEYS
 from detkit.engine.divergence import ensure_finite_state
 from detkit.engine.hooks.checkpoint_hook import PlainCheckpointHook
+from detkit.engine.hooks.curves_hook import CurvesHook
 from detkit.engine.resume_check import check_run_state
 from detkit.errors import WeightsError
 from detkit.files import atomic_replace
 from detkit.machine.threads import update_num_threads
 from detkit.registry import RUNNERS
 
-_LONG_MESSAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options")
+# Long, or of no use to a user: mmengine about its own names and its default without a launcher.
+_FILE_MESSAGES = ("Hooks will be executed", "Config:", "System environment", "paramwise_options",
+                  '"FileClient" will be deprecated', '"HardDiskBackend" is the alias',
+                  "Distributed training is not used")
 
 
 def _pretrained_files(value: Any) -> Iterator[str]:
@@ -50,8 +54,8 @@ def _pretrained_files(value: Any) -> Iterator[str]:
             yield from _pretrained_files(item)
 
 
-def _is_short(record: logging.LogRecord) -> bool:
-    return not record.getMessage().lstrip("\n- ").startswith(_LONG_MESSAGES)
+def _is_for_users(record: logging.LogRecord) -> bool:
+    return not record.getMessage().lstrip("\n- ").startswith(_FILE_MESSAGES)
 
 
 class _ThreadsHook(Hook):  # type: ignore[misc]
@@ -92,13 +96,20 @@ class DetRunner(mmengine_runner.Runner):  # type: ignore[misc]
         with atomic_replace(path, "w") as file:
             file.write(str(text))
 
+    def register_default_hooks(self, hooks: Any = None) -> None:
+        """Register the default hooks of mmengine and detkit; None in the config removes one."""
+        hooks = {"curves": CurvesHook(), **(hooks or {})}
+        if hooks["curves"] is None:
+            del hooks["curves"]
+        super().register_default_hooks(hooks)
+
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
-        """Log to stderr and to a file; long messages go to the file only."""
+        """Log to stderr and to a file; some messages go to the file only."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 continue
-            handler.addFilter(_is_short)
+            handler.addFilter(_is_for_users)
             if isinstance(handler, logging.StreamHandler):
                 # Not setStream: it flushes the stream of an earlier run, maybe closed.
                 handler.stream = sys.stderr

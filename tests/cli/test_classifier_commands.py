@@ -40,6 +40,8 @@ def test_train_and_test_print_tables_and_write_confusion_matrix(
     assert code == 0
     assert f"confusion matrix: {work / 'test_confusion_matrix.png'}" in out
     assert out.rstrip().endswith(f"checkpoint: {work / 'best.pth'}")
+    summary = (work / "summary.txt").read_text()
+    assert summary in out and str(config) in summary and "next" in summary
 
     scores = workspace / "new" / "scores.json"
     words = ["test", config, work / "best.pth", "--data", workspace / "data", "--device", "cpu",
@@ -47,7 +49,7 @@ def test_train_and_test_print_tables_and_write_confusion_matrix(
     code, tested, _ = run(capsys, *words)
     assert code == 0
     # test prints the same tables as train.
-    assert out.partition("\nconfusion matrix")[0].strip() in tested
+    assert out.partition("\ntrained ")[0].strip() in tested
     assert all(name in tested for name in (*tiny.CLASSES, "top1", "precision"))
     assert f"confusion matrix: {workspace / 'new' / 'scores.png'}" in tested
     content = json.loads(scores.read_text())

@@ -31,6 +31,6 @@ def trained_classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     """
     folder = tmp_path_factory.mktemp("classifier")
     data = tiny_classifier.write_images(folder / "data")
-    config = tiny_classifier.write_config(folder, data)
+    config = tiny_classifier.write_config(folder, data, 'default_hooks.pop("curves")')
     options = {"train_cfg.max_epochs": 2, "train_cfg.val_interval": 2}
     return config, train(config, work_dir=folder / "work", options=options, device="cpu")

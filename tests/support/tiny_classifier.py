@@ -49,6 +49,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=2)]
 default_hooks = dict(
+    curves=None,  # costs time in each of many runs
     logger=dict(type="LoggerHook", interval=1),
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2, save_best="cls/top1",
                     rule="greater"),

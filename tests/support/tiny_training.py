@@ -51,6 +51,7 @@ param_scheduler = [
          convert_to_iter_based=True),
 ]
 default_hooks = dict(
+    curves=None,  # costs time in each of many runs
     logger=dict(type="LoggerHook", interval=1),
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2,
                     save_best="coco/bbox_mAP"),

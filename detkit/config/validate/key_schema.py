@@ -31,7 +31,7 @@ _PARAMWISE = [
 _CLIP_GRAD = ["max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value", "type"]
 _DEFAULT_HOOKS = [
     "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
-    "visualization",
+    "curves", "visualization",
 ]
 _MODEL_CFG = [
     "rpn", "rpn_proposal", "rcnn", "assigner", "sampler", "pos_weight", "allowed_border",
