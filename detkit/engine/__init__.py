@@ -4,7 +4,8 @@ Importing this package registers detkit's hooks, loops, optimizer wrapper and it
 """
 
 from detkit.engine import loops
-from detkit.engine.hooks import checkpoint_hook, early_stopping_hook
+from detkit.engine.hooks import checkpoint_hook, early_stopping_hook, pipeline_switch_hook
 from detkit.engine.optim import amp, layer_decay
 
-__all__ = ["amp", "checkpoint_hook", "early_stopping_hook", "layer_decay", "loops"]
+__all__ = ["amp", "checkpoint_hook", "early_stopping_hook", "layer_decay", "loops",
+           "pipeline_switch_hook"]
