@@ -25,8 +25,9 @@ clean_pipeline = [
     dict(type="PackDetInputs"),
 ]
 mix_pipeline = [
-    # A canvas of 960 px, of which the crop shows parts of one to four images.
-    dict(type="Mosaic", img_scale=(480, 480), prob=0.5),
+    # A canvas of 960 px with gray at its border, of which the crops show one to four images.
+    dict(type="Mosaic", img_scale=(480, 480), center_ratio_range=(0.75, 1.25), prob=0.5),
+    dict(type="CenterCrop", crop_size=(720, 720)),
     dict(type="RandomCrop", crop_size=(480, 480), allow_negative_crop=True),
     *clean_pipeline,
 ]
