@@ -52,8 +52,14 @@ _MODEL_LOCATIONS = ["detkit.models"]
 _DATASET_LOCATIONS = ["detkit.data.classification.cls_dataset"]
 _SAMPLER_LOCATIONS = ["detkit.data.samplers.class_balanced_sampler"]
 _TRANSFORM_LOCATIONS = [
-    "detkit.data.transforms.load_image",
+    "detkit.data.transforms.cached_steps",
+    "detkit.data.transforms.color_transforms",
+    "detkit.data.transforms.copy_paste",
+    "detkit.data.transforms.copy_paste_boxes",
+    "detkit.data.transforms.geometric_transforms",
     "detkit.data.transforms.load_cls_image",
+    "detkit.data.transforms.load_image",
+    "detkit.data.transforms.mix_up",
     "detkit.data.transforms.pack_inputs",
     "detkit.data.transforms.timm_transforms",
     "detkit.data.transforms.torchvision_transforms",

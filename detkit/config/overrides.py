@@ -13,13 +13,17 @@ from detkit.errors import ConfigError
 from detkit.registry import METRICS, OPTIM_WRAPPERS, SCOPE, get_default_scope
 from detkit.walk import walk_dicts
 
-# mmengine's classes, and detkit's replacements that make a run resumable.
+# mmengine's and mmdet's classes, and detkit's replacements that make a run resumable.
 _REPLACEMENTS = {
     "CheckpointHook": "detkit.CheckpointHook",
     "EarlyStoppingHook": "detkit.EarlyStoppingHook",
     "EpochBasedTrainLoop": "detkit.EpochBasedTrainLoop",
     "IterBasedTrainLoop": "detkit.IterBasedTrainLoop",
     "AmpOptimWrapper": "detkit.AmpOptimWrapper",
+    "PipelineSwitchHook": "detkit.PipelineSwitchHook",
+    "YOLOXModeSwitchHook": "detkit.YOLOXModeSwitchHook",
+    "mmdet.PipelineSwitchHook": "detkit.PipelineSwitchHook",
+    "mmdet.YOLOXModeSwitchHook": "detkit.YOLOXModeSwitchHook",
 }
 
 

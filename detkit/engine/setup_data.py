@@ -16,6 +16,7 @@ from detkit.config.data.cls_dataset_check import (
     set_metainfo_classes,
 )
 from detkit.config.data.dataset_check import check_coco_datasets, get_resize_steps_by_split
+from detkit.config.data.mixing_check import cached_mixing_steps, check_mixing
 from detkit.config.data.override_datasets import override_cls_datasets, override_datasets
 from detkit.config.error_source import config_error_context
 from detkit.config.infer.infer_classifier_fields import needs_class_counts
@@ -65,6 +66,13 @@ def setup_data(
         if data is None and options not in (DataOptions(), DataOptions(box_format="xywh")):
             logger.warning("%s has no effect without --data: the files of the config are read as "
                            "they are", DATA_OPTIONS_KEY)
+        if training:
+            check_mixing(cfg, has_masks=data is None)
+            cached = list_names(cached_mixing_steps(cfg)) if cfg.get("resume") else ""
+            if cached:
+                logger.warning("%s: the cache of images is not in the checkpoint, so this run will "
+                               "mix other images than without the interruption; Mosaic and MixUp "
+                               "resume exactly", cached)
         setup = _setup_cls_data if is_classifier(cfg) else _setup_detection_data
         classes, class_counts = setup(cfg, data, folder, training, checkpoint_classes, options)
     return cfg, classes, class_counts

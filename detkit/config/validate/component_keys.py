@@ -17,6 +17,7 @@ _UNTYPED_KEYS = frozenset({"mask_feature_head"})
 # Keys of lists of such dicts.
 COMPONENT_LIST_KEYS = frozenset({
     "pipeline", "transforms", "custom_hooks", "param_scheduler", "datasets", "augments",
+    "switch_pipeline",
 })
 
 

@@ -13,6 +13,10 @@ from detkit.data.report.issue import ERROR
 from detkit.data.report.ledger import Ledger, SplitCount
 from detkit.walk import walk_dicts
 
+# Steps of mmdet that fit each image into a canvas of ``img_scale``, and the default of that.
+_MIXING_STEPS = ("Mosaic", "MixUp", "CachedMosaic", "CachedMixUp")
+_MIXING_SCALE = (640, 640)
+
 
 @dataclass(frozen=True)
 class ResizeStep:
@@ -22,10 +26,12 @@ class ResizeStep:
         name: the type in the config.
         scale: the maximum of the longer and of the shorter side in pixels, the smallest ones for
             random sizes; infinite for no limit.
+        rounds: False if sides are truncated to whole pixels.
     """
 
     name: str
     scale: tuple[float, float]
+    rounds: bool = True
 
     def output_wh(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in pixels of a resized image.
@@ -33,7 +39,8 @@ class ResizeStep:
         Source: mmcv's ``rescale_size``.
         """
         factor = min(self.scale[0] / max(width, height), self.scale[1] / min(width, height))
-        return int(width * factor + 0.5), int(height * factor + 0.5)
+        half = 0.5 if self.rounds else 0
+        return int(width * factor + half), int(height * factor + half)
 
 
 def resize_steps(value: Any) -> Iterator[ResizeStep]:
@@ -44,7 +51,8 @@ def resize_steps(value: Any) -> Iterator[ResizeStep]:
     """
     for _, step in walk_dicts(value):
         name = str(step.get("type")).rpartition(".")[2]
-        yield from (ResizeStep(name, scale) for scale in _min_scales(name, step))
+        yield from (ResizeStep(name, scale, name not in _MIXING_STEPS)
+                    for scale in _min_scales(name, step))
 
 
 def drop_thin_images(
@@ -118,6 +126,12 @@ def _min_scales(name: str, step: Mapping[str, Any]) -> Iterator[tuple[float, flo
         limit = _parse_pair(step.get("max_size"))
         if short is not None:
             yield math.inf if limit is None else limit[0], min(short)
+        return
+    if name in _MIXING_STEPS:
+        canvas_wh = _parse_pair(step.get("img_scale", _MIXING_SCALE))
+        if canvas_wh is not None:
+            # Whichever the longer side of the image is.
+            yield min(canvas_wh), min(canvas_wh)
         return
     if not step.get("keep_ratio"):
         return
