@@ -46,10 +46,12 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         name: of timm's model, with or without a tag of pretrained weights: 'resnet50.a1_in1k'.
         pretrained: whether ``init_weights`` downloads timm's pretrained weights, unless
             ``init_cfg`` is given.
-        strides: of the maps, ascending; the deepest map of each stride is returned. None for the
-            deepest map only, as for plain transformers (ViT, DeiT, EVA, those of CLIP and DINO),
-            whose other levels ``SimpleFeaturePyramid`` makes. The final norm of a transformer
-            belongs to its classifier and is removed.
+        strides: of the maps, ascending; the deepest map of each stride is returned. 'auto' for
+            (4, 8, 16, 32) where the model has them, else for all its strides from 4: 16, 32 and 64
+            for LeViT, 16 for plain transformers (ViT, DeiT, EVA, those of CLIP and DINO). None for
+            the deepest map only. In a detector's config without ``strides`` the neck follows, see
+            ``detkit.config.infer.neck_for_levels``. The final norm of a transformer belongs to its
+            classifier and is removed.
         frozen_stages: -1 none; 0 the stem; n also the first n of timm's stages (blocks of a plain
             transformer). Frozen modules stay in eval mode and their parameters get no gradient.
         norm_eval: keep batch norms in eval mode, with frozen running statistics.
@@ -78,7 +80,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         self,
         name: str,
         pretrained: bool = False,
-        strides: Sequence[int] | None = (4, 8, 16, 32),
+        strides: Sequence[int] | str | None = "auto",
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
