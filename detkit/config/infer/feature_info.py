@@ -26,11 +26,13 @@ class BackboneFeatureInfo:
         strides: of each level; None if unknown.
         publishes_strides: False where ``strides`` were measured: mmdet's backbones do not publish
             them, and one that is used in a special way may mean others.
+        fixed_size: (H, W) of the largest image that it takes; None for any size.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int | float, ...] | None = None
     publishes_strides: bool = True
+    fixed_size: tuple[int, int] | None = None
 
 
 def get_feature_channels(
@@ -87,7 +89,8 @@ def _probe_backbone(target: Any, arguments: Mapping[str, Any], device: str,
             channels = tuple(int(count) for count in published)
             strides = _parse_strides(getattr(module, "feature_strides", None), len(channels))
             if strides is not None or not measure_strides:
-                return BackboneFeatureInfo(channels, strides)
+                return BackboneFeatureInfo(channels, strides,
+                                           fixed_size=getattr(module, "fixed_size", None))
         module.eval()  # Not chained: train() of mmdet's backbones returns None.
         levels = module(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
     return BackboneFeatureInfo(tuple(int(level.shape[1]) for level in levels),

@@ -11,6 +11,7 @@ from mmengine.registry import Registry
 from detkit import registry as detkit_registry
 from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.infer.feature_info import get_backbone_feature_info, get_feature_channels
+from detkit.config.infer.fixed_image_size import infer_img_size
 from detkit.config.infer.head_inputs import infer_head_inputs, lacks_strides
 from detkit.config.infer.infer_classifier_fields import infer_classifier_fields
 from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
@@ -55,7 +56,7 @@ def infer_fields(
     if is_classifier(cfg):
         infer_classifier_fields(model, class_counts, scope)
     else:
-        _infer_channels(model, scope)
+        _infer_channels(cfg, model, scope)
 
 
 def get_config_classes(cfg: Config) -> list[str] | None:
@@ -116,7 +117,7 @@ def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str
     return get_signature(target).names if target is not None else frozenset()
 
 
-def _infer_channels(model: Mapping[str, Any], scope: str) -> None:
+def _infer_channels(cfg: Config, model: Mapping[str, Any], scope: str) -> None:
     """Infer the neck's inputs from the backbone, and the heads' inputs from the neck."""
     backbone, neck = model.get("backbone"), model.get("neck")
     if not isinstance(backbone, Mapping) or "type" not in backbone:
@@ -131,6 +132,7 @@ def _infer_channels(model: Mapping[str, Any], scope: str) -> None:
     backbone_info = get_backbone_feature_info(backbone, scope, build, needs_strides)
     neck_path = "model.neck[0]" if listed else "model.neck"
     if backbone_info is not None:
+        infer_img_size(cfg, backbone, backbone_info, scope)
         fit_neck_to_levels(backbone, necks[0], neck_path, backbone_info, scope)
         if has_in_channels:
             _infer_neck_channels(necks[0], neck_path, backbone_info.channels)

@@ -14,6 +14,7 @@ from detkit.errors import ConfigError
 from detkit.models.backbones.freezing import freeze_bn
 from detkit.models.backbones.layer_depth import get_layer_depth
 from detkit.models.backbones.timm.checkpoint_filter import (
+    check_timm_source,
     timm_checkpoint_filter_fn,
     timm_classifier_prefixes,
 )
@@ -62,6 +63,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 
     Attributes:
         feature_channels, feature_strides: of each map that ``forward`` returns.
+        fixed_size: (H, W) of the largest image, for a model with a fixed input size; else None.
 
     Raises:
         ConfigError: an unknown name or argument, or an invalid stride or stage.
@@ -72,6 +74,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 
     checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
     classifier_prefixes_fn = staticmethod(timm_classifier_prefixes)
+    check_source_fn = staticmethod(check_timm_source)
     # A classifier's file may have layers after the last feature map that this class drops.
     full_network = "TimmNetwork"
     state_dict_prefix = "body."
@@ -94,6 +97,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         self.options = self.levels.options
         self.feature_channels = self.levels.channels
         self.feature_strides = self.levels.strides
+        self.fixed_size = self.levels.fixed_size
         self.body: Any = create_timm_model(name, self.levels.options, num_classes=0)
         enable_dynamic_img_size(self.body)
         prune_to_levels(self.body, self.levels.indices)
