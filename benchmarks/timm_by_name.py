@@ -1,13 +1,14 @@
 """Which models of timm become a detector by their name alone.
 
-Builds each model as ``TimmBackbone(name)`` on torch's meta device (shapes without data), fits the
-FPN of ``configs/_base_/models/cascade_rcnn_micro.py`` to its levels as a config does, runs both for
-an image, and compares the maps with the published channels and strides. No weights are made or
-downloaded. Prints a table of levels and of failures:
+Finds the levels of each model as ``TimmBackbone(name)`` does, by a run on torch's meta device
+(shapes without data), fits the FPN of ``configs/_base_/models/cascade_rcnn_micro.py`` to them as a
+config does, and runs the neck on maps of the published channels and strides. No weights are made or
+downloaded. Prints how many models have which levels, and each failure with its reason:
 
-    python benchmarks/timm_by_name.py
+    python benchmarks/timm_by_name.py                  # every name: long
+    python benchmarks/timm_by_name.py --families       # one model of each family and size scheme
     python benchmarks/timm_by_name.py 'levit*' 'vit_tiny*' --size 320 320
-    python benchmarks/timm_by_name.py --part 1 4      # the first quarter
+    python benchmarks/timm_by_name.py --part 1 4       # the first quarter
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import re
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -29,48 +31,56 @@ from detkit.config.infer.feature_info import BackboneFeatureInfo
 from detkit.config.infer.neck_feature_info import get_neck_feature_info
 from detkit.config.infer.neck_for_levels import fit_neck_to_levels
 from detkit.errors import DetkitError
-from detkit.models.backbones import TimmBackbone
+from detkit.models.backbones.timm.feature_levels import resolve_levels
 from detkit.registry import MODELS
+
+_SIZES = "|".join((
+    "tiny", "small", "base", "large", "huge", "giant", "gigantic", "enormous", "nano", "micro",
+    "pico", "femto", "atto", "zepto", "little", "medium", "mediumd", "wee", "pwee", "betwixt",
+    "dlittle", "so", "xlarge", "xxlarge", "xtiny", "xxtiny", "[nstmblhx]", "x+[ls]", "d?p?m?wee"))
 
 
 def check_model(name: str, size: tuple[int, int]) -> tuple[str, str]:
     """The kind of result and its details: levels and neck, or why it is not a backbone."""
     try:
-        backbone = TimmBackbone(name)
+        found = resolve_levels(name, "auto", {})
     except DetkitError as error:
         kind = "no feature maps" if "no feature maps" in str(error) else "cannot be run"
         return kind, str(error)
-    strides, channels = backbone.feature_strides, backbone.feature_channels
-    kind = "any input size"
-    if backbone.fixed_size is not None:
+    kind = "any input size" if found.rounds_up else "any input size, maps padded"
+    if found.fixed_size is not None:
         # As ``infer_img_size`` does.
-        unit = math.lcm(*strides, 32)
+        unit = math.lcm(*found.strides, 32)
         try:
-            backbone = TimmBackbone(name, img_size=-(-max(size) // unit) * unit)
+            resolve_levels(name, "auto", {"img_size": -(-max(size) // unit) * unit})
             kind = "one input size, img_size follows the pipelines"
         except DetkitError:
-            kind = f"one input size of {backbone.fixed_size}"
-    cfg = ConfigDict(type="TimmBackbone", name=name)
+            kind = f"one input size, {found.fixed_size[0]} x {found.fixed_size[1]}"
     neck = ConfigDict(type="FPN", out_channels=64, num_outs=5)
-    info = BackboneFeatureInfo(channels, strides)
-    fit_neck_to_levels(cfg, neck, "model.neck", info)
-    neck["in_channels"] = list(channels)
-    levels = get_neck_feature_info([neck], info)
-    height, width = (min(sides) for sides in zip(size, backbone.fixed_size or size))
+    info = BackboneFeatureInfo(found.channels, found.strides)
+    fit_neck_to_levels(ConfigDict(type="TimmBackbone", name=name), neck, "model.neck", info)
+    neck["in_channels"] = list(found.channels)
+    strides = get_neck_feature_info([neck], info).strides or ()
     with DefaultScope.overwrite_default_scope("detkit"):
-        neck_module = MODELS.build(neck)
-    maps = backbone.eval()(torch.zeros(1, 3, height, width))
-    outputs = neck_module(maps)
-    expected = [(1, count, math.ceil(height / stride), math.ceil(width / stride))
-                for count, stride in zip(channels, strides)]
-    whole = [math.ceil(side / strides[0]) * strides[0] for side in (height, width)]
-    expected += [(1, 64, *(math.ceil(side / stride) for side in whole))
-                 for stride in levels.strides or ()]
-    found = [tuple(level.shape) for level in (*maps, *outputs)]
-    if found != expected:
-        return "other shapes", f"got {found}, expected {expected}"
-    listed = ",".join(map(str, strides)) + f" {neck['type']}"
-    return kind, listed
+        levels = MODELS.build(neck)([
+            torch.zeros(1, channels, *(math.ceil(side / stride) for side in size))
+            for channels, stride in zip(found.channels, found.strides)])
+    # Partial cells of the finest level that finer ones are made of count as whole ones.
+    whole = [math.ceil(side / found.strides[0]) * found.strides[0] for side in size]
+    expected = [(1, 64, *(math.ceil(side / stride) for side in whole)) for stride in strides]
+    shapes = [tuple(level.shape) for level in levels]
+    if shapes != expected:
+        return "other shapes", f"got {shapes}, expected {expected}"
+    return kind, f"{', '.join(map(str, found.strides))}; {neck['type']}"
+
+
+def one_of_each(names: list[str]) -> list[str]:
+    """The first of the names that differ in numbers and words of size only."""
+    families: dict[str, str] = {}
+    for name in names:
+        family = re.sub(rf"\d+[a-z]?(?![a-z])|(?<![a-z])({_SIZES})(?![a-z])", "", name)
+        families.setdefault(re.sub("_+", "_", family), name)
+    return list(families.values())
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -78,6 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=["*"], help="patterns of timm's names")
     parser.add_argument("--size", nargs=2, type=int, default=(256, 320), metavar=("H", "W"))
+    parser.add_argument("--families", action="store_true", help="one model of each family")
     parser.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"))
     args = parser.parse_args(argv)
     logging.disable(logging.WARNING)
@@ -85,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     MMLogger.get_instance("quiet", log_level="ERROR")
     part, parts = args.part
     names = sorted({name for pattern in args.names for name in timm.list_models(pattern)})
-    names = names[part - 1::parts]
+    names = (one_of_each(names) if args.families else names)[part - 1::parts]
     results: dict[str, list[tuple[str, str]]] = defaultdict(list)
     start = time.perf_counter()
     for name in names:

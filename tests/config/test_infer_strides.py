@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from detkit.cli.args import parse_options
 from detkit.config.infer.feature_info import get_backbone_feature_info
@@ -205,10 +206,14 @@ def test_config_that_contradicts_the_levels_of_a_named_model_is_rejected(
 
 
 def test_replaced_neck_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"):
+    logger = MMLogger.get_current_instance()  # it does not propagate
+    logger.addHandler(caplog.handler)
+    try:
         by_name("levit_128s", dict(type="FPN", num_outs=5))
         by_name("test_resnet", dict(type="FPN", num_outs=5))
-    assert [record.getMessage() for record in caplog.records] == [
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records if record.name == logger.name] == [
         "TimmBackbone 'levit_128s' has no strides in the config: levels of stride 16, 32, 64; "
         "neck FinerFPN, num_finer=2, in place of FPN"]
 
