@@ -162,10 +162,10 @@ def by_name(name: str, neck: dict[str, Any], **parts: Any) -> Any:
      dict(type="FinerFPN", num_outs=5, num_finer=2)),
     ("levit_128s", dict(type="FPN", num_outs=4, add_extra_convs=True),
      dict(type="FinerFPN", num_outs=4, num_finer=1, add_extra_convs=True)),
-    ("levit_128s", dict(type="FPN", num_outs=3), dict(type="FPN", num_outs=3)),
-    ("levit_128s", dict(type="FPN", num_outs=3, start_level=1),
+    ("pit_ti_224", dict(type="FPN", num_outs=3), dict(type="FPN", num_outs=3)),
+    ("pit_ti_224", dict(type="FPN", num_outs=3, start_level=1),
      dict(type="FPN", num_outs=3, start_level=1)),
-    ("levit_128s", dict(type="BiFPN"), dict(type="BiFPN")),
+    ("pit_ti_224", dict(type="BiFPN"), dict(type="BiFPN")),
     ("test_vit", dict(type="FPN", num_outs=5, out_channels=8, start_level=0),
      dict(type="SimpleFeaturePyramid", num_outs=5, out_channels=8,
           scale_factors=[4.0, 2.0, 1.0, 0.5])),
@@ -177,7 +177,8 @@ def test_fpn_follows_the_levels_of_a_model_given_by_its_name(
     name: str, neck: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     model = by_name(name, neck)
-    strides = {"test_resnet": [4, 8, 16, 32], "levit_128s": [16, 32, 64], "test_vit": [16]}[name]
+    strides = {"test_resnet": [4, 8, 16, 32], "levit_128s": [16, 32, 64],
+               "pit_ti_224": [8, 16, 32], "test_vit": [16]}[name]
     assert model.backbone.strides == strides
     found = model.neck.to_dict()
     assert len(found.pop("in_channels")) == len(strides)
@@ -209,13 +210,13 @@ def test_replaced_neck_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -
     logger = MMLogger.get_current_instance()  # it does not propagate
     logger.addHandler(caplog.handler)
     try:
-        by_name("levit_128s", dict(type="FPN", num_outs=5))
+        by_name("pit_ti_224", dict(type="FPN", num_outs=5))
         by_name("test_resnet", dict(type="FPN", num_outs=5))
     finally:
         logger.removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records if record.name == logger.name] == [
-        "TimmBackbone 'levit_128s' has no strides in the config: levels of stride 16, 32, 64; "
-        "neck FinerFPN, num_finer=2, in place of FPN"]
+        "TimmBackbone 'pit_ti_224' has no strides in the config: levels of stride 8, 16, 32; "
+        "neck FinerFPN, num_finer=1, in place of FPN"]
 
 
 def test_stride_pairs_and_fewer_roi_levels_are_accepted() -> None:
