@@ -89,6 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", default=["*"], help="patterns of timm's names")
     parser.add_argument("--size", nargs=2, type=int, default=(256, 320), metavar=("H", "W"))
     parser.add_argument("--families", action="store_true", help="one model of each family")
+    parser.add_argument("--verbose", action="store_true", help="a line for each model")
     parser.add_argument("--part", nargs=2, type=int, default=(1, 1), metavar=("K", "N"))
     args = parser.parse_args(argv)
     logging.disable(logging.WARNING)
@@ -107,6 +108,8 @@ def main(argv: list[str] | None = None) -> None:
         except Exception as error:
             kind, detail = "error", f"{type(error).__name__}: {error}"
         results[kind].append((name, detail))
+        if args.verbose:
+            print(f"{name}: {kind}; {detail}", flush=True)
     print(f"{len(names)} models of timm {timm.__version__} in {time.perf_counter() - start:.0f} s")
     for kind, rows in sorted(results.items(), key=lambda item: -len(item[1])):
         print(f"\n{kind}: {len(rows)}")

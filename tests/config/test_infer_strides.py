@@ -85,6 +85,14 @@ def test_strides_that_are_not_published_are_measured(
     assert model.roi_head.bbox_roi_extractor.featmap_strides == expected[:roi]
 
 
+def test_backbone_that_cannot_be_run_keeps_the_channels_that_it_publishes() -> None:
+    class Backbone(torch.nn.Module):
+        feature_channels = (8, 16)
+
+    levels = get_backbone_feature_info(dict(type=Backbone), measure_strides=True)
+    assert levels is not None and levels.channels == (8, 16) and levels.strides is None
+
+
 def test_measured_strides_contradict_nothing_in_the_config() -> None:
     anchors = dict(type="AnchorGenerator", strides=[2, 4, 8, 16, 32])
     extractor = dict(type="SingleRoIExtractor", featmap_strides=[2, 4])

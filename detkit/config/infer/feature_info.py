@@ -75,7 +75,8 @@ def get_backbone_feature_info(
             # A backbone that cannot be built at all fails again, with its own message, when the
             # model is built.
             logger.debug("%s cannot be probed on %s", target, device, exc_info=error)
-    return None
+    # What it publishes is known without a run.
+    return get_backbone_feature_info(backbone, scope, build) if measure_strides else None
 
 
 def _probe_backbone(target: Any, arguments: Mapping[str, Any], device: str,
