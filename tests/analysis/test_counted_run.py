@@ -57,6 +57,7 @@ def pyramid(size: tuple[int, int] = (64, 64), **backbone: Any) -> Complexity:
     return get_model_complexity(QUICKSTART, size=size, options={
         "model.backbone": dict(_delete_=True, type="PyramidBackbone", **backbone),
         "model.neck.num_outs": 5,
+        "model.rpn_head.anchor_generator.strides": [8, 16, 32, 64, 128],
         "model.roi_head.bbox_roi_extractor.featmap_strides": [8, 16, 32]})
 
 

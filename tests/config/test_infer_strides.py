@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from detkit.cli.args import parse_options
 from detkit.config.infer.feature_info import get_backbone_feature_info
@@ -52,17 +53,57 @@ def test_strides_follow_from_backbone_and_neck(
 
 
 @pytest.mark.parametrize(("backbone", "neck"), [
-    (dict(type="ResNet", depth=18), dict(type="FPN", num_outs=5)),
-    (SWIN, dict(type="ChannelMapper", out_channels=8, num_outs=4)),
     (SWIN, [dict(type="FPN", num_outs=5), dict(type="BFP")]),
     (SWIN, dict(type="FPN", num_outs=3)),
     (SWIN, dict(type="FPN", num_outs=5, start_level=4)),
     (SWIN, dict(type="BiFPN", start_level="one")),
     (VIT, dict(type="SimpleFeaturePyramid", scale_factors=(0,))),
-], ids=["backbone with unknown strides", "other neck", "two necks", "too few levels",
-        "no such start", "start that is no number", "scale of zero"])
+], ids=["neck without its channels", "too few levels", "no such start",
+        "start that is no number", "scale of zero"])
 def test_unknown_strides_are_left_alone(backbone: dict[str, Any], neck: Any) -> None:
     assert "strides" not in infer_model(backbone, neck).rpn_head.anchor_generator
+
+
+RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8)
+MAPPER = dict(type="ChannelMapper", out_channels=8, num_outs=5)
+
+
+@pytest.mark.parametrize(("backbone", "neck", "expected", "roi"), [
+    (RESNET, dict(type="FPN", out_channels=8, num_outs=5), [4, 8, 16, 32, 64], 4),
+    ({**RESNET, "out_indices": (1, 2)}, dict(type="FPN", out_channels=8, num_outs=3), [8, 16, 32],
+     2),
+    (SWIN, MAPPER, [4, 8, 16, 32, 64], 4),
+    (SWIN, [dict(type="FPN", out_channels=8, num_outs=5),
+            dict(type="BFP", in_channels=8, num_levels=5)], [4, 8, 16, 32, 64], 4),
+], ids=["mmdet's backbone", "two of its levels", "other neck", "two necks"])
+def test_strides_that_are_not_published_are_measured(
+    backbone: dict[str, Any], neck: Any, expected: list[int], roi: int
+) -> None:
+    extractor = dict(type="SingleRoIExtractor")
+    model = infer_model(backbone, neck, roi_head=dict(bbox_roi_extractor=dict(extractor)))
+    assert model.rpn_head.anchor_generator.strides == expected
+    assert model.roi_head.bbox_roi_extractor.featmap_strides == expected[:roi]
+
+
+def test_backbone_that_cannot_be_run_keeps_the_channels_that_it_publishes() -> None:
+    class Backbone(torch.nn.Module):
+        feature_channels = (8, 16)
+
+    levels = get_backbone_feature_info(dict(type=Backbone), measure_strides=True)
+    assert levels is not None and levels.channels == (8, 16) and levels.strides is None
+
+
+def test_measured_strides_contradict_nothing_in_the_config() -> None:
+    anchors = dict(type="AnchorGenerator", strides=[2, 4, 8, 16, 32])
+    extractor = dict(type="SingleRoIExtractor", featmap_strides=[2, 4])
+    model = infer_model(
+        RESNET, dict(type="FPN", out_channels=8, num_outs=5),
+        rpn_head=dict(type="RPNHead", anchor_generator=anchors), bbox_head=dict(
+            type="RetinaHead"), mask_head=dict(type="FCOSHead", prior_generator=dict(
+                type="MlvlPointGenerator")), roi_head=dict(bbox_roi_extractor=extractor))
+    assert model.rpn_head.anchor_generator.strides == [2, 4, 8, 16, 32]
+    assert model.roi_head.bbox_roi_extractor.featmap_strides == [2, 4]
+    assert "anchor_generator" not in model.bbox_head  # its default stays
 
 
 @pytest.mark.parametrize(("published", "expected"), [
@@ -108,6 +149,7 @@ def test_inferred_strides_override_head_defaults() -> None:
 def test_stride_mismatch_is_rejected_and_the_suggested_options_work(
     repository: Path, name: str, options: dict[str, Any], rpn: str
 ) -> None:
+    options = {RPN: [4, 8, 16, 32, 64], ROI: [4, 8, 16, 32], **options}
     cfg = load_config(repository / "configs" / f"{name}.py", options)
     with pytest.raises(ConfigError) as caught:
         infer_fields(cfg, None)
@@ -116,6 +158,73 @@ def test_stride_mismatch_is_rejected_and_the_suggested_options_work(
     assert f"{RPN}={rpn} {ROI}={','.join(rpn.split(',')[:4])}" in message
     remedy = parse_options(message.partition("--cfg-options ")[2].split())
     infer_fields(load_config(repository / "configs" / f"{name}.py", {**options, **remedy}), None)
+
+
+def by_name(name: str, neck: dict[str, Any], **parts: Any) -> Any:
+    return infer_model(dict(type="TimmBackbone", name=name), neck, **parts)
+
+
+@pytest.mark.parametrize(("name", "neck", "expected"), [
+    ("test_resnet", dict(type="FPN", num_outs=5), dict(type="FPN", num_outs=5)),
+    ("levit_128s", dict(type="mmdet.FPN", num_outs=5, start_level=0, end_level=-1),
+     dict(type="FinerFPN", num_outs=5, num_finer=2)),
+    ("levit_128s", dict(type="FPN", num_outs=4, add_extra_convs=True),
+     dict(type="FinerFPN", num_outs=4, num_finer=1, add_extra_convs=True)),
+    ("pit_ti_224", dict(type="FPN", num_outs=3), dict(type="FPN", num_outs=3)),
+    ("pit_ti_224", dict(type="FPN", num_outs=3, start_level=1),
+     dict(type="FPN", num_outs=3, start_level=1)),
+    ("pit_ti_224", dict(type="BiFPN"), dict(type="BiFPN")),
+    ("test_vit", dict(type="FPN", num_outs=5, out_channels=8, start_level=0),
+     dict(type="SimpleFeaturePyramid", num_outs=5, out_channels=8,
+          scale_factors=[4.0, 2.0, 1.0, 0.5])),
+    ("test_vit", dict(type="FPN", num_outs=2), dict(
+        type="SimpleFeaturePyramid", num_outs=2, scale_factors=[4.0, 2.0])),
+    ("test_vit", dict(type="BiFPN"), dict(type="BiFPN")),
+], ids=str)
+def test_fpn_follows_the_levels_of_a_model_given_by_its_name(
+    name: str, neck: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    model = by_name(name, neck)
+    strides = {"test_resnet": [4, 8, 16, 32], "levit_128s": [16, 32, 64],
+               "pit_ti_224": [8, 16, 32], "test_vit": [16]}[name]
+    assert model.backbone.strides == strides
+    found = model.neck.to_dict()
+    assert len(found.pop("in_channels")) == len(strides)
+    assert found == expected
+    # Once written, the levels are the config's own: nothing changes again.
+    before = model.to_dict()
+    infer_fields(Config(dict(default_scope="detkit", model=model)), None)
+    assert model.to_dict() == before
+
+
+@pytest.mark.parametrize(("neck", "parts", "words"), [
+    (dict(type="FPN", num_outs=5, start_level=1), {},
+     r"model.neck.start_level: test_vit has one level, of stride 16.*got 1; "
+     r"omit start_level, or set model.backbone.strides=16"),
+    (dict(type="FPN", num_outs=5, in_channels=[64, 128, 256, 512]), {},
+     r"model.neck.in_channels: .*got \[64, 128, 256, 512\].*expected \[64\]"),
+    (dict(type="FPN", num_outs=5), dict(rpn_head=dict(type="RPNHead", anchor_generator=dict(
+        type="AnchorGenerator", strides=[16, 32, 64, 128, 256]))),
+     r"anchor_generator.strides: .*got \[16, 32, 64, 128, 256\].*expected \[4, 8, 16, 32, 64\]"),
+], ids=["level", "channels", "strides"])
+def test_config_that_contradicts_the_levels_of_a_named_model_is_rejected(
+    neck: dict[str, Any], parts: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        by_name("test_vit", neck, **parts)
+
+
+def test_replaced_neck_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    logger = MMLogger.get_current_instance()  # it does not propagate
+    logger.addHandler(caplog.handler)
+    try:
+        by_name("pit_ti_224", dict(type="FPN", num_outs=5))
+        by_name("test_resnet", dict(type="FPN", num_outs=5))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records if record.name == logger.name] == [
+        "TimmBackbone 'pit_ti_224' has no strides in the config: levels of stride 8, 16, 32; "
+        "neck FinerFPN, num_finer=1, in place of FPN"]
 
 
 def test_stride_pairs_and_fewer_roi_levels_are_accepted() -> None:

@@ -1,8 +1,7 @@
 """Faster R-CNN with FPN (arXiv 1506.01497, 1612.03144).
 
 A config adds the backbone. ``num_classes`` is inferred from the data, the neck's ``in_channels``
-from the backbone, the heads' channels from the neck. The strides apply to backbones that do not
-publish theirs; those of others must agree.
+from the backbone, the heads' channels and strides (of anchors and of RoI levels) from the neck.
 """
 
 model = dict(
@@ -22,7 +21,6 @@ model = dict(
             type="AnchorGenerator",
             scales=[8],
             ratios=[0.5, 1.0, 2.0],
-            strides=[4, 8, 16, 32, 64],
         ),
         bbox_coder=dict(
             type="DeltaXYWHBBoxCoder",
@@ -37,7 +35,6 @@ model = dict(
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
-            featmap_strides=[4, 8, 16, 32],
         ),
         bbox_head=dict(
             type="Shared2FCBBoxHead",

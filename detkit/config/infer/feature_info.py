@@ -14,6 +14,8 @@ from detkit.config.validate.registry_lookup import resolve_class
 
 logger = logging.getLogger(__name__)
 
+_PROBE_SIDE = 128
+
 
 @dataclass(frozen=True)
 class BackboneFeatureInfo:
@@ -21,11 +23,16 @@ class BackboneFeatureInfo:
 
     Args:
         channels: of each level.
-        strides: of each level; None if the backbone does not publish them.
+        strides: of each level; None if unknown.
+        publishes_strides: False where ``strides`` were measured: mmdet's backbones do not publish
+            them, and one that is used in a special way may mean others.
+        fixed_size: (H, W) of the largest image that it takes; None for any size.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int | float, ...] | None = None
+    publishes_strides: bool = True
+    fixed_size: tuple[int, int] | None = None
 
 
 def get_feature_channels(
@@ -41,7 +48,8 @@ def get_feature_channels(
 
 
 def get_backbone_feature_info(
-    backbone: Mapping[str, Any], scope: str = detkit_registry.SCOPE, build: bool = True
+    backbone: Mapping[str, Any], scope: str = detkit_registry.SCOPE, build: bool = True,
+    measure_strides: bool = False,
 ) -> BackboneFeatureInfo | None:
     """Return the channels and strides of a backbone's levels; None if unknown.
 
@@ -53,6 +61,7 @@ def get_backbone_feature_info(
         scope: the config's default scope.
         build: False skips backbones of other libraries that do not publish their channels, so no
             forward pass is needed.
+        measure_strides: run a backbone that publishes its channels but no strides.
     """
     target = resolve_class(backbone, scope=scope)
     if target is None or not (build or hasattr(target, "feature_channels")
@@ -61,28 +70,41 @@ def get_backbone_feature_info(
     arguments = ConfigDict({k: v for k, v in backbone.items() if k not in ("type", "init_cfg")})
     for device in ("meta", "cpu"):
         try:
-            return _probe_backbone(target, arguments, device)
+            return _probe_backbone(target, arguments, device, measure_strides)
         except Exception as error:
             # A backbone that cannot be built at all fails again, with its own message, when the
             # model is built.
             logger.debug("%s cannot be probed on %s", target, device, exc_info=error)
-    return None
+    # What it publishes is known without a run.
+    return get_backbone_feature_info(backbone, scope, build) if measure_strides else None
 
 
-def _probe_backbone(target: Any, arguments: Mapping[str, Any], device: str) -> BackboneFeatureInfo:
+def _probe_backbone(target: Any, arguments: Mapping[str, Any], device: str,
+                    measure_strides: bool) -> BackboneFeatureInfo:
     import torch
 
     with torch.device(device), torch.no_grad():
         module = target(**arguments)
         published = getattr(module, "feature_channels", None)
         if published is not None:
-            return BackboneFeatureInfo(
-                tuple(int(channels) for channels in published),
-                _parse_strides(getattr(module, "feature_strides", None), len(published)),
-            )
+            channels = tuple(int(count) for count in published)
+            strides = _parse_strides(getattr(module, "feature_strides", None), len(channels))
+            if strides is not None or not measure_strides:
+                return BackboneFeatureInfo(channels, strides,
+                                           fixed_size=getattr(module, "fixed_size", None))
         module.eval()  # Not chained: train() of mmdet's backbones returns None.
-        levels = module(torch.zeros(1, 3, 128, 128))
-    return BackboneFeatureInfo(tuple(int(level.shape[1]) for level in levels))
+        levels = module(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
+    return BackboneFeatureInfo(tuple(int(level.shape[1]) for level in levels),
+                               _measure_strides(levels), publishes_strides=False)
+
+
+def _measure_strides(levels: Any) -> tuple[int, ...] | None:
+    """Strides of the maps of the probe; None where a map is not an exact fraction of the image."""
+    sides = [tuple(level.shape[2:]) for level in levels]
+    if not all(len(side) == 2 and side[0] == side[1] and side[0] and _PROBE_SIDE % side[0] == 0
+               for side in sides):
+        return None
+    return tuple(_PROBE_SIDE // side[0] for side in sides)
 
 
 def _parse_strides(strides: Any, num_levels: int) -> tuple[int | float, ...] | None:

@@ -10,8 +10,18 @@ from detkit.config.infer.mismatch import Mismatch
 from detkit.config.infer.neck_feature_info import NeckFeatureInfo, get_argument
 from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.config.validate.signatures import get_signature
+from detkit.walk import walk
 
 _EXTRACTORS = ("bbox_roi_extractor", "mask_roi_extractor")
+
+
+def lacks_strides(model: Mapping[str, Any]) -> bool:
+    """Whether the config has a generator of anchors or points, or RoI levels, without strides."""
+    names = {"_generator": "strides", "roi_extractor": "featmap_strides"}
+    return any(
+        isinstance(node.value, Mapping) and "type" in node.value and node.key.endswith(suffix)
+        and node.value.get(argument) is None
+        for node in walk(model, "model") for suffix, argument in names.items())
 
 
 def infer_head_inputs(
@@ -75,6 +85,12 @@ def _infer_dense_head(path: str, component: Any, levels: NeckFeatureInfo,
     if levels.strides is None:
         return mismatches
     expected = list(levels.strides)
+    if not levels.strides_are_published:
+        for name in _generator_arguments(component, scope):
+            generator = component.get(name)
+            if isinstance(generator, Mapping) and generator.get("strides") is None:
+                component[name] = {**generator, "strides": expected}
+        return mismatches
     mismatches += _infer_argument(path, component, "strides", expected, True, scope)
     for name in _generator_arguments(component, scope):
         generator = get_argument(component, resolve_class(component, scope=scope), name)
@@ -106,6 +122,8 @@ def _infer_roi_extractor(path: str, component: Any, levels: NeckFeatureInfo,
     configured = component.get("featmap_strides")
     if configured is None:
         component["featmap_strides"] = list(levels.strides[: levels.num_roi_levels])
+        return mismatches
+    if not levels.strides_are_published:
         return mismatches
     num_roi_levels = len(configured) if isinstance(configured, (list, tuple)) else 0
     if not num_roi_levels or not _equals(configured, list(levels.strides[:num_roi_levels])):

@@ -11,11 +11,13 @@ from mmengine.registry import Registry
 from detkit import registry as detkit_registry
 from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.infer.feature_info import get_backbone_feature_info, get_feature_channels
-from detkit.config.infer.head_inputs import infer_head_inputs
+from detkit.config.infer.fixed_image_size import infer_img_size
+from detkit.config.infer.head_inputs import infer_head_inputs, lacks_strides
 from detkit.config.infer.infer_classifier_fields import infer_classifier_fields
 from detkit.config.infer.infer_weights import infer_published_weights
 from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
-from detkit.config.infer.neck_feature_info import get_neck_feature_info
+from detkit.config.infer.neck_feature_info import get_neck_feature_info, measure_neck
+from detkit.config.infer.neck_for_levels import fit_neck_to_levels
 from detkit.config.task import is_classifier
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
@@ -57,7 +59,7 @@ def infer_fields(
     if is_classifier(cfg):
         infer_classifier_fields(model, class_counts, scope)
     else:
-        _infer_channels(model, scope)
+        _infer_channels(cfg, model, scope)
 
 
 def get_config_classes(cfg: Config) -> list[str] | None:
@@ -118,7 +120,7 @@ def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str
     return get_signature(target).names if target is not None else frozenset()
 
 
-def _infer_channels(model: Mapping[str, Any], scope: str) -> None:
+def _infer_channels(cfg: Config, model: Mapping[str, Any], scope: str) -> None:
     """Infer the neck's inputs from the backbone, and the heads' inputs from the neck."""
     backbone, neck = model.get("backbone"), model.get("neck")
     if not isinstance(backbone, Mapping) or "type" not in backbone:
@@ -128,14 +130,18 @@ def _infer_channels(model: Mapping[str, Any], scope: str) -> None:
     if not necks or not isinstance(necks[0], Mapping) or "type" not in necks[0]:
         return
     has_in_channels = "in_channels" in _argument_names(necks[0], detkit_registry.MODELS, scope)
-    build = has_in_channels and necks[0].get("in_channels") is None
-    backbone_info = get_backbone_feature_info(backbone, scope, build)
-    if has_in_channels and backbone_info is not None:
-        _infer_neck_channels(necks[0], "model.neck[0]" if listed else "model.neck",
-                             backbone_info.channels)
-    neck_info = get_neck_feature_info(necks,
-                                      None if backbone_info is None else backbone_info.strides,
-                                      scope)
+    needs_strides = lacks_strides(model)
+    build = needs_strides or has_in_channels and necks[0].get("in_channels") is None
+    backbone_info = get_backbone_feature_info(backbone, scope, build, needs_strides)
+    neck_path = "model.neck[0]" if listed else "model.neck"
+    if backbone_info is not None:
+        infer_img_size(cfg, backbone, backbone_info, scope)
+        fit_neck_to_levels(backbone, necks[0], neck_path, backbone_info, scope)
+        if has_in_channels:
+            _infer_neck_channels(necks[0], neck_path, backbone_info.channels)
+    neck_info = get_neck_feature_info(necks, backbone_info, scope)
+    if needs_strides and neck_info.strides is None and backbone_info is not None:
+        neck_info = measure_neck(necks, backbone_info, scope)
     raise_mismatches(infer_head_inputs(model, neck_info, scope), "head", "neck")
 
 

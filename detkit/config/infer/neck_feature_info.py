@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmengine.config import ConfigDict
+
 from detkit import registry as detkit_registry
+from detkit.config.infer.feature_info import BackboneFeatureInfo
 from detkit.config.validate.registry_lookup import resolve_class
+
+logger = logging.getLogger(__name__)
+
+# More finer levels than this are a mistake, which the neck reports.
+_MAX_FINER = 16
 
 
 @dataclass(frozen=True)
@@ -22,25 +31,28 @@ class NeckFeatureInfo:
         strides: of each level, the highest resolution first.
         num_roi_levels: number of levels made from the backbone's feature maps, without the extra
             levels that halve the last; RoI heads read these.
+        strides_are_published: False where the backbone's strides were measured: they are set where
+            the config has none, and contradict nothing.
     """
 
     channels: int | None = None
     num_levels: int | None = None
     strides: tuple[int | float, ...] | None = None
     num_roi_levels: int | None = None
+    strides_are_published: bool = True
 
 
 def get_neck_feature_info(
-    necks: Sequence[Any], strides: Sequence[int | float] | None, scope: str = detkit_registry.SCOPE
+    necks: Sequence[Any], backbone: BackboneFeatureInfo | None, scope: str = detkit_registry.SCOPE
 ) -> NeckFeatureInfo:
     """Return the feature maps of the last of ``necks``.
 
-    Strides are known for a single FPN, PAFPN, DeformableFPN, BiFPN or SimpleFeaturePyramid with
-    valid arguments.
+    Strides are known for a single FPN, PAFPN, DeformableFPN, FinerFPN, BiFPN or
+    SimpleFeaturePyramid with valid arguments.
 
     Args:
         necks: configs, in order of execution; not empty.
-        strides: of the backbone's levels; None if unknown.
+        backbone: its levels; None if unknown.
         scope: the config's default scope.
     """
     last = necks[-1]
@@ -52,6 +64,7 @@ def get_neck_feature_info(
     channels = channels if isinstance(channels, int) else None
     num_levels = num_levels if isinstance(num_levels, int) else None
     lateral_strides = None
+    strides = None if backbone is None else backbone.strides
     if len(necks) == 1 and strides is not None and num_levels is not None:
         lateral_strides = _lateral_strides(last, target, list(strides))
     if not lateral_strides or num_levels is None or len(lateral_strides) > num_levels:
@@ -62,7 +75,44 @@ def get_neck_feature_info(
     all_strides = tuple(
         int(stride) if stride == int(stride) else stride
         for stride in lateral_strides + extra_strides)
-    return NeckFeatureInfo(channels, num_levels, all_strides, len(lateral_strides))
+    return NeckFeatureInfo(channels, num_levels, all_strides, len(lateral_strides),
+                           backbone is None or backbone.publishes_strides)
+
+
+def measure_neck(
+    necks: Sequence[Any], backbone: BackboneFeatureInfo, scope: str = detkit_registry.SCOPE
+) -> NeckFeatureInfo:
+    """Return the feature maps of any necks by a run on maps without data; unknown if that fails.
+
+    Args:
+        necks: configs with channels, in order of execution.
+        backbone: its levels, with strides.
+        scope: the config's default scope.
+    """
+    import torch
+
+    strides = backbone.strides or ()
+    side = int(max(strides, default=1)) * 8
+    try:
+        with torch.device("meta"), torch.no_grad():
+            maps: Any = tuple(
+                torch.zeros(1, channels, *[math.ceil(side / stride)] * 2)
+                for channels, stride in zip(backbone.channels, strides, strict=True))
+            for neck in necks:
+                arguments = ConfigDict({k: v for k, v in neck.items()
+                                        if k not in ("type", "init_cfg")})
+                module = resolve_class(neck, scope=scope)(**arguments)  # type: ignore[misc]
+                module.eval()
+                maps = module(maps)
+    # A neck that cannot be built fails again, with its own message, when the model is built.
+    except Exception as error:
+        logger.debug("the necks cannot be measured", exc_info=error)
+        return NeckFeatureInfo()
+    measured = tuple(math.ceil(side / level.shape[-1]) for level in maps)
+    channels = {int(level.shape[1]) for level in maps}
+    return NeckFeatureInfo(
+        channels.pop() if len(channels) == 1 else None, len(measured), measured,
+        sum(stride <= max(strides) for stride in measured), strides_are_published=False)
 
 
 def get_argument(component: Mapping[str, Any], target: Any, name: str) -> Any:
@@ -86,6 +136,7 @@ def _lateral_strides(
 
     from detkit.models.necks.bifpn import BiFPN
     from detkit.models.necks.deformable_fpn import DeformableFPN
+    from detkit.models.necks.finer_fpn import FinerFPN
     from detkit.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
 
     if target is SimpleFeaturePyramid:
@@ -95,6 +146,11 @@ def _lateral_strides(
             for scale in scales
         )
         return [strides[0] / scale for scale in scales] if is_valid and len(strides) == 1 else None
+    if target is FinerFPN:
+        num_finer = get_argument(neck, target, "num_finer")
+        if not isinstance(num_finer, int) or not 0 < num_finer < _MAX_FINER:
+            return None
+        return [strides[0] / 2**step for step in range(num_finer, 0, -1)] + strides
     if target not in (FPN, PAFPN, DeformableFPN, BiFPN):
         return None
     start = get_argument(neck, target, "start_level")

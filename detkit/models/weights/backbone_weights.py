@@ -8,6 +8,8 @@ Each backbone class describes foreign checkpoints by attributes; this file has n
   a classifier's final norm and last layer. Without it, the head's weights are not loaded.
 - ``arch_names``, optional: values of the argument ``arch``, the smallest first, for
   ``detect_backbone``. ``arch_variants``, optional: more keyword arguments to try.
+- ``check_source_fn(model, layout, source)``, optional: whether a file of this layout that says it
+  holds ``source`` was trained with the model's padding and eps; raises, or returns a warning.
 - ``full_network``, optional: a type that has the layers between the last feature map and the head
   where this class drops them. ``state_dict_prefix``, optional: the prefix of all names, for a
   class that wraps networks of another library.
@@ -31,12 +33,17 @@ from detkit.models.weights.load_weights import (
     build_load_report,
     load_all_or_none,
 )
+from detkit.models.weights.source_arch import SourceArch
 from detkit.models.weights.state_dict import read_state_dict, strip_backbone_prefixes
 
-__all__ = ["LoadReport", "convert_backbone_state_dict", "display_name", "initialize_weights",
-           "load_backbone_weights"]
+__all__ = ["LoadReport", "check_source", "convert_backbone_state_dict", "display_name",
+           "initialize_weights", "load_backbone_weights"]
 
 CheckpointFilterFn = Callable[[StateDict, nn.Module], ConvertedStateDict]
+
+CheckSourceFn = Callable[[Any, str, "SourceArch | None"], "str | None"]
+# These belong to a known padding and eps, which the backbone is compared with.
+_PUBLISHED = "published:"
 
 LoadFn = Callable[[Any, str, "str | None"], LoadReport]
 
@@ -96,11 +103,11 @@ def load_backbone_weights(
         WeightsError: the file cannot be read; the layout is unknown; a parameter is missing
             or has another shape; the file has unexpected parameters.
     """
-    origin, content = read_state_dict(checkpoint)
+    origin, content, source = read_state_dict(checkpoint)
     tensors, skipped_keys = strip_backbone_prefixes(content, prefix, origin)
-    module_weights = [
-        ModuleWeights("", backbone, convert_backbone_state_dict(tensors, backbone, origin))
-    ]
+    converted = convert_backbone_state_dict(tensors, backbone, origin)
+    check_source(backbone, converted.layout, source, origin)
+    module_weights = [ModuleWeights("", backbone, converted)]
     load_all_or_none(module_weights, origin, display_name(backbone),
                      "set the arch of the file")
     return build_load_report(module_weights, origin, skipped_keys)
@@ -124,6 +131,32 @@ def convert_backbone_state_dict(state: StateDict, backbone: nn.Module,
         raise WeightsError(
             f"checkpoint '{origin}': {error.message}", got=error.got, expected=error.expected
         ) from error
+
+
+def check_source(
+    backbone: nn.Module, layout: str, source: SourceArch | None, origin: str
+) -> None:
+    """Compare a backbone with the network that a file says it holds, where its class can.
+
+    Args:
+        backbone: its class may have a ``check_source_fn``.
+        layout: of the file.
+        source: what the file says; None if nothing.
+        origin: the file, for messages.
+
+    Raises:
+        WeightsError: the weights of the file were trained with another padding or eps.
+    """
+    check: CheckSourceFn | None = getattr(backbone, "check_source_fn", None)
+    if check is None or origin.startswith(_PUBLISHED):
+        return
+    try:
+        warning = check(backbone, layout, source)
+    except WeightsError as error:
+        raise WeightsError(f"checkpoint '{origin}': {error.message}", got=error.got,
+                           expected=error.expected, hint=error.hint) from error
+    if warning is not None:
+        print_log(f"checkpoint '{origin}': {warning}", logger="current", level=logging.WARNING)
 
 
 def display_name(backbone: nn.Module) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from detkit.models.weights.backbone_weights import (
+    check_source,
     convert_backbone_state_dict,
     display_name,
     initialize_weights,
@@ -87,7 +88,7 @@ def load_classifier_weights(
             or has another shape; the file has unexpected parameters.
     """
     backbone, head = model.get_submodule("backbone"), model.get_submodule("head")
-    origin, content = read_state_dict(checkpoint)
+    origin, content, source = read_state_dict(checkpoint)
     state_dict, skipped_keys = strip_model_prefixes(content, prefix, origin)
     backbone_state, head_weights = dict(state_dict), _HeadWeights()
     if any(name.startswith(_BACKBONE) for name in state_dict):
@@ -99,6 +100,7 @@ def load_classifier_weights(
     skipped_keys += outer_keys
     renamed = _rename_classifier_layers(backbone_state, backbone, head_weights)
     converted_backbone = convert_backbone_state_dict(backbone_state, backbone, origin)
+    check_source(backbone, converted_backbone.layout, source, origin)
     converted_backbone.sources.update({
         name: renamed[source]
         for name, source in converted_backbone.sources.items()

@@ -12,6 +12,7 @@ from detkit.checkpoints.content import check_state_dict
 from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.errors import WeightsError
 from detkit.models.weights.converted_state_dict import StateDict
+from detkit.models.weights.source_arch import SourceArch, find_source_arch
 from detkit.text import list_names
 
 # Averaged weights first: a file that has both was published for them. mmengine needs no entry: its
@@ -22,8 +23,10 @@ _MODEL_PREFIXES = ("module.", "model.")
 _BACKBONE_PREFIXES = (*_MODEL_PREFIXES, "backbone.", "encoder.")
 
 
-def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Get the name of a checkpoint for messages, and its state dict.
+def read_state_dict(
+    checkpoint: str | Path | Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any], SourceArch | None]:
+    """Get the name of a checkpoint for messages, its state dict, and the network it says it holds.
 
     Args:
         checkpoint: a file as ``load_checkpoint`` takes it, or what it returns.
@@ -32,9 +35,10 @@ def read_state_dict(checkpoint: str | Path | Mapping[str, Any]) -> tuple[str, Ma
         WeightsError: the file cannot be read, or holds no tensors.
     """
     if isinstance(checkpoint, Mapping):
-        return "the given dict", unwrap(dict(checkpoint), "the given dict")
-    origin = str(checkpoint)
-    return origin, unwrap(load_checkpoint(checkpoint), origin)
+        origin, content = "the given dict", dict(checkpoint)
+        return origin, unwrap(content, origin), find_source_arch(None, content)
+    origin, content = str(checkpoint), load_checkpoint(checkpoint)
+    return origin, unwrap(content, origin), find_source_arch(origin, content)
 
 
 def unwrap(content: Mapping[str, Any], origin: str) -> Mapping[str, Any]:

@@ -302,7 +302,8 @@ def test_every_parameter_has_a_depth_and_depths_do_not_decrease(name: str) -> No
     (dict(strides=(8, 4)), ConfigError, "ascending"),
     *((dict(strides=strides), ConfigError, "strides: got .*ascending whole numbers")
       for strides in ((), (4, 8, "16"), (4, None), [[4]], "a", 4, (True, 4), (4.0, 8.0))),
-    (dict(name="test_vit"), ConfigError, r"plain transformer.*stride 16.*SimpleFeaturePyramid"),
+    (dict(name="test_vit", strides=(4, 8)), ConfigError,
+     r"plain transformer.*stride 16.*SimpleFeaturePyramid"),
     (dict(features_only=True), ConfigError, "'features_only' is not supported"),
     (dict(out_indices=(1,)), ConfigError, "strides="),
     (dict(name="dla34", strides=(4,), with_cp=True), ConfigError, "with_cp.*dla34"),

@@ -21,6 +21,8 @@ CASES: dict[str, dict[str, Any]] = {
                        num_outs=5),
     "bifpn": dict(type="BiFPN", in_channels=list(CHANNELS), out_channels=16, num_layers=2,
                   num_outs=5),
+    "finer": dict(type="FinerFPN", in_channels=list(CHANNELS[2:]), out_channels=16, num_finer=2,
+                  num_outs=5),
     "simple": dict(type="SimpleFeaturePyramid", in_channels=[CHANNELS[2]], out_channels=16,
                    num_outs=5),
 }
@@ -42,7 +44,7 @@ def maps(name: str, batch: int = 2, height: int = 75, width: int = 106) -> list[
         torch.randn(batch, channels, -(-height // stride), -(-width // stride))
         for channels, stride in zip(CHANNELS, (4, 8, 16, 32))
     ]
-    return feature_maps[2:3] if name == "simple" else feature_maps
+    return {"simple": feature_maps[2:3], "finer": feature_maps[2:]}.get(name, feature_maps)
 
 
 def loss(levels: tuple[Tensor, ...]) -> Tensor:
@@ -65,7 +67,7 @@ def test_levels_are_finite_and_have_their_strides(name: str, size: tuple[int, in
         levels = neck(inputs)
     assert len(levels) == 5
     height, width = size
-    if name == "simple":  # from patches of 16 pixels: partial patches count as whole ones
+    if name in ("simple", "finer"):  # from cells of 16 pixels: partial ones count as whole ones
         height, width = -(-height // 16) * 16, -(-width // 16) * 16
     for level, stride in zip(levels, (4, 8, 16, 32, 64)):
         assert level.shape == (1, 16, -(-height // stride), -(-width // stride))

@@ -4,7 +4,8 @@ The layout is detected by the names. The tensors are the same in all, for versio
 but a checkpoint does not tell its padding and eps. torchvision never pads as
 TensorFlow does and lukemelas always does, so a backbone with the other padding is rejected. timm
 has both under the same names: its tf_ models ('same', 1e-3) and its others ('symmetric', 1e-5)
-cannot be distinguished, so the ``padding`` of the backbone is not checked for them.
+differ in what the file says beside its tensors at most (``source_arch.py``); where it says nothing
+a warning names both.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from detkit.models.weights.converted_state_dict import (
     StateDict,
     unknown_layout_error,
 )
+from detkit.models.weights.source_arch import SourceArch
 
 _BATCH_COUNTER = ".num_batches_tracked"
 _OFFSET = re.compile(r"\.conv_offset\.")
 _CLASSIFIER = re.compile(r"^(classifier(\.1)?|_fc)\.(weight|bias)$")
+
+# What weights in timm's layout were trained with: those of tf_ models, and the others.
+_SAME, _SYMMETRIC = "padding='same', norm_eps=0.001", "padding='symmetric', norm_eps=1e-05"
 
 NamePairs = Iterator[tuple[str, str]]
 
@@ -82,6 +87,41 @@ def efficientnet_classifier_prefixes(
 ) -> ClassifierPrefixes:
     """Where torchvision's, timm's and lukemelas' EfficientNets keep the last layer."""
     return {"head.fc.": ("classifier.1.", "classifier.", "_fc.")}
+
+
+def check_efficientnet_source(
+    model: nn.Module, layout: str, source: SourceArch | None
+) -> str | None:
+    """Compare padding and eps with those of the model of timm that a file says it holds.
+
+    Args:
+        model: an ``EfficientNet``.
+        layout: of the file; only timm's can have either padding.
+        source: what the file says; None if nothing.
+
+    Returns:
+        a warning where the file does not say it, or where its name contradicts the backbone.
+
+    Raises:
+        WeightsError: the weights were trained with another padding or eps.
+    """
+    if layout != "timm":
+        return None
+    efficientnet = cast(_Network, model)
+    given = f"padding='{efficientnet.padding}', norm_eps={efficientnet.norm_eps:g}"
+    if source is None:
+        return (f"timm's layout does not tell the padding: weights of a tf_ model need {_SAME}, "
+                f"of any other {_SYMMETRIC}; this backbone has {given}")
+    if source.is_tensorflow == (efficientnet.padding == "same"):
+        return None
+    trained = _SAME if source.is_tensorflow else _SYMMETRIC
+    if not source.is_certain:
+        return (f"{source.evidence} is that of timm's {source.name}, whose weights need "
+                f"{trained}; this backbone has {given}, which is right for a tf_ model only")
+    raise WeightsError(
+        f"{source.evidence} says {source.name}, whose weights were trained with another padding",
+        got=f"a backbone with {given}", expected=trained,
+        hint=f"set {trained}")
 
 
 def _layout(state_dict: StateDict) -> str:

@@ -19,6 +19,7 @@ from detkit.models.backbones.arch_lookup import (
 )
 from detkit.models.backbones.efficientnet.archs import ARCHS, EfficientNetArch, efficientnet_arch
 from detkit.models.backbones.efficientnet.checkpoint_filter import (
+    check_efficientnet_source,
     efficientnet_checkpoint_filter_fn,
     efficientnet_classifier_prefixes,
 )
@@ -100,6 +101,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
 
     checkpoint_filter_fn = staticmethod(efficientnet_checkpoint_filter_fn)
     classifier_prefixes_fn = staticmethod(efficientnet_classifier_prefixes)
+    check_source_fn = staticmethod(check_efficientnet_source)
     # The smallest first: a layout is recognized by building the first one.
     arch_names = ("micro", *(name for name in ARCHS if name != "micro"))
     arch_variants = (dict(padding="symmetric", norm_eps=1e-3), dict(padding="same", norm_eps=1e-3))

@@ -16,6 +16,7 @@ from detkit.models.weights.converted_state_dict import (
     ConvertedStateDict,
     StateDict,
 )
+from detkit.models.weights.source_arch import SourceArch
 from detkit.text import list_names
 
 # Prefixes of timm's model in TimmBackbone and TimmNetwork.
@@ -73,6 +74,44 @@ def timm_classifier_prefixes(state_dict: StateDict, model: nn.Module) -> Classif
     cfg = timm.get_pretrained_cfg(str(model.name))
     name = cfg.classifier if cfg is not None else None
     return {"head.fc.": (f"{name}.",)} if isinstance(name, str) else {}
+
+
+def check_timm_source(model: Any, layout: str, source: SourceArch | None) -> str | None:
+    """Compare a model of timm with the one that a file says it holds, where a tf_ twin exists.
+
+    Args:
+        model: a ``TimmBackbone`` or ``TimmNetwork``.
+        layout: of the file; detkit's own files hold the same model.
+        source: what the file says; None if nothing.
+
+    Returns:
+        a warning where the file does not say it, or where its name contradicts the model.
+
+    Raises:
+        WeightsError: the file holds the twin, which has another padding and eps.
+    """
+    import timm
+
+    name = str(model.name).partition(".")[0]
+    twin = name.removeprefix("tf_") if name.startswith("tf_") else f"tf_{name}"
+    if layout == "detkit" or not timm.is_model(twin):
+        return None
+    pads_as_tensorflow = name.startswith("tf_") or model.options.get("pad_type") == "same"
+    difference = ("padding as in TensorFlow and eps 1e-3" if pads_as_tensorflow
+                  else "symmetric padding and eps 1e-5")
+    if source is None:
+        return (f"the file does not tell whether it holds {name} or {twin}: one layout, but other "
+                f"padding and eps; this model has {difference}")
+    if source.is_tensorflow == pads_as_tensorflow:
+        return None
+    if not source.is_certain:
+        return (f"{source.evidence} is that of {source.name}; this model, {name}, has "
+                f"{difference}, which is right for weights of a tf_ model only")
+    raise WeightsError(
+        f"{source.evidence} says {source.name}, whose weights were trained with another padding "
+        "and eps",
+        got=f"{name}, with {difference}", expected=source.name,
+        hint=f"set name='{source.name}'")
 
 
 def _full_model(model: Any) -> nn.Module:

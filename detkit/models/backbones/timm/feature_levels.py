@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 # Arguments of timm's models that allow images of any size.
 _DYNAMIC_SIZE_ARGS = {"dynamic_img_size": True, "strict_img_size": False}
 _PROBE_SIZE = (203, 317)
+# Levels of the feature pyramids of detectors; used where strides='auto' and a model has them all.
+_USUAL_STRIDES = (4, 8, 16, 32)
 # Networks without padding have empty maps for images below about 75 pixels.
 _MIN_SIZE = 96
 
@@ -72,13 +74,14 @@ class TimmLevels:
 
 
 def resolve_levels(
-    name: str, strides: Sequence[int] | None, options: Mapping[str, Any]
+    name: str, strides: Sequence[int] | str | None, options: Mapping[str, Any]
 ) -> TimmLevels:
     """Find the deepest level of each stride, and the padding of images that it needs.
 
     Args:
         name: of timm's model.
-        strides: ascending; None for the deepest level only.
+        strides: ascending; None for the deepest level only; 'auto' for (4, 8, 16, 32) where the
+            model has them, else for all its strides from 4.
         options: the user's arguments for ``timm.create_model``.
 
     Raises:
@@ -118,7 +121,7 @@ def forward_levels(model: Any, images: Tensor, indices: Sequence[int]) -> list[T
     return maps
 
 
-def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int, ...]:
+def _indices(name: str, model: Any, strides: Sequence[int] | str | None) -> tuple[int, ...]:
     info = getattr(model, "feature_info", None)
     if not info or not hasattr(model, "forward_intermediates"):
         raise ConfigError(f"TimmBackbone: timm's {name} has no feature maps",
@@ -126,22 +129,27 @@ def _indices(name: str, model: Any, strides: Sequence[int] | None) -> tuple[int,
     deepest = {int(level["reduction"]): index for index, level in enumerate(info)}
     if strides is None:
         return (len(info) - 1,)
+    if strides == "auto":
+        strides = _USUAL_STRIDES
+        if not set(strides) <= set(deepest):
+            available = sorted(deepest)
+            strides = [stride for stride in available if stride >= strides[0]] or available
     requested = list(strides) if isinstance(strides, (list, tuple)) else []
     if not requested or not all(map(is_count, requested)) or requested != sorted(set(requested)):
         raise ConfigError("TimmBackbone: strides", got=repr(strides),
-                          expected="ascending whole numbers above 0, at least one, or None")
+                          expected="ascending whole numbers above 0, at least one, 'auto' or None")
     if set(requested) <= set(deepest):
         return tuple(deepest[stride] for stride in requested)
-    available = ", ".join(map(str, sorted(deepest)))
+    listed = ", ".join(map(str, sorted(deepest)))
     if len(deepest) == 1:
         raise ConfigError(
-            f"TimmBackbone: {name} is a plain transformer: all its maps have stride {available}",
+            f"TimmBackbone: {name} is a plain transformer: all its maps have stride {listed}",
             got=f"strides={tuple(requested)}",
-            expected=f"strides=None or ({available},)",
+            expected=f"strides='auto', None or ({listed},)",
             hint="neck=dict(type='SimpleFeaturePyramid') adds the other levels",
         )
     raise ConfigError(f"TimmBackbone: {name} has no such level", got=f"strides={tuple(requested)}",
-                      expected=f"some of {available}")
+                      expected=f"some of {listed}, or 'auto'")
 
 
 def _probe_levels(

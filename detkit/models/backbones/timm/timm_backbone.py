@@ -14,6 +14,7 @@ from detkit.errors import ConfigError
 from detkit.models.backbones.freezing import freeze_bn
 from detkit.models.backbones.layer_depth import get_layer_depth
 from detkit.models.backbones.timm.checkpoint_filter import (
+    check_timm_source,
     timm_checkpoint_filter_fn,
     timm_classifier_prefixes,
 )
@@ -47,10 +48,12 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         name: of timm's model, with or without a tag of pretrained weights: 'resnet50.a1_in1k'.
         pretrained: whether ``init_weights`` downloads timm's pretrained weights, unless
             ``init_cfg`` is given.
-        strides: of the maps, ascending; the deepest map of each stride is returned. None for the
-            deepest map only, as for plain transformers (ViT, DeiT, EVA, those of CLIP and DINO),
-            whose other levels ``SimpleFeaturePyramid`` makes. The final norm of a transformer
-            belongs to its classifier and is removed.
+        strides: of the maps, ascending; the deepest map of each stride is returned. 'auto' for
+            (4, 8, 16, 32) where the model has them, else for all its strides from 4: 16, 32 and 64
+            for LeViT, 16 for plain transformers (ViT, DeiT, EVA, those of CLIP and DINO). None for
+            the deepest map only. In a detector's config without ``strides`` the neck follows, see
+            ``detkit.config.infer.neck_for_levels``. The final norm of a transformer belongs to its
+            classifier and is removed.
         frozen_stages: -1 none; 0 the stem; n also the first n of timm's stages (blocks of a plain
             transformer). Frozen modules stay in eval mode and their parameters get no gradient.
         norm_eval: keep batch norms in eval mode, with frozen running statistics.
@@ -63,6 +66,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 
     Attributes:
         feature_channels, feature_strides: of each map that ``forward`` returns.
+        fixed_size: (H, W) of the largest image, for a model with a fixed input size; else None.
 
     Raises:
         ConfigError: an unknown name or argument, or an invalid stride or stage.
@@ -73,6 +77,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
 
     checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
     classifier_prefixes_fn = staticmethod(timm_classifier_prefixes)
+    check_source_fn = staticmethod(check_timm_source)
     # A classifier's file may have layers after the last feature map that this class drops.
     full_network = "TimmNetwork"
     state_dict_prefix = "body."
@@ -81,7 +86,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         self,
         name: str,
         pretrained: bool = False,
-        strides: Sequence[int] | None = (4, 8, 16, 32),
+        strides: Sequence[int] | str | None = "auto",
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -96,6 +101,7 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         self.options = self.levels.options
         self.feature_channels = self.levels.channels
         self.feature_strides = self.levels.strides
+        self.fixed_size = self.levels.fixed_size
         self.body: Any = create_timm_model(name, self.levels.options, num_classes=0)
         enable_dynamic_img_size(self.body)
         prune_to_levels(self.body, self.levels.indices)

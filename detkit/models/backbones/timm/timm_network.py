@@ -12,6 +12,7 @@ from torch import Tensor
 from detkit.errors import ConfigError
 from detkit.models.backbones.layer_depth import get_layer_depth
 from detkit.models.backbones.timm.checkpoint_filter import (
+    check_timm_source,
     timm_checkpoint_filter_fn,
     timm_classifier_prefixes,
 )
@@ -58,6 +59,7 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
 
     checkpoint_filter_fn = staticmethod(timm_checkpoint_filter_fn)
     classifier_prefixes_fn = staticmethod(timm_classifier_prefixes)
+    check_source_fn = staticmethod(check_timm_source)
 
     feature_strides = None
 
