@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import logging
 import pickle
 from collections.abc import Callable
 from importlib import import_module
@@ -23,6 +24,7 @@ from detkit.errors import WeightsError
 from detkit.files import special_file_type
 from detkit.trust import trust_enabled
 
+logger = logging.getLogger(__name__)
 _STATISTICS = ("min", "max", "current", "mean")
 
 
@@ -47,7 +49,10 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     """
     text = str(path)
     if text.startswith(PUBLISHED_PREFIX):
-        file = fetch(find_by_name(text.removeprefix(PUBLISHED_PREFIX)))
+        published = find_by_name(text.removeprefix(PUBLISHED_PREFIX))
+        file = fetch(published)
+        logger.info("published weights '%s', license %s: %s", published.name, published.license,
+                    file)
     elif urlparse(text).scheme in ("http", "https"):
         file = download(text)
     else:

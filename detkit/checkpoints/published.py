@@ -23,7 +23,7 @@ __all__ = ["BEST", "PUBLISHED_PREFIX", "PublishedWeights", "fetch", "find_by_nam
 BEST = "imagenet"
 PUBLISHED_PREFIX = "published:"  # of a checkpoint that is a name instead of a file
 _MAX_LISTED = 8
-_FAMILIES = ("EfficientNet", "SwinTransformer", "ConvNeXtV2")
+_FAMILIES = ("EfficientNet", "SwinTransformer", "ConvNeXtV2", "ClassicNetwork")
 
 
 def find_published(backbone: str, arch: str, weights: str) -> PublishedWeights:

@@ -6,13 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from detkit.checkpoints.download import hash_prefix_in
-from detkit.checkpoints.published_weights import PublishedWeights, hub_source
+from detkit.checkpoints.published_weights import (
+    INCEPTION_MEAN,
+    INCEPTION_STD,
+    PublishedWeights,
+    hub_source,
+)
 
 _TORCHVISION_NAMES = {
     "SwinTransformer": {"tiny": "swin_t", "small": "swin_s", "base": "swin_b"},
     "EfficientNet": {
         **{f"b{index}": f"efficientnet_b{index}" for index in range(8)},
         **{f"v2_{size}": f"efficientnet_v2_{size}" for size in "sml"},
+    },
+    "ClassicNetwork": {
+        name: name for name in ("alexnet", "vgg11", "googlenet", "resnet18", "resnet50",
+                                "wide_resnet50_2", "resnext50_32x4d", "densenet121")
     },
 }
 # timm's networks of the EfficientNet class here; its tf_ ones have the padding and eps of the
@@ -40,8 +49,8 @@ def torchvision_weights(backbone: str) -> Iterator[PublishedWeights]:
             yield PublishedWeights(
                 f"{model}.torchvision" + ("" if version == "v1" else f"_{version}"), backbone, arch,
                 source=entry.url, layout="torchvision", license="BSD-3-Clause",
-                reference=entry.meta["recipe"], mean=_scale(preset.mean), std=_scale(preset.std),
-                backbone_args=args, sha256=hash_prefix_in(entry.url),
+                reference=entry.meta.get("recipe", "docs.pytorch.org/vision/stable/models.html"),
+                **_statistics(model, preset), backbone_args=args, sha256=hash_prefix_in(entry.url),
                 top1=entry.meta["_metrics"]["ImageNet-1K"]["acc@1"])
 
 
@@ -116,6 +125,13 @@ def _timm_source(cfg: Any) -> str | None:
     if cfg.hf_hub_id and cfg.custom_load != "hf":
         return hub_source(cfg.hf_hub_id)
     return url
+
+
+def _statistics(model: str, preset: Any) -> dict[str, tuple[float, float, float]]:
+    """Mean and std of the input. torchvision's GoogLeNet changes its input to these first."""
+    if model == "googlenet":
+        return {"mean": INCEPTION_MEAN, "std": INCEPTION_STD}
+    return {"mean": _scale(preset.mean), "std": _scale(preset.std)}
 
 
 def _scale(values: Any) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -73,6 +74,17 @@ def test_eps_is_that_of_torchvisions_model(arch: str) -> None:
     with torch.device("meta"):
         model = torchvision.models.get_model(f"efficientnet_{arch}")
     assert weights.backbone_args == {"padding": "symmetric", "norm_eps": model.features[0][1].eps}
+
+
+def test_googlenet_has_the_statistics_that_torchvision_changes_its_input_to() -> None:
+    weights = find_published("ClassicNetwork", "googlenet", "imagenet")
+    pixels = torch.rand(1, 3, 4, 4) * 255
+    preset = torchvision.models.GoogLeNet_Weights.DEFAULT.transforms()
+    mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (preset.mean, preset.std))
+    transform = torchvision.models.GoogLeNet._transform_input
+    expected = transform(SimpleNamespace(transform_input=True), (pixels - mean) / std)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (weights.mean, weights.std))
+    assert torch.allclose((pixels - mean) / std, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("arch, weights, parts", [
