@@ -28,7 +28,7 @@ _TORCHVISION_NAMES = {
 # official release.
 _TIMM_NAMES = {
     **{name: f"efficientnet_{name}"
-       for name in (*(f"b{index}" for index in range(8)), "lite0", "lite1", "lite2")},
+       for name in (*(f"b{index}" for index in range(8)), *(f"lite{index}" for index in range(5)))},
     **{f"v2_{size}": f"efficientnetv2_{size}" for size in "sml"},
 }
 # torchvision builds the others, B5 to B7 and V2, with the eps of the official release.

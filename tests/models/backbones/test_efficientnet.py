@@ -226,7 +226,7 @@ def test_layer_depth_counts_blocks() -> None:
     "arguments, words",
     [
         (dict(arch="b9"), "arch: got 'b9', expected one of b0, b1"),
-        (dict(arch="lite"), "did you mean 'lite0'"),
+        (dict(arch="lte0"), "did you mean 'lite0'"),
         (dict(arch=dict(depths=2)), "did you mean 'depth'"),
         (dict(arch=dict(groups=[])), "groups: got"),
         (dict(arch=dict(groups=[["mbconv", 3, 1, 1, 16, 1]])), "at least one with stride 2"),

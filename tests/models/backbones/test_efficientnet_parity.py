@@ -46,6 +46,7 @@ SIZES = ((1, 3, 96, 128), (3, 3, 65, 99))
     slow("tf_efficientnet_b6", dict(arch="b6", **SAME)),
     slow("tf_efficientnet_b7", dict(arch="b7", **SAME)),
     slow("efficientnet_lite0", dict(arch="lite0")),
+    slow("tf_efficientnet_lite3", dict(arch="lite3", **SAME)),
     slow("efficientnetv2_s", dict(arch="v2-s", norm_eps=1e-5)),
     slow("tf_efficientnetv2_m", dict(arch="v2_m", **SAME)),
     slow("tf_efficientnetv2_l", dict(arch="v2_l", **SAME)),
@@ -117,6 +118,7 @@ def test_wrong_padding_or_eps_changes_maps(wrong: dict[str, Any]) -> None:
     slow("efficientnet_b3", dict(arch="b3"), torch.float64),
     slow("tf_efficientnetv2_s", dict(arch="v2_s", **SAME), torch.float64),
     slow("efficientnet_lite0", dict(arch="lite0"), torch.float64),
+    slow("tf_efficientnet_lite4", dict(arch="lite4", **SAME), torch.float64),
 ])
 def test_gradients_agree_with_timm_in_both_modes(
     name: str, arguments: dict[str, Any], dtype: torch.dtype, training: bool

@@ -14,6 +14,8 @@ from detkit.models.backbones import EfficientNet
 from detkit.models.backbones.efficientnet.archs import ARCHS
 from detkit.models.backbones.efficientnet.scaling import (
     COMPOUND_SCALES,
+    LITE_SCALES,
+    Scale,
     compound_scale,
     scale_channels,
     scale_repeats,
@@ -24,13 +26,22 @@ COEFFICIENTS = {
     "b0": (1.0, 1.0, 224), "b1": (1.0, 1.1, 240), "b2": (1.1, 1.2, 260), "b3": (1.2, 1.4, 300),
     "b4": (1.4, 1.8, 380), "b5": (1.6, 2.2, 456), "b6": (1.8, 2.6, 528), "b7": (2.0, 3.1, 600),
 }
+LITE_COEFFICIENTS = {
+    "lite0": (1.0, 1.0, 224), "lite1": (1.0, 1.1, 240), "lite2": (1.1, 1.2, 260),
+    "lite3": (1.2, 1.4, 280), "lite4": (1.4, 1.8, 300),
+}
 
 
-@pytest.mark.parametrize("name", COEFFICIENTS)
-def test_archs_have_released_coefficients(name: str) -> None:
-    arch, scale = ARCHS[name], COMPOUND_SCALES[name]
-    assert (arch.width, arch.depth, arch.resolution) == COEFFICIENTS[name]
-    assert (scale.width, scale.depth, scale.resolution) == COEFFICIENTS[name]
+@pytest.mark.parametrize("scales, released", [(COMPOUND_SCALES, COEFFICIENTS),
+                                              (LITE_SCALES, LITE_COEFFICIENTS)], ids=["b", "lite"])
+def test_archs_have_released_coefficients(
+    scales: dict[str, Scale], released: dict[str, tuple[float, float, int]]
+) -> None:
+    assert list(scales) == list(released)
+    for name, (width, depth, resolution) in released.items():
+        assert scales[name] == Scale(depth, width, resolution)
+        arch = ARCHS[name]
+        assert (arch.width, arch.depth, arch.resolution) == (width, depth, resolution)
 
 
 @pytest.mark.parametrize("name, phi", [("b0", 0), ("b1", 0.5), ("b2", 1), ("b3", 2)])
@@ -86,7 +97,7 @@ def test_channels_depths_and_parameters_match_torchvision(name: str) -> None:
 
 @pytest.mark.parametrize("name, theirs_name", [
     ("b0", "tf_efficientnet_b0"), ("b7", "tf_efficientnet_b7"), ("v2_m", "tf_efficientnetv2_m"),
-    ("lite0", "tf_efficientnet_lite0"),
+    *((f"lite{index}", f"tf_efficientnet_lite{index}") for index in range(5)),
 ])
 def test_stage_parameters_match_timm(name: str, theirs_name: str) -> None:
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Architectures of EfficientNet: B0 to B7, Lite0, V2, and a small one for CPUs."""
+"""Architectures of EfficientNet: B0 to B7, Lite0 to Lite4, V2, and a small one for CPUs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from detkit.errors import ConfigError
 from detkit.models.backbones.arch_lookup import find_arch
 from detkit.models.backbones.efficientnet.scaling import (
     COMPOUND_SCALES,
+    LITE_SCALES,
+    Scale,
     scale_channels,
     scale_repeats,
 )
@@ -68,6 +70,8 @@ class EfficientNetArch:
             begins at each group with stride 2 but the first.
         width, depth: factors on all channels, and on the repeats of groups.
         stem_channels, head_channels: before scaling.
+        fix_first_last: do not scale the channels of the stem and the head, and the repeats of the
+            first and the last group; Lite.
         activation: 'silu' or 'relu6'.
         norm_eps: of the weights published with symmetric padding.
         drop_path_rate: increases linearly from 0 at the first block to this after the last.
@@ -79,6 +83,7 @@ class EfficientNetArch:
     depth: float = 1.0
     stem_channels: int = 32
     head_channels: int = 1280
+    fix_first_last: bool = False
     activation: str = "silu"
     norm_eps: float = 1e-5
     drop_path_rate: float = 0.2
@@ -96,10 +101,12 @@ class EfficientNetArch:
     @property
     def scaled(self) -> tuple[BlockGroup, ...]:
         """The groups with scaled channels and repeats."""
+        fixed = (0, len(self.groups) - 1) if self.fix_first_last else ()
         return tuple(
             group._replace(channels=scale_channels(group.channels, self.width),
-                           repeats=scale_repeats(group.repeats, self.depth))
-            for group in self.groups
+                           repeats=group.repeats if index in fixed
+                           else scale_repeats(group.repeats, self.depth))
+            for index, group in enumerate(self.groups)
         )
 
     @property
@@ -123,6 +130,8 @@ class EfficientNetArch:
     @property
     def stem_head_channels(self) -> tuple[int, int]:
         """Scaled channels of the stem and of the head's convolution."""
+        if self.fix_first_last:
+            return self.stem_channels, self.head_channels
         return (scale_channels(self.stem_channels, self.width),
                 scale_channels(self.head_channels, self.width))
 
@@ -163,12 +172,17 @@ def _validate_group(index: int, row: Any) -> BlockGroup:
     return group
 
 
-def _compound_arch(name: str) -> EfficientNetArch:
-    scale = COMPOUND_SCALES[name]
+def _compound_arch(name: str, scale: Scale) -> EfficientNetArch:
     # torchvision's B5 to B7 have the eps of the official release, but not its padding.
     eps = 1e-3 if name in ("b5", "b6", "b7") else 1e-5
     return EfficientNetArch(width=scale.width, depth=scale.depth, norm_eps=eps,
                             resolution=scale.resolution)
+
+
+def _lite_arch(scale: Scale) -> EfficientNetArch:
+    return EfficientNetArch(groups=tuple(group._replace(squeeze=0) for group in _B0),
+                            width=scale.width, depth=scale.depth, fix_first_last=True,
+                            activation="relu6", resolution=scale.resolution)
 
 
 def _v2_arch(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
@@ -182,8 +196,6 @@ def _v2_arch(*rows: tuple[float, ...], resolution: int) -> EfficientNetArch:
     return EfficientNetArch(groups=groups, stem_channels=groups[0].channels, norm_eps=1e-3,
                             resolution=resolution)
 
-
-_LITE0 = tuple(group._replace(squeeze=0) for group in _B0)
 
 # For training from scratch at 320 px on a CPU, with lower cost than Lite0. Dense 3 x 3 convolutions
 # at strides 2 to 8 instead of depthwise ones, which have low arithmetic intensity
@@ -207,14 +219,15 @@ _MICRO = EfficientNetArch(
 
 # V2: arXiv 2104.00298, table 4, and the release for M and L; resolutions are those of testing.
 ARCHS: dict[str, EfficientNetArch] = {
-    **{name: _compound_arch(name)
-       for name in COMPOUND_SCALES}, "lite0": EfficientNetArch(groups=_LITE0, activation="relu6"),
+    **{name: _compound_arch(name, scale) for name, scale in COMPOUND_SCALES.items()},
+    **{name: _lite_arch(scale) for name, scale in LITE_SCALES.items()},
     "v2_s": _v2_arch((1, 24, 2), (4, 48, 4), (4, 64, 4), (4, 128, 6), (6, 160, 9), (6, 256, 15),
-                     resolution=384), "v2_m": _v2_arch((1, 24, 3), (4, 48, 5), (4, 80, 5),
-                                                       (4, 160, 7), (6, 176, 14), (6, 304, 18),
-                                                       (6, 512, 5), resolution=480),
+                     resolution=384),
+    "v2_m": _v2_arch((1, 24, 3), (4, 48, 5), (4, 80, 5), (4, 160, 7), (6, 176, 14), (6, 304, 18),
+                     (6, 512, 5), resolution=480),
     "v2_l": _v2_arch((1, 32, 4), (4, 64, 7), (4, 96, 7), (4, 192, 10), (6, 224, 19), (6, 384, 25),
-                     (6, 640, 7), resolution=480), "micro": _MICRO,
+                     (6, 640, 7), resolution=480),
+    "micro": _MICRO,
 }
 
 

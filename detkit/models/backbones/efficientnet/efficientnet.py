@@ -64,7 +64,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
     ========================================  ============  ==============
 
     Args:
-        arch: 'b0' to 'b7', 'lite0', 'v2_s', 'v2_m', 'v2_l', 'micro', or a dict of
+        arch: 'b0' to 'b7', 'lite0' to 'lite4', 'v2_s', 'v2_m', 'v2_l', 'micro', or a dict of
             ``EfficientNetArch``'s fields.
         in_channels: channels of the image.
         out_indices: stages whose maps are returned, ascending; 0 to 3 have strides 4 to 32.

@@ -38,6 +38,15 @@ COMPOUND_SCALES: dict[str, Scale] = {
     "b7": Scale(3.1, 2.0, 600),
 }
 
+# Of the Lite release. Its stem, its head and the repeats of the first and last group do not scale.
+LITE_SCALES: dict[str, Scale] = {
+    "lite0": Scale(1.0, 1.0, 224),
+    "lite1": Scale(1.1, 1.0, 240),
+    "lite2": Scale(1.2, 1.1, 260),
+    "lite3": Scale(1.4, 1.2, 280),
+    "lite4": Scale(1.8, 1.4, 300),
+}
+
 
 def compound_scale(phi: float) -> Scale:
     """Depth, width and resolution for 2^phi times the cost of B0.
