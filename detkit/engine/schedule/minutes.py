@@ -27,9 +27,6 @@ from detkit.engine.schedule.run_plan import MeasuredTimes, plan_run
 from detkit.errors import ConfigError
 
 MAX_AUTO_BATCH = 0.08  # fraction of the time
-_ALSO_LENGTHS = ("type", "max_epochs", "max_iters", "val_begin", "val_interval",
-                 "dynamic_intervals", "num_steps", "timeline", "epoch_length",
-                 "num_validations")
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,7 @@ def check_minutes(cfg: Config, options: Mapping[str, Any] | None) -> None:
         ConfigError: an option sets it, or a hook may end the training early.
     """
     for key in options or {}:
-        top, _, name = key.partition(".")
-        if top == "train_cfg" and (not name or name.partition(".")[0] in _ALSO_LENGTHS):
+        if key.partition(".")[0] == "train_cfg":
             raise ConfigError(f"--minutes sets the length of the run, and so does --cfg-options "
                               f"{key}", expected="one of them")
     for hook in cfg.get("custom_hooks") or []:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from detkit.config.schedule.fit_schedule import RunLength, fit_schedule, is_plan
 from detkit.engine.planned_loop import check_timeline
 from detkit.errors import ConfigError, WeightsError
 
+logger = logging.getLogger(__name__)
 _SAVED_KEYS = ("train_cfg", "default_hooks", "train_dataloader", "auto_scale_lr")
 
 
@@ -39,6 +41,9 @@ def follow_resumed_plan(
         raise ConfigError(f"--minutes: {checkpoint} is of a run without it, whose schedule cannot "
                           "change", hint="leave out --minutes, or start a new run in another "
                           "--work-dir")
+    if minutes is not None or auto_batch:
+        logger.info("%s: its run's schedule and batch size are kept; nothing is measured",
+                    checkpoint)
     cfg = copy.deepcopy(cfg)
     if auto_batch or planned and not is_planned(cfg):
         batch_size = (saved.get("train_dataloader") or {}).get("batch_size")
