@@ -65,9 +65,9 @@ def next_commands(result: TrainResult, summary: RunSummary) -> Rows:
         rows.append(("export", _command("export", checkpoint, "--out", "exported", *data)))
     if summary.data == "sample":
         config = Path(summary.config)
-        own = config.with_name(OWN_DATA_CONFIG)
+        advised = config.with_name(OWN_DATA_CONFIG)
         rows.append(("own data", _command(
-            "train", str(own if is_detector and own.is_file() else config),
+            "train", str(advised if is_detector and advised.is_file() else config),
             "--data", "path/to/folder")))
     return rows
 
