@@ -25,15 +25,12 @@ EXTREME_CLASSES = 2  # best and worst
 Rows = list[tuple[str, str]]
 
 
-def summary_rows(result: TrainResult) -> tuple[Rows, Rows, Rows]:
+def summary_rows(result: TrainResult, summary: RunSummary) -> tuple[Rows, Rows, Rows]:
     """Labels and texts of the screen.
 
     Returns:
         What was trained and its scores; the files; the next commands. Each may be empty.
     """
-    summary = result.summary
-    if summary is None:
-        return [], [], []
     data = {None: "the data of the config", "sample": "the built-in sample"}.get(
         summary.data, summary.data)
     about = [("trained", f"{summary.config} on {data}"),
@@ -68,16 +65,18 @@ def next_commands(result: TrainResult, summary: RunSummary) -> Rows:
         rows.append(("export", _command("export", checkpoint, "--out", "exported", *data)))
     if summary.data == "sample":
         config = Path(summary.config)
-        own = config.with_name(OWN_DATA_CONFIG)
+        advised = config.with_name(OWN_DATA_CONFIG)
         rows.append(("own data", _command(
-            "train", str(own if is_detector and own.is_file() else config),
+            "train", str(advised if is_detector and advised.is_file() else config),
             "--data", "path/to/folder")))
     return rows
 
 
 def print_summary(result: TrainResult) -> None:
     """Print the screen to stdout, in color on a terminal, and write it to the work dir."""
-    about, files, commands = summary_rows(result)
+    if result.summary is None:
+        return
+    about, files, commands = summary_rows(result, result.summary)
     blocks = [_lines(rows) for rows in (about, files, commands) if rows]
     if commands:
         blocks[-1].insert(0, ("next", ""))
@@ -183,13 +182,18 @@ def _command(*words: str) -> str:
     if script.name == "train.py":
         start = [_python(), str(script.with_name(f"{name}.py"))]
     else:
-        start = ["detkit", name]
+        # The program of an environment that is not activated is called by its path.
+        is_path = script.name == "detkit" and shutil.which("detkit") is None
+        start = [_short_path(sys.argv[0]) if is_path else "detkit", name]
     return shlex.join([*start, *rest])
 
 
 def _python() -> str:
-    """The shortest name of this interpreter: 'python', or a path from the current folder."""
-    if shutil.which("python") == sys.executable:
-        return "python"
-    relative = os.path.relpath(sys.executable)
-    return sys.executable if relative.startswith("..") else relative
+    """The shortest name of this interpreter."""
+    return "python" if shutil.which("python") == sys.executable else _short_path(sys.executable)
+
+
+def _short_path(path: str) -> str:
+    """``path`` from the current folder if it is inside, else as it is; links are kept."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
