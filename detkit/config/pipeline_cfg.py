@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detkit.config.data.datasets import unwrap_dataset
@@ -39,4 +39,14 @@ def find_test_pipeline(cfg: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         return None
     if not all(isinstance(step, Mapping) for step in pipeline):
         return None
-    return [dict(step) for step in pipeline]
+    return [dict(inner) for step in pipeline for inner in _without_cache(step)]
+
+
+def _without_cache(step: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The steps inside of CachedSteps, which inference runs on images in memory."""
+    inner = step.get("transforms")
+    is_cached = str(step.get("type")).rpartition(".")[2] == "CachedSteps"
+    if is_cached and isinstance(inner, (list, tuple)) and all(isinstance(item, Mapping)
+                                                              for item in inner):
+        return inner
+    return [step]

@@ -18,6 +18,18 @@ pytestmark = pytest.mark.slow
 BY_ITERATION = (
     "default_hooks['checkpoint'].update(by_epoch=False, interval=2, max_keep_ckpts=-1)\n"
 )
+# Mosaic, mixup and copy-paste, and none in the last epoch.
+MIXING = """
+clean = [dict(type="Resize", scale=(64, 64), keep_ratio=True),
+         dict(type="RandomFlip", prob=0.5), dict(type="PackDetInputs")]
+train_dataloader["dataset"] = dict(
+    type="MultiImageMixDataset",
+    dataset=dict(train_dataloader["dataset"],
+                 pipeline=[dict(type="CachedSteps", transforms=pipeline[:2])]),
+    pipeline=[dict(type="Mosaic", img_scale=(64, 64), prob=0.7), dict(type="CopyPasteBoxes"),
+              dict(type="MixUp", img_scale=(64, 64), prob=0.7), *clean])
+custom_hooks.append(dict(type="PipelineSwitchHook", switch_epoch=2, switch_pipeline=clean))
+"""
 TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
 
 
@@ -66,8 +78,11 @@ def _kill_after(command: list[str], sign: Path) -> None:
         (0, "", "epoch_1.pth"),
         (2, "train_dataloader.update(persistent_workers=True)\n", "epoch_1.pth"),
         (2, BY_ITERATION, "iter_4.pth"),
+        (2, BY_ITERATION + MIXING + "train_dataloader.update(persistent_workers=True)\n",
+         "iter_4.pth"),
     ],
-    ids=["at an epoch's end", "with persistent workers", "in the middle of an epoch"],
+    ids=["at an epoch's end", "with persistent workers", "in the middle of an epoch",
+         "with mixed images"],
 )
 def test_killed_training_resumes_with_the_same_losses_and_weights(
     tmp_path: Path, workers: int, extra: str, sign: str

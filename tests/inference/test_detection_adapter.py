@@ -95,7 +95,8 @@ def test_invalid_pipeline_raises_config_error(pipeline, message: str) -> None:
     {"test_dataloader": {"dataset": {"type": "RepeatDataset", "dataset": {"pipeline": [RESIZE]}}}},
     {"test_dataloader": {"dataset": {"datasets": [{"pipeline": [RESIZE]}]}}},
     {"test_pipeline": [RESIZE]},
-], ids=["plain", "wrapped", "several", "name-only"])
+    {"test_pipeline": [{"type": "CachedSteps", "transforms": [RESIZE]}]},
+], ids=["plain", "wrapped", "several", "name-only", "cached"])
 def test_test_pipeline_is_found_in_config(cfg) -> None:
     assert get_test_pipeline_cfg(cfg) == [RESIZE]
 

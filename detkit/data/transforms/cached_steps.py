@@ -44,7 +44,7 @@ class CachedSteps(BaseTransform):  # type: ignore[misc]
         if not isinstance(max_mb, (int, float)) or not max_mb >= 0:
             raise ConfigError("CachedSteps: max_mb", got=repr(max_mb), expected="0 or more")
         self.max_mb = max_mb
-        self._steps = Compose(list(transforms))
+        self._steps = Compose([TRANSFORMS.build(dict(step)) for step in transforms])
         self._cache: OrderedDict[tuple[Any, str], dict[str, Any] | None] = OrderedDict()
         self._bytes = 0
 

@@ -16,8 +16,9 @@ from detkit.registry import TRANSFORMS
 class CopyPaste(mmdet_transforms.CopyPaste):  # type: ignore[misc]
     """mmdet's `CopyPaste`, whose images keep their type and whose covered boxes are removed.
 
-    mmdet's gives int64 images, and keeps the box (0, 0, 0, 0) of a covered object that was within
-    ``bbox_occluded_thr`` pixels of the image's corner. For data without masks use CopyPasteBoxes.
+    mmdet's gives int64 images, keeps the box (0, 0, 0, 0) of a covered object that was within
+    ``bbox_occluded_thr`` pixels of the image's corner, and fails for ``paste_by_box`` with
+    ``selected=False``. For data without masks use CopyPasteBoxes.
 
     Raises:
         ConfigError: the images have no masks, or the two differ in size.
@@ -37,6 +38,8 @@ class CopyPaste(mmdet_transforms.CopyPaste):  # type: ignore[misc]
             raise ConfigError("CopyPaste: the two images differ in size",
                               got=f"{source['img'].shape} and {results['img'].shape}",
                               hint="resize, crop and pad both to one size before it")
+        if not self.selected:
+            source["gt_masks"] = self.get_gt_masks(source)
         dtype = results["img"].dtype
         pasted: dict[str, Any] = super().transform(results)
         pasted["img"] = pasted["img"].astype(dtype, copy=False)

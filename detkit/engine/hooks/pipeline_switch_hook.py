@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, format_error
 from detkit.registry import HOOKS, TRANSFORMS
 
 
@@ -20,9 +20,9 @@ from detkit.registry import HOOKS, TRANSFORMS
 class PipelineSwitchHook(Hook):  # type: ignore[misc]
     """Replace the training pipeline from an epoch on.
 
-    mmdet's hook, which also finds the pipeline inside of dataset wrappers: the innermost dataset's,
-    or that of a MultiImageMixDataset, which keeps the pipeline of the dataset inside of it. A run
-    that is resumed after the switch continues with the new pipeline.
+    mmdet's hook, which also finds the pipeline inside of dataset wrappers: the innermost dataset's
+    with its loading steps, or that of a MultiImageMixDataset, which keeps the pipeline of the
+    dataset inside of it. A run that is resumed after the switch continues with the new pipeline.
 
     Args:
         switch_epoch: number of epochs before the switch.
@@ -61,32 +61,48 @@ class PipelineSwitchHook(Hook):  # type: ignore[misc]
         self._has_switched = False
 
     def before_train(self, runner: Any) -> None:
-        """Find the epoch of the switch and build the steps: what is wrong shows at the start.
+        """Find the epoch of the switch, and try the steps: what is wrong shows at the start.
 
         Raises:
-            ConfigError: the training counts iterations, or no dataset has a pipeline.
+            ConfigError: the training counts iterations, no dataset has a pipeline, or the steps
+                fail on its first image.
         """
         _check_counts_epochs(runner, "PipelineSwitchHook")
         if self.last_fraction is not None:
             num_last = max(1, round(runner.max_epochs * self.last_fraction))
             self.switch_epoch = runner.max_epochs - num_last
         self._steps = [TRANSFORMS.build(dict(step)) for step in self.switch_pipeline]
-        list(_datasets_with_pipeline(runner.train_dataloader.dataset))
+        for dataset in _datasets_with_pipeline(runner.train_dataloader.dataset):
+            state = dict(vars(dataset))
+            self._set_pipeline(dataset)
+            try:
+                dataset[0]
+            except Exception as error:
+                raise ConfigError(
+                    "PipelineSwitchHook: switch_pipeline fails on the first training image",
+                    got=format_error(error),
+                    hint="it replaces the whole pipeline, loading included, but of a "
+                    "MultiImageMixDataset only its own") from error
+            finally:
+                vars(dataset).update(state)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Switch when the epoch is reached."""
         if self._has_switched or runner.epoch < self.switch_epoch:
             return
         for dataset in _datasets_with_pipeline(runner.train_dataloader.dataset):
-            if isinstance(dataset, MultiImageMixDataset):
-                dataset.pipeline = self._steps
-                dataset.pipeline_types = [step["type"] for step in self.switch_pipeline]
-            else:
-                dataset.pipeline = Compose(self._steps)
+            self._set_pipeline(dataset)
         restart_workers(runner.train_dataloader)
         self._has_switched = True
         runner.logger.info(f"Epoch {runner.epoch + 1}: switched the training pipeline to "
                            f"{', '.join(str(step['type']) for step in self.switch_pipeline)}")
+
+    def _set_pipeline(self, dataset: Any) -> None:
+        if isinstance(dataset, MultiImageMixDataset):
+            dataset.pipeline = self._steps
+            dataset.pipeline_types = [step["type"] for step in self.switch_pipeline]
+        else:
+            dataset.pipeline = Compose(self._steps)
 
 
 @HOOKS.register_module()

@@ -48,6 +48,8 @@ STEPS = {
     "inside a choice": ([dict(type="RandomChoice", transforms=[
         [dict(type="Resize", scale=(100, 50), keep_ratio=True)], [dict(type="RandomFlip")]])],
         [(100, 50)]),
+    "canvas of a mosaic": ([dict(type="Mosaic", img_scale=(320, 240)), dict(type="CachedMixUp")],
+                           [(240, 240), (640, 640)]),
     "no sizes": ([dict(type="Resize", scale="big", keep_ratio=True), "Resize", 3,
                   dict(type="Resize", scale=(1, 2, 3), keep_ratio=True)], []),
 }
