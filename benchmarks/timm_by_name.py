@@ -66,8 +66,9 @@ def check_model(name: str, size: tuple[int, int]) -> tuple[str, str]:
             torch.zeros(1, channels, *(math.ceil(side / stride) for side in size))
             for channels, stride in zip(found.channels, found.strides)])
     # Partial cells of the finest level that finer ones are made of count as whole ones.
-    whole = [math.ceil(side / found.strides[0]) * found.strides[0] for side in size]
-    expected = [(1, 64, *(math.ceil(side / stride) for side in whole)) for stride in strides]
+    unit = found.strides[0]
+    expected = [(1, 64, *(math.ceil(math.ceil(side / unit) * unit / stride) if stride < unit
+                          else math.ceil(side / stride) for side in size)) for stride in strides]
     shapes = [tuple(level.shape) for level in levels]
     if shapes != expected:
         return "other shapes", f"got {shapes}, expected {expected}"

@@ -32,15 +32,16 @@ SLOW: dict[str, tuple[int, ...]] = {
         "poolformerv2_s12", "convformer_s18", "caformer_s18", "efficientformer_l1",
         "efficientformerv2_s0", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256",
         "davit_tiny", "focalnet_tiny_srf", "gcvit_xxtiny", "twins_svt_small", "tiny_vit_5m_224",
-        "nest_tiny", "inception_next_atto", "mambaout_femto", "starnet_s1", "swiftformer_xs",
+        "inception_next_atto", "mambaout_femto", "starnet_s1", "swiftformer_xs",
         "hrnet_w18_small", "dla34", "vovnet39a", "selecsls42", "cspresnet50", "darknet53",
-        "dm_nfnet_f0", "nf_regnet_b0", "xception41", "vgg11", "crossvit_tiny_240"),
+        "dm_nfnet_f0", "nf_regnet_b0", "xception41", "vgg11"),
         (4, 8, 16, 32)),
     **dict.fromkeys(("vit_tiny_patch16_224", "deit_tiny_patch16_224", "beitv2_base_patch16_224",
                      "mixer_s16_224", "xcit_nano_12_p16_224", "cait_xxs24_224",
                      "naflexvit_base_patch16_gap"), (16,)),
     "vit_small_patch14_dinov2": (14,), "vit_base_patch32_224": (32,),
-    "visformer_tiny": (8, 16, 32), "volo_d1_224": (8, 16),
+    "nest_tiny": (4, 8, 16), "crossvit_tiny_240": (12, 16), "visformer_tiny": (8, 16, 32),
+    "volo_d1_224": (8, 16),
     "efficientvit_m0": (16, 32, 64), "shvit_s1": (16, 32, 64),
 }
 
@@ -73,13 +74,16 @@ def test_levels_reach_neck_and_heads(
         assert level.shape == (1, channels[stride], -(-HEIGHT // stride), -(-WIDTH // stride))
     anchors = [side for side, _ in model.rpn_head.prior_generator.strides]
     assert len(levels) == len(anchors) == 5
-    # Partial cells of the coarsest input level that finer ones are made of count as whole ones.
-    unit = strides[0]
-    height, width = -(-HEIGHT // unit) * unit, -(-WIDTH // unit) * unit
-    for level, stride in zip(levels, anchors):
-        assert level.shape == (1, 64, -(-height // stride), -(-width // stride))
-        assert level.isfinite().all()
-    assert 3 <= anchors[0] <= 4.5 and anchors[-1] == anchors[0] * 16
+    # From the finest map by doubling, the maps' own, from the coarsest by halving.
+    num_finer = anchors.index(strides[0])
+    sides = [[-(-side // strides[0]) * 2**step for side in (HEIGHT, WIDTH)]
+             for step in range(num_finer, 0, -1)]
+    sides += [[-(-side // stride) for side in (HEIGHT, WIDTH)] for stride in strides]
+    while len(sides) < 5:
+        sides.append([-(-side // 2) for side in sides[-1]])
+    assert [tuple(level.shape) for level in levels] == [(1, 64, *side) for side in sides]
+    assert all(level.isfinite().all() for level in levels)
+    assert 3 <= anchors[0] <= 4.5 and anchors == sorted(anchors)
     extractor = model.roi_head.bbox_roi_extractor[0]
     assert list(extractor.featmap_strides) == anchors[: len(extractor.featmap_strides)]
 
