@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from detkit.checkpoints.published_files import fetch, locate
+from detkit.checkpoints.published_files import fetch, find_local, locate
 from detkit.checkpoints.published_libraries import (
     is_timm_type,
     timm_efficientnet_weights,
@@ -18,7 +18,7 @@ from detkit.errors import ConfigError
 from detkit.text import list_names, name_hint
 
 __all__ = ["BEST", "PUBLISHED_PREFIX", "PublishedWeights", "fetch", "find_by_name",
-           "find_published", "list_published", "locate"]
+           "find_local", "find_published", "list_published", "locate"]
 
 BEST = "imagenet"
 PUBLISHED_PREFIX = "published:"  # of a checkpoint that is a name instead of a file

@@ -53,16 +53,30 @@ def locate(weights: PublishedWeights) -> Path | None:
     Raises:
         WeightsError: the file does not have the published hash, or ``DETKIT_WEIGHTS`` is no folder.
     """
-    file = _find_local(weights)
+    file = find_local(weights)[1]
     if file is not None:
         _check_hash(weights, file)
     return file
 
 
-def _find_local(weights: PublishedWeights) -> Path | None:
-    file = _find_in_package(weights) or _find_in_mirror(weights)
-    if file is not None:
-        return file
+def find_local(weights: PublishedWeights) -> tuple[str, Path | None]:
+    """Find the file of published weights on this machine, without reading it.
+
+    Returns:
+        'package', 'mirror' or 'cache', and the file; '' and None if it is not on this machine.
+
+    Raises:
+        WeightsError: ``DETKIT_WEIGHTS`` is no folder.
+    """
+    for place, find in (("package", _find_in_package), ("mirror", _find_in_mirror),
+                        ("cache", _find_in_cache)):
+        file = find(weights)
+        if file is not None:
+            return place, file
+    return "", None
+
+
+def _find_in_cache(weights: PublishedWeights) -> Path | None:
     if weights.hub_repository is not None:
         return find_in_hub_cache(weights.hub_repository)
     return None if weights.url is None else find_cached(weights.url)

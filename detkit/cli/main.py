@@ -36,6 +36,7 @@ COMMANDS = {
     "export": "export a checkpoint to an inference engine and check its AP",
     "benchmark": "measure latency, throughput and AP of inference engines",
     "serve": "web page for inference on images, videos and the camera",
+    "weights": "list published ImageNet weights; download them ahead",
     "complexity": "count a model's parameters and FLOPs",
 }
 

@@ -240,6 +240,10 @@ complexity CONFIG --size 0
 complexity CONFIG --size x
 complexity CONFIG --cfg-options model=3
 complexity CONFIG --cfg-options model.backbone.depth=x
+weights --fetch
+weights lite0
+weights ''
+weights --fetch efficientnet_lite0.lukemelas ROOT/absent
 """
 
 
@@ -273,6 +277,7 @@ def test_bad_arguments_are_one_line_error(
 def test_missing_arguments_and_unknown_flags_show_usage(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in ([], ["--no-such-flag"], ["a", "b", "c", "d", "--out"]):
+    needed = [] if command == "weights" else [[]]  # without a name it lists all
+    for words in (*needed, ["--no-such-flag"], ["a", "b", "c", "d", "--out"]):
         assert main([command, *words]) == 2
         assert f"usage: detkit {command}" in capsys.readouterr().err

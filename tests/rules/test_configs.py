@@ -43,12 +43,13 @@ CONFIGS = {name: path for name, path in FILES.items() if name not in ALIASES}
 # The top-level names, which documents and users have, and which name the work dir.
 SHORT_NAMES = """
     cascade_convnextv2 cascade_convnextv2_dcn cascade_convnextv2_nano cascade_efficientnet
+    cascade_efficientnet_lite0 cascade_efficientnet_lite1 cascade_efficientnet_lite2
     cascade_efficientnet_nano cascade_r50_dcn cascade_swin cascade_swin_nano classify_convnextv2
-    classify_convnextv2_nano classify_efficientnet classify_efficientnet_nano
-    classify_efficientnet_nano_balanced classify_swin classify_swin_nano classify_teaching
-    classify_timm deformable_detr_swin detr_swin efficientdet_d0 faster_convnextv2
-    faster_efficientnet faster_swin quickstart timm_coatnet timm_densenet121 timm_resnext50
-    timm_seresnet50 vitdet_cascade
+    classify_convnextv2_nano classify_efficientnet classify_efficientnet_lite0
+    classify_efficientnet_nano classify_efficientnet_nano_balanced classify_swin
+    classify_swin_nano classify_teaching classify_timm deformable_detr_swin detr_swin
+    efficientdet_d0 faster_convnextv2 faster_efficientnet faster_efficientnet_lite0 faster_swin
+    quickstart timm_coatnet timm_densenet121 timm_resnext50 timm_seresnet50 vitdet_cascade
 """.split()
 CLASSIFIERS = {name: path for name, path in CONFIGS.items() if is_classifier(load_config(path))}
 DETECTORS = {name: path for name, path in CONFIGS.items() if name not in CLASSIFIERS}

@@ -30,6 +30,7 @@ FROZEN = {
                   "--max-pixels", "--trust"},
     "serve": {"CHECKPOINT", "--host", "--port", "--allow-host", "--max-upload", "--threshold",
               "--device", "--trust", *ENGINE},
+    "weights": {"NAME", "--fetch"},
     "complexity": {"CONFIG", "--size", "--cfg-options", "--out"},
 }
 EVERYWHERE = {"--help", "--debug"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 import torch
 from efficientnet_models import make_image, randomized_model
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -99,6 +101,21 @@ def test_frozen_stages_zero_freezes_stem_only() -> None:
     model = small(frozen_stages=0)
     still = {name.split(".")[0] for name, p in model.named_parameters() if not p.requires_grad}
     assert still == {"stem"}
+
+
+def test_norm_eval_without_loaded_statistics_warns_once() -> None:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    small(norm_eval=False).train()
+    small_with_statistics(norm_eval=True).train()
+    small(norm_eval=True).eval()
+    assert not records
+    small(norm_eval=True).train().eval().train()
+    logger.removeHandler(handler)
+    assert len(records) == 1 and "norm_eval" in records[0].getMessage()
 
 
 def test_norm_eval_trains_affine_weights_with_fixed_statistics() -> None:

