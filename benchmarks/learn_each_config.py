@@ -22,18 +22,10 @@ from detkit.config.load_config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
-# Frozen batch norm needs pre-trained weights, which are not used here; SGD's learning rates are for
-# batch sizes of 16 and 64.
+# SGD's learning rates are for batch sizes of 16 and 64.
 OVERRIDES = {
-    "cascade_efficientnet": ["model.backbone.norm_eval=False"],
-    "faster_efficientnet": ["model.backbone.norm_eval=False"],
-    "cascade_r50_dcn": ["model.backbone.norm_eval=False", "model.backbone.frozen_stages=-1",
-                        "model.backbone.norm_cfg.requires_grad=True",
-                        "model.backbone.init_cfg=None", "optim_wrapper.optimizer.lr=0.0025"],
+    "cascade_r50_dcn": ["optim_wrapper.optimizer.lr=0.0025"],
     "efficientdet_d0": ["optim_wrapper.optimizer.lr=0.0025"],
-    "timm_": ["model.backbone.pretrained=False", "model.backbone.norm_eval=False",
-              "model.backbone.frozen_stages=-1"],
-    "vitdet": ["model.backbone.pretrained=False"],
 }
 
 
@@ -90,7 +82,7 @@ def train_config(config: Path, arguments: argparse.Namespace) -> str:
     ]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "tools/train.py", str(config.relative_to(ROOT)),
-                   "--data", arguments.data, "--work-dir", folder,
+                   "--data", arguments.data, "--work-dir", folder, "--from-scratch",
                    "--cfg-options", *training_options(arguments.size, arguments.epochs),
                    *roi_sampling_options(config), *extra]
         process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,

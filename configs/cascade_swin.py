@@ -9,8 +9,8 @@ Expected: not measured here; the paper's setting with masks and larger heads rea
           (arXiv 2103.14030, table 2a); boxes alone with these heads reach less.
 Cost:     6 seconds a step of 2 images on two CPU cores (--amp, bfloat16); not measured on a GPU.
 Run:      python tools/train.py configs/cascade_swin.py --amp
-          Pretrained classifier: --cfg-options model.backbone.init_cfg.type=Pretrained
-          model.backbone.init_cfg.checkpoint=FILE
+          Begins with torchvision's ImageNet weights, downloaded once. From a file:
+          --backbone-from FILE; at random: --from-scratch.
 Paper:    arXiv 1712.00726, arXiv 2103.14030
 """
 
@@ -21,4 +21,6 @@ _base_ = [
     "_base_/runtime.py",
 ]
 
-model = dict(backbone=dict(type="SwinTransformer", arch="tiny", drop_path_rate=0.2))
+model = dict(
+    backbone=dict(type="SwinTransformer", arch="tiny", weights="imagenet", drop_path_rate=0.2)
+)

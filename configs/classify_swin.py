@@ -4,12 +4,13 @@ Backbone: Swin-T, drop path 0.2
 Head:     linear, label smoothing 0.1
 Schedule: 300 epochs, AdamW, lr 1e-3 for 1,024 images a step, cosine
 Data:     ImageNet's layout at 224 px: RandAugment, random erasing, mixup, cutmix
-Expected: not measured here; the paper reaches 81.3 top-1 on ImageNet-1k (arXiv 2103.14030, table
-          1).
+Expected: not measured here; the paper reaches 81.3 top-1 on ImageNet-1k from random weights (arXiv
+          2103.14030, table 1).
 Cost:     not measured.
 Run:      python tools/train.py configs/classify_swin.py --data PATH --amp --auto-scale-lr
-          Pretrained weights, of the same or other classes: --cfg-options
-          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE
+          Begins with torchvision's ImageNet weights, downloaded once. From a file: --cfg-options
+          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE; at random, as in the
+          paper: --from-scratch.
 Paper:    arXiv 2103.14030
 """
 
@@ -21,7 +22,13 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(type="SwinTransformer", arch="tiny", out_indices=(3,), drop_path_rate=0.2),
+    backbone=dict(
+        type="SwinTransformer",
+        arch="tiny",
+        weights="imagenet",
+        out_indices=(3,),
+        drop_path_rate=0.2,
+    ),
     head=dict(loss=dict(label_smoothing=0.1)),
     train_cfg=dict(
         augments=[dict(type="MixUp", alpha=0.8), dict(type="CutMix", alpha=1.0)],

@@ -8,8 +8,8 @@ Data:     COCO 2017, multi-scale: short side 640 to 800
 Expected: not measured.
 Cost:     not measured.
 Run:      python tools/train.py configs/cascade_convnextv2_dcn.py --amp
-          Pretrained classifier: --cfg-options model.backbone.init_cfg.type=Pretrained
-          model.backbone.init_cfg.checkpoint=FILE
+          Begins with the ImageNet weights of the paper's authors (CC-BY-NC), downloaded once.
+          From a file: --backbone-from FILE; at random: --from-scratch.
 Paper:    arXiv 1712.00726, arXiv 2301.00808, arXiv 1811.11168
 """
 
@@ -23,7 +23,11 @@ _base_ = [
 # Offsets start at zero: with a classifier's weights the first step equals the plain network's.
 model = dict(
     backbone=dict(
-        type="ConvNeXtV2", arch="tiny", drop_path_rate=0.4, deform_stages=(2, 3)
+        type="ConvNeXtV2",
+        arch="tiny",
+        weights="imagenet",
+        drop_path_rate=0.4,
+        deform_stages=(2, 3),
     ),
     neck=dict(type="DeformableFPN"),
 )

@@ -9,8 +9,8 @@ Expected: not measured here; ConvNeXt-T (version 1) with masks and larger heads 
           AP (arXiv 2201.03545, table 3).
 Cost:     not measured.
 Run:      python tools/train.py configs/cascade_convnextv2.py --amp
-          Pretrained classifier: --cfg-options model.backbone.init_cfg.type=Pretrained
-          model.backbone.init_cfg.checkpoint=FILE
+          Begins with the ImageNet weights of the paper's authors (CC-BY-NC), downloaded once.
+          From a file: --backbone-from FILE; at random: --from-scratch.
 Paper:    arXiv 1712.00726, arXiv 2301.00808
 """
 
@@ -22,7 +22,9 @@ _base_ = [
 ]
 
 # Stochastic depth, rate and layer decay as in arXiv 2201.03545, appendix A.3.
-model = dict(backbone=dict(type="ConvNeXtV2", arch="tiny", drop_path_rate=0.4))
+model = dict(
+    backbone=dict(type="ConvNeXtV2", arch="tiny", weights="imagenet", drop_path_rate=0.4)
+)
 optim_wrapper = dict(
     constructor="LearningRateDecayOptimWrapperConstructor",
     optimizer=dict(lr=2e-4),

@@ -7,10 +7,10 @@ Schedule: 36 epochs ("3x"), AdamW, lr 1e-4 for 16 images a step
 Data:     COCO 2017, multi-scale: short side 640 to 800
 Expected: not measured.
 Cost:     not measured.
-Run:      python tools/train.py configs/cascade_efficientnet.py --amp --cfg-options INIT
-          INIT from a pretrained classifier: model.backbone.init_cfg.type=Pretrained
-          model.backbone.init_cfg.checkpoint=FILE; from scratch, on several GPUs:
-          model.backbone.norm_eval=False model.backbone.norm_cfg.type=SyncBN
+Run:      python tools/train.py configs/cascade_efficientnet.py --amp
+          Begins with torchvision's ImageNet weights, downloaded once. From a file:
+          --backbone-from FILE; at random: --from-scratch, on several
+          GPUs with --cfg-options model.backbone.norm_cfg.type=SyncBN.
 Paper:    arXiv 1712.00726, arXiv 1905.11946
 """
 
@@ -24,6 +24,6 @@ _base_ = [
 # Batch norm and padding: see faster_rcnn/faster-rcnn_efficientnet-b3_fpn_1x_coco.py.
 model = dict(
     backbone=dict(
-        type="EfficientNet", arch="b3", padding="symmetric", norm_eval=True, drop_path_rate=0.2
+        type="EfficientNet", arch="b3", weights="imagenet", norm_eval=True, drop_path_rate=0.2
     )
 )

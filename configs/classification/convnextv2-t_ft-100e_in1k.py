@@ -8,8 +8,9 @@ Expected: not measured here; the paper reaches 83.0 top-1 on ImageNet-1k from it
           weights over 300 epochs (arXiv 2301.00808).
 Cost:     not measured.
 Run:      python tools/train.py configs/classify_convnextv2.py --data PATH --amp --auto-scale-lr
-          Pretrained weights, of the same or other classes: --cfg-options
-          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE
+          Begins with the ImageNet weights of the paper's authors (CC-BY-NC), downloaded once.
+          From a file: --cfg-options model.init_cfg.type=Pretrained
+          model.init_cfg.checkpoint=FILE; at random: --from-scratch.
 Paper:    arXiv 2301.00808
 """
 
@@ -25,6 +26,7 @@ model = dict(
     backbone=dict(
         type="ConvNeXtV2",
         arch="tiny",
+        weights="imagenet",
         out_indices=(3,),
         output_norms=False,
         drop_path_rate=0.2,

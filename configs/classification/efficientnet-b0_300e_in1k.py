@@ -4,12 +4,13 @@ Backbone: EfficientNet-B0 with its head convolution, drop path 0.2
 Head:     dropout 0.2, linear, label smoothing 0.1
 Schedule: 300 epochs, AdamW, lr 1e-3 for 1,024 images a step, cosine, EMA
 Data:     ImageNet's layout at 224 px: AutoAugment
-Expected: not measured here; the paper reaches 77.1 top-1 on ImageNet-1k (arXiv 1905.11946, table
-          2) with RMSProp, which is AdamW here.
+Expected: not measured here; the paper reaches 77.1 top-1 on ImageNet-1k from random weights (arXiv
+          1905.11946, table 2) with RMSProp, which is AdamW here.
 Cost:     not measured.
 Run:      python tools/train.py configs/classify_efficientnet.py --data PATH --amp --auto-scale-lr
-          Pretrained weights, of the same or other classes: --cfg-options
-          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE
+          Begins with torchvision's ImageNet weights, downloaded once. From a file: --cfg-options
+          model.init_cfg.type=Pretrained model.init_cfg.checkpoint=FILE; at random, as in the
+          paper: --from-scratch.
 Paper:    arXiv 1905.11946, arXiv 1805.09501
 """
 
@@ -22,7 +23,12 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        type="EfficientNet", arch="b0", out_indices=(3,), head_conv=True, drop_path_rate=0.2
+        type="EfficientNet",
+        arch="b0",
+        weights="imagenet",
+        out_indices=(3,),
+        head_conv=True,
+        drop_path_rate=0.2,
     ),
     head=dict(dropout=0.2, loss=dict(label_smoothing=0.1)),
 )

@@ -8,8 +8,8 @@ Data:     COCO 2017, multi-scale: short side 640 to 800
 Expected: not measured here.
 Cost:     not measured.
 Run:      python tools/train.py configs/faster_convnextv2.py --amp
-          Pretrained classifier: --cfg-options model.backbone.init_cfg.type=Pretrained
-          model.backbone.init_cfg.checkpoint=FILE
+          Begins with the ImageNet weights of the paper's authors (CC-BY-NC), downloaded once.
+          From a file: --backbone-from FILE; at random: --from-scratch.
 Paper:    arXiv 1506.01497, arXiv 2301.00808
 """
 
@@ -20,7 +20,9 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-model = dict(backbone=dict(type="ConvNeXtV2", arch="tiny", drop_path_rate=0.2))
+model = dict(
+    backbone=dict(type="ConvNeXtV2", arch="tiny", weights="imagenet", drop_path_rate=0.2)
+)
 
 # Early layers of a pretrained network need to change less for detection: each group of blocks
 # has 0.8 times the learning rate of the group after it.

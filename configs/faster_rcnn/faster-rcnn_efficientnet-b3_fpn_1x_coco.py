@@ -8,10 +8,10 @@ Data:     COCO 2017, multi-scale: short side 640 to 800
 Expected: not measured here; mmdet's RetinaNet with this backbone reaches 40.5 box AP
           (its configs/efficientnet/metafile.yml).
 Cost:     not measured.
-Run:      python tools/train.py configs/faster_efficientnet.py --amp --cfg-options INIT
-          INIT from a pretrained classifier: model.backbone.init_cfg.type=Pretrained
-          model.backbone.init_cfg.checkpoint=FILE; from scratch, on several GPUs:
-          model.backbone.norm_eval=False model.backbone.norm_cfg.type=SyncBN
+Run:      python tools/train.py configs/faster_efficientnet.py --amp
+          Begins with torchvision's ImageNet weights, downloaded once. From a file:
+          --backbone-from FILE; at random: --from-scratch, on several
+          GPUs with --cfg-options model.backbone.norm_cfg.type=SyncBN.
 Paper:    arXiv 1506.01497, arXiv 1905.11946
 """
 
@@ -22,11 +22,10 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-# Two images per device are too few for batch statistics: the pretrained ones stay fixed.
-# torchvision's and timm's own weights need symmetric padding, those of lukemelas and timm's tf_
-# models padding="same".
+# Two images per device are too few for batch statistics: the pretrained ones stay fixed. The weights
+# decide padding and eps of the network.
 model = dict(
     backbone=dict(
-        type="EfficientNet", arch="b3", padding="symmetric", norm_eval=True, drop_path_rate=0.2
+        type="EfficientNet", arch="b3", weights="imagenet", norm_eval=True, drop_path_rate=0.2
     )
 )

@@ -9,6 +9,8 @@ Expected: not measured here; mmdet's Mask R-CNN with the same backbone reaches 4
           epochs (its configs/swin/metafile.yml).
 Cost:     not measured.
 Run:      python tools/train.py configs/faster_swin.py --amp
+          Begins with torchvision's ImageNet weights, downloaded once. From a file:
+          --backbone-from FILE; at random: --from-scratch.
 Paper:    arXiv 1506.01497, arXiv 2103.14030
 """
 
@@ -19,4 +21,6 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-model = dict(backbone=dict(type="SwinTransformer", arch="tiny", drop_path_rate=0.2))
+model = dict(
+    backbone=dict(type="SwinTransformer", arch="tiny", weights="imagenet", drop_path_rate=0.2)
+)

@@ -41,18 +41,13 @@ def download(url: str) -> Path:
         WeightsError: the download fails, is incomplete or larger than 64 GiB, or its content does
             not have the hash in its name.
     """
-    folder = Path(torch.hub.get_dir()) / _CACHE_FOLDER
-    name = Path(urlparse(url).path).name[-_MAX_NAME_LENGTH:] or "weights"
-    hash_prefix = _hash_prefix_in(name)
-    file = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
-    if file.is_file():
-        return file
-    hub_file = folder / name
-    if hash_prefix and hub_file.is_file() and compute_sha256(hub_file).startswith(hash_prefix):
-        return hub_file
+    cached = find_cached(url)
+    if cached is not None:
+        return cached
+    file, hub_file = _cache_files(url)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _fetch(url, file, hash_prefix)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(url, file, hash_prefix_in(hub_file.name))
     # A network fails in many ways; all of them are reported alike.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -64,7 +59,26 @@ def download(url: str) -> Path:
     return file
 
 
-def _hash_prefix_in(name: str) -> str | None:
+def find_cached(url: str) -> Path | None:
+    """The file that ``download`` returns for a URL, if it is in the cache; None if not."""
+    file, hub_file = _cache_files(url)
+    if file.is_file():
+        return file
+    hash_prefix = hash_prefix_in(hub_file.name)
+    if hash_prefix and hub_file.is_file() and compute_sha256(hub_file).startswith(hash_prefix):
+        return hub_file
+    return None
+
+
+def _cache_files(url: str) -> tuple[Path, Path]:
+    """The paths in the cache: of this package, and of torch.hub."""
+    folder = Path(torch.hub.get_dir()) / _CACHE_FOLDER
+    name = Path(urlparse(url).path).name[-_MAX_NAME_LENGTH:] or "weights"
+    return folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}", folder / name
+
+
+def hash_prefix_in(name: str) -> str | None:
+    """The first digits of a SHA-256 in the name or URL of a published file; None if it has none."""
     matches = _HASH_PATTERN.findall(name)
     return matches[-1] if matches and not _DATE_PATTERN.match(matches[-1]) else None
 

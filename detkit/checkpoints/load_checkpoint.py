@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import logging
 import pickle
 from collections.abc import Callable
 from importlib import import_module
@@ -18,10 +19,12 @@ from detkit.checkpoints.content import MalformedCheckpointError, check_content
 from detkit.checkpoints.download import download
 from detkit.checkpoints.file_structure import check_file_structure
 from detkit.checkpoints.pickle_check import UnsafeCheckpointError, UnsafeGlobalError
+from detkit.checkpoints.published import PUBLISHED_PREFIX, fetch, find_by_name
 from detkit.errors import WeightsError
 from detkit.files import special_file_type
 from detkit.trust import trust_enabled
 
+logger = logging.getLogger(__name__)
 _STATISTICS = ("min", "max", "current", "mean")
 
 
@@ -31,7 +34,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     Nothing in the file is executed unless the user trusts it (``detkit.trust``).
 
     Args:
-        path: a local file, or an http(s) URL; see ``download``.
+        path: a local file, an http(s) URL (see ``download``), or 'published:NAME' for published
+            weights (see ``detkit.checkpoints.published``).
         map_location: the device of the tensors.
 
     Returns:
@@ -44,7 +48,12 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
             text and containers.
     """
     text = str(path)
-    if urlparse(text).scheme in ("http", "https"):
+    if text.startswith(PUBLISHED_PREFIX):
+        published = find_by_name(text.removeprefix(PUBLISHED_PREFIX))
+        file = fetch(published)
+        logger.info("published weights '%s', license %s: %s", published.name, published.license,
+                    file)
+    elif urlparse(text).scheme in ("http", "https"):
         file = download(text)
     else:
         file = Path(text.removeprefix("file://")).expanduser()

@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone-from", metavar="CHECKPOINT",
                         help="initialize the backbone from the checkpoint of a classifier or a "
                         "detector, or from published weights of this backbone")
+    parser.add_argument("--from-scratch", action="store_true",
+                        help="begin with random weights, without the published ones of the config")
     parser.add_argument("--amp", action="store_true",
                         help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument("--auto-scale-lr", action="store_true",
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         backbone_from=args.backbone_from,
+        from_scratch=args.from_scratch,
     )
     from detkit.cli.args import is_main_process
     from detkit.cli.scores import print_scores

@@ -70,7 +70,9 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> Config:
         init["prefix"] = prefix
     backbone["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(checkpoint), **init)
     backbone.pop("pretrained", None)  # some backbones would load these weights first
-    logger.info("the backbone is initialized from %s", checkpoint)
+    weights = backbone.get("weights")
+    logger.info("the backbone is initialized from %s%s", checkpoint, "" if weights is None else
+                f", in place of weights='{weights}': their mean, std and padding stay")
     return cfg
 
 

@@ -28,6 +28,7 @@ from detkit.config.load_config import load_config
 from detkit.config.task import is_classifier
 from detkit.engine.backbone_from import init_backbone_from
 from detkit.engine.distributed import init_process_group, run_on_main_process
+from detkit.engine.from_scratch import drop_initial_weights
 from detkit.engine.hooks.progress_hook import progress_bar
 from detkit.engine.load_model import checkpoint_classes, load_state_dict_strict
 from detkit.engine.results import TestResult, TrainResult
@@ -36,6 +37,7 @@ from detkit.engine.runner import DetRunner
 from detkit.engine.setup_data import check_same_classes, setup_data
 from detkit.engine.setup_process import setup_process
 from detkit.engine.work_dir import checkpoint_to_resume, default_work_dir, lock_work_dir
+from detkit.errors import ConfigError
 
 CONFUSION_MATRIX_FILE = "test_confusion_matrix.png"
 
@@ -53,6 +55,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     backbone_from: str | Path | None = None,
+    from_scratch: bool = False,
 ) -> TrainResult:
     """Train the model of a config, then test the best checkpoint if there is a test split.
 
@@ -75,11 +78,15 @@ def train(
         backbone_from: a file with the initial weights of the backbone: a checkpoint of a
             classifier or detector with that backbone, or published weights of it. It has no
             effect on a resumed run.
+        from_scratch: begin with random weights, whatever the config loads.
 
     Raises:
         DetkitError: the config, the data or a checkpoint is invalid, or the training failed; see
             ``explain_failures``.
     """
+    if from_scratch and backbone_from is not None:
+        raise ConfigError("--from-scratch and --backbone-from contradict each other",
+                          expected="one of them")
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
@@ -96,6 +103,8 @@ def train(
             cfg = init_backbone_from(cfg, backbone_from)
         cfg, classes, class_counts = setup_data(cfg, data, folder, training=True)
         cfg = _infer_config(cfg, classes, class_counts)
+        if from_scratch:
+            cfg = drop_initial_weights(cfg)
         if resume_path is not None:
             resumed_classes = checkpoint_classes(load_checkpoint(resume_path))
             check_same_classes(classes, resumed_classes, resume_path)

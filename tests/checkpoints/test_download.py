@@ -15,6 +15,7 @@ import torch
 from detkit.checkpoints import download as module
 from detkit.checkpoints.download import download
 from detkit.checkpoints.load_checkpoint import load_checkpoint
+from detkit.checkpoints.published import PublishedWeights, fetch, locate
 from detkit.errors import WeightsError
 
 
@@ -124,3 +125,21 @@ def test_endless_download_is_stopped(
     with pytest.raises(WeightsError, match="limit of 100"):
         download(f"{address}/swin.pth")
     assert _cached_files(tmp_path) == []
+
+
+def test_published_weights_are_downloaded_once_and_checked(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DETKIT_WEIGHTS", raising=False)
+    address, content, requests = server
+    content["/net.pth"] = _weights(1)
+    digest = hashlib.sha256(content["/net.pth"]).hexdigest()
+    weights = PublishedWeights("net.test", "EfficientNet", "b0", source=f"{address}/net.pth",
+                               layout="timm", license="MIT", reference="here", sha256=digest)
+    assert locate(weights) is None
+    file = fetch(weights)
+    assert fetch(weights) == locate(weights) == file
+    assert requests == ["/net.pth"]
+    file.write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="not the published file"):
+        fetch(weights)

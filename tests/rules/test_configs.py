@@ -81,7 +81,8 @@ def tiny_model(path):
         backbone.update(name=small, pretrained=False)
     else:
         backbone.update(SMALLEST[backbone.type])
-        backbone.pop("init_cfg", None)  # nothing is downloaded
+        for key in ("init_cfg", "weights"):  # nothing is downloaded
+            backbone.pop(key, None)
     narrow(cfg.model)
     infer_fields(cfg, CLASSES)
     init_default_scope(cfg.default_scope)

@@ -12,8 +12,8 @@ from detkit.cli.main import COMMANDS, build_parser
 ENGINE = {"--engine", "--precision", "--size", "--max-proposals"}
 FROZEN = {
     "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume",
-              "--backbone-from", "--amp", "--auto-scale-lr", "--launcher", "--device", "--seed",
-              "--max-pixels", "--trust"},
+              "--backbone-from", "--from-scratch", "--amp", "--auto-scale-lr", "--launcher",
+              "--device", "--seed", "--max-pixels", "--trust"},
     "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
              "--device", "--out", "--max-pixels", "--trust"},
     "evaluate": {"ANNOTATIONS", "RESULTS", "--classwise", "--out", "--force"},

@@ -13,6 +13,7 @@ from detkit.config.data.datasets import unwrap_dataset
 from detkit.config.infer.feature_info import get_backbone_feature_info, get_feature_channels
 from detkit.config.infer.head_inputs import infer_head_inputs
 from detkit.config.infer.infer_classifier_fields import infer_classifier_fields
+from detkit.config.infer.infer_weights import infer_published_weights
 from detkit.config.infer.mismatch import Mismatch, raise_mismatches, to_option_key
 from detkit.config.infer.neck_feature_info import get_neck_feature_info
 from detkit.config.task import is_classifier
@@ -31,8 +32,9 @@ _IGNORED_HEADS = ("rpn_head", "semantic_head", "backbone", "reid", "track_head",
 def infer_fields(
     cfg: Config, classes: Sequence[str] | None, class_counts: Sequence[int] | None = None
 ) -> None:
-    """Set ``num_classes``, channels, levels and strides that the config omits.
+    """Set ``num_classes``, channels, levels, strides and input statistics that the config omits.
 
+    What follows from a backbone's published weights comes first: ``infer_published_weights``.
     The neck's channels come from the backbone; the heads' channels, levels and strides from the
     neck. A classifier's head reads the backbone, and its loss may need the class counts.
 
@@ -49,6 +51,7 @@ def infer_fields(
     if not isinstance(model, Mapping):
         return
     scope = detkit_registry.get_default_scope(cfg)
+    infer_published_weights(cfg, scope)
     if classes is not None:
         _infer_num_classes(model, list(classes), scope)
     if is_classifier(cfg):

@@ -39,7 +39,7 @@ def raise_mismatches(mismatches: Sequence[Mismatch], reader: str, source: str) -
         return
     first = mismatches[0]
     options = " ".join(
-        f"{to_option_key(mismatch.path)}={_format_option_value(mismatch.expected)}"
+        f"{to_option_key(mismatch.path)}={format_option_value(mismatch.expected)}"
         for mismatch in mismatches)
     name = first.path.rpartition(".")[2]
     raise ConfigError(
@@ -55,7 +55,8 @@ def to_option_key(path: str) -> str:
     return path.replace("[", ".").replace("]", "")
 
 
-def _format_option_value(expected: Any) -> str:
+def format_option_value(expected: Any) -> str:
+    """Write a value as --cfg-options reads it."""
     if not isinstance(expected, list):
         return str(expected)
     # A trailing comma marks a list of one number.

@@ -20,6 +20,7 @@ from detkit.models.backbones.layer_depth import get_layer_depth
 from detkit.models.backbones.timm.create import create_timm_model
 from detkit.models.backbones.timm.layer_groups import get_layer_ids
 from detkit.models.weights.backbone_weights import initialize_weights
+from detkit.models.weights.published_args import resolve_weights
 from detkit.registry import MODELS
 from detkit.text import name_hint
 
@@ -38,6 +39,8 @@ class ClassicNetwork(BaseModule):  # type: ignore[misc]
 
     Args:
         name: one of ``CLASSIC_NETWORKS``.
+        weights: 'imagenet' or a name for torchvision's weights of its networks; None begins at
+            random. With ``init_cfg`` its file is loaded instead.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file of the network's
             library or of detkit; see ``detkit.models.weights``.
         kwargs: more arguments of the network: in_channels of LeNet-5 and ZFNet, dropout of
@@ -60,8 +63,9 @@ class ClassicNetwork(BaseModule):  # type: ignore[misc]
 
     feature_strides = None
 
-    def __init__(self, name: str, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(init_cfg=init_cfg)
+    def __init__(self, name: str, init_cfg: dict[str, Any] | None = None,
+                 weights: str | None = None, **kwargs: Any) -> None:
+        super().__init__(init_cfg=resolve_weights(_NAME, name, weights, init_cfg)[0])
         if not isinstance(name, str) or name not in CLASSIC_NETWORKS:
             raise ConfigError(f"{_NAME}: name", got=repr(name),
                               expected=f"one of {', '.join(CLASSIC_NETWORKS)}",

@@ -33,6 +33,7 @@ from detkit.models.layers.deform_conv import add_zero_init_offsets
 from detkit.models.layers.stems import ConvStem, PatchStem
 from detkit.models.validation import check_count
 from detkit.models.weights.backbone_weights import initialize_weights
+from detkit.models.weights.published_args import resolve_weights
 from detkit.registry import MODELS
 
 _NAME = "ConvNeXtV2"
@@ -63,6 +64,8 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
             initialized as plain ones, so published weights load and give the same output.
         attention_stages: stages that end in global attention, for example (3,).
         with_cp: use activation checkpointing in each block: less memory, more time.
+        weights: 'imagenet' for the best published weights of the arch, or a name that 'detkit
+            weights' lists; None begins at random. With ``init_cfg`` its file is loaded instead.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in the official
             release's, timm's, mmpretrain's or detkit's layout; see ``detkit.models.weights``.
 
@@ -94,8 +97,9 @@ class ConvNeXtV2(BaseModule):  # type: ignore[misc]
         with_cp: bool = False,
         output_norms: bool = True,
         init_cfg: dict[str, Any] | None = None,
+        weights: str | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(init_cfg=resolve_weights(_NAME, arch, weights, init_cfg)[0])
         self.arch = convnextv2_arch(
             arch, depths=depths, dims=dims, drop_path_rate=drop_path_rate, stem=stem
         )

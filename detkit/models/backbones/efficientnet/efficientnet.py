@@ -30,6 +30,7 @@ from detkit.models.layers.deform_conv import add_zero_init_offsets
 from detkit.models.layers.norm import check_norm_cfg
 from detkit.models.validation import check_choice, check_count, check_positive
 from detkit.models.weights.backbone_weights import initialize_weights
+from detkit.models.weights.published_args import resolve_weights
 from detkit.registry import MODELS
 
 _NAME = "EfficientNet"
@@ -66,8 +67,9 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
             ``EfficientNetArch``'s fields.
         in_channels: channels of the image.
         out_indices: stages whose maps are returned, ascending; 0 to 3 have strides 4 to 32.
-        padding: 'symmetric', or 'same' as TensorFlow pads.
-        norm_eps: added to variances; None follows the table above.
+        padding: 'symmetric', or 'same' as TensorFlow pads; None means that of ``weights``, or
+            'symmetric' without.
+        norm_eps: added to variances; None means that of ``weights``, or follows the table.
         norm_eval: keep batch norms in eval mode during training, with running statistics. Their
             weights are still trained.
         norm_cfg: of mmcv's ``build_norm_layer``: a type 'BN', 'SyncBN', or 'GN' with a
@@ -81,6 +83,9 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         head_conv: add the classifier's last convolution, whose map is returned as the last one.
             ``out_indices`` must end with the last stage.
         with_cp: use activation checkpointing in each block: less memory, more time.
+        weights: 'imagenet' for the best published weights of the arch, or a name that 'detkit
+            weights' lists; None begins at random. They decide ``padding`` and ``norm_eps``. With
+            ``init_cfg`` its file is loaded instead.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in torchvision's,
             timm's, lukemelas' or detkit's layout; see ``detkit.models.weights``.
 
@@ -104,7 +109,7 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         arch: str | Mapping[str, Any] = "b0",
         in_channels: int = 3,
         out_indices: Sequence[int] = (0, 1, 2, 3),
-        padding: str = "symmetric",
+        padding: str | None = None,
         norm_eps: float | None = None,
         norm_eval: bool = False,
         norm_cfg: Mapping[str, Any] | None = None,
@@ -114,7 +119,11 @@ class EfficientNet(BaseModule):  # type: ignore[misc]
         head_conv: bool = False,
         with_cp: bool = False,
         init_cfg: dict[str, Any] | None = None,
+        weights: str | None = None,
     ) -> None:
+        init_cfg, trained = resolve_weights(_NAME, arch, weights, init_cfg, padding=padding,
+                                            norm_eps=norm_eps)
+        padding, norm_eps = trained["padding"] or "symmetric", trained["norm_eps"]
         super().__init__(init_cfg=init_cfg)
         self.arch = efficientnet_arch(arch, drop_path_rate=drop_path_rate)
         stages = len(self.arch.stages)

@@ -26,6 +26,7 @@ from detkit.models.backbones.swin.window_attention import WindowAttention
 from detkit.models.layers.stems import ConvStem, PatchStem
 from detkit.models.validation import check_count
 from detkit.models.weights.backbone_weights import initialize_weights
+from detkit.models.weights.published_args import resolve_weights
 from detkit.registry import MODELS
 
 
@@ -56,6 +57,8 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         with_cp: use activation checkpointing in each block: less memory, more time.
         pretrain_img_size, convert_weights: ignored; accepted so that mmdet's configs build. The
             loader detects the layout of a checkpoint.
+        weights: 'imagenet' for the best published weights of the arch, or a name that 'detkit
+            weights' lists; None begins at random. With ``init_cfg`` its file is loaded instead.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in microsoft's, timm's,
             torchvision's, mmdet's or detkit's layout; see ``detkit.models.weights``.
 
@@ -96,8 +99,9 @@ class SwinTransformer(BaseModule):  # type: ignore[misc]
         pretrain_img_size: int | Sequence[int] = 224,
         convert_weights: bool = False,
         init_cfg: dict[str, Any] | None = None,
+        weights: str | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(init_cfg=resolve_weights("SwinTransformer", arch, weights, init_cfg)[0])
         self.arch = swin_arch(
             arch,
             embed_dims=embed_dims,

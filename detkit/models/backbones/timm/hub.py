@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any
-
+from detkit.checkpoints.hub import fetch_from_hub
 from detkit.errors import WeightsError
 
-logger = logging.getLogger(__name__)
-
-# The hub's client retries for most of a minute before it reports a missing network.
-_TIMEOUT_S = 10
-_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _SUGGESTION = "load a local file instead: init_cfg=dict(type='Pretrained', checkpoint=FILE)"
 
 
@@ -32,45 +25,12 @@ def fetch_pretrained(name: str, owner: str = "TimmBackbone") -> str:
     cfg = timm.get_pretrained_cfg(name)
     source = cfg.hf_hub_id if cfg is not None else None
     if source and cfg.custom_load != "hf":
-        return _fetch_from_hub(name, source, cfg.hf_hub_filename, owner)
+        try:
+            return str(fetch_from_hub(source, cfg.hf_hub_filename))
+        except WeightsError as error:
+            raise WeightsError(f"{owner}: pretrained=True: the weights of {name} {error.message}",
+                               hint=_SUGGESTION) from error
     if cfg is not None and cfg.url and not cfg.custom_load:
         return str(cfg.url)
     raise WeightsError(f"{owner}: pretrained=True: timm has no pretrained weights for {name}",
                        hint=f"{_SUGGESTION}, or pretrained=False")
-
-
-def _fetch_from_hub(name: str, repository: str, filename: str | None, owner: str) -> str:
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    repository, _, revision = repository.partition("@")
-    repo_args: dict[str, Any] = {"repo_id": repository, "revision": revision or None}
-    files = (filename,) if filename else _WEIGHT_FILES
-    for file in files:
-        cached = huggingface_hub.try_to_load_from_cache(filename=file, **repo_args)
-        if isinstance(cached, str):
-            return cached
-    try:
-        _check_reachable(huggingface_hub.hf_hub_url(filename=files[0], **repo_args))
-        for file in files:
-            try:
-                return str(huggingface_hub.hf_hub_download(filename=file, **repo_args))
-            except EntryNotFoundError as error:
-                if isinstance(error, LocalEntryNotFoundError):  # no network
-                    raise
-        raise FileNotFoundError(f"the repository has none of {', '.join(files)}")
-    # Network errors have many types.
-    except Exception as error:
-        logger.debug("the weights of %s could not be downloaded", name, exc_info=error)
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(
-            f"{owner}: pretrained=True: the weights of {name} could not be downloaded from "
-            f"{repository} ({type(error).__name__}: {reason})",
-            hint=_SUGGESTION,
-        ) from error
-
-
-def _check_reachable(url: str) -> None:
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
-
-    get_session().head(url, timeout=_TIMEOUT_S)

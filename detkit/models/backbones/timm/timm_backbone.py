@@ -27,6 +27,7 @@ from detkit.models.backbones.timm.hub import fetch_pretrained
 from detkit.models.backbones.timm.layer_groups import find_frozen_layers, get_layer_ids
 from detkit.models.backbones.timm.relative_position_bias import enable_dynamic_img_size
 from detkit.models.weights.backbone_weights import initialize_weights, load_backbone_weights
+from detkit.models.weights.published_args import resolve_weights
 from detkit.registry import MODELS
 
 
@@ -54,6 +55,8 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
             transformer). Frozen modules stay in eval mode and their parameters get no gradient.
         norm_eval: keep batch norms in eval mode, with frozen running statistics.
         with_cp: use activation checkpointing in blocks: less memory, more time.
+        weights: 'imagenet' for timm's default weights of the model, or the tag or full name of
+            others; None begins at random. With ``init_cfg`` its file is loaded instead.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in timm's layout, one
             that timm converts, or detkit's; see ``detkit.models.weights``.
         kwargs: more arguments for ``timm.create_model``, such as drop_path_rate or in_chans.
@@ -83,9 +86,10 @@ class TimmBackbone(BaseModule):  # type: ignore[misc]
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict[str, Any] | None = None,
+        weights: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(init_cfg=resolve_weights("TimmBackbone", name, weights, init_cfg)[0])
         options = {key: value for key, value in kwargs.items() if value is not None}
         self.name, self.pretrained, self.norm_eval = name, pretrained, norm_eval
         self.levels = resolve_levels(name, strides, options)

@@ -19,6 +19,7 @@ from detkit.models.backbones.timm.create import check_timm_name, create_timm_mod
 from detkit.models.backbones.timm.hub import fetch_pretrained
 from detkit.models.backbones.timm.layer_groups import get_layer_ids
 from detkit.models.weights.backbone_weights import initialize_weights, load_backbone_weights
+from detkit.models.weights.published_args import resolve_weights
 from detkit.registry import MODELS
 
 _NAME = "TimmNetwork"
@@ -37,6 +38,8 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
         name: of timm's model, with or without a tag of pretrained weights: 'resnet50.a1_in1k'.
         pretrained: whether ``init_weights`` downloads timm's pretrained weights, unless
             ``init_cfg`` is given.
+        weights: 'imagenet' for timm's default weights of the model, or the tag or full name of
+            others; None begins at random. With ``init_cfg`` its file is loaded instead.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with a file in timm's layout, one
             that timm converts, or detkit's; see ``detkit.models.weights``.
         kwargs: more arguments for ``timm.create_model``: img_size (the input size
@@ -63,9 +66,10 @@ class TimmNetwork(BaseModule):  # type: ignore[misc]
         name: str,
         pretrained: bool = False,
         init_cfg: dict[str, Any] | None = None,
+        weights: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(init_cfg=resolve_weights(_NAME, name, weights, init_cfg)[0])
         check_timm_name(name, _NAME)
         self.name, self.pretrained = name, pretrained
         self.options = {key: value for key, value in kwargs.items() if value is not None}
