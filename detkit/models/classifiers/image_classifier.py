@@ -10,17 +10,19 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from detkit.errors import ConfigError, DataError
 from detkit.models.build import build_module
 from detkit.models.classifiers.pooling import GlobalAveragePooling, last_feature
 from detkit.models.classifiers.random_batch_augment import RandomBatchAugment
+from detkit.models.layers.norm import build_norm
 from detkit.models.losses.soft_targets import check_labels
 from detkit.registry import MODELS
 from detkit.structures.data_sample import DataSample
 
 _DEFAULT_POOLING = {"type": "GlobalAveragePooling"}
+_IMAGE_CHANNELS = 3
 
 
 @MODELS.register_module()
@@ -34,6 +36,10 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         pooling: config of a module that turns the backbone's output into (B, C); None for a
             backbone that outputs (B, C).
         data_preprocessor: None means ``dict(type='ClsDataPreprocessor')``.
+        input_norm: norm of the images before the backbone, such as ``dict(type='BN', affine=False,
+            momentum=None)``: the mean and std of the training images, which
+            ``data_preprocessor`` need not know. For training from scratch; None for published
+            weights, which bring their own mean and std.
         train_cfg: ``augments`` and ``probs`` of ``RandomBatchAugment``, for training only.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` with the file of a classifier; see
             ``detkit.models.weights.classifier_weights``.
@@ -50,17 +56,21 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         backbone: Mapping[str, Any],
         head: Mapping[str, Any],
         pooling: Mapping[str, Any] | None = _DEFAULT_POOLING,
-        data_preprocessor: Mapping[str, Any] | torch.nn.Module | None = None,
+        data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
         train_cfg: Mapping[str, Any] | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+        input_norm: Mapping[str, Any] | None = None,
     ) -> None:
         preprocessor = data_preprocessor or {"type": "ClsDataPreprocessor"}
-        if not isinstance(preprocessor, torch.nn.Module):
+        if not isinstance(preprocessor, nn.Module):
             # Built here: mmengine's registry finds detkit's types only within a config's scope.
             preprocessor = build_module("model.data_preprocessor", preprocessor,
                                         "ClsDataPreprocessor")
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.backbone = build_module("model.backbone", backbone, "SwinTransformer")
+        self.input_norm: nn.Module | None = None
+        if input_norm is not None:
+            self.input_norm = build_norm("model.input_norm", input_norm, _IMAGE_CHANNELS)
         self.pooling = None
         if pooling is not None:
             self.pooling = build_module("model.pooling", pooling, "GlobalAveragePooling")
@@ -106,7 +116,7 @@ class ImageClassifier(BaseModel):  # type: ignore[misc]  # mmengine has no types
         Raises:
             ConfigError: the output is neither maps nor vectors, or maps without pooling.
         """
-        features = self.backbone(inputs)
+        features = self.backbone(inputs if self.input_norm is None else self.input_norm(inputs))
         if self.pooling is not None:
             pooled: Tensor = self.pooling(features)
             return pooled
