@@ -1,6 +1,7 @@
 """The first training: Cascade R-CNN, EfficientNet-Lite0 from ImageNet, on the built-in sample.
 
-Backbone: EfficientNet-Lite0, ImageNet weights, batch norm statistics fixed, stem and stride 4 frozen
+Backbone: EfficientNet-Lite0, ImageNet weights, batch norm statistics fixed,
+          stem and stride 4 frozen
 Neck:     FPN, 64 channels, strides 4 to 64
 Heads:    RPN, 200 proposals; three cascade stages at IoU 0.5, 0.6, 0.7, 256 channels
 Schedule: 3 epochs, AdamW, lr 1e-3, cosine, EMA; 4 images a step
@@ -30,6 +31,7 @@ model = dict(
         drop_path_rate=0.0,
     ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=200)),
+    test_cfg=dict(rcnn=dict(score_thr=0.001, nms=dict(type="tail_nms"))),
 )
 
 # In so few epochs jitter and crops do not pay.

@@ -22,8 +22,8 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-# Two images per device are too few for batch statistics: the pretrained ones stay fixed. The weights
-# decide padding and eps of the network.
+# Two images per device are too few for batch statistics: the pretrained ones stay fixed. The
+# weights decide padding and eps of the network.
 model = dict(
     backbone=dict(
         type="EfficientNet", arch="b3", weights="imagenet", norm_eval=True, drop_path_rate=0.2

@@ -32,4 +32,5 @@ model = dict(
         drop_path_rate=0.0,
     ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=200)),
+    test_cfg=dict(rcnn=dict(score_thr=0.001, nms=dict(type="tail_nms"))),
 )

@@ -12,10 +12,11 @@ from typing import Any
 # Packages whose registered types are all allowed.
 _ALLOWED_PACKAGES = ("detkit", "torch.nn.modules")
 
-# Operators of mmcv.ops that classes select by ``type``; they are in no registry.
+# Operators that classes select by ``type``, which are in no registry: of mmcv.ops, and detkit's
+# tail_nms beside them.
 MMCV_OPS = frozenset({
     "RoIAlign", "RoIPool", "DeformRoIPool", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack",
-    "SimpleRoIAlign", "nms", "soft_nms",
+    "SimpleRoIAlign", "nms", "soft_nms", "tail_nms",
 })
 
 # Values of ``type`` that are options of the class that reads them, not registered names.

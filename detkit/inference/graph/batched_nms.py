@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from detkit.errors import ExportError
+from detkit.ops.tail_nms import MIN_SCORE, NMS_PRE, NMS_TYPE, TAIL, suppressed_scores
 
 # Score of padding. Scores of candidates are probabilities, so they are above it.
 INVALID_SCORE = -1.0
@@ -64,6 +65,11 @@ class BatchedNMS(nn.Module):
             scores (B, K) float32, highest first, `INVALID_SCORE` for padding, and their indices
             (B, K) int64 among the N candidates.
         """
+        best = self._suppress(boxes, scores, group)
+        return torch.topk(best, self.max_per_img, dim=1)
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, group: Tensor) -> Tensor:
+        """Scores (B, N), `INVALID_SCORE` for suppressed candidates and padding."""
         batch = scores.shape[0]
         image = torch.arange(batch, device=boxes.device, dtype=boxes.dtype).view(-1, 1)
         valid = scores > INVALID_SCORE
@@ -79,8 +85,53 @@ class BatchedNMS(nn.Module):
         kept = nms(shifted.reshape(-1, 4), scores.reshape(-1), self._threshold)
         mask = torch.zeros_like(scores).reshape(-1)
         mask = mask.scatter(0, kept, torch.ones_like(kept, dtype=mask.dtype)).reshape(scores.shape)
-        best = torch.where(mask > 0, scores, torch.full_like(scores, INVALID_SCORE))
-        return torch.topk(best, self.max_per_img, dim=1)
+        return torch.where(mask > 0, scores, torch.full_like(scores, INVALID_SCORE))
+
+
+class BatchedTailNMS(BatchedNMS):
+    """``detkit.ops.tail_nms`` within the groups of every image.
+
+    Args:
+        iou_threshold, max_per_img, input_hw, num_groups: as of `BatchedNMS`.
+        nms_pre: number of candidates per image that are considered; at least ``max_per_img``.
+        tail, min_score: as of ``tail_nms``.
+
+    Source: agrees with mmcv's ``batched_nms`` of type 'tail_nms'.
+    """
+
+    def __init__(self, iou_threshold: float, max_per_img: int, input_hw: tuple[int, int],
+                 num_groups: int, nms_pre: int = NMS_PRE, tail: float = TAIL,
+                 min_score: float = MIN_SCORE) -> None:
+        super().__init__(iou_threshold, min(max_per_img, nms_pre), input_hw, num_groups)
+        self._nms_pre, self._tail, self._min_score = nms_pre, tail, min_score
+
+    def forward(self, boxes: Tensor, scores: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+        """Rank the candidates: as `BatchedNMS`, then those that are suppressed."""
+        scores, indices = torch.topk(scores, min(self._nms_pre, scores.shape[1]), dim=1)
+        boxes = gather_rows(boxes, indices)
+        group = torch.gather(group.expand(indices.shape[0], -1), 1, indices)
+        best = self._suppress(boxes, scores, group)
+        low = suppressed_scores(boxes, scores, self._tail, self._min_score, group)
+        low = torch.where(low > 0, low, torch.full_like(low, INVALID_SCORE))
+        best, keep_indices = torch.topk(torch.where(best > INVALID_SCORE, best, low),
+                                        self.max_per_img, dim=1)
+        return best, torch.gather(indices, 1, keep_indices)
+
+
+def build_class_nms(nms_cfg: Any, key: str, max_per_img: int, input_hw: tuple[int, int],
+                    num_classes: int) -> BatchedNMS:
+    """The class-wise NMS of an ``nms`` config, of type 'nms' or 'tail_nms'.
+
+    Raises:
+        ExportError: it is of another type.
+    """
+    if (nms_cfg or {}).get("type") != NMS_TYPE:
+        threshold = get_iou_threshold(nms_cfg, key)
+        return BatchedNMS(threshold, max_per_img, input_hw, num_classes)
+    settings = {name: value for name, value in nms_cfg.items()
+                if name in ("nms_pre", "tail", "min_score")}
+    threshold = get_iou_threshold({**nms_cfg, "type": "nms"}, key)
+    return BatchedTailNMS(threshold, max_per_img, input_hw, num_classes, **settings)
 
 
 def get_iou_threshold(nms_cfg: Any, key: str) -> float:

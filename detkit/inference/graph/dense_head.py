@@ -16,9 +16,8 @@ from detkit.errors import ExportError
 from detkit.inference.graph.anchors import register_anchors
 from detkit.inference.graph.batched_nms import (
     INVALID_SCORE,
-    BatchedNMS,
+    build_class_nms,
     gather_rows,
-    get_iou_threshold,
 )
 from detkit.inference.graph.box_coder import build_box_decoder, get_clip_bounds
 from detkit.inference.graph.feature_extractor import FeatureExtractor
@@ -66,8 +65,8 @@ class DenseHeadGraph(nn.Module):
         max_per_img = int(cfg.get("max_per_img", -1))
         max_per_img = min(max_per_img, sum(self._topk_per_level)) if max_per_img > 0 else sum(
             self._topk_per_level)
-        self.nms = BatchedNMS(get_iou_threshold(cfg.get("nms"), "test_cfg"), max_per_img, input_hw,
-                              self._num_classes)
+        self.nms = build_class_nms(cfg.get("nms"), "test_cfg", max_per_img, input_hw,
+                                   self._num_classes)
 
     def _level_priors(self) -> list[Tensor]:
         return [getattr(self, name) for name in self._priors]

@@ -16,9 +16,8 @@ from torch.nn import functional
 from detkit.errors import ExportError
 from detkit.inference.graph.batched_nms import (
     INVALID_SCORE,
-    BatchedNMS,
+    build_class_nms,
     gather_rows,
-    get_iou_threshold,
 )
 from detkit.inference.graph.box_coder import BoxDecoder
 from detkit.inference.graph.results import Results, pack_results
@@ -146,8 +145,8 @@ class CascadeRoIHeadGraph(nn.Module):
         self._candidates = proposals * min(num_classes, max_labels_per_roi)
         max_per_img = int(cfg.get("max_per_img", -1))
         max_per_img = self._candidates if max_per_img <= 0 else min(max_per_img, self._candidates)
-        iou_threshold = get_iou_threshold(cfg.get("nms"), "test_cfg.rcnn")
-        self.nms = BatchedNMS(iou_threshold, max_per_img, input_hw, num_classes)
+        self.nms = build_class_nms(cfg.get("nms"), "test_cfg.rcnn", max_per_img, input_hw,
+                                   num_classes)
 
     def forward(
         self, maps: Sequence[Tensor], rois: Tensor, valid: Tensor, clip_bounds: Tensor

@@ -6,7 +6,8 @@ from mmcv.ops import batched_nms as mmcv_batched_nms
 from torch import Tensor
 from torchvision.ops import batched_nms as torchvision_batched_nms
 
-from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS
+from detkit.inference.graph.batched_nms import INVALID_SCORE, BatchedNMS, build_class_nms
+from detkit.ops.tail_nms import add_to_mmcv
 
 INPUT_HW = (96, 128)
 
@@ -80,3 +81,19 @@ def test_iou_equal_to_threshold_is_kept() -> None:
     scores, group = torch.tensor([[0.9, 0.8]]), torch.zeros(1, 2, dtype=torch.long)
     assert keep(BatchedNMS(0.6, 2, INPUT_HW, 1), boxes, scores, group) == [[0, 1]]
     assert keep(BatchedNMS(0.59, 2, INPUT_HW, 1), boxes, scores, group) == [[0]]
+
+
+@pytest.mark.parametrize("nms_pre", [40, 500])
+def test_tail_nms_of_a_batch_matches_mmcv(nms_pre: int) -> None:
+    boxes, scores = random_boxes(3, 300), torch.rand(3, 300)
+    group = torch.randint(4, (3, 300))
+    add_to_mmcv()
+    cfg = dict(type="tail_nms", iou_threshold=0.4, nms_pre=nms_pre, tail=0.2)
+    select = build_class_nms(cfg, "test_cfg", 300, INPUT_HW, 4)
+    best, indices = select(boxes, scores, group)
+    for image in range(3):
+        dets, expected = mmcv_batched_nms(boxes[image], scores[image], group[image], cfg)
+        valid = best[image] > INVALID_SCORE
+        assert indices[image][valid].tolist() == expected.tolist()
+        torch.testing.assert_close(best[image][valid], dets[:, 4])
+        assert len(expected) > 30
