@@ -98,7 +98,7 @@ def count_validations(cfg: Mapping[str, Any]) -> int:
         return int(train_cfg.get("num_validations", 1))
     length = train_cfg.get("max_epochs") or train_cfg.get("max_iters") or 1
     default = 1 if train_cfg.get("max_epochs") else 1000
-    return max(1, math.ceil(length / train_cfg.get("val_interval", default)))
+    return max(1, math.ceil(int(length) / int(train_cfg.get("val_interval", default))))
 
 
 def fit_schedule(

@@ -27,6 +27,7 @@ MIN_GAIN = 1.05
 MAX_MEMORY = 0.8
 # With fewer steps in an epoch the optimizer makes too few updates.
 MIN_EPOCH_STEPS = 4
+NO_TIME = "no time for larger ones"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def choose_batch_size(cfg: Config, max_s: float | None = None) -> Config:
 
     Args:
         cfg: the config of the run, complete; not changed.
-        max_s: no larger size is tried after so many seconds; None tries all that fit.
+        max_s: no larger size is tried after so many seconds; the config's is kept if that is
+            before its turn. None tries all that fit.
 
     Raises:
         ConfigError: the config has no ``auto_scale_lr.base_batch_size``.
@@ -81,13 +83,15 @@ def choose_batch_size(cfg: Config, max_s: float | None = None) -> Config:
     cfg = copy.deepcopy(cfg)
     enable_lr_scaling(cfg, "--auto-batch")
     trials, reason = _try_sizes(cfg, max_s)
-    chosen = fastest(trials)
+    batch_size, own = fastest(trials).batch_size, cfg.train_dataloader.batch_size
+    if reason == NO_TIME and own > trials[-1].batch_size:
+        batch_size = own  # too few were tried to know better
     base = cfg.auto_scale_lr.base_batch_size
-    print(f"--auto-batch: {chosen.batch_size} images a step; " + ", ".join(
+    print(f"--auto-batch: {batch_size} images a step; " + ", ".join(
         f"{trial.batch_size}: {trial.images_per_s:.3g} images/s {trial.memory / 2**30:.2g} GiB"
-        for trial in trials) + f"; {reason}\n  learning rate scaled by {chosen.batch_size}/{base}",
+        for trial in trials) + f"; {reason}\n  learning rate scaled by {batch_size}/{base}",
         file=sys.stderr)
-    cfg.train_dataloader.batch_size = chosen.batch_size
+    cfg.train_dataloader.batch_size = batch_size
     return cfg
 
 
@@ -126,7 +130,7 @@ def _try_sizes(cfg: Config, max_s: float | None) -> tuple[list[BatchTrial], str]
             if len(trials) > 2 and fastest(trials).batch_size <= trials[-3].batch_size:
                 return trials, "larger batches are no faster"
             if max_s is not None and perf_counter() - start > max_s:
-                return trials, "no time for larger ones"
+                return trials, NO_TIME
         try:
             trial, num_images = _try_size(cfg, size)
         except Exception as error:

@@ -119,7 +119,7 @@ def trial_runner(cfg: Config, batch_size: int | None = None) -> Iterator[Any]:
             finally:
                 del runner
                 gc.collect()
-                if torch.cuda.is_initialized():
+                if get_device() == "cuda":
                     torch.cuda.empty_cache()
 
 

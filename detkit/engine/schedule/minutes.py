@@ -26,7 +26,7 @@ from detkit.engine.schedule.replan_hook import ReplanHook
 from detkit.engine.schedule.run_plan import MeasuredTimes, plan_run
 from detkit.errors import ConfigError
 
-MAX_AUTO_BATCH = 0.08  # fraction of the time
+MAX_AUTO_BATCH = 0.1  # fraction of the time
 
 
 @dataclass(frozen=True)

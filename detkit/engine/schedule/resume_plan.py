@@ -78,11 +78,13 @@ def _read_plan(
         check_timeline(timeline, num_steps)
     except ConfigError as error:
         raise _invalid_plan(checkpoint, str(error)) from error
-    numbers = (train_cfg.get("epoch_length"), train_cfg.get("num_validations"),
-               hook.get("interval") if isinstance(hook, Mapping) else None)
+    numbers: list[Any] = [train_cfg.get("epoch_length"), train_cfg.get("num_validations"),
+                          hook.get("interval") if isinstance(hook, Mapping) else None]
     if not all(_is_int(number, least) for number, least in zip(numbers, (1, 0, 1))):
-        raise _invalid_plan(checkpoint, f"epoch_length, num_validations, interval {numbers}")
-    return [list(pair) for pair in timeline], RunLength(num_steps, *numbers)
+        raise _invalid_plan(checkpoint, f"epoch_length, num_validations, interval: {numbers}")
+    epoch_length, num_validations, interval = map(int, numbers)
+    length = RunLength(num_steps, epoch_length, num_validations, interval)
+    return [list(pair) for pair in timeline], length
 
 
 def _is_int(value: Any, least: int) -> bool:
