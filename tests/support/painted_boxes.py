@@ -19,10 +19,11 @@ def make_results(image: np.ndarray, boxes: Any = (), labels: Any = None,
     """What LoadImage and LoadAnnotations give, of an image and its boxes in xyxy."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     labels = range(len(boxes)) if labels is None else labels
+    flags = [False] * len(boxes) if ignored is None else ignored
     return dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2],
                 gt_bboxes=HorizontalBoxes(boxes),
                 gt_bboxes_labels=np.array(labels, np.int64).reshape(-1),
-                gt_ignore_flags=np.array([False] * len(boxes) if ignored is None else ignored, bool))
+                gt_ignore_flags=np.array(flags, bool))
 
 
 def blood_cells(shared_data: Path, number: int) -> dict[str, Any]:

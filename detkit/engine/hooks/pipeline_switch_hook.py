@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmcv.transforms import Compose
-from mmdet.datasets import MultiImageMixDataset
-from mmdet.engine.hooks import YOLOXModeSwitchHook as MMDetYOLOXModeSwitchHook
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
@@ -98,15 +95,17 @@ class PipelineSwitchHook(Hook):  # type: ignore[misc]
                            f"{', '.join(str(step['type']) for step in self.switch_pipeline)}")
 
     def _set_pipeline(self, dataset: Any) -> None:
-        if isinstance(dataset, MultiImageMixDataset):
+        if _is_mix_dataset(dataset):
             dataset.pipeline = self._steps
             dataset.pipeline_types = [step["type"] for step in self.switch_pipeline]
         else:
+            from mmcv.transforms import Compose
+
             dataset.pipeline = Compose(self._steps)
 
 
 @HOOKS.register_module()
-class YOLOXModeSwitchHook(MMDetYOLOXModeSwitchHook):  # type: ignore[misc]
+class YOLOXModeSwitchHook(Hook):  # type: ignore[misc]
     """mmdet's hook for any detector: leave out steps of a MultiImageMixDataset in the last epochs.
 
     Finds that dataset inside of wrappers, and adds the L1 loss only to a head that has one, as
@@ -116,6 +115,15 @@ class YOLOXModeSwitchHook(MMDetYOLOXModeSwitchHook):  # type: ignore[misc]
         num_last_epochs: number of epochs at the end; mmdet counts one more.
         skip_type_keys: the ``type`` of the steps to leave out.
     """
+
+    def __init__(
+        self,
+        num_last_epochs: int = 15,
+        skip_type_keys: Sequence[str] = ("Mosaic", "RandomAffine", "MixUp"),
+    ) -> None:
+        self.num_last_epochs = num_last_epochs
+        self.skip_type_keys = tuple(skip_type_keys)
+        self._has_switched = False
 
     def before_train(self, runner: Any) -> None:
         """Check that there is something to switch off.
@@ -165,8 +173,14 @@ def _check_counts_epochs(runner: Any, name: str) -> None:
 
 def _mix_datasets(runner: Any) -> Iterator[Any]:
     for dataset in _datasets_with_pipeline(runner.train_dataloader.dataset):
-        if isinstance(dataset, MultiImageMixDataset):
+        if _is_mix_dataset(dataset):
             yield dataset
+
+
+def _is_mix_dataset(dataset: Any) -> bool:
+    from mmdet.datasets import MultiImageMixDataset
+
+    return isinstance(dataset, MultiImageMixDataset)
 
 
 def _datasets_with_pipeline(dataset: Any) -> Iterator[Any]:
