@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -122,11 +122,11 @@ def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str
 def _infer_channels(cfg: Config, model: Mapping[str, Any], scope: str) -> None:
     """Infer the neck's inputs from the backbone, and the heads' inputs from the neck."""
     backbone, neck = model.get("backbone"), model.get("neck")
-    if not isinstance(backbone, Mapping) or "type" not in backbone:
+    if not isinstance(backbone, MutableMapping) or "type" not in backbone:
         return
     listed = isinstance(neck, (list, tuple))
     necks: list[Any] = list(neck) if isinstance(neck, (list, tuple)) else [neck]
-    if not necks or not isinstance(necks[0], Mapping) or "type" not in necks[0]:
+    if not necks or not isinstance(necks[0], MutableMapping) or "type" not in necks[0]:
         return
     has_in_channels = "in_channels" in _argument_names(necks[0], detkit_registry.MODELS, scope)
     needs_strides = lacks_strides(model)
