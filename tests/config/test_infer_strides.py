@@ -223,8 +223,8 @@ def test_replaced_neck_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -
     finally:
         logger.removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records if record.name == logger.name] == [
-        "TimmBackbone 'pit_ti_224' has no strides in the config: levels of stride 8, 16, 32; "
-        "neck FinerFPN, num_finer=1, in place of FPN"]
+        "TimmBackbone 'pit_ti_224', where the config leaves it open: levels of stride 8, 16, 32, "
+        "neck FinerFPN, num_finer=1 in place of FPN"]
 
 
 def test_stride_pairs_and_fewer_roi_levels_are_accepted() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
-
-from mmengine.logging import print_log
 
 from detkit import registry as detkit_registry
 from detkit.config.data.datasets import unwrap_dataset
@@ -19,8 +16,8 @@ _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 def infer_img_size(
     cfg: Mapping[str, Any], backbone: MutableMapping[str, Any], info: BackboneFeatureInfo,
     scope: str = detkit_registry.SCOPE,
-) -> None:
-    """Set the omitted ``img_size`` of a backbone with a fixed input size, and log it.
+) -> str | None:
+    """Set the omitted ``img_size`` of a backbone with a fixed input size.
 
     Without it the backbone has the size that its model was published with, 224 pixels for most, and
     rejects larger images. It stays where the pipelines' images are not larger, or not known, and
@@ -31,12 +28,15 @@ def infer_img_size(
         backbone: its config, changed in place.
         info: of the backbone.
         scope: the config's default scope.
+
+    Returns:
+        what was set, for the log; None if nothing.
     """
     if info.fixed_size is None or backbone.get("img_size") is not None:
-        return
+        return None
     largest = get_largest_side(cfg)
     if largest is None:
-        return
+        return None
     preprocessor = cfg["model"].get("data_preprocessor") or {}
     divisor = preprocessor.get("pad_size_divisor", 1)
     # Maps of every stride, and the batch's padding, end where the image does.
@@ -45,12 +45,9 @@ def infer_img_size(
     side = -(-largest // unit) * unit
     if side <= min(info.fixed_size) or get_backbone_feature_info(
             {**backbone, "img_size": side}, scope) is None:
-        return
+        return None
     backbone["img_size"] = side
-    print_log(
-        f"{backbone['type']} '{backbone.get('name')}' takes images of one size: img_size={side}, "
-        f"for images of up to {largest} pixels in the pipelines", logger="current",
-        level=logging.INFO)
+    return f"img_size={side} for images of up to {largest} pixels"
 
 
 def get_largest_side(cfg: Mapping[str, Any]) -> int | None:

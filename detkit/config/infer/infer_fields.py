@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 
 from detkit import registry as detkit_registry
@@ -123,11 +125,11 @@ def _argument_names(component: Mapping[str, Any], registry: Registry, scope: str
 def _infer_channels(cfg: Config, model: Mapping[str, Any], scope: str) -> None:
     """Infer the neck's inputs from the backbone, and the heads' inputs from the neck."""
     backbone, neck = model.get("backbone"), model.get("neck")
-    if not isinstance(backbone, Mapping) or "type" not in backbone:
+    if not isinstance(backbone, MutableMapping) or "type" not in backbone:
         return
     listed = isinstance(neck, (list, tuple))
     necks: list[Any] = list(neck) if isinstance(neck, (list, tuple)) else [neck]
-    if not necks or not isinstance(necks[0], Mapping) or "type" not in necks[0]:
+    if not necks or not isinstance(necks[0], MutableMapping) or "type" not in necks[0]:
         return
     has_in_channels = "in_channels" in _argument_names(necks[0], detkit_registry.MODELS, scope)
     needs_strides = lacks_strides(model)
@@ -135,13 +137,16 @@ def _infer_channels(cfg: Config, model: Mapping[str, Any], scope: str) -> None:
     backbone_info = get_backbone_feature_info(backbone, scope, build, needs_strides)
     neck_path = "model.neck[0]" if listed else "model.neck"
     if backbone_info is not None:
-        infer_img_size(cfg, backbone, backbone_info, scope)
-        fit_neck_to_levels(backbone, necks[0], neck_path, backbone_info, scope)
+        changes = [infer_img_size(cfg, backbone, backbone_info, scope),
+                   fit_neck_to_levels(backbone, necks[0], neck_path, backbone_info, scope)]
+        if any(changes):
+            print_log(f"{backbone['type']} '{backbone.get('name')}', where the config leaves it "
+                      f"open: {'; '.join(filter(None, changes))}", "current", logging.INFO)
         if has_in_channels:
             _infer_neck_channels(necks[0], neck_path, backbone_info.channels)
     neck_info = get_neck_feature_info(necks, backbone_info, scope)
     if needs_strides and neck_info.strides is None and backbone_info is not None:
-        neck_info = measure_neck(necks, backbone_info, scope)
+        neck_info = measure_neck(necks, backbone_info, scope) or neck_info
     raise_mismatches(infer_head_inputs(model, neck_info, scope), "head", "neck")
 
 

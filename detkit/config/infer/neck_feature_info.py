@@ -81,37 +81,43 @@ def get_neck_feature_info(
 
 def measure_neck(
     necks: Sequence[Any], backbone: BackboneFeatureInfo, scope: str = detkit_registry.SCOPE
-) -> NeckFeatureInfo:
-    """Return the feature maps of any necks by a run on maps without data; unknown if that fails.
+) -> NeckFeatureInfo | None:
+    """Return the feature maps of any necks by a run on maps without data; None if that fails.
 
     Args:
         necks: configs with channels, in order of execution.
-        backbone: its levels, with strides.
+        backbone: its levels.
         scope: the config's default scope.
     """
+    for device in ("meta", "cpu") if backbone.strides else ():
+        try:
+            return _probe_necks(necks, backbone.channels, backbone.strides or (), device, scope)
+        # A neck that cannot be built fails again, with its own message, when the model is built.
+        except Exception as error:
+            logger.debug("the necks cannot be measured on %s", device, exc_info=error)
+    return None
+
+
+def _probe_necks(
+    necks: Sequence[Any], channels: Sequence[int], strides: Sequence[int | float], device: str,
+    scope: str,
+) -> NeckFeatureInfo:
     import torch
 
-    strides = backbone.strides or ()
-    side = int(max(strides, default=1)) * 8
-    try:
-        with torch.device("meta"), torch.no_grad():
-            maps: Any = tuple(
-                torch.zeros(1, channels, *[math.ceil(side / stride)] * 2)
-                for channels, stride in zip(backbone.channels, strides, strict=True))
-            for neck in necks:
-                arguments = ConfigDict({k: v for k, v in neck.items()
-                                        if k not in ("type", "init_cfg")})
-                module = resolve_class(neck, scope=scope)(**arguments)  # type: ignore[misc]
-                module.eval()
-                maps = module(maps)
-    # A neck that cannot be built fails again, with its own message, when the model is built.
-    except Exception as error:
-        logger.debug("the necks cannot be measured", exc_info=error)
-        return NeckFeatureInfo()
+    side = int(max(strides)) * 8
+    with torch.device(device), torch.no_grad():
+        maps: Any = tuple(torch.zeros(1, count, *[math.ceil(side / stride)] * 2)
+                          for count, stride in zip(channels, strides, strict=True))
+        for neck in necks:
+            target: Any = resolve_class(neck, scope=scope)
+            module = target(**ConfigDict({k: v for k, v in neck.items()
+                                          if k not in ("type", "init_cfg")}))
+            module.eval()
+            maps = module(maps)
     measured = tuple(math.ceil(side / level.shape[-1]) for level in maps)
-    channels = {int(level.shape[1]) for level in maps}
+    widths = {int(level.shape[1]) for level in maps}
     return NeckFeatureInfo(
-        channels.pop() if len(channels) == 1 else None, len(measured), measured,
+        widths.pop() if len(widths) == 1 else None, len(measured), measured,
         sum(stride <= max(strides) for stride in measured), strides_are_published=False)
 
 

@@ -8,12 +8,9 @@ Heads then find strides 4 to 64, as their anchors and RoI levels expect. Where t
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import MutableMapping, Sequence
 from typing import Any
-
-from mmengine.logging import print_log
 
 from detkit import registry as detkit_registry
 from detkit.config.infer.feature_info import BackboneFeatureInfo
@@ -30,17 +27,19 @@ _SHARED_ARGS = ("in_channels", "out_channels", "num_outs", "init_cfg")
 def fit_neck_to_levels(
     backbone: MutableMapping[str, Any], neck: MutableMapping[str, Any], neck_path: str,
     info: BackboneFeatureInfo, scope: str = detkit_registry.SCOPE,
-) -> None:
+) -> str | None:
     """Write a backbone's levels into its config, and replace an FPN where they are unusual ones.
 
-    Does nothing unless the backbone is a TimmBackbone without ``strides``. What changes is logged
-    in one line.
+    Does nothing unless the backbone is a TimmBackbone without ``strides``.
 
     Args:
         backbone, neck: their configs, changed in place.
         neck_path: for messages, such as ``model.neck``.
         info: levels of the backbone.
         scope: the config's default scope.
+
+    Returns:
+        what was set, for the log; None where the levels are the usual ones.
 
     Raises:
         ConfigError: the FPN has an argument that a neck for a single map does not have.
@@ -51,23 +50,20 @@ def fit_neck_to_levels(
 
     if (resolve_class(backbone, scope=scope) is not TimmBackbone or not info.strides
             or backbone.get("strides", AUTO) != AUTO):
-        return
+        return None
     backbone["strides"] = list(info.strides)
     if tuple(info.strides) == USUAL_STRIDES:
-        return
+        return None
     before = str(neck["type"])
     if resolve_class(neck, scope=scope) is FPN:
         if len(info.strides) == 1:
             _use_simple_feature_pyramid(neck, neck_path, info, str(backbone.get("name")))
         else:
             _use_finer_fpn(neck, info.strides)
-    settings = {key: neck[key] for key in ("num_finer", "scale_factors") if key in neck}
-    change = "" if neck["type"] == before else f", in place of {before}"
-    print_log(
-        f"TimmBackbone '{backbone.get('name')}' has no strides in the config: "
-        f"levels of stride {_join(info.strides)}; neck {neck['type']}"
-        + "".join(f", {key}={value}" for key, value in settings.items()) + change,
-        logger="current", level=logging.INFO)
+    settings = "".join(f", {key}={neck[key]}" for key in ("num_finer", "scale_factors")
+                       if key in neck)
+    return (f"levels of stride {_join(info.strides)}, neck {neck['type']}{settings}"
+            + ("" if neck["type"] == before else f" in place of {before}"))
 
 
 def _use_finer_fpn(neck: MutableMapping[str, Any], strides: Sequence[int | float]) -> None:

@@ -88,7 +88,7 @@ def _names_beside(origin: str) -> Iterator[tuple[str, str]]:
         if file.suffix == ".safetensors" and file.is_file():
             from safetensors import safe_open
 
-            with safe_open(str(file), framework="pt") as opened:  # type: ignore[no-untyped-call]
+            with safe_open(str(file), framework="pt") as opened:
                 yield from _names_in(opened.metadata() or {}, "'{}' in its metadata")
         config = file.with_name("config.json")
         if file.stem in _HUB_FILES and config.is_file() and (

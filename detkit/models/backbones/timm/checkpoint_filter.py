@@ -93,15 +93,16 @@ def check_timm_source(model: Any, layout: str, source: SourceArch | None) -> str
     import timm
 
     name = str(model.name).partition(".")[0]
-    twin = name.removeprefix("tf_") if name.startswith("tf_") else f"tf_{name}"
-    if layout == "detkit" or not timm.is_model(twin):
+    is_tensorflow = name.startswith("tf_")
+    counterpart = name.removeprefix("tf_") if is_tensorflow else f"tf_{name}"
+    if layout == "detkit" or not timm.is_model(counterpart):
         return None
-    pads_as_tensorflow = name.startswith("tf_") or model.options.get("pad_type") == "same"
+    pads_as_tensorflow = is_tensorflow or model.options.get("pad_type") == "same"
     difference = ("padding as in TensorFlow and eps 1e-3" if pads_as_tensorflow
                   else "symmetric padding and eps 1e-5")
     if source is None:
-        return (f"the file does not tell whether it holds {name} or {twin}: one layout, but other "
-                f"padding and eps; this model has {difference}")
+        return (f"the file does not tell whether it holds {name} or {counterpart}: one layout, but "
+                f"other padding and eps; this model has {difference}")
     if source.is_tensorflow == pads_as_tensorflow:
         return None
     if not source.is_certain:
