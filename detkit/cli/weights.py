@@ -14,7 +14,7 @@ EXAMPLES = """examples:
   detkit weights
   detkit weights efficientnet_lite0.lukemelas
   detkit weights --fetch swin_t.torchvision convnextv2_tiny.fcmae_ft_in1k
-  DETKIT_WEIGHTS=/mnt/weights detkit weights    # a folder with the files, for machines offline
+  DETKIT_WEIGHTS=~/weights detkit weights    # a folder with the files, for machines offline
 """
 _NOTE = """
 {here} of {total} are on this machine. NAME shows one of them, --fetch NAME downloads it.
