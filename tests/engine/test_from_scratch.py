@@ -64,6 +64,15 @@ def test_from_scratch_serves_any_backbone(
     assert {name: found[name] for name in expected} == expected
 
 
+def test_from_scratch_serves_classifiers() -> None:
+    cfg = Config({"default_scope": "detkit", "model": {
+        "type": "ImageClassifier", "head": {"type": "LinearClsHead"},
+        "backbone": {"type": "TimmNetwork", "name": "resnet18", "weights": "imagenet"}}})
+    infer_fields(cfg, ["a", "b"])
+    assert cfg.model.init_cfg.checkpoint.startswith("published:resnet18.")
+    assert drop_initial_weights(cfg).model.init_cfg is None
+
+
 def test_from_scratch_and_a_file_contradict_each_other(config: Path) -> None:
     with pytest.raises(ConfigError, match="--from-scratch and --backbone-from"):
         train(config, from_scratch=True, backbone_from="some.pth")
