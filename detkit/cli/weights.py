@@ -14,9 +14,9 @@ EXAMPLES = """examples:
   detkit weights
   detkit weights efficientnet_lite0.lukemelas
   detkit weights --fetch swin_t.torchvision convnextv2_tiny.fcmae_ft_in1k
-  DETKIT_WEIGHTS=/mnt/weights detkit weights    # a folder with the files, for machines offline
+  DETKIT_WEIGHTS=~/weights detkit weights    # a folder with the files, for machines offline
 """
-_NOTE = """
+_NOTE = """\
 {here} of {total} are on this machine. NAME shows one of them, --fetch NAME downloads it.
 weights="imagenet" takes the one of the arch with the highest top-1. Weights of
 timm's other models, for TimmBackbone, go by timm's names: resnet50.a1_in1k."""
@@ -90,7 +90,7 @@ def _print_list(listed: Sequence[PublishedWeights]) -> None:
                     else f"here: {place}, {_megabytes(file.stat().st_size)}"))
         print(format_table(rows, "LLrLL") + "\n")
     here = sum(file is not None for _, file in found.values())
-    print(_NOTE.strip().format(here=here, total=len(listed)))
+    print(_NOTE.format(here=here, total=len(listed)))
 
 
 def _describe(weights: PublishedWeights) -> str:

@@ -37,6 +37,7 @@ COMMANDS = {
     "export-onnx": "export {checkpoint} --data {data} --out {out} --device cpu --format onnx",
     "export-torch": "export {checkpoint} --data {data} --out {out} --device cpu --format torch",
     "benchmark": "benchmark {checkpoint} --data {data} --device cpu",
+    "weights": "weights",
     "complexity": "complexity configs/quickstart.py --size 96x96",
     "serve": "serve {checkpoint} --device cpu --port 0",
 }

@@ -45,7 +45,7 @@ def test_list_has_each_name_once_and_says_where_the_file_is(
     assert all(out.count(f"\n{name} ") == 1 for name in listed)
     assert re.search(r"lite0 +75\.1 Apache-2\.0 +here: package, 18\.8 MB$", rows[LITE0])
     assert rows["swin_t.torchvision"].endswith("here: mirror, 1.2 MB")
-    assert rows["swin_s.torchvision"].endswith("from download.pytorch.org")
+    assert rows["swin_tiny.microsoft_in1k"].endswith("from github.com")
     assert "CC-BY-NC" in rows["convnextv2_tiny.fcmae_ft_in1k"]
 
 
