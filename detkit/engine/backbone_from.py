@@ -16,6 +16,7 @@ from detkit import registry as detkit_registry
 from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
+from detkit.engine.input_statistics import take_input_statistics
 from detkit.errors import ConfigError, WeightsError
 from detkit.files import special_file_type
 
@@ -66,6 +67,7 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> Config:
     init: dict[str, Any] = {}
     if target.__module__.startswith("detkit."):
         _check_architecture(backbone, target, Path(checkpoint))
+        take_input_statistics(model, Path(checkpoint))
     elif prefix := _find_prefix(backbone, target, Path(checkpoint)):
         init["prefix"] = prefix
     backbone["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(checkpoint), **init)

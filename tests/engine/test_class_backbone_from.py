@@ -58,6 +58,31 @@ def test_detector_backbone_gets_the_classifier_weights(classifier: Path, detecto
     assert all(torch.equal(tensor, other) for tensor, other in pairs)
 
 
+def test_detector_normalizes_as_a_classifier_with_input_norm_did(
+    classifier: Path, detector: Path, tmp_path: Path
+) -> None:
+    content = torch.load(classifier, weights_only=True)
+    cfg = Config.fromstring(content["meta"]["cfg"], ".py")
+    cfg.model.input_norm = dict(type="BN", affine=False, momentum=None)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    image = torch.randint(256, (3, 32, 64), dtype=torch.uint8,
+                          generator=torch.Generator().manual_seed(0)) // 4 + 190
+    normalized = model.data_preprocessor(dict(inputs=[image]))["inputs"]
+    model.input_norm.train()(normalized)
+    expected = model.input_norm.eval()(normalized)
+    content["meta"]["cfg"] = cfg.pretty_text
+    content["state_dict"].update({name: tensor for name, tensor in model.state_dict().items()
+                                  if name.startswith("input_norm.")})
+    torch.save(content, tmp_path / "classifier.pth")
+
+    detector_cfg = load_config(detector)
+    detector_cfg.model.data_preprocessor.update(bgr_to_rgb=True)
+    built = _built(init_backbone_from(detector_cfg, tmp_path / "classifier.pth"))
+    inputs = built.data_preprocessor(dict(inputs=[image.flip(0)], data_samples=None))["inputs"]
+    torch.testing.assert_close(inputs, expected, rtol=0, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_detector_trains_with_backbone_from(
     classifier: Path, detector: Path, tmp_path: Path
