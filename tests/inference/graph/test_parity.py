@@ -39,6 +39,10 @@ DETECTORS: dict[str, dict[str, Any]] = {
     **{name: two_stage(neck=neck) for name, neck in NECKS.items()},
     **{name: single_stage(name) for name in HEADS},
 }
+# A score below min_score in one of two roundings would be missing in the other.
+TAIL_NMS = dict(type="tail_nms", iou_threshold=0.5, tail=0.5, min_score=0.0)
+DETECTORS["cascade_tail_nms"] = two_stage()
+DETECTORS["cascade_tail_nms"]["test_cfg"]["rcnn"]["nms"] = TAIL_NMS
 ReadImages = Callable[[str, int], list[NDArray[np.uint8]]]
 
 
