@@ -19,7 +19,7 @@ from detkit.checkpoints.content import MalformedCheckpointError, check_content
 from detkit.checkpoints.download import download
 from detkit.checkpoints.file_structure import check_file_structure
 from detkit.checkpoints.pickle_check import UnsafeCheckpointError, UnsafeGlobalError
-from detkit.checkpoints.published import PUBLISHED_PREFIX, fetch, find_by_name
+from detkit.checkpoints.published.find_published import PUBLISHED_PREFIX, fetch, find_by_name
 from detkit.errors import WeightsError
 from detkit.files import special_file_type
 from detkit.trust import trust_enabled

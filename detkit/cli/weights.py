@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 if TYPE_CHECKING:
-    from detkit.checkpoints.published import PublishedWeights
+    from detkit.checkpoints.published.find_published import PublishedWeights
 
 EXAMPLES = """examples:
   detkit weights
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, one entry in full, or the paths of fetched files."""
-    from detkit.checkpoints.published import fetch, list_published
+    from detkit.checkpoints.published.find_published import fetch, list_published
     from detkit.errors import DetkitError
 
     if args.fetch and not args.names:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _find(name: str, listed: Sequence[PublishedWeights]) -> PublishedWeights:
     """The weights of this name; an architecture's name is answered with those for it."""
-    from detkit.checkpoints.published import find_by_name
+    from detkit.checkpoints.published.find_published import find_by_name
     from detkit.errors import ConfigError
     from detkit.text import list_names
 
@@ -73,7 +73,7 @@ def _find(name: str, listed: Sequence[PublishedWeights]) -> PublishedWeights:
 
 def _print_list(listed: Sequence[PublishedWeights]) -> None:
     """A table for each backbone class."""
-    from detkit.checkpoints.published import find_local
+    from detkit.checkpoints.published.find_published import find_local
     from detkit.tables import format_table
 
     found = {weights.name: find_local(weights) for weights in listed}
@@ -95,7 +95,7 @@ def _print_list(listed: Sequence[PublishedWeights]) -> None:
 
 def _describe(weights: PublishedWeights) -> str:
     """All that is known about the weights; the hash of a file on this machine is checked."""
-    from detkit.checkpoints.published import find_local, locate
+    from detkit.checkpoints.published.find_published import find_local, locate
     from detkit.text import printable
 
     place, file = find_local(weights)

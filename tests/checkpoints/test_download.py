@@ -15,7 +15,7 @@ import torch
 from detkit.checkpoints import download as module
 from detkit.checkpoints.download import download
 from detkit.checkpoints.load_checkpoint import load_checkpoint
-from detkit.checkpoints.published import PublishedWeights, fetch, locate
+from detkit.checkpoints.published.find_published import PublishedWeights, fetch, locate
 from detkit.errors import WeightsError
 
 

@@ -12,10 +12,15 @@ import timm
 import torch
 import torchvision.models
 
-from detkit.checkpoints import published
-from detkit.checkpoints.published import fetch, find_by_name, find_published, locate
-from detkit.checkpoints.published_table import TABLE
-from detkit.checkpoints.published_weights import PublishedWeights
+from detkit.checkpoints.published.find_published import (
+    fetch,
+    find_by_name,
+    find_published,
+    list_published,
+    locate,
+)
+from detkit.checkpoints.published.published_weights import PublishedWeights
+from detkit.checkpoints.published.weights_table import TABLE
 from detkit.errors import ConfigError, WeightsError
 
 
@@ -37,7 +42,7 @@ def test_swin_and_convnextv2_urls_and_licenses_are_those_that_timm_lists() -> No
 
 
 def test_names_are_unique_and_every_listed_name_is_found() -> None:
-    names = [weights.name for weights in published.list_published()]
+    names = [weights.name for weights in list_published()]
     assert len(names) == len(set(names))
     for name in names[::10]:
         assert find_by_name(name).name == name

@@ -11,7 +11,7 @@ import torch
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from detkit.checkpoints.published import find_by_name, list_published, locate
+from detkit.checkpoints.published.find_published import find_by_name, list_published, locate
 from detkit.cli.main import main
 from detkit.registry import MODELS
 

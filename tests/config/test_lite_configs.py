@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from detkit.checkpoints.published import find_by_name, locate
+from detkit.checkpoints.published.find_published import find_by_name, locate
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
 from detkit.registry import MODELS

@@ -12,7 +12,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from detkit.checkpoints.published import PUBLISHED_PREFIX, PublishedWeights, find_by_name
+from detkit.checkpoints.published.find_published import (
+    PUBLISHED_PREFIX,
+    PublishedWeights,
+    find_by_name,
+)
 from detkit.config.infer.mismatch import Mismatch, format_option_value, to_option_key
 from detkit.config.task import is_classifier
 from detkit.config.validate.registry_lookup import resolve_class

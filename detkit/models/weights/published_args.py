@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from detkit.checkpoints.published import BEST, PUBLISHED_PREFIX, PublishedWeights, find_published
+from detkit.checkpoints.published.find_published import (
+    BEST,
+    PUBLISHED_PREFIX,
+    PublishedWeights,
+    find_published,
+)
 from detkit.errors import ConfigError
 
 InitCfg = dict[str, Any]

@@ -9,7 +9,7 @@ import timm
 import torch
 from convnextv2_models import official
 
-from detkit.checkpoints.published import find_published, locate
+from detkit.checkpoints.published.find_published import find_published, locate
 from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import ConvNeXtV2, EfficientNet, SwinTransformer, TimmBackbone
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from detkit.checkpoints.published_files import fetch, find_local, locate
-from detkit.checkpoints.published_libraries import (
+from detkit.checkpoints.published.library_weights import (
     is_timm_type,
     timm_efficientnet_weights,
     timm_names,
     timm_weights,
     torchvision_weights,
 )
-from detkit.checkpoints.published_table import TABLE
-from detkit.checkpoints.published_weights import PublishedWeights
+from detkit.checkpoints.published.published_weights import PublishedWeights
+from detkit.checkpoints.published.weights_files import fetch, find_local, locate
+from detkit.checkpoints.published.weights_table import TABLE
 from detkit.errors import ConfigError
 from detkit.text import list_names, name_hint
 

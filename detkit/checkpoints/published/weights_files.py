@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detkit.checkpoints.download import download, find_cached
 from detkit.checkpoints.hub import fetch_from_hub, find_in_hub_cache
-from detkit.checkpoints.published_weights import PublishedWeights
+from detkit.checkpoints.published.published_weights import PublishedWeights
 from detkit.errors import WeightsError
 from detkit.files import compute_sha256
 

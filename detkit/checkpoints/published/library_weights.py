@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from detkit.checkpoints.download import hash_prefix_in
-from detkit.checkpoints.published_weights import (
+from detkit.checkpoints.published.published_weights import (
     INCEPTION_MEAN,
     INCEPTION_STD,
     PublishedWeights,

@@ -5,7 +5,7 @@ Those of torchvision and timm are read from the installed libraries: ``published
 
 from __future__ import annotations
 
-from detkit.checkpoints.published_weights import (
+from detkit.checkpoints.published.published_weights import (
     INCEPTION_MEAN,
     INCEPTION_STD,
     PublishedWeights,

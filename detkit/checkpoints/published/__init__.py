@@ -1,0 +1,1 @@
+"""Published weights by name: the table, what libraries list, and the files."""
