@@ -103,7 +103,7 @@ class ReplanHook(Hook):  # type: ignore[misc]
         test_s = self._test.total_s if self._test else 0.0
         remaining = run_on_main_process(lambda: remaining_iterations(
             self._deadline - now, self._step_s, validation_s * slowdown,
-            self._final_s + test_s * slowdown, done, self._multiple))
+            (self._final_s + test_s) * slowdown, done, self._multiple))
         change = abs(done + remaining - loop.max_iters)
         is_last = loop.step_at(done) >= REPLAN_AT[-1] * loop.num_steps
         if change and (is_last or change >= _MIN_CHANGE * loop.max_iters):

@@ -12,8 +12,9 @@ from detkit.errors import DetkitError
 MIN_STEPS = 20
 # Validations together take at most the first fraction of the time; a single one at most the second.
 MAX_VALIDATION, MAX_SINGLE_VALIDATION = 0.1, 0.15
-# Publishing the best checkpoint, ending the data loaders, and the exit of Python.
-CLOSING_S = 1.5
+# Publishing the best checkpoint, ending the data loaders, plots and the exit of Python: so many
+# seconds, and this fraction of the time that the run takes to start.
+CLOSING_S, CLOSING_FRACTION = 1.5, 0.5
 _MAX_CHECKPOINT_S = 300.0
 _CHECKPOINTS = 10
 
@@ -67,7 +68,8 @@ class MeasuredTimes:
     @property
     def final_s(self) -> float:
         """Seconds from the end of the training to the end of the command."""
-        return CLOSING_S + (self.test.total_s if self.test else 0.0)
+        closing_s = CLOSING_S + CLOSING_FRACTION * self.setup_s
+        return closing_s + (self.test.total_s if self.test else 0.0)
 
 
 def plan_run(
