@@ -128,3 +128,12 @@ def test_samples_with_mosaic_do_not_depend_on_the_number_of_workers(tiny_data):
         loader = _runner(tiny_data, "mixed", workers).train_dataloader
         images.append(np.stack([image.numpy() for batch in loader for image in batch["inputs"]]))
     assert (images[0] == images[1]).all()
+
+
+def test_mixed_batches_after_skipped_ones_are_unchanged(tiny_data):
+    """As a run that is resumed within an epoch loads them."""
+    expected = [batch["inputs"] for batch in _runner(tiny_data, "mixed").train_dataloader]
+    loader = _runner(tiny_data, "mixed").train_dataloader
+    loader.batch_sampler.skip_next = 1
+    for batch, images in zip(loader, expected[1:], strict=True):
+        assert all(image.equal(other) for image, other in zip(batch["inputs"], images))

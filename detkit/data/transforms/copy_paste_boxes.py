@@ -62,7 +62,7 @@ class CopyPasteBoxes(BaseTransform):  # type: ignore[misc]
             if not 0 <= value <= 1:
                 raise ConfigError(f"CopyPasteBoxes: {name}", got=value, expected="0 to 1")
         self.max_num_pasted = max_num_pasted
-        self.ratio_range = tuple(ratio_range)
+        self.ratio_range = ratio_range[0], ratio_range[1]
         self.flip_prob = flip_prob
         self.min_visible = min_visible
         self.prob = prob

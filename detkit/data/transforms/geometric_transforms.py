@@ -105,8 +105,9 @@ class RandomAffine(mmdet_transforms.RandomAffine):  # type: ignore[misc]
         return warped
 
     def _get_random_homography_matrix(self, height: int, width: int) -> NDArray[Any]:
-        self._matrix: NDArray[Any] = super()._get_random_homography_matrix(height, width)
-        return self._matrix
+        matrix: NDArray[Any] = super()._get_random_homography_matrix(height, width)
+        self._matrix = matrix
+        return matrix
 
 
 @TRANSFORMS.register_module()

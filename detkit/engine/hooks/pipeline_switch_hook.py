@@ -151,7 +151,7 @@ class YOLOXModeSwitchHook(Hook):  # type: ignore[misc]
             dataset.update_skip_type_keys(list(self.skip_type_keys))
         restart_workers(runner.train_dataloader)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        head = getattr(getattr(model, "detector", model), "bbox_head", None)
+        head: Any = getattr(getattr(model, "detector", model), "bbox_head", None)
         if hasattr(head, "use_l1"):
             head.use_l1 = True
         self._has_switched = True
