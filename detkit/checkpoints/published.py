@@ -122,8 +122,8 @@ def _find_best(backbone: str, arch: str) -> PublishedWeights:
 
 def _find_timm(backbone: str, name: str, weights: str) -> PublishedWeights:
     model, _, tag = name.partition(".")
-    wanted = name if weights == BEST else weights if "." in weights else f"{model}.{weights}"
-    published = timm_weights(wanted, backbone)
+    full_name = name if weights == BEST else weights if "." in weights else f"{model}.{weights}"
+    published = timm_weights(full_name, backbone)
     if published is not None and published.arch == model and (weights == BEST or not tag
                                                               or published.name == name):
         return published
@@ -132,9 +132,9 @@ def _find_timm(backbone: str, name: str, weights: str) -> PublishedWeights:
                           got=f"name='{name}'", expected=f"name='{published.arch}'")
     names = [known for known in timm_names() if known.partition(".")[0] == model]
     raise ConfigError(
-        f"{backbone}: timm has no weights '{wanted}'",
+        f"{backbone}: timm has no weights '{full_name}'",
         expected=f"one of {list_names(names, _MAX_LISTED)}" if names else None,
-        hint=name_hint(wanted, names) or "set weights=None to begin at random")
+        hint=name_hint(full_name, names) or "set weights=None to begin at random")
 
 
 def _list_arch(backbone: str, arch: str) -> str:
