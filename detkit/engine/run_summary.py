@@ -152,7 +152,7 @@ def _is_tested_on_val(cfg: Config) -> bool:
     files = [Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
              for dataset in (val, test)]
     return files[0] == files[1] or (all(file.is_file() for file in files)
-                                    and filecmp.cmp(*files, shallow=False))
+                                    and filecmp.cmp(files[0], files[1], shallow=False))
 
 
 def _describe_schedule(runner: Any) -> str:

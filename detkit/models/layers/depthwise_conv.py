@@ -68,8 +68,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int
         dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    out: Tensor = _DepthwiseConv.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, stride, padding)
+    out: Tensor = _DepthwiseConv.apply(x, weight, bias, stride, padding)
     return out
 
 
@@ -84,7 +83,7 @@ class _DepthwiseConv(torch.autograd.Function):
         return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
