@@ -149,10 +149,10 @@ def _is_tested_on_val(cfg: Config) -> bool:
     if any(val.get(key) != test.get(key) for key in ("data_root", "data_prefix")):
         return False
     # --data writes a file of each split, also of one that stands in for another.
-    files = [Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
-             for dataset in (val, test)]
-    return files[0] == files[1] or (all(file.is_file() for file in files)
-                                    and filecmp.cmp(files[0], files[1], shallow=False))
+    val_file, test_file = (Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
+                           for dataset in (val, test))
+    return val_file == test_file or (val_file.is_file() and test_file.is_file()
+                                     and filecmp.cmp(val_file, test_file, shallow=False))
 
 
 def _describe_schedule(runner: Any) -> str:
