@@ -68,7 +68,7 @@ def next_commands(result: TrainResult, summary: RunSummary) -> Rows:
         advised = config.with_name(OWN_DATA_CONFIG)
         rows.append(("own data", _command(
             "train", str(advised if is_detector and advised.is_file() else config),
-            "--data", "path/to/folder")))
+            "--data", "my/folder")))
     return rows
 
 

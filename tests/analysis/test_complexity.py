@@ -91,7 +91,8 @@ def test_detector_counts_match_mmengine() -> None:
 def test_roi_heads_are_counted_at_max_per_img_proposals() -> None:
     complexity = get_model_complexity(
         ROOT / "configs" / "cascade_swin.py", size=(64, 96),
-        options={"model.test_cfg.rpn.max_per_img": 70, "model.backbone.arch": "nano"})
+        options={"model.test_cfg.rpn.max_per_img": 70, "model.backbone.arch": "nano",
+                 "model.backbone.weights": None})
     assert complexity.regions is not None and complexity.regions.proposals == 70
     # Two layers to 1024, 80 classes and the background, one box for all classes; three stages.
     stage = 70 * (256 * 7 * 7 * 1024 + 1024 * 1024 + 1024 * 81 + 1024 * 4)
@@ -216,7 +217,8 @@ def test_deformable_conv_macs_are_plain_conv_plus_offsets() -> None:
     arch = dict(_delete_=True, depths=[1, 1, 2, 1], dims=[96, 192, 384, 768])
     plain, deformed = (macs_by_part(
         get_model_complexity(ROOT / "configs" / f"cascade_convnextv2{name}.py", size=(64, 64),
-                             options={"model.backbone.arch": arch})) for name in ("", "_dcn"))
+                             options={"model.backbone.arch": arch,
+                                      "model.backbone.weights": None})) for name in ("", "_dcn"))
     # The last two stages have 2 blocks of 384 channels on 4 x 4 cells, 1 of 768 on 2 x 2. Offsets
     # come from dense 3 x 3 convolutions, and there are three for each of 7 x 7 taps.
     backbone = (2 * 16 * 384 + 1 * 4 * 768) * 9 * 147

@@ -202,7 +202,8 @@ def test_truncated_video_shows_decoded_frames(detector, tmp_path):
     (tmp_path / "cut.mp4").write_bytes(data[:-len(data) // 4])
     output = predict_video(detector, str(tmp_path / "cut.mp4"), tmp_path, 1.0, [], NEVER)
     numbers = read_back(Path(output.video))[0]
-    assert 10 < len(numbers) < 60 and numbers == list(range(len(numbers)))
+    # The last frame may be cut itself, and its number unreadable.
+    assert 10 < len(numbers) < 60 and numbers[:-1] == list(range(len(numbers) - 1))
     status_text = text_of(output.status)
     assert status_text.startswith(
         "cut.mp4: ") and f"the {len(numbers)} frames before it" in status_text

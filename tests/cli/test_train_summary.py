@@ -85,7 +85,7 @@ def test_screen_after_the_quickstart(
      {"test": "top-1 0.875, balanced accuracy 0.875, F1 0.873",
       "by class": "recall b 1.000, a 0.750",
       "images": "train 400, val 50, no test split: tested on val", "export": None,
-      "own data": "detkit train configs/quickstart.py --data path/to/folder"}),
+      "own data": "detkit train configs/quickstart.py --data my/folder"}),
     (None, {"resumed": "work_dirs/q/epoch_9.pth", "seconds": 31.0},
      {"time": "10 epochs; 31.0 seconds since epoch_9.pth was resumed, training steps 12.0 "
               "minutes"}),

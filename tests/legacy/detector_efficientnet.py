@@ -1,6 +1,7 @@
 """A user's config as it was written before the renames: over a whole config of the README."""
 
-_base_ = ["../../configs/quickstart.py"]
+# The quickstart of that time; today's begins with the weights of another backbone.
+_base_ = ["../../configs/cascade_efficientnet_nano.py"]
 
 model = dict(
     type="FasterRCNN",

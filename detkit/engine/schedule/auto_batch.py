@@ -83,9 +83,9 @@ def choose_batch_size(cfg: Config, max_s: float | None = None) -> Config:
     cfg = copy.deepcopy(cfg)
     enable_lr_scaling(cfg, "--auto-batch")
     trials, reason = _try_sizes(cfg, max_s)
-    batch_size, own = fastest(trials).batch_size, cfg.train_dataloader.batch_size
-    if reason == NO_TIME and own > trials[-1].batch_size:
-        batch_size = own  # too few were tried to know better
+    batch_size, configured = fastest(trials).batch_size, cfg.train_dataloader.batch_size
+    if reason == NO_TIME and configured > trials[-1].batch_size:
+        batch_size = configured  # too few were tried to know better
     base = cfg.auto_scale_lr.base_batch_size
     print(f"--auto-batch: {batch_size} images a step; " + ", ".join(
         f"{trial.batch_size}: {trial.images_per_s:.3g} images/s {trial.memory / 2**30:.2g} GiB"
