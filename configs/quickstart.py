@@ -6,9 +6,9 @@ Neck:     FPN, 64 channels, strides 4 to 64
 Heads:    RPN, 200 proposals; three cascade stages at IoU 0.5, 0.6, 0.7, 256 channels
 Schedule: 2 epochs, AdamW, lr 1e-3, cosine, EMA; 4 images a step
 Data:     the built-in sample at 320 px: flips
-Expected: 0.704 to 0.720 AP, 0.930 to 0.945 AP50 on the sample's test split. Measured: 0.714 to 0.715
-          and 0.938 to 0.943, two seeds in bfloat16 and one in float32 without AVX-512.
-Cost:     5.5 minutes of one core in bfloat16, 7.6 in float32, the test included; 2.3 GB.
+Expected: 0.662 to 0.680 AP, 0.915 to 0.935 AP50 on the sample's test split. Measured: 0.672 and
+          0.925, one seed in float32 without AVX-512.
+Cost:     3.7 minutes on two cores in float32, the test included; 4.7 with images and video.
 Run:      python tools/train.py configs/quickstart.py --data sample
 Paper:    arXiv 1712.00726, arXiv 1905.11946
 """
