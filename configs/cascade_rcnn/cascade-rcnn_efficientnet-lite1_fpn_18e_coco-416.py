@@ -14,10 +14,23 @@ Paper:    arXiv 1712.00726, arXiv 1905.11946
 """
 
 _base_ = [
-    "../_base_/models/cascade_rcnn_lite.py",
+    "../_base_/models/cascade_rcnn_micro.py",
     "../_base_/datasets/coco_416.py",
     "../_base_/schedules/finetune.py",
     "../_base_/runtime.py",
 ]
 
-model = dict(backbone=dict(arch="lite1"))
+# With the weights come padding and eps; mean and std are those that they were trained with.
+model = dict(
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
+    backbone=dict(
+        type="EfficientNet",
+        arch="lite1",
+        weights="imagenet",
+        norm_eval=True,
+        frozen_stages=1,
+        drop_path_rate=0.0,
+    ),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=200)),
+    test_cfg=dict(rcnn=dict(score_thr=0.001, nms=dict(type="tail_nms"))),
+)
