@@ -70,6 +70,7 @@ def test_last_fraction_of_the_epochs_has_the_new_pipeline(tiny_data, wrapper):
     assert _sides(runner, hook, 8) == _sides(runner, hook, 9) == {32}
 
 
+@pytest.mark.slow
 def test_running_workers_switch(tiny_data):
     runner = _runner(tiny_data, "mixed", workers=2)
     hook = PipelineSwitchHook(switch_epoch=1, switch_pipeline=CLEAN)
@@ -130,6 +131,7 @@ def test_samples_with_mosaic_do_not_depend_on_the_number_of_workers(tiny_data):
     assert (images[0] == images[1]).all()
 
 
+@pytest.mark.slow
 def test_mixed_batches_after_skipped_ones_are_unchanged(tiny_data):
     """As a run that is resumed within an epoch loads them."""
     expected = [batch["inputs"] for batch in _runner(tiny_data, "mixed").train_dataloader]

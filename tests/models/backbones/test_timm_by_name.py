@@ -88,7 +88,8 @@ def test_levels_reach_neck_and_heads(
     assert list(extractor.featmap_strides) == anchors[: len(extractor.featmap_strides)]
 
 
-@pytest.mark.parametrize("name", ["levit_128s", pytest.param("test_vit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["levit_128s", "test_vit"])
 def test_detector_by_name_takes_a_step_and_predicts(repository: Path, name: str) -> None:
     from mmdet.structures import DetDataSample
     from mmdet.structures.bbox import HorizontalBoxes
