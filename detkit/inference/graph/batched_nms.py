@@ -125,27 +125,27 @@ def build_class_nms(nms_cfg: Any, key: str, max_per_img: int, input_hw: tuple[in
     Raises:
         ExportError: it is of another type.
     """
-    if (nms_cfg or {}).get("type") != NMS_TYPE:
-        threshold = get_iou_threshold(nms_cfg, key)
+    threshold = get_iou_threshold(nms_cfg, key, ("nms", NMS_TYPE))
+    if nms_cfg.get("type") != NMS_TYPE:
         return BatchedNMS(threshold, max_per_img, input_hw, num_classes)
     settings = {name: value for name, value in nms_cfg.items()
                 if name in ("nms_pre", "tail", "min_score")}
-    threshold = get_iou_threshold({**nms_cfg, "type": "nms"}, key)
     return BatchedTailNMS(threshold, max_per_img, input_hw, num_classes, **settings)
 
 
-def get_iou_threshold(nms_cfg: Any, key: str) -> float:
+def get_iou_threshold(nms_cfg: Any, key: str, types: tuple[str, ...] = ("nms",)) -> float:
     """The IoU threshold of an ``nms`` config.
 
     Args:
         nms_cfg: the config.
         key: the key of the config that holds it, for messages.
+        types: the values of ``type`` that are supported.
 
     Raises:
-        ExportError: it is not class-wise NMS of type 'nms'.
+        ExportError: it is not class-wise NMS of one of the types.
     """
     nms_type = (nms_cfg or {}).get("type", "nms")
-    if nms_type != "nms" or "iou_threshold" not in (nms_cfg or {}):
+    if nms_type not in types or "iou_threshold" not in (nms_cfg or {}):
         raise ExportError(f"{key}.nms", got=dict(nms_cfg or {}),
                           expected="dict(type='nms', iou_threshold=...)")
     if nms_cfg.get("class_agnostic", False):

@@ -14,11 +14,7 @@ from torch import Tensor, nn
 
 from detkit.errors import ExportError
 from detkit.inference.graph.anchors import register_anchors
-from detkit.inference.graph.batched_nms import (
-    INVALID_SCORE,
-    build_class_nms,
-    gather_rows,
-)
+from detkit.inference.graph.batched_nms import INVALID_SCORE, build_class_nms, gather_rows
 from detkit.inference.graph.box_coder import build_box_decoder, get_clip_bounds
 from detkit.inference.graph.feature_extractor import FeatureExtractor
 from detkit.inference.graph.results import Results, pack_results

@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detkit.errors import ExportError
-from detkit.inference.graph.batched_nms import (
-    INVALID_SCORE,
-    build_class_nms,
-    gather_rows,
-)
+from detkit.inference.graph.batched_nms import INVALID_SCORE, build_class_nms, gather_rows
 from detkit.inference.graph.box_coder import BoxDecoder
 from detkit.inference.graph.results import Results, pack_results
 from detkit.inference.graph.roi_extractor import RoIExtractorGraph
