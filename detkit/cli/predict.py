@@ -40,7 +40,7 @@ EXAMPLES = """examples:
   detkit predict work_dirs/quickstart/best.pth photo.jpg --out results
   detkit predict work_dirs/quickstart/best.pth photos/ --out results --threshold 0.5 --no-images
   detkit predict exported photos/ --out results
-  detkit predict work_dirs/classify_swin_nano/best.pth photos/ --out labels --top-k 3
+  detkit predict work_dirs/classify_efficientnet_lite0/best.pth photos/ --out labels --top-k 3
 """
 CLASSIFIER_BATCH = 8  # detectors use all cores with a single image
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 EXAMPLES = """examples:
-  detkit test configs/cascade_swin_nano.py work_dirs/cascade_swin_nano/best.pth --data sample
+  detkit test configs/quickstart.py work_dirs/quickstart/best.pth --data sample
   detkit test CONFIG CHECKPOINT --data path/to/coco_or_voc --out scores.json
-  detkit test configs/classify_swin_nano.py work_dirs/classify_swin_nano/best.pth --data FOLDER
+  detkit test CONFIG CHECKPOINT --data path/to/folder_of_class_folders
 """
 
 

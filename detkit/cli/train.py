@@ -7,12 +7,12 @@ import sys
 import time
 
 EXAMPLES = """examples:
-  detkit train configs/cascade_swin_nano.py --data sample
-  detkit train configs/quickstart.py --data sample --minutes 15
+  detkit train configs/quickstart.py --data sample
+  detkit train configs/cascade_efficientnet_lite0.py --data path/to/coco_or_voc --minutes 15
   detkit train configs/cascade_swin.py --data path/to/coco_or_voc --amp --resume
-  detkit train configs/classify_swin_nano.py --data path/to/folder_of_class_folders
-  detkit train configs/cascade_swin_nano.py --data sample \\
-      --backbone-from work_dirs/classify_swin_nano/best.pth
+  detkit train configs/classify_efficientnet_lite0.py --data path/to/folder_of_class_folders
+  detkit train configs/cascade_efficientnet_lite0.py --data path/to/coco_or_voc \\
+      --backbone-from work_dirs/classify_efficientnet_lite0/best.pth
 """
 
 

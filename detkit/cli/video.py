@@ -33,7 +33,7 @@ EXAMPLES = """examples:
       --out counts.mp4 --json counts.jsonl
   detkit video work_dirs/quickstart/best.pth clip.mp4 --out fast.mp4 --target-fps 30
   detkit video work_dirs/quickstart/best.pth rtsp://192.0.2.7/stream --json detections.jsonl
-  detkit video work_dirs/classify_swin_nano/best.pth clip.mp4 --out labels.mp4 --window 30
+  detkit video work_dirs/classify_efficientnet_lite0/best.pth clip.mp4 --out labels.mp4 --window 30
 """
 CLASSIFIER_BATCH = 4  # detectors run several batches of one frame in parallel
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 
 from detkit.config.task import is_classifier
-from detkit.engine.hooks.curves_hook import CURVES_FILE, hub_curves
+from detkit.engine.hooks.curves_hook import CURVES_FILE, hub_curves, training_progress
 
 _MODEL_NAMES = {
     "CascadeRCNN": "Cascade R-CNN", "FasterRCNN": "Faster R-CNN", "RetinaNet": "RetinaNet",
@@ -156,11 +156,11 @@ def _is_tested_on_val(cfg: Config) -> bool:
 
 
 def _describe_schedule(runner: Any) -> str:
-    curves = hub_curves(runner)
-    done, total = ((runner.epoch, runner.max_epochs) if curves.unit == "epoch"
-                   else (runner.iter, runner.max_iters))
-    unit = f"{curves.unit}s" if done != 1 else curves.unit
-    return f"{done} {unit}" if done >= total else f"stopped after {done} of {total} {unit}"
+    done, total, unit = training_progress(runner)
+    unit = unit if done == 1 else f"{unit}s"
+    if runner.iter < runner.max_iters:
+        return f"stopped after {done:.9g} of {total:.9g} {unit}"
+    return f"{done:.9g} {unit}"
 
 
 def _best_validation(runner: Any) -> tuple[str, float, str] | None:
@@ -169,7 +169,7 @@ def _best_validation(runner: Any) -> tuple[str, float, str] | None:
         return None
     main = curves.scores[0]
     best = int(np.nanargmax(main.y))
-    return main.label, float(main.y[best]), f"{curves.unit} {main.x[best]:g}"
+    return main.label, float(main.y[best]), f"{curves.unit} {round(main.x[best], 1):.9g}"
 
 
 def _existing(path: Path) -> Path | None:

@@ -147,7 +147,7 @@ def _load_detection_data(
         if not _is_classification_data(data, folder):
             raise
         hint = ("images with class labels and without boxes train a classifier, such as "
-                "configs/classify_swin_nano.py")
+                "configs/classify_efficientnet_lite0.py")
         raise DataError(error.message, got=error.got, expected=error.expected, hint=hint) from error
 
 

@@ -88,7 +88,7 @@ def test_confusion_matrix_may_not_overwrite_scores(
         (["train", "{detector_config}", "--data", "{folder}/data"],
          "no annotation file; the folder holds 18 images: expected COCO json or Pascal VOC xml; "
          "images with class labels and without boxes train a classifier, such as "
-         "configs/classify_swin_nano.py"),
+         "configs/classify_efficientnet_lite0.py"),
     ],
     ids=["missing data", "empty data", "missing data of config", "test without data",
          "other classes", "no checkpoint", "no backbone", "class folders for a detector"],

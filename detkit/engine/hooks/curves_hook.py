@@ -50,11 +50,9 @@ class CurvesHook(Hook):  # type: ignore[misc]
         path = Path(runner.work_dir, CURVES_FILE)
         # A plot is worth no training: whatever fails in it, a font or a full disk, is one line.
         try:
-            curves = hub_curves(runner)
-            done, total = ((runner.epoch, runner.max_epochs) if curves.unit == "epoch"
-                           else (runner.iter, runner.max_iters))
+            done, total, unit = training_progress(runner)
             name = shorten(printable(Path(runner.work_dir).name), 50)
-            plot_curves(curves, path, f"{name}: {curves.unit} {done} of {total}")
+            plot_curves(hub_curves(runner), path, f"{name}: {unit} {done:.9g} of {total:.9g}")
         except Exception as error:
             runner.logger.warning(f"{path}: not plotted ({type(error).__name__}: {error})")
         self._plotted_at = time.monotonic()
@@ -63,6 +61,18 @@ class CurvesHook(Hook):  # type: ignore[misc]
 def hub_curves(runner: Any) -> TrainingCurves:
     """The curves of a runner's training so far."""
     scalars = {name: buffer.data[0] for name, buffer in runner.message_hub.log_scalars.items()}
-    by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
-    return training_curves(scalars, runner.iter,
-                           len(runner.train_dataloader) if by_epoch else None)
+    return training_curves(scalars, runner.iter, _epoch_length(runner))
+
+
+def training_progress(runner: Any) -> tuple[float, float, str]:
+    """How far a training is: done and planned, in epochs to one decimal or iterations, the unit."""
+    length = _epoch_length(runner)
+    if length is None:
+        return runner.iter, runner.max_iters, "iteration"
+    return round(runner.iter / length, 1), round(runner.max_iters / length, 1), "epoch"
+
+
+def _epoch_length(runner: Any) -> int | None:
+    """Number of iterations of an epoch; None if the training counts iterations only."""
+    return (None if isinstance(runner.train_loop, IterBasedTrainLoop)
+            else len(runner.train_dataloader))

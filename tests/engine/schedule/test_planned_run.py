@@ -161,6 +161,8 @@ def test_train_minutes_is_repeated_without_it(tmp_path: Path, tiny_data: Path) -
     batches = cfg.train_cfg.epoch_length
     assert batches == -(-6 // cfg.train_dataloader.batch_size)
     timeline = cfg.train_cfg.timeline
+    epochs = round(timeline[-1][1] / batches, 1)
+    assert f" {epochs:g} epochs" in (tmp_path / "first" / "summary.txt").read_text()
     assert all(scheduler.end <= cfg.train_cfg.num_steps for scheduler in cfg.param_scheduler)
     command(tmp_path / "first" / "tiny.py", tmp_path / "second")
     last = f"iter_{timeline[-1][1]}.pth"
