@@ -109,10 +109,15 @@ def _timm_record(name: str, backbone: str, arch: str, args: dict[str, Any]) -> P
     source = _timm_source(cfg)
     assert source is not None
     return PublishedWeights(
-        name, backbone, arch, source=source, layout="timm", license=cfg.license or "not stated",
+        name, backbone, arch, source=source, layout="timm", license=_license(cfg),
         reference=f"huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else cfg.url,
         mean=_scale(cfg.mean), std=_scale(cfg.std), backbone_args=args,
         sha256=hash_prefix_in(source))
+
+
+def _license(cfg: Any) -> str:
+    """The licence as SPDX writes it."""
+    return str(cfg.license or "not stated").replace("apache", "Apache")
 
 
 def _timm_source(cfg: Any) -> str | None:
