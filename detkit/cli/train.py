@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 EXAMPLES = """examples:
   detkit train configs/quickstart.py --data sample
@@ -18,7 +19,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit train``."""
-    from detkit.cli.args import add_run_flags, add_trust_flag
+    from detkit.cli.args import add_run_flags, add_trust_flag, positive_int
 
     parser.add_argument("config", metavar="CONFIG", help="config file")
     add_run_flags(parser)
@@ -36,12 +37,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument("--auto-scale-lr", action="store_true",
                         help="scale the learning rate with the batch size")
-    parser.add_argument("--minutes", type=_minutes, metavar="N",
+    parser.add_argument("--epochs", type=positive_int, metavar="N",
+                        help="fit the schedule to N epochs: learning rate, warm-up, averages, "
+                        "validations")
+    parser.add_argument("--minutes", type=_positive, metavar="N",
                         help="fit the schedule into N minutes on this machine, test included: "
                         "steps, warm-up, averages, validations, learning rate")
     parser.add_argument("--auto-batch", action="store_true",
                         help="find the fastest batch size that fits into the memory, and scale the "
                         "learning rate to it")
+    parser.add_argument("--batch-size", type=positive_int, metavar="N",
+                        help="images of a training step; with --auto-scale-lr the learning rate "
+                        "follows it")
+    parser.add_argument("--lr", type=_positive, metavar="X", help="learning rate")
+    parser.add_argument("--size", type=positive_int, metavar="N",
+                        help="pixels of the images: the longer side, for a classifier the side of "
+                        "the crop; all sizes of the pipelines are scaled to it")
+    parser.add_argument("--workers", type=_count, metavar="N",
+                        help="data loading processes of each dataloader; 0 loads in the main one")
+    parser.add_argument("--patience", type=positive_int, metavar="N",
+                        help="stop after N validations without a better score")
+    parser.add_argument("--freeze", type=_stages, metavar="N",
+                        help="do not train the backbone's stem and first N stages; 0: its stem, "
+                        "-1: nothing")
+    parser.add_argument("--weights", type=_non_empty, metavar="NAME|FILE",
+                        help="begin with published weights of the backbone ('detkit weights' lists "
+                        "them), or with a FILE of a whole model")
+    parser.add_argument("--name", type=_name, metavar="NAME",
+                        help="name of the run: output to work_dirs/NAME")
     parser.add_argument("--seed", type=_seed, metavar="N",
                         help="random seed, 0 to 2**32 - 1")
 
@@ -59,7 +82,28 @@ def _seed(text: str) -> int:
     return value
 
 
-def _minutes(text: str) -> float:
+def _count(text: str, at_least: int = 0) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = at_least - 1
+    if value < at_least:
+        raise argparse.ArgumentTypeError(f"got {text}, expected an integer, at least {at_least}")
+    return value
+
+
+def _stages(text: str) -> int:
+    return _count(text, at_least=-1)
+
+
+def _name(text: str) -> str:
+    if not text or text in (".", "..") or any(sep in text for sep in "/\\"):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected the name of a folder; "
+                                         "--work-dir takes a path")
+    return text
+
+
+def _positive(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -73,14 +117,19 @@ def run(args: argparse.Namespace) -> int:
     """Train, and print the scores, then a screen with what was trained and what to do next."""
     start_time = time.monotonic()  # before torch is imported
     from detkit.cli.args import parse_options, set_local_rank_env
+    from detkit.config.train_overrides import TrainOverrides
     from detkit.engine.run import train
+    from detkit.errors import ConfigError
 
     set_local_rank_env(args)
+    if args.name is not None and args.work_dir is not None:
+        raise ConfigError("--name and --work-dir both set the output folder",
+                          expected="one of them")
 
     result = train(
         args.config,
         data=args.data,
-        work_dir=args.work_dir,
+        work_dir=args.work_dir if args.name is None else Path("work_dirs", args.name),
         options=parse_options(args.cfg_options),
         resume=True if args.resume == "auto" else args.resume or False,
         amp=args.amp,
@@ -90,8 +139,11 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         backbone_from=args.backbone_from,
         from_scratch=args.from_scratch,
+        epochs=args.epochs,
         minutes=args.minutes,
         auto_batch=args.auto_batch,
+        values=TrainOverrides(args.batch_size, args.lr, args.size, args.workers, args.patience,
+                              args.freeze, args.weights),
         start_time=start_time,
     )
     from detkit.cli.args import is_main_process

@@ -26,7 +26,9 @@ from detkit.config import overrides
 from detkit.config.error_source import config_error_context
 from detkit.config.infer.infer_fields import infer_fields
 from detkit.config.load_config import load_config
+from detkit.config.schedule.fit_epochs import check_epochs
 from detkit.config.task import is_classifier
+from detkit.config.train_overrides import TrainOverrides, override_training
 from detkit.engine.backbone_from import init_backbone_from
 from detkit.engine.distributed import init_process_group, run_on_main_process
 from detkit.engine.from_scratch import drop_initial_weights
@@ -37,6 +39,7 @@ from detkit.engine.run_failures import explain_failures, set_loading_timeout
 from detkit.engine.run_summary import summarize_run
 from detkit.engine.runner import DetRunner
 from detkit.engine.schedule.auto_batch import check_auto_batch, choose_batch_size
+from detkit.engine.schedule.epochs import fit_to_epochs, warn_of_long_warmup
 from detkit.engine.schedule.minutes import TimeBudget, check_minutes, fit_minutes
 from detkit.engine.schedule.replan_hook import ReplanHook
 from detkit.engine.schedule.resume_plan import follow_resumed_plan
@@ -62,8 +65,10 @@ def train(
     device: str = "auto",
     backbone_from: str | Path | None = None,
     from_scratch: bool = False,
+    epochs: int | None = None,
     minutes: float | None = None,
     auto_batch: bool = False,
+    values: TrainOverrides | None = None,
     start_time: float | None = None,
 ) -> TrainResult:
     """Train the model of a config, then test the best checkpoint if there is a test split.
@@ -88,10 +93,12 @@ def train(
             classifier or detector with that backbone, or published weights of it. It has no
             effect on a resumed run.
         from_scratch: begin with random weights, whatever the config loads.
+        epochs: fit the schedule of the config to so many epochs.
         minutes: fit the schedule of the config into this time, test included, on this machine. A
             resumed run keeps the schedule that its checkpoint was planned with.
         auto_batch: find the batch size that is the fastest for an image and fits into the memory,
             and scale the learning rate to it. A resumed run keeps its checkpoint's.
+        values: replace single values of the config; None replaces none.
         start_time: ``time.monotonic()`` at which the command began; None takes now.
 
     Raises:
@@ -101,11 +108,17 @@ def train(
     if from_scratch and backbone_from is not None:
         raise ConfigError("--from-scratch and --backbone-from contradict each other",
                           expected="one of them")
+    if epochs is not None and minutes is not None:
+        raise ConfigError("--epochs and --minutes both set the length of the run",
+                          expected="one of them")
     start = monotonic() if start_time is None else start_time
     budget = None if minutes is None else TimeBudget(minutes, start)
     with redirect_stdout(sys.stderr), ExitStack() as stack:
         device_type = setup_process(device, launcher)
         cfg = _load_run_config(config, options, work_dir, launcher)
+        cfg = override_training(cfg, values or TrainOverrides(), options)
+        if epochs is not None:
+            check_epochs(cfg, options)
         if budget is not None:
             check_minutes(cfg, options)
         if auto_batch:
@@ -129,6 +142,9 @@ def train(
             resumed_classes = checkpoint_classes(load_checkpoint(resume_path))
             check_same_classes(classes, resumed_classes, resume_path)
             cfg = follow_resumed_plan(cfg, resume_path, minutes, auto_batch)
+        if epochs is not None:
+            with config_error_context(cfg, "counting the steps of an epoch"):
+                cfg = fit_to_epochs(cfg, epochs)
         cfg, replan_hook = _fit_to_machine(cfg, budget, auto_batch)
         runner = _build_runner(cfg)
         if replan_hook is not None:
@@ -138,6 +154,7 @@ def train(
         # failure of a data loading process to the config.
         with progress_bar(runner):
             with config_error_context(cfg, "training", runner), explain_failures(folder):
+                warn_of_long_warmup(cfg, len(runner.train_loop.dataloader))
                 runner.train()
         checkpoint = _best_or_last_checkpoint(runner)
         if checkpoint is not None and is_main_process():

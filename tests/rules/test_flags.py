@@ -13,7 +13,9 @@ ENGINE = {"--engine", "--precision", "--size", "--max-proposals"}
 FROZEN = {
     "train": {"CONFIG", "--data", "--work-dir", "--cfg-options", "--resume",
               "--backbone-from", "--from-scratch", "--amp", "--auto-scale-lr", "--auto-batch",
-              "--minutes", "--launcher", "--device", "--seed", "--max-pixels", "--trust"},
+              "--minutes", "--epochs", "--batch-size", "--lr", "--size", "--workers", "--patience",
+              "--freeze", "--weights", "--name", "--launcher", "--device", "--seed",
+              "--max-pixels", "--trust"},
     "test": {"CONFIG", "CHECKPOINT", "--data", "--work-dir", "--cfg-options", "--launcher",
              "--device", "--out", "--max-pixels", "--trust"},
     "evaluate": {"ANNOTATIONS", "RESULTS", "--classwise", "--out", "--force"},

@@ -62,14 +62,25 @@ def make_step_map(
         new_steps: number of steps of the new run.
         epoch_length: number of steps of an epoch.
     """
-    ends = [_end(item, epoch_length) or 0 for item in iter_schedulers(schedulers)
-            if _is_warmup(item, old_steps, epoch_length)]
-    warmup = max((end for end in ends if end < old_steps), default=0)
+    warmup = max((end for end in warmup_ends(schedulers, old_steps, epoch_length)
+                  if end < old_steps), default=0)
     if not warmup:
         return StepMap(old_steps, new_steps)
     at_least = min(warmup, MIN_WARMUP * new_steps)
     fitted = min(max(warmup * new_steps / old_steps, at_least), MAX_WARMUP * new_steps)
     return StepMap(old_steps, new_steps, warmup, max(1, round(fitted)))
+
+
+def warmup_ends(schedulers: Any, num_steps: int, epoch_length: int) -> list[int]:
+    """The last step of each warm-up of a run, which may be after the run's end.
+
+    Args:
+        schedulers: the config's ``param_scheduler``.
+        num_steps: number of steps of the run.
+        epoch_length: number of steps of an epoch.
+    """
+    return [_end(item, epoch_length) or 0 for item in iter_schedulers(schedulers)
+            if _is_warmup(item, num_steps, epoch_length)]
 
 
 def iter_schedulers(schedulers: Any) -> list[Mapping[str, Any]]:
@@ -107,8 +118,8 @@ def _fit_scheduler(
 ) -> ConfigDict:
     name = type_name(scheduler)
     if name.startswith("ReduceOnPlateau"):
-        raise ConfigError(f"--minutes: {name} follows a validation score, so its length cannot be "
-                          "fitted", hint="use a schedule such as CosineAnnealingLR")
+        raise ConfigError(f"param_scheduler: {name} follows a validation score, so its length "
+                          "cannot be fitted to another run", hint="use a schedule such as CosineAnnealingLR")
     unit = _unit(scheduler, epoch_length)
     fitted = ConfigDict(scheduler)
     fitted.pop("convert_to_iter_based", None)

@@ -123,9 +123,7 @@ def fit_schedule(
     if cfg.get("param_scheduler") is not None:
         cfg.param_scheduler = fit_param_schedulers(cfg.param_scheduler, step_map,
                                                    length.epoch_length)
-    for hook in cfg.get("custom_hooks") or []:
-        if isinstance(hook, Mapping):
-            _fit_hook(hook, old_steps, length, report)
+    fit_hooks(cfg, old_steps, length, report)
     sampler = (cfg.get("train_dataloader") or {}).get("sampler")
     if isinstance(sampler, Mapping) and type_name(sampler) == "InfiniteSampler":
         # That of loops over iterations; the planned loop passes through the data.
@@ -137,6 +135,20 @@ def fit_schedule(
         num_validations=length.num_validations, num_steps=length.num_steps,
         timeline=timeline or [[0, length.num_steps]])
     return report
+
+
+def fit_hooks(cfg: Config, old_steps: int, length: RunLength, report: FitReport) -> None:
+    """Fit the custom hooks that depend on the length of the run, in place.
+
+    Args:
+        cfg: the config.
+        old_steps: number of steps of the config's run.
+        length: of the new run.
+        report: gets the window of the averaged weights, and what could not be fitted.
+    """
+    for hook in cfg.get("custom_hooks") or []:
+        if isinstance(hook, Mapping):
+            _fit_hook(hook, old_steps, length, report)
 
 
 def _fit_default_hooks(cfg: Config, length: RunLength) -> None:
