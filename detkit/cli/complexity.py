@@ -15,7 +15,8 @@ MAX_SIDE = 100_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit complexity``."""
-    parser.add_argument("config", metavar="CONFIG", help="config file")
+    parser.add_argument("config", metavar="CONFIG",
+                        help="config file, or a name that 'detkit configs' lists")
     parser.add_argument("--size", type=_size, metavar="HxW",
                         help="height and width of the input in pixels, as 800x1280, or one number "
                         "for both (default: the config's test size)")
@@ -42,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from detkit.cli.args import parse_options
+    from detkit.config.find_config import find_config
     from detkit.errors import DetkitError
 
+    find_config(args.config)  # an error before libraries are imported
     out = Path(args.out) if args.out else None
     if out is not None and out.exists():
         raise DetkitError(f"{out}: already exists", hint="choose another file with --out")

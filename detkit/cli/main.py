@@ -36,8 +36,17 @@ COMMANDS = {
     "export": "export a checkpoint to an inference engine and check its AP",
     "benchmark": "measure latency, throughput and AP of inference engines",
     "serve": "web page for inference on images, videos and the camera",
+    "configs": "list the configs that come with detkit",
     "weights": "list published ImageNet weights; download them ahead",
     "complexity": "count a model's parameters and FLOPs",
+}
+
+# What other tools call the commands.
+_OTHER_NAMES = {
+    "detect": "predict", "infer": "predict", "inference": "predict", "demo": "predict",
+    "val": "test", "validate": "test", "eval": "test", "fit": "train", "track": "video",
+    "count": "video", "convert": "export", "deploy": "export", "flops": "complexity",
+    "speed": "benchmark", "gui": "serve", "app": "serve", "models": "weights",
 }
 
 
@@ -56,9 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                                        help="one of the commands below; its arguments follow it")
     for name in COMMANDS:
         subparsers.add_parser(name, command=name)
+    if argv[:1] == ["version"]:
+        argv = ["--version", *argv[1:]]
+    elif argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        known = _OTHER_NAMES.get(argv[0])
+        hint = f"; did you mean '{known}'?" if known else did_you_mean(argv[0], COMMANDS)
         return _print_error(f"unknown command '{argv[0]}', expected one of {', '.join(COMMANDS)}"
-                            f"{did_you_mean(argv[0], COMMANDS)}", debug=False)
+                            f"{hint}", debug=False)
     if not argv:
         parser.print_help()
         return BAD_INPUT

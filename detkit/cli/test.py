@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit test``."""
     from detkit.cli.args import add_run_flags, add_trust_flag
 
-    parser.add_argument("config", metavar="CONFIG", help="config file")
+    parser.add_argument("config", metavar="CONFIG",
+                        help="config file, or a name that 'detkit configs' lists")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file")
     add_run_flags(parser)
     add_trust_flag(parser)
@@ -29,6 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from detkit.cli.args import is_main_process, parse_options, set_local_rank_env
+    from detkit.config.find_config import find_config
+
+    find_config(args.config)  # an error before libraries are imported
     from detkit.cli.scores import ensure_outputs_absent, print_scores, write_scores
     from detkit.engine.run import test
 

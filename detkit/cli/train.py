@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit train``."""
     from detkit.cli.args import add_run_flags, add_trust_flag, positive_int
 
-    parser.add_argument("config", metavar="CONFIG", help="config file")
+    parser.add_argument("config", metavar="CONFIG",
+                        help="config file, or a name that 'detkit configs' lists")
     add_run_flags(parser)
     add_trust_flag(parser)
     parser.add_argument(
@@ -117,14 +118,17 @@ def run(args: argparse.Namespace) -> int:
     """Train, and print the scores, then a screen with what was trained and what to do next."""
     start_time = time.monotonic()  # before torch is imported
     from detkit.cli.args import parse_options, set_local_rank_env
-    from detkit.config.train_overrides import TrainOverrides
-    from detkit.engine.run import train
+    from detkit.config.find_config import find_config
     from detkit.errors import ConfigError
 
-    set_local_rank_env(args)
+    find_config(args.config)  # an error before libraries are imported
     if args.name is not None and args.work_dir is not None:
         raise ConfigError("--name and --work-dir both set the output folder",
                           expected="one of them")
+    from detkit.config.train_overrides import TrainOverrides
+    from detkit.engine.run import train
+
+    set_local_rank_env(args)
 
     result = train(
         args.config,

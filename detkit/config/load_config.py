@@ -12,10 +12,10 @@ from typing import Any
 from mmengine.config import Config
 
 from detkit.aliases import update_names
+from detkit.config.find_config import find_config
 from detkit.config.validate.config_check import check_config
 from detkit.errors import ConfigError, format_error
-from detkit.files import special_file_type
-from detkit.text import closest_name, name_hint
+from detkit.text import name_hint
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +41,15 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     """Read a config with its ``_base_`` files, apply ``options``, and validate the result.
 
     Args:
-        path: a config file: .py in mmengine's text format, .json or .yaml.
+        path: a config file: .py in mmengine's text format, .json or .yaml; or the name of one of
+            detkit's configs, see `find_config`.
         options: values by dotted key, as in ``--cfg-options``; a number in a key is a list index.
 
     Raises:
         ConfigError: the file cannot be read, a top-level key is unknown, or a name or argument
             does not exist. The message has the path of the key.
     """
-    path = Path(path)
+    path = find_config(path)
     cfg = _read(path)
     referenced = _referenced_names(path, set())
     for key in cfg:
@@ -62,9 +63,6 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
 
 
 def _read(path: Path) -> Config:
-    if not path.is_file():
-        raise ConfigError(f"{path}: {special_file_type(path) or 'no such config file'}",
-                          hint=_suggest_file(path))
     try:
         return Config.fromfile(str(path))
     except RuntimeError as error:
@@ -78,13 +76,6 @@ def _read(path: Path) -> Config:
     except Exception as error:
         reason = format_error(error)
         raise ConfigError(f"{path} cannot be read", got=reason) from error
-
-
-def _suggest_file(path: Path) -> str | None:
-    if not path.parent.is_dir():
-        return None
-    suggestion = closest_name(path.name, [file.name for file in path.parent.glob("*.py")])
-    return f"did you mean '{path.parent / suggestion}'?" if suggestion else None
 
 
 def _referenced_names(path: Path, visited: set[Path]) -> set[str]:

@@ -88,8 +88,16 @@ def test_help_lists_commands(word, capsys):
     assert "COMMAND ..." in capsys.readouterr().out
 
 
-def test_version(capsys):
-    assert main(["--version"]) == 0
+def test_help_is_a_word_too(capsys):
+    assert main(["help"]) == 0
+    assert "COMMAND ..." in capsys.readouterr().out
+    assert main(["help", "evaluate"]) == 0
+    assert "ANNOTATIONS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["--version", "version"])
+def test_version(word, capsys):
+    assert main([word]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
@@ -98,6 +106,20 @@ def test_unknown_command_suggests_close_match(capsys):
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert "'evalute'" in err and "did you mean 'evaluate'" in err
+
+
+@pytest.mark.parametrize(("word", "command"), [
+    ("detect", "predict"), ("infer", "predict"), ("val", "test"), ("eval", "test"),
+    ("track", "video"), ("convert", "export"), ("flops", "complexity"), ("gui", "serve")])
+def test_words_of_other_tools_name_the_command(word, command, capsys):
+    assert main([word]) == 2
+    assert f"did you mean '{command}'?" in capsys.readouterr().err
+
+
+def test_python_runs_the_package(repository):
+    done = subprocess.run([sys.executable, "-m", "detkit", "version"], cwd=repository,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == f"{__version__}\n"
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -32,6 +32,7 @@ FROZEN = {
                   "--max-pixels", "--trust"},
     "serve": {"CHECKPOINT", "--host", "--port", "--allow-host", "--max-upload", "--threshold",
               "--device", "--trust", *ENGINE},
+    "configs": {"NAME", "--full"},
     "weights": {"NAME", "--fetch"},
     "complexity": {"CONFIG", "--size", "--cfg-options", "--out"},
 }

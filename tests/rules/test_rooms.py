@@ -18,6 +18,7 @@ FLOORS = [
     {"video"},
     {"app"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

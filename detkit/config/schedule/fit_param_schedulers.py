@@ -119,7 +119,8 @@ def _fit_scheduler(
     name = type_name(scheduler)
     if name.startswith("ReduceOnPlateau"):
         raise ConfigError(f"param_scheduler: {name} follows a validation score, so its length "
-                          "cannot be fitted to another run", hint="use a schedule such as CosineAnnealingLR")
+                          "cannot be fitted to another run",
+                          hint="use a schedule such as CosineAnnealingLR")
     unit = _unit(scheduler, epoch_length)
     fitted = ConfigDict(scheduler)
     fitted.pop("convert_to_iter_based", None)
