@@ -96,12 +96,17 @@ def _fetch(url: str, file: Path, hash_prefix: str | None) -> None:
                 f"{hash_prefix}")
 
 
+def _free_bytes(file: IO[bytes]) -> int:
+    """Free space on the disk of an open file; of its folder, because Windows takes no file."""
+    return shutil.disk_usage(Path(file.name).parent).free
+
+
 def _copy(source: Any, target: IO[bytes], length: int | None) -> str:
     """Copy the stream and return the SHA-256 of its content."""
     from rich.console import Console
     from rich.progress import Progress
 
-    if length is not None and length > min(_MAX_BYTES, shutil.disk_usage(target.fileno()).free):
+    if length is not None and length > min(_MAX_BYTES, _free_bytes(target)):
         raise ValueError(f"it has {length:,} bytes, more than is free on the disk or than the "
                          f"limit of {_MAX_BYTES:,}")
     digest, count = hashlib.sha256(), 0

@@ -26,6 +26,9 @@ _REPLACEMENTS = {
     "mmdet.YOLOXModeSwitchHook": "detkit.YOLOXModeSwitchHook",
 }
 
+# In auto_scale_lr of a run whose batch size --auto-batch chose; a resumed run keeps it.
+AUTO_BATCH_KEY = "auto_batch"
+
 
 def substitute_components(cfg: Config) -> None:
     """Replace mmengine's hooks, loops and AMP wrapper in ``cfg`` by detkit's, in place.

@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 
 from detkit import registry as detkit_registry
 from detkit.checkpoints.load_checkpoint import load_checkpoint
+from detkit.checkpoints.published.find_published import PUBLISHED_PREFIX, fetch, find_by_name
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.config.validate.signatures import get_signature
 from detkit.engine.input_statistics import take_input_statistics
@@ -52,6 +53,9 @@ def init_backbone_from(cfg: Config, checkpoint: str | Path) -> Config:
     target = resolve_class(backbone, scope=scope) if has_type else None
     if target is None:
         raise ConfigError("--backbone-from: the config's model has no backbone")
+    if str(checkpoint).startswith(PUBLISHED_PREFIX):
+        name = str(checkpoint).removeprefix(PUBLISHED_PREFIX)
+        checkpoint = fetch(find_by_name(name, target.__name__))
     if not Path(checkpoint).is_file():
         raise WeightsError(
             f"--backbone-from {checkpoint}: {special_file_type(checkpoint) or 'no such file'}")

@@ -122,10 +122,14 @@ def _count(number: int) -> str:
 def _describe_weights(cfg: Config) -> str:
     if cfg.get("load_from") and not cfg.get("resume"):
         return str(cfg.load_from)
-    backbone: Any = (cfg.get("model") or {}).get("backbone") or {}
-    init = backbone.get("init_cfg") or {}
-    if isinstance(init, Mapping) and init.get("checkpoint"):
-        return f"a backbone from {init['checkpoint']}"
+    model: Any = cfg.get("model") or {}
+    backbone: Any = model.get("backbone") or {}
+    # A classifier's own is the model's, which has the last layer too.
+    for part in (backbone, model):
+        inits = part.get("init_cfg") or {}
+        for init in inits if isinstance(inits, (list, tuple)) else [inits]:
+            if isinstance(init, Mapping) and init.get("checkpoint"):
+                return f"a backbone from {init['checkpoint']}"
     return "a pretrained backbone" if backbone.get("pretrained") else "random weights"
 
 
@@ -169,7 +173,12 @@ def _best_validation(runner: Any) -> tuple[str, float, str] | None:
         return None
     main = curves.scores[0]
     best = int(np.nanargmax(main.y))
-    return main.label, float(main.y[best]), f"{curves.unit} {round(main.x[best], 1):.9g}"
+    return main.label, float(main.y[best]), f"{curves.unit} {_round(main.x[best]):.9g}"
+
+
+def _round(position: float) -> float:
+    """To one decimal, or two digits of a fraction of an epoch."""
+    return round(position, 1) if position >= 1 else float(f"{position:.2g}")
 
 
 def _existing(path: Path) -> Path | None:

@@ -14,7 +14,7 @@ from detkit.config.validate.registry_lookup import is_subclass, resolve_class
 from detkit.errors import ConfigError
 from detkit.registry import DATASETS, TRANSFORMS, get_default_scope
 from detkit.text import name_hint
-from detkit.walk import Node, walk
+from detkit.walk import Node, walk, walk_dicts
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,15 @@ def check_mixing(cfg: Config, has_masks: bool = True) -> None:
             _check_step(node, step_class, mixes, loads_masks, has_masks)
         if mixes:
             _check_skipped(dataset, path, steps)
-    mixes = any(_is_mix_dataset(dataset, scope)
-                for _, dataset in iter_split_datasets(cfg, ["train"]))
+    datasets = [dataset for _, dataset in iter_split_datasets(cfg, ["train"])]
+    mixes = any(_is_mix_dataset(dataset, scope) for dataset in datasets)
+    loads_masks = has_masks and any(map(_loads_masks, datasets))
     for index, hook in enumerate(cfg.get("custom_hooks") or []):
         if isinstance(hook, Mapping) and "switch_pipeline" in hook:
             path = f"custom_hooks[{index}].switch_pipeline"
             for node, step_class in _steps(hook["switch_pipeline"], path, scope):
-                _check_step(node, step_class, mixes, has_masks, has_masks)
+                _check_step(node, step_class, mixes, loads_masks or has_masks and _has_masks(
+                    hook["switch_pipeline"]), has_masks)
 
 
 def cached_mixing_steps(cfg: Config) -> list[str]:
@@ -89,6 +91,9 @@ def _check_step(
         raise ConfigError(f"{node.path}: CopyPaste needs instance masks", got="boxes",
                           hint="use CopyPasteBoxes, which pastes the boxes' pixels; with masks "
                           "in the annotations, LoadAnnotations with with_mask=True")
+    if name == "CopyPasteBoxes" and loads_masks:
+        raise ConfigError(f"{node.path}: CopyPasteBoxes keeps no instance masks",
+                          got="LoadAnnotations with with_mask=True", hint="use CopyPaste")
     library = step_class.__module__.partition(".")[0]
     # Not hasattr: mmcv's decorator of the method fails on the class.
     mixes = any("get_indexes" in vars(base) for base in step_class.__mro__)
@@ -124,6 +129,9 @@ def _is_mix_dataset(dataset: Any, scope: str) -> bool:
 
 def _loads_masks(dataset: Mapping[str, Any]) -> bool:
     """Whether a dataset or one inside of it loads instance masks."""
-    return any(node.value.get("with_mask")
-               for path, inner in iter_datasets(dataset, "")
-               for node in walk(inner.get("pipeline"), path) if isinstance(node.value, Mapping))
+    return any(_has_masks(part.get("pipeline")) for _, part in iter_datasets(dataset, ""))
+
+
+def _has_masks(pipeline: Any) -> bool:
+    """Whether a step of a pipeline loads instance masks."""
+    return any(step.get("with_mask") for _, step in walk_dicts(pipeline))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmcv.transforms import BaseTransform, Compose
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from detkit.errors import ConfigError
 from detkit.registry import TRANSFORMS
@@ -28,7 +29,7 @@ class CachedSteps(BaseTransform):  # type: ignore[misc]
 
     Args:
         transforms: steps without random numbers, such as LoadImage, LoadAnnotations and Resize.
-        max_mb: pixels kept by one process, in MB.
+        max_mb: pixels and masks kept by one process, in MB.
 
     Raises:
         ConfigError: a step may be random, or ``max_mb`` is negative or not a number.
@@ -73,4 +74,13 @@ class CachedSteps(BaseTransform):  # type: ignore[misc]
 
 
 def _num_bytes(results: Mapping[str, Any] | None) -> int:
-    return 0 if results is None else int(results["img"].nbytes)
+    """Size of the image and of what its annotations have: masks may be larger than it."""
+    return 0 if results is None else sum(map(_size_of, results.values()))
+
+
+def _size_of(value: Any) -> int:
+    if isinstance(value, PolygonMasks):
+        return sum(int(part.nbytes) for polygons in value.masks for part in polygons)
+    if isinstance(value, BitmapMasks):
+        return int(value.masks.nbytes)
+    return int(getattr(getattr(value, "tensor", value), "nbytes", 0))

@@ -77,6 +77,9 @@ class CopyPasteBoxes(BaseTransform):  # type: ignore[misc]
         if "mix_results" not in results:
             raise ConfigError("CopyPasteBoxes has no second image",
                               hint="put it into the pipeline of a MultiImageMixDataset")
+        if "gt_masks" in results:
+            raise ConfigError("CopyPasteBoxes keeps no instance masks", got="gt_masks",
+                              hint="use CopyPaste, or LoadAnnotations without with_mask")
         source = results["mix_results"][0]
         if np.random.random() >= self.prob:
             return results

@@ -65,9 +65,12 @@ def hub_curves(runner: Any) -> TrainingCurves:
 
 
 def training_progress(runner: Any) -> tuple[float, float, str]:
-    """How far a training is: done and planned, in epochs to one decimal or iterations, the unit."""
+    """How far a training is: done and planned, and the unit.
+
+    Epochs to one decimal; iterations if the loop counts them, or the plan is less than an epoch.
+    """
     length = _epoch_length(runner)
-    if length is None:
+    if length is None or runner.max_iters < length:
         return runner.iter, runner.max_iters, "iteration"
     return round(runner.iter / length, 1), round(runner.max_iters / length, 1), "epoch"
 

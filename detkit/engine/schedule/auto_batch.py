@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from detkit.config.overrides import enable_lr_scaling
-from detkit.engine.schedule.measure import run_trial, trial_runner
+from detkit.config.overrides import AUTO_BATCH_KEY, enable_lr_scaling
+from detkit.engine.schedule.measure import release_memory, run_trial, trial_runner
 from detkit.errors import ConfigError, DetkitError, is_out_of_memory
 from detkit.machine.memory import available_memory
 
@@ -83,6 +82,7 @@ def choose_batch_size(cfg: Config, max_s: float | None = None) -> Config:
     cfg = copy.deepcopy(cfg)
     enable_lr_scaling(cfg, "--auto-batch")
     trials, reason = _try_sizes(cfg, max_s)
+    release_memory()
     batch_size, configured = fastest(trials).batch_size, cfg.train_dataloader.batch_size
     if reason == NO_TIME and configured > trials[-1].batch_size:
         batch_size = configured  # too few were tried to know better
@@ -92,6 +92,7 @@ def choose_batch_size(cfg: Config, max_s: float | None = None) -> Config:
         for trial in trials) + f"; {reason}\n  learning rate scaled by {batch_size}/{base}",
         file=sys.stderr)
     cfg.train_dataloader.batch_size = batch_size
+    cfg.auto_scale_lr[AUTO_BATCH_KEY] = True
     return cfg
 
 
@@ -131,6 +132,7 @@ def _try_sizes(cfg: Config, max_s: float | None) -> tuple[list[BatchTrial], str]
                 return trials, "larger batches are no faster"
             if max_s is not None and perf_counter() - start > max_s:
                 return trials, NO_TIME
+        release_memory()
         try:
             trial, num_images = _try_size(cfg, size)
         except Exception as error:
@@ -151,7 +153,6 @@ def _try_size(cfg: Config, batch_size: int) -> tuple[BatchTrial, int]:
         times = run_trial(runner, max_s=0.0)
         num_images = len(runner.train_dataloader.dataset)
         memory = _peak_memory()
-    gc.collect()
     return BatchTrial(batch_size, batch_size / times.mean_s, memory), num_images
 
 
@@ -180,11 +181,20 @@ def _peak_memory() -> int:
 
 
 def _status_bytes(name: str) -> int:
-    """A value of this process in bytes from the system; 0 if unknown."""
+    """A value of this process in bytes from the system, its peak where there is no other; else 0.
+
+    Args:
+        name: a field of Linux's ``/proc/self/status``.
+    """
     try:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith(name + ":"):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
-    return 0
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 
@@ -70,6 +71,12 @@ def measure_run(cfg: Config, budget_s: float) -> MeasuredTimes:
         cfg: the config of the run, complete; not changed.
         budget_s: seconds of the whole run.
     """
+    times = _measure(cfg, budget_s)
+    release_memory()
+    return run_on_main_process(lambda: times)
+
+
+def _measure(cfg: Config, budget_s: float) -> MeasuredTimes:
     start = perf_counter()
     with trial_runner(cfg) as runner:
         model_s = perf_counter() - start
@@ -80,9 +87,18 @@ def measure_run(cfg: Config, budget_s: float) -> MeasuredTimes:
             validation = _measure_split(runner, "val", max_s)
         if cfg.get("test_dataloader") is not None and cfg.get("test_cfg") is not None:
             test = _measure_split(runner, "test", max_s, validation, model_s)
-    return run_on_main_process(lambda: MeasuredTimes(
-        step.mean_s, step.epoch_length, validation, test, model_s + step.setup_s,
-        len(step.seconds)))
+    return MeasuredTimes(step.mean_s, step.epoch_length, validation, test,
+                         model_s + step.setup_s, len(step.seconds))
+
+
+def release_memory() -> None:
+    """Free the model, optimizer and data loading processes of a trial that has returned.
+
+    They refer to each other in a circle, and to the frame of the caller until it ends.
+    """
+    gc.collect()
+    if get_device() == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -118,9 +134,6 @@ def trial_runner(cfg: Config, batch_size: int | None = None) -> Iterator[Any]:
                 yield runner
             finally:
                 del runner
-                gc.collect()
-                if get_device() == "cuda":
-                    torch.cuda.empty_cache()
 
 
 class _TrialHook(Hook):  # type: ignore[misc]
@@ -197,4 +210,6 @@ def _measure_split(
     rest = batches[1:] or batches
     batch_s = sum(rest) / len(rest)
     startup_s = model_s + max(times[1] - start - batch_s, 0.0)
-    return SplitTime(startup_s, batch_s / (loop.dataloader.batch_size or 1), num_images)
+    # Each process evaluates its share of the images.
+    images = (loop.dataloader.batch_size or 1) * get_world_size()
+    return SplitTime(startup_s, batch_s / images, num_images)

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from detkit.checkpoints.config_text import parse_literals
 from detkit.checkpoints.load_checkpoint import load_checkpoint
-from detkit.config.overrides import enable_lr_scaling
+from detkit.config.overrides import AUTO_BATCH_KEY, enable_lr_scaling
 from detkit.config.schedule.fit_schedule import RunLength, fit_schedule, is_planned
 from detkit.engine.planned_loop import check_timeline
 from detkit.errors import ConfigError, WeightsError
@@ -29,7 +29,8 @@ def follow_resumed_plan(
         cfg: the config of the command; not changed.
         checkpoint: the file to resume from.
         minutes: of the command; the plan of the checkpoint has precedence.
-        auto_batch: whether the command chooses a batch size; the checkpoint's has precedence.
+        auto_batch: whether the command chooses a batch size; the checkpoint's has precedence, and
+            is kept without it where it was chosen so.
 
     Raises:
         ConfigError: ``minutes`` is given, and the run was not planned.
@@ -45,12 +46,13 @@ def follow_resumed_plan(
         logger.info("%s: its run's schedule and batch size are kept; nothing is measured",
                     checkpoint)
     cfg = copy.deepcopy(cfg)
-    if auto_batch or planned and not is_planned(cfg):
+    scaling = saved.get("auto_scale_lr") or {}
+    if auto_batch or scaling.get(AUTO_BATCH_KEY) or planned and not is_planned(cfg):
         batch_size = (saved.get("train_dataloader") or {}).get("batch_size")
         if not _is_int(batch_size, 1):
             raise _invalid_plan(checkpoint, f"train_dataloader.batch_size {batch_size!r}")
         cfg.train_dataloader.batch_size = batch_size
-        if (saved.get("auto_scale_lr") or {}).get("enable") is True:
+        if scaling.get("enable") is True:
             enable_lr_scaling(cfg, "--resume")
     if planned and not is_planned(cfg):
         timeline, length = _read_plan(saved, checkpoint)

@@ -62,7 +62,8 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int
     decomposition into windows is detkit's own.
     """
     trains = torch.is_grad_enabled() and weight.requires_grad
-    if not trains or x.device.type != "cpu" or not x.numel() or torch.compiler.is_compiling():
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if not trains or x.device.type != "cpu" or not x.numel() or traced:
         return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
@@ -76,11 +77,14 @@ class _DepthwiseConv(torch.autograd.Function):
     """The convolution of the library, with a backward pass of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int,
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int,
                 padding: tuple[int, int]) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, _, ctx.stride, ctx.padding = inputs
+        ctx.save_for_backward(x, weight)
 
     @staticmethod
     @once_differentiable

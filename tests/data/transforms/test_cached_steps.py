@@ -56,3 +56,17 @@ def test_random_steps_are_rejected():
         CachedSteps([*STEPS, dict(type="RandomFlip", prob=0.5)])
     with pytest.raises(ConfigError, match="max_mb: got -1"):
         CachedSteps(STEPS, max_mb=-1)
+
+
+def test_masks_count_too(image_path):
+    steps = CachedSteps(STEPS)
+    steps(_record(image_path))
+    without = steps._bytes
+    assert 8 * 8 * 3 <= without < 8 * 8 * 3 + 100
+    masked = CachedSteps([STEPS[0], dict(type="LoadAnnotations", with_bbox=True, with_mask=True,
+                                         poly2mask=True), *STEPS[2:]])
+    record = _record(image_path)
+    record.update(height=16, width=16)
+    record["instances"][0]["mask"] = [[0, 0, 8, 0, 8, 4, 0, 4]]
+    masked(record)
+    assert masked._bytes == without + 8 * 8  # one byte a pixel for the object

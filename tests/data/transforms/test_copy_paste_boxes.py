@@ -90,3 +90,9 @@ def test_argument_out_of_range_is_rejected(args, message):
         CopyPasteBoxes(**args)
     with pytest.raises(ConfigError, match="MultiImageMixDataset"):
         CopyPasteBoxes()(gray(4, 4, 0))
+
+
+def test_masks_are_not_given_to_other_objects():
+    target = {**gray(10, 10, 0, [[0, 0, 9, 9]], [7]), "gt_masks": "of one object"}
+    with pytest.raises(ConfigError, match="keeps no instance masks.*use CopyPaste"):
+        paste(target, gray(10, 10, 200, [[0, 2, 10, 7]], [3]))

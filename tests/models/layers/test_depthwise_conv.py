@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -71,3 +74,26 @@ def test_empty_batch_gives_empty_maps_and_zero_gradients() -> None:
     assert out.shape == (0, 4, 6, 7)
     out.sum().backward()
     assert conv.weight.grad is not None and not conv.weight.grad.any()
+
+
+def test_a_traced_model_is_the_plain_convolution(tmp_path: Path) -> None:
+    layer = DepthwiseConv2d(4, 5, 1, padding=2).eval()
+    x = torch.randn(2, 4, 9, 9)
+    traced = torch.jit.trace(layer, x)
+    torch.jit.save(traced, tmp_path / "layer.pt")
+    assert "_DepthwiseConv" not in str(traced.graph)
+    assert torch.equal(torch.jit.load(tmp_path / "layer.pt")(x), layer(x))
+
+
+def test_functional_gradients_are_those_of_torch() -> None:
+    x, weight = torch.randn(1, 4, 9, 9), torch.randn(4, 1, 5, 5)
+
+    def loss(weight: Tensor, convolve: Any) -> Tensor:
+        return (convolve(x, weight, None, 1, (2, 2)) ** 2).sum()  # type: ignore[no-any-return]
+
+    def plain(x: Tensor, weight: Tensor, bias: None, stride: int, padding: Any) -> Tensor:
+        return F.conv2d(x, weight, bias, stride, padding, 1, 4)
+
+    weight.requires_grad_()
+    torch.testing.assert_close(torch.func.grad(loss)(weight, depthwise_conv2d),
+                               torch.func.grad(loss)(weight, plain))
