@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import codecs
 import logging
+import os
 import pickle
+import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 
 from detkit.checkpoints.content import MalformedCheckpointError, check_content
 from detkit.checkpoints.download import download
+from detkit.checkpoints.file_kind import describe_file, is_exported_model
 from detkit.checkpoints.file_structure import check_file_structure
 from detkit.checkpoints.pickle_check import UnsafeCheckpointError, UnsafeGlobalError
 from detkit.checkpoints.published.find_published import PUBLISHED_PREFIX, fetch, find_by_name
@@ -47,7 +50,12 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
             would decompress to more than its size, or does not hold a dict of tensors, numbers,
             text and containers.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise WeightsError("checkpoint", got=f"a value of type {type(path).__name__}",
+                           expected="the path of a file")
     text = str(path)
+    # A Path of an address has lost a slash.
+    text = re.sub(r"^(https?):/(?=[^/])", r"\1://", text)
     if text.startswith(PUBLISHED_PREFIX):
         published = find_by_name(text.removeprefix(PUBLISHED_PREFIX))
         file = fetch(published)
@@ -58,11 +66,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     else:
         file = Path(text.removeprefix("file://")).expanduser()
     if not file.is_file():
-        raise WeightsError(
-            f"checkpoint '{text}'",
-            got="a folder" if file.is_dir() else special_file_type(file) or "no such file",
-            hint="pass the path of a .pth or .safetensors file",
-        )
+        raise missing_file_error(file, text)
     content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
     if not isinstance(content, dict):
         raise WeightsError(
@@ -171,17 +175,41 @@ def _history_method(owner: object, name: str) -> Any:
     return getattr(HistoryBuffer, name)
 
 
+def missing_file_error(file: Path, name: str | None = None) -> WeightsError:
+    """The error for a checkpoint that is a folder, a special file, or is not there.
+
+    Args:
+        file: the path.
+        name: what the user gave; None for the path.
+    """
+    best = file / "best.pth"
+    return WeightsError(
+        f"checkpoint '{file if name is None else name}'",
+        got="a folder" if file.is_dir() else special_file_type(file) or "no such file",
+        hint=f"did you mean '{best}'?" if best.is_file() else
+        "pass the path of a .pth or .safetensors file",
+    )
+
+
 def _corrupt_file_error(file: Path, error: Exception) -> WeightsError:
     reason = " ".join(str(error).split())[:200]
-    return WeightsError(
+    return _other_file_error(file) or WeightsError(
         f"checkpoint '{file}' cannot be read ({type(error).__name__}: {reason})",
         hint="it may be damaged or not a checkpoint: download or save it again",
     )
 
 
 def _unsafe_file_error(file: Path, error: Exception) -> WeightsError:
-    return WeightsError(
+    return _other_file_error(file) or WeightsError(
         f"checkpoint '{file}' is rejected", got=str(error),
         expected="dense tensors, numbers, text and containers, as torch.save writes them",
         hint="load it in the library that wrote it, and save its state dict to a new file",
     )
+
+
+def _other_file_error(file: Path) -> WeightsError | None:
+    """The error for a file that is known to be something else; None for others."""
+    kind = describe_file(file)
+    return None if kind is None else WeightsError(
+        f"checkpoint '{file}'", got=kind, expected="a .pth or .safetensors file",
+        hint="an exported model is used by its folder" if is_exported_model(file) else None)

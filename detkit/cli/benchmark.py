@@ -69,9 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run all measurements and print the tables."""
     _check_out(args)
-    if not args.checkpoint.is_file():
-        raise DetkitError(f"{args.checkpoint}: no such file")
+    from detkit.checkpoints.load_checkpoint import missing_file_error
 
+    if not args.checkpoint.is_file():
+        raise missing_file_error(args.checkpoint)
     from detkit.engine.devices import set_cpu_threads, set_device
     from detkit.inference.benchmark.benchmark_result import layer_time_table, speed_table
 

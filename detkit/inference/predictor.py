@@ -59,7 +59,7 @@ class Predictor(BasePredictor[Prediction]):
         super().__init__(score_threshold, batch_size)
         import_mmdet()
         with trust_files(trust or trust_enabled()):
-            loaded = load_model(Path(checkpoint), device=device)
+            loaded = load_model(checkpoint, device=device)
             pipeline = get_test_pipeline_cfg(loaded.cfg, str(checkpoint))
         self.classes = tuple(loaded.classes)
         # To mypy every attribute of an nn.Module is a tensor or a module.

@@ -89,8 +89,8 @@ def test_unwritable_out_is_reported_before_measuring(
 
 def test_invalid_checkpoint_is_one_line(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("not a checkpoint")
-    for path, message in ((tmp_path / "notes.txt", "cannot be read"),
-                          (tmp_path, "no such file"), (tmp_path / "gone.pth", "no such file")):
+    for path, message in ((tmp_path / "notes.txt", "got a text file"),
+                          (tmp_path, "got a folder"), (tmp_path / "gone.pth", "no such file")):
         assert run(path) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and message in error

@@ -240,6 +240,12 @@ complexity CONFIG --size 0
 complexity CONFIG --size x
 complexity CONFIG --cfg-options model=3
 complexity CONFIG --cfg-options model.backbone.depth=x
+configs nosuch
+configs --full
+train nosuch
+train CONFIG --epochs 0
+train CONFIG --size x
+train CONFIG --weights nosuch.pth
 weights --fetch
 weights lite0
 weights ''
@@ -277,7 +283,8 @@ def test_bad_arguments_are_one_line_error(
 def test_missing_arguments_and_unknown_flags_show_usage(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    needed = [] if command == "weights" else [[]]  # without a name it lists all
+    # Without a name they list all.
+    needed = [] if command in ("weights", "configs") else [[]]
     for words in (*needed, ["--no-such-flag"], ["a", "b", "c", "d", "--out"]):
         assert main([command, *words]) == 2
         assert f"usage: detkit {command}" in capsys.readouterr().err

@@ -116,8 +116,10 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     _check_regular_file(path)
     if not path.is_file():
+        checkpoint = folder / "best.pth"  # of a work dir
         raise ExportError(f"{folder}: is not an exported engine", got=f"no {MANIFEST_NAME}",
-                          expected="a folder that 'detkit export' wrote")
+                          expected="a folder that 'detkit export' wrote",
+                          hint=f"did you mean '{checkpoint}'?" if checkpoint.is_file() else None)
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ExportError(f"{path}: its size", got=f"{path.stat().st_size} bytes",
                           expected=f"at most {MAX_TEXT_BYTES}", hint=REEXPORT_HINT)

@@ -62,7 +62,8 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int
     decomposition into windows is detkit's own.
     """
     trains = torch.is_grad_enabled() and weight.requires_grad
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    traced = (torch.compiler.is_compiling()
+              or torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
     if not trains or x.device.type != "cpu" or not x.numel() or traced:
         return F.conv2d(x, weight, bias, stride, padding, 1, weight.shape[0])
     if torch.is_autocast_enabled("cpu"):
