@@ -13,6 +13,7 @@ from detkit.text import printable
 EXAMPLES = """examples:
   detkit evaluate annotations/val.json results.bbox.json
   detkit evaluate annotations/val.json results.bbox.json --classwise --out scores.json
+  detkit evaluate annotations/val.json results/detections.json
 """
 
 
@@ -21,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path,
                         help="COCO annotation file (JSON)")
     parser.add_argument("results", metavar="RESULTS", type=Path,
-                        help="COCO results file: an array of image_id, category_id, bbox, score")
+                        help="COCO results file: an array of image_id, category_id, bbox, score; or "
+                        "detections.json of predict")
     parser.add_argument("--classwise", action="store_true", help="also print the AP of each class")
     parser.add_argument("--out", metavar="FILE", type=Path,
                         help="output JSON file for the unrounded metrics")

@@ -9,12 +9,13 @@ whose 16-bit values were scaled, are listed, too.
 from __future__ import annotations
 
 import argparse
+import glob
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from detkit.cli.args import add_max_pixels, add_trust_flag
+from detkit.cli.args import add_max_pixels, add_trust_flag, score
 from detkit.cli.engine_args import MMDET, add_engine_flags
 from detkit.cli.inference_args import (
     CLASS_THRESHOLD,
@@ -27,12 +28,12 @@ from detkit.cli.inference_args import (
 )
 from detkit.cli.sample_path import sample_path
 from detkit.errors import DetkitError
-from detkit.text import printable
+from detkit.text import list_names, name_hint, printable
 
 if TYPE_CHECKING:
     from detkit.inference.files_report import FilesReport
     from detkit.inference.predict_files import DrawFn, PredictFn
-    from detkit.inference.predictor_protocol import PredictorProtocol
+    from detkit.inference.predictor_protocol import Image, PredictorProtocol
     from detkit.structures.classifications import Classifications
     from detkit.structures.detections import Detections
 
@@ -40,8 +41,10 @@ EXAMPLES = """examples:
   detkit predict work_dirs/quickstart/best.pth photo.jpg --out results
   detkit predict work_dirs/quickstart/best.pth photos/ --out results --threshold 0.5 --no-images
   detkit predict exported photos/ --out results
+  detkit predict work_dirs/quickstart/best.pth photos/ --out results --classes car --save-coco
   detkit predict work_dirs/classify_efficientnet_lite0/best.pth photos/ --out labels --top-k 3
 """
+AGNOSTIC_IOU = 0.5
 CLASSIFIER_BATCH = 8  # detectors use all cores with a single image
 
 Prediction = TypeVar("Prediction")
@@ -53,13 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trust_flag(parser)
     parser.add_argument(
         "images", metavar="IMAGES", nargs="+", type=Path,
-        help="image files, folders (searched recursively), or 'sample'",
+        help="image files, folders (searched recursively), patterns such as 'photos/*.jpg', "
+        "'sample', or - for a list of files on stdin, one a line",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True,
         help="output folder; must be new or empty",
     )
     add_threshold(parser)
+    parser.add_argument("--classes", metavar="NAME", nargs="+",
+                        help="detectors only: keep these classes")
+    parser.add_argument("--max-det", metavar="N", type=positive_int,
+                        help="detectors only: keep the N highest scores of an image")
+    parser.add_argument("--agnostic-nms", metavar="IOU", nargs="?", type=score,
+                        const=AGNOSTIC_IOU, help="detectors only: of detections of any classes "
+                        f"that overlap by more than IOU ({AGNOSTIC_IOU}), keep the highest score")
+    parser.add_argument("--save-coco", action="store_true",
+                        help="also write coco_results.json and coco_images.json, whose ids it has")
+    parser.add_argument("--save-txt", action="store_true",
+                        help="also write labels/IMAGE.txt in YOLO's format, with scores")
+    parser.add_argument("--save-csv", action="store_true", help="also write detections.csv")
+    parser.add_argument("--save-crops", action="store_true",
+                        help="also write the pixels of each box to crops/CLASS/")
     parser.add_argument(
         "--top-k", metavar="K", type=positive_int,
         help=f"classifiers only: number of classes per image (default: {TOP_K})",
@@ -78,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     from detkit.inference.image_files import find_images, summarize_skipped
 
     skipped: list[Path] = []
-    files = find_images([sample_path(path, "test") for path in args.images], skipped.append)
+    paths = [path for given in args.images for path in _expand(given)]
+    files = find_images([sample_path(path, "test") for path in paths], skipped.append)
 
     from detkit.cli.build_predictor import build_predictor
     from detkit.inference.files_report import format_notes
@@ -103,11 +122,28 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
+def _expand(path: Path) -> list[Path]:
+    """The files of a pattern, which some shells leave to the program, or of a list on stdin."""
+    if str(path) == "-":
+        lines = [line.rstrip("\r\n") for line in sys.stdin]
+        if not any(lines):
+            raise DetkitError("-: stdin has no file names", expected="one a line")
+        return [Path(line) for line in lines if line]
+    if path.exists() or not glob.has_magic(str(path)):
+        return [path]
+    found = sorted(glob.glob(str(path), recursive=True))
+    if not found:
+        raise DetkitError(f"{path}: no file matches this pattern")
+    return list(map(Path, found))
+
+
 def _run_detector(
     args: argparse.Namespace, predictor: PredictorProtocol[Detections], files: list[Path]
 ) -> tuple[FilesReport[Detections], str]:
     """The results, and a table of the number of detections per class."""
+    from detkit.inference.detection_exports import write_coco, write_crops, write_csv, write_txt
     from detkit.inference.detection_files import counts_table, write_detections
+    from detkit.structures.select_detections import select_detections
     from detkit.visualization.box_annotator import BoxAnnotator
 
     if args.top_k is not None:
@@ -115,13 +151,38 @@ def _run_detector(
                           hint="leave --top-k out")
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     predictor.score_threshold = threshold
+    labels = _find_labels(args.classes, predictor.classes)
+
+    def predict(images: list[Image]) -> list[Detections]:
+        return [select_detections(detections, labels, args.agnostic_nms, args.max_det)
+                for detections in predictor(images)]
+
+    def write(report: FilesReport[Detections]) -> None:
+        write_detections(report, args.out, predictor.classes, threshold)
+        for is_asked, write_format in (
+                (args.save_coco, write_coco), (args.save_txt, write_txt),
+                (args.save_csv, write_csv), (args.save_crops, write_crops)):
+            if is_asked:
+                write_format(report, args.out, predictor.classes)
+
     report = _run_files(
-        args, predictor, files,
-        lambda report: write_detections(report, args.out, predictor.classes, threshold),
+        args, predict, files, write,
         None if args.no_images else BoxAnnotator(predictor.classes),
         batch_size=1,
     )
     return report, counts_table(report, predictor.classes)
+
+
+def _find_labels(names: Sequence[str] | None, classes: Sequence[str]) -> list[int] | None:
+    """The labels of the names of ``--classes``; None if it was not given."""
+    if names is None:
+        return None
+    for name in names:
+        if name not in classes:
+            raise DetkitError(f"--classes: the model has no class '{name}'",
+                              expected=f"names among {list_names(classes, 20)}",
+                              hint=name_hint(name, classes))
+    return [list(classes).index(name) for name in names]
 
 
 def _run_classifier(
@@ -131,6 +192,12 @@ def _run_classifier(
     from detkit.inference.classification_files import top_table, write_predictions
     from detkit.visualization.label_annotator import LabelAnnotator, upscale_small
 
+    for flag in ("classes", "max_det", "agnostic_nms", "save_coco", "save_txt", "save_csv",
+                 "save_crops"):
+        if getattr(args, flag):
+            name = f"--{flag.replace('_', '-')}"
+            raise DetkitError(f"{name}: does not apply to {args.checkpoint}, which is a classifier",
+                              hint=f"leave {name} out")
     top_k = min(TOP_K if args.top_k is None else args.top_k, len(predictor.classes))
     threshold = CLASS_THRESHOLD if args.threshold is None else args.threshold
     annotate = LabelAnnotator(predictor.classes, top_k, threshold)

@@ -17,6 +17,8 @@ from detkit.evaluation.detection.coco_results import read_results
 from detkit.evaluation.detection.coco_stats import STATS, CocoStats, PerClassAP
 from detkit.evaluation.detection.convention_hints import find_convention_hints
 from detkit.evaluation.detection.ground_truth import CocoGroundTruth, read_ground_truth
+from detkit.evaluation.detection.json_values import read_json
+from detkit.evaluation.detection.predict_results import is_predict_document, to_coco_results
 from detkit.text import name_hint
 
 __all__ = ["CocoStats", "evaluate_boxes"]
@@ -35,11 +37,13 @@ def evaluate_boxes(
     Args:
         ground_truth: a COCO annotation file, its content, or the output of ``read_ground_truth``.
         results: a COCO results file or its content: image_id, category_id, bbox (x, y, width,
-            height in pixels), score. May be empty: then every number is 0.
+            height in pixels), score. May be empty: then every number is 0. Or predict's
+            detections.json, whose files and classes are matched by name.
         classes: names of the categories to evaluate; None for all. Ground truth and results of
             other categories are ignored.
         name: name in messages of results that do not come from a file.
-        hints: whether to search the results for shifted ids and other conventions.
+        hints: whether to search the results for shifted ids and other conventions, and to say what
+            of predict's file could not be matched.
 
     Returns:
         The scores. Two corrections to pycocotools: a match with annotation id 0 counts, and nan
@@ -54,6 +58,13 @@ def evaluate_boxes(
     """
     gt = (ground_truth if isinstance(ground_truth, CocoGroundTruth)
           else read_ground_truth(ground_truth))
+    notes: list[str] = []
+    if isinstance(results, (str, Path)):
+        content = read_json(Path(results))
+        if not isinstance(content, str):  # which would be read as a path again
+            name, results = str(results), content
+    if is_predict_document(results):
+        results, notes = to_coco_results(results, gt, name)  # type: ignore[arg-type]
     detections = read_results(results, gt, name)
     selected = match_categories(gt, classes) if classes is not None else None
     if selected is not None:
@@ -81,7 +92,7 @@ def evaluate_boxes(
         per_class=tuple(per_class), images=len(gt.images), ground_truths=len(ground_truths),
         crowds=sum(item["iscrowd"] for item in ground_truths), detections=len(detections),
         notes=(*gt.notes, *no_boxes),
-        hints=tuple(find_convention_hints(gt, detections)) if hints else (),
+        hints=(*notes, *find_convention_hints(gt, detections)) if hints else (),
     )
 
 
