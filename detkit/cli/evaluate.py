@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path,
                         help="COCO annotation file (JSON)")
     parser.add_argument("results", metavar="RESULTS", type=Path,
-                        help="COCO results file: an array of image_id, category_id, bbox, score; or "
+                        help="COCO results: an array of image_id, category_id, bbox, score; or "
                         "detections.json of predict")
     parser.add_argument("--classwise", action="store_true", help="also print the AP of each class")
     parser.add_argument("--out", metavar="FILE", type=Path,

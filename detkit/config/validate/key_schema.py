@@ -46,7 +46,7 @@ _DICT_KEYS = frozenset({
 _TOP_LEVEL_KEYS = {
     "env_cfg": ["cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"],
     "randomness": ["seed", "diff_rank_seed", "deterministic"],
-    "auto_scale_lr": ["enable", "base_batch_size"],
+    "auto_scale_lr": ["enable", "base_batch_size", "auto_batch"],
 }
 
 
