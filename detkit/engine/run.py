@@ -141,7 +141,7 @@ def train(
         if resume_path is not None:
             resumed_classes = checkpoint_classes(load_checkpoint(resume_path))
             check_same_classes(classes, resumed_classes, resume_path)
-            cfg = follow_resumed_plan(cfg, resume_path, minutes, auto_batch)
+            cfg = follow_resumed_plan(cfg, resume_path, minutes, auto_batch, epochs)
         if epochs is not None:
             with config_error_context(cfg, "counting the steps of an epoch"):
                 cfg = fit_to_epochs(cfg, epochs)

@@ -14,6 +14,8 @@ from detkit.config.load_config import load_config
 from detkit.config.train_overrides import TrainOverrides
 from detkit.engine import run
 from detkit.engine.schedule.epochs import warn_of_long_warmup
+from detkit.engine.schedule.resume_plan import follow_resumed_plan
+from detkit.errors import ConfigError
 
 
 @pytest.mark.slow
@@ -47,6 +49,21 @@ def test_a_run_in_its_warm_up_is_a_warning(caplog: pytest.LogCaptureFixture, tmp
         assert not caplog.records
         warn_of_long_warmup(cfg, epoch_length=1)
     assert "takes 3 of 3 steps" in caplog.text and "--epochs 3" in caplog.text
+
+
+def test_a_resumed_run_keeps_its_epochs(caplog: pytest.LogCaptureFixture, tmp_path: Path,
+                                        tiny_data: Path) -> None:
+    cfg = load_config(tiny.write_config(tmp_path, tiny_data))  # 3 epochs
+    path = str(tmp_path / "epoch_1.pth")
+    meta = {"cfg": "train_cfg = dict(max_epochs=5)\n"}
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": meta}, path)
+    follow_resumed_plan(cfg, path, None, False, epochs=5)
+    assert not caplog.records
+    with pytest.raises(ConfigError, match="a run of 5 epochs; resume it with --epochs 5"):
+        follow_resumed_plan(cfg, path, None, False, epochs=7)
+    with caplog.at_level(logging.WARNING):
+        follow_resumed_plan(cfg, path, None, False)
+    assert "a run of 5 epochs, this config has 3" in caplog.text
 
 
 @pytest.mark.parametrize(

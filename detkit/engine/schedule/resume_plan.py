@@ -21,7 +21,8 @@ _SAVED_KEYS = ("train_cfg", "default_hooks", "train_dataloader", "auto_scale_lr"
 
 
 def follow_resumed_plan(
-    cfg: Config, checkpoint: str, minutes: float | None, auto_batch: bool
+    cfg: Config, checkpoint: str, minutes: float | None, auto_batch: bool,
+    epochs: int | None = None,
 ) -> Config:
     """The config of a resumed run, with the schedule and batch size of its checkpoint's run.
 
@@ -32,8 +33,11 @@ def follow_resumed_plan(
         auto_batch: whether the command chooses a batch size; the checkpoint's has precedence, and
             is kept without it where it was chosen so.
 
+        epochs: of the command; must be those of the checkpoint's run.
+
     Raises:
-        ConfigError: ``minutes`` is given, and the run was not planned.
+        ConfigError: ``minutes`` is given, and the run was not planned; ``epochs`` is another number
+            than the run's.
         WeightsError: the plan in the checkpoint is invalid.
     """
     saved = _read_config(checkpoint)
@@ -45,6 +49,7 @@ def follow_resumed_plan(
     if minutes is not None or auto_batch:
         logger.info("%s: its run's schedule and batch size are kept; nothing is measured",
                     checkpoint)
+    _check_epochs(cfg, saved, checkpoint, epochs)
     cfg = copy.deepcopy(cfg)
     scaling = saved.get("auto_scale_lr") or {}
     if auto_batch or scaling.get(AUTO_BATCH_KEY) or planned and not is_planned(cfg):
@@ -58,6 +63,25 @@ def follow_resumed_plan(
         timeline, length = _read_plan(saved, checkpoint)
         fit_schedule(cfg, length, timeline)
     return cfg
+
+
+def _check_epochs(
+    cfg: Config, saved: Mapping[str, Any], checkpoint: str, epochs: int | None
+) -> None:
+    """Compare the length of the checkpoint's run, which its schedule follows, with this one's."""
+    before = (saved.get("train_cfg") or {}).get("max_epochs")
+    if not _is_int(before, 1):
+        return
+    if epochs is not None and epochs != before:
+        raise ConfigError(f"--epochs {epochs}: the schedule of a resumed run cannot change",
+                          got=f"{checkpoint} of a run of {before} epochs",
+                          hint=f"resume it with --epochs {before}, or start a new run with "
+                          "--weights FILE in another --work-dir")
+    configured = (cfg.get("train_cfg") or {}).get("max_epochs")
+    if epochs is None and configured and configured != before:
+        logger.warning("%s is of a run of %s epochs, this config has %s: the learning rate follows "
+                       "the run's schedule. Pass --epochs %s to continue it as it was", checkpoint,
+                       before, configured, before)
 
 
 def _read_config(checkpoint: str) -> dict[str, Any]:
