@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# The small cascades, each at its best: trained from scratch, Lite0 takes twice the time of a step.
+# The small cascades for each start.
 STARTS = {
     "ImageNet weights": "cascade_efficientnet_lite0.py",
     "from scratch": "cascade_efficientnet_nano.py",

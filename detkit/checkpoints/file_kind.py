@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from detkit.errors import WeightsError
+from detkit.files import special_file_type
+
+PUBLISHED_NAME = "best.pth"  # the checkpoint of a work dir that other commands take
 _BY_SUFFIX = {
     ".onnx": "an ONNX model", ".xml": "an XML file", ".engine": "a TensorRT engine",
     ".plan": "a TensorRT engine", ".tflite": "a TensorFlow Lite model",
@@ -42,3 +46,23 @@ def describe_file(file: Path) -> str | None:
 def is_exported_model(file: Path) -> bool:
     """Whether a file may be the model of a folder that ``detkit export`` wrote."""
     return file.suffix.lower() in _EXPORTED
+
+
+def suggest_checkpoint(folder: Path) -> str | None:
+    """For a folder in place of a checkpoint: a hint that names the one inside; None without one."""
+    best = folder / PUBLISHED_NAME
+    return f"did you mean '{best}'?" if best.is_file() else None
+
+
+def missing_file_error(file: Path, name: str | None = None) -> WeightsError:
+    """The error for a checkpoint that is a folder, a special file, or is not there.
+
+    Args:
+        file: the path.
+        name: what the user gave; None for the path.
+    """
+    return WeightsError(
+        f"checkpoint '{file if name is None else name}'",
+        got="a folder" if file.is_dir() else special_file_type(file) or "no such file",
+        hint=suggest_checkpoint(file) or "pass the path of a .pth or .safetensors file",
+    )

@@ -19,12 +19,11 @@ import torch
 
 from detkit.checkpoints.content import MalformedCheckpointError, check_content
 from detkit.checkpoints.download import download
-from detkit.checkpoints.file_kind import describe_file, is_exported_model
+from detkit.checkpoints.file_kind import describe_file, is_exported_model, missing_file_error
 from detkit.checkpoints.file_structure import check_file_structure
 from detkit.checkpoints.pickle_check import UnsafeCheckpointError, UnsafeGlobalError
 from detkit.checkpoints.published.find_published import PUBLISHED_PREFIX, fetch, find_by_name
 from detkit.errors import WeightsError
-from detkit.files import special_file_type
 from detkit.trust import trust_enabled
 
 logger = logging.getLogger(__name__)
@@ -173,22 +172,6 @@ def _history_method(owner: object, name: str) -> Any:
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise pickle.UnpicklingError(f"access to the attribute '{name}' of {owner!r}")
     return getattr(HistoryBuffer, name)
-
-
-def missing_file_error(file: Path, name: str | None = None) -> WeightsError:
-    """The error for a checkpoint that is a folder, a special file, or is not there.
-
-    Args:
-        file: the path.
-        name: what the user gave; None for the path.
-    """
-    best = file / "best.pth"
-    return WeightsError(
-        f"checkpoint '{file if name is None else name}'",
-        got="a folder" if file.is_dir() else special_file_type(file) or "no such file",
-        hint=f"did you mean '{best}'?" if best.is_file() else
-        "pass the path of a .pth or .safetensors file",
-    )
 
 
 def _corrupt_file_error(file: Path, error: Exception) -> WeightsError:

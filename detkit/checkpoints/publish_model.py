@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from detkit.checkpoints.file_kind import PUBLISHED_NAME
 from detkit.checkpoints.load_checkpoint import load_checkpoint
 from detkit.checkpoints.nonfinite import ensure_finite_weights, select_checked_weights
 from detkit.files import atomic_replace
-
-PUBLISHED_NAME = "best.pth"
 
 
 def publish_model(checkpoint: Path, folder: Path, model: nn.Module | None = None) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,12 @@ from detkit.data.images.pixel_limit import DEFAULT_MAX_PIXELS, MAX_PIXELS_ENV, M
 from detkit.errors import ConfigError
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the positional CONFIG."""
+    parser.add_argument("config", metavar="CONFIG",
+                        help="config file, or a name that 'detkit configs' lists")
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -164,12 +170,18 @@ def score(text: str) -> float:
     return value
 
 
-def positive_int(text: str) -> int:
-    """An integer of at least 1; a type for argparse."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected an integer, at least 1")
-    return value
+def int_at_least(least: int) -> Callable[[str], int]:
+    """A type for argparse: an integer of at least ``least``."""
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"got {text}, expected an integer, at least {least}")
+        return value
+
+    return parse
+
+
+positive_int = int_at_least(1)

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run all measurements and print the tables."""
     _check_out(args)
-    from detkit.checkpoints.load_checkpoint import missing_file_error
+    from detkit.checkpoints.file_kind import missing_file_error
 
     if not args.checkpoint.is_file():
         raise missing_file_error(args.checkpoint)

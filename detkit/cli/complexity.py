@@ -15,8 +15,9 @@ MAX_SIDE = 100_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit complexity``."""
-    parser.add_argument("config", metavar="CONFIG",
-                        help="config file, or a name that 'detkit configs' lists")
+    from detkit.cli.args import add_config
+
+    add_config(parser)
     parser.add_argument("--size", type=_size, metavar="HxW",
                         help="height and width of the input in pixels, as 800x1280, or one number "
                         "for both (default: the config's test size)")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from detkit.cli.args import positive_int, score
+from detkit.errors import DetkitError
 
 __all__ = ["positive_int"]
 
@@ -36,3 +38,20 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)"
     )
+
+
+def check_flags(args: argparse.Namespace, model: str, given: Mapping[str, bool]) -> None:
+    """Check that no flag is given that does not apply to a model.
+
+    Args:
+        args: with the checkpoint.
+        model: 'detector' or 'classifier'.
+        given: whether each flag, of those that do not apply, is given.
+
+    Raises:
+        DetkitError: one is.
+    """
+    for flag, is_given in given.items():
+        if is_given:
+            raise DetkitError(f"{flag}: does not apply to {args.checkpoint}, which is a {model}",
+                              hint=f"leave {flag} out")

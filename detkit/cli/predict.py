@@ -24,6 +24,7 @@ from detkit.cli.inference_args import (
     add_checkpoint,
     add_device,
     add_threshold,
+    check_flags,
     positive_int,
 )
 from detkit.cli.sample_path import sample_path
@@ -146,9 +147,7 @@ def _run_detector(
     from detkit.structures.select_detections import select_detections
     from detkit.visualization.box_annotator import BoxAnnotator
 
-    if args.top_k is not None:
-        raise DetkitError(f"--top-k: does not apply to {args.checkpoint}, which is a detector",
-                          hint="leave --top-k out")
+    check_flags(args, "detector", {"--top-k": args.top_k is not None})
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     predictor.score_threshold = threshold
     labels = _find_labels(args.classes, predictor.classes)
@@ -192,12 +191,10 @@ def _run_classifier(
     from detkit.inference.classification_files import top_table, write_predictions
     from detkit.visualization.label_annotator import LabelAnnotator, upscale_small
 
-    for flag in ("classes", "max_det", "agnostic_nms", "save_coco", "save_txt", "save_csv",
-                 "save_crops"):
-        if getattr(args, flag):
-            name = f"--{flag.replace('_', '-')}"
-            raise DetkitError(f"{name}: does not apply to {args.checkpoint}, which is a classifier",
-                              hint=f"leave {name} out")
+    check_flags(args, "classifier", {
+        "--classes": args.classes is not None, "--max-det": args.max_det is not None,
+        "--agnostic-nms": args.agnostic_nms is not None, "--save-coco": args.save_coco,
+        "--save-txt": args.save_txt, "--save-csv": args.save_csv, "--save-crops": args.save_crops})
     top_k = min(TOP_K if args.top_k is None else args.top_k, len(predictor.classes))
     threshold = CLASS_THRESHOLD if args.threshold is None else args.threshold
     annotate = LabelAnnotator(predictor.classes, top_k, threshold)

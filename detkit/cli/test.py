@@ -13,10 +13,9 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit test``."""
-    from detkit.cli.args import add_run_flags, add_trust_flag
+    from detkit.cli.args import add_config, add_run_flags, add_trust_flag
 
-    parser.add_argument("config", metavar="CONFIG",
-                        help="config file, or a name that 'detkit configs' lists")
+    add_config(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file")
     add_run_flags(parser)
     add_trust_flag(parser)

@@ -19,10 +19,15 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``detkit train``."""
-    from detkit.cli.args import add_run_flags, add_trust_flag, positive_int
+    from detkit.cli.args import (
+        add_config,
+        add_run_flags,
+        add_trust_flag,
+        int_at_least,
+        positive_int,
+    )
 
-    parser.add_argument("config", metavar="CONFIG",
-                        help="config file, or a name that 'detkit configs' lists")
+    add_config(parser)
     add_run_flags(parser)
     add_trust_flag(parser)
     parser.add_argument(
@@ -54,11 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=positive_int, metavar="N",
                         help="pixels of the images: the longer side, for a classifier the side of "
                         "the crop; all sizes of the pipelines are scaled to it")
-    parser.add_argument("--workers", type=_count, metavar="N",
+    parser.add_argument("--workers", type=int_at_least(0), metavar="N",
                         help="data loading processes of each dataloader; 0 loads in the main one")
     parser.add_argument("--patience", type=positive_int, metavar="N",
                         help="stop after N validations without a better score")
-    parser.add_argument("--freeze", type=_stages, metavar="N",
+    parser.add_argument("--freeze", type=int_at_least(-1), metavar="N",
                         help="do not train the backbone's stem and first N stages; 0: its stem, "
                         "-1: nothing")
     parser.add_argument("--weights", type=_non_empty, metavar="NAME|FILE",
@@ -81,20 +86,6 @@ def _seed(text: str) -> int:
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"got {text}, expected 0 to {2**32 - 1}")
     return value
-
-
-def _count(text: str, at_least: int = 0) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = at_least - 1
-    if value < at_least:
-        raise argparse.ArgumentTypeError(f"got {text}, expected an integer, at least {at_least}")
-    return value
-
-
-def _stages(text: str) -> int:
-    return _count(text, at_least=-1)
 
 
 def _name(text: str) -> str:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from detkit.cli.engine_args import MMDET
-from detkit.cli.inference_args import CLASS_THRESHOLD, DETECTION_THRESHOLD, TOP_K
+from detkit.cli.inference_args import CLASS_THRESHOLD, DETECTION_THRESHOLD, TOP_K, check_flags
 from detkit.cli.sample_path import SAMPLE, sample_path
 from detkit.cli.video_args import WINDOW, add_video_flags, check_files
 from detkit.errors import DetkitError
@@ -88,7 +88,7 @@ def _build_task(
                                 size=size, max_proposals=max_proposals)
     engine = predictor.summary()
     if predictor.task == CLASSIFICATION:
-        _check_flags(args, "classifier", {
+        check_flags(args, "classifier", {
             "--track": args.track, "--count-line": args.count_line, "--zone": args.zone,
             "--target-fps": args.target_fps is not None,
         })
@@ -96,20 +96,12 @@ def _build_task(
         window = WINDOW if args.window is None else args.window
         return video_task.classification_task(
             predictor, threshold, window, TOP_K, batch or CLASSIFIER_BATCH), engine
-    _check_flags(args, "detector", {"--window": args.window is not None})
+    check_flags(args, "detector", {"--window": args.window is not None})
     threshold = DETECTION_THRESHOLD if args.threshold is None else args.threshold
     if args.track or args.count_line or args.zone:
         return video_task.tracking_task(
             predictor, info, threshold, batch or 1, args.count_line, args.zone), engine
     return video_task.detection_task(predictor, info, threshold, batch or 1), engine
-
-
-def _check_flags(args: argparse.Namespace, model: str, given: dict[str, Any]) -> None:
-    """Raise an error if one of these flags, which do not apply to this model, is given."""
-    for flag, is_given in given.items():
-        if is_given:
-            raise DetkitError(f"{flag}: does not apply to {args.checkpoint}, which is a {model}",
-                              hint=f"leave {flag} out")
 
 
 def _tune_for_fps(

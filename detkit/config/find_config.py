@@ -47,7 +47,7 @@ def list_configs() -> list[ConfigEntry]:
     if folder is None:
         return []
     return [ConfigEntry(path.stem, path, _read_header(path))
-            for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+            for path in sorted(folder.glob("*.py"))]
 
 
 def find_config(text: str | Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -38,9 +38,10 @@ def substitute_components(cfg: Config) -> None:
     if cfg.get("default_scope") is None:
         cfg.default_scope = SCOPE
     for loader in (cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")):
-        # torch rejects persistent_workers=True with num_workers=0.
-        if isinstance(loader, Mapping) and not loader.get("num_workers"):
-            loader["persistent_workers"] = False  # type: ignore[index]
+        # torch rejects persistent_workers=True and a prefetch_factor with num_workers=0.
+        if isinstance(loader, dict) and not loader.get("num_workers"):
+            loader["persistent_workers"] = False
+            loader.pop("prefetch_factor", None)
     train_cfg: Any = cfg.get("train_cfg")
     if train_cfg is not None:
         by_epoch = train_cfg.pop("by_epoch", True)
@@ -55,6 +56,22 @@ def substitute_components(cfg: Config) -> None:
     for component in components:
         if isinstance(component, Mapping) and component.get("type") in _REPLACEMENTS:
             component["type"] = _REPLACEMENTS[component["type"]]  # type: ignore[index]
+
+
+def ensure_not_set(flag: str, key: str, options: Container[str]) -> None:
+    """Check that ``--cfg-options`` does not set the value of a flag.
+
+    Args:
+        flag: such as ``--lr``.
+        key: the key of the config that it sets.
+        options: the keys of ``--cfg-options``.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if key in options:
+        raise ConfigError(f"{flag} and --cfg-options {key} set the same value",
+                          expected="one of them")
 
 
 def enable_amp(cfg: Config) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from detkit.config.image_size import scale_image_size
+from detkit.config.overrides import ensure_not_set
 from detkit.config.schedule.fit_param_schedulers import type_name
 from detkit.config.validate.registry_lookup import resolve_class
 from detkit.errors import ConfigError
@@ -78,7 +79,7 @@ def override_training(
 
 
 def _set_batch_size(cfg: Config, batch_size: int, keys: list[str]) -> None:
-    _ensure_not_set("--batch-size", "train_dataloader.batch_size", keys)
+    ensure_not_set("--batch-size", "train_dataloader.batch_size", keys)
     loader = cfg.get("train_dataloader")
     if not isinstance(loader, Mapping) or "batch_size" not in loader:
         raise ConfigError("--batch-size: the config has no train_dataloader.batch_size")
@@ -86,7 +87,7 @@ def _set_batch_size(cfg: Config, batch_size: int, keys: list[str]) -> None:
 
 
 def _set_lr(cfg: Config, lr: float, keys: list[str]) -> None:
-    _ensure_not_set("--lr", "optim_wrapper.optimizer.lr", keys)
+    ensure_not_set("--lr", "optim_wrapper.optimizer.lr", keys)
     wrapper: Any = cfg.get("optim_wrapper") or {}
     optimizer = wrapper.get("optimizer")
     if not isinstance(optimizer, Mapping):
@@ -98,12 +99,9 @@ def _set_lr(cfg: Config, lr: float, keys: list[str]) -> None:
 
 def _set_workers(cfg: Config, workers: int, keys: list[str]) -> None:
     for name in _LOADERS:
-        _ensure_not_set("--workers", f"{name}.num_workers", keys)
+        ensure_not_set("--workers", f"{name}.num_workers", keys)
         if isinstance(cfg.get(name), Mapping):
             cfg[name]["num_workers"] = workers
-            if not workers:  # torch allows both only with processes
-                cfg[name]["persistent_workers"] = False
-                cfg[name].pop("prefetch_factor", None)
 
 
 def _set_patience(cfg: Config, patience: int) -> None:
@@ -123,13 +121,14 @@ def _set_patience(cfg: Config, patience: int) -> None:
         raise ConfigError("--patience: the config does not say which score is the best one",
                           got=f"default_hooks.checkpoint.save_best={monitor!r}",
                           expected="the name of a score, such as 'coco/bbox_mAP'")
+    # The hook's own min_delta is 0.1, much of a score up to 1.
     rule = {"rule": checkpoint["rule"]} if isinstance(checkpoint.get("rule"), str) else {}
     cfg.custom_hooks = [*hooks, ConfigDict(type="EarlyStoppingHook", monitor=monitor,
                                            patience=patience, min_delta=0.0, **rule)]
 
 
 def _set_frozen_stages(cfg: Config, stages: int, keys: list[str]) -> None:
-    _ensure_not_set("--freeze", "model.backbone.frozen_stages", keys)
+    ensure_not_set("--freeze", "model.backbone.frozen_stages", keys)
     backbone = _get_backbone(cfg, "--freeze")
     target = resolve_class(backbone, scope=get_default_scope(cfg))
     if target is None or "frozen_stages" not in inspect.signature(target).parameters:
@@ -143,10 +142,10 @@ def _set_weights(cfg: Config, weights: str, keys: list[str]) -> None:
         raise ConfigError(f"--weights {weights}: no such file",
                           hint="a file, or a name of published weights: detkit weights lists them")
     if is_file:
-        _ensure_not_set("--weights", "load_from", keys)
+        ensure_not_set("--weights", "load_from", keys)
         cfg.load_from = weights
         return
-    _ensure_not_set("--weights", "model.backbone.weights", keys)
+    ensure_not_set("--weights", "model.backbone.weights", keys)
     backbone = _get_backbone(cfg, "--weights")
     backbone["weights"] = weights
     # The files of another choice.
@@ -162,9 +161,3 @@ def _get_backbone(cfg: Config, flag: str) -> Any:
     if not isinstance(backbone, Mapping) or "type" not in backbone:
         raise ConfigError(f"{flag}: the config's model has no backbone")
     return backbone
-
-
-def _ensure_not_set(flag: str, key: str, options: Iterable[str]) -> None:
-    if key in options:
-        raise ConfigError(f"{flag} and --cfg-options {key} set the same value",
-                          expected="one of them")

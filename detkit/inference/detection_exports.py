@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,7 @@ def write_coco(report: FilesReport[Detections], out: Path, classes: Sequence[str
         height, width = result.prediction.size_hw
         images.append({"id": image_id, "file_name": str(result.file), "width": width,
                        "height": height})
-        for (left, top, right, bottom), score, label in zip(
-                result.prediction.boxes_xyxy.tolist(), result.prediction.scores.tolist(),
-                result.prediction.labels.tolist()):
+        for (left, top, right, bottom), score, label in _rows(result.prediction):
             results.append({
                 "image_id": image_id, "category_id": label + 1,
                 "bbox": [round(value, 2) for value in (left, top, right - left, bottom - top)],
@@ -49,9 +47,7 @@ def write_csv(report: FilesReport[Detections], out: Path, classes: Sequence[str]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("file", "class", "score", "left", "top", "right", "bottom"))
     for result in report.done:
-        detections = result.prediction
-        for box, score, label in zip(detections.boxes_xyxy.tolist(), detections.scores.tolist(),
-                                     detections.labels.tolist()):
+        for box, score, label in _rows(result.prediction):
             writer.writerow((result.file, classes[label], f"{score:.4f}",
                              *(f"{side:.2f}" for side in box)))
     atomic_write_text(out / CSV_NAME, stream.getvalue())
@@ -69,9 +65,7 @@ def write_txt(report: FilesReport[Detections], out: Path, classes: Sequence[str]
     for result in report.done:
         height, width = result.prediction.size_hw
         lines = []
-        for (left, top, right, bottom), score, label in zip(
-                result.prediction.boxes_xyxy.tolist(), result.prediction.scores.tolist(),
-                result.prediction.labels.tolist()):
+        for (left, top, right, bottom), score, label in _rows(result.prediction):
             fractions = ((left + right) / 2 / width, (top + bottom) / 2 / height,
                          (right - left) / width, (bottom - top) / height)
             lines.append(f"{label} {' '.join(f'{value:.6f}' for value in fractions)} {score:.4f}\n")
@@ -106,6 +100,12 @@ def write_crops(report: FilesReport[Detections], out: Path, classes: Sequence[st
             folder = out / CROPS_FOLDER / folder_name(classes[detections.labels[index]])
             folder.mkdir(parents=True, exist_ok=True)
             save_image(crop, folder / f"{stem}_{number}.jpg")
+
+
+def _rows(detections: Detections) -> Iterator[tuple[list[float], float, int]]:
+    """Box, score and label of each detection as Python's numbers."""
+    return zip(detections.boxes_xyxy.tolist(), detections.scores.tolist(),
+               detections.labels.tolist())
 
 
 def folder_name(text: str) -> str:

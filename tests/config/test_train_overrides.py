@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from detkit.config.image_size import get_image_size
 from detkit.config.load_config import load_config
+from detkit.config.overrides import substitute_components
 from detkit.config.train_overrides import TrainOverrides, override_training
 from detkit.errors import ConfigError
 
@@ -32,11 +33,12 @@ def test_values_replace_those_of_the_config() -> None:
     assert cfg.train_dataloader.batch_size == 7 and cfg.val_dataloader.batch_size == 1
     assert cfg.optim_wrapper.optimizer.lr == 0.3
     assert all(cfg[f"{split}_dataloader"].num_workers == 0 for split in ("train", "val", "test"))
-    assert cfg.train_dataloader.persistent_workers is False
     assert cfg.model.backbone.frozen_stages == -1
     assert cfg.model.backbone.weights == "efficientnet_lite0.lukemelas"
     assert cfg.custom_hooks[-1] == dict(type="EarlyStoppingHook", monitor="coco/bbox_mAP",
                                         rule="greater", patience=3, min_delta=0.0)
+    substitute_components(cfg)
+    assert cfg.train_dataloader.persistent_workers is False
     assert before.train_dataloader.batch_size == 4  # the argument is as it was
     assert override_training(before, TrainOverrides()).to_dict() == before.to_dict()
 

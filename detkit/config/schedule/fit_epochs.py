@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from detkit.config.schedule.fit_param_schedulers import fit_param_schedulers, make_step_map
+from detkit.config.overrides import ensure_not_set
 from detkit.config.schedule.fit_schedule import (
     FitReport,
     RunLength,
-    count_steps,
     count_validations,
-    fit_hooks,
+    fit_components,
     is_planned,
 )
 from detkit.errors import ConfigError
@@ -36,9 +35,7 @@ def check_epochs(cfg: Mapping[str, object], options: Mapping[str, object] | None
     if not isinstance(train_cfg, Mapping) or not train_cfg.get("max_epochs"):
         raise ConfigError("--epochs: the config's train_cfg has no max_epochs",
                           hint="a loop over iterations has --cfg-options train_cfg.max_iters=N")
-    if "train_cfg.max_epochs" in (options or {}):
-        raise ConfigError("--epochs and --cfg-options train_cfg.max_epochs set the same value",
-                          expected="one of them")
+    ensure_not_set("--epochs", "train_cfg.max_epochs", options or {})
 
 
 def fit_epochs(cfg: Config, epochs: int, epoch_length: int) -> FitReport:
@@ -56,14 +53,9 @@ def fit_epochs(cfg: Config, epochs: int, epoch_length: int) -> FitReport:
     Raises:
         ConfigError: a scheduler follows a validation score, so it has no length.
     """
-    old_steps, num_validations = count_steps(cfg, epoch_length), count_validations(cfg)
-    new_steps = epochs * epoch_length
-    step_map = make_step_map(cfg.get("param_scheduler"), old_steps, new_steps, epoch_length)
-    report = FitReport(step_map.new_warmup)
-    if cfg.get("param_scheduler") is not None:
-        cfg.param_scheduler = fit_param_schedulers(cfg.param_scheduler, step_map, epoch_length)
-    fit_hooks(cfg, old_steps, RunLength(new_steps, epoch_length, num_validations, epoch_length),
-              report)
+    num_validations = count_validations(cfg)
+    report = fit_components(cfg, RunLength(epochs * epoch_length, epoch_length, num_validations,
+                                           epoch_length))
     scale = epochs / cfg.train_cfg.max_epochs
     if cfg.train_cfg.get("val_begin"):
         cfg.train_cfg.val_begin = max(1, round(cfg.train_cfg.val_begin * scale))

@@ -116,14 +116,7 @@ def fit_schedule(
     Raises:
         ConfigError: the schedule has no length, or cannot be scaled.
     """
-    old_steps = count_steps(cfg, length.epoch_length)
-    step_map = make_step_map(cfg.get("param_scheduler"), old_steps, length.num_steps,
-                             length.epoch_length)
-    report = FitReport(step_map.new_warmup)
-    if cfg.get("param_scheduler") is not None:
-        cfg.param_scheduler = fit_param_schedulers(cfg.param_scheduler, step_map,
-                                                   length.epoch_length)
-    fit_hooks(cfg, old_steps, length, report)
+    report = fit_components(cfg, length)
     sampler = (cfg.get("train_dataloader") or {}).get("sampler")
     if isinstance(sampler, Mapping) and type_name(sampler) == "InfiniteSampler":
         # That of loops over iterations; the planned loop passes through the data.
@@ -137,18 +130,27 @@ def fit_schedule(
     return report
 
 
-def fit_hooks(cfg: Config, old_steps: int, length: RunLength, report: FitReport) -> None:
-    """Fit the custom hooks that depend on the length of the run, in place.
+def fit_components(cfg: Config, length: RunLength) -> FitReport:
+    """Fit the schedulers and custom hooks, which depend on the length of the run, in place.
 
     Args:
-        cfg: the config.
-        old_steps: number of steps of the config's run.
+        cfg: a config whose loop is still that of its own length.
         length: of the new run.
-        report: gets the window of the averaged weights, and what could not be fitted.
+
+    Raises:
+        ConfigError: the schedule has no length, or cannot be scaled.
     """
+    old_steps = count_steps(cfg, length.epoch_length)
+    step_map = make_step_map(cfg.get("param_scheduler"), old_steps, length.num_steps,
+                             length.epoch_length)
+    report = FitReport(step_map.new_warmup)
+    if cfg.get("param_scheduler") is not None:
+        cfg.param_scheduler = fit_param_schedulers(cfg.param_scheduler, step_map,
+                                                   length.epoch_length)
     for hook in cfg.get("custom_hooks") or []:
         if isinstance(hook, Mapping):
             _fit_hook(hook, old_steps, length, report)
+    return report
 
 
 def _fit_default_hooks(cfg: Config, length: RunLength) -> None:

@@ -32,7 +32,6 @@ def follow_resumed_plan(
         minutes: of the command; the plan of the checkpoint has precedence.
         auto_batch: whether the command chooses a batch size; the checkpoint's has precedence, and
             is kept without it where it was chosen so.
-
         epochs: of the command; must be those of the checkpoint's run.
 
     Raises:

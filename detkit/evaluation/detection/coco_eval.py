@@ -17,8 +17,6 @@ from detkit.evaluation.detection.coco_results import read_results
 from detkit.evaluation.detection.coco_stats import STATS, CocoStats, PerClassAP
 from detkit.evaluation.detection.convention_hints import find_convention_hints
 from detkit.evaluation.detection.ground_truth import CocoGroundTruth, read_ground_truth
-from detkit.evaluation.detection.json_values import read_json
-from detkit.evaluation.detection.predict_results import is_predict_document, to_coco_results
 from detkit.text import name_hint
 
 __all__ = ["CocoStats", "evaluate_boxes"]
@@ -59,13 +57,7 @@ def evaluate_boxes(
     gt = (ground_truth if isinstance(ground_truth, CocoGroundTruth)
           else read_ground_truth(ground_truth))
     notes: list[str] = []
-    if isinstance(results, (str, Path)):
-        content = read_json(Path(results))
-        if not isinstance(content, str):  # which would be read as a path again
-            name, results = str(results), content
-    if is_predict_document(results):
-        results, notes = to_coco_results(results, gt, name)  # type: ignore[arg-type]
-    detections = read_results(results, gt, name)
+    detections = read_results(results, gt, name, notes.append)
     selected = match_categories(gt, classes) if classes is not None else None
     if selected is not None:
         kept = set(selected)

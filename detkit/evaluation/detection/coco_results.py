@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,22 @@ from detkit.evaluation.detection.json_values import (
     parse_number,
     read_json,
 )
+from detkit.evaluation.detection.predict_results import is_predict_document, to_coco_results
 from detkit.text import closest_name, list_names
 
 EXPECTED_FORMAT = "an array of {image_id, category_id, bbox: [x, y, width, height], score}"
 
 
 def read_results(results: str | Path | Sequence[Mapping[str, Any]], ground_truth: CocoGroundTruth,
-                 name: str = "results") -> list[dict[str, Any]]:
+                 name: str = "results", on_note: Callable[[str], None] = lambda note: None,
+                 ) -> list[dict[str, Any]]:
     """Read and validate COCO results; the input is not modified.
 
     Args:
-        results: a path, or the content of such a file. May be empty.
+        results: a path, or the content of such a file. May be empty. Or predict's results file.
         ground_truth: the ground truth whose image and category ids the results use.
         name: name in messages of results that do not come from a file.
+        on_note: called with each sentence on what of predict's file could not be matched.
 
     Returns:
         The detections in the given order, with the keys that pycocotools reads: ``id`` from 1,
@@ -42,6 +45,8 @@ def read_results(results: str | Path | Sequence[Mapping[str, Any]], ground_truth
     content: Any = results
     if isinstance(results, (str, Path)):
         name, content = str(results), read_json(Path(results))
+    if is_predict_document(content):
+        content = to_coco_results(content, ground_truth, name, on_note)
     _check_format(name, content)
     detections: list[dict[str, Any]] = []
     unknown_images: list[tuple[int, object]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
@@ -26,8 +26,9 @@ def is_predict_document(content: Any) -> bool:
 
 
 def to_coco_results(
-    document: Mapping[str, Any], ground_truth: CocoGroundTruth, name: str
-) -> tuple[list[dict[str, Any]], list[str]]:
+    document: Mapping[str, Any], ground_truth: CocoGroundTruth, name: str,
+    on_note: Callable[[str], None],
+) -> list[dict[str, Any]]:
     """Convert predict's document, see `is_predict_document`.
 
     Args:
@@ -35,9 +36,7 @@ def to_coco_results(
         ground_truth: whose ids the results get. A file is the image whose name ends in most of the
             same folders and file name.
         name: of the document's file, for messages.
-
-    Returns:
-        COCO results; and sentences on what could not be matched, and on the score threshold.
+        on_note: called with each sentence on what could not be matched, and on the threshold.
 
     Raises:
         DataError: no file is an image of the ground truth, two are the same one, or a detection
@@ -71,7 +70,9 @@ def to_coco_results(
         raise DataError(f"{name}: no file is an image of {ground_truth.name}",
                         got=list_names(unknown_files, 3) or "no images",
                         expected=f"file names such as {list_names(ground_truth.files.values(), 3)}")
-    return results, _notes(document, ground_truth, used, unknown_files, unknown_classes)
+    for note in _notes(document, ground_truth, used, unknown_files, unknown_classes):
+        on_note(note)
+    return results
 
 
 def _notes(document: Mapping[str, Any], ground_truth: CocoGroundTruth, used: Mapping[Id, str],

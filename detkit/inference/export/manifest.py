@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detkit.checkpoints.file_kind import suggest_checkpoint
 from detkit.errors import ExportError, format_error
 from detkit.files import compute_sha256, special_file_type
 from detkit.inference.engines.availability import PRECISIONS
@@ -116,10 +117,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     _check_regular_file(path)
     if not path.is_file():
-        checkpoint = folder / "best.pth"  # of a work dir
         raise ExportError(f"{folder}: is not an exported engine", got=f"no {MANIFEST_NAME}",
                           expected="a folder that 'detkit export' wrote",
-                          hint=f"did you mean '{checkpoint}'?" if checkpoint.is_file() else None)
+                          hint=suggest_checkpoint(folder))
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ExportError(f"{path}: its size", got=f"{path.stat().st_size} bytes",
                           expected=f"at most {MAX_TEXT_BYTES}", hint=REEXPORT_HINT)
